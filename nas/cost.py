@@ -1,0 +1,104 @@
+"""Cost of an architecture, budgets over it, and the units people write them in.
+
+FLOPs here are multiply-accumulates (MACs) of convolution, linear and matrix-product layers and nothing
+else: the convention of the MobileNet (Howard et al. 2017) and EfficientNet (Tan & Le 2019) papers and of
+torchvision's published `_ops`. `torch.utils.flop_counter.FlopCounterMode` counts exactly twice this.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from nas.errors import InputError
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Cost of one forward pass of one image.
+
+    `macs`: multiply-accumulates. `params`: learnable numbers. `activations`: elements of the outputs of
+    convolution and linear layers (Radosavovic et al. 2020, section 3.1).
+    """
+
+    macs: int = 0
+    params: int = 0
+    activations: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.macs + other.macs, self.params + other.params, self.activations + other.activations
+        )
+
+    def __str__(self) -> str:
+        return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A closed interval of counts; `high` None means unbounded."""
+
+    low: int = 0
+    high: int | None = None
+
+    def __contains__(self, value: int) -> bool:
+        return value >= self.low and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f">= {self.low:,}" if self.low else "any"
+        return f"{self.low:,}..{self.high:,}" if self.low else f"<= {self.high:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a network may cost. `cost in budget` is the only test of it."""
+
+    macs: Interval = Interval()
+    params: Interval = Interval()
+
+    def __contains__(self, cost: Cost) -> bool:
+        return cost.macs in self.macs and cost.params in self.params
+
+    def __str__(self) -> str:
+        parts = [f"{name} {i}" for name, i in (("MACs", self.macs), ("params", self.params)) if i != Interval()]
+        return " and ".join(parts) or "no budget"
+
+
+def parse_count(text: str) -> int:
+    """Read a count such as `400M`, `1.5G`, `5_000_000` or `4e8` exactly.
+
+    Raises InputError for anything else.
+    """
+    match = re.fullmatch(r"([0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([A-Za-z]*)", text.strip())
+    unit = match.group(2).upper() if match else None
+    if match is None or unit not in _UNITS:
+        raise InputError(f"'{text}' is not a count; write a number with K, M, G or T, such as 400M or 1.5G")
+    return int(Decimal(match.group(1).replace(",", "").replace("_", "")) * _UNITS[unit])
+
+
+def parse_interval(text: str) -> Interval:
+    """Read a budget: `400M` is an upper bound, `300M..400M` a band, both ends in.
+
+    Raises InputError for a count that cannot be read and for an empty band.
+    """
+    low_text, dots, high_text = text.partition("..")
+    if not dots:
+        return Interval(0, parse_count(text))
+    band = Interval(parse_count(low_text), parse_count(high_text))
+    if band.high is not None and band.low > band.high:
+        raise InputError(f"'{text}' is an empty band; write the smaller figure first, such as 300M..400M")
+    return band
+
+
+def format_count(value: int) -> str:
+    """`385814752` -> `386M`: three digits, for reading; files keep the exact figure."""
+    for unit in ("T", "G", "M", "K"):
+        if value >= _UNITS[unit]:
+            scaled = value / _UNITS[unit]
+            digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
+            return f"{scaled:.{digits}f}{unit}"
+    return str(value)

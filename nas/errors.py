@@ -1,0 +1,28 @@
+"""What a user may have to read: one message, one exit code.
+
+A message states place, value, rule and way out. `assert` is for our own invariants only.
+"""
+
+from __future__ import annotations
+
+
+class NasError(Exception):
+    """The work could not be done although the input was right. The command line exits with 1."""
+
+    exit_code = 1
+
+
+class InputError(NasError):
+    """The user's input is wrong: a file, a flag, a value. The command line exits with 2."""
+
+    exit_code = 2
+
+
+def did_you_mean(word: str, allowed: list[str]) -> str:
+    """`; did you mean 'mbconv'?` when an allowed word is near, else the list of what is allowed."""
+    import difflib
+
+    near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; allowed: {', '.join(sorted(allowed))}" if allowed else ""
