@@ -1,0 +1,75 @@
+"""Where a study is kept: an Optuna storage, by default an append-only journal file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import SQLAlchemyError
+
+from nas.errors import InputError, NasError
+
+
+def open_ledger(where: Path | str) -> BaseStorage:
+    """The storage at a journal file's path, which is made when missing, or at a database URL.
+
+    A journal's last line, torn by a killed writer, is cut off: whoever opens the journal must be its only
+    writer. Raises NasError for a journal that cannot be read or written, InputError for a URL that cannot
+    be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if isinstance(where, str) and "://" in where:
+        return _open_url(where)
+    path = Path(where)
+    try:
+        _cut_torn_line(path)
+        # Optuna exports no base class for locks, only the two that it has.
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(path)))  # type: ignore[arg-type]
+    except OSError as error:
+        raise NasError(f"{path}: the journal cannot be opened: {error.strerror}") from error
+    except (ValueError, KeyError) as error:
+        raise NasError(
+            f"{path}: the journal is damaged ({error}); restore the file, or start a new run"
+        ) from error
+
+
+class _FileLock:
+    """An advisory lock on the journal itself. The kernel drops it with its process, so that a killed
+    writer leaves nothing behind; Optuna's own locks leave a file that the next writer waits 30 s for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def acquire(self) -> bool:
+        self._descriptor = os.open(self._path, os.O_RDWR)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        text = file.read()
+        end = text.rfind(b"\n") + 1
+        if end != len(text):
+            file.truncate(end)
+            os.fsync(file.fileno())
+
+
+def _open_url(url: str) -> BaseStorage:
+    try:
+        return RDBStorage(url)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"storage '{url}' cannot be opened: {reason}; write a path, or a URL such as sqlite:///study.db"
+        ) from error

@@ -1,0 +1,394 @@
+"""Ask and tell over an Optuna study: what is tried next, what has been tried.
+
+The study is kept in a storage called the ledger. Everything that a sampler proposes is checked before it
+becomes a trial: a network outside the budget, one that cannot be built and one that was tried before never
+reach the ledger, they are counted. The trials of a ledger are therefore numbered 0, 1, 2, ... without gaps.
+
+A proposal is a function of the finished trials, the seed, the trial's number and the attempt alone: a
+search that was stopped and resumed proposes what it would have proposed without the stop.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.cost import Budget, Cost
+from nas.errors import InputError
+from nas.ledger import open_ledger
+from nas.samplers import SAMPLERS, SamplerFactory
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+    from nas.space import Space
+
+Option = bool | int | float | str | None
+Choices = dict[str, Option]
+
+ATTEMPTS = 100
+"""Proposals of the sampler for one trial before the study helps out."""
+LAST_ATTEMPTS = 1000
+"""Proposals after these before the space counts as exhausted."""
+
+STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+REASONS = ("nan_loss", "out_of_memory", "timeout", "worker_died", "error")
+_REJECTIONS = ("over_budget", "duplicate", "unbuildable")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A network that was accepted as a trial."""
+
+    number: int
+    choices: Choices
+    cost: Cost
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One trial as the ledger has it.
+
+    `state`: running, complete, pruned or failed. `score`: of a complete trial, else None. `scores`: by epoch.
+    `facts`: what was told with the result, such as `seconds`; a failed trial has `reason` and `message`, a
+    pruned one `fidelity`, the epochs it was trained for.
+    """
+
+    candidate: Candidate
+    state: str
+    score: float | None
+    scores: Mapping[int, float]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Trials by state, and proposals that never became trials by what was wrong with them."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    over_budget: int = 0
+    duplicate: int = 0
+    unbuildable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    choices: Choices
+    distributions: dict[str, BaseDistribution]
+    system_attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Study:
+    """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
+
+    `storage`: the path of a journal file or a database URL (see `open_ledger`); `name`: the study's name in
+    it. Trials that an earlier driver left running are handed out again first.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        budget: Budget,
+        *,
+        trials: int,
+        sampler: SamplerFactory,
+        seed: int,
+        storage: Path | str,
+        name: str = "nas",
+    ) -> None:
+        self._space = space
+        self._budget = budget
+        self._wanted = trials
+        self._sampler = sampler
+        self._seed = seed
+        self._ledger = open_ledger(storage)
+        optuna.create_study(storage=self._ledger, study_name=name, direction="maximize", load_if_exists=True)
+        self._id = self._ledger.get_study_id_from_name(name)
+        self._interrupted = [r.candidate for r in self.records() if r.state == "running"]
+        self._identities = {r.candidate.identity for r in self.records()}
+        self._duplicates: set[str] = set()
+        self._exhausted = False
+        self._scratch = _Scratch(self._trials())
+
+    # Asking
+
+    def ask(self) -> Candidate | None:
+        """The next network to train; None when enough were asked for, or when the space is exhausted."""
+        if self._interrupted:
+            return self._interrupted.pop(0)
+        if not self.remaining or self._exhausted:
+            return None
+        number = len(self._trials())
+        rejected: Counter[str] = Counter()
+        for proposal in self._proposals(number):
+            try:
+                cost, identity = self._check(proposal.choices)
+            except _Rejected as rejection:
+                rejected[rejection.reason] += 1
+            else:
+                return self._accept(number, proposal, cost, identity, rejected)
+        self._exhausted = True
+        return None
+
+    @property
+    def remaining(self) -> int:
+        """How many trials are still to be asked for. A failed trial counts as one, a running one too."""
+        return max(0, self._wanted - len(self._trials())) + len(self._interrupted)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the search gave up because no untried network inside the budget could be found."""
+        return self._exhausted
+
+    # Telling
+
+    def report(self, number: int, epoch: int, score: float) -> None:
+        """The score of a running trial after an epoch, counted from 1."""
+        self._ledger.set_trial_intermediate_value(self._trial_id(number), epoch, score)
+
+    def complete(self, number: int, score: float, **facts: Any) -> None:
+        """The trial was trained to the end."""
+        assert math.isfinite(score), "a trial without a score is a failed trial"
+        self._finish(number, TrialState.COMPLETE, score, facts)
+
+    def prune(self, number: int, **facts: Any) -> None:
+        """The trial was stopped early: it has scores by epoch, and none that compares with a full one."""
+        epochs = self._ledger.get_trial(self._trial_id(number)).intermediate_values
+        self._finish(number, TrialState.PRUNED, None, {"fidelity": max(epochs, default=0), **facts})
+
+    def fail(self, number: int, reason: str, message: str) -> None:
+        """The trial has no result, for one of REASONS."""
+        assert reason in REASONS, reason
+        self._finish(number, TrialState.FAIL, None, {"reason": reason, "message": message})
+
+    # Reading
+
+    def records(self) -> list[Record]:
+        """Every trial, by number."""
+        return [_record(trial) for trial in self._trials()]
+
+    def best(self, k: int) -> list[Record]:
+        """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
+        complete = [r for r in self.records() if r.score is not None]
+        return sorted(complete, key=_rank)[:k]
+
+    @property
+    def counts(self) -> Counts:
+        trials = self._trials()
+        states = Counter(STATES[t.state] for t in trials)
+        rejections = {r: sum(t.user_attrs["rejected"].get(r, 0) for t in trials) for r in _REJECTIONS}
+        return Counts(**states, **rejections)
+
+    # Proposals
+
+    def _proposals(self, number: int) -> Iterator[_Proposal]:
+        """ATTEMPTS points of the sampler; then the last of them, moved into the budget if it was outside;
+        then, as the sampler repeats itself, LAST_ATTEMPTS uniformly drawn ones, moved likewise."""
+        for attempt in range(ATTEMPTS):
+            proposal = self._propose(self._sampler, number, attempt)
+            yield proposal
+        yield self._inside(proposal, number, ATTEMPTS)
+        for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
+            drawn = self._propose(SAMPLERS["random"], number, attempt)
+            # A genetic sampler finds its trials by what it noted on them.
+            yield self._inside(replace(drawn, system_attrs=proposal.system_attrs), number, attempt)
+
+    def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
+        if self._scratch.crowded:
+            self._scratch = _Scratch(self._trials())
+        with self._scratch.trial(sampler(_derive(self._seed, number, attempt))) as trial:
+            proposal = self._draw(lambda name, options: trial.suggest_categorical(name, options))
+            return replace(proposal, system_attrs=self._scratch.notes(trial))
+
+    def _draw(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
+        distributions: dict[str, BaseDistribution] = {}
+
+        def noted(name: str, options: tuple[Option, ...]) -> Option:
+            distributions[name] = CategoricalDistribution(options)
+            return choose(name, options)
+
+        return _Proposal(self._space.draw(noted), distributions)
+
+    def _check(self, choices: Choices) -> tuple[Cost, str]:
+        """Cost and identity of a point; raises _Rejected."""
+        key = json.dumps(choices, sort_keys=True)
+        if key in self._duplicates:
+            raise _Rejected("duplicate")
+        try:
+            cost = self._space.cost(choices)
+        except InputError as error:
+            raise _Rejected("unbuildable") from error
+        if cost not in self._budget:
+            raise _Rejected("over_budget")
+        identity = self._space.identity(choices)
+        if identity in self._identities:
+            self._duplicates.add(key)
+            raise _Rejected("duplicate")
+        return cost, identity
+
+    def _accept(
+        self, number: int, proposal: _Proposal, cost: Cost, identity: str, rejected: Counter[str]
+    ) -> Candidate:
+        """One write, so that a trial is in the ledger with all its facts or not at all."""
+        facts = {
+            "macs": cost.macs,
+            "params": cost.params,
+            "activations": cost.activations,
+            "identity": identity,
+            "rejected": dict(rejected),
+        }
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=proposal.choices,
+            distributions=proposal.distributions,
+            user_attrs=facts,
+            system_attrs=proposal.system_attrs,
+        )
+        self._ledger.create_new_trial(self._id, template_trial=trial)
+        self._scratch.add(number, trial)
+        self._identities.add(identity)
+        return Candidate(number, proposal.choices, cost, identity)
+
+    def _inside(self, proposal: _Proposal, number: int, attempt: int) -> _Proposal:
+        """The proposal, moved into the budget choice by choice, in random order, towards the smallest
+        network when it is over, towards the largest when it is under. A step past the budget is not taken.
+        """
+        side = self._side(proposal.choices)
+        if not side:
+            return proposal
+        goal = self._space.smallest() if side > 0 else self._space.largest()
+        names = sorted(goal)
+        random.Random(_derive(self._seed, number, attempt)).shuffle(names)
+        point = proposal.choices
+        for name in names:
+            moved = self._draw(_choose({**goal, **point, name: goal[name]}))
+            new_side = self._side(moved.choices)
+            if new_side == 0:
+                return replace(moved, system_attrs=proposal.system_attrs)
+            if new_side == side:
+                point = moved.choices
+        return proposal
+
+    def _side(self, choices: Choices) -> int | None:
+        """1 over the budget, -1 under it, 0 inside, None where nothing can be built."""
+        try:
+            cost = self._space.cost(choices)
+        except InputError:
+            return None
+        if cost in self._budget:
+            return 0
+        highs = ((cost.macs, self._budget.macs.high), (cost.params, self._budget.params.high))
+        return 1 if any(high is not None and value > high for value, high in highs) else -1
+
+    # Storage
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._ledger.get_all_trials(self._id, deepcopy=False)
+
+    def _trial_id(self, number: int) -> int:
+        return self._ledger.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    def _finish(self, number: int, state: TrialState, score: float | None, facts: Mapping[str, Any]) -> None:
+        """The state comes last: a trial whose state is written has all its facts."""
+        trial_id = self._trial_id(number)
+        for key, value in facts.items():
+            self._ledger.set_trial_user_attr(trial_id, key, value)
+        self._ledger.set_trial_state_values(trial_id, state, None if score is None else [score])
+        self._scratch.finish(number, self._ledger.get_trial(trial_id))
+
+
+class _Scratch:
+    """A study in memory that mirrors the ledger, for samplers to propose in.
+
+    A sampler needs a study with the trials so far in it and writes its proposal there. Here every proposal
+    ends as a failed trial, which samplers ignore, and what was accepted is entered as a trial of its own.
+    """
+
+    def __init__(self, trials: Sequence[FrozenTrial]) -> None:
+        self._storage = InMemoryStorage()
+        self._id = self._storage.create_new_study([StudyDirection.MAXIMIZE], "scratch")
+        self._study = optuna.load_study(study_name="scratch", storage=self._storage)
+        self._ids: dict[int, int] = {}
+        self._proposals = 0
+        for trial in trials:
+            self.add(trial.number, trial)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether proposals outnumber trials so far that a new mirror is cheaper than this one."""
+        return self._proposals > max(ATTEMPTS, len(self._ids))
+
+    def add(self, number: int, trial: FrozenTrial) -> None:
+        self._ids[number] = self._storage.create_new_trial(self._id, template_trial=trial)
+
+    def finish(self, number: int, trial: FrozenTrial) -> None:
+        trial_id = self._ids[number]
+        for epoch, score in trial.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(trial_id, epoch, score)
+        self._storage.set_trial_state_values(trial_id, trial.state, trial.values)
+
+    @contextmanager
+    def trial(self, sampler: BaseSampler) -> Iterator[optuna.Trial]:
+        self._study.sampler = sampler
+        trial = self._study.ask()
+        self._proposals += 1
+        yield trial
+        self._storage.set_trial_state_values(self._trial_id(trial), TrialState.FAIL)
+
+    def notes(self, trial: optuna.Trial) -> dict[str, Any]:
+        """What the sampler wrote on the trial, to be found again by the next sampler."""
+        return self._storage.get_trial_system_attrs(self._trial_id(trial))
+
+    def _trial_id(self, trial: optuna.Trial) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+
+
+class _Rejected(Exception):
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _choose(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:
+    return lambda name, options: wish.get(name, options[0])
+
+
+def _derive(seed: int, number: int, attempt: int) -> int:
+    """A 32-bit seed that is independent for each attempt of each trial."""
+    return int(np.random.SeedSequence((seed, number, attempt)).generate_state(1)[0])
+
+
+def _rank(record: Record) -> tuple[float, int, int]:
+    assert record.score is not None
+    return -record.score, record.candidate.cost.macs, record.candidate.number
+
+
+def _record(trial: FrozenTrial) -> Record:
+    facts = dict(trial.user_attrs)
+    cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
+    candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
+    del facts["rejected"]
+    score = trial.value if trial.state == TrialState.COMPLETE else None
+    return Record(candidate, STATES[trial.state], score, dict(trial.intermediate_values), facts)

@@ -1,0 +1,317 @@
+"""The study: ask and tell, budget, duplicates, failures, resuming. A fake space and a fake runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from nas.cost import Budget, Cost, Interval
+from nas.errors import InputError, NasError
+from nas.samplers import SAMPLERS
+from nas.study import ATTEMPTS, LAST_ATTEMPTS, Study
+
+
+@dataclass
+class ToySpace:
+    """Layers of widths 1 to 4, the third and fourth only when asked for; costs 1,000 MACs per width.
+
+    Width 3 before width 4 cannot be built; the order of the layers does not count: (1, 2) is (2, 1).
+    """
+
+    name: str = "toy"
+    layers: int = 4
+    costs: int = field(default=0)
+
+    def draw(self, choose):
+        depth = choose("depth", tuple(range(2, self.layers + 1)))
+        return {"depth": depth, **{f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(depth)}}
+
+    def _widths(self, choices):
+        return [choices[f"w{i}"] for i in range(choices["depth"])]
+
+    def cost(self, choices):
+        self.costs += 1
+        widths = self._widths(choices)
+        if (3, 4) in pairwise(widths):
+            raise InputError("3 before 4 cannot be built")
+        return Cost(macs=1000 * sum(widths), params=sum(widths))
+
+    def identity(self, choices):
+        return "".join(map(str, sorted(self._widths(choices))))
+
+    def smallest(self):
+        return {"depth": 2, "w0": 1, "w1": 1}
+
+    def largest(self):
+        return {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
+
+
+def score(choices):
+    return sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8)) / 10
+
+
+def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None):
+    return Study(
+        space or ToySpace(),
+        budget or Budget(),
+        trials=trials,
+        sampler=SAMPLERS[sampler],
+        seed=seed,
+        storage=path,
+    )
+
+
+def run(study, until=10**9):
+    """The fake runner: trains in no time, until so many trials are complete."""
+    while study.counts.complete < until and (candidate := study.ask()) is not None:
+        study.report(candidate.number, 1, score(candidate.choices))
+        study.complete(candidate.number, score(candidate.choices), seconds=0.0)
+
+
+def history(study):
+    return [(r.candidate, r.state, r.score) for r in study.records()]
+
+
+@pytest.fixture
+def journal(tmp_path) -> Path:
+    return tmp_path / "study.journal"
+
+
+def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal):
+    budget = Budget(macs=Interval(0, 9000))
+    run(s := study(journal, trials=15, budget=budget))
+    records = s.records()
+    assert [r.candidate.number for r in records] == list(range(15))
+    assert len({r.candidate.identity for r in records}) == 15
+    assert all(r.candidate.cost in budget for r in records)
+    assert s.counts.complete == 15 and s.remaining == 0 and not s.exhausted
+    assert s.ask() is None
+
+
+def test_rejected_proposals_are_counted_and_the_counts_survive(journal):
+    run(s := study(journal, trials=15, budget=Budget(macs=Interval(0, 9000))))
+    assert min(s.counts.over_budget, s.counts.duplicate, s.counts.unbuildable) > 0
+    assert study(journal, trials=15).counts == s.counts
+
+
+def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal):
+    run(study(journal, trials=3))
+    assert study(journal, trials=3).ask() is None
+    run(s := study(journal, trials=5))
+    assert s.counts.complete == 5
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_stopped_and_resumed_equals_never_stopped(tmp_path, sampler):
+    def opened(name):
+        return study(tmp_path / name, trials=44, sampler=sampler, space=ToySpace(layers=12))
+
+    run(whole := opened("whole"))
+    for stop in (3, 21, 41):
+        run(opened("parts"), until=stop)
+        assert opened("parts").ask() is not None  # and never finished: the driver was killed
+    run(parts := opened("parts"))
+    assert history(parts) == history(whole)
+
+
+def test_other_seed_other_trials(tmp_path):
+    run(one := study(tmp_path / "one", seed=1))
+    run(two := study(tmp_path / "two", seed=2))
+    assert history(one) != history(two)
+
+
+def test_an_interrupted_trial_is_handed_out_again_first(journal):
+    s = study(journal, trials=4)
+    first, second = s.ask(), s.ask()
+    s.complete(first.number, 0.5)
+    resumed = study(journal, trials=4)
+    assert resumed.remaining == 3
+    assert resumed.ask() == second
+    assert resumed.remaining == 2
+    assert resumed.ask().number == 2
+
+
+def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal):
+    s = study(journal, trials=2)
+    s.fail(s.ask().number, "nan_loss", "the loss was nan in epoch 3")
+    s.complete(s.ask().number, 0.25, seconds=1.5)
+    assert s.ask() is None
+    failed, complete = study(journal, trials=2).records()
+    assert (failed.state, failed.score) == ("failed", None)
+    assert failed.facts == {"reason": "nan_loss", "message": "the loss was nan in epoch 3"}
+    assert (complete.state, complete.score, complete.facts) == ("complete", 0.25, {"seconds": 1.5})
+    assert s.counts.failed == 1 and s.best(5) == [complete]
+
+
+def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
+    s = study(journal, trials=2)
+    number = s.ask().number
+    for epoch, value in ((1, 0.5), (2, 0.9)):
+        s.report(number, epoch, value)
+    s.prune(number)
+    s.complete(s.ask().number, 0.1)
+    pruned = s.records()[0]
+    assert (pruned.state, pruned.score, dict(pruned.scores)) == ("pruned", None, {1: 0.5, 2: 0.9})
+    assert pruned.facts == {"fidelity": 2}
+    assert [r.candidate.number for r in s.best(2)] == [1]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
+    s = study(journal, trials=40, sampler=sampler, space=ToySpace(layers=12))
+    running = [s.ask(), s.ask()]
+    while (candidate := s.ask()) is not None:
+        match candidate.number % 4:
+            case 0:
+                s.fail(candidate.number, "error", "no")
+            case 1:
+                s.report(candidate.number, 1, score(candidate.choices))
+                s.prune(candidate.number)
+            case _:
+                s.complete(candidate.number, score(candidate.choices))
+    assert s.counts.running == len(running)
+    assert s.counts.complete + s.counts.pruned + s.counts.failed == 38
+
+
+def test_best_ranks_by_score_then_cost_then_age(journal):
+    s = study(journal, trials=6)
+    for value in (0.5, 0.7, 0.5, 0.7, 0.5, 0.1):
+        s.complete(s.ask().number, value)
+    expected = sorted(s.records(), key=lambda r: (-r.score, r.candidate.cost.macs, r.candidate.number))
+    assert s.best(4) == expected[:4]
+    assert s.best(1)[0].score == 0.7
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "band", [Interval(0, 2000), Interval(28_000, None), Interval(14_500, 15_500)], ids=str
+)
+def test_a_budget_that_the_sampler_misses_is_reached_by_moving_its_proposal(journal, sampler, band):
+    """Eight layers cost 18,000 on average: none of 100 proposals is that small, few that large."""
+    budget = Budget(macs=band)
+    s = study(journal, trials=1, sampler=sampler, budget=budget, space=ToySpace(layers=8))
+    candidate = s.ask()
+    assert candidate.cost in budget
+
+
+def test_conflicting_limits_are_moved_into_as_well(journal):
+    budget = Budget(macs=Interval(0, 30_000), params=Interval(2, 3))
+    s = study(journal, trials=2, budget=budget, space=ToySpace(layers=8))
+    assert s.ask().cost in budget and s.ask().cost in budget
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_small_space_is_searched_to_its_end_and_then_exhausted(journal, sampler):
+    """Two or three sorted widths of 1 to 4 make 10 + 20 networks; 3 before 4 is never forced."""
+    s = study(journal, trials=100, sampler=sampler, space=ToySpace(layers=3))
+    run(s)
+    assert s.exhausted
+    assert s.counts.complete == 30
+    assert s.remaining == 70
+
+
+def test_exhaustion_is_bounded_work(journal):
+    space = ToySpace()
+    s = study(journal, trials=5, budget=Budget(macs=Interval(2000, 2000)), space=space)
+    run(s)
+    assert s.counts.complete == 1 and s.exhausted
+    assert space.costs < 20 * (ATTEMPTS + LAST_ATTEMPTS)
+
+
+def test_a_torn_last_line_is_cut_off(journal):
+    run(s := study(journal, trials=3))
+    whole = history(s)
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":8,"worker_id":"x","trial_id":0,"us')
+    resumed = study(journal, trials=4)
+    assert history(resumed) == whole
+    run(resumed)
+    assert study(journal, trials=4).counts.complete == 4
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+def test_a_damaged_journal_is_said_to_be_damaged(journal):
+    run(study(journal, trials=2))
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], "not json", *lines[2:]]) + "\n")
+    with pytest.raises(
+        NasError, match=r"study\.journal: the journal is damaged \(.*\); restore the file, or"
+    ):
+        study(journal)
+
+
+def test_a_journal_that_cannot_be_opened(tmp_path):
+    with pytest.raises(NasError, match=r": the journal cannot be opened: Is a directory"):
+        study(tmp_path)
+
+
+def test_a_database_url(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    run(study(url, trials=2))
+    run(s := study(url, trials=4))
+    assert [r.candidate.number for r in s.records()] == [0, 1, 2, 3]
+    assert s.counts.complete == 4
+
+
+@pytest.mark.parametrize("url", ["nosuch://host/x", "sqlite:////no/such/folder/study.db"])
+def test_a_database_url_that_cannot_be_opened(url):
+    with pytest.raises(InputError) as error:
+        study(url)
+    assert str(error.value).startswith(f"storage '{url}' cannot be opened: ")
+    assert str(error.value).endswith("; write a path, or a URL such as sqlite:///study.db")
+    assert "\n" not in str(error.value)
+
+
+def test_plain_optuna_reads_the_ledger(journal):
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    run(s := study(journal, trials=5))
+    theirs = optuna.load_study(study_name="nas", storage=JournalStorage(JournalFileBackend(str(journal))))
+    assert theirs.best_value == s.best(1)[0].score
+    assert [t.params for t in theirs.trials] == [r.candidate.choices for r in s.records()]
+
+
+def test_nothing_is_printed(tmp_path, capfd):
+    run(study(tmp_path / "journal", trials=12, sampler="tpe"))
+    assert capfd.readouterr() == ("", "")
+
+
+_DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_study import run, study
+run(study(sys.argv[2], trials=2000, sampler="evolution", space=__import__("test_study").ToySpace(layers=12)))
+"""
+
+
+def test_kill_9_loses_nothing_and_leaves_no_lock(journal):
+    command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parent), str(journal)]
+    seen = []
+    for _ in range(3):
+        driver = subprocess.Popen(command)
+        size = journal.stat().st_size if journal.exists() else 0
+        while not journal.exists() or journal.stat().st_size < size + 30_000:
+            assert driver.poll() is None
+            time.sleep(0.01)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        started = time.monotonic()
+        resumed = study(journal, trials=2000, space=ToySpace(layers=12))
+        assert time.monotonic() - started < 5
+        finished = [r for r in resumed.records() if r.state == "complete"]
+        assert finished[: len(seen)] == seen and len(finished) > len(seen)
+        assert [r.candidate.number for r in resumed.records()] == list(range(len(resumed.records())))
+        assert resumed.counts.running <= 1
+        seen = finished
+    assert os.listdir(journal.parent) == [journal.name]  # noqa: PTH208
