@@ -29,9 +29,7 @@ class Cost:
     activations: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.macs + other.macs, self.params + other.params, self.activations + other.activations
-        )
+        return Cost(self.macs + other.macs, self.params + other.params, self.activations + other.activations)
 
     def __str__(self) -> str:
         return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
@@ -64,7 +62,9 @@ class Budget:
         return cost.macs in self.macs and cost.params in self.params
 
     def __str__(self) -> str:
-        parts = [f"{name} {i}" for name, i in (("MACs", self.macs), ("params", self.params)) if i != Interval()]
+        parts = [
+            f"{name} {i}" for name, i in (("MACs", self.macs), ("params", self.params)) if i != Interval()
+        ]
         return " and ".join(parts) or "no budget"
 
 

@@ -1,0 +1,132 @@
+"""Builds a graph the way one writes a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from nas.cost import Cost
+from nas.graph import Architecture, Node
+from nas.graph.architecture import INPUT
+from nas.ops import Act, Add, BatchNorm, Concat, Conv2d, DropPath, GlobalPool, Multiply, Operator, Shape, Zero
+from nas.ops.arguments import Activation, Kernel, Padding
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value in the network being built: the output of a node."""
+
+    name: str
+    shape: Shape
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+
+class Builder:
+    """Adds operators to a network, each under the name of the open scopes.
+
+    `classes` is the number of classes that a classifier gives. `drop_path` is the stochastic depth rate of
+    the layer being built, set by whoever knows the layer's place.
+    """
+
+    def __init__(self, input_shape: Shape, classes: int) -> None:
+        self.input = Ref(INPUT, input_shape)
+        self.classes = classes
+        self.drop_path = 0.0
+        self._nodes: list[Node] = []
+        self._names = {INPUT}
+        self._scope = ""
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Everything added inside is named `name.…`; a name in use gets the next free number."""
+        outer = self._scope
+        self._scope = self._free(name) + "."
+        try:
+            yield
+        finally:
+            self._scope = outer
+
+    def add(self, op: Operator, *inputs: Ref, name: str) -> Ref:
+        """Add one operator. Raises ShapeError where the inputs do not fit."""
+        shape = op.output_shape(*(x.shape for x in inputs))
+        full_name = self._free(name)
+        self._nodes.append(Node(full_name, op, tuple(x.name for x in inputs), shape))
+        return Ref(full_name, shape)
+
+    def _free(self, name: str) -> str:
+        full_name = self._scope + name
+        number = 2
+        while full_name in self._names:
+            full_name = f"{self._scope}{name}_{number}"
+            number += 1
+        self._names.add(full_name)
+        return full_name
+
+    def conv_norm_act(
+        self,
+        x: Ref,
+        out: int,
+        kernel: Kernel = 1,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+        dilation: int = 1,
+        padding: Padding = None,
+        act: Activation = "relu",
+        name: str,
+    ) -> Ref:
+        """Convolution without bias, batch norm, activation: the unit of most networks since 2015."""
+        with self.scope(name):
+            x = self.add(Conv2d(out, kernel, stride, padding, groups, dilation), x, name="conv")
+            x = self.add(BatchNorm(), x, name="norm")
+            return self.act(x, act)
+
+    def act(self, x: Ref, kind: Activation, name: str = "act") -> Ref:
+        """An activation; nothing is added for `none`."""
+        return x if kind == "none" else self.add(Act(kind), x, name=name)
+
+    def squeeze_excite(self, x: Ref, squeezed: int, *, act: Activation, gate: Activation = "sigmoid") -> Ref:
+        """Channels weighted by gates seen from the pooled image (Hu et al. 2018, figure 3)."""
+        with self.scope("se"):
+            y = self.add(GlobalPool(), x, name="pool")
+            y = self.add(Conv2d(squeezed, bias=True), y, name="reduce")
+            y = self.act(y, act)
+            y = self.add(Conv2d(x.channels, bias=True), y, name="expand")
+            y = self.act(y, gate, name="gate")
+            return self.add(Multiply(), x, y, name="scale")
+
+    def add_residual(self, x: Ref, shortcut: Ref) -> Ref:
+        """`x + shortcut`, the branch x dropped at the layer's stochastic depth rate."""
+        if self.drop_path:
+            x = self.add(DropPath(self.drop_path), x, name="drop_path")
+        return self.add(Add(), x, shortcut, name="add")
+
+    def shortcut(self, x: Ref, out: int, stride: int) -> Ref:
+        """x itself where it has the shape wanted, else a 1x1 projection (He et al. 2016, option B)."""
+        if x.channels == out and stride == 1:
+            return x
+        return self.conv_norm_act(x, out, 1, stride, act="none", name="shortcut")
+
+    def concat(self, *branches: Ref) -> Ref:
+        return self.add(Concat(), *branches, name="concat")
+
+    def cost(self, output: Ref) -> Cost | None:
+        """Cost of the nodes that `output` needs; None where zeros are among them, which simplify may drop."""
+        shapes = {node.name: node.shape for node in self._nodes} | {INPUT: self.input.shape}
+        needed = {output.name}
+        total = Cost()
+        for node in reversed(self._nodes):
+            if node.name in needed:
+                if isinstance(node.op, Zero):
+                    return None
+                needed.update(node.inputs)
+                total += node.op.cost(*(shapes[name] for name in node.inputs))
+        return total
+
+    def architecture(self) -> Architecture:
+        """All that was added; the last node is the output."""
+        return Architecture(self.input.shape, tuple(self._nodes))

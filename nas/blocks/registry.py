@@ -1,0 +1,62 @@
+"""The blocks by name, and what a block is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from nas.blocks.builder import Builder, Ref
+from nas.errors import NasError
+from nas.ops import OPERATORS, Operator, Unary
+from nas.ops.arguments import Argument, arguments_of
+
+
+class Block(Protocol):
+    """A recipe that adds operators to a network; its keyword-only parameters are its arguments."""
+
+    __name__: str
+
+    def __call__(self, net: Builder, x: Ref, /, **arguments: object) -> Ref: ...
+
+
+BLOCKS: dict[str, Callable[..., Ref]] = {}
+
+
+def block(recipe: Callable[..., Ref]) -> Callable[..., Ref]:
+    """Register a block under its function's name.
+
+    The recipe takes a builder and the input, then keyword-only arguments, each annotated with one kind of
+    `nas.ops.arguments`:
+
+        @block
+        def twice(net, x, *, out: Channels, kernel: Kernel = 3):
+            x = net.conv_norm_act(x, out, kernel, name="first")
+            return net.conv_norm_act(x, out, kernel, name="second")
+
+    Raises NasError where the name is taken.
+    """
+    name = recipe.__name__
+    if name in BLOCKS or name in OPERATORS:
+        raise NasError(f"a block named '{name}' is registered already; give yours another name")
+    arguments_of(recipe)
+    BLOCKS[name] = recipe
+    return recipe
+
+
+def block_names() -> list[str]:
+    """Everything that can be called in a space: blocks, and operators with one input."""
+    return sorted([*BLOCKS, *(name for name, op in OPERATORS.items() if issubclass(op, Unary))])
+
+
+def is_operator(name: str) -> bool:
+    return name not in BLOCKS
+
+
+def block_arguments(name: str) -> Mapping[str, Argument]:
+    """Arguments of a block or operator by its name."""
+    return arguments_of(BLOCKS[name] if name in BLOCKS else OPERATORS[name])
+
+
+def make_operator(name: str, arguments: Mapping[str, object]) -> Operator:
+    """The operator of that name."""
+    return OPERATORS[name](**arguments)

@@ -1,0 +1,59 @@
+"""Residual blocks: ResNet, ResNeXt, SENet."""
+
+from __future__ import annotations
+
+from nas.blocks.builder import Builder, Ref
+from nas.blocks.registry import block
+from nas.ops.arguments import Activation, Channels, Count, Fraction, Kernel, Ratio, Stride
+
+
+@block
+def basic(
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: Kernel = 3,
+    stride: Stride = 1,
+    groups: Count = 1,
+    se: Fraction = 0.0,
+    act: Activation = "relu",
+) -> Ref:
+    """Two convolutions and a shortcut (He et al. 2016, figure 5 left).
+
+    `se` squeezes to that fraction of `out` (Hu et al. 2018, figure 3).
+    """
+    y = net.conv_norm_act(x, out, kernel, stride, groups=groups, act=act, name="conv1")
+    y = net.conv_norm_act(y, out, kernel, groups=groups, act="none", name="conv2")
+    if se:
+        y = net.squeeze_excite(y, max(1, int(out * se)), act=act)
+    y = net.add_residual(y, net.shortcut(x, out, stride))
+    return net.act(y, act)
+
+
+@block
+def bottleneck(
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: Kernel = 3,
+    stride: Stride = 1,
+    groups: Count = 1,
+    width: Ratio = 0.25,
+    se: Fraction = 0.0,
+    act: Activation = "relu",
+) -> Ref:
+    """1x1, 3x3 and 1x1 convolutions and a shortcut (He et al. 2016, figure 5 right).
+
+    The middle has `out * width` channels; with groups it is ResNeXt's (Xie et al. 2017, figure 3c). The
+    stride is on the 3x3 convolution, as in torchvision's ResNet.
+    """
+    middle = max(1, round(out * width))
+    y = net.conv_norm_act(x, middle, act=act, name="reduce")
+    y = net.conv_norm_act(y, middle, kernel, stride, groups=groups, act=act, name="conv")
+    y = net.conv_norm_act(y, out, act="none", name="expand")
+    if se:
+        y = net.squeeze_excite(y, max(1, int(out * se)), act=act)
+    y = net.add_residual(y, net.shortcut(x, out, stride))
+    return net.act(y, act)

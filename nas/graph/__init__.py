@@ -1,0 +1,9 @@
+"""Architecture: a graph of operators with known shapes, its simplest form and its identity."""
+
+from __future__ import annotations
+
+from nas.graph.architecture import Architecture, Node
+from nas.graph.canonical import canonical_hash
+from nas.graph.simplify import simplify
+
+__all__ = ["Architecture", "Node", "canonical_hash", "simplify"]

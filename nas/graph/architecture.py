@@ -1,0 +1,109 @@
+"""The network as data: named nodes in topological order, each an operator with the shape it gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nas.cost import Cost
+from nas.ops import OPERATORS, Operator, Shape
+from nas.ops.arguments import arguments_of
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+INPUT = "input"
+"""Name of the node that stands for the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator at its place. `inputs` are names of earlier nodes, in the order of their slots."""
+
+    name: str
+    op: Operator
+    inputs: tuple[str, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network: from one image of `input_shape` through `nodes` to the last of them.
+
+    Nodes stand in topological order, so that reading them in order is a forward pass. Equality is equality
+    of names and operators; equality of networks is `canonical_hash`.
+    """
+
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+
+    @property
+    def output(self) -> str:
+        return self.nodes[-1].name
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Output shape of every node by name, the input included."""
+        return {INPUT: self.input_shape} | {node.name: node.shape for node in self.nodes}
+
+    @cached_property
+    def graph(self) -> nx.DiGraph[str]:
+        """The same as a frozen networkx graph.
+
+        Nodes have `op` (None for the input) and `shape`; edges have `slots`, the input slots of the head
+        that the tail feeds: usually one, several where a node joins a value with itself.
+        """
+        import networkx as nx
+
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_node(INPUT, op=None, shape=self.input_shape)
+        for node in self.nodes:
+            graph.add_node(node.name, op=node.op, shape=node.shape)
+            for source in dict.fromkeys(node.inputs):
+                slots = tuple(i for i, name in enumerate(node.inputs) if name == source)
+                graph.add_edge(source, node.name, slots=slots)
+        nx.freeze(graph)
+        return graph
+
+    def node_cost(self, node: Node) -> Cost:
+        """Cost of one node."""
+        return node.op.cost(*(self.shapes[name] for name in node.inputs))
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Cost of one forward pass at `input_shape`."""
+        return sum((self.node_cost(node) for node in self.nodes), Cost())
+
+    def to_json(self) -> str:
+        """Text from which `from_json` makes an equal architecture."""
+        rows = [[n.name, n.op.name, n.op.arguments(), list(n.inputs)] for n in self.nodes]
+        return json.dumps({"input": list(self.input_shape), "nodes": rows})
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Inverse of `to_json`; shapes are inferred anew.
+
+        Raises ValueError for anything that `to_json` could not have written, ShapeError where shapes do
+        not fit.
+        """
+        try:
+            document = json.loads(text)
+            shapes: dict[str, Shape] = {INPUT: tuple(document["input"])}
+            nodes = []
+            for name, op_name, arguments, inputs in document["nodes"]:
+                op = _operator(op_name, arguments)
+                if name in shapes:
+                    raise ValueError(f"two nodes are named {name}")
+                shapes[name] = op.output_shape(*(shapes[i] for i in inputs))
+                nodes.append(Node(name, op, tuple(inputs), shapes[name]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an architecture: {error!r}") from error
+        return cls(shapes[INPUT], tuple(nodes))
+
+
+def _operator(name: str, arguments: dict[str, Any]) -> Operator:
+    kinds = arguments_of(OPERATORS[name])
+    return OPERATORS[name](**{key: kinds[key].kind.convert(value) for key, value in arguments.items()})

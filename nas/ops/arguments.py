@@ -1,0 +1,131 @@
+"""Kinds of argument that operators and blocks take: what is allowed, and how the rule reads.
+
+A kind annotates a parameter, `kernel: Kernel = 3`; `arguments_of` reads the annotations back. The one check
+of a value is `Kind.convert`, used for operators, blocks and the space language alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+ACTIVATIONS = {
+    "relu": "nn.ReLU",
+    "relu6": "nn.ReLU6",
+    "leaky_relu": "nn.LeakyReLU",
+    "elu": "nn.ELU",
+    "gelu": "nn.GELU",
+    "silu": "nn.SiLU",
+    "hardswish": "nn.Hardswish",
+    "mish": "nn.Mish",
+    "tanh": "nn.Tanh",
+    "sigmoid": "nn.Sigmoid",
+    "hardsigmoid": "nn.Hardsigmoid",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of argument. `rule` completes the sentence "VALUE is not ..."."""
+
+    rule: str
+    accepts: Callable[[Any], bool]
+
+    def convert(self, value: Any) -> Any:
+        """The value, lists made tuples. Raises ValueError with the rule when it is not of this kind."""
+        value = tuple(value) if isinstance(value, list) else value
+        if not self.accepts(value):
+            shown = list(value) if isinstance(value, tuple) else value
+            raise ValueError(f"{shown!r} is not {self.rule}")
+        return value
+
+
+def _whole(value: Any, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _one_or_pair(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: (
+        check(value) or (isinstance(value, tuple) and len(value) == 2 and all(check(v) for v in value))
+    )
+
+
+Channels = Annotated[
+    int, Kind("a number of channels; channels are a whole number, 1 or more", lambda v: _whole(v, 1))
+]
+Count = Annotated[int, Kind("a count; a count is a whole number, 1 or more", lambda v: _whole(v, 1))]
+Kernel = Annotated[
+    int | tuple[int, int],
+    Kind(
+        "an odd kernel size; a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]",
+        _one_or_pair(lambda v: _whole(v, 1) and v % 2 == 1),
+    ),
+]
+Window = Annotated[
+    int, Kind("a pooling window; a window is a whole number of pixels, 1 or more", lambda v: _whole(v, 1))
+]
+Stride = Annotated[int, Kind("a stride; a stride is a whole number, 1 or more", lambda v: _whole(v, 1))]
+Padding = Annotated[
+    int | tuple[int, int] | None,
+    Kind(
+        "a padding; a padding is a whole number of pixels, 0 or more, or a pair of these",
+        lambda v: v is None or _one_or_pair(lambda p: _whole(p, 0))(v),
+    ),
+]
+Probability = Annotated[
+    float, Kind("a probability; it is a number from 0 to below 1", lambda v: _number(v) and 0 <= v < 1)
+]
+Ratio = Annotated[float, Kind("a ratio; a ratio is a number above 0", lambda v: _number(v) and v > 0)]
+Fraction = Annotated[
+    float, Kind("a fraction; a fraction is a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
+]
+Positive = Annotated[float, Kind("a positive number", lambda v: _number(v) and v > 0)]
+Flag = Annotated[bool, Kind("true or false", lambda v: isinstance(v, bool))]
+Activation = Annotated[
+    str,
+    Kind(
+        f"an activation; an activation is none, {', '.join(ACTIVATIONS)}",
+        lambda v: v == "none" or v in ACTIVATIONS,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of an operator or block; `default` is `Argument.REQUIRED` where it must be given."""
+
+    kind: Kind
+    default: Any
+
+    REQUIRED: typing.ClassVar[object] = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        return self.default is Argument.REQUIRED
+
+
+@cache
+def arguments_of(recipe: Callable[..., Any]) -> Mapping[str, Argument]:
+    """The arguments of an operator class or of a block function, by name.
+
+    A block's arguments are its keyword-only parameters; an operator's are its fields.
+    """
+    hints = typing.get_type_hints(recipe, include_extras=True)
+    keyword_only = not dataclasses.is_dataclass(recipe)
+    arguments = {}
+    for name, parameter in inspect.signature(recipe).parameters.items():
+        if keyword_only and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        kinds = [k for k in getattr(hints[name], "__metadata__", ()) if isinstance(k, Kind)]
+        assert len(kinds) == 1, f"{recipe!r}: annotate {name} with one kind of argument"
+        arguments[name] = Argument(kinds[0], parameter.default)
+    return arguments

@@ -1,0 +1,106 @@
+"""What an operator is: one primitive layer, the only place that knows its own formulas."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nas.cost import Cost
+from nas.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, ...]
+"""Of one image: `(C, H, W)`, or `(F,)` after flatten."""
+
+
+class ShapeError(InputError):
+    """Shapes that do not fit; the message says which, the caller adds the place."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A call of a torch layer class, from which both the module and the exported source are made.
+
+    `target` is `nn.NAME`, or the name of a class in `nas.ops.layers`.
+    """
+
+    target: str
+    args: tuple[Any, ...] = ()
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+    def source(self) -> str:
+        """The call as Python text, `nn.Conv2d(3, 32, 3, stride=2)`."""
+        shown = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs]
+        return f"{self.target}({', '.join(shown)})"
+
+    def build(self) -> nn.Module:
+        """The module itself, with torch's own initial weights."""
+        from torch import nn
+
+        from nas.ops import layers
+
+        owner = nn if self.target.startswith("nn.") else layers
+        module: nn.Module = getattr(owner, self.target.removeprefix("nn."))(*self.args, **dict(self.kwargs))
+        return module
+
+
+@dataclass(frozen=True)
+class Operator(ABC):
+    """One primitive layer without its place in a network. Its fields are its arguments.
+
+    Shapes passed in are those of the inputs, in the order of their slots.
+    """
+
+    name: ClassVar[str]
+    is_identity: ClassVar[bool] = False
+    """Output equals input, whatever the weights."""
+    keeps_zero: ClassVar[bool] = False
+    """A zero input gives a zero output."""
+
+    @abstractmethod
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Shape of the output. Raises ShapeError where the inputs do not fit."""
+
+    def cost(self, *inputs: Shape) -> Cost:
+        """Cost at these input shapes; nothing unless the operator says otherwise."""
+        return Cost()
+
+    def arguments(self) -> dict[str, Any]:
+        """The fields by name, as plain values: what a file stores."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+class Unary(Operator):
+    """An operator with one input, which is one torch layer."""
+
+    @abstractmethod
+    def layer(self, shape: Shape) -> Layer:
+        """The torch layer for an input of this shape."""
+
+
+class Join(Operator):
+    """An operator with several inputs whose order does not matter, which is an expression."""
+
+    @abstractmethod
+    def apply(self, inputs: Sequence[Any]) -> Any:
+        """The value, from tensors or from fx proxies."""
+
+    @abstractmethod
+    def expression(self, inputs: Sequence[str]) -> str:
+        """The same as Python text, from the text of the inputs."""
+
+
+def image(shape: Shape) -> tuple[int, int, int]:
+    """`(C, H, W)` of a shape that must be an image."""
+    if len(shape) != 3:
+        raise ShapeError(f"needs an image (C, H, W), got a vector of {shape[0]} features after flatten")
+    return shape[0], shape[1], shape[2]
+
+
+def size_text(shape: Shape) -> str:
+    """`64 x 56 x 56`, as messages write a shape."""
+    return " x ".join(str(n) for n in shape)

@@ -1,0 +1,75 @@
+"""Operators with several inputs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+from nas.ops.base import Join, Shape, ShapeError, image, size_text
+
+
+@dataclass(frozen=True)
+class Add(Join):
+    """Sum of equal shapes."""
+
+    name: ClassVar[str] = "add"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(set(inputs)) != 1:
+            raise ShapeError(
+                f"add needs equal shapes, got {' and '.join(map(size_text, inputs))}; "
+                "give the branches the same channels and stride, or join them by concat"
+            )
+        return inputs[0]
+
+    def apply(self, inputs: Sequence[Any]) -> Any:
+        return reduce(operator.add, inputs)
+
+    def expression(self, inputs: Sequence[str]) -> str:
+        return " + ".join(inputs)
+
+
+@dataclass(frozen=True)
+class Multiply(Join):
+    """Product of an image with gates of `(C, 1, 1)` or of its own shape (Hu et al. 2018, equation 4)."""
+
+    name: ClassVar[str] = "multiply"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        largest = max(map(image, inputs))
+        if any(s not in (largest, (largest[0], 1, 1)) for s in inputs):
+            raise ShapeError(f"multiply needs equal channels, got {' and '.join(map(size_text, inputs))}")
+        return largest
+
+    def apply(self, inputs: Sequence[Any]) -> Any:
+        return reduce(operator.mul, inputs)
+
+    def expression(self, inputs: Sequence[str]) -> str:
+        return " * ".join(inputs)
+
+
+@dataclass(frozen=True)
+class Concat(Join):
+    """Concatenation along the channels."""
+
+    name: ClassVar[str] = "concat"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        images = [image(s) for s in inputs]
+        if len({s[1:] for s in images}) != 1:
+            raise ShapeError(
+                f"concat needs one height and width, got {' and '.join(map(size_text, inputs))}; "
+                "give the branches the same stride"
+            )
+        return (sum(s[0] for s in images), *images[0][1:])
+
+    def apply(self, inputs: Sequence[Any]) -> Any:
+        import torch
+
+        return torch.cat(list(inputs), dim=1)
+
+    def expression(self, inputs: Sequence[str]) -> str:
+        return f"torch.cat([{', '.join(inputs)}], dim=1)"

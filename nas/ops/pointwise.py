@@ -1,0 +1,183 @@
+"""Operators that treat every element or feature alone: norm, activation, linear, dropout, identity, zero."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.cost import Cost
+from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Count, Flag, Positive, Probability, Stride
+from nas.ops.base import Layer, Shape, ShapeError, Unary, image, size_text
+
+
+@dataclass(frozen=True)
+class BatchNorm(Unary):
+    """Batch normalisation with scale and shift (Ioffe & Szegedy 2015)."""
+
+    name: ClassVar[str] = "batch_norm"
+
+    eps: Positive = 1e-5
+    momentum: Positive = 0.1
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return image(inputs[0])
+
+    def cost(self, *inputs: Shape) -> Cost:
+        return Cost(params=2 * inputs[0][0])
+
+    def layer(self, shape: Shape) -> Layer:
+        options = {"eps": (self.eps, 1e-5), "momentum": (self.momentum, 0.1)}
+        given = tuple((k, value) for k, (value, default) in options.items() if value != default)
+        return Layer("nn.BatchNorm2d", (shape[0],), given)
+
+
+@dataclass(frozen=True)
+class Act(Unary):
+    """An activation function, by name; `none` is the identity."""
+
+    name: ClassVar[str] = "activation"
+
+    kind: Activation = "relu"
+
+    @property
+    def is_identity(self) -> bool:  # type: ignore[override]
+        return self.kind == "none"
+
+    @property
+    def keeps_zero(self) -> bool:  # type: ignore[override]
+        return self.kind not in ("sigmoid", "hardsigmoid")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("nn.Identity" if self.is_identity else ACTIVATIONS[self.kind])
+
+
+@dataclass(frozen=True)
+class Linear(Unary):
+    """Fully connected layer: `(F,)` to `(out,)`."""
+
+    name: ClassVar[str] = "linear"
+
+    out: Count
+    bias: Flag = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) != 1:
+            raise ShapeError(
+                f"linear needs a vector, got an image of {size_text(inputs[0])}; put flatten before it"
+            )
+        return (self.out,)
+
+    def cost(self, *inputs: Shape) -> Cost:
+        weights = inputs[0][0] * self.out
+        return Cost(weights, weights + (self.out if self.bias else 0), self.out)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("nn.Linear", (shape[0], self.out), () if self.bias else (("bias", False),))
+
+
+@dataclass(frozen=True)
+class Flatten(Unary):
+    """`(C, H, W)` to `(C * H * W,)`."""
+
+    name: ClassVar[str] = "flatten"
+    keeps_zero: ClassVar[bool] = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (math.prod(inputs[0]),)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("nn.Flatten")
+
+
+@dataclass(frozen=True)
+class Dropout(Unary):
+    """Zeroes elements while training (Srivastava et al. 2014)."""
+
+    name: ClassVar[str] = "dropout"
+    keeps_zero: ClassVar[bool] = True
+
+    p: Probability = 0.5
+
+    @property
+    def is_identity(self) -> bool:  # type: ignore[override]
+        return self.p == 0
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("nn.Dropout", (self.p,))
+
+
+@dataclass(frozen=True)
+class DropPath(Unary):
+    """Stochastic depth: drops the whole branch of an image while training (Huang et al. 2016)."""
+
+    name: ClassVar[str] = "stochastic_depth"
+    keeps_zero: ClassVar[bool] = True
+
+    p: Probability = 0.2
+
+    @property
+    def is_identity(self) -> bool:  # type: ignore[override]
+        return self.p == 0
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return image(inputs[0])
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("StochasticDepth", (self.p,))
+
+
+@dataclass(frozen=True)
+class Identity(Unary):
+    """Output is input."""
+
+    name: ClassVar[str] = "identity"
+    is_identity: ClassVar[bool] = True
+    keeps_zero: ClassVar[bool] = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("nn.Identity")
+
+
+@dataclass(frozen=True)
+class Zero(Unary):
+    """Zeros of the input's channels at a stride: an absent connection (Liu et al. 2019, `none`)."""
+
+    name: ClassVar[str] = "zero"
+
+    stride: Stride = 1
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = image(inputs[0])
+        return (channels, -(-height // self.stride), -(-width // self.stride))
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("Zero", (self.stride,))
+
+
+@dataclass(frozen=True)
+class PadChannels(Unary):
+    """Zero channels added behind the input's, up to `out` (He et al. 2016, option A)."""
+
+    name: ClassVar[str] = "pad_channels"
+    keeps_zero: ClassVar[bool] = True
+
+    out: Channels
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = image(inputs[0])
+        if self.out < channels:
+            raise ShapeError(f"cannot pad {channels} channels to {self.out}; pad to at least as many")
+        return (self.out, height, width)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("PadChannels", (self.out - shape[0],))

@@ -1,0 +1,164 @@
+"""A Space as YAML text that reads back to an equal Space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from nas.space.space import Space
+from nas.space.tree import (
+    Alternative,
+    Call,
+    Choice,
+    LayerNodes,
+    Node,
+    Parallel,
+    PerLayer,
+    Residual,
+    SameAs,
+    Sequence,
+    Stage,
+    StageStride,
+    Value,
+)
+
+
+def dump_space(space: Space) -> str:
+    """YAML text from which `parse_space` makes an equal space. User blocks are written out."""
+    writer = _Writer(space)
+    document: dict[str, Any] = {"name": space.name}
+    if space.about:
+        document["about"] = space.about
+    document["input"] = _Flow(writer.value(value) for value in space.input)
+    document["classes"] = space.classes
+    if space.width != 1:
+        document["width"] = writer.value(space.width)
+    if space.drop_path:
+        document["drop_path"] = space.drop_path
+    defaults = writer.defaults()
+    if defaults:
+        document["defaults"] = defaults
+    document["network"] = [writer.node(item) for item in space.network.items]
+    if space.meta:
+        document["meta"] = dict(space.meta)
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+class _Flow(list[Any]):
+    """A list written in one line."""
+
+
+class _FlowMap(dict[str, Any]):
+    """A mapping written in one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(_Flow, lambda d, data: d.represent_sequence("tag:yaml.org,2002:seq", data, True))
+_Dumper.add_representer(_FlowMap, lambda d, data: d.represent_mapping("tag:yaml.org,2002:map", data, True))
+
+
+class _Writer:
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._written: set[str] = set()
+
+    def defaults(self) -> dict[str, Any]:
+        return {
+            block: _FlowMap({key: self.value(value) for key, value in args.items()})
+            for block, args in self._space.defaults.items()
+            if args
+        }
+
+    def node(self, node: Node) -> Any:
+        """A node as YAML data."""
+        match node:
+            case Call():
+                args = self._arguments(node)
+                return {node.block: args} if args else node.block
+            case Sequence():
+                items = [self.node(item) for item in node.items]
+                return {"sequence": {"name": node.name, "body": items}} if node.name else items
+            case Stage():
+                inner: dict[str, Any] = {"name": node.name, "depth": self.value(node.depth)}
+                if node.stride != 1:
+                    inner["stride"] = self.value(node.stride)
+                return {"stage": inner | {"block": self.node(node.block)}}
+            case Residual():
+                inner = self._name(node.name, "residual")
+                inner["body"] = self.node(node.body)
+                inner["shortcut"] = self.value(node.shortcut)
+                inner["act"] = self.value(node.act)
+                return {"residual": inner}
+            case Parallel():
+                inner = self._name(node.name, "parallel")
+                inner["branches"] = [self.node(branch) for branch in node.branches]
+                inner["join"] = self.value(node.join)
+                return {"parallel": inner}
+            case Alternative():
+                data = self._name(node.name, "choice")
+                data["choice"] = [
+                    self._labelled(option, str(label))
+                    for option, label in zip(node.nodes, node.choice.options, strict=True)
+                ]
+                if node.choice.stage:
+                    data["per"] = "layer"
+                return data
+            case LayerNodes():
+                return self._name(node.name, "layers") | {"layers": [self.node(one) for one in node.nodes]}
+
+    def value(self, value: Value) -> Any:
+        """A value as YAML data; a choice met before is written as a coupling with it."""
+        match value:
+            case SameAs():
+                return _FlowMap(same_as=value.target)
+            case StageStride():
+                return "$stride"
+            case PerLayer():
+                return _FlowMap(layers=_Flow(self.value(v) for v in value.values))
+            case Choice():
+                if value.name in self._written:
+                    return _FlowMap(same_as=value.name)
+                self._written.add(value.name)
+                data = _FlowMap(choice=_Flow(self.value(v) for v in value.values))
+                if value.stage:
+                    data["per"] = "layer"
+                return data
+            case tuple():
+                return _Flow(value)
+            case _:
+                return value
+
+    def _arguments(self, node: Call) -> dict[str, Any]:
+        defaults = self._space.defaults.get(node.block, {})
+        args = _FlowMap(self._name(node.name, node.block))
+        for key, value in node.args:
+            implicit = isinstance(value, StageStride) and value.implicit
+            if not implicit and (key not in defaults or defaults[key] != value):
+                args[key] = self.value(value)
+        return args
+
+    def _labelled(self, option: Node, label: str) -> Any:
+        """An alternative with its label as its name, unless it has it anyway."""
+        data = self.node(option)
+        if label == (
+            data if isinstance(data, str) else next(iter(data), None) if isinstance(data, dict) else ""
+        ):
+            return data
+        if isinstance(data, str):
+            return {data: _FlowMap(name=label)}
+        if isinstance(data, list):
+            return {"sequence": {"name": label, "body": data}}
+        if "choice" in data or "layers" in data:
+            return {"name": label} | data
+        ((key, inner),) = data.items()
+        kind = _FlowMap if isinstance(inner, _FlowMap) else dict
+        return {key: kind({"name": label} | inner)}
+
+    def _name(self, name: str | None, default: str) -> dict[str, Any]:
+        """`name`, unless the reader would give it by itself."""
+        return {"name": name} if name and name != default else {}

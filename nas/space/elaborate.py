@@ -1,0 +1,183 @@
+"""A space without choices to its architecture, and the parts that every route to a cost shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from nas.blocks import BLOCKS, Builder, Ref, block_arguments, is_operator, make_operator
+from nas.graph import Architecture
+from nas.ops import Add, AvgPool, PadChannels, Shape, ShapeError
+from nas.ops.arguments import Channels
+from nas.space.source import Place, SpaceError
+from nas.space.tree import (
+    Alternative,
+    Call,
+    LayerNodes,
+    Node,
+    Parallel,
+    PerLayer,
+    Residual,
+    Sequence,
+    Stage,
+    StageStride,
+    Value,
+)
+from nas.space.values import kind_of
+
+_CHANNELS = kind_of(Channels)
+
+
+def elaborate(
+    network: Sequence, input_shape: Shape, classes: int, width: float = 1, drop_path: float = 0
+) -> Architecture:
+    """The graph of operators of a network without choices.
+
+    `drop_path` is the stochastic depth rate towards which layers grow linearly from 0: layer i of n has
+    `drop_path * i / n` (Huang et al. 2016, equation 4, counted as torchvision does).
+
+    Raises SpaceError, with line and path, where a network cannot be built.
+    """
+    net = Builder(input_shape, classes)
+    _Elaborator(net, width, drop_path, sum(_layer_count(item) for item in network.items)).build(
+        network, net.input
+    )
+    return net.architecture()
+
+
+class _Elaborator:
+    def __init__(self, net: Builder, width: float, drop_path: float, total_layers: int) -> None:
+        self._net = net
+        self._width = width
+        self._drop_path = drop_path
+        self._total_layers = total_layers
+        self._layers_done = 0
+        self._layers: dict[str, int] = {}
+        self._strides: dict[str, int] = {}
+
+    def build(self, node: Node, x: Ref) -> Ref:
+        """Add a node; one with a name gets a scope of its own."""
+        net = self._net
+        match node:
+            case Call():
+                return self._call(node, x)
+            case Stage():
+                return self._stage(node, x)
+            case LayerNodes():
+                return self.build(node.nodes[self._layers[node.stage] - 1], x)
+            case Alternative():
+                raise AssertionError("a choice is left")
+        with net.scope(node.name) if node.name else nullcontext():
+            match node:
+                case Sequence():
+                    for item in node.items:
+                        x = self.build(item, x)
+                    return x
+                case Residual():
+                    with net.scope("body"):
+                        y = self.build(node.body, x)
+                    return join_residual(net, node, x, y, self._value(node.shortcut), self._value(node.act))
+                case Parallel():
+                    branches = []
+                    for i, branch in enumerate(node.branches, 1):
+                        with net.scope(f"branch{i}"):
+                            branches.append(self.build(branch, x))
+                    return join_branches(net, node, branches, self._value(node.join))
+
+    def _call(self, node: Call, x: Ref) -> Ref:
+        arguments = node.fixed_args | {key: self._value(value) for key, value in node.open_args}
+        return call(self._net, node, x, arguments, self._width)
+
+    def _stage(self, node: Stage, x: Ref) -> Ref:
+        depth, self._strides[node.path] = self._value(node.depth), self._value(node.stride)
+        outermost = not self._layers
+        with self._net.scope(node.name):
+            for layer in range(1, depth + 1):
+                self._layers[node.path] = layer
+                if outermost:
+                    self._net.drop_path = self._drop_path * self._layers_done / self._total_layers
+                    self._layers_done += 1
+                with self._net.scope(f"layer{layer}"):
+                    x = self.build(node.block, x)
+            del self._layers[node.path]
+        self._net.drop_path = 0.0 if outermost else self._net.drop_path
+        return x
+
+    def _value(self, value: Value) -> Any:
+        if isinstance(value, PerLayer):
+            return value.values[self._layers[value.stage] - 1]
+        if isinstance(value, StageStride):
+            return self._strides[value.stage] if self._layers[value.stage] == 1 else 1
+        return value
+
+
+def call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], width: float = 1) -> Ref:
+    """Add one block or operator. Raises SpaceError with its place where shapes do not fit."""
+    with _placed(node.place, node.path):
+        if width != 1:
+            kinds = block_arguments(node.block)
+            arguments = {
+                key: scaled_channels(value, width) if kinds[key].kind is _CHANNELS else value
+                for key, value in arguments.items()
+            }
+        if is_operator(node.block):
+            return net.add(make_operator(node.block, arguments), x, name=node.name or node.block)
+        with net.scope(node.name) if node.name else nullcontext():
+            return BLOCKS[node.block](net, x, **arguments)
+
+
+def join_residual(net: Builder, node: Residual, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
+    """Body y of x plus a shortcut of x, then the activation.
+
+    `identity` is x; `projection` a 1x1 convolution with the stride (He et al. 2016, option B); `pooled`
+    pools first, then projects (He et al. 2019, ResNet-D); `padded` pools and pads channels with zeros
+    (option A); `auto` is identity where shapes agree, else projection.
+    """
+    with _placed(node.place, node.path):
+        stride = -(-x.shape[1] // y.shape[1])
+        side = x
+        if shortcut == "projection" or (shortcut == "auto" and x.shape != y.shape):
+            side = net.conv_norm_act(x, y.channels, 1, stride, act="none", name="shortcut")
+        elif shortcut in ("pooled", "padded"):
+            with net.scope("shortcut"):
+                if stride > 1:
+                    side = net.add(AvgPool(stride, stride, 0, ceil=True, count_pad=False), x, name="pool")
+                if shortcut == "padded" and side.channels != y.channels:
+                    side = net.add(PadChannels(y.channels), side, name="pad")
+                elif shortcut == "pooled" and side.channels != y.channels:
+                    side = net.conv_norm_act(side, y.channels, act="none", name="project")
+        return net.act(net.add_residual(y, side), act)
+
+
+def join_branches(net: Builder, node: Parallel, branches: list[Ref], join: str) -> Ref:
+    """The branches joined by concat or add."""
+    with _placed(node.place, node.path):
+        return net.concat(*branches) if join == "concat" else net.add(Add(), *branches, name="add")
+
+
+@contextmanager
+def _placed(place: Place, path: str) -> Iterator[None]:
+    """Gives a ShapeError raised inside its place in the file."""
+    try:
+        yield
+    except ShapeError as error:
+        raise SpaceError(place, path, str(error)) from None
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Channels times width, as a multiple of 8 not below 90 % (Sandler et al. 2018, `_make_divisible`)."""
+    exact = channels * width
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * exact else rounded + 8
+
+
+def _layer_count(node: Node) -> int:
+    match node:
+        case Stage():
+            assert isinstance(node.depth, int)
+            return node.depth
+        case Sequence():
+            return sum(map(_layer_count, node.items))
+        case _:
+            return 0

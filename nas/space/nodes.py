@@ -1,0 +1,340 @@
+"""Parsing of nodes: block calls, sequences, stages, branches, alternatives, a user's own blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import replace
+from typing import Any
+
+from nas.blocks import block_arguments, block_names
+from nas.errors import did_you_mean
+from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
+from nas.space.names import name_problem
+from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
+from nas.space.tree import (
+    Alternative,
+    Call,
+    Choice,
+    LayerNodes,
+    Node,
+    Parallel,
+    PerLayer,
+    Residual,
+    Sequence,
+    Stage,
+    StageStride,
+    Value,
+    own_values,
+    walk,
+)
+from nas.space.values import (
+    Context,
+    ValueParser,
+    kind_of,
+    listing,
+    mapping,
+    per_layer,
+    plain,
+    reject_unknown,
+    text,
+)
+
+SHORTCUTS = ("auto", "identity", "projection", "pooled", "padded")
+JOINS = ("concat", "add")
+
+_SHORTCUT = Kind(f"a shortcut; a shortcut is {', '.join(SHORTCUTS)}", lambda v: v in SHORTCUTS)
+_JOIN = Kind(f"a join; branches join by {' or '.join(JOINS)}", lambda v: v in JOINS)
+_DEPTH = Kind("a depth; a depth is a whole number of layers, 1 or more", kind_of(Count).accepts)
+_FORMS = ("stage", "residual", "parallel", "sequence", "choice", "layers")
+
+Definitions = MappingABC[str, tuple[dict[str, Item], Item]]
+"""A user's blocks: arguments with their default values (null: required), and body."""
+
+
+class NodeParser(ValueParser):
+    """Reads nodes; `defaults` are arguments by block, `definitions` the user's own blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.defaults: dict[str, dict[str, tuple[Value, Place]]] = {}
+        self.definitions: Definitions = {}
+
+    def node(self, item: Item, context: Context, name: str | None, in_stage: bool = False) -> Node:
+        """The node at `context.path`; `in_stage` when it is a stage's layer and so takes its stride."""
+        if isinstance(item, Listing):
+            return self.sequence(item, context, name)
+        if isinstance(item, Scalar):
+            block = text(item, context.path, "a block, a list of blocks or a mapping")
+            return self._call(block, Mapping({}, item.place, {}), item.place, context, name, in_stage)
+        for form in ("choice", "layers"):
+            if form in item.entries:
+                parse = self._alternative if form == "choice" else self._layer_nodes
+                return parse(item, context, name, in_stage)
+        if len(item.entries) != 1:
+            raise SpaceError(
+                item.place,
+                context.path,
+                f"a node has one key, its block, but here are {', '.join(item.entries) or 'none'}; "
+                "indent the arguments below the block",
+            )
+        ((key, inner),) = item
+        place = item.key_places[key]
+        if key in ("stage", "residual", "parallel", "sequence"):
+            arguments = mapping(inner, context.path, f"the keys of '{key}' below it")
+            match key:
+                case "stage":
+                    return self._stage(arguments, context, place)
+                case "residual":
+                    return self._residual(arguments, context, name, place)
+                case "parallel":
+                    return self._parallel(arguments, context, name, place)
+                case _:
+                    reject_unknown(arguments, ["name", "body"], context.path)
+                    return self.node(_required(arguments, "body", "sequence", context), context, name)
+        if isinstance(inner, Scalar) and inner.value is None:
+            inner = Mapping({}, inner.place, {})
+        arguments = mapping(inner, context.path, f"arguments of '{key}', such as {{out: 32}}")
+        return self._call(key, arguments, place, context, name, in_stage)
+
+    def sequence(self, item: Listing, context: Context, name: str | None) -> Sequence:
+        """Nodes one after the other; a list inside a list is part of it."""
+        flat = list(_flattened(item))
+        names = self._names(flat, context)
+        return Sequence(name, tuple(self.node(i, context.at(n), n) for i, n in zip(flat, names, strict=True)))
+
+    def _names(self, items: list[Item], context: Context) -> list[str]:
+        """Names of a sequence's nodes: as given, else the block's, numbered where they repeat."""
+        given = [_given_name(item, context) for item in items]
+        used: set[str] = set()
+        for item, name in zip(items, given, strict=True):
+            if name in used:
+                raise SpaceError(item.place, context.path, f"two nodes are named '{name}'; rename one")
+            used.update([name] if name else [])
+        names = []
+        for item, name in zip(items, given, strict=True):
+            base = _block_of(item)
+            fresh, number = name or base, 2
+            while not name and fresh in used:
+                fresh, number = f"{base}_{number}", number + 1
+            used.add(fresh)
+            names.append(fresh)
+        return names
+
+    def _call(
+        self, block: str, item: Mapping, place: Place, context: Context, name: str | None, in_stage: bool
+    ) -> Node:
+        if block in self.definitions:
+            return self._expansion(block, item, place, context, name, in_stage)
+        if block not in block_names():
+            known = [*block_names(), *self.definitions, *_FORMS]
+            raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
+        arguments = block_arguments(block)
+        values: dict[str, Value] = {}
+        for key, inner in item:
+            if key == "name":
+                continue
+            if key not in arguments:
+                hint = did_you_mean(key, list(arguments))
+                raise SpaceError(item.key_places[key], context.path, f"{block} has no argument '{key}'{hint}")
+            values[key] = self.value(inner, context.at(key), arguments[key].kind)
+        for key, (value, _) in self.defaults.get(block, {}).items():
+            values.setdefault(key, value)
+        if in_stage and "stride" in arguments:
+            values.setdefault("stride", StageStride(context.stages[-1], implicit=True))
+        for key, argument in arguments.items():
+            if argument.required and key not in values:
+                raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
+        ordered = tuple((key, values[key]) for key in arguments if key in values)
+        return Call(name, block, ordered, context.path, place)
+
+    def _expansion(
+        self, block: str, item: Mapping, place: Place, context: Context, name: str | None, in_stage: bool
+    ) -> Node:
+        if block in context.expanding:
+            chain = " -> ".join([*context.expanding, block])
+            raise SpaceError(place, context.path, f"block '{block}' contains itself: {chain}")
+        declared, body = self.definitions[block]
+        reject_unknown(item, ["name", *declared], context.path)
+        bound: dict[str, Value] = {}
+        for key, default in declared.items():
+            given = item.entries.get(key)
+            if given is not None:
+                bound[key] = self.value(given, context.at(key), None)
+            elif key in self.defaults.get(block, {}):
+                bound[key] = self.defaults[block][key][0]
+            elif key == "stride" and in_stage:
+                bound[key] = StageStride(context.stages[-1])
+            elif plain(default) is None:
+                raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
+            else:
+                bound[key] = plain(default)
+        inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
+        node = self.node(body, inside, name)
+        return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
+
+    def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
+        reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
+        depth = self._optional(item, "depth", 1, _DEPTH, context)
+        stride = self._optional(item, "stride", 1, kind_of(Stride), context)
+        inside = replace(context, stages=(*context.stages, context.path))
+        block_item = _required(item, "block", "stage", context)
+        _no_name(block_item, context, "a stage's block takes the stage's name")
+        block = self.node(block_item, inside, None, in_stage=True)
+        path = context.path
+        if stride != 1 and not _takes_stride(block, path):
+            raise SpaceError(
+                place, path, "the stride has nowhere to go; give a node of the block 'stride: $stride'"
+            )
+        most = max(depth.values) if isinstance(depth, Choice) else depth
+        for size in _layer_lists(block, path):
+            if isinstance(most, int) and size < most:
+                raise SpaceError(place, path, f"'layers' lists {size}, but the stage has up to {most} layers")
+        return Stage(path.rpartition(".")[2], path, depth, stride, block, place)
+
+    def _residual(self, item: Mapping, context: Context, name: str | None, place: Place) -> Residual:
+        reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
+        body_item = _required(item, "body", "residual", context)
+        _no_name(body_item, context, "a residual's body is named 'body'")
+        return Residual(
+            name,
+            self.node(body_item, context.at("body"), None),
+            self._optional(item, "shortcut", "auto", _SHORTCUT, context),
+            self._optional(item, "act", "none", kind_of(Activation), context),
+            context.path,
+            place,
+        )
+
+    def _parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
+        reject_unknown(item, ["name", "branches", "join"], context.path)
+        branches = listing(_required(item, "branches", "parallel", context), context.path)
+        if not branches:
+            raise SpaceError(place, context.path, "no branches; list at least one")
+        nodes = tuple(
+            self.node(branch, context.at(f"branch{i}"), None) for i, branch in enumerate(branches, 1)
+        )
+        join = self._optional(item, "join", "concat", _JOIN, context)
+        return Parallel(name, nodes, join, context.path, place)
+
+    def _alternative(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> Alternative:
+        reject_unknown(item, ["name", "choice", "per"], context.path)
+        items = listing(item.entries["choice"], context.path)
+        labels = self._names(list(items), context)
+        each = per_layer(item, context.path)
+        choice = self.declare(labels, item.place, context.at("block"), each)
+        nodes = tuple(
+            self.node(option, context.at(label), None, in_stage)
+            for option, label in zip(items, labels, strict=True)
+        )
+        return Alternative(name, choice, nodes)
+
+    def _layer_nodes(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> LayerNodes:
+        reject_unknown(item, ["name", "layers"], context.path)
+        if not context.stages:
+            raise SpaceError(item.place, context.path, "'layers' needs a stage around it")
+        stage = context.stages[-1]
+        rest = context.path[len(stage) :]
+        nodes = tuple(
+            self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
+            for i, one in enumerate(listing(item.entries["layers"], context.path), 1)
+        )
+        return LayerNodes(name, nodes, stage)
+
+    def _optional(self, item: Mapping, key: str, default: Any, kind: Kind, context: Context) -> Value:
+        inner = item.entries.get(key)
+        return default if inner is None else self.value(inner, context.at(key), kind)
+
+    def default_arguments(self, block: str, item: Item, place: Place) -> None:
+        """Read what `defaults:` gives to one block."""
+        context = Context(f"defaults.{block}")
+        known: MappingABC[str, Argument | None]
+        if block in self.definitions:
+            known = dict.fromkeys(self.definitions[block][0])
+        elif block in block_names():
+            known = block_arguments(block)
+        else:
+            names = [*block_names(), *self.definitions]
+            raise SpaceError(place, "defaults", f"unknown block '{block}'{did_you_mean(block, names)}")
+        arguments = mapping(item, context.path, "arguments, such as {act: silu}")
+        for key, inner in arguments:
+            if key not in known:
+                hint = did_you_mean(key, list(known))
+                raise SpaceError(
+                    arguments.key_places[key], context.path, f"{block} has no argument '{key}'{hint}"
+                )
+            argument = known[key]
+            value = self.value(inner, context.at(key), argument.kind if argument else None)
+            self.defaults.setdefault(block, {})[key] = (value, inner.place)
+
+
+def replace_name(node: Node) -> Node:
+    """A node that stands alone in a group, under its own default name."""
+    return node if isinstance(node, Sequence | Stage) else replace(node, name=_kind_name(node))
+
+
+def _kind_name(node: Node) -> str:
+    return node.block if isinstance(node, Call) else type(node).__name__.lower()
+
+
+def _required(item: Mapping, key: str, form: str, context: Context) -> Item:
+    if key not in item.entries:
+        raise SpaceError(item.place, context.path, f"{form} needs '{key}'; add {key}: ...")
+    return item.entries[key]
+
+
+def _flattened(item: Listing) -> list[Item]:
+    return [one for i in item.items for one in (_flattened(i) if isinstance(i, Listing) else [i])]
+
+
+def _holder(item: Item) -> Mapping | None:
+    """The mapping that may hold a node's `name`."""
+    if not isinstance(item, Mapping) or not item.entries:
+        return None
+    if "choice" in item.entries or "layers" in item.entries:
+        return item
+    inner = next(iter(item.entries.values()))
+    return inner if isinstance(inner, Mapping) else None
+
+
+def _given_name(item: Item, context: Context) -> str | None:
+    holder = _holder(item)
+    named = holder.entries.get("name") if holder else None
+    if named is None:
+        return None
+    name = plain(named)
+    problem = name_problem(name)
+    if problem:
+        raise SpaceError(named.place, context.path, problem)
+    return str(name)
+
+
+def _no_name(item: Item, context: Context, why: str) -> None:
+    holder = _holder(item)
+    if holder and "name" in holder.entries:
+        raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
+
+
+def _block_of(item: Item) -> str:
+    if isinstance(item, Scalar):
+        return str(item.value)
+    if isinstance(item, Mapping) and item.entries:
+        return next((f for f in ("choice", "layers") if f in item.entries), next(iter(item.entries)))
+    return "sequence"
+
+
+def _takes_stride(node: Node, stage: str) -> bool:
+    if isinstance(node, Alternative):
+        return all(_takes_stride(option, stage) for option in node.nodes)
+    if isinstance(node, LayerNodes):
+        return _takes_stride(node.nodes[0], stage)
+    return any(
+        isinstance(value, StageStride) and value.stage == stage
+        for inner in walk(node)
+        for value in own_values(inner)
+    )
+
+
+def _layer_lists(node: Node, stage: str) -> list[int]:
+    """Lengths of the lists inside that give one value or node for each layer of the stage."""
+    sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
+    values = [v for n in walk(node) for v in own_values(n)]
+    return sizes + [len(v.values) for v in values if isinstance(v, PerLayer) and v.stage == stage]

@@ -1,0 +1,135 @@
+"""Deciding the open values of a space: a point of it, and the space that is left, without choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from nas.space.tree import (
+    Alternative,
+    Call,
+    Choice,
+    LayerNodes,
+    Layers,
+    Node,
+    Option,
+    Parallel,
+    PerLayer,
+    Residual,
+    SameAs,
+    Sequence,
+    Stage,
+    Value,
+)
+
+Choose = Callable[[str, tuple[Option, ...]], Option]
+"""Given the name of a decision and its options, one of them."""
+
+
+class Resolver:
+    """Replaces choices by what `choose` says, asking once for each decision that is needed."""
+
+    def __init__(self, declared: dict[str, Choice], choose: Choose) -> None:
+        self._declared = declared
+        self._choose = choose
+        self.decided: dict[str, Option] = {}
+
+    def option(self, choice: Choice, layers: Layers) -> Option:
+        """The option taken for a choice."""
+        name = choice.at(layers)
+        if name not in self.decided:
+            self.decided[name] = self._choose(name, choice.options)
+        return self.decided[name]
+
+    def has_settled(self, value: Value) -> bool:
+        """Whether nothing about a value outside stages is still open."""
+        name = value.target if isinstance(value, SameAs) else getattr(value, "name", "")
+        return not isinstance(value, Choice | SameAs) or name in self.decided
+
+    def value(self, value: Value, layers: Layers) -> Any:
+        """A value without choices; the stage's stride stays for the builder to fill in."""
+        if isinstance(value, SameAs):
+            value = self._declared[value.target]
+        if isinstance(value, Choice):
+            return value.value(self.option(value, layers))
+        if isinstance(value, PerLayer):
+            return self.value(value.values[layers[value.stage] - 1], layers)
+        return value
+
+    def sequence(self, node: Sequence, layers: Layers) -> Sequence:
+        """A sequence without choices."""
+        return Sequence(node.name, tuple(self.node(item, layers) for item in node.items))
+
+    def node(self, node: Node, layers: Layers) -> Node:
+        """A node without choices, as it is in the current layers."""
+        match node:
+            case Call():
+                if not node.open_args:
+                    return node
+                return replace(node, args=tuple((key, self.value(v, layers)) for key, v in node.args))
+            case Sequence():
+                return self.sequence(node, layers)
+            case Alternative():
+                return _named(self.node(node.chosen(self.option(node.choice, layers)), layers), node.name)
+            case LayerNodes():
+                return _named(self.node(node.nodes[layers[node.stage] - 1], layers), node.name)
+            case Residual():
+                return replace(
+                    node,
+                    body=self.node(node.body, layers),
+                    shortcut=self.value(node.shortcut, layers),
+                    act=self.value(node.act, layers),
+                )
+            case Parallel():
+                branches = tuple(self.node(branch, layers) for branch in node.branches)
+                return replace(node, branches=branches, join=self.value(node.join, layers))
+            case Stage():
+                depth = self.value(node.depth, layers)
+                stride = self.value(node.stride, layers)
+                each = [self.node(node.block, {**layers, node.path: i}) for i in range(1, depth + 1)]
+                return replace(node, depth=depth, stride=stride, block=_merged(each, node.path))
+
+
+def _named(node: Node, name: str | None) -> Node:
+    """The node under the name of the choice that it was an option of."""
+    if name is None or isinstance(node, Stage):
+        return node
+    return Sequence(name, (node,)) if isinstance(node, Sequence) and node.name else replace(node, name=name)
+
+
+def _merged(nodes: list[Node], stage: str) -> Node:
+    """One node that stands for the nodes of a stage's layers: alike but for values, or listed."""
+    first = nodes[0]
+    if all(node == first for node in nodes):
+        return first
+    if all(isinstance(n, Call) and _signature(n) == _signature(first) for n in nodes):
+        calls = [n for n in nodes if isinstance(n, Call)]
+        columns = zip(*(call.args for call in calls), strict=True)
+        args = tuple((column[0][0], _merged_values([v for _, v in column], stage)) for column in columns)
+        return replace(calls[0], args=args)
+    if all(isinstance(n, Sequence) and _signature(n) == _signature(first) for n in nodes):
+        rows = zip(*(n.items for n in nodes if isinstance(n, Sequence)), strict=True)
+        assert isinstance(first, Sequence)
+        return Sequence(first.name, tuple(_merged(list(row), stage) for row in rows))
+    return LayerNodes(getattr(first, "name", None), tuple(_unnamed(n) for n in nodes), stage)
+
+
+def _signature(node: Node) -> object:
+    match node:
+        case Call():
+            return (node.name, node.block, tuple(key for key, _ in node.args))
+        case Sequence():
+            return (node.name, tuple(map(_signature, node.items)))
+        case _:
+            return type(node)
+
+
+def _unnamed(node: Node) -> Node:
+    return node if isinstance(node, Stage) else replace(node, name=None)
+
+
+def _merged_values(values: list[Any], stage: str) -> Any:
+    if all(value == values[0] for value in values):
+        return values[0]
+    return PerLayer(tuple(values), stage)

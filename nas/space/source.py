@@ -1,0 +1,149 @@
+"""YAML text to data that knows its lines. Safe: no tags, no duplicate keys, no unbounded aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from nas.errors import InputError
+
+_MAX_ITEMS = 20_000
+"""A file that expands to more than this is not written by hand: aliases multiply in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class SpaceError(InputError):
+    """Something wrong in a space file; the message starts with file, line and path."""
+
+    def __init__(self, place: Place, path: str, message: str) -> None:
+        super().__init__(f"{place}: {path}: {message}" if path else f"{place}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value: text, number, true, false or null."""
+
+    value: str | int | float | bool | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A YAML sequence."""
+
+    items: tuple[Item, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A YAML mapping; keys are text and unique."""
+
+    entries: dict[str, Item]
+    place: Place
+    key_places: dict[str, Place] = field(compare=False)
+
+    def __iter__(self) -> Iterator[tuple[str, Item]]:
+        return iter(self.entries.items())
+
+
+Item = Scalar | Listing | Mapping
+
+
+def read_text(path: Path) -> str:
+    """Text of a file. Raises InputError where there is none, or no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{path}: cannot be read: {reason}") from None
+
+
+def read_yaml(text: str, file: str) -> Item:
+    """Parse one YAML document. Raises SpaceError with the line for anything that is not plain data."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise SpaceError(Place(file, 1), "", "the file is empty; a space needs at least 'network:'")
+        return _Converter(loader, file).convert(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise SpaceError(Place(file, line), "", f"not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise SpaceError(Place(file, 1), "", f"not valid YAML: {str(error).splitlines()[0]}") from None
+    finally:
+        loader.dispose()
+
+
+class _Converter:
+    def __init__(self, loader: yaml.SafeLoader, file: str) -> None:
+        self._loader = loader
+        self._file = file
+        self._open: set[int] = set()
+        self._count = 0
+
+    def convert(self, node: yaml.Node) -> Item:
+        place = Place(self._file, node.start_mark.line + 1)
+        self._count += 1
+        if self._count > _MAX_ITEMS:
+            raise SpaceError(
+                place, "", f"expands to more than {_MAX_ITEMS:,} values; use fewer or smaller aliases"
+            )
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, place)
+        if id(node) in self._open:
+            raise SpaceError(place, "", "an alias contains itself; write the value out")
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return Listing(tuple(self.convert(child) for child in node.value), place)
+            assert isinstance(node, yaml.MappingNode)
+            return self._mapping(node, place)
+        except RecursionError:
+            raise SpaceError(place, "", "nested too deeply; use fewer levels") from None
+        finally:
+            self._open.discard(id(node))
+
+    def _scalar(self, node: yaml.ScalarNode, place: Place) -> Scalar:
+        try:
+            value = self._loader.construct_object(node)
+        except ValueError:
+            value = object
+        if not (value is None or isinstance(value, str | int | float | bool)):
+            raise SpaceError(place, "", f"'{node.value}' is not text or a number; put it in quotes")
+        return Scalar(value, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> Mapping:
+        entries: dict[str, Item] = {}
+        places: dict[str, Place] = {}
+        for key_node, value_node in node.value:
+            key_place = Place(self._file, key_node.start_mark.line + 1)
+            key = self.convert(key_node)
+            if not isinstance(key, Scalar) or not isinstance(key.value, str):
+                shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a collection"
+                raise SpaceError(key_place, "", f"key {shown} is not text; put it in quotes")
+            if key.value in entries:
+                first = places[key.value].line
+                raise SpaceError(
+                    key_place, "", f"key '{key.value}' stands twice, first in line {first}; keep one"
+                )
+            entries[key.value] = self.convert(value_node)
+            places[key.value] = key_place
+        return Mapping(entries, place, places)

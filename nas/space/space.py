@@ -1,0 +1,260 @@
+"""Space: a family of networks. Without choices, it is one network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from nas.cost import Cost
+from nas.errors import InputError, did_you_mean
+from nas.graph import Architecture, canonical_hash, simplify
+from nas.space.compose import Composer, Coupling, DeadBranches, Decisions, PartCosts
+from nas.space.elaborate import elaborate
+from nas.space.resolve import Choose, Resolver
+from nas.space.source import SpaceError
+from nas.space.tree import Choice, Option, PerLayer, Sequence, Value, own_values, walk
+
+Choices = dict[str, Option]
+"""One point of a space: the decisions it takes, by name."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The points of a space: how many can be built, and the ones of least and most MACs."""
+
+    count: int
+    smallest: Choices
+    smallest_cost: Cost
+    largest: Choices
+    largest_cost: Cost
+    fewest_params: int
+    most_params: int
+    obstacles: tuple[SpaceError, ...]
+    """Why some points cannot be built; empty when all can."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A network description in which some values are open choices.
+
+    `input` is (channels, height, width) of the deployed network, where costs are counted. `width`
+    multiplies every block's channels. `meta` is free data that travels with the file.
+    """
+
+    name: str
+    about: str
+    input: tuple[Value, ...]
+    classes: int
+    width: Value
+    drop_path: float
+    network: Sequence
+    defaults: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    file: str = field(default="<text>", compare=False)
+
+    @cached_property
+    def declared(self) -> dict[str, Choice]:
+        """The choices by the name they are declared under, in the order of the file."""
+        return {choice.name: choice for choice in self._choices()}
+
+    @property
+    def is_architecture(self) -> bool:
+        """Whether no choices are left."""
+        return not self.declared
+
+    def draw(self, choose: Choose) -> Choices:
+        """A point: `choose(name, options)` is asked once for each decision that the point needs."""
+        return self._resolve(choose)[1]
+
+    def resolve(self, choices: Mapping[str, Option]) -> Space:
+        """The space without choices at a point.
+
+        Raises InputError where the choices are not a point of this space.
+        """
+        resolved, used = self._resolve(self._looked_up(choices))
+        extra = sorted(set(choices) - set(used))
+        if extra:
+            hint = did_you_mean(extra[0], sorted(used))
+            raise InputError(f"{self.file}: '{extra[0]}' is not a decision of this point{hint}")
+        return resolved
+
+    def architecture(self, choices: Mapping[str, Option] | None = None) -> Architecture:
+        """The simplified graph at a point. Raises SpaceError where it cannot be built."""
+        space = self.resolve(choices or {})
+        height, width = space.input[1], space.input[2]
+        return simplify(
+            elaborate(
+                space.network, (space.input[0], height, width), space.classes, space.width, space.drop_path
+            )
+        )
+
+    def identity(self, choices: Mapping[str, Option]) -> str:
+        """Canonical hash of the network at a point."""
+        return canonical_hash(self.architecture(choices))
+
+    def cost(self, choices: Mapping[str, Option]) -> Cost:
+        """Cost of the network at a point, at the space's own input and classes.
+
+        Parts that were met before are not worked out again. Raises SpaceError where it cannot be built.
+        """
+        look_up = self._looked_up(choices)
+        composer = self._composer(lambda choice, name: (look_up(name, choice.options),), Coupling.none())
+        try:
+            ends = composer.network(self.network, self.input, _Sum(Cost()))
+        except DeadBranches:
+            return self.architecture(choices).cost
+        if not ends:
+            raise composer.obstacles[0]
+        (total,) = ends.values()
+        cost: Cost = total.cost
+        return cost
+
+    def smallest(self) -> Choices:
+        """The point of least MACs."""
+        return self.extent.smallest
+
+    def largest(self) -> Choices:
+        """The point of most MACs."""
+        return self.extent.largest
+
+    @cached_property
+    def extent(self) -> Extent:
+        """Number of points and extremes of cost, exactly, without listing them.
+
+        Raises SpaceError where no point can be built.
+        """
+        coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
+        composer = self._composer(lambda choice, name: choice.options, coupling)
+        ends = composer.network(self.network, self.input, _Range.start())
+        if not ends:
+            raise composer.obstacles[0]
+        totals = iter(ends.values())
+        total = next(totals)
+        for other in totals:
+            total = total.with_other(other)
+        return Extent(
+            total.count,
+            _unrolled(total.low_trail),
+            self.cost(_unrolled(total.low_trail)),
+            _unrolled(total.high_trail),
+            self.cost(_unrolled(total.high_trail)),
+            total.few,
+            total.many,
+            tuple(composer.obstacles),
+        )
+
+    def adapted(self, channels: int, resolution: int, classes: int) -> Space:
+        """The same family for another input and number of classes, as a proxy trains it."""
+        return replace(self, input=(channels, resolution, resolution), classes=classes)
+
+    def _choices(self) -> Iterator[Choice]:
+        for value in (*self.input, self.width, *(v for node in walk(self.network) for v in own_values(node))):
+            yield from _declared_in(value)
+
+    def _resolve(self, choose: Choose) -> tuple[Space, Choices]:
+        resolver = Resolver(self.declared, choose)
+        space = replace(
+            self,
+            input=tuple(resolver.value(value, {}) for value in self.input),
+            width=resolver.value(self.width, {}),
+            network=resolver.sequence(self.network, {}),
+        )
+        settled = {
+            block: {k: resolver.value(v, {}) for k, v in args.items() if resolver.has_settled(v)}
+            for block, args in self.defaults.items()
+        }
+        return replace(space, defaults=settled), resolver.decided
+
+    def _looked_up(self, choices: Mapping[str, Option]) -> Choose:
+        def look_up(name: str, options: tuple[Option, ...]) -> Option:
+            if name not in choices:
+                raise InputError(f"{self.file}: the choices lack '{name}'; it is one of {list(options)}")
+            option = choices[name]
+            if option not in options:
+                raise InputError(f"{self.file}: {name}: {option!r} is not one of {list(options)}")
+            return option
+
+        return look_up
+
+    @cached_property
+    def _parts(self) -> PartCosts:
+        return PartCosts(self.classes)
+
+    def _composer(self, options: Any, coupling: Coupling) -> Composer:
+        return Composer(self.declared, self._parts, options, coupling, self.width)
+
+
+def _declared_in(value: Value) -> Iterator[Choice]:
+    if isinstance(value, Choice):
+        yield value
+    elif isinstance(value, PerLayer):
+        for inner in value.values:
+            yield from _declared_in(inner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """The cost of one point."""
+
+    cost: Cost
+
+    def after(self, cost: Cost, decisions: Decisions) -> _Sum:
+        return _Sum(self.cost + cost)
+
+    def with_other(self, other: _Sum) -> _Sum:
+        raise AssertionError("a point has one way through")
+
+
+_Trail = tuple[Any, Decisions] | None
+"""Decisions made, last first: (trail before, decisions)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """How many points, with the ones of least and most MACs and the extremes of params."""
+
+    count: int
+    low: int
+    low_trail: _Trail
+    high: int
+    high_trail: _Trail
+    few: int
+    many: int
+
+    @classmethod
+    def start(cls) -> _Range:
+        return cls(1, 0, None, 0, None, 0, 0)
+
+    def after(self, cost: Cost, decisions: Decisions) -> _Range:
+        return _Range(
+            self.count,
+            self.low + cost.macs,
+            (self.low_trail, decisions) if decisions else self.low_trail,
+            self.high + cost.macs,
+            (self.high_trail, decisions) if decisions else self.high_trail,
+            self.few + cost.params,
+            self.many + cost.params,
+        )
+
+    def with_other(self, other: _Range) -> _Range:
+        low = self if self.low <= other.low else other
+        high = self if self.high >= other.high else other
+        return _Range(
+            self.count + other.count,
+            low.low,
+            low.low_trail,
+            high.high,
+            high.high_trail,
+            min(self.few, other.few),
+            max(self.many, other.many),
+        )
+
+
+def _unrolled(trail: _Trail) -> Choices:
+    choices: Choices = {}
+    while trail is not None:
+        trail, decisions = trail
+        choices.update(decisions)
+    return choices

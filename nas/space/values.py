@@ -1,0 +1,227 @@
+"""Parsing of values: plain ones, choices, ranges, couplings, one value per layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+from nas.errors import did_you_mean
+from nas.ops.arguments import Kind
+from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
+from nas.space.tree import Choice, PerLayer, SameAs, StageStride, Value
+
+_FORMS = ("choice", "range", "same_as", "layers")
+
+
+def kind_of(annotated: Any) -> Kind:
+    """The kind inside an annotation of `nas.ops.arguments`."""
+    (kind,) = (k for k in get_args(annotated) if isinstance(k, Kind))
+    return kind
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where in a space we are: the path that names choices, the stages around, the block's arguments."""
+
+    path: str = ""
+    stages: tuple[str, ...] = ()
+    arguments: MappingABC[str, Value] = field(default_factory=dict)
+    expanding: tuple[str, ...] = ()
+
+    def at(self, name: str) -> Context:
+        """The context one step inside."""
+        return replace(self, path=f"{self.path}.{name}" if self.path else name)
+
+
+class ValueParser:
+    """Reads values and remembers the choices they declare, by name."""
+
+    def __init__(self) -> None:
+        self.declared: dict[str, Choice] = {}
+        self._couplings: list[tuple[SameAs, Kind | None, Context]] = []
+
+    def value(self, item: Item, context: Context, kind: Kind | None) -> Value:
+        """The value at `context.path`; `kind` None leaves the check to where the value is used."""
+        if isinstance(item, Mapping):
+            return self._form(item, context, kind)
+        value = plain(item)
+        if isinstance(value, str) and value.startswith("$"):
+            return self.checked(self._argument(value[1:], item.place, context), context, kind, item.place)
+        return self.checked(value, context, kind, item.place)
+
+    def checked(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
+        """The value again. Raises SpaceError where it, or one of its options, is not of the kind."""
+        if kind is None or isinstance(value, StageStride):
+            return value
+        if isinstance(value, SameAs):
+            self._couplings.append((value, kind, context))
+            return value
+        for one in value.values if isinstance(value, Choice | PerLayer) else (value,):
+            if isinstance(one, Choice | SameAs):
+                self.checked(one, context, kind, place)
+                continue
+            try:
+                kind.convert(one)
+            except ValueError as error:
+                raise SpaceError(place, context.path, str(error)) from None
+        return value
+
+    def link(self) -> None:
+        """Check every coupling, now that all choices are declared."""
+        for coupling, kind, context in self._couplings:
+            target = self.declared.get(coupling.target)
+            if target is None:
+                hint = did_you_mean(coupling.target, list(self.declared))
+                raise SpaceError(
+                    coupling.place, context.path, f"no choice is named '{coupling.target}'{hint}"
+                )
+            if target.stage is not None and target.stage not in context.stages:
+                raise SpaceError(
+                    coupling.place,
+                    context.path,
+                    f"'{target.name}' is decided in each layer of stage '{target.stage}'; "
+                    "only that stage's layers can share it",
+                )
+            self.checked(target, context, kind, coupling.place)
+
+    def declare(
+        self,
+        options: list[Any],
+        place: Place,
+        context: Context,
+        per_layer: bool,
+        values: list[Any] | None = None,
+    ) -> Choice:
+        """A choice named by its place. Raises SpaceError where it is empty, repeats itself or is taken."""
+        if not options:
+            raise SpaceError(place, context.path, "an empty choice; give at least one option")
+        for i, option in enumerate(options):
+            if any(option == o and type(option) is type(o) for o in options[:i]):
+                raise SpaceError(place, context.path, f"option {option!r} stands twice; keep one")
+        if per_layer and not context.stages:
+            raise SpaceError(
+                place,
+                context.path,
+                "'per: layer' needs a stage around it; leave it out or put the block in one",
+            )
+        choice = Choice(
+            name=context.path,
+            options=tuple(json.dumps(list(o)) if isinstance(o, tuple) else o for o in options),
+            values=tuple(options if values is None else values),
+            stage=context.stages[-1] if per_layer else None,
+        )
+        if self.declared.setdefault(choice.name, choice) != choice:
+            raise SpaceError(
+                place, context.path, "two choices have this name; give one of their nodes another 'name'"
+            )
+        return choice
+
+    def _form(self, item: Mapping, context: Context, kind: Kind | None) -> Value:
+        form = next((f for f in _FORMS if f in item.entries), None)
+        if form is None:
+            keys = ", ".join(item.entries) or "nothing"
+            raise SpaceError(
+                item.place,
+                context.path,
+                f"a mapping with {keys} is not a value; write a plain value or one of {', '.join(_FORMS)}",
+            )
+        allowed = [form, "per"] if form in ("choice", "range") else [form]
+        reject_unknown(item, allowed, context.path)
+        inner = item.entries[form]
+        if form == "same_as":
+            coupling = SameAs(text(inner, context.path, "the name of a choice"), inner.place)
+            return self.checked(coupling, context, kind or _ANYTHING, inner.place)
+        if form == "layers":
+            return self._layers(inner, context, kind)
+        options = [plain(i) for i in listing(inner, context.path)]
+        if form == "range":
+            options = _range(options, inner.place, context.path)
+        choice = self.declare(options, item.place, context, per_layer(item, context.path))
+        return self.checked(choice, context, kind, inner.place)
+
+    def _layers(self, inner: Item, context: Context, kind: Kind | None) -> PerLayer:
+        if not context.stages:
+            raise SpaceError(inner.place, context.path, "'layers' needs a stage around it")
+        stage = context.stages[-1]
+        rest = context.path[len(stage) :]
+        values = [
+            self.value(item, replace(context, path=f"{stage}.layer{i}{rest}"), kind)
+            for i, item in enumerate(listing(inner, context.path), 1)
+        ]
+        return PerLayer(tuple(values), stage)
+
+    def _argument(self, name: str, place: Place, context: Context) -> Value:
+        if name in context.arguments:
+            return context.arguments[name]
+        if name == "stride" and context.stages:
+            return StageStride(context.stages[-1])
+        known = [*context.arguments, *(["stride"] if context.stages else [])]
+        hint = did_you_mean(name, known) or "; only the body of a block under 'blocks' has arguments"
+        raise SpaceError(place, context.path, f"unknown argument '${name}'{hint}")
+
+
+_ANYTHING = Kind("a value", lambda _: True)
+
+
+def plain(item: Item) -> Any:
+    """A scalar's value, or a list's as a tuple."""
+    if isinstance(item, Scalar):
+        return item.value
+    if isinstance(item, Listing):
+        return tuple(plain(i) for i in item.items)
+    raise SpaceError(item.place, "", "a mapping stands where a plain value is wanted")
+
+
+def text(item: Item, path: str, what: str) -> str:
+    """A scalar that must be text."""
+    if not isinstance(item, Scalar) or not isinstance(item.value, str):
+        raise SpaceError(item.place, path, f"wanted {what}")
+    return item.value
+
+
+def listing(item: Item, path: str) -> tuple[Item, ...]:
+    """Items of what must be a list."""
+    if not isinstance(item, Listing):
+        raise SpaceError(item.place, path, "wanted a list, such as [3, 5, 7]")
+    return item.items
+
+
+def mapping(item: Item, path: str, what: str) -> Mapping:
+    """What must be a mapping."""
+    if not isinstance(item, Mapping):
+        raise SpaceError(item.place, path, f"wanted {what}")
+    return item
+
+
+def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
+    """Raise SpaceError for the first key that is not allowed."""
+    for key in item.entries:
+        if key not in allowed:
+            raise SpaceError(item.key_places[key], path, f"unknown key '{key}'{did_you_mean(key, allowed)}")
+
+
+def per_layer(item: Mapping, path: str) -> bool:
+    """Whether `per: layer` stands beside a choice."""
+    per = item.entries.get("per")
+    if per is None:
+        return False
+    if plain(per) != "layer":
+        raise SpaceError(per.place, path, f"{plain(per)!r} is not a scope; 'per' is layer, or is left out")
+    return True
+
+
+def _range(bounds: list[Any], place: Place, path: str) -> list[int]:
+    if not (2 <= len(bounds) <= 3 and all(isinstance(b, int) and not isinstance(b, bool) for b in bounds)):
+        raise SpaceError(place, path, "a range is [low, high] or [low, high, step] in whole numbers")
+    low, high, step = bounds if len(bounds) == 3 else (*bounds, 1)
+    if step < 1 or high < low or (high - low) % step:
+        raise SpaceError(
+            place,
+            path,
+            f"range {bounds} does not reach its end; both ends are in: low <= high, step divides them",
+        )
+    if (high - low) // step >= 10_000:
+        raise SpaceError(place, path, f"range {bounds} has more than 10,000 options; use a larger step")
+    return list(range(low, high + 1, step))
