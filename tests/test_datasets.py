@@ -1,0 +1,348 @@
+"""Data sets: what is read, how it is split, and what is said when it cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from nas.errors import InputError, NasError
+from nas.proxy import datasets
+from nas.proxy.datasets import ImageData, load
+
+
+def photos(folder: Path, counts: dict[str, int], size: tuple[int, int] = (20, 12)) -> Path:
+    """An image folder; image i of class k is of the one colour (40 k, 10 i, 100)."""
+    for k, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", size, (40 * k, 10 * i, 100)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def message(spec: str, error: type[NasError] = InputError, **kwargs: object) -> str:
+    with pytest.raises(error) as caught:
+        load(spec, **{"resolution": 8, "seed": 0, **kwargs})  # type: ignore[arg-type]
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+def rows(data: ImageData) -> list[bytes]:
+    images = np.concatenate([data.train_images, data.val_images])
+    labels = np.concatenate([data.train_labels, data.val_labels])
+    return sorted(image.tobytes() + bytes([label]) for image, label in zip(images, labels, strict=True))
+
+
+# What is read
+
+
+def test_digits_are_the_images_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    data = load("digits", resolution=8, seed=0)
+    assert (data.name, data.channels, data.resolution, data.num_classes) == ("digits", 1, 8, 10)
+    assert data.classes == tuple("0123456789")
+    assert not data.flip
+    for images, labels in ((data.train_images, data.train_labels), (data.val_images, data.val_labels)):
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int64
+        assert images.flags.c_contiguous
+        assert images.shape == (len(labels), 1, 8, 8)
+    source = load_digits()
+    expected = [
+        np.round(image * 255 / 16).astype(np.uint8).tobytes() + bytes([label])
+        for image, label in zip(source.images, source.target, strict=True)
+    ]
+    assert rows(data) == sorted(expected)
+
+
+def test_the_moments_are_those_of_the_train_part() -> None:
+    data = load("digits", resolution=16, seed=0)
+    scaled = data.train_images / 255
+    assert data.mean == pytest.approx(scaled.mean(axis=(0, 2, 3)), rel=1e-9)
+    assert data.std == pytest.approx(scaled.std(axis=(0, 2, 3)), rel=1e-9)
+
+
+def test_resizing_keeps_the_mean_and_smooths() -> None:
+    """Antialiasing averages: without it, one pixel of each two by two would be taken."""
+    board = np.tile(np.array([[0, 200], [200, 0]], dtype=np.uint8), (1, 1, 16, 16))
+    assert np.abs(datasets._resized(board, 8).astype(int) - 100).max() <= 2
+    large, small = (load("digits", resolution=r, seed=0) for r in (32, 8))
+    assert large.train_images.shape == (*small.train_images.shape[:2], 32, 32)
+    assert large.mean == pytest.approx(small.mean, abs=0.01)
+
+
+def test_an_image_folder_is_read_as_rgb(tmp_path: Path) -> None:
+    data = load(f"imagefolder:{photos(tmp_path, {'cat': 5, 'dog': 10})}", resolution=8, seed=0)
+    assert (data.channels, data.resolution, data.classes, data.flip) == (3, 8, ("cat", "dog"), True)
+    assert len(data.train_images) == 12
+    assert len(data.val_images) == 3
+    # Every image is of one colour, which names its class and number.
+    seen = {(int(i[0, 0, 0]), int(i[1, 0, 0])) for i in np.concatenate([data.train_images, data.val_images])}
+    assert seen == {(0, 10 * i) for i in range(5)} | {(40, 10 * i) for i in range(10)}
+    assert all(
+        i[0, 0, 0] == 40 * label for i, label in zip(data.train_images, data.train_labels, strict=True)
+    )
+    assert np.ptp(data.train_images, axis=(2, 3)).max() == 0
+    assert data.std[2] > 0, "the third channel is constant; dividing by its deviation must stay possible"
+
+
+def test_grey_palette_and_large_jpeg_images_become_rgb(tmp_path: Path) -> None:
+    folder = photos(tmp_path, {"a": 2, "b": 2})
+    Image.new("L", (9, 30), 77).save(folder / "a" / "grey.png")
+    Image.new("P", (9, 30), 0).save(folder / "a" / "palette.png")
+    half = np.zeros((400, 300, 3), dtype=np.uint8)
+    half[200:] = 255
+    Image.fromarray(half).save(folder / "b" / "large.jpg")
+    data = load(f"imagefolder:{folder}", resolution=8, seed=0)
+    images = list(np.concatenate([data.train_images, data.val_images]))
+    assert any((image == 77).all() for image in images)
+    assert any(image[:, :3].max() < 10 and image[:, 5:].min() > 245 for image in images)
+
+
+def idx(path: Path, array: np.ndarray) -> None:
+    """Write the file format of MNIST: a magic number with the rank, the sizes, the bytes."""
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "flip"), [("mnist", "MNIST", False), ("fashion_mnist", "FashionMNIST", True)]
+)
+def test_mnist_files_in_the_root_are_read_without_a_network(
+    tmp_path: Path, name: str, folder: str, flip: bool
+) -> None:
+    raw = tmp_path / folder / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
+    for part, test_value in (("train", pixels), ("t10k", np.full_like(pixels, 255))):
+        idx(raw / f"{part}-images-idx3-ubyte", test_value)
+        idx(raw / f"{part}-labels-idx1-ubyte", np.arange(60) % 10)
+    data = load(name, resolution=28, seed=0, root=tmp_path)
+    assert (data.channels, data.num_classes, data.flip) == (1, 10, flip)
+    assert rows(data) == sorted(p.tobytes() + bytes([i % 10]) for i, p in enumerate(pixels))
+
+
+def test_cifar_files_in_the_root_are_read_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's own reader reads a batch of 20 images, once its check sum is the one expected."""
+    from torchvision.datasets import CIFAR10
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+
+    def write(name: str, content: object) -> str:
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    labels = [i % 10 for i in range(20)]
+    batch = write("data_batch_1", {"data": pixels.reshape(20, -1), "labels": labels})
+    meta = write("batches.meta", {"label_names": [f"class{i}" for i in range(10)]})
+    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", batch]])
+    monkeypatch.setattr(CIFAR10, "test_list", [])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": meta})
+
+    data = load("cifar10", resolution=32, seed=0, root=tmp_path)
+    assert (data.channels, data.classes[3], data.flip) == (3, "class3", True)
+    assert rows(data) == sorted(p.tobytes() + bytes([i % 10]) for i, p in enumerate(pixels))
+
+
+# How it is split
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    first, again, other = (load("digits", resolution=8, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.val_images, again.val_images)
+    assert np.array_equal(first.train_images, again.train_images)
+    assert not np.array_equal(first.val_images, other.val_images)
+    assert rows(first) == rows(other)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    counts=st.lists(st.integers(2, 60), min_size=2, max_size=8),
+    fraction=st.floats(0.01, 0.99),
+    keep=st.floats(0, 1),
+    seed=st.integers(0, 10**6),
+)
+def test_subset_and_split_are_stratified(counts: list[int], fraction: float, keep: float, seed: int) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    source = datasets._Source(tuple(map(str, counts)), labels, False, _no_images)
+    most = round(2 * len(counts) + keep * (len(labels) - 2 * len(counts)))
+    rng = np.random.default_rng(seed)
+    subset = datasets._subset(source, most, "name", rng)
+    train, val = datasets._split(subset, labels, fraction, rng)
+    assert len(subset) == most
+    assert sorted([*train, *val]) == sorted(set(subset))
+    kept, held = np.bincount(labels[subset]), np.bincount(labels[val], minlength=len(counts))
+    for count, here, validate in zip(counts, kept, held, strict=True):
+        assert here >= 2
+        assert here == 2 or abs(here - count * _share(kept, counts)) <= 1.5
+        assert 1 <= validate <= here - 1
+        assert abs(validate - fraction * here) <= 1
+
+
+def _no_images(indices: datasets.Indices, resolution: int) -> datasets.Images:
+    raise AssertionError("splitting reads no image")
+
+
+def _share(kept: np.ndarray, counts: list[int]) -> float:
+    """The share kept of the classes that keep more than the two images which each class must."""
+    free = [(k, c) for k, c in zip(kept, counts, strict=True) if k > 2]
+    return float(sum(k for k, _ in free) / sum(c for _, c in free))
+
+
+def test_max_images_decodes_no_more_than_it_keeps(tmp_path: Path) -> None:
+    """Images outside the subset may be broken: they are not looked at."""
+    folder = photos(tmp_path, {"a": 20, "b": 20})
+    spec = f"imagefolder:{folder}"
+    kept = load(spec, resolution=8, seed=0, max_images=10)
+    assert np.bincount(kept.train_labels).tolist() == [4, 4]
+    assert np.bincount(kept.val_labels).tolist() == [1, 1]
+    colours = {tuple(image[:2, 0, 0]) for image in (*kept.train_images, *kept.val_images)}
+    for k, name in enumerate("ab"):
+        for i in range(20):
+            if (40 * k, 10 * i) not in colours:
+                (folder / name / f"{i}.png").write_bytes(b"")
+    assert rows(load(spec, resolution=8, seed=0, max_images=10)) == rows(kept)
+    assert "cannot be read" in message(spec)
+
+
+def test_the_arrays_leave_the_pickle_as_buffers() -> None:
+    """Ray shares such buffers between processes without a copy; they come back read-only."""
+    data = load("digits", resolution=16, seed=0)
+    buffers: list[pickle.PickleBuffer] = []
+    text = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
+    assert len(text) < 2000
+    back = pickle.loads(text, buffers=[bytes(buffer) for buffer in buffers])
+    assert not back.train_images.flags.writeable
+    assert rows(back) == rows(data)
+
+
+# What is said when it cannot be read
+
+
+def test_unknown_names() -> None:
+    assert message("digit") == "unknown data set 'digit'; did you mean 'digits'?"
+    assert message("imagenet").startswith("unknown data set 'imagenet'")
+    assert message("digits:5") == "unknown data set 'digits:5'; did you mean 'digits'?"
+    for name in datasets.NAMES:
+        assert name in message("qqq")
+
+
+def test_a_folder_without_its_prefix(tmp_path: Path) -> None:
+    assert message(str(tmp_path)) == f"data set '{tmp_path}' is a folder: write imagefolder:{tmp_path}"
+
+
+def test_an_image_folder_without_a_path() -> None:
+    for spec in ("imagefolder", "imagefolder:"):
+        assert (
+            message(spec)
+            == "data set 'imagefolder' needs a folder: write imagefolder:PATH, images in PATH/CLASS/"
+        )
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    path = tmp_path / "none"
+    assert message(f"imagefolder:{path}") == (
+        f"data set imagefolder:{path}: there is no such folder; "
+        f"put the images into {path}/CLASS/, one folder for each class"
+    )
+
+
+def test_a_folder_without_class_folders(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    assert message(f"imagefolder:{tmp_path}") == (
+        f"data set imagefolder:{tmp_path}: the folder has no class folders; "
+        f"put the images into {tmp_path}/CLASS/, one folder for each class"
+    )
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("no image")
+    text = message(f"imagefolder:{tmp_path}")
+    assert (
+        f"data set imagefolder:{tmp_path}: there are no images in its class folders; allowed: .jpg, " in text
+    )
+
+
+def test_a_folder_with_one_class(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 3})
+    assert message(f"imagefolder:{tmp_path}") == (
+        f"data set imagefolder:{tmp_path}: there is one class, 'cat', and at least 2 are needed; "
+        f"put the images into {tmp_path}/CLASS/, one folder for each class"
+    )
+
+
+def test_a_folder_of_splits(tmp_path: Path) -> None:
+    photos(tmp_path, {"test": 2, "train": 2})
+    assert message(f"imagefolder:{tmp_path}") == (
+        f"data set imagefolder:{tmp_path}: its folders test, train are splits, not classes; "
+        f"name the one to train on: imagefolder:{tmp_path}/train"
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_class_with_too_few_images(tmp_path: Path, count: int) -> None:
+    photos(tmp_path, {"cat": 3, "dog": count})
+    assert message(f"imagefolder:{tmp_path}") == (
+        f"data set imagefolder:{tmp_path}: class 'dog' has {count} image(s) and each class needs at least 2, "
+        f"one to train on and one to validate on; add images to {tmp_path}/dog or remove the folder"
+    )
+
+
+def test_a_broken_image_is_named(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 9, "dog": 9})
+    broken = tmp_path / "dog" / "4.png"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for suffix in (".png", ".jpg"):
+        file = broken.with_suffix(suffix)
+        Image.fromarray(noise).save(file)
+        whole = file.read_bytes()
+        for content in (b"", b"no image at all", whole[: len(whole) // 2]):
+            file.write_bytes(content)
+            text = message(f"imagefolder:{tmp_path}")
+            assert text.startswith(f"{file}: the image cannot be read (")
+            assert text.endswith("; replace or remove the file")
+        file.unlink()
+
+
+def test_too_few_images_for_the_classes() -> None:
+    assert message("digits", max_images=19) == (
+        "data set 'digits': max_images is 19, too few for 10 classes; each needs one image to train on "
+        "and one to validate on: give at least 20"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "files"),
+    [
+        ("cifar10", "", "cifar-10-python.tar.gz"),
+        ("cifar100", "", "cifar-100-python.tar.gz"),
+        ("mnist", "MNIST/raw", "the four *-ubyte.gz files of MNIST"),
+        ("fashion_mnist", "FashionMNIST/raw", "the four *-ubyte.gz files of Fashion-MNIST"),
+    ],
+)
+def test_a_data_set_that_cannot_be_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str, files: str
+) -> None:
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")  # nothing listens there
+    text = message(name, NasError, root=tmp_path)
+    assert text.startswith(f"data set '{name}' is not in {tmp_path} and could not be downloaded (")
+    assert "refused" in text
+    assert text.endswith(
+        f"; put {files} into {tmp_path / folder}, or use 'digits', which needs no network, "
+        "or imagefolder:PATH"
+    )
+    assert "\n" not in text

@@ -1,0 +1,402 @@
+"""The recipe's rules and the training loop: repeatable, correct step by step, and clear when it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from nas.errors import InputError
+from nas.proxy.datasets import ImageData, load
+from nas.proxy.recipe import Recipe
+from nas.proxy.training import EpochResult, Training, TrainingFailed, _Images, seed_everything
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Results are promised bit-equal with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return load("digits", resolution=16, seed=0, max_images=800)
+
+
+def random_data(train: int, val: int = 8, channels: int = 3, size: int = 8, flip: bool = True) -> ImageData:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (train + val, channels, size, size), dtype=np.uint8)
+    labels = np.arange(train + val) % 2
+    return ImageData(
+        name="random",
+        classes=("a", "b"),
+        train_images=images[:train],
+        train_labels=labels[:train],
+        val_images=images[train:],
+        val_labels=labels[train:],
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        flip=flip,
+    )
+
+
+def small_net(channels: int = 1, classes: int = 10) -> nn.Module:
+    """Convolutions, a depthwise one among them, batch norm and dropout."""
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.SiLU(),
+        nn.Conv2d(16, 64, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.SiLU(),
+        nn.Conv2d(64, 64, 3, 2, 1, groups=64, bias=False),
+        nn.BatchNorm2d(64),
+        nn.SiLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(64, classes),
+    )
+
+
+class Flat(nn.Module):
+    """A linear classifier that keeps the shapes and modes of the batches that it saw."""
+
+    def __init__(self, inputs: int, classes: int = 2) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, classes)
+        self.seen: list[tuple[bool, int]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append((self.training, len(x)))
+        logits: Tensor = self.linear(x.flatten(1))
+        return logits
+
+
+def run(data: ImageData, seed: int, between: int = 0) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
+    seed_everything(seed)
+    training = Training(small_net(), data, Recipe(epochs=2), seed=seed)
+    results = []
+    while not training.done:
+        torch.rand(between)
+        result = training.epoch()
+        results.append((result.accuracy, result.loss))
+    return results, training.state_dict()
+
+
+# The recipe
+
+
+def test_a_recipe_survives_yaml() -> None:
+    recipe = Recipe(epochs=7, lr=0.001, weight_decay=1e-5, max_images=500, flip=False)
+    assert Recipe(**yaml.safe_load(yaml.safe_dump(dataclasses.asdict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rule"),
+    [
+        ("epochs", 0, "a whole number of at least 1"),
+        ("epochs", 2.0, "a whole number of at least 1"),
+        ("epochs", True, "a whole number of at least 1"),
+        ("batch", 1, "a whole number of at least 2, as batch norm needs two images"),
+        ("lr", 0, "a number above 0, such as 0.05"),
+        ("lr", math.nan, "a number above 0, such as 0.05"),
+        ("lr", math.inf, "a number above 0, such as 0.05"),
+        ("momentum", 1.0, "a number above 0 and below 1, such as 0.9"),
+        ("weight_decay", -0.1, "a number of at least 0, such as 0.0005"),
+        ("warmup", 1, "a share of the steps, at least 0 and below 1"),
+        ("label_smoothing", 1.0, "a share, at least 0 and below 1"),
+        ("flip", 1, "true or false"),
+        ("crop", 0.6, "a share of the resolution, 0 to 0.5"),
+        ("resolution", 4, "a whole number of pixels of at least 8"),
+        ("val_fraction", 0, "a share of the images, above 0 and below 1"),
+        ("max_images", 3, "null for all images, or a whole number of at least 4"),
+    ],
+)
+def test_a_wrong_setting_is_refused(setting: str, value: object, rule: str) -> None:
+    with pytest.raises(InputError) as error:
+        Recipe(**{setting: value})  # type: ignore[arg-type]
+    assert str(error.value) == f"recipe: {setting} is {value!r}; it must be {rule}"
+
+
+def test_a_number_that_yaml_reads_as_text_is_explained() -> None:
+    settings = yaml.safe_load("weight_decay: 5e-4")
+    with pytest.raises(InputError) as error:
+        Recipe(**settings)
+    assert str(error.value) == (
+        "recipe: weight_decay is '5e-4'; it must be a number of at least 0, such as 0.0005; "
+        "in YAML write the number as 0.0005, '5e-4' is text there"
+    )
+    with pytest.raises(InputError, match=r"lr is 'fast'; it must be a number above 0, such as 0\.05$"):
+        Recipe(lr="fast")  # type: ignore[arg-type]
+
+
+# Repeatable
+
+
+def test_the_same_seed_gives_bit_equal_scores_and_weights(digits: ImageData) -> None:
+    first, weights = run(digits, seed=3)
+    again, same = run(digits, seed=3, between=5)
+    assert first == again
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    other, _ = run(digits, seed=4)
+    assert first != other
+
+
+def test_training_leaves_the_global_random_numbers_alone(digits: ImageData) -> None:
+    training = Training(small_net(), digits, Recipe(), seed=0)
+    state = torch.get_rng_state()
+    training.epoch()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# Correct
+
+
+def test_it_learns_digits(digits: ImageData) -> None:
+    seed_everything(0)
+    training = Training(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0)
+    results: list[EpochResult] = []
+    while not training.done:
+        results.append(training.epoch())
+    assert [result.epoch for result in results] == [1, 2, 3, 4, 5, 6]
+    assert results[-1].accuracy > 0.85
+    assert results[-1].loss < results[0].loss
+    assert all(result.seconds > 0 for result in results)
+    with pytest.raises(AssertionError):
+        training.epoch()
+
+
+def test_accuracy_is_that_of_the_weights_on_search_validation(digits: ImageData) -> None:
+    """A second route: the returned weights in a fresh module, plain float images, no batches."""
+    training = Training(small_net(), digits, Recipe(epochs=1), seed=0)
+    result = training.epoch()
+    module = small_net().eval()
+    module.load_state_dict(training.state_dict())
+    x = (torch.tensor(digits.val_images) / 255 - digits.mean[0]) / digits.std[0]
+    predicted = module(x).argmax(1).numpy()
+    assert result.accuracy == pytest.approx((predicted == digits.val_labels).mean(), abs=1.5 / len(x))
+
+
+@pytest.mark.parametrize(("images", "batches"), [(11, [4, 4]), (12, [4, 4, 4]), (13, [4, 4, 4]), (3, [3])])
+def test_no_incomplete_batch_unless_there_is_no_other(images: int, batches: list[int]) -> None:
+    module = Flat(3 * 64)
+    Training(module, random_data(images), Recipe(batch=4), seed=0).epoch()
+    assert [size for training, size in module.seen if training] == batches
+    assert sum(size for training, size in module.seen if not training) == 8
+
+
+def test_all_images_of_an_epoch_are_different() -> None:
+    seen: list[Tensor] = []
+    module = Flat(3 * 64)
+    module.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()) if m.training else None)
+    data = random_data(12)
+    training = Training(module, data, Recipe(batch=4, crop=0, flip=False), seed=0)
+    training.epoch()
+    training.epoch()
+    pixels = torch.tensor(data.train_images) / 255
+    expected = sorted(((pixels - 0.5) / 0.25).sum(dim=(1, 2, 3)).tolist())
+    for epoch in (seen[:3], seen[3:]):
+        assert sorted(torch.cat(epoch).sum(dim=(1, 2, 3)).tolist()) == pytest.approx(expected, abs=1e-2)
+    assert not torch.equal(torch.cat(seen[:3]), torch.cat(seen[3:])), "the epochs are shuffled differently"
+
+
+def test_one_step_equals_the_update_rule_by_hand() -> None:
+    """Nesterov: v = g + d w; w -= lr (g + d w + m v) from v = 0, with the decay d of weights alone."""
+    data = random_data(8, size=8)
+    recipe = Recipe(epochs=1, batch=8, lr=0.1, weight_decay=0.3, warmup=0, crop=0, flip=False)
+    module = Flat(3 * 64)
+    weight, bias = (p.detach().clone().requires_grad_() for p in (module.linear.weight, module.linear.bias))
+    result = Training(module, data, recipe, seed=0).epoch()
+
+    x = ((torch.tensor(data.train_images) / 255 - 0.5) / 0.25).flatten(1)
+    log_p = (x @ weight.T + bias).log_softmax(1)
+    target = 0.9 * nn.functional.one_hot(torch.tensor(data.train_labels), 2) + 0.1 / 2
+    loss = -(target * log_p).sum(1).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert result.loss == pytest.approx(loss.item(), rel=1e-5)
+    assert weight.grad is not None
+    assert bias.grad is not None
+    torch.testing.assert_close(
+        module.linear.weight, (weight - 0.1 * 1.9 * (weight.grad + 0.3 * weight)).detach()
+    )
+    torch.testing.assert_close(module.linear.bias, (bias - 0.1 * 1.9 * bias.grad).detach())
+
+
+def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
+    module = small_net()
+    training = Training(module, digits, Recipe(weight_decay=0.01), seed=0)
+    decay = {id(p): g["weight_decay"] for g in training._optimizer.param_groups for p in g["params"]}
+    for name, parameter in module.named_parameters():
+        layer = module.get_submodule(name.split(".")[0])
+        weight = isinstance(layer, (nn.Conv2d, nn.Linear)) and name.endswith("weight")
+        assert decay[id(parameter)] == (0.01 if weight else 0.0), name
+
+
+def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
+    recipe = Recipe(epochs=5, batch=10, lr=0.4, warmup=0.2)
+    training = Training(Flat(3 * 64), random_data(200), recipe, seed=0)
+    rates = [training._lr(step) for step in range(100)]
+    assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.4)
+    assert rates[20:] == pytest.approx(0.2 * (1 + np.cos(np.pi * np.arange(80) / 80)))
+    assert rates[-1] < 0.001 * 0.4
+    used: list[float] = []
+    training._optimizer.register_step_pre_hook(
+        lambda optimizer, *_: used.append(optimizer.param_groups[1]["lr"])
+    )
+    while not training.done:
+        training.epoch()
+    assert used == rates
+
+
+def test_batches_equal_padding_cropping_and_mirroring_image_by_image() -> None:
+    data = random_data(16, size=12)
+    images = _Images(data.train_images, data.train_labels, data, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randperm(16, generator=generator)
+    dy, dx = (torch.randint(-3, 4, (16, 1), generator=generator) for _ in range(2))
+    flip = torch.rand(16, 1, generator=generator) < 0.5
+    batch = images.batch(index, dy, dx, flip)
+    assert batch.shape == (16, 3, 12, 12)
+    assert batch.dtype == torch.float32
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    for i in range(16):
+        padded = np.pad(data.train_images[index[i]], ((0, 0), (3, 3), (3, 3)), mode="reflect")
+        y, x = 3 + int(dy[i]), 3 + int(dx[i])
+        expected = padded[:, y : y + 12, x : x + 12]
+        expected = expected[:, :, ::-1] if flip[i] else expected
+        torch.testing.assert_close(batch[i], (torch.tensor(expected.copy()) / 255 - 0.5) / 0.25)
+
+
+def shifts(training: Training, data: ImageData) -> set[tuple[int, int, bool]]:
+    """Every (dy, dx, mirrored) that 400 draws of the same image show."""
+    image = torch.tensor(data.train_images[0]) / 255
+    seen = set()
+    shift = training._shift
+    padded = nn.functional.pad((image - 0.5) / 0.25, (shift,) * 4, mode="reflect")
+    for got in training._augmented(torch.zeros(400, dtype=torch.int64)):
+        found = []
+        for y in range(2 * shift + 1):
+            for x in range(2 * shift + 1):
+                crop = padded[:, y : y + 8, x : x + 8]
+                pair = ((crop, False), (crop.flip(2), True))
+                found += [(y, x, m) for expected, m in pair if torch.allclose(got, expected, atol=1e-5)]
+        assert len(found) == 1
+        seen.add((found[0][0] - shift, found[0][1] - shift, found[0][2]))
+    return seen
+
+
+@pytest.mark.parametrize(("wanted", "allowed"), [(True, True), (True, False), (False, True)])
+def test_every_shift_is_drawn_and_mirrors_only_where_they_keep_the_class(wanted: bool, allowed: bool) -> None:
+    data = random_data(4, flip=allowed)
+    training = Training(Flat(3 * 64), data, Recipe(crop=0.125, flip=wanted), seed=0)
+    mirrors = (False, True) if wanted and allowed else (False,)
+    assert shifts(training, data) == {(y, x, m) for y in (-1, 0, 1) for x in (-1, 0, 1) for m in mirrors}
+
+
+def test_read_only_images_are_used_in_place() -> None:
+    """As they come from Ray's object store; a warning would be an error here."""
+    data = pickle.loads(pickle.dumps(random_data(8)))
+    for array in (data.train_images, data.train_labels, data.val_images, data.val_labels):
+        array.setflags(write=False)
+    training = Training(Flat(3 * 64), data, Recipe(), seed=0)
+    assert training._train._images.data_ptr() == data.train_images.ctypes.data
+    training.epoch()
+
+
+def test_batch_norm_is_estimated_from_images_as_validation_sees_them() -> None:
+    """The mean and the unbiased variance of each batch, averaged, without dropout or augmentation."""
+    data = random_data(16)
+    norm = nn.BatchNorm2d(3, momentum=0.1)
+    module = nn.Sequential(nn.Dropout(0.5), norm, nn.Flatten(), nn.Linear(3 * 64, 2))
+    training = Training(module, data, Recipe(batch=8, epochs=1, crop=0.25), seed=0)
+    training.epoch()
+    batches = ((torch.tensor(data.train_images) / 255 - 0.5) / 0.25).reshape(2, 8, 3, 8, 8)
+    mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
+    var = torch.stack([b.var((0, 2, 3)) for b in batches]).mean(0)
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, var)
+    assert norm.momentum == 0.1
+
+
+def test_weights_come_as_a_plain_copy(digits: ImageData, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    module = small_net()
+    training = Training(module, digits, Recipe(), seed=0)
+    training.epoch()
+    weights = training.state_dict()
+    assert list(weights) == list(module.state_dict())
+    for name, value in weights.items():
+        assert value.device.type == "cpu"
+        assert value.is_contiguous()
+        assert value.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float32)
+    save_file(weights, tmp_path / "weights.safetensors")
+    before = load_file(tmp_path / "weights.safetensors")
+    training.epoch()
+    assert all(torch.equal(weights[name], before[name]) for name in weights), "a later epoch changed the copy"
+    assert not torch.equal(weights["0.weight"], module[0].weight)  # type: ignore[index]
+
+
+# Failing
+
+
+def test_a_diverging_training_fails_with_its_reason(digits: ImageData) -> None:
+    training = Training(small_net(), digits, Recipe(lr=1e30), seed=0)
+    with pytest.raises(TrainingFailed) as failed:
+        training.epoch()
+    assert failed.value.reason == "nan_loss"
+    assert str(failed.value) == "nan_loss: the training loss was nan in epoch 1"
+
+
+def test_weights_that_are_not_finite_after_the_last_step_give_no_score() -> None:
+    """The loss is taken before the step: with one step an overflow shows in validation alone."""
+    recipe = Recipe(epochs=1, batch=8, lr=1e38, warmup=0)
+    training = Training(Flat(3 * 64), random_data(8), recipe, seed=0)
+    with pytest.raises(TrainingFailed) as failed:
+        training.epoch()
+    assert str(failed.value) == "nan_loss: the logits were not finite after epoch 1"
+
+
+class Hungry(Flat):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.empty(1 << 46)[0]
+
+
+def test_memory_that_runs_out_is_told_from_other_errors() -> None:
+    with pytest.raises(TrainingFailed) as failed:
+        Training(Hungry(3 * 64), random_data(8), Recipe(), seed=0).epoch()
+    assert failed.value.reason == "out_of_memory"
+    assert "can't allocate memory" in str(failed.value)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Training(Flat(7), random_data(8), Recipe(), seed=0).epoch()
+
+
+def test_a_failure_pickles() -> None:
+    failed = pickle.loads(pickle.dumps(TrainingFailed("timeout", "60 s are over")))
+    assert (failed.reason, failed.message, str(failed)) == (
+        "timeout",
+        "60 s are over",
+        "timeout: 60 s are over",
+    )
+
+
+@pytest.mark.gpu
+def test_it_learns_on_a_gpu(digits: ImageData) -> None:
+    seed_everything(0)
+    training = Training(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0, device="cuda")
+    while not training.done:
+        result = training.epoch()
+    assert result.accuracy > 0.85
+    assert {value.device.type for value in training.state_dict().values()} == {"cpu"}
