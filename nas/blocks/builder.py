@@ -6,10 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from nas.cost import Cost
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
-from nas.ops import Act, Add, BatchNorm, Concat, Conv2d, DropPath, GlobalPool, Multiply, Operator, Shape, Zero
+from nas.ops import (
+    Act,
+    Add,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    DropPath,
+    GlobalPool,
+    Identity,
+    Multiply,
+    Operator,
+    Shape,
+)
 from nas.ops.arguments import Activation, Kernel, Padding
 
 
@@ -114,19 +125,14 @@ class Builder:
     def concat(self, *branches: Ref) -> Ref:
         return self.add(Concat(), *branches, name="concat")
 
-    def cost(self, output: Ref) -> Cost | None:
-        """Cost of the nodes that `output` needs; None where zeros are among them, which simplify may drop."""
-        shapes = {node.name: node.shape for node in self._nodes} | {INPUT: self.input.shape}
-        needed = {output.name}
-        total = Cost()
-        for node in reversed(self._nodes):
-            if node.name in needed:
-                if isinstance(node.op, Zero):
-                    return None
-                needed.update(node.inputs)
-                total += node.op.cost(*(shapes[name] for name in node.inputs))
-        return total
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All that was added, in order."""
+        return tuple(self._nodes)
 
-    def architecture(self) -> Architecture:
-        """All that was added; the last node is the output."""
-        return Architecture(self.input.shape, tuple(self._nodes))
+    def architecture(self, output: Ref) -> Architecture:
+        """The network that ends in `output`, in an identity where that is the input itself."""
+        if output.name == INPUT:
+            output = self.add(Identity(), output, name=Identity.name)
+        end = 1 + next(i for i, node in enumerate(self._nodes) if node.name == output.name)
+        return Architecture(self.input.shape, tuple(self._nodes[:end]))

@@ -46,7 +46,7 @@ def mbconv(
 
     Sandler et al. 2018, table 1; with `se`, a fraction of the input's channels, Tan & Le 2019, section 4.
     """
-    hidden = round(x.channels * expand)
+    hidden = max(1, round(x.channels * expand))
     y = x
     if hidden != x.channels:
         y = net.conv_norm_act(y, hidden, act=act, name="expand")
@@ -69,7 +69,7 @@ def fused_mbconv(
     act: Activation = "silu",
 ) -> Ref:
     """MBConv whose expansion and depthwise convolutions are one (Tan & Le 2021, figure 2)."""
-    hidden = round(x.channels * expand)
+    hidden = max(1, round(x.channels * expand))
     if hidden == x.channels:
         y = net.conv_norm_act(x, out, kernel, stride, act=act, name="conv")
     else:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from nas.graph.architecture import Architecture, Node
 from nas.graph.canonical import canonical_hash
-from nas.graph.simplify import simplify
+from nas.graph.simplify import simplify, simplify_part
 
-__all__ = ["Architecture", "Node", "canonical_hash", "simplify"]
+__all__ = ["Architecture", "Node", "canonical_hash", "simplify", "simplify_part"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from nas.cost import Cost
 from nas.graph.architecture import INPUT, Architecture, Node
-from nas.ops import Add, Concat, Identity, Join, Multiply, Operator, Zero
+from nas.ops import Add, Concat, Identity, Join, Multiply, Operator, Shape, Zero
 
 
 def simplify(architecture: Architecture) -> Architecture:
@@ -12,27 +16,59 @@ def simplify(architecture: Architecture) -> Architecture:
     Identities are bypassed, values that are always zero are dropped from sums, and nodes from which the
     output cannot be reached go. Names of what stays are kept.
     """
-    shapes = architecture.shapes
-    stands_for = {INPUT: INPUT}
-    dead: set[str] = set()
+    part = simplify_part(architecture.nodes, {INPUT: architecture.input_shape}, architecture.output)
+    nodes = part.nodes or (Node(architecture.output, Identity(), (INPUT,), architecture.input_shape),)
+    return Architecture(architecture.input_shape, nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A simplified piece of a network.
+
+    `nodes` are those that the output needs, the output last; none where the output is an input. `used` are
+    the inputs that the output needs, `dead` says that the output is always zero.
+    """
+
+    nodes: tuple[Node, ...]
+    used: frozenset[str]
+    dead: bool
+    cost: Cost
+
+
+def simplify_part(
+    nodes: Iterable[Node], inputs: Mapping[str, Shape], output: str, dead_inputs: Collection[str] = ()
+) -> Part:
+    """The simplest form of a piece of a network between some inputs and one output."""
+    shapes = dict(inputs)
+    stands_for = {name: name for name in inputs}
+    dead = set(dead_inputs)
     kept: list[Node] = []
-    for node in architecture.nodes:
-        inputs = tuple(stands_for[name] for name in node.inputs)
+    for node in nodes:
+        sources = tuple(stands_for[name] for name in node.inputs)
         if isinstance(node.op, Add):
-            inputs = tuple(name for name in inputs if name not in dead) or inputs[:1]
-        is_dead = _is_dead(node.op, [name in dead for name in inputs])
-        if _is_bypass(node.op, inputs) or (is_dead and inputs[0] in dead and shapes[inputs[0]] == node.shape):
-            stands_for[node.name] = inputs[0]
+            sources = tuple(name for name in sources if name not in dead) or sources[:1]
+        is_dead = _is_dead(node.op, [name in dead for name in sources])
+        if _is_bypass(node.op, sources) or (
+            is_dead and sources[0] in dead and shapes[sources[0]] == node.shape
+        ):
+            stands_for[node.name] = sources[0]
             continue
         stands_for[node.name] = node.name
-        kept.append(Node(node.name, node.op, inputs, node.shape))
+        shapes[node.name] = node.shape
+        kept.append(Node(node.name, node.op, sources, node.shape))
         if is_dead:
             dead.add(node.name)
-    output = stands_for[architecture.output]
-    if output == INPUT:
-        kept = [Node(architecture.output, Identity(), (INPUT,), architecture.input_shape)]
-        output = architecture.output
-    return Architecture(architecture.input_shape, _reaching(kept, output))
+    output = stands_for[output]
+    needed = {output}
+    reaching = []
+    for node in reversed(kept):
+        if node.name in needed:
+            needed.update(node.inputs)
+            reaching.append(node)
+    costs = (node.op.cost(*(shapes[name] for name in node.inputs)) for node in reaching)
+    return Part(
+        tuple(reversed(reaching)), frozenset(needed.intersection(inputs)), output in dead, sum(costs, Cost())
+    )
 
 
 def _is_bypass(op: Operator, inputs: tuple[str, ...]) -> bool:
@@ -50,12 +86,3 @@ def _is_dead(op: Operator, dead: list[bool]) -> bool:
             return all(dead)
         case _:
             return op.keeps_zero and dead[0]
-
-
-def _reaching(nodes: list[Node], output: str) -> tuple[Node, ...]:
-    """The nodes from which the output can be reached; the output is the last of them."""
-    needed = {output}
-    for node in reversed(nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    return tuple(node for node in nodes if node.name in needed)

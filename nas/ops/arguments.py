@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,9 +42,19 @@ class Kind:
         """The value, lists made tuples. Raises ValueError with the rule when it is not of this kind."""
         value = tuple(value) if isinstance(value, list) else value
         if not self.accepts(value):
-            shown = list(value) if isinstance(value, tuple) else value
-            raise ValueError(f"{shown!r} is not {self.rule}")
+            raise ValueError(f"{_as_written(value)} is not {self.rule}")
         return value
+
+
+def _as_written(value: Any) -> str:
+    """A value as a file has it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+_MOST_CHANNELS = 1_000_000
+_MOST_RATIO = 1_000
 
 
 def _whole(value: Any, low: int) -> bool:
@@ -50,7 +62,7 @@ def _whole(value: Any, low: int) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _one_or_pair(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -60,7 +72,11 @@ def _one_or_pair(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 Channels = Annotated[
-    int, Kind("a number of channels; channels are a whole number, 1 or more", lambda v: _whole(v, 1))
+    int,
+    Kind(
+        f"a number of channels; channels are a whole number from 1 to {_MOST_CHANNELS:,}",
+        lambda v: _whole(v, 1) and v <= _MOST_CHANNELS,
+    ),
 ]
 Count = Annotated[int, Kind("a count; a count is a whole number, 1 or more", lambda v: _whole(v, 1))]
 Kernel = Annotated[
@@ -84,7 +100,13 @@ Padding = Annotated[
 Probability = Annotated[
     float, Kind("a probability; it is a number from 0 to below 1", lambda v: _number(v) and 0 <= v < 1)
 ]
-Ratio = Annotated[float, Kind("a ratio; a ratio is a number above 0", lambda v: _number(v) and v > 0)]
+Ratio = Annotated[
+    float,
+    Kind(
+        f"a ratio; a ratio is a number above 0, at most {_MOST_RATIO:,}",
+        lambda v: _number(v) and 0 < v <= _MOST_RATIO,
+    ),
+]
 Fraction = Annotated[
     float, Kind("a fraction; a fraction is a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
 ]

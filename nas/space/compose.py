@@ -10,16 +10,16 @@ Decisions are made where they are first needed, as in a forward pass. One that i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, Self
 
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
-from nas.ops import Shape
+from nas.ops import ShapeError
+from nas.space.coupling import Coupling
 from nas.space.elaborate import call, join_branches, join_residual
+from nas.space.parts import Flow, PartCosts
 from nas.space.source import SpaceError
 from nas.space.tree import (
     Alternative,
@@ -36,8 +36,6 @@ from nas.space.tree import (
     Stage,
     StageStride,
     Value,
-    children,
-    own_values,
 )
 
 Decisions = tuple[tuple[str, Option], ...]
@@ -63,48 +61,37 @@ class Shared:
 
 
 Env = frozenset[Shared]
-State = tuple[Shape, Env]
+State = tuple[Flow, Env]
 
 
-class DeadBranches(Exception):
-    """The network has zero operators: what it costs is known after simplification only."""
+@dataclass(frozen=True, slots=True)
+class _Muted:
+    """A total to which decisions are added but no cost: of a branch that a sum drops, being zero."""
+
+    total: Any
+
+    def after(self, cost: Cost, decisions: Decisions) -> _Muted:
+        return _Muted(self.total.after(Cost(), decisions))
+
+    def with_other(self, other: _Muted) -> _Muted:
+        return _Muted(self.total.with_other(other.total))
 
 
-class PartCosts:
-    """Costs of parts, each worked out once: the memory behind every cost question about a space."""
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Branches that meet: what each gives, and whether the total counts its cost."""
 
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
-        self._known: dict[object, tuple[Shape, Cost] | SpaceError] = {}
-
-    def get(self, key: object, shape: Shape, build: Callable[[Builder, Ref], Ref]) -> tuple[Shape, Cost]:
-        """Output shape and cost of what `build` adds to an input of this shape.
-
-        Raises SpaceError where it cannot be built and DeadBranches where zeros are in it.
-        """
-        found = self._known.get(key)
-        if found is None:
-            net = Builder(shape, self._classes)
-            try:
-                output = build(net, net.input)
-            except SpaceError as error:
-                self._known[key] = found = error
-            else:
-                cost = net.cost(output)
-                if cost is None:
-                    raise DeadBranches
-                self._known[key] = found = (output.shape, cost)
-        if isinstance(found, SpaceError):
-            raise found
-        return found
+    flows: tuple[Flow, ...]
+    kept: tuple[bool, ...]
+    env: Env
+    total: Any
 
 
 class Composer:
     """Carries totals through a network.
 
     `options` gives, for a choice and the name of a decision on it, the options to follow: all of them for a
-    whole space, one for a point. `coupled` are the choices that several places need, `ends` those whose
-    last use is inside a node, by the node's id.
+    whole space, one for a point.
     """
 
     def __init__(
@@ -129,7 +116,7 @@ class Composer:
         """Totals by the state at the end, from all decisions on the input and the network."""
         states: dict[State, Any] = {}
         for shape, env, decisions in self._combinations(input_values, frozenset()):
-            _merge(states, (shape, env), start.after(Cost(), decisions))
+            _merge(states, (Flow(shape), env), start.after(Cost(), decisions))
         return self._through(network, states)
 
     # Nodes ---------------------------------------------------------------------------------------------
@@ -146,84 +133,87 @@ class Composer:
                 states = self._through(node.nodes[self._layers[node.stage] - 1], states)
             case _:
                 result: dict[State, Any] = {}
-                for (shape, env), total in states.items():
-                    self._one(node, shape, env, total, result)
+                for (flow, env), total in states.items():
+                    self._one(node, flow, env, total, result)
                 states = result
         ended = self._coupling.ends.get(id(node))
         return _forget(states, ended) if ended else states
 
-    def _one(self, node: Node, shape: Shape, env: Env, total: Any, result: dict[State, Any]) -> None:
+    def _one(self, node: Node, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
         """Add the totals after a node, from one state before it."""
         match node:
             case Call():
-                self._call(node, shape, env, total, result)
+                self._call(node, flow, env, total, result)
             case Alternative():
                 for option, after, decisions in self._expand(node.choice, env):
-                    states = {(shape, after): total.after(Cost(), decisions)}
+                    states = {(flow, after): total.after(Cost(), decisions)}
                     for state, new in self._through(node.chosen(option), states).items():
                         _merge(result, state, new)
             case Residual():
-                for (body, after), one in self._through(node.body, {(shape, env): total}).items():
-                    for values, last, decisions in self._combinations((node.shortcut, node.act), after):
-                        key: object = ("residual", shape, body, values)
-                        self._joined(
-                            key, [shape, body], last, one, decisions, result,
-                            partial(_residual, node, values),
-                        )  # fmt: skip
+                for kept, (body, after), one in self._branch(node.body, (flow, env), total):
+                    end = _Joined((flow, body), (True, kept), after, one)
+                    self._join(node, (node.shortcut, node.act), join_residual, end, result)
             case Parallel():
-                ends: list[tuple[list[Shape], Env, Any]] = [([], env, total)]
+                ends = [_Joined((), (), env, total)]
                 for branch in node.branches:
                     ends = [
-                        ([*shapes, out], last, one)
-                        for shapes, after, before in ends
-                        for (out, last), one in self._through(branch, {(shape, after): before}).items()
+                        _Joined((*before.flows, out), (*before.kept, kept), after, one)
+                        for before in ends
+                        for kept, (out, after), one in self._branch(branch, (flow, before.env), before.total)
                     ]
-                for shapes, after, one in ends:
-                    for (how,), last, decisions in self._combinations((node.join,), after):
-                        key = ("parallel", tuple(shapes), how)
-                        self._joined(
-                            key, shapes, last, one, decisions, result,
-                            partial(_branches, node, how),
-                        )  # fmt: skip
+                for end in ends:
+                    self._join(node, (node.join,), _join_branches, end, result)
             case _:
                 raise AssertionError(node)
 
-    def _call(self, node: Call, shape: Shape, env: Env, total: Any, result: dict[State, Any]) -> None:
+    def _branch(self, node: Node, state: State, total: Any) -> Iterator[tuple[bool, State, Any]]:
+        """States and totals at the end of a branch, and whether they count its cost.
+
+        A sum drops what is zero, and with it all that the zero was made from. Which branches it drops is
+        known at the join only, so a branch that ends in zero is followed both ways.
+        """
+        ends = self._through(node, {state: total})
+        for end, new in ends.items():
+            yield True, end, new
+        if any(flow.dead for flow, _ in ends):
+            for end, muted in self._through(node, {state: _Muted(total)}).items():
+                if end[0].dead:
+                    yield False, end, muted.total
+
+    def _call(self, node: Call, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
         names = tuple(name for name, _ in node.open_args)
         values = (self._width, *(value for _, value in node.open_args))
         for (width, *given), after, decisions in self._combinations(values, env):
             arguments = node.fixed_args | dict(zip(names, given, strict=True))
-            key = (node.block, shape, width, *arguments.items())
+            key = (node.block, flow, width, *arguments.items())
             try:
-                out, cost = self._parts.get(
-                    key, shape, lambda net, x, a=arguments, w=width: call(net, node, x, a, w)
+                part = self._parts.get(
+                    key, (flow,), lambda net, x, a=arguments, w=width: call(net, node, x, a, w)
                 )
-            except SpaceError as error:
-                self._blocked(error)
+            except ShapeError as error:
+                self._blocked(node, error)
             else:
-                _merge(result, (out, after), total.after(cost, decisions))
+                _merge(result, (part.out, after), total.after(part.cost, decisions))
 
-    def _joined(
+    def _join(
         self,
-        key: object,
-        shapes: list[Shape],
-        env: Env,
-        total: Any,
-        decisions: Decisions,
-        result: dict[State, Any],
+        node: Residual | Parallel,
+        values: tuple[Value, ...],
         join: Callable[..., Ref],
+        end: _Joined,
+        result: dict[State, Any],
     ) -> None:
-        """Add the totals after values of these shapes are joined."""
-
-        def build(net: Builder, x: Ref) -> Ref:
-            return join(net, *(Ref(net.input.name, shape) for shape in shapes))
-
-        try:
-            out, cost = self._parts.get(key, shapes[0], build)
-        except SpaceError as error:
-            self._blocked(error)
-        else:
-            _merge(result, (out, env), total.after(cost, decisions))
+        """Add the totals after the branches that end here are joined in the way that `values` say."""
+        for given, env, decisions in self._combinations(values, end.env):
+            try:
+                part = self._parts.get(
+                    (type(node), end.flows, given), end.flows, lambda net, *x, g=given: join(net, *x, *g)
+                )
+            except ShapeError as error:
+                self._blocked(node, error)
+            else:
+                if all(used == kept for used, kept in zip(part.used, end.kept, strict=True)):
+                    _merge(result, (part.out, env), end.total.after(part.cost, decisions))
 
     def _stage(self, node: Stage, states: dict[State, Any]) -> dict[State, Any]:
         self._strides[node.path] = node.stride
@@ -238,9 +228,9 @@ class Composer:
                     for state, total in states.items():
                         _merge(result, state, total.after(Cost(), ((name, layer),)))
             return result
-        for (shape, env), total in states.items():
+        for (flow, env), total in states.items():
             for layers, after, decisions in self._expand(depth, env):
-                one = {(shape, after): total.after(Cost(), decisions)}
+                one = {(flow, after): total.after(Cost(), decisions)}
                 for layer in range(1, layers + 1):
                     one = self._layer(node, layer, one)
                 for state, new in one.items():
@@ -253,15 +243,16 @@ class Composer:
         del self._layers[node.path]
         return states
 
-    def _blocked(self, error: SpaceError) -> None:
-        if len(self.obstacles) < 8:
-            self.obstacles.append(error)
+    def _blocked(self, node: Call | Residual | Parallel, error: ShapeError) -> None:
+        obstacle = SpaceError(node.place, node.path, str(error))
+        if len(self.obstacles) < 8 and str(obstacle) not in map(str, self.obstacles):
+            self.obstacles.append(obstacle)
 
     # Values --------------------------------------------------------------------------------------------
 
     def _expand(self, value: Value, env: Env) -> Iterator[tuple[Any, Env, Decisions]]:
         """What a value can be, each with the decisions shared and made by it."""
-        if isinstance(value, StageStride):
+        while isinstance(value, StageStride):
             value = self._strides[value.stage] if self._layers[value.stage] == 1 else 1
         if isinstance(value, PerLayer):
             value = value.values[self._layers[value.stage] - 1]
@@ -293,74 +284,9 @@ class Composer:
                 yield (first, *rest), last, decisions + more
 
 
-@dataclass(frozen=True)
-class Coupling:
-    """Which choices several places need, and where the last of their uses is."""
-
-    coupled: frozenset[str]
-    ends: dict[int, frozenset[str]]
-
-    @classmethod
-    def none(cls) -> Coupling:
-        """For a point: every choice has one option, so nothing needs to be remembered."""
-        return cls(frozenset(), {})
-
-    @classmethod
-    def of(cls, network: Node, outside: tuple[Value, ...], declared: dict[str, Choice]) -> Coupling:
-        """Of a network and the values outside it, which every part may need."""
-        counts: dict[int, Counter[str]] = {}
-
-        def count(node: Node) -> Counter[str]:
-            uses = Counter(name for value in own_values(node) for name in _choices_in(value, declared))
-            for child in children(node):
-                uses.update(count(child))
-            if isinstance(node, Stage):
-                for name in uses:
-                    if declared[name].stage != node.path:
-                        uses[name] *= 2
-            counts[id(node)] = uses
-            return uses
-
-        total = Counter(count(network))
-        global_names = {name for value in outside for name in _choices_in(value, declared)}
-        for name in global_names:
-            total[name] += 2
-        coupled = frozenset(name for name, n in total.items() if n > 1)
-        ends: dict[int, frozenset[str]] = {}
-
-        def mark(node: Node) -> None:
-            inner = children(node)
-            for child in inner:
-                mark(child)
-            here = frozenset(
-                name
-                for name in coupled - global_names
-                if counts[id(node)][name] == total[name]
-                and all(counts[id(child)][name] != total[name] for child in inner)
-            )
-            if here:
-                ends[id(node)] = here
-
-        mark(network)
-        return cls(coupled, ends)
-
-
-def _choices_in(value: Value, declared: dict[str, Choice]) -> Iterator[str]:
-    if isinstance(value, Choice):
-        yield value.name
-    elif isinstance(value, SameAs):
-        yield value.target
-    elif isinstance(value, PerLayer):
-        for inner in value.values:
-            yield from _choices_in(inner, declared)
-
-
-def _residual(node: Residual, values: tuple[Any, ...], net: Builder, x: Ref, body: Ref) -> Ref:
-    return join_residual(net, node, x, body, *values)
-
-
-def _branches(node: Parallel, how: str, net: Builder, *branches: Ref) -> Ref:
-    return join_branches(net, node, list(branches), how)
+def _join_branches(net: Builder, *branches_and_join: Any) -> Ref:
+    *branches, join = branches_and_join
+    return join_branches(net, branches, join)
 
 
 def _merge(totals: dict[State, Any], state: State, new: Any) -> None:
@@ -371,6 +297,6 @@ def _merge(totals: dict[State, Any], state: State, new: Any) -> None:
 def _forget(states: dict[State, Any], ended: frozenset[str]) -> dict[State, Any]:
     """The states without the decisions that nothing needs any more."""
     result: dict[State, Any] = {}
-    for (shape, env), total in states.items():
-        _merge(result, (shape, frozenset(d for d in env if d.choice not in ended)), total)
+    for (flow, env), total in states.items():
+        _merge(result, (flow, frozenset(d for d in env if d.choice not in ended)), total)
     return result

@@ -1,4 +1,4 @@
-"""A Space as YAML text that reads back to an equal Space."""
+"""A Space as YAML text that reads back to the same points and networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from nas.space.space import Space
+from nas.space.space import INPUT_AXES, Space
 from nas.space.tree import (
     Alternative,
     Call,
@@ -25,15 +25,20 @@ from nas.space.tree import (
 
 
 def dump_space(space: Space) -> str:
-    """YAML text from which `parse_space` makes an equal space. User blocks are written out."""
+    """YAML text from which `parse_space` makes a space with the same choices and networks.
+
+    A space without choices reads back equal. User blocks are written out.
+    """
     writer = _Writer(space)
     document: dict[str, Any] = {"name": space.name}
     if space.about:
         document["about"] = space.about
-    document["input"] = _Flow(writer.value(value) for value in space.input)
+    document["input"] = _Flow(
+        writer.value(value, f"input.{axis}") for axis, value in zip(INPUT_AXES, space.input, strict=True)
+    )
     document["classes"] = space.classes
     if space.width != 1:
-        document["width"] = writer.value(space.width)
+        document["width"] = writer.value(space.width, "width")
     if space.drop_path:
         document["drop_path"] = space.drop_path
     defaults = writer.defaults()
@@ -69,7 +74,9 @@ class _Writer:
 
     def defaults(self) -> dict[str, Any]:
         return {
-            block: _FlowMap({key: self.value(value) for key, value in args.items()})
+            block: _FlowMap(
+                {key: self.value(value, f"defaults.{block}.{key}") for key, value in args.items()}
+            )
             for block, args in self._space.defaults.items()
             if args
         }
@@ -84,20 +91,23 @@ class _Writer:
                 items = [self.node(item) for item in node.items]
                 return {"sequence": {"name": node.name, "body": items}} if node.name else items
             case Stage():
-                inner: dict[str, Any] = {"name": node.name, "depth": self.value(node.depth)}
+                inner: dict[str, Any] = {
+                    "name": node.name,
+                    "depth": self.value(node.depth, f"{node.path}.depth"),
+                }
                 if node.stride != 1:
-                    inner["stride"] = self.value(node.stride)
+                    inner["stride"] = self.value(node.stride, f"{node.path}.stride")
                 return {"stage": inner | {"block": self.node(node.block)}}
             case Residual():
                 inner = self._name(node.name, "residual")
                 inner["body"] = self.node(node.body)
-                inner["shortcut"] = self.value(node.shortcut)
-                inner["act"] = self.value(node.act)
+                inner["shortcut"] = self.value(node.shortcut, f"{node.path}.shortcut")
+                inner["act"] = self.value(node.act, f"{node.path}.act")
                 return {"residual": inner}
             case Parallel():
                 inner = self._name(node.name, "parallel")
                 inner["branches"] = [self.node(branch) for branch in node.branches]
-                inner["join"] = self.value(node.join)
+                inner["join"] = self.value(node.join, f"{node.path}.join")
                 return {"parallel": inner}
             case Alternative():
                 data = self._name(node.name, "choice")
@@ -111,20 +121,31 @@ class _Writer:
             case LayerNodes():
                 return self._name(node.name, "layers") | {"layers": [self.node(one) for one in node.nodes]}
 
-    def value(self, value: Value) -> Any:
-        """A value as YAML data; a choice met before is written as a coupling with it."""
+    def value(self, value: Value, path: str) -> Any:
+        """A value as YAML data; a choice met before is written as a coupling with it.
+
+        A choice that came as an argument of a user's block is named by the place of that argument, which
+        is gone once the block is written out: such a choice keeps its name explicitly.
+        """
         match value:
             case SameAs():
                 return _FlowMap(same_as=value.target)
             case StageStride():
                 return "$stride"
             case PerLayer():
-                return _FlowMap(layers=_Flow(self.value(v) for v in value.values))
+                rest = path[len(value.stage) :]
+                return _FlowMap(
+                    layers=_Flow(
+                        self.value(v, f"{value.stage}.layer{i}{rest}") for i, v in enumerate(value.values, 1)
+                    )
+                )
             case Choice():
                 if value.name in self._written:
                     return _FlowMap(same_as=value.name)
                 self._written.add(value.name)
-                data = _FlowMap(choice=_Flow(self.value(v) for v in value.values))
+                data = _FlowMap(choice=_Flow(self.value(v, path) for v in value.values))
+                if value.name != path:
+                    data["name"] = value.name
                 if value.stage:
                     data["per"] = "layer"
                 return data
@@ -139,7 +160,7 @@ class _Writer:
         for key, value in node.args:
             implicit = isinstance(value, StageStride) and value.implicit
             if not implicit and (key not in defaults or defaults[key] != value):
-                args[key] = self.value(value)
+                args[key] = self.value(value, f"{node.path}.{key}")
         return args
 
     def _labelled(self, option: Node, label: str) -> Any:

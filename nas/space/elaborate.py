@@ -10,7 +10,8 @@ from nas.blocks import BLOCKS, Builder, Ref, block_arguments, is_operator, make_
 from nas.graph import Architecture
 from nas.ops import Add, AvgPool, PadChannels, Shape, ShapeError
 from nas.ops.arguments import Channels
-from nas.space.source import Place, SpaceError
+from nas.ops.base import image
+from nas.space.source import SpaceError
 from nas.space.tree import (
     Alternative,
     Call,
@@ -23,6 +24,8 @@ from nas.space.tree import (
     Stage,
     StageStride,
     Value,
+    children,
+    renamed,
 )
 from nas.space.values import kind_of
 
@@ -40,10 +43,8 @@ def elaborate(
     Raises SpaceError, with line and path, where a network cannot be built.
     """
     net = Builder(input_shape, classes)
-    _Elaborator(net, width, drop_path, sum(_layer_count(item) for item in network.items)).build(
-        network, net.input
-    )
-    return net.architecture()
+    elaborator = _Elaborator(net, width, drop_path, _layer_count(network))
+    return net.architecture(elaborator.build(network, net.input))
 
 
 class _Elaborator:
@@ -65,7 +66,7 @@ class _Elaborator:
             case Stage():
                 return self._stage(node, x)
             case LayerNodes():
-                return self.build(node.nodes[self._layers[node.stage] - 1], x)
+                return self.build(renamed(node.nodes[self._layers[node.stage] - 1], node.name), x)
             case Alternative():
                 raise AssertionError("a choice is left")
         with net.scope(node.name) if node.name else nullcontext():
@@ -77,17 +78,20 @@ class _Elaborator:
                 case Residual():
                     with net.scope("body"):
                         y = self.build(node.body, x)
-                    return join_residual(net, node, x, y, self._value(node.shortcut), self._value(node.act))
+                    with placed(node):
+                        return join_residual(net, x, y, self._value(node.shortcut), self._value(node.act))
                 case Parallel():
                     branches = []
                     for i, branch in enumerate(node.branches, 1):
                         with net.scope(f"branch{i}"):
                             branches.append(self.build(branch, x))
-                    return join_branches(net, node, branches, self._value(node.join))
+                    with placed(node):
+                        return join_branches(net, branches, self._value(node.join))
 
     def _call(self, node: Call, x: Ref) -> Ref:
         arguments = node.fixed_args | {key: self._value(value) for key, value in node.open_args}
-        return call(self._net, node, x, arguments, self._width)
+        with placed(node):
+            return call(self._net, node, x, arguments, self._width)
 
     def _stage(self, node: Stage, x: Ref) -> Ref:
         depth, self._strides[node.path] = self._value(node.depth), self._value(node.stride)
@@ -113,56 +117,57 @@ class _Elaborator:
 
 
 def call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], width: float = 1) -> Ref:
-    """Add one block or operator. Raises SpaceError with its place where shapes do not fit."""
-    with _placed(node.place, node.path):
-        if width != 1:
-            kinds = block_arguments(node.block)
-            arguments = {
-                key: scaled_channels(value, width) if kinds[key].kind is _CHANNELS else value
-                for key, value in arguments.items()
-            }
-        if is_operator(node.block):
-            return net.add(make_operator(node.block, arguments), x, name=node.name or node.block)
-        with net.scope(node.name) if node.name else nullcontext():
-            return BLOCKS[node.block](net, x, **arguments)
+    """Add one block or operator. Raises ShapeError where shapes do not fit."""
+    if width != 1:
+        kinds = block_arguments(node.block)
+        arguments = {
+            key: scaled_channels(value, width) if kinds[key].kind is _CHANNELS else value
+            for key, value in arguments.items()
+        }
+    if is_operator(node.block):
+        return net.add(make_operator(node.block, arguments), x, name=node.name or node.block)
+    with net.scope(node.name) if node.name else nullcontext():
+        return BLOCKS[node.block](net, x, **arguments)
 
 
-def join_residual(net: Builder, node: Residual, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
+def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
     """Body y of x plus a shortcut of x, then the activation.
 
     `identity` is x; `projection` a 1x1 convolution with the stride (He et al. 2016, option B); `pooled`
     pools first, then projects (He et al. 2019, ResNet-D); `padded` pools and pads channels with zeros
     (option A); `auto` is identity where shapes agree, else projection.
     """
-    with _placed(node.place, node.path):
-        stride = -(-x.shape[1] // y.shape[1])
-        side = x
-        if shortcut == "projection" or (shortcut == "auto" and x.shape != y.shape):
-            side = net.conv_norm_act(x, y.channels, 1, stride, act="none", name="shortcut")
-        elif shortcut in ("pooled", "padded"):
-            with net.scope("shortcut"):
-                if stride > 1:
-                    side = net.add(AvgPool(stride, stride, 0, ceil=True, count_pad=False), x, name="pool")
-                if shortcut == "padded" and side.channels != y.channels:
-                    side = net.add(PadChannels(y.channels), side, name="pad")
-                elif shortcut == "pooled" and side.channels != y.channels:
-                    side = net.conv_norm_act(side, y.channels, act="none", name="project")
-        return net.act(net.add_residual(y, side), act)
+    side = x
+    if shortcut == "projection" or (shortcut == "auto" and x.shape != y.shape):
+        side = net.conv_norm_act(x, y.channels, 1, _stride_between(x, y), act="none", name="shortcut")
+    elif shortcut in ("pooled", "padded"):
+        stride = _stride_between(x, y)
+        with net.scope("shortcut"):
+            if stride > 1:
+                side = net.add(AvgPool(stride, stride, 0, ceil=True, count_pad=False), x, name="pool")
+            if shortcut == "padded" and side.channels != y.channels:
+                side = net.add(PadChannels(y.channels), side, name="pad")
+            elif shortcut == "pooled" and side.channels != y.channels:
+                side = net.conv_norm_act(side, y.channels, act="none", name="project")
+    return net.act(net.add_residual(y, side), act)
 
 
-def join_branches(net: Builder, node: Parallel, branches: list[Ref], join: str) -> Ref:
+def _stride_between(x: Ref, y: Ref) -> int:
+    return -(-image(x.shape)[1] // image(y.shape)[1])
+
+
+def join_branches(net: Builder, branches: list[Ref], join: str) -> Ref:
     """The branches joined by concat or add."""
-    with _placed(node.place, node.path):
-        return net.concat(*branches) if join == "concat" else net.add(Add(), *branches, name="add")
+    return net.concat(*branches) if join == "concat" else net.add(Add(), *branches, name="add")
 
 
 @contextmanager
-def _placed(place: Place, path: str) -> Iterator[None]:
+def placed(node: Call | Residual | Parallel) -> Iterator[None]:
     """Gives a ShapeError raised inside its place in the file."""
     try:
         yield
     except ShapeError as error:
-        raise SpaceError(place, path, str(error)) from None
+        raise SpaceError(node.place, node.path, str(error)) from None
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -177,7 +182,5 @@ def _layer_count(node: Node) -> int:
         case Stage():
             assert isinstance(node.depth, int)
             return node.depth
-        case Sequence():
-            return sum(map(_layer_count, node.items))
         case _:
-            return 0
+            return sum(map(_layer_count, children(node)))

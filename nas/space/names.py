@@ -25,6 +25,8 @@ def name_problem(name: object) -> str | None:
     """What is wrong with a name, or None."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         return f"{name!r} is not a name; a name is a letter, then letters, digits and underscores"
+    if re.fullmatch(r"layer[0-9]+", name):
+        return f"'{name}' is the name of a stage's layer; choose another name"
     if keyword.iskeyword(name) or name in RESERVED:
         return f"'{name}' is a word of Python or torch; choose another name, such as '{name}_'"
     return None

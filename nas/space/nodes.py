@@ -20,10 +20,12 @@ from nas.space.tree import (
     Parallel,
     PerLayer,
     Residual,
+    SameAs,
     Sequence,
     Stage,
     StageStride,
     Value,
+    children,
     own_values,
     walk,
 )
@@ -42,10 +44,19 @@ from nas.space.values import (
 SHORTCUTS = ("auto", "identity", "projection", "pooled", "padded")
 JOINS = ("concat", "add")
 
+_MAX_LAYERS = 1_000
+
 _SHORTCUT = Kind(f"a shortcut; a shortcut is {', '.join(SHORTCUTS)}", lambda v: v in SHORTCUTS)
 _JOIN = Kind(f"a join; branches join by {' or '.join(JOINS)}", lambda v: v in JOINS)
-_DEPTH = Kind("a depth; a depth is a whole number of layers, 1 or more", kind_of(Count).accepts)
-_FORMS = ("stage", "residual", "parallel", "sequence", "choice", "layers")
+_DEPTH = Kind(
+    f"a depth; a depth is a whole number of layers from 1 to {_MAX_LAYERS:,}",
+    lambda v: kind_of(Count).accepts(v) and v <= _MAX_LAYERS,
+)
+FORMS = ("stage", "residual", "parallel", "sequence", "choice", "layers")
+
+_MAX_NODES = 20_000
+_MAX_DEPTH = 60
+"""Blocks made of blocks multiply; every reader of a network calls itself that deep."""
 
 Definitions = MappingABC[str, tuple[dict[str, Item], Item]]
 """A user's blocks: arguments with their default values (null: required), and body."""
@@ -58,9 +69,40 @@ class NodeParser(ValueParser):
         super().__init__()
         self.defaults: dict[str, dict[str, tuple[Value, Place]]] = {}
         self.definitions: Definitions = {}
+        self._stages: list[Stage] = []
+        self._count = 0
+        self._depth = 0
 
     def node(self, item: Item, context: Context, name: str | None, in_stage: bool = False) -> Node:
         """The node at `context.path`; `in_stage` when it is a stage's layer and so takes its stride."""
+        self._count += 1
+        if self._count > _MAX_NODES:
+            raise SpaceError(
+                item.place, context.path, f"the network has more than {_MAX_NODES:,} nodes; repeat by 'stage'"
+            )
+        if self._depth == _MAX_DEPTH:
+            raise SpaceError(
+                item.place, context.path, f"nested more than {_MAX_DEPTH} nodes deep; use fewer levels"
+            )
+        self._depth += 1
+        node = self._node(item, context, name, in_stage)
+        self._depth -= 1
+        return node
+
+    def link(self, declared: MappingABC[str, Choice]) -> None:
+        """Check couplings, and that lists of layers are as long as their stage."""
+        super().link(declared)
+        for stage in self._stages:
+            most = _most(stage.depth, declared)
+            for size in _layer_lists(stage.block, stage.path):
+                if size != most:
+                    raise SpaceError(
+                        stage.place,
+                        stage.path,
+                        f"'layers' lists {size}, but the stage has up to {most} layers; list one for each",
+                    )
+
+    def _node(self, item: Item, context: Context, name: str | None, in_stage: bool) -> Node:
         if isinstance(item, Listing):
             return self.sequence(item, context, name)
         if isinstance(item, Scalar):
@@ -126,7 +168,7 @@ class NodeParser(ValueParser):
         if block in self.definitions:
             return self._expansion(block, item, place, context, name, in_stage)
         if block not in block_names():
-            known = [*block_names(), *self.definitions, *_FORMS]
+            known = [*block_names(), *self.definitions, *FORMS]
             raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
         arguments = block_arguments(block)
         values: dict[str, Value] = {}
@@ -164,10 +206,10 @@ class NodeParser(ValueParser):
                 bound[key] = self.defaults[block][key][0]
             elif key == "stride" and in_stage:
                 bound[key] = StageStride(context.stages[-1])
-            elif plain(default) is None:
-                raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
             else:
-                bound[key] = plain(default)
+                bound[key] = plain(default, f"blocks.{block}.args.{key}")
+                if bound[key] is None:
+                    raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
         inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
         node = self.node(body, inside, name)
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
@@ -176,6 +218,10 @@ class NodeParser(ValueParser):
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
         depth = self._optional(item, "depth", 1, _DEPTH, context)
         stride = self._optional(item, "stride", 1, kind_of(Stride), context)
+        if context.path in context.stages:
+            raise SpaceError(
+                place, context.path, "a stage directly in a stage has no name of its own; put it in a list"
+            )
         inside = replace(context, stages=(*context.stages, context.path))
         block_item = _required(item, "block", "stage", context)
         _no_name(block_item, context, "a stage's block takes the stage's name")
@@ -185,11 +231,9 @@ class NodeParser(ValueParser):
             raise SpaceError(
                 place, path, "the stride has nowhere to go; give a node of the block 'stride: $stride'"
             )
-        most = max(depth.values) if isinstance(depth, Choice) else depth
-        for size in _layer_lists(block, path):
-            if isinstance(most, int) and size < most:
-                raise SpaceError(place, path, f"'layers' lists {size}, but the stage has up to {most} layers")
-        return Stage(path.rpartition(".")[2], path, depth, stride, block, place)
+        stage = Stage(path.rpartition(".")[2], path, depth, stride, block, place)
+        self._stages.append(stage)
+        return stage
 
     def _residual(self, item: Mapping, context: Context, name: str | None, place: Place) -> Residual:
         reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
@@ -233,9 +277,12 @@ class NodeParser(ValueParser):
             raise SpaceError(item.place, context.path, "'layers' needs a stage around it")
         stage = context.stages[-1]
         rest = context.path[len(stage) :]
+        items = listing(item.entries["layers"], context.path)
+        if not items:
+            raise SpaceError(item.place, context.path, "'layers' lists none; list one for each layer")
         nodes = tuple(
             self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
-            for i, one in enumerate(listing(item.entries["layers"], context.path), 1)
+            for i, one in enumerate(items, 1)
         )
         return LayerNodes(name, nodes, stage)
 
@@ -300,7 +347,7 @@ def _given_name(item: Item, context: Context) -> str | None:
     named = holder.entries.get("name") if holder else None
     if named is None:
         return None
-    name = plain(named)
+    name = plain(named, context.path)
     problem = name_problem(name)
     if problem:
         raise SpaceError(named.place, context.path, problem)
@@ -322,15 +369,26 @@ def _block_of(item: Item) -> str:
 
 
 def _takes_stride(node: Node, stage: str) -> bool:
-    if isinstance(node, Alternative):
-        return all(_takes_stride(option, stage) for option in node.nodes)
-    if isinstance(node, LayerNodes):
-        return _takes_stride(node.nodes[0], stage)
-    return any(
-        isinstance(value, StageStride) and value.stage == stage
-        for inner in walk(node)
-        for value in own_values(inner)
-    )
+    """Whether the first layer of the stage takes its stride, whatever is chosen."""
+    inside = (_takes_stride(child, stage) for child in children(node))
+    match node:
+        case Alternative():
+            return all(inside)
+        case LayerNodes() if node.stage == stage:
+            return next(inside)
+        case _:
+            return any(inside) or any(
+                isinstance(value, StageStride) and value.stage == stage for value in own_values(node)
+            )
+
+
+def _most(depth: Value, declared: MappingABC[str, Choice]) -> int:
+    """The largest value that a depth can have."""
+    if isinstance(depth, SameAs):
+        depth = declared[depth.target]
+    if isinstance(depth, Choice | PerLayer):
+        return max(_most(value, declared) for value in depth.values)
+    return int(depth)
 
 
 def _layer_lists(node: Node, stage: str) -> list[int]:

@@ -8,15 +8,14 @@ from typing import Any
 from nas.blocks import block_names
 from nas.ops.arguments import Channels, Count, Kind, Probability, Ratio
 from nas.space.names import name_problem
-from nas.space.nodes import NodeParser
-from nas.space.source import Item, Listing, Mapping, Scalar, SpaceError, read_text, read_yaml
-from nas.space.space import Space
-from nas.space.values import Context, kind_of, listing, mapping, plain, reject_unknown, text
+from nas.space.nodes import FORMS, NodeParser
+from nas.space.source import Item, Listing, Mapping, Scalar, SpaceError, plain_data, read_text, read_yaml
+from nas.space.space import INPUT_AXES, Space
+from nas.space.values import Context, kind_of, listing, mapping, reject_unknown, text
 
 _KEYS = [
     "name", "about", "input", "classes", "width", "drop_path", "defaults", "blocks", "network", "meta"
 ]  # fmt: skip
-_AXES = ("channels", "height", "width")
 _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", kind_of(Count).accepts)
 
 
@@ -31,13 +30,16 @@ def parse_space(source: str, file: str = "<text>") -> Space:
     reject_unknown(top, _KEYS, "")
     parser = NodeParser()
     parser.definitions = _definitions(top)
-    for block, item in _section(top, "defaults"):
-        parser.default_arguments(block, item, top.entries["defaults"].place)
+    defaults = _section(top, "defaults", "blocks with their arguments, such as {conv: {act: silu}}")
+    for block, item in defaults:
+        parser.default_arguments(block, item, defaults.key_places[block])
     root = Context()
     if "network" not in top.entries:
         raise SpaceError(top.place, "", "a space needs 'network'; add network: [...]")
     body = top.entries["network"]
     nodes = body if isinstance(body, Listing) else Listing((body,), body.place)
+    if not nodes.items:
+        raise SpaceError(body.place, "network", "an empty network; list at least one block")
     network = parser.sequence(nodes, root, None)
     space = Space(
         name=_text(top, "name", Path(file).stem),
@@ -48,21 +50,24 @@ def parse_space(source: str, file: str = "<text>") -> Space:
         drop_path=_plain(top, "drop_path", 0, kind_of(Probability)),
         network=network,
         defaults={block: {k: v for k, (v, _) in args.items()} for block, args in parser.defaults.items()},
-        meta=_data(top.entries["meta"]) if "meta" in top.entries else {},
+        meta={
+            key: plain_data(item) for key, item in _section(top, "meta", "a mapping, such as {score: 0.93}")
+        },
         file=file,
     )
-    parser.link()
+    parser.link(space.declared)
     return space
 
 
 def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
     definitions = {}
-    for name, item in _section(top, "blocks"):
-        place = item.place
+    section = _section(top, "blocks", "your blocks, such as {twice: {args: {out: null}, body: [...]}}")
+    for name, item in section:
+        place = section.key_places[name]
         problem = name_problem(name)
         if problem:
             raise SpaceError(place, "blocks", problem)
-        if name in block_names():
+        if name in block_names() or name in FORMS:
             raise SpaceError(place, "blocks", f"'{name}' is a built-in block; choose another name")
         inner = mapping(item, f"blocks.{name}", "'args' and 'body'")
         reject_unknown(inner, ["args", "body"], f"blocks.{name}")
@@ -78,10 +83,10 @@ def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
     return definitions
 
 
-def _section(top: Mapping, key: str) -> Mapping:
+def _section(top: Mapping, key: str, what: str) -> Mapping:
     if key not in top.entries:
         return Mapping({}, top.place, {})
-    return mapping(top.entries[key], key, "a mapping from block names")
+    return mapping(top.entries[key], key, what)
 
 
 def _input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
@@ -95,7 +100,7 @@ def _input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
     kinds = (kind_of(Channels), _PIXELS, _PIXELS)
     return tuple(
         parser.value(item, Context(f"input.{axis}"), kind)
-        for axis, item, kind in zip(_AXES, items, kinds, strict=True)
+        for axis, item, kind in zip(INPUT_AXES, items, kinds, strict=True)
     )
 
 
@@ -117,10 +122,3 @@ def _plain(top: Mapping, key: str, default: Any, kind: Kind) -> Any:
 
 def _text(top: Mapping, key: str, default: str) -> str:
     return text(top.entries[key], key, "text") if key in top.entries else default
-
-
-def _data(item: Item) -> Any:
-    """Free data, as a file may carry it under `meta`."""
-    if isinstance(item, Mapping):
-        return {key: _data(inner) for key, inner in item}
-    return [_data(i) for i in item.items] if not isinstance(item, Scalar) else plain(item)

@@ -21,6 +21,7 @@ from nas.space.tree import (
     Sequence,
     Stage,
     Value,
+    renamed,
 )
 
 Choose = Callable[[str, tuple[Option, ...]], Option]
@@ -71,9 +72,9 @@ class Resolver:
             case Sequence():
                 return self.sequence(node, layers)
             case Alternative():
-                return _named(self.node(node.chosen(self.option(node.choice, layers)), layers), node.name)
+                return renamed(self.node(node.chosen(self.option(node.choice, layers)), layers), node.name)
             case LayerNodes():
-                return _named(self.node(node.nodes[layers[node.stage] - 1], layers), node.name)
+                return renamed(self.node(node.nodes[layers[node.stage] - 1], layers), node.name)
             case Residual():
                 return replace(
                     node,
@@ -89,13 +90,6 @@ class Resolver:
                 stride = self.value(node.stride, layers)
                 each = [self.node(node.block, {**layers, node.path: i}) for i in range(1, depth + 1)]
                 return replace(node, depth=depth, stride=stride, block=_merged(each, node.path))
-
-
-def _named(node: Node, name: str | None) -> Node:
-    """The node under the name of the choice that it was an option of."""
-    if name is None or isinstance(node, Stage):
-        return node
-    return Sequence(name, (node,)) if isinstance(node, Sequence) and node.name else replace(node, name=name)
 
 
 def _merged(nodes: list[Node], stage: str) -> Node:

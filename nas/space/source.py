@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,6 +13,11 @@ from nas.errors import InputError
 
 _MAX_ITEMS = 20_000
 """A file that expands to more than this is not written by hand: aliases multiply in it."""
+
+_MAX_DEPTH = 100
+"""Levels of lists and mappings; every reader of a space calls itself that deep."""
+
+_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +82,40 @@ def read_text(path: Path) -> str:
 
 def read_yaml(text: str, file: str) -> Item:
     """Parse one YAML document. Raises SpaceError with the line for anything that is not plain data."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        if node is None:
-            raise SpaceError(Place(file, 1), "", "the file is empty; a space needs at least 'network:'")
-        return _Converter(loader, file).convert(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise SpaceError(Place(file, line), "", f"not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise SpaceError(Place(file, 1), "", f"not valid YAML: {str(error).splitlines()[0]}") from None
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpaceError(Place(file, line), "", f"not valid YAML: {error.reason}") from None
+    except RecursionError:
+        raise SpaceError(Place(file, 1), "", _TOO_DEEP) from None
+    if node is None:
+        raise SpaceError(Place(file, 1), "", "the file is empty; a space needs 'network: [...]'")
+    return _Converter(loader, file).convert(node)
+
+
+_TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep; use fewer levels, or blocks of your own"
+
+
+def plain_data(item: Item) -> Any:
+    """An item without its lines: dicts, lists, scalars."""
+    if isinstance(item, Mapping):
+        return {key: plain_data(inner) for key, inner in item}
+    if isinstance(item, Listing):
+        return [plain_data(inner) for inner in item.items]
+    return item.value
 
 
 class _Converter:
     def __init__(self, loader: yaml.SafeLoader, file: str) -> None:
         self._loader = loader
         self._file = file
-        self._open: set[int] = set()
+        self._open: list[yaml.Node] = []
         self._count = 0
 
     def convert(self, node: yaml.Node) -> Item:
@@ -106,29 +125,37 @@ class _Converter:
             raise SpaceError(
                 place, "", f"expands to more than {_MAX_ITEMS:,} values; use fewer or smaller aliases"
             )
+        if node.tag == "tag:yaml.org,2002:merge":
+            raise SpaceError(
+                place, "", "'<<' does not merge here; write shared arguments once under 'defaults'"
+            )
+        if node.tag not in _TAGS:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise SpaceError(place, "", f"a space is plain text and numbers, not {tag}; put text in quotes")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
-        if id(node) in self._open:
+        if any(node is outer for outer in self._open):
             raise SpaceError(place, "", "an alias contains itself; write the value out")
-        self._open.add(id(node))
-        try:
-            if isinstance(node, yaml.SequenceNode):
-                return Listing(tuple(self.convert(child) for child in node.value), place)
+        if len(self._open) == _MAX_DEPTH:
+            raise SpaceError(place, "", _TOO_DEEP)
+        self._open.append(node)
+        item: Item
+        if isinstance(node, yaml.SequenceNode):
+            item = Listing(tuple(self.convert(child) for child in node.value), place)
+        else:
             assert isinstance(node, yaml.MappingNode)
-            return self._mapping(node, place)
-        except RecursionError:
-            raise SpaceError(place, "", "nested too deeply; use fewer levels") from None
-        finally:
-            self._open.discard(id(node))
+            item = self._mapping(node, place)
+        self._open.pop()
+        return item
 
     def _scalar(self, node: yaml.ScalarNode, place: Place) -> Scalar:
         try:
-            value = self._loader.construct_object(node)
-        except ValueError:
-            value = object
-        if not (value is None or isinstance(value, str | int | float | bool)):
-            raise SpaceError(place, "", f"'{node.value}' is not text or a number; put it in quotes")
-        return Scalar(value, place)
+            return Scalar(self._loader.construct_object(node), place)
+        except (ValueError, LookupError):
+            kind = node.tag.rpartition(":")[2]
+            raise SpaceError(
+                place, "", f"'{node.value[:40]}' cannot be read as {kind}; put text in quotes"
+            ) from None
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Mapping:
         entries: dict[str, Item] = {}
@@ -137,7 +164,7 @@ class _Converter:
             key_place = Place(self._file, key_node.start_mark.line + 1)
             key = self.convert(key_node)
             if not isinstance(key, Scalar) or not isinstance(key.value, str):
-                shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a collection"
+                shown = f"'{key_node.value}'" if isinstance(key, Scalar) else "that is a collection"
                 raise SpaceError(key_place, "", f"key {shown} is not text; put it in quotes")
             if key.value in entries:
                 first = places[key.value].line

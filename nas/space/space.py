@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,15 @@ from typing import Any
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, canonical_hash, simplify
-from nas.space.compose import Composer, Coupling, DeadBranches, Decisions, PartCosts
+from nas.space.compose import Composer, Decisions
+from nas.space.coupling import Coupling
 from nas.space.elaborate import elaborate
+from nas.space.parts import PartCosts
 from nas.space.resolve import Choose, Resolver
 from nas.space.source import SpaceError
-from nas.space.tree import Choice, Option, PerLayer, Sequence, Value, own_values, walk
+from nas.space.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
+
+INPUT_AXES = ("channels", "height", "width")
 
 Choices = dict[str, Option]
 """One point of a space: the decisions it takes, by name."""
@@ -57,7 +61,11 @@ class Space:
     @cached_property
     def declared(self) -> dict[str, Choice]:
         """The choices by the name they are declared under, in the order of the file."""
-        return {choice.name: choice for choice in self._choices()}
+        values = [*self.input, self.width, *(v for node in walk(self.network) for v in own_values(node))]
+        used = {choice.name: choice for choice in _choices_in(values)}
+        targets = {coupling.target for coupling in _couplings_in(values)}
+        defaults = _choices_in(value for args in self.defaults.values() for value in args.values())
+        return {choice.name: choice for choice in defaults if choice.name in targets} | used
 
     @property
     def is_architecture(self) -> bool:
@@ -101,10 +109,7 @@ class Space:
         """
         look_up = self._looked_up(choices)
         composer = self._composer(lambda choice, name: (look_up(name, choice.options),), Coupling.none())
-        try:
-            ends = composer.network(self.network, self.input, _Sum(Cost()))
-        except DeadBranches:
-            return self.architecture(choices).cost
+        ends = composer.network(self.network, self.input, _Sum(Cost()))
         if not ends:
             raise composer.obstacles[0]
         (total,) = ends.values()
@@ -145,13 +150,18 @@ class Space:
             tuple(composer.obstacles),
         )
 
+    @property
+    def input_sizes(self) -> list[int]:
+        """Heights and widths that the input can have."""
+        return [size for value in self.input[1:] for size in getattr(value, "values", (value,))]
+
     def adapted(self, channels: int, resolution: int, classes: int) -> Space:
         """The same family for another input and number of classes, as a proxy trains it."""
         return replace(self, input=(channels, resolution, resolution), classes=classes)
 
-    def _choices(self) -> Iterator[Choice]:
-        for value in (*self.input, self.width, *(v for node in walk(self.network) for v in own_values(node))):
-            yield from _declared_in(value)
+    def for_data(self, channels: int, classes: int) -> Space:
+        """The same family for the channels and classes of a data set, at its own input size."""
+        return replace(self, input=(channels, *self.input[1:]), classes=classes)
 
     def _resolve(self, choose: Choose) -> tuple[Space, Choices]:
         resolver = Resolver(self.declared, choose)
@@ -186,12 +196,25 @@ class Space:
         return Composer(self.declared, self._parts, options, coupling, self.width)
 
 
-def _declared_in(value: Value) -> Iterator[Choice]:
-    if isinstance(value, Choice):
-        yield value
-    elif isinstance(value, PerLayer):
-        for inner in value.values:
-            yield from _declared_in(inner)
+def _choices_in(values: Iterable[Value]) -> Iterator[Choice]:
+    for value in _flat(values):
+        if isinstance(value, Choice):
+            yield value
+
+
+def _couplings_in(values: Iterable[Value]) -> Iterator[SameAs]:
+    for value in _flat(values):
+        if isinstance(value, SameAs):
+            yield value
+
+
+def _flat(values: Iterable[Value]) -> Iterator[Value]:
+    """Values, those of each layer one by one."""
+    for value in values:
+        if isinstance(value, PerLayer):
+            yield from _flat(value.values)
+        else:
+            yield value
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -180,6 +180,13 @@ def own_values(node: Node) -> tuple[Value, ...]:
             return (choice,)
         case Sequence() | LayerNodes():
             return ()
+
+
+def renamed(node: Node, name: str | None) -> Node:
+    """The node under the name of the choice or list that it was an option of; a stage keeps its own."""
+    if name is None or isinstance(node, Stage):
+        return node
+    return Sequence(name, (node,)) if isinstance(node, Sequence) and node.name else replace(node, name=name)
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
@@ -46,7 +47,7 @@ class ValueParser:
         """The value at `context.path`; `kind` None leaves the check to where the value is used."""
         if isinstance(item, Mapping):
             return self._form(item, context, kind)
-        value = plain(item)
+        value = plain(item, context.path)
         if isinstance(value, str) and value.startswith("$"):
             return self.checked(self._argument(value[1:], item.place, context), context, kind, item.place)
         return self.checked(value, context, kind, item.place)
@@ -68,12 +69,12 @@ class ValueParser:
                 raise SpaceError(place, context.path, str(error)) from None
         return value
 
-    def link(self) -> None:
-        """Check every coupling, now that all choices are declared."""
+    def link(self, declared: MappingABC[str, Choice]) -> None:
+        """Check every coupling, now that the choices that the space uses are known."""
         for coupling, kind, context in self._couplings:
-            target = self.declared.get(coupling.target)
+            target = declared.get(coupling.target)
             if target is None:
-                hint = did_you_mean(coupling.target, list(self.declared))
+                hint = did_you_mean(coupling.target, list(declared))
                 raise SpaceError(
                     coupling.place, context.path, f"no choice is named '{coupling.target}'{hint}"
                 )
@@ -92,27 +93,32 @@ class ValueParser:
         place: Place,
         context: Context,
         per_layer: bool,
-        values: list[Any] | None = None,
+        name: str | None = None,
     ) -> Choice:
-        """A choice named by its place. Raises SpaceError where it is empty, repeats itself or is taken."""
+        """A choice, named by its place unless `name` is given.
+
+        Raises SpaceError where it is empty, repeats an option or has a name that is taken.
+        """
         if not options:
             raise SpaceError(place, context.path, "an empty choice; give at least one option")
         for i, option in enumerate(options):
-            if any(option == o and type(option) is type(o) for o in options[:i]):
-                raise SpaceError(place, context.path, f"option {option!r} stands twice; keep one")
+            if option in options[:i]:
+                shown = list(option) if isinstance(option, tuple) else option
+                raise SpaceError(place, context.path, f"option {shown!r} stands twice; keep one")
         if per_layer and not context.stages:
             raise SpaceError(
                 place,
                 context.path,
                 "'per: layer' needs a stage around it; leave it out or put the block in one",
             )
+        name = context.path if name is None else name
         choice = Choice(
-            name=context.path,
+            name=name,
             options=tuple(json.dumps(list(o)) if isinstance(o, tuple) else o for o in options),
-            values=tuple(options if values is None else values),
+            values=tuple(options),
             stage=context.stages[-1] if per_layer else None,
         )
-        if self.declared.setdefault(choice.name, choice) != choice:
+        if self.declared.setdefault(choice.name, choice) is not choice:
             raise SpaceError(
                 place, context.path, "two choices have this name; give one of their nodes another 'name'"
             )
@@ -127,7 +133,7 @@ class ValueParser:
                 context.path,
                 f"a mapping with {keys} is not a value; write a plain value or one of {', '.join(_FORMS)}",
             )
-        allowed = [form, "per"] if form in ("choice", "range") else [form]
+        allowed = [form, "per", "name"] if form in ("choice", "range") else [form]
         reject_unknown(item, allowed, context.path)
         inner = item.entries[form]
         if form == "same_as":
@@ -135,11 +141,30 @@ class ValueParser:
             return self.checked(coupling, context, kind or _ANYTHING, inner.place)
         if form == "layers":
             return self._layers(inner, context, kind)
-        options = [plain(i) for i in listing(inner, context.path)]
+        options = [plain(i, context.path) for i in listing(inner, context.path)]
         if form == "range":
             options = _range(options, inner.place, context.path)
-        choice = self.declare(options, item.place, context, per_layer(item, context.path))
+        each = per_layer(item, context.path)
+        name = self._choice_name(item, context, each)
+        choice = self.declare(options, item.place, context, each, name)
         return self.checked(choice, context, kind, inner.place)
+
+    def _choice_name(self, item: Mapping, context: Context, per_layer: bool) -> str | None:
+        """The name that a choice is given where it stands."""
+        if "name" not in item.entries:
+            return None
+        place = item.entries["name"].place
+        name = text(item.entries["name"], context.path, "a name, such as s2.kernel")
+        if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name, re.ASCII):
+            raise SpaceError(
+                place, context.path, f"'{name}' is not a name; a choice is named like a place, s2.kernel"
+            )
+        stage = context.stages[-1] if context.stages else ""
+        if per_layer and not name.startswith(f"{stage}."):
+            raise SpaceError(
+                place, context.path, f"a choice made in each layer is named after its stage, '{stage}.…'"
+            )
+        return name
 
     def _layers(self, inner: Item, context: Context, kind: Kind | None) -> PerLayer:
         if not context.stages:
@@ -165,13 +190,14 @@ class ValueParser:
 _ANYTHING = Kind("a value", lambda _: True)
 
 
-def plain(item: Item) -> Any:
+def plain(item: Item, path: str) -> Any:
     """A scalar's value, or a list's as a tuple."""
     if isinstance(item, Scalar):
         return item.value
     if isinstance(item, Listing):
-        return tuple(plain(i) for i in item.items)
-    raise SpaceError(item.place, "", "a mapping stands where a plain value is wanted")
+        return tuple(plain(i, path) for i in item.items)
+    keys = ", ".join(item.entries) or "nothing"
+    raise SpaceError(item.place, path, f"wanted a plain value, not a mapping with {keys}")
 
 
 def text(item: Item, path: str, what: str) -> str:
@@ -207,8 +233,10 @@ def per_layer(item: Mapping, path: str) -> bool:
     per = item.entries.get("per")
     if per is None:
         return False
-    if plain(per) != "layer":
-        raise SpaceError(per.place, path, f"{plain(per)!r} is not a scope; 'per' is layer, or is left out")
+    if plain(per, path) != "layer":
+        raise SpaceError(
+            per.place, path, f"{plain(per, path)!r} is not a scope; 'per' is layer, or is left out"
+        )
     return True
 
 

@@ -1,0 +1,63 @@
+"""Costs of the parts of a network, each worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nas.blocks import Builder, Ref
+from nas.cost import Cost
+from nas.graph import simplify_part
+from nas.graph.architecture import INPUT
+from nas.ops import Shape, ShapeError
+
+
+class Flow(NamedTuple):
+    """What is known of a value between two parts: its shape, and whether it is always zero."""
+
+    shape: Shape
+    dead: bool = False
+
+
+class PartCost(NamedTuple):
+    """What a part gives and costs once simplified; `used` says which of its inputs it needs."""
+
+    out: Flow
+    cost: Cost
+    used: tuple[bool, ...]
+
+
+class PartCosts:
+    """The memory behind every cost question about a space."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._known: dict[object, PartCost | str] = {}
+
+    def get(self, key: object, inputs: Sequence[Flow], build: Callable[..., Ref]) -> PartCost:
+        """What `build(net, *inputs)` adds to a network. Raises ShapeError where it cannot be built.
+
+        `key` stands for all that the answer depends on.
+        """
+        found = self._known.get(key)
+        if found is None:
+            try:
+                found = self._worked_out(inputs, build)
+            except ShapeError as error:
+                found = str(error)
+            self._known[key] = found
+        if isinstance(found, str):
+            raise ShapeError(found)
+        return found
+
+    def _worked_out(self, inputs: Sequence[Flow], build: Callable[..., Ref]) -> PartCost:
+        refs = [Ref(f"{INPUT}.{i}" if i else INPUT, flow.shape) for i, flow in enumerate(inputs)]
+        net = Builder(inputs[0].shape, self._classes)
+        output = build(net, *refs)
+        part = simplify_part(
+            net.nodes,
+            {ref.name: ref.shape for ref in refs},
+            output.name,
+            [ref.name for ref, flow in zip(refs, inputs, strict=True) if flow.dead],
+        )
+        return PartCost(Flow(output.shape, part.dead), part.cost, tuple(r.name in part.used for r in refs))
