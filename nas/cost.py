@@ -96,9 +96,12 @@ def parse_interval(text: str) -> Interval:
 
 def format_count(value: int) -> str:
     """`385814752` -> `386M`: three digits, for reading; files keep the exact figure."""
-    for unit in ("T", "G", "M", "K"):
-        if value >= _UNITS[unit]:
-            scaled = value / _UNITS[unit]
-            digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
-            return f"{scaled:.{digits}f}{unit}"
-    return str(value)
+    if value < 1000:
+        return str(value)
+    scaled, unit = 0.0, ""
+    for unit in ("K", "M", "G", "T"):
+        scaled = float(f"{value / _UNITS[unit]:.3g}")
+        if scaled < 1000:
+            break
+    digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
+    return f"{scaled:.{digits}f}{unit}"

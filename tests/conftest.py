@@ -1,0 +1,21 @@
+"""Shared by all tests: how hypothesis runs, and where the data of published benchmarks lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("nas", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("nas")
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of published benchmarks; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("NAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark data in {folder}; name their folder in NAS_TEST_DATA")
+    return folder
