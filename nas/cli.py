@@ -1,0 +1,285 @@
+"""The command line: parse arguments, call, print. Everything else is imported when a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas import __version__
+from nas.errors import InputError, NasError
+
+app = typer.Typer(
+    name="nas",
+    help="Find the best CNN of a family under a budget, and get it as a plain PyTorch file.",
+    epilog="Example: nas search mbconv --budget-flops 400M --trials 16",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+_BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
+
+
+@app.command()
+def search(
+    space: Annotated[
+        str | None,
+        typer.Argument(help="A space: a YAML file, or the name of a bundled one (see 'nas spaces')."),
+    ] = None,
+    budget_flops: Annotated[
+        str | None,
+        typer.Option(
+            "--budget-flops", "--budget-macs",
+            help="Multiply-accumulates of one image: 400M at most, or a band 300M..400M.",
+            rich_help_panel=_BUDGET, show_default=False,
+        ),
+    ] = None,
+    budget_params: Annotated[
+        str | None,
+        typer.Option(
+            help="Parameters: 5M at most, or a band 4M..5M.", rich_help_panel=_BUDGET, show_default=False
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Networks to try. [default: 50]", rich_help_panel=_TRIALS)
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="What proposes networks: evolution, tpe, nsga2, random. [default: evolution]",
+            rich_help_panel=_TRIALS,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="With one worker, the same seed gives the same search. [default: 0]", rich_help_panel=_TRIALS
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH. [default: digits]",
+            rich_help_panel=_PROXY,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of one proxy training. [default: 4]", rich_help_panel=_PROXY)
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(help="Side of the proxy's images in pixels. [default: 32]", rich_help_panel=_PROXY),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images in a batch. [default: 64]", rich_help_panel=_PROXY)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate. [default: 0.02]", rich_help_panel=_PROXY)
+    ] = None,
+    max_images: Annotated[
+        int | None, typer.Option(help="Use so many images at most. [default: all]", rich_help_panel=_PROXY)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", "--concurrency",
+            help="Trials at a time; 0 runs them in this process without Ray. [default: as many as fit]",
+            rich_help_panel=_RAY,
+        ),
+    ] = None,
+    cpus_per_trial: Annotated[
+        int | None, typer.Option(help="CPU threads of a trial. [default: 1]", rich_help_panel=_RAY)
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            help="GPUs of a trial; 0.5 lets two share one. [default: 1 if there is a GPU]",
+            rich_help_panel=_RAY,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="asha stops poor trials early. [default: none]", rich_help_panel=_RAY)
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Join a Ray cluster: auto or HOST:PORT. [default: start Ray here]", rich_help_panel=_RAY
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Keep the study in a database, such as sqlite:///study.db. [default: a file]"),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(help="Keep the weights of so many best trials. [default: 5]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run folder. [default: the space's name and a number]")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+) -> None:  # fmt: skip
+    """Search a space for the best network within a budget.
+
+    Trains short proxies of networks on Ray, keeps every result in runs/NAME/, and exports the best network as
+    best.py. A search that was stopped goes on with 'nas resume'.
+    """
+    from nas.runs import next_run_path
+    from nas.settings import Settings, merged, read_config
+
+    flags = {
+        "space": space, "budget_flops": budget_flops, "budget_params": budget_params, "trials": trials,
+        "sampler": sampler, "seed": seed, "dataset": dataset, "epochs": epochs, "resolution": resolution,
+        "batch": batch, "lr": lr, "max_images": max_images, "workers": workers,
+        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "scheduler": scheduler,
+        "address": address, "storage": storage, "keep": keep,
+    }  # fmt: skip
+    settings = Settings.from_data(
+        merged(read_config(config) if config else {}, flags), str(config) if config else "nas search"
+    )
+    from nas.report.session import run_search
+    from nas.search import start
+
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+    path = runs / name if name else next_run_path(runs, settings.space)
+    run_search(start(settings, path))
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run folder, such as runs/mbconv-1.")],
+    trials: Annotated[
+        int | None, typer.Option(help="Networks to try in all. [default: as the run was started]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "--concurrency", help="Trials at a time. [default: as before]")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. [default: as before]")
+    ] = None,
+) -> None:
+    """Go on with a search that was stopped or killed.
+
+    No finished trial is lost or trained again. With --trials a finished search goes further.
+    """
+    from dataclasses import replace
+
+    from nas import search as searching
+    from nas.report.session import run_search
+    from nas.runs import Run
+
+    opened = Run.open(run)
+    before = opened.settings
+    settings = replace(
+        before,
+        trials=before.trials if trials is None else trials,
+        workers=before.workers if workers is None else workers,
+        address=before.address if address is None else address,
+    )
+    run_search(searching.resume(opened, settings))
+
+
+@app.command()
+def show(
+    what: Annotated[
+        str,
+        typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
+    ],
+    top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
+) -> None:
+    """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run."""
+    from nas.report import tables
+    from nas.space import load_space
+    from nas.space.library import find_space
+
+    if Path(what).is_dir():
+        from nas.report.session import print_run
+        from nas.runs import Run
+
+        print_run(Run.open(Path(what)), top)
+        return
+    space = load_space(find_space(what))
+    tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
+
+
+@app.command()
+def export(
+    what: Annotated[
+        str, typer.Argument(help="A run folder, or the file of a network.", metavar="RUN|FILE")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The Python file. [default: best.py in the run, else NAME.py]"),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="A trial of the run whose weights were kept. [default: the best]")
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", help="What to write; python is a module and its weights.")
+    ] = "python",
+) -> None:  # fmt: skip
+    """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
+    if format != "python":
+        raise InputError(f"--format: '{format}' is not a format; it is python")
+    from nas.results import export_network, export_trial
+    from nas.runs import Run
+    from nas.space.library import find_space
+
+    if Path(what).is_dir():
+        files = export_trial(Run.open(Path(what)), trial, output)
+    elif trial is not None:
+        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
+    else:
+        files = export_network(find_space(what), output)
+    for file in files:
+        typer.echo(file)
+
+
+@app.command()
+def spaces() -> None:
+    """List the bundled spaces."""
+    from nas.report import tables
+    from nas.space import load_space
+    from nas.space.library import bundled_spaces
+
+    rows = tables.table("name", ">networks", "about")
+    for name, path in bundled_spaces().items():
+        space = load_space(path)
+        rows.add_row(name, tables.large_number(space.extent.count), space.about)
+    tables.show(rows)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find the best CNN of a family under a budget, and get it as a plain PyTorch file."""
+
+
+def main() -> None:
+    """Entry point: errors become one line and an exit code, 2 for input and 1 for failure."""
+    try:
+        app(standalone_mode=True)
+    except NasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        with suppress(OSError):
+            sys.stdout.close()
+        sys.exit(1)

@@ -1,0 +1,25 @@
+"""Writing files so that a kill at any moment leaves the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nas.errors import NasError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write beside, flush to disk, rename. Raises NasError where the folder cannot be written."""
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise NasError(
+            f"{path}: cannot be written: {error.strerror}; check the folder's permissions and free space"
+        ) from None

@@ -1,0 +1,102 @@
+"""A search as a person sees it on a terminal: what starts, how it goes, what came out, what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from nas.errors import NasError
+from nas.report.progress import SearchProgress
+from nas.report.tables import best_view, counts_line, large_number
+from nas.results import export_trial, records
+from nas.runs import Run
+from nas.search import Search
+from nas.study import Study, best_of
+
+
+class Stopped(NasError):
+    """The user pressed Ctrl-C; nothing is lost."""
+
+    exit_code = 130
+
+
+def run_search(search: Search) -> None:
+    """Search to the end, showing progress, then the results and the export of the best network.
+
+    Raises Stopped on Ctrl-C and NasError where no trial gave a score.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    run, settings = search.run, search.settings
+    try:
+        with run.locked():
+            study = search.study()
+            _print_start(search, console)
+            with SearchProgress(console, settings.trials, settings.recipe.epochs) as progress:
+                progress.follow(study)
+                search.go(study, progress)
+            best = study.best(5)
+            exported = export_trial(run)[0] if best else None
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; nothing finished is lost. Go on with: nas resume {run.path}") from None
+    if study.exhausted:
+        _say(console, "The search ended early: no untried network inside the budget was found.")
+    _say(console, counts_line(study.counts, settings.budget))
+    if not best:
+        raise NasError(
+            f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
+            f"Mend the cause, then try more: nas resume {run.path} --trials {2 * settings.trials}"
+        )
+    console.print(best_view(best))
+    _say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
+    _next_commands(run, study, console)
+
+
+def print_run(run: Run, top: int) -> None:
+    """The best trials of a run, searching or finished."""
+    console = Console(highlight=False, soft_wrap=True)
+    trials = records(run)
+    space = run.space
+    _say(console, f"{run.path}: {space.name}, {large_number(space.extent.count)} networks")
+    ended = sum(r.state != "running" for r in trials)
+    _say(console, f"{ended} of {run.settings.trials} trials ended. Budget: {run.settings.budget}.")
+    console.print(best_view(best_of(trials, top)))
+
+
+def _print_start(search: Search, console: Console) -> None:
+    settings, data = search.settings, search.data
+    space = search.space
+    _say(
+        console,
+        f"Space {space.name}: {large_number(space.extent.count)} networks, "
+        f"{space.extent.smallest_cost.macs:,} to {space.extent.largest_cost.macs:,} MACs.",
+    )
+    recipe = settings.recipe
+    _say(
+        console,
+        f"Data {data.name}: {len(data.classes)} classes, {len(data.train_labels):,} images to train on, "
+        f"{len(data.val_labels):,} to validate on, at {recipe.resolution} x {recipe.resolution}.",
+    )
+    _say(
+        console,
+        f"Search: {settings.trials} trials by {settings.sampler}, budget {settings.budget}, "
+        f"{recipe.epochs} epochs each, seed {settings.seed}. Run folder: {search.run.path}",
+    )
+
+
+def _next_commands(run: Run, study: Study, console: Console) -> None:
+    best: Path = run.best_file
+    trials = len(study.records())
+    _say(console, "Next:")
+    for command, why in (
+        (f"nas show {best}", "the network, stage by stage"),
+        (f"nas show {run.path}", "the trials"),
+        (f"nas resume {run.path} --trials {2 * trials}", "search further"),
+        (f"nas export {run.path} -o my_network.py", "write the best network elsewhere"),
+    ):
+        _say(console, f"  {command:<52}  # {why}")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(Text(text))

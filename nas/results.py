@@ -1,0 +1,119 @@
+"""What comes out of a run folder: its trials, and its networks as files that leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InputError
+from nas.ops.base import size_text
+from nas.runs import Run
+from nas.space import Space, load_space
+from nas.study import Record, best_of, read_records
+
+
+def records(run: Run) -> list[Record]:
+    """Every trial of a run, while it is searched or after."""
+    return read_records(run.storage, run.name)
+
+
+def export_trial(run: Run, trial: int | None = None, output: Path | None = None) -> list[Path]:
+    """Write a trial of a run, or its best, as a Python file with its weights, checked. Returns the files.
+
+    Raises InputError where the run has no such trial or its weights were not kept.
+    """
+    from nas.export import export_python
+
+    record = _wanted(run, trial)
+    number = record.candidate.number
+    space, data = run.space, run.data
+    resolved = space.resolve(record.candidate.choices)
+    network = resolved.for_data(data.channels, len(data.classes)).architecture()
+    file = output or run.path / ("best.py" if trial is None else f"trial_{number}.py")
+    size = resolved.input[1:]
+    facts = {
+        "Space": _titled(space),
+        "Searched": _cost_line(record.candidate.cost, resolved.input, space.classes),
+        "This file": _cost_line(network.cost, network.input_shape, len(data.classes)),
+        "Score": (
+            f"{record.score:.4f} accuracy on the search-validation part of {data.name} after the proxy "
+            f"training (trial {number})"
+        ),
+        "Weights": f"as the proxy trained them, at {_proxy_side(run, size)} pixels",
+        "Input": (
+            f"pixels on the scale 0 to 1, less the mean {_rounded(data.mean)}, over the deviation "
+            f"{_rounded(data.std)} of each channel"
+        ),
+        "Labels": ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes",
+        "Choices": ", ".join(f"{k}: {v}" for k, v in record.candidate.choices.items()) or "none",
+    }
+    weights = _read_weights(run.weights_file(number))
+    title = f"Network found in the space '{space.name}'."
+    return export_python(file.parent, file.stem, network, weights, title=title, facts=facts)
+
+
+def export_network(file: Path, output: Path | None = None) -> list[Path]:
+    """Write the network in a file as a Python file, without weights, checked. Returns the files.
+
+    Raises InputError where the file is a space with choices left.
+    """
+    from nas.export import export_python
+
+    space = load_space(file)
+    if not space.is_architecture:
+        raise InputError(
+            f"{file}: is a space of {space.extent.count:,} networks, and one is exported at a time; "
+            "name a run folder, or the file of one network, such as a run's best.yaml"
+        )
+    network = space.architecture()
+    target = output or Path(f"{file.stem.replace('-', '_')}.py")
+    facts = {
+        "Network": _titled(space),
+        "Cost": _cost_line(network.cost, network.input_shape, space.classes),
+        "Weights": "none; torch's own initial values",
+    }
+    title = f"Network '{space.name}'."
+    return export_python(target.parent, target.stem, network, None, title=title, facts=facts)
+
+
+def _wanted(run: Run, trial: int | None) -> Record:
+    trials = records(run)
+    if trial is None:
+        best = best_of(trials, 1)
+        if not best:
+            raise InputError(f"{run.path}: no trial is finished; go on with: nas resume {run.path}")
+        return best[0]
+    kept = [r for r in trials if r.score is not None and run.weights_file(r.candidate.number).is_file()]
+    for record in kept:
+        if record.candidate.number == trial:
+            return record
+    numbers = ", ".join(str(r.candidate.number) for r in kept) or "none"
+    raise InputError(f"{run.path}: the weights of trial {trial} were not kept; kept are those of: {numbers}")
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: the weights cannot be read: {error}") from None
+
+
+def _proxy_side(run: Run, size: tuple[Any, ...]) -> int:
+    from nas.search import proxy_resolution
+
+    return proxy_resolution(max(run.space.input_sizes), max(size), run.settings.recipe)
+
+
+def _titled(space: Space) -> str:
+    return space.name + (f" - {space.about}" if space.about else "")
+
+
+def _cost_line(cost: Any, shape: tuple[int, ...], classes: int) -> str:
+    return f"{cost.macs:,} MACs, {cost.params:,} parameters at {size_text(shape)} with {classes:,} classes"
+
+
+def _rounded(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"

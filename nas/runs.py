@@ -1,0 +1,295 @@
+"""The run folder: what one search made, and how to come back to it."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from nas import __version__
+from nas.errors import InputError, NasError, did_you_mean
+from nas.files import write_atomically
+from nas.settings import Settings
+from nas.space import Space, dump_space, load_space
+from nas.space.source import plain_data, read_text, read_yaml
+
+if TYPE_CHECKING:
+    from nas.proxy.datasets import ImageData
+    from nas.study import Record
+
+FORMAT = 1
+"""Version of the folder's layout; a folder of another version is refused."""
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What is kept of a data set with a run: what the networks trained on it expect and give."""
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train: int
+    validation: int
+
+    @classmethod
+    def of(cls, data: ImageData) -> DataCard:
+        return cls(
+            data.name,
+            data.classes,
+            data.channels,
+            data.mean,
+            data.std,
+            len(data.train_labels),
+            len(data.val_labels),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> DataCard:
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, and the results."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def space_file(self) -> Path:
+        return self.path / "space.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "study.journal"
+
+    @property
+    def best_file(self) -> Path:
+        return self.path / "best.yaml"
+
+    def weights_file(self, number: int) -> Path:
+        return self.path / "weights" / f"trial-{number:05d}.safetensors"
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings, space_text: str, data: DataCard, device: str) -> Run:
+        """A new run folder, with the space as searched and every setting as resolved.
+
+        Raises InputError where the folder exists, NasError where it cannot be made.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            (path / "weights").mkdir()
+        except FileExistsError:
+            raise InputError(
+                f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
+            ) from None
+        except OSError as error:
+            raise NasError(
+                f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
+            ) from None
+        run = cls(path)
+        write_atomically(run.space_file, space_text)
+        document = {
+            "format": FORMAT,
+            "settings": settings.to_data(),
+            "versions": _versions(),
+            "git_commit": _git_commit(),
+            "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
+            "data": data.to_data(),
+        }
+        write_atomically(path / "run.yaml", yaml.safe_dump(document, sort_keys=False))
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run folder. Raises InputError for what is none, or one of another version."""
+        if not path.is_dir():
+            near = [str(p.parent) for p in path.parent.glob("*/run.yaml")] if path.parent.is_dir() else []
+            raise InputError(f"{path}: no such run{did_you_mean(str(path), near)}")
+        run = cls(path)
+        if not (path / "run.yaml").is_file():
+            raise InputError(
+                f"{path}: is not a run folder, it has no run.yaml; name a folder that nas search made"
+            )
+        version = run.document.get("format")
+        if version != FORMAT:
+            raise InputError(
+                f"{path}: has format {version}, this nas {__version__} reads format {FORMAT}; "
+                f"use the nas that made it ({run.document.get('versions', {}).get('nas', 'unknown')})"
+            )
+        return run
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of run.yaml."""
+        path = self.path / "run.yaml"
+        data = plain_data(read_yaml(read_text(path), str(path)))
+        if not isinstance(data, dict):
+            raise InputError(f"{path}: is damaged, it is not a mapping; restore it, or start a new run")
+        return data
+
+    @property
+    def settings(self) -> Settings:
+        """The settings the run was started with."""
+        return Settings.from_data(self.document.get("settings", {}), str(self.path / "run.yaml"))
+
+    @property
+    def data(self) -> DataCard:
+        """The data set the run trains on."""
+        try:
+            return DataCard.from_data(self.document["data"])
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
+            ) from None
+
+    @property
+    def space(self) -> Space:
+        """The space as searched and counted: with at least the classes of the data set.
+
+        The network that is shipped is the one that is counted.
+        """
+        space = load_space(self.space_file)
+        return replace(space, classes=max(space.classes, len(self.data.classes)))
+
+    @property
+    def storage(self) -> Path | str:
+        """Where the study is kept."""
+        return self.settings.storage or self.journal
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the folder's only writer. The system drops the lock with its process, however that ends.
+
+        Raises InputError where another process holds it, NasError where the folder cannot be written.
+        """
+        try:
+            file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise NasError(
+                f"{self.path}: cannot be written: {error.strerror}; check the folder's permissions"
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(file, 32, 0).decode(errors="replace").strip()
+            os.close(file)
+            raise InputError(
+                f"{self.path}: process {holder} is searching in it; wait for it, or stop it first"
+            ) from None
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(file)
+
+    def write_best(self, space: Space, record: Record, facts: Mapping[str, Any]) -> None:
+        """best.yaml: the network of a trial as a space without choices, with its figures under `meta`."""
+        write_atomically(self.best_file, dump_space(_with_meta(space, record, facts)))
+
+    def write_tables(self, records: list[Record]) -> None:
+        """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and MACs."""
+        names = sorted({name for r in records for name in r.candidate.choices})
+        write_atomically(self.path / "trials.csv", _table(records, names))
+        write_atomically(self.path / "pareto.csv", _table(pareto(records), names))
+
+
+def next_run_path(folder: Path, space: str) -> Path:
+    """`folder/NAME-N` with the first free number; NAME is that of the space's file."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(space).stem).strip("-") or "run"
+    taken = {p.name for p in folder.glob(f"{stem}-*")} if folder.is_dir() else set()
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return folder / f"{stem}-{number}"
+
+
+def pareto(records: list[Record]) -> list[Record]:
+    """The complete trials that no other beats: none has at least the score at fewer MACs. Cheapest first."""
+    front: list[Record] = []
+    complete = [r for r in records if r.score is not None]
+    for record in sorted(
+        complete, key=lambda r: (r.candidate.cost.macs, -(r.score or 0), r.candidate.number)
+    ):
+        if not front or (record.score or 0) > (front[-1].score or 0):
+            front.append(record)
+    return front
+
+
+def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
+    candidate = record.candidate
+    meta = {
+        "score": record.score,
+        "macs": candidate.cost.macs,
+        "params": candidate.cost.params,
+        "trial": candidate.number,
+        "space": space.name,
+        **facts,
+        "choices": dict(candidate.choices),
+    }
+    return replace(space.resolve(candidate.choices), meta=meta)
+
+
+def _table(records: list[Record], names: list[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message", *names]
+    )
+    for r in records:
+        c = r.candidate
+        facts = [r.facts.get(key, "") for key in ("seconds", "reason", "message")]
+        score = "" if r.score is None else r.score
+        epochs = max(r.scores, default=0)
+        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
+        writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
+    return text.getvalue()
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"nas": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "optuna", "ray", "networkx"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder the search was started in, `+` behind it when files differ from it."""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changes.strip() else "")

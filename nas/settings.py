@@ -1,0 +1,142 @@
+"""The settings of a search: defaults, then a file, then flags; written to the run folder as resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nas.cost import Budget, Interval, parse_interval
+from nas.errors import InputError, did_you_mean
+from nas.proxy.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a search.
+
+    `space`: path or bundled name. Budgets are text as in `parse_interval`. `workers`: trials at a time, None
+    for as many as the cluster has room for, 0 for this process without Ray. `gpus_per_trial`: None for 1
+    where this machine has a GPU and 0 elsewhere. `keep`: how many trials' weights stay in the run folder.
+
+    Raises InputError for a value of the wrong type or out of range.
+    """
+
+    space: str
+    budget_flops: str | None = None
+    budget_params: str | None = None
+    trials: int = 50
+    sampler: str = "evolution"
+    seed: int = 0
+    dataset: str = "digits"
+    workers: int | None = None
+    cpus_per_trial: int = 1
+    gpus_per_trial: float | None = None
+    scheduler: str | None = None
+    address: str | None = None
+    keep: int = 5
+    storage: str | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        for name, (accepts, rule) in _RULES.items():
+            value = getattr(self, name)
+            if not accepts(value):
+                raise InputError(f"{name.replace('_', '-')}: {value!r} is not {rule}")
+        _ = self.budget
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(
+            macs=_interval("budget-flops", self.budget_flops),
+            params=_interval("budget-params", self.budget_params),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain values, from which `from_data` makes equal settings."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], where: str) -> Settings:
+        """Settings from plain values; `where` names their file in messages.
+
+        Raises InputError for an unknown key and for a value that is not allowed.
+        """
+        known = [f.name for f in fields(cls)]
+        recipe_known = [f.name for f in fields(Recipe)]
+        given = dict(data)
+        recipe = given.pop("recipe", {})
+        if not isinstance(recipe, Mapping):
+            raise InputError(f"{where}: recipe: wanted a mapping, such as {{epochs: 4}}")
+        for key, allowed in [(k, known) for k in given] + [(k, recipe_known) for k in recipe]:
+            if key not in allowed:
+                raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), allowed)}")
+        if "space" not in given:
+            raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
+        try:
+            return cls(**given, recipe=Recipe(**recipe))
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file, unchecked. Raises InputError where it is not a YAML mapping."""
+    from nas.space.source import plain_data, read_text, read_yaml
+
+    data = plain_data(read_yaml(read_text(path), str(path)))
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: wanted a mapping of settings, such as trials: 50")
+    return {str(key).replace("-", "_"): value for key, value in data.items()}
+
+
+def merged(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a file with those of flags over them; a flag that was not given is None."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    recipe_keys = {f.name for f in fields(Recipe)}
+    recipe = config.get("recipe", {})
+    if isinstance(recipe, Mapping):
+        recipe = {**recipe, **{k: v for k, v in given.items() if k in recipe_keys}}
+    return {**config, **{k: v for k, v in given.items() if k not in recipe_keys}, "recipe": recipe}
+
+
+def _interval(flag: str, text: str | None) -> Interval:
+    if text is None:
+        return Interval()
+    try:
+        return parse_interval(text)
+    except InputError as error:
+        raise InputError(f"{flag}: {error}") from None
+
+
+def _whole(low: int, optional: bool = False) -> Callable[[object], bool]:
+    return lambda v: (v is None and optional) or (type(v) is int and v >= low)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _optional_text(value: object) -> bool:
+    return value is None or _text(value)
+
+
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "space": (_text, "a path or the name of a bundled space"),
+    "budget_flops": (_optional_text, "a budget; write it as text, such as 400M"),
+    "budget_params": (_optional_text, "a budget; write it as text, such as 5M"),
+    "trials": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
+    "sampler": (_text, "the name of a sampler"),
+    "seed": (_whole(0), "a seed; it is a whole number, 0 or more"),
+    "dataset": (_text, "a data set, such as digits or imagefolder:PATH"),
+    "workers": (_whole(0, optional=True), "a number of workers; it is a whole number, 0 or more"),
+    "cpus_per_trial": (_whole(1), "a number of CPUs; it is a whole number, 1 or more"),
+    "gpus_per_trial": (
+        lambda v: v is None or (type(v) in (int, float) and v >= 0),  # type: ignore[operator]
+        "a number of GPUs; it is a number, 0 or more, and 0.5 lets two trials share one",
+    ),
+    "scheduler": (lambda v: v in (None, "asha"), "a scheduler; it is asha, or is left out"),
+    "address": (_optional_text, "an address; it is auto or HOST:PORT"),
+    "keep": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
+    "storage": (_optional_text, "a storage; it is a database URL such as sqlite:///study.db"),
+}

@@ -1,0 +1,36 @@
+"""The spaces that come with nas, and how a space is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import InputError, did_you_mean
+
+
+def bundled_spaces() -> dict[str, Path]:
+    """Files of the bundled spaces by name; `reference/…` are networks without choices."""
+    folder = _folder()
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))
+    }
+
+
+def find_space(path_or_name: str) -> Path:
+    """The file of a space: a path, else a bundled one by name. Raises InputError where there is neither."""
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise InputError(f"{path_or_name}: is a folder; name the space file in it")
+    known = bundled_spaces()
+    if path_or_name in known:
+        return known[path_or_name]
+    hint = did_you_mean(path_or_name, list(known))
+    raise InputError(f"{path_or_name}: no such file, and no bundled space has this name{hint}")
+
+
+def _folder() -> Path:
+    """`search_spaces`: inside the package when installed from a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "search_spaces"
+    return inside if inside.is_dir() else package.parent / "search_spaces"
