@@ -65,7 +65,7 @@ def test_an_empty_band_is_refused() -> None:
 
 
 def test_a_band_with_an_unreadable_end_names_that_end() -> None:
-    with pytest.raises(InputError, match="^'400Q' is not a count"):
+    with pytest.raises(InputError, match=r"^'400Q' is not a count"):
         parse_interval("300M..400Q")
 
 

@@ -18,7 +18,7 @@ _FORMS: dict[str, tuple[Kernel, ...]] = {
 
 WideForm = Annotated[
     str,
-    Kind(f"a form of the 5x5 convolution; it is {', '.join(_FORMS)}", lambda v: v in _FORMS),
+    Kind(f"a form of the 5x5 convolution; it is {', '.join(_FORMS)}", lambda v: v in tuple(_FORMS)),
 ]
 
 

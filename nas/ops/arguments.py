@@ -116,7 +116,7 @@ Activation = Annotated[
     str,
     Kind(
         f"an activation; an activation is none, {', '.join(ACTIVATIONS)}",
-        lambda v: v == "none" or v in ACTIVATIONS,
+        lambda v: v in ("none", *ACTIVATIONS),
     ),
 ]
 

@@ -64,6 +64,10 @@ class Linear(Unary):
     out: Count
     bias: Flag = True
 
+    @property
+    def keeps_zero(self) -> bool:  # type: ignore[override]
+        return not self.bias
+
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != 1:
             raise ShapeError(

@@ -1,0 +1,320 @@
+"""Every operator against the torch layer that it stands for: shape, cost, source text, zero and identity."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nas.cost import Cost
+from nas.ops import (
+    OPERATORS,
+    Act,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    Dropout,
+    DropPath,
+    Flatten,
+    GlobalPool,
+    Identity,
+    Join,
+    Linear,
+    MaxPool,
+    Multiply,
+    Operator,
+    PadChannels,
+    Shape,
+    ShapeError,
+    Unary,
+    Zero,
+    layers,
+)
+from nas.ops.arguments import ACTIVATIONS, Argument, arguments_of
+
+IMAGE = (6, 9, 8)
+CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
+    (Conv2d(4), (IMAGE,)),
+    (Conv2d(4, 3, 2), (IMAGE,)),
+    (Conv2d(12, 5, groups=6, bias=True), (IMAGE,)),
+    (Conv2d(3, (1, 7), padding=(0, 4), dilation=2, groups=3), (IMAGE,)),
+    (Conv2d(3, (5, 1), 2), (IMAGE,)),
+    (Conv2d(4, 3, padding=0), (IMAGE,)),
+    (BatchNorm(), (IMAGE,)),
+    (BatchNorm(eps=1e-3, momentum=0.01), (IMAGE,)),
+    *((Act(kind), (shape,)) for kind in ("none", *ACTIVATIONS) for shape in (IMAGE, (5,))),
+    (Linear(7), ((5,),)),
+    (Linear(7, bias=False), ((5,),)),
+    (Flatten(), (IMAGE,)),
+    (Dropout(), (IMAGE,)),
+    (Dropout(0.2), ((5,),)),
+    (Dropout(0), ((5,),)),
+    (DropPath(), (IMAGE,)),
+    (DropPath(0), (IMAGE,)),
+    (Identity(), (IMAGE,)),
+    (Identity(), ((5,),)),
+    (Zero(), (IMAGE,)),
+    (Zero(2), (IMAGE,)),
+    (PadChannels(10), (IMAGE,)),
+    (MaxPool(), (IMAGE,)),
+    (MaxPool(3, 2, ceil=True), (IMAGE,)),
+    (MaxPool(3, 1, (1, 0)), (IMAGE,)),
+    (AvgPool(), (IMAGE,)),
+    (AvgPool(3, 2, ceil=True, count_pad=False), (IMAGE,)),
+    (GlobalPool(), (IMAGE,)),
+    (Add(), (IMAGE, IMAGE, IMAGE)),
+    (Multiply(), (IMAGE, (6, 1, 1))),
+    (Multiply(), (IMAGE, IMAGE)),
+    (Concat(), (IMAGE, (2, 9, 8), (1, 9, 8))),
+]
+every_operator = pytest.mark.parametrize(("op", "inputs"), CASES, ids=[f"{op}-{s}" for op, s in CASES])
+UNARY = [(op, shapes[0]) for op, shapes in CASES if isinstance(op, Unary)]
+JOINS = [(op, shapes) for op, shapes in CASES if isinstance(op, Join)]
+every_unary = pytest.mark.parametrize(("op", "shape"), UNARY, ids=[f"{op}-{s}" for op, s in UNARY])
+every_join = pytest.mark.parametrize(("op", "inputs"), JOINS, ids=[f"{op}-{s}" for op, s in JOINS])
+
+
+def built(op: Unary, shape: Shape) -> nn.Module:
+    """The layer in evaluation, with weights and statistics that are neither 0 nor 1."""
+    torch.manual_seed(0)
+    module = op.layer(shape).build().eval()
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.5, 1.5)
+    return module
+
+
+def test_every_operator_has_a_case() -> None:
+    assert {op.name for op, _ in CASES} == set(OPERATORS)
+
+
+@every_operator
+def test_arguments_pass_through_json(op: Operator, inputs: tuple[Shape, ...]) -> None:
+    given_back = json.loads(json.dumps(op.arguments()))
+    kinds = arguments_of(type(op))
+    assert OPERATORS[op.name](**{k: kinds[k].kind.convert(v) for k, v in given_back.items()}) == op
+    assert hash(op) == hash(type(op)(**op.arguments()))
+
+
+@every_unary
+def test_the_layer_gives_the_shape_and_has_the_cost(op: Unary, shape: Shape) -> None:
+    module = built(op, shape)
+    with FlopCounterMode(display=False) as counter:
+        out = module(torch.randn(1, *shape))
+    weighted = isinstance(op, Conv2d | Linear)
+    assert tuple(out.shape[1:]) == op.output_shape(shape)
+    assert op.cost(shape) == Cost(
+        macs=counter.get_total_flops() // 2,
+        params=sum(p.numel() for p in module.parameters()),
+        activations=out.numel() if weighted else 0,
+    )
+
+
+@every_unary
+def test_the_source_text_is_the_layer(op: Unary, shape: Shape) -> None:
+    layer = op.layer(shape)
+    names = {"nn": nn} | {name: getattr(layers, name) for name in dir(layers) if name[0].isupper()}
+    assert repr(eval(layer.source(), names)) == repr(layer.build())
+
+
+@every_unary
+def test_identity_and_zero_are_true_of_the_layer(op: Unary, shape: Shape) -> None:
+    module = built(op, shape)
+    torch.manual_seed(1)
+    x = torch.randn(2, *shape)
+    same_shape = op.output_shape(shape) == shape
+    if not isinstance(op, Dropout | DropPath):  # in evaluation these are identities whatever their rate
+        assert (same_shape and torch.equal(module(x), x)) == op.is_identity
+    if not isinstance(op, Zero):  # gives zeros from anything, which is more than keeping them
+        assert bool((module(torch.zeros_like(x)) == 0).all()) == op.keeps_zero
+
+
+@pytest.mark.parametrize("op", [Dropout(0), DropPath(0), Dropout(0.4), DropPath(0.4)])
+def test_random_drops_are_identities_at_rate_zero_only(op: Unary) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, *IMAGE)
+    out = op.layer(IMAGE).build().train()(x)
+    assert torch.equal(out, x) == op.is_identity
+    kept = out != 0
+    if not op.is_identity:
+        assert torch.allclose(out[kept], x[kept] / 0.6)
+
+
+def test_stochastic_depth_drops_whole_images() -> None:
+    torch.manual_seed(0)
+    out = DropPath(0.5).layer(IMAGE).build().train()(torch.ones(200, *IMAGE))
+    kept = out.flatten(1).any(dim=1)
+    assert torch.equal(kept, out.flatten(1).all(dim=1))
+    assert 70 <= int(kept.sum()) <= 130  # 100 expected, sd 7
+
+
+@every_join
+def test_a_join_gives_its_shape_and_its_expression_is_the_same(op: Join, inputs: tuple[Shape, ...]) -> None:
+    torch.manual_seed(0)
+    xs = [torch.randn(2, *shape) for shape in inputs]
+    out = op.apply(xs)
+    names = [f"x{i}" for i in range(len(xs))]
+    assert tuple(out.shape[1:]) == op.output_shape(*inputs)
+    assert torch.equal(out, eval(op.expression(names), {"torch": torch} | dict(zip(names, xs, strict=True))))
+    assert op.cost(*inputs) == Cost()
+    assert op.output_shape(*reversed(inputs)) == op.output_shape(*inputs)
+
+
+sides = st.integers(1, 14)
+odd = st.sampled_from([1, 3, 5, 7])
+
+
+@st.composite
+def convolutions(draw: Any) -> tuple[Conv2d, Shape]:
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    op = Conv2d(
+        out=groups * draw(st.integers(1, 3)),
+        kernel=draw(odd | st.tuples(odd, odd)),
+        stride=draw(st.integers(1, 3)),
+        padding=draw(st.none() | st.integers(0, 3) | st.tuples(st.integers(0, 3), st.integers(0, 3))),
+        groups=groups,
+        dilation=draw(st.integers(1, 2)),
+        bias=draw(st.booleans()),
+    )
+    return op, (draw(st.sampled_from([groups, 2 * groups, 5])), draw(sides), draw(sides))
+
+
+@st.composite
+def pools(draw: Any) -> tuple[MaxPool | AvgPool, Shape]:
+    kernel = draw(st.integers(1, 6))
+    pad = st.integers(0, kernel // 2 + 1)
+    make: type[MaxPool] | type[AvgPool] = draw(st.sampled_from([MaxPool, AvgPool]))
+    op = make(
+        kernel=kernel,
+        stride=draw(st.integers(1, 4)),
+        padding=draw(st.none() | pad | st.tuples(pad, pad)),
+        ceil=draw(st.booleans()),
+    )
+    return op, (2, draw(sides), draw(sides))
+
+
+@given(convolutions() | pools())
+def test_windows_give_the_shape_and_cost_that_torch_counts(case: tuple[Any, Shape]) -> None:
+    op, shape = case
+    try:
+        expected: Shape | None = op.output_shape(shape)
+    except ShapeError as error:
+        expected = None
+        if "stride" in str(error):  # stricter than torch: a stride larger than the image is refused
+            assert op.stride > min(shape[1:])
+            return
+    try:
+        with torch.device("meta"):
+            layer = op.layer(shape).build()
+            with FlopCounterMode(display=False) as counter:
+                real: Shape | None = tuple(layer(torch.empty(1, *shape)).shape[1:])
+    except (RuntimeError, ValueError):
+        real = None
+    assert real == expected
+    if expected:
+        assert op.cost(shape).macs == counter.get_total_flops() // 2
+        assert op.cost(shape).params == sum(p.numel() for p in layer.parameters())
+
+
+@given(st.integers(1, 9), sides, sides)
+def test_padding_left_out_keeps_the_size_of_odd_windows(k: int, height: int, width: int) -> None:
+    shape = (2, height, width)
+    if k % 2:
+        assert Conv2d(2, k).output_shape(shape) == shape
+        assert MaxPool(k, 1).output_shape(shape) == AvgPool(k, 1).output_shape(shape) == shape
+        assert Conv2d(2, k) == Conv2d(2, (k, k), padding=(k // 2, k // 2))
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "message"),
+    [
+        (Conv2d(8, groups=3), [(6, 4, 4)], "8 channels are not divisible by 3 groups; "
+         "input and output channels (6, 8) must both be multiples of the groups"),
+        (Conv2d(8, groups=4), [(6, 4, 4)], "6 channels are not divisible by 4 groups; "
+         "input and output channels (6, 8) must both be multiples of the groups"),
+        (Conv2d(8, 3, 2), [(6, 1, 4)], "stride 2 shrinks an image of 1 x 4 below 1 x 1; "
+         "use fewer strides or a larger input"),
+        (Conv2d(8, 7, padding=0), [(6, 4, 9)], "a window of 7 pixels does not fit into 4 pixels "
+         "with padding 0; use a smaller kernel, more padding or a larger input"),
+        (Conv2d(8), [(6,)], "needs an image (C, H, W), got a vector of 6 features after flatten"),
+        (MaxPool(2, padding=2), [IMAGE], "padding 2 is more than half the pooling window 2; "
+         "use at most half"),
+        (MaxPool(4, 4), [(6, 3, 3)], "stride 4 shrinks an image of 3 x 3 below 1 x 1; "
+         "use fewer strides or a larger input"),
+        (Linear(4), [(6, 2, 2)], "linear needs a vector, got an image of 6 x 2 x 2; put flatten before it"),
+        (PadChannels(4), [IMAGE], "cannot pad 6 channels to 4; pad to at least as many"),
+        (Add(), [(6, 2, 2), (4, 2, 2)], "add needs equal shapes, got 6 x 2 x 2 and 4 x 2 x 2; "
+         "give the branches the same channels and stride, or join them by concat"),
+        (Concat(), [(6, 2, 2), (4, 2, 1)], "concat needs one height and width, got 6 x 2 x 2 and 4 x 2 x 1; "
+         "give the branches the same stride"),
+        (Concat(), [(6, 2, 2), (4,)], "needs an image (C, H, W), got a vector of 4 features after flatten"),
+        (Multiply(), [(6, 2, 2), (4, 1, 1)], "multiply needs equal channels, got 6 x 2 x 2 and 4 x 1 x 1"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit_are_refused(op: Operator, inputs: list[Shape], message: str) -> None:
+    with pytest.raises(ShapeError) as error:
+        op.output_shape(*inputs)
+    assert str(error.value) == message
+
+
+def every_argument() -> Iterator[Any]:
+    for name, op in OPERATORS.items():
+        for key, argument in arguments_of(op).items():
+            yield pytest.param(argument, id=f"{name}.{key}")
+
+
+@pytest.mark.parametrize("argument", [*every_argument()])
+def test_defaults_are_of_their_own_kind_and_nonsense_is_not(argument: Argument) -> None:
+    if not argument.required:
+        assert argument.kind.convert(argument.default) == argument.default
+    nonsenses: list[object] = ["nonsense", -1, math.nan, [1, 2, 3], {}]
+    for nonsense in nonsenses:
+        with pytest.raises(ValueError, match=r" is not "):
+            argument.kind.convert(nonsense)
+
+
+@pytest.mark.parametrize(
+    ("op", "key", "value", "message"),
+    [
+        ("conv2d", "out", 0, "0 is not a number of channels; "
+         "channels are a whole number from 1 to 1,000,000"),
+        ("conv2d", "out", 1_000_001, "1000001 is not a number of channels; "
+         "channels are a whole number from 1 to 1,000,000"),
+        ("conv2d", "out", 2.0, "2.0 is not a number of channels; "
+         "channels are a whole number from 1 to 1,000,000"),
+        ("conv2d", "out", True, "true is not a number of channels; "
+         "channels are a whole number from 1 to 1,000,000"),
+        ("conv2d", "out", None, "null is not a number of channels; "
+         "channels are a whole number from 1 to 1,000,000"),
+        ("conv2d", "kernel", 4, "4 is not an odd kernel size; a kernel is 1, 3, 5, 7, ... "
+         "or a pair of these, such as [1, 7]"),
+        ("conv2d", "kernel", [3, 4], "[3, 4] is not an odd kernel size; a kernel is 1, 3, 5, 7, ... "
+         "or a pair of these, such as [1, 7]"),
+        ("conv2d", "stride", 0, "0 is not a stride; a stride is a whole number, 1 or more"),
+        ("conv2d", "padding", -1, "-1 is not a padding; a padding is a whole number of pixels, 0 or more, "
+         "or a pair of these"),
+        ("conv2d", "groups", "all", "'all' is not a count; a count is a whole number, 1 or more"),
+        ("conv2d", "bias", 1, "1 is not true or false"),
+        ("max_pool", "kernel", 0, "0 is not a pooling window; "
+         "a window is a whole number of pixels, 1 or more"),
+        ("dropout", "p", 1, "1 is not a probability; it is a number from 0 to below 1"),
+        ("batch_norm", "eps", 0, "0 is not a positive number"),
+        ("batch_norm", "eps", math.inf, "inf is not a positive number"),
+        ("activation", "kind", "swish", "'swish' is not an activation; an activation is none, relu, relu6, "
+         "leaky_relu, elu, gelu, silu, hardswish, mish, tanh, sigmoid, hardsigmoid"),
+    ],
+)  # fmt: skip
+def test_values_of_another_kind_are_refused(op: str, key: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=r".") as error:
+        arguments_of(OPERATORS[op])[key].kind.convert(value)
+    assert str(error.value) == message
