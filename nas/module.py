@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import fx, nn
 
@@ -15,9 +13,8 @@ from nas.ops import Join, Unary
 def build_module(architecture: Architecture) -> fx.GraphModule:
     """The network as a module, from `(N, *input_shape)` to `(N, *output shape)`.
 
-    Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`. Convolutions
-    start from He et al. 2015 (normal, fan out) and linear layers from a uniform of 1/sqrt(out), as
-    torchvision's EfficientNet does; torch's global random state decides the values.
+    Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`. Weights
+    start as torch initialises each layer, from its global random state.
     """
     root = nn.Module()
     graph = fx.Graph()
@@ -33,26 +30,7 @@ def build_module(architecture: Architecture) -> fx.GraphModule:
             _attach(root, node.name, node.op.layer(architecture.shapes[node.inputs[0]]).build())
             values[node.name] = graph.call_module(node.name, (inputs[0],))
     graph.output(values[architecture.output])
-    module = fx.GraphModule(root, graph, class_name="Network")
-    initialise(module)
-    return module
-
-
-def initialise(module: nn.Module) -> None:
-    """Draw fresh initial weights for convolution, norm and linear layers."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.ones_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.Linear):
-            bound = 1.0 / math.sqrt(layer.out_features)
-            nn.init.uniform_(layer.weight, -bound, bound)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    return fx.GraphModule(root, graph, class_name="Network")
 
 
 def count_parameters(module: nn.Module) -> int:

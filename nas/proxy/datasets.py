@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,14 @@ def load(
         std=std,
         flip=source.flip,
     )
+
+
+def resized(data: ImageData, resolution: int) -> ImageData:
+    """The same data with images of another size; the data itself where the size is the same."""
+    if data.resolution == resolution:
+        return data
+    train, val = _resized(data.train_images, resolution), _resized(data.val_images, resolution)
+    return replace(data, train_images=train, val_images=val)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +246,7 @@ def _resized(images: Images, resolution: int) -> Images:
 
     if images.shape[2:] == (resolution, resolution):
         return np.ascontiguousarray(images)
-    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    pixels = torch.tensor(images)  # a copy: torch warns of views on read-only memory
     return F.interpolate(pixels, size=(resolution, resolution), mode="bilinear", antialias=True).numpy()
 
 

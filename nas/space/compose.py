@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
@@ -21,6 +21,7 @@ from nas.space.coupling import Coupling
 from nas.space.elaborate import call, join_branches, join_residual
 from nas.space.parts import Flow, PartCosts
 from nas.space.source import SpaceError
+from nas.space.totals import Decisions, Muted, Total
 from nas.space.tree import (
     Alternative,
     Call,
@@ -38,18 +39,6 @@ from nas.space.tree import (
     Value,
 )
 
-Decisions = tuple[tuple[str, Option], ...]
-
-
-class Total(Protocol):
-    """What is known of the points that share a state."""
-
-    def after(self, cost: Cost, decisions: Decisions) -> Self:
-        """The same points, each with a part of this cost added and these decisions made."""
-
-    def with_other(self, other: Self) -> Self:
-        """These points and those, together."""
-
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -62,19 +51,6 @@ class Shared:
 
 Env = frozenset[Shared]
 State = tuple[Flow, Env]
-
-
-@dataclass(frozen=True, slots=True)
-class _Muted:
-    """A total to which decisions are added but no cost: of a branch that a sum drops, being zero."""
-
-    total: Any
-
-    def after(self, cost: Cost, decisions: Decisions) -> _Muted:
-        return _Muted(self.total.after(Cost(), decisions))
-
-    def with_other(self, other: _Muted) -> _Muted:
-        return _Muted(self.total.with_other(other.total))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +127,18 @@ class Composer:
                         _merge(result, state, new)
             case Residual():
                 for kept, (body, after), one in self._branch(node.body, (flow, env), total):
-                    end = _Joined((flow, body), (True, kept), after, one)
+                    end = _Joined((flow, body), (True, kept), after, total.then(one))
                     self._join(node, (node.shortcut, node.act), join_residual, end, result)
             case Parallel():
                 ends = [_Joined((), (), env, total)]
                 for branch in node.branches:
+                    follow = {
+                        before.env: list(self._branch(branch, (flow, before.env), total)) for before in ends
+                    }
                     ends = [
-                        _Joined((*before.flows, out), (*before.kept, kept), after, one)
+                        _Joined((*before.flows, out), (*before.kept, kept), after, before.total.then(one))
                         for before in ends
-                        for kept, (out, after), one in self._branch(branch, (flow, before.env), before.total)
+                        for kept, (out, after), one in follow[before.env]
                     ]
                 for end in ends:
                     self._join(node, (node.join,), _join_branches, end, result)
@@ -167,16 +146,16 @@ class Composer:
                 raise AssertionError(node)
 
     def _branch(self, node: Node, state: State, total: Any) -> Iterator[tuple[bool, State, Any]]:
-        """States and totals at the end of a branch, and whether they count its cost.
+        """States at the end of a branch, totals of the branch alone, and whether they count its cost.
 
         A sum drops what is zero, and with it all that the zero was made from. Which branches it drops is
         known at the join only, so a branch that ends in zero is followed both ways.
         """
-        ends = self._through(node, {state: total})
+        ends = self._through(node, {state: total.nothing()})
         for end, new in ends.items():
             yield True, end, new
         if any(flow.dead for flow, _ in ends):
-            for end, muted in self._through(node, {state: _Muted(total)}).items():
+            for end, muted in self._through(node, {state: Muted(total.nothing())}).items():
                 if end[0].dead:
                     yield False, end, muted.total
 

@@ -186,7 +186,7 @@ class NodeParser(ValueParser):
         for key, argument in arguments.items():
             if argument.required and key not in values:
                 raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
-        ordered = tuple((key, values[key]) for key in arguments if key in values)
+        ordered = tuple((key, self.once(values[key], place)) for key in arguments if key in values)
         return Call(name, block, ordered, context.path, place)
 
     def _expansion(
@@ -288,7 +288,7 @@ class NodeParser(ValueParser):
 
     def _optional(self, item: Mapping, key: str, default: Any, kind: Kind, context: Context) -> Value:
         inner = item.entries.get(key)
-        return default if inner is None else self.value(inner, context.at(key), kind)
+        return default if inner is None else self.once(self.value(inner, context.at(key), kind), inner.place)
 
     def default_arguments(self, block: str, item: Item, place: Place) -> None:
         """Read what `defaults:` gives to one block."""

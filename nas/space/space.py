@@ -10,12 +10,13 @@ from typing import Any
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, canonical_hash, simplify
-from nas.space.compose import Composer, Decisions
+from nas.space.compose import Composer
 from nas.space.coupling import Coupling
 from nas.space.elaborate import elaborate
 from nas.space.parts import PartCosts
 from nas.space.resolve import Choose, Resolver
 from nas.space.source import SpaceError
+from nas.space.totals import Range, Sum
 from nas.space.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
 
 INPUT_AXES = ("channels", "height", "width")
@@ -109,7 +110,7 @@ class Space:
         """
         look_up = self._looked_up(choices)
         composer = self._composer(lambda choice, name: (look_up(name, choice.options),), Coupling.none())
-        ends = composer.network(self.network, self.input, _Sum(Cost()))
+        ends = composer.network(self.network, self.input, Sum())
         if not ends:
             raise composer.obstacles[0]
         (total,) = ends.values()
@@ -132,7 +133,7 @@ class Space:
         """
         coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
         composer = self._composer(lambda choice, name: choice.options, coupling)
-        ends = composer.network(self.network, self.input, _Range.start())
+        ends = composer.network(self.network, self.input, Range())
         if not ends:
             raise composer.obstacles[0]
         totals = iter(ends.values())
@@ -141,10 +142,10 @@ class Space:
             total = total.with_other(other)
         return Extent(
             total.count,
-            _unrolled(total.low_trail),
-            self.cost(_unrolled(total.low_trail)),
-            _unrolled(total.high_trail),
-            self.cost(_unrolled(total.high_trail)),
+            total.low_trail.choices(),
+            self.cost(total.low_trail.choices()),
+            total.high_trail.choices(),
+            self.cost(total.high_trail.choices()),
             total.few,
             total.many,
             tuple(composer.obstacles),
@@ -215,69 +216,3 @@ def _flat(values: Iterable[Value]) -> Iterator[Value]:
             yield from _flat(value.values)
         else:
             yield value
-
-
-@dataclass(frozen=True, slots=True)
-class _Sum:
-    """The cost of one point."""
-
-    cost: Cost
-
-    def after(self, cost: Cost, decisions: Decisions) -> _Sum:
-        return _Sum(self.cost + cost)
-
-    def with_other(self, other: _Sum) -> _Sum:
-        raise AssertionError("a point has one way through")
-
-
-_Trail = tuple[Any, Decisions] | None
-"""Decisions made, last first: (trail before, decisions)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """How many points, with the ones of least and most MACs and the extremes of params."""
-
-    count: int
-    low: int
-    low_trail: _Trail
-    high: int
-    high_trail: _Trail
-    few: int
-    many: int
-
-    @classmethod
-    def start(cls) -> _Range:
-        return cls(1, 0, None, 0, None, 0, 0)
-
-    def after(self, cost: Cost, decisions: Decisions) -> _Range:
-        return _Range(
-            self.count,
-            self.low + cost.macs,
-            (self.low_trail, decisions) if decisions else self.low_trail,
-            self.high + cost.macs,
-            (self.high_trail, decisions) if decisions else self.high_trail,
-            self.few + cost.params,
-            self.many + cost.params,
-        )
-
-    def with_other(self, other: _Range) -> _Range:
-        low = self if self.low <= other.low else other
-        high = self if self.high >= other.high else other
-        return _Range(
-            self.count + other.count,
-            low.low,
-            low.low_trail,
-            high.high,
-            high.high_trail,
-            min(self.few, other.few),
-            max(self.many, other.many),
-        )
-
-
-def _unrolled(trail: _Trail) -> Choices:
-    choices: Choices = {}
-    while trail is not None:
-        trail, decisions = trail
-        choices.update(decisions)
-    return choices

@@ -42,6 +42,7 @@ class ValueParser:
     def __init__(self) -> None:
         self.declared: dict[str, Choice] = {}
         self._couplings: list[tuple[SameAs, Kind | None, Context]] = []
+        self._placed: set[str] = set()
 
     def value(self, item: Item, context: Context, kind: Kind | None) -> Value:
         """The value at `context.path`; `kind` None leaves the check to where the value is used."""
@@ -86,6 +87,18 @@ class ValueParser:
                     "only that stage's layers can share it",
                 )
             self.checked(target, context, kind, coupling.place)
+
+    def once(self, value: Value, place: Place) -> Value:
+        """The value, or a coupling with it where a node has this choice already.
+
+        A choice that is given to a user's block may end up in several nodes.
+        """
+        if not isinstance(value, Choice) or value.name.startswith("defaults."):
+            return value
+        if value.name in self._placed:
+            return SameAs(value.name, place)
+        self._placed.add(value.name)
+        return value
 
     def declare(
         self,

@@ -1,0 +1,138 @@
+"""What is known of the points that share a state: the algebras that `compose` carries through a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, Self
+
+from nas.cost import Cost
+from nas.space.tree import Option
+
+Decisions = tuple[tuple[str, Option], ...]
+
+
+class Total(Protocol):
+    """A set of points, each with a cost and the decisions that led to it."""
+
+    def after(self, cost: Cost, decisions: Decisions) -> Self:
+        """The same points, each with a part of this cost added and these decisions made."""
+
+    def with_other(self, other: Self) -> Self:
+        """These points and those, together."""
+
+    def then(self, other: Self) -> Self:
+        """Every one of these points with every one of those, which decide other things."""
+
+    def nothing(self) -> Self:
+        """One point that has cost nothing and decided nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The cost of one point."""
+
+    cost: Cost = field(default_factory=Cost)
+
+    def after(self, cost: Cost, decisions: Decisions) -> Sum:
+        return Sum(self.cost + cost)
+
+    def with_other(self, other: Sum) -> Sum:
+        raise AssertionError("a point has one way through")
+
+    def then(self, other: Sum) -> Sum:
+        return Sum(self.cost + other.cost)
+
+    def nothing(self) -> Sum:
+        return Sum()
+
+
+class Trail(NamedTuple):
+    """Decisions made: those before, then these, then those made beside them in a branch."""
+
+    before: Trail | None
+    decisions: Decisions
+    beside: Trail | None = None
+
+    def choices(self) -> dict[str, Option]:
+        """The decisions by name."""
+        found: dict[str, Option] = {}
+        waiting: list[Trail | None] = [self]
+        while waiting:
+            trail = waiting.pop()
+            if trail is not None:
+                found.update(trail.decisions)
+                waiting += [trail.before, trail.beside]
+        return found
+
+
+_START = Trail(None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How many points, with the ones of least and most MACs and the extremes of params."""
+
+    count: int = 1
+    low: int = 0
+    low_trail: Trail = _START
+    high: int = 0
+    high_trail: Trail = _START
+    few: int = 0
+    many: int = 0
+
+    def after(self, cost: Cost, decisions: Decisions) -> Range:
+        return Range(
+            self.count,
+            self.low + cost.macs,
+            Trail(self.low_trail, decisions) if decisions else self.low_trail,
+            self.high + cost.macs,
+            Trail(self.high_trail, decisions) if decisions else self.high_trail,
+            self.few + cost.params,
+            self.many + cost.params,
+        )
+
+    def with_other(self, other: Range) -> Range:
+        low = self if self.low <= other.low else other
+        high = self if self.high >= other.high else other
+        return Range(
+            self.count + other.count,
+            low.low,
+            low.low_trail,
+            high.high,
+            high.high_trail,
+            min(self.few, other.few),
+            max(self.many, other.many),
+        )
+
+    def then(self, other: Range) -> Range:
+        return Range(
+            self.count * other.count,
+            self.low + other.low,
+            Trail(self.low_trail, (), other.low_trail),
+            self.high + other.high,
+            Trail(self.high_trail, (), other.high_trail),
+            self.few + other.few,
+            self.many + other.many,
+        )
+
+    def nothing(self) -> Range:
+        return Range()
+
+
+@dataclass(frozen=True, slots=True)
+class Muted:
+    """A total to which decisions are added but no cost: of a branch that a sum drops, being zero."""
+
+    total: Any
+
+    def after(self, cost: Cost, decisions: Decisions) -> Muted:
+        return Muted(self.total.after(Cost(), decisions))
+
+    def with_other(self, other: Muted) -> Muted:
+        return Muted(self.total.with_other(other.total))
+
+    def then(self, other: Muted) -> Muted:
+        return Muted(self.total.then(other.total))
+
+    def nothing(self) -> Muted:
+        return Muted(self.total.nothing())
