@@ -166,7 +166,7 @@ def test_members_of_every_space_are_equal_to_their_modules(file: Path) -> None:
 
 @each_space
 def test_a_trained_member_of_every_space_is_exported(file: Path, tmp_path: Path) -> None:
-    (architecture,) = members(file, 1, seed=2)
+    architecture = min(members(file, 3, seed=2), key=lambda member: member.cost.params)
     torch.manual_seed(0)
     network = build_module(architecture)
     train(network, architecture)
