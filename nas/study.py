@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.cost import Budget, Cost
 from nas.errors import InputError
-from nas.ledger import open_ledger
+from nas.ledger import open_ledger, repair_journal
 from nas.samplers import SAMPLERS, SamplerFactory
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Study:
     """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
 
     `storage`: the path of a journal file or a database URL (see `open_ledger`); `name`: the study's name in
-    it. Trials that an earlier driver left running are handed out again first.
+    it. Trials that an earlier driver left running are handed out again first. A journal that an earlier
+    writer tore is repaired, so a journal has one Study at a time; `read_records` is for readers.
     """
 
     def __init__(
@@ -124,6 +125,8 @@ class Study:
         self._wanted = trials
         self._sampler = sampler
         self._seed = seed
+        if isinstance(storage, Path):
+            repair_journal(storage)
         self._ledger = open_ledger(storage)
         optuna.create_study(storage=self._ledger, study_name=name, direction="maximize", load_if_exists=True)
         self._id = self._ledger.get_study_id_from_name(name)
@@ -192,8 +195,7 @@ class Study:
 
     def best(self, k: int) -> list[Record]:
         """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
-        complete = [r for r in self.records() if r.score is not None]
-        return sorted(complete, key=_rank)[:k]
+        return best_of(self.records(), k)
 
     @property
     def counts(self) -> Counts:
@@ -378,6 +380,21 @@ def _choose(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:
 def _derive(seed: int, number: int, attempt: int) -> int:
     """A 32-bit seed that is independent for each attempt of each trial."""
     return int(np.random.SeedSequence((seed, number, attempt)).generate_state(1)[0])
+
+
+def read_records(storage: Path | str, name: str) -> list[Record]:
+    """Every trial of a study, by number, for a reader beside whoever writes; none where there is no study."""
+    ledger = open_ledger(storage)
+    try:
+        study = ledger.get_study_id_from_name(name)
+    except KeyError:
+        return []
+    return [_record(trial) for trial in ledger.get_all_trials(study, deepcopy=False)]
+
+
+def best_of(records: list[Record], k: int) -> list[Record]:
+    """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
+    return sorted((r for r in records if r.score is not None), key=_rank)[:k]
 
 
 def _rank(record: Record) -> tuple[float, int, int]:

@@ -1,0 +1,153 @@
+"""Runs the trials of a study one after the other in this process; and what every runner shares."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from nas.proxy.datasets import ImageData
+    from nas.proxy.training import Training
+    from nas.study import Candidate, Choices, Study
+
+
+class MakeTraining(Protocol):
+    """Builds the training of one point. Runners call it where the trial runs, so it pickles; the images
+    come as an argument, because they travel once and not with every trial."""
+
+    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training: ...
+
+
+class Events:
+    """What a runner tells while it runs: subclass it to listen."""
+
+    def dashboard(self, url: str) -> None:
+        """Ray's dashboard answers at `url`."""
+
+    def started(self, candidate: Candidate) -> None:
+        """A trial starts; again when its worker died and it starts anew."""
+
+    def epoch(self, candidate: Candidate, progress: Progress) -> None:
+        """A trial has trained an epoch."""
+
+    def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        """A trial is complete, the study does not know it yet: what is kept here survives any kill.
+
+        `weights`: the network's state as safetensors.
+        """
+
+    def finished(self, candidate: Candidate) -> None:
+        """A trial has ended in any state, and the study has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of a trial: an epoch trained, or the `reason` and `message` of a failure.
+
+    `seconds`: training time of the trial so far.
+    """
+
+    epoch: int = 0
+    score: float = 0.0
+    loss: float = 0.0
+    seconds: float = 0.0
+    done: bool = False
+    reason: str = ""
+    message: str = ""
+
+
+class Attempt:
+    """A trial in the process that trains it. No exception leaves it: a failure is a result."""
+
+    def __init__(self, make_training: MakeTraining, choices: Choices, number: int, data: ImageData) -> None:
+        self._arguments = choices, number, data
+        self._make_training = make_training
+        self._training: Training | None = None
+        self._seconds = 0.0
+
+    def step(self) -> Progress:
+        """Train one epoch."""
+        from nas.proxy.training import TrainingFailed
+
+        try:
+            if self._training is None:
+                self._training = self._make_training(*self._arguments)
+            result = self._training.epoch()
+        except TrainingFailed as failure:
+            return Progress(done=True, reason=failure.reason, message=failure.message)
+        except Exception as error:
+            # Whatever a block of a user's plugin raises costs one trial, never the search.
+            return Progress(done=True, reason="error", message=_one_line(error))
+        self._seconds += result.seconds
+        return Progress(result.epoch, result.accuracy, result.loss, self._seconds, self._training.done)
+
+    def weights(self) -> bytes:
+        """The trained network's state as safetensors."""
+        import safetensors.torch
+
+        assert self._training is not None
+        return safetensors.torch.save(self._training.state_dict())
+
+
+class Mailbox:
+    """Holds weights on the driver's node until the driver takes them: they outlive the worker and its node,
+    and stay out of the results that a scheduler keeps."""
+
+    def __init__(self) -> None:
+        self._weights: dict[int, bytes] = {}
+
+    def put(self, number: int, weights: bytes) -> None:
+        self._weights[number] = weights
+
+    def take(self, number: int) -> bytes:
+        return self._weights.pop(number)
+
+
+def run_local(study: Study, make_training: MakeTraining, data: ImageData, events: Events) -> None:
+    """Train what `study` asks for until it asks no more."""
+    while (candidate := study.ask()) is not None:
+        events.started(candidate)
+        attempt = Attempt(make_training, candidate.choices, candidate.number, data)
+        progress = attempt.step()
+        while not progress.done:
+            tell_epoch(study, events, candidate, progress)
+            progress = attempt.step()
+        weights = b"" if progress.reason else attempt.weights()
+        tell_end(study, events, candidate, progress, weights)
+
+
+def tell_epoch(study: Study, events: Events, candidate: Candidate, progress: Progress) -> None:
+    study.report(candidate.number, progress.epoch, progress.score)
+    events.epoch(candidate, progress)
+
+
+def tell_end(study: Study, events: Events, candidate: Candidate, progress: Progress, weights: bytes) -> None:
+    """Tell the last step of a trial that came to its end or failed."""
+    if progress.reason:
+        study.fail(candidate.number, progress.reason, progress.message)
+    else:
+        tell_epoch(study, events, candidate, progress)
+        events.weights(candidate, progress.score, weights)
+        study.complete(candidate.number, progress.score, **_facts(progress))
+    events.finished(candidate)
+
+
+def tell_stopped(study: Study, events: Events, candidate: Candidate, progress: Progress) -> None:
+    """Tell a trial that a scheduler stopped after the epoch `progress`."""
+    tell_epoch(study, events, candidate, progress)
+    study.prune(candidate.number, **_facts(progress))
+    events.finished(candidate)
+
+
+def _facts(progress: Progress) -> Mapping[str, Any]:
+    return {"seconds": round(progress.seconds, 3), "loss": progress.loss}
+
+
+def _one_line(error: Exception) -> str:
+    """`ValueError: no such thing (blocks.py:12)`."""
+    text = " ".join(traceback.format_exception_only(error)[-1].split())
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    return text + where

@@ -1,0 +1,463 @@
+"""Runners: in this process, and on Ray. The trainings are fakes; studies, workers and clusters are real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from test_study import history, study
+
+from nas.errors import InputError, NasError
+from nas.local import Events, run_local
+from nas.proxy.training import EpochResult, TrainingFailed
+
+EPOCHS = 3
+DATA = [0.25]
+
+
+class FakeTraining:
+    """Three epochs of no time; the score is a function of the choices and of the data."""
+
+    def __init__(self, fake: Fake, choices, number, data):
+        self._fake, self._number, self._epoch = fake, number, 0
+        self._score = (sum(choices.values()) + data[0]) / 100
+        fake.note(number)
+
+    @property
+    def done(self):
+        return self._epoch == EPOCHS
+
+    def epoch(self):
+        time.sleep(self._fake.epoch_s)
+        self._epoch += 1
+        match self._fake.faults.get(self._number):
+            case "nan":
+                raise TrainingFailed("nan_loss", "the loss was nan in epoch 1")
+            case "bug":
+                raise ValueError("a block\nwent wrong")
+            case "dies once" if self._fake.starts().count(self._number) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return EpochResult(self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5)
+
+    def state_dict(self):
+        return {"w": torch.full((2,), float(self._number))}
+
+
+@dataclass
+class Fake:
+    """Makes the trainings and notes every start in a file, as workers are other processes."""
+
+    log: Path
+    faults: dict[int, str] = field(default_factory=dict)
+    epoch_s: float = 0.0
+
+    def __call__(self, choices, number, data):
+        return FakeTraining(self, choices, number, data)
+
+    def note(self, number):
+        with self.log.open("a") as file:
+            file.write(f"{number}\n")
+
+    def starts(self):
+        return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
+
+
+class Heard(Events):
+    def __init__(self, study):
+        self.study = study
+        self.log = []
+        self.kept = {}
+        self.url = None
+
+    def dashboard(self, url):
+        self.url = url
+
+    def started(self, candidate):
+        self.log.append(("started", candidate.number))
+
+    def epoch(self, candidate, progress):
+        self.log.append((progress.epoch, candidate.number))
+
+    def weights(self, candidate, score, weights):
+        assert self.study.records()[candidate.number].state == "running"
+        self.kept[candidate.number] = score, safetensors.torch.load(weights)["w"].tolist()
+
+    def finished(self, candidate):
+        self.log.append((self.study.records()[candidate.number].state, candidate.number))
+
+    def of(self, number):
+        return [what for what, which in self.log if which == number]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    """Workers import the fakes from here."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def start(tmp_path, *, trials, **options):
+    """A study and its listener."""
+    s = study(tmp_path / "journal", trials=trials, **options)
+    return s, Heard(s)
+
+
+def test_local_runs_every_trial_and_tells_in_order(tmp_path):
+    s, heard = start(tmp_path, trials=4)
+    run_local(s, Fake(tmp_path / "log"), DATA, heard)
+    assert s.counts.complete == 4
+    for record in s.records():
+        assert record.score == pytest.approx((sum(record.candidate.choices.values()) + 0.25) * 0.03)
+        assert list(record.scores) == [1, 2, 3] and record.scores[3] == record.score
+        assert record.facts == {"seconds": 1.5, "loss": 1 / 3}
+    assert heard.log[:5] == [("started", 0), (1, 0), (2, 0), (3, 0), ("complete", 0)]
+    assert heard.kept == {r.candidate.number: (r.score, [float(r.candidate.number)] * 2) for r in s.records()}
+
+
+def check_faults(s, heard):
+    assert [r.state for r in s.records()] == [
+        "complete",
+        "failed",
+        "failed",
+        *["complete"] * (s.counts.complete - 1),
+    ]
+    nan, bug = s.records()[1:3]
+    assert nan.facts == {"reason": "nan_loss", "message": "the loss was nan in epoch 1"}
+    assert bug.facts["reason"] == "error"
+    assert bug.facts["message"].startswith("ValueError: a block went wrong (test_cluster.py:")
+    assert heard.of(1) == ["started", "failed"]
+    assert set(heard.kept) == {r.candidate.number for r in s.records() if r.state == "complete"}
+
+
+def test_local_records_a_failure_and_goes_on(tmp_path):
+    s, heard = start(tmp_path, trials=5)
+    run_local(s, Fake(tmp_path / "log", {1: "nan", 2: "bug"}), DATA, heard)
+    check_faults(s, heard)
+
+
+def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path):
+    class Interrupted(Events):
+        def epoch(self, candidate, progress):
+            if candidate.number == 1:
+                raise KeyboardInterrupt
+
+    s, heard = start(tmp_path, trials=3)
+    fake = Fake(tmp_path / "log")
+    with pytest.raises(KeyboardInterrupt):
+        run_local(s, fake, DATA, Interrupted())
+    resumed, heard = start(tmp_path, trials=3)
+    assert [r.state for r in resumed.records()] == ["complete", "running"]
+    run_local(resumed, fake, DATA, heard)
+    assert fake.starts() == [0, 1, 1, 2] and resumed.counts.complete == 3
+
+
+# On Ray
+
+
+def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
+    """One worker: the same trials and scores as in this process."""
+    from nas.cluster import Resources, run
+
+    faults = {1: "nan", 2: "bug"}
+    s, heard = start(tmp_path, trials=6, sampler="evolution")
+    fake = Fake(tmp_path / "log", faults)
+    run(s, fake, DATA, heard, Resources(concurrency=1), epochs=EPOCHS)
+    check_faults(s, heard)
+    assert fake.starts() == [0, 1, 2, 3, 4, 5]
+    assert heard.of(3) == ["started", 1, 2, 3, "complete"]
+    assert heard.url.startswith("http://127.0.0.1:")
+    assert capfd.readouterr() == ("", "")
+
+    (tmp_path / "local").mkdir()
+    local, heard_locally = start(tmp_path / "local", trials=6, sampler="evolution")
+    run_local(local, Fake(tmp_path / "local" / "log", faults), DATA, heard_locally)
+    assert history(s) == history(local)
+    assert heard.kept == heard_locally.kept
+
+
+def test_nothing_is_started_for_a_finished_study(tmp_path):
+    from nas.cluster import Resources, run
+
+    s, heard = start(tmp_path, trials=0)
+    run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address="nowhere:1"), epochs=EPOCHS)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "ray://127.0.0.1:10001", "127.0.0.1:", ":6379"])
+def test_an_address_that_is_none(tmp_path, address):
+    from nas.cluster import Resources, run
+
+    s, heard = start(tmp_path, trials=1)
+    with pytest.raises(InputError) as error:
+        run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=address), epochs=EPOCHS)
+    assert str(error.value) == f"'{address}' is not a Ray address; write auto or host:port"
+
+
+def unanswered(tmp_path, address):
+    from nas.cluster import Resources, run
+
+    s, heard = start(tmp_path, trials=1)
+    started = time.monotonic()
+    with pytest.raises(InputError) as error:
+        run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=address), epochs=EPOCHS)
+    assert str(error.value) == (
+        f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or leave "
+        "--address out to start Ray here"
+    )
+    return time.monotonic() - started
+
+
+def test_an_address_that_does_not_answer(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        assert unanswered(tmp_path, f"127.0.0.1:{free.getsockname()[1]}") < 5
+
+
+@pytest.mark.slow
+def test_an_address_where_something_else_answers(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert unanswered(tmp_path, f"127.0.0.1:{other.getsockname()[1]}") < 20
+
+
+def test_an_unknown_scheduler(tmp_path):
+    from nas.cluster import Resources
+
+    with pytest.raises(InputError, match="unknown scheduler 'hyperband'; allowed: asha"):
+        Resources(scheduler="hyperband")
+
+
+@pytest.mark.slow
+def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(tmp_path, capfd):
+    from nas.cluster import Resources, run
+
+    s, heard = start(tmp_path, trials=4)
+    fake = Fake(tmp_path / "log", {1: "dies", 2: "dies once"})
+    run(s, fake, DATA, heard, Resources(max_failures=2), epochs=EPOCHS)
+    assert capfd.readouterr() == ("", "")
+    assert sorted(fake.starts()) == [0, 1, 1, 1, 2, 2, 3]
+    assert heard.of(2) == ["started", "started", 1, 2, 3, "complete"]
+    died = s.records()[1]
+    assert died.facts["reason"] == "worker_died"
+    assert died.facts["message"].startswith("3 times; ")
+    assert s.counts.complete == 3
+
+
+@pytest.mark.slow
+def test_asha_prunes_the_poor(tmp_path):
+    """Nine trials on one worker: the first and every new best go on, the rest stops after epoch 1."""
+    from nas.cluster import Resources, run
+
+    s, heard = start(tmp_path, trials=9)
+    run(s, Fake(tmp_path / "log"), DATA, heard, Resources(concurrency=1, scheduler="asha"), epochs=EPOCHS)
+    assert s.counts.complete + s.counts.pruned == 9 and s.counts.pruned >= 3
+    for record in s.records():
+        if record.state == "pruned":
+            assert record.facts["fidelity"] == 1 and list(record.scores) == [1]
+            assert record.score is None and record.candidate.number not in heard.kept
+        else:
+            assert list(record.scores) == [1, 2, 3]
+    first = [r.scores[1] for r in s.records()]
+    assert s.records()[first.index(max(first))].state == "complete"
+
+
+@pytest.mark.slow
+def test_trials_that_no_node_has_room_for(tmp_path):
+    from nas.cluster import Resources, run
+
+    s, heard = start(tmp_path, trials=1)
+    resources = Resources(cpus_per_trial=512, gpus_per_trial=1)
+    with pytest.raises(InputError) as error:
+        run(s, Fake(tmp_path / "log"), DATA, heard, resources, epochs=EPOCHS)
+    assert str(error.value).startswith(
+        "a trial asks for 512 CPUs and 1 GPUs, and no node of the Ray cluster has that ("
+    )
+    assert str(error.value).endswith("); lower --cpus-per-trial or --gpus-per-trial")
+    assert s.records() == []
+
+
+@pytest.mark.slow
+def test_an_error_of_a_listener_ends_the_run_as_it_is(tmp_path):
+    from nas.cluster import Resources, run
+
+    class Full(Events):
+        def weights(self, candidate, score, weights):
+            raise OSError(28, "No space left on device")
+
+    s, _ = start(tmp_path, trials=3)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(s, Fake(tmp_path / "log"), DATA, Full(), Resources(), epochs=EPOCHS)
+    assert {r.state for r in s.records()} == {"running"}
+
+
+_DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_cluster import DATA, EPOCHS, Fake, Path, start
+from nas.cluster import Resources, run
+if __name__ == "__main__":
+    folder = Path(sys.argv[2])
+    study, heard = start(folder, trials=40)
+    try:
+        run(study, Fake(folder / "log", epoch_s=0.3), DATA, heard, Resources(), epochs=EPOCHS)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kill):
+    command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parent), str(tmp_path)]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    fake = Fake(tmp_path / "log")
+    wait_until(lambda: len(fake.starts()) >= 5)
+    workers = descendants(driver.pid)
+    stopped = time.monotonic()
+    driver.send_signal(kill)
+    said, _ = driver.communicate(timeout=30)
+    assert time.monotonic() - stopped < 10
+    assert said == ("interrupted\n" if kill == signal.SIGINT else "")
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    s, heard = start(tmp_path, trials=7)
+    before = [r for r in s.records() if r.state == "complete"]
+    assert before and s.counts.failed == 0 and 1 <= s.counts.running <= os.cpu_count()
+    run_local(s, fake, DATA, heard)
+    assert s.counts.complete == len(s.records())
+    assert [r for r in s.records() if r in before] == before
+    assert all(fake.starts().count(r.candidate.number) == 1 for r in before)
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_the_run(tmp_path, monkeypatch):
+    from nas.cluster import Resources, run
+
+    monkeypatch.delenv("PYTHONPATH")
+    s, heard = start(tmp_path, trials=3)
+    with pytest.raises(NasError) as error:
+        run(s, Fake(tmp_path / "log"), DATA, heard, Resources(), epochs=EPOCHS)
+    assert str(error.value) == (
+        "a worker cannot start: ModuleNotFoundError: No module named 'test_cluster'; every node needs nas, "
+        "and the modules that the search uses"
+    )
+    assert {r.state for r in s.records()} == {"running"}
+
+
+@pytest.mark.slow
+def test_a_dead_node_fails_no_trial(tmp_path):
+    """A head without CPUs for trials and two nodes; one is killed while both train."""
+    from nas.cluster import Resources, run
+
+    with Cluster(tmp_path / "ray") as cluster:
+        cluster.node(cpus=1)
+        victim = cluster.node(cpus=1)
+
+        class Killer(Heard):
+            def epoch(self, candidate, progress):
+                super().epoch(candidate, progress)
+                if len(self.log) == 12:
+                    kill_tree(victim)
+
+        s, _ = start(tmp_path, trials=8)
+        heard = Killer(s)
+        fake = Fake(tmp_path / "log", epoch_s=0.5)
+        run(s, fake, DATA, heard, Resources(address=cluster.address), epochs=EPOCHS)
+    assert s.counts.complete == 8 and s.counts.failed == 0
+    assert set(heard.kept) == set(range(8))
+    assert max(fake.starts().count(number) for number in range(8)) == 2
+
+
+@pytest.mark.slow
+def test_a_cluster_with_another_token_refuses(tmp_path, monkeypatch):
+    from nas.cluster import Resources, run
+
+    with Cluster(tmp_path / "ray") as cluster:
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+        s, heard = start(tmp_path, trials=1)
+        with pytest.raises(InputError) as error:
+            run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=cluster.address), epochs=EPOCHS)
+    assert str(error.value) == (
+        f"the Ray cluster at address '{cluster.address}' refuses this machine's token; copy "
+        "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
+    )
+
+
+class Cluster:
+    """Ray started by its own command on a free port, every node a process group that can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        # Socket paths are limited to 107 characters, too short for pytest's folders.
+        self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}"
+        self._processes: list[subprocess.Popen] = []
+        self._log = folder.with_suffix(".log").open("w")
+        self._token()
+        self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
+
+    def _token(self) -> None:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def node(self, cpus: int) -> subprocess.Popen:
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
+
+    def _start(self, *flags: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        process = subprocess.Popen(
+            [*command, *flags, "--include-dashboard=false"] if "--head" in flags else [*command, *flags],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+        )
+        self._processes.append(process)
+        for line in process.stdout:
+            if "Ray runtime started" in line:
+                return process
+        raise AssertionError(f"ray start {flags} did not start")
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import shutil
+
+        for process in reversed(self._processes):
+            kill_tree(process)
+            process.stdout.close()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    for pid in [*descendants(process.pid), process.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [*found, *(below for child in found for below in descendants(child))]
+
+
+def wait_until(condition, timeout_s=60.0):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
