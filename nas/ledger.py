@@ -17,16 +17,13 @@ from nas.errors import InputError, NasError
 def open_ledger(where: Path | str) -> BaseStorage:
     """The storage at a journal file's path, which is made when missing, or at a database URL.
 
-    A journal's last line, torn by a killed writer, is cut off: whoever opens the journal must be its only
-    writer. Raises NasError for a journal that cannot be read or written, InputError for a URL that cannot
-    be opened.
+    Raises NasError for a journal that cannot be read or written, InputError for a URL that cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(where, str) and "://" in where:
         return _open_url(where)
     path = Path(where)
     try:
-        _cut_torn_line(path)
         # Optuna exports no base class for locks, only the two that it has.
         return JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(path)))  # type: ignore[arg-type]
     except OSError as error:
@@ -54,7 +51,8 @@ class _FileLock:
         os.close(self._descriptor)
 
 
-def _cut_torn_line(path: Path) -> None:
+def repair_journal(path: Path) -> None:
+    """Cut off a last line that a killed writer tore. Whoever calls this must be the only writer."""
     if not path.exists():
         return
     with path.open("rb+") as file:

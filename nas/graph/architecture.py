@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
-from nas.ops import OPERATORS, Operator, Shape
+from nas.ops import OPERATORS, Join, Operator, Shape
 from nas.ops.arguments import arguments_of
 
 if TYPE_CHECKING:
@@ -92,15 +92,19 @@ class Architecture:
         try:
             document = json.loads(text)
             shapes: dict[str, Shape] = {INPUT: tuple(document["input"])}
+            if not all(isinstance(size, int) and size > 0 for size in shapes[INPUT]):
+                raise ValueError(f"{document['input']} is not a shape")
             nodes = []
             for name, op_name, arguments, inputs in document["nodes"]:
                 op = _operator(op_name, arguments)
-                if name in shapes:
-                    raise ValueError(f"two nodes are named {name}")
+                if name in shapes or not inputs or (len(inputs) > 1 and not isinstance(op, Join)):
+                    raise ValueError(f"node {name} repeats a name or has a wrong number of inputs")
                 shapes[name] = op.output_shape(*(shapes[i] for i in inputs))
                 nodes.append(Node(name, op, tuple(inputs), shapes[name]))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an architecture: {error!r}") from error
+        if not nodes:
+            raise ValueError("an architecture has at least one node")
         return cls(shapes[INPUT], tuple(nodes))
 
 

@@ -1,10 +1,10 @@
 """Identity of a network: a hash that is equal exactly for isomorphic graphs.
 
 Colour refinement with individualisation (McKay & Piperno 2014, "Practical graph isomorphism, II"), made
-cheap by the shape of networks: a node through which every path runs splits the graph into parts, and a
-graph is known when its parts are, in order. A part is refined until every node has a colour of its own;
-where nodes stay alike (equal branches), one of them is singled out, and automorphisms found on the way
-prune the alternatives.
+cheap by the shape of networks. A node through which every path runs splits the graph into parts, and a
+graph is known when its parts are, in order. Where nodes of a part stay alike (equal branches), those with a
+colour of their own are taken out, and what falls into pieces is described piece by piece. In a piece in which
+every node is like another, one is singled out; automorphisms found on the way prune the alternatives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def canonical_hash(architecture: Architecture) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for first, last in _parts(inputs):
         part_inputs = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]
-        digest.update(_certificate(labels[first : last + 1], part_inputs).encode() + b"\0")
+        digest.update(_describe(labels[first : last + 1], part_inputs).encode())
     return digest.hexdigest()
 
 
@@ -56,15 +56,30 @@ def _parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
         yield 0, 0
 
 
-def _certificate(labels: Sequence[str], inputs: _Edges) -> str:
-    """Text equal for two parts exactly when they are isomorphic."""
+def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> str:
+    """Hex digest of a graph, from which it is known up to isomorphism.
+
+    With `least` isomorphic graphs have equal digests; without, these depend on the order of nodes too.
+    """
     outputs: _Edges = [[] for _ in inputs]
     for node, sources in enumerate(inputs):
         for source in sources:
             outputs[source].append(node)
     order = {label: i for i, label in enumerate(sorted(set(labels)))}
     colours = _refine([order[label] for label in labels], inputs, outputs)
-    return "\n".join(sorted(set(labels))) + "\n" + _least(labels, colours, inputs, outputs)
+    sizes = Counter(colours)
+    lines = sorted(
+        f"{colour} {labels[n]} {sorted(colours[i] for i in inputs[n]) if sizes[colour] == 1 else sizes[colour]}"
+        for n, colour in enumerate(colours)
+    )
+    pieces = _pieces([n for n, colour in enumerate(colours) if sizes[colour] > 1], inputs, outputs)
+    if pieces and len(pieces[0]) == len(labels):
+        lines.append(_describe_singled(colours, inputs, least=least))
+    else:
+        lines += sorted(
+            _describe(*_cut_out(piece, colours, inputs, outputs), least=least) for piece in pieces
+        )
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
 def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
@@ -85,44 +100,47 @@ def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
     return colours
 
 
-def _least(labels: Sequence[str], colours: list[int], inputs: _Edges, outputs: _Edges) -> str:
-    """The least text of the part over all ways to single out nodes that stay alike."""
-    cell = _first_cell(colours)
-    if not cell:
-        return _text(labels, colours, inputs)
-    best = ""
+def _pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[list[int]]:
+    """The nodes in groups that no edge joins."""
+    left = set(nodes)
+    pieces = []
+    while left:
+        piece = [left.pop()]
+        for node in piece:
+            near = left.intersection(inputs[node], outputs[node])
+            left -= near
+            piece.extend(near)
+        pieces.append(sorted(piece))
+    return pieces
+
+
+def _cut_out(
+    piece: list[int], colours: list[int], inputs: _Edges, outputs: _Edges
+) -> tuple[list[str], _Edges]:
+    """A piece as a graph of its own; labels keep the colours of the neighbours that are left behind."""
+    index = {node: i for i, node in enumerate(piece)}
+    labels = [
+        f"{colours[n]} {sorted(colours[i] for i in inputs[n] if i not in index)}"
+        f" {sorted(colours[o] for o in outputs[n] if o not in index)}"
+        for n in piece
+    ]
+    return labels, [[index[i] for i in inputs[n] if i in index] for n in piece]
+
+
+def _describe_singled(colours: list[int], inputs: _Edges, *, least: bool) -> str:
+    """Digest of a graph in which every node is like another: one node after the other is singled out."""
+    first = min(colours)
     seen: set[str] = set()
-    for node in cell:
-        split = _refine(_singled(colours, node), inputs, outputs)
-        # a first leaf already seen proves an automorphism: this branch has the leaves of an earlier one
-        leaf = _first_leaf(labels, split, inputs, outputs)
-        if leaf in seen:
+    best = ""
+    for chosen in (n for n, colour in enumerate(colours) if colour == first):
+        labels = [f"{colour}{'*' if n == chosen else ''}" for n, colour in enumerate(colours)]
+        some = _describe(labels, inputs, least=False)
+        if not least:
+            return some
+        # a digest already seen proves an automorphism: singling out this node gives an equal graph
+        if some in seen:
             continue
-        seen.add(leaf)
-        text = _least(labels, split, inputs, outputs)
-        best = min(best, text) if best else text
+        seen.add(some)
+        digest = _describe(labels, inputs)
+        best = min(best, digest) if best else digest
     return best
-
-
-def _first_leaf(labels: Sequence[str], colours: list[int], inputs: _Edges, outputs: _Edges) -> str:
-    while cell := _first_cell(colours):
-        colours = _refine(_singled(colours, cell[0]), inputs, outputs)
-    return _text(labels, colours, inputs)
-
-
-def _first_cell(colours: list[int]) -> list[int]:
-    """The nodes of the least colour that several nodes share; empty when every node has its own."""
-    shared = [colour for colour, count in Counter(colours).items() if count > 1]
-    least = min(shared, default=None)
-    return [node for node, colour in enumerate(colours) if colour == least]
-
-
-def _singled(colours: list[int], node: int) -> list[int]:
-    """Colours in which one node comes before those it was alike with."""
-    return [2 * colour + (colour == colours[node] and n != node) for n, colour in enumerate(colours)]
-
-
-def _text(labels: Sequence[str], colours: list[int], inputs: _Edges) -> str:
-    """The part written down in the order of colours, every node having its own."""
-    rows = sorted((colours[n], labels[n], sorted(colours[i] for i in inputs[n])) for n in range(len(colours)))
-    return "\n".join(f"{label} {sources}" for _, label, sources in rows)

@@ -37,7 +37,7 @@ def run_search(search: Search) -> None:
                 progress.follow(study)
                 search.go(study, progress)
             best = study.best(5)
-            exported = export_trial(run)[0] if best else None
+            exported = export_trial(run)[-1] if best else None
     except KeyboardInterrupt:
         raise Stopped(f"stopped; nothing finished is lost. Go on with: nas resume {run.path}") from None
     if study.exhausted:
@@ -81,7 +81,7 @@ def _print_start(search: Search, console: Console) -> None:
     _say(
         console,
         f"Search: {settings.trials} trials by {settings.sampler}, budget {settings.budget}, "
-        f"{recipe.epochs} epochs each, seed {settings.seed}. Run folder: {search.run.path}",
+        f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} each, seed {settings.seed}. Run folder: {search.run.path}",
     )
 
 
