@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 
 from nas import __version__
 from nas.errors import InputError, NasError
+from nas.proxy.recipe import Recipe
+from nas.settings import Settings, merged, read_config
 
 app = typer.Typer(
     name="nas",
@@ -21,6 +24,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _default(name: str) -> str:
+    """The default of a setting or of the recipe, as help texts show it."""
+    defaults = {f.name: f.default for kind in (Settings, Recipe) for f in fields(kind)}
+    return f"\\[default: {defaults[name]}]"
+
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
@@ -46,93 +56,92 @@ def search(
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Networks to try. [default: 50]", rich_help_panel=_TRIALS)
+        int | None, typer.Option(help=f"Networks to try. {_default("trials")}", rich_help_panel=_TRIALS)
     ] = None,
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="What proposes networks: evolution, tpe, nsga2, random. [default: evolution]",
+            help=f"What proposes networks: evolution, tpe, nsga2, random. {_default("sampler")}",
             rich_help_panel=_TRIALS,
         ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            help="With one worker, the same seed gives the same search. [default: 0]", rich_help_panel=_TRIALS
+            help=f"With one worker, the same seed gives the same search. {_default("seed")}", rich_help_panel=_TRIALS
         ),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH. [default: digits]",
+            help=f"digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH. {_default("dataset")}",
             rich_help_panel=_PROXY,
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Epochs of one proxy training. [default: 4]", rich_help_panel=_PROXY)
+        int | None, typer.Option(help=f"Epochs of one proxy training. {_default("epochs")}", rich_help_panel=_PROXY)
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option(help="Side of the proxy's images in pixels. [default: 32]", rich_help_panel=_PROXY),
+        typer.Option(help=f"Side of the proxy's images in pixels. {_default("resolution")}", rich_help_panel=_PROXY),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="Images in a batch. [default: 64]", rich_help_panel=_PROXY)
+        int | None, typer.Option(help=f"Images in a batch. {_default("batch")}", rich_help_panel=_PROXY)
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate. [default: 0.02]", rich_help_panel=_PROXY)
+        float | None, typer.Option(help=f"Peak learning rate. {_default("lr")}", rich_help_panel=_PROXY)
     ] = None,
     max_images: Annotated[
-        int | None, typer.Option(help="Use so many images at most. [default: all]", rich_help_panel=_PROXY)
+        int | None, typer.Option(help="Use so many images at most. \\[default: all]", rich_help_panel=_PROXY)
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers", "--concurrency",
-            help="Trials at a time; 0 runs them in this process without Ray. [default: as many as fit]",
+            help="Trials at a time; 0 runs them in this process without Ray. \\[default: as many as fit]",
             rich_help_panel=_RAY,
         ),
     ] = None,
     cpus_per_trial: Annotated[
-        int | None, typer.Option(help="CPU threads of a trial. [default: 1]", rich_help_panel=_RAY)
+        int | None, typer.Option(help=f"CPU threads of a trial. {_default("cpus_per_trial")}", rich_help_panel=_RAY)
     ] = None,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
-            help="GPUs of a trial; 0.5 lets two share one. [default: 1 if there is a GPU]",
+            help="GPUs of a trial; 0.5 lets two share one. \\[default: 1 if there is a GPU]",
             rich_help_panel=_RAY,
         ),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="asha stops poor trials early. [default: none]", rich_help_panel=_RAY)
+        str | None, typer.Option(help="asha stops poor trials early. \\[default: none]", rich_help_panel=_RAY)
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(
-            help="Join a Ray cluster: auto or HOST:PORT. [default: start Ray here]", rich_help_panel=_RAY
+            help="Join a Ray cluster: auto or HOST:PORT. \\[default: start Ray here]", rich_help_panel=_RAY
         ),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Keep the study in a database, such as sqlite:///study.db. [default: a file]"),
+        typer.Option(help="Keep the study in a database, such as sqlite:///study.db. \\[default: a file]"),
     ] = None,
     keep: Annotated[
-        int | None, typer.Option(help="Keep the weights of so many best trials. [default: 5]")
+        int | None, typer.Option(help=f"Keep the weights of so many best trials. {_default("keep")}")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run folder. [default: the space's name and a number]")
+        str | None, typer.Option(help="Name of the run folder. \\[default: the space's name and a number]")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
 ) -> None:  # fmt: skip
     """Search a space for the best network within a budget.
 
-    Trains short proxies of networks on Ray, keeps every result in runs/NAME/, and exports the best network as
-    best.py. A search that was stopped goes on with 'nas resume'.
+    Trains networks for a short while each, keeps every result in runs/NAME/,
+    and exports the best as best.py. 'nas resume' goes on after a stop.
     """
     from nas.runs import next_run_path
-    from nas.settings import Settings, merged, read_config
 
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params, "trials": trials,
@@ -157,13 +166,14 @@ def search(
 def resume(
     run: Annotated[Path, typer.Argument(help="The run folder, such as runs/mbconv-1.")],
     trials: Annotated[
-        int | None, typer.Option(help="Networks to try in all. [default: as the run was started]")
+        int | None, typer.Option(help="Networks to try in all. \\[default: as the run was started]")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "--concurrency", help="Trials at a time. [default: as before]")
+        int | None,
+        typer.Option("--workers", "--concurrency", help="Trials at a time. \\[default: as before]"),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. [default: as before]")
+        str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. \\[default: as before]")
     ] = None,
 ) -> None:
     """Go on with a search that was stopped or killed.
@@ -217,10 +227,10 @@ def export(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The Python file. [default: best.py in the run, else NAME.py]"),
+        typer.Option("--output", "-o", help="The Python file. \\[default: best.py in the run, else NAME.py]"),
     ] = None,
     trial: Annotated[
-        int | None, typer.Option(help="A trial of the run whose weights were kept. [default: the best]")
+        int | None, typer.Option(help="A trial of the run whose weights were kept. \\[default: the best]")
     ] = None,
     format: Annotated[
         str, typer.Option("--format", help="What to write; python is a module and its weights.")
