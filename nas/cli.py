@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,10 +26,12 @@ app = typer.Typer(
 )
 
 
-def _default(name: str) -> str:
-    """The default of a setting or of the recipe, as help texts show it."""
+def _setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
+    """The option of a setting of a search; the help shows the default that the settings have."""
     defaults = {f.name: f.default for kind in (Settings, Recipe) for f in fields(kind)}
-    return f"\\[default: {defaults[name]}]"
+    default = defaults[name]
+    shown = "" if default is None else f" \\[default: {default}]"
+    return typer.Option(*flags, help=help + shown, rich_help_panel=panel)
 
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
@@ -41,93 +43,48 @@ def search(
         str | None,
         typer.Argument(help="A space: a YAML file, or the name of a bundled one (see 'nas spaces')."),
     ] = None,
-    budget_flops: Annotated[
-        str | None,
-        typer.Option(
-            "--budget-flops", "--budget-macs",
-            help="Multiply-accumulates of one image: 400M at most, or a band 300M..400M.",
-            rich_help_panel=_BUDGET, show_default=False,
-        ),
-    ] = None,
-    budget_params: Annotated[
-        str | None,
-        typer.Option(
-            help="Parameters: 5M at most, or a band 4M..5M.", rich_help_panel=_BUDGET, show_default=False
-        ),
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help=f"Networks to try. {_default("trials")}", rich_help_panel=_TRIALS)
-    ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            help=f"What proposes networks: evolution, tpe, nsga2, random. {_default("sampler")}",
-            rich_help_panel=_TRIALS,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help=f"With one worker, the same seed gives the same search. {_default("seed")}", rich_help_panel=_TRIALS
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help=f"digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH. {_default("dataset")}",
-            rich_help_panel=_PROXY,
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help=f"Epochs of one proxy training. {_default("epochs")}", rich_help_panel=_PROXY)
-    ] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(help=f"Side of the proxy's images in pixels. {_default("resolution")}", rich_help_panel=_PROXY),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help=f"Images in a batch. {_default("batch")}", rich_help_panel=_PROXY)
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help=f"Peak learning rate. {_default("lr")}", rich_help_panel=_PROXY)
-    ] = None,
-    max_images: Annotated[
-        int | None, typer.Option(help="Use so many images at most. \\[default: all]", rich_help_panel=_PROXY)
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", "--concurrency",
-            help="Trials at a time; 0 runs them in this process without Ray. \\[default: as many as fit]",
-            rich_help_panel=_RAY,
-        ),
-    ] = None,
-    cpus_per_trial: Annotated[
-        int | None, typer.Option(help=f"CPU threads of a trial. {_default("cpus_per_trial")}", rich_help_panel=_RAY)
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None,
-        typer.Option(
-            help="GPUs of a trial; 0.5 lets two share one. \\[default: 1 if there is a GPU]",
-            rich_help_panel=_RAY,
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="asha stops poor trials early. \\[default: none]", rich_help_panel=_RAY)
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Join a Ray cluster: auto or HOST:PORT. \\[default: start Ray here]", rich_help_panel=_RAY
-        ),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(help="Keep the study in a database, such as sqlite:///study.db. \\[default: a file]"),
-    ] = None,
-    keep: Annotated[
-        int | None, typer.Option(help=f"Keep the weights of so many best trials. {_default("keep")}")
-    ] = None,
+    budget_flops: Annotated[str | None, _setting(
+        "budget_flops", "Multiply-accumulates of one image: 400M at most, or a band 300M..400M.",
+        _BUDGET, "--budget-flops", "--budget-macs",
+    )] = None,
+    budget_params: Annotated[str | None, _setting(
+        "budget_params", "Parameters: 5M at most, or a band 4M..5M.", _BUDGET
+    )] = None,
+    trials: Annotated[int | None, _setting("trials", "Networks to try.", _TRIALS)] = None,
+    sampler: Annotated[str | None, _setting(
+        "sampler", "What proposes networks: evolution, tpe, nsga2, random.", _TRIALS
+    )] = None,
+    seed: Annotated[int | None, _setting(
+        "seed", "With one worker, the same seed gives the same search.", _TRIALS
+    )] = None,
+    dataset: Annotated[str | None, _setting(
+        "dataset", "digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH.", _PROXY
+    )] = None,
+    epochs: Annotated[int | None, _setting("epochs", "Epochs of one proxy training.", _PROXY)] = None,
+    resolution: Annotated[int | None, _setting(
+        "resolution", "Side of the proxy's images in pixels.", _PROXY
+    )] = None,
+    batch: Annotated[int | None, _setting("batch", "Images in a batch.", _PROXY)] = None,
+    lr: Annotated[float | None, _setting("lr", "Peak learning rate.", _PROXY)] = None,
+    max_images: Annotated[int | None, _setting(
+        "max_images", "Use so many images at most, else all.", _PROXY
+    )] = None,
+    workers: Annotated[int | None, _setting(
+        "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
+        _RAY, "--workers", "--concurrency",
+    )] = None,
+    cpus_per_trial: Annotated[int | None, _setting("cpus_per_trial", "CPU threads of a trial.", _RAY)] = None,
+    gpus_per_trial: Annotated[float | None, _setting(
+        "gpus_per_trial", "GPUs of a trial, else 1 where there is a GPU; 0.5 lets two share one.", _RAY
+    )] = None,
+    scheduler: Annotated[str | None, _setting("scheduler", "asha stops poor trials early.", _RAY)] = None,
+    address: Annotated[str | None, _setting(
+        "address", "Join a Ray cluster, auto or HOST:PORT, else start Ray here.", _RAY
+    )] = None,
+    storage: Annotated[str | None, _setting(
+        "storage", "Keep the study in a database, such as sqlite:///study.db, else in the run folder."
+    )] = None,
+    keep: Annotated[int | None, _setting("keep", "Keep the weights of so many best trials.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
     ] = None,
