@@ -68,10 +68,11 @@ def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> s
     order = {label: i for i, label in enumerate(sorted(set(labels)))}
     colours = _refine([order[label] for label in labels], inputs, outputs)
     sizes = Counter(colours)
-    lines = sorted(
-        f"{colour} {labels[n]} {sorted(colours[i] for i in inputs[n]) if sizes[colour] == 1 else sizes[colour]}"
-        for n, colour in enumerate(colours)
-    )
+    lines = []
+    for node, colour in enumerate(colours):
+        sources = sorted(colours[i] for i in inputs[node]) if sizes[colour] == 1 else []
+        lines.append(f"{colour} {labels[node]} {sources}")
+    lines.sort()
     pieces = _pieces([n for n, colour in enumerate(colours) if sizes[colour] > 1], inputs, outputs)
     if pieces and len(pieces[0]) == len(labels):
         lines.append(_describe_singled(colours, inputs, least=least))
@@ -107,7 +108,7 @@ def _pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[list[int]
     while left:
         piece = [left.pop()]
         for node in piece:
-            near = left.intersection(inputs[node], outputs[node])
+            near = left.intersection(inputs[node] + outputs[node])
             left -= near
             piece.extend(near)
         pieces.append(sorted(piece))
