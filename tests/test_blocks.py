@@ -1,0 +1,199 @@
+"""Every block as a module: shapes, cost, gradients; what the decorator promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from nas.blocks import BLOCKS, Builder, Ref, block, block_arguments, block_names, is_operator, make_operator
+from nas.errors import NasError
+from nas.graph import Architecture, canonical_hash
+from nas.module import build_module, count_macs, count_parameters
+from nas.ops import BatchNorm, Conv2d, DropPath, Identity, ShapeError
+from nas.ops.arguments import Channels, Kernel, Stride
+
+SHAPE = (16, 12, 12)
+INCEPTION = {"out1": 8, "reduce3": 4, "out3": 8, "reduce5": 4, "out5": 4, "pool": 4}
+CASES: dict[str, list[dict[str, Any]]] = {
+    "conv": [
+        {"out": 8},
+        {"out": 8, "kernel": 1, "norm": False, "act": "none"},
+        {"out": 8, "kernel": [1, 7], "padding": [0, 3], "bias": True, "norm": False, "act": "gelu"},
+        {"out": 32, "kernel": 5, "stride": 2, "groups": 16, "dilation": 2, "act": "hardswish"},
+    ],
+    "skip": [{"out": 8}, {"out": 16, "stride": 2}, {"out": 24, "stride": 2}],
+    "classifier": [{}, {"dropout": 0.5}],
+    "basic": [
+        {"out": 16},
+        {"out": 24, "stride": 2, "se": 0.25},
+        {"out": 16, "kernel": 5, "groups": 4, "act": "silu"},
+    ],
+    "bottleneck": [
+        {"out": 16},
+        {"out": 32, "stride": 2, "groups": 4, "width": 0.5, "se": 0.0625},
+        {"out": 4, "width": 0.1, "act": "leaky_relu"},
+    ],
+    "depthwise": [
+        {"out": 16},
+        {"out": 16, "residual": True, "se": 1, "kernel": 5},
+        {"out": 24, "stride": 2, "residual": True, "act": "relu6"},
+    ],
+    "mbconv": [
+        {"out": 16},
+        {"out": 16, "expand": 1, "se": 0.25, "act": "silu"},
+        {"out": 24, "expand": 1.5, "stride": 2, "kernel": 7},
+        {"out": 24, "expand": 0.01},
+    ],
+    "fused_mbconv": [
+        {"out": 16},
+        {"out": 16, "expand": 1},
+        {"out": 24, "expand": 0.01, "stride": 2, "act": "relu"},
+    ],
+    "inception": [
+        INCEPTION,
+        *({**INCEPTION, "wide": wide} for wide in ("3x3", "3x3-3x3", "1x5-5x1")),
+    ],
+}
+every_case = pytest.mark.parametrize(
+    ("name", "arguments"),
+    [pytest.param(name, args, id=f"{name}-{args}") for name, cases in CASES.items() for args in cases],
+)
+
+
+def network(name: str, arguments: dict[str, Any], drop_path: float = 0.0) -> Architecture:
+    """A network of one block, its arguments given as a file has them."""
+    net = Builder(SHAPE, 10)
+    net.drop_path = drop_path
+    kinds = block_arguments(name)
+    converted = {key: kinds[key].kind.convert(value) for key, value in arguments.items()}
+    return net.architecture(BLOCKS[name](net, net.input, **converted))
+
+
+def test_every_block_has_a_case() -> None:
+    assert set(CASES) == set(BLOCKS)
+
+
+@every_case
+def test_cost_is_the_modules(name: str, arguments: dict[str, Any]) -> None:
+    architecture = network(name, arguments)
+    module = build_module(architecture)
+    out = module.eval()(torch.randn(2, *SHAPE))
+    assert tuple(out.shape[1:]) == architecture.nodes[-1].shape
+    assert architecture.cost.params == count_parameters(module)
+    if architecture.cost.params:
+        assert architecture.cost.macs == count_macs(module, SHAPE)
+
+
+@every_case
+def test_every_parameter_gets_a_gradient(name: str, arguments: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    module = build_module(network(name, arguments)).train()
+    out = module(torch.randn(4, *SHAPE))
+    assert bool(torch.isfinite(out).all())
+    (out * torch.randn_like(out)).sum().backward()
+    for key, parameter in module.named_parameters():
+        assert parameter.grad is not None, key
+        assert bool(torch.isfinite(parameter.grad).all()), key
+
+
+@every_case
+def test_output_has_the_channels_asked_for_and_stride_halves_the_image(
+    name: str, arguments: dict[str, Any]
+) -> None:
+    out = network(name, arguments).nodes[-1].shape
+    if name == "classifier":
+        assert out == (10,)
+        return
+    size = 12 // arguments.get("stride", 1)
+    assert out == (24 if name == "inception" else arguments["out"], size, size)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_defaults_are_of_their_own_kind(name: str) -> None:
+    for key, argument in block_arguments(name).items():
+        if not argument.required:
+            assert argument.kind.convert(argument.default) == argument.default, key
+
+
+@pytest.mark.parametrize("name", ["basic", "bottleneck", "mbconv", "fused_mbconv", "depthwise"])
+def test_residual_branches_are_dropped_at_the_layers_rate(name: str) -> None:
+    arguments = {"out": 16} | ({"residual": True} if name == "depthwise" else {})
+    drops = [node.op for node in network(name, arguments, drop_path=0.25).nodes if node.name == "drop_path"]
+    assert drops == [DropPath(0.25)]
+    assert not [node for node in network(name, arguments).nodes if isinstance(node.op, DropPath)]
+
+
+def test_skip_adds_nothing_where_the_shape_may_stay() -> None:
+    assert [node.op for node in network("skip", {"out": 16}).nodes] == [Identity()]
+    assert [node.op for node in network("skip", {"out": 16, "stride": 2}).nodes] == [
+        Conv2d(16, 1, 2),
+        BatchNorm(),
+    ]
+
+
+def test_mbconv_without_expansion_is_depthwise_but_for_the_last_activation() -> None:
+    mobile = network("mbconv", {"out": 24, "expand": 1, "act": "relu"})
+    plain = network("depthwise", {"out": 24, "act": "relu"})
+    assert [n.op for n in mobile.nodes] == [n.op for n in plain.nodes][:-1]
+
+
+def test_blocks_that_are_one_network_have_one_hash() -> None:
+    plain, no_gate = network("basic", {"out": 16}), network("basic", {"out": 16, "se": 0})
+    assert canonical_hash(plain) == canonical_hash(no_gate)
+    fused = network("fused_mbconv", {"out": 24, "expand": 1, "stride": 2})
+    conv = network("conv", {"out": 24, "stride": 2, "act": "silu"})
+    assert canonical_hash(fused) == canonical_hash(conv)
+
+
+def test_names_read_as_places() -> None:
+    names = [node.name for node in network("mbconv", {"out": 16, "se": 0.25}).nodes]
+    assert names == [
+        "expand.conv", "expand.norm", "expand.act", "dw.conv", "dw.norm", "dw.act",
+        "se.pool", "se.reduce", "se.act", "se.expand", "se.gate", "se.scale",
+        "project.conv", "project.norm", "add",
+    ]  # fmt: skip
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"^16 channels are not divisible by 3 groups; "):
+        network("basic", {"out": 24, "groups": 3})
+    net = Builder((4,), 10)
+    with pytest.raises(ShapeError, match=r"^needs an image \(C, H, W\), got a vector of 4 features"):
+        BLOCKS["conv"](net, net.input, out=8)
+
+
+# Registration -----------------------------------------------------------------------------------------
+
+
+def test_a_block_of_ones_own_is_registered_by_a_decorator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.blocks.registry.BLOCKS", dict(BLOCKS))
+
+    @block
+    def twice(net: Builder, x: Ref, *, out: Channels, kernel: Kernel = 3, stride: Stride = 1) -> Ref:
+        x = net.conv_norm_act(x, out, kernel, stride, name="first")
+        return net.conv_norm_act(x, out, kernel, name="second")
+
+    assert "twice" in block_names() and not is_operator("twice")
+    assert {key: argument.required for key, argument in block_arguments("twice").items()} == {
+        "out": True, "kernel": False, "stride": False,
+    }  # fmt: skip
+    with pytest.raises(NasError) as error:
+        block(twice)
+    assert str(error.value) == "a block named 'twice' is registered already; give yours another name"
+
+
+def test_a_name_of_an_operator_is_taken() -> None:
+    def conv2d(net: Builder, x: Ref) -> Ref:
+        return x
+
+    with pytest.raises(NasError, match=r"^a block named 'conv2d' is registered already"):
+        block(conv2d)
+
+
+def test_operators_with_one_input_can_be_called_by_name() -> None:
+    assert {"conv2d", "max_pool", "zero", "identity"} <= set(block_names())
+    assert not {"add", "multiply", "concat"} & set(block_names())
+    assert make_operator("conv2d", {"out": 8, "stride": 2}) == Conv2d(8, stride=2)
+    assert is_operator("conv2d") and not is_operator("conv")
