@@ -46,6 +46,9 @@ class FakeTraining:
                 raise ValueError("a block\nwent wrong")
             case "dies once" if self._fake.starts().count(self._number) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "node dies once" if self._fake.starts().count(self._number) == 1:
+                os.kill(os.getppid(), signal.SIGKILL)  # the raylet
+                time.sleep(60)
             case "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
         return EpochResult(self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5)
@@ -326,7 +329,7 @@ def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kil
     said, _ = driver.communicate(timeout=30)
     assert time.monotonic() - stopped < 10
     assert said == ("interrupted\n" if kill == signal.SIGINT else "")
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    wait_until(lambda: not any(map(works, workers)), timeout_s=20)
     s, heard = start(tmp_path, trials=7)
     before = [r for r in s.records() if r.state == "complete"]
     assert before and s.counts.failed == 0 and 1 <= s.counts.running <= os.cpu_count()
@@ -353,26 +356,18 @@ def test_workers_that_cannot_start_end_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_dead_node_fails_no_trial(tmp_path):
-    """A head without CPUs for trials and two nodes; one is killed while both train."""
+    """A head without CPUs for trials and two nodes; the raylet of trial 3 is killed while it trains."""
     from nas.cluster import Resources, run
 
+    s, heard = start(tmp_path, trials=8)
+    fake = Fake(tmp_path / "log", {3: "node dies once"}, epoch_s=0.3)
     with Cluster(tmp_path / "ray") as cluster:
         cluster.node(cpus=1)
-        victim = cluster.node(cpus=1)
-
-        class Killer(Heard):
-            def epoch(self, candidate, progress):
-                super().epoch(candidate, progress)
-                if len(self.log) == 12:
-                    kill_tree(victim)
-
-        s, _ = start(tmp_path, trials=8)
-        heard = Killer(s)
-        fake = Fake(tmp_path / "log", epoch_s=0.5)
-        run(s, fake, DATA, heard, Resources(address=cluster.address), epochs=EPOCHS)
-    assert s.counts.complete == 8 and s.counts.failed == 0
+        cluster.node(cpus=1)
+        run(s, fake, DATA, heard, Resources(address=cluster.address, max_failures=1), epochs=EPOCHS)
+    assert s.counts.complete == 8
     assert set(heard.kept) == set(range(8))
-    assert max(fake.starts().count(number) for number in range(8)) == 2
+    assert fake.starts().count(3) == 2
 
 
 @pytest.mark.slow
@@ -454,6 +449,16 @@ def descendants(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     found = [int(child) for child in children.read_text().split()] if children.exists() else []
     return [*found, *(below for child in found for below in descendants(child))]
+
+
+def works(pid: int) -> bool:
+    """Whether the process lives. Ray's two agents notice after a minute that their raylet is gone."""
+    command = Path(f"/proc/{pid}/cmdline")
+    try:
+        name = command.read_bytes()
+        return name != b"" and b"Agent" not in name
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def wait_until(condition, timeout_s=60.0):
