@@ -55,7 +55,7 @@ State = tuple[Flow, Env]
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """Branches that meet: what each gives, and whether the total counts its cost."""
+    """Values that meet, and whether the total counts the cost of those that come from a branch, the last."""
 
     flows: tuple[Flow, ...]
     kept: tuple[bool, ...]
@@ -89,10 +89,10 @@ class Composer:
         """What kept points from being built, first come first."""
 
     def network(self, network: Node, input_values: tuple[Value, ...], start: Total) -> dict[State, Any]:
-        """Totals by the state at the end, from all decisions on the input and the network."""
+        """Totals by the state at the end, from all decisions on the input, the width and the network."""
         states: dict[State, Any] = {}
-        for shape, env, decisions in self._combinations(input_values, frozenset()):
-            _merge(states, (Flow(shape), env), start.after(Cost(), decisions))
+        for (*shape, _), env, decisions in self._combinations((*input_values, self._width), frozenset()):
+            _merge(states, (Flow(tuple(shape)), env), start.after(Cost(), decisions))
         return self._through(network, states)
 
     # Nodes ---------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class Composer:
                         _merge(result, state, new)
             case Residual():
                 for kept, (body, after), one in self._branch(node.body, (flow, env), total):
-                    end = _Joined((flow, body), (True, kept), after, total.then(one))
+                    end = _Joined((flow, body), (kept,), after, total.then(one))
                     self._join(node, (node.shortcut, node.act), join_residual, end, result)
             case Parallel():
                 ends = [_Joined((), (), env, total)]
@@ -191,7 +191,7 @@ class Composer:
             except ShapeError as error:
                 self._blocked(node, error)
             else:
-                if all(used == kept for used, kept in zip(part.used, end.kept, strict=True)):
+                if part.used[-len(end.kept) :] == end.kept:
                     _merge(result, (part.out, env), end.total.after(part.cost, decisions))
 
     def _stage(self, node: Stage, states: dict[State, Any]) -> dict[State, Any]:

@@ -27,7 +27,7 @@ from nas.space.tree import (
 def dump_space(space: Space) -> str:
     """YAML text from which `parse_space` makes a space with the same choices and networks.
 
-    A space without choices reads back equal. User blocks are written out.
+    User blocks are written out.
     """
     writer = _Writer(space)
     document: dict[str, Any] = {"name": space.name}
@@ -97,16 +97,16 @@ class _Writer:
                 }
                 if node.stride != 1:
                     inner["stride"] = self.value(node.stride, f"{node.path}.stride")
-                return {"stage": inner | {"block": self.node(node.block)}}
+                return {"stage": inner | {"block": self.unnamed(node.block)}}
             case Residual():
                 inner = self._name(node.name, "residual")
-                inner["body"] = self.node(node.body)
+                inner["body"] = self.unnamed(node.body)
                 inner["shortcut"] = self.value(node.shortcut, f"{node.path}.shortcut")
                 inner["act"] = self.value(node.act, f"{node.path}.act")
                 return {"residual": inner}
             case Parallel():
                 inner = self._name(node.name, "parallel")
-                inner["branches"] = [self.node(branch) for branch in node.branches]
+                inner["branches"] = [self.unnamed(branch) for branch in node.branches]
                 inner["join"] = self.value(node.join, f"{node.path}.join")
                 return {"parallel": inner}
             case Alternative():
@@ -119,7 +119,14 @@ class _Writer:
                     data["per"] = "layer"
                 return data
             case LayerNodes():
-                return self._name(node.name, "layers") | {"layers": [self.node(one) for one in node.nodes]}
+                return self._name(node.name, "layers") | {"layers": [self.unnamed(one) for one in node.nodes]}
+
+    def unnamed(self, node: Node) -> Any:
+        """A node where its surroundings name it."""
+        data = self.node(node)
+        if isinstance(node, Stage):
+            del data["stage"]["name"]
+        return data
 
     def value(self, value: Value, path: str) -> Any:
         """A value as YAML data; a choice met before is written as a coupling with it.

@@ -11,6 +11,7 @@ from nas.errors import did_you_mean
 from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
 from nas.space.names import name_problem
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
+from nas.space.stages import layer_lists, most_layers, takes_stride
 from nas.space.tree import (
     Alternative,
     Call,
@@ -18,16 +19,11 @@ from nas.space.tree import (
     LayerNodes,
     Node,
     Parallel,
-    PerLayer,
     Residual,
-    SameAs,
     Sequence,
     Stage,
     StageStride,
     Value,
-    children,
-    own_values,
-    walk,
 )
 from nas.space.values import (
     Context,
@@ -93,8 +89,8 @@ class NodeParser(ValueParser):
         """Check couplings, and that lists of layers are as long as their stage."""
         super().link(declared)
         for stage in self._stages:
-            most = _most(stage.depth, declared)
-            for size in _layer_lists(stage.block, stage.path):
+            most = most_layers(stage.depth, declared)
+            for size in layer_lists(stage.block, stage.path):
                 if size != most:
                     raise SpaceError(
                         stage.place,
@@ -132,7 +128,9 @@ class NodeParser(ValueParser):
                     return self._parallel(arguments, context, name, place)
                 case _:
                     reject_unknown(arguments, ["name", "body"], context.path)
-                    return self.node(_required(arguments, "body", "sequence", context), context, name)
+                    body = _required(arguments, "body", "sequence", context)
+                    _no_name(body, context, "the only node of a sequence takes its name")
+                    return self.node(body, context, name)
         if isinstance(inner, Scalar) and inner.value is None:
             inner = Mapping({}, inner.place, {})
         arguments = mapping(inner, context.path, f"arguments of '{key}', such as {{out: 32}}")
@@ -211,6 +209,7 @@ class NodeParser(ValueParser):
                 if bound[key] is None:
                     raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
         inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
+        _no_name(body, context, "a block's only node takes the block's name")
         node = self.node(body, inside, name)
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
 
@@ -218,16 +217,14 @@ class NodeParser(ValueParser):
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
         depth = self._optional(item, "depth", 1, _DEPTH, context)
         stride = self._optional(item, "stride", 1, kind_of(Stride), context)
-        if context.path in context.stages:
-            raise SpaceError(
-                place, context.path, "a stage directly in a stage has no name of its own; put it in a list"
-            )
+        if context.path in context.stages or name_problem(context.path.rpartition(".")[2]):
+            raise SpaceError(place, context.path, "a stage here has no name of its own; put it in a list")
         inside = replace(context, stages=(*context.stages, context.path))
         block_item = _required(item, "block", "stage", context)
         _no_name(block_item, context, "a stage's block takes the stage's name")
         block = self.node(block_item, inside, None, in_stage=True)
         path = context.path
-        if stride != 1 and not _takes_stride(block, path):
+        if stride != 1 and not takes_stride(block, path):
             raise SpaceError(
                 place, path, "the stride has nowhere to go; give a node of the block 'stride: $stride'"
             )
@@ -253,6 +250,8 @@ class NodeParser(ValueParser):
         branches = listing(_required(item, "branches", "parallel", context), context.path)
         if not branches:
             raise SpaceError(place, context.path, "no branches; list at least one")
+        for branch in branches:
+            _no_name(branch, context, "a branch is named by its number")
         nodes = tuple(
             self.node(branch, context.at(f"branch{i}"), None) for i, branch in enumerate(branches, 1)
         )
@@ -280,6 +279,8 @@ class NodeParser(ValueParser):
         items = listing(item.entries["layers"], context.path)
         if not items:
             raise SpaceError(item.place, context.path, "'layers' lists none; list one for each layer")
+        for one in items:
+            _no_name(one, context, "the node of a layer is named by the layer")
         nodes = tuple(
             self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
             for i, one in enumerate(items, 1)
@@ -366,33 +367,3 @@ def _block_of(item: Item) -> str:
     if isinstance(item, Mapping) and item.entries:
         return next((f for f in ("choice", "layers") if f in item.entries), next(iter(item.entries)))
     return "sequence"
-
-
-def _takes_stride(node: Node, stage: str) -> bool:
-    """Whether the first layer of the stage takes its stride, whatever is chosen."""
-    inside = (_takes_stride(child, stage) for child in children(node))
-    match node:
-        case Alternative():
-            return all(inside)
-        case LayerNodes() if node.stage == stage:
-            return next(inside)
-        case _:
-            return any(inside) or any(
-                isinstance(value, StageStride) and value.stage == stage for value in own_values(node)
-            )
-
-
-def _most(depth: Value, declared: MappingABC[str, Choice]) -> int:
-    """The largest value that a depth can have."""
-    if isinstance(depth, SameAs):
-        depth = declared[depth.target]
-    if isinstance(depth, Choice | PerLayer):
-        return max(_most(value, declared) for value in depth.values)
-    return int(depth)
-
-
-def _layer_lists(node: Node, stage: str) -> list[int]:
-    """Lengths of the lists inside that give one value or node for each layer of the stage."""
-    sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
-    values = [v for n in walk(node) for v in own_values(n)]
-    return sizes + [len(v.values) for v in values if isinstance(v, PerLayer) and v.stage == stage]

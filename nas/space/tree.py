@@ -184,7 +184,9 @@ def own_values(node: Node) -> tuple[Value, ...]:
 
 def renamed(node: Node, name: str | None) -> Node:
     """The node under the name of the choice or list that it was an option of; a stage keeps its own."""
-    if name is None or isinstance(node, Stage):
+    if isinstance(node, Stage):
+        return node if node.name == name else Sequence(name, (node,))
+    if name is None:
         return node
     return Sequence(name, (node,)) if isinstance(node, Sequence) and node.name else replace(node, name=name)
 
