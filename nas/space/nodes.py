@@ -250,10 +250,9 @@ class NodeParser(ValueParser):
         branches = listing(_required(item, "branches", "parallel", context), context.path)
         if not branches:
             raise SpaceError(place, context.path, "no branches; list at least one")
-        for branch in branches:
-            _no_name(branch, context, "a branch is named by its number")
         nodes = tuple(
-            self.node(branch, context.at(f"branch{i}"), None) for i, branch in enumerate(branches, 1)
+            self.node(_named_as_list(branch), context.at(f"branch{i}"), None)
+            for i, branch in enumerate(branches, 1)
         )
         join = self._optional(item, "join", "concat", _JOIN, context)
         return Parallel(name, nodes, join, context.path, place)
@@ -359,6 +358,12 @@ def _no_name(item: Item, context: Context, why: str) -> None:
     holder = _holder(item)
     if holder and "name" in holder.entries:
         raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
+
+
+def _named_as_list(item: Item) -> Item:
+    """A node with a name of its own as a list, in which it keeps the name."""
+    holder = _holder(item)
+    return Listing((item,), item.place) if holder and "name" in holder.entries else item
 
 
 def _block_of(item: Item) -> str:
