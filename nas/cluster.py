@@ -114,12 +114,10 @@ def _tune(
     resources: Resources,
     epochs: int,
 ) -> None:
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
     worker = tune.with_parameters(
-        _Worker, make_training=make_training, data=data, mailbox=mailbox, threads=resources.cpus_per_trial
+        _Worker, make_training=make_training, data=data, threads=resources.cpus_per_trial
     )
-    trials = _Trials(study, events, resources, mailbox)
+    trials = _Trials(study, events, resources)
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
         try:
             tune.run(
@@ -148,11 +146,11 @@ def _tune(
 class _Trials:
     """The study's trials that are on Tune, by Tune's name for them."""
 
-    def __init__(self, study: Study, events: Events, resources: Resources, mailbox: Any) -> None:
+    def __init__(self, study: Study, events: Events, resources: Resources) -> None:
         self._study = study
         self._events = events
         self._resources = resources
-        self._mailbox = mailbox
+        self._mailbox: Any = None
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: dict[int, int] = {}
@@ -171,6 +169,9 @@ class _Trials:
         return not (self._running or self._again) and (self._study.exhausted or not self._study.remaining)
 
     def started(self, trial_id: str) -> None:
+        if self._mailbox is None:
+            # Not earlier: it would take the process that Ray keeps ready for the first worker.
+            self._mailbox = _open_mailbox()
         self._events.started(self._running[trial_id])
 
     def trained(self, trial_id: str, progress: Progress, stopped: bool) -> None:
@@ -277,6 +278,15 @@ def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"
 
 
+def _open_mailbox() -> Any:
+    """A mailbox on this node, which workers find by its name."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Mailbox).options(name=_MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
+
+
+_MAILBOX = "nas-mailbox"
+
+
 # On the workers
 
 
@@ -284,14 +294,13 @@ class _Worker(tune.Trainable):
     """Trains one trial after the other, an epoch per step."""
 
     def setup(  # type: ignore[override]  # `with_parameters` gives the others
-        self, config: dict[str, Any], make_training: MakeTraining, data: ImageData, mailbox: Any, threads: int
+        self, config: dict[str, Any], make_training: MakeTraining, data: ImageData, threads: int
     ) -> None:
         import torch
 
         torch.set_num_threads(threads)
         self._make_training = make_training
         self._data = data
-        self._mailbox = mailbox
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -306,7 +315,8 @@ class _Worker(tune.Trainable):
         if progress.reason:
             return result
         if progress.done:
-            ray.get(self._mailbox.put.remote(self._number, self._attempt.weights()))
+            mailbox = ray.get_actor(_MAILBOX)
+            ray.get(mailbox.put.remote(self._number, self._attempt.weights()))
         return {**result, "epoch": progress.epoch, "score": progress.score}
 
 
