@@ -154,7 +154,8 @@ class Space:
     @property
     def input_sizes(self) -> list[int]:
         """Heights and widths that the input can have."""
-        return [size for value in self.input[1:] for size in getattr(value, "values", (value,))]
+        values = (self.declared[v.target] if isinstance(v, SameAs) else v for v in self.input[1:])
+        return sorted({size for v in values for size in (v.values if isinstance(v, Choice) else (v,))})
 
     def adapted(self, channels: int, resolution: int, classes: int) -> Space:
         """The same family for another input and number of classes, as a proxy trains it."""
