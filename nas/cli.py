@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -28,10 +29,27 @@ app = typer.Typer(
 
 def _setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
     """The option of a setting of a search; the help shows the default that the settings have."""
-    defaults = {f.name: f.default for kind in (Settings, Recipe) for f in fields(kind)}
-    default = defaults[name]
+    settings = {f.name: f for kind in (Settings, Recipe) for f in fields(kind)}
+    default = settings[name].default
     shown = "" if default is None else f" \\[default: {default}]"
-    return typer.Option(*flags, help=help + shown, rich_help_panel=panel)
+    number = _NUMBERS.get(str(settings[name].type).partition(" ")[0])
+    reader: dict[str, Any] = {"parser": _number(number), "metavar": "NUMBER"} if number else {}
+    return typer.Option(*flags, help=help + shown, rich_help_panel=panel, **reader)
+
+
+_NUMBERS: dict[str, type[int] | type[float]] = {"int": int, "float": float}
+
+
+def _number(kind: type[int] | type[float]) -> Callable[[str], Any]:
+    """Reads a number; what is none stays text, which the settings refuse with their own rule."""
+
+    def read(text: str) -> int | float | str:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return read
 
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
@@ -107,9 +125,7 @@ def search(
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "scheduler": scheduler,
         "address": address, "storage": storage, "keep": keep,
     }  # fmt: skip
-    settings = Settings.from_data(
-        merged(read_config(config) if config else {}, flags), str(config) if config else "nas search"
-    )
+    settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas.report.session import run_search
     from nas.search import start
 
@@ -123,34 +139,33 @@ def search(
 def resume(
     run: Annotated[Path, typer.Argument(help="The run folder, such as runs/mbconv-1.")],
     trials: Annotated[
-        int | None, typer.Option(help="Networks to try in all. \\[default: as the run was started]")
+        int | None,
+        typer.Option(
+            help="Networks to try in all. \\[default: as before]", parser=_number(int), metavar="NUMBER"
+        ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "--concurrency", help="Trials at a time. \\[default: as before]"),
+        typer.Option(
+            "--workers", "--concurrency", help="Trials at a time. \\[default: as before]",
+            parser=_number(int), metavar="NUMBER",
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. \\[default: as before]")
     ] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Go on with a search that was stopped or killed.
 
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
-    from dataclasses import replace
-
     from nas import search as searching
     from nas.report.session import run_search
     from nas.runs import Run
 
     opened = Run.open(run)
-    before = opened.settings
-    settings = replace(
-        before,
-        trials=before.trials if trials is None else trials,
-        workers=before.workers if workers is None else workers,
-        address=before.address if address is None else address,
-    )
+    flags = {"trials": trials, "workers": workers, "address": address}
+    settings = Settings.from_data(merged(opened.settings.to_data(), flags), "nas resume")
     run_search(searching.resume(opened, settings))
 
 
@@ -242,7 +257,7 @@ def _options(
 def main() -> None:
     """Entry point: errors become one line and an exit code, 2 for input and 1 for failure."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="nas")
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

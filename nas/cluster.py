@@ -355,7 +355,7 @@ def _nodes() -> list[dict[str, float]]:
 def _ray(resources: Resources) -> Iterator[str | None]:
     """Ray, started or joined; gives the dashboard's URL."""
     if resources.address is not None:
-        _check_address(resources.address)
+        check_address(resources.address)
     here: dict[str, Any] = {"include_dashboard": resources.dashboard, "dashboard_host": "127.0.0.1"}
     context = ray.init(
         address=resources.address or "local",
@@ -370,7 +370,8 @@ def _ray(resources: Resources) -> Iterator[str | None]:
         ray.shutdown()
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
+    """Raises InputError where no Ray cluster answers at `auto` or `host:port`."""
     if address != "auto" and not re.fullmatch(r"[^:/]+:[0-9]{1,5}", address):
         raise InputError(f"'{address}' is not a Ray address; write auto or host:port")
     if not (address == "auto" or _listens(address)) or not _healthy(address):

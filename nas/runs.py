@@ -8,6 +8,7 @@ import io
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,22 +95,9 @@ class Run:
     def create(cls, path: Path, settings: Settings, space_text: str, data: DataCard, device: str) -> Run:
         """A new run folder, with the space as searched and every setting as resolved.
 
-        Raises InputError where the folder exists, NasError where it cannot be made.
+        A kill leaves the whole folder or none. Raises InputError where it exists, NasError where it cannot
+        be made.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-            (path / "weights").mkdir()
-        except FileExistsError:
-            raise InputError(
-                f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
-            ) from None
-        except OSError as error:
-            raise NasError(
-                f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
-            ) from None
-        run = cls(path)
-        write_atomically(run.space_file, space_text)
         document = {
             "format": FORMAT,
             "settings": settings.to_data(),
@@ -118,15 +106,35 @@ class Run:
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
             "data": data.to_data(),
         }
-        write_atomically(path / "run.yaml", yaml.safe_dump(document, sort_keys=False))
-        return run
+        beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
+        try:
+            if path.exists():
+                raise InputError(
+                    f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
+                )
+            beside.weights_file(0).parent.mkdir(parents=True)
+            write_atomically(beside.space_file, space_text)
+            beside._write_document(document)
+            beside.path.rename(path)
+        except OSError as error:
+            raise NasError(
+                f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
+            ) from None
+        finally:
+            shutil.rmtree(beside.path, ignore_errors=True)
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """An existing run folder. Raises InputError for what is none, or one of another version."""
         if not path.is_dir():
-            near = [str(p.parent) for p in path.parent.glob("*/run.yaml")] if path.parent.is_dir() else []
-            raise InputError(f"{path}: no such run{did_you_mean(str(path), near)}")
+            near = [
+                str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("*/run.yaml")
+            ]
+            hint = did_you_mean(str(path), near) or "; name a folder that nas search made"
+            raise InputError(
+                f"{path}: is {'a file' if path.is_file() else 'no such folder'}, not a run{hint}"
+            )
         run = cls(path)
         if not (path / "run.yaml").is_file():
             raise InputError(
@@ -136,9 +144,19 @@ class Run:
         if version != FORMAT:
             raise InputError(
                 f"{path}: has format {version}, this nas {__version__} reads format {FORMAT}; "
-                f"use the nas that made it ({run.document.get('versions', {}).get('nas', 'unknown')})"
+                "use the nas that made it, or start a new run"
             )
         return run
+
+    def write_settings(self, settings: Settings) -> None:
+        """Bring run.yaml in line with settings that a resume changed."""
+        data = settings.to_data()
+        document = self.document
+        if document["settings"] != data:
+            self._write_document({**document, "settings": data})
+
+    def _write_document(self, document: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "run.yaml", yaml.safe_dump(document, sort_keys=False))
 
     @property
     def document(self) -> dict[str, Any]:

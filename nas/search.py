@@ -18,7 +18,7 @@ from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
 from nas.space.source import read_text
-from nas.study import Candidate, Record, Study
+from nas.study import Candidate, Record, Study, read_records
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
@@ -118,6 +118,7 @@ class Search:
 
         Call it while the run is locked. On KeyboardInterrupt the tables are written too.
         """
+        self.run.write_settings(self.settings)
         keeper = Keeper(self, study, listener)
         keeper.tidy()
         try:
@@ -165,14 +166,20 @@ def start(settings: Settings, path: Path) -> Search:
     file = find_space(settings.space)
     space = load_space(file)
     check_budget(space, settings.budget)
+    _check_address(settings)
     data = load_data(space, settings)
     check_budget(replace(space, classes=max(space.classes, data.num_classes)), settings.budget)
+    if settings.storage and read_records(settings.storage, path.name):
+        raise InputError(
+            f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
+        )
     run = Run.create(path, settings, read_text(file), DataCard.of(data), _device_name(settings))
     return Search(run, settings, run.space, data)
 
 
 def resume(run: Run, settings: Settings) -> Search:
     """A run to go on with."""
+    _check_address(settings)
     space = run.space
     return Search(run, settings, space, load_data(space, settings))
 
@@ -217,7 +224,8 @@ def check_budget(space: Space, budget: Budget) -> None:
         if interval.low > most:
             raise InputError(
                 f"--budget-{flag}: {interval.low:,} {what} is above the largest network of "
-                f"'{space.name}', {most:,}; the smallest has {least:,}. Ask for at most {format_count(most)}"
+                f"'{space.name}', {most:,}; the smallest has {least:,}. "
+                f"Ask for at most {format_count_down(most)}"
             )
 
 
@@ -225,6 +233,19 @@ def format_count_up(value: int) -> str:
     """A short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
     text = format_count(value)
     return text if parse_count(text) >= value else f"{value:,}"
+
+
+def format_count_down(value: int) -> str:
+    """A short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
+    text = format_count(value)
+    return text if parse_count(text) <= value else f"{value:,}"
+
+
+def _check_address(settings: Settings) -> None:
+    if settings.address is not None and settings.workers != 0:
+        from nas import cluster
+
+        cluster.check_address(settings.address)
 
 
 def _gpus(settings: Settings) -> float:

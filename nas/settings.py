@@ -63,6 +63,8 @@ class Settings:
 
         Raises InputError for an unknown key and for a value that is not allowed.
         """
+        if not isinstance(data, Mapping):
+            raise InputError(f"{where}: wanted a mapping of settings, such as trials: 50")
         known = [f.name for f in fields(cls)]
         recipe_known = [f.name for f in fields(Recipe)]
         given = dict(data)
@@ -81,13 +83,18 @@ class Settings:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file, unchecked. Raises InputError where it is not a YAML mapping."""
+    """The settings in a YAML file, which may leave the space to a flag.
+
+    Raises InputError for what cannot be read, an unknown key and a value that is not allowed.
+    """
     from nas.space.source import plain_data, read_text, read_yaml
 
     data = plain_data(read_yaml(read_text(path), str(path)))
     if not isinstance(data, dict):
         raise InputError(f"{path}: wanted a mapping of settings, such as trials: 50")
-    return {str(key).replace("-", "_"): value for key, value in data.items()}
+    settings = {key.replace("-", "_"): value for key, value in data.items()}
+    Settings.from_data({"space": "given later", **settings}, str(path))
+    return settings
 
 
 def merged(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,5 +145,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "scheduler": (lambda v: v in (None, "asha"), "a scheduler; it is asha, or is left out"),
     "address": (_optional_text, "an address; it is auto or HOST:PORT"),
     "keep": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
-    "storage": (_optional_text, "a storage; it is a database URL such as sqlite:///study.db"),
+    "storage": (
+        lambda v: v is None or (isinstance(v, str) and "://" in v),
+        "a storage; it is a database URL such as sqlite:///study.db",
+    ),
 }

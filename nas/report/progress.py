@@ -28,7 +28,7 @@ class SearchProgress(Events):
         self._counts = Counts()
         self._best: Record | None = None
         self._running: dict[int, Progress] = {}
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._ended_before = 0
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
 
@@ -51,6 +51,8 @@ class SearchProgress(Events):
         self._console.print(Text(f"Ray dashboard: {url}"))
 
     def started(self, candidate: Candidate) -> None:
+        if self._began is None:
+            self._began = time.monotonic()
         self._running[candidate.number] = Progress()
 
     def epoch(self, candidate: Candidate, progress: Progress) -> None:
@@ -90,7 +92,7 @@ class SearchProgress(Events):
     def _left(self) -> str:
         done = self._ended - self._ended_before
         to_go = self._trials - self._ended
-        if not done or to_go <= 0:
+        if self._began is None or not done or to_go <= 0:
             return ""
         return duration((time.monotonic() - self._began) / done * to_go)
 

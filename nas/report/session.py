@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from nas.errors import NasError
+from nas.errors import InputError, NasError
 from nas.report.progress import SearchProgress
-from nas.report.tables import best_view, counts_line, large_number
+from nas.report.tables import best_view, budget_text, counts_line, large_number, plural
 from nas.results import export_trial, records
 from nas.runs import Run
 from nas.search import Search
@@ -37,9 +37,14 @@ def run_search(search: Search) -> None:
                 progress.follow(study)
                 search.go(study, progress)
             best = study.best(5)
-            exported = export_trial(run)[-1] if best else None
+            exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
     except KeyboardInterrupt:
         raise Stopped(f"stopped; nothing finished is lost. Go on with: nas resume {run.path}") from None
+    if study.exhausted and not study.records():
+        raise InputError(
+            f"{run.path}: no network of '{search.space.name}' was found within "
+            f"{budget_text(settings.budget)}; widen the budget and start a new run"
+        )
     if study.exhausted:
         _say(console, "The search ended early: no untried network inside the budget was found.")
     _say(console, counts_line(study.counts, settings.budget))
@@ -60,7 +65,10 @@ def print_run(run: Run, top: int) -> None:
     space = run.space
     _say(console, f"{run.path}: {space.name}, {large_number(space.extent.count)} networks")
     ended = sum(r.state != "running" for r in trials)
-    _say(console, f"{ended} of {run.settings.trials} trials ended. Budget: {run.settings.budget}.")
+    _say(
+        console,
+        f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
+    )
     console.print(best_view(best_of(trials, top)))
 
 
@@ -80,8 +88,8 @@ def _print_start(search: Search, console: Console) -> None:
     )
     _say(
         console,
-        f"Search: {settings.trials} trials by {settings.sampler}, budget {settings.budget}, "
-        f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} each, seed {settings.seed}. Run folder: {search.run.path}",
+        f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "
+        f"{plural(recipe.epochs, 'epoch')} each, seed {settings.seed}. Run folder: {search.run.path}",
     )
 
 

@@ -115,9 +115,22 @@ def counts_line(counts: Counts, budget: Budget) -> str:
         "already tried": counts.duplicate,
         "not buildable": counts.unbuildable,
     }
-    text = f"{sum(trials.values())} trials: {_listed(trials)}. Budget: {budget}."
-    left_out = _listed(rejected)
-    return text + (f" Proposals left out before training: {left_out}." if left_out else "")
+    parts = [f"{plural(sum(trials.values()), 'trial')}: {_listed(trials)}."]
+    if budget != Budget():
+        parts.append(f"Budget: {budget}.")
+    if left_out := _listed(rejected):
+        parts.append(f"Proposals left out before training: {left_out}.")
+    return " ".join(parts)
+
+
+def budget_text(budget: Budget) -> str:
+    """`budget MACs <= 400,000,000`, or `no budget`."""
+    return f"budget {budget}" if budget != Budget() else str(budget)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def large_number(value: int) -> str:

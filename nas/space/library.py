@@ -26,7 +26,7 @@ def find_space(path_or_name: str) -> Path:
     if path_or_name in known:
         return known[path_or_name]
     hint = did_you_mean(path_or_name, list(known))
-    raise InputError(f"{path_or_name}: no such file, and no bundled space has this name{hint}")
+    raise InputError(f"{path_or_name}: no such file or folder, and no bundled space has this name{hint}")
 
 
 def _folder() -> Path:

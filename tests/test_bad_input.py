@@ -1,0 +1,464 @@
+"""What a user gets wrong on the command line: one message, one exit code, nothing made."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nas.cli import main
+
+TINY = """\
+name: tiny
+about: A few small networks.
+input: [1, 32, 32]
+classes: 10
+network:
+  - conv: {name: stem, out: {choice: [4, 6, 8]}, kernel: {choice: [3, 5]}, stride: 2}
+  - stage:
+      name: s1
+      depth: {choice: [1, 2, 3]}
+      stride: 2
+      block:
+        conv: {out: {choice: [8, 12, 16]}, kernel: {choice: [3, 5], per: layer}}
+  - classifier
+"""
+BUNDLED = "depthwise, inception, mbconv, mixed, residual"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test stands in a folder with one space."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    Path("tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Runs a command that must fail, and gives its exit code and message."""
+
+    def run(*arguments):
+        before = files()
+        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert files() == before
+        assert said.err.startswith("error: ") and said.err.endswith("\n") and said.err.count("\n") == 1
+        return end.value.code, said.err.removeprefix("error: ").rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def usage(monkeypatch, capsys):
+    """The same for what the parser of the command line refuses; its frame is left out."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        assert said.out == "" and "Traceback" not in said.err
+        return end.value.code, " ".join(said.err.replace("│", " ").split())
+
+    return run
+
+
+def files():
+    return {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if "cache" not in str(path)}
+
+
+# Commands and options
+
+
+def test_an_unknown_command(usage):
+    code, said = usage("serach", "tiny.yaml")
+    assert code == 2 and "No such command 'serach'" in said and "Did you mean 'search'" in said
+
+
+def test_an_unknown_option(usage):
+    code, said = usage("search", "tiny.yaml", "--trails", "3")
+    assert code == 2 and "No such option: --trails" in said and "--trials" in said
+    assert "Try 'nas search --help'" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("trials", "x", "trials: 'x' is not a number of trials; it is a whole number, 1 or more"),
+        ("trials", "0", "trials: 0 is not a number of trials; it is a whole number, 1 or more"),
+        ("trials", "2.5", "trials: '2.5' is not a number of trials; it is a whole number, 1 or more"),
+        ("seed", "-1", "seed: -1 is not a seed; it is a whole number, 0 or more"),
+        ("workers", "-1", "workers: -1 is not a number of workers; it is a whole number, 0 or more"),
+        ("keep", "0", "keep: 0 is not a number of trials; it is a whole number, 1 or more"),
+        (
+            "gpus-per-trial",
+            "-1",
+            "gpus-per-trial: -1.0 is not a number of GPUs; it is a number, 0 or more, and 0.5 lets two trials "
+            "share one",
+        ),
+        ("cpus-per-trial", "0", "cpus-per-trial: 0 is not a number of CPUs; it is a whole number, 1 or more"),
+        ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha, or is left out"),
+        (
+            "storage",
+            "study.db",
+            "storage: 'study.db' is not a storage; it is a database URL such as sqlite:///study.db",
+        ),
+        ("epochs", "0", "recipe: epochs is 0; it must be a whole number of at least 1"),
+        ("epochs", "many", "recipe: epochs is 'many'; it must be a whole number of at least 1"),
+        ("batch", "1", "recipe: batch is 1; it must be a whole number of at least 2, as batch norm needs two images"),
+        ("lr", "nan", "recipe: lr is nan; it must be a number above 0, such as 0.05"),
+        ("lr", "-1", "recipe: lr is -1.0; it must be a number above 0, such as 0.05"),
+        ("resolution", "4", "recipe: resolution is 4; it must be a whole number of pixels of at least 8"),
+        ("max-images", "2", "recipe: max_images is 2; it must be null for all images, or a whole number of at least 4"),
+        (
+            "budget-flops",
+            "400Q",
+            "budget-flops: '400Q' is not a count; write a number with K, M, G or T, such as 400M or 1.5G",
+        ),
+        (
+            "budget-params",
+            "lots",
+            "budget-params: 'lots' is not a count; write a number with K, M, G or T, such as 400M or 1.5G",
+        ),
+        (
+            "budget-macs",
+            "3M..2M",
+            "budget-flops: '3M..2M' is an empty band; write the smaller figure first, such as 300M..400M",
+        ),
+    ],
+)  # fmt: skip
+def test_a_value_of_an_option(refused, option, value, message):
+    assert refused("search", "tiny.yaml", f"--{option}={value}") == (2, f"nas search: {message}")
+
+
+def test_an_unknown_sampler(refused):
+    assert refused("search", "tiny.yaml", "--sampler", "evoluton") == (
+        2, "unknown sampler 'evoluton'; did you mean 'evolution'?"
+    )  # fmt: skip
+
+
+def test_an_unknown_data_set(refused):
+    assert refused("search", "tiny.yaml", "--dataset", "cifar") == (
+        2, "unknown data set 'cifar'; did you mean 'cifar10'?"
+    )  # fmt: skip
+
+
+def test_a_name_that_is_a_path(refused):
+    assert refused("search", "tiny.yaml", "--name", "a/b") == (
+        2, "--name: 'a/b' is not a folder name; --runs says where the folder is made"
+    )  # fmt: skip
+
+
+# Settings as a file
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trails: 3", "unknown key 'trails'; did you mean 'trials'?"),
+        ("recipe: {epoch: 3}", "unknown key 'epoch'; did you mean 'epochs'?"),
+        ("recipe: 3", "recipe: wanted a mapping, such as {epochs: 4}"),
+        ("trials: many", "trials: 'many' is not a number of trials; it is a whole number, 1 or more"),
+        ("trials: true", "trials: True is not a number of trials; it is a whole number, 1 or more"),
+        ("budget_flops: 4000", "budget-flops: 4000 is not a budget; write it as text, such as 400M"),
+        ("sampler: [tpe]", "sampler: ['tpe'] is not the name of a sampler"),
+        (
+            "recipe: {lr: 5e-2}",
+            "recipe: lr is '5e-2'; it must be a number above 0, such as 0.05; in YAML write the number as "
+            "0.05, '5e-2' is text there",
+        ),
+        ("[trials]", "wanted a mapping of settings, such as trials: 50"),
+    ],
+)
+def test_settings_in_a_file(refused, text, message):
+    Path("search.yaml").write_text(text)
+    assert refused("search", "tiny.yaml", "--config", "search.yaml") == (2, f"search.yaml: {message}")
+
+
+def test_settings_that_are_no_yaml(refused):
+    Path("search.yaml").write_text("trials: 3\ntrials: 4")
+    assert refused("search", "--config", "search.yaml") == (
+        2, "search.yaml:2: key 'trials' stands twice, first in line 1; keep one"
+    )  # fmt: skip
+
+
+def test_a_file_of_settings_that_is_missing(refused):
+    assert refused("search", "--config", "search.yaml") == (2, "search.yaml: no such file")
+
+
+def test_settings_without_a_space(refused):
+    Path("search.yaml").write_text("trials: 3")
+    assert refused("search", "--config", "search.yaml") == (
+        2, "nas search: no space is named; add space: FILE, or name it on the command line"
+    )  # fmt: skip
+
+
+# Spaces and budgets
+
+
+@pytest.mark.parametrize("command", ["search", "show", "export"])
+def test_a_space_that_is_missing(refused, command):
+    assert refused(command, "tine.yml") == (
+        2, f"tine.yml: no such file or folder, and no bundled space has this name; allowed: {BUNDLED}"
+    )  # fmt: skip
+    assert refused(command, "mbcov") == (
+        2, "mbcov: no such file or folder, and no bundled space has this name; did you mean 'mbconv'?"
+    )  # fmt: skip
+
+
+def test_a_space_that_is_a_folder(refused):
+    Path("spaces").mkdir()
+    assert refused("search", "spaces") == (2, "spaces: is a folder; name the space file in it")
+
+
+def test_a_mistake_in_a_space(refused):
+    Path("tiny.yaml").write_text(TINY.replace("kernel: {choice: [3, 5]}", "kernel: 4"))
+    for command in ("search", "show", "export"):
+        code, said = refused(command, "tiny.yaml")
+        assert code == 2 and said.startswith("tiny.yaml:6: stem.kernel: 4 is not an odd kernel size; ")
+
+
+@pytest.mark.parametrize("budget", ["20K", "1..20K"])
+def test_a_budget_below_the_smallest(refused, budget):
+    assert refused("search", "tiny.yaml", "--budget-flops", budget) == (
+        2,
+        "--budget-flops: 20,000 MACs is below the smallest network of 'tiny', 27,728; the largest has "
+        "1,075,360. Allow at least 27,728; choices that give the least MACs: s1.depth: 1, "
+        "s1.layer1.kernel: 3, s1.out: 8, stem.kernel: 3, stem.out: 4",
+    )
+
+
+def test_a_budget_of_parameters_below_the_fewest(refused):
+    assert refused("search", "tiny.yaml", "--budget-params", "20") == (
+        2,
+        "--budget-params: 20 parameters is below the smallest network of 'tiny', 438; the largest has "
+        "16,482. Allow at least 438",
+    )
+
+
+def test_a_band_above_the_largest(refused):
+    assert refused("search", "tiny.yaml", "--budget-flops", "2M..3M") == (
+        2,
+        "--budget-flops: 2,000,000 MACs is above the largest network of 'tiny', 1,075,360; the smallest has "
+        "27,728. Ask for at most 1,075,360",
+    )
+
+
+def test_the_advised_budgets_are_accepted(refused):
+    """A short figure is rounded to the side on which it is right."""
+    _, said = refused("search", "mbconv", "--budget-flops", "2G..3G")
+    most = said.rpartition("Ask for at most ")[2]
+    _, said = refused("search", "mbconv", "--budget-flops", "1M")
+    least = said.partition("Allow at least ")[2].partition(";")[0]
+    from nas.cost import parse_interval
+    from nas.search import check_budget
+    from nas.settings import Settings
+    from nas.space import load_space
+    from nas.space.library import find_space
+
+    space = load_space(find_space("mbconv"))
+    for budget in (least, f"{most}..3G"):
+        check_budget(space, Settings("mbconv", budget_flops=budget).budget)
+        parse_interval(budget)
+
+
+def test_a_resolution_too_small_for_the_strides(refused):
+    strides = "  - conv: {name: c, out: 8, stride: 2}\n" * 4
+    Path("deep.yaml").write_text(
+        TINY.replace("name: tiny", "name: deep").replace("32, 32", "64, 64").replace("  - classifier", "")
+        + "".join(line.replace("c,", f"c{i},") + "\n" for i, line in enumerate(strides.splitlines()))
+        + "  - classifier\n"
+    )
+    code, said = refused("search", "deep.yaml", "--resolution", "16")
+    assert code == 2
+    assert said.startswith("deep.yaml:")
+    assert said.endswith(
+        "stride 2 shrinks an image of 1 x 1 below 1 x 1; use fewer strides or a larger input. "
+        "That is at the proxy's resolution of 16 x 16; raise --resolution"
+    )
+
+
+# Data sets
+
+
+def image(path, size=(8, 8)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(str(path))
+    Image.frombytes("L", size, rng.randbytes(size[0] * size[1])).save(path)
+
+
+def test_an_image_folder_that_is_missing(refused):
+    assert refused("search", "tiny.yaml", "--dataset", "imagefolder:photos") == (
+        2,
+        "data set imagefolder:photos: there is no such folder; put the images into photos/CLASS/, one folder "
+        "for each class",
+    )
+
+
+def test_an_empty_image_folder(refused):
+    Path("photos").mkdir()
+    assert refused("search", "tiny.yaml", "--dataset", "imagefolder:photos") == (
+        2,
+        "data set imagefolder:photos: the folder has no class folders; put the images into photos/CLASS/, one "
+        "folder for each class",
+    )
+    Path("photos/cat").mkdir()
+    Path("photos/dog").mkdir()
+    code, said = refused("search", "tiny.yaml", "--dataset", "imagefolder:photos")
+    assert code == 2
+    assert said.startswith(
+        "data set imagefolder:photos: there are no images in its class folders; allowed: .jpg"
+    )
+
+
+def test_an_image_folder_with_one_class(refused):
+    image(Path("photos/cat/1.png"))
+    assert refused("search", "tiny.yaml", "--dataset", "imagefolder:photos") == (
+        2,
+        "data set imagefolder:photos: there is one class, 'cat', and at least 2 are needed; put the images "
+        "into photos/CLASS/, one folder for each class",
+    )
+
+
+def test_a_broken_image(refused):
+    for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
+        image(Path(f"photos/{name}.png"))
+    Path("photos/dog/2.png").write_bytes(Path("photos/dog/2.png").read_bytes()[:-40])
+    code, said = refused("search", "tiny.yaml", "--dataset", "imagefolder:photos")
+    assert code == 2 and said.startswith("photos/dog/2.png: the image cannot be read (")
+    assert said.endswith("); replace or remove the file")
+
+
+def test_a_data_set_that_cannot_be_had(refused, monkeypatch, tmp_path):
+    """Nothing answers at the proxy's address, so that nothing is downloaded."""
+    from nas.proxy import datasets
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{free.getsockname()[1]}")
+        load = datasets.load
+        root = tmp_path.parent / f"{tmp_path.name}-data"
+        monkeypatch.setattr(datasets, "load", lambda *a, **k: load(*a, **k, root=root))
+        code, said = refused("search", "tiny.yaml", "--dataset", "cifar10")
+    assert code == 1
+    assert said.startswith(f"data set 'cifar10' is not in {root} and could not be downloaded (")
+    assert said.endswith(
+        f"); put cifar-10-python.tar.gz into {root}, or use 'digits', which needs no network, "
+        "or imagefolder:PATH"
+    )
+
+
+def test_too_few_images(refused):
+    assert refused("search", "tiny.yaml", "--max-images", "10") == (
+        2,
+        "data set 'digits': max_images is 10, too few for 10 classes; each needs one image to train on and "
+        "one to validate on: give at least 20",
+    )
+
+
+# Run folders
+
+
+def test_a_run_folder_that_exists(refused):
+    Path("runs/mine").mkdir(parents=True)
+    assert refused("search", "tiny.yaml", "--name", "mine", "--workers", "0") == (
+        2, "runs/mine: exists already; continue it with 'nas resume runs/mine', or choose another --name"
+    )  # fmt: skip
+
+
+def test_a_folder_of_runs_that_cannot_be_written(refused):
+    assert refused("search", "tiny.yaml", "--runs", "/proc/runs") == (
+        1,
+        "/proc/runs/tiny-1: cannot be made: No such file or directory; choose a folder that you can write "
+        "with --runs",
+    )
+    assert refused("search", "tiny.yaml", "--runs", "tiny.yaml") == (
+        1,
+        "tiny.yaml/tiny-1: cannot be made: Not a directory; choose a folder that you can write with --runs",
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_folder_of_runs_that_is_read_only(refused):
+    Path("runs").mkdir(mode=0o500)
+    assert refused("search", "tiny.yaml") == (
+        1, "runs/tiny-1: cannot be made: Permission denied; choose a folder that you can write with --runs"
+    )  # fmt: skip
+
+
+def test_a_run_that_is_none(refused):
+    assert refused("resume", "runs/tiny-1") == (
+        2, "runs/tiny-1: is no such folder, not a run; name a folder that nas search made"
+    )  # fmt: skip
+    assert refused("resume", "tiny.yaml") == (
+        2, "tiny.yaml: is a file, not a run; name a folder that nas search made"
+    )  # fmt: skip
+    Path("runs/empty").mkdir(parents=True)
+    for command in ("resume", "show", "export"):
+        assert refused(command, "runs/empty") == (
+            2, "runs/empty: is not a run folder, it has no run.yaml; name a folder that nas search made"
+        )  # fmt: skip
+
+
+# Export
+
+
+def test_the_export_of_a_space_with_choices(refused):
+    assert refused("export", "tiny.yaml") == (
+        2,
+        "tiny.yaml: is a space of 252 networks, and one is exported at a time; name a run folder, or the file "
+        "of one network, such as a run's best.yaml",
+    )
+
+
+def test_the_export_of_a_trial_of_a_file(refused):
+    assert refused("export", "tiny.yaml", "--trial", "1") == (
+        2, "--trial: tiny.yaml is a file, and trials are those of a run folder; leave it out"
+    )  # fmt: skip
+
+
+def test_an_unknown_format(refused):
+    assert refused("export", "tiny.yaml", "--format", "onnx") == (
+        2, "--format: 'onnx' is not a format; it is python"
+    )  # fmt: skip
+
+
+# Ray and storages
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "ray://127.0.0.1:10001"])
+def test_an_address_that_is_none(refused, address):
+    assert refused("search", "tiny.yaml", "--address", address) == (
+        2, f"'{address}' is not a Ray address; write auto or host:port"
+    )  # fmt: skip
+
+
+def test_an_address_that_does_not_answer(refused):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        assert refused("search", "tiny.yaml", "--address", address) == (
+            2,
+            f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or leave "
+            "--address out to start Ray here",
+        )
+
+
+def test_a_storage_that_cannot_be_opened(refused):
+    code, said = refused(
+        "search", "tiny.yaml", "--storage", "sqlite:////proc/study.db", "--max-images", "100"
+    )
+    assert code == 2
+    assert said.startswith("storage 'sqlite:////proc/study.db' cannot be opened: ")
+    assert said.endswith("; write a path, or a URL such as sqlite:///study.db")
