@@ -177,7 +177,7 @@ class Run:
         """The data set the run trains on."""
         try:
             return DataCard.from_data(self.document["data"])
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
             ) from None

@@ -143,6 +143,9 @@ class Search:
         gpus = _gpus(settings)
         task = ProxyTask(self.space, settings.recipe, settings.seed, "cuda" if gpus else "cpu")
         if settings.workers == 0:
+            import torch
+
+            torch.set_num_threads(settings.cpus_per_trial)
             run_local(study, task, self.data, keeper)
             return
         from nas import cluster

@@ -5,29 +5,12 @@ from __future__ import annotations
 import os
 import random
 import socket
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import TINY, nas
 from PIL import Image
 
-from nas.cli import main
-
-TINY = """\
-name: tiny
-about: A few small networks.
-input: [1, 32, 32]
-classes: 10
-network:
-  - conv: {name: stem, out: {choice: [4, 6, 8]}, kernel: {choice: [3, 5]}, stride: 2}
-  - stage:
-      name: s1
-      depth: {choice: [1, 2, 3]}
-      stride: 2
-      block:
-        conv: {out: {choice: [8, 12, 16]}, kernel: {choice: [3, 5], per: layer}}
-  - classifier
-"""
 BUNDLED = "depthwise, inception, mbconv, mixed, residual"
 
 
@@ -40,37 +23,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def refused(monkeypatch, capsys):
-    """Runs a command that must fail, and gives its exit code and message."""
-
-    def run(*arguments):
-        before = files()
-        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert files() == before
-        assert said.err.startswith("error: ") and said.err.endswith("\n") and said.err.count("\n") == 1
-        return end.value.code, said.err.removeprefix("error: ").rstrip("\n")
-
-    return run
+def refused(*arguments):
+    """Run a command that must fail, and give its exit code and message."""
+    before = files()
+    said = nas(*arguments)
+    assert said.out == "" and files() == before
+    assert said.err.startswith("error: ") and said.err.endswith("\n") and said.err.count("\n") == 1
+    return said.code, said.err.removeprefix("error: ").rstrip("\n")
 
 
-@pytest.fixture
-def usage(monkeypatch, capsys):
+def usage(*arguments):
     """The same for what the parser of the command line refuses; its frame is left out."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        assert said.out == "" and "Traceback" not in said.err
-        return end.value.code, " ".join(said.err.replace("│", " ").split())
-
-    return run
+    said = nas(*arguments)
+    assert said.out == "" and "Traceback" not in said.err
+    return said.code, " ".join(said.err.replace("│", " ").split())
 
 
 def files():
@@ -80,12 +46,12 @@ def files():
 # Commands and options
 
 
-def test_an_unknown_command(usage):
+def test_an_unknown_command():
     code, said = usage("serach", "tiny.yaml")
     assert code == 2 and "No such command 'serach'" in said and "Did you mean 'search'" in said
 
 
-def test_an_unknown_option(usage):
+def test_an_unknown_option():
     code, said = usage("search", "tiny.yaml", "--trails", "3")
     assert code == 2 and "No such option: --trails" in said and "--trials" in said
     assert "Try 'nas search --help'" in said
@@ -103,8 +69,8 @@ def test_an_unknown_option(usage):
         (
             "gpus-per-trial",
             "-1",
-            "gpus-per-trial: -1.0 is not a number of GPUs; it is a number, 0 or more, and 0.5 lets two trials "
-            "share one",
+            "gpus-per-trial: -1.0 is not a number of GPUs; it is a number, 0 or more, and 0.5 lets two "
+            "trials share one",
         ),
         ("cpus-per-trial", "0", "cpus-per-trial: 0 is not a number of CPUs; it is a whole number, 1 or more"),
         ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha, or is left out"),
@@ -115,11 +81,13 @@ def test_an_unknown_option(usage):
         ),
         ("epochs", "0", "recipe: epochs is 0; it must be a whole number of at least 1"),
         ("epochs", "many", "recipe: epochs is 'many'; it must be a whole number of at least 1"),
-        ("batch", "1", "recipe: batch is 1; it must be a whole number of at least 2, as batch norm needs two images"),
+        ("batch", "1", "recipe: batch is 1; it must be a whole number of at least 2, as batch norm needs "
+         "two images"),
         ("lr", "nan", "recipe: lr is nan; it must be a number above 0, such as 0.05"),
         ("lr", "-1", "recipe: lr is -1.0; it must be a number above 0, such as 0.05"),
         ("resolution", "4", "recipe: resolution is 4; it must be a whole number of pixels of at least 8"),
-        ("max-images", "2", "recipe: max_images is 2; it must be null for all images, or a whole number of at least 4"),
+        ("max-images", "2", "recipe: max_images is 2; it must be null for all images, or a whole number of "
+         "at least 4"),
         (
             "budget-flops",
             "400Q",
@@ -137,23 +105,23 @@ def test_an_unknown_option(usage):
         ),
     ],
 )  # fmt: skip
-def test_a_value_of_an_option(refused, option, value, message):
+def test_a_value_of_an_option(option, value, message):
     assert refused("search", "tiny.yaml", f"--{option}={value}") == (2, f"nas search: {message}")
 
 
-def test_an_unknown_sampler(refused):
+def test_an_unknown_sampler():
     assert refused("search", "tiny.yaml", "--sampler", "evoluton") == (
         2, "unknown sampler 'evoluton'; did you mean 'evolution'?"
     )  # fmt: skip
 
 
-def test_an_unknown_data_set(refused):
+def test_an_unknown_data_set():
     assert refused("search", "tiny.yaml", "--dataset", "cifar") == (
         2, "unknown data set 'cifar'; did you mean 'cifar10'?"
     )  # fmt: skip
 
 
-def test_a_name_that_is_a_path(refused):
+def test_a_name_that_is_a_path():
     assert refused("search", "tiny.yaml", "--name", "a/b") == (
         2, "--name: 'a/b' is not a folder name; --runs says where the folder is made"
     )  # fmt: skip
@@ -180,23 +148,23 @@ def test_a_name_that_is_a_path(refused):
         ("[trials]", "wanted a mapping of settings, such as trials: 50"),
     ],
 )
-def test_settings_in_a_file(refused, text, message):
+def test_settings_in_a_file(text, message):
     Path("search.yaml").write_text(text)
     assert refused("search", "tiny.yaml", "--config", "search.yaml") == (2, f"search.yaml: {message}")
 
 
-def test_settings_that_are_no_yaml(refused):
+def test_settings_that_are_no_yaml():
     Path("search.yaml").write_text("trials: 3\ntrials: 4")
     assert refused("search", "--config", "search.yaml") == (
         2, "search.yaml:2: key 'trials' stands twice, first in line 1; keep one"
     )  # fmt: skip
 
 
-def test_a_file_of_settings_that_is_missing(refused):
+def test_a_file_of_settings_that_is_missing():
     assert refused("search", "--config", "search.yaml") == (2, "search.yaml: no such file")
 
 
-def test_settings_without_a_space(refused):
+def test_settings_without_a_space():
     Path("search.yaml").write_text("trials: 3")
     assert refused("search", "--config", "search.yaml") == (
         2, "nas search: no space is named; add space: FILE, or name it on the command line"
@@ -207,7 +175,7 @@ def test_settings_without_a_space(refused):
 
 
 @pytest.mark.parametrize("command", ["search", "show", "export"])
-def test_a_space_that_is_missing(refused, command):
+def test_a_space_that_is_missing(command):
     assert refused(command, "tine.yml") == (
         2, f"tine.yml: no such file or folder, and no bundled space has this name; allowed: {BUNDLED}"
     )  # fmt: skip
@@ -216,12 +184,12 @@ def test_a_space_that_is_missing(refused, command):
     )  # fmt: skip
 
 
-def test_a_space_that_is_a_folder(refused):
+def test_a_space_that_is_a_folder():
     Path("spaces").mkdir()
     assert refused("search", "spaces") == (2, "spaces: is a folder; name the space file in it")
 
 
-def test_a_mistake_in_a_space(refused):
+def test_a_mistake_in_a_space():
     Path("tiny.yaml").write_text(TINY.replace("kernel: {choice: [3, 5]}", "kernel: 4"))
     for command in ("search", "show", "export"):
         code, said = refused(command, "tiny.yaml")
@@ -229,7 +197,7 @@ def test_a_mistake_in_a_space(refused):
 
 
 @pytest.mark.parametrize("budget", ["20K", "1..20K"])
-def test_a_budget_below_the_smallest(refused, budget):
+def test_a_budget_below_the_smallest(budget):
     assert refused("search", "tiny.yaml", "--budget-flops", budget) == (
         2,
         "--budget-flops: 20,000 MACs is below the smallest network of 'tiny', 27,728; the largest has "
@@ -238,7 +206,7 @@ def test_a_budget_below_the_smallest(refused, budget):
     )
 
 
-def test_a_budget_of_parameters_below_the_fewest(refused):
+def test_a_budget_of_parameters_below_the_fewest():
     assert refused("search", "tiny.yaml", "--budget-params", "20") == (
         2,
         "--budget-params: 20 parameters is below the smallest network of 'tiny', 438; the largest has "
@@ -246,7 +214,7 @@ def test_a_budget_of_parameters_below_the_fewest(refused):
     )
 
 
-def test_a_band_above_the_largest(refused):
+def test_a_band_above_the_largest():
     assert refused("search", "tiny.yaml", "--budget-flops", "2M..3M") == (
         2,
         "--budget-flops: 2,000,000 MACs is above the largest network of 'tiny', 1,075,360; the smallest has "
@@ -254,7 +222,7 @@ def test_a_band_above_the_largest(refused):
     )
 
 
-def test_the_advised_budgets_are_accepted(refused):
+def test_the_advised_budgets_are_accepted():
     """A short figure is rounded to the side on which it is right."""
     _, said = refused("search", "mbconv", "--budget-flops", "2G..3G")
     most = said.rpartition("Ask for at most ")[2]
@@ -272,7 +240,7 @@ def test_the_advised_budgets_are_accepted(refused):
         parse_interval(budget)
 
 
-def test_a_resolution_too_small_for_the_strides(refused):
+def test_a_resolution_too_small_for_the_strides():
     strides = "  - conv: {name: c, out: 8, stride: 2}\n" * 4
     Path("deep.yaml").write_text(
         TINY.replace("name: tiny", "name: deep").replace("32, 32", "64, 64").replace("  - classifier", "")
@@ -297,7 +265,7 @@ def image(path, size=(8, 8)):
     Image.frombytes("L", size, rng.randbytes(size[0] * size[1])).save(path)
 
 
-def test_an_image_folder_that_is_missing(refused):
+def test_an_image_folder_that_is_missing():
     assert refused("search", "tiny.yaml", "--dataset", "imagefolder:photos") == (
         2,
         "data set imagefolder:photos: there is no such folder; put the images into photos/CLASS/, one folder "
@@ -305,12 +273,12 @@ def test_an_image_folder_that_is_missing(refused):
     )
 
 
-def test_an_empty_image_folder(refused):
+def test_an_empty_image_folder():
     Path("photos").mkdir()
     assert refused("search", "tiny.yaml", "--dataset", "imagefolder:photos") == (
         2,
-        "data set imagefolder:photos: the folder has no class folders; put the images into photos/CLASS/, one "
-        "folder for each class",
+        "data set imagefolder:photos: the folder has no class folders; put the images into photos/CLASS/, "
+        "one folder for each class",
     )
     Path("photos/cat").mkdir()
     Path("photos/dog").mkdir()
@@ -321,7 +289,7 @@ def test_an_empty_image_folder(refused):
     )
 
 
-def test_an_image_folder_with_one_class(refused):
+def test_an_image_folder_with_one_class():
     image(Path("photos/cat/1.png"))
     assert refused("search", "tiny.yaml", "--dataset", "imagefolder:photos") == (
         2,
@@ -330,7 +298,7 @@ def test_an_image_folder_with_one_class(refused):
     )
 
 
-def test_a_broken_image(refused):
+def test_a_broken_image():
     for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
         image(Path(f"photos/{name}.png"))
     Path("photos/dog/2.png").write_bytes(Path("photos/dog/2.png").read_bytes()[:-40])
@@ -339,7 +307,7 @@ def test_a_broken_image(refused):
     assert said.endswith("); replace or remove the file")
 
 
-def test_a_data_set_that_cannot_be_had(refused, monkeypatch, tmp_path):
+def test_a_data_set_that_cannot_be_had(monkeypatch, tmp_path):
     """Nothing answers at the proxy's address, so that nothing is downloaded."""
     from nas.proxy import datasets
 
@@ -359,7 +327,7 @@ def test_a_data_set_that_cannot_be_had(refused, monkeypatch, tmp_path):
     )
 
 
-def test_too_few_images(refused):
+def test_too_few_images():
     assert refused("search", "tiny.yaml", "--max-images", "10") == (
         2,
         "data set 'digits': max_images is 10, too few for 10 classes; each needs one image to train on and "
@@ -370,14 +338,14 @@ def test_too_few_images(refused):
 # Run folders
 
 
-def test_a_run_folder_that_exists(refused):
+def test_a_run_folder_that_exists():
     Path("runs/mine").mkdir(parents=True)
     assert refused("search", "tiny.yaml", "--name", "mine", "--workers", "0") == (
         2, "runs/mine: exists already; continue it with 'nas resume runs/mine', or choose another --name"
     )  # fmt: skip
 
 
-def test_a_folder_of_runs_that_cannot_be_written(refused):
+def test_a_folder_of_runs_that_cannot_be_written():
     assert refused("search", "tiny.yaml", "--runs", "/proc/runs") == (
         1,
         "/proc/runs/tiny-1: cannot be made: No such file or directory; choose a folder that you can write "
@@ -390,14 +358,14 @@ def test_a_folder_of_runs_that_cannot_be_written(refused):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_folder_of_runs_that_is_read_only(refused):
+def test_a_folder_of_runs_that_is_read_only():
     Path("runs").mkdir(mode=0o500)
     assert refused("search", "tiny.yaml") == (
         1, "runs/tiny-1: cannot be made: Permission denied; choose a folder that you can write with --runs"
     )  # fmt: skip
 
 
-def test_a_run_that_is_none(refused):
+def test_a_run_that_is_none():
     assert refused("resume", "runs/tiny-1") == (
         2, "runs/tiny-1: is no such folder, not a run; name a folder that nas search made"
     )  # fmt: skip
@@ -414,21 +382,21 @@ def test_a_run_that_is_none(refused):
 # Export
 
 
-def test_the_export_of_a_space_with_choices(refused):
+def test_the_export_of_a_space_with_choices():
     assert refused("export", "tiny.yaml") == (
         2,
-        "tiny.yaml: is a space of 252 networks, and one is exported at a time; name a run folder, or the file "
-        "of one network, such as a run's best.yaml",
+        "tiny.yaml: is a space of 252 networks, and one is exported at a time; name a run folder, or the "
+        "file of one network, such as a run's best.yaml",
     )
 
 
-def test_the_export_of_a_trial_of_a_file(refused):
+def test_the_export_of_a_trial_of_a_file():
     assert refused("export", "tiny.yaml", "--trial", "1") == (
         2, "--trial: tiny.yaml is a file, and trials are those of a run folder; leave it out"
     )  # fmt: skip
 
 
-def test_an_unknown_format(refused):
+def test_an_unknown_format():
     assert refused("export", "tiny.yaml", "--format", "onnx") == (
         2, "--format: 'onnx' is not a format; it is python"
     )  # fmt: skip
@@ -438,13 +406,13 @@ def test_an_unknown_format(refused):
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "ray://127.0.0.1:10001"])
-def test_an_address_that_is_none(refused, address):
+def test_an_address_that_is_none(address):
     assert refused("search", "tiny.yaml", "--address", address) == (
         2, f"'{address}' is not a Ray address; write auto or host:port"
     )  # fmt: skip
 
 
-def test_an_address_that_does_not_answer(refused):
+def test_an_address_that_does_not_answer():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -455,7 +423,7 @@ def test_an_address_that_does_not_answer(refused):
         )
 
 
-def test_a_storage_that_cannot_be_opened(refused):
+def test_a_storage_that_cannot_be_opened():
     code, said = refused(
         "search", "tiny.yaml", "--storage", "sqlite:////proc/study.db", "--max-images", "100"
     )

@@ -1,0 +1,279 @@
+"""The run folder: whole or not at all, one writer, refused when it is not ours."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import TINY, nas, rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.cost import Cost
+from nas.errors import InputError, NasError
+from nas.files import write_atomically
+from nas.proxy.recipe import Recipe
+from nas.runs import DataCard, Run, next_run_path, pareto
+from nas.settings import Settings
+from nas.study import Candidate, Record
+
+CARD = DataCard("digits", tuple("0123456789"), 1, (0.3,), (0.25,), 160, 40)
+SETTINGS = Settings("tiny.yaml", budget_flops="300K..400K", trials=7, recipe=Recipe(epochs=2))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "runs" / "tiny-1", SETTINGS, TINY, CARD, "cpu")
+
+
+def record(number, score=None, macs=0, params=0, state="complete", **facts):
+    scores = {1: score} if score is not None else {}
+    return Record(
+        Candidate(number, {"a": number}, Cost(macs, params), str(number)), state, score, scores, facts
+    )
+
+
+# Making and opening
+
+
+def test_what_is_written_is_read(run):
+    opened = Run.open(run.path)
+    assert opened == run and opened.name == "tiny-1"
+    assert opened.settings == SETTINGS and opened.data == CARD
+    assert opened.space.name == "tiny" and opened.space.extent.count == 252
+    assert opened.document["versions"]["nas"] and opened.document["machine"]["device"] == "cpu"
+    assert sorted(p.name for p in run.path.iterdir()) == ["run.yaml", "space.yaml", "weights"]
+    assert sorted(p.name for p in run.path.parent.iterdir()) == ["tiny-1"]
+
+
+def test_the_space_of_a_run_has_the_classes_of_its_data(tmp_path):
+    many = DataCard("many", tuple(map(str, range(12))), 3, (0.3,), (0.25,), 160, 40)
+    run = Run.create(tmp_path / "many", SETTINGS, TINY, many, "cpu")
+    assert run.space.classes == 12
+
+
+def test_a_folder_that_exists_is_left_alone(run):
+    before = (run.path / "run.yaml").read_bytes()
+    with pytest.raises(InputError) as error:
+        Run.create(run.path, SETTINGS, "other", CARD, "cpu")
+    assert str(error.value) == (
+        f"{run.path}: exists already; continue it with 'nas resume {run.path}', or choose another --name"
+    )
+    assert (run.path / "run.yaml").read_bytes() == before and run.space_file.read_text() == TINY
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(NasError) as error:
+        Run.create(tmp_path / "runs" / "mine", SETTINGS, TINY, CARD, "cpu")
+    assert str(error.value) == (
+        f"{tmp_path}/runs/mine: cannot be made: Not a directory; "
+        "choose a folder that you can write with --runs"
+    )
+    assert error.value.exit_code == 1 and (tmp_path / "runs").read_text() == ""
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nas import files
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
+    code = _KILLED + (
+        "from nas.runs import DataCard, Run\n"
+        "from nas.settings import Settings\n"
+        "card = DataCard('digits', ('0', '1'), 1, (0.3,), (0.25,), 160, 40)\n"
+        "Run.create(Path(sys.argv[1]), Settings('tiny.yaml'), '', card, 'cpu')\n"
+    )
+    path = tmp_path / "runs" / "mine"
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL and not path.exists()
+    assert Run.create(path, SETTINGS, TINY, CARD, "cpu").settings == SETTINGS
+
+
+def test_changed_settings_are_kept(run):
+    from dataclasses import replace
+
+    run.write_settings(replace(SETTINGS, trials=9))
+    assert Run.open(run.path).settings == replace(SETTINGS, trials=9)
+    assert Run.open(run.path).data == CARD
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("runs/tiny-2", "; did you mean 'runs/tiny-1'?"),
+        ("tiny-1", "; did you mean 'runs/tiny-1'?"),
+        ("zzz/y", "; allowed: runs/tiny-1"),
+    ],
+)
+def test_a_run_that_is_missing(run, monkeypatch, name, hint):
+    monkeypatch.chdir(run.path.parent.parent)
+    with pytest.raises(InputError) as error:
+        Run.open(Path(name))
+    assert str(error.value) == f"{name}: is no such folder, not a run{hint}"
+
+
+def test_a_run_of_another_version(run):
+    document = yaml.safe_load((run.path / "run.yaml").read_text())
+    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 2, "versions": None}))
+    said = nas("resume", str(run.path))
+    assert said.code == 2 and said.out == ""
+    assert said.err == (
+        f"error: {run.path}: has format 2, this nas 0.1.0 reads format 1; "
+        "use the nas that made it, or start a new run\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": 5}, "run.yaml: wanted a mapping of settings, such as trials: 50"),
+        ({"settings": {"space": "tiny", "speed": 3}}, "run.yaml: unknown key 'speed'; did you mean 'seed'?"),
+        ({"data": None}, "run.yaml: data: is damaged ("),
+        ({"data": {"name": "digits"}}, "run.yaml: data: is damaged ("),
+    ],
+)
+def test_a_damaged_run(run, change, message):
+    document = yaml.safe_load((run.path / "run.yaml").read_text())
+    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, **change}))
+    said = nas("resume", str(run.path))
+    assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith(f"error: {run.path}/{message}")
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: [", "", "3"])
+@pytest.mark.parametrize("command", ["resume", "show", "export"])
+def test_a_run_yaml_that_is_none(run, command, text):
+    (run.path / "run.yaml").write_text(text)
+    said = nas(command, str(run.path))
+    assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith(f"error: {run.path}/run.yaml:")
+
+
+def test_a_damaged_journal(run):
+    run.journal.write_text('{"op_code": 0\n{}\n{"op_code"\n')
+    for command in ("show", "export"):
+        said = nas(command, str(run.path))
+        assert said.code == 1 and said.err.startswith(f"error: {run.journal}: the journal is damaged (")
+        assert said.err.endswith("); restore the file, or start a new run\n")
+
+
+def test_next_run_path(tmp_path):
+    assert next_run_path(tmp_path / "runs", "spaces/mb conv.yaml") == tmp_path / "runs" / "mb-conv-1"
+    (tmp_path / "mine-1").mkdir()
+    (tmp_path / "mine-3").mkdir()
+    assert next_run_path(tmp_path, "mine") == tmp_path / "mine-2"
+
+
+# One writer
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from nas.runs import Run
+with Run(Path(sys.argv[1])).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_that_another_process_searches_in(run):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        said = nas("resume", str(run.path))
+        assert said.code == 2
+        assert said.err == (
+            f"error: {run.path}: process {holder.pid} is searching in it; wait for it, or stop it first\n"
+        )
+        assert not run.journal.exists()
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with run.locked():
+        pass
+
+
+def test_a_run_that_cannot_be_written(run):
+    (run.path / ".lock").mkdir()
+    said = nas("resume", str(run.path))
+    assert said.code == 1
+    assert said.err == (
+        f"error: {run.path}: cannot be written: Is a directory; check the folder's permissions\n"
+    )
+
+
+# Atomic writes
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
+    file = tmp_path / "best.yaml"
+    write_atomically(file, "old")
+    code = _KILLED + "files.write_atomically(Path(sys.argv[1]), 'new')"
+    killed = subprocess.run([sys.executable, "-c", code, str(file)], check=False)
+    assert killed.returncode == -signal.SIGKILL and file.read_text() == "old"
+    write_atomically(file, b"new")
+    assert file.read_text() == "new"
+
+
+def test_what_cannot_be_written_leaves_no_part(tmp_path):
+    (tmp_path / "best.yaml").mkdir()
+    with pytest.raises(NasError) as error:
+        write_atomically(tmp_path / "best.yaml", "new")
+    assert str(error.value) == (
+        f"{tmp_path}/best.yaml: cannot be written: Is a directory; "
+        "check the folder's permissions and free space"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["best.yaml"]
+
+
+# Tables
+
+_RECORDS = st.lists(
+    st.tuples(st.sampled_from([None, 0.0, 0.1, 0.5, 0.9]), st.integers(1, 5)), max_size=12
+).map(lambda pairs: [record(n, score, macs) for n, (score, macs) in enumerate(pairs)])
+
+
+@given(_RECORDS)
+def test_the_front_is_what_no_other_beats(records):
+    def beats(a, b):
+        (x, s), (y, t) = ((r.candidate.cost.macs, r.score) for r in (a, b))
+        return x <= y and s >= t and ((x, s) != (y, t) or a.candidate.number < b.candidate.number)
+
+    scored = [r for r in records if r.score is not None]
+    front = [r for r in scored if not any(beats(other, r) for other in scored)]
+    assert pareto(records) == sorted(front, key=lambda r: r.candidate.cost.macs)
+
+
+def test_the_tables(run):
+    records = [
+        record(0, 0.5, 20, 2, seconds=1.5),
+        record(1, 0.7, 30, 3, seconds=2.0),
+        record(2, 0.4, 25, 2, seconds=2.0),
+        record(3, None, 9, 1, "failed", reason="nan_loss", message='the loss, "nan"'),
+        Record(Candidate(4, {"b": "x"}, Cost(5, 1), "4"), "pruned", None, {1: 0.2, 2: 0.3}, {"seconds": 0.1}),
+        record(5, None, 7, 1, "running"),
+    ]
+    run.write_tables(records)
+    table = rows(run.path / "trials.csv")
+    fixed = ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message"]
+    assert list(table[0]) == [*fixed, "a", "b"]
+    assert [r["trial"] for r in table] == list("012345")
+    assert list(table[0].values()) == ["0", "complete", "0.5", "1", "20", "2", "1.5", "", "", "0", ""]
+    assert list(table[3].values()) == [
+        "3", "failed", "", "0", "9", "1", "", "nan_loss", 'the loss, "nan"', "3", "",
+    ]  # fmt: skip
+    assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "0.1", "", "", "", "x"]
+    assert table[5]["state"] == "running" and table[5]["score"] == ""
+    assert [r["trial"] for r in rows(run.path / "pareto.csv")] == ["0", "1"]
