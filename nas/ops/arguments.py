@@ -42,11 +42,11 @@ class Kind:
         """The value, lists made tuples. Raises ValueError with the rule when it is not of this kind."""
         value = tuple(value) if isinstance(value, list) else value
         if not self.accepts(value):
-            raise ValueError(f"{_as_written(value)} is not {self.rule}")
+            raise ValueError(f"{as_written(value)} is not {self.rule}")
         return value
 
 
-def _as_written(value: Any) -> str:
+def as_written(value: Any) -> str:
     """A value as a file has it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)

@@ -26,6 +26,7 @@ from nas.space.tree import (
     Value,
 )
 from nas.space.values import (
+    NO_STAGE,
     Context,
     ValueParser,
     kind_of,
@@ -50,6 +51,7 @@ _DEPTH = Kind(
 )
 FORMS = ("stage", "residual", "parallel", "sequence", "choice", "layers")
 
+_NODES = "[{conv: {out: 32}}, max_pool]"
 _MAX_NODES = 20_000
 _MAX_DEPTH = 60
 """Blocks made of blocks multiply; every reader of a network calls itself that deep."""
@@ -247,9 +249,9 @@ class NodeParser(ValueParser):
 
     def _parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
         reject_unknown(item, ["name", "branches", "join"], context.path)
-        branches = listing(_required(item, "branches", "parallel", context), context.path)
+        branches = listing(_required(item, "branches", "parallel", context), context.path, _NODES)
         if not branches:
-            raise SpaceError(place, context.path, "no branches; list at least one")
+            raise SpaceError(place, context.path, "'branches' is empty; list at least one")
         nodes = tuple(
             self.node(_named_as_list(branch), context.at(f"branch{i}"), None)
             for i, branch in enumerate(branches, 1)
@@ -259,7 +261,7 @@ class NodeParser(ValueParser):
 
     def _alternative(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> Alternative:
         reject_unknown(item, ["name", "choice", "per"], context.path)
-        items = listing(item.entries["choice"], context.path)
+        items = listing(item.entries["choice"], context.path, _NODES)
         labels = self._names(list(items), context)
         each = per_layer(item, context.path)
         choice = self.declare(labels, item.place, context.at("block"), each)
@@ -272,10 +274,10 @@ class NodeParser(ValueParser):
     def _layer_nodes(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> LayerNodes:
         reject_unknown(item, ["name", "layers"], context.path)
         if not context.stages:
-            raise SpaceError(item.place, context.path, "'layers' needs a stage around it")
+            raise SpaceError(item.place, context.path, NO_STAGE)
         stage = context.stages[-1]
         rest = context.path[len(stage) :]
-        items = listing(item.entries["layers"], context.path)
+        items = listing(item.entries["layers"], context.path, _NODES)
         if not items:
             raise SpaceError(item.place, context.path, "'layers' lists none; list one for each layer")
         for one in items:

@@ -79,8 +79,22 @@ def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
             if key == "name" or name_problem(key):
                 problem = name_problem(key) or "'name' is every node's own argument; choose another name"
                 raise SpaceError(declared.key_places[key], f"blocks.{name}.args", problem)
+            if f"${key}" not in _texts(inner.entries["body"]):
+                raise SpaceError(
+                    declared.key_places[key],
+                    f"blocks.{name}.args",
+                    f"the body does not use '{key}'; write ${key} where it belongs, or remove it",
+                )
         definitions[name] = (declared.entries, inner.entries["body"])
     return definitions
+
+
+def _texts(item: Item) -> set[Any]:
+    """All values below an item."""
+    if isinstance(item, Scalar):
+        return {item.value}
+    inside = item.items if isinstance(item, Listing) else item.entries.values()
+    return {value for one in inside for value in _texts(one)}
 
 
 def _section(top: Mapping, key: str, what: str) -> Mapping:
@@ -92,10 +106,12 @@ def _section(top: Mapping, key: str, what: str) -> Mapping:
 def _input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
     if "input" not in top.entries:
         return (3, 224, 224)
-    items = listing(top.entries["input"], "input")
+    items = listing(top.entries["input"], "input", "[3, 224, 224]")
     if len(items) != 3:
         raise SpaceError(
-            top.entries["input"].place, "input", f"has {len(items)} values; it is [channels, height, width]"
+            top.entries["input"].place,
+            "input",
+            f"has {len(items)} values; it has three: [channels, height, width], such as [3, 224, 224]",
         )
     kinds = (kind_of(Channels), _PIXELS, _PIXELS)
     return tuple(
@@ -113,7 +129,7 @@ def _plain(top: Mapping, key: str, default: Any, kind: Kind) -> Any:
         return default
     item = top.entries[key]
     if not isinstance(item, Scalar):
-        raise SpaceError(item.place, key, "wanted a plain number; this value cannot be a choice")
+        raise SpaceError(item.place, key, "wanted a plain number; this value cannot be a choice or a list")
     try:
         return kind.convert(item.value)
     except ValueError as error:

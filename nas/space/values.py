@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from nas.errors import did_you_mean
-from nas.ops.arguments import Kind
+from nas.ops.arguments import Kind, Stride, as_written
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.tree import Choice, PerLayer, SameAs, StageStride, Value
 
@@ -43,6 +43,7 @@ class ValueParser:
         self.declared: dict[str, Choice] = {}
         self._couplings: list[tuple[SameAs, Kind | None, Context]] = []
         self._placed: set[str] = set()
+        self._places: dict[str, Place] = {}
 
     def value(self, item: Item, context: Context, kind: Kind | None) -> Value:
         """The value at `context.path`; `kind` None leaves the check to where the value is used."""
@@ -55,7 +56,11 @@ class ValueParser:
 
     def checked(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
         """The value again. Raises SpaceError where it, or one of its options, is not of the kind."""
-        if kind is None or isinstance(value, StageStride):
+        if kind is None:
+            return value
+        if isinstance(value, StageStride):
+            if kind is not _STRIDE:
+                raise SpaceError(place, context.path, f"the stage's stride is not {kind.rule}")
             return value
         if isinstance(value, SameAs):
             self._couplings.append((value, kind, context))
@@ -71,7 +76,10 @@ class ValueParser:
         return value
 
     def link(self, declared: MappingABC[str, Choice]) -> None:
-        """Check every coupling, now that the choices that the space uses are known."""
+        """Check couplings and names, now that the choices that the space uses are known."""
+        for choice in declared.values():
+            if choice.stage is not None:
+                self._check_unique(choice, declared)
         for coupling, kind, context in self._couplings:
             target = declared.get(coupling.target)
             if target is None:
@@ -87,6 +95,17 @@ class ValueParser:
                     "only that stage's layers can share it",
                 )
             self.checked(target, context, kind, coupling.place)
+
+    def _check_unique(self, choice: Choice, declared: MappingABC[str, Choice]) -> None:
+        """Raise SpaceError where a decision of this choice in a layer has the name of another choice."""
+        stage = choice.stage or ""
+        names = re.compile(rf"{re.escape(stage)}\.layer[0-9]+{re.escape(choice.name[len(stage) :])}")
+        for name in filter(names.fullmatch, declared):
+            raise SpaceError(
+                self._places[name],
+                name,
+                f"'{choice.name}' has a decision of this name; choose another one",
+            )
 
     def once(self, value: Value, place: Place) -> Value:
         """The value, or a coupling with it where a node has this choice already.
@@ -113,11 +132,10 @@ class ValueParser:
         Raises SpaceError where it is empty, repeats an option or has a name that is taken.
         """
         if not options:
-            raise SpaceError(place, context.path, "an empty choice; give at least one option")
+            raise SpaceError(place, context.path, "an empty choice has no option; list at least one")
         for i, option in enumerate(options):
             if option in options[:i]:
-                shown = list(option) if isinstance(option, tuple) else option
-                raise SpaceError(place, context.path, f"option {shown!r} stands twice; keep one")
+                raise SpaceError(place, context.path, f"option {as_written(option)} stands twice; keep one")
         if per_layer and not context.stages:
             raise SpaceError(
                 place,
@@ -131,20 +149,24 @@ class ValueParser:
             values=tuple(options),
             stage=context.stages[-1] if per_layer else None,
         )
-        if self.declared.setdefault(choice.name, choice) is not choice:
+        if choice.name in self.declared:
+            line = self._places[choice.name].line
             raise SpaceError(
-                place, context.path, "two choices have this name; give one of their nodes another 'name'"
+                place,
+                context.path,
+                f"the choice in line {line} is named '{choice.name}' too; give one of them another 'name'",
             )
+        self.declared[choice.name] = choice
+        self._places[choice.name] = place
         return choice
 
     def _form(self, item: Mapping, context: Context, kind: Kind | None) -> Value:
         form = next((f for f in _FORMS if f in item.entries), None)
         if form is None:
-            keys = ", ".join(item.entries) or "nothing"
             raise SpaceError(
                 item.place,
                 context.path,
-                f"a mapping with {keys} is not a value; write a plain value or one of {', '.join(_FORMS)}",
+                f"{_found(item)} is not a value; write a plain value or one of {', '.join(_FORMS)}",
             )
         allowed = [form, "per", "name"] if form in ("choice", "range") else [form]
         reject_unknown(item, allowed, context.path)
@@ -181,7 +203,7 @@ class ValueParser:
 
     def _layers(self, inner: Item, context: Context, kind: Kind | None) -> PerLayer:
         if not context.stages:
-            raise SpaceError(inner.place, context.path, "'layers' needs a stage around it")
+            raise SpaceError(inner.place, context.path, NO_STAGE)
         stage = context.stages[-1]
         rest = context.path[len(stage) :]
         values = [
@@ -201,6 +223,8 @@ class ValueParser:
 
 
 _ANYTHING = Kind("a value", lambda _: True)
+_STRIDE = kind_of(Stride)
+NO_STAGE = "'layers' needs a stage around it; give a plain value, or put the block in a stage"
 
 
 def plain(item: Item, path: str) -> Any:
@@ -209,29 +233,39 @@ def plain(item: Item, path: str) -> Any:
         return item.value
     if isinstance(item, Listing):
         return tuple(plain(i, path) for i in item.items)
-    keys = ", ".join(item.entries) or "nothing"
-    raise SpaceError(item.place, path, f"wanted a plain value, not a mapping with {keys}")
+    raise SpaceError(item.place, path, f"wanted a plain value, not {_found(item)}")
 
 
 def text(item: Item, path: str, what: str) -> str:
     """A scalar that must be text."""
     if not isinstance(item, Scalar) or not isinstance(item.value, str):
-        raise SpaceError(item.place, path, f"wanted {what}")
+        raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
     return item.value
 
 
-def listing(item: Item, path: str) -> tuple[Item, ...]:
+def listing(item: Item, path: str, example: str = "[3, 5, 7]") -> tuple[Item, ...]:
     """Items of what must be a list."""
     if not isinstance(item, Listing):
-        raise SpaceError(item.place, path, "wanted a list, such as [3, 5, 7]")
+        raise SpaceError(item.place, path, f"wanted a list, such as {example}, not {_found(item)}")
     return item.items
 
 
 def mapping(item: Item, path: str, what: str) -> Mapping:
     """What must be a mapping."""
     if not isinstance(item, Mapping):
-        raise SpaceError(item.place, path, f"wanted {what}")
+        raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
     return item
+
+
+def _found(item: Item) -> str:
+    """What stands in a place, as messages say it."""
+    match item:
+        case Scalar():
+            return as_written(item.value)
+        case Listing():
+            return "a list"
+        case Mapping():
+            return f"a mapping of {', '.join(item.entries) or 'nothing'}"
 
 
 def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
@@ -248,14 +282,18 @@ def per_layer(item: Mapping, path: str) -> bool:
         return False
     if plain(per, path) != "layer":
         raise SpaceError(
-            per.place, path, f"{plain(per, path)!r} is not a scope; 'per' is layer, or is left out"
+            per.place, path, f"{as_written(plain(per, path))} is not a scope; 'per' is layer, or is left out"
         )
     return True
 
 
 def _range(bounds: list[Any], place: Place, path: str) -> list[int]:
     if not (2 <= len(bounds) <= 3 and all(isinstance(b, int) and not isinstance(b, bool) for b in bounds)):
-        raise SpaceError(place, path, "a range is [low, high] or [low, high, step] in whole numbers")
+        raise SpaceError(
+            place,
+            path,
+            f"{as_written(bounds)} is not a range; it is [low, high] or [low, high, step] in whole numbers",
+        )
     low, high, step = bounds if len(bounds) == 3 else (*bounds, 1)
     if step < 1 or high < low or (high - low) % step:
         raise SpaceError(
