@@ -1,0 +1,328 @@
+"""Searches from settings to results, on the command line: small spaces, short trainings."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import SHORT, TINY, apart, command, nas, rows
+from safetensors.torch import load_file
+from test_cluster import Cluster, descendants, works
+
+from nas.results import records
+from nas.runs import Run
+from nas.samplers import SAMPLERS
+from nas.space import load_space
+from nas.space.library import bundled_spaces
+
+# The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
+FRAGILE = """\
+name: fragile
+input: [1, 32, 32]
+classes: 10
+network:
+  - choice:
+      - conv: {out: {choice: [4, 6, 8]}, stride: 4}
+      - [conv: {out: 64, stride: 2}, conv: {out: 64, stride: 2}, conv: {out: 64, stride: 2},
+         conv: {out: 64, stride: 2}, conv: {out: {choice: [64, 72]}, stride: 2}]
+    name: body
+  - classifier
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads():
+    """Searches in this process set torch's threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def search(*arguments, space="tiny.yaml", name="mine"):
+    return nas("search", space, "--name", name, *SHORT, *arguments)
+
+
+def table(name="mine"):
+    return rows(Path("runs") / name / "trials.csv")
+
+
+def test_every_trial_is_within_the_budget_and_none_is_another():
+    said = search("--workers", "0", "--trials", "12", "--budget-flops", "100K..400K", "--budget-params", "6K")
+    assert said.code == 0
+    trials = records(Run.open(Path("runs/mine")))
+    space = load_space(Path("tiny.yaml"))
+    assert [r.candidate.number for r in trials] == list(range(12))
+    assert all(100_000 <= space.cost(r.candidate.choices).macs <= 400_000 for r in trials)
+    assert all(space.cost(r.candidate.choices).params <= 6000 for r in trials)
+    assert len({space.identity(r.candidate.choices) for r in trials}) == 12
+
+
+def test_a_finished_search_goes_further():
+    """The weights of the best `keep` stay, results are those of all trials, and nothing is trained again."""
+    assert search("--workers", "0", "--trials", "4", "--keep", "2").code == 0
+    before = records(Run.open(Path("runs/mine")))
+    said = nas("resume", "runs/mine", "--trials", "7")
+    assert said.code == 0 and "[7/7] trial 6: score " in said.out and "[4/7]" not in said.out
+    run = Run.open(Path("runs/mine"))
+    trials = records(run)
+    assert trials[:4] == before and len(trials) == 7
+    assert run.settings.trials == 7
+    best = sorted(trials, key=lambda r: (-r.score, r.candidate.cost.macs, r.candidate.number))[:2]
+    kept = {run.weights_file(r.candidate.number) for r in best}
+    assert set((run.path / "weights").iterdir()) == kept
+    assert load_space(run.best_file).meta["trial"] == best[0].candidate.number
+    assert (
+        load_file(run.path / "best.safetensors").keys()
+        == load_file(run.weights_file(best[0].candidate.number)).keys()
+    )
+    again = nas("resume", "runs/mine")
+    assert again.code == 0 and "trial 0" not in again.out and records(run) == trials
+
+
+def test_a_trial_that_fails_costs_one_trial():
+    Path("fragile.yaml").write_text(FRAGILE)
+    said = search("--workers", "0", "--trials", "5", "--resolution", "8", space="fragile.yaml")
+    assert said.code == 0 and " 3 finished, 2 failed." in said.out
+    by_state = {state: [r for r in table() if r["state"] == state] for state in ("complete", "failed")}
+    assert [len(group) for group in by_state.values()] == [3, 2]
+    for row in by_state["failed"]:
+        assert row["reason"] == "error" and row["score"] == ""
+        assert "stride 2 shrinks an image of 1 x 1 below 1 x 1" in row["message"]
+    assert not {r["trial"] for r in by_state["failed"]} & {
+        r["trial"] for r in rows(Path("runs/mine/pareto.csv"))
+    }
+
+
+def test_a_search_without_any_score_fails():
+    said = search("--workers", "0", "--trials", "3", "--lr", "1e38")
+    assert said.code == 1
+    assert said.err == (
+        "error: runs/mine: no trial gave a score; the reasons are in runs/mine/trials.csv. "
+        "Mend the cause, then try more: nas resume runs/mine --trials 6\n"
+    )
+    assert [(r["state"], r["score"], r["reason"]) for r in table()] == [("failed", "", "nan_loss")] * 3
+    assert "failed: nan_loss: the training loss was nan in epoch 1" in said.out
+    assert not list(Path("runs/mine").glob("best*")) and not list(Path("runs/mine/weights").iterdir())
+    said = nas("export", "runs/mine")
+    assert said.code == 2
+    assert said.err == "error: runs/mine: no trial is finished; go on with: nas resume runs/mine\n"
+
+
+def test_a_budget_that_no_network_meets():
+    said = search("--workers", "0", "--budget-flops", "40000..40001")
+    assert said.code == 2
+    assert said.err == (
+        "error: runs/mine: no network of 'tiny' was found within budget MACs 40,000..40,001; "
+        "widen the budget and start a new run\n"
+    )
+
+
+def test_a_space_that_ends_before_the_trials():
+    Path("small.yaml").write_text(TINY.replace("[1, 2, 3]", "[1]").replace("[8, 12, 16]", "[8]"))
+    said = search("--workers", "0", "--trials", "20", space="small.yaml")
+    assert said.code == 0 and len(table()) == 12
+    assert "The search ended early: no untried network inside the budget was found." in said.out
+
+
+def test_a_study_in_a_database():
+    storage = ("--storage", "sqlite:///study.db", "--workers", "0", "--trials", "2")
+    assert search(*storage).code == 0
+    assert not Path("runs/mine/study.journal").exists()
+    assert nas("resume", "runs/mine", "--trials", "3").code == 0 and len(table()) == 3
+    said = nas("search", "tiny.yaml", "--runs", "others", "--name", "mine", *SHORT, *storage)
+    assert said.code == 2 and not Path("others").exists()
+    assert said.err == (
+        "error: storage 'sqlite:///study.db': has a study 'mine' already; choose another --name\n"
+    )
+
+
+def figures(name):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in table(name)]
+
+
+def test_the_same_seed_gives_the_same_search():
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert search("--workers", "0", "--trials", "4", "--seed", seed, name=name).code == 0
+    assert figures("a") == figures("b") != figures("c")
+    assert load_space(Path("runs/a/best.yaml")).meta == load_space(Path("runs/b/best.yaml")).meta
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_one_worker_of_ray_gives_the_same_search_as_none():
+    for name, workers in (("a", "1"), ("b", "1"), ("c", "0")):
+        assert (
+            apart("search", "tiny.yaml", "--name", name, *SHORT, "--workers", workers, "--trials", "5").code
+            == 0
+        )
+    assert figures("a") == figures("b") == figures("c")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_asha_stops_trials_and_gives_them_no_score():
+    arguments = (
+        "--epochs",
+        "6",
+        "--max-images",
+        "400",
+        "--trials",
+        "9",
+        "--workers",
+        "1",
+        "--scheduler",
+        "asha",
+    )
+    said = apart("search", "tiny.yaml", "--name", "mine", *arguments)
+    assert said.code == 0 and "stopped early" in said.out, said
+    states = {row["trial"]: row for row in table()}
+    pruned = [row for row in states.values() if row["state"] == "pruned"]
+    assert len(states) == 9 and {row["state"] for row in states.values()} == {"complete", "pruned"} and pruned
+    assert all(row["score"] == "" and row["epochs"] == "2" for row in pruned)
+    assert all(row["epochs"] == "6" for row in states.values() if row["state"] == "complete")
+    stopped = {row["trial"] for row in pruned}
+    assert not stopped & {row["trial"] for row in rows(Path("runs/mine/pareto.csv"))}
+    assert not stopped & {str(int(f.stem[6:])) for f in Path("runs/mine/weights").iterdir()}
+
+
+# Every space with every sampler
+
+_BUDGETS = {"mbconv": "150M", "residual": "900M", "inception": "900M", "depthwise": "60M", "mixed": "400M"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("space", bundled_spaces())
+def test_every_space_with_every_sampler(space, sampler):
+    """On Ray with evolution, in one process with the others."""
+    workers = "2" if sampler == "evolution" else "0"
+    budget = _BUDGETS[space]
+    said = apart(
+        "search", space, "--name", "mine", "--sampler", sampler, "--budget-flops", budget, "--trials", "6",
+        "--workers", workers, *SHORT,
+    )  # fmt: skip
+    assert said.code == 0, said
+    assert [(r["trial"], r["state"]) for r in table()] == [(str(n), "complete") for n in range(6)]
+    assert all(int(r["macs"]) <= int(budget[:-1]) * 10**6 for r in table())
+    check = "import sys; sys.modules['nas'] = None; import best; print(best.load().training)"
+    assert subprocess.check_output([sys.executable, "-c", check], cwd="runs/mine", text=True) == "False\n"
+
+
+# Kills
+
+
+def start(*arguments):
+    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_until(condition, driver, timeout_s=60.0):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end and driver.poll() is None
+        time.sleep(0.02)
+
+
+def ended(run=Path("runs/mine")):
+    """The finished trials by number; none before there is a run."""
+    if not (run / "run.yaml").is_file():
+        return {}
+    return {r.candidate.number: r for r in records(Run.open(run)) if r.state != "running"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_driver_that_is_killed_loses_no_trial(workers):
+    """Killed five times at random moments: before a run exists, in trials, between them; then resumed."""
+    trials, rng = 14, random.Random(int(workers))
+    arguments = ["search", "tiny.yaml", "--name", "mine", "--trials", str(trials), "--workers", workers,
+                 "--epochs", "6"]  # fmt: skip
+    before, orphans = {}, set()
+    for _ in range(5):
+        driver = start(*arguments)
+        target = len(before) + rng.randrange(1, 3)
+        wait_until(lambda target=target: len(ended()) >= target, driver, 120)
+        time.sleep(rng.random())
+        orphans.update(descendants(driver.pid))
+        driver.kill()
+        driver.communicate()
+        now = ended()
+        assert {n: now[n] for n in before} == before
+        before = now
+        arguments = ["resume", "runs/mine"]
+    last = apart(*arguments)
+    assert last.code == 0, last
+    now = ended()
+    assert {n: now[n] for n in before} == before
+    assert sorted(now) == list(range(trials)) and {r.state for r in now.values()} == {"complete"}
+    assert [f"trial {n}:" in last.out for n in before] == [False] * len(before)
+    assert [(r["trial"], r["score"]) for r in table()] == [(str(n), str(now[n].score)) for n in range(trials)]
+    assert (
+        not list(Path("runs/mine/weights").glob(".*")) and len(list(Path("runs/mine/weights").iterdir())) == 5
+    )
+    end = time.monotonic() + 30
+    while any(map(works, orphans)) and time.monotonic() < end:
+        time.sleep(0.2)
+    left = [pid for pid in orphans if works(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_ctrl_c_stops_and_says_how_to_go_on(workers):
+    driver = start(
+        "search", "tiny.yaml", "--name", "mine", "--trials", "12", "--workers", workers, "--epochs", "6"
+    )
+    wait_until(lambda: len(ended()) >= 2, driver, 120)
+    stopped = time.monotonic()
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=30)
+    assert time.monotonic() - stopped < 20
+    assert driver.returncode == 130 and "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        "error: stopped; nothing finished is lost. Go on with: nas resume runs/mine"
+    )
+    before = ended()
+    assert {row["trial"] for row in table() if row["state"] == "complete"} == {str(n) for n in before}
+    assert apart("resume", "runs/mine", "--trials", str(len(before) + 2)).code == 0
+    now = ended()
+    assert {n: now[n] for n in before} == before and sorted(now) == list(range(len(before) + 2))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cluster_that_loses_a_node(tmp_path):
+    """A head without CPUs for trials and two nodes; one is killed once two trials have ended."""
+    with Cluster(tmp_path / "ray") as cluster:
+        cluster.node(cpus=1)
+        second = cluster.node(cpus=1)
+        driver = start(
+            "search", "tiny.yaml", "--name", "mine", "--trials", "8", "--epochs", "6",
+            "--address", cluster.address,
+        )  # fmt: skip
+        wait_until(lambda: len(ended()) >= 2, driver, 120)
+        for pid in [*descendants(second.pid), second.pid]:
+            os.kill(pid, signal.SIGKILL)
+        said, _ = driver.communicate(timeout=200)
+        assert driver.returncode == 0, said
+    assert [(r["trial"], r["state"]) for r in table()] == [(str(n), "complete") for n in range(8)]
+    assert Path("runs/mine/best.py").is_file()
