@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from nas.local import Events, Progress
@@ -96,23 +95,22 @@ class SearchProgress(Events):
             return ""
         return duration((time.monotonic() - self._began) / done * to_go)
 
-    def _view(self) -> Table:
-        grid = Table.grid(padding=(0, 2))
-        if self._study is None:
-            grid.add_row("starting ...")
-            return grid
-        best = self._best
-        grid.add_row(
-            f"{self._ended}/{self._trials} finished",
-            f"{len(self._running)} running",
-            f"{self._counts.failed} failed",
-            f"best {best.score:.4f} ({best.candidate.cost})" if best else "no score yet",
-            f"{self._left()} left" if self._left() else "",
-        )
-        for number, progress in sorted(self._running.items()):
-            score = f"score {progress.score:.4f}" if progress.epoch else ""
-            grid.add_row(f"  trial {number}", f"epoch {progress.epoch}/{self._epochs}", score, "", "")
-        return grid
+    def _view(self) -> Text:
+        if self._began is None:
+            return Text(f"{self._ended}/{self._trials} finished, starting ...")
+        left = self._left()
+        lines = [
+            f"{self._ended}/{self._trials} finished, {len(self._running)} running, "
+            f"{self._counts.failed} failed{f', {left} left' if left else ''}"
+        ]
+        if self._best:
+            candidate = self._best.candidate
+            lines.append(f"best score {self._best.score:.4f}, {candidate.cost}, trial {candidate.number}")
+        # A copy: the display has a thread of its own.
+        for number, progress in sorted(dict(self._running).items()):
+            score = f", score {progress.score:.4f}" if progress.epoch else ""
+            lines.append(f"  trial {number}: epoch {progress.epoch}/{self._epochs}{score}")
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 
 def duration(seconds: float) -> str:

@@ -27,7 +27,7 @@ def run_search(search: Search) -> None:
 
     Raises Stopped on Ctrl-C and NasError where no trial gave a score.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     run, settings = search.run, search.settings
     try:
         with run.locked():
@@ -60,7 +60,7 @@ def run_search(search: Search) -> None:
 
 def print_run(run: Run, top: int) -> None:
     """The best trials of a run, searching or finished."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     trials = records(run)
     space = run.space
     _say(console, f"{run.path}: {space.name}, {large_number(space.extent.count)} networks")
@@ -97,13 +97,22 @@ def _next_commands(run: Run, study: Study, console: Console) -> None:
     best: Path = run.best_file
     trials = len(study.records())
     _say(console, "Next:")
-    for command, why in (
+    commands = (
         (f"nas show {best}", "the network, stage by stage"),
         (f"nas show {run.path}", "the trials"),
         (f"nas resume {run.path} --trials {2 * trials}", "search further"),
         (f"nas export {run.path} -o my_network.py", "write the best network elsewhere"),
-    ):
-        _say(console, f"  {command:<52}  # {why}")
+    )
+    width = max(len(command) for command, _ in commands)
+    for command, why in commands:
+        _say(console, f"  {command:<{width}}  # {why}")
+
+
+def _console() -> Console:
+    """A terminal gets lines wrapped between words; a pipe gets them whole."""
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 def _say(console: Console, text: str) -> None:
