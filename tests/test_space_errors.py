@@ -335,7 +335,7 @@ def mutated(draw: Any) -> str:
         donor, part = found[draw(st.integers(0, len(found) - 1))]
         match draw(st.sampled_from(["junk", "junk", "other", "remove", "rename"])):
             case "junk":
-                container[key] = draw(st.sampled_from(JUNK))
+                container[key] = copy.deepcopy(draw(st.sampled_from(JUNK)))
             case "other":
                 container[key] = copy.deepcopy(donor[part])
             case "remove":
