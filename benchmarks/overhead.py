@@ -1,0 +1,160 @@
+"""Wall time of proxy trials through Ray on two workers against a bare loop in two processes.
+
+    python benchmarks/overhead.py [--trials 24] [--rounds 3] [--epochs 4] [--images N]
+
+Both train the same members of search_spaces/mbconv.yaml on `digits` by the default recipe, one thread each,
+and both clocks start before Python does: the Ray side starts a cluster with its dashboard, keeps a study and
+brings every network's weights back to the driver; the bare side is a pool of two processes that share a
+queue. The two take turns, and must reach the same scores. What Ray costs is nearly all start and stop, so
+fewer epochs or images raise the ratio. The target is a ratio of at most 1.15.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from nas.cost import Budget, parse_interval
+from nas.proxy import datasets
+from nas.proxy.recipe import Recipe
+from nas.search import ProxyTask
+from nas.space import load_space
+
+TARGET = 1.15
+WORKERS = 2
+SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"
+
+
+def main() -> None:
+    args = _arguments()
+    if args.side:
+        _SIDES[args.side](args.trials, _recipe(args), Path(args.folder))
+        return
+    import ray
+    import torch
+
+    rows: dict[str, list[float]] = {"ray": [], "bare": []}
+    trainings: dict[str, list[float]] = {"ray": [], "bare": []}
+    for _ in range(args.rounds):
+        scores = {}
+        for side, times in rows.items():
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.perf_counter()
+                command = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--folder", folder]
+                subprocess.run(command, check=True)
+                times.append(time.perf_counter() - start)
+                results = json.loads((Path(folder) / "results.json").read_text())
+            scores[side] = [score for score, _ in results]
+            trainings[side] += [seconds for _, seconds in results]
+        assert scores["ray"] == scores["bare"], "the two sides did not train the same"
+
+    ratios = [ours / theirs for ours, theirs in zip(rows["ray"], rows["bare"], strict=True)]
+    print(f"ray {ray.__version__}, torch {torch.__version__}, {platform.processor() or 'cpu'}, wall clock,")
+    means = " and ".join(f"{statistics.mean(times):.2f} s ({side})" for side, times in trainings.items())
+    print(f"{args.trials} trials of {means} training on average, {args.rounds} rounds\n")
+    print(f"{'seconds':12}{'median':>9}{'lowest':>9}{'highest':>9}")
+    for name, values in (*rows.items(), ("ratio", ratios)):
+        digits = 3 if name == "ratio" else 1
+        figures = (statistics.median(values), min(values), max(values))
+        print(f"{name:12}" + "".join(f"{figure:9.{digits}f}" for figure in figures))
+    met = statistics.median(ratios) <= TARGET
+    print(f"\ntarget: ratio of at most {TARGET}: {'met' if met else 'MISSED'}")
+    raise SystemExit(not met)
+
+
+def ray_side(trials: int, recipe: Recipe, folder: Path) -> None:
+    """The trials through Ray, as `nas search` runs them."""
+    from nas.cluster import Resources, run
+    from nas.local import Events
+
+    study = _study(trials, folder)
+    resources = Resources(concurrency=WORKERS)
+    run(study, _task(recipe), _data(recipe), Events(), resources, epochs=recipe.epochs)
+    _write(folder, [(record.score, record.facts["seconds"]) for record in study.records()])
+
+
+def bare_side(trials: int, recipe: Recipe, folder: Path) -> None:
+    """The same trainings in two processes. A random sampler asks for the same whatever the scores are."""
+    study = _study(trials, folder)
+    candidates = [study.ask() for _ in range(trials)]
+    with multiprocessing.get_context("spawn").Pool(WORKERS, _prepare, (recipe,)) as pool:
+        jobs = [(c.choices, c.number) for c in candidates if c]
+        _write(folder, pool.starmap(_train, jobs, chunksize=1))
+
+
+def _prepare(recipe: Recipe) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    globals()["_shared"] = _task(recipe), _data(recipe)
+
+
+def _train(choices: dict, number: int) -> tuple[float, float]:
+    task, data = globals()["_shared"]
+    training = task(choices, number, data)
+    seconds = 0.0
+    while not training.done:
+        result = training.epoch()
+        seconds += result.seconds
+    return result.accuracy, seconds
+
+
+def _study(trials: int, folder: Path):
+    from nas.samplers import SAMPLERS
+    from nas.study import Study
+
+    budget = Budget(macs=parse_interval("400M"))
+    journal = folder / "study.journal"
+    return Study(
+        load_space(SPACE), budget, trials=trials, sampler=SAMPLERS["random"], seed=0, storage=journal
+    )
+
+
+def _task(recipe: Recipe) -> ProxyTask:
+    return ProxyTask(load_space(SPACE), recipe, seed=0, device="cpu")
+
+
+def _data(recipe: Recipe) -> datasets.ImageData:
+    return datasets.load(
+        "digits",
+        resolution=recipe.resolution,
+        seed=0,
+        val_fraction=recipe.val_fraction,
+        max_images=recipe.max_images,
+    )
+
+
+def _write(folder: Path, results: list[tuple[float, float]]) -> None:
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    return Recipe(epochs=args.epochs, max_images=args.images)
+
+
+_SIDES = {"ray": ray_side, "bare": bare_side}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
+    parser.add_argument("--images", type=int, help="of the training split; all by default")
+    parser.add_argument("--side", choices=_SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
