@@ -134,7 +134,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("network:\n- conv: {name: 3a, out: 3}", "2: '3a' is not a name; a name is a letter, then letters, digits and underscores"),
         ("network:\n- conv: {name: a.b, out: 3}", "2: 'a.b' is not a name; a name is a letter, then letters, digits and underscores"),
         ("network:\n- conv: {name: 3, out: 3}", "2: 3 is not a name; a name is a letter, then letters, digits and underscores"),
-        ("network:\n- conv: {name: [a], out: 3}", "2: ('a',) is not a name; a name is a letter, then letters, digits and underscores"),
+        ("network:\n- conv: {name: [a], out: 3}", "2: ['a'] is not a name; a name is a letter, then letters, digits and underscores"),
         ("network:\n- conv: {name: class, out: 3}", "2: 'class' is a word of Python or torch; choose another name, such as 'class_'"),
         ("network:\n- conv: {name: forward, out: 3}", "2: 'forward' is a word of Python or torch; choose another name, such as 'forward_'"),
         ("network:\n- conv: {name: layer1, out: 3}", "2: 'layer1' is the name of a stage's layer; choose another name"),

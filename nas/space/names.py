@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 import re
 
+from nas.ops.arguments import as_written
+
 # Attributes of torch.nn.Module and torch.fx.GraphModule; a test compares them with the classes.
 RESERVED = frozenset(
     """
@@ -15,8 +17,8 @@ RESERVED = frozenset(
     register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
     register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
     register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
-    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to
-    to_empty to_folder train training type xpu zero_grad
+    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule shape_env share_memory state_dict
+    to to_empty to_folder train training type xpu zero_grad
     """.split()  # noqa: SIM905 - a list of this length is read as text
 )
 
@@ -24,7 +26,7 @@ RESERVED = frozenset(
 def name_problem(name: object) -> str | None:
     """What is wrong with a name, or None."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        return f"{name!r} is not a name; a name is a letter, then letters, digits and underscores"
+        return f"{as_written(name)} is not a name; a name is a letter, then letters, digits and underscores"
     if re.fullmatch(r"layer[0-9]+", name):
         return f"'{name}' is the name of a stage's layer; choose another name"
     if keyword.iskeyword(name) or name in RESERVED:

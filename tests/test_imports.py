@@ -1,0 +1,108 @@
+"""What a module may import: downwards only, and no heavy library before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import fx, nn
+
+from nas.space.names import RESERVED
+
+PACKAGE = Path(__file__).parents[1] / "nas"
+ORDER = [
+    "errors", "files", "cost", "ops", "graph", "blocks", "space", "module", "scaling", "export", "proxy",
+    "samplers", "settings", "ledger", "study", "local", "cluster", "runs", "search", "results", "report",
+    "cli",
+]  # fmt: skip
+FILES = sorted(PACKAGE.rglob("*.py"))
+every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+HEAVY = {"torch", "torchvision", "ray", "optuna", "sklearn", "networkx"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports in full"
+            yield node.module or ""
+            if node.module == "nas":
+                yield from (f"nas.{alias.name}" for alias in node.names)
+
+
+def layer(module: str) -> str:
+    """`space` of `nas.space.tree`."""
+    return module.split(".")[1]
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    found = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
+    assert found <= set(ORDER)
+
+
+@every_file
+def test_imports_go_downwards_only(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        assert not [m for m in imports(path) if m.startswith("nas")]
+        return
+    allowed = set(ORDER[: ORDER.index(own) + 1]) | {"__version__"}
+    assert {layer(m) for m in imports(path) if m.startswith("nas.")} <= allowed
+
+
+@every_file
+def test_ray_is_imported_by_the_cluster_alone(path: Path) -> None:
+    uses_ray = any(module.split(".")[0] == "ray" for module in imports(path))
+    assert uses_ray == (path.name == "cluster.py")
+
+
+@every_file
+def test_nothing_is_unpickled(path: Path) -> None:
+    top = {module.split(".")[0] for module in imports(path)}
+    assert not top & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = ast.unparse(node.func)
+            if called in ("torch.load", "np.load", "numpy.load"):
+                given = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
+                assert given.get("weights_only") is True or given.get("allow_pickle") is False, called
+            assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all"), called
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "blocks", "space", "settings", "cli")),
+        ("nas.proxy.recipe", set()),
+        ("nas.study", {"optuna"}),
+        ("nas.module", {"torch"}),
+    ],
+)  # fmt: skip
+def test_heavy_libraries_wait_until_they_are_needed(module: str, allowed: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(shown.split()) <= allowed
+
+
+def test_cost_and_size_of_a_space_need_no_torch() -> None:
+    space = PACKAGE.parent / "search_spaces" / "mbconv.yaml"
+    code = (
+        "import sys; from nas.space import load_space; "
+        f"s = load_space({str(space)!r}); s.extent; s.identity(s.smallest()); "
+        "s.architecture(s.largest()).to_json(); print('torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "False"
+
+
+def test_names_that_modules_have_are_reserved() -> None:
+    graph = fx.Graph()
+    graph.output(graph.placeholder("x"))
+    module = fx.GraphModule(nn.Module(), graph)
+    assert {name for name in dir(module) if not name.startswith("_")} <= RESERVED
