@@ -44,11 +44,13 @@ def main() -> None:
         peer.append(statistics.median(_timed(_torchvision_cost) for _ in range(args.peers)))
         pairs = list(zip(members, costs, strict=True))[: args.peers]
         built.append(statistics.median(_timed(_built_cost, space, *pair) for pair in pairs))
+    processor = platform.processor() or platform.machine()
     print(
-        f"torch {torch.__version__}, torchvision {torchvision.__version__}, Python {platform.python_version()}"
+        f"torch {torch.__version__}, torchvision {torchvision.__version__}, {processor}, 1 thread, wall clock"
     )
-    print(f"{platform.processor() or platform.machine()}, 1 thread, wall clock, {args.rounds} rounds of")
-    print(f"{args.members} distinct members in a fresh space and {args.peers} modules of each kind\n")
+    print(
+        f"{args.rounds} rounds: {args.members} distinct members in a fresh space, {args.peers} modules each\n"
+    )
     print(f"{'':24}{'milliseconds per network':>27}{'times slower':>27}")
     print(f"{'':24}" + f"{'median':>9}{'lowest':>9}{'highest':>9}" * 2)
     rows = {"nas, choices to cost": ours, "torchvision's B0": peer, "nas, as a module": built}
