@@ -45,12 +45,9 @@ def main() -> None:
         pairs = list(zip(members, costs, strict=True))[: args.peers]
         built.append(statistics.median(_timed(_built_cost, space, *pair) for pair in pairs))
     processor = platform.processor() or platform.machine()
-    print(
-        f"torch {torch.__version__}, torchvision {torchvision.__version__}, {processor}, 1 thread, wall clock"
-    )
-    print(
-        f"{args.rounds} rounds: {args.members} distinct members in a fresh space, {args.peers} modules each\n"
-    )
+    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, {processor}, 1 thread")
+    print(f"wall clock, {args.rounds} rounds: {args.members} distinct members in a fresh space and")
+    print(f"{args.peers} modules of each kind\n")
     print(f"{'':24}{'milliseconds per network':>27}{'times slower':>27}")
     print(f"{'':24}" + f"{'median':>9}{'lowest':>9}{'highest':>9}" * 2)
     rows = {"nas, choices to cost": ours, "torchvision's B0": peer, "nas, as a module": built}

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_spaces import spaces
 
+from nas.blocks import block_arguments, block_names
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.graph import Architecture
 from nas.module import build_module, count_macs, count_parameters
 from nas.ops import Act, Add, AvgPool, BatchNorm, Concat, Conv2d, DropPath, Operator, PadChannels, Shape
+from nas.ops.arguments import ACTIVATIONS
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space.nodes import FORMS, JOINS, SHORTCUTS
+from nas.space.parse import KEYS
 
 SPACES = sorted(Path(__file__).parents[1].joinpath("search_spaces").rglob("*.yaml"))
 every_space = pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])
@@ -576,3 +582,48 @@ def test_mbconv_is_large() -> None:
 
 def test_cost_is_zero_of_what_has_no_weights() -> None:
     assert built("- max_pool").cost == Cost()
+
+
+# The reference for users ------------------------------------------------------------------------------
+
+REFERENCE = (Path(__file__).parents[1] / "docs" / "space-format.md").read_text(encoding="utf-8")
+FENCED = re.findall(r"^```(.*?)\n(.*?)^```$", REFERENCE, re.MULTILINE | re.DOTALL)
+EXAMPLES = [text for kind, text in FENCED if kind == "yaml"]
+MISTAKES = [(wrong, message) for (kind, wrong), (_, message) in pairwise(FENCED) if kind == "yaml error"]
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_of_the_reference_are_spaces_that_can_be_built(text: str) -> None:
+    space = parse_space(text)
+    assert space.extent.obstacles == ()
+    check_reads_back(space, random.Random(0))
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES)
+def test_mistakes_of_the_reference_have_the_message_shown(text: str, message: str) -> None:
+    with pytest.raises(SpaceError) as error:
+        parse_space(text, "mine.yaml").architecture()
+    assert f"{error.value}\n" == message
+
+
+@pytest.mark.parametrize("name", block_names())
+def test_the_reference_has_every_block_with_its_arguments_and_defaults(name: str) -> None:
+    (row,) = re.findall(rf"^\| `{name}` \|.*\| (.*) \|$", REFERENCE, re.MULTILINE)
+    shown = {
+        key if argument.required else f"{key}: {yaml.safe_dump(argument.default).splitlines()[0]}"
+        for key, argument in block_arguments(name).items()
+    }
+    assert set(re.findall(r"`(.*?)`", row)) == shown
+    assert shown or row == "none"
+
+
+def test_the_reference_names_what_there_is() -> None:
+    words = set(re.findall(r"`([\w-]+)`", REFERENCE))
+    assert {*ACTIVATIONS, *SHORTCUTS, *JOINS, *FORMS} <= words
+    assert {f"`{key}`" for key in KEYS} <= set(re.findall(r"`\w+`", REFERENCE))
+
+
+def test_names_of_choices_are_those_of_the_reference() -> None:
+    space = parse_space(next(text for text in EXAMPLES if "s1.wide.out" in text))
+    assert list(space.declared) == ["s1.depth", "s1.wide.out", "s1.wide.kernel", "s2.out"]
+    assert set(space.extent.smallest) == {"s1.depth", "s1.layer1.wide.out", "s1.wide.kernel", "s2.out"}

@@ -13,7 +13,7 @@ from nas.space.source import Item, Listing, Mapping, Scalar, SpaceError, plain_d
 from nas.space.space import INPUT_AXES, Space
 from nas.space.values import Context, kind_of, listing, mapping, reject_unknown, text
 
-_KEYS = [
+KEYS = [
     "name", "about", "input", "classes", "width", "drop_path", "defaults", "blocks", "network", "meta"
 ]  # fmt: skip
 _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", kind_of(Count).accepts)
@@ -27,7 +27,7 @@ def load_space(path: Path | str) -> Space:
 def parse_space(source: str, file: str = "<text>") -> Space:
     """The space in a text; `file` is the name that messages use."""
     top = mapping(read_yaml(source, file), "", "the keys of a space: name, input, classes, network")
-    reject_unknown(top, _KEYS, "")
+    reject_unknown(top, KEYS, "")
     parser = NodeParser()
     parser.definitions = _definitions(top)
     defaults = _section(top, "defaults", "blocks with their arguments, such as {conv: {act: silu}}")
