@@ -27,7 +27,7 @@ def open_ledger(where: Path | str) -> BaseStorage:
         # Optuna exports no base class for locks, only the two that it has.
         return JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(path)))  # type: ignore[arg-type]
     except OSError as error:
-        raise NasError(f"{path}: the journal cannot be opened: {error.strerror}") from error
+        raise _unopenable(path, error) from error
     except (ValueError, KeyError) as error:
         raise NasError(
             f"{path}: the journal is damaged ({error}); restore the file, or start a new run"
@@ -52,15 +52,25 @@ class _FileLock:
 
 
 def repair_journal(path: Path) -> None:
-    """Cut off a last line that a killed writer tore. Whoever calls this must be the only writer."""
+    """Cut off a last line that a killed writer tore. Whoever calls this must be the only writer.
+
+    Raises NasError for a journal that cannot be read or written.
+    """
     if not path.exists():
         return
-    with path.open("rb+") as file:
-        text = file.read()
-        end = text.rfind(b"\n") + 1
-        if end != len(text):
-            file.truncate(end)
-            os.fsync(file.fileno())
+    try:
+        with path.open("rb+") as file:
+            text = file.read()
+            end = text.rfind(b"\n") + 1
+            if end != len(text):
+                file.truncate(end)
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise _unopenable(path, error) from error
+
+
+def _unopenable(path: Path, error: OSError) -> NasError:
+    return NasError(f"{path}: the journal cannot be opened: {error.strerror}")
 
 
 def _open_url(url: str) -> BaseStorage:

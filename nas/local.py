@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
     from nas.proxy.training import Training
-    from nas.study import Candidate, Choices, Study
+    from nas.space import Choices
+    from nas.study import Candidate, Study
 
 
 class MakeTraining(Protocol):

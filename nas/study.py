@@ -35,10 +35,8 @@ from nas.samplers import SAMPLERS, SamplerFactory
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from nas.space import Space
-
-Option = bool | int | float | str | None
-Choices = dict[str, Option]
+    from nas.space import Choices, Space
+    from nas.space.tree import Option
 
 ATTEMPTS = 100
 """Proposals of the sampler for one trial before the study helps out."""
@@ -134,6 +132,7 @@ class Study:
         self._identities = {r.candidate.identity for r in self.records()}
         self._duplicates: set[str] = set()
         self._exhausted = False
+        self._fruitless: Counter[str] = Counter()
         self._scratch = _Scratch(self._trials())
 
     # Asking
@@ -154,6 +153,7 @@ class Study:
             else:
                 return self._accept(number, proposal, cost, identity, rejected)
         self._exhausted = True
+        self._fruitless = rejected
         return None
 
     @property
@@ -201,8 +201,8 @@ class Study:
     def counts(self) -> Counts:
         trials = self._trials()
         states = Counter(STATES[t.state] for t in trials)
-        rejections = {r: sum(t.user_attrs["rejected"].get(r, 0) for t in trials) for r in _REJECTIONS}
-        return Counts(**states, **rejections)
+        rejected = [self._fruitless, *(t.user_attrs["rejected"] for t in trials)]
+        return Counts(**states, **{r: sum(c.get(r, 0) for c in rejected) for r in _REJECTIONS})
 
     # Proposals
 

@@ -113,10 +113,10 @@ def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_stopped_and_resumed_equals_never_stopped(tmp_path, sampler):
     def opened(name):
-        return study(tmp_path / name, trials=44, sampler=sampler, space=ToySpace(layers=12))
+        return study(tmp_path / name, trials=32, sampler=sampler, space=ToySpace(layers=8))
 
     run(whole := opened("whole"))
-    for stop in (3, 21, 41):
+    for stop in (3, 21, 30):
         run(opened("parts"), until=stop)
         assert opened("parts").ask() is not None  # and never finished: the driver was killed
     run(parts := opened("parts"))
@@ -167,7 +167,7 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
-    s = study(journal, trials=40, sampler=sampler, space=ToySpace(layers=12))
+    s = study(journal, trials=30, sampler=sampler, space=ToySpace(layers=8))
     running = [s.ask(), s.ask()]
     while (candidate := s.ask()) is not None:
         match candidate.number % 4:
@@ -179,7 +179,7 @@ def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
             case _:
                 s.complete(candidate.number, score(candidate.choices))
     assert s.counts.running == len(running)
-    assert s.counts.complete + s.counts.pruned + s.counts.failed == 38
+    assert s.counts.complete + s.counts.pruned + s.counts.failed == 28
 
 
 def test_best_ranks_by_score_then_cost_then_age(journal):
@@ -209,13 +209,14 @@ def test_conflicting_limits_are_moved_into_as_well(journal):
     assert s.ask().cost in budget and s.ask().cost in budget
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", ["random", "evolution"])
 def test_a_small_space_is_searched_to_its_end_and_then_exhausted(journal, sampler):
     """Two or three sorted widths of 1 to 4 make 10 + 20 networks; 3 before 4 is never forced."""
     s = study(journal, trials=100, sampler=sampler, space=ToySpace(layers=3))
     run(s)
     assert s.exhausted
     assert s.counts.complete == 30
+    assert s.counts.duplicate > LAST_ATTEMPTS / 2
     assert s.remaining == 70
 
 

@@ -68,7 +68,7 @@ class RegularizedEvolutionSampler(BaseSampler):
         return completed[-self._population :]
 
     def _select(self, study: Study, alive: Sequence[FrozenTrial]) -> FrozenTrial:
-        drawn = [alive[i] for i in self._rng.integers(len(alive), size=self._sample)]
+        drawn: list[FrozenTrial] = [alive[i] for i in self._rng.integers(len(alive), size=self._sample)]
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
 
         def fitness(member: FrozenTrial) -> float:
