@@ -1,4 +1,4 @@
-"""Shared by all tests: how hypothesis runs, and where the data of published benchmarks lie."""
+"""Shared by all tests: hypothesis, threads, and where the data of published benchmarks lie."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from hypothesis import settings
 
 settings.register_profile("nas", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("nas")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Networks of tests are too small to share among threads."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torchvision
 from torch import fx, nn
 
 from nas.blocks import Builder
+from nas.graph import Architecture
 from nas.module import build_module, count_macs, count_parameters
 from nas.ops import Add, Conv2d, DropPath
 from nas.space import Space, load_space, parse_space
@@ -22,19 +24,23 @@ every_space = pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in
 SIZE = 32
 
 
+@cache
+def smallest_architecture(path: Path) -> Architecture:
+    space = load_space(path)
+    point = {key: option for key, option in space.smallest().items() if not key.startswith("input.")}
+    return space.adapted(3, SIZE, 10).architecture(point)
+
+
 def smallest(path: Path) -> fx.GraphModule:
     """The cheapest member of a space as one trains it on small images of ten classes."""
-    space = load_space(path)
     torch.manual_seed(0)
-    adapted = space.adapted(3, SIZE, 10)
-    point = {key: option for key, option in space.smallest().items() if not key.startswith("input.")}
-    return build_module(adapted.architecture(point))
+    return build_module(smallest_architecture(path))
 
 
 @every_space
 def test_every_parameter_of_a_member_gets_a_gradient(path: Path) -> None:
     module = smallest(path).train()
-    loss = nn.functional.cross_entropy(module(torch.randn(8, 3, SIZE, SIZE)), torch.arange(8))
+    loss = nn.functional.cross_entropy(module(torch.randn(4, 3, SIZE, SIZE)), torch.arange(4))
     loss.backward()  # type: ignore[no-untyped-call]
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
@@ -60,7 +66,7 @@ def test_a_member_is_exported_by_torch(path: Path) -> None:
 
 def test_a_member_is_compiled_in_one_graph() -> None:
     """With the eager backend: what Dynamo and AOT autograd capture, without waiting for kernels."""
-    check_compiles(FOLDER / "mbconv.yaml", "aot_eager")
+    check_compiles(FOLDER / "mixed.yaml", "aot_eager")
 
 
 @pytest.mark.slow
@@ -99,8 +105,7 @@ def test_names_are_places() -> None:
 
 
 def test_state_loads_into_another_module_of_the_architecture() -> None:
-    space = load_space(FOLDER / "mbconv.yaml").adapted(3, SIZE, 10)
-    architecture = space.architecture(space.smallest())
+    architecture = smallest_architecture(FOLDER / "mixed.yaml")
     torch.manual_seed(0)
     first, second = build_module(architecture).eval(), build_module(architecture).eval()
     x = torch.randn(2, 3, SIZE, SIZE)
