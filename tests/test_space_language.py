@@ -203,6 +203,21 @@ def test_a_choice_between_nodes_may_be_named_and_made_in_each_layer() -> None:
     assert names(named) == ["c"]
 
 
+def test_stages_chosen_in_each_layer_keep_their_names() -> None:
+    lines = [
+        "- stage:",
+        "    name: s",
+        "    depth: 2",
+        "    block:",
+        "      choice: [{stage: {name: a, block: {conv2d: {out: 4}}}}, {stage: {name: b, block: identity}}]",
+        "      per: layer",
+        "- conv2d: {out: 4}",
+    ]
+    net = built(*lines, s__layer1__block="b", s__layer2__block="a")
+    assert names(net) == ["s.layer2.a.layer1.conv2d", "conv2d"]
+    check_reads_back(space_of(*lines), random.Random(1))
+
+
 def test_a_list_of_layers_names_each_node() -> None:
     lines = [
         "- stage: {name: s, depth: 2, stride: 2, block: {layers: [{conv2d: {out: 4}}, {mbconv: {out: 4}}]}}"

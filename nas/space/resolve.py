@@ -116,7 +116,7 @@ def _signature(node: Node) -> object:
         case Sequence():
             return (node.name, tuple(map(_signature, node.items)))
         case _:
-            return type(node)
+            return (type(node), node.name)
 
 
 def _unnamed(node: Node) -> Node:
