@@ -151,6 +151,16 @@ def resume(
             parser=_number(int), metavar="NUMBER",
         ),
     ] = None,
+    cpus_per_trial: Annotated[
+        int | None,
+        typer.Option(
+            help="CPU threads of a trial. \\[default: as before]", parser=_number(int), metavar="NUMBER"
+        ),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(help="GPUs of a trial. \\[default: as before]", parser=_number(float), metavar="NUMBER"),
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. \\[default: as before]")
     ] = None,
@@ -164,7 +174,10 @@ def resume(
     from nas.runs import Run
 
     opened = Run.open(run)
-    flags = {"trials": trials, "workers": workers, "address": address}
+    flags = {
+        "trials": trials, "workers": workers, "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial, "address": address,
+    }  # fmt: skip
     settings = Settings.from_data(merged(opened.settings.to_data(), flags), "nas resume")
     run_search(searching.resume(opened, settings))
 

@@ -79,5 +79,5 @@ def _open_url(url: str) -> BaseStorage:
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"storage '{url}' cannot be opened: {reason}; write a path, or a URL such as sqlite:///study.db"
+            f"storage '{url}' cannot be opened: {reason}; write a URL such as sqlite:///study.db"
         ) from error

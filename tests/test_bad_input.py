@@ -429,4 +429,4 @@ def test_a_storage_that_cannot_be_opened():
     )
     assert code == 2
     assert said.startswith("storage 'sqlite:////proc/study.db' cannot be opened: ")
-    assert said.endswith("; write a path, or a URL such as sqlite:///study.db")
+    assert said.endswith("; write a URL such as sqlite:///study.db")

@@ -25,8 +25,8 @@ ODD = "a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]"
 # Text of the file, then the message without the file's name.
 WRONG: dict[str, list[tuple[str, str]]] = {
     "YAML": [
-        ("", "1: the file is empty; a space needs 'network: [...]'"),
-        ("# a comment\n", "1: the file is empty; a space needs 'network: [...]'"),
+        ("", "1: a space needs 'network'; add network: [...]"),
+        ("# a comment\n", "1: a space needs 'network'; add network: [...]"),
         ("network: [conv", "1: not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("a: b: c", "1: not valid YAML: mapping values are not allowed here"),
         ("network:\n\t- conv", "2: not valid YAML: found character '\\t' that cannot start any token"),

@@ -268,7 +268,7 @@ def test_a_database_url_that_cannot_be_opened(url):
     with pytest.raises(InputError) as error:
         study(url)
     assert str(error.value).startswith(f"storage '{url}' cannot be opened: ")
-    assert str(error.value).endswith("; write a path, or a URL such as sqlite:///study.db")
+    assert str(error.value).endswith("; write a URL such as sqlite:///study.db")
     assert "\n" not in str(error.value)
 
 

@@ -81,7 +81,10 @@ def read_text(path: Path) -> str:
 
 
 def read_yaml(text: str, file: str) -> Item:
-    """Parse one YAML document. Raises SpaceError with the line for anything that is not plain data."""
+    """Parse one YAML document; an empty one is an empty mapping.
+
+    Raises SpaceError with the line for anything that is not plain data.
+    """
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -95,7 +98,7 @@ def read_yaml(text: str, file: str) -> Item:
     except RecursionError:
         raise SpaceError(Place(file, 1), "", _TOO_DEEP) from None
     if node is None:
-        raise SpaceError(Place(file, 1), "", "the file is empty; a space needs 'network: [...]'")
+        return Mapping({}, Place(file, 1), {})
     return _Converter(loader, file).convert(node)
 
 
