@@ -163,8 +163,8 @@ class Run:
         """The content of run.yaml."""
         path = self.path / "run.yaml"
         data = plain_data(read_yaml(read_text(path), str(path)))
-        if not isinstance(data, dict):
-            raise InputError(f"{path}: is damaged, it is not a mapping; restore it, or start a new run")
+        if not isinstance(data, dict) or not data:
+            raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         return data
 
     @property
