@@ -12,10 +12,6 @@ import dataclasses
 import json
 import logging
 import os
-import re
-import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,12 +46,14 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from nas.address import check_address
 from nas.errors import InputError, NasError
 from nas.local import Attempt, Events, Mailbox, MakeTraining, Progress, tell_end, tell_epoch, tell_stopped
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
-    from nas.study import Candidate, Study
+    from nas.records import Candidate
+    from nas.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,42 +366,3 @@ def _ray(resources: Resources) -> Iterator[str | None]:
         yield f"http://{url}" if url else None
     finally:
         ray.shutdown()
-
-
-def check_address(address: str) -> None:
-    """Raises InputError where no Ray cluster answers at `auto` or `host:port`."""
-    if address != "auto" and not re.fullmatch(r"[^:/]+:[0-9]{1,5}", address):
-        raise InputError(f"'{address}' is not a Ray address; write auto or host:port")
-    if not (address == "auto" or _listens(address)) or not _healthy(address):
-        raise InputError(
-            f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or leave "
-            "--address out to start Ray here"
-        )
-
-
-def _listens(address: str) -> bool:
-    host, port = address.split(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-def _healthy(address: str) -> bool:
-    """Asks in a process of its own, for `ray.init` would try for minutes and print."""
-    where = [] if address == "auto" else ["--address", address]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *where]
-    try:
-        check = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
-    except subprocess.TimeoutExpired:
-        return False
-    if "AuthenticationError" in check.stderr:
-        raise InputError(
-            f"the Ray cluster at address '{address}' refuses this machine's token; copy ~/.ray/auth_token "
-            "from its head node, or set RAY_AUTH_TOKEN"
-        )
-    return check.returncode == 0
-
-
-_ANSWER_S = 10

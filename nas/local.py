@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
     from nas.proxy.training import Training
+    from nas.records import Candidate
     from nas.space import Choices
-    from nas.study import Candidate, Study
+    from nas.study import Study
 
 
 class MakeTraining(Protocol):

@@ -7,9 +7,9 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.ops.base import size_text
+from nas.records import Record, best_of, read_records
 from nas.runs import Run
 from nas.space import Space, load_space
-from nas.study import Record, best_of, read_records
 
 
 def records(run: Run) -> list[Record]:

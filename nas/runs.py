@@ -27,7 +27,7 @@ from nas.space.source import plain_data, read_text, read_yaml
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
-    from nas.study import Record
+    from nas.records import Record
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""

@@ -12,13 +12,14 @@ from nas.files import write_atomically
 from nas.local import Events, Progress, run_local
 from nas.proxy import datasets
 from nas.proxy.recipe import Recipe
+from nas.records import Candidate, Record, read_records
 from nas.runs import DataCard, Run
 from nas.samplers import find_sampler
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
 from nas.space.source import read_text
-from nas.study import Candidate, Record, Study, read_records
+from nas.study import Study
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
@@ -246,9 +247,9 @@ def format_count_down(value: int) -> str:
 
 def _check_address(settings: Settings) -> None:
     if settings.address is not None and settings.workers != 0:
-        from nas import cluster
+        from nas.address import check_address
 
-        cluster.check_address(settings.address)
+        check_address(settings.address)
 
 
 def _gpus(settings: Settings) -> float:

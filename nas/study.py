@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from nas.cost import Budget, Cost
 from nas.errors import InputError
 from nas.ledger import open_ledger, repair_journal
+from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, record_of
 from nas.samplers import SAMPLERS, SamplerFactory
 
 if TYPE_CHECKING:
@@ -43,53 +44,7 @@ ATTEMPTS = 100
 LAST_ATTEMPTS = 1000
 """Proposals after these before the space counts as exhausted."""
 
-STATES = {
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-REASONS = ("nan_loss", "out_of_memory", "timeout", "worker_died", "error")
 _REJECTIONS = ("over_budget", "duplicate", "unbuildable")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A network that was accepted as a trial."""
-
-    number: int
-    choices: Choices
-    cost: Cost
-    identity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One trial as the ledger has it.
-
-    `state`: running, complete, pruned or failed. `score`: of a complete trial, else None. `scores`: by epoch.
-    `facts`: what was told with the result, such as `seconds`; a failed trial has `reason` and `message`, a
-    pruned one `fidelity`, the epochs it was trained for.
-    """
-
-    candidate: Candidate
-    state: str
-    score: float | None
-    scores: Mapping[int, float]
-    facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Trials by state, and proposals that never became trials by what was wrong with them."""
-
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    running: int = 0
-    over_budget: int = 0
-    duplicate: int = 0
-    unbuildable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +146,7 @@ class Study:
 
     def records(self) -> list[Record]:
         """Every trial, by number."""
-        return [_record(trial) for trial in self._trials()]
+        return [record_of(trial) for trial in self._trials()]
 
     def best(self, k: int) -> list[Record]:
         """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
@@ -380,32 +335,3 @@ def _choose(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:
 def _derive(seed: int, number: int, attempt: int) -> int:
     """A 32-bit seed that is independent for each attempt of each trial."""
     return int(np.random.SeedSequence((seed, number, attempt)).generate_state(1)[0])
-
-
-def read_records(storage: Path | str, name: str) -> list[Record]:
-    """Every trial of a study, by number, for a reader beside whoever writes; none where there is no study."""
-    ledger = open_ledger(storage)
-    try:
-        study = ledger.get_study_id_from_name(name)
-    except KeyError:
-        return []
-    return [_record(trial) for trial in ledger.get_all_trials(study, deepcopy=False)]
-
-
-def best_of(records: list[Record], k: int) -> list[Record]:
-    """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
-    return sorted((r for r in records if r.score is not None), key=_rank)[:k]
-
-
-def _rank(record: Record) -> tuple[float, int, int]:
-    assert record.score is not None
-    return -record.score, record.candidate.cost.macs, record.candidate.number
-
-
-def _record(trial: FrozenTrial) -> Record:
-    facts = dict(trial.user_attrs)
-    cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
-    candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
-    del facts["rejected"]
-    score = trial.value if trial.state == TrialState.COMPLETE else None
-    return Record(candidate, STATES[trial.state], score, dict(trial.intermediate_values), facts)

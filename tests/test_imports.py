@@ -16,8 +16,8 @@ from nas.space.names import RESERVED
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "errors", "files", "cost", "ops", "graph", "blocks", "space", "module", "scaling", "export", "proxy",
-    "samplers", "settings", "ledger", "study", "local", "cluster", "runs", "search", "results", "report",
-    "cli",
+    "samplers", "settings", "ledger", "records", "study", "local",
+    "address", "cluster", "runs", "search", "results", "report", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])

@@ -17,9 +17,9 @@ from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.proxy.recipe import Recipe
+from nas.records import Candidate, Record
 from nas.runs import DataCard, Run, next_run_path, pareto
 from nas.settings import Settings
-from nas.study import Candidate, Record
 
 CARD = DataCard("digits", tuple("0123456789"), 1, (0.3,), (0.25,), 160, 40)
 SETTINGS = Settings("tiny.yaml", budget_flops="300K..400K", trials=7, recipe=Recipe(epochs=2))

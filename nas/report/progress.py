@@ -10,10 +10,11 @@ from rich.live import Live
 from rich.text import Text
 
 from nas.local import Events, Progress
-from nas.study import Counts
+from nas.records import Counts
 
 if TYPE_CHECKING:
-    from nas.study import Candidate, Record, Study
+    from nas.records import Candidate, Record
+    from nas.study import Study
 
 
 class SearchProgress(Events):

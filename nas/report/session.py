@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.text import Text
 
 from nas.errors import InputError, NasError
+from nas.records import best_of
 from nas.report.progress import SearchProgress
 from nas.report.tables import best_view, budget_text, counts_line, large_number, plural
 from nas.results import export_trial, records
 from nas.runs import Run
 from nas.search import Search
-from nas.study import Study, best_of
+from nas.study import Study
 
 
 class Stopped(NasError):

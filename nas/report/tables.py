@@ -18,8 +18,8 @@ from nas.ops.base import size_text
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
+    from nas.records import Counts, Record
     from nas.space import Space
-    from nas.study import Counts, Record
 
 
 def table(*columns: str, title: str | None = None) -> Table:

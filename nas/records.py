@@ -1,0 +1,93 @@
+"""Trials as they are read: candidates, records with states and scores, and which are best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.cost import Cost
+from nas.ledger import open_ledger
+
+if TYPE_CHECKING:
+    from nas.space import Choices
+
+STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+REASONS = ("nan_loss", "out_of_memory", "timeout", "worker_died", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A network that was accepted as a trial."""
+
+    number: int
+    choices: Choices
+    cost: Cost
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One trial as the ledger has it.
+
+    `state`: running, complete, pruned or failed. `score`: of a complete trial, else None. `scores`: by epoch.
+    `facts`: what was told with the result, such as `seconds`; a failed trial has `reason` and `message`, a
+    pruned one `fidelity`, the epochs it was trained for.
+    """
+
+    candidate: Candidate
+    state: str
+    score: float | None
+    scores: Mapping[int, float]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Trials by state, and proposals that never became trials by what was wrong with them."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    over_budget: int = 0
+    duplicate: int = 0
+    unbuildable: int = 0
+
+
+def read_records(storage: Path | str, name: str) -> list[Record]:
+    """Every trial of a study, by number, for a reader beside whoever writes; none where there is no study."""
+    ledger = open_ledger(storage)
+    try:
+        study = ledger.get_study_id_from_name(name)
+    except KeyError:
+        return []
+    return [record_of(trial) for trial in ledger.get_all_trials(study, deepcopy=False)]
+
+
+def best_of(records: list[Record], k: int) -> list[Record]:
+    """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
+    return sorted((r for r in records if r.score is not None), key=_rank)[:k]
+
+
+def _rank(record: Record) -> tuple[float, int, int]:
+    assert record.score is not None
+    return -record.score, record.candidate.cost.macs, record.candidate.number
+
+
+def record_of(trial: FrozenTrial) -> Record:
+    """A trial of the ledger, read."""
+    facts = dict(trial.user_attrs)
+    cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
+    candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
+    del facts["rejected"]
+    score = trial.value if trial.state == TrialState.COMPLETE else None
+    return Record(candidate, STATES[trial.state], score, dict(trial.intermediate_values), facts)
