@@ -107,7 +107,8 @@ class _Writer:
         forms = ["call"] * 4
         if depth:
             forms += ["sequence", "residual", "parallel"]
-            forms += ["stage"] if named or place.path.endswith("body") else []
+            alone = place.path.endswith("body") and place.path not in place.stages
+            forms += ["stage"] if named or alone else []
             forms += ["choice"] if self.budget > 0 else []
             forms += ["layers"] if place.layers else []
         match self.one_of(forms):

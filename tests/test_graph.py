@@ -7,7 +7,6 @@ import itertools
 import json
 import random
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -34,7 +33,6 @@ from nas.ops import (
     Operator,
     Zero,
 )
-from nas.space import Space, parse_space
 
 SHAPE = (4, 6, 6)
 
@@ -404,80 +402,3 @@ def test_layers_joined_all_to_all_are_hashed_in_time() -> None:
     rng = random.Random(0)
     assert canonical_hash(layers(rng, 1)) == canonical_hash(layers(rng, 1))
     assert canonical_hash(layers(rng, 3)) == canonical_hash(layers(rng, 3)) != canonical_hash(layers(rng, 1))
-
-
-# NAS-Bench-Macro --------------------------------------------------------------------------------------
-
-MACRO = (
-    """
-input: [3, 32, 32]
-classes: 10
-defaults: {mbconv: {act: relu}}
-network:
-  - conv: {name: stem, out: 32, kernel: 3}
-"""
-    + "".join(
-        f"""
-  - stage:
-      name: s{number}
-      depth: {depth}
-      stride: 2
-      block:
-        choice:
-          - skip: {{out: {width}}}
-          - mbconv: {{name: small, out: {width}, kernel: 3, expand: 3}}
-          - mbconv: {{name: large, out: {width}, kernel: 5, expand: 6}}
-        per: layer
-"""
-        for number, depth, width in [(1, 2, 64), (2, 3, 128), (3, 3, 256)]
-    )
-    + """
-  - conv: {name: head, out: 1280, kernel: 1}
-  - classifier
-"""
-)
-PLACES = [f"s{s}.layer{i}.block" for s, depth in ((1, 2), (2, 3), (3, 3)) for i in range(1, depth + 1)]
-
-
-def point(encoding: str) -> dict[str, Any]:
-    return {place: ("skip", "small", "large")[int(d)] for place, d in zip(PLACES, encoding, strict=True)}
-
-
-def class_of(encoding: str) -> tuple[str, ...]:
-    """What a network of the benchmark is: in each stage its first layer, then what is no identity."""
-    stages = encoding[:2], encoding[2:5], encoding[5:]
-    return tuple(stage[0] + stage[1:].replace("0", "") for stage in stages)
-
-
-@pytest.fixture(scope="module")
-def macro() -> Space:
-    return parse_space(MACRO)
-
-
-def benchmark_rows(folder: Path) -> dict[str, dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = json.loads((folder / "nas-bench-macro_cifar10.json").read_text())
-    assert len(rows) == 6561
-    return rows
-
-
-def test_all_networks_of_nas_bench_macro_have_the_published_cost(macro: Space, published: Path) -> None:
-    assert macro.extent.count == 6561
-    for encoding, row in benchmark_rows(published).items():
-        cost = macro.cost(point(encoding))
-        assert (cost.macs, cost.params) == (row["flops"], row["params"]), encoding
-
-
-def test_encodings_of_one_network_have_one_hash(macro: Space) -> None:
-    rng = random.Random(0)
-    encodings = ["".join(rng.choice("001") for _ in PLACES) for _ in range(150)]
-    encodings += ["".join(rng.choice("012") for _ in PLACES) for _ in range(50)]
-    hash_of = {encoding: macro.identity(point(encoding)) for encoding in encodings}
-    for a, b in itertools.combinations(hash_of, 2):
-        assert (hash_of[a] == hash_of[b]) == (class_of(a) == class_of(b)), (a, b)
-    assert len(set(hash_of.values())) < len(hash_of) - 15  # duplicates are among them
-
-
-@pytest.mark.slow
-def test_nas_bench_macro_has_3969_distinct_networks(macro: Space) -> None:
-    encodings = map("".join, itertools.product("012", repeat=8))
-    assert len({macro.identity(point(encoding)) for encoding in encodings}) == 3969
