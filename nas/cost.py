@@ -88,6 +88,8 @@ def parse_interval(text: str) -> Interval:
     low_text, dots, high_text = text.partition("..")
     if not dots:
         return Interval(0, parse_count(text))
+    if not (low_text.strip() and high_text.strip()):
+        raise InputError(f"'{text}' is not a band; write both ends, such as 300M..400M, or 400M for at most")
     band = Interval(parse_count(low_text), parse_count(high_text))
     if band.high is not None and band.low > band.high:
         raise InputError(f"'{text}' is an empty band; write the smaller figure first, such as 300M..400M")

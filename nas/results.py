@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
-    from nas.export import export_python
-
     record = _wanted(run, trial)
     number = record.candidate.number
+    file = _module_file(output or run.path / ("best.py" if trial is None else f"trial_{number}.py"))
+    from nas.export import export_python
+
     space, data = run.space, run.data
     resolved = space.resolve(record.candidate.choices)
     network = resolved.for_data(data.channels, len(data.classes)).architecture()
-    file = output or run.path / ("best.py" if trial is None else f"trial_{number}.py")
     size = resolved.input[1:]
     facts = {
         "Space": _titled(space),
@@ -57,16 +59,16 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
 
     Raises InputError where the file is a space with choices left.
     """
-    from nas.export import export_python
-
     space = load_space(file)
     if not space.is_architecture:
         raise InputError(
             f"{file}: is a space of {space.extent.count:,} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
+    target = _module_file(output or Path(f"{file.stem.replace('-', '_')}.py"))
+    from nas.export import export_python
+
     network = space.architecture()
-    target = output or Path(f"{file.stem.replace('-', '_')}.py")
     facts = {
         "Network": _titled(space),
         "Cost": _cost_line(network.cost, network.input_shape, space.classes),
@@ -74,6 +76,19 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
     }
     title = f"Network '{space.name}'."
     return export_python(target.parent, target.stem, network, None, title=title, facts=facts)
+
+
+def _module_file(path: Path) -> Path:
+    """The path of a Python file that `import` finds and that hides no module it needs.
+
+    Raises InputError where the name does not allow that.
+    """
+    name = path.name.removesuffix(".py")
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "torch"
+    if not name.isidentifier() or taken:
+        why = "has a name that Python or torch use" if taken else "cannot be imported by its name"
+        raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
+    return path.with_name(f"{name}.py")
 
 
 def _wanted(run: Run, trial: int | None) -> Record:

@@ -103,6 +103,11 @@ def test_an_unknown_option():
             "3M..2M",
             "budget-flops: '3M..2M' is an empty band; write the smaller figure first, such as 300M..400M",
         ),
+        (
+            "budget-flops",
+            "..5M",
+            "budget-flops: '..5M' is not a band; write both ends, such as 300M..400M, or 400M for at most",
+        ),
     ],
 )  # fmt: skip
 def test_a_value_of_an_option(option, value, message):
@@ -388,6 +393,24 @@ def test_the_export_of_a_space_with_choices():
         "tiny.yaml: is a space of 252 networks, and one is exported at a time; name a run folder, or the "
         "file of one network, such as a run's best.yaml",
     )
+
+
+@pytest.mark.parametrize("name", ["1abc.py", "my-net.py", "net.txt", "..", "a b"])
+def test_an_export_that_no_import_finds(name):
+    assert refused("export", "tiny.yaml", "-o", name)[0] == 2
+    Path("one.yaml").write_text("input: [1, 8, 8]\nnetwork: [conv: {out: 4}, classifier]\n")
+    assert refused("export", "one.yaml", "-o", name) == (
+        2, f"{name}: cannot be imported by its name; choose letters, digits and _, such as -o my_network.py"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["torch.py", "types.py", "class"])
+def test_an_export_that_hides_a_module(name):
+    Path("one.yaml").write_text("input: [1, 8, 8]\nnetwork: [conv: {out: 4}, classifier]\n")
+    assert refused("export", "one.yaml", "-o", name) == (
+        2, f"{name}: has a name that Python or torch use; choose letters, digits and _, such as "
+        "-o my_network.py",
+    )  # fmt: skip
 
 
 def test_the_export_of_a_trial_of_a_file():
