@@ -113,7 +113,11 @@ def _read_weights(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: the weights cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(
+            f"{path}: the weights cannot be read: {reason}; restore the file, or export another trial "
+            "with --trial"
+        ) from None
 
 
 def _proxy_side(run: Run, size: tuple[Any, ...]) -> int:

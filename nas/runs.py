@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
 import io
 import os
 import platform
@@ -105,6 +106,7 @@ class Run:
             "git_commit": _git_commit(),
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
             "data": data.to_data(),
+            "space_sha256": _digest(space_text),
         }
         beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
         try:
@@ -186,8 +188,13 @@ class Run:
     def space(self) -> Space:
         """The space as searched and counted: with at least the classes of the data set.
 
-        The network that is shipped is the one that is counted.
+        The network that is shipped is the one that is counted. Raises InputError where the file was changed.
         """
+        if _digest(read_text(self.space_file)) != self.document.get("space_sha256"):
+            raise InputError(
+                f"{self.space_file}: was changed since the search began, but its trials are of the space as "
+                "it was; restore the file, or search the new one in a run of its own"
+            )
         space = load_space(self.space_file)
         return replace(space, classes=max(space.classes, len(self.data.classes)))
 
@@ -284,6 +291,10 @@ def _table(records: list[Record], names: list[str]) -> str:
         row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
         writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
     return text.getvalue()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -226,7 +226,15 @@ def test_the_settings_are_kept_and_flags_win(finished):
     assert document["versions"]["nas"] == __version__ and {"torch", "optuna", "ray"} <= set(
         document["versions"]
     )
-    assert set(document) == {"format", "settings", "versions", "git_commit", "machine", "data"}
+    assert set(document) == {
+        "format",
+        "settings",
+        "versions",
+        "git_commit",
+        "machine",
+        "data",
+        "space_sha256",
+    }
     assert (finished[0] / "space.yaml").read_text() == TINY
 
 
@@ -277,7 +285,8 @@ def test_weights_that_are_damaged(run):
         file.write_bytes(b"12345")
     said = nas("export", str(run))
     assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
-    assert re.match(rf"error: {run}/weights/trial-0000\d.safetensors: the weights cannot be read: ", said.err)
+    message = r"the weights cannot be read: .*; restore the file, or export another trial with --trial\n"
+    assert re.fullmatch(rf"error: {run}/weights/trial-0000\d.safetensors: {message}", said.err)
 
 
 def test_the_best_network_is_a_space(run):

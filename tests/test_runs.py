@@ -149,6 +149,17 @@ def test_a_damaged_run(run, change, message):
     assert said.err.startswith(f"error: {run.path}/{message}")
 
 
+@pytest.mark.parametrize("command", ["resume", "show", "export"])
+def test_a_space_that_was_changed(run, command):
+    run.space_file.write_text(run.space_file.read_text().replace("[4, 6, 8]", "[4, 6]"))
+    said = nas(command, str(run.path))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"error: {run.space_file}: was changed since the search began, but its trials are of the space as it "
+        "was; restore the file, or search the new one in a run of its own\n"
+    )
+
+
 @pytest.mark.parametrize("text", ["- 1", "a: [", "", "3"])
 @pytest.mark.parametrize("command", ["resume", "show", "export"])
 def test_a_run_yaml_that_is_none(run, command, text):

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from test_cluster import Cluster, descendants, works
 
 from nas.results import records
 from nas.runs import Run
-from nas.samplers import SAMPLERS
 from nas.space import load_space
-from nas.space.library import bundled_spaces
 
 # The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
 FRAGILE = """\
@@ -198,31 +195,6 @@ def test_asha_stops_trials_and_gives_them_no_score():
     stopped = {row["trial"] for row in pruned}
     assert not stopped & {row["trial"] for row in rows(Path("runs/mine/pareto.csv"))}
     assert not stopped & {str(int(f.stem[6:])) for f in Path("runs/mine/weights").iterdir()}
-
-
-# Every space with every sampler
-
-_BUDGETS = {"mbconv": "150M", "residual": "900M", "inception": "900M", "depthwise": "60M", "mixed": "400M"}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("space", bundled_spaces())
-def test_every_space_with_every_sampler(space, sampler):
-    """On Ray with evolution, in this process with the others."""
-    on_ray = sampler == "evolution"
-    budget = _BUDGETS[space]
-    run = apart if on_ray else nas
-    said = run(
-        "search", space, "--name", "mine", "--sampler", sampler, "--budget-flops", budget, "--trials", "6",
-        "--workers", "2" if on_ray else "0", "--epochs", "1", "--max-images", "100",
-    )  # fmt: skip
-    assert said.code == 0, said
-    assert [(r["trial"], r["state"]) for r in table()] == [(str(n), "complete") for n in range(6)]
-    assert all(int(r["macs"]) <= int(budget[:-1]) * 10**6 for r in table())
-    check = "import sys; sys.modules['nas'] = None; import best; print(best.load().training)"
-    assert subprocess.check_output([sys.executable, "-c", check], cwd="runs/mine", text=True) == "False\n"
 
 
 # Kills
