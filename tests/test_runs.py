@@ -149,7 +149,7 @@ def test_a_damaged_run(run, change, message):
     assert said.err.startswith(f"error: {run.path}/{message}")
 
 
-@pytest.mark.parametrize("command", ["resume", "show", "export"])
+@pytest.mark.parametrize("command", ["resume", "show"])
 def test_a_space_that_was_changed(run, command):
     run.space_file.write_text(run.space_file.read_text().replace("[4, 6, 8]", "[4, 6]"))
     said = nas(command, str(run.path))
