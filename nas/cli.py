@@ -239,6 +239,56 @@ def export(
 
 
 @app.command()
+def scale(
+    what: Annotated[
+        str,
+        typer.Argument(help="A network or space file, a bundled name, or a run folder.", metavar="FILE|RUN"),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
+    phi: Annotated[
+        int | None,
+        typer.Option(help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7.", min=0, max=7),
+    ] = None,
+    depth: Annotated[float | None, typer.Option(help="Layers of each stage, times this.")] = None,
+    width: Annotated[float | None, typer.Option(help="Channels, times this.")] = None,
+    resolution: Annotated[float | None, typer.Option(help="Side of the input, times this.")] = None,
+    target_flops: Annotated[
+        str | None,
+        typer.Option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down."),
+    ] = None,
+    target_params: Annotated[str | None, typer.Option(help="Parameters to reach, up or down.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
+    ] = None,
+) -> None:
+    """Scale a network in depth, width and resolution together, as EfficientNet does.
+
+    Name one way: --phi, --target-flops, --target-params, --family, or factors
+    (--depth, --width, --resolution). The result is a file like any other.
+    """
+    from nas.report import tables
+    from nas.results import write_scaled
+    from nas.space.library import find_space
+
+    factors = {"depth": depth, "width": width, "resolution": resolution}
+    ways: dict[str, Any] = {
+        "phi": phi,
+        "factors": {name: factor for name, factor in factors.items() if factor is not None} or None,
+        "target-flops": target_flops,
+        "target-params": target_params,
+        "family": family,
+    }
+    given = [(way, value) for way, value in ways.items() if value is not None]
+    if len(given) != 1:
+        raise InputError(
+            "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
+            "--target-params, or to a --family"
+        )
+    source = Path(what) / "best.yaml" if Path(what).is_dir() else find_space(what)
+    tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
+
+
+@app.command()
 def spaces() -> None:
     """List the bundled spaces."""
     from nas.report import tables

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import keyword
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InputError
+from nas.cost import parse_count
+from nas.errors import InputError, NasError
+from nas.files import write_atomically
 from nas.ops.base import size_text
 from nas.records import Record, best_of, read_records
 from nas.runs import Run
-from nas.space import Space, load_space
+from nas.scaling import PUBLISHED, Scale, Solution, scaled, solve
+from nas.space import Space, dump_space, load_space
 
 
 def records(run: Run) -> list[Record]:
@@ -76,6 +82,82 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
     }
     title = f"Network '{space.name}'."
     return export_python(target.parent, target.stem, network, None, title=title, facts=facts)
+
+
+@dataclass(frozen=True)
+class ScaledFile:
+    """A scaled network or space, where it was written."""
+
+    path: Path
+    space: Space
+    scale: Scale
+
+
+def write_scaled(file: Path, output: Path, way: str, value: Any) -> list[ScaledFile]:
+    """Scale the network or space in a file and write it as one, with where it comes from under `meta`.
+
+    `way` and `value`: `phi` and a step of EfficientNet's; `factors` and a mapping of Scale's fields;
+    `target-flops` or `target-params` and a count as text; `family` and a range of steps, `0..7`, which writes
+    OUTPUT_b0.yaml to OUTPUT_b7.yaml.
+
+    Raises InputError where the value cannot be read or the scale does not apply, NasError where a file
+    cannot be written.
+    """
+    space = load_space(file)
+    written = []
+    for path, step, solution in _solutions(space, output, way, value):
+        named = f"{space.name}_b{step}" if step is not None else f"{space.name}_scaled"
+        result = replace(solution.space, name=named, meta=_lineage(space, file, solution))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, dump_space(result))
+        except OSError as error:
+            raise NasError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
+        written.append(ScaledFile(path, result, solution.scale))
+    return written
+
+
+def _solutions(
+    space: Space, output: Path, way: str, value: Any
+) -> Iterator[tuple[Path, int | None, Solution]]:
+    """Where each scaled space is written, its step, if any, and the space."""
+    match way:
+        case "phi":
+            yield output, value, Solution(scaled(space, PUBLISHED[value]), PUBLISHED[value])
+        case "family":
+            for step in _steps(value):
+                path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
+                yield path, step, Solution(scaled(space, PUBLISHED[step]), PUBLISHED[step])
+        case "factors":
+            scale = Scale(**value)
+            yield output, None, Solution(scaled(space, scale), scale)
+        case _:
+            try:
+                target = parse_count(value)
+            except InputError as error:
+                raise InputError(f"--{way}: {error}") from None
+            yield output, None, solve(space, "macs" if way == "target-flops" else "params", target)
+
+
+def _steps(text: str) -> range:
+    match = re.fullmatch(r"([0-7])\.\.([0-7])", text)
+    if not match or match[1] > match[2]:
+        raise InputError(f"--family: '{text}' is not a range of steps; write LOW..HIGH within 0..7")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
+    scale = {key: round(factor, 6) for key, factor in asdict(solution.scale).items()}
+    source: dict[str, Any] = {"name": space.name, "file": file.name}
+    if space.is_architecture:
+        source |= {"macs": space.cost({}).macs, "params": space.cost({}).params}
+    meta: dict[str, Any] = {"scaled_from": source | dict(space.meta), "scale": scale}
+    if solution.phi is not None:
+        meta["phi"] = solution.phi
+    if space.is_architecture:
+        cost = solution.space.cost({})
+        meta |= {"macs": cost.macs, "params": cost.params}
+    return meta
 
 
 def _module_file(path: Path) -> Path:

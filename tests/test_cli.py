@@ -78,7 +78,7 @@ def imported(*arguments):
 def test_help_imports_nothing_heavy():
     modules, out = imported("--help")
     assert modules == []
-    for name in ("search", "resume", "show", "export", "spaces"):
+    for name in ("search", "resume", "show", "scale", "export", "spaces"):
         assert re.search(rf"^│ {name} ", out, re.MULTILINE)
 
 
@@ -93,7 +93,7 @@ def test_a_network_is_shown_without_torch(run):
     assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and "total" in out
 
 
-@pytest.mark.parametrize("name", ["search", "resume", "show", "export", "spaces"])
+@pytest.mark.parametrize("name", ["search", "resume", "show", "scale", "export", "spaces"])
 def test_every_command_has_help(name):
     said = nas(name, "--help")
     assert said.code == 0 and said.err == "" and f"Usage: nas {name}" in said.out
@@ -316,7 +316,7 @@ def test_the_wheel_has_the_spaces(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "site")
-    wanted = {f"nas/search_spaces/{p.name}" for p in (root / "search_spaces").glob("*.yaml")}
+    wanted = {f"nas/{p.relative_to(root)}" for p in (root / "search_spaces").rglob("*.yaml")}
     assert wanted <= names and not any(name.startswith(("tests/", "runs/", "benchmarks/")) for name in names)
     code = "from nas.space.library import find_space; print(find_space('mbconv'))"
     found = subprocess.check_output(

@@ -19,7 +19,8 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 FAMILY, CONFIG = BLOCKS["yaml"]
 COMMANDS = re.findall(
-    r"nas (?:search|resume|show|export|spaces)[^\n`#]*", re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    r"nas (?:search|resume|show|scale|export|spaces)[^\n`#]*",
+    re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
 SEARCHES = [c for c in COMMANDS if c.split()[1] in ("search", "resume") and len(c.split()) > 2]
 VIEWS = [c for c in COMMANDS if c.split()[1] not in ("search", "resume")]
@@ -81,6 +82,14 @@ def test_the_mistake_in_the_family_is_named():
     Path("wrong.yaml").write_text(FAMILY.replace("choice: [3, 5, 7]", "choice: [3, 4, 7]"))
     shown = next(text for text in BLOCKS["text"] if text.startswith("error:"))
     assert nas("show", "wrong.yaml").err == shown.replace("mine.yaml", "wrong.yaml")
+
+
+def test_the_family_of_efficientnets_is_the_one_shown():
+    shown = next(text for text in BLOCKS["text"] if "net_b7.yaml" in text)
+    said = nas("scale", "reference/efficientnet_b0", "--family", "0..7", "-o", "net.yaml")
+    assert [line.split() for line in said.out.split("\n") if line.strip()] == [
+        line.split() for line in shown.split("\n") if line.strip()
+    ]
 
 
 def test_the_settings_file_is_read():

@@ -570,7 +570,7 @@ def test_cost_of_random_members_is_the_modules(path: Path) -> None:
 @pytest.mark.timeout(600)
 @every_space
 def test_cost_of_200_random_members_is_the_modules(path: Path) -> None:
-    check_members(path, 200)
+    check_members(path, min(200, load_space(path).extent.count))
 
 
 @every_space
@@ -586,7 +586,7 @@ def test_bundled_spaces_say_where_they_are_from(path: Path) -> None:
 def test_every_member_of_a_bundled_space_can_be_built(path: Path) -> None:
     extent = load_space(path).extent
     assert extent.obstacles == ()
-    assert extent.smallest_cost.macs < extent.largest_cost.macs
+    assert (extent.smallest_cost.macs < extent.largest_cost.macs) == (path.parent.name != "reference")
     assert extent.fewest_params <= extent.smallest_cost.params <= extent.most_params
 
 

@@ -19,6 +19,7 @@ from nas.ops.base import size_text
 if TYPE_CHECKING:
     from nas.graph import Architecture
     from nas.records import Counts, Record
+    from nas.results import ScaledFile
     from nas.space import Space
 
 
@@ -90,6 +91,23 @@ def stage_costs(architecture: Architecture, nested: set[str]) -> Iterable[tuple[
         _, cost = parts.get(part, ((), Cost()))
         parts[part] = (node.shape, cost + architecture.node_cost(node))
     return [(name, shape, cost) for name, (shape, cost) in parts.items()]
+
+
+def scaled_view(files: Sequence[ScaledFile]) -> Table:
+    """What was scaled: the factors, and what a network costs; a space with choices has its extremes."""
+    rows = table("file", ">depth", ">width", ">resolution", ">input", ">MACs", ">params", ">activations")
+    for one in files:
+        factors = [f"{f:.3f}" for f in (one.scale.depth, one.scale.width, one.scale.resolution)]
+        extent = one.space.extent
+        least, most = extent.smallest_cost, extent.largest_cost
+        pairs = (
+            (least.macs, most.macs), (least.params, most.params), (least.activations, most.activations)
+        )  # fmt: skip
+        figures = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in pairs]
+        sizes = one.space.input_sizes
+        size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        rows.add_row(Text(str(one.path)), *factors, size, *figures)
+    return rows
 
 
 def best_view(best: Sequence[Record]) -> Table:
