@@ -23,7 +23,7 @@ COMMANDS = re.findall(
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
 SEARCHES = [c for c in COMMANDS if c.split()[1] in ("search", "resume") and len(c.split()) > 2]
-VIEWS = [c for c in COMMANDS if c.split()[1] not in ("search", "resume")]
+VIEWS = [c for c in COMMANDS if c.split()[1] not in ("search", "resume") and c.split()[1:] != ["scale"]]
 
 
 @pytest.fixture(scope="module")
