@@ -25,7 +25,7 @@ def find_space(path_or_name: str) -> Path:
     known = bundled_spaces()
     if path_or_name in known:
         return known[path_or_name]
-    hint = did_you_mean(path_or_name, list(known))
+    hint = did_you_mean(path_or_name, list(known), "'nas spaces' lists them")
     raise InputError(f"{path_or_name}: no such file or folder, and no bundled space has this name{hint}")
 
 
