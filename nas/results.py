@@ -16,8 +16,9 @@ from nas.files import write_atomically
 from nas.ops.base import size_text
 from nas.records import Record, best_of, read_records
 from nas.runs import Run
-from nas.scaling import PUBLISHED, Scale, Solution, scaled, solve
+from nas.scaling import PUBLISHED, Solution, solve
 from nas.space import Space, dump_space, load_space
+from nas.space.scale import Scale, scaled
 
 
 def records(run: Run) -> list[Record]:

@@ -1,72 +1,24 @@
-"""Compound scaling: a deeper, wider network of the same family for larger images (Tan & Le 2019).
-
-Depth multiplies the layers of stages, rounded up. Width multiplies channels, rounded to a multiple of 8 that
-is not below 90 % of the exact product. Resolution multiplies the input's height and width.
-"""
+"""Compound scaling: how much deeper, wider and larger a network becomes (Tan & Le 2019)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from nas.cost import format_count
 from nas.errors import InputError
-from nas.space import Space, SpaceError
-from nas.space.stages import most_layers
-from nas.space.tree import (
-    Alternative,
-    Call,
-    Choice,
-    LayerNodes,
-    Node,
-    Parallel,
-    PerLayer,
-    Residual,
-    SameAs,
-    Sequence,
-    Stage,
-    Value,
-    children,
-    own_values,
-    walk,
-)
+from nas.space import Space
+from nas.space.scale import Scale, scaled
 
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 """Depth, width and resolution of one step of phi (Tan & Le 2019, section 3.3, step 1)."""
-
-MAX_FACTOR = 100
-"""A larger factor is a mistake."""
 
 MAX_PHI = 12
 """About 4,096 times the MACs, or a 4,096th of them."""
 
 TOLERANCE = 0.03
 """How far from a target its network may be, as a share of the target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Factors of depth (layers of stages), width (channels) and resolution (side of the input).
-
-    Raises InputError for a factor that is not above 0 and at most MAX_FACTOR.
-    """
-
-    depth: float = 1
-    width: float = 1
-    resolution: float = 1
-
-    def __post_init__(self) -> None:
-        for name in ("depth", "width", "resolution"):
-            factor = getattr(self, name)
-            if not 0 < factor <= MAX_FACTOR:
-                raise InputError(
-                    f"{name}: {factor:g} is not a factor; a factor is a number above 0, at most {MAX_FACTOR}"
-                )
-
-    def __str__(self) -> str:
-        return f"depth x {self.depth:.4g}, width x {self.width:.4g}, resolution x {self.resolution:.4g}"
 
 
 PUBLISHED = (
@@ -88,28 +40,6 @@ def compound(phi: float) -> Scale:
     The MACs grow about 2^phi times.
     """
     return Scale(ALPHA**phi, BETA**phi, GAMMA**phi)
-
-
-def scaled(space: Space, scale: Scale) -> Space:
-    """The space with every depth, width and input size scaled; choices stay choices, of scaled options.
-
-    A stage inside a stage keeps its depth. Where layers of a stage differ, a layer of the deeper stage is
-    like the one at its share of the depth: the first like the first, the last like the last.
-
-    Raises InputError where the scale does not apply, or the result cannot be built.
-    """
-    scaler = _Scaler(space, scale)
-    result = replace(
-        space,
-        input=(space.input[0], *map(scaler.side, space.input[1:])),
-        width=scaler.width(space.width),
-        network=Sequence(space.network.name, tuple(map(scaler.node, space.network.items))),
-    )
-    try:
-        _ = result.extent
-    except SpaceError as error:
-        raise InputError(f"'{space.name}' cannot be built at {scale}: {error}") from None
-    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,111 +113,3 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
 _STEPS = 8
 _NEAREST = 6
 _WORDS = {"macs": "MACs", "params": "parameters"}
-
-
-class _Scaler:
-    def __init__(self, space: Space, scale: Scale) -> None:
-        self._space = space
-        self._scale = scale
-        self._layers: dict[str, tuple[int, ...]] = {}
-        """For each scaled stage, the old layer, from 0, that each new one is like."""
-        stages = list(_outer_stages(space.network))
-        if scale.depth != 1 and not stages:
-            raise InputError(f"'{space.name}' has no stage, so its depth cannot be scaled; leave depth at 1")
-        scaled_values: list[Value] = [*(stage.depth for stage in stages), *space.input[1:], space.width]
-        self._check_couplings(scaled_values)
-
-    def side(self, value: Value) -> Value:
-        """A height or width of the input."""
-        return _mapped(value, lambda side: max(1, round(side * self._scale.resolution)))
-
-    def width(self, value: Value) -> Value:
-        """The multiplier of channels; ten digits, so that 1.1 * 1.1 reads 1.21."""
-        return _mapped(value, lambda width: round(width * self._scale.width, 10))
-
-    def node(self, node: Node) -> Node:
-        match node:
-            case Call():
-                return replace(node, args=tuple((key, self._value(v)) for key, v in node.args))
-            case Sequence():
-                return Sequence(node.name, tuple(map(self.node, node.items)))
-            case Alternative():
-                return replace(node, nodes=tuple(map(self.node, node.nodes)))
-            case Parallel():
-                return replace(
-                    node, branches=tuple(map(self.node, node.branches)), join=self._value(node.join)
-                )
-            case Residual():
-                return replace(
-                    node,
-                    body=self.node(node.body),
-                    shortcut=self._value(node.shortcut),
-                    act=self._value(node.act),
-                )
-            case LayerNodes():
-                nodes = tuple(map(self.node, node.nodes))
-                return replace(node, nodes=tuple(self._each_layer(nodes, node.stage)))
-            case Stage():
-                return self._stage(node)
-
-    def _stage(self, stage: Stage) -> Stage:
-        if self._layers:
-            return replace(
-                stage,
-                depth=self._value(stage.depth),
-                stride=self._value(stage.stride),
-                block=self.node(stage.block),
-            )
-        old = most_layers(stage.depth, self._space.declared)
-        depth = _mapped(stage.depth, self._deeper)
-        new = self._deeper(old)
-        self._layers[stage.path] = tuple(
-            0 if new == 1 else round(i * (old - 1) / (new - 1)) for i in range(new)
-        )
-        result = replace(stage, depth=depth, block=self.node(stage.block))
-        del self._layers[stage.path]
-        return result
-
-    def _deeper(self, depth: int) -> int:
-        """Rounded up, but not for what floating point adds to a whole number."""
-        return max(1, math.ceil(round(depth * self._scale.depth, 9)))
-
-    def _value(self, value: Value) -> Value:
-        if isinstance(value, PerLayer):
-            return replace(value, values=tuple(self._each_layer(value.values, value.stage)))
-        return value
-
-    def _each_layer(self, old: tuple[Any, ...], stage: str) -> Iterator[Any]:
-        """What the layers of a stage have, for its new layers."""
-        return (old[i] for i in self._layers.get(stage, range(len(old))))
-
-    def _check_couplings(self, scaled_values: list[Value]) -> None:
-        """Raise InputError where a value that is scaled is the same decision as one that is not."""
-        own = {value.name for value in scaled_values if isinstance(value, Choice)}
-        for node in walk(self._space.network):
-            for value in own_values(node):
-                if isinstance(value, SameAs) and (value.target in own) != any(
-                    value is v for v in scaled_values
-                ):
-                    raise InputError(
-                        f"{value.place}: '{value.target}' couples a depth, width or input size with "
-                        "something else, so it cannot be scaled; scale a network of the space instead"
-                    )
-
-
-def _mapped(value: Value, change: Callable[[Any], Any]) -> Value:
-    """A value, or every option of a choice, changed; options that become equal are one."""
-    if isinstance(value, SameAs):
-        return value
-    if isinstance(value, Choice):
-        values = tuple(dict.fromkeys(map(change, value.values)))
-        return replace(value, options=values, values=values)
-    return change(value)
-
-
-def _outer_stages(node: Node) -> Iterator[Stage]:
-    if isinstance(node, Stage):
-        yield node
-        return
-    for child in children(node):
-        yield from _outer_stages(child)

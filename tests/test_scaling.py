@@ -14,9 +14,10 @@ from random_spaces import spaces
 
 from nas.errors import InputError
 from nas.module import count_macs, count_parameters
-from nas.scaling import PUBLISHED, Scale, compound, scaled, solve
+from nas.scaling import PUBLISHED, compound, solve
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.library import bundled_spaces
+from nas.space.scale import Scale, scaled
 
 SEARCHED = [name for name in bundled_spaces() if not name.startswith("reference/")]
 

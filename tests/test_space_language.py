@@ -23,8 +23,8 @@ from nas.module import build_module, count_macs, count_parameters
 from nas.ops import Act, Add, AvgPool, BatchNorm, Concat, Conv2d, DropPath, Operator, PadChannels, Shape
 from nas.ops.arguments import ACTIVATIONS
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space.extends import KEYS
 from nas.space.nodes import FORMS, JOINS, SHORTCUTS
-from nas.space.parse import KEYS
 
 SPACES = sorted(Path(__file__).parents[1].joinpath("search_spaces").rglob("*.yaml"))
 every_space = pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])

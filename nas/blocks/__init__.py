@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from nas.blocks import basic, inception, mobile, residual
-from nas.blocks.builder import Builder, Ref
-from nas.blocks.registry import BLOCKS, block, block_arguments, block_names, is_operator, make_operator
+from nas.blocks import basic, dense, fire, inception, inception_v3, mobile, residual, shuffle
+from nas.blocks.builder import Builder, Ref, rounded
+from nas.blocks.registry import (
+    BLOCKS,
+    block,
+    block_arguments,
+    block_names,
+    is_detail,
+    is_operator,
+    make_operator,
+)
 
 __all__ = [
-    "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "inception",
-    "is_operator", "make_operator", "mobile", "residual",
+    "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "dense", "fire",
+    "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "residual",
+    "rounded", "shuffle",
 ]  # fmt: skip

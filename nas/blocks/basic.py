@@ -44,3 +44,19 @@ def classifier(net: Builder, x: Ref, *, dropout: Probability = 0.0) -> Ref:
     if dropout:
         x = net.add(Dropout(dropout), x, name="dropout")
     return net.add(Linear(net.classes), x, name="linear")
+
+
+@block
+def conv_classifier(net: Builder, x: Ref, *, dropout: Probability = 0.0, act: Activation = "relu") -> Ref:
+    """Dropout, 1x1 convolution to the classes, global average pool (Lin et al. 2014, section 3.2)."""
+    if dropout:
+        x = net.add(Dropout(dropout), x, name="dropout")
+    x = net.add(Conv2d(net.classes, bias=True), x, name="conv")
+    x = net.add(GlobalPool(), net.act(x, act), name="pool")
+    return net.add(Flatten(), x, name="flatten")
+
+
+@block
+def logits(net: Builder, x: Ref, *, bias: Flag = True) -> Ref:
+    """Linear layer to the classes, after other linear layers (Krizhevsky et al. 2012, figure 2)."""
+    return net.add(Linear(net.classes, bias), x, name="linear")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
@@ -24,6 +25,12 @@ from nas.ops import (
 from nas.ops.arguments import Activation, Kernel, Padding
 
 
+def rounded(channels: float) -> int:
+    """The nearest multiple of 8 that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
+    multiple = max(8, int(channels + 4) // 8 * 8)
+    return multiple if multiple >= 0.9 * channels else multiple + 8
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A value in the network being built: the output of a node."""
@@ -40,12 +47,16 @@ class Builder:
     """Adds operators to a network, each under the name of the open scopes.
 
     `classes` is the number of classes that a classifier gives. `drop_path` is the stochastic depth rate of
-    the layer being built, set by whoever knows the layer's place.
+    the layer being built, set by whoever knows the layer's place. `details` are arguments, by operator, that
+    blocks leave open: the eps of batch norm, how weights start.
     """
 
-    def __init__(self, input_shape: Shape, classes: int) -> None:
+    def __init__(
+        self, input_shape: Shape, classes: int, details: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         self.input = Ref(INPUT, input_shape)
         self.classes = classes
+        self._details = details or {}
         self.drop_path = 0.0
         self._nodes: list[Node] = []
         self._names = {INPUT}
@@ -62,7 +73,12 @@ class Builder:
             self._scope = outer
 
     def add(self, op: Operator, *inputs: Ref, name: str) -> Ref:
-        """Add one operator. Raises ShapeError where the inputs do not fit."""
+        """Add one operator of a block. Raises ShapeError where the inputs do not fit."""
+        details = self._details.get(op.name)
+        return self.add_as_given(replace(op, **details) if details else op, *inputs, name=name)
+
+    def add_as_given(self, op: Operator, *inputs: Ref, name: str) -> Ref:
+        """Add one operator with nothing left open. Raises ShapeError where the inputs do not fit."""
         shape = op.output_shape(*(x.shape for x in inputs))
         full_name = self._free(name)
         self._nodes.append(Node(full_name, op, tuple(x.name for x in inputs), shape))
@@ -124,6 +140,14 @@ class Builder:
 
     def concat(self, *branches: Ref) -> Ref:
         return self.add(Concat(), *branches, name="concat")
+
+    def norm_act_conv(
+        self, x: Ref, out: int, kernel: Kernel = 1, stride: int = 1, *, act: Activation = "relu", name: str
+    ) -> Ref:
+        """Batch norm, activation, convolution: the unit of pre-activation networks (He et al. 2016b)."""
+        with self.scope(name):
+            x = self.act(self.add(BatchNorm(), x, name="norm"), act)
+            return self.add(Conv2d(out, kernel, stride), x, name="conv")
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from nas.blocks.builder import Builder, Ref
+from typing import Annotated
+
+from nas.blocks.builder import Builder, Ref, rounded
 from nas.blocks.registry import block
-from nas.ops.arguments import Activation, Channels, Flag, Fraction, Kernel, Ratio, Stride
+from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Kind, Ratio, Stride
+
+SqueezeOf = Annotated[
+    str, Kind("what is squeezed; it is input or hidden", lambda v: v in ("input", "hidden"))
+]
+SqueezeAct = Annotated[
+    str,
+    Kind(
+        f"an activation; it is same, none, {', '.join(ACTIVATIONS)}",
+        lambda v: v in ("same", "none", *ACTIVATIONS),
+    ),
+]
 
 
 @block
@@ -40,11 +53,16 @@ def mbconv(
     stride: Stride = 1,
     expand: Ratio = 6,
     se: Fraction = 0.0,
+    se_of: SqueezeOf = "input",
+    se_act: SqueezeAct = "same",
+    gate: Activation = "sigmoid",
     act: Activation = "relu6",
 ) -> Ref:
     """Inverted residual: expand, depthwise, squeeze-and-excite, linear projection.
 
-    Sandler et al. 2018, table 1; with `se`, a fraction of the input's channels, Tan & Le 2019, section 4.
+    Sandler et al. 2018, table 1. `se` squeezes to that fraction of the input's channels (Tan & Le 2019,
+    section 4), or with `se_of: hidden` of the expanded ones, as a multiple of 8 (Howard et al. 2019, section
+    5.3, whose `se_act` is relu and whose gate is hardsigmoid).
     """
     hidden = max(1, round(x.channels * expand))
     y = x
@@ -52,7 +70,8 @@ def mbconv(
         y = net.conv_norm_act(y, hidden, act=act, name="expand")
     y = net.conv_norm_act(y, hidden, kernel, stride, groups=hidden, act=act, name="dw")
     if se:
-        y = net.squeeze_excite(y, max(1, int(x.channels * se)), act=act)
+        squeezed = rounded(hidden * se) if se_of == "hidden" else max(1, int(x.channels * se))
+        y = net.squeeze_excite(y, squeezed, act=act if se_act == "same" else se_act, gate=gate)
     y = net.conv_norm_act(y, out, act="none", name="project")
     return net.add_residual(y, x) if y.shape == x.shape else y
 

@@ -52,6 +52,11 @@ def is_operator(name: str) -> bool:
     return name not in BLOCKS
 
 
+def is_detail(name: str, argument: str) -> bool:
+    """Whether blocks leave that argument of an operator open."""
+    return is_operator(name) and name in OPERATORS and argument in OPERATORS[name].details
+
+
 def block_arguments(name: str) -> Mapping[str, Argument]:
     """Arguments of a block or operator by its name."""
     return arguments_of(BLOCKS[name] if name in BLOCKS else OPERATORS[name])

@@ -57,3 +57,30 @@ def bottleneck(
         y = net.squeeze_excite(y, max(1, int(out * se)), act=act)
     y = net.add_residual(y, net.shortcut(x, out, stride))
     return net.act(y, act)
+
+
+@block
+def regnet(
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: Kernel = 3,
+    stride: Stride = 1,
+    group_width: Count = 8,
+    se: Fraction = 0.0,
+    act: Activation = "relu",
+) -> Ref:
+    """X or Y block: a bottleneck that is no narrower inside (Radosavovic et al. 2020, figure 4).
+
+    Groups have `group_width` channels. `se` squeezes to that fraction of the input's channels, before the
+    last convolution.
+    """
+    groups = max(1, out // group_width)
+    side = net.shortcut(x, out, stride)
+    y = net.conv_norm_act(x, out, act=act, name="reduce")
+    y = net.conv_norm_act(y, out, kernel, stride, groups=groups, act=act, name="conv")
+    if se:
+        y = net.squeeze_excite(y, max(1, round(x.channels * se)), act=act)
+    y = net.conv_norm_act(y, out, act="none", name="expand")
+    return net.act(net.add_residual(y, side), act)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from nas.ops.base import Join, Layer, Operator, Shape, ShapeError, Unary
+from nas.ops.channels import ChannelShuffle, ChannelSlice, PadChannels, Scale
 from nas.ops.join import Add, Concat, Multiply
-from nas.ops.pointwise import Act, BatchNorm, Dropout, DropPath, Flatten, Identity, Linear, PadChannels, Zero
+from nas.ops.pointwise import (
+    Act,
+    BatchNorm,
+    Dropout,
+    DropPath,
+    Flatten,
+    Identity,
+    Linear,
+    LocalResponseNorm,
+    Zero,
+)
 from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool
 
 OPERATORS: dict[str, type[Operator]] = {
     op.name: op
     for op in (
-        Conv2d, BatchNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero, PadChannels,
-        MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
+        Conv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero,
+        ChannelShuffle, ChannelSlice, PadChannels, Scale, MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
     )
 }  # fmt: skip
 
 __all__ = [
-    "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "Concat", "Conv2d", "DropPath", "Dropout",
-    "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear", "MaxPool", "Multiply", "Operator",
-    "PadChannels", "Shape", "ShapeError", "Unary", "Zero",
+    "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "Concat", "Conv2d",
+    "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
+    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "Scale", "Shape", "ShapeError",
+    "Unary", "Zero",
 ]  # fmt: skip

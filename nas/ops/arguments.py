@@ -111,12 +111,24 @@ Fraction = Annotated[
     float, Kind("a fraction; a fraction is a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
 ]
 Positive = Annotated[float, Kind("a positive number", lambda v: _number(v) and v > 0)]
+Index = Annotated[int, Kind("an index; an index is a whole number, 0 or more", lambda v: _whole(v, 0))]
 Flag = Annotated[bool, Kind("true or false", lambda v: isinstance(v, bool))]
 Activation = Annotated[
     str,
     Kind(
         f"an activation; an activation is none, {', '.join(ACTIVATIONS)}",
         lambda v: v in ("none", *ACTIVATIONS),
+    ),
+]
+
+INITS = ("torch", "fan_in", "fan_out", "fan_out_grouped", "fan_in_uniform", "fan_out_uniform", "out_uniform")
+"""Distributions of initial weights by name; `nas.ops.initial.initialise` draws from them."""
+
+Init = Annotated[
+    str | float,
+    Kind(
+        f"an initialisation; it is {', '.join(INITS)}, or the standard deviation of a normal distribution",
+        lambda v: v in INITS or (_number(v) and v > 0),
     ),
 ]
 

@@ -25,26 +25,31 @@ class ShapeError(InputError):
 class Layer:
     """A call of a torch layer class, from which both the module and the exported source are made.
 
-    `target` is `nn.NAME`, or the name of a class in `nas.ops.layers`.
+    `target` is `nn.NAME`, or the name of a class in `nas.ops.layers`. `init` is one of
+    `nas.ops.arguments.INITS` or a standard deviation.
     """
 
     target: str
     args: tuple[Any, ...] = ()
     kwargs: tuple[tuple[str, Any], ...] = ()
+    init: str | float = "torch"
 
     def source(self) -> str:
-        """The call as Python text, `nn.Conv2d(3, 32, 3, stride=2)`."""
+        """The call as Python text, `nn.Conv2d(3, 32, 3, stride=2)`; what is loaded needs no `init`."""
         shown = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs]
         return f"{self.target}({', '.join(shown)})"
 
     def build(self) -> nn.Module:
-        """The module itself, with torch's own initial weights."""
+        """The module itself, with its initial weights."""
         from torch import nn
 
         from nas.ops import layers
+        from nas.ops.initial import initialise
 
         owner = nn if self.target.startswith("nn.") else layers
         module: nn.Module = getattr(owner, self.target.removeprefix("nn."))(*self.args, **dict(self.kwargs))
+        if self.init != "torch":
+            initialise(module, self.init)
         return module
 
 
@@ -60,6 +65,8 @@ class Operator(ABC):
     """Output equals input, whatever the weights."""
     keeps_zero: ClassVar[bool] = False
     """A zero input gives a zero output."""
+    details: ClassVar[tuple[str, ...]] = ()
+    """Arguments that change neither shape nor cost: a space's defaults for them reach inside blocks."""
 
     @abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:

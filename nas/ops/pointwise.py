@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.cost import Cost
-from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Count, Flag, Positive, Probability, Stride
+from nas.ops.arguments import (
+    ACTIVATIONS,
+    Activation,
+    Count,
+    Flag,
+    Init,
+    Positive,
+    Probability,
+    Stride,
+)
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image, size_text
 
 
@@ -16,6 +25,7 @@ class BatchNorm(Unary):
     """Batch normalisation with scale and shift (Ioffe & Szegedy 2015)."""
 
     name: ClassVar[str] = "batch_norm"
+    details: ClassVar[tuple[str, ...]] = ("eps", "momentum")
 
     eps: Positive = 1e-5
     momentum: Positive = 0.1
@@ -30,6 +40,25 @@ class BatchNorm(Unary):
         options = {"eps": (self.eps, 1e-5), "momentum": (self.momentum, 0.1)}
         given = tuple((k, value) for k, (value, default) in options.items() if value != default)
         return Layer("nn.BatchNorm2d", (shape[0],), given)
+
+
+@dataclass(frozen=True)
+class LocalResponseNorm(Unary):
+    """Each value divided by the power of its neighbouring channels (Krizhevsky et al. 2012, section 3.3)."""
+
+    name: ClassVar[str] = "local_response_norm"
+    keeps_zero: ClassVar[bool] = True
+
+    size: Count = 5
+    alpha: Positive = 1e-4
+    beta: Positive = 0.75
+    k: Positive = 2.0
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return image(inputs[0])
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("nn.LocalResponseNorm", (self.size, self.alpha, self.beta, self.k))
 
 
 @dataclass(frozen=True)
@@ -60,9 +89,11 @@ class Linear(Unary):
     """Fully connected layer: `(F,)` to `(out,)`."""
 
     name: ClassVar[str] = "linear"
+    details: ClassVar[tuple[str, ...]] = ("init",)
 
     out: Count
     bias: Flag = True
+    init: Init = "torch"
 
     @property
     def keeps_zero(self) -> bool:  # type: ignore[override]
@@ -80,7 +111,8 @@ class Linear(Unary):
         return Cost(weights, weights + (self.out if self.bias else 0), self.out)
 
     def layer(self, shape: Shape) -> Layer:
-        return Layer("nn.Linear", (shape[0], self.out), () if self.bias else (("bias", False),))
+        given = () if self.bias else (("bias", False),)
+        return Layer("nn.Linear", (shape[0], self.out), given, self.init)
 
 
 @dataclass(frozen=True)
@@ -166,22 +198,3 @@ class Zero(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Zero", (self.stride,))
-
-
-@dataclass(frozen=True)
-class PadChannels(Unary):
-    """Zero channels added behind the input's, up to `out` (He et al. 2016, option A)."""
-
-    name: ClassVar[str] = "pad_channels"
-    keeps_zero: ClassVar[bool] = True
-
-    out: Channels
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = image(inputs[0])
-        if self.out < channels:
-            raise ShapeError(f"cannot pad {channels} channels to {self.out}; pad to at least as many")
-        return (self.out, height, width)
-
-    def layer(self, shape: Shape) -> Layer:
-        return Layer("PadChannels", (self.out - shape[0],))

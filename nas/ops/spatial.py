@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.cost import Cost
-from nas.ops.arguments import Channels, Count, Flag, Kernel, Padding, Stride, Window
+from nas.ops.arguments import Channels, Count, Flag, Init, Kernel, Padding, Stride, Window
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image
 
 Pair = tuple[int, int]
@@ -52,6 +52,7 @@ class Conv2d(Unary):
     """Convolution. `padding` None keeps the size at stride 1; kernel and padding may be (height, width)."""
 
     name: ClassVar[str] = "conv2d"
+    details: ClassVar[tuple[str, ...]] = ("init",)
 
     out: Channels
     kernel: Kernel = 1
@@ -60,6 +61,7 @@ class Conv2d(Unary):
     groups: Count = 1
     dilation: Count = 1
     bias: Flag = False
+    init: Init = "torch"
 
     @property
     def keeps_zero(self) -> bool:  # type: ignore[override]
@@ -105,7 +107,7 @@ class Conv2d(Unary):
             "bias": (self.bias, True),
         }
         given = tuple((k, value) for k, (value, default) in options.items() if value != default)
-        return Layer("nn.Conv2d", (shape[0], self.out, self.kernel), given)
+        return Layer("nn.Conv2d", (shape[0], self.out, self.kernel), given, self.init)
 
 
 @dataclass(frozen=True)
@@ -180,13 +182,15 @@ def _pool_options(stride: int, padding: Padding, ceil: bool) -> tuple[tuple[str,
 
 @dataclass(frozen=True)
 class GlobalPool(Unary):
-    """Mean over all pixels: `(C, H, W)` to `(C, 1, 1)`."""
+    """Mean over all pixels, `(C, H, W)` to `(C, 1, 1)`; or over each field of a `size` x `size` grid."""
 
     name: ClassVar[str] = "global_pool"
     keeps_zero: ClassVar[bool] = True
 
+    size: Count = 1
+
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (image(inputs[0])[0], 1, 1)
+        return (image(inputs[0])[0], self.size, self.size)
 
     def layer(self, shape: Shape) -> Layer:
-        return Layer("nn.AdaptiveAvgPool2d", (1,))
+        return Layer("nn.AdaptiveAvgPool2d", (self.size,))

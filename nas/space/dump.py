@@ -20,6 +20,7 @@ from nas.space.tree import (
     Sequence,
     Stage,
     StageStride,
+    Unscaled,
     Value,
 )
 
@@ -156,6 +157,8 @@ class _Writer:
                 if value.stage:
                     data["per"] = "layer"
                 return data
+            case Unscaled():
+                return _FlowMap({"at_least" if value.at_least else "fixed": value.channels})
             case tuple():
                 return _Flow(value)
             case _:

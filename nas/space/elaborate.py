@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from nas.blocks import BLOCKS, Builder, Ref, block_arguments, is_operator, make_operator
+from nas.blocks import BLOCKS, Builder, Ref, block_arguments, is_operator, make_operator, rounded
 from nas.graph import Architecture
 from nas.ops import Add, AvgPool, PadChannels, Shape, ShapeError
 from nas.ops.arguments import Channels
@@ -23,6 +23,7 @@ from nas.space.tree import (
     Sequence,
     Stage,
     StageStride,
+    Unscaled,
     Value,
     children,
     renamed,
@@ -33,16 +34,22 @@ _CHANNELS = kind_of(Channels)
 
 
 def elaborate(
-    network: Sequence, input_shape: Shape, classes: int, width: float = 1, drop_path: float = 0
+    network: Sequence,
+    input_shape: Shape,
+    classes: int,
+    width: float = 1,
+    drop_path: float = 0,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Architecture:
     """The graph of operators of a network without choices.
 
-    `drop_path` is the stochastic depth rate towards which layers grow linearly from 0: layer i of n has
-    `drop_path * i / n` (Huang et al. 2016, equation 4, counted as torchvision does).
+    `details` are the arguments of operators that blocks leave open. `drop_path` is the stochastic depth rate
+    towards which layers grow linearly from 0: layer i of n has `drop_path * i / n` (Huang et al. 2016,
+    equation 4, counted as torchvision does).
 
     Raises SpaceError, with line and path, where a network cannot be built.
     """
-    net = Builder(input_shape, classes)
+    net = Builder(input_shape, classes, details)
     elaborator = _Elaborator(net, width, drop_path, _layer_count(network))
     return net.architecture(elaborator.build(network, net.input))
 
@@ -118,14 +125,15 @@ class _Elaborator:
 
 def call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], width: float = 1) -> Ref:
     """Add one block or operator. Raises ShapeError where shapes do not fit."""
-    if width != 1:
-        kinds = block_arguments(node.block)
-        arguments = {
-            key: scaled_channels(value, width) if kinds[key].kind is _CHANNELS else value
-            for key, value in arguments.items()
-        }
+    known = block_arguments(node.block)
+    channels = {
+        key: _at_width(arguments.get(key, argument.default), width)
+        for key, argument in known.items()
+        if argument.kind is _CHANNELS
+    }
+    arguments = {**arguments, **channels}
     if is_operator(node.block):
-        return net.add(make_operator(node.block, arguments), x, name=node.name or node.block)
+        return net.add_as_given(make_operator(node.block, arguments), x, name=node.name or node.block)
     with net.scope(node.name) if node.name else nullcontext():
         return BLOCKS[node.block](net, x, **arguments)
 
@@ -170,11 +178,11 @@ def placed(node: Call | Residual | Parallel) -> Iterator[None]:
         raise SpaceError(node.place, node.path, str(error)) from None
 
 
-def scaled_channels(channels: int, width: float) -> int:
-    """Channels times width, as a multiple of 8 not below 90 % (Sandler et al. 2018, `_make_divisible`)."""
-    exact = channels * width
-    rounded = max(8, int(exact + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * exact else rounded + 8
+def _at_width(channels: int | Unscaled, width: float) -> int:
+    if isinstance(channels, Unscaled):
+        least = channels.channels
+        return max(least, _at_width(least, width)) if channels.at_least else least
+    return channels if width == 1 else rounded(channels * width)
 
 
 def _layer_count(node: Node) -> int:

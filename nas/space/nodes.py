@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 from typing import Any
 
-from nas.blocks import block_arguments, block_names
+from nas.blocks import block_arguments, block_names, is_detail
 from nas.errors import did_you_mean
 from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
 from nas.space.names import name_problem
@@ -20,6 +21,7 @@ from nas.space.tree import (
     Node,
     Parallel,
     Residual,
+    SameAs,
     Sequence,
     Stage,
     StageStride,
@@ -172,7 +174,7 @@ class NodeParser(ValueParser):
             raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
         arguments = block_arguments(block)
         values: dict[str, Value] = {}
-        for key, inner in item:
+        for key, inner in self._with_replaced(item, context, arguments):
             if key == "name":
                 continue
             if key not in arguments:
@@ -197,6 +199,7 @@ class NodeParser(ValueParser):
             raise SpaceError(place, context.path, f"block '{block}' contains itself: {chain}")
         declared, body = self.definitions[block]
         reject_unknown(item, ["name", *declared], context.path)
+        item = self._with_replaced(item, context, declared)
         bound: dict[str, Value] = {}
         for key, default in declared.items():
             given = item.entries.get(key)
@@ -217,6 +220,7 @@ class NodeParser(ValueParser):
 
     def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
+        item = self._with_replaced(item, context, ("depth", "stride"))
         depth = self._optional(item, "depth", 1, _DEPTH, context)
         stride = self._optional(item, "stride", 1, kind_of(Stride), context)
         if context.path in context.stages or name_problem(context.path.rpartition(".")[2]):
@@ -236,6 +240,7 @@ class NodeParser(ValueParser):
 
     def _residual(self, item: Mapping, context: Context, name: str | None, place: Place) -> Residual:
         reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
+        item = self._with_replaced(item, context, ("shortcut", "act"))
         body_item = _required(item, "body", "residual", context)
         _no_name(body_item, context, "a residual's body is named 'body'")
         return Residual(
@@ -249,6 +254,7 @@ class NodeParser(ValueParser):
 
     def _parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
         reject_unknown(item, ["name", "branches", "join"], context.path)
+        item = self._with_replaced(item, context, ("join",))
         branches = listing(_required(item, "branches", "parallel", context), context.path, _NODES)
         if not branches:
             raise SpaceError(place, context.path, "'branches' is empty; list at least one")
@@ -288,6 +294,14 @@ class NodeParser(ValueParser):
         )
         return LayerNodes(name, nodes, stage)
 
+    def _with_replaced(self, item: Mapping, context: Context, keys: Iterable[str]) -> Mapping:
+        """The arguments of a node, with those that are set from elsewhere and do not stand in it."""
+        self.places_seen.update(context.at(key).path for key in keys)
+        set_elsewhere = {
+            key: self.replaced[context.at(key).path] for key in keys if context.at(key).path in self.replaced
+        }
+        return replace(item, entries={**item.entries, **set_elsewhere}) if set_elsewhere else item
+
     def _optional(self, item: Mapping, key: str, default: Any, kind: Kind, context: Context) -> Value:
         inner = item.entries.get(key)
         return default if inner is None else self.once(self.value(inner, context.at(key), kind), inner.place)
@@ -312,6 +326,9 @@ class NodeParser(ValueParser):
                 )
             argument = known[key]
             value = self.value(inner, context.at(key), argument.kind if argument else None)
+            if is_detail(block, key) and isinstance(value, Choice | SameAs):
+                rule = "blocks use it inside, so it cannot be a choice; give a plain value"
+                raise SpaceError(inner.place, context.at(key).path, rule)
             self.defaults.setdefault(block, {})[key] = (value, inner.place)
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from nas.blocks import block_names
+from nas.errors import InputError, did_you_mean
 from nas.ops.arguments import Channels, Count, Kind, Probability, Ratio
+from nas.space.extends import read_description
 from nas.space.names import name_problem
 from nas.space.nodes import FORMS, NodeParser
-from nas.space.source import Item, Listing, Mapping, Scalar, SpaceError, plain_data, read_text, read_yaml
+from nas.space.scale import Scale, rescaled
+from nas.space.source import Item, Listing, Mapping, Scalar, SpaceError, plain_data, read_text
 from nas.space.space import INPUT_AXES, Space
 from nas.space.values import Context, kind_of, listing, mapping, reject_unknown, text
 
-KEYS = [
-    "name", "about", "input", "classes", "width", "drop_path", "defaults", "blocks", "network", "meta"
-]  # fmt: skip
 _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", kind_of(Count).accepts)
 
 
@@ -26,9 +26,10 @@ def load_space(path: Path | str) -> Space:
 
 def parse_space(source: str, file: str = "<text>") -> Space:
     """The space in a text; `file` is the name that messages use."""
-    top = mapping(read_yaml(source, file), "", "the keys of a space: name, input, classes, network")
-    reject_unknown(top, KEYS, "")
+    description = read_description(source, file)
+    top = description.top
     parser = NodeParser()
+    parser.replaced = dict(description.replaced)
     parser.definitions = _definitions(top)
     defaults = _section(top, "defaults", "blocks with their arguments, such as {conv: {act: silu}}")
     for block, item in defaults:
@@ -56,7 +57,22 @@ def parse_space(source: str, file: str = "<text>") -> Space:
         file=file,
     )
     parser.link(space.declared)
-    return space
+    for path, item in parser.replaced.items():
+        hint = did_you_mean(path, sorted(parser.places_seen), "name the place of a value, such as s1.depth")
+        raise SpaceError(item.place, "set", f"there is no value at '{path}'{hint}")
+    return _scaled(space, top)
+
+
+def _scaled(space: Space, top: Mapping) -> Space:
+    if "scale" not in top.entries:
+        return space
+    item = mapping(top.entries["scale"], "scale", "factors, such as {depth: 1.2, width: 1.1}")
+    reject_unknown(item, ["depth", "width", "resolution"], "scale")
+    factors = {key: _plain(item, key, 1, kind_of(Ratio), "scale") for key in item.entries}
+    try:
+        return rescaled(space, Scale(**factors))
+    except InputError as error:
+        raise SpaceError(item.place, "scale", str(error)) from None
 
 
 def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
@@ -124,16 +140,17 @@ def _value(top: Mapping, key: str, default: Any, kind: Kind, parser: NodeParser)
     return parser.value(top.entries[key], Context(key), kind) if key in top.entries else default
 
 
-def _plain(top: Mapping, key: str, default: Any, kind: Kind) -> Any:
+def _plain(top: Mapping, key: str, default: Any, kind: Kind, section: str = "") -> Any:
     if key not in top.entries:
         return default
     item = top.entries[key]
+    path = f"{section}.{key}" if section else key
     if not isinstance(item, Scalar):
-        raise SpaceError(item.place, key, "wanted a plain number; this value cannot be a choice or a list")
+        raise SpaceError(item.place, path, "wanted a plain number; this value cannot be a choice or a list")
     try:
         return kind.convert(item.value)
     except ValueError as error:
-        raise SpaceError(item.place, key, str(error)) from None
+        raise SpaceError(item.place, path, str(error)) from None
 
 
 def _text(top: Mapping, key: str, default: str) -> str:

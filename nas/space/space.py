@@ -10,6 +10,7 @@ from typing import Any
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, canonical_hash, simplify
+from nas.ops import OPERATORS
 from nas.space.compose import Composer
 from nas.space.coupling import Coupling
 from nas.space.elaborate import elaborate
@@ -95,9 +96,23 @@ class Space:
         height, width = space.input[1], space.input[2]
         return simplify(
             elaborate(
-                space.network, (space.input[0], height, width), space.classes, space.width, space.drop_path
+                space.network,
+                (space.input[0], height, width),
+                space.classes,
+                space.width,
+                space.drop_path,
+                space.details,
             )
         )
+
+    @property
+    def details(self) -> dict[str, dict[str, Value]]:
+        """The defaults that reach inside blocks: what blocks leave open of the operators they are made of."""
+        named = {name: op.details for name, op in OPERATORS.items() if name in self.defaults}
+        return {
+            name: {key: value for key, value in self.defaults[name].items() if key in details}
+            for name, details in named.items()
+        }
 
     def identity(self, choices: Mapping[str, Option]) -> str:
         """Canonical hash of the network at a point."""

@@ -60,8 +60,16 @@ class StageStride:
     implicit: bool = False
 
 
+@dataclass(frozen=True)
+class Unscaled:
+    """Channels that the width does not multiply, or with `at_least` does not make fewer."""
+
+    channels: int
+    at_least: bool
+
+
 Value = Any
-"""A plain value, or Choice, SameAs, PerLayer, StageStride."""
+"""A plain value, or Choice, SameAs, PerLayer, StageStride, Unscaled."""
 
 _OPEN = (Choice, SameAs, PerLayer, StageStride)
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from nas.errors import did_you_mean
-from nas.ops.arguments import Kind, Stride, as_written
+from nas.ops.arguments import Channels, Kind, Stride, as_written
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
-from nas.space.tree import Choice, PerLayer, SameAs, StageStride, Value
+from nas.space.tree import Choice, PerLayer, SameAs, StageStride, Unscaled, Value
 
-_FORMS = ("choice", "range", "same_as", "layers")
+UNSCALED = ("fixed", "at_least")
+_FORMS = ("choice", "range", "same_as", "layers", *UNSCALED)
 
 
 def kind_of(annotated: Any) -> Kind:
@@ -41,12 +42,17 @@ class ValueParser:
 
     def __init__(self) -> None:
         self.declared: dict[str, Choice] = {}
+        self.replaced: dict[str, Item] = {}
+        """Items to read in place of those that stand in the file, by path; each is taken out when read."""
+        self.places_seen: set[str] = set()
         self._couplings: list[tuple[SameAs, Kind | None, Context]] = []
         self._placed: set[str] = set()
         self._places: dict[str, Place] = {}
 
     def value(self, item: Item, context: Context, kind: Kind | None) -> Value:
         """The value at `context.path`; `kind` None leaves the check to where the value is used."""
+        self.places_seen.add(context.path)
+        item = self.replaced.pop(context.path, item)
         if isinstance(item, Mapping):
             return self._form(item, context, kind)
         value = plain(item, context.path)
@@ -64,6 +70,12 @@ class ValueParser:
             return value
         if isinstance(value, SameAs):
             self._couplings.append((value, kind, context))
+            return value
+        if isinstance(value, Unscaled):
+            if kind is not _CHANNELS:
+                rule = f"{' and '.join(UNSCALED)} are for channels, which the width multiplies; this is not"
+                raise SpaceError(place, context.path, f"{rule} {kind.rule}")
+            self.checked(value.channels, context, kind, place)
             return value
         for one in value.values if isinstance(value, Choice | PerLayer) else (value,):
             if isinstance(one, Choice | SameAs):
@@ -176,6 +188,10 @@ class ValueParser:
             return self.checked(coupling, context, kind or _ANYTHING, inner.place)
         if form == "layers":
             return self._layers(inner, context, kind)
+        if form in UNSCALED:
+            return self.checked(
+                Unscaled(plain(inner, context.path), form == "at_least"), context, kind, inner.place
+            )
         options = [plain(i, context.path) for i in listing(inner, context.path)]
         if form == "range":
             options = _range(options, inner.place, context.path)
@@ -224,6 +240,7 @@ class ValueParser:
 
 _ANYTHING = Kind("a value", lambda _: True)
 _STRIDE = kind_of(Stride)
+_CHANNELS = kind_of(Channels)
 NO_STAGE = "'layers' needs a stage around it; give a plain value, or put the block in a stage"
 
 

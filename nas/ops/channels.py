@@ -1,0 +1,97 @@
+"""Operators that move or scale channels and learn nothing: shuffle, slice, padding, a constant factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.ops.arguments import Channels, Count, Index, Positive
+from nas.ops.base import Layer, Shape, ShapeError, Unary, image
+
+
+@dataclass(frozen=True)
+class ChannelShuffle(Unary):
+    """Channels of all groups in turn, so that a grouped layer sees each (Zhang et al. 2018, figure 1)."""
+
+    name: ClassVar[str] = "channel_shuffle"
+    keeps_zero: ClassVar[bool] = True
+
+    groups: Count = 2
+
+    @property
+    def is_identity(self) -> bool:  # type: ignore[override]
+        return self.groups == 1
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = image(inputs[0])
+        if channels % self.groups:
+            raise ShapeError(
+                f"{channels} channels cannot be shuffled in {self.groups} groups; "
+                "the channels must be a multiple of the groups"
+            )
+        return (channels, height, width)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("ChannelShuffle", (self.groups,))
+
+
+@dataclass(frozen=True)
+class ChannelSlice(Unary):
+    """Channels `start` to `stop`, counted from 0, the last not included (Ma et al. 2018, figure 3c)."""
+
+    name: ClassVar[str] = "channel_slice"
+    keeps_zero: ClassVar[bool] = True
+
+    start: Index
+    stop: Count
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = image(inputs[0])
+        if not self.start < self.stop <= channels:
+            raise ShapeError(
+                f"channels {self.start} to {self.stop} are not a slice of {channels}; "
+                "a slice has start < stop <= channels"
+            )
+        return (self.stop - self.start, height, width)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("ChannelSlice", (self.start, self.stop))
+
+
+@dataclass(frozen=True)
+class PadChannels(Unary):
+    """Zero channels added behind the input's, up to `out` (He et al. 2016, option A)."""
+
+    name: ClassVar[str] = "pad_channels"
+    keeps_zero: ClassVar[bool] = True
+
+    out: Channels
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = image(inputs[0])
+        if self.out < channels:
+            raise ShapeError(f"cannot pad {channels} channels to {self.out}; pad to at least as many")
+        return (self.out, height, width)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("PadChannels", (self.out - shape[0],))
+
+
+@dataclass(frozen=True)
+class Scale(Unary):
+    """Every value times a constant: scaled residuals (Szegedy et al. 2017, figure 20; Brock et al. 2021)."""
+
+    name: ClassVar[str] = "scale"
+    keeps_zero: ClassVar[bool] = True
+
+    by: Positive
+
+    @property
+    def is_identity(self) -> bool:  # type: ignore[override]
+        return self.by == 1
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("Scale", (self.by,))

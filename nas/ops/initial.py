@@ -1,0 +1,44 @@
+"""Initial weights of convolution and linear layers, as the networks of the literature have them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def initialise(layer: nn.Module, init: str | float) -> None:
+    """Draw the layer's weights anew; its bias becomes zero.
+
+    A number is the standard deviation of a normal distribution. `fan_in` and `fan_out` are normal with
+    variance 2 / fan (He et al. 2015, equations 10 and 14), where `fan_out` counts all output channels, as
+    torch does, and `fan_out_grouped` those of one group. `fan_in_uniform` has the variance of `fan_in`.
+    `fan_out_uniform` has variance 1 / fan_out (Glorot & Bengio 2010, section 4.2.1). `out_uniform` reaches
+    1 / sqrt(output features), as in EfficientNet's code.
+    """
+    weight = layer.get_parameter("weight")
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
+    match init:
+        case "fan_in":
+            nn.init.normal_(weight, std=math.sqrt(2 / fan_in))
+        case "fan_out":
+            nn.init.normal_(weight, std=math.sqrt(2 / fan_out))
+        case "fan_out_grouped":
+            groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+            nn.init.normal_(weight, std=math.sqrt(2 * groups / fan_out))
+        case "fan_in_uniform":
+            _uniform(weight, math.sqrt(6 / fan_in))
+        case "fan_out_uniform":
+            _uniform(weight, math.sqrt(3 / fan_out))
+        case "out_uniform":
+            _uniform(weight, 1 / math.sqrt(weight.shape[0]))
+        case _:
+            nn.init.normal_(weight, std=float(init))
+    if getattr(layer, "bias", None) is not None:
+        nn.init.zeros_(layer.get_parameter("bias"))
+
+
+def _uniform(weight: torch.Tensor, bound: float) -> None:
+    nn.init.uniform_(weight, -bound, bound)

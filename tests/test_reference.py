@@ -1,0 +1,131 @@
+"""The networks of the literature, as files, against public implementations of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from twins import TWINS, calls, copy_weights, details, randomise, weighted
+
+from nas.graph import Architecture
+from nas.module import build_module, count_macs, count_parameters
+from nas.space import Space, load_space
+from nas.space.library import bundled_spaces
+
+FILES = {name.removeprefix("reference/"): path for name, path in bundled_spaces().items() if "/" in name}
+every_file = pytest.mark.parametrize("name", list(FILES))
+every_twin = pytest.mark.parametrize("name", list(TWINS))
+
+
+def space(name: str) -> Space:
+    return load_space(FILES[name])
+
+
+@cache
+def architecture(name: str) -> Architecture:
+    return space(name).architecture()
+
+
+@every_file
+def test_a_reference_is_one_network_and_says_where_it_is_from(name: str) -> None:
+    reference = space(name)
+    assert reference.is_architecture
+    assert reference.about
+    assert reference.name == name
+
+
+@every_file
+def test_every_reference_is_compared_with_something(name: str) -> None:
+    assert name in TWINS or name in PUBLISHED
+
+
+@every_twin
+def test_parameters_and_macs_are_the_twins(name: str) -> None:
+    with torch.device("meta"):
+        twin = TWINS[name].make()
+    cost = architecture(name).cost
+    assert cost.params == count_parameters(twin)
+    assert cost.macs == count_macs(twin, architecture(name).input_shape)
+
+
+@every_twin
+def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
+    torch.manual_seed(0)
+    twin = TWINS[name].make().eval()
+    randomise(twin)
+    small = Space.adapted(space(name), 3, TWINS[name].size, 1000)
+    ours = build_module(small.architecture()).eval()
+    images = torch.randn(1, *small.architecture().input_shape)
+    theirs_called, ours_called = calls(twin, images), calls(ours, images)
+    copy_weights(weighted(theirs_called), weighted(ours_called))
+    with torch.no_grad():
+        expected, actual = twin(images), ours(images)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(actual / expected.std(), expected / expected.std(), atol=1e-4, rtol=1e-4)
+    assert details(ours_called) == details(theirs_called)
+
+
+@every_twin
+def test_weights_start_as_the_twins(name: str) -> None:
+    """Standard deviation and shape of the distribution, on the largest layers of each kind."""
+    torch.manual_seed(0)
+    twin, ours = TWINS[name].make(), build_module(architecture(name))
+    for kind in (nn.Conv2d, nn.Linear):
+        theirs_largest, ours_largest = largest(twin, kind), largest(ours, kind)
+        if theirs_largest is None or ours_largest is None:
+            assert theirs_largest is ours_largest
+            continue
+        assert spread(ours_largest) == pytest.approx(spread(theirs_largest), rel=0.03)
+
+
+def largest(network: nn.Module, kind: type[nn.Conv2d] | type[nn.Linear]) -> torch.Tensor | None:
+    weights = [layer.weight for layer in network.modules() if isinstance(layer, kind)]
+    return max(weights, key=lambda weight: weight.numel(), default=None)
+
+
+def spread(weight: torch.Tensor) -> tuple[float, float]:
+    """Standard deviation, and mean distance from zero, which tells a normal from a uniform one."""
+    return float(weight.detach().std()), float(weight.detach().abs().mean())
+
+
+PUBLISHED: dict[str, tuple[float, float]] = {
+    "mobilenet_v1_075": (2.6e6, 325e6),
+    "mobilenet_v1_05": (1.3e6, 149e6),
+    "mobilenet_v1_025": (0.5e6, 41e6),
+}
+"""Parameters and MACs as a paper's table has them; MobileNet v1: Howard et al. 2017, table 6."""
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_parameters_and_macs_are_those_of_the_paper(name: str) -> None:
+    params, macs = PUBLISHED[name]
+    cost = architecture(name).cost
+    assert cost.params == pytest.approx(params, abs=0.05e6)
+    assert cost.macs == pytest.approx(macs, abs=0.5e6)
+
+
+@pytest.mark.parametrize(("resolution", "macs"), [(192, 418e6), (160, 290e6), (128, 186e6)])
+def test_mobilenet_at_smaller_resolutions(resolution: int, macs: float) -> None:
+    """Howard et al. 2017, table 7."""
+    small = space("mobilenet_v1").adapted(3, resolution, 1000)
+    assert small.cost({}).macs == pytest.approx(macs, abs=0.7e6)
+
+
+def test_costs_that_everyone_quotes() -> None:
+    """GoogLeNet 1,550M and VGG-16 15,300M mult-adds (Howard et al. 2017, table 8)."""
+    assert space("googlenet").cost({}).macs == pytest.approx(1_550e6, rel=0.05)
+    assert space("vgg16").cost({}).macs == pytest.approx(15_300e6, rel=0.02)
+
+
+def test_no_file_is_a_copy_of_another_with_numbers_changed() -> None:
+    """Files of one structure share it by `extends`: no two full networks differ in their numbers alone."""
+    networks: dict[str, list[str]] = {}
+    for name, path in FILES.items():
+        body = Path(path).read_text().partition("network:")[2]
+        shape = "".join(c for c in body if not c.isdigit())
+        if shape:
+            networks.setdefault(shape, []).append(name)
+    assert [names for names in networks.values() if len(names) > 1] == []

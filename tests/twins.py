@@ -1,0 +1,124 @@
+"""Public implementations of the reference networks, and how weights and details are compared with theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from torch import nn
+
+ZOO = torchvision.models
+
+
+@dataclass(frozen=True)
+class Twin:
+    """`make` builds the public module; `size` is a side of the image at which outputs are compared."""
+
+    make: Callable[[], nn.Module]
+    size: int = 64
+
+
+def vision(name: str, size: int = 64, **arguments: Any) -> Twin:
+    """A network of torchvision."""
+    return Twin(lambda: ZOO.get_model(name, weights=None, **arguments), size)
+
+
+def from_timm(name: str, size: int = 64, **arguments: Any) -> Twin:
+    """A network of timm."""
+    return Twin(lambda: timm.create_model(name, **arguments), size)
+
+
+NO_HEADS = {"aux_logits": False, "init_weights": True}
+TWINS: dict[str, Twin] = {
+    "alexnet": vision("alexnet"),
+    **{f"vgg{n}{bn}": vision(f"vgg{n}{bn}", 32) for n in (11, 13, 16, 19) for bn in ("", "_bn")},
+    "googlenet": vision("googlenet", **NO_HEADS),
+    "inception_v3": vision("inception_v3", 96, **NO_HEADS),
+    **{f"resnet{n}": vision(f"resnet{n}") for n in (18, 34, 50, 101, 152)},
+    "wide_resnet50_2": vision("wide_resnet50_2"),
+    "resnext50_32x4d": vision("resnext50_32x4d"),
+    "resnext101_32x8d": vision("resnext101_32x8d"),
+    "seresnext50_32x4d": from_timm("seresnext50_32x4d"),
+    **{f"densenet{n}": vision(f"densenet{n}") for n in (121, 161, 169, 201)},
+    "squeezenet1_0": vision("squeezenet1_0"),
+    "squeezenet1_1": vision("squeezenet1_1"),
+    "mobilenet_v1": from_timm("mobilenetv1_100", act_layer="relu"),
+    "mobilenet_v2": vision("mobilenet_v2"),
+    "mobilenet_v3_large": vision("mobilenet_v3_large"),
+    "mobilenet_v3_small": vision("mobilenet_v3_small"),
+    **{f"mnasnet{w}": vision(f"mnasnet{w}") for w in ("0_5", "0_75", "1_0", "1_3")},
+    **{f"shufflenet_v2_x{w}": vision(f"shufflenet_v2_x{w}") for w in ("0_5", "1_0", "1_5", "2_0")},
+    "regnet_y_400mf": vision("regnet_y_400mf"),
+    **{f"efficientnet_b{n}": vision(f"efficientnet_b{n}") for n in range(8)},
+    **{f"efficientnet_v2_{size}": vision(f"efficientnet_v2_{size}") for size in "sml"},
+}
+
+Call = tuple[nn.Module, tuple[int, ...]]
+
+
+def calls(network: nn.Module, images: torch.Tensor) -> list[nn.Module]:
+    """The layers of a network in the order in which a forward pass calls them."""
+    order: list[nn.Module] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, _: order.append(layer))
+        for layer in network.modules()
+        if not list(layer.children())
+    ]
+    with torch.no_grad():
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    return order
+
+
+def weighted(layers: list[nn.Module]) -> list[nn.Module]:
+    """Those that learn something."""
+    return [layer for layer in dict.fromkeys(layers) if list(layer.parameters(recurse=False))]
+
+
+def randomise(network: nn.Module) -> None:
+    """Other weights than those of a fresh network, so that every one of them tells in the output."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias, std=0.1)
+            nn.init.normal_(layer.running_mean, std=0.1)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.normal_(layer.bias, std=0.1)
+
+
+def copy_weights(source: list[nn.Module], target: list[nn.Module]) -> None:
+    """Copy all weights and statistics, layer by layer in order; a linear layer may stand for a 1x1 one."""
+    assert len(source) == len(target)
+    for one, other in zip(source, target, strict=True):
+        state, wanted = one.state_dict(), other.state_dict()
+        assert {k: v.numel() for k, v in state.items()} == {k: v.numel() for k, v in wanted.items()}, (
+            f"{one} is not {other}"
+        )
+        other.load_state_dict({key: value.reshape(wanted[key].shape) for key, value in state.items()})
+
+
+def details(layers: list[nn.Module]) -> list[tuple[Any, ...]]:
+    """What inference hides: eps and momentum of batch norms, rates of dropout and of stochastic depth."""
+    found: list[tuple[Any, ...]] = []
+    for layer in layers:
+        match type(layer).__name__:
+            case "BatchNorm2d" | "BatchNormAct2d":
+                assert isinstance(layer, nn.BatchNorm2d)
+                assert layer.momentum is not None
+                found.append(("batch norm", layer.eps, round(layer.momentum, 6)))
+            case "Dropout" if layer.p:  # type: ignore[attr-defined]
+                found.append(("dropout", layer.p))  # type: ignore[attr-defined]
+            case "StochasticDepth" | "DropPath":
+                rate = getattr(layer, "p", getattr(layer, "drop_prob", None))
+                assert isinstance(rate, float)
+                if rate:
+                    found.append(("stochastic depth", round(rate, 6)))
+    return found
