@@ -95,9 +95,12 @@ def search(
     gpus_per_trial: Annotated[float | None, _setting(
         "gpus_per_trial", "GPUs of a trial, else 1 where there is a GPU; 0.5 lets two share one.", _RAY
     )] = None,
+    trial_timeout: Annotated[float | None, _setting(
+        "trial_timeout", "Seconds after which a training fails, else none.", _RAY, "--trial-timeout",
+    )] = None,
     scheduler: Annotated[str | None, _setting("scheduler", "asha stops poor trials early.", _RAY)] = None,
     address: Annotated[str | None, _setting(
-        "address", "Join a Ray cluster, auto or HOST:PORT, else start Ray here.", _RAY
+        "address", "The Ray cluster to join, auto or HOST:PORT; local starts Ray here.", _RAY
     )] = None,
     storage: Annotated[str | None, _setting(
         "storage", "Keep the study in a database, such as sqlite:///study.db, else in the run folder."
@@ -116,14 +119,14 @@ def search(
     Trains networks for a short while each, keeps every result in runs/NAME/,
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
-    from nas.runs import next_run_path
+    from nas.runs import RunExists, next_run_path
 
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params, "trials": trials,
         "sampler": sampler, "seed": seed, "dataset": dataset, "epochs": epochs, "resolution": resolution,
         "batch": batch, "lr": lr, "max_images": max_images, "workers": workers,
-        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "scheduler": scheduler,
-        "address": address, "storage": storage, "keep": keep,
+        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
+        "scheduler": scheduler, "address": address, "storage": storage, "keep": keep,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas.report.session import run_search
@@ -131,8 +134,16 @@ def search(
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    path = runs / name if name else next_run_path(runs, settings.space)
-    run_search(start(settings, path))
+    while True:
+        path = runs / name if name else next_run_path(runs, settings.space)
+        try:
+            started = start(settings, path)
+        except RunExists:
+            if name:
+                raise
+        else:
+            break  # else another search has just taken the number
+    run_search(started)
 
 
 @app.command()
@@ -162,7 +173,7 @@ def resume(
         typer.Option(help="GPUs of a trial. \\[default: as before]", parser=_number(float), metavar="NUMBER"),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. \\[default: as before]")
+        str | None, typer.Option(help="The Ray cluster: auto, HOST:PORT or local. \\[default: as before]")
     ] = None,
 ) -> None:  # fmt: skip
     """Go on with a search that was stopped or killed.
@@ -193,9 +204,9 @@ def show(
     """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run."""
     from nas.report import tables
     from nas.space import load_space
-    from nas.space.library import find_space
+    from nas.space.library import find_space, is_run
 
-    if Path(what).is_dir():
+    if is_run(what):
         from nas.report.session import print_run
         from nas.runs import Run
 
@@ -226,9 +237,9 @@ def export(
         raise InputError(f"--format: '{format}' is not a format; it is python")
     from nas.results import export_network, export_trial
     from nas.runs import Run
-    from nas.space.library import find_space
+    from nas.space.library import find_space, is_run
 
-    if Path(what).is_dir():
+    if is_run(what):
         files = export_trial(Run.open(Path(what)), trial, output)
     elif trial is not None:
         raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
@@ -268,7 +279,7 @@ def scale(
     """
     from nas.report import tables
     from nas.results import write_scaled
-    from nas.space.library import find_space
+    from nas.space.library import find_space, is_run
 
     factors = {"depth": depth, "width": width, "resolution": resolution}
     ways: dict[str, Any] = {
@@ -284,7 +295,7 @@ def scale(
             "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
             "--target-params, or to a --family"
         )
-    source = Path(what) / "best.yaml" if Path(what).is_dir() else find_space(what)
+    source = Path(what) / "best.yaml" if is_run(what) else find_space(what)
     tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
 
 

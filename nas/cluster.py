@@ -61,15 +61,15 @@ class Resources:
     """What trials get and where they run.
 
     `concurrency`: trials at a time, None for as many as there is room for. `scheduler`: None, or `asha` to
-    stop poor trials early (Li et al. 2020). `address`: None starts Ray here, `auto` joins the cluster on this
-    machine, `host:port` any other. `max_failures`: how often a trial whose worker died starts anew.
+    stop poor trials early (Li et al. 2020). `address`: `local` starts Ray here, `auto` joins the cluster on
+    this machine, `host:port` any other. `max_failures`: how often a trial whose worker died starts anew.
     """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0
     concurrency: int | None = None
     scheduler: str | None = None
-    address: str | None = None
+    address: str = "local"
     max_failures: int = 3
     dashboard: bool = True
 
@@ -352,14 +352,13 @@ def _nodes() -> list[dict[str, float]]:
 @contextmanager
 def _ray(resources: Resources) -> Iterator[str | None]:
     """Ray, started or joined; gives the dashboard's URL."""
-    if resources.address is not None:
-        check_address(resources.address)
+    check_address(resources.address)
     here: dict[str, Any] = {"include_dashboard": resources.dashboard, "dashboard_host": "127.0.0.1"}
     context = ray.init(
-        address=resources.address or "local",
+        address=resources.address,
         log_to_driver=False,
         logging_level=logging.CRITICAL,
-        **({} if resources.address else here),
+        **(here if resources.address == "local" else {}),
     )
     try:
         url = context.dashboard_url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Cost
+from nas.errors import InputError
 from nas.ledger import open_ledger
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class Counts:
 
 def read_records(storage: Path | str, name: str) -> list[Record]:
     """Every trial of a study, by number, for a reader beside whoever writes; none where there is no study."""
+    if isinstance(storage, Path) and not storage.exists():
+        return []
     ledger = open_ledger(storage)
     try:
         study = ledger.get_study_id_from_name(name)
@@ -84,10 +88,18 @@ def _rank(record: Record) -> tuple[float, int, int]:
 
 
 def record_of(trial: FrozenTrial) -> Record:
-    """A trial of the ledger, read."""
+    """A trial of the ledger, read. Raises InputError for one that another tool has written."""
     facts = dict(trial.user_attrs)
-    cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
-    candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
-    del facts["rejected"]
+    try:
+        cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
+        candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
+        del facts["rejected"]
+    except KeyError as error:
+        raise InputError(
+            f"trial {trial.number} of the study has no {error}: another tool made it; choose another storage "
+            "or another name"
+        ) from None
     score = trial.value if trial.state == TrialState.COMPLETE else None
-    return Record(candidate, STATES[trial.state], score, dict(trial.intermediate_values), facts)
+    last = facts.get("fidelity", math.inf)
+    scores = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
+    return Record(candidate, STATES[trial.state], score, scores, facts)

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,10 @@ from nas.cost import parse_count
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.ops.base import size_text
-from nas.records import Record, best_of, read_records
+from nas.records import Record, best_of
 from nas.runs import Run
 from nas.scaling import PUBLISHED, Scale, Solution, scaled, solve
 from nas.space import Space, dump_space, load_space
-
-
-def records(run: Run) -> list[Record]:
-    """Every trial of a run, while it is searched or after."""
-    return read_records(run.storage, run.name)
 
 
 def export_trial(run: Run, trial: int | None = None, output: Path | None = None) -> list[Path]:
@@ -166,15 +162,15 @@ def _module_file(path: Path) -> Path:
     Raises InputError where the name does not allow that.
     """
     name = path.name.removesuffix(".py")
-    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "torch"
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name in packages_distributions()
     if not name.isidentifier() or taken:
-        why = "has a name that Python or torch use" if taken else "cannot be imported by its name"
+        why = "has a name that is taken in Python" if taken else "cannot be imported by its name"
         raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
     return path.with_name(f"{name}.py")
 
 
 def _wanted(run: Run, trial: int | None) -> Record:
-    trials = records(run)
+    trials = run.records()
     if trial is None:
         best = best_of(trials, 1)
         if not best:

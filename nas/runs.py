@@ -6,6 +6,7 @@ import csv
 import fcntl
 import hashlib
 import io
+import math
 import os
 import platform
 import re
@@ -22,16 +23,23 @@ import yaml
 from nas import __version__
 from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
+from nas.records import Record, read_records
 from nas.settings import Settings
 from nas.space import Space, dump_space, load_space
 from nas.space.source import plain_data, read_text, read_yaml
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
-    from nas.records import Record
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
+
+_MOST_VALUES = 10_000_000
+"""Of run.yaml, which lists every class of the data."""
+
+
+class RunExists(InputError):
+    """There is a run of this name already."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,28 @@ class DataCard:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> DataCard:
+        """Inverse of `to_data`. Raises ValueError or TypeError for what it could not have written."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**plain)
+        card = cls(**plain)
+        if not isinstance(card.classes, tuple) or not all(isinstance(n, int) for n in card._counts):
+            raise ValueError("classes or counts have the wrong type")
+        return card
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        return (self.channels, self.train, self.validation)
+
+    def change(self, other: DataCard) -> str | None:
+        """What is different in the other data set, in words; None where it is the same data."""
+        if self.classes != other.classes:
+            return f"{len(self.classes)} classes were {len(other.classes)}, or have other names"
+        if self._counts != other._counts:
+            own, others = sum(self._counts[1:]), sum(other._counts[1:])
+            return f"{own:,} images of {self.channels} channels were {others:,} of {other.channels}"
+        moments = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
+        if not all(math.isclose(a, b, abs_tol=1e-3) for a, b in moments):
+            return "the pixels are others"
+        return None
 
 
 @dataclass(frozen=True)
@@ -72,10 +100,6 @@ class Run:
     """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, and the results."""
 
     path: Path
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     @property
     def space_file(self) -> Path:
@@ -93,14 +117,16 @@ class Run:
         return self.path / "weights" / f"trial-{number:05d}.safetensors"
 
     @classmethod
-    def create(cls, path: Path, settings: Settings, space_text: str, data: DataCard, device: str) -> Run:
+    def create(cls, path: Path, settings: Settings, space: Space, data: DataCard, device: str) -> Run:
         """A new run folder, with the space as searched and every setting as resolved.
 
-        A kill leaves the whole folder or none. Raises InputError where it exists, NasError where it cannot
+        A kill leaves the whole folder or none. Raises RunExists where there is one, NasError where it cannot
         be made.
         """
+        space_text = dump_space(space)
         document = {
             "format": FORMAT,
+            "study": path.name,
             "settings": settings.to_data(),
             "versions": _versions(),
             "git_commit": _git_commit(),
@@ -111,7 +137,7 @@ class Run:
         beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
         try:
             if path.exists():
-                raise InputError(
+                raise RunExists(
                     f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
                 )
             beside.weights_file(0).parent.mkdir(parents=True)
@@ -119,6 +145,8 @@ class Run:
             beside._write_document(document)
             beside.path.rename(path)
         except OSError as error:
+            if path.exists():
+                raise RunExists(f"{path}: another search has just made it; choose another --name") from None
             raise NasError(
                 f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
             ) from None
@@ -164,14 +192,14 @@ class Run:
     def document(self) -> dict[str, Any]:
         """The content of run.yaml."""
         path = self.path / "run.yaml"
-        data = plain_data(read_yaml(read_text(path), str(path)))
+        data = plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
         if not isinstance(data, dict) or not data:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         return data
 
     @property
     def settings(self) -> Settings:
-        """The settings the run was started with."""
+        """The settings of the run, as its last resume left them."""
         return Settings.from_data(self.document.get("settings", {}), str(self.path / "run.yaml"))
 
     @property
@@ -179,29 +207,51 @@ class Run:
         """The data set the run trains on."""
         try:
             return DataCard.from_data(self.document["data"])
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
             ) from None
 
     @property
     def space(self) -> Space:
-        """The space as searched and counted: with at least the classes of the data set.
+        """The space as searched and counted: with at least the channels and classes of the data set.
 
-        The network that is shipped is the one that is counted. Raises InputError where the file was changed.
+        The network that is shipped costs no more than the one that is counted. Raises InputError where the
+        file was changed.
         """
         if _digest(read_text(self.space_file)) != self.document.get("space_sha256"):
             raise InputError(
                 f"{self.space_file}: was changed since the search began, but its trials are of the space as "
                 "it was; restore the file, or search the new one in a run of its own"
             )
-        space = load_space(self.space_file)
-        return replace(space, classes=max(space.classes, len(self.data.classes)))
+        return load_space(self.space_file).counted_with(self.data.channels, len(self.data.classes))
 
     @property
     def storage(self) -> Path | str:
         """Where the study is kept."""
         return self.settings.storage or self.journal
+
+    @property
+    def study(self) -> str:
+        """The study's name in its storage, whatever the folder is called today."""
+        return str(self.document.get("study"))
+
+    def records(self) -> list[Record]:
+        """Every trial, while the run is searched or after.
+
+        Raises InputError where there are results of trials, but no trials.
+        """
+        found = read_records(self.storage, self.study)
+        if not found and (self.best_file.exists() or any(self.weights())):
+            raise InputError(
+                f"{self.path}: the study '{self.study}' is not in {self.storage}, though the run has results "
+                "of it; restore it, or start a new run"
+            )
+        return found
+
+    def weights(self) -> Iterator[Path]:
+        """The files of kept weights."""
+        return self.weights_file(0).parent.glob("trial-*.safetensors")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -231,8 +281,16 @@ class Run:
             os.close(file)
 
     def write_best(self, space: Space, record: Record, facts: Mapping[str, Any]) -> None:
-        """best.yaml: the network of a trial as a space without choices, with its figures under `meta`."""
-        write_atomically(self.best_file, dump_space(_with_meta(space, record, facts)))
+        """best.yaml: the network of a trial as a space without choices, with its figures under `meta`.
+
+        Where that is another than before, the exports of the one before go.
+        """
+        text = dump_space(_with_meta(space, record, facts))
+        if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
+            return
+        for suffix in (".py", ".pt", ".safetensors"):
+            self.best_file.with_suffix(suffix).unlink(missing_ok=True)
+        write_atomically(self.best_file, text)
 
     def write_tables(self, records: list[Record]) -> None:
         """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and MACs."""

@@ -135,15 +135,17 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
             f"'{space.name}' is a space of {space.extent.count:,} networks, and a target is for one; scale "
             "the file of a network, or the space by factors"
         )
+    if target < 1:
+        raise InputError(f"a network has no {target} {_WORDS[what]}; ask for 1 or more")
     found: dict[int, Solution] = {}
 
     def attempt(phi: float, fine: float = 1) -> int | None:
         base = compound(phi)
-        if what == "macs":
-            scale = replace(base, resolution=base.resolution * fine)
-        else:
-            scale = replace(base, width=base.width * fine)
         try:
+            if what == "macs":
+                scale = replace(base, resolution=base.resolution * fine)
+            else:
+                scale = replace(base, width=base.width * fine)
             result = scaled(space, scale)
         except InputError:
             return None

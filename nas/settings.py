@@ -17,8 +17,10 @@ class Settings:
     """Everything that decides a search.
 
     `space`: path or bundled name. Budgets are text as in `parse_interval`. `workers`: trials at a time, None
-    for as many as the cluster has room for, 0 for this process without Ray. `gpus_per_trial`: None for 1
-    where this machine has a GPU and 0 elsewhere. `keep`: how many trials' weights stay in the run folder.
+    for as many as the cluster has room for, 0 for this process without Ray. `address`: `local` starts Ray
+    here, `auto` and `HOST:PORT` join a cluster. `gpus_per_trial`: None for 1 where this machine has a GPU and
+    0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
+    in the run folder.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -33,8 +35,9 @@ class Settings:
     workers: int | None = None
     cpus_per_trial: int = 1
     gpus_per_trial: float | None = None
+    trial_timeout: float | None = None
     scheduler: str | None = None
-    address: str | None = None
+    address: str = "local"
     keep: int = 5
     storage: str | None = None
     recipe: Recipe = field(default_factory=Recipe)
@@ -44,6 +47,12 @@ class Settings:
             value = getattr(self, name)
             if not accepts(value):
                 raise InputError(f"{name.replace('_', '-')}: {value!r} is not {rule}")
+        needs_ray = {"scheduler": self.scheduler is not None, "address": self.address != "local"}
+        for name in (name for name, needed in needs_ray.items() if needed and self.workers == 0):
+            raise InputError(
+                f"{name}: {getattr(self, name)} needs Ray, and workers: 0 runs without it; give 1 worker or "
+                f"more, or leave the {name} out"
+            )
         _ = self.budget
 
     @property
@@ -107,6 +116,9 @@ def merged(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any
     return {**config, **{k: v for k, v in given.items() if k not in recipe_keys}, "recipe": recipe}
 
 
+_MOST_CPUS = 1_024
+
+
 def _interval(flag: str, text: str | None) -> Interval:
     if text is None:
         return Interval()
@@ -137,13 +149,20 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "seed": (_whole(0), "a seed; it is a whole number, 0 or more"),
     "dataset": (_text, "a data set, such as digits or imagefolder:PATH"),
     "workers": (_whole(0, optional=True), "a number of workers; it is a whole number, 0 or more"),
-    "cpus_per_trial": (_whole(1), "a number of CPUs; it is a whole number, 1 or more"),
+    "cpus_per_trial": (
+        lambda v: _whole(1)(v) and v <= _MOST_CPUS,  # type: ignore[operator]
+        f"a number of CPUs; it is a whole number from 1 to {_MOST_CPUS:,}",
+    ),
     "gpus_per_trial": (
         lambda v: v is None or (type(v) in (int, float) and v >= 0),  # type: ignore[operator]
         "a number of GPUs; it is a number, 0 or more, and 0.5 lets two trials share one",
     ),
+    "trial_timeout": (
+        lambda v: v is None or (type(v) in (int, float) and v > 0),  # type: ignore[operator]
+        "a number of seconds above 0",
+    ),
     "scheduler": (lambda v: v in (None, "asha"), "a scheduler; it is asha, or is left out"),
-    "address": (_optional_text, "an address; it is auto or HOST:PORT"),
+    "address": (_text, "an address; it is local, auto or HOST:PORT"),
     "keep": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
     "storage": (
         lambda v: v is None or (isinstance(v, str) and "://" in v),

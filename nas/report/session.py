@@ -11,7 +11,7 @@ from nas.errors import InputError, NasError
 from nas.records import best_of
 from nas.report.progress import SearchProgress
 from nas.report.tables import best_view, budget_text, counts_line, large_number, plural
-from nas.results import export_trial, records
+from nas.results import export_trial
 from nas.runs import Run
 from nas.search import Search
 from nas.study import Study
@@ -41,6 +41,11 @@ def run_search(search: Search) -> None:
             exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
     except KeyboardInterrupt:
         raise Stopped(f"stopped; nothing finished is lost. Go on with: nas resume {run.path}") from None
+    except OSError as error:
+        raise NasError(
+            f"{run.path}: cannot be written: {error.strerror or error}; make room. Nothing finished is lost. "
+            f"Go on with: nas resume {run.path}"
+        ) from error
     if study.exhausted and not study.records():
         raise InputError(
             f"{run.path}: no network of '{search.space.name}' was found within "
@@ -62,7 +67,7 @@ def run_search(search: Search) -> None:
 def print_run(run: Run, top: int) -> None:
     """The best trials of a run, searching or finished."""
     console = _console()
-    trials = records(run)
+    trials = run.records()
     space = run.space
     _say(console, f"{run.path}: {space.name}, {large_number(space.extent.count)} networks")
     ended = sum(r.state != "running" for r in trials)
