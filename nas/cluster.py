@@ -12,9 +12,10 @@ import dataclasses
 import json
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -354,12 +355,15 @@ def _ray(resources: Resources) -> Iterator[str | None]:
     """Ray, started or joined; gives the dashboard's URL."""
     check_address(resources.address)
     here: dict[str, Any] = {"include_dashboard": resources.dashboard, "dashboard_host": "127.0.0.1"}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     context = ray.init(
         address=resources.address,
         log_to_driver=False,
         logging_level=logging.CRITICAL,
         **(here if resources.address == "local" else {}),
     )
+    with suppress(ValueError):  # raised outside the main thread, which gets no signals
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
     try:
         url = context.dashboard_url
         yield f"http://{url}" if url else None

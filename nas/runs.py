@@ -162,9 +162,8 @@ class Run:
                 str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("*/run.yaml")
             ]
             hint = did_you_mean(str(path), near) or "; name a folder that nas search made"
-            raise InputError(
-                f"{path}: is {'a file' if path.is_file() else 'no such folder'}, not a run{hint}"
-            )
+            what = "is a file, not a run" if path.is_file() else "there is no such run"
+            raise InputError(f"{path}: {what}{hint}")
         run = cls(path)
         if not (path / "run.yaml").is_file():
             raise InputError(

@@ -384,7 +384,7 @@ def test_a_folder_of_runs_that_is_read_only():
 
 def test_a_run_that_is_none():
     assert refused("resume", "runs/tiny-1") == (
-        2, "runs/tiny-1: is no such folder, not a run; name a folder that nas search made"
+        2, "runs/tiny-1: there is no such run; name a folder that nas search made"
     )  # fmt: skip
     assert refused("resume", "tiny.yaml") == (
         2, "tiny.yaml: is a file, not a run; name a folder that nas search made"

@@ -160,7 +160,7 @@ def test_a_run_that_is_missing(run, monkeypatch, name, hint):
     monkeypatch.chdir(run.path.parent.parent)
     with pytest.raises(InputError) as error:
         Run.open(Path(name))
-    assert str(error.value) == f"{name}: is no such folder, not a run{hint}"
+    assert str(error.value) == f"{name}: there is no such run{hint}"
 
 
 def test_a_run_of_another_version(run):

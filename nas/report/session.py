@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.text import Text
 from nas.errors import InputError, NasError
 from nas.records import best_of
 from nas.report.progress import SearchProgress
-from nas.report.tables import best_view, budget_text, counts_line, large_number, plural
+from nas.report.tables import best_view, budget_text, counts_line, networks, plural
 from nas.results import export_trial
 from nas.runs import Run
 from nas.search import Search
@@ -30,6 +31,7 @@ def run_search(search: Search) -> None:
     """
     console = _console()
     run, settings = search.run, search.settings
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     try:
         with run.locked():
             study = search.study()
@@ -69,7 +71,7 @@ def print_run(run: Run, top: int) -> None:
     console = _console()
     trials = run.records()
     space = run.space
-    _say(console, f"{run.path}: {space.name}, {large_number(space.extent.count)} networks")
+    _say(console, f"{run.path}: {space.name}, {networks(space)}")
     ended = sum(r.state != "running" for r in trials)
     _say(
         console,
@@ -83,7 +85,7 @@ def _print_start(search: Search, console: Console) -> None:
     space = search.space
     _say(
         console,
-        f"Space {space.name}: {large_number(space.extent.count)} networks, "
+        f"Space {space.name}: {networks(space)}, "
         f"{space.extent.smallest_cost.macs:,} to {space.extent.largest_cost.macs:,} MACs.",
     )
     recipe = settings.recipe
