@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,9 +22,11 @@ import yaml
 from nas import __version__
 from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
+from nas.plugins import Plugin
 from nas.settings import Settings
-from nas.space import Space, dump_space, load_space
+from nas.space import Choices, Space, dump_space, load_space
 from nas.space.source import plain_data, read_text, read_yaml
+from nas.starts import Start
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
@@ -69,7 +71,7 @@ class DataCard:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, and the results."""
+    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, `plugins/`, and the results."""
 
     path: Path
 
@@ -92,8 +94,22 @@ class Run:
     def weights_file(self, number: int) -> Path:
         return self.path / "weights" / f"trial-{number:05d}.safetensors"
 
+    def plugin_file(self, name: str) -> Path:
+        """The copy of a plugin, for whoever names it: nothing in a run folder is run by itself."""
+        return self.path / "plugins" / name
+
     @classmethod
-    def create(cls, path: Path, settings: Settings, space_text: str, data: DataCard, device: str) -> Run:
+    def create(
+        cls,
+        path: Path,
+        settings: Settings,
+        space_text: str,
+        data: DataCard,
+        device: str,
+        *,
+        starts: Sequence[Start] = (),
+        plugins: Sequence[Plugin] = (),
+    ) -> Run:
         """A new run folder, with the space as searched and every setting as resolved.
 
         A kill leaves the whole folder or none. Raises InputError where it exists, NasError where it cannot
@@ -107,6 +123,8 @@ class Run:
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
             "data": data.to_data(),
             "space_sha256": _digest(space_text),
+            "starts": [asdict(start) for start in starts],
+            "plugins": {plugin.name: plugin.sha256 for plugin in plugins},
         }
         beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
         try:
@@ -116,6 +134,9 @@ class Run:
                 )
             beside.weights_file(0).parent.mkdir(parents=True)
             write_atomically(beside.space_file, space_text)
+            for plugin in plugins:
+                beside.plugin_file(plugin.name).parent.mkdir(exist_ok=True)
+                write_atomically(beside.plugin_file(plugin.name), plugin.text)
             beside._write_document(document)
             beside.path.rename(path)
         except OSError as error:
@@ -183,6 +204,35 @@ class Run:
             raise InputError(
                 f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
             ) from None
+
+    @property
+    def starts(self) -> list[Choices]:
+        """The points that are tried first."""
+        return [dict(start["choices"]) for start in self.document.get("starts", [])]
+
+    @property
+    def plugin_flags(self) -> str:
+        """What a command about this run names besides it: ` --plugin FILE`, with a space before."""
+        return "".join(f" --plugin {self.plugin_file(name)}" for name in self.document.get("plugins", {}))
+
+    def check_plugins(self, plugins: Sequence[Plugin]) -> None:
+        """Raises InputError where these are not the plugins that the run was searched with."""
+        needed = self.document.get("plugins", {})
+        given = {plugin.name: plugin for plugin in plugins}
+        for name, digest in needed.items():
+            copy = self.plugin_file(name)
+            if name not in given:
+                raise InputError(
+                    f"{self.path}: was searched with blocks of {name}, and no plugin is loaded that is not "
+                    f"named; add --plugin {copy}"
+                )
+            if given[name].sha256 != digest:
+                raise InputError(
+                    f"{given[name].file}: is not as it was when {self.path} was searched; restore it, or "
+                    f"name the copy, --plugin {copy}"
+                )
+        for name in given.keys() - needed.keys():
+            raise InputError(f"{given[name].file}: {self.path} was searched without it; leave it out")
 
     @property
     def space(self) -> Space:

@@ -10,15 +10,18 @@ from nas.cost import Budget, format_count, parse_count
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.local import Events, Progress, run_local
+from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
 from nas.proxy.recipe import Recipe
 from nas.records import Candidate, Record, read_records
 from nas.runs import DataCard, Run
 from nas.samplers import find_sampler
+from nas.scaling import PUBLISHED, scaled
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
 from nas.space.source import read_text
+from nas.starts import find_starts
 from nas.study import Study
 
 if TYPE_CHECKING:
@@ -33,13 +36,14 @@ class ProxyTask:
     """Builds the proxy training of a point: the same network for the data's channels, size and classes.
 
     Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. It travels to the workers, so it holds no data.
+    its own. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
     """
 
     space: Space
     recipe: Recipe
     seed: int
     device: str
+    plugins: tuple[Plugin, ...] = ()
 
     def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
         import torch
@@ -47,6 +51,7 @@ class ProxyTask:
         from nas.module import build_module
         from nas.proxy.training import Training, seed_everything
 
+        load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         resolved = self.space.resolve(choices)
         resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
@@ -107,12 +112,13 @@ class Keeper(Events):
 
 @dataclass(frozen=True)
 class Search:
-    """A search that is ready to go on: its folder, settings, space and data."""
+    """A search that is ready to go on: its folder, settings, space, data and plugins."""
 
     run: Run
     settings: Settings
     space: Space
     data: ImageData
+    plugins: tuple[Plugin, ...] = ()
 
     def go(self, study: Study, listener: Events) -> None:
         """Train what is still to be trained, and write the results.
@@ -137,12 +143,14 @@ class Search:
             seed=self.settings.seed,
             storage=self.run.storage,
             name=self.run.name,
+            starts=self.run.starts,
         )
 
     def _train(self, study: Study, keeper: Keeper) -> None:
         settings = self.settings
         gpus = _gpus(settings)
-        task = ProxyTask(self.space, settings.recipe, settings.seed, "cuda" if gpus else "cpu")
+        device = "cuda" if gpus else "cpu"
+        task = ProxyTask(self.space, settings.recipe, settings.seed, device, self.plugins)
         if settings.workers == 0:
             import torch
 
@@ -161,8 +169,8 @@ class Search:
         cluster.run(study, task, self.data, keeper, resources, epochs=settings.recipe.epochs)
 
 
-def start(settings: Settings, path: Path) -> Search:
-    """A new run at `path`, checked before anything is written.
+def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> Search:
+    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded.
 
     Raises InputError for whatever would stop the search later.
     """
@@ -170,22 +178,27 @@ def start(settings: Settings, path: Path) -> Search:
     file = find_space(settings.space)
     space = load_space(file)
     check_budget(space, settings.budget)
+    check_scale(space, settings.steps)
+    _check_starts(space, settings)
     _check_address(settings)
     data = load_data(space, settings)
-    check_budget(replace(space, classes=max(space.classes, data.num_classes)), settings.budget)
+    space = replace(space, classes=max(space.classes, data.num_classes))
+    check_budget(space, settings.budget)
+    starts = find_starts(settings.start, space, settings.budget)
     if settings.storage and read_records(settings.storage, path.name):
         raise InputError(
             f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
         )
-    run = Run.create(path, settings, read_text(file), DataCard.of(data), _device_name(settings))
-    return Search(run, settings, run.space, data)
+    card, device = DataCard.of(data), _device_name(settings)
+    run = Run.create(path, settings, read_text(file), card, device, starts=starts, plugins=plugins)
+    return Search(run, settings, run.space, data, plugins)
 
 
-def resume(run: Run, settings: Settings) -> Search:
-    """A run to go on with."""
+def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Search:
+    """A run to go on with. `plugins` are those of the run, loaded."""
     _check_address(settings)
     space = run.space
-    return Search(run, settings, space, load_data(space, settings))
+    return Search(run, settings, space, load_data(space, settings), plugins)
 
 
 def load_data(space: Space, settings: Settings) -> ImageData:
@@ -233,6 +246,15 @@ def check_budget(space: Space, budget: Budget) -> None:
             )
 
 
+def check_scale(space: Space, steps: range) -> None:
+    """Raises InputError where the networks of a space cannot be scaled at these steps."""
+    for step in steps:
+        try:
+            scaled(space.resolve(space.smallest()), PUBLISHED[step])
+        except InputError as error:
+            raise InputError(f"--scale: {error}") from None
+
+
 def format_count_up(value: int) -> str:
     """A short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
     text = format_count(value)
@@ -243,6 +265,16 @@ def format_count_down(value: int) -> str:
     """A short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
     text = format_count(value)
     return text if parse_count(text) <= value else f"{value:,}"
+
+
+def _check_starts(space: Space, settings: Settings) -> None:
+    """What can be known of the starts before the data are read."""
+    starts = find_starts(settings.start, space, settings.budget)
+    if len(starts) > settings.trials:
+        raise InputError(
+            f"--start: {len(starts)} networks are to be tried first, but --trials is {settings.trials}; "
+            "raise it, or leave some out"
+        )
 
 
 def _check_address(settings: Settings) -> None:

@@ -234,6 +234,8 @@ def test_the_settings_are_kept_and_flags_win(finished):
         "machine",
         "data",
         "space_sha256",
+        "starts",
+        "plugins",
     }
     assert (finished[0] / "space.yaml").read_text() == TINY
 
