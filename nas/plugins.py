@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from nas.blocks import BLOCKS, Builder, Ref
 from nas.errors import InputError, NasError
+from nas.graph import Node
 from nas.space.names import name_problem
 from nas.space.nodes import FORMS
 from nas.space.source import read_text
@@ -91,19 +92,22 @@ class Plugin:
 
         @wraps(recipe)
         def call(net: Builder, x: Ref, **arguments: Any) -> Ref:
+            before = len(net.nodes)
             try:
-                y = recipe(net, x, **arguments)
+                y: Any = recipe(net, x, **arguments)
             except NasError:
                 raise
             except Exception as error:
                 raise InputError(
                     f"{self._line(error)}: block '{recipe.__name__}' fails: {_one_line(error)}"
                 ) from error
+            problem = next(_name_problems(net.nodes[before:]), None)
             if not isinstance(y, Ref):
-                raise InputError(
-                    f"{self.file}: block '{recipe.__name__}' returns {y!r}; return what net.add gave"
-                )
-            return y
+                problem = f"it returns {y!r}; return what net.add gives"
+            if problem:
+                raise InputError(f"{self.file}: block '{recipe.__name__}': {problem}")
+            result: Ref = y
+            return result
 
         return call
 
@@ -129,6 +133,14 @@ def load_plugins(plugins: Sequence[Plugin]) -> None:
     """Register the blocks of all plugins. Raises InputError as `Plugin.load`."""
     for plugin in plugins:
         plugin.load()
+
+
+def _name_problems(nodes: Sequence[Node]) -> Iterator[str]:
+    """What is wrong with the names of nodes, of which each part becomes an attribute of a module."""
+    for part in {part: None for node in nodes for part in node.name.split(".")}:
+        problem = name_problem(part)
+        if problem and not part.startswith("layer"):
+            yield problem
 
 
 def _one_line(error: BaseException) -> str:

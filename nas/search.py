@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.cost import Budget, format_count, parse_count
 from nas.errors import InputError
@@ -107,7 +107,10 @@ class Keeper(Events):
                 file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
-            self._run.write_best(self._search.space, kept[0], {"dataset": self._search.settings.dataset})
+            facts: dict[str, Any] = {"dataset": self._search.settings.dataset}
+            if self._search.plugins:
+                facts["plugins"] = [plugin.name for plugin in self._search.plugins]
+            self._run.write_best(self._search.space, kept[0], facts)
 
 
 @dataclass(frozen=True)
