@@ -106,8 +106,8 @@ class Plugin:
                 problem = f"it returns {y!r}; return what net.add gives"
             if problem:
                 raise InputError(f"{self.file}: block '{recipe.__name__}': {problem}")
-            result: Ref = y
-            return result
+            assert isinstance(y, Ref)
+            return y
 
         return call
 

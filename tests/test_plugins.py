@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, get_origin
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +17,7 @@ from command_line import SHORT, apart, nas, rows
 
 from nas.blocks import BLOCKS, block_arguments
 from nas.errors import InputError
+from nas.ops import arguments
 from nas.plugins import Plugin, load_plugins, read_plugins
 from nas.runs import Run
 from nas.space import load_space, parse_space
@@ -312,3 +316,42 @@ def test_a_shape_that_a_block_refuses_has_its_place():
     )
     Path("own.py").write_text(wrong)
     assert nas("show", "own.yaml", "--plugin", "own.py").err == "error: own.yaml:10: s1: too small\n"
+
+
+# The documentation
+
+DOCS = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+
+
+def documented_files():
+    """The files of the documentation, each named in its first line."""
+    for text in re.findall(r"```(?:yaml|python)\n(.*?)```", DOCS, re.DOTALL):
+        Path(text.splitlines()[0].removeprefix("# ")).write_text(text)
+
+
+def test_the_documentation():
+    documented_files()
+    commands = re.findall(r"^    nas (.*)", DOCS, re.MULTILINE)
+    assert len(commands) == 7
+    for line in commands:
+        short = ["--trials", "2", "--workers", "0", *SHORT] if line.startswith("search") else []
+        BLOCKS.pop("star", None)  # each command is a process
+        said = nas(*shlex.split(line.replace("--trials 64", "--trials 3")), *short)
+        assert said.code == 0, said
+    assert "left * self.right(x)" in Path("my_network.py").read_text()
+    assert load_space(Path("narrow.yaml")).extent.count == 28
+    assert load_space(Path("stars.yaml")).extent.count == 3 * (3 + 9 + 27)
+    assert len(rows(Path("runs/stars-1/trials.csv"))) == 3
+
+
+def test_the_documented_mistake():
+    documented_files()
+    wrong = Path("star.py").read_text().replace("expand: Ratio", "expand: float")
+    Path("star.py").write_text(wrong)
+    shown = re.search(r"```text\n(.*?)```", DOCS, re.DOTALL)
+    assert nas("show", "stars.yaml", "--plugin", "star.py").err == shown[1]
+
+
+def test_the_documented_kinds_are_all_there_are():
+    kinds = {name for name, kind in vars(arguments).items() if get_origin(kind) is Annotated}
+    assert {name for name in kinds if f"`{name}`" in DOCS} == kinds
