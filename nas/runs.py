@@ -201,23 +201,38 @@ class Run:
         try:
             return DataCard.from_data(self.document["data"])
         except (AttributeError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
-            ) from None
+            raise self._damaged("data", error) from None
+
+    def _damaged(self, key: str, error: Exception) -> InputError:
+        return InputError(f"{self.path / 'run.yaml'}: {key}: is damaged ({error}); restore the file")
 
     @property
     def starts(self) -> list[Choices]:
         """The points that are tried first."""
-        return [dict(start["choices"]) for start in self.document.get("starts", [])]
+        try:
+            starts = [dict(start["choices"]) for start in self.document.get("starts", [])]
+            for choices in starts:
+                self.space.resolve(choices)
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged("starts", error) from None
+        return starts
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """The names of the plugins that the run was searched with, and their sha256."""
+        try:
+            return {str(name): str(digest) for name, digest in self.document.get("plugins", {}).items()}
+        except AttributeError as error:
+            raise self._damaged("plugins", error) from None
 
     @property
     def plugin_flags(self) -> str:
         """What a command about this run names besides it: ` --plugin FILE`, with a space before."""
-        return "".join(f" --plugin {self.plugin_file(name)}" for name in self.document.get("plugins", {}))
+        return "".join(f" --plugin {self.plugin_file(name)}" for name in self.plugins)
 
     def check_plugins(self, plugins: Sequence[Plugin]) -> None:
         """Raises InputError where these are not the plugins that the run was searched with."""
-        needed = self.document.get("plugins", {})
+        needed = self.plugins
         given = {plugin.name: plugin for plugin in plugins}
         for name, digest in needed.items():
             copy = self.plugin_file(name)

@@ -187,6 +187,16 @@ def test_a_plugin_that_a_run_does_not_know(run):
     assert said.code == 2 and said.err == "error: more.py: runs/own-1 was searched without it; leave it out\n"
 
 
+def test_a_record_of_plugins_that_was_damaged(run):
+    file = run.path / "run.yaml"
+    file.write_text(file.read_text().partition("plugins:")[0] + "plugins: [own.py]\n")
+    said = nas("show", "runs/own-1", "--plugin", "own.py")
+    assert said.code == 2 and said.err == (
+        "error: runs/own-1/run.yaml: plugins: is damaged ('list' object has no attribute 'items'); restore "
+        "the file\n"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_workers_of_ray_know_it():

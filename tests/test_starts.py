@@ -216,3 +216,14 @@ def test_a_space_whose_networks_cannot_be_scaled():
     assert refused("--scale", "1..1", space="flat.yaml") == (
         "--scale: 'flat' has no stage, so its depth cannot be scaled; leave depth at 1"
     )
+
+
+@pytest.mark.parametrize("old", ["stem.out: 6", "choices:", "stem.kernel"])
+def test_starts_that_were_damaged(old):
+    assert search("--start", "one.yaml").code == 0
+    file = Path("runs/mine/run.yaml")
+    file.write_text(file.read_text().replace(old, old.replace("6", "7").replace("e", "o")))
+    said = nas("resume", "runs/mine", "--trials", "4")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: runs/mine/run.yaml: starts: is damaged (")
+    assert said.err.endswith("); restore the file\n") and said.err.count("\n") == 1
