@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,3 +105,32 @@ def record_of(trial: FrozenTrial) -> Record:
     last = facts.get("fidelity", math.inf)
     scores = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
     return Record(candidate, STATES[trial.state], score, scores, facts)
+
+
+def pareto(records: list[Record]) -> list[Record]:
+    """The complete trials that no other beats: none has at least the score at fewer MACs. Cheapest first."""
+    front: list[Record] = []
+    complete = [r for r in records if r.score is not None]
+    for record in sorted(
+        complete, key=lambda r: (r.candidate.cost.macs, -(r.score or 0), r.candidate.number)
+    ):
+        if not front or (record.score or 0) > (front[-1].score or 0):
+            front.append(record)
+    return front
+
+
+def trials_table(records: list[Record], names: list[str]) -> str:
+    """The trials as CSV, a row each, with a column for each of the decisions `names`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message", *names]
+    )
+    for r in records:
+        c = r.candidate
+        facts = [r.facts.get(key, "") for key in ("seconds", "reason", "message")]
+        score = "" if r.score is None else r.score
+        epochs = max(r.scores, default=0)
+        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
+        writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
+    return text.getvalue()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
-import io
-import math
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,13 +20,16 @@ import yaml
 from nas import __version__
 from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
-from nas.records import Record, read_records
+from nas.plugins import Plugin
+from nas.proxy.card import DataCard
+from nas.records import Record, pareto, read_records, trials_table
 from nas.settings import Settings
-from nas.space import Space, dump_space, load_space
+from nas.space import Choices, Space, dump_space, load_space
 from nas.space.source import plain_data, read_text, read_yaml
+from nas.starts import Start
 
 if TYPE_CHECKING:
-    from nas.proxy.datasets import ImageData
+    pass
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
@@ -43,61 +43,8 @@ class RunExists(InputError):
 
 
 @dataclass(frozen=True)
-class DataCard:
-    """What is kept of a data set with a run: what the networks trained on it expect and give."""
-
-    name: str
-    classes: tuple[str, ...]
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    train: int
-    validation: int
-
-    @classmethod
-    def of(cls, data: ImageData) -> DataCard:
-        return cls(
-            data.name,
-            data.classes,
-            data.channels,
-            data.mean,
-            data.std,
-            len(data.train_labels),
-            len(data.val_labels),
-        )
-
-    def to_data(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> DataCard:
-        """Inverse of `to_data`. Raises ValueError or TypeError for what it could not have written."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        card = cls(**plain)
-        if not isinstance(card.classes, tuple) or not all(isinstance(n, int) for n in card._counts):
-            raise ValueError("classes or counts have the wrong type")
-        return card
-
-    @property
-    def _counts(self) -> tuple[int, ...]:
-        return (self.channels, self.train, self.validation)
-
-    def change(self, other: DataCard) -> str | None:
-        """What is different in the other data set, in words; None where it is the same data."""
-        if self.classes != other.classes:
-            return f"{len(self.classes)} classes were {len(other.classes)}, or have other names"
-        if self._counts != other._counts:
-            own, others = sum(self._counts[1:]), sum(other._counts[1:])
-            return f"{own:,} images of {self.channels} channels were {others:,} of {other.channels}"
-        moments = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
-        if not all(math.isclose(a, b, abs_tol=1e-3) for a, b in moments):
-            return "the pixels are others"
-        return None
-
-
-@dataclass(frozen=True)
 class Run:
-    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, and the results."""
+    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, `plugins/`, and the results."""
 
     path: Path
 
@@ -116,8 +63,22 @@ class Run:
     def weights_file(self, number: int) -> Path:
         return self.path / "weights" / f"trial-{number:05d}.safetensors"
 
+    def plugin_file(self, name: str) -> Path:
+        """The copy of a plugin, for whoever names it: nothing in a run folder is run by itself."""
+        return self.path / "plugins" / name
+
     @classmethod
-    def create(cls, path: Path, settings: Settings, space: Space, data: DataCard, device: str) -> Run:
+    def create(
+        cls,
+        path: Path,
+        settings: Settings,
+        space: Space,
+        data: DataCard,
+        device: str,
+        *,
+        starts: Sequence[Start] = (),
+        plugins: Sequence[Plugin] = (),
+    ) -> Run:
         """A new run folder, with the space as searched and every setting as resolved.
 
         A kill leaves the whole folder or none. Raises RunExists where there is one, NasError where it cannot
@@ -133,6 +94,8 @@ class Run:
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
             "data": data.to_data(),
             "space_sha256": _digest(space_text),
+            "starts": [asdict(start) for start in starts],
+            "plugins": {plugin.name: plugin.sha256 for plugin in plugins},
         }
         beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
         try:
@@ -142,6 +105,9 @@ class Run:
                 )
             beside.weights_file(0).parent.mkdir(parents=True)
             write_atomically(beside.space_file, space_text)
+            for plugin in plugins:
+                beside.plugin_file(plugin.name).parent.mkdir(exist_ok=True)
+                write_atomically(beside.plugin_file(plugin.name), plugin.text)
             beside._write_document(document)
             beside.path.rename(path)
         except OSError as error:
@@ -207,9 +173,53 @@ class Run:
         try:
             return DataCard.from_data(self.document["data"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
-            ) from None
+            raise self._damaged("data", error) from None
+
+    def _damaged(self, key: str, error: Exception) -> InputError:
+        return InputError(f"{self.path / 'run.yaml'}: {key}: is damaged ({error}); restore the file")
+
+    @property
+    def starts(self) -> list[Choices]:
+        """The points that are tried first."""
+        try:
+            starts = [dict(start["choices"]) for start in self.document.get("starts", [])]
+            for choices in starts:
+                self.space.resolve(choices)
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged("starts", error) from None
+        return starts
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """The names of the plugins that the run was searched with, and their sha256."""
+        try:
+            return {str(name): str(digest) for name, digest in self.document.get("plugins", {}).items()}
+        except AttributeError as error:
+            raise self._damaged("plugins", error) from None
+
+    @property
+    def plugin_flags(self) -> str:
+        """What a command about this run names besides it: ` --plugin FILE`, with a space before."""
+        return "".join(f" --plugin {self.plugin_file(name)}" for name in self.plugins)
+
+    def check_plugins(self, plugins: Sequence[Plugin]) -> None:
+        """Raises InputError where these are not the plugins that the run was searched with."""
+        needed = self.plugins
+        given = {plugin.name: plugin for plugin in plugins}
+        for name, digest in needed.items():
+            copy = self.plugin_file(name)
+            if name not in given:
+                raise InputError(
+                    f"{self.path}: was searched with blocks of {name}, and no plugin is loaded that is not "
+                    f"named; add --plugin {copy}"
+                )
+            if given[name].sha256 != digest:
+                raise InputError(
+                    f"{given[name].file}: is not as it was when {self.path} was searched; restore it, or "
+                    f"name the copy, --plugin {copy}"
+                )
+        for name in given.keys() - needed.keys():
+            raise InputError(f"{given[name].file}: {self.path} was searched without it; leave it out")
 
     @property
     def space(self) -> Space:
@@ -294,8 +304,8 @@ class Run:
     def write_tables(self, records: list[Record]) -> None:
         """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and MACs."""
         names = sorted({name for r in records for name in r.candidate.choices})
-        write_atomically(self.path / "trials.csv", _table(records, names))
-        write_atomically(self.path / "pareto.csv", _table(pareto(records), names))
+        write_atomically(self.path / "trials.csv", trials_table(records, names))
+        write_atomically(self.path / "pareto.csv", trials_table(pareto(records), names))
 
 
 def next_run_path(folder: Path, space: str) -> Path:
@@ -306,18 +316,6 @@ def next_run_path(folder: Path, space: str) -> Path:
     while f"{stem}-{number}" in taken:
         number += 1
     return folder / f"{stem}-{number}"
-
-
-def pareto(records: list[Record]) -> list[Record]:
-    """The complete trials that no other beats: none has at least the score at fewer MACs. Cheapest first."""
-    front: list[Record] = []
-    complete = [r for r in records if r.score is not None]
-    for record in sorted(
-        complete, key=lambda r: (r.candidate.cost.macs, -(r.score or 0), r.candidate.number)
-    ):
-        if not front or (record.score or 0) > (front[-1].score or 0):
-            front.append(record)
-    return front
 
 
 def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
@@ -332,22 +330,6 @@ def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
         "choices": dict(candidate.choices),
     }
     return replace(space.resolve(candidate.choices), meta=meta)
-
-
-def _table(records: list[Record], names: list[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message", *names]
-    )
-    for r in records:
-        c = r.candidate
-        facts = [r.facts.get(key, "") for key in ("seconds", "reason", "message")]
-        score = "" if r.score is None else r.score
-        epochs = max(r.scores, default=0)
-        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
-        writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
-    return text.getvalue()
 
 
 def _digest(text: str) -> str:

@@ -7,6 +7,7 @@ is not below 90 % of the exact product. Resolution multiplies the input's height
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -80,6 +81,14 @@ PUBLISHED = (
     Scale(3.1, 2.0, 600 / 224),
 )
 """EfficientNet-B0 to B7, as in the code published with the paper: near the curve of `compound`, not on it."""
+
+
+def parse_steps(text: str) -> range:
+    """The steps of `PUBLISHED` in a range such as `1..3`, both ends in. Raises InputError for other text."""
+    match = re.fullmatch(r"([0-7])\.\.([0-7])", text)
+    if not match or match[1] > match[2]:
+        raise InputError(f"'{text}' is not a range of steps; write LOW..HIGH within 0..7")
+    return range(int(match[1]), int(match[2]) + 1)
 
 
 def compound(phi: float) -> Scale:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.cost import Budget, format_count, parse_count
 from nas.errors import InputError
@@ -12,14 +12,18 @@ from nas.files import write_atomically
 from nas.ledger import located
 from nas.local import Events, Progress, run_local
 from nas.ops.base import size_text
+from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
+from nas.proxy.card import DataCard
 from nas.proxy.recipe import Recipe
 from nas.records import Candidate, Record, read_records
-from nas.runs import DataCard, Run
+from nas.runs import Run
 from nas.samplers import find_sampler
+from nas.scaling import PUBLISHED, scaled
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
+from nas.starts import find_starts
 from nas.study import Study
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ class ProxyTask:
     """Builds the proxy training of a point: the same network for the data's channels, size and classes.
 
     Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. It travels to the workers, so it holds no data.
+    its own. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
     """
 
     space: Space
@@ -43,6 +47,7 @@ class ProxyTask:
     seed: int
     device: str
     timeout_s: float | None = None
+    plugins: tuple[Plugin, ...] = ()
 
     def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
         import torch
@@ -50,6 +55,7 @@ class ProxyTask:
         from nas.module import build_module
         from nas.proxy.training import Training, seed_everything
 
+        load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         network = self.network(choices, data)
         images = datasets.resized(data, network.input_shape[1])
@@ -118,17 +124,21 @@ class Keeper(Events):
             file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
-            self._run.write_best(self._search.space, kept[0], {"dataset": self._search.settings.dataset})
+            facts: dict[str, Any] = {"dataset": self._search.settings.dataset}
+            if self._search.plugins:
+                facts["plugins"] = [plugin.name for plugin in self._search.plugins]
+            self._run.write_best(self._search.space, kept[0], facts)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search that is ready to go on: its folder, settings, space and data."""
+    """A search that is ready to go on: its folder, settings, space, data and plugins."""
 
     run: Run
     settings: Settings
     space: Space
     data: ImageData
+    plugins: tuple[Plugin, ...] = ()
 
     def go(self, study: Study, listener: Events) -> None:
         """Train what is still to be trained, and write the results.
@@ -154,6 +164,7 @@ class Search:
             seed=self.settings.seed,
             storage=self.run.storage,
             name=self.run.study,
+            starts=self.run.starts,
             try_out=lambda choices: self._task.network(choices, self.data),
         )
 
@@ -161,7 +172,9 @@ class Search:
     def _task(self) -> ProxyTask:
         settings = self.settings
         device = "cuda" if _gpus(settings) else "cpu"
-        return ProxyTask(self.space, settings.recipe, settings.seed, device, settings.trial_timeout)
+        return ProxyTask(
+            self.space, settings.recipe, settings.seed, device, settings.trial_timeout, self.plugins
+        )
 
     def _train(self, study: Study, keeper: Keeper) -> None:
         settings = self.settings
@@ -183,29 +196,37 @@ class Search:
         cluster.run(study, self._task, self.data, keeper, resources, epochs=settings.recipe.epochs)
 
 
-def start(settings: Settings, path: Path) -> Search:
-    """A new run at `path`, checked before anything is written.
+def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> Search:
+    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded.
 
     Raises InputError for whatever would stop the search later.
     """
     find_sampler(settings.sampler)
     space = load_space(find_space(settings.space))
     check_budget(space, settings.budget)
+    check_scale(space, settings.steps)
+    _check_starts(space, settings)
     _check_machine(settings)
     data = load_data(space, settings)
-    check_budget(space.counted_with(data.channels, data.num_classes), settings.budget)
+    counted = space.counted_with(data.channels, data.num_classes)
+    check_budget(counted, settings.budget)
+    starts = find_starts(settings.start, counted, settings.budget)
     if settings.storage:
         settings = replace(settings, storage=located(settings.storage))
         if read_records(settings.storage or "", path.name):
             raise InputError(
                 f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
             )
-    run = Run.create(path, settings, space, DataCard.of(data), _device_name(settings))
-    return Search(run, settings, run.space, data)
+    card, device = DataCard.of(data), _device_name(settings)
+    run = Run.create(path, settings, space, card, device, starts=starts, plugins=plugins)
+    return Search(run, settings, run.space, data, plugins)
 
 
-def resume(run: Run, settings: Settings) -> Search:
-    """A run to go on with. Raises InputError where its trials and its data do not go on with it."""
+def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Search:
+    """A run to go on with; `plugins` are those of the run, loaded.
+
+    Raises InputError where its trials and its data do not go on with it.
+    """
     _check_machine(settings)
     ended = len(run.records())
     if settings.trials < ended:
@@ -217,7 +238,7 @@ def resume(run: Run, settings: Settings) -> Search:
             f"data set '{settings.dataset}' has changed since the search began: {change}; restore it, or "
             "start a new run"
         )
-    return Search(run, settings, run.space, data)
+    return Search(run, settings, run.space, data, plugins)
 
 
 def load_data(space: Space, settings: Settings) -> ImageData:
@@ -275,6 +296,15 @@ def check_budget(space: Space, budget: Budget) -> None:
             )
 
 
+def check_scale(space: Space, steps: range) -> None:
+    """Raises InputError where the networks of a space cannot be scaled at these steps."""
+    for step in steps:
+        try:
+            scaled(space.resolve(space.smallest()), PUBLISHED[step])
+        except InputError as error:
+            raise InputError(f"--scale: {error}") from None
+
+
 def format_count_up(value: int) -> str:
     """A short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
     text = format_count(value)
@@ -285,6 +315,16 @@ def format_count_down(value: int) -> str:
     """A short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
     text = format_count(value)
     return text if parse_count(text) <= value else f"{value:,}"
+
+
+def _check_starts(space: Space, settings: Settings) -> None:
+    """What can be known of the starts before the data are read."""
+    starts = find_starts(settings.start, space, settings.budget)
+    if len(starts) > settings.trials:
+        raise InputError(
+            f"--start: {len(starts)} networks are to be tried first, but --trials is {settings.trials}; "
+            "raise it, or leave some out"
+        )
 
 
 def _check_machine(settings: Settings) -> None:

@@ -20,7 +20,8 @@ class Settings:
     for as many as the cluster has room for, 0 for this process without Ray. `address`: `local` starts Ray
     here, `auto` and `HOST:PORT` join a cluster. `gpus_per_trial`: None for 1 where this machine has a GPU and
     0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
-    in the run folder.
+    in the run folder. `start`: networks of the space to try first, paths or bundled names. `scale`: steps of
+    phi, `1..3`, by which the best network is scaled in the end.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -40,6 +41,8 @@ class Settings:
     address: str = "local"
     keep: int = 5
     storage: str | None = None
+    start: tuple[str, ...] = ()
+    scale: str | None = None
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -53,7 +56,7 @@ class Settings:
                 f"{name}: {getattr(self, name)} needs Ray, and workers: 0 runs without it; give 1 worker or "
                 f"more, or leave the {name} out"
             )
-        _ = self.budget
+        _ = self.budget, self.steps
 
     @property
     def budget(self) -> Budget:
@@ -62,9 +65,21 @@ class Settings:
             params=_interval("budget-params", self.budget_params),
         )
 
+    @property
+    def steps(self) -> range:
+        """The steps of `scale`."""
+        if self.scale is None:
+            return range(0)
+        from nas.scaling import parse_steps
+
+        try:
+            return parse_steps(self.scale)
+        except InputError as error:
+            raise InputError(f"scale: {error}") from None
+
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
-        return asdict(self)
+        return asdict(self) | {"start": list(self.start)}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], where: str) -> Settings:
@@ -85,6 +100,8 @@ class Settings:
                 raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), allowed)}")
         if "space" not in given:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
+        if isinstance(given.get("start"), list):
+            given["start"] = tuple(given["start"])
         try:
             return cls(**given, recipe=Recipe(**recipe))
         except InputError as error:
@@ -168,4 +185,9 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda v: v is None or (isinstance(v, str) and "://" in v),
         "a storage; it is a database URL such as sqlite:///study.db",
     ),
+    "start": (
+        lambda v: isinstance(v, tuple) and all(map(_text, v)),
+        "a list of networks, such as [reference/efficientnet_b0]",
+    ),
+    "scale": (_optional_text, "a range of steps; write it as text, such as 1..3"),
 }

@@ -59,9 +59,10 @@ class Study:
     """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
 
     `storage`: the path of a journal file or a database URL (see `open_ledger`); `name`: the study's name in
-    it. Trials that an earlier driver left running are handed out again first. A journal that an earlier
-    writer tore is repaired, so a journal has one Study at a time; `read_records` is for readers.
-    `try_out` raises InputError for a point whose network cannot be trained.
+    it. `starts` are the points of the first trials, each inside the budget and another network. `try_out`
+    raises InputError for a point whose network cannot be trained. Trials that an earlier driver left running
+    are handed out again first. A journal that an earlier writer tore is repaired, so a journal has one Study
+    at a time; `read_records` is for readers.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Study:
         seed: int,
         storage: Path | str,
         name: str = "nas",
+        starts: Sequence[Choices] = (),
         try_out: Callable[[Choices], object] = lambda choices: None,
     ) -> None:
         self._space = space
@@ -82,6 +84,7 @@ class Study:
         self._wanted = trials
         self._sampler = sampler
         self._seed = seed
+        self._starts = starts
         if isinstance(storage, Path):
             repair_journal(storage)
         self._ledger = open_ledger(storage)
@@ -168,15 +171,19 @@ class Study:
     # Proposals
 
     def _proposals(self, number: int) -> Iterator[_Proposal]:
-        """ATTEMPTS points of the sampler; then the last of them, moved into the budget if it was outside;
-        then, as the sampler repeats itself, LAST_ATTEMPTS uniformly drawn ones, moved likewise."""
+        """The start of this number, if there is one; ATTEMPTS points of the sampler; then the last of them,
+        moved into the budget if it was outside; then, as the sampler repeats itself, LAST_ATTEMPTS uniformly
+        drawn ones, moved likewise."""
+        if number < len(self._starts):
+            # A genetic sampler finds its trials by what it noted on them.
+            notes = self._propose(self._sampler, number, 0).system_attrs
+            yield replace(self._draw(_choose(self._starts[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
         yield self._inside(proposal, number, ATTEMPTS)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             drawn = self._propose(SAMPLERS["random"], number, attempt)
-            # A genetic sampler finds its trials by what it noted on them.
             yield self._inside(replace(drawn, system_attrs=proposal.system_attrs), number, attempt)
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:

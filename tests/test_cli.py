@@ -253,6 +253,8 @@ def test_the_settings_are_kept_and_flags_win(finished):
         "data",
         "space_sha256",
         "study",
+        "starts",
+        "plugins",
     }
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 

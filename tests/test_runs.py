@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
+from nas.proxy.card import DataCard
 from nas.proxy.recipe import Recipe
-from nas.records import Candidate, Record
-from nas.runs import DataCard, Run, RunExists, next_run_path, pareto
+from nas.records import Candidate, Record, pareto
+from nas.runs import Run, RunExists, next_run_path
 from nas.settings import Settings
 from nas.space import parse_space
 
@@ -127,7 +128,8 @@ os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
     code = _KILLED + (
-        "from nas.runs import DataCard, Run\n"
+        "from nas.proxy.card import DataCard\n"
+        "from nas.runs import Run\n"
         "from nas.settings import Settings\n"
         "from nas.space import parse_space\n"
         "space = parse_space('network: [classifier]')\n"

@@ -173,6 +173,31 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path, sampler):
     assert history(parts) == history(whole)
 
 
+STARTS = ({"depth": 2, "w0": 4, "w1": 4}, {"depth": 3, "w0": 1, "w1": 1, "w2": 4})
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampler):
+    def opened(name):
+        return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), starts=STARTS)
+
+    run(whole := opened("whole"))
+    assert [r.candidate.choices for r in whole.records()[:2]] == [*STARTS]
+    assert len({r.candidate.identity for r in whole.records()}) == 26
+    for stop in (1, 5):
+        run(opened("parts"), until=stop)
+        assert opened("parts").ask() is not None
+    run(parts := opened("parts"))
+    assert history(parts) == history(whole)
+
+
+def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal):
+    run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), starts=STARTS))
+    notes = [trial.system_attrs for trial in s._trials()]
+    (key,) = (k for k in notes[0] if k.endswith("generation"))
+    assert [n[key] for n in notes] == [i // 5 for i in range(22)]  # five individuals for so few trials
+
+
 def test_other_seed_other_trials(tmp_path):
     run(one := study(tmp_path / "one", seed=1))
     run(two := study(tmp_path / "two", seed=2))
