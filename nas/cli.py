@@ -206,6 +206,39 @@ def show(
 
 
 @app.command()
+def draw(
+    what: Annotated[
+        str,
+        typer.Argument(help="A network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The SVG file to write.")],
+    depth: Annotated[
+        int,
+        typer.Option(
+            help="Levels of the names to open: 1 draws stages, 2 their layers, 3 what a block has inside; "
+            "as many as the names have draw every operator.",
+            min=1,
+        ),
+    ] = 1,
+    largest: Annotated[
+        bool | None,
+        typer.Option(
+            "--largest/--smallest", help="Of a space with choices, draw the network of most or least MACs."
+        ),
+    ] = None,
+) -> None:
+    """Draw a network as SVG: a box for each part, with its output shape and MACs, and how they connect.
+
+    Of a run, its best network is drawn.
+    """
+    from nas.report.drawing import write_drawing
+    from nas.space import load_space
+
+    write_drawing(load_space(_network_file(what)), output, depth, largest)
+    typer.echo(output)
+
+
+@app.command()
 def export(
     what: Annotated[
         str, typer.Argument(help="A run folder, or the file of a network.", metavar="RUN|FILE")
@@ -268,7 +301,6 @@ def scale(
     """
     from nas.report import tables
     from nas.results import write_scaled
-    from nas.space.library import find_space
 
     factors = {"depth": depth, "width": width, "resolution": resolution}
     ways: dict[str, Any] = {
@@ -284,8 +316,7 @@ def scale(
             "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
             "--target-params, or to a --family"
         )
-    source = Path(what) / "best.yaml" if Path(what).is_dir() else find_space(what)
-    tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
+    tables.show(tables.scaled_view(write_scaled(_network_file(what), output, *given[0])))
 
 
 @app.command()
@@ -300,6 +331,21 @@ def spaces() -> None:
         space = load_space(path)
         rows.add_row(name, tables.large_number(space.extent.count), space.about)
     tables.show(rows)
+
+
+def _network_file(what: str) -> Path:
+    """The best network of a run folder, else the file of that path or name."""
+    from nas.space.library import find_space
+
+    if not Path(what).is_dir():
+        return find_space(what)
+    best = Path(what) / "best.yaml"
+    if not best.is_file():
+        raise InputError(
+            f"{what}: has no best.yaml, the best network of a search; name a run folder with a finished "
+            "trial, or a file"
+        )
+    return best
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,90 @@
+"""Where the boxes of a graph stand and how its edges run: a layered layout (Sugiyama et al. 1981)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+GAP_X, GAP_Y, EDGE, TIP = 28, 32, 20, 8
+"""Pixels: free between boxes of a row, free between rows, kept for an edge that passes a row, straight before
+the end of an edge."""
+
+Edge = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A vertical run at `x`, from `top` down to `bottom`, in pixels: of a box, or of an edge along a row."""
+
+    x: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`places` are the boxes, by their middle. `routes` has the runs of each edge, from box to box.
+
+    An edge bends between two runs only, where no box is. No place or route leaves `width` x `height` pixels.
+    """
+
+    width: float
+    height: float
+    places: tuple[Run, ...]
+    routes: dict[Edge, tuple[Run, ...]]
+
+
+def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> Layout:
+    """Place boxes of one width and of these heights in rows, so that every edge leads down.
+
+    `edges` are pairs of indices of boxes; they form one connected graph without cycles, of two boxes or more.
+    """
+    from fast_sugiyama import from_edges
+
+    ((placed, span, _, routed),) = from_edges(
+        edges, vertex_spacing=width + GAP_X, dummy_vertices=True, dummy_size=EDGE, transpose=True
+    )
+    assert routed is not None
+    # mirrored, so that branches stand from left to right
+    points = {int(vertex): (span - x + width / 2, -y) for vertex, (x, y) in placed}
+    rows = _rows([points[box][1] for box in range(len(heights))], heights)
+    slots = {vertex: Run(x, rows[y].top, rows[y].bottom) for vertex, (x, y) in points.items()}
+    places = tuple(_centred(slots[box], height) for box, height in enumerate(heights))
+    routes = {}
+    for start, *passed, end in _paths([(int(a), int(b)) for a, b in routed], len(heights)):
+        first, last = places[start], places[end]
+        routes[start, end] = (
+            Run(first.x, first.bottom, slots[start].bottom),
+            *(slots[vertex] for vertex in passed),
+            Run(last.x, slots[end].top - TIP, last.top),
+        )
+    return Layout(span + width, max(row.bottom for row in rows.values()), places, routes)
+
+
+def _rows(levels: Sequence[float], heights: Sequence[float]) -> dict[float, Run]:
+    """Top and bottom of each row, by the level of its boxes; it is as high as the highest of them."""
+    highest: defaultdict[float, float] = defaultdict(float)
+    for level, height in zip(levels, heights, strict=True):
+        highest[level] = max(highest[level], height)
+    bottoms = accumulate(sorted(highest), lambda bottom, level: bottom + highest[level] + GAP_Y, initial=0.0)
+    return {level: Run(0, top, top + highest[level]) for level, top in zip(sorted(highest), bottoms)}
+
+
+def _centred(slot: Run, height: float) -> Run:
+    top = (slot.top + slot.bottom - height) / 2
+    return Run(slot.x, top, top + height)
+
+
+def _paths(routed: Sequence[Edge], boxes: int) -> list[list[int]]:
+    """Each edge as the vertices that it passes, from box to box; those that are no box have one edge on."""
+    following = {a: b for a, b in routed if a >= boxes}
+    paths = []
+    for start, vertex in routed:
+        if start < boxes:
+            path = [start, vertex]
+            while path[-1] >= boxes:
+                path.append(following[path[-1]])
+            paths.append(path)
+    return paths
