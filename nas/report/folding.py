@@ -64,27 +64,27 @@ def fold(architecture: Architecture, depth: int) -> FoldedGraph:
     return FoldedGraph(boxes, tuple(sorted(edges)))
 
 
+def scopes(name: str) -> list[str]:
+    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
+    return list(accumulate(name.split("."), lambda scope, part: f"{scope}.{part}"))
+
+
 def _box_names(architecture: Architecture, depth: int) -> dict[str, str]:
     """The box of each operator, by name."""
-    deepest = max(len(_scopes(node.name)) for node in architecture.nodes)
+    deepest = max(len(scopes(node.name)) for node in architecture.nodes)
     units = _units(architecture) if depth < deepest else set()
     names = {INPUT: INPUT}
     for node in architecture.nodes:
-        kept = _scopes(node.name)[:depth]
+        kept = scopes(node.name)[:depth]
         names[node.name] = next((scope for scope in kept if scope in units), kept[-1])
     return names
-
-
-def _scopes(name: str) -> list[str]:
-    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
-    return list(accumulate(name.split("."), lambda scope, part: f"{scope}.{part}"))
 
 
 def _units(architecture: Architecture) -> set[str]:
     """Scopes that are a chain with MACs in one operator at most."""
     members: defaultdict[str, list[Node]] = defaultdict(list)
     for node in architecture.nodes:
-        for scope in _scopes(node.name):
+        for scope in scopes(node.name):
             members[scope].append(node)
     return {
         scope

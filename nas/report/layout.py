@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 GAP_X, GAP_Y, EDGE, TIP = 28, 32, 20, 8
 """Pixels: free between boxes of a row, free between rows, kept for an edge that passes a row, straight before
@@ -68,8 +67,11 @@ def _rows(levels: Sequence[float], heights: Sequence[float]) -> dict[float, Run]
     highest: defaultdict[float, float] = defaultdict(float)
     for level, height in zip(levels, heights, strict=True):
         highest[level] = max(highest[level], height)
-    bottoms = accumulate(sorted(highest), lambda bottom, level: bottom + highest[level] + GAP_Y, initial=0.0)
-    return {level: Run(0, top, top + highest[level]) for level, top in zip(sorted(highest), bottoms)}
+    rows, top = {}, 0.0
+    for level in sorted(highest):
+        rows[level] = Run(0, top, top + highest[level])
+        top = rows[level].bottom + GAP_Y
+    return rows
 
 
 def _centred(slot: Run, height: float) -> Run:

@@ -99,15 +99,19 @@ class _Outliner:
         return Part(scope, _common_block(each), _counted(part.text for part in each), each, is_stage=True)
 
     def _call_text(self, node: Call, layers: Layers) -> str:
-        """The block, its kernel, and what the file gives it, but for channels, stride and defaults."""
+        """The block, its kernel, and what the file gives it, but for defaults and what shapes tell."""
         defaults = self._defaults.get(node.block, {})
         given = {key: _in_layer(value, layers) for key, value in node.args if defaults.get(key) != value}
         kernel = given.pop("kernel", _kernel(node, layers))
         words = [f"{node.block} {_size(kernel)}" if kernel else node.block]
         for key, value in given.items():
-            if key not in ("out", "stride") and value is not None:
+            if key not in _UNTOLD and value is not None:
                 words.append(f"{key} {value if isinstance(value, str) else as_written(value)}")
         return ", ".join(words)
+
+
+_UNTOLD = ("out", "stride", "padding", "ceil")
+"""Arguments that shapes tell."""
 
 
 def _kernel(node: Call, layers: Layers) -> Any:
