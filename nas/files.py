@@ -30,5 +30,7 @@ def write_output(path: Path, content: bytes | str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise NasError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is where its folder would be" if is_file else error.strerror
+        raise NasError(f"{path}: cannot be written: {reason}; choose another -o") from None
     write_atomically(path, content)

@@ -33,6 +33,7 @@ Colour = tuple[str, str]
 
 _FAMILIES = {
     "conv": ("#dbe8f8", "#2f6db5"),
+    "depthwise": ("#d2eef3", "#1b7f92"),
     "linear": ("#e9dcf6", "#7a4bb0"),
     "pool": ("#dcf0dc", "#3b8a4b"),
     "join": ("#fde6c8", "#c0761a"),
@@ -44,7 +45,7 @@ _FAMILIES = {
 _BLOCKS = (
     ("#fbdedd", "#b5443f"),
     ("#fdf3c4", "#9a8110"),
-    ("#d5f0ee", "#1f8077"),
+    ("#e8efc6", "#6b8012"),
     ("#f8dcec", "#a8437f"),
     ("#dde1f7", "#4856b3"),
     ("#e6e2d6", "#6d654e"),
@@ -120,17 +121,21 @@ def _label(box: Box, architecture: Architecture, part: Part | None) -> Label:
     shapes = " and ".join(map(size_text, box.shapes))
     macs = f", {format_count(box.cost.macs)} MACs" if box.cost.macs else ""
     exact = f"{box.cost.macs:,} MACs, {box.cost.params:,} params"
-    lines = (box.name, "" if text == _last(box.name) else text, shapes + macs)
+    lines = ("" if text == _last(box.name) else text, shapes + macs)
     return Label(
         box.name,
-        tuple(_cut(line) for line in lines if line),
+        (_end_of(box.name), *(_start_of(line) for line in lines if line)),
         _kind(box, architecture, part),
         "\n".join(filter(None, (box.name, text, shapes, exact))),
     )
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+def _start_of(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+
+
+def _end_of(name: str) -> str:
+    return name if len(name) <= MOST_CHARACTERS else f"…{name[1 - MOST_CHARACTERS :]}"
 
 
 def _kind(box: Box, architecture: Architecture, part: Part | None) -> str:
@@ -148,9 +153,16 @@ def _kind(box: Box, architecture: Architecture, part: Part | None) -> str:
 def _family(node: Node, architecture: Architecture) -> str:
     if len(node.inputs) > 1:
         return "join"
+    if _is_depthwise(node):
+        return "depthwise"
     if architecture.node_cost(node).macs:
         return "conv" if len(node.shape) == 3 else "linear"
     return "pool" if "pool" in node.op.name else "other"
+
+
+def _is_depthwise(node: Node) -> bool:
+    groups: int = node.op.arguments().get("groups", 1)
+    return 1 < groups == node.shape[0]
 
 
 def _operator_text(node: Node) -> str:
@@ -162,9 +174,10 @@ def _operator_text(node: Node) -> str:
         words.append("x".join(map(str, kernel if isinstance(kernel, tuple) else (kernel, kernel))))
     if arguments.get("stride", 1) != 1:
         words.append(f"/{arguments['stride']}")
-    groups = arguments.get("groups", 1)
-    if groups != 1:
-        words.append("depthwise" if groups == node.shape[0] else f"in {groups} groups")
+    if _is_depthwise(node):
+        words.append("depthwise")
+    elif arguments.get("groups", 1) != 1:
+        words.append(f"in {arguments['groups']} groups")
     return " ".join(words)
 
 
@@ -235,7 +248,7 @@ def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET
 
 def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour: Colour) -> None:
     box = ET.SubElement(body, "g", {"class": "box", "data-name": label.name})
-    ET.SubElement(box, "title").text = label.tooltip
+    ET.SubElement(box, "title").text = _plain(label.tooltip)
     _rectangle(box, place.x - width / 2, place.top, width, place.bottom - place.top, colour)
     for i, line in enumerate(label.lines):
         _text(box, line, place.x, place.top + PADDING + LINE * (i + 0.5), "text" if i else "name")
@@ -248,7 +261,12 @@ def _rectangle(parent: ET.Element, x: float, y: float, width: float, height: flo
 
 
 def _text(parent: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(parent, "text", {"class": kind, "x": _number(x), "y": _number(y)}).text = text
+    ET.SubElement(parent, "text", {"class": kind, "x": _number(x), "y": _number(y)}).text = _plain(text)
+
+
+def _plain(text: str) -> str:
+    """Text without the characters that XML has no place for."""
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _path(route: Sequence[Run]) -> str:

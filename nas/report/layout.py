@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fast_sugiyama import from_edges
+
 GAP_X, GAP_Y, EDGE, TIP = 28, 32, 20, 8
 """Pixels: free between boxes of a row, free between rows, kept for an edge that passes a row, straight before
 the end of an edge."""
@@ -40,8 +42,6 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
 
     `edges` are pairs of indices of boxes; they form one connected graph without cycles, of two boxes or more.
     """
-    from fast_sugiyama import from_edges
-
     ((placed, span, _, routed),) = from_edges(
         edges, vertex_spacing=width + GAP_X, dummy_vertices=True, dummy_size=EDGE, transpose=True
     )
