@@ -324,5 +324,6 @@ def test_a_drawing_that_cannot_be_written(folder):
     said = nas("draw", "resnet50.yaml", "-o", "tiny.yaml/net.svg")
     assert (said.code, said.out) == (1, "")
     assert said.err == (
-        "error: tiny.yaml/net.svg: cannot be written: a file is where its folder would be; choose another -o\n"
+        "error: tiny.yaml/net.svg: cannot be written: a file is where its folder would be; "
+        "choose another -o\n"
     )
