@@ -126,6 +126,8 @@ def check_geometry(heights: list[float], graph: FoldedGraph) -> None:
     for height, (left, top, right, bottom) in zip(heights, rectangles, strict=True):
         assert bottom - top == pytest.approx(height)
         assert min(left, top) >= -0.1 and right <= layout.width + 0.1 and bottom <= layout.height + 0.1
+    ends = [(end, route[-1].x) for (_, end), route in layout.routes.items()]
+    assert len(set(ends)) == len(ends)
     rows = defaultdict(list)
     for left, top, right, bottom in sorted(rectangles, key=lambda r: (r[1] + r[3], r)):
         rows[round(top + bottom)].append((left, top, right, bottom))
@@ -135,6 +137,7 @@ def check_geometry(heights: list[float], graph: FoldedGraph) -> None:
     assert all(below[0] - above[1] > 10 for above, below in pairwise(bands))
     for (start, end), route in layout.routes.items():
         assert (route[0].top, route[-1].bottom) == (layout.places[start].bottom, layout.places[end].top)
+        assert abs(route[-1].x - layout.places[end].x) <= WIDTH / 2
         ys = [y for run in route for y in (run.top, run.bottom)]
         assert ys == sorted(ys)
         for run in route:

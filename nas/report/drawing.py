@@ -144,6 +144,8 @@ def _kind(box: Box, architecture: Architecture, part: Part | None) -> str:
         return "input"
     costly = [node for node in box.nodes if architecture.node_cost(node).macs]
     families = {_family(node, architecture) for node in costly or box.nodes[:1]}
+    if len(families) > 1:
+        families.discard("depthwise")
     is_one_layer = box.is_chain and len(costly) <= 1
     if len(box.nodes) == 1 or is_one_layer or (part is None and box.is_chain and len(families) == 1):
         return families.pop()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fast_sugiyama import from_edges
 
-GAP_X, GAP_Y, EDGE, TIP = 28, 32, 20, 8
+GAP_X, GAP_Y, EDGE, TIP, PORT = 28, 32, 20, 8, 14
 """Pixels: free between boxes of a row, free between rows, kept for an edge that passes a row, straight before
-the end of an edge."""
+the end of an edge, between the ends of edges at a box."""
 
 Edge = tuple[int, int]
 
@@ -51,14 +51,16 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
     rows = _rows([points[box][1] for box in range(len(heights))], heights)
     slots = {vertex: Run(x, rows[y].top, rows[y].bottom) for vertex, (x, y) in points.items()}
     places = tuple(_centred(slots[box], height) for box, height in enumerate(heights))
-    routes = {}
-    for start, *passed, end in _paths([(int(a), int(b)) for a, b in routed], len(heights)):
-        first, last = places[start], places[end]
-        routes[start, end] = (
-            Run(first.x, first.bottom, slots[start].bottom),
+    paths = _paths([(int(a), int(b)) for a, b in routed], len(heights))
+    ports = _ports(paths, slots, width)
+    routes = {
+        (start, end): (
+            Run(places[start].x, places[start].bottom, slots[start].bottom),
             *(slots[vertex] for vertex in passed),
-            Run(last.x, slots[end].top - TIP, last.top),
+            Run(ports[start, end], slots[end].top - TIP, places[end].top),
         )
+        for start, *passed, end in paths
+    }
     return Layout(span + width, max(row.bottom for row in rows.values()), places, routes)
 
 
@@ -90,3 +92,16 @@ def _paths(routed: Sequence[Edge], boxes: int) -> list[list[int]]:
                 path.append(following[path[-1]])
             paths.append(path)
     return paths
+
+
+def _ports(paths: Sequence[Sequence[int]], slots: Mapping[int, Run], width: float) -> dict[Edge, float]:
+    """The x at which each edge ends: side by side on the box, in the order from which they come."""
+    arrivals = defaultdict(list)
+    for path in paths:
+        arrivals[path[-1]].append((slots[path[-2]].x, path[0]))
+    ports = {}
+    for end, arriving in arrivals.items():
+        step = min(PORT, width / len(arriving))
+        for i, (_, start) in enumerate(sorted(arriving)):
+            ports[start, end] = slots[end].x + step * (i - (len(arriving) - 1) / 2)
+    return ports

@@ -54,9 +54,10 @@ def _runs(part: Part) -> Iterator[_Run]:
         return
     for _, layers in groupby(part.parts, key=lambda layer: layer.text):
         run = tuple(layers)
-        first, last = run[0].scope, run[-1].scope.rpartition(".layer")[2]
-        between = first if len(run) == 1 else f"{first}..{last}"
-        yield _Run(part.scope if len(run) == len(part.parts) else between, run, len(run))
+        first = run[0].scope
+        last = run[-1].scope.removeprefix(first.rstrip("0123456789"))
+        span = first if len(run) == 1 else f"{first}..{last}"
+        yield _Run(part.scope if len(run) == len(part.parts) else span, run, len(run))
 
 
 def _row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> StageRow:
@@ -65,9 +66,9 @@ def _row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> StageR
 
 
 def _stride(nodes: Sequence[Node]) -> int:
-    """Product of the strides on the way from what comes in to the last node."""
+    """Product of the strides from the smallest image that comes in to the last node."""
     passed: dict[str, int] = {}
     for node in nodes:
-        before = max(passed.get(name, 1) for name in node.inputs)
+        before = min(passed.get(name, 1) for name in node.inputs)
         passed[node.name] = before * node.op.arguments().get("stride", 1)
     return passed[nodes[-1].name]
