@@ -199,8 +199,9 @@ def _svg(header: Sequence[str], labels: Sequence[Label], layout: Layout, box_wid
     legend, legend_bottom = _legend(colours, width, MARGIN + LINE * (len(header) + 1))
     top = legend_bottom + LINE
     svg = _root(width, top + layout.height + MARGIN)
-    for i, line in enumerate(header):
-        _text(svg, line, MARGIN, MARGIN + LINE * (i + 0.5) + 4 * bool(i), "title" if i == 0 else "start")
+    _text(svg, header[0], MARGIN, MARGIN + LINE * 0.5, "title")
+    for i, line in enumerate(header[1:], 1):
+        _text(svg, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
     svg.append(legend)
     shift = f"translate({_number((width - layout.width) / 2)} {_number(top)})"
     body = ET.SubElement(svg, "g", {"id": "graph", "transform": shift})
@@ -243,7 +244,7 @@ def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET
         if x > MARGIN and x + step > width:
             x, top = MARGIN, top + LINE
         _rectangle(legend, x, top, SWATCH, SWATCH, colour)
-        _text(legend, kind, x + SWATCH + TEXT_PX, top + SWATCH / 2, "start")
+        _text(legend, kind, x + SWATCH + TEXT_PX, top + SWATCH / 2, "plain")
         x += step
     return legend, top + LINE
 

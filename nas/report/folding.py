@@ -42,26 +42,24 @@ def fold(architecture: Architecture, depth: int) -> FoldedGraph:
     members: dict[str, list[Node]] = {INPUT: []}
     for node in architecture.nodes:
         members.setdefault(box_of[node.name], []).append(node)
+    links = [
+        (source, node.name)
+        for node in architecture.nodes
+        for source in node.inputs
+        if box_of[source] != box_of[node.name]
+    ]
+    leaving = {source for source, _ in links} | {architecture.output}
     index = {name: i for i, name in enumerate(members)}
-    outgoing: defaultdict[str, dict[Shape, None]] = defaultdict(dict)
-    outgoing[box_of[architecture.output]][architecture.nodes[-1].shape] = None
-    edges = set()
-    for node in architecture.nodes:
-        for source in node.inputs:
-            if box_of[source] != box_of[node.name]:
-                edges.add((index[box_of[source]], index[box_of[node.name]]))
-                outgoing[box_of[source]][architecture.shapes[source]] = None
-    boxes = tuple(
-        Box(
-            name,
-            tuple(nodes),
-            tuple(outgoing[name]),
-            sum((architecture.node_cost(node) for node in nodes), Cost()),
-            _is_chain(nodes),
-        )
-        for name, nodes in members.items()
+    return FoldedGraph(
+        tuple(_box(name, nodes, leaving, architecture) for name, nodes in members.items()),
+        tuple(sorted({(index[box_of[source]], index[box_of[reader]]) for source, reader in links})),
     )
-    return FoldedGraph(boxes, tuple(sorted(edges)))
+
+
+def _box(name: str, nodes: list[Node], leaving: set[str], architecture: Architecture) -> Box:
+    given = [node.shape for node in nodes if node.name in leaving] or [architecture.input_shape]
+    cost = sum(map(architecture.node_cost, nodes), Cost())
+    return Box(name, tuple(nodes), tuple(dict.fromkeys(given)), cost, _is_chain(nodes))
 
 
 def scopes(name: str) -> list[str]:

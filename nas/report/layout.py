@@ -1,4 +1,8 @@
-"""Where the boxes of a graph stand and how its edges run: a layered layout (Sugiyama et al. 1981)."""
+"""Where the boxes of a graph stand and how its edges run.
+
+Rows and columns are those of `fast_sugiyama`: layers with few crossings (Sugiyama et al. 1981), columns after
+Brandes & Köpf (2002). Here they become pixels.
+"""
 
 from __future__ import annotations
 
