@@ -27,4 +27,4 @@ def did_you_mean(word: str, allowed: list[str], otherwise: str | None = None) ->
         return f"; did you mean '{near[0]}'?"
     if otherwise is not None:
         return f"; {otherwise}"
-    return f"; allowed: {', '.join(sorted(allowed))}" if allowed else ""
+    return f"; allowed: {', '.join(sorted(set(allowed)))}" if allowed else ""

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from command_line import SHORT, TINY, command, nas, rows
 
-from nas import __version__
+from nas import __version__, runs
 from nas.runs import Run
-from nas.space import load_space
+from nas.space import load_space, parse_space
 from nas.space.library import bundled_spaces, find_space
 
 HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
@@ -78,7 +78,7 @@ def imported(*arguments):
 def test_help_imports_nothing_heavy():
     modules, out = imported("--help")
     assert modules == []
-    for name in ("search", "resume", "show", "scale", "export", "spaces"):
+    for name in ("search", "resume", "show", "draw", "scale", "export", "spaces"):
         assert re.search(rf"^│ {name} ", out, re.MULTILINE)
 
 
@@ -93,7 +93,14 @@ def test_a_network_is_shown_without_torch(run):
     assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and "total" in out
 
 
-@pytest.mark.parametrize("name", ["search", "resume", "show", "scale", "export", "spaces"])
+def test_a_network_is_drawn_without_torch(run):
+    modules, out = imported("draw", str(run), "--depth", "2", "-o", "best.svg")
+    assert not set(HEAVY) & set(modules) and out == "best.svg\n"
+    cost = load_space(run / "best.yaml").cost({})
+    assert f"{cost}, input 1 x 32 x 32" in Path("best.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["search", "resume", "show", "draw", "scale", "export", "spaces"])
 def test_every_command_has_help(name):
     said = nas(name, "--help")
     assert said.code == 0 and said.err == "" and f"Usage: nas {name}" in said.out
@@ -152,14 +159,16 @@ def test_a_space_is_shown():
 
 
 def test_a_network_is_shown(run):
+    """The rows have all of its cost, and their parts are those of the file."""
     out = nas("show", str(run / "best.yaml")).out
     cost = load_space(run / "best.yaml").cost({})
     lines = [line.split() for line in out.splitlines()]
     assert ["total", f"{cost.macs:,}", f"{cost.params:,}"] in lines
-    parts = [line for line in lines if len(line) > 4 and line[0] not in ("part", "input", "tiny:")]
-    assert sum(int(line[-3].replace(",", "")) for line in parts) == cost.macs
-    assert sum(int(line[-2].replace(",", "")) for line in parts) == cost.params
-    assert {"stem", "s1.layer1", "classifier"} <= {line[0] for line in parts}
+    table = lines[3 + next(i for i, line in enumerate(lines) if line[:1] == ["part"]) : -2]
+    parts = [line for line in table if line and line[0] != "total"]
+    assert sum(int(line[-2].replace(",", "")) for line in parts) == cost.macs
+    assert sum(int(line[-1].replace(",", "")) for line in parts) == cost.params
+    assert {"stem", "classifier"} <= {line[0] for line in parts}
 
 
 def test_a_run_is_shown(run):
@@ -216,6 +225,24 @@ def test_what_a_search_says(finished):
     ]
 
 
+def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch):
+    """The folder appears between the choice of its number and its making: the next number is taken."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    real, raced = runs.next_run_path, []
+
+    def next_run_path(folder, space):
+        path = real(folder, space)
+        if not raced:
+            raced.append(path)
+            path.mkdir(parents=True)
+        return path
+
+    monkeypatch.setattr(runs, "next_run_path", next_run_path)
+    assert nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", *SHORT).code == 0
+    assert Path("runs/tiny-2/best.py").is_file()
+
+
 def test_the_settings_are_kept_and_flags_win(finished):
     """Trials and the space are those of the flags, keep and lr those of the file, the rest are defaults."""
     settings = Run.open(finished[0]).settings
@@ -234,8 +261,11 @@ def test_the_settings_are_kept_and_flags_win(finished):
         "machine",
         "data",
         "space_sha256",
+        "study",
+        "starts",
+        "plugins",
     }
-    assert (finished[0] / "space.yaml").read_text() == TINY
+    assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
 
 def test_the_files_of_a_run(finished):

@@ -15,8 +15,8 @@ from nas.space.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "files", "cost", "ops", "graph", "blocks", "space", "module", "scaling", "export", "proxy",
-    "samplers", "settings", "ledger", "records", "study", "local",
+    "errors", "files", "cost", "ops", "graph", "blocks", "space", "plugins", "starts", "module", "scaling",
+    "export", "proxy", "samplers", "settings", "ledger", "records", "study", "local",
     "address", "cluster", "runs", "search", "results", "report", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -80,6 +80,7 @@ def test_nothing_is_unpickled(path: Path) -> None:
     [
         *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "blocks", "space", "settings", "cli")),
         ("nas.proxy.recipe", set()),
+        ("nas.report.drawing", set()),
         ("nas.study", {"optuna"}),
         ("nas.module", {"torch"}),
     ],

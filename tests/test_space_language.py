@@ -578,7 +578,7 @@ def test_bundled_spaces_say_where_they_are_from(path: Path) -> None:
     space = load_space(path)
     assert space.name == path.stem
     header = "".join(line for line in path.read_text().splitlines() if line.startswith("# "))
-    assert re.search(r"(et al\.|&.*?) \d{4}", header)
+    assert re.search(r"(et al\.|&.*?|\([A-Z]\w+) \d{4}", header + space.about)
     assert space.about
 
 

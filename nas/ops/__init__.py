@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.ops.base import Join, Layer, Operator, Shape, ShapeError, Unary
-from nas.ops.channels import ChannelShuffle, ChannelSlice, PadChannels, Scale
+from nas.ops.channels import ChannelShuffle, ChannelSlice, PadChannels, Times
 from nas.ops.join import Add, Concat, Multiply
 from nas.ops.pointwise import (
     Act,
@@ -22,13 +22,13 @@ OPERATORS: dict[str, type[Operator]] = {
     op.name: op
     for op in (
         Conv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero,
-        ChannelShuffle, ChannelSlice, PadChannels, Scale, MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
+        ChannelShuffle, ChannelSlice, PadChannels, Times, MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
     )
 }  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "Concat", "Conv2d",
     "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
-    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "Scale", "Shape", "ShapeError",
+    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "Times", "Shape", "ShapeError",
     "Unary", "Zero",
 ]  # fmt: skip

@@ -78,10 +78,10 @@ class PadChannels(Unary):
 
 
 @dataclass(frozen=True)
-class Scale(Unary):
+class Times(Unary):
     """Every value times a constant: scaled residuals (Szegedy et al. 2017, figure 20; Brock et al. 2021)."""
 
-    name: ClassVar[str] = "scale"
+    name: ClassVar[str] = "times"
     keeps_zero: ClassVar[bool] = True
 
     by: Positive
@@ -94,4 +94,4 @@ class Scale(Unary):
         return inputs[0]
 
     def layer(self, shape: Shape) -> Layer:
-        return Layer("Scale", (self.by,))
+        return Layer("Times", (self.by,))

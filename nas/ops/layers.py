@@ -58,7 +58,7 @@ class ChannelShuffle(nn.Module):
         return x.view(n, self.groups, c // self.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
 
 
-class Scale(nn.Module):
+class Times(nn.Module):
     """Multiplies by a constant."""
 
     def __init__(self, by: float) -> None:

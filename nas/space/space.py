@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from nas.blocks import is_detail
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, canonical_hash, simplify
-from nas.ops import OPERATORS
 from nas.space.compose import Composer
 from nas.space.coupling import Coupling
 from nas.space.elaborate import elaborate
@@ -28,14 +28,16 @@ Choices = dict[str, Option]
 
 @dataclass(frozen=True)
 class Extent:
-    """The points of a space: how many can be built, and the ones of least and most MACs."""
+    """The points of a space: how many can be built, and the ones at the ends of MACs and parameters."""
 
     count: int
     smallest: Choices
     smallest_cost: Cost
     largest: Choices
     largest_cost: Cost
+    fewest: Choices
     fewest_params: int
+    most: Choices
     most_params: int
     obstacles: tuple[SpaceError, ...]
     """Why some points cannot be built; empty when all can."""
@@ -105,14 +107,24 @@ class Space:
             )
         )
 
+    def detailed_as(self, other: Space) -> Space:
+        """The same networks, with the details of another space inside their blocks."""
+        details = other.details
+        own = {
+            name: {k: v for k, v in args.items() if not is_detail(name, k)}
+            for name, args in self.defaults.items()
+        }
+        names = [*own, *(name for name in details if name not in own)]
+        return replace(self, defaults={n: {**own.get(n, {}), **details.get(n, {})} for n in names})
+
     @property
     def details(self) -> dict[str, dict[str, Value]]:
         """The defaults that reach inside blocks: what blocks leave open of the operators they are made of."""
-        named = {name: op.details for name, op in OPERATORS.items() if name in self.defaults}
-        return {
-            name: {key: value for key, value in self.defaults[name].items() if key in details}
-            for name, details in named.items()
+        found = {
+            name: {key: value for key, value in args.items() if is_detail(name, key)}
+            for name, args in self.defaults.items()
         }
+        return {name: args for name, args in found.items() if args}
 
     def identity(self, choices: Mapping[str, Option]) -> str:
         """Canonical hash of the network at a point."""
@@ -155,14 +167,17 @@ class Space:
         total = next(totals)
         for other in totals:
             total = total.with_other(other)
+        smallest, largest = total.smallest.trail.choices(), total.largest.trail.choices()
         return Extent(
             total.count,
-            total.low_trail.choices(),
-            self.cost(total.low_trail.choices()),
-            total.high_trail.choices(),
-            self.cost(total.high_trail.choices()),
-            total.few,
-            total.many,
+            smallest,
+            self.cost(smallest),
+            largest,
+            self.cost(largest),
+            total.fewest.trail.choices(),
+            total.fewest.value,
+            total.most.trail.choices(),
+            total.most.value,
             tuple(composer.obstacles),
         )
 
@@ -179,6 +194,12 @@ class Space:
     def for_data(self, channels: int, classes: int) -> Space:
         """The same family for the channels and classes of a data set, at its own input size."""
         return replace(self, input=(channels, *self.input[1:]), classes=classes)
+
+    def counted_with(self, channels: int, classes: int) -> Space:
+        """The same family with at least these channels and classes: never cheaper than `for_data`'s."""
+        own = self.input[0]
+        most = max(own.values) if isinstance(own, Choice) else own
+        return self.for_data(max(most, channels), max(self.classes, classes))
 
     def _resolve(self, choose: Choose) -> tuple[Space, Choices]:
         resolver = Resolver(self.declared, choose)
