@@ -51,6 +51,12 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 16, "expand": 1},
         {"out": 24, "expand": 0.01, "stride": 2, "act": "relu"},
     ],
+    "act_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2, "act": "silu"}],
+    "factored_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2}],
+    "sep_conv": [{"out": 16}, {"out": 24, "kernel": 7, "stride": 2}],
+    "dil_conv": [{"out": 16}, {"out": 24, "kernel": 5, "stride": 2, "dilation": 3}],
+    "factorized_reduce": [{"out": 16}, {"out": 7}],
+    "skip_connect": [{"out": 24}, {"out": 16, "stride": 2}, {"out": 16, "stride": 3}],
     "inception": [
         INCEPTION,
         *({**INCEPTION, "wide": wide} for wide in ("3x3", "3x3-3x3", "1x5-5x1")),
@@ -106,7 +112,7 @@ def test_output_has_the_channels_asked_for_and_stride_halves_the_image(
     if name == "classifier":
         assert out == (10,)
         return
-    size = 12 // arguments.get("stride", 1)
+    size = 12 // arguments.get("stride", 2 if name == "factorized_reduce" else 1)
     assert out == (24 if name == "inception" else arguments["out"], size, size)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nas.blocks import basic, inception, mobile, residual
+from nas.blocks import basic, cells, inception, mobile, residual
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import BLOCKS, block, block_arguments, block_names, is_operator, make_operator
 
 __all__ = [
-    "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "inception",
+    "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "cells", "inception",
     "is_operator", "make_operator", "mobile", "residual",
 ]  # fmt: skip

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from nas.ops.base import Join, Layer, Operator, Shape, ShapeError, Unary
 from nas.ops.join import Add, Concat, Multiply
-from nas.ops.pointwise import Act, BatchNorm, Dropout, DropPath, Flatten, Identity, Linear, PadChannels, Zero
+from nas.ops.pointwise import (
+    Act,
+    BatchNorm,
+    Dropout,
+    DropPath,
+    Flatten,
+    Identity,
+    Linear,
+    PadChannels,
+    Shift,
+    Zero,
+)
 from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool
 
 OPERATORS: dict[str, type[Operator]] = {
     op.name: op
     for op in (
-        Conv2d, BatchNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero, PadChannels,
+        Conv2d, BatchNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero, PadChannels, Shift,
         MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
     )
 }  # fmt: skip
@@ -18,5 +29,5 @@ OPERATORS: dict[str, type[Operator]] = {
 __all__ = [
     "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "Concat", "Conv2d", "DropPath", "Dropout",
     "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear", "MaxPool", "Multiply", "Operator",
-    "PadChannels", "Shape", "ShapeError", "Unary", "Zero",
+    "PadChannels", "Shape", "ShapeError", "Shift", "Unary", "Zero",
 ]  # fmt: skip

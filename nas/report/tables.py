@@ -172,7 +172,7 @@ def _listed(amounts: Mapping[str, int]) -> str:
 
 
 def _nested(space: Space) -> set[str]:
-    """Names of the stages: parts that are shown layer by layer."""
-    from nas.space.tree import Stage
+    """Names of the stages and stacks: parts that are shown layer by layer, cell by cell."""
+    from nas.space.tree import Cells, Stage
 
-    return {item.name for item in space.network.items if isinstance(item, Stage)}
+    return {item.name for item in space.network.items if isinstance(item, Stage | Cells) and item.name}
