@@ -223,8 +223,9 @@ class CellParser:
         known = (*CELL_INPUTS, *names)
         kind = Kind(
             f"an output; it is {' or '.join(OUTPUTS)}, or a list out of {', '.join(known)}, each once",
-            lambda v: v in OUTPUTS
-            or (isinstance(v, tuple) and 0 < len(v) == len(set(v).intersection(known))),
+            lambda v: (
+                v in OUTPUTS or (isinstance(v, tuple) and 0 < len(v) == len(set(v).intersection(known)))
+            ),
         )
         inner = item.entries["output"]
         return self._parser.once(self._parser.value(inner, context, kind), inner.place)

@@ -18,7 +18,7 @@ from typing import Any
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.ops import ShapeError
-from nas.space.cell_totals import CellStack
+from nas.space.cell_totals import CellStack, Variants
 from nas.space.cells import cell_places
 from nas.space.coupling import Coupling
 from nas.space.elaborate import call, join_branches, join_residual, scaled_channels
@@ -92,6 +92,8 @@ class Composer:
         self._layers: dict[str, int] = {}
         self._strides: dict[str, Value] = {}
         self._channels: dict[str, int] = {}
+        self.variants: dict[object, Variants] = {}
+        """Of the operators of cells, by operator and what surrounds it."""
         self.obstacles: list[SpaceError] = []
         """What kept points from being built, first come first."""
 
