@@ -52,7 +52,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 24, "expand": 0.01, "stride": 2, "act": "relu"},
     ],
     "act_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2, "act": "silu"}],
-    "factored_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2}],
+    "factored_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2, "width": 0.25}],
     "sep_conv": [{"out": 16}, {"out": 24, "kernel": 7, "stride": 2}],
     "dil_conv": [{"out": 16}, {"out": 24, "kernel": 5, "stride": 2, "dilation": 3}],
     "factorized_reduce": [{"out": 16}, {"out": 7}],

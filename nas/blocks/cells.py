@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
 from nas.ops import BatchNorm, Conv2d, ShapeError, Shift
-from nas.ops.arguments import Activation, Channels, Count, Kernel, OddSize, Stride
+from nas.ops.arguments import Activation, Channels, Count, Kernel, OddSize, Ratio, Stride
 
 
 @block
@@ -20,15 +20,29 @@ def act_conv(
 
 @block
 def factored_conv(
-    net: Builder, x: Ref, *, out: Channels, kernel: OddSize = 7, stride: Stride = 1, act: Activation = "relu"
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: OddSize = 7,
+    stride: Stride = 1,
+    width: Ratio = 1,
+    act: Activation = "relu",
 ) -> Ref:
-    """Activation, 1xk and kx1 convolution, batch norm: 1x7-7x1 and 1x3-3x1 of NASNet (Zoph et al. 2018,
-    section 3; as released with Liu et al. 2019, but for the stride, which is on kx1 alone).
+    """1xk, then kx1 convolution, each after an activation and before batch norm (Zoph et al. 2018, section 3).
+
+    They have `out * width` channels; where that is not `out`, 1x1 convolutions stand around them, as in the
+    released code of AmoebaNet (Real et al. 2019), whose stride is on both and here on kx1 alone.
     """
-    x = net.act(x, act)
-    x = net.add(Conv2d(out, (1, kernel)), x, name="row")
-    x = net.add(Conv2d(out, (kernel, 1), stride), x, name="column")
-    return net.add(BatchNorm(), x, name="norm")
+    middle = max(1, round(out * width))
+    layers: list[tuple[str, Kernel, int, int]] = [("row", (1, kernel), 1, middle)]
+    layers.append(("column", (kernel, 1), stride, middle))
+    if middle != out:
+        layers = [("reduce", 1, 1, middle), *layers, ("expand", 1, 1, out)]
+    for name, size, step, channels in layers:
+        with net.scope(name):
+            x = act_conv(net, x, out=channels, kernel=size, stride=step, act=act)
+    return x
 
 
 @block

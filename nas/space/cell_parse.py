@@ -9,6 +9,7 @@ from math import prod
 from typing import Any, Protocol
 
 from nas.ops.arguments import Channels, Count, Kind
+from nas.space.cells import ALL, LOOSE
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.tree import (
     CELL_INPUTS,
@@ -23,9 +24,8 @@ from nas.space.tree import (
     children,
     own_values,
 )
-from nas.space.values import Context, kind_of, listing, mapping, reject_unknown
+from nas.space.values import Context, kind_of, listing, mapping, plain, reject_unknown
 
-OUTPUTS = ("loose", "all")
 ANY = "any"
 
 MAX_NODES = 10
@@ -47,7 +47,6 @@ def _count(what: str, most: int) -> Kind:
 
 _DEPTH = _count("normal cells in a group", _MAX_DEPTH)
 _REDUCTIONS = _count("reductions", _MAX_REDUCTIONS)
-_NODES = _count("nodes", MAX_NODES)
 
 
 class _Parser(Protocol):
@@ -109,9 +108,8 @@ class CellParser:
         rows = list(self._rows(inner, context))
         names = tuple(f"node{i}" for i in range(1, len(rows) + 1))
         nodes = tuple(self._node(row, context, names[:i], names[i]) for i, row in enumerate(rows))
-        kind = CellKind(nodes, self._output(inner, context.at("output"), names))
-        self._check_read(kind, inner)
-        return kind
+        known = names if name == "reduction" else (*CELL_INPUTS, *names)
+        return CellKind(nodes, self._output(inner, context.at("output"), known))
 
     def _rows(self, item: Mapping, context: Context) -> Iterator[Mapping]:
         """Inputs and operators of each node; `nodes: 4` is four of which all have those of the cell."""
@@ -120,7 +118,7 @@ class CellParser:
             raise SpaceError(item.place, context.path, "a cell needs 'nodes'; add nodes: ...")
         shared = [key for key in ("inputs", "ops") if key in item.entries]
         if isinstance(nodes, Scalar):
-            count = self._parser.value(nodes, context.at("nodes"), _NODES)
+            count = _number(nodes, context.at("nodes"), "nodes", MAX_NODES)
             for key in ("inputs", "ops"):
                 if key not in shared:
                     raise SpaceError(
@@ -190,7 +188,7 @@ class CellParser:
         here = context.at("inputs")
         if ANY in inner.entries:
             reject_unknown(inner, [ANY], context.path)
-            size = self._parser.value(inner.entries[ANY], here, _count("inputs", len(known)))
+            size = _number(inner.entries[ANY], here, "inputs here", len(known))
             options = list(combinations(known, size))
             return options[0] if len(options) == 1 else self._parser.declare(options, item.place, here, False)
         kind = Kind(
@@ -217,34 +215,26 @@ class CellParser:
 
     # Output --------------------------------------------------------------------------------------------
 
-    def _output(self, item: Mapping, context: Context, names: tuple[str, ...]) -> Value:
+    def _output(self, item: Mapping, context: Context, known: tuple[str, ...]) -> Value:
         if "output" not in item.entries:
-            return "loose"
-        known = (*CELL_INPUTS, *names)
+            return LOOSE
+        parts = (LOOSE, *known)
         kind = Kind(
-            f"an output; it is {' or '.join(OUTPUTS)}, or a list out of {', '.join(known)}, each once",
+            f"an output; it is {LOOSE}, {ALL}, or a list out of {', '.join(parts)}, each once",
             lambda v: (
-                v in OUTPUTS or (isinstance(v, tuple) and 0 < len(v) == len(set(v).intersection(known)))
+                v in (LOOSE, ALL) or (isinstance(v, tuple) and 0 < len(v) == len(set(v).intersection(parts)))
             ),
         )
         inner = item.entries["output"]
         return self._parser.once(self._parser.value(inner, context, kind), inner.place)
 
-    def _check_read(self, kind: CellKind, item: Mapping) -> None:
-        """Raise SpaceError for a node that nothing can read and no output has."""
-        outputs = kind.output.values if isinstance(kind.output, Choice) else (kind.output,)
-        read = {name for node in kind.nodes for name in _readable(node.inputs)}
-        for node in kind.nodes:
-            if (
-                None not in read
-                and node.name not in read
-                and all(isinstance(output, tuple) and node.name not in output for output in outputs)
-            ):
-                raise SpaceError(
-                    item.entries["output"].place,
-                    node.path,
-                    "a loose end: no node reads it; add it to 'output', or write output: loose",
-                )
+
+def _number(item: Item, context: Context, what: str, most: int) -> int:
+    """A plain number. Raises SpaceError for anything else."""
+    try:
+        return int(_count(what, most).convert(plain(item, context.path)))
+    except ValueError as error:
+        raise SpaceError(item.place, context.path, str(error)) from None
 
 
 def _length(inputs: Value) -> int | None:
@@ -252,20 +242,6 @@ def _length(inputs: Value) -> int | None:
     if isinstance(inputs, Choice):
         return len(inputs.values[0])
     return len(inputs) if isinstance(inputs, tuple) else None
-
-
-def _readable(inputs: Value) -> Iterator[str | None]:
-    """What inputs may be; None for what another choice says."""
-    match inputs:
-        case tuple():
-            for one in inputs:
-                yield from _readable(one)
-        case Choice():
-            yield from _readable(inputs.values)
-        case str():
-            yield inputs
-        case _:
-            yield None
 
 
 def _variants(node: Node) -> int:

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.cost import Cost
 from nas.ops import Shape, ShapeError
-from nas.space.cells import NO_OPERATOR, SOMETIMES_ZERO, CellPlace, cell_ends, check_operator, prepare
+from nas.space.cells import (
+    ALL,
+    LOST,
+    NO_OPERATOR,
+    SOMETIMES_ZERO,
+    CellPlace,
+    cell_ends,
+    check_operator,
+    lost_node,
+    prepare,
+)
 from nas.space.parts import Flow, PartCosts
 from nas.space.totals import Decisions, Listing, merge
 from nas.space.tree import CELL_INPUTS, CellKind, CellNode, Cells, Node, Value
@@ -150,24 +160,23 @@ class _KindTotals:
         result: dict[tuple[Env, End], Any] = {}
         for (before, read), total in states.items():
             for output, after, decisions in self.composer.expand(self.kind.output, before):
-                try:
-                    ends = cell_ends(self.kind, output, read)
-                except ShapeError as error:
-                    self.composer.blocked(self.stack, error)
-                else:
-                    end = End(len(ends), read.union(ends).intersection(CELL_INPUTS))
-                    merge(result, (after, end), total.after(Cost(), decisions))
+                lost = lost_node(self.kind, output, read)
+                if lost:
+                    self.composer.blocked(lost, ShapeError(LOST))
+                    continue
+                ends = cell_ends(self.kind, output, read)
+                end = End(len(ends), read.union(ends).intersection(CELL_INPUTS))
+                merge(result, (after, end), total.after(Cost(), decisions))
         return result
 
     @cached_property
     def _tracked(self) -> Read:
         """The values of which it matters whether they are read: not nodes that are concatenated anyway."""
         names = {node.name for node in self.kind.nodes}
-        match self.kind.output:
-            case "all":
-                names = set()
-            case tuple():
-                names.difference_update(self.kind.output)
+        if self.kind.output == ALL:
+            return frozenset(CELL_INPUTS)
+        if isinstance(self.kind.output, tuple):
+            names.difference_update(self.kind.output)
         return frozenset(names.union(CELL_INPUTS))
 
     def _node(self, node: CellNode, states: dict[tuple[Env, Read], Any]) -> dict[tuple[Env, Read], Any]:

@@ -12,9 +12,12 @@ from nas.blocks import Builder, Ref
 from nas.blocks.cells import act_conv, factorized_reduce
 from nas.ops import Shape, ShapeError
 from nas.ops.base import image, size_text
-from nas.space.tree import CellKind
+from nas.space.tree import CellKind, CellNode
 
 NORMAL, REDUCTION = 0, 1
+
+LOOSE, ALL = "loose", "all"
+"""Outputs of a cell: the nodes that no operator reads, all nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +78,19 @@ def prepare(net: Builder, x: Ref, entering: Shape) -> Ref:
 
 
 def cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> tuple[str, ...]:
-    """The values that a cell concatenates, given those that its operators read.
-
-    Raises ShapeError where a node is lost.
-    """
+    """The values that a cell concatenates, given those that its operators read."""
     names = tuple(node.name for node in kind.nodes)
-    if output == "loose":
-        return tuple(name for name in names if name not in read)
-    if output == "all":
+    if output == ALL:
         return names
-    for name in names:
-        if name not in read and name not in output:
-            raise ShapeError(f"nothing reads {name}; add it to 'output', or write output: loose")
-    return tuple(output)
+    given = () if output == LOOSE else tuple(name for name in output if name != LOOSE)
+    loose = [name for name in names if name not in read and name not in given]
+    return (*given, *(loose if LOOSE in output else ()))
+
+
+def lost_node(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> CellNode | None:
+    """The first node that is neither read nor concatenated."""
+    used = {*read, *cell_ends(kind, output, read)}
+    return next((node for node in kind.nodes if node.name not in used), None)
 
 
 def check_operator(got: Shape, place: CellPlace) -> None:
@@ -99,5 +102,6 @@ def check_operator(got: Shape, place: CellPlace) -> None:
         )
 
 
+LOST = f"a loose end: nothing reads this node; add it, or '{LOOSE}', to 'output'"
 NO_OPERATOR = "every operator here gives zeros; a node needs one that does not"
 SOMETIMES_ZERO = "an operator gives zeros in some cells only; let it be the same in all"

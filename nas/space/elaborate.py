@@ -13,12 +13,14 @@ from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError
 from nas.ops.arguments import Channels
 from nas.ops.base import image
 from nas.space.cells import (
+    LOST,
     NO_OPERATOR,
     SOMETIMES_ZERO,
     CellPlace,
     cell_ends,
     cell_places,
     check_operator,
+    lost_node,
     prepare,
 )
 from nas.space.source import SpaceError
@@ -171,8 +173,10 @@ class _Elaborator:
                 if not terms:
                     raise ShapeError(NO_OPERATOR)
                 values[one.name] = net.add(Add(), *terms, name="add")
-        with placed(node):
-            return net.concat(*(values[end] for end in cell_ends(kind, kind.output, read)))
+        lost = lost_node(kind, kind.output, read)
+        if lost:
+            raise SpaceError(lost.place, lost.path, LOST)
+        return net.concat(*(values[end] for end in cell_ends(kind, kind.output, read)))
 
     def _operator(self, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
         """An operator of a cell, dropped at a rate where it does something; None where it gives zeros."""
