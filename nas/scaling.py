@@ -116,7 +116,7 @@ def scaled(space: Space, scale: Scale) -> Space:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A space that was scaled. Where that was to a target, `scale` is that of `phi` but for one dimension."""
+    """A space that was scaled. Where that was to a target, `scale` is near that of `phi`."""
 
     space: Space
     scale: Scale
@@ -127,7 +127,8 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
     """The scaled network whose MACs or parameters come nearest to `target`, up or down.
 
     Layers and channels move in steps, so phi alone reaches few costs. At those phi that come nearest, the
-    resolution (for MACs) or the width (for parameters) takes up what is missing.
+    resolution (for MACs) or the width (for parameters) takes up what is missing; where it moves in large steps
+    too, as in small images and few channels, the width or the depth gives way by up to a fifth.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -139,12 +140,12 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
         )
     found: dict[int, Solution] = {}
 
-    def attempt(phi: float, fine: float = 1) -> int | None:
+    def attempt(phi: float, fine: float = 1, second: float = 1) -> int | None:
         base = compound(phi)
         if what == "macs":
-            scale = replace(base, resolution=base.resolution * fine)
+            scale = replace(base, resolution=base.resolution * fine, width=base.width * second)
         else:
-            scale = replace(base, width=base.width * fine)
+            scale = replace(base, width=base.width * fine, depth=base.depth * second)
         try:
             result = scaled(space, scale)
         except InputError:
@@ -164,26 +165,32 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
             costs[phi] = cost
             if (cost - target) * direction >= 0:
                 break
-    for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]:
-        exact = math.sqrt(target / costs[phi])  # both grow with the square
-        for percent in range(-10, 11):
-            attempt(phi, exact * (1 + percent / 100))
-    nearest = min(found, key=lambda cost: (abs(cost - target), cost))
+    near = sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]
+    for second in _SECOND:
+        for phi in near:
+            # all grow with the square but depth
+            exact = math.sqrt(target / costs[phi] / (second**2 if what == "macs" else second))
+            for percent in range(-10, 11):
+                attempt(phi, exact * (1 + percent / 100), second)
+        nearest = min(found, key=lambda cost: (abs(cost - target), cost))
+        if abs(nearest - target) <= TOLERANCE * target or not min(found) < target < max(found):
+            break
     if abs(nearest - target) > TOLERANCE * target:
         below, above = (
             max((c for c in found if c < target), default=None),
             min((c for c in found if c > target), default=None),
         )
-        near = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
+        shown = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
         raise InputError(
             f"no scale of '{space.name}' has about {format_count(target)} {_WORDS[what]}; the nearest have "
-            f"{near}"
+            f"{shown}"
         )
     return found[nearest]
 
 
 _STEPS = 8
 _NEAREST = 6
+_SECOND = (1, 0.95, 1.05, 0.9, 1.1, 0.85, 1.15, 0.8, 1.2)
 _WORDS = {"macs": "MACs", "params": "parameters"}
 
 

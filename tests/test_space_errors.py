@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_spaces import as_text, documents
 
+from nas.blocks import block_names
 from nas.errors import InputError
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.names import name_problem
+from nas.space.nodes import FORMS
 
 SPACES = sorted(Path(__file__).parents[1].joinpath("search_spaces").rglob("*.yaml"))
-BLOCKS = "activation, avg_pool, basic, batch_norm, bottleneck"
+BLOCKS = ", ".join(sorted([*block_names(), *FORMS])[:5])
 ODD = "a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]"
 
 # Text of the file, then the message without the file's name.
