@@ -127,8 +127,8 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
     """The scaled network whose MACs or parameters come nearest to `target`, up or down.
 
     Layers and channels move in steps, so phi alone reaches few costs. At those phi that come nearest, the
-    resolution (for MACs) or the width (for parameters) takes up what is missing; where it moves in large steps
-    too, as in small images and few channels, the width or the depth gives way by up to a fifth.
+    resolution (for MACs) or the width (for parameters) takes up what is missing. Where it moves in large
+    steps too, for small images or few channels, the width or the depth gives way by up to a fifth.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.

@@ -29,7 +29,7 @@ def factored_conv(
     width: Ratio = 1,
     act: Activation = "relu",
 ) -> Ref:
-    """1xk, then kx1 convolution, each after an activation and before batch norm (Zoph et al. 2018, section 3).
+    """1xk, then kx1 convolution, each between activation and batch norm (Zoph et al. 2018, section 3).
 
     They have `out * width` channels; where that is not `out`, 1x1 convolutions stand around them, as in the
     released code of AmoebaNet (Real et al. 2019), whose stride is on both and here on kx1 alone.

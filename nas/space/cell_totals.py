@@ -38,7 +38,6 @@ Read = frozenset[str]
 Alike = frozenset[tuple[CellPlace, int]]
 """The cells of a kind: each place with the number of cells there that count."""
 
-
 Arrivals = Mapping[tuple[CellPlace | None, Shape], int]
 Variants = Mapping[tuple["Env", Decisions], tuple[Cost, bool]]
 

@@ -139,50 +139,49 @@ class _Elaborator:
         present: dict[str, bool] = {}
         before, last = x, x
         for i, place in enumerate(places, 1):
+            self._channels[node.path] = place.out
+            rate = self._next_rate()
             with self._net.scope(f"cell{i}"):
-                rate = self._next_rate()
                 before, last = last, self._cell(node, place, (before, last), present, rate)
         return last
 
     def _cell(
-        self, node: Cells, place: CellPlace, cells: tuple[Ref, Ref], present: dict[str, bool], rate: float
+        self, stack: Cells, place: CellPlace, cells: tuple[Ref, Ref], present: dict[str, bool], rate: float
     ) -> Ref:
         """One cell; `present` remembers which operators, by path, give more than zeros."""
-        net, kind = self._net, node.kinds[place.kind]
+        net, kind = self._net, stack.kinds[place.kind]
         values: dict[str, Ref] = {}
-        with placed(node):
+        with placed(stack):
             for name, cell in zip(CELL_INPUTS, cells, strict=True):
                 with net.scope(name):
                     values[name] = prepare(net, cell, place.entering)
         read: set[str] = set()
-        for one in kind.nodes:
-            terms = []
-            with net.scope(one.name), placed(one):
-                for i, (source, op) in enumerate(zip(one.inputs, one.ops, strict=True), 1):
-                    self._strides[node.path] = place.stride(source in CELL_INPUTS)
-                    self._channels[node.path] = place.out
-                    self._layers[node.path] = 1
+        for node in kind.nodes:
+            with net.scope(node.name), placed(node):
+                terms: list[Ref] = []
+                for i, (source, op) in enumerate(zip(node.inputs, node.ops, strict=True), 1):
+                    self._strides[stack.path] = place.stride(source in CELL_INPUTS)
                     with net.scope(f"op{i}"):
-                        y = self._operator(op, values[source], place, rate)
-                    del self._layers[node.path]
-                    if present.setdefault(f"{one.path}.op{i}", y is not None) != (y is not None):
+                        y = self._operator(stack, op, values[source], place, rate)
+                    if present.setdefault(f"{node.path}.op{i}", y is not None) != (y is not None):
                         raise ShapeError(SOMETIMES_ZERO)
-                    if y is not None:
-                        terms.append(y)
-                        read.add(source)
+                    terms += [y] if y else []
+                    read |= {source} if y else set()
                 if not terms:
                     raise ShapeError(NO_OPERATOR)
-                values[one.name] = net.add(Add(), *terms, name="add")
+                values[node.name] = net.add(Add(), *terms, name="add")
         lost = lost_node(kind, kind.output, read)
         if lost:
             raise SpaceError(lost.place, lost.path, LOST)
         return net.concat(*(values[end] for end in cell_ends(kind, kind.output, read)))
 
-    def _operator(self, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
+    def _operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
         """An operator of a cell, dropped at a rate where it does something; None where it gives zeros."""
         net = self._net
         first = len(net.nodes)
+        self._layers[stack.path] = 1  # so that its stride is that of a first layer
         y = self.build(op, x)
+        del self._layers[stack.path]
         check_operator(y.shape, place)
         part = simplify_part(net.nodes[first:], {x.name: x.shape}, y.name)
         if part.dead:
