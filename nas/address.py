@@ -11,13 +11,15 @@ from nas.errors import InputError
 
 
 def check_address(address: str) -> None:
-    """Raises InputError where no Ray cluster answers at `auto` or `host:port`."""
+    """Raises InputError where no Ray cluster answers at `auto` or `host:port`; `local` is none to ask."""
+    if address == "local":
+        return
     if address != "auto" and not re.fullmatch(r"[^:/]+:[0-9]{1,5}", address):
-        raise InputError(f"'{address}' is not a Ray address; write auto or host:port")
+        raise InputError(f"'{address}' is not a Ray address; write local, auto or host:port")
     if not (address == "auto" or _listens(address)) or not _healthy(address):
         raise InputError(
-            f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or leave "
-            "--address out to start Ray here"
+            f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or start "
+            "Ray here with --address local"
         )
 
 

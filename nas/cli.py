@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from nas import __version__
 from nas.errors import InputError, NasError
 from nas.proxy.recipe import Recipe
 from nas.settings import Settings, merged, read_config
+
+if TYPE_CHECKING:
+    from nas.plugins import Plugin
+    from nas.runs import Run
 
 app = typer.Typer(
     name="nas",
@@ -31,7 +35,7 @@ def _setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any
     """The option of a setting of a search; the help shows the default that the settings have."""
     settings = {f.name: f for kind in (Settings, Recipe) for f in fields(kind)}
     default = settings[name].default
-    shown = "" if default is None else f" \\[default: {default}]"
+    shown = "" if default in (None, ()) else f" \\[default: {default}]"
     number = _NUMBERS.get(str(settings[name].type).partition(" ")[0])
     reader: dict[str, Any] = {"parser": _number(number), "metavar": "NUMBER"} if number else {}
     return typer.Option(*flags, help=help + shown, rich_help_panel=panel, **reader)
@@ -52,6 +56,10 @@ def _number(kind: type[int] | type[float]) -> Callable[[str], Any]:
     return read
 
 
+_Plugin = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file with blocks of your own, which is run; repeatable."),
+]
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
 
@@ -75,6 +83,12 @@ def search(
     seed: Annotated[int | None, _setting(
         "seed", "With one worker, the same seed gives the same search.", _TRIALS
     )] = None,
+    start: Annotated[list[str] | None, _setting(
+        "start", "Try this network first: a file, or the name of a bundled one; repeatable.", _TRIALS
+    )] = None,
+    scale: Annotated[str | None, _setting(
+        "scale", "Scale the best network in the end, by EfficientNet's steps 1..3.", _TRIALS
+    )] = None,
     dataset: Annotated[str | None, _setting(
         "dataset", "digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH.", _PROXY
     )] = None,
@@ -95,9 +109,12 @@ def search(
     gpus_per_trial: Annotated[float | None, _setting(
         "gpus_per_trial", "GPUs of a trial, else 1 where there is a GPU; 0.5 lets two share one.", _RAY
     )] = None,
+    trial_timeout: Annotated[float | None, _setting(
+        "trial_timeout", "Seconds after which a training fails, else none.", _RAY, "--trial-timeout",
+    )] = None,
     scheduler: Annotated[str | None, _setting("scheduler", "asha stops poor trials early.", _RAY)] = None,
     address: Annotated[str | None, _setting(
-        "address", "Join a Ray cluster, auto or HOST:PORT, else start Ray here.", _RAY
+        "address", "The Ray cluster to join, auto or HOST:PORT; local starts Ray here.", _RAY
     )] = None,
     storage: Annotated[str | None, _setting(
         "storage", "Keep the study in a database, such as sqlite:///study.db, else in the run folder."
@@ -110,29 +127,40 @@ def search(
         str | None, typer.Option(help="Name of the run folder. \\[default: the space's name and a number]")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    plugin: _Plugin = None,
 ) -> None:  # fmt: skip
     """Search a space for the best network within a budget.
 
     Trains networks for a short while each, keeps every result in runs/NAME/,
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
-    from nas.runs import next_run_path
+    from nas.runs import RunExists, next_run_path
 
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params, "trials": trials,
         "sampler": sampler, "seed": seed, "dataset": dataset, "epochs": epochs, "resolution": resolution,
         "batch": batch, "lr": lr, "max_images": max_images, "workers": workers,
-        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "scheduler": scheduler,
-        "address": address, "storage": storage, "keep": keep,
+        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
+        "scheduler": scheduler, "address": address, "storage": storage, "keep": keep,
+        "start": start or None, "scale": scale,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
+    from nas import search as searching
     from nas.report.session import run_search
-    from nas.search import start
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    path = runs / name if name else next_run_path(runs, settings.space)
-    run_search(start(settings, path))
+    plugins = _loaded(plugin)
+    while True:
+        path = runs / name if name else next_run_path(runs, settings.space)
+        try:
+            started = searching.start(settings, path, plugins)
+        except RunExists:
+            if name:
+                raise
+        else:
+            break  # else another search has just taken the number
+    run_search(started)
 
 
 @app.command()
@@ -162,8 +190,9 @@ def resume(
         typer.Option(help="GPUs of a trial. \\[default: as before]", parser=_number(float), metavar="NUMBER"),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Join a Ray cluster: auto or HOST:PORT. \\[default: as before]")
+        str | None, typer.Option(help="The Ray cluster: auto, HOST:PORT or local. \\[default: as before]")
     ] = None,
+    plugin: _Plugin = None,
 ) -> None:  # fmt: skip
     """Go on with a search that was stopped or killed.
 
@@ -171,15 +200,14 @@ def resume(
     """
     from nas import search as searching
     from nas.report.session import run_search
-    from nas.runs import Run
 
-    opened = Run.open(run)
+    opened, plugins = _opened(run, plugin)
     flags = {
         "trials": trials, "workers": workers, "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial, "address": address,
     }  # fmt: skip
     settings = Settings.from_data(merged(opened.settings.to_data(), flags), "nas resume")
-    run_search(searching.resume(opened, settings))
+    run_search(searching.resume(opened, settings, plugins))
 
 
 @app.command()
@@ -189,18 +217,19 @@ def show(
         typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
     ],
     top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
+    plugin: _Plugin = None,
 ) -> None:
     """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run."""
     from nas.report import tables
     from nas.space import load_space
-    from nas.space.library import find_space
+    from nas.space.library import find_space, is_run
 
-    if Path(what).is_dir():
+    if is_run(what):
         from nas.report.session import print_run
-        from nas.runs import Run
 
-        print_run(Run.open(Path(what)), top)
+        print_run(_opened(Path(what), plugin)[0], top)
         return
+    _loaded(plugin)
     space = load_space(find_space(what))
     tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
 
@@ -220,19 +249,20 @@ def export(
     format: Annotated[
         str, typer.Option("--format", help="What to write; python is a module and its weights.")
     ] = "python",
+    plugin: _Plugin = None,
 ) -> None:  # fmt: skip
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
     if format != "python":
         raise InputError(f"--format: '{format}' is not a format; it is python")
     from nas.results import export_network, export_trial
-    from nas.runs import Run
-    from nas.space.library import find_space
+    from nas.space.library import find_space, is_run
 
-    if Path(what).is_dir():
-        files = export_trial(Run.open(Path(what)), trial, output)
+    if is_run(what):
+        files = export_trial(_opened(Path(what), plugin)[0], trial, output)
     elif trial is not None:
         raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
     else:
+        _loaded(plugin)
         files = export_network(find_space(what), output)
     for file in files:
         typer.echo(file)
@@ -260,6 +290,7 @@ def scale(
     family: Annotated[
         str | None, typer.Option(help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
     ] = None,
+    plugin: _Plugin = None,
 ) -> None:
     """Scale a network in depth, width and resolution together, as EfficientNet does.
 
@@ -268,7 +299,7 @@ def scale(
     """
     from nas.report import tables
     from nas.results import write_scaled
-    from nas.space.library import find_space
+    from nas.space.library import find_space, is_run
 
     factors = {"depth": depth, "width": width, "resolution": resolution}
     ways: dict[str, Any] = {
@@ -284,7 +315,11 @@ def scale(
             "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
             "--target-params, or to a --family"
         )
-    source = Path(what) / "best.yaml" if Path(what).is_dir() else find_space(what)
+    if is_run(what):
+        source = _opened(Path(what), plugin)[0].best_file
+    else:
+        _loaded(plugin)
+        source = find_space(what)
     tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
 
 
@@ -300,6 +335,26 @@ def spaces() -> None:
         space = load_space(path)
         rows.add_row(name, tables.large_number(space.extent.count), space.about)
     tables.show(rows)
+
+
+def _loaded(files: list[Path] | None) -> tuple[Plugin, ...]:
+    """The plugins in files, their blocks registered."""
+    from nas.plugins import load_plugins, read_plugins
+
+    plugins = read_plugins(files or ())
+    load_plugins(plugins)
+    return plugins
+
+
+def _opened(path: Path, files: list[Path] | None) -> tuple[Run, tuple[Plugin, ...]]:
+    """A run folder and its plugins, which are loaded from the files that the user names."""
+    from nas.plugins import load_plugins, read_plugins
+    from nas.runs import Run
+
+    run, plugins = Run.open(path), read_plugins(files or ())
+    run.check_plugins(plugins)
+    load_plugins(plugins)
+    return run, plugins
 
 
 def _version(wanted: bool) -> None:

@@ -12,9 +12,10 @@ import dataclasses
 import json
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,15 +62,15 @@ class Resources:
     """What trials get and where they run.
 
     `concurrency`: trials at a time, None for as many as there is room for. `scheduler`: None, or `asha` to
-    stop poor trials early (Li et al. 2020). `address`: None starts Ray here, `auto` joins the cluster on this
-    machine, `host:port` any other. `max_failures`: how often a trial whose worker died starts anew.
+    stop poor trials early (Li et al. 2020). `address`: `local` starts Ray here, `auto` joins the cluster on
+    this machine, `host:port` any other. `max_failures`: how often a trial whose worker died starts anew.
     """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0
     concurrency: int | None = None
     scheduler: str | None = None
-    address: str | None = None
+    address: str = "local"
     max_failures: int = 3
     dashboard: bool = True
 
@@ -352,15 +353,17 @@ def _nodes() -> list[dict[str, float]]:
 @contextmanager
 def _ray(resources: Resources) -> Iterator[str | None]:
     """Ray, started or joined; gives the dashboard's URL."""
-    if resources.address is not None:
-        check_address(resources.address)
+    check_address(resources.address)
     here: dict[str, Any] = {"include_dashboard": resources.dashboard, "dashboard_host": "127.0.0.1"}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     context = ray.init(
-        address=resources.address or "local",
+        address=resources.address,
         log_to_driver=False,
         logging_level=logging.CRITICAL,
-        **({} if resources.address else here),
+        **(here if resources.address == "local" else {}),
     )
+    with suppress(ValueError):  # raised outside the main thread, which gets no signals
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
     try:
         url = context.dashboard_url
         yield f"http://{url}" if url else None

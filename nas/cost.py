@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from nas.errors import InputError
 
+_COUNT = r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*)(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([A-Za-z]*)"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -48,6 +49,10 @@ class Interval:
     def __contains__(self, value: int) -> bool:
         return value >= self.low and (self.high is None or value <= self.high)
 
+    def side(self, value: int) -> int:
+        """1 for a value above the interval, -1 for one below, 0 inside."""
+        return int(self.high is not None and value > self.high) - int(value < self.low)
+
     def __str__(self) -> str:
         if self.high is None:
             return f">= {self.low:,}" if self.low else "any"
@@ -72,15 +77,18 @@ class Budget:
 
 
 def parse_count(text: str) -> int:
-    """Read a count such as `400M`, `1.5G`, `5_000_000` or `4e8` exactly.
+    """Read a count such as `400M`, `1.5G`, `5_000_000`, `5,000,000` or `4e8` exactly.
 
     Raises InputError for anything else.
     """
-    match = re.fullmatch(r"([0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([A-Za-z]*)", text.strip())
+    match = re.fullmatch(_COUNT, text.strip())
     unit = match.group(2).upper() if match else None
     if match is None or unit not in _UNITS:
         raise InputError(f"'{text}' is not a count; write a number with K, M, G or T, such as 400M or 1.5G")
-    return int(Decimal(match.group(1).replace(",", "").replace("_", "")) * _UNITS[unit])
+    count = Decimal(re.sub("[,_]", "", match.group(1))) * _UNITS[unit]
+    if count % 1:
+        raise InputError(f"'{text}' is not a whole number; a count is one, such as 400M or 1.5G")
+    return int(count)
 
 
 def parse_interval(text: str) -> Interval:

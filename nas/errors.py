@@ -18,11 +18,13 @@ class InputError(NasError):
     exit_code = 2
 
 
-def did_you_mean(word: str, allowed: list[str]) -> str:
-    """`; did you mean 'mbconv'?` when an allowed word is near, else the list of what is allowed."""
+def did_you_mean(word: str, allowed: list[str], otherwise: str | None = None) -> str:
+    """`; did you mean 'mbconv'?` when an allowed word is near, else `otherwise`, or what is allowed."""
     import difflib
 
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
     if near:
         return f"; did you mean '{near[0]}'?"
-    return f"; allowed: {', '.join(sorted(allowed))}" if allowed else ""
+    if otherwise is not None:
+        return f"; {otherwise}"
+    return f"; allowed: {', '.join(sorted(set(allowed)))}" if allowed else ""

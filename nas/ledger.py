@@ -9,7 +9,8 @@ from pathlib import Path
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
 
@@ -32,6 +33,18 @@ def open_ledger(where: Path | str) -> BaseStorage:
         raise NasError(
             f"{path}: the journal is damaged ({error}); restore the file, or start a new run"
         ) from error
+
+
+def located(url: str) -> str:
+    """The URL with the path of an SQLite file made absolute, so that it is found from any folder."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return url  # refused with its reason when it is opened
+    file = parsed.database
+    if parsed.get_backend_name() != "sqlite" or not file or file == ":memory:":
+        return url
+    return parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False)
 
 
 class _FileLock:

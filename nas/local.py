@@ -139,7 +139,7 @@ def tell_end(study: Study, events: Events, candidate: Candidate, progress: Progr
 def tell_stopped(study: Study, events: Events, candidate: Candidate, progress: Progress) -> None:
     """Tell a trial that a scheduler stopped after the epoch `progress`."""
     tell_epoch(study, events, candidate, progress)
-    study.prune(candidate.number, **_facts(progress))
+    study.prune(candidate.number, progress.epoch, **_facts(progress))
     events.finished(candidate)
 
 

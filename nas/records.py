@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Cost
+from nas.errors import InputError
 from nas.ledger import open_ledger
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ class Counts:
 
 def read_records(storage: Path | str, name: str) -> list[Record]:
     """Every trial of a study, by number, for a reader beside whoever writes; none where there is no study."""
+    if isinstance(storage, Path) and not storage.exists():
+        return []
     ledger = open_ledger(storage)
     try:
         study = ledger.get_study_id_from_name(name)
@@ -84,10 +90,47 @@ def _rank(record: Record) -> tuple[float, int, int]:
 
 
 def record_of(trial: FrozenTrial) -> Record:
-    """A trial of the ledger, read."""
+    """A trial of the ledger, read. Raises InputError for one that another tool has written."""
     facts = dict(trial.user_attrs)
-    cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
-    candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
-    del facts["rejected"]
+    try:
+        cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
+        candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
+        del facts["rejected"]
+    except KeyError as error:
+        raise InputError(
+            f"trial {trial.number} of the study has no {error}: another tool made it; choose another storage "
+            "or another name"
+        ) from None
     score = trial.value if trial.state == TrialState.COMPLETE else None
-    return Record(candidate, STATES[trial.state], score, dict(trial.intermediate_values), facts)
+    last = facts.get("fidelity", math.inf)
+    scores = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
+    return Record(candidate, STATES[trial.state], score, scores, facts)
+
+
+def pareto(records: list[Record]) -> list[Record]:
+    """The complete trials that no other beats: none has at least the score at fewer MACs. Cheapest first."""
+    front: list[Record] = []
+    complete = [r for r in records if r.score is not None]
+    for record in sorted(
+        complete, key=lambda r: (r.candidate.cost.macs, -(r.score or 0), r.candidate.number)
+    ):
+        if not front or (record.score or 0) > (front[-1].score or 0):
+            front.append(record)
+    return front
+
+
+def trials_table(records: list[Record], names: list[str]) -> str:
+    """The trials as CSV, a row each, with a column for each of the decisions `names`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message", *names]
+    )
+    for r in records:
+        c = r.candidate
+        facts = [r.facts.get(key, "") for key in ("seconds", "reason", "message")]
+        score = "" if r.score is None else r.score
+        epochs = max(r.scores, default=0)
+        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
+        writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
+    return text.getvalue()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import keyword
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,10 @@ from nas.cost import parse_count
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.ops.base import size_text
-from nas.records import Record, best_of, read_records
+from nas.records import Record, best_of
 from nas.runs import Run
-from nas.scaling import PUBLISHED, Scale, Solution, scaled, solve
+from nas.scaling import PUBLISHED, Scale, Solution, parse_steps, scaled, solve
 from nas.space import Space, dump_space, load_space
-
-
-def records(run: Run) -> list[Record]:
-    """Every trial of a run, while it is searched or after."""
-    return read_records(run.storage, run.name)
 
 
 def export_trial(run: Run, trial: int | None = None, output: Path | None = None) -> list[Path]:
@@ -117,6 +112,18 @@ def write_scaled(file: Path, output: Path, way: str, value: Any) -> list[ScaledF
     return written
 
 
+def scale_best(run: Run) -> list[ScaledFile]:
+    """Write the best network of a run at the steps of its setting `scale`, as best-phi1.yaml and so on.
+
+    Raises InputError where the scale does not apply to it.
+    """
+    return [
+        file
+        for step in run.settings.steps
+        for file in write_scaled(run.best_file, run.path / f"best-phi{step}.yaml", "phi", step)
+    ]
+
+
 def _solutions(
     space: Space, output: Path, way: str, value: Any
 ) -> Iterator[tuple[Path, int | None, Solution]]:
@@ -125,7 +132,7 @@ def _solutions(
         case "phi":
             yield output, value, Solution(scaled(space, PUBLISHED[value]), PUBLISHED[value])
         case "family":
-            for step in _steps(value):
+            for step in _family(value):
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
                 yield path, step, Solution(scaled(space, PUBLISHED[step]), PUBLISHED[step])
         case "factors":
@@ -139,11 +146,11 @@ def _solutions(
             yield output, None, solve(space, "macs" if way == "target-flops" else "params", target)
 
 
-def _steps(text: str) -> range:
-    match = re.fullmatch(r"([0-7])\.\.([0-7])", text)
-    if not match or match[1] > match[2]:
-        raise InputError(f"--family: '{text}' is not a range of steps; write LOW..HIGH within 0..7")
-    return range(int(match[1]), int(match[2]) + 1)
+def _family(text: str) -> range:
+    try:
+        return parse_steps(text)
+    except InputError as error:
+        raise InputError(f"--family: {error}") from None
 
 
 def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
@@ -166,19 +173,21 @@ def _module_file(path: Path) -> Path:
     Raises InputError where the name does not allow that.
     """
     name = path.name.removesuffix(".py")
-    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "torch"
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name in packages_distributions()
     if not name.isidentifier() or taken:
-        why = "has a name that Python or torch use" if taken else "cannot be imported by its name"
+        why = "has a name that is taken in Python" if taken else "cannot be imported by its name"
         raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
     return path.with_name(f"{name}.py")
 
 
 def _wanted(run: Run, trial: int | None) -> Record:
-    trials = records(run)
+    trials = run.records()
     if trial is None:
         best = best_of(trials, 1)
         if not best:
-            raise InputError(f"{run.path}: no trial is finished; go on with: nas resume {run.path}")
+            raise InputError(
+                f"{run.path}: no trial is finished; go on with: nas resume {run.path}{run.plugin_flags}"
+            )
         return best[0]
     kept = [r for r in trials if r.score is not None and run.weights_file(r.candidate.number).is_file()]
     for record in kept:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
-import io
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,60 +20,33 @@ import yaml
 from nas import __version__
 from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
+from nas.plugins import Plugin
+from nas.proxy.card import DataCard
+from nas.records import Record, pareto, read_records, trials_table
 from nas.settings import Settings
-from nas.space import Space, dump_space, load_space
+from nas.space import Choices, Space, dump_space, load_space
 from nas.space.source import plain_data, read_text, read_yaml
+from nas.starts import Start
 
 if TYPE_CHECKING:
-    from nas.proxy.datasets import ImageData
-    from nas.records import Record
+    pass
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
 
+_MOST_VALUES = 10_000_000
+"""Of run.yaml, which lists every class of the data."""
 
-@dataclass(frozen=True)
-class DataCard:
-    """What is kept of a data set with a run: what the networks trained on it expect and give."""
 
-    name: str
-    classes: tuple[str, ...]
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    train: int
-    validation: int
-
-    @classmethod
-    def of(cls, data: ImageData) -> DataCard:
-        return cls(
-            data.name,
-            data.classes,
-            data.channels,
-            data.mean,
-            data.std,
-            len(data.train_labels),
-            len(data.val_labels),
-        )
-
-    def to_data(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> DataCard:
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**plain)
+class RunExists(InputError):
+    """There is a run of this name already."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, and the results."""
+    """A run folder: `run.yaml`, `space.yaml`, `study.journal`, `weights/`, `plugins/`, and the results."""
 
     path: Path
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     @property
     def space_file(self) -> Path:
@@ -92,33 +63,56 @@ class Run:
     def weights_file(self, number: int) -> Path:
         return self.path / "weights" / f"trial-{number:05d}.safetensors"
 
+    def plugin_file(self, name: str) -> Path:
+        """The copy of a plugin, for whoever names it: nothing in a run folder is run by itself."""
+        return self.path / "plugins" / name
+
     @classmethod
-    def create(cls, path: Path, settings: Settings, space_text: str, data: DataCard, device: str) -> Run:
+    def create(
+        cls,
+        path: Path,
+        settings: Settings,
+        space: Space,
+        data: DataCard,
+        device: str,
+        *,
+        starts: Sequence[Start] = (),
+        plugins: Sequence[Plugin] = (),
+    ) -> Run:
         """A new run folder, with the space as searched and every setting as resolved.
 
-        A kill leaves the whole folder or none. Raises InputError where it exists, NasError where it cannot
+        A kill leaves the whole folder or none. Raises RunExists where there is one, NasError where it cannot
         be made.
         """
+        space_text = dump_space(space)
         document = {
             "format": FORMAT,
+            "study": path.name,
             "settings": settings.to_data(),
             "versions": _versions(),
             "git_commit": _git_commit(),
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
             "data": data.to_data(),
             "space_sha256": _digest(space_text),
+            "starts": [asdict(start) for start in starts],
+            "plugins": {plugin.name: plugin.sha256 for plugin in plugins},
         }
         beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
         try:
             if path.exists():
-                raise InputError(
+                raise RunExists(
                     f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
                 )
             beside.weights_file(0).parent.mkdir(parents=True)
             write_atomically(beside.space_file, space_text)
+            for plugin in plugins:
+                beside.plugin_file(plugin.name).parent.mkdir(exist_ok=True)
+                write_atomically(beside.plugin_file(plugin.name), plugin.text)
             beside._write_document(document)
             beside.path.rename(path)
         except OSError as error:
+            if path.exists():
+                raise RunExists(f"{path}: another search has just made it; choose another --name") from None
             raise NasError(
                 f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
             ) from None
@@ -134,9 +128,8 @@ class Run:
                 str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("*/run.yaml")
             ]
             hint = did_you_mean(str(path), near) or "; name a folder that nas search made"
-            raise InputError(
-                f"{path}: is {'a file' if path.is_file() else 'no such folder'}, not a run{hint}"
-            )
+            what = "is a file, not a run" if path.is_file() else "there is no such run"
+            raise InputError(f"{path}: {what}{hint}")
         run = cls(path)
         if not (path / "run.yaml").is_file():
             raise InputError(
@@ -164,14 +157,14 @@ class Run:
     def document(self) -> dict[str, Any]:
         """The content of run.yaml."""
         path = self.path / "run.yaml"
-        data = plain_data(read_yaml(read_text(path), str(path)))
+        data = plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
         if not isinstance(data, dict) or not data:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         return data
 
     @property
     def settings(self) -> Settings:
-        """The settings the run was started with."""
+        """The settings of the run, as its last resume left them."""
         return Settings.from_data(self.document.get("settings", {}), str(self.path / "run.yaml"))
 
     @property
@@ -179,29 +172,95 @@ class Run:
         """The data set the run trains on."""
         try:
             return DataCard.from_data(self.document["data"])
-        except (AttributeError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.path / 'run.yaml'}: data: is damaged ({error}); restore the file"
-            ) from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged("data", error) from None
+
+    def _damaged(self, key: str, error: Exception) -> InputError:
+        return InputError(f"{self.path / 'run.yaml'}: {key}: is damaged ({error}); restore the file")
+
+    @property
+    def starts(self) -> list[Choices]:
+        """The points that are tried first."""
+        try:
+            starts = [dict(start["choices"]) for start in self.document.get("starts", [])]
+            for choices in starts:
+                self.space.resolve(choices)
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise self._damaged("starts", error) from None
+        return starts
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """The names of the plugins that the run was searched with, and their sha256."""
+        try:
+            return {str(name): str(digest) for name, digest in self.document.get("plugins", {}).items()}
+        except AttributeError as error:
+            raise self._damaged("plugins", error) from None
+
+    @property
+    def plugin_flags(self) -> str:
+        """What a command about this run names besides it: ` --plugin FILE`, with a space before."""
+        return "".join(f" --plugin {self.plugin_file(name)}" for name in self.plugins)
+
+    def check_plugins(self, plugins: Sequence[Plugin]) -> None:
+        """Raises InputError where these are not the plugins that the run was searched with."""
+        needed = self.plugins
+        given = {plugin.name: plugin for plugin in plugins}
+        for name, digest in needed.items():
+            copy = self.plugin_file(name)
+            if name not in given:
+                raise InputError(
+                    f"{self.path}: was searched with blocks of {name}, and no plugin is loaded that is not "
+                    f"named; add --plugin {copy}"
+                )
+            if given[name].sha256 != digest:
+                raise InputError(
+                    f"{given[name].file}: is not as it was when {self.path} was searched; restore it, or "
+                    f"name the copy, --plugin {copy}"
+                )
+        for name in given.keys() - needed.keys():
+            raise InputError(f"{given[name].file}: {self.path} was searched without it; leave it out")
 
     @property
     def space(self) -> Space:
-        """The space as searched and counted: with at least the classes of the data set.
+        """The space as searched and counted: with at least the channels and classes of the data set.
 
-        The network that is shipped is the one that is counted. Raises InputError where the file was changed.
+        The network that is shipped costs no more than the one that is counted. Raises InputError where the
+        file was changed.
         """
         if _digest(read_text(self.space_file)) != self.document.get("space_sha256"):
             raise InputError(
                 f"{self.space_file}: was changed since the search began, but its trials are of the space as "
                 "it was; restore the file, or search the new one in a run of its own"
             )
-        space = load_space(self.space_file)
-        return replace(space, classes=max(space.classes, len(self.data.classes)))
+        return load_space(self.space_file).counted_with(self.data.channels, len(self.data.classes))
 
     @property
     def storage(self) -> Path | str:
         """Where the study is kept."""
         return self.settings.storage or self.journal
+
+    @property
+    def study(self) -> str:
+        """The study's name in its storage, whatever the folder is called today."""
+        return str(self.document.get("study"))
+
+    def records(self) -> list[Record]:
+        """Every trial, while the run is searched or after.
+
+        Raises InputError where there are results of trials, but no trials.
+        """
+        found = read_records(self.storage, self.study)
+        if not found and (self.best_file.exists() or any(self.weights())):
+            raise InputError(
+                f"{self.path}: the study '{self.study}' is not in {self.storage}, though the run has results "
+                "of it; restore it, or start a new run"
+            )
+        return found
+
+    def weights(self) -> Iterator[Path]:
+        """The files of kept weights."""
+        return self.weights_file(0).parent.glob("trial-*.safetensors")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -231,14 +290,22 @@ class Run:
             os.close(file)
 
     def write_best(self, space: Space, record: Record, facts: Mapping[str, Any]) -> None:
-        """best.yaml: the network of a trial as a space without choices, with its figures under `meta`."""
-        write_atomically(self.best_file, dump_space(_with_meta(space, record, facts)))
+        """best.yaml: the network of a trial as a space without choices, with its figures under `meta`.
+
+        Where that is another than before, the exports of the one before go.
+        """
+        text = dump_space(_with_meta(space, record, facts))
+        if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
+            return
+        for suffix in (".py", ".pt", ".safetensors"):
+            self.best_file.with_suffix(suffix).unlink(missing_ok=True)
+        write_atomically(self.best_file, text)
 
     def write_tables(self, records: list[Record]) -> None:
         """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and MACs."""
         names = sorted({name for r in records for name in r.candidate.choices})
-        write_atomically(self.path / "trials.csv", _table(records, names))
-        write_atomically(self.path / "pareto.csv", _table(pareto(records), names))
+        write_atomically(self.path / "trials.csv", trials_table(records, names))
+        write_atomically(self.path / "pareto.csv", trials_table(pareto(records), names))
 
 
 def next_run_path(folder: Path, space: str) -> Path:
@@ -249,18 +316,6 @@ def next_run_path(folder: Path, space: str) -> Path:
     while f"{stem}-{number}" in taken:
         number += 1
     return folder / f"{stem}-{number}"
-
-
-def pareto(records: list[Record]) -> list[Record]:
-    """The complete trials that no other beats: none has at least the score at fewer MACs. Cheapest first."""
-    front: list[Record] = []
-    complete = [r for r in records if r.score is not None]
-    for record in sorted(
-        complete, key=lambda r: (r.candidate.cost.macs, -(r.score or 0), r.candidate.number)
-    ):
-        if not front or (record.score or 0) > (front[-1].score or 0):
-            front.append(record)
-    return front
 
 
 def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
@@ -275,22 +330,6 @@ def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
         "choices": dict(candidate.choices),
     }
     return replace(space.resolve(candidate.choices), meta=meta)
-
-
-def _table(records: list[Record], names: list[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message", *names]
-    )
-    for r in records:
-        c = r.candidate
-        facts = [r.facts.get(key, "") for key in ("seconds", "reason", "message")]
-        score = "" if r.score is None else r.score
-        epochs = max(r.scores, default=0)
-        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
-        writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
-    return text.getvalue()
 
 
 def _digest(text: str) -> str:

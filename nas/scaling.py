@@ -8,6 +8,7 @@ input's height and width.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -84,6 +85,14 @@ PUBLISHED = (
 """EfficientNet-B0 to B7, as in the code published with the paper: near the curve of `compound`, not on it."""
 
 
+def parse_steps(text: str) -> range:
+    """The steps of `PUBLISHED` in a range such as `1..3`, both ends in. Raises InputError for other text."""
+    match = re.fullmatch(r"([0-7])\.\.([0-7])", text)
+    if not match or match[1] > match[2]:
+        raise InputError(f"'{text}' is not a range of steps; write LOW..HIGH within 0..7")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
 def compound(phi: float) -> Scale:
     """The scale of a compound coefficient, negative for a smaller network (Tan & Le 2019, equation 3).
 
@@ -116,7 +125,7 @@ def scaled(space: Space, scale: Scale) -> Space:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A space that was scaled. Where that was to a target, `scale` is near that of `phi`."""
+    """A space that was scaled. Where that was to a target, `scale` is that of `phi` but for one dimension."""
 
     space: Space
     scale: Scale
@@ -124,11 +133,11 @@ class Solution:
 
 
 def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solution:
-    """The scaled network whose MACs or parameters come nearest to `target`, up or down.
+    """The scaled network with `target` MACs or parameters, up or down: TOLERANCE below it at most.
 
     Layers and channels move in steps, so phi alone reaches few costs. At those phi that come nearest, the
-    resolution (for MACs) or the width (for parameters) takes up what is missing. Where it moves in large
-    steps too, for small images or few channels, the width or the depth gives way by up to a fifth.
+    width, or for MACs the resolution, takes up what is missing; the network for which it has to take up
+    least is given. One above the target, within TOLERANCE, is given where there is no other.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -138,20 +147,21 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
             f"'{space.name}' is a space of {space.extent.count:,} networks, and a target is for one; scale "
             "the file of a network, or the space by factors"
         )
+    if target < 1:
+        raise InputError(f"a network has no {target} {_WORDS[what]}; ask for 1 or more")
     found: dict[int, Solution] = {}
+    strain: dict[int, float] = {}
 
-    def attempt(phi: float, fine: float = 1, second: float = 1) -> int | None:
+    def attempt(phi: float, fine: float = 1, dimension: str = "width") -> int | None:
         base = compound(phi)
-        if what == "macs":
-            scale = replace(base, resolution=base.resolution * fine, width=base.width * second)
-        else:
-            scale = replace(base, width=base.width * fine, depth=base.depth * second)
         try:
+            scale = replace(base, **{dimension: getattr(base, dimension) * fine})
             result = scaled(space, scale)
         except InputError:
             return None
         cost: int = getattr(result.cost({}), what)
-        found.setdefault(cost, Solution(result, scale, phi))
+        if abs(math.log(fine)) < strain.get(cost, math.inf):
+            found[cost], strain[cost] = Solution(result, scale, phi), abs(math.log(fine))
         return cost
 
     start = attempt(0)
@@ -165,32 +175,27 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
             costs[phi] = cost
             if (cost - target) * direction >= 0:
                 break
-    near = sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]
-    for second in _SECOND:
-        for phi in near:
-            # all grow with the square but depth
-            exact = math.sqrt(target / costs[phi] / (second**2 if what == "macs" else second))
+    for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]:
+        exact = math.sqrt(target / costs[phi])  # both grow with the square
+        for dimension in ("width", "resolution") if what == "macs" else ("width",):
             for percent in range(-10, 11):
-                attempt(phi, exact * (1 + percent / 100), second)
-        nearest = min(found, key=lambda cost: (abs(cost - target), cost))
-        if abs(nearest - target) <= TOLERANCE * target or not min(found) < target < max(found):
-            break
-    if abs(nearest - target) > TOLERANCE * target:
+                attempt(phi, exact * (1 + percent / 100), dimension)
+    near = [cost for cost in found if abs(cost - target) <= TOLERANCE * target]
+    if not near:
         below, above = (
             max((c for c in found if c < target), default=None),
             min((c for c in found if c > target), default=None),
         )
-        shown = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
+        nearest = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
         raise InputError(
             f"no scale of '{space.name}' has about {format_count(target)} {_WORDS[what]}; the nearest have "
-            f"{shown}"
+            f"{nearest}"
         )
-    return found[nearest]
+    return found[min(near, key=lambda cost: (cost > target, strain[cost], target - cost))]
 
 
 _STEPS = 8
 _NEAREST = 6
-_SECOND = (1, 0.95, 1.05, 0.9, 1.1, 0.85, 1.15, 0.8, 1.2)
 _WORDS = {"macs": "MACs", "params": "parameters"}
 
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.cost import Budget, format_count, parse_count
 from nas.errors import InputError
 from nas.files import write_atomically
+from nas.ledger import located
 from nas.local import Events, Progress, run_local
+from nas.ops.base import size_text
+from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
+from nas.proxy.card import DataCard
 from nas.proxy.recipe import Recipe
 from nas.records import Candidate, Record, read_records
-from nas.runs import DataCard, Run
+from nas.runs import Run
 from nas.samplers import find_sampler
+from nas.scaling import PUBLISHED, scaled
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
-from nas.space.source import read_text
+from nas.starts import find_starts
 from nas.study import Study
 
 if TYPE_CHECKING:
+    from nas.graph import Architecture
     from nas.proxy.datasets import ImageData
     from nas.proxy.training import Training
 
@@ -33,13 +39,15 @@ class ProxyTask:
     """Builds the proxy training of a point: the same network for the data's channels, size and classes.
 
     Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. It travels to the workers, so it holds no data.
+    its own. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
     """
 
     space: Space
     recipe: Recipe
     seed: int
     device: str
+    timeout_s: float | None = None
+    plugins: tuple[Plugin, ...] = ()
 
     def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
         import torch
@@ -47,16 +55,31 @@ class ProxyTask:
         from nas.module import build_module
         from nas.proxy.training import Training, seed_everything
 
+        load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
-        resolved = self.space.resolve(choices)
-        resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
-        images = datasets.resized(data, resolution)
+        network = self.network(choices, data)
+        images = datasets.resized(data, network.input_shape[1])
         seed_everything(seed)
-        network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
         module = build_module(network)
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        return Training(module, images, self.recipe, seed=seed, device=self.device)
+        return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
+
+    def network(self, choices: Choices, data: ImageData) -> Architecture:
+        """What is trained for a point.
+
+        Raises InputError where it cannot be built, or does not give one value for each class.
+        """
+        resolved = self.space.resolve(choices)
+        resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
+        network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
+        shape = network.nodes[-1].shape
+        if shape != (data.num_classes,):
+            raise InputError(
+                f"{self.space.file}: a network of '{self.space.name}' gives {size_text(shape)} values, and "
+                f"there are {data.num_classes} classes; end it with 'classifier'"
+            )
+        return network
 
 
 def proxy_resolution(largest: int, size: int, recipe: Recipe) -> int:
@@ -97,22 +120,25 @@ class Keeper(Events):
         """Bring best.yaml and weights/ in line with the study."""
         kept = self._study.best(self._keep)
         files = {self._run.weights_file(r.candidate.number) for r in kept}
-        for file in self._run.weights_file(0).parent.iterdir():
-            if file not in files:
-                file.unlink()
+        for file in set(self._run.weights()) - files:
+            file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
-            self._run.write_best(self._search.space, kept[0], {"dataset": self._search.settings.dataset})
+            facts: dict[str, Any] = {"dataset": self._search.settings.dataset}
+            if self._search.plugins:
+                facts["plugins"] = [plugin.name for plugin in self._search.plugins]
+            self._run.write_best(self._search.space, kept[0], facts)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search that is ready to go on: its folder, settings, space and data."""
+    """A search that is ready to go on: its folder, settings, space, data and plugins."""
 
     run: Run
     settings: Settings
     space: Space
     data: ImageData
+    plugins: tuple[Plugin, ...] = ()
 
     def go(self, study: Study, listener: Events) -> None:
         """Train what is still to be trained, and write the results.
@@ -120,6 +146,7 @@ class Search:
         Call it while the run is locked. On KeyboardInterrupt the tables are written too.
         """
         self.run.write_settings(self.settings)
+        self.run.weights_file(0).parent.mkdir(exist_ok=True)
         keeper = Keeper(self, study, listener)
         keeper.tidy()
         try:
@@ -136,60 +163,86 @@ class Search:
             sampler=find_sampler(self.settings.sampler),
             seed=self.settings.seed,
             storage=self.run.storage,
-            name=self.run.name,
+            name=self.run.study,
+            starts=self.run.starts,
+            try_out=lambda choices: self._task.network(choices, self.data),
+        )
+
+    @property
+    def _task(self) -> ProxyTask:
+        settings = self.settings
+        device = "cuda" if _gpus(settings) else "cpu"
+        return ProxyTask(
+            self.space, settings.recipe, settings.seed, device, settings.trial_timeout, self.plugins
         )
 
     def _train(self, study: Study, keeper: Keeper) -> None:
         settings = self.settings
-        gpus = _gpus(settings)
-        task = ProxyTask(self.space, settings.recipe, settings.seed, "cuda" if gpus else "cpu")
         if settings.workers == 0:
             import torch
 
             torch.set_num_threads(settings.cpus_per_trial)
-            run_local(study, task, self.data, keeper)
+            run_local(study, self._task, self.data, keeper)
             return
         from nas import cluster
 
         resources = cluster.Resources(
             cpus_per_trial=settings.cpus_per_trial,
-            gpus_per_trial=gpus,
+            gpus_per_trial=_gpus(settings),
             concurrency=settings.workers,
             scheduler=settings.scheduler,
             address=settings.address,
         )
-        cluster.run(study, task, self.data, keeper, resources, epochs=settings.recipe.epochs)
+        cluster.run(study, self._task, self.data, keeper, resources, epochs=settings.recipe.epochs)
 
 
-def start(settings: Settings, path: Path) -> Search:
-    """A new run at `path`, checked before anything is written.
+def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> Search:
+    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded.
 
     Raises InputError for whatever would stop the search later.
     """
     find_sampler(settings.sampler)
-    file = find_space(settings.space)
-    space = load_space(file)
+    space = load_space(find_space(settings.space))
     check_budget(space, settings.budget)
-    _check_address(settings)
+    check_scale(space, settings.steps)
+    _check_starts(space, settings)
+    _check_machine(settings)
     data = load_data(space, settings)
-    check_budget(replace(space, classes=max(space.classes, data.num_classes)), settings.budget)
-    if settings.storage and read_records(settings.storage, path.name):
+    counted = space.counted_with(data.channels, data.num_classes)
+    check_budget(counted, settings.budget)
+    starts = find_starts(settings.start, counted, settings.budget)
+    if settings.storage:
+        settings = replace(settings, storage=located(settings.storage))
+        if read_records(settings.storage or "", path.name):
+            raise InputError(
+                f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
+            )
+    card, device = DataCard.of(data), _device_name(settings)
+    run = Run.create(path, settings, space, card, device, starts=starts, plugins=plugins)
+    return Search(run, settings, run.space, data, plugins)
+
+
+def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Search:
+    """A run to go on with; `plugins` are those of the run, loaded.
+
+    Raises InputError where its trials and its data do not go on with it.
+    """
+    _check_machine(settings)
+    ended = len(run.records())
+    if settings.trials < ended:
+        raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
+    data = load_data(run.space, settings)
+    change = DataCard.of(data).change(run.data)
+    if change:
         raise InputError(
-            f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
+            f"data set '{settings.dataset}' has changed since the search began: {change}; restore it, or "
+            "start a new run"
         )
-    run = Run.create(path, settings, read_text(file), DataCard.of(data), _device_name(settings))
-    return Search(run, settings, run.space, data)
-
-
-def resume(run: Run, settings: Settings) -> Search:
-    """A run to go on with."""
-    _check_address(settings)
-    space = run.space
-    return Search(run, settings, space, load_data(space, settings))
+    return Search(run, settings, run.space, data, plugins)
 
 
 def load_data(space: Space, settings: Settings) -> ImageData:
-    """The data of a search; the space's networks must be buildable at its size."""
+    """The data of a search; the space's smallest network must train on it."""
     recipe = settings.recipe
     data = datasets.load(
         settings.dataset,
@@ -198,32 +251,42 @@ def load_data(space: Space, settings: Settings) -> ImageData:
         val_fraction=recipe.val_fraction,
         max_images=recipe.max_images,
     )
-    resolved = space.resolve(space.smallest())
-    resolution = proxy_resolution(max(space.input_sizes), max(resolved.input[1:]), recipe)
+    smallest = space.smallest()
     try:
-        resolved.adapted(data.channels, resolution, data.num_classes).architecture()
+        ProxyTask(space, recipe, settings.seed, "cpu").network(smallest, data)
     except SpaceError as error:
+        if not _builds(space, smallest, data):
+            raise
+        size = f"{recipe.resolution} x {recipe.resolution}"
         raise InputError(
-            f"{error}. That is at the proxy's resolution of {resolution} x {resolution}; raise --resolution"
+            f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
         ) from None
     return data
+
+
+def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
+    """Whether a network can be built for the data at the space's own input size."""
+    try:
+        space.resolve(choices).for_data(data.channels, data.num_classes).architecture()
+    except SpaceError:
+        return False
+    return True
 
 
 def check_budget(space: Space, budget: Budget) -> None:
     """Raises InputError where no network of the space is inside the budget."""
     extent = space.extent
     rows = (
-        ("MACs", "flops", budget.macs, extent.smallest_cost.macs, extent.largest_cost.macs),
-        ("parameters", "params", budget.params, extent.fewest_params, extent.most_params),
+        ("MACs", "flops", budget.macs, extent.smallest, extent.smallest_cost.macs, extent.largest_cost.macs),
+        ("parameters", "params", budget.params, extent.fewest, extent.fewest_params, extent.most_params),
     )
-    for what, flag, interval, least, most in rows:
+    for what, flag, interval, smallest, least, most in rows:
         if interval.high is not None and interval.high < least:
-            point = ", ".join(f"{k}: {v}" for k, v in sorted(extent.smallest.items()))
-            given = f"; choices that give the least MACs: {point}" if flag == "flops" else ""
+            point = ", ".join(f"{k}: {v}" for k, v in sorted(smallest.items())) or "none"
             raise InputError(
                 f"--budget-{flag}: {interval.high:,} {what} is below the smallest network of "
                 f"'{space.name}', {least:,}; the largest has {most:,}. "
-                f"Allow at least {format_count_up(least)}{given}"
+                f"Allow at least {format_count_up(least)}; choices that give the least {what}: {point}"
             )
         if interval.low > most:
             raise InputError(
@@ -231,6 +294,15 @@ def check_budget(space: Space, budget: Budget) -> None:
                 f"'{space.name}', {most:,}; the smallest has {least:,}. "
                 f"Ask for at most {format_count_down(most)}"
             )
+
+
+def check_scale(space: Space, steps: range) -> None:
+    """Raises InputError where the networks of a space cannot be scaled at these steps."""
+    for step in steps:
+        try:
+            scaled(space.resolve(space.smallest()), PUBLISHED[step])
+        except InputError as error:
+            raise InputError(f"--scale: {error}") from None
 
 
 def format_count_up(value: int) -> str:
@@ -245,11 +317,30 @@ def format_count_down(value: int) -> str:
     return text if parse_count(text) <= value else f"{value:,}"
 
 
-def _check_address(settings: Settings) -> None:
-    if settings.address is not None and settings.workers != 0:
+def _check_starts(space: Space, settings: Settings) -> None:
+    """What can be known of the starts before the data are read."""
+    starts = find_starts(settings.start, space, settings.budget)
+    if len(starts) > settings.trials:
+        raise InputError(
+            f"--start: {len(starts)} networks are to be tried first, but --trials is {settings.trials}; "
+            "raise it, or leave some out"
+        )
+
+
+def _check_machine(settings: Settings) -> None:
+    """Raises InputError where what trials are to run on is not there."""
+    if settings.workers != 0:
         from nas.address import check_address
 
         check_address(settings.address)
+    elif settings.gpus_per_trial:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError(
+                f"gpus-per-trial: {settings.gpus_per_trial:g}, but torch finds no GPU on this machine; "
+                "leave it out, or join a cluster with GPUs by --address"
+            )
 
 
 def _gpus(settings: Settings) -> float:

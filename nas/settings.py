@@ -17,8 +17,11 @@ class Settings:
     """Everything that decides a search.
 
     `space`: path or bundled name. Budgets are text as in `parse_interval`. `workers`: trials at a time, None
-    for as many as the cluster has room for, 0 for this process without Ray. `gpus_per_trial`: None for 1
-    where this machine has a GPU and 0 elsewhere. `keep`: how many trials' weights stay in the run folder.
+    for as many as the cluster has room for, 0 for this process without Ray. `address`: `local` starts Ray
+    here, `auto` and `HOST:PORT` join a cluster. `gpus_per_trial`: None for 1 where this machine has a GPU and
+    0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
+    in the run folder. `start`: networks of the space to try first, paths or bundled names. `scale`: steps of
+    phi, `1..3`, by which the best network is scaled in the end.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -33,10 +36,13 @@ class Settings:
     workers: int | None = None
     cpus_per_trial: int = 1
     gpus_per_trial: float | None = None
+    trial_timeout: float | None = None
     scheduler: str | None = None
-    address: str | None = None
+    address: str = "local"
     keep: int = 5
     storage: str | None = None
+    start: tuple[str, ...] = ()
+    scale: str | None = None
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -44,7 +50,13 @@ class Settings:
             value = getattr(self, name)
             if not accepts(value):
                 raise InputError(f"{name.replace('_', '-')}: {value!r} is not {rule}")
-        _ = self.budget
+        needs_ray = {"scheduler": self.scheduler is not None, "address": self.address != "local"}
+        for name in (name for name, needed in needs_ray.items() if needed and self.workers == 0):
+            raise InputError(
+                f"{name}: {getattr(self, name)} needs Ray, and workers: 0 runs without it; give 1 worker or "
+                f"more, or leave the {name} out"
+            )
+        _ = self.budget, self.steps
 
     @property
     def budget(self) -> Budget:
@@ -53,9 +65,21 @@ class Settings:
             params=_interval("budget-params", self.budget_params),
         )
 
+    @property
+    def steps(self) -> range:
+        """The steps of `scale`."""
+        if self.scale is None:
+            return range(0)
+        from nas.scaling import parse_steps
+
+        try:
+            return parse_steps(self.scale)
+        except InputError as error:
+            raise InputError(f"scale: {error}") from None
+
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
-        return asdict(self)
+        return asdict(self) | {"start": list(self.start)}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], where: str) -> Settings:
@@ -76,6 +100,8 @@ class Settings:
                 raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), allowed)}")
         if "space" not in given:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
+        if isinstance(given.get("start"), list):
+            given["start"] = tuple(given["start"])
         try:
             return cls(**given, recipe=Recipe(**recipe))
         except InputError as error:
@@ -105,6 +131,9 @@ def merged(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any
     if isinstance(recipe, Mapping):
         recipe = {**recipe, **{k: v for k, v in given.items() if k in recipe_keys}}
     return {**config, **{k: v for k, v in given.items() if k not in recipe_keys}, "recipe": recipe}
+
+
+_MOST_CPUS = 1_024
 
 
 def _interval(flag: str, text: str | None) -> Interval:
@@ -137,16 +166,28 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "seed": (_whole(0), "a seed; it is a whole number, 0 or more"),
     "dataset": (_text, "a data set, such as digits or imagefolder:PATH"),
     "workers": (_whole(0, optional=True), "a number of workers; it is a whole number, 0 or more"),
-    "cpus_per_trial": (_whole(1), "a number of CPUs; it is a whole number, 1 or more"),
+    "cpus_per_trial": (
+        lambda v: _whole(1)(v) and v <= _MOST_CPUS,  # type: ignore[operator]
+        f"a number of CPUs; it is a whole number from 1 to {_MOST_CPUS:,}",
+    ),
     "gpus_per_trial": (
         lambda v: v is None or (type(v) in (int, float) and v >= 0),  # type: ignore[operator]
         "a number of GPUs; it is a number, 0 or more, and 0.5 lets two trials share one",
     ),
+    "trial_timeout": (
+        lambda v: v is None or (type(v) in (int, float) and v > 0),  # type: ignore[operator]
+        "a number of seconds above 0",
+    ),
     "scheduler": (lambda v: v in (None, "asha"), "a scheduler; it is asha, or is left out"),
-    "address": (_optional_text, "an address; it is auto or HOST:PORT"),
+    "address": (_text, "an address; it is local, auto or HOST:PORT"),
     "keep": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
     "storage": (
         lambda v: v is None or (isinstance(v, str) and "://" in v),
         "a storage; it is a database URL such as sqlite:///study.db",
     ),
+    "start": (
+        lambda v: isinstance(v, tuple) and all(map(_text, v)),
+        "a list of networks, such as [reference/efficientnet_b0]",
+    ),
+    "scale": (_optional_text, "a range of steps; write it as text, such as 1..3"),
 }

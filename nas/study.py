@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,10 @@ class Study:
     """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
 
     `storage`: the path of a journal file or a database URL (see `open_ledger`); `name`: the study's name in
-    it. Trials that an earlier driver left running are handed out again first. A journal that an earlier
-    writer tore is repaired, so a journal has one Study at a time; `read_records` is for readers.
+    it. `starts` are the points of the first trials, each inside the budget and another network. `try_out`
+    raises InputError for a point whose network cannot be trained. Trials that an earlier driver left running
+    are handed out again first. A journal that an earlier writer tore is repaired, so a journal has one Study
+    at a time; `read_records` is for readers.
     """
 
     def __init__(
@@ -72,12 +75,16 @@ class Study:
         seed: int,
         storage: Path | str,
         name: str = "nas",
+        starts: Sequence[Choices] = (),
+        try_out: Callable[[Choices], object] = lambda choices: None,
     ) -> None:
         self._space = space
+        self._try_out = try_out
         self._budget = budget
         self._wanted = trials
         self._sampler = sampler
         self._seed = seed
+        self._starts = starts
         if isinstance(storage, Path):
             repair_journal(storage)
         self._ledger = open_ledger(storage)
@@ -132,10 +139,12 @@ class Study:
         assert math.isfinite(score), "a trial without a score is a failed trial"
         self._finish(number, TrialState.COMPLETE, score, facts)
 
-    def prune(self, number: int, **facts: Any) -> None:
-        """The trial was stopped early: it has scores by epoch, and none that compares with a full one."""
-        epochs = self._ledger.get_trial(self._trial_id(number)).intermediate_values
-        self._finish(number, TrialState.PRUNED, None, {"fidelity": max(epochs, default=0), **facts})
+    def prune(self, number: int, epoch: int, **facts: Any) -> None:
+        """The trial was stopped after an epoch: it has scores by epoch, none that compares with a full one.
+
+        Scores of later epochs are those of an attempt whose worker died; readers leave them out.
+        """
+        self._finish(number, TrialState.PRUNED, None, {"fidelity": epoch, **facts})
 
     def fail(self, number: int, reason: str, message: str) -> None:
         """The trial has no result, for one of REASONS."""
@@ -162,21 +171,25 @@ class Study:
     # Proposals
 
     def _proposals(self, number: int) -> Iterator[_Proposal]:
-        """ATTEMPTS points of the sampler; then the last of them, moved into the budget if it was outside;
-        then, as the sampler repeats itself, LAST_ATTEMPTS uniformly drawn ones, moved likewise."""
+        """The start of this number, if there is one; ATTEMPTS points of the sampler; then the last of them,
+        moved into the budget if it was outside; then, as the sampler repeats itself, LAST_ATTEMPTS uniformly
+        drawn ones, moved likewise."""
+        if number < len(self._starts):
+            # A genetic sampler finds its trials by what it noted on them.
+            notes = self._propose(self._sampler, number, 0).system_attrs
+            yield replace(self._draw(_choose(self._starts[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
         yield self._inside(proposal, number, ATTEMPTS)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             drawn = self._propose(SAMPLERS["random"], number, attempt)
-            # A genetic sampler finds its trials by what it noted on them.
             yield self._inside(replace(drawn, system_attrs=proposal.system_attrs), number, attempt)
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
         if self._scratch.crowded:
             self._scratch = _Scratch(self._trials())
-        with self._scratch.trial(sampler(_derive(self._seed, number, attempt))) as trial:
+        with self._scratch.trial(sampler(_derive(self._seed, number, attempt), self._wanted)) as trial:
             proposal = self._draw(lambda name, options: trial.suggest_categorical(name, options))
             return replace(proposal, system_attrs=self._scratch.notes(trial))
 
@@ -204,6 +217,10 @@ class Study:
         if identity in self._identities:
             self._duplicates.add(key)
             raise _Rejected("duplicate")
+        try:
+            self._try_out(choices)
+        except InputError as error:
+            raise _Rejected("unbuildable") from error
         return cost, identity
 
     def _accept(
@@ -230,35 +247,53 @@ class Study:
         return Candidate(number, proposal.choices, cost, identity)
 
     def _inside(self, proposal: _Proposal, number: int, attempt: int) -> _Proposal:
-        """The proposal, moved into the budget choice by choice, in random order, towards the smallest
-        network when it is over, towards the largest when it is under. A step past the budget is not taken.
+        """The proposal, moved into the budget choice by choice, in random order, towards the end of the
+        measure that is outside: the network of least MACs when these are over the budget, and so on. A step
+        that puts another measure outside is not taken.
         """
-        side = self._side(proposal.choices)
-        if not side:
+        rng = random.Random(_derive(self._seed, number, attempt))
+        outside = self._outside(proposal.choices)
+        if not outside:
             return proposal
-        goal = self._space.smallest() if side > 0 else self._space.largest()
-        names = sorted(goal)
-        random.Random(_derive(self._seed, number, attempt)).shuffle(names)
         point = proposal.choices
-        for name in names:
-            moved = self._draw(_choose({**goal, **point, name: goal[name]}))
-            new_side = self._side(moved.choices)
-            if new_side == 0:
-                return replace(moved, system_attrs=proposal.system_attrs)
-            if new_side == side:
-                point = moved.choices
-        return proposal
+        while outside:
+            goal = self._goals[outside[0]]
+            names = sorted(goal)
+            rng.shuffle(names)
+            before = outside
+            for name in names:
+                moved = self._draw(_choose({**goal, **point, name: goal[name]}))
+                found = self._outside(moved.choices)
+                if found is not None and set(found) <= set(outside):
+                    point, outside = moved.choices, found
+                if not outside or outside[0] != before[0]:
+                    break
+            if outside == before:
+                return proposal
+        return replace(self._draw(_choose(point)), system_attrs=proposal.system_attrs)
 
-    def _side(self, choices: Choices) -> int | None:
-        """1 over the budget, -1 under it, 0 inside, None where nothing can be built."""
+    def _outside(self, choices: Choices) -> list[tuple[str, int]] | None:
+        """The measures outside the budget: 1 for over it, -1 for under; None where nothing can be built."""
         try:
             cost = self._space.cost(choices)
         except InputError:
             return None
-        if cost in self._budget:
-            return 0
-        highs = ((cost.macs, self._budget.macs.high), (cost.params, self._budget.params.high))
-        return 1 if any(high is not None and value > high for value, high in highs) else -1
+        sides = (
+            ("macs", self._budget.macs.side(cost.macs)),
+            ("params", self._budget.params.side(cost.params)),
+        )
+        return [(measure, side) for measure, side in sides if side]
+
+    @cached_property
+    def _goals(self) -> dict[tuple[str, int], Choices]:
+        """Where a point that is over (1) or under (-1) in a measure moves to."""
+        extent = self._space.extent
+        return {
+            ("macs", 1): extent.smallest,
+            ("macs", -1): extent.largest,
+            ("params", 1): extent.fewest,
+            ("params", -1): extent.most,
+        }
 
     # Storage
 

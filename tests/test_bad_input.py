@@ -7,11 +7,11 @@ import random
 import socket
 from pathlib import Path
 
+import optuna
 import pytest
+import torch
 from command_line import TINY, nas
 from PIL import Image
-
-BUNDLED = "depthwise, inception, mbconv, mixed, residual"
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,10 @@ def test_an_unknown_option():
             "gpus-per-trial: -1.0 is not a number of GPUs; it is a number, 0 or more, and 0.5 lets two "
             "trials share one",
         ),
-        ("cpus-per-trial", "0", "cpus-per-trial: 0 is not a number of CPUs; it is a whole number, 1 or more"),
+        ("cpus-per-trial", "0",
+         "cpus-per-trial: 0 is not a number of CPUs; it is a whole number from 1 to 1,024"),
+        ("cpus-per-trial", "99999999999",
+         "cpus-per-trial: 99999999999 is not a number of CPUs; it is a whole number from 1 to 1,024"),
         ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha, or is left out"),
         (
             "storage",
@@ -85,7 +88,9 @@ def test_an_unknown_option():
          "two images"),
         ("lr", "nan", "recipe: lr is nan; it must be a number above 0, such as 0.05"),
         ("lr", "-1", "recipe: lr is -1.0; it must be a number above 0, such as 0.05"),
-        ("resolution", "4", "recipe: resolution is 4; it must be a whole number of pixels of at least 8"),
+        ("resolution", "4", "recipe: resolution is 4; it must be a whole number of pixels, 8 to 2,048"),
+        ("resolution", "100000",
+         "recipe: resolution is 100000; it must be a whole number of pixels, 8 to 2,048"),
         ("max-images", "2", "recipe: max_images is 2; it must be null for all images, or a whole number of "
          "at least 4"),
         (
@@ -182,10 +187,16 @@ def test_settings_without_a_space():
 @pytest.mark.parametrize("command", ["search", "show", "export"])
 def test_a_space_that_is_missing(command):
     assert refused(command, "tine.yml") == (
-        2, f"tine.yml: no such file or folder, and no bundled space has this name; allowed: {BUNDLED}"
+        2, "tine.yml: no such file or folder, and no bundled space has this name; 'nas spaces' lists them"
     )  # fmt: skip
     assert refused(command, "mbcov") == (
         2, "mbcov: no such file or folder, and no bundled space has this name; did you mean 'mbconv'?"
+    )  # fmt: skip
+
+
+def test_a_name_that_no_file_can_have():
+    assert refused("show", "a" * 300) == (
+        2, f"{'a' * 60}...: cannot be read: File name too long; name a file"
     )  # fmt: skip
 
 
@@ -215,7 +226,8 @@ def test_a_budget_of_parameters_below_the_fewest():
     assert refused("search", "tiny.yaml", "--budget-params", "20") == (
         2,
         "--budget-params: 20 parameters is below the smallest network of 'tiny', 438; the largest has "
-        "16,482. Allow at least 438",
+        "16,482. Allow at least 438; choices that give the least parameters: s1.depth: 1, "
+        "s1.layer1.kernel: 3, s1.out: 8, stem.kernel: 3, stem.out: 4",
     )
 
 
@@ -372,7 +384,7 @@ def test_a_folder_of_runs_that_is_read_only():
 
 def test_a_run_that_is_none():
     assert refused("resume", "runs/tiny-1") == (
-        2, "runs/tiny-1: is no such folder, not a run; name a folder that nas search made"
+        2, "runs/tiny-1: there is no such run; name a folder that nas search made"
     )  # fmt: skip
     assert refused("resume", "tiny.yaml") == (
         2, "tiny.yaml: is a file, not a run; name a folder that nas search made"
@@ -404,11 +416,11 @@ def test_an_export_that_no_import_finds(name):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["torch.py", "types.py", "class"])
+@pytest.mark.parametrize("name", ["torch.py", "types.py", "class", "typing_extensions.py"])
 def test_an_export_that_hides_a_module(name):
     Path("one.yaml").write_text("input: [1, 8, 8]\nnetwork: [conv: {out: 4}, classifier]\n")
     assert refused("export", "one.yaml", "-o", name) == (
-        2, f"{name}: has a name that Python or torch use; choose letters, digits and _, such as "
+        2, f"{name}: has a name that is taken in Python; choose letters, digits and _, such as "
         "-o my_network.py",
     )  # fmt: skip
 
@@ -425,13 +437,62 @@ def test_an_unknown_format():
     )  # fmt: skip
 
 
+def test_data_with_other_classes_than_the_network_gives():
+    Path("five.yaml").write_text("network: [conv: {out: 4}, global_pool, flatten, linear: {out: 5}]")
+    Path("open.yaml").write_text("network: [conv: {out: 4, stride: 2}]")
+    assert refused("search", "five.yaml") == (
+        2, "five.yaml: a network of 'five' gives 5 values, and there are 10 classes; end it with 'classifier'"
+    )  # fmt: skip
+    assert refused("search", "open.yaml") == (
+        2,
+        "open.yaml: a network of 'open' gives 4 x 16 x 16 values, and there are 10 classes; end it with "
+        "'classifier'",
+    )
+
+
+def test_data_with_channels_that_the_network_cannot_take():
+    Path("grouped.yaml").write_text("network: [conv: {out: 6, groups: 3}, classifier]")
+    assert refused("search", "grouped.yaml") == (
+        2,
+        "grouped.yaml:1: conv: 1 channels are not divisible by 3 groups; input and output channels (1, 6) "
+        "must both be multiples of the groups",
+    )
+
+
 # Ray and storages
+
+
+@pytest.mark.parametrize(("flag", "value"), [("scheduler", "asha"), ("address", "auto")])
+def test_settings_that_need_ray_without_it(flag, value):
+    assert refused("search", "tiny.yaml", "--workers", "0", f"--{flag}", value) == (
+        2,
+        f"nas search: {flag}: {value} needs Ray, and workers: 0 runs without it; give 1 worker or more, or "
+        f"leave the {flag} out",
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there():
+    assert refused("search", "tiny.yaml", "--workers", "0", "--gpus-per-trial", "0.5") == (
+        2,
+        "gpus-per-trial: 0.5, but torch finds no GPU on this machine; leave it out, or join a cluster with "
+        "GPUs by --address",
+    )
+
+
+def test_a_study_that_another_tool_made():
+    study = optuna.create_study(storage="sqlite:///other.db", study_name="mine")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert refused("search", "tiny.yaml", "--name", "mine", "--storage", "sqlite:///other.db") == (
+        2,
+        "trial 0 of the study has no 'macs': another tool made it; choose another storage or another name",
+    )
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "ray://127.0.0.1:10001"])
 def test_an_address_that_is_none(address):
     assert refused("search", "tiny.yaml", "--address", address) == (
-        2, f"'{address}' is not a Ray address; write auto or host:port"
+        2, f"'{address}' is not a Ray address; write local, auto or host:port"
     )  # fmt: skip
 
 
@@ -441,8 +502,8 @@ def test_an_address_that_does_not_answer():
         address = f"127.0.0.1:{free.getsockname()[1]}"
         assert refused("search", "tiny.yaml", "--address", address) == (
             2,
-            f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or leave "
-            "--address out to start Ray here",
+            f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or start "
+            "Ray here with --address local",
         )
 
 

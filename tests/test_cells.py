@@ -18,12 +18,14 @@ from test_space_counting import check
 from test_space_language import check_reads_back, names, ops, shape
 from torch import Tensor, nn
 
+from nas.errors import InputError
 from nas.graph import Architecture
 from nas.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
 from nas.scaling import Scale, scaled
-from nas.space import Choices, Space, SpaceError, load_space, parse_space
+from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.library import bundled_spaces
+from nas.space.member import member
 
 # The published cells -----------------------------------------------------------------------------------
 
@@ -210,9 +212,9 @@ def bundled(name: str) -> Space:
 
 
 def test_darts_v2_is_a_member() -> None:
-    member = bundled("darts").architecture(point(DARTS_V2, 36))
-    check_equal(member, Plain(DARTS_V2, 36, 108, relu=False))
-    assert member.cost.params == 3_349_342  # of the released network, without its auxiliary head
+    network = bundled("darts").architecture(point(DARTS_V2, 36))
+    check_equal(network, Plain(DARTS_V2, 36, 108, relu=False))
+    assert network.cost.params == 3_349_342  # of the released network, without its auxiliary head
 
 
 @pytest.mark.parametrize(
@@ -223,9 +225,35 @@ def test_darts_v2_is_a_member() -> None:
 def test_nasnet_a_and_amoebanet_a_are_members(
     cells: tuple[Genotype, Genotype], out: int, published: str
 ) -> None:
-    member = bundled("cell").architecture(point(cells, out))
-    check_equal(member, Plain(cells, out, 96, relu=True))
-    assert f"{member.cost.params / 1e6:.1f}M" == published
+    network = bundled("cell").architecture(point(cells, out))
+    check_equal(network, Plain(cells, out, 96, relu=True))
+    assert f"{network.cost.params / 1e6:.1f}M" == published
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "out"), [("darts", DARTS_V2, 36), ("cell", NASNET_A, 32), ("cell", AMOEBANET_A, 36)]
+)
+def test_the_file_of_a_member_is_found_in_its_space(
+    name: str, cells: tuple[Genotype, Genotype], out: int
+) -> None:
+    space, choices = bundled(name), point(cells, out)
+    assert member(space, parse_space(dump_space(space.resolve(choices)))) == choices
+
+
+def test_the_file_of_a_network_of_other_cells_is_not() -> None:
+    space = bundled("darts")
+    text = dump_space(space.resolve(point(DARTS_V2, 36))).replace(
+        "max_pool: {kernel: 3}", "sep_conv: {kernel: 7}"
+    )
+    with pytest.raises(InputError) as error:
+        member(space, parse_space(text, "net.yaml"))
+    assert str(error.value).endswith("cells.reduction.node1.op1.sep3.kernel: 7, at net.yaml:35, is not 3")
+    text = dump_space(bundled("cell").resolve(point(NASNET_A, 32)))
+    with pytest.raises(InputError) as error:
+        member(space, parse_space(text, "net.yaml"))
+    assert "net.yaml:7 has cells of 5 and 5 nodes, with 20 operators, not cells of 4 and 4 nodes" in str(
+        error.value
+    )
 
 
 def test_the_spaces_are_as_large_as_published() -> None:
@@ -421,8 +449,8 @@ def test_random_stacks_read_back(space: Space, rng: random.Random) -> None:
 
 
 def test_a_network_of_cells_is_scaled() -> None:
-    member = bundled("darts").resolve(point(DARTS_V2, 36))
-    larger = scaled(member, Scale(depth=1.5, width=2))
+    network = bundled("darts").resolve(point(DARTS_V2, 36))
+    larger = scaled(network, Scale(depth=1.5, width=2))
     net = larger.architecture()
     assert {name.split(".")[1] for name in names(net) if name.startswith("cells.")} == {
         f"cell{i}" for i in range(1, 30)

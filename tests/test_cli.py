@@ -14,9 +14,9 @@ import pytest
 import yaml
 from command_line import SHORT, TINY, command, nas, rows
 
-from nas import __version__
+from nas import __version__, runs
 from nas.runs import Run
-from nas.space import load_space
+from nas.space import load_space, parse_space
 from nas.space.library import bundled_spaces, find_space
 
 HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
@@ -216,6 +216,24 @@ def test_what_a_search_says(finished):
     ]
 
 
+def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch):
+    """The folder appears between the choice of its number and its making: the next number is taken."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    real, raced = runs.next_run_path, []
+
+    def next_run_path(folder, space):
+        path = real(folder, space)
+        if not raced:
+            raced.append(path)
+            path.mkdir(parents=True)
+        return path
+
+    monkeypatch.setattr(runs, "next_run_path", next_run_path)
+    assert nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", *SHORT).code == 0
+    assert Path("runs/tiny-2/best.py").is_file()
+
+
 def test_the_settings_are_kept_and_flags_win(finished):
     """Trials and the space are those of the flags, keep and lr those of the file, the rest are defaults."""
     settings = Run.open(finished[0]).settings
@@ -234,8 +252,11 @@ def test_the_settings_are_kept_and_flags_win(finished):
         "machine",
         "data",
         "space_sha256",
+        "study",
+        "starts",
+        "plugins",
     }
-    assert (finished[0] / "space.yaml").read_text() == TINY
+    assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
 
 def test_the_files_of_a_run(finished):

@@ -202,7 +202,7 @@ def test_an_address_that_is_none(tmp_path, address):
     s, heard = start(tmp_path, trials=1)
     with pytest.raises(InputError) as error:
         run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=address), epochs=EPOCHS)
-    assert str(error.value) == f"'{address}' is not a Ray address; write auto or host:port"
+    assert str(error.value) == f"'{address}' is not a Ray address; write local, auto or host:port"
 
 
 def unanswered(tmp_path, address):
@@ -213,8 +213,8 @@ def unanswered(tmp_path, address):
     with pytest.raises(InputError) as error:
         run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=address), epochs=EPOCHS)
     assert str(error.value) == (
-        f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or leave "
-        "--address out to start Ray here"
+        f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or start "
+        "Ray here with --address local"
     )
     return time.monotonic() - started
 

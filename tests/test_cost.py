@@ -31,8 +31,33 @@ def test_counts_are_read_exactly(text: str, value: int) -> None:
     assert parse_count(text) == value
 
 
+@pytest.mark.parametrize("text", ["1.5", "1.2345K", "0.5"])
+def test_a_count_that_is_not_whole_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_count(text)
+    assert str(error.value) == f"'{text}' is not a whole number; a count is one, such as 400M or 1.5G"
+
+
 @pytest.mark.parametrize(
-    "text", ["400Q", "", "M", "-4M", "4 0M", "4..5", "1e999", "nan", "inf", "4MM", ".5G", "٤M", "4e-3"]
+    "text",
+    [
+        "400Q",
+        "",
+        "M",
+        "-4M",
+        "4 0M",
+        "4..5",
+        "1e999",
+        "nan",
+        "inf",
+        "4MM",
+        ".5G",
+        "٤M",
+        "4e-3",
+        "1,5G",
+        "1,23",
+        "12,3456",
+    ],
 )
 def test_a_count_that_cannot_be_read_is_refused_with_the_way_out(text: str) -> None:
     with pytest.raises(InputError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,21 @@ from hypothesis import strategies as st
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
+from nas.proxy.card import DataCard
 from nas.proxy.recipe import Recipe
-from nas.records import Candidate, Record
-from nas.runs import DataCard, Run, next_run_path, pareto
+from nas.records import Candidate, Record, pareto
+from nas.runs import Run, RunExists, next_run_path
 from nas.settings import Settings
+from nas.space import parse_space
 
-CARD = DataCard("digits", tuple("0123456789"), 1, (0.3,), (0.25,), 160, 40)
-SETTINGS = Settings("tiny.yaml", budget_flops="300K..400K", trials=7, recipe=Recipe(epochs=2))
+CARD = DataCard("digits", tuple("0123456789"), 1, (0.3099,), (0.3244,), 160, 40)
+SPACE = parse_space(TINY, "tiny.yaml")
+SETTINGS = Settings("tiny.yaml", budget_flops="300K..400K", trials=7, recipe=Recipe(epochs=2, max_images=200))
 
 
 @pytest.fixture
 def run(tmp_path):
-    return Run.create(tmp_path / "runs" / "tiny-1", SETTINGS, TINY, CARD, "cpu")
+    return Run.create(tmp_path / "runs" / "tiny-1", SETTINGS, SPACE, CARD, "cpu")
 
 
 def record(number, score=None, macs=0, params=0, state="complete", **facts):
@@ -42,7 +46,7 @@ def record(number, score=None, macs=0, params=0, state="complete", **facts):
 
 def test_what_is_written_is_read(run):
     opened = Run.open(run.path)
-    assert opened == run and opened.name == "tiny-1"
+    assert opened == run and opened.study == "tiny-1"
     assert opened.settings == SETTINGS and opened.data == CARD
     assert opened.space.name == "tiny" and opened.space.extent.count == 252
     assert opened.document["versions"]["nas"] and opened.document["machine"]["device"] == "cpu"
@@ -52,24 +56,61 @@ def test_what_is_written_is_read(run):
 
 def test_the_space_of_a_run_has_the_classes_of_its_data(tmp_path):
     many = DataCard("many", tuple(map(str, range(12))), 3, (0.3,), (0.25,), 160, 40)
-    run = Run.create(tmp_path / "many", SETTINGS, TINY, many, "cpu")
+    run = Run.create(tmp_path / "many", SETTINGS, SPACE, many, "cpu")
     assert run.space.classes == 12
 
 
+def test_a_data_set_of_many_classes_is_read_again(tmp_path):
+    many = replace(CARD, classes=tuple(map(str, range(20_001))))
+    assert Run.open(Run.create(tmp_path / "many", SETTINGS, SPACE, many, "cpu").path).data == many
+
+
+@pytest.mark.parametrize("key", ["classes", "channels", "train"])
+def test_a_damaged_data_card_is_said_to_be(run, key):
+    document = run.document
+    document["data"][key] = None
+    (run.path / "run.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match=r"run.yaml: data: is damaged \(.*\); restore the file"):
+        _ = Run.open(run.path).data
+
+
+@pytest.mark.parametrize(
+    ("other", "change"),
+    [
+        ({}, None),
+        ({"mean": (0.35,)}, "the pixels are others"),
+        ({"train": 161}, "200 images of 1 channels were 201 of 1"),
+        ({"classes": tuple("abcdefghij")}, "10 classes were 10, or have other names"),
+    ],
+)
+def test_a_change_of_the_data_is_named(other, change):
+    assert CARD.change(replace(CARD, mean=(0.30995,))) is None
+    assert CARD.change(replace(CARD, **other)) == change
+
+
+def test_two_searches_that_make_one_folder(run, monkeypatch):
+    """The second to rename finds the folder there."""
+    monkeypatch.setattr(Path, "exists", lambda path: path.name == "tiny-1" and (run.path / "taken").is_file())
+    (run.path / "taken").touch()
+    with pytest.raises(RunExists):
+        Run.create(run.path, SETTINGS, SPACE, CARD, "cpu")
+    assert [p.name for p in run.path.parent.iterdir()] == ["tiny-1"]
+
+
 def test_a_folder_that_exists_is_left_alone(run):
-    before = (run.path / "run.yaml").read_bytes()
+    before = [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)]
     with pytest.raises(InputError) as error:
-        Run.create(run.path, SETTINGS, "other", CARD, "cpu")
+        Run.create(run.path, SETTINGS, SPACE, CARD, "cpu")
     assert str(error.value) == (
         f"{run.path}: exists already; continue it with 'nas resume {run.path}', or choose another --name"
     )
-    assert (run.path / "run.yaml").read_bytes() == before and run.space_file.read_text() == TINY
+    assert [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)] == before
 
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(NasError) as error:
-        Run.create(tmp_path / "runs" / "mine", SETTINGS, TINY, CARD, "cpu")
+        Run.create(tmp_path / "runs" / "mine", SETTINGS, SPACE, CARD, "cpu")
     assert str(error.value) == (
         f"{tmp_path}/runs/mine: cannot be made: Not a directory; "
         "choose a folder that you can write with --runs"
@@ -87,15 +128,18 @@ os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
     code = _KILLED + (
-        "from nas.runs import DataCard, Run\n"
+        "from nas.proxy.card import DataCard\n"
+        "from nas.runs import Run\n"
         "from nas.settings import Settings\n"
+        "from nas.space import parse_space\n"
+        "space = parse_space('network: [classifier]')\n"
         "card = DataCard('digits', ('0', '1'), 1, (0.3,), (0.25,), 160, 40)\n"
-        "Run.create(Path(sys.argv[1]), Settings('tiny.yaml'), '', card, 'cpu')\n"
+        "Run.create(Path(sys.argv[1]), Settings('tiny.yaml'), space, card, 'cpu')\n"
     )
     path = tmp_path / "runs" / "mine"
     killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL and not path.exists()
-    assert Run.create(path, SETTINGS, TINY, CARD, "cpu").settings == SETTINGS
+    assert Run.create(path, SETTINGS, SPACE, CARD, "cpu").settings == SETTINGS
 
 
 def test_changed_settings_are_kept(run):
@@ -118,7 +162,7 @@ def test_a_run_that_is_missing(run, monkeypatch, name, hint):
     monkeypatch.chdir(run.path.parent.parent)
     with pytest.raises(InputError) as error:
         Run.open(Path(name))
-    assert str(error.value) == f"{name}: is no such folder, not a run{hint}"
+    assert str(error.value) == f"{name}: there is no such run{hint}"
 
 
 def test_a_run_of_another_version(run):

@@ -48,14 +48,14 @@ def _quiet():
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_same_seed_same_points_other_seed_other_points(name):
-    first, again, other = (points(optimize(SAMPLERS[name](seed), 45)) for seed in (3, 3, 4))
+    first, again, other = (points(optimize(SAMPLERS[name](seed, 45), 45)) for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_only_active_choices_are_made(name):
-    for params in points(optimize(SAMPLERS[name](0), 45)):
+    for params in points(optimize(SAMPLERS[name](0, 45), 45)):
         assert ("kernel" in params) == (not params["skip"])
         assert set(params) - {"kernel"} == {*(f"w{i}" for i in range(6)), "skip"}
 
@@ -66,7 +66,7 @@ def test_a_single_option_and_mixed_types_are_taken(name):
         trial.suggest_categorical("only", ("x",))
         return float(trial.suggest_categorical("act", ("relu", None, 1, 2.5, False)) == "relu")
 
-    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name](0))
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name](0, 30))
     study.optimize(mixed, n_trials=30)
     assert all(params["only"] == "x" for params in points(study))
 
@@ -76,7 +76,7 @@ def test_no_warnings_and_a_description(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         factory = find_sampler(name)
-        factory(0)
+        factory(0, 16)
     assert factory.__doc__ is not None and "\n" not in factory.__doc__ and "20" in factory.__doc__
 
 
@@ -102,7 +102,7 @@ def test_it_learns(name):
     """
 
     def late_mean(factory):
-        values = [t.value for seed in range(3) for t in optimize(factory(seed), 90).trials[-30:]]
+        values = [t.value for seed in range(3) for t in optimize(factory(seed, 90), 90).trials[-30:]]
         return sum(values) / len(values)
 
     assert late_mean(SAMPLERS[name]) > late_mean(SAMPLERS["random"]) + 1

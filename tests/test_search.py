@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import SHORT, TINY, apart, command, nas, rows
+from PIL import Image
 from safetensors.torch import load_file
 from test_cluster import Cluster, descendants, works
 
-from nas.results import records
+from nas.report.progress import SearchProgress
 from nas.runs import Run
 from nas.space import load_space
 
@@ -54,6 +58,13 @@ def search(*arguments, space="tiny.yaml", name="mine"):
     return nas("search", space, "--name", name, *SHORT, *arguments)
 
 
+def images(folder, count):
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(len(folder.name))
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+
+
 def table(name="mine"):
     return rows(Path("runs") / name / "trials.csv")
 
@@ -61,7 +72,7 @@ def table(name="mine"):
 def test_every_trial_is_within_the_budget_and_none_is_another():
     said = search("--workers", "0", "--trials", "12", "--budget-flops", "100K..400K", "--budget-params", "6K")
     assert said.code == 0
-    trials = records(Run.open(Path("runs/mine")))
+    trials = Run.open(Path("runs/mine")).records()
     space = load_space(Path("tiny.yaml"))
     assert [r.candidate.number for r in trials] == list(range(12))
     assert all(100_000 <= space.cost(r.candidate.choices).macs <= 400_000 for r in trials)
@@ -72,11 +83,11 @@ def test_every_trial_is_within_the_budget_and_none_is_another():
 def test_a_finished_search_goes_further():
     """The weights of the best `keep` stay, results are those of all trials, and nothing is trained again."""
     assert search("--workers", "0", "--trials", "4", "--keep", "2").code == 0
-    before = records(Run.open(Path("runs/mine")))
+    before = Run.open(Path("runs/mine")).records()
     said = nas("resume", "runs/mine", "--trials", "7")
     assert said.code == 0 and "[7/7] trial 6: score " in said.out and "[4/7]" not in said.out
     run = Run.open(Path("runs/mine"))
-    trials = records(run)
+    trials = run.records()
     assert trials[:4] == before and len(trials) == 7
     assert run.settings.trials == 7
     best = sorted(trials, key=lambda r: (-r.score, r.candidate.cost.macs, r.candidate.number))[:2]
@@ -88,20 +99,131 @@ def test_a_finished_search_goes_further():
         == load_file(run.weights_file(best[0].candidate.number)).keys()
     )
     again = nas("resume", "runs/mine")
-    assert again.code == 0 and "trial 0" not in again.out and records(run) == trials
+    assert again.code == 0 and "trial 0" not in again.out and run.records() == trials
 
 
-def test_a_trial_that_fails_costs_one_trial():
+def test_a_run_goes_on_under_another_name_and_from_another_folder(monkeypatch):
+    """Nothing is trained again and no weights are lost, wherever the study is kept."""
+    for name, storage in (("mine", ()), ("stored", ("--storage", "sqlite:///studies.db"))):
+        assert search("--workers", "0", "--trials", "2", *storage, name=name).code == 0
+        before = Run.open(Path("runs") / name).records()
+        Path("runs", name).rename("moved")
+        with monkeypatch.context() as inside:
+            inside.chdir("moved")
+            assert "2 of 2 trials ended" in nas("show", ".").out
+            said = nas("resume", ".", "--trials", "3")
+        assert said.code == 0 and "[2/3]" not in said.out
+        moved = Run.open(Path("moved"))
+        assert moved.records()[:2] == before and len(list(moved.weights())) == 3
+        Path("moved").rename(f"was-{name}")
+
+
+def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights():
+    assert search("--workers", "0", "--trials", "2").code == 0
+    run = Run.open(Path("runs/mine"))
+    weights = set(run.weights())
+    run.journal.unlink()
+    for arguments in (("resume", "runs/mine"), ("show", "runs/mine"), ("export", "runs/mine")):
+        said = nas(*arguments)
+        assert (said.code, said.err) == (
+            2,
+            "error: runs/mine: the study 'mine' is not in runs/mine/study.journal, though the run has "
+            "results of it; restore it, or start a new run\n",
+        )
+    assert not run.journal.exists() and set(run.weights()) == weights
+
+
+def test_files_of_the_user_in_a_run_stay():
+    assert search("--workers", "0", "--trials", "2").code == 0
+    folder = Path("runs/mine/weights")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "more").mkdir()
+    assert nas("resume", "runs/mine", "--trials", "3").code == 0
+    assert (folder / "notes.txt").exists() and (folder / "more").is_dir()
+    shutil.rmtree(folder)
+    assert nas("resume", "runs/mine", "--trials", "4").code == 0
+    assert Run.open(Path("runs/mine")).records()[-1].state == "complete"
+
+
+def test_a_resume_needs_the_data_that_the_search_began_with():
+    for name in ("cat", "dog"):
+        images(Path("photos", name), 12)
+    search("--workers", "0", "--trials", "1", "--dataset", "imagefolder:photos", space="tiny.yaml")
+    images(Path("photos", "owl"), 12)
+    said = nas("resume", "runs/mine", "--trials", "2")
+    assert (said.code, said.err) == (
+        2,
+        "error: data set 'imagefolder:photos' has changed since the search began: 3 classes were 2, or have "
+        "other names; restore it, or start a new run\n",
+    )
+    assert len(table()) == 1
+
+
+def test_a_network_for_data_of_more_channels_is_counted_with_them():
+    """Its space has one channel, its images have three, and what is shipped is within the budget."""
+    for name in ("cat", "dog"):
+        images(Path("photos", name), 12)
+    said = search(
+        "--workers", "0", "--trials", "3", "--dataset", "imagefolder:photos", "--budget-flops", "60K"
+    )
+    assert said.code == 0
+    text = Path("runs/mine/best.py").read_text()
+    searched, shipped = (
+        int(re.search(rf"{what}: +([0-9,]+) MACs", text)[1].replace(",", ""))
+        for what in ("Searched", "This file")
+    )
+    assert (
+        0 <= searched - shipped <= 16 * 8 and searched <= 60_000
+    )  # ten classes were counted, two are shipped
+
+
+def test_a_better_network_takes_the_exports_of_the_one_before_away(monkeypatch):
+    """After Ctrl-C, best.yaml and best.py are never two networks."""
+    assert search("--workers", "0", "--trials", "1", "--seed", "1").code == 0
+    run = Run.open(Path("runs/mine"))
+    ended = []
+
+    def interrupted(self, candidate):
+        ended.append(candidate.number)
+        if len(ended) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SearchProgress, "finished", interrupted)
+    assert nas("resume", "runs/mine", "--trials", "10").code == 130
+    assert load_space(run.best_file).meta["trial"] != 0
+    assert not run.path.joinpath("best.py").exists() and not run.path.joinpath("best.pt").exists()
+    assert nas("export", "runs/mine").code == 0
+    assert run.path.joinpath("best.py").exists()
+
+
+def test_a_resume_with_fewer_trials_than_there_are_is_refused():
+    assert search("--workers", "0", "--trials", "3").code == 0
+    said = nas("resume", "runs/mine", "--trials", "2")
+    assert (said.code, said.err) == (
+        2, "error: --trials: runs/mine has 3 trials already; give more than that to go on\n"
+    )  # fmt: skip
+    assert Run.open(Path("runs/mine")).settings.trials == 3
+
+
+def test_a_space_without_a_name_is_called_after_its_file():
+    Path("mynet.yaml").write_text(TINY.partition("\n")[2])
+    said = search("--workers", "0", "--trials", "1", space="mynet.yaml")
+    assert "Space mynet: " in said.out
+    assert Run.open(Path("runs/mine")).space.name == "mynet"
+
+
+def test_what_the_proxy_cannot_train_is_never_tried():
     Path("fragile.yaml").write_text(FRAGILE)
     said = search("--workers", "0", "--trials", "5", "--resolution", "8", space="fragile.yaml")
-    assert said.code == 0 and " 3 finished, 2 failed." in said.out
-    by_state = {state: [r for r in table() if r["state"] == state] for state in ("complete", "failed")}
-    assert [len(group) for group in by_state.values()] == [3, 2]
-    for row in by_state["failed"]:
-        assert row["reason"] == "error" and row["score"] == ""
-        assert "stride 2 shrinks an image of 1 x 1 below 1 x 1" in row["message"]
-    assert not {r["trial"] for r in by_state["failed"]} & {
-        r["trial"] for r in rows(Path("runs/mine/pareto.csv"))
+    assert said.code == 0 and " 3 finished." in said.out
+    assert "The search ended early" in said.out and "not buildable" in said.out
+
+
+def test_a_trial_that_takes_too_long_fails():
+    said = search("--workers", "0", "--trials", "2", "--trial-timeout", "0.000001")
+    assert said.code == 1
+    assert {(row["state"], row["reason"], row["message"]) for row in table()} == {
+        ("failed", "timeout", "1e-06 s were over in epoch 1 of 1")
     }
 
 
@@ -144,7 +266,8 @@ def test_a_study_in_a_database():
     said = nas("search", "tiny.yaml", "--runs", "others", "--name", "mine", *SHORT, *storage)
     assert said.code == 2 and not Path("others").exists()
     assert said.err == (
-        "error: storage 'sqlite:///study.db': has a study 'mine' already; choose another --name\n"
+        f"error: storage 'sqlite:///{Path('study.db').absolute()}': has a study 'mine' already; choose "
+        "another --name\n"
     )
 
 
@@ -215,7 +338,7 @@ def ended(run=Path("runs/mine")):
     """The finished trials by number; none before there is a run."""
     if not (run / "run.yaml").is_file():
         return {}
-    return {r.candidate.number: r for r in records(Run.open(run)) if r.state != "running"}
+    return {r.candidate.number: r for r in Run.open(run).records() if r.state != "running"}
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,18 +49,18 @@ class ToySpace:
     def identity(self, choices):
         return "".join(map(str, sorted(self._widths(choices))))
 
-    def smallest(self):
-        return {"depth": 2, "w0": 1, "w1": 1}
-
-    def largest(self):
-        return {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
+    @property
+    def extent(self):
+        least = {"depth": 2, "w0": 1, "w1": 1}
+        most = {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
+        return SimpleNamespace(smallest=least, fewest=least, largest=most, most=most)
 
 
 def score(choices):
     return sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8)) / 10
 
 
-def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None):
+def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None, **more):
     return Study(
         space or ToySpace(),
         budget or Budget(),
@@ -67,6 +68,7 @@ def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None)
         sampler=SAMPLERS[sampler],
         seed=seed,
         storage=path,
+        **more,
     )
 
 
@@ -97,6 +99,54 @@ def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal):
     assert s.ask() is None
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
+    """Of 24 layers each is fat (few MACs, many parameters) or slim; the budget is of parameters."""
+
+    class Trade(ToySpace):
+        def draw(self, choose):
+            return {f"w{i}": choose(f"w{i}", (1, 2)) for i in range(24)}
+
+        def cost(self, choices):
+            slim = sum(option == 2 for option in choices.values())
+            return Cost(macs=1000 + 100 * slim, params=100 - slim)
+
+        def identity(self, choices):
+            return str(choices)
+
+        @property
+        def extent(self):
+            fat, slim = (dict.fromkeys((f"w{i}" for i in range(24)), option) for option in (1, 2))
+            return SimpleNamespace(smallest=fat, fewest=slim, largest=slim, most=fat)
+
+    budget = Budget(params=Interval(0, 77))
+    run(s := study(journal, trials=4, budget=budget, sampler=sampler, space=Trade()))
+    assert s.counts.complete == 4 and all(r.candidate.cost in budget for r in s.records())
+
+
+def test_what_cannot_be_trained_is_no_trial(journal):
+    def no_two(choices):
+        if choices["depth"] == 2:
+            raise InputError("two layers are too few")
+
+    s = study(journal, trials=12, try_out=no_two)
+    run(s)
+    assert all(r.candidate.choices["depth"] > 2 for r in s.records()) and s.counts.unbuildable > 0
+
+
+def test_an_attempt_that_died_leaves_no_scores_to_the_one_that_was_stopped(journal):
+    s = study(journal, trials=1)
+    number = s.ask().number
+    for epoch, value in ((1, 0.1), (2, 0.6), (3, 0.9)):
+        s.report(number, epoch, value)
+    again = study(journal, trials=1)
+    assert again.ask().number == number
+    again.report(number, 1, 0.2)
+    again.prune(number, 1)
+    (pruned,) = again.records()
+    assert dict(pruned.scores) == {1: 0.2} and pruned.facts == {"fidelity": 1}
+
+
 def test_rejected_proposals_are_counted_and_the_counts_survive(journal):
     run(s := study(journal, trials=15, budget=Budget(macs=Interval(0, 9000))))
     assert min(s.counts.over_budget, s.counts.duplicate, s.counts.unbuildable) > 0
@@ -121,6 +171,31 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path, sampler):
         assert opened("parts").ask() is not None  # and never finished: the driver was killed
     run(parts := opened("parts"))
     assert history(parts) == history(whole)
+
+
+STARTS = ({"depth": 2, "w0": 4, "w1": 4}, {"depth": 3, "w0": 1, "w1": 1, "w2": 4})
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampler):
+    def opened(name):
+        return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), starts=STARTS)
+
+    run(whole := opened("whole"))
+    assert [r.candidate.choices for r in whole.records()[:2]] == [*STARTS]
+    assert len({r.candidate.identity for r in whole.records()}) == 26
+    for stop in (1, 5):
+        run(opened("parts"), until=stop)
+        assert opened("parts").ask() is not None
+    run(parts := opened("parts"))
+    assert history(parts) == history(whole)
+
+
+def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal):
+    run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), starts=STARTS))
+    notes = [trial.system_attrs for trial in s._trials()]
+    (key,) = (k for k in notes[0] if k.endswith("generation"))
+    assert [n[key] for n in notes] == [i // 5 for i in range(22)]  # five individuals for so few trials
 
 
 def test_other_seed_other_trials(tmp_path):
@@ -157,7 +232,7 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
     number = s.ask().number
     for epoch, value in ((1, 0.5), (2, 0.9)):
         s.report(number, epoch, value)
-    s.prune(number)
+    s.prune(number, 2)
     s.complete(s.ask().number, 0.1)
     pruned = s.records()[0]
     assert (pruned.state, pruned.score, dict(pruned.scores)) == ("pruned", None, {1: 0.5, 2: 0.9})
@@ -175,7 +250,7 @@ def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
                 s.fail(candidate.number, "error", "no")
             case 1:
                 s.report(candidate.number, 1, score(candidate.choices))
-                s.prune(candidate.number)
+                s.prune(candidate.number, 1)
             case _:
                 s.complete(candidate.number, score(candidate.choices))
     assert s.counts.running == len(running)

@@ -119,7 +119,7 @@ def test_a_recipe_survives_yaml() -> None:
         ("label_smoothing", 1.0, "a share, at least 0 and below 1"),
         ("flip", 1, "true or false"),
         ("crop", 0.6, "a share of the resolution, 0 to 0.5"),
-        ("resolution", 4, "a whole number of pixels of at least 8"),
+        ("resolution", 4, "a whole number of pixels, 8 to 2,048"),
         ("val_fraction", 0, "a share of the images, above 0 and below 1"),
         ("max_images", 3, "null for all images, or a whole number of at least 4"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
 from typing import Protocol
 
 from nas.blocks.builder import Builder, Ref
@@ -33,12 +34,20 @@ def block(recipe: Callable[..., Ref]) -> Callable[..., Ref]:
             x = net.conv_norm_act(x, out, kernel, name="first")
             return net.conv_norm_act(x, out, kernel, name="second")
 
-    Raises NasError where the name is taken.
+    Raises NasError where the name is taken, or the recipe does not take this.
     """
     name = recipe.__name__
     if name in BLOCKS or name in OPERATORS:
         raise NasError(f"a block named '{name}' is registered already; give yours another name")
-    arguments_of(recipe)
+    positional = [p for p in signature(recipe).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    if [p.kind for p in positional] != [Parameter.POSITIONAL_OR_KEYWORD] * 2:
+        raise NasError(f"block '{name}': a block takes (net, x, *, ...), all arguments after the star")
+    try:
+        for argument in arguments_of(recipe).values():
+            if not argument.required:
+                argument.kind.convert(argument.default)
+    except ValueError as error:
+        raise NasError(f"block '{name}': {error}") from None
     BLOCKS[name] = recipe
     return recipe
 

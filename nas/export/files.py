@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save, save_file
 from torch import nn
 
@@ -59,9 +60,10 @@ def export_python(
             for name in contents:
                 Path(beside, name).replace(folder / name)
         _sync_folder(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise NasError(
-            f"{error.filename or folder}: cannot write the export: {error.strerror}; "
+            f"{getattr(error, 'filename', None) or folder}: cannot write the export: "
+            f"{getattr(error, 'strerror', None) or error}; "
             "make room or name a folder that can be written"
         ) from error
     return sorted(folder / name for name in contents)

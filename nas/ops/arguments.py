@@ -142,7 +142,8 @@ class Argument:
 def arguments_of(recipe: Callable[..., Any]) -> Mapping[str, Argument]:
     """The arguments of an operator class or of a block function, by name.
 
-    A block's arguments are its keyword-only parameters; an operator's are its fields.
+    A block's arguments are its keyword-only parameters; an operator's are its fields. Raises ValueError where
+    one is not annotated with a kind, or has the name of what every node has.
     """
     hints = typing.get_type_hints(recipe, include_extras=True)
     keyword_only = not dataclasses.is_dataclass(recipe)
@@ -150,7 +151,12 @@ def arguments_of(recipe: Callable[..., Any]) -> Mapping[str, Argument]:
     for name, parameter in inspect.signature(recipe).parameters.items():
         if keyword_only and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        kinds = [k for k in getattr(hints[name], "__metadata__", ()) if isinstance(k, Kind)]
-        assert len(kinds) == 1, f"{recipe!r}: annotate {name} with one kind of argument"
+        kinds = [k for k in getattr(hints.get(name), "__metadata__", ()) if isinstance(k, Kind)]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"argument '{name}' has no kind; annotate it with one of nas.ops.arguments, such as Channels"
+            )
+        if name == "name":
+            raise ValueError("'name' is every node's own argument; choose another name")
         arguments[name] = Argument(kinds[0], parameter.default)
     return arguments

@@ -110,7 +110,7 @@ class Conv2d(Unary):
 
 @dataclass(frozen=True)
 class MaxPool(Unary):
-    """Maximum over a window. `padding` None is half the window, so that stride 1 keeps the size."""
+    """Maximum over a window. `padding` None is half the window: at stride 1 an odd one keeps the size."""
 
     name: ClassVar[str] = "max_pool"
     keeps_zero: ClassVar[bool] = True

@@ -155,9 +155,15 @@ def _torchvision(name: str, root: Path) -> _Source:
         data: Any = getattr(datasets, kind)(root, train=True, download=True)
     except (OSError, RuntimeError, ValueError) as error:
         cause = " ".join(str(error).split())
+        where = root / folder
+        if where.is_dir() and any(where.iterdir()):
+            raise NasError(
+                f"data set '{name}': the files in {where} are not complete, and could not be downloaded "
+                f"({cause}); remove the folder, or put {files} into it"
+            ) from error
         raise NasError(
             f"data set '{name}' is not in {root} and could not be downloaded ({cause}); put {files} "
-            f"into {root / folder}, or use 'digits', which needs no network, or imagefolder:PATH"
+            f"into {where}, or use 'digits', which needs no network, or imagefolder:PATH"
         ) from error
     pixels = np.asarray(data.data)
     images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)

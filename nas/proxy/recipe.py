@@ -52,6 +52,8 @@ def _number(inside: Callable[[float], bool]) -> Callable[[object], bool]:
     return lambda value: type(value) in (int, float) and inside(value)  # type: ignore[arg-type]
 
 
+_MOST_PIXELS = 2_048
+
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "epochs": (_whole(1), "a whole number of at least 1"),
     "batch": (_whole(2), "a whole number of at least 2, as batch norm needs two images"),
@@ -62,7 +64,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "label_smoothing": (_number(lambda v: 0 <= v < 1), "a share, at least 0 and below 1"),
     "flip": (lambda v: type(v) is bool, "true or false"),
     "crop": (_number(lambda v: 0 <= v <= 0.5), "a share of the resolution, 0 to 0.5"),
-    "resolution": (_whole(8), "a whole number of pixels of at least 8"),
+    "resolution": (
+        lambda v: _whole(8)(v) and v <= _MOST_PIXELS,  # type: ignore[operator]
+        f"a whole number of pixels, 8 to {_MOST_PIXELS:,}",
+    ),
     "val_fraction": (_number(lambda v: 0 < v < 1), "a share of the images, above 0 and below 1"),
     "max_images": (
         lambda v: v is None or _whole(4)(v),

@@ -57,7 +57,7 @@ class Training:
 
     The module comes built and is trained in place; it maps (N, C, H, W) float images to (N, classes) logits.
     With the same module and seed the results are bit-equal on a CPU with one thread, whatever else draws
-    random numbers in the process between the epochs.
+    random numbers in the process between the epochs. `timeout_s` is for all epochs together.
     """
 
     def __init__(
@@ -68,7 +68,10 @@ class Training:
         *,
         seed: int,
         device: str | torch.device = "cpu",
+        timeout_s: float | None = None,
     ) -> None:
+        self._timeout_s = timeout_s
+        self._seconds = 0.0
         self._device = torch.device(device)
         self._recipe = recipe
         self._seed = seed
@@ -93,8 +96,8 @@ class Training:
     def epoch(self) -> EpochResult:
         """Train one epoch, then validate.
 
-        Raises TrainingFailed: `nan_loss` for a loss or logits that are not finite, `out_of_memory`. Other
-        exceptions of the module pass through.
+        Raises TrainingFailed: `nan_loss` for a loss or logits that are not finite, `out_of_memory`,
+        `timeout`. Other exceptions of the module pass through.
         """
         assert not self.done, "all epochs of the recipe have run"
         start = time.perf_counter()
@@ -103,11 +106,13 @@ class Training:
         cuda = [self._device] if self._device.type == "cuda" else []
         with _failures(), torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self._seed + self._epoch)
-            loss = self._train_epoch()
+            loss = self._train_epoch(start)
             self._estimate_norms()
             accuracy = self._validate()
         self._epoch += 1
-        return EpochResult(self._epoch, accuracy, loss, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._seconds += seconds
+        return EpochResult(self._epoch, accuracy, loss, seconds)
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights on the CPU, contiguous, floating point ones as float32."""
@@ -118,12 +123,13 @@ class Training:
             for name, value in self._module.state_dict().items()
         }
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self, start: float) -> float:
         self._module.train()
         order = torch.randperm(len(self._train), generator=self._generator, device=self._device)
         # The sum stays on the device: reading every loss would make a GPU wait for the CPU at each step.
         total = torch.zeros((), device=self._device)
         for step, index in enumerate(_batches(order, self._batch)[: self._steps]):
+            self._check_time(start)
             for group in self._optimizer.param_groups:
                 group["lr"] = self._lr(self._epoch * self._steps + step)
             images, labels = self._augmented(index), self._train.labels[index]
@@ -139,6 +145,11 @@ class Training:
         if not math.isfinite(mean):
             raise TrainingFailed("nan_loss", f"the training loss was {mean} in epoch {self._epoch + 1}")
         return mean
+
+    def _check_time(self, start: float) -> None:
+        if self._timeout_s and self._seconds + time.perf_counter() - start > self._timeout_s:
+            where = f"epoch {self._epoch + 1} of {self._recipe.epochs}"
+            raise TrainingFailed("timeout", f"{self._timeout_s:g} s were over in {where}")
 
     @torch.no_grad()
     def _estimate_norms(self) -> None:

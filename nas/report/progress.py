@@ -1,4 +1,4 @@
-"""Progress of a search: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a search: a line for each trial that ends, and on a terminal what runs, live, below them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class SearchProgress(Events):
         self._running: dict[int, Progress] = {}
         self._began: float | None = None
         self._ended_before = 0
+        self._last = 0.0
+        self._left_at_last = 0.0
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
 
     def __enter__(self) -> SearchProgress:
@@ -61,8 +63,9 @@ class SearchProgress(Events):
     def finished(self, candidate: Candidate) -> None:
         self._running.pop(candidate.number, None)
         record = self._read()[candidate.number]
-        if not self._console.is_terminal or record.state == "failed":
-            self._console.print(Text(self._line(record)), soft_wrap=True)
+        self._left_at_last = self._seconds_left()
+        self._last = time.monotonic()
+        self._console.print(Text(self._line(record)), soft_wrap=True)
 
     def _read(self) -> list[Record]:
         """Read the study once for all that is shown: the display's own thread must not touch it."""
@@ -89,12 +92,17 @@ class SearchProgress(Events):
             f"{record.candidate.cost}{took}{f', {left} left' if left else ''}"
         )
 
-    def _left(self) -> str:
+    def _seconds_left(self) -> float:
+        """For the trials that have not ended, each as long as those that have."""
+        assert self._began is not None
         done = self._ended - self._ended_before
-        to_go = self._trials - self._ended
-        if self._began is None or not done or to_go <= 0:
+        return (time.monotonic() - self._began) / done * (self._trials - self._ended)
+
+    def _left(self) -> str:
+        """The time left, counted down from the last trial that ended."""
+        if self._ended >= self._trials or not self._last:
             return ""
-        return duration((time.monotonic() - self._began) / done * to_go)
+        return duration(max(0.0, self._left_at_last - (time.monotonic() - self._last)))
 
     def _view(self) -> Text:
         if self._began is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from rich.console import Console
@@ -10,8 +11,8 @@ from rich.text import Text
 from nas.errors import InputError, NasError
 from nas.records import best_of
 from nas.report.progress import SearchProgress
-from nas.report.tables import best_view, budget_text, counts_line, large_number, plural
-from nas.results import export_trial, records
+from nas.report.tables import best_view, budget_text, counts_line, networks, plural, scaled_view, show
+from nas.results import export_trial, scale_best
 from nas.runs import Run
 from nas.search import Search
 from nas.study import Study
@@ -30,6 +31,7 @@ def run_search(search: Search) -> None:
     """
     console = _console()
     run, settings = search.run, search.settings
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     try:
         with run.locked():
             study = search.study()
@@ -40,7 +42,12 @@ def run_search(search: Search) -> None:
             best = study.best(5)
             exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
     except KeyboardInterrupt:
-        raise Stopped(f"stopped; nothing finished is lost. Go on with: nas resume {run.path}") from None
+        raise Stopped(f"stopped; nothing finished is lost. Go on with: {_resume(run)}") from None
+    except OSError as error:
+        raise NasError(
+            f"{run.path}: cannot be written: {error.strerror or error}; make room. Nothing finished is lost. "
+            f"Go on with: {_resume(run)}"
+        ) from error
     if study.exhausted and not study.records():
         raise InputError(
             f"{run.path}: no network of '{search.space.name}' was found within "
@@ -52,19 +59,24 @@ def run_search(search: Search) -> None:
     if not best:
         raise NasError(
             f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
-            f"Mend the cause, then try more: nas resume {run.path} --trials {2 * settings.trials}"
+            f"Mend the cause, then try more: {_resume(run)} --trials {2 * settings.trials}"
         )
     console.print(best_view(best))
     _say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
+    if settings.steps:
+        with run.locked():
+            files = scale_best(run)
+        _say(console, "Scaled:")
+        show(scaled_view(files), console)
     _next_commands(run, study, console)
 
 
 def print_run(run: Run, top: int) -> None:
     """The best trials of a run, searching or finished."""
     console = _console()
-    trials = records(run)
+    trials = run.records()
     space = run.space
-    _say(console, f"{run.path}: {space.name}, {large_number(space.extent.count)} networks")
+    _say(console, f"{run.path}: {space.name}, {networks(space)}")
     ended = sum(r.state != "running" for r in trials)
     _say(
         console,
@@ -78,7 +90,7 @@ def _print_start(search: Search, console: Console) -> None:
     space = search.space
     _say(
         console,
-        f"Space {space.name}: {large_number(space.extent.count)} networks, "
+        f"Space {space.name}: {networks(space)}, "
         f"{space.extent.smallest_cost.macs:,} to {space.extent.largest_cost.macs:,} MACs.",
     )
     recipe = settings.recipe
@@ -92,21 +104,29 @@ def _print_start(search: Search, console: Console) -> None:
         f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "
         f"{plural(recipe.epochs, 'epoch')} each, seed {settings.seed}. Run folder: {search.run.path}",
     )
+    if settings.start:
+        _say(console, f"First: {', '.join(settings.start)}.")
 
 
 def _next_commands(run: Run, study: Study, console: Console) -> None:
     best: Path = run.best_file
     trials = len(study.records())
+    plugins = run.plugin_flags
     _say(console, "Next:")
     commands = (
-        (f"nas show {best}", "the network, stage by stage"),
-        (f"nas show {run.path}", "the trials"),
-        (f"nas resume {run.path} --trials {2 * trials}", "search further"),
-        (f"nas export {run.path} -o my_network.py", "write the best network elsewhere"),
+        (f"nas show {best}{plugins}", "the network, stage by stage"),
+        (f"nas show {run.path}{plugins}", "the trials"),
+        (f"{_resume(run)} --trials {2 * trials}", "search further"),
+        (f"nas export {run.path}{plugins} -o my_network.py", "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)
     for command, why in commands:
         _say(console, f"  {command:<{width}}  # {why}")
+
+
+def _resume(run: Run) -> str:
+    """The command that goes on with a run."""
+    return f"nas resume {run.path}{run.plugin_flags}"
 
 
 def _console() -> Console:

@@ -129,7 +129,7 @@ def counts_line(counts: Counts, budget: Budget) -> str:
         "interrupted": counts.running,
     }
     rejected = {
-        "over budget": counts.over_budget,
+        "outside the budget": counts.over_budget,
         "already tried": counts.duplicate,
         "not buildable": counts.unbuildable,
     }
@@ -149,6 +149,12 @@ def budget_text(budget: Budget) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def networks(space: Space) -> str:
+    """`1 network`, `7.76 x 10^25 networks`."""
+    count = space.extent.count
+    return f"{large_number(count)} network" + ("" if count == 1 else "s")
 
 
 def large_number(value: int) -> str:

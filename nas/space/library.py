@@ -18,15 +18,23 @@ def bundled_spaces() -> dict[str, Path]:
 def find_space(path_or_name: str) -> Path:
     """The file of a space: a path, else a bundled one by name. Raises InputError where there is neither."""
     path = Path(path_or_name)
+    if is_run(path_or_name):
+        raise InputError(f"{path_or_name}: is a folder; name the space file in it")
     if path.is_file():
         return path
-    if path.is_dir():
-        raise InputError(f"{path_or_name}: is a folder; name the space file in it")
     known = bundled_spaces()
     if path_or_name in known:
         return known[path_or_name]
-    hint = did_you_mean(path_or_name, list(known))
+    hint = did_you_mean(path_or_name, list(known), "'nas spaces' lists them")
     raise InputError(f"{path_or_name}: no such file or folder, and no bundled space has this name{hint}")
+
+
+def is_run(path: str) -> bool:
+    """Whether the path is a folder, so that a run is meant and no space."""
+    try:
+        return Path(path).is_dir()
+    except OSError as error:
+        raise InputError(f"{path[:60]}...: cannot be read: {error.strerror}; name a file") from None
 
 
 def _folder() -> Path:

@@ -80,8 +80,8 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {reason}") from None
 
 
-def read_yaml(text: str, file: str) -> Item:
-    """Parse one YAML document; an empty one is an empty mapping.
+def read_yaml(text: str, file: str, most: int = _MAX_ITEMS) -> Item:
+    """Parse one YAML document of up to `most` values; an empty one is an empty mapping.
 
     Raises SpaceError with the line for anything that is not plain data.
     """
@@ -99,7 +99,7 @@ def read_yaml(text: str, file: str) -> Item:
         raise SpaceError(Place(file, 1), "", _TOO_DEEP) from None
     if node is None:
         return Mapping({}, Place(file, 1), {})
-    return _Converter(loader, file).convert(node)
+    return _Converter(loader, file, most).convert(node)
 
 
 _TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep; use fewer levels, or blocks of your own"
@@ -115,18 +115,19 @@ def plain_data(item: Item) -> Any:
 
 
 class _Converter:
-    def __init__(self, loader: yaml.SafeLoader, file: str) -> None:
+    def __init__(self, loader: yaml.SafeLoader, file: str, most: int) -> None:
         self._loader = loader
         self._file = file
+        self._most = most
         self._open: list[yaml.Node] = []
         self._count = 0
 
     def convert(self, node: yaml.Node) -> Item:
         place = Place(self._file, node.start_mark.line + 1)
         self._count += 1
-        if self._count > _MAX_ITEMS:
+        if self._count > self._most:
             raise SpaceError(
-                place, "", f"expands to more than {_MAX_ITEMS:,} values; use fewer or smaller aliases"
+                place, "", f"expands to more than {self._most:,} values; use fewer or smaller aliases"
             )
         if node.tag == "tag:yaml.org,2002:merge":
             raise SpaceError(

@@ -27,14 +27,16 @@ Choices = dict[str, Option]
 
 @dataclass(frozen=True)
 class Extent:
-    """The points of a space: how many can be built, and the ones of least and most MACs."""
+    """The points of a space: how many can be built, and the ones at the ends of MACs and parameters."""
 
     count: int
     smallest: Choices
     smallest_cost: Cost
     largest: Choices
     largest_cost: Cost
+    fewest: Choices
     fewest_params: int
+    most: Choices
     most_params: int
     obstacles: tuple[SpaceError, ...]
     """Why some points cannot be built; empty when all can."""
@@ -140,14 +142,17 @@ class Space:
         total = next(totals)
         for other in totals:
             total = total.with_other(other)
+        smallest, largest = total.smallest.trail.choices(), total.largest.trail.choices()
         return Extent(
             total.count,
-            total.low_trail.choices(),
-            self.cost(total.low_trail.choices()),
-            total.high_trail.choices(),
-            self.cost(total.high_trail.choices()),
-            total.few,
-            total.many,
+            smallest,
+            self.cost(smallest),
+            largest,
+            self.cost(largest),
+            total.fewest.trail.choices(),
+            total.fewest.value,
+            total.most.trail.choices(),
+            total.most.value,
             tuple(composer.obstacles),
         )
 
@@ -164,6 +169,12 @@ class Space:
     def for_data(self, channels: int, classes: int) -> Space:
         """The same family for the channels and classes of a data set, at its own input size."""
         return replace(self, input=(channels, *self.input[1:]), classes=classes)
+
+    def counted_with(self, channels: int, classes: int) -> Space:
+        """The same family with at least these channels and classes: never cheaper than `for_data`'s."""
+        own = self.input[0]
+        most = max(own.values) if isinstance(own, Choice) else own
+        return self.for_data(max(most, channels), max(self.classes, classes))
 
     def _resolve(self, choose: Choose) -> tuple[Space, Choices]:
         resolver = Resolver(self.declared, choose)

@@ -70,51 +70,57 @@ class Trail(NamedTuple):
 _START = Trail(None, ())
 
 
+class End(NamedTuple):
+    """The point at one end of a measure: its value, and the decisions that led to it."""
+
+    value: int = 0
+    trail: Trail = _START
+
+    def after(self, value: int, decisions: Decisions) -> End:
+        return End(self.value + value, Trail(self.trail, decisions) if decisions else self.trail)
+
+    def then(self, other: End) -> End:
+        return End(self.value + other.value, Trail(self.trail, (), other.trail))
+
+
+_NOWHERE = End()
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How many points, with the ones of least and most MACs and the extremes of params."""
+    """How many points, with the ones of least and most MACs and of fewest and most parameters."""
 
     count: int = 1
-    low: int = 0
-    low_trail: Trail = _START
-    high: int = 0
-    high_trail: Trail = _START
-    few: int = 0
-    many: int = 0
+    smallest: End = _NOWHERE
+    largest: End = _NOWHERE
+    fewest: End = _NOWHERE
+    most: End = _NOWHERE
 
     def after(self, cost: Cost, decisions: Decisions) -> Range:
         return Range(
             self.count,
-            self.low + cost.macs,
-            Trail(self.low_trail, decisions) if decisions else self.low_trail,
-            self.high + cost.macs,
-            Trail(self.high_trail, decisions) if decisions else self.high_trail,
-            self.few + cost.params,
-            self.many + cost.params,
+            self.smallest.after(cost.macs, decisions),
+            self.largest.after(cost.macs, decisions),
+            self.fewest.after(cost.params, decisions),
+            self.most.after(cost.params, decisions),
         )
 
     def with_other(self, other: Range) -> Range:
-        low = self if self.low <= other.low else other
-        high = self if self.high >= other.high else other
         return Range(
             self.count + other.count,
-            low.low,
-            low.low_trail,
-            high.high,
-            high.high_trail,
-            min(self.few, other.few),
-            max(self.many, other.many),
+            self.smallest if self.smallest.value <= other.smallest.value else other.smallest,
+            self.largest if self.largest.value >= other.largest.value else other.largest,
+            self.fewest if self.fewest.value <= other.fewest.value else other.fewest,
+            self.most if self.most.value >= other.most.value else other.most,
         )
 
     def then(self, other: Range) -> Range:
         return Range(
             self.count * other.count,
-            self.low + other.low,
-            Trail(self.low_trail, (), other.low_trail),
-            self.high + other.high,
-            Trail(self.high_trail, (), other.high_trail),
-            self.few + other.few,
-            self.many + other.many,
+            self.smallest.then(other.smallest),
+            self.largest.then(other.largest),
+            self.fewest.then(other.fewest),
+            self.most.then(other.most),
         )
 
     def nothing(self) -> Range:

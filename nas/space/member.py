@@ -1,0 +1,374 @@
+"""Which point of a space a network is: the network's nodes are laid over those of the space.
+
+Names do not count, nor lists inside lists; a stage is the same as its layers one after the other. Plain
+values must be equal, and an open value must offer what the network has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nas.blocks import block_arguments
+from nas.errors import InputError
+from nas.graph import canonical_hash
+from nas.ops.arguments import as_written
+from nas.space.source import Place
+from nas.space.space import INPUT_AXES, Choices, Space
+from nas.space.tree import (
+    CELL_KINDS,
+    Alternative,
+    Call,
+    CellOut,
+    Cells,
+    Choice,
+    LayerNodes,
+    Layers,
+    Node,
+    Parallel,
+    PerLayer,
+    Residual,
+    SameAs,
+    Sequence,
+    Stage,
+    StageStride,
+    Value,
+    children,
+    walk,
+)
+
+_MAX_STEPS = 100_000
+"""Options that look alike multiply: after so many comparisons a network counts as no member."""
+
+
+def member(space: Space, network: Space) -> Choices:
+    """The point of a space at which it is `network`, a space without choices.
+
+    Raises InputError where there is none, with the place and the value at which the nearest points differ.
+    """
+    identity = canonical_hash(network.architecture())
+    search = _Search(space, network)
+    alike = None
+    for choices in search.points():
+        if space.identity(choices) == identity:
+            return choices
+        alike = choices
+    raise InputError(search.difference() if alike is None else _distinction(space, alike, network))
+
+
+def _distinction(space: Space, choices: Choices, network: Space) -> str:
+    """The first operators that differ although all nodes agree."""
+    pairs = zip(space.architecture(choices).nodes, network.architecture().nodes, strict=False)
+    ours, theirs = next((a, b) for a, b in pairs if a.op != b.op)
+    return (
+        f"{space.file}: {ours.name}: {theirs.op}, in {network.file}, is not {ours.op}; the nodes agree, so "
+        "compare drop_path, defaults and stages"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """A node, in its layers of the stages around, and those that follow it."""
+
+    node: Node
+    layers: Layers
+    rest: _Nodes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Nodes of the space and of the network that must be alike; then the other such pairs."""
+
+    ours: _Nodes | None
+    theirs: _Nodes | None
+    rest: _Pair | None
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is still to be compared, the choices that follow so far, and how much agreed for that."""
+
+    pairs: _Pair | None
+    choices: Choices
+    agreed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """A place in the space, and the place in the network that is compared with it."""
+
+    place: Place | str
+    path: str
+    theirs: Place | str
+
+    def at(self, key: str) -> _Where:
+        """The place of an argument."""
+        return replace(self, path=f"{self.path}.{key}")
+
+
+class _Differs(Exception):
+    """`agreed`: how much was alike before. `wanted`: what is not there, where that is the difference."""
+
+    def __init__(self, agreed: int, place: Place | str, path: str, message: str, wanted: str = "") -> None:
+        self.agreed = agreed
+        self.place = place
+        self.path = path
+        self.message = message
+        self.wanted = wanted
+
+
+class _Search:
+    """Goes through the points of a space, each as far as it agrees with a network."""
+
+    def __init__(self, space: Space, network: Space) -> None:
+        self._space, self._network = space, network
+        self._ours, self._theirs = _Values(space), _Values(network)
+        self._nearest: list[_Differs] = []
+
+    def points(self) -> Iterator[Choices]:
+        """The points whose nodes and values are all those of the network."""
+        pair = _Pair(_Nodes(self._space.network, {}, None), _Nodes(self._network.network, {}, None), None)
+        states = self._after(self._outside, _State(pair, {}, 0))
+        for _ in range(_MAX_STEPS):
+            if not states:
+                return
+            state = states.pop()
+            if state.pairs is None:
+                yield state.choices
+            else:
+                states += self._after(self._inside, state)
+
+    def difference(self) -> str:
+        """How the points that agree longest differ."""
+        first = self._nearest[0]
+        wanted = list(dict.fromkeys(d.wanted for d in self._nearest if d.wanted))
+        path = first.path.rpartition(".")[0] if len(wanted) > 1 else first.path
+        return f"{first.place}: {path}: {first.message}{_either(wanted)}"
+
+    def _after(self, step: Callable[[_State], list[_State]], state: _State) -> list[_State]:
+        """The states that follow in a step, the first to go on with at the end; none where it fails."""
+        try:
+            return step(state)[::-1]
+        except _Differs as difference:
+            most = self._nearest[0].agreed if self._nearest else 0
+            if difference.agreed > most:
+                self._nearest = []
+            if difference.agreed >= most:
+                self._nearest.append(difference)
+            return []
+
+    def _outside(self, state: _State) -> list[_State]:
+        """Compares what stands outside the nodes."""
+        ours, theirs = self._space, self._network
+        rows = list(zip((f"input.{axis}" for axis in INPUT_AXES), ours.input, theirs.input, strict=True))
+        rows += [(key, getattr(ours, key), getattr(theirs, key)) for key in ("classes", "width")]
+        for path, our, their in rows:
+            state = self._agreed(state, our, {}, their, _Where(ours.file, path, theirs.file))
+        return [state]
+
+    def _inside(self, state: _State) -> list[_State]:
+        """Compares the next two nodes."""
+        assert state.pairs is not None
+        ours, theirs, rest = _opened(state.pairs.ours), _opened(state.pairs.theirs), state.pairs.rest
+        match ours, theirs:
+            case None, None:
+                return [replace(state, pairs=rest)]
+            case _Nodes(Alternative() as node, layers, others), _:
+                offers = self._ours.offers(node.choice, layers, state.choices)
+                options = [(_Nodes(node.chosen(label), layers, others), choices) for label, choices in offers]
+                return [
+                    _State(_Pair(first, theirs, rest), choices, state.agreed) for first, choices in options
+                ]
+            case _Nodes(Stage() as one) as a, _Nodes(Stage() as two) as b:
+                return [self._same_stage(state, a, one, b, two)]
+            case _Nodes(Stage() as node, layers) as nodes, _:
+                return [
+                    _State(_Pair(_unrolled(nodes, node, depth), theirs, rest), choices, state.agreed)
+                    for depth, choices in self._ours.offers(node.depth, layers, state.choices)
+                ]
+            case _, _Nodes(Stage() as node, layers) as nodes:
+                depth = self._theirs.plain(node.depth, layers)
+                return [replace(state, pairs=_Pair(ours, _unrolled(nodes, node, depth), rest))]
+            case _Nodes() as a, _Nodes() as b:
+                return [self._same_node(state, a, b)]
+        raise self._missing(state, ours, theirs)
+
+    def _same_stage(self, state: _State, ours: _Nodes, a: Stage, theirs: _Nodes, b: Stage) -> _State:
+        """Depth and stride compared; what is left are the layers, two by two, and the nodes behind."""
+        where = _Where(a.place, a.path, b.place)
+        depth = self._theirs.plain(b.depth, theirs.layers)
+        state = self._agreed(state, a.depth, ours.layers, depth, where.at("depth"))
+        stride = self._theirs.plain(b.stride, theirs.layers)
+        state = self._agreed(state, a.stride, ours.layers, stride, where.at("stride"))
+        pairs = _behind(ours, theirs, state)
+        for i in range(depth, 0, -1):
+            one, two = ({**n.layers, s.path: i} for n, s in ((ours, a), (theirs, b)))
+            pairs = _Pair(_Nodes(a.block, one, None), _Nodes(b.block, two, None), pairs)
+        return replace(state, pairs=pairs)
+
+    def _same_node(self, state: _State, ours: _Nodes, theirs: _Nodes) -> _State:
+        """Kind and values compared; what is left are the nodes inside, and the nodes behind."""
+        a, b = ours.node, theirs.node
+        assert isinstance(a, _PLACED) and isinstance(b, _PLACED)
+        where = _Where(a.place, a.path, b.place)
+        if _kind(a) != _kind(b) or len(children(a)) != len(children(b)) or _arities(a) != _arities(b):
+            message = f"{b.place} has {_described(b)}, not "
+            raise _Differs(state.agreed, a.place, a.path, message, _described(a))
+        state = replace(state, agreed=state.agreed + 1)
+        theirs_by_key = _values(b)
+        for key, value in _values(a).items():
+            given = self._theirs.plain(theirs_by_key[key], theirs.layers)
+            state = self._agreed(state, value, ours.layers, given, where.at(key))
+        pairs = _behind(ours, theirs, state)
+        for one, two in reversed(list(zip(children(a), children(b), strict=True))):
+            pairs = _Pair(_Nodes(one, ours.layers, None), _Nodes(two, theirs.layers, None), pairs)
+        return replace(state, pairs=pairs)
+
+    def _agreed(self, state: _State, value: Value, layers: Layers, given: Any, where: _Where) -> _State:
+        """The state once a value of the space is the given one."""
+        offered = []
+        for option, choices in self._ours.offers(value, layers, state.choices):
+            if option == given:
+                return _State(state.pairs, choices, state.agreed + 1)
+            offered.append(as_written(option))
+        name = self._ours.decision(value, layers)
+        rule = f"one of {', '.join(offered)}" if len(offered) > 1 else offered[0]
+        because = f", as '{name}' is before" if name in state.choices else ""
+        message = f"{as_written(given)}, at {where.theirs}, is not {rule}{because}"
+        raise _Differs(state.agreed, where.place, where.path if because or not name else name, message)
+
+    def _missing(self, state: _State, ours: _Nodes | None, theirs: _Nodes | None) -> _Differs:
+        """One side has nodes left."""
+        left = ours or theirs
+        assert left is not None and isinstance(left.node, _PLACED)
+        place, path, what = left.node.place, left.node.path, _described(left.node)
+        if ours:
+            return _Differs(state.agreed, place, path, f"{self._network.file} ends before ", what)
+        return _Differs(state.agreed, place, path, f"{self._space.file} ends before this {what}")
+
+
+class _Values:
+    """The values of a space, open or not."""
+
+    def __init__(self, space: Space) -> None:
+        self._declared = space.declared
+        self._strides = {n.path: n.stride for n in walk(space.network) if isinstance(n, Stage)}
+
+    def offers(self, value: Value, layers: Layers, choices: Choices) -> Iterator[tuple[Any, Choices]]:
+        """What a value can be once some choices are made, each with the choices that are made then."""
+        match self._own(value, layers):
+            case Choice() as choice:
+                name = choice.at(layers)
+                made = [choices[name]] if name in choices else choice.options
+                yield from ((choice.value(option), {**choices, name: option}) for option in made)
+            case plain:
+                yield plain, choices
+
+    def plain(self, value: Value, layers: Layers) -> Any:
+        """A value that is not open."""
+        return next(self.offers(value, layers, {}))[0]
+
+    def decision(self, value: Value, layers: Layers) -> str:
+        """Name of the decision that an open value waits for; empty for a plain one."""
+        own = self._own(value, layers)
+        return own.at(layers) if isinstance(own, Choice) else ""
+
+    def _own(self, value: Value, layers: Layers) -> Any:
+        """The choice or the plain value behind a coupling, a list of layers, a stage's stride."""
+        match value:
+            case SameAs():
+                return self._declared[value.target]
+            case PerLayer():
+                return self._own(value.values[layers[value.stage] - 1], layers)
+            case CellOut():
+                return "$out"
+            case StageStride() if value.stage not in self._strides:
+                return "$stride"  # of a cell
+            case StageStride():
+                return self._own(self._strides[value.stage], layers) if layers[value.stage] == 1 else 1
+        return value
+
+
+_PLACED = (Call, Stage, Residual, Parallel, Cells)
+
+
+def _opened(nodes: _Nodes | None) -> _Nodes | None:
+    """The nodes with the first not a list."""
+    while nodes is not None:
+        match nodes.node:
+            case Sequence(items=items):
+                layers, nodes = nodes.layers, nodes.rest
+                for item in reversed(items):
+                    nodes = _Nodes(item, layers, nodes)
+            case LayerNodes() as each:
+                nodes = replace(nodes, node=each.nodes[nodes.layers[each.stage] - 1])
+            case _:
+                break
+    return nodes
+
+
+def _behind(ours: _Nodes, theirs: _Nodes, state: _State) -> _Pair:
+    """What is compared once two nodes are."""
+    assert state.pairs is not None
+    return _Pair(ours.rest, theirs.rest, state.pairs.rest)
+
+
+def _unrolled(nodes: _Nodes, stage: Stage, depth: int) -> _Nodes | None:
+    """The nodes with the layers of the first, a stage, one after the other."""
+    result = nodes.rest
+    for layer in range(depth, 0, -1):
+        result = _Nodes(stage.block, {**nodes.layers, stage.path: layer}, result)
+    return result
+
+
+def _values(node: Node) -> dict[str, Value]:
+    """The values of a node by name, with those that are left out."""
+    match node:
+        case Call():
+            known = block_arguments(node.block)
+            return {key: argument.default for key, argument in known.items()} | dict(node.args)
+        case Residual():
+            return {"shortcut": node.shortcut, "act": node.act}
+        case Parallel():
+            return {"join": node.join}
+        case Cells():
+            return _cell_values(node)
+    return {}
+
+
+def _cell_values(stack: Cells) -> dict[str, Value]:
+    """The values of a stack of cells; inputs that are plain are listed both as one value and one by one."""
+    values = {"out": stack.out, "depth": stack.depth, "reductions": stack.reductions}
+    for name, kind in zip(CELL_KINDS, stack.kinds, strict=False):
+        for node in kind.nodes:
+            path = f"{name}.{node.name}"
+            separate = node.inputs if isinstance(node.inputs, tuple) else ()
+            values |= {f"{path}.input{i}": value for i, value in enumerate(separate, 1)}
+            if all(isinstance(value, str) for value in separate):
+                values[f"{path}.inputs"] = node.inputs
+        values[f"{name}.output"] = kind.output
+    return values
+
+
+def _arities(node: Node) -> list[list[int]]:
+    """How many operators each node of each kind of cell has."""
+    return [[len(n.ops) for n in kind.nodes] for kind in node.kinds] if isinstance(node, Cells) else []
+
+
+def _described(node: Node) -> str:
+    """`mbconv`, `residual`, `parallel of 4 branches`, `cells of 4 and 5 nodes, with 16 operators`."""
+    kind = _kind(node)
+    if isinstance(node, Cells):
+        sizes = " and ".join(str(len(one.nodes)) for one in node.kinds)
+        return f"{kind} of {sizes} nodes, with {len(children(node))} operators"
+    return f"{kind} of {len(node.branches)} branches" if isinstance(node, Parallel) else kind
+
+
+def _kind(node: Node) -> str:
+    return node.block if isinstance(node, Call) else type(node).__name__.lower()
+
+
+def _either(words: list[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
