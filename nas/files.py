@@ -23,3 +23,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         raise NasError(
             f"{path}: cannot be written: {error.strerror}; check the folder's permissions and free space"
         ) from None
+
+
+def write_output(path: Path, content: bytes | str) -> None:
+    """Write a file that the user named, making its folder. Raises NasError where that cannot be done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is where its folder would be" if is_file else error.strerror
+        raise NasError(f"{path}: cannot be written: {reason}; choose another -o") from None
+    write_atomically(path, content)

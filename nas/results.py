@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import parse_count
-from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.errors import InputError
+from nas.files import write_output
 from nas.ops.base import size_text
 from nas.records import Record, best_of
 from nas.runs import Run
@@ -103,11 +103,7 @@ def write_scaled(file: Path, output: Path, way: str, value: Any) -> list[ScaledF
     for path, step, solution in _solutions(space, output, way, value):
         named = f"{space.name}_b{step}" if step is not None else f"{space.name}_scaled"
         result = replace(solution.space, name=named, meta=_lineage(space, file, solution))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, dump_space(result))
-        except OSError as error:
-            raise NasError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
+        write_output(path, dump_space(result))
         written.append(ScaledFile(path, result, solution.scale))
     return written
 

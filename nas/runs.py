@@ -22,14 +22,13 @@ from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
 from nas.plugins import Plugin
 from nas.proxy.card import DataCard
-from nas.records import Record, pareto, read_records, trials_table
 from nas.settings import Settings
 from nas.space import Choices, Space, dump_space, load_space
 from nas.space.source import plain_data, read_text, read_yaml
 from nas.starts import Start
 
 if TYPE_CHECKING:
-    pass
+    from nas.records import Record
 
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused."""
@@ -250,6 +249,8 @@ class Run:
 
         Raises InputError where there are results of trials, but no trials.
         """
+        from nas.records import read_records  # with Optuna, which takes its time
+
         found = read_records(self.storage, self.study)
         if not found and (self.best_file.exists() or any(self.weights())):
             raise InputError(
@@ -303,6 +304,8 @@ class Run:
 
     def write_tables(self, records: list[Record]) -> None:
         """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and MACs."""
+        from nas.records import pareto, trials_table
+
         names = sorted({name for r in records for name in r.candidate.choices})
         write_atomically(self.path / "trials.csv", trials_table(records, names))
         write_atomically(self.path / "pareto.csv", trials_table(pareto(records), names))

@@ -78,7 +78,7 @@ def imported(*arguments):
 def test_help_imports_nothing_heavy():
     modules, out = imported("--help")
     assert modules == []
-    for name in ("search", "resume", "show", "scale", "export", "spaces"):
+    for name in ("search", "resume", "show", "draw", "scale", "export", "spaces"):
         assert re.search(rf"^│ {name} ", out, re.MULTILINE)
 
 
@@ -93,7 +93,14 @@ def test_a_network_is_shown_without_torch(run):
     assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and "total" in out
 
 
-@pytest.mark.parametrize("name", ["search", "resume", "show", "scale", "export", "spaces"])
+def test_a_network_is_drawn_without_torch(run):
+    modules, out = imported("draw", str(run), "--depth", "2", "-o", "best.svg")
+    assert not set(HEAVY) & set(modules) and out == "best.svg\n"
+    cost = load_space(run / "best.yaml").cost({})
+    assert f"{cost}, input 1 x 32 x 32" in Path("best.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["search", "resume", "show", "draw", "scale", "export", "spaces"])
 def test_every_command_has_help(name):
     said = nas(name, "--help")
     assert said.code == 0 and said.err == "" and f"Usage: nas {name}" in said.out
@@ -152,14 +159,16 @@ def test_a_space_is_shown():
 
 
 def test_a_network_is_shown(run):
+    """The rows have all of its cost, and their parts are those of the file."""
     out = nas("show", str(run / "best.yaml")).out
     cost = load_space(run / "best.yaml").cost({})
     lines = [line.split() for line in out.splitlines()]
     assert ["total", f"{cost.macs:,}", f"{cost.params:,}"] in lines
-    parts = [line for line in lines if len(line) > 4 and line[0] not in ("part", "input", "tiny:")]
-    assert sum(int(line[-3].replace(",", "")) for line in parts) == cost.macs
-    assert sum(int(line[-2].replace(",", "")) for line in parts) == cost.params
-    assert {"stem", "s1.layer1", "classifier"} <= {line[0] for line in parts}
+    table = lines[3 + next(i for i, line in enumerate(lines) if line[:1] == ["part"]) : -2]
+    parts = [line for line in table if line and line[0] != "total"]
+    assert sum(int(line[-2].replace(",", "")) for line in parts) == cost.macs
+    assert sum(int(line[-1].replace(",", "")) for line in parts) == cost.params
+    assert {"stem", "classifier"} <= {line[0] for line in parts}
 
 
 def test_a_run_is_shown(run):

@@ -80,6 +80,7 @@ def test_nothing_is_unpickled(path: Path) -> None:
     [
         *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "blocks", "space", "settings", "cli")),
         ("nas.proxy.recipe", set()),
+        ("nas.report.drawing", set()),
         ("nas.study", {"optuna"}),
         ("nas.module", {"torch"}),
     ],

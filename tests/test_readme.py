@@ -19,11 +19,15 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 FAMILY, CONFIG = BLOCKS["yaml"]
 COMMANDS = re.findall(
-    r"nas (?:search|resume|show|scale|export|spaces)[^\n`#]*",
+    r"nas (?:search|resume|show|draw|scale|export|spaces)[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
 SEARCHES = [c for c in COMMANDS if c.split()[1] in ("search", "resume") and len(c.split()) > 2]
-VIEWS = [c for c in COMMANDS if c.split()[1] not in ("search", "resume") and c.split()[1:] != ["scale"]]
+VIEWS = [
+    c
+    for c in COMMANDS
+    if c.split()[1] not in ("search", "resume") and (len(c.split()) > 2 or c.split()[1] == "spaces")
+]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,21 @@ def test_the_family_of_efficientnets_is_the_one_shown():
     assert [line.split() for line in said.out.split("\n") if line.strip()] == [
         line.split() for line in shown.split("\n") if line.strip()
     ]
+
+
+def test_the_table_of_a_network_is_the_one_shown():
+    shown = next(text for text in BLOCKS["text"] if text.startswith(" part"))
+    said = nas("show", "reference/efficientnet_b0")
+    table = said.out[said.out.index(" part") :]
+    assert [line.split() for line in table.split("\n") if line.strip()] == [
+        line.split() for line in shown.split("\n") if line.strip()
+    ]
+
+
+def test_the_picture_is_what_its_command_draws():
+    line = next(c for c in VIEWS if c.startswith("nas draw inception"))
+    assert nas(*shlex.split(line)[1:]).code == 0
+    assert Path("inception.svg").read_text() == (ROOT / "docs" / "inception.svg").read_text()
 
 
 def test_the_settings_file_is_read():

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from nas.cost import Budget, Cost, format_count
-from nas.graph.architecture import INPUT
+from nas.cost import Budget, format_count
 from nas.ops.base import size_text
+from nas.report.stages import StageRow, stage_rows
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
+    from nas.ops import Shape
     from nas.records import Counts, Record
     from nas.results import ScaledFile
     from nas.space import Space
@@ -62,35 +65,54 @@ def space_view(space: Space) -> RenderableType:
 
 
 def architecture_view(space: Space) -> RenderableType:
-    """A network stage by stage: output shape, MACs, parameters."""
+    """A network stage by stage, as papers print it: block, layers, stride, output, MACs, parameters.
+
+    Figures are exact; a terminal that is too narrow for them gets rounded ones.
+    """
     architecture = space.architecture()
-    rows = table("part", "output", ">MACs", ">params", ">%", title=None)
-    total = architecture.cost
-    rows.add_row("input", size_text(architecture.input_shape), "", "", "")
-    for name, shape, cost in stage_costs(architecture, _nested(space)):
-        share = f"{100 * cost.macs / total.macs:.1f}" if total.macs else ""
-        rows.add_row(Text(name), size_text(shape), f"{cost.macs:,}", f"{cost.params:,}", share)
-    rows.add_section()
-    rows.add_row("total", "", f"{total.macs:,}", f"{total.params:,}", "")
-    head = Text(
-        f"{space.name}: one network, {format_count(total.macs)} MACs, {format_count(total.params)} params"
-    )
+    head = Text(f"{space.name}: one network, {architecture.cost}")
     if space.about:
         head.append(f"\n{space.about}")
-    return Group(head, rows)
+    stages = stage_rows(space, architecture)
+    exact, rounded = (_stage_table(architecture, stages, form) for form in ("{:,}".format, format_count))
+    return Group(head, _Fitting(exact, rounded))
 
 
-def stage_costs(architecture: Architecture, nested: set[str]) -> Iterable[tuple[str, tuple[int, ...], Cost]]:
-    """Name, output shape and cost of each part: the layers of stages, and what stands between stages."""
-    parts: dict[str, tuple[tuple[int, ...], Cost]] = {}
-    for node in architecture.nodes:
-        if node.name == INPUT:
-            continue
-        first, _, rest = node.name.partition(".")
-        part = f"{first}.{rest.split('.')[0]}" if first in nested and rest else first
-        _, cost = parts.get(part, ((), Cost()))
-        parts[part] = (node.shape, cost + architecture.node_cost(node))
-    return [(name, shape, cost) for name, (shape, cost) in parts.items()]
+def _stage_table(
+    architecture: Architecture, stages: Sequence[StageRow], number: Callable[[int], str]
+) -> Table:
+    rows = table("part", "block", ">depth", ">stride", ">channels", ">output", ">MACs", ">params")
+    rows.padding = (0, 1, 0, 0)
+    rows.columns[0].no_wrap = True
+    rows.columns[1].min_width = 14
+    rows.add_row("input", "", "", "", *_channels_and_size(architecture.input_shape))
+    for row in stages:
+        depth = "" if row.depth is None else str(row.depth)
+        stride = str(row.stride) if len(row.shape) == 3 else ""
+        costs = (number(row.cost.macs), number(row.cost.params))
+        block = Text(row.block, no_wrap=True, overflow="ellipsis")
+        rows.add_row(Text(row.name), block, depth, stride, *_channels_and_size(row.shape), *costs)
+    rows.add_section()
+    total = architecture.cost
+    rows.add_row("total", "", "", "", "", "", number(total.macs), number(total.params))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """The wide view where there is room for it, else the narrow one."""
+
+    wide: RenderableType
+    narrow: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = Measurement.get(console, options.update(width=1000), self.wide).minimum
+        yield self.wide if needed <= options.max_width else self.narrow
+
+
+def _channels_and_size(shape: Shape) -> tuple[str, str]:
+    """`64` and `56 x 56`; a vector has features alone."""
+    return str(shape[0]), size_text(shape[1:])
 
 
 def scaled_view(files: Sequence[ScaledFile]) -> Table:
@@ -175,10 +197,3 @@ def show(view: RenderableType, console: Console | None = None) -> None:
 
 def _listed(amounts: Mapping[str, int]) -> str:
     return ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
-
-
-def _nested(space: Space) -> set[str]:
-    """Names of the stages and stacks: parts that are shown layer by layer, cell by cell."""
-    from nas.space.tree import Cells, Stage
-
-    return {item.name for item in space.network.items if isinstance(item, Stage | Cells) and item.name}

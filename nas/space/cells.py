@@ -5,7 +5,7 @@ After NASNet (Zoph et al. 2018, figure 2), AmoebaNet (Real et al. 2019) and DART
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from nas.blocks import Builder, Ref
@@ -42,6 +42,14 @@ class CellPlace:
         return self.entering if from_cell else self.leaving
 
 
+def cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
+    """Kind of each cell of a stack, and how many reductions it has behind it, its own included."""
+    for group in range(reductions + 1):
+        if group:
+            yield REDUCTION, group
+        yield from [(NORMAL, group)] * depth
+
+
 def cell_places(
     shape: Shape, out: int, depth: int, reductions: int, scaled: Callable[[int], int]
 ) -> list[CellPlace]:
@@ -51,18 +59,17 @@ def cell_places(
     """
     _, height, width = image(shape)
     places = []
-    for group in range(reductions + 1):
-        for kind in [REDUCTION] * (group > 0) + [NORMAL] * depth:
-            channels = scaled(out << group)
-            entering = (channels, height, width)
-            if kind == REDUCTION:
-                if min(height, width) == 1:
-                    raise ShapeError(
-                        f"reduction {group} shrinks an image of {height} x {width} below 1 x 1; "
-                        "use fewer reductions or a larger input"
-                    )
-                height, width = -(-height // 2), -(-width // 2)
-            places.append(CellPlace(kind, out << group, entering, (channels, height, width)))
+    for kind, group in cell_kinds(depth, reductions):
+        channels = scaled(out << group)
+        entering = (channels, height, width)
+        if kind == REDUCTION:
+            if min(height, width) == 1:
+                raise ShapeError(
+                    f"reduction {group} shrinks an image of {height} x {width} below 1 x 1; "
+                    "use fewer reductions or a larger input"
+                )
+            height, width = -(-height // 2), -(-width // 2)
+        places.append(CellPlace(kind, out << group, entering, (channels, height, width)))
     return places
 
 

@@ -1,34 +1,18 @@
-"""The command line: parse arguments, call, print. Everything else is imported when a command needs it."""
+"""The commands that search: their settings are flags."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from nas import __version__
-from nas.errors import InputError, NasError
+from nas.cli.app import PluginOption, app, loaded, opened
+from nas.errors import InputError
 from nas.proxy.recipe import Recipe
 from nas.settings import Settings, merged, read_config
-
-if TYPE_CHECKING:
-    from nas.plugins import Plugin
-    from nas.runs import Run
-
-app = typer.Typer(
-    name="nas",
-    help="Find the best CNN of a family under a budget, and get it as a plain PyTorch file.",
-    epilog="Example: nas search mbconv --budget-flops 400M --trials 16",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
 
 
 def _setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
@@ -56,10 +40,6 @@ def _number(kind: type[int] | type[float]) -> Callable[[str], Any]:
     return read
 
 
-_Plugin = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", help="A Python file with blocks of your own, which is run; repeatable."),
-]
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
 
@@ -127,7 +107,7 @@ def search(
         str | None, typer.Option(help="Name of the run folder. \\[default: the space's name and a number]")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
-    plugin: _Plugin = None,
+    plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Search a space for the best network within a budget.
 
@@ -150,7 +130,7 @@ def search(
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    plugins = _loaded(plugin)
+    plugins = loaded(plugin)
     while True:
         path = runs / name if name else next_run_path(runs, settings.space)
         try:
@@ -192,7 +172,7 @@ def resume(
     address: Annotated[
         str | None, typer.Option(help="The Ray cluster: auto, HOST:PORT or local. \\[default: as before]")
     ] = None,
-    plugin: _Plugin = None,
+    plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Go on with a search that was stopped or killed.
 
@@ -201,185 +181,10 @@ def resume(
     from nas import search as searching
     from nas.report.session import run_search
 
-    opened, plugins = _opened(run, plugin)
+    found, plugins = opened(run, plugin)
     flags = {
         "trials": trials, "workers": workers, "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial, "address": address,
     }  # fmt: skip
-    settings = Settings.from_data(merged(opened.settings.to_data(), flags), "nas resume")
-    run_search(searching.resume(opened, settings, plugins))
-
-
-@app.command()
-def show(
-    what: Annotated[
-        str,
-        typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
-    ],
-    top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
-    plugin: _Plugin = None,
-) -> None:
-    """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run."""
-    from nas.report import tables
-    from nas.space import load_space
-    from nas.space.library import find_space, is_run
-
-    if is_run(what):
-        from nas.report.session import print_run
-
-        print_run(_opened(Path(what), plugin)[0], top)
-        return
-    _loaded(plugin)
-    space = load_space(find_space(what))
-    tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
-
-
-@app.command()
-def export(
-    what: Annotated[
-        str, typer.Argument(help="A run folder, or the file of a network.", metavar="RUN|FILE")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The Python file. \\[default: best.py in the run, else NAME.py]"),
-    ] = None,
-    trial: Annotated[
-        int | None, typer.Option(help="A trial of the run whose weights were kept. \\[default: the best]")
-    ] = None,
-    format: Annotated[
-        str, typer.Option("--format", help="What to write; python is a module and its weights.")
-    ] = "python",
-    plugin: _Plugin = None,
-) -> None:  # fmt: skip
-    """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
-    if format != "python":
-        raise InputError(f"--format: '{format}' is not a format; it is python")
-    from nas.results import export_network, export_trial
-    from nas.space.library import find_space, is_run
-
-    if is_run(what):
-        files = export_trial(_opened(Path(what), plugin)[0], trial, output)
-    elif trial is not None:
-        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
-    else:
-        _loaded(plugin)
-        files = export_network(find_space(what), output)
-    for file in files:
-        typer.echo(file)
-
-
-@app.command()
-def scale(
-    what: Annotated[
-        str,
-        typer.Argument(help="A network or space file, a bundled name, or a run folder.", metavar="FILE|RUN"),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
-    phi: Annotated[
-        int | None,
-        typer.Option(help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7.", min=0, max=7),
-    ] = None,
-    depth: Annotated[float | None, typer.Option(help="Layers of each stage, times this.")] = None,
-    width: Annotated[float | None, typer.Option(help="Channels, times this.")] = None,
-    resolution: Annotated[float | None, typer.Option(help="Side of the input, times this.")] = None,
-    target_flops: Annotated[
-        str | None,
-        typer.Option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down."),
-    ] = None,
-    target_params: Annotated[str | None, typer.Option(help="Parameters to reach, up or down.")] = None,
-    family: Annotated[
-        str | None, typer.Option(help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
-    ] = None,
-    plugin: _Plugin = None,
-) -> None:
-    """Scale a network in depth, width and resolution together, as EfficientNet does.
-
-    Name one way: --phi, --target-flops, --target-params, --family, or factors
-    (--depth, --width, --resolution). The result is a file like any other.
-    """
-    from nas.report import tables
-    from nas.results import write_scaled
-    from nas.space.library import find_space, is_run
-
-    factors = {"depth": depth, "width": width, "resolution": resolution}
-    ways: dict[str, Any] = {
-        "phi": phi,
-        "factors": {name: factor for name, factor in factors.items() if factor is not None} or None,
-        "target-flops": target_flops,
-        "target-params": target_params,
-        "family": family,
-    }
-    given = [(way, value) for way, value in ways.items() if value is not None]
-    if len(given) != 1:
-        raise InputError(
-            "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
-            "--target-params, or to a --family"
-        )
-    if is_run(what):
-        source = _opened(Path(what), plugin)[0].best_file
-    else:
-        _loaded(plugin)
-        source = find_space(what)
-    tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
-
-
-@app.command()
-def spaces() -> None:
-    """List the bundled spaces."""
-    from nas.report import tables
-    from nas.space import load_space
-    from nas.space.library import bundled_spaces
-
-    rows = tables.table("name", ">networks", "about")
-    for name, path in bundled_spaces().items():
-        space = load_space(path)
-        rows.add_row(name, tables.large_number(space.extent.count), space.about)
-    tables.show(rows)
-
-
-def _loaded(files: list[Path] | None) -> tuple[Plugin, ...]:
-    """The plugins in files, their blocks registered."""
-    from nas.plugins import load_plugins, read_plugins
-
-    plugins = read_plugins(files or ())
-    load_plugins(plugins)
-    return plugins
-
-
-def _opened(path: Path, files: list[Path] | None) -> tuple[Run, tuple[Plugin, ...]]:
-    """A run folder and its plugins, which are loaded from the files that the user names."""
-    from nas.plugins import load_plugins, read_plugins
-    from nas.runs import Run
-
-    run, plugins = Run.open(path), read_plugins(files or ())
-    run.check_plugins(plugins)
-    load_plugins(plugins)
-    return run, plugins
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"nas {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Find the best CNN of a family under a budget, and get it as a plain PyTorch file."""
-
-
-def main() -> None:
-    """Entry point: errors become one line and an exit code, 2 for input and 1 for failure."""
-    try:
-        app(prog_name="nas")
-    except NasError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        with suppress(OSError):
-            sys.stdout.close()
-        sys.exit(1)
+    settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
+    run_search(searching.resume(found, settings, plugins))

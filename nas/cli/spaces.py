@@ -1,0 +1,167 @@
+"""The commands for spaces, networks and the results of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.app import PluginOption, app, loaded, network_file, opened
+from nas.errors import InputError
+
+
+@app.command()
+def show(
+    what: Annotated[
+        str,
+        typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
+    ],
+    top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
+    plugin: PluginOption = None,
+) -> None:
+    """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run."""
+    from nas.report import tables
+    from nas.space import load_space
+    from nas.space.library import find_space, is_run
+
+    if is_run(what):
+        from nas.report.session import print_run
+
+        print_run(opened(Path(what), plugin)[0], top)
+        return
+    loaded(plugin)
+    space = load_space(find_space(what))
+    tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
+
+
+@app.command()
+def draw(
+    what: Annotated[
+        str,
+        typer.Argument(help="A network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The SVG file to write.")],
+    depth: Annotated[
+        int,
+        typer.Option(
+            help="Levels of the names to open: 1 draws stages, 2 their layers, 3 what a block has inside; "
+            "as many as the names have draw every operator.",
+            min=1,
+        ),
+    ] = 1,
+    largest: Annotated[
+        bool | None,
+        typer.Option(
+            "--largest/--smallest", help="Of a space with choices, draw the network of most or least MACs."
+        ),
+    ] = None,
+    plugin: PluginOption = None,
+) -> None:
+    """Draw a network as SVG: a box for each part, with its output shape and MACs, and how they connect.
+
+    Of a run, its best network is drawn.
+    """
+    from nas.report.drawing import write_drawing
+    from nas.space import load_space
+
+    write_drawing(load_space(network_file(what, plugin)), output, depth, largest)
+    typer.echo(output)
+
+
+@app.command()
+def export(
+    what: Annotated[
+        str, typer.Argument(help="A run folder, or the file of a network.", metavar="RUN|FILE")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The Python file. \\[default: best.py in the run, else NAME.py]"),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="A trial of the run whose weights were kept. \\[default: the best]")
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", help="What to write; python is a module and its weights.")
+    ] = "python",
+    plugin: PluginOption = None,
+) -> None:  # fmt: skip
+    """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
+    if format != "python":
+        raise InputError(f"--format: '{format}' is not a format; it is python")
+    from nas.results import export_network, export_trial
+    from nas.space.library import find_space, is_run
+
+    if is_run(what):
+        files = export_trial(opened(Path(what), plugin)[0], trial, output)
+    elif trial is not None:
+        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
+    else:
+        loaded(plugin)
+        files = export_network(find_space(what), output)
+    for file in files:
+        typer.echo(file)
+
+
+@app.command()
+def scale(
+    what: Annotated[
+        str,
+        typer.Argument(help="A network or space file, a bundled name, or a run folder.", metavar="FILE|RUN"),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
+    phi: Annotated[
+        int | None,
+        typer.Option(help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7.", min=0, max=7),
+    ] = None,
+    depth: Annotated[float | None, typer.Option(help="Layers of each stage, times this.")] = None,
+    width: Annotated[float | None, typer.Option(help="Channels, times this.")] = None,
+    resolution: Annotated[float | None, typer.Option(help="Side of the input, times this.")] = None,
+    target_flops: Annotated[
+        str | None,
+        typer.Option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down."),
+    ] = None,
+    target_params: Annotated[str | None, typer.Option(help="Parameters to reach, up or down.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
+    ] = None,
+    plugin: PluginOption = None,
+) -> None:
+    """Scale a network in depth, width and resolution together, as EfficientNet does.
+
+    Name one way: --phi, --target-flops, --target-params, --family, or factors
+    (--depth, --width, --resolution). The result is a file like any other.
+    """
+    from nas.report import tables
+    from nas.results import write_scaled
+
+    factors = {"depth": depth, "width": width, "resolution": resolution}
+    ways: dict[str, Any] = {
+        "phi": phi,
+        "factors": {name: factor for name, factor in factors.items() if factor is not None} or None,
+        "target-flops": target_flops,
+        "target-params": target_params,
+        "family": family,
+    }
+    given = [(way, value) for way, value in ways.items() if value is not None]
+    if len(given) != 1:
+        raise InputError(
+            "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
+            "--target-params, or to a --family"
+        )
+    source = network_file(what, plugin)
+    tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
+
+
+@app.command()
+def spaces() -> None:
+    """List the bundled spaces."""
+    from nas.report import tables
+    from nas.space import load_space
+    from nas.space.library import bundled_spaces
+
+    rows = tables.table("name", ">networks", "about")
+    for name, path in bundled_spaces().items():
+        space = load_space(path)
+        rows.add_row(name, tables.large_number(space.extent.count), space.about)
+    tables.show(rows)

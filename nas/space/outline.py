@@ -1,0 +1,179 @@
+"""What the parts of a network are called, read from its file: `bottleneck 3x3`, `4 x mbconv 5x5`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from nas.blocks import block_arguments, is_operator
+from nas.ops.arguments import as_written
+from nas.space.cells import cell_kinds
+from nas.space.space import Space
+from nas.space.tree import (
+    CELL_INPUTS,
+    CELL_KINDS,
+    Alternative,
+    Call,
+    CellKind,
+    CellOut,
+    Cells,
+    LayerNodes,
+    Layers,
+    Node,
+    Parallel,
+    PerLayer,
+    Residual,
+    Sequence,
+    Stage,
+    StageStride,
+    Value,
+    renamed,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One named part of a network. `scope` is what the names of its operators begin with.
+
+    `block` is the name of its block or form, `text` says more, and `parts` are those inside, the layers of
+    a stage among them.
+    """
+
+    scope: str
+    block: str
+    text: str
+    parts: tuple[Part, ...] = ()
+    is_stage: bool = False
+
+
+def outline(space: Space) -> tuple[Part, ...]:
+    """The parts of a network without choices, one after the other."""
+    return _Outliner(space.defaults).parts(space.resolve({}).network, "", {})
+
+
+def every_part(parts: Iterable[Part]) -> Iterator[Part]:
+    """Parts and all those inside, outer first."""
+    for part in parts:
+        yield part
+        yield from every_part(part.parts)
+
+
+class _Outliner:
+    def __init__(self, defaults: Mapping[str, Mapping[str, Value]]) -> None:
+        self._defaults = defaults
+
+    def parts(self, node: Node, scope: str, layers: Layers) -> tuple[Part, ...]:
+        """What a node puts into a scope: several parts for a sequence that has no name, else one."""
+        match node:
+            case Call():
+                name = node.name or (node.block if is_operator(node.block) else None)
+                return (Part(_joined(scope, name), node.block, self._call_text(node, layers)),)
+            case Stage():
+                return (self._stage(node, _joined(scope, node.name), layers),)
+            case LayerNodes():
+                return self.parts(renamed(node.nodes[layers[node.stage] - 1], node.name), scope, layers)
+            case Sequence():
+                inside = _joined(scope, node.name)
+                items = tuple(part for item in node.items for part in self.parts(item, inside, layers))
+                return (_group(inside, items),) if node.name else items
+            case Residual():
+                inside = _joined(scope, node.name)
+                body = self._inside(node.body, f"{inside}.body", layers)
+                return (Part(inside, "residual", f"residual of {body.text}", (body,)),)
+            case Parallel():
+                inside = _joined(scope, node.name)
+                branches = tuple(
+                    self._inside(branch, f"{inside}.branch{i}", layers)
+                    for i, branch in enumerate(node.branches, 1)
+                )
+                return (Part(inside, "parallel", " | ".join(b.text for b in branches), branches),)
+            case Cells():
+                return (self._cells(node, _joined(scope, node.name), layers),)
+            case Alternative():
+                raise AssertionError("a choice is left")
+
+    def _inside(self, node: Node, scope: str, layers: Layers) -> Part:
+        """The one part that a scope is."""
+        parts = self.parts(node, scope, layers)
+        return parts[0] if [part.scope for part in parts] == [scope] else _group(scope, parts)
+
+    def _stage(self, node: Stage, scope: str, layers: Layers) -> Part:
+        each = tuple(
+            self._inside(node.block, f"{scope}.layer{i}", {**layers, node.path: i})
+            for i in range(1, _in_layer(node.depth, layers) + 1)
+        )
+        return Part(scope, _common_block(each), _counted(part.text for part in each), each, is_stage=True)
+
+    def _cells(self, stack: Cells, scope: str, layers: Layers) -> Part:
+        cells = tuple(
+            Part(f"{scope}.cell{i}", CELL_KINDS[kind], f"{CELL_KINDS[kind]} cell", parts)
+            for i, (kind, _) in enumerate(cell_kinds(stack.depth, stack.reductions), 1)
+            for parts in [self._cell(stack.kinds[kind], f"{scope}.cell{i}", layers)]
+        )
+        return Part(scope, "cell", _counted(cell.text for cell in cells), cells, is_stage=True)
+
+    def _cell(self, kind: CellKind, scope: str, layers: Layers) -> tuple[Part, ...]:
+        """What enters a cell, and its nodes."""
+        parts = [Part(f"{scope}.{name}", "input", name) for name in CELL_INPUTS]
+        for node in kind.nodes:
+            inside = f"{scope}.{node.name}"
+            ops = tuple(self._inside(op, f"{inside}.op{i}", layers) for i, op in enumerate(node.ops, 1))
+            terms = (f"{op.text} of {name}" for op, name in zip(ops, node.inputs, strict=True))
+            parts.append(Part(inside, "node", " | ".join(terms), ops))
+        return tuple(parts)
+
+    def _call_text(self, node: Call, layers: Layers) -> str:
+        """The block, its kernel, and what the file gives it, but for defaults and what shapes tell."""
+        defaults = self._defaults.get(node.block, {})
+        given = {key: _in_layer(value, layers) for key, value in node.args if defaults.get(key) != value}
+        kernel = given.pop("kernel", _kernel(node, layers))
+        words = [f"{node.block} {_size(kernel)}" if kernel else node.block]
+        for key, value in given.items():
+            if key not in _UNTOLD and value is not None:
+                words.append(f"{key} {value if isinstance(value, str) else as_written(value)}")
+        return ", ".join(words)
+
+
+_UNTOLD = ("out", "stride", "padding", "ceil")
+"""Arguments that shapes tell."""
+
+
+def _kernel(node: Call, layers: Layers) -> Any:
+    """The kernel of a block that has one: its argument, else what the block takes by itself."""
+    argument = block_arguments(node.block).get("kernel")
+    return argument and _in_layer(dict(node.args).get("kernel", argument.default), layers)
+
+
+def _size(kernel: Any) -> str:
+    height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    return f"{height}x{width}"
+
+
+def _in_layer(value: Value, layers: Layers) -> Any:
+    """A value as it is in the current layers; what a stage or a cell gives is left out."""
+    if isinstance(value, PerLayer):
+        return _in_layer(value.values[layers[value.stage] - 1], layers)
+    return None if isinstance(value, StageStride | CellOut) else value
+
+
+def _joined(scope: str, name: str | None) -> str:
+    return ".".join(filter(None, (scope, name)))
+
+
+def _group(scope: str, parts: tuple[Part, ...]) -> Part:
+    text = _counted(part.text for part in parts) or "nothing"
+    return Part(scope, _common_block(parts), text, parts)
+
+
+def _common_block(parts: tuple[Part, ...]) -> str:
+    """The block of which all parts are, else `sequence`."""
+    blocks = {part.block for part in parts}
+    return blocks.pop() if len(blocks) == 1 else "sequence"
+
+
+def _counted(texts: Iterable[str]) -> str:
+    """`conv 1x1 + 2 x conv 3x3`: equal neighbours in one."""
+    runs = [(text, len(list(run))) for text, run in groupby(texts)]
+    return " + ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
