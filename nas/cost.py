@@ -32,6 +32,9 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.macs + other.macs, self.params + other.params, self.activations + other.activations)
 
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.macs * times, self.params * times, self.activations * times)
+
     def __str__(self) -> str:
         return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
 

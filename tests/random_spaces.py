@@ -23,6 +23,9 @@ VALUES: dict[str, list[Any]] = {
     "depth": [1, 2, 3],
     "shortcut": ["auto", "identity", "projection", "pooled", "padded"],
     "join": ["add", "concat"],
+    "cell_depth": [1, 2, 3],
+    "reductions": [1, 2],
+    "output": ["loose", "all"],
 }
 BLOCKS = {
     "conv2d": {"out": "out", "kernel": "kernel", "groups": "groups"},
@@ -42,16 +45,27 @@ MINE = {
         {"residual": {"body": {"conv": {"out": "$wide", "kernel": "$size"}}}},
     ],
 }
+CELL_OPS: list[Any] = [
+    "identity", "skip_connect", "zero", {"max_pool": {"kernel": 3}}, "conv", "dil_conv",
+    {"conv2d": {"kernel": 3}}, {"mine": {"wide": "$out"}},
+    [{"conv": {"out": "$out", "stride": "$stride"}}, "zero"],
+    ["zero", {"skip": {"out": "$out", "stride": "$stride"}}],
+    {"parallel": {"join": "add", "branches": [{"skip": {"out": "$out", "stride": "$stride"}}, "zero"]}},
+]  # fmt: skip
 STRIDED = {"conv2d", "conv", "mbconv", "depthwise", "skip", "zero"}
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Path of a node, the stages around it, and the layers of the innermost where their number is known."""
+    """Path of a node, the stages around it, and the layers of the innermost where their number is known.
+
+    `in_cell` is for an operator of a cell.
+    """
 
     path: str = ""
     stages: tuple[str, ...] = ()
     layers: int | None = None
+    in_cell: bool = False
 
     def at(self, name: str) -> _Place:
         return replace(self, path=f"{self.path}.{name}" if self.path else name)
@@ -108,7 +122,8 @@ class _Writer:
         if depth:
             forms += ["sequence", "residual", "parallel"]
             alone = place.path.endswith("body") and place.path not in place.stages
-            forms += ["stage"] if named or alone else []
+            forms += ["stage"] if (named or alone) and not place.in_cell else []
+            forms += ["cell"] * 2 if not place.stages and not place.in_cell else []
             forms += ["choice"] if self.budget > 0 else []
             forms += ["layers"] if place.layers else []
         match self.one_of(forms):
@@ -134,6 +149,8 @@ class _Writer:
                 return named | {"choice": options} | per
             case "layers":
                 return named | {"layers": [self.node(inside, depth - 1, {}) for inside in place.in_layers()]}
+            case "cell":
+                return {"cell": named | self.cell(place, depth - 1)}
             case "stage":
                 return {"stage": named | self.stage(place, depth - 1)}
             case _:
@@ -149,9 +166,66 @@ class _Writer:
         strided = {"conv": {"out": self.value("out", inside.at("conv.out")), "stride": "$stride"}}
         return {"depth": count, "stride": stride, "block": [strided, self.named_node(inside, depth)]}
 
+    def cell(self, place: _Place, depth: int) -> dict[str, Any]:
+        document = {
+            "out": self.value("out", place.at("out")),
+            "depth": self.value("cell_depth", place.at("depth")),
+            "normal": self.cell_kind(place.at("normal"), depth),
+        }
+        if self.one_of([False, True]):
+            document["reductions"] = self.value("reductions", place.at("reductions"))
+            document["reduction"] = self.cell_kind(place.at("reduction"), depth)
+        return document
+
+    def cell_kind(self, place: _Place, depth: int) -> dict[str, Any]:
+        count = self.one_of([1, 2, 3])
+        names = [f"node{i}" for i in range(1, count + 1)]
+        known = ["prev2", "prev1", *names]
+        output = names if place.path.endswith("reduction") else ["prev2", *names]
+        if self.one_of([True, True, False]):
+            output = self.value("output", place.at("output"))
+        if self.budget > 2 and self.one_of([False, False, True]):
+            self.budget -= 3
+            named = [op if not isinstance(op, list) else {"sequence": {"body": op}} for op in CELL_OPS]
+            ops = {"choice": self.draw(st.permutations(CELL_OPS))[:2]} if count < 3 else self.one_of(named)
+            inputs = self.one_of([["any"], ["any", "prev1"], {"any": 2}])
+            return {"nodes": count, "inputs": inputs, "ops": ops, "output": output}
+        nodes = [self.cell_node(place.at(n), depth, known[: i + 2]) for i, n in enumerate(names)]
+        if count > 1 and "node1" in str([node["inputs"] for node in nodes]):
+            output = names[1:] if isinstance(output, list) else output
+        return {"nodes": nodes, "output": output}
+
+    def cell_node(self, place: _Place, depth: int, known: list[str]) -> dict[str, Any]:
+        count = self.one_of([1, 2, 2])
+        inputs: Any = [self.cell_input(known) for _ in range(count)]
+        if self.budget > 0 and self.one_of([False, False, False, True]):
+            self.budget -= 1
+            pairs = [list(pair) for pair in itertools.product(known, repeat=count)]
+            inputs = {"choice": self.draw(st.permutations(pairs))[:2]}
+        ops = [self.cell_op(replace(place.at(f"op{i}"), in_cell=True), depth) for i in range(1, count + 1)]
+        return {"inputs": inputs, "ops": ops}
+
+    def cell_input(self, known: list[str]) -> Any:
+        if self.budget > 0 and self.one_of([False, False, True]):
+            self.budget -= 1
+            return self.one_of(["any", {"choice": known[-2:]}])
+        return self.one_of(known)
+
+    def cell_op(self, place: _Place, depth: int) -> Any:
+        form = self.one_of(["simple"] * 4 + ["node"] + ["choice"] * (self.budget > 0))
+        if form == "node":
+            return self.node(place, depth, {})
+        if form == "choice":
+            self.budget -= 1
+            return {"choice": self.draw(st.permutations(CELL_OPS))[:2]}
+        return self.one_of(CELL_OPS)
+
     def call(self, place: _Place, named: dict[str, Any]) -> Any:
         block = self.one_of([*BLOCKS])
-        arguments = {key: self.value(kind, place.at(key)) for key, kind in BLOCKS[block].items()}
+        arguments = {
+            key: "$out" if place.in_cell and kind == "out" else self.value(kind, place.at(key))
+            for key, kind in BLOCKS[block].items()
+        }
         if block in STRIDED and not place.stages and self.one_of([False, False, True]):
             arguments["stride"] = self.value("stride", place.at("stride"))
         return {block: named | arguments} if named or arguments else block
@@ -164,10 +238,13 @@ class _Writer:
 
 
 @st.composite
-def documents(draw: Any, budget: int = 5) -> dict[str, Any]:
-    """A space as YAML data."""
+def documents(draw: Any, budget: int = 5, only_cells: bool = False) -> dict[str, Any]:
+    """A space as YAML data, of nodes of any form or of one stack of cells."""
     writer = _Writer(draw, budget)
-    network = [writer.named_node(_Place(), 3) for _ in range(writer.one_of([1, 2, 3]))]
+    if only_cells:
+        network = [{"cell": {"name": "c", **writer.cell(_Place("c"), 1)}}]
+    else:
+        network = [writer.named_node(_Place(), 3) for _ in range(writer.one_of([1, 2, 3]))]
     height = writer.one_of([3, 4, 8, {"choice": [4, 8]}])
     document = {"name": "random", "input": [3, height, 4], "classes": 5, "blocks": {"mine": MINE}}
     if writer.one_of([False, False, True]):
@@ -181,6 +258,11 @@ def documents(draw: Any, budget: int = 5) -> dict[str, Any]:
 def spaces(budget: int = 5) -> st.SearchStrategy[Space]:
     """Random spaces, read from text."""
     return documents(budget).map(as_text).map(parse_space)
+
+
+def cell_spaces(budget: int = 5) -> st.SearchStrategy[Space]:
+    """Random stacks of cells, read from text."""
+    return documents(budget, only_cells=True).map(as_text).map(parse_space)
 
 
 def as_text(document: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from nas.blocks import BLOCKS, Builder, Ref, block, block_arguments, block_names
 from nas.errors import NasError
 from nas.graph import Architecture, canonical_hash
 from nas.module import build_module, count_macs, count_parameters
-from nas.ops import BatchNorm, Conv2d, DropPath, Identity, ShapeError
+from nas.ops import BatchNorm, Conv2d, DropPath, Flatten, Identity, ShapeError
 from nas.ops.arguments import Channels, Kernel, Stride
 
 SHAPE = (16, 12, 12)
@@ -35,6 +35,23 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 32, "stride": 2, "groups": 4, "width": 0.5, "se": 0.0625},
         {"out": 4, "width": 0.1, "act": "leaky_relu"},
     ],
+    "logits": [{}, {"bias": False}],
+    "conv_classifier": [{}, {"dropout": 0.5, "act": "none"}],
+    "regnet": [{"out": 16}, {"out": 24, "stride": 2, "se": 0.25, "group_width": 4}],
+    "inception_a": [{}, {"pool": 8, "out1": 8, "reduce5": 4, "out5": 8, "reduce3": 4, "out3": 8}],
+    "inception_b": [{}, {"out": 8, "reduce": 4, "out3": 8}],
+    "inception_c": [{"middle": 8}, {"middle": 8, "out": 16, "act": "silu"}],
+    "inception_d": [{}, {"reduce": 8, "out3": 8, "out7": 8}],
+    "inception_e": [{}, {"out1": 8, "out3": 8, "reduce": 4, "pool": 4}],
+    "dense": [{"growth": 8}, {"growth": 4, "bottleneck": 2, "dropout": 0.2, "kernel": 5}],
+    "transition": [{}, {"compression": 0.1}],
+    "fire": [{"squeeze": 4, "expand": 8}, {"squeeze": 4, "expand": 8, "kernel": 5}],
+    "shuffle_v1": [
+        {"out": 16, "groups": 4},
+        {"out": 48, "groups": 4, "stride": 2, "group_first": False},
+        {"out": 32, "groups": 2},
+    ],
+    "shuffle_v2": [{"out": 16}, {"out": 32}, {"out": 24, "stride": 2, "kernel": 5}],
     "depthwise": [
         {"out": 16},
         {"out": 16, "residual": True, "se": 1, "kernel": 5},
@@ -45,17 +62,40 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 16, "expand": 1, "se": 0.25, "act": "silu"},
         {"out": 24, "expand": 1.5, "stride": 2, "kernel": 7},
         {"out": 24, "expand": 0.01},
+        {"out": 24, "se": 0.25, "se_of": "hidden", "se_act": "relu", "gate": "hardsigmoid"},
     ],
     "fused_mbconv": [
         {"out": 16},
         {"out": 16, "expand": 1},
         {"out": 24, "expand": 0.01, "stride": 2, "act": "relu"},
     ],
+    "act_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2, "act": "silu"}],
+    "factored_conv": [{"out": 16}, {"out": 24, "kernel": 3, "stride": 2, "width": 0.25}],
+    "sep_conv": [{"out": 16}, {"out": 24, "kernel": 7, "stride": 2}],
+    "dil_conv": [{"out": 16}, {"out": 24, "kernel": 5, "stride": 2, "dilation": 3}],
+    "factorized_reduce": [{"out": 16}, {"out": 7}],
+    "skip_connect": [{"out": 24}, {"out": 16, "stride": 2}, {"out": 16, "stride": 3}],
     "inception": [
         INCEPTION,
         *({**INCEPTION, "wide": wide} for wide in ("3x3", "3x3-3x3", "1x5-5x1")),
     ],
 }
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "classifier": [(10,)],
+    "conv_classifier": [(10,)],
+    "logits": [(10,)],
+    "inception": [(24, 12, 12)],
+    "inception_a": [(64 + 64 + 96 + 64, 12, 12), (8 + 8 + 8 + 8, 12, 12)],
+    "inception_b": [(384 + 96 + 16, 5, 5), (8 + 8 + 16, 5, 5)],
+    "inception_c": [(4 * 192, 12, 12), (4 * 16, 12, 12)],
+    "inception_d": [(320 + 192 + 16, 5, 5), (8 + 8 + 16, 5, 5)],
+    "inception_e": [(320 + 4 * 384 + 192, 12, 12), (8 + 4 * 8 + 4, 12, 12)],
+    "dense": [(16 + 8, 12, 12), (16 + 4, 12, 12)],
+    "transition": [(8, 6, 6), (1, 6, 6)],
+    "fire": [(16, 12, 12)],
+}
+"""Of blocks whose output is not `out` wide."""
+
 every_case = pytest.mark.parametrize(
     ("name", "arguments"),
     [pytest.param(name, args, id=f"{name}-{args}") for name, cases in CASES.items() for args in cases],
@@ -68,7 +108,8 @@ def network(name: str, arguments: dict[str, Any], drop_path: float = 0.0) -> Arc
     net.drop_path = drop_path
     kinds = block_arguments(name)
     converted = {key: kinds[key].kind.convert(value) for key, value in arguments.items()}
-    return net.architecture(BLOCKS[name](net, net.input, **converted))
+    x = net.add(Flatten(), net.input, name="flatten") if name == "logits" else net.input
+    return net.architecture(BLOCKS[name](net, x, **converted))
 
 
 def test_every_block_has_a_case() -> None:
@@ -102,12 +143,9 @@ def test_every_parameter_gets_a_gradient(name: str, arguments: dict[str, Any]) -
 def test_output_has_the_channels_asked_for_and_stride_halves_the_image(
     name: str, arguments: dict[str, Any]
 ) -> None:
-    out = network(name, arguments).nodes[-1].shape
-    if name == "classifier":
-        assert out == (10,)
-        return
-    size = 12 // arguments.get("stride", 1)
-    assert out == (24 if name == "inception" else arguments["out"], size, size)
+    size = 12 // arguments.get("stride", 2 if name == "factorized_reduce" else 1)
+    expected = [(arguments["out"], size, size)] if name not in SHAPES else SHAPES[name]
+    assert network(name, arguments).nodes[-1].shape in expected
 
 
 @pytest.mark.parametrize("name", BLOCKS)

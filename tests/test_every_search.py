@@ -12,7 +12,10 @@ from command_line import apart, nas, rows
 from nas.samplers import SAMPLERS
 from nas.space.library import bundled_spaces
 
-_BUDGETS = {"mbconv": "150M", "residual": "900M", "inception": "900M", "depthwise": "60M", "mixed": "400M"}
+_BUDGETS = {
+    "mbconv": "150M", "residual": "900M", "inception": "900M", "depthwise": "60M", "mixed": "400M",
+    "cell": "150M", "darts": "150M",
+}  # fmt: skip
 
 
 @pytest.mark.slow

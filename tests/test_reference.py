@@ -10,14 +10,18 @@ import torch
 from torch import nn
 from twins import TWINS, calls, copy_weights, details, randomise, weighted
 
-from nas.graph import Architecture
+from nas.graph import Architecture, canonical_hash
 from nas.module import build_module, count_macs, count_parameters
-from nas.space import Space, load_space
+from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.library import bundled_spaces
 
 FILES = {name.removeprefix("reference/"): path for name, path in bundled_spaces().items() if "/" in name}
 every_file = pytest.mark.parametrize("name", list(FILES))
 every_twin = pytest.mark.parametrize("name", list(TWINS))
+QUICK = ("resnet18", "googlenet", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0")
+each_twin_in_time = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in TWINS]
+)
 
 
 def space(name: str) -> Space:
@@ -38,20 +42,27 @@ def test_a_reference_is_one_network_and_says_where_it_is_from(name: str) -> None
 
 
 @every_file
+def test_a_reference_reads_back(name: str) -> None:
+    again = parse_space(dump_space(space(name)))
+    assert again.cost({}) == architecture(name).cost
+    assert canonical_hash(again.architecture()) == canonical_hash(architecture(name))
+
+
+@every_file
 def test_every_reference_is_compared_with_something(name: str) -> None:
     assert name in TWINS or name in PUBLISHED
 
 
 @every_twin
 def test_parameters_and_macs_are_the_twins(name: str) -> None:
-    with torch.device("meta"):
+    with torch.device(TWINS[name].device):
         twin = TWINS[name].make()
     cost = architecture(name).cost
     assert cost.params == count_parameters(twin)
     assert cost.macs == count_macs(twin, architecture(name).input_shape)
 
 
-@every_twin
+@each_twin_in_time
 def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
     torch.manual_seed(0)
     twin = TWINS[name].make().eval()
@@ -68,7 +79,7 @@ def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
     assert details(ours_called) == details(theirs_called)
 
 
-@every_twin
+@each_twin_in_time
 def test_weights_start_as_the_twins(name: str) -> None:
     """Standard deviation and shape of the distribution, on the largest layers of each kind."""
     torch.manual_seed(0)

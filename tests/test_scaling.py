@@ -65,6 +65,9 @@ def test_members_reach_half_and_twice_their_cost(name, factor, what):
     space = load_space(bundled_spaces()[name])
     rng = random.Random(name)
     member = space.resolve(space.draw(lambda _, options: rng.choice(options)))
+    if name in ("cell", "darts") and what == "params":
+        # all cells share one width: in a thin stack its next 8 channels are too large a step
+        member = scaled(member, Scale(width=3))
     target = int(factor * getattr(member.cost({}), what))
     solution = solve(member, what, target)
     assert getattr(solution.space.cost({}), what) == pytest.approx(target, rel=0.03)

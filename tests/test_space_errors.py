@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_spaces import as_text, documents
 
+from nas.blocks import block_names
 from nas.errors import InputError
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.names import name_problem
+from nas.space.nodes import FORMS
 
 SPACES = sorted(Path(__file__).parents[1].joinpath("search_spaces").rglob("*.yaml"))
-BLOCKS = "activation, avg_pool, basic, batch_norm, bottleneck"
+BLOCKS = ", ".join(sorted([*block_names(), *FORMS])[:5])
 ODD = "a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]"
 
 # Text of the file, then the message without the file's name.
@@ -56,7 +58,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("name: a", "1: a space needs 'network'; add network: [...]"),
         ("network: []", "1: network: an empty network; list at least one block"),
         ("nettwork: []", "1: unknown key 'nettwork'; did you mean 'network'?"),
-        ("zzz: 1", "1: unknown key 'zzz'; allowed: about, blocks, classes, defaults, drop_path, input, meta, name, network, width"),
+        ("zzz: 1", "1: unknown key 'zzz'; allowed: about, blocks, classes, defaults, drop_path, extends, input, meta, name, network, scale, set, width"),
         ("name: 3\nnetwork: [max_pool]", "1: name: wanted text, not 3"),
         ("about: [a]\nnetwork: [max_pool]", "1: about: wanted text, not a list"),
         ("input: 224\nnetwork: [max_pool]", "1: input: wanted a list, such as [3, 224, 224], not 224"),
@@ -102,8 +104,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("network:\n- mbconv: {out: 3, expand: {choice: [1, 1.0]}}", "2: mbconv.expand: option 1.0 stands twice; keep one"),
         ("network:\n- conv: {out: 3, kernel: {choice: [[1, 3], [1, 3]]}}", "2: conv.kernel: option [1, 3] stands twice; keep one"),
         ("network:\n- conv: {out: {choice: [{choice: [1]}, 3]}}", "2: conv.out: wanted a plain value, not a mapping of choice"),
-        ("network:\n- conv: {out: {chioce: [3]}}", "2: conv.out: a mapping of chioce is not a value; write a plain value or one of choice, range, same_as, layers"),
-        ("network:\n- conv: {out: {}}", "2: conv.out: a mapping of nothing is not a value; write a plain value or one of choice, range, same_as, layers"),
+        ("network:\n- conv: {out: {chioce: [3]}}", "2: conv.out: a mapping of chioce is not a value; write a plain value or one of choice, range, same_as, layers, fixed, at_least"),
+        ("network:\n- conv: {out: {}}", "2: conv.out: a mapping of nothing is not a value; write a plain value or one of choice, range, same_as, layers, fixed, at_least"),
         ("network:\n- conv: {out: {choice: [3], pre: layer}}", "2: conv.out: unknown key 'pre'; did you mean 'per'?"),
         ("network:\n- conv: {out: {choice: [3], per: layer}}", "2: conv.out: 'per: layer' needs a stage around it; leave it out or put the block in one"),
         ("network:\n- stage: {block: {conv: {out: {choice: [3], per: stage}}}}", "2: stage.out: 'stage' is not a scope; 'per' is layer, or is left out"),

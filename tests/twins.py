@@ -16,15 +16,19 @@ ZOO = torchvision.models
 
 @dataclass(frozen=True)
 class Twin:
-    """`make` builds the public module; `size` is a side of the image at which outputs are compared."""
+    """`make` builds the public module; `size` is a side of the image at which outputs are compared.
+
+    `device` is where its cost is counted: `meta` unless it computes with tensors while it is built.
+    """
 
     make: Callable[[], nn.Module]
     size: int = 64
+    device: str = "meta"
 
 
-def vision(name: str, size: int = 64, **arguments: Any) -> Twin:
+def vision(name: str, size: int = 64, device: str = "meta", **arguments: Any) -> Twin:
     """A network of torchvision."""
-    return Twin(lambda: ZOO.get_model(name, weights=None, **arguments), size)
+    return Twin(lambda: ZOO.get_model(name, weights=None, **arguments), size, device)
 
 
 def from_timm(name: str, size: int = 64, **arguments: Any) -> Twin:
@@ -52,7 +56,7 @@ TWINS: dict[str, Twin] = {
     "mobilenet_v3_small": vision("mobilenet_v3_small"),
     **{f"mnasnet{w}": vision(f"mnasnet{w}") for w in ("0_5", "0_75", "1_0", "1_3")},
     **{f"shufflenet_v2_x{w}": vision(f"shufflenet_v2_x{w}") for w in ("0_5", "1_0", "1_5", "2_0")},
-    "regnet_y_400mf": vision("regnet_y_400mf"),
+    "regnet_y_400mf": vision("regnet_y_400mf", device="cpu"),
     **{f"efficientnet_b{n}": vision(f"efficientnet_b{n}") for n in range(8)},
     **{f"efficientnet_v2_{size}": vision(f"efficientnet_v2_{size}") for size in "sml"},
 }
@@ -66,7 +70,7 @@ def calls(network: nn.Module, images: torch.Tensor) -> list[nn.Module]:
     hooks = [
         layer.register_forward_pre_hook(lambda layer, _: order.append(layer))
         for layer in network.modules()
-        if not list(layer.children())
+        if not list(layer.children()) or isinstance(layer, nn.BatchNorm2d)
     ]
     with torch.no_grad():
         network(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
 from nas.ops import BatchNorm, Conv2d, Dropout, Flatten, GlobalPool, Linear
-from nas.ops.arguments import Activation, Channels, Count, Flag, Kernel, Padding, Probability, Stride
+from nas.ops.arguments import Activation, Channels, Count, Flag, Init, Kernel, Padding, Probability, Stride
 
 
 @block
@@ -47,11 +47,14 @@ def classifier(net: Builder, x: Ref, *, dropout: Probability = 0.0) -> Ref:
 
 
 @block
-def conv_classifier(net: Builder, x: Ref, *, dropout: Probability = 0.0, act: Activation = "relu") -> Ref:
+def conv_classifier(
+    net: Builder, x: Ref, *, dropout: Probability = 0.0, act: Activation = "relu", init: Init = "torch"
+) -> Ref:
     """Dropout, 1x1 convolution to the classes, global average pool (Lin et al. 2014, section 3.2)."""
     if dropout:
         x = net.add(Dropout(dropout), x, name="dropout")
-    x = net.add(Conv2d(net.classes, bias=True), x, name="conv")
+    add = net.add if init == "torch" else net.add_as_given
+    x = add(Conv2d(net.classes, bias=True, init=init), x, name="conv")
     x = net.add(GlobalPool(), net.act(x, act), name="pool")
     return net.add(Flatten(), x, name="flatten")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nas.export.forward import forward_lines
 from nas.export.scopes import Item, Scope, Step, scope_tree
-from nas.export.text import Call, call_lines, camel_case, docstring, listed, unused
+from nas.export.text import WIDTH, Call, call_lines, camel_case, docstring, listed, unused
 from nas.graph import Architecture
 from nas.ops import DropPath, Unary, layers
 from nas.ops.base import size_text
@@ -110,7 +110,9 @@ class _Writer:
         scope = known.scope
         inputs = " and ".join(self._size(value) for value in scope.inputs)
         outputs = " and ".join(self._size(value) for value in scope.outputs)
-        return self._class_text(known.name, scope, f"{listed(known.places)}: {inputs} to {outputs}.", known)
+        sizes = f": {inputs} to {outputs}."
+        places = listed(known.places, min(60, WIDTH - len(f'    """{sizes}"""')))
+        return self._class_text(known.name, scope, places + sizes, known)
 
     def _network(self) -> str:
         (output,) = self._root.outputs

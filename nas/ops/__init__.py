@@ -14,6 +14,7 @@ from nas.ops.pointwise import (
     Identity,
     Linear,
     LocalResponseNorm,
+    Shift,
     Zero,
 )
 from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool
@@ -21,7 +22,7 @@ from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool
 OPERATORS: dict[str, type[Operator]] = {
     op.name: op
     for op in (
-        Conv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero,
+        Conv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero, Shift,
         ChannelShuffle, ChannelSlice, PadChannels, Times, MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
     )
 }  # fmt: skip
@@ -29,6 +30,6 @@ OPERATORS: dict[str, type[Operator]] = {
 __all__ = [
     "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "Concat", "Conv2d",
     "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
-    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "Times", "Shape", "ShapeError",
-    "Unary", "Zero",
+    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "Shape", "ShapeError", "Shift",
+    "Times", "Unary", "Zero",
 ]  # fmt: skip

@@ -86,6 +86,9 @@ Kernel = Annotated[
         _one_or_pair(lambda v: _whole(v, 1) and v % 2 == 1),
     ),
 ]
+OddSize = Annotated[
+    int, Kind("an odd size; a size is 1, 3, 5, 7, ...", lambda v: _whole(v, 1) and v % 2 == 1)
+]
 Window = Annotated[
     int, Kind("a pooling window; a window is a whole number of pixels, 1 or more", lambda v: _whole(v, 1))
 ]

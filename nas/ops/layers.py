@@ -78,3 +78,10 @@ class PadChannels(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.pad(x, (0, 0, 0, 0, 0, self.extra))
+
+
+class Shift(nn.Module):
+    """Moves the image up and left by one pixel; what comes in behind is zero."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(x, (-1, 1, -1, 1))

@@ -198,3 +198,20 @@ class Zero(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Zero", (self.stride,))
+
+
+@dataclass(frozen=True)
+class Shift(Unary):
+    """The image moved up and left by one pixel, zeros behind (Zoph et al. 2018, released code).
+
+    A stride of 2 then takes the odd pixels in place of the even ones.
+    """
+
+    name: ClassVar[str] = "shift"
+    keeps_zero: ClassVar[bool] = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return image(inputs[0])
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("Shift")

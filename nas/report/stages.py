@@ -31,12 +31,16 @@ class StageRow:
 
 
 def stage_rows(space: Space, architecture: Architecture) -> list[StageRow]:
-    """The rows of a network without choices, which together have all of its cost."""
+    """The rows of a network without choices, which together have all of its cost.
+
+    A network that does nothing has none: its one operator, the identity, belongs to no part.
+    """
     runs = [run for part in outline(space) for run in _runs(part)]
     run_of = {part.scope: i for i, run in enumerate(runs) for part in run.parts}
     members: list[list[Node]] = [[] for _ in runs]
     for node in architecture.nodes:
-        members[next(run_of[scope] for scope in scopes(node.name) if scope in run_of)].append(node)
+        for run in [run_of[scope] for scope in scopes(node.name) if scope in run_of][:1]:
+            members[run].append(node)
     return [_row(run, nodes, architecture) for run, nodes in zip(runs, members, strict=True) if nodes]
 
 

@@ -12,19 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.ops import ShapeError
+from nas.space.cell_totals import CellStack, Variants
+from nas.space.cells import cell_places
 from nas.space.coupling import Coupling
-from nas.space.elaborate import call, join_branches, join_residual
+from nas.space.elaborate import call, join_branches, join_residual, scaled_channels
 from nas.space.parts import Flow, PartCosts
 from nas.space.source import SpaceError
-from nas.space.totals import Decisions, Muted, Total
+from nas.space.totals import Decisions, Muted, Total, merge
 from nas.space.tree import (
     Alternative,
     Call,
+    CellNode,
+    CellOut,
+    Cells,
     Choice,
     LayerNodes,
     Node,
@@ -79,34 +85,37 @@ class Composer:
         width: Value,
     ) -> None:
         self._declared = declared
-        self._parts = parts
+        self.parts = parts
         self._options = options
         self._coupling = coupling
         self._width = width
         self._layers: dict[str, int] = {}
         self._strides: dict[str, Value] = {}
+        self._channels: dict[str, int] = {}
+        self.variants: dict[object, Variants] = {}
+        """Of the operators of cells, by operator and what surrounds it."""
         self.obstacles: list[SpaceError] = []
         """What kept points from being built, first come first."""
 
     def network(self, network: Node, input_values: tuple[Value, ...], start: Total) -> dict[State, Any]:
         """Totals by the state at the end, from all decisions on the input, the width and the network."""
         states: dict[State, Any] = {}
-        for (*shape, _), env, decisions in self._combinations((*input_values, self._width), frozenset()):
-            _merge(states, (Flow(tuple(shape)), env), start.after(Cost(), decisions))
-        return self._through(network, states)
+        for (*shape, _), env, decisions in self.combinations((*input_values, self._width), frozenset()):
+            merge(states, (Flow(tuple(shape)), env), start.after(Cost(), decisions))
+        return self.through(network, states)
 
     # Nodes ---------------------------------------------------------------------------------------------
 
-    def _through(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
+    def through(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
         """Totals after a node, by the state there."""
         match node:
             case Sequence():
                 for item in node.items:
-                    states = self._through(item, states)
+                    states = self.through(item, states)
             case Stage():
                 states = self._stage(node, states)
             case LayerNodes():
-                states = self._through(node.nodes[self._layers[node.stage] - 1], states)
+                states = self.through(node.nodes[self._layers[node.stage] - 1], states)
             case _:
                 result: dict[State, Any] = {}
                 for (flow, env), total in states.items():
@@ -121,10 +130,10 @@ class Composer:
             case Call():
                 self._call(node, flow, env, total, result)
             case Alternative():
-                for option, after, decisions in self._expand(node.choice, env):
+                for option, after, decisions in self.expand(node.choice, env):
                     states = {(flow, after): total.after(Cost(), decisions)}
-                    for state, new in self._through(node.chosen(option), states).items():
-                        _merge(result, state, new)
+                    for state, new in self.through(node.chosen(option), states).items():
+                        merge(result, state, new)
             case Residual():
                 for kept, (body, after), one in self._branch(node.body, (flow, env), total):
                     end = _Joined((flow, body), (kept,), after, total.then(one))
@@ -142,6 +151,8 @@ class Composer:
                     ]
                 for end in ends:
                     self._join(node, (node.join,), _join_branches, end, result)
+            case Cells():
+                self._cells(node, flow, env, total, result)
             case _:
                 raise AssertionError(node)
 
@@ -151,28 +162,28 @@ class Composer:
         A sum drops what is zero, and with it all that the zero was made from. Which branches it drops is
         known at the join only, so a branch that ends in zero is followed both ways.
         """
-        ends = self._through(node, {state: total.nothing()})
+        ends = self.through(node, {state: total.nothing()})
         for end, new in ends.items():
             yield True, end, new
         if any(flow.dead for flow, _ in ends):
-            for end, muted in self._through(node, {state: Muted(total.nothing())}).items():
+            for end, muted in self.through(node, {state: Muted(total.nothing())}).items():
                 if end[0].dead:
                     yield False, end, muted.total
 
     def _call(self, node: Call, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
         names = tuple(name for name, _ in node.open_args)
         values = (self._width, *(value for _, value in node.open_args))
-        for (width, *given), after, decisions in self._combinations(values, env):
+        for (width, *given), after, decisions in self.combinations(values, env):
             arguments = node.fixed_args | dict(zip(names, given, strict=True))
             key = (node.block, flow, width, *arguments.items())
             try:
-                part = self._parts.get(
+                part = self.parts.get(
                     key, (flow,), lambda net, x, a=arguments, w=width: call(net, node, x, a, w)
                 )
             except ShapeError as error:
-                self._blocked(node, error)
+                self.blocked(node, error)
             else:
-                _merge(result, (part.out, after), total.after(part.cost, decisions))
+                merge(result, (part.out, after), total.after(part.cost, decisions))
 
     def _join(
         self,
@@ -183,16 +194,16 @@ class Composer:
         result: dict[State, Any],
     ) -> None:
         """Add the totals after the branches that end here are joined in the way that `values` say."""
-        for given, env, decisions in self._combinations(values, end.env):
+        for given, env, decisions in self.combinations(values, end.env):
             try:
-                part = self._parts.get(
+                part = self.parts.get(
                     (type(node), end.flows, given), end.flows, lambda net, *x, g=given: join(net, *x, *g)
                 )
             except ShapeError as error:
-                self._blocked(node, error)
+                self.blocked(node, error)
             else:
                 if part.used[-len(end.kept) :] == end.kept:
-                    _merge(result, (part.out, env), end.total.after(part.cost, decisions))
+                    merge(result, (part.out, env), end.total.after(part.cost, decisions))
 
     def _stage(self, node: Stage, states: dict[State, Any]) -> dict[State, Any]:
         self._strides[node.path] = node.stride
@@ -205,32 +216,57 @@ class Composer:
                 states = self._layer(node, layer, states)
                 if layer in wanted:
                     for state, total in states.items():
-                        _merge(result, state, total.after(Cost(), ((name, layer),)))
+                        merge(result, state, total.after(Cost(), ((name, layer),)))
             return result
         for (flow, env), total in states.items():
-            for layers, after, decisions in self._expand(depth, env):
+            for layers, after, decisions in self.expand(depth, env):
                 one = {(flow, after): total.after(Cost(), decisions)}
                 for layer in range(1, layers + 1):
                     one = self._layer(node, layer, one)
                 for state, new in one.items():
-                    _merge(result, state, new)
+                    merge(result, state, new)
         return result
+
+    def _cells(self, node: Cells, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
+        values = (self._width, node.out, node.depth, node.reductions)
+        for (width, out, depth, reductions), after, decisions in self.combinations(values, env):
+            try:
+                scale = partial(scaled_channels, width=width)
+                places = cell_places(flow.shape, out, depth, reductions, scale)
+            except ShapeError as error:
+                self.blocked(node, error)
+                continue
+            stack = CellStack(self, self.parts, node, flow, places)
+            for state, new in stack.totals(after, total.after(Cost(), decisions)):
+                merge(result, state, new)
+
+    def operator(
+        self, node: Node, cell: str, stride: int, out: int, states: dict[State, Any]
+    ) -> dict[State, Any]:
+        """Totals after an operator of a cell, by the state there."""
+        self._strides[cell], self._channels[cell], self._layers[cell] = stride, out, 1
+        states = self.through(node, states)
+        del self._layers[cell]
+        return states
 
     def _layer(self, node: Stage, layer: int, states: dict[State, Any]) -> dict[State, Any]:
         self._layers[node.path] = layer
-        states = self._through(node.block, states)
+        states = self.through(node.block, states)
         del self._layers[node.path]
         return states
 
-    def _blocked(self, node: Call | Residual | Parallel, error: ShapeError) -> None:
+    def blocked(self, node: Call | Residual | Parallel | Cells | CellNode, error: ShapeError) -> None:
+        """Remember what keeps points from being built."""
         obstacle = SpaceError(node.place, node.path, str(error))
         if len(self.obstacles) < 8 and str(obstacle) not in map(str, self.obstacles):
             self.obstacles.append(obstacle)
 
     # Values --------------------------------------------------------------------------------------------
 
-    def _expand(self, value: Value, env: Env) -> Iterator[tuple[Any, Env, Decisions]]:
+    def expand(self, value: Value, env: Env) -> Iterator[tuple[Any, Env, Decisions]]:
         """What a value can be, each with the decisions shared and made by it."""
+        if isinstance(value, CellOut):
+            value = self._channels[value.cell]
         while isinstance(value, StageStride):
             value = self._strides[value.stage] if self._layers[value.stage] == 1 else 1
         if isinstance(value, PerLayer):
@@ -251,15 +287,15 @@ class Composer:
             after = env | {Shared(value.name, name, option)} if shared else env
             yield value.value(option), after, ((name, option),)
 
-    def _combinations(
+    def combinations(
         self, values: tuple[Value, ...], env: Env
     ) -> Iterator[tuple[tuple[Any, ...], Env, Decisions]]:
         """What several values can be together."""
         if not values:
             yield (), env, ()
             return
-        for first, after, decisions in self._expand(values[0], env):
-            for rest, last, more in self._combinations(values[1:], after):
+        for first, after, decisions in self.expand(values[0], env):
+            for rest, last, more in self.combinations(values[1:], after):
                 yield (first, *rest), last, decisions + more
 
 
@@ -268,14 +304,9 @@ def _join_branches(net: Builder, *branches_and_join: Any) -> Ref:
     return join_branches(net, branches, join)
 
 
-def _merge(totals: dict[State, Any], state: State, new: Any) -> None:
-    old = totals.get(state)
-    totals[state] = new if old is None else old.with_other(new)
-
-
 def _forget(states: dict[State, Any], ended: frozenset[str]) -> dict[State, Any]:
     """The states without the decisions that nothing needs any more."""
     result: dict[State, Any] = {}
     for (flow, env), total in states.items():
-        _merge(result, (flow, frozenset(d for d in env if d.choice not in ended)), total)
+        merge(result, (flow, frozenset(d for d in env if d.choice not in ended)), total)
     return result

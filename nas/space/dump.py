@@ -8,8 +8,13 @@ import yaml
 
 from nas.space.space import INPUT_AXES, Space
 from nas.space.tree import (
+    CELL_KINDS,
     Alternative,
     Call,
+    CellKind,
+    CellNode,
+    CellOut,
+    Cells,
     Choice,
     LayerNodes,
     Node,
@@ -121,6 +126,8 @@ class _Writer:
                 return data
             case LayerNodes():
                 return self._name(node.name, "layers") | {"layers": [self.unnamed(one) for one in node.nodes]}
+            case Cells():
+                return {"cell": self._name(node.name, "cell") | self._cells(node)}
 
     def unnamed(self, node: Node) -> Any:
         """A node where its surroundings name it."""
@@ -140,6 +147,8 @@ class _Writer:
                 return _FlowMap(same_as=value.target)
             case StageStride():
                 return "$stride"
+            case CellOut():
+                return "$out"
             case PerLayer():
                 rest = path[len(value.stage) :]
                 return _FlowMap(
@@ -160,7 +169,7 @@ class _Writer:
             case Unscaled():
                 return _FlowMap({"at_least" if value.at_least else "fixed": value.channels})
             case tuple():
-                return _Flow(value)
+                return _Flow(self.value(v, path) for v in value)
             case _:
                 return value
 
@@ -168,10 +177,30 @@ class _Writer:
         defaults = self._space.defaults.get(node.block, {})
         args = _FlowMap(self._name(node.name, node.block))
         for key, value in node.args:
-            implicit = isinstance(value, StageStride) and value.implicit
+            implicit = isinstance(value, StageStride | CellOut) and value.implicit
             if not implicit and (key not in defaults or defaults[key] != value):
                 args[key] = self.value(value, f"{node.path}.{key}")
         return args
+
+    def _cells(self, node: Cells) -> dict[str, Any]:
+        values = {"out": node.out, "depth": node.depth}
+        if len(node.kinds) > 1:
+            values["reductions"] = node.reductions
+        data = {key: self.value(value, f"{node.path}.{key}") for key, value in values.items()}
+        kinds = zip(CELL_KINDS, node.kinds, strict=False)
+        return data | {name: self._cell_kind(kind, f"{node.path}.{name}") for name, kind in kinds}
+
+    def _cell_kind(self, kind: CellKind, path: str) -> dict[str, Any]:
+        nodes = [self._cell_node(node) for node in kind.nodes]
+        return {"nodes": nodes, "output": self.value(kind.output, f"{path}.output")}
+
+    def _cell_node(self, node: CellNode) -> dict[str, Any]:
+        if isinstance(node.inputs, tuple):
+            given = enumerate(node.inputs, 1)
+            inputs: Any = _Flow(self.value(value, f"{node.path}.input{i}") for i, value in given)
+        else:
+            inputs = self.value(node.inputs, f"{node.path}.inputs")
+        return {"inputs": inputs, "ops": [self.unnamed(op) for op in node.ops]}
 
     def _labelled(self, option: Node, label: str) -> Any:
         """An alternative with its label as its name, unless it has it anyway."""

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from nas.blocks import BLOCKS, Builder, Ref, block_arguments, is_operator, make_operator, rounded
-from nas.graph import Architecture
-from nas.ops import Add, AvgPool, PadChannels, Shape, ShapeError
+from nas.graph import Architecture, simplify_part
+from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError
 from nas.ops.arguments import Channels
 from nas.ops.base import image
+from nas.space.cells import (
+    LOST,
+    NO_OPERATOR,
+    SOMETIMES_ZERO,
+    CellPlace,
+    cell_ends,
+    cell_places,
+    check_operator,
+    lost_node,
+    prepare,
+)
 from nas.space.source import SpaceError
 from nas.space.tree import (
+    CELL_INPUTS,
     Alternative,
     Call,
+    CellNode,
+    CellOut,
+    Cells,
     LayerNodes,
     Node,
     Parallel,
@@ -63,6 +79,8 @@ class _Elaborator:
         self._layers_done = 0
         self._layers: dict[str, int] = {}
         self._strides: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        """Of the cell that is being built, by the path of its stack."""
 
     def build(self, node: Node, x: Ref) -> Ref:
         """Add a node; one with a name gets a scope of its own."""
@@ -94,6 +112,8 @@ class _Elaborator:
                             branches.append(self.build(branch, x))
                     with placed(node):
                         return join_branches(net, branches, self._value(node.join))
+                case Cells():
+                    return self._cells(node, x)
 
     def _call(self, node: Call, x: Ref) -> Ref:
         arguments = node.fixed_args | {key: self._value(value) for key, value in node.open_args}
@@ -107,15 +127,77 @@ class _Elaborator:
             for layer in range(1, depth + 1):
                 self._layers[node.path] = layer
                 if outermost:
-                    self._net.drop_path = self._drop_path * self._layers_done / self._total_layers
-                    self._layers_done += 1
+                    self._net.drop_path = self._next_rate()
                 with self._net.scope(f"layer{layer}"):
                     x = self.build(node.block, x)
             del self._layers[node.path]
         self._net.drop_path = 0.0 if outermost else self._net.drop_path
         return x
 
+    def _next_rate(self) -> float:
+        """Rate of stochastic depth of the next layer of the network."""
+        self._layers_done += 1
+        return self._drop_path * (self._layers_done - 1) / self._total_layers
+
+    def _cells(self, node: Cells, x: Ref) -> Ref:
+        with placed(node):
+            scale = partial(scaled_channels, width=self._width)
+            places = cell_places(x.shape, node.out, node.depth, node.reductions, scale)
+        present: dict[str, bool] = {}
+        before, last = x, x
+        for i, place in enumerate(places, 1):
+            self._channels[node.path] = place.out
+            rate = self._next_rate()
+            with self._net.scope(f"cell{i}"):
+                before, last = last, self._cell(node, place, (before, last), present, rate)
+        return last
+
+    def _cell(
+        self, stack: Cells, place: CellPlace, cells: tuple[Ref, Ref], present: dict[str, bool], rate: float
+    ) -> Ref:
+        """One cell; `present` remembers which operators, by path, give more than zeros."""
+        net, kind = self._net, stack.kinds[place.kind]
+        values: dict[str, Ref] = {}
+        with placed(stack):
+            for name, cell in zip(CELL_INPUTS, cells, strict=True):
+                with net.scope(name):
+                    values[name] = prepare(net, cell, place.entering)
+        read: set[str] = set()
+        for node in kind.nodes:
+            with net.scope(node.name), placed(node):
+                terms: list[Ref] = []
+                for i, (source, op) in enumerate(zip(node.inputs, node.ops, strict=True), 1):
+                    self._strides[stack.path] = place.stride(source in CELL_INPUTS)
+                    with net.scope(f"op{i}"):
+                        y = self._operator(stack, op, values[source], place, rate)
+                    if present.setdefault(f"{node.path}.op{i}", y is not None) != (y is not None):
+                        raise ShapeError(SOMETIMES_ZERO)
+                    terms += [y] if y else []
+                    read |= {source} if y else set()
+                if not terms:
+                    raise ShapeError(NO_OPERATOR)
+                values[node.name] = net.add(Add(), *terms, name="add")
+        lost = lost_node(kind, kind.output, read)
+        if lost:
+            raise SpaceError(lost.place, lost.path, LOST)
+        return net.concat(*(values[end] for end in cell_ends(kind, kind.output, read)))
+
+    def _operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
+        """An operator of a cell, dropped at a rate where it does something; None where it gives zeros."""
+        net = self._net
+        first = len(net.nodes)
+        self._layers[stack.path] = 1  # so that its stride is that of a first layer
+        y = self.build(op, x)
+        del self._layers[stack.path]
+        check_operator(y.shape, place)
+        part = simplify_part(net.nodes[first:], {x.name: x.shape}, y.name)
+        if part.dead:
+            return None
+        return net.add(DropPath(rate), y, name="drop_path") if rate and part.nodes else y
+
     def _value(self, value: Value) -> Any:
+        if isinstance(value, CellOut):
+            return self._channels[value.cell]
         if isinstance(value, PerLayer):
             return value.values[self._layers[value.stage] - 1]
         if isinstance(value, StageStride):
@@ -170,7 +252,7 @@ def join_branches(net: Builder, branches: list[Ref], join: str) -> Ref:
 
 
 @contextmanager
-def placed(node: Call | Residual | Parallel) -> Iterator[None]:
+def placed(node: Call | Residual | Parallel | Cells | CellNode) -> Iterator[None]:
     """Gives a ShapeError raised inside its place in the file."""
     try:
         yield
@@ -181,7 +263,12 @@ def placed(node: Call | Residual | Parallel) -> Iterator[None]:
 def _at_width(channels: int | Unscaled, width: float) -> int:
     if isinstance(channels, Unscaled):
         least = channels.channels
-        return max(least, _at_width(least, width)) if channels.at_least else least
+        return max(least, scaled_channels(least, width)) if channels.at_least else least
+    return scaled_channels(channels, width)
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Channels times width, as a multiple of 8; at width 1 they stay as they are."""
     return channels if width == 1 else rounded(channels * width)
 
 
@@ -190,5 +277,7 @@ def _layer_count(node: Node) -> int:
         case Stage():
             assert isinstance(node.depth, int)
             return node.depth
+        case Cells():
+            return int(node.depth * (node.reductions + 1) + node.reductions)
         case _:
             return sum(map(_layer_count, children(node)))

@@ -17,8 +17,11 @@ from nas.ops.arguments import as_written
 from nas.space.source import Place
 from nas.space.space import INPUT_AXES, Choices, Space
 from nas.space.tree import (
+    CELL_KINDS,
     Alternative,
     Call,
+    CellOut,
+    Cells,
     Choice,
     LayerNodes,
     Layers,
@@ -211,7 +214,7 @@ class _Search:
         a, b = ours.node, theirs.node
         assert isinstance(a, _PLACED) and isinstance(b, _PLACED)
         where = _Where(a.place, a.path, b.place)
-        if _kind(a) != _kind(b) or len(children(a)) != len(children(b)):
+        if _kind(a) != _kind(b) or len(children(a)) != len(children(b)) or _arities(a) != _arities(b):
             message = f"{b.place} has {_described(b)}, not "
             raise _Differs(state.agreed, a.place, a.path, message, _described(a))
         state = replace(state, agreed=state.agreed + 1)
@@ -280,12 +283,16 @@ class _Values:
                 return self._declared[value.target]
             case PerLayer():
                 return self._own(value.values[layers[value.stage] - 1], layers)
+            case CellOut():
+                return "$out"
+            case StageStride() if value.stage not in self._strides:
+                return "$stride"  # of a cell
             case StageStride():
                 return self._own(self._strides[value.stage], layers) if layers[value.stage] == 1 else 1
         return value
 
 
-_PLACED = (Call, Stage, Residual, Parallel)
+_PLACED = (Call, Stage, Residual, Parallel, Cells)
 
 
 def _opened(nodes: _Nodes | None) -> _Nodes | None:
@@ -327,12 +334,36 @@ def _values(node: Node) -> dict[str, Value]:
             return {"shortcut": node.shortcut, "act": node.act}
         case Parallel():
             return {"join": node.join}
+        case Cells():
+            return _cell_values(node)
     return {}
 
 
+def _cell_values(stack: Cells) -> dict[str, Value]:
+    """The values of a stack of cells; inputs that are plain are listed both as one value and one by one."""
+    values = {"out": stack.out, "depth": stack.depth, "reductions": stack.reductions}
+    for name, kind in zip(CELL_KINDS, stack.kinds, strict=False):
+        for node in kind.nodes:
+            path = f"{name}.{node.name}"
+            separate = node.inputs if isinstance(node.inputs, tuple) else ()
+            values |= {f"{path}.input{i}": value for i, value in enumerate(separate, 1)}
+            if all(isinstance(value, str) for value in separate):
+                values[f"{path}.inputs"] = node.inputs
+        values[f"{name}.output"] = kind.output
+    return values
+
+
+def _arities(node: Node) -> list[list[int]]:
+    """How many operators each node of each kind of cell has."""
+    return [[len(n.ops) for n in kind.nodes] for kind in node.kinds] if isinstance(node, Cells) else []
+
+
 def _described(node: Node) -> str:
-    """`mbconv`, `residual`, `parallel of 4 branches`."""
+    """`mbconv`, `residual`, `parallel of 4 branches`, `cells of 4 and 5 nodes, with 16 operators`."""
     kind = _kind(node)
+    if isinstance(node, Cells):
+        sizes = " and ".join(str(len(one.nodes)) for one in node.kinds)
+        return f"{kind} of {sizes} nodes, with {len(children(node))} operators"
     return f"{kind} of {len(node.branches)} branches" if isinstance(node, Parallel) else kind
 
 

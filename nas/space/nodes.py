@@ -10,6 +10,7 @@ from typing import Any
 from nas.blocks import block_arguments, block_names, is_detail
 from nas.errors import did_you_mean
 from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
+from nas.space.cell_parse import CellParser
 from nas.space.names import name_problem
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.stages import layer_lists, most_layers, takes_stride
@@ -24,7 +25,6 @@ from nas.space.tree import (
     SameAs,
     Sequence,
     Stage,
-    StageStride,
     Value,
 )
 from nas.space.values import (
@@ -51,7 +51,7 @@ _DEPTH = Kind(
     f"a depth; a depth is a whole number of layers from 1 to {_MAX_LAYERS:,}",
     lambda v: kind_of(Count).accepts(v) and v <= _MAX_LAYERS,
 )
-FORMS = ("stage", "residual", "parallel", "sequence", "choice", "layers")
+FORMS = ("stage", "cell", "residual", "parallel", "sequence", "choice", "layers")
 
 _NODES = "[{conv: {out: 32}}, max_pool]"
 _MAX_NODES = 20_000
@@ -121,11 +121,13 @@ class NodeParser(ValueParser):
             )
         ((key, inner),) = item
         place = item.key_places[key]
-        if key in ("stage", "residual", "parallel", "sequence"):
+        if key in ("stage", "cell", "residual", "parallel", "sequence"):
             arguments = mapping(inner, context.path, f"the keys of '{key}' below it")
             match key:
                 case "stage":
                     return self._stage(arguments, context, place)
+                case "cell":
+                    return CellParser(self, context).cells(arguments, name, place)
                 case "residual":
                     return self._residual(arguments, context, name, place)
                 case "parallel":
@@ -183,8 +185,9 @@ class NodeParser(ValueParser):
             values[key] = self.value(inner, context.at(key), arguments[key].kind)
         for key, (value, _) in self.defaults.get(block, {}).items():
             values.setdefault(key, value)
-        if in_stage and "stride" in arguments:
-            values.setdefault("stride", StageStride(context.stages[-1], implicit=True))
+        for key, implied in context.implied.items():
+            if in_stage and key in arguments:
+                values.setdefault(key, implied)
         for key, argument in arguments.items():
             if argument.required and key not in values:
                 raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
@@ -207,8 +210,8 @@ class NodeParser(ValueParser):
                 bound[key] = self.value(given, context.at(key), None)
             elif key in self.defaults.get(block, {}):
                 bound[key] = self.defaults[block][key][0]
-            elif key == "stride" and in_stage:
-                bound[key] = StageStride(context.stages[-1])
+            elif key in context.implied and in_stage:
+                bound[key] = replace(context.implied[key], implicit=False)
             else:
                 bound[key] = plain(default, f"blocks.{block}.args.{key}")
                 if bound[key] is None:
@@ -218,7 +221,14 @@ class NodeParser(ValueParser):
         node = self.node(body, inside, name)
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
 
+    def operator(self, item: Item, context: Context) -> Node:
+        """An operator of a cell: a node that takes the cell's channels and stride by itself."""
+        _no_name(item, context, "an operator of a cell is named by its place")
+        return self.node(item, context, None, in_stage=True)
+
     def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
+        if context.cell is not None:
+            raise SpaceError(place, context.path, "an operator of a cell has no stages; list the layers")
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
         item = self._with_replaced(item, context, ("depth", "stride"))
         depth = self._optional(item, "depth", 1, _DEPTH, context)

@@ -9,10 +9,16 @@ from typing import Any
 
 from nas.blocks import block_arguments, is_operator
 from nas.ops.arguments import as_written
+from nas.space.cells import cell_kinds
 from nas.space.space import Space
 from nas.space.tree import (
+    CELL_INPUTS,
+    CELL_KINDS,
     Alternative,
     Call,
+    CellKind,
+    CellOut,
+    Cells,
     LayerNodes,
     Layers,
     Node,
@@ -83,6 +89,8 @@ class _Outliner:
                     for i, branch in enumerate(node.branches, 1)
                 )
                 return (Part(inside, "parallel", " | ".join(b.text for b in branches), branches),)
+            case Cells():
+                return (self._cells(node, _joined(scope, node.name), layers),)
             case Alternative():
                 raise AssertionError("a choice is left")
 
@@ -97,6 +105,24 @@ class _Outliner:
             for i in range(1, _in_layer(node.depth, layers) + 1)
         )
         return Part(scope, _common_block(each), _counted(part.text for part in each), each, is_stage=True)
+
+    def _cells(self, stack: Cells, scope: str, layers: Layers) -> Part:
+        cells = tuple(
+            Part(f"{scope}.cell{i}", CELL_KINDS[kind], f"{CELL_KINDS[kind]} cell", parts)
+            for i, (kind, _) in enumerate(cell_kinds(stack.depth, stack.reductions), 1)
+            for parts in [self._cell(stack.kinds[kind], f"{scope}.cell{i}", layers)]
+        )
+        return Part(scope, "cell", _counted(cell.text for cell in cells), cells, is_stage=True)
+
+    def _cell(self, kind: CellKind, scope: str, layers: Layers) -> tuple[Part, ...]:
+        """What enters a cell, and its nodes."""
+        parts = [Part(f"{scope}.{name}", "input", name) for name in CELL_INPUTS]
+        for node in kind.nodes:
+            inside = f"{scope}.{node.name}"
+            ops = tuple(self._inside(op, f"{inside}.op{i}", layers) for i, op in enumerate(node.ops, 1))
+            terms = (f"{op.text} of {name}" for op, name in zip(ops, node.inputs, strict=True))
+            parts.append(Part(inside, "node", " | ".join(terms), ops))
+        return tuple(parts)
 
     def _call_text(self, node: Call, layers: Layers) -> str:
         """The block, its kernel, and what the file gives it, but for defaults and what shapes tell."""
@@ -126,10 +152,10 @@ def _size(kernel: Any) -> str:
 
 
 def _in_layer(value: Value, layers: Layers) -> Any:
-    """A value as it is in the current layers; the stride of a stage is left out."""
+    """A value as it is in the current layers; what a stage or a cell gives is left out."""
     if isinstance(value, PerLayer):
         return _in_layer(value.values[layers[value.stage] - 1], layers)
-    return None if isinstance(value, StageStride) else value
+    return None if isinstance(value, StageStride | CellOut) else value
 
 
 def _joined(scope: str, name: str | None) -> str:

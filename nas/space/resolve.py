@@ -9,6 +9,9 @@ from typing import Any
 from nas.space.tree import (
     Alternative,
     Call,
+    CellKind,
+    CellNode,
+    Cells,
     Choice,
     LayerNodes,
     Layers,
@@ -90,6 +93,31 @@ class Resolver:
                 stride = self.value(node.stride, layers)
                 each = [self.node(node.block, {**layers, node.path: i}) for i in range(1, depth + 1)]
                 return replace(node, depth=depth, stride=stride, block=_merged(each, node.path))
+            case Cells():
+                return replace(
+                    node,
+                    out=self.value(node.out, layers),
+                    depth=self.value(node.depth, layers),
+                    reductions=self.value(node.reductions, layers),
+                    kinds=tuple(self._cell_kind(kind, layers) for kind in node.kinds),
+                )
+
+    def _cell_kind(self, kind: CellKind, layers: Layers) -> CellKind:
+        nodes = tuple(
+            replace(
+                node,
+                inputs=self._cell_inputs(node, layers),
+                ops=tuple(self.node(op, layers) for op in node.ops),
+            )
+            for node in kind.nodes
+        )
+        return CellKind(nodes, self.value(kind.output, layers))
+
+    def _cell_inputs(self, node: CellNode, layers: Layers) -> tuple[str, ...]:
+        if isinstance(node.inputs, tuple):
+            return tuple(self.value(value, layers) for value in node.inputs)
+        inputs: tuple[str, ...] = self.value(node.inputs, layers)
+        return inputs
 
 
 def _merged(nodes: list[Node], stage: str) -> Node:

@@ -1,7 +1,8 @@
 """Scaling a space: deeper, wider, for larger images (Tan & Le 2019).
 
-Depth multiplies the layers of stages, rounded up. Width multiplies channels, rounded to a multiple of 8 that
-is not below 90 % of the exact product. Resolution multiplies the input's height and width.
+Depth multiplies the layers of stages and the normal cells between reductions, rounded up. Width multiplies
+channels, rounded to a multiple of 8 that is not below 90 % of the exact product. Resolution multiplies the
+input's height and width.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from nas.space.stages import most_layers
 from nas.space.tree import (
     Alternative,
     Call,
+    Cells,
     Choice,
     LayerNodes,
     Node,
@@ -131,6 +133,8 @@ class _Scaler:
                 return replace(node, nodes=tuple(self._each_layer(nodes, node.stage)))
             case Stage():
                 return self._stage(node)
+            case Cells():
+                return replace(node, depth=_mapped(node.depth, self._deeper))
 
     def _stage(self, stage: Stage) -> Stage:
         if self._layers:
@@ -187,8 +191,8 @@ def _mapped(value: Value, change: Callable[[Any], Any]) -> Value:
     return change(value)
 
 
-def _outer_stages(node: Node) -> Iterator[Stage]:
-    if isinstance(node, Stage):
+def _outer_stages(node: Node) -> Iterator[Stage | Cells]:
+    if isinstance(node, Stage | Cells):
         yield node
         return
     for child in children(node):

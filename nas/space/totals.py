@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from nas.cost import Cost
 from nas.space.tree import Option
 
 Decisions = tuple[tuple[str, Option], ...]
+K = TypeVar("K", bound=Hashable)
 
 
 class Total(Protocol):
@@ -142,3 +144,30 @@ class Muted:
 
     def nothing(self) -> Muted:
         return Muted(self.total.nothing())
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every point by itself: its cost, by its decisions."""
+
+    costs: Mapping[Decisions, Cost] = field(default_factory=lambda: {(): Cost()})
+
+    def after(self, cost: Cost, decisions: Decisions) -> Listing:
+        return Listing({(*made, *decisions): one + cost for made, one in self.costs.items()})
+
+    def with_other(self, other: Listing) -> Listing:
+        return Listing({**self.costs, **other.costs})
+
+    def then(self, other: Listing) -> Listing:
+        return Listing(
+            {a + b: cost + more for a, cost in self.costs.items() for b, more in other.costs.items()}
+        )
+
+    def nothing(self) -> Listing:
+        return Listing()
+
+
+def merge(totals: dict[K, Any], state: K, new: Any) -> None:
+    """Add the points of a state to those that reach it already."""
+    old = totals.get(state)
+    totals[state] = new if old is None else old.with_other(new)

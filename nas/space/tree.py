@@ -68,10 +68,18 @@ class Unscaled:
     at_least: bool
 
 
-Value = Any
-"""A plain value, or Choice, SameAs, PerLayer, StageStride, Unscaled."""
+@dataclass(frozen=True)
+class CellOut:
+    """The channels of the cell around. `implicit`: nobody wrote it."""
 
-_OPEN = (Choice, SameAs, PerLayer, StageStride)
+    cell: str
+    implicit: bool = False
+
+
+Value = Any
+"""A plain value, or Choice, SameAs, PerLayer, StageStride, CellOut, Unscaled."""
+
+_OPEN = (Choice, SameAs, PerLayer, StageStride, CellOut)
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,59 @@ class LayerNodes:
     stage: str
 
 
-Node = Call | Sequence | Stage | Residual | Parallel | Alternative | LayerNodes
+CELL_KINDS = ("normal", "reduction")
+
+CELL_INPUTS = ("prev2", "prev1")
+"""What a cell reads: the outputs of the cell two before it, and of the one before it."""
+
+
+@dataclass(frozen=True)
+class CellNode:
+    """A node of a cell: the sum of operators, each on one of the values before it.
+
+    `inputs` has a name for each operator, or is one open value that gives them all.
+    """
+
+    inputs: Value
+    ops: tuple[Node, ...]
+    path: str = field(compare=False)
+    place: Place = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class CellKind:
+    """What all cells of one kind are made of; `output` says which of their values are concatenated."""
+
+    nodes: tuple[CellNode, ...]
+    output: Value
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A stack of cells: groups of `depth` normal cells, with a reduction cell between groups.
+
+    `out` is the number of channels of a node in the first group; every reduction doubles it. `kinds` are
+    normal and reduction, or normal alone.
+    """
+
+    name: str | None
+    out: Value
+    depth: Value
+    reductions: Value
+    kinds: tuple[CellKind, ...]
+    path: str = field(compare=False)
+    place: Place = field(compare=False)
+
+    @property
+    def cell_nodes(self) -> tuple[CellNode, ...]:
+        return tuple(node for kind in self.kinds for node in kind.nodes)
+
+
+Node = Call | Sequence | Stage | Residual | Parallel | Alternative | LayerNodes | Cells
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -169,6 +229,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return inside
         case Stage(block=inner) | Residual(body=inner):
             return (inner,)
+        case Cells(cell_nodes=inside):
+            return tuple(op for one in inside for op in one.ops)
         case Call():
             return ()
 
@@ -186,6 +248,11 @@ def own_values(node: Node) -> tuple[Value, ...]:
             return (join,)
         case Alternative(choice=choice):
             return (choice,)
+        case Cells():
+            inputs = [
+                v for n in node.cell_nodes for v in (n.inputs if isinstance(n.inputs, tuple) else [n.inputs])
+            ]
+            return (node.out, node.depth, node.reductions, *inputs, *(kind.output for kind in node.kinds))
         case Sequence() | LayerNodes():
             return ()
 

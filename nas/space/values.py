@@ -11,7 +11,7 @@ from typing import Any, get_args
 from nas.errors import did_you_mean
 from nas.ops.arguments import Channels, Kind, Stride, as_written
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
-from nas.space.tree import Choice, PerLayer, SameAs, StageStride, Unscaled, Value
+from nas.space.tree import CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
 
 UNSCALED = ("fixed", "at_least")
 _FORMS = ("choice", "range", "same_as", "layers", *UNSCALED)
@@ -25,16 +25,26 @@ def kind_of(annotated: Any) -> Kind:
 
 @dataclass(frozen=True)
 class Context:
-    """Where in a space we are: the path that names choices, the stages around, the block's arguments."""
+    """Where in a space we are: the path that names choices, the stages or the cell around, the block's
+    arguments.
+    """
 
     path: str = ""
     stages: tuple[str, ...] = ()
+    cell: str | None = None
     arguments: MappingABC[str, Value] = field(default_factory=dict)
     expanding: tuple[str, ...] = ()
 
     def at(self, name: str) -> Context:
         """The context one step inside."""
         return replace(self, path=f"{self.path}.{name}" if self.path else name)
+
+    @property
+    def implied(self) -> dict[str, StageStride | CellOut]:
+        """Arguments that a block here takes by itself, of the stage or the cell around it."""
+        if self.cell is not None:
+            return {"stride": StageStride(self.cell, implicit=True), "out": CellOut(self.cell, implicit=True)}
+        return {"stride": StageStride(self.stages[-1], implicit=True)} if self.stages else {}
 
 
 class ValueParser:
@@ -67,6 +77,10 @@ class ValueParser:
         if isinstance(value, StageStride):
             if kind is not _STRIDE:
                 raise SpaceError(place, context.path, f"the stage's stride is not {kind.rule}")
+            return value
+        if isinstance(value, CellOut):
+            if kind is not _CHANNELS:
+                raise SpaceError(place, context.path, f"the cell's channels are not {kind.rule}")
             return value
         if isinstance(value, SameAs):
             self._couplings.append((value, kind, context))
@@ -231,9 +245,9 @@ class ValueParser:
     def _argument(self, name: str, place: Place, context: Context) -> Value:
         if name in context.arguments:
             return context.arguments[name]
-        if name == "stride" and context.stages:
-            return StageStride(context.stages[-1])
-        known = [*context.arguments, *(["stride"] if context.stages else [])]
+        if name in context.implied:
+            return replace(context.implied[name], implicit=False)
+        known = [*context.arguments, *context.implied]
         hint = did_you_mean(name, known) or "; only the body of a block under 'blocks' has arguments"
         raise SpaceError(place, context.path, f"unknown argument '${name}'{hint}")
 

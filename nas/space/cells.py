@@ -1,0 +1,114 @@
+"""What the cells of a stack are: kind, channels and sizes of each, what enters it and what it gives.
+
+After NASNet (Zoph et al. 2018, figure 2), AmoebaNet (Real et al. 2019) and DARTS (Liu et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from nas.blocks import Builder, Ref
+from nas.blocks.cells import act_conv, factorized_reduce
+from nas.ops import Shape, ShapeError
+from nas.ops.base import image, size_text
+from nas.space.tree import CellKind, CellNode
+
+NORMAL, REDUCTION = 0, 1
+
+LOOSE, ALL = "loose", "all"
+"""Outputs of a cell: the nodes that no operator reads, all nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlace:
+    """A cell in its stack.
+
+    `out` is the number of channels that its operators are asked for, before `width`. Its inputs are brought
+    to the shape `entering`; its nodes have the shape `leaving`.
+    """
+
+    kind: int
+    out: int
+    entering: Shape
+    leaving: Shape
+
+    def stride(self, from_cell: bool) -> int:
+        """Of an operator on what enters the cell, or on one of its nodes."""
+        return 2 if from_cell and self.kind == REDUCTION else 1
+
+    def shape(self, from_cell: bool) -> Shape:
+        """Of what an operator reads."""
+        return self.entering if from_cell else self.leaving
+
+
+def cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
+    """Kind of each cell of a stack, and how many reductions it has behind it, its own included."""
+    for group in range(reductions + 1):
+        if group:
+            yield REDUCTION, group
+        yield from [(NORMAL, group)] * depth
+
+
+def cell_places(
+    shape: Shape, out: int, depth: int, reductions: int, scaled: Callable[[int], int]
+) -> list[CellPlace]:
+    """The cells of a stack behind an image of this shape; `scaled` applies the width.
+
+    Raises ShapeError where a reduction would shrink the image below 1 x 1.
+    """
+    _, height, width = image(shape)
+    places = []
+    for kind, group in cell_kinds(depth, reductions):
+        channels = scaled(out << group)
+        entering = (channels, height, width)
+        if kind == REDUCTION:
+            if min(height, width) == 1:
+                raise ShapeError(
+                    f"reduction {group} shrinks an image of {height} x {width} below 1 x 1; "
+                    "use fewer reductions or a larger input"
+                )
+            height, width = -(-height // 2), -(-width // 2)
+        places.append(CellPlace(kind, out << group, entering, (channels, height, width)))
+    return places
+
+
+def prepare(net: Builder, x: Ref, entering: Shape) -> Ref:
+    """The output of an earlier cell with the channels and the size of what enters this one.
+
+    A 1x1 convolution; where that cell came before a reduction, a factorised one (Zoph et al. 2018, appendix
+    A.4; Liu et al. 2019, released code).
+    """
+    if image(x.shape)[1:] == entering[1:]:
+        return act_conv(net, x, out=entering[0])
+    return factorized_reduce(net, x, out=entering[0])
+
+
+def cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> tuple[str, ...]:
+    """The values that a cell concatenates, given those that its operators read."""
+    names = tuple(node.name for node in kind.nodes)
+    if output == ALL:
+        return names
+    given = () if output == LOOSE else tuple(name for name in output if name != LOOSE)
+    loose = [name for name in names if name not in read and name not in given]
+    return (*given, *(loose if LOOSE in output else ()))
+
+
+def lost_node(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> CellNode | None:
+    """The first node that is neither read nor concatenated."""
+    used = {*read, *cell_ends(kind, output, read)}
+    return next((node for node in kind.nodes if node.name not in used), None)
+
+
+def check_operator(got: Shape, place: CellPlace) -> None:
+    """Raise ShapeError where an operator does not give what its cell adds up."""
+    if got != place.leaving:
+        raise ShapeError(
+            f"an operator gives {size_text(got)} in a cell of {size_text(place.leaving)}; "
+            "let it take the cell's channels, $out, and its stride, $stride"
+        )
+
+
+LOST = f"a loose end: nothing reads this node; add it, or '{LOOSE}', to 'output'"
+NO_OPERATOR = "every operator here gives zeros; a node needs one that does not"
+SOMETIMES_ZERO = "an operator gives zeros in some cells only; let it be the same in all"
