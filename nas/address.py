@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 from nas.errors import InputError
+
+
+def show_token() -> None:
+    """Have Ray show this machine's token, if there is one, to the cluster that it joins.
+
+    Ray does so by itself on a cluster that it starts here, but for no cluster named by host:port.
+    """
+    named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+    if named or Path("~/.ray/auth_token").expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def check_address(address: str) -> None:
@@ -34,6 +46,7 @@ def _listens(address: str) -> bool:
 
 def _healthy(address: str) -> bool:
     """Asks in a process of its own, for `ray.init` would try for minutes and print."""
+    show_token()
     where = [] if address == "auto" else ["--address", address]
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *where]
     try:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.address import check_address, show_token
+
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints at any verbosity
@@ -34,12 +36,7 @@ _SETTINGS = {
 }
 # Ray and Tune take these from the environment alone, some when they are imported.
 os.environ.update(_SETTINGS)
-if (
-    os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
-    or Path("~/.ray/auth_token").expanduser().exists()
-):
-    # Ray makes a token for a cluster that it starts here, but shows it to no cluster named by host:port.
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+show_token()
 
 import ray
 from ray import tune
@@ -47,7 +44,6 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.address import check_address
 from nas.errors import InputError, NasError
 from nas.local import Attempt, Events, Mailbox, MakeTraining, Progress, tell_end, tell_epoch, tell_stopped
 
