@@ -52,6 +52,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 32, "groups": 2},
     ],
     "shuffle_v2": [{"out": 16}, {"out": 32}, {"out": 24, "stride": 2, "kernel": 5}],
+    "separable": [{"out": 16}, {"out": 24, "stride": 2, "kernel": 5, "act": "none"}],
     "depthwise": [
         {"out": 16},
         {"out": 16, "residual": True, "se": 1, "kernel": 5},

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref, rounded
 from nas.blocks.registry import block
+from nas.ops import BatchNorm, Conv2d
 from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Kind, Ratio, Stride
 
 SqueezeOf = Annotated[
@@ -41,6 +42,17 @@ def depthwise(
         y = net.squeeze_excite(y, max(1, int(x.channels * se)), act=act)
     y = net.conv_norm_act(y, out, act=act, name="pw")
     return net.add_residual(y, x) if residual and y.shape == x.shape else y
+
+
+@block
+def separable(
+    net: Builder, x: Ref, *, out: Channels, kernel: Kernel = 3, stride: Stride = 1, act: Activation = "relu"
+) -> Ref:
+    """Activation, depthwise and pointwise convolution, one batch norm (Chollet 2017, figure 5)."""
+    x = net.act(x, act)
+    x = net.add(Conv2d(x.channels, kernel, stride, groups=x.channels), x, name="dw")
+    x = net.add(Conv2d(out), x, name="pw")
+    return net.add(BatchNorm(), x, name="norm")
 
 
 @block
