@@ -34,6 +34,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 16},
         {"out": 32, "stride": 2, "groups": 4, "width": 0.5, "se": 0.0625},
         {"out": 4, "width": 0.1, "act": "leaky_relu"},
+        {"out": 32, "stride": 2, "shortcut": "pooled"},
     ],
     "logits": [{}, {"bias": False}],
     "conv_classifier": [{}, {"dropout": 0.5, "act": "none"}],
@@ -53,6 +54,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "shuffle_v2": [{"out": 16}, {"out": 32}, {"out": 24, "stride": 2, "kernel": 5}],
     "separable": [{"out": 16}, {"out": 24, "stride": 2, "kernel": 5, "act": "none"}],
+    "ghost": [{"out": 16}, {"out": 24, "stride": 2, "se": 0.25, "kernel": 5}, {"out": 15, "expand": 2.3}],
     "depthwise": [
         {"out": 16},
         {"out": 16, "residual": True, "se": 1, "kernel": 5},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -18,12 +18,14 @@ ZOO = torchvision.models
 class Twin:
     """`make` builds the public module; `size` is a side of the image at which outputs are compared.
 
-    `device` is where its cost is counted: `meta` unless it computes with tensors while it is built.
+    `device` is where its cost is counted: `meta` unless it computes with tensors while it is built. `hidden`
+    are details that its forward pass has outside layers.
     """
 
     make: Callable[[], nn.Module]
     size: int = 64
     device: str = "meta"
+    hidden: tuple[tuple[str, float], ...] = ()
 
 
 def vision(name: str, size: int = 64, device: str = "meta", **arguments: Any) -> Twin:
@@ -53,6 +55,8 @@ TWINS: dict[str, Twin] = {
     "inception_v4": from_timm("inception_v4", 96),
     "inception_resnet_v2": from_timm("inception_resnet_v2", 96),
     "xception": from_timm("legacy_xception"),
+    "resnet_rs50": from_timm("resnetrs50"),
+    "ghostnet": replace(from_timm("ghostnet_100"), hidden=(("dropout", 0.2),)),
     "mobilenet_v1": from_timm("mobilenetv1_100", act_layer="relu"),
     "mobilenet_v2": vision("mobilenet_v2"),
     "mobilenet_v3_large": vision("mobilenet_v3_large"),

@@ -12,6 +12,7 @@ from nas.graph.architecture import INPUT
 from nas.ops import (
     Act,
     Add,
+    AvgPool,
     BatchNorm,
     Concat,
     Conv2d,
@@ -25,10 +26,10 @@ from nas.ops import (
 from nas.ops.arguments import Activation, Kernel, Padding
 
 
-def rounded(channels: float) -> int:
-    """The nearest multiple of 8 that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
-    multiple = max(8, int(channels + 4) // 8 * 8)
-    return multiple if multiple >= 0.9 * channels else multiple + 8
+def rounded(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
+    multiple = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return multiple if multiple >= 0.9 * channels else multiple + divisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,13 @@ class Builder:
         if x.channels == out and stride == 1:
             return x
         return self.conv_norm_act(x, out, 1, stride, act="none", name="shortcut")
+
+    def pooled_shortcut(self, x: Ref, out: int, stride: int) -> Ref:
+        """As `shortcut`, but an average pool takes the stride (He et al. 2019, figure 2c, ResNet-D)."""
+        if stride > 1:
+            x = self.add(AvgPool(stride, stride, 0, ceil=True, count_pad=False), x, name="shortcut_pool")
+            return self.conv_norm_act(x, out, act="none", name="shortcut")
+        return self.shortcut(x, out, stride)
 
     def concat(self, *branches: Ref) -> Ref:
         return self.add(Concat(), *branches, name="concat")

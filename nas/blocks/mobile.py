@@ -1,4 +1,4 @@
-"""Blocks with depthwise convolutions: MobileNet v1 and v2, MnasNet, EfficientNet."""
+"""Blocks with depthwise convolutions: Xception, MobileNet, MnasNet, EfficientNet, GhostNet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref, rounded
 from nas.blocks.registry import block
-from nas.ops import BatchNorm, Conv2d
+from nas.ops import BatchNorm, ChannelSlice, Conv2d
 from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Kind, Ratio, Stride
 
 SqueezeOf = Annotated[
@@ -107,3 +107,44 @@ def fused_mbconv(
         y = net.conv_norm_act(x, hidden, kernel, stride, act=act, name="expand")
         y = net.conv_norm_act(y, out, act="none", name="project")
     return net.add_residual(y, x) if y.shape == x.shape else y
+
+
+@block
+def ghost(
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: Kernel = 3,
+    stride: Stride = 1,
+    expand: Ratio = 3,
+    se: Fraction = 0.0,
+    act: Activation = "relu",
+) -> Ref:
+    """Ghost bottleneck: two ghost modules around a strided depthwise convolution (Han et al. 2020, figure 3).
+
+    `se` squeezes to that fraction of the expanded channels, as a multiple of 4.
+    """
+    hidden = max(1, round(x.channels * expand))
+    y = _ghost_module(net, x, hidden, act, "ghost1")
+    if stride > 1:
+        y = net.conv_norm_act(y, hidden, kernel, stride, groups=hidden, act="none", name="dw")
+    if se:
+        y = net.squeeze_excite(y, rounded(hidden * se, 4), act="relu", gate="hardsigmoid")
+    y = _ghost_module(net, y, out, "none", "ghost2")
+    if y.shape == x.shape:
+        return net.add_residual(y, x)
+    with net.scope("shortcut"):
+        side = net.conv_norm_act(x, x.channels, kernel, stride, groups=x.channels, act="none", name="dw")
+        side = net.conv_norm_act(side, out, act="none", name="pw")
+    return net.add_residual(y, side)
+
+
+def _ghost_module(net: Builder, x: Ref, out: int, act: Activation, name: str) -> Ref:
+    """Half of the channels by a 1x1 convolution, half from these by a depthwise one (figure 2b)."""
+    half = -(-out // 2)
+    with net.scope(name):
+        y = net.conv_norm_act(x, half, act=act, name="primary")
+        z = net.conv_norm_act(y, half, 3, groups=half, act=act, name="cheap")
+        y = net.concat(y, z)
+        return y if y.channels == out else net.add(ChannelSlice(0, out), y, name="slice")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
-from nas.ops.arguments import Activation, Channels, Count, Fraction, Kernel, Ratio, Stride
+from nas.ops.arguments import Activation, Channels, Count, Fraction, Kernel, Kind, Ratio, Stride
+
+Shortcut = Annotated[
+    str,
+    Kind("a shortcut; it is projection or pooled", lambda v: v in ("projection", "pooled")),
+]
 
 
 @block
@@ -42,12 +49,14 @@ def bottleneck(
     groups: Count = 1,
     width: Ratio = 0.25,
     se: Fraction = 0.0,
+    shortcut: Shortcut = "projection",
     act: Activation = "relu",
 ) -> Ref:
     """1x1, 3x3 and 1x1 convolutions and a shortcut (He et al. 2016, figure 5 right).
 
     The middle has `out * width` channels; with groups it is ResNeXt's (Xie et al. 2017, figure 3c). The
-    stride is on the 3x3 convolution, as in torchvision's ResNet.
+    stride is on the 3x3 convolution, as in torchvision's ResNet. A `pooled` shortcut is ResNet-D's (He et al.
+    2019, figure 2c).
     """
     middle = max(1, round(out * width))
     y = net.conv_norm_act(x, middle, act=act, name="reduce")
@@ -55,7 +64,8 @@ def bottleneck(
     y = net.conv_norm_act(y, out, act="none", name="expand")
     if se:
         y = net.squeeze_excite(y, max(1, int(out * se)), act=act)
-    y = net.add_residual(y, net.shortcut(x, out, stride))
+    to_sum = net.pooled_shortcut if shortcut == "pooled" else net.shortcut
+    y = net.add_residual(y, to_sum(x, out, stride))
     return net.act(y, act)
 
 
