@@ -10,6 +10,7 @@ import pytest
 from nas.graph import canonical_hash
 from nas.ops import BatchNorm, Conv2d, Linear
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
+from nas.space.library import bundled_spaces
 
 BASE = """\
 name: base
@@ -56,6 +57,12 @@ def test_values_are_set_by_their_places() -> None:
         .replace("{mbconv: {se: 0.25}}", "{mbconv: {se: 0.5}, conv: {act: silu}}")
     )  # fmt: skip
     assert canonical_hash(space.architecture()) == canonical_hash(wanted.architecture())
+
+
+def test_a_bundled_file_is_extended_by_name() -> None:
+    Path("mine.yaml").write_text("extends: reference/resnet50\nset: {s3.depth: 23}")
+    net, wanted = load_space("mine.yaml"), load_space(bundled_spaces()["reference/resnet101"])
+    assert canonical_hash(net.architecture()) == canonical_hash(wanted.architecture())
 
 
 def test_a_value_that_is_set_may_be_open() -> None:
@@ -112,8 +119,8 @@ def test_details_of_operators_reach_inside_blocks() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("extends: bace.yaml", "mine.yaml:1: extends: bace.yaml: no such file; a file is looked for beside the "
-         "one that extends it"),
+        ("extends: bace.yaml", "mine.yaml:1: extends: bace.yaml: no such file; give a file beside this one, "
+         "or a bundled space by name"),
         ("extends: mine.yaml", "mine.yaml:1: extends: a file cannot extend itself: mine.yaml -> mine.yaml"),
         ("extends: other.yaml", "other.yaml:1: extends: a file cannot extend itself: mine.yaml -> other.yaml -> "
          "mine.yaml"),

@@ -17,7 +17,7 @@ from nas.cli import app
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
-FAMILY, CONFIG = BLOCKS["yaml"]
+EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
 COMMANDS = re.findall(
     r"nas (?:search|resume|show|draw|scale|export|spaces)[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
@@ -80,6 +80,12 @@ def test_the_family_has_members_in_the_budget_it_is_searched_with():
         parse_interval(line[line.index(flag) + 1]) for flag in ("--budget-flops", "--budget-params")
     )
     check_budget(load_space(Path("mine.yaml")), Budget(macs=macs, params=params))
+
+
+def test_the_space_around_resnet_50_is_as_large_as_said():
+    from nas.space import parse_space
+
+    assert f"a space of {parse_space(EXTENDED).extent.count} networks" in README
 
 
 def test_the_mistake_in_the_family_is_named():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nas.errors import InputError
+from nas.space.library import bundled_spaces
 from nas.space.source import Item, Mapping, Scalar, SpaceError, read_text, read_yaml
 from nas.space.values import mapping, reject_unknown, text
 
@@ -52,6 +53,8 @@ def read_description(source: str, file: str, above: tuple[Path, ...] = ()) -> De
 def _extended(item: Item, file: str, above: tuple[Path, ...]) -> Description:
     name = text(item, "extends", "a file, such as resnet50.yaml")
     path = Path(file).parent / name
+    if not path.is_file():
+        path = bundled_spaces().get(name, path)
     chain = (*above, Path(file).resolve())
     if path.resolve() in chain:
         names = " -> ".join(p.name for p in (*chain[chain.index(path.resolve()) :], path))
@@ -60,7 +63,7 @@ def _extended(item: Item, file: str, above: tuple[Path, ...]) -> Description:
         source = read_text(path)
     except InputError as error:
         raise SpaceError(
-            item.place, "extends", f"{error}; a file is looked for beside the one that extends it"
+            item.place, "extends", f"{error}; give a file beside this one, or a bundled space by name"
         ) from None
     return read_description(source, str(path), chain)
 

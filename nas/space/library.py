@@ -10,9 +10,8 @@ from nas.errors import InputError, did_you_mean
 def bundled_spaces() -> dict[str, Path]:
     """Files of the bundled spaces by name; `reference/…` are networks without choices."""
     folder = _folder()
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))
-    }
+    files = [*sorted(folder.glob("*.yaml")), *sorted((folder / "reference").glob("*.yaml"))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
 
 
 def find_space(path_or_name: str) -> Path:
