@@ -55,6 +55,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "shuffle_v2": [{"out": 16}, {"out": 32}, {"out": 24, "stride": 2, "kernel": 5}],
     "separable": [{"out": 16}, {"out": 24, "stride": 2, "kernel": 5, "act": "none"}],
     "ghost": [{"out": 16}, {"out": 24, "stride": 2, "se": 0.25, "kernel": 5}, {"out": 15, "expand": 2.3}],
+    "nfnet": [{"out": 16}, {"out": 32, "stride": 2, "group_width": 8, "variance": 1.04, "se": 0}],
     "depthwise": [
         {"out": 16},
         {"out": 16, "residual": True, "se": 1, "kernel": 5},

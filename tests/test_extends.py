@@ -151,7 +151,7 @@ def test_details_of_operators_reach_inside_blocks() -> None:
         ("defaults: {batch_norm: {eps: {choice: [0.1, 0.2]}}}\nnetwork: [classifier]", "mine.yaml:1: "
          "defaults.batch_norm.eps: blocks use it inside, so it cannot be a choice; give a plain value"),
         ("network: [conv2d: {out: 8, init: fan}]", "mine.yaml:1: conv2d.init: 'fan' is not an initialisation; it is "
-         "torch, fan_in, fan_out, fan_out_grouped, fan_in_uniform, fan_out_uniform, out_uniform, or the standard "
+         "torch, lecun, fan_in, fan_out, fan_out_grouped, fan_in_uniform, fan_out_uniform, out_uniform, or the standard "
          "deviation of a normal distribution"),
     ],
 )  # fmt: skip

@@ -57,6 +57,7 @@ TWINS: dict[str, Twin] = {
     "xception": from_timm("legacy_xception"),
     "resnet_rs50": from_timm("resnetrs50"),
     "ghostnet": replace(from_timm("ghostnet_100"), hidden=(("dropout", 0.2),)),
+    "nfnet_f0": from_timm("nfnet_f0"),
     "mobilenet_v1": from_timm("mobilenetv1_100", act_layer="relu"),
     "mobilenet_v2": vision("mobilenet_v2"),
     "mobilenet_v3_large": vision("mobilenet_v3_large"),
@@ -103,6 +104,8 @@ def randomise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight)
             if layer.bias is not None:
                 nn.init.normal_(layer.bias, std=0.1)
+            if hasattr(layer, "gain"):
+                nn.init.uniform_(layer.get_parameter("gain"), 0.5, 1.5)
 
 
 def copy_weights(source: list[nn.Module], target: list[nn.Module]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.blocks import basic, cells, dense, fire, inception, inception_v3, mobile, residual, shuffle
+from nas.blocks import basic, cells, dense, fire, inception, inception_v3, mobile, nfnet, residual, shuffle
 from nas.blocks.builder import Builder, Ref, rounded
 from nas.blocks.registry import (
     BLOCKS,
@@ -16,6 +16,6 @@ from nas.blocks.registry import (
 
 __all__ = [
     "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "cells", "dense", "fire",
-    "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "residual",
+    "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "nfnet", "residual",
     "rounded", "shuffle",
 ]  # fmt: skip

@@ -17,19 +17,20 @@ from nas.ops.pointwise import (
     Shift,
     Zero,
 )
-from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool
+from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool, ScaledConv2d
 
 OPERATORS: dict[str, type[Operator]] = {
     op.name: op
     for op in (
-        Conv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity, Zero, Shift,
-        ChannelShuffle, ChannelSlice, PadChannels, Times, MaxPool, AvgPool, GlobalPool, Add, Multiply, Concat,
+        Conv2d, ScaledConv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity,
+        Zero, Shift, ChannelShuffle, ChannelSlice, PadChannels, Times, MaxPool, AvgPool, GlobalPool, Add,
+        Multiply, Concat,
     )
 }  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "Concat", "Conv2d",
     "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
-    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "Shape", "ShapeError", "Shift",
-    "Times", "Unary", "Zero",
+    "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "ScaledConv2d", "Shape",
+    "ShapeError", "Shift", "Times", "Unary", "Zero",
 ]  # fmt: skip

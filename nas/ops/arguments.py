@@ -124,7 +124,16 @@ Activation = Annotated[
     ),
 ]
 
-INITS = ("torch", "fan_in", "fan_out", "fan_out_grouped", "fan_in_uniform", "fan_out_uniform", "out_uniform")
+INITS = (
+    "torch",
+    "lecun",
+    "fan_in",
+    "fan_out",
+    "fan_out_grouped",
+    "fan_in_uniform",
+    "fan_out_uniform",
+    "out_uniform",
+)
 """Distributions of initial weights by name; `nas.ops.initial.initialise` draws from them."""
 
 Init = Annotated[

@@ -12,7 +12,8 @@ from torch import nn
 def initialise(layer: nn.Module, init: str | float) -> None:
     """Draw the layer's weights anew; its bias becomes zero.
 
-    A number is the standard deviation of a normal distribution. `fan_in` and `fan_out` are normal with
+    A number is the standard deviation of a normal distribution. `lecun` is normal with variance 1 / fan_in
+    (LeCun et al. 1998b, section 4.6). `fan_in` and `fan_out` are normal with
     variance 2 / fan (He et al. 2015, equations 10 and 14), where `fan_out` counts all output channels, as
     torch does, and `fan_out_grouped` those of one group. `fan_in_uniform` has the variance of `fan_in`.
     `fan_out_uniform` has variance 1 / fan_out (Glorot & Bengio 2010, section 4.2.1). `out_uniform` reaches
@@ -21,6 +22,8 @@ def initialise(layer: nn.Module, init: str | float) -> None:
     weight = layer.get_parameter("weight")
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     match init:
+        case "lecun":
+            nn.init.normal_(weight, std=math.sqrt(1 / fan_in))
         case "fan_in":
             nn.init.normal_(weight, std=math.sqrt(2 / fan_in))
         case "fan_out":

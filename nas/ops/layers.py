@@ -34,6 +34,35 @@ class Zero(nn.Module):
         return x[:, :, :: self.stride, :: self.stride] * 0.0
 
 
+class ScaledConv2d(nn.Conv2d):
+    """Convolution whose filters are standardised, then scaled by a gain (Brock et al. 2021a, equation 1)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        gamma: float = 1.0,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding, dilation, groups, bias)
+        self.gamma = gamma
+        self.gain = nn.Parameter(torch.full((outputs, 1, 1, 1), gain))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), correction=0, keepdim=True)
+        scale = self.gain * (self.gamma * self.weight[0].numel() ** -0.5)
+        weight = (self.weight - mean) * torch.rsqrt(var + 1e-5) * scale
+        return nn.functional.conv2d(
+            x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
 class ChannelSlice(nn.Module):
     """Channels `start` to `stop`, the last not included."""
 

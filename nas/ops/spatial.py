@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.cost import Cost
-from nas.ops.arguments import Channels, Count, Flag, Init, Kernel, Padding, Stride, Window
+from nas.ops.arguments import Channels, Count, Flag, Fraction, Init, Kernel, Padding, Positive, Stride, Window
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image
 
 Pair = tuple[int, int]
@@ -108,6 +108,28 @@ class Conv2d(Unary):
         }
         given = tuple((k, value) for k, (value, default) in options.items() if value != default)
         return Layer("nn.Conv2d", (shape[0], self.out, self.kernel), given, self.init)
+
+
+@dataclass(frozen=True)
+class ScaledConv2d(Conv2d):
+    """Convolution with standardised filters, for networks without norm (Brock et al. 2021a, equation 1).
+
+    `gamma` is the gain of the activation before it; `gain` the first value of the learned gains.
+    """
+
+    name: ClassVar[str] = "scaled_conv2d"
+
+    bias: Flag = True
+    gamma: Positive = 1.0
+    gain: Fraction = 1.0
+
+    def cost(self, *inputs: Shape) -> Cost:
+        return super().cost(*inputs) + Cost(params=self.out)
+
+    def layer(self, shape: Shape) -> Layer:
+        plain = super().layer(shape)
+        gains = (("gamma", self.gamma), ("gain", self.gain))
+        return Layer("ScaledConv2d", plain.args, plain.kwargs + gains, self.init)
 
 
 @dataclass(frozen=True)
