@@ -55,6 +55,13 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "shuffle_v2": [{"out": 16}, {"out": 32}, {"out": 24, "stride": 2, "kernel": 5}],
     "separable": [{"out": 16}, {"out": 24, "stride": 2, "kernel": 5, "act": "none"}],
     "ghost": [{"out": 16}, {"out": 24, "stride": 2, "se": 0.25, "kernel": 5}, {"out": 15, "expand": 2.3}],
+    "uib": [
+        {"out": 16},
+        {"out": 24, "stride": 2, "start": 5, "middle": 0},
+        {"out": 24, "start": 3, "middle": 5, "stride": 2, "expand": 2},
+        {"out": 16, "middle": 0},
+    ],
+    "star": [{}, {"kernel": 5, "expand": 2, "act": "gelu"}],
     "nfnet": [{"out": 16}, {"out": 32, "stride": 2, "group_width": 8, "variance": 1.04, "se": 0}],
     "depthwise": [
         {"out": 16},
@@ -97,6 +104,7 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
     "dense": [(16 + 8, 12, 12), (16 + 4, 12, 12)],
     "transition": [(8, 6, 6), (1, 6, 6)],
     "fire": [(16, 12, 12)],
+    "star": [(16, 12, 12)],
 }
 """Of blocks whose output is not `out` wide."""
 

@@ -57,6 +57,8 @@ TWINS: dict[str, Twin] = {
     "xception": from_timm("legacy_xception"),
     "resnet_rs50": from_timm("resnetrs50"),
     "ghostnet": replace(from_timm("ghostnet_100"), hidden=(("dropout", 0.2),)),
+    "mobilenet_v4_conv_small": from_timm("mobilenetv4_conv_small"),
+    "starnet_s1": from_timm("starnet_s1"),
     "nfnet_f0": from_timm("nfnet_f0"),
     "mobilenet_v1": from_timm("mobilenetv1_100", act_layer="relu"),
     "mobilenet_v2": vision("mobilenet_v2"),

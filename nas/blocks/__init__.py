@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from nas.blocks import basic, cells, dense, fire, inception, inception_v3, mobile, nfnet, residual, shuffle
+from nas.blocks import (
+    basic,
+    cells,
+    dense,
+    fire,
+    inception,
+    inception_v3,
+    mobile,
+    nfnet,
+    residual,
+    shuffle,
+    star,
+    universal,
+)
 from nas.blocks.builder import Builder, Ref, rounded
 from nas.blocks.registry import (
     BLOCKS,
@@ -17,5 +30,5 @@ from nas.blocks.registry import (
 __all__ = [
     "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "cells", "dense", "fire",
     "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "nfnet", "residual",
-    "rounded", "shuffle",
+    "rounded", "shuffle", "star", "universal",
 ]  # fmt: skip
