@@ -32,8 +32,8 @@ def uib(
 ) -> Ref:
     """Universal inverted bottleneck (Qin et al. 2024, figure 4).
 
-    A depthwise convolution with kernel `start` before the expansion, one with kernel `middle` after it, one of
-    them, or none. The last of them carries the stride.
+    A depthwise convolution with kernel `start` before the expansion and one with kernel `middle` after it, or
+    one of them, or none. The last of them carries the stride.
     """
     if stride > 1 and not (start or middle):
         raise ShapeError(f"stride {stride} has no depthwise convolution to carry it; give start or middle")
