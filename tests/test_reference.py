@@ -19,9 +19,13 @@ FILES = {name.removeprefix("reference/"): path for name, path in bundled_spaces(
 every_file = pytest.mark.parametrize("name", list(FILES))
 every_twin = pytest.mark.parametrize("name", list(TWINS))
 QUICK = ("resnet18", "googlenet", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0")
-each_twin_in_time = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in TWINS]
-)
+
+
+def in_time(names: list[str]) -> pytest.MarkDecorator:
+    """The quick ones with every run of the tests, the others with the slow ones."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in names]
+    )
 
 
 def space(name: str) -> Space:
@@ -62,7 +66,7 @@ def test_parameters_and_macs_are_the_twins(name: str) -> None:
     assert cost.macs == count_macs(twin, architecture(name).input_shape)
 
 
-@each_twin_in_time
+@in_time(list(TWINS))
 def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
     torch.manual_seed(0)
     twin = TWINS[name].make().eval()
@@ -79,9 +83,12 @@ def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
     assert details(ours_called) == [*details(theirs_called), *TWINS[name].hidden]
 
 
-@each_twin_in_time
+@in_time([name for name in TWINS if "extends:" not in Path(FILES[name]).read_text()])
 def test_weights_start_as_the_twins(name: str) -> None:
-    """Standard deviation and shape of the distribution, on the largest layers of each kind."""
+    """Standard deviation and shape of the distribution, on the largest layers of each kind.
+
+    A file that extends another has the scheme of that one.
+    """
     torch.manual_seed(0)
     twin, ours = TWINS[name].make(), build_module(architecture(name))
     for kind in (nn.Conv2d, nn.Linear):
