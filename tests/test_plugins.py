@@ -345,21 +345,21 @@ def test_the_documentation():
     assert len(commands) == 7
     for line in commands:
         short = ["--trials", "2", "--workers", "0", *SHORT] if line.startswith("search") else []
-        BLOCKS.pop("star", None)  # each command is a process
+        BLOCKS.pop("product", None)  # each command is a process
         said = nas(*shlex.split(line.replace("--trials 64", "--trials 3")), *short)
         assert said.code == 0, said
     assert "left * self.right(x)" in Path("my_network.py").read_text()
     assert load_space(Path("narrow.yaml")).extent.count == 28
-    assert load_space(Path("stars.yaml")).extent.count == 3 * (3 + 9 + 27)
-    assert len(rows(Path("runs/stars-1/trials.csv"))) == 3
+    assert load_space(Path("products.yaml")).extent.count == 3 * (3 + 9 + 27)
+    assert len(rows(Path("runs/products-1/trials.csv"))) == 3
 
 
 def test_the_documented_mistake():
     documented_files()
-    wrong = Path("star.py").read_text().replace("expand: Ratio", "expand: float")
-    Path("star.py").write_text(wrong)
+    wrong = Path("product.py").read_text().replace("expand: Ratio", "expand: float")
+    Path("product.py").write_text(wrong)
     shown = re.search(r"```text\n(.*?)```", DOCS, re.DOTALL)
-    assert nas("show", "stars.yaml", "--plugin", "star.py").err == shown[1]
+    assert nas("show", "products.yaml", "--plugin", "product.py").err == shown[1]
 
 
 def test_the_documented_kinds_are_all_there_are():
