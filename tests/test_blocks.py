@@ -36,6 +36,8 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"out": 4, "width": 0.1, "act": "leaky_relu"},
         {"out": 32, "stride": 2, "shortcut": "pooled"},
     ],
+    "preact": [{"out": 16}, {"out": 24, "stride": 2, "dropout": 0.3, "kernel": 5}],
+    "preact_bottleneck": [{"out": 16}, {"out": 24, "stride": 2, "width": 0.5, "act": "silu"}],
     "logits": [{}, {"bias": False}],
     "conv_classifier": [{}, {"dropout": 0.5, "act": "none"}],
     "regnet": [{"out": 16}, {"out": 24, "stride": 2, "se": 0.25, "group_width": 4}],
@@ -47,6 +49,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "dense": [{"growth": 8}, {"growth": 4, "bottleneck": 2, "dropout": 0.2, "kernel": 5}],
     "transition": [{}, {"compression": 0.1}],
     "fire": [{"squeeze": 4, "expand": 8}, {"squeeze": 4, "expand": 8, "kernel": 5}],
+    "fractal": [{"out": 8}, {"out": 8, "columns": 1, "dropout": 0.2}, {"out": 8, "columns": 4, "kernel": 1}],
     "shuffle_v1": [
         {"out": 16, "groups": 4},
         {"out": 48, "groups": 4, "stride": 2, "group_first": False},

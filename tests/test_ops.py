@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from nas.ops import (
     BatchNorm,
     ChannelShuffle,
     ChannelSlice,
+    ColumnMean,
     Concat,
     Conv2d,
     Dropout,
@@ -77,6 +79,9 @@ CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
     (ChannelShuffle(), (IMAGE,)),
     (ChannelShuffle(3), (IMAGE,)),
     (ChannelSlice(1, 4), (IMAGE,)),
+    (ColumnMean(), (IMAGE,)),
+    (ColumnMean(3, 0.15), (IMAGE,)),
+    (ColumnMean(1), (IMAGE,)),
     (Times(0.17), (IMAGE,)),
     (Times(2), ((5,),)),
     (LocalResponseNorm(), (IMAGE,)),
@@ -174,6 +179,21 @@ def test_stochastic_depth_drops_whole_images() -> None:
     assert 70 <= int(kept.sum()) <= 130  # 100 expected, sd 7
 
 
+def test_a_mean_leaves_columns_out_while_training_but_one() -> None:
+    """Larsson et al. 2017, section 3: each at the rate, the mean over those that stay."""
+    torch.manual_seed(0)
+    columns = torch.tensor([1.0, 2.0, 4.0]).reshape(1, 3, 1, 1).expand(20_000, 3, 1, 1)
+    mean = layers.ColumnMean(3, 0.4).train()
+    rates = Counter(round(float(value), 3) for value in mean(columns).flatten())
+    stay = {1.0: [0], 2.0: [1], 4.0: [2], 1.5: [0, 1], 2.5: [0, 2], 3.0: [1, 2], 2.333: [0, 1, 2]}
+    assert set(rates) == set(stay)
+    for value, who in stay.items():
+        alone = 0.4**3 / 3 if len(who) == 1 else 0.0
+        expected = 0.6 ** len(who) * 0.4 ** (3 - len(who)) + alone
+        assert rates[value] / 20_000 == pytest.approx(expected, abs=0.012)
+    torch.testing.assert_close(mean.eval()(columns), torch.full((20_000, 1, 1, 1), 7 / 3))
+
+
 @every_join
 def test_a_join_gives_its_shape_and_its_expression_is_the_same(op: Join, inputs: tuple[Shape, ...]) -> None:
     torch.manual_seed(0)
@@ -269,6 +289,8 @@ def test_padding_left_out_keeps_the_size_of_odd_windows(k: int, height: int, wid
          "use fewer strides or a larger input"),
         (Linear(4), [(6, 2, 2)], "linear needs a vector, got an image of 6 x 2 x 2; put flatten before it"),
         (PadChannels(4), [IMAGE], "cannot pad 6 channels to 4; pad to at least as many"),
+        (ColumnMean(4), [IMAGE], "6 channels are not 4 columns of one width; "
+         "the channels must be a multiple of the columns"),
         (Add(), [(6, 2, 2), (4, 2, 2)], "add needs equal shapes, got 6 x 2 x 2 and 4 x 2 x 2; "
          "give the branches the same channels and stride, or join them by concat"),
         (Concat(), [(6, 2, 2), (4, 2, 1)], "concat needs one height and width, got 6 x 2 x 2 and 4 x 2 x 1; "

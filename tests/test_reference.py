@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import nn
 from twins import TWINS, calls, copy_weights, details, randomise, weighted
@@ -14,6 +15,7 @@ from nas.graph import Architecture, canonical_hash
 from nas.module import build_module, count_macs, count_parameters
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.library import bundled_spaces
+from nas.space.scale import Scale, scaled
 
 FILES = {name.removeprefix("reference/"): path for name, path in bundled_spaces().items() if "/" in name}
 every_file = pytest.mark.parametrize("name", list(FILES))
@@ -71,7 +73,7 @@ def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
     torch.manual_seed(0)
     twin = TWINS[name].make().eval()
     randomise(twin)
-    small = Space.adapted(space(name), 3, TWINS[name].size, 1000)
+    small = space(name).adapted(3, TWINS[name].size, space(name).classes)
     ours = build_module(small.architecture()).eval()
     images = torch.randn(1, *small.architecture().input_shape)
     theirs_called, ours_called = calls(twin, images), calls(ours, images)
@@ -111,7 +113,8 @@ def spread(weight: torch.Tensor) -> tuple[float, float]:
 
 PUBLISHED: dict[str, tuple[float | None, float | None]] = {
     "lenet5": (0.06e6, None),
-    "zfnet": (None, None),
+    "wide_resnet28_10": (36.5e6, None),
+    "preresnet164": (1.7e6, None),
     "pyramidnet110": (1.7e6, None),
     "mobilenet_v1_075": (2.6e6, 325e6),
     "mobilenet_v1_05": (1.3e6, 149e6),
@@ -148,6 +151,15 @@ def test_mobilenet_at_smaller_resolutions(resolution: int, macs: float) -> None:
     """Howard et al. 2017, table 7."""
     small = space("mobilenet_v1").adapted(3, resolution, 1000)
     assert small.cost({}).macs == pytest.approx(macs, abs=0.7e6)
+
+
+@pytest.mark.parametrize("percent", [35, 50, 75, 140])
+def test_mobilenet_v2_at_other_widths(percent: int) -> None:
+    with torch.device("meta"):
+        twin = timm.create_model(f"mobilenetv2_{percent:03}")
+    cost = scaled(space("mobilenet_v2"), Scale(width=percent / 100)).cost({})
+    assert cost.params == count_parameters(twin)
+    assert cost.macs == count_macs(twin, (3, 224, 224))
 
 
 def test_costs_that_everyone_quotes() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
 import timm
 import torch
@@ -38,6 +39,22 @@ def from_timm(name: str, size: int = 64, **arguments: Any) -> Twin:
     return Twin(lambda: timm.create_model(name, **arguments), size)
 
 
+def from_pytorchcv(module: str, name: str, size: int = 64, **arguments: Any) -> Twin:
+    """A network of pytorchcv."""
+    models = import_module(f"pytorchcv.models.{module}")
+    return Twin(lambda: getattr(models, name)(**arguments), size)
+
+
+def zfnet() -> nn.Module:
+    """ZFNet of pytorchcv, with pools before the normalisation, as in the caption of the paper's figure 3."""
+    network: Any = import_module("pytorchcv.models.zfnet").zfnet()
+    for stage in network.features.children():
+        for unit in [unit for unit in stage.children() if getattr(unit, "use_lrn", False)]:
+            unit.use_lrn = False
+            stage.add_module("normalise", nn.LocalResponseNorm(5, k=2.0))
+    return cast("nn.Module", network)
+
+
 NO_HEADS = {"aux_logits": False, "init_weights": True}
 TWINS: dict[str, Twin] = {
     "alexnet": vision("alexnet"),
@@ -68,6 +85,15 @@ TWINS: dict[str, Twin] = {
     **{f"shufflenet_v2_x{w}": vision(f"shufflenet_v2_x{w}") for w in ("0_5", "1_0", "1_5", "2_0")},
     "regnet_y_400mf": vision("regnet_y_400mf", device="cpu"),
     **{f"efficientnet_b{n}": vision(f"efficientnet_b{n}") for n in range(8)},
+    "zfnet": Twin(zfnet, 224),
+    "pyramidnet110": from_pytorchcv("pyramidnet_cifar", "pyramidnet110_a48_cifar10", 32),
+    "preresnet164": from_pytorchcv("preresnet_cifar", "preresnet164bn_cifar10", 32),
+    "wide_resnet28_10": from_pytorchcv("wrn_cifar", "wrn28_10_cifar10", 32),
+    "fractalnet20": from_pytorchcv("fractalnet_cifar", "fractalnet_cifar10", 32),
+    "shufflenet_v1": from_pytorchcv("shufflenet", "shufflenet_g3_w1", 224),
+    "mobilenet_v1_075": from_pytorchcv("mobilenet", "mobilenet_w3d4", 224),
+    "mobilenet_v1_05": from_pytorchcv("mobilenet", "mobilenet_wd2", 224),
+    "mobilenet_v1_025": from_pytorchcv("mobilenet", "mobilenet_wd4", 224),
     **{f"efficientnet_v2_{size}": vision(f"efficientnet_v2_{size}") for size in "sml"},
 }
 

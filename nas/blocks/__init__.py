@@ -7,6 +7,7 @@ from nas.blocks import (
     cells,
     dense,
     fire,
+    fractal,
     inception,
     inception_v3,
     mobile,
@@ -29,6 +30,6 @@ from nas.blocks.registry import (
 
 __all__ = [
     "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "cells", "dense", "fire",
-    "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "nfnet", "residual",
-    "rounded", "shuffle", "star", "universal",
+    "fractal", "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "nfnet",
+    "residual", "rounded", "shuffle", "star", "universal",
 ]  # fmt: skip

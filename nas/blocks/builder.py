@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,8 +154,13 @@ class Builder:
     ) -> Ref:
         """Batch norm, activation, convolution: the unit of pre-activation networks (He et al. 2016b)."""
         with self.scope(name):
-            x = self.act(self.add(BatchNorm(), x, name="norm"), act)
+            x = self.norm_act(x, act)
             return self.add(Conv2d(out, kernel, stride), x, name="conv")
+
+    def norm_act(self, x: Ref, act: Activation, name: str | None = None) -> Ref:
+        """Batch norm and activation, in a scope of their own where they have a name."""
+        with self.scope(name) if name else nullcontext():
+            return self.act(self.add(BatchNorm(), x, name="norm"), act)
 
     @property
     def nodes(self) -> tuple[Node, ...]:

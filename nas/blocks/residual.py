@@ -1,4 +1,4 @@
-"""Residual blocks: ResNet, ResNeXt, SENet."""
+"""Residual blocks: ResNet, its pre-activation and wide forms, ResNeXt, SENet, RegNet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
-from nas.ops.arguments import Activation, Channels, Count, Fraction, Kernel, Kind, Ratio, Stride
+from nas.ops import Conv2d, Dropout
+from nas.ops.arguments import (
+    Activation,
+    Channels,
+    Count,
+    Fraction,
+    Kernel,
+    Kind,
+    Probability,
+    Ratio,
+    Stride,
+)
 
 Shortcut = Annotated[
     str,
@@ -67,6 +78,61 @@ def bottleneck(
     to_sum = net.pooled_shortcut if shortcut == "pooled" else net.shortcut
     y = net.add_residual(y, to_sum(x, out, stride))
     return net.act(y, act)
+
+
+@block
+def preact(
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: Kernel = 3,
+    stride: Stride = 1,
+    dropout: Probability = 0.0,
+    act: Activation = "relu",
+) -> Ref:
+    """Two convolutions, batch norm and activation before each (He et al. 2016b, figure 4e).
+
+    With many channels, and `dropout` before the second convolution, it is the block of wide residual
+    networks (Zagoruyko & Komodakis 2016, figure 1d).
+    """
+    start = net.norm_act(x, act, name="start")
+    y = net.add(Conv2d(out, kernel, stride), start, name="conv1")
+    y = net.norm_act(y, act, name="middle")
+    if dropout:
+        y = net.add(Dropout(dropout), y, name="dropout")
+    y = net.add(Conv2d(out, kernel), y, name="conv2")
+    return net.add_residual(y, _plain_shortcut(net, x, start, out, stride))
+
+
+@block
+def preact_bottleneck(
+    net: Builder,
+    x: Ref,
+    *,
+    out: Channels,
+    kernel: Kernel = 3,
+    stride: Stride = 1,
+    width: Ratio = 0.25,
+    act: Activation = "relu",
+) -> Ref:
+    """1x1, 3x3 and 1x1 convolutions, batch norm and activation before each (He et al. 2016b, section 4.1).
+
+    The middle has `out * width` channels and the stride.
+    """
+    middle = max(1, round(out * width))
+    start = net.norm_act(x, act, name="start")
+    y = net.add(Conv2d(middle), start, name="reduce")
+    y = net.norm_act_conv(y, middle, kernel, stride, act=act, name="conv")
+    y = net.norm_act_conv(y, out, act=act, name="expand")
+    return net.add_residual(y, _plain_shortcut(net, x, start, out, stride))
+
+
+def _plain_shortcut(net: Builder, x: Ref, start: Ref, out: int, stride: int) -> Ref:
+    """x itself where it has the shape wanted, else a bare 1x1 convolution of what the branch starts from."""
+    if x.channels == out and stride == 1:
+        return x
+    return net.add(Conv2d(out, 1, stride), start, name="shortcut")
 
 
 @block

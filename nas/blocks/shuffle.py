@@ -33,7 +33,7 @@ def shuffle_v1(
     y = net.conv_norm_act(y, y.channels, kernel, stride, groups=y.channels, act="none", name="dw")
     y = net.conv_norm_act(y, max(1, made), groups=groups, act="none", name="expand")
     if stride > 1:
-        y = net.concat(net.add(AvgPool(3, stride, 1), x, name="pool"), y)
+        y = net.concat(y, net.add(AvgPool(3, stride, 1), x, name="pool"))
     elif y.shape == x.shape:
         y = net.add(Add(), y, x, name="add")
     return net.act(y, act)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.ops.base import Join, Layer, Operator, Shape, ShapeError, Unary
-from nas.ops.channels import ChannelShuffle, ChannelSlice, PadChannels, Times
+from nas.ops.channels import ChannelShuffle, ChannelSlice, ColumnMean, PadChannels, Times
 from nas.ops.join import Add, Concat, Multiply
 from nas.ops.pointwise import (
     Act,
@@ -23,14 +23,14 @@ OPERATORS: dict[str, type[Operator]] = {
     op.name: op
     for op in (
         Conv2d, ScaledConv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity,
-        Zero, Shift, ChannelShuffle, ChannelSlice, PadChannels, Times, MaxPool, AvgPool, GlobalPool, Add,
-        Multiply, Concat,
+        Zero, Shift, ChannelShuffle, ChannelSlice, PadChannels, Times, ColumnMean, MaxPool, AvgPool,
+        GlobalPool, Add, Multiply, Concat,
     )
 }  # fmt: skip
 
 __all__ = [
-    "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "Concat", "Conv2d",
-    "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
+    "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "ColumnMean",
+    "Concat", "Conv2d", "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
     "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "ScaledConv2d", "Shape",
     "ShapeError", "Shift", "Times", "Unary", "Zero",
 ]  # fmt: skip

@@ -1,11 +1,11 @@
-"""Operators that move or scale channels and learn nothing: shuffle, slice, padding, a constant factor."""
+"""Operators that move, scale or average channels and learn nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.ops.arguments import Channels, Count, Index, Positive
+from nas.ops.arguments import Channels, Count, Index, Positive, Probability
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image
 
 
@@ -95,3 +95,34 @@ class Times(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Times", (self.by,))
+
+
+@dataclass(frozen=True)
+class ColumnMean(Unary):
+    """Mean of `columns` images that stand one behind the other in the channels (Larsson et al. 2017).
+
+    While training, each of them is left out for an image with probability `p`, one at least stays: the
+    local drop-path of section 3 there.
+    """
+
+    name: ClassVar[str] = "column_mean"
+    keeps_zero: ClassVar[bool] = True
+
+    columns: Count = 2
+    p: Probability = 0.0
+
+    @property
+    def is_identity(self) -> bool:  # type: ignore[override]
+        return self.columns == 1
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels, height, width = image(inputs[0])
+        if channels % self.columns:
+            raise ShapeError(
+                f"{channels} channels are not {self.columns} columns of one width; "
+                "the channels must be a multiple of the columns"
+            )
+        return (channels // self.columns, height, width)
+
+    def layer(self, shape: Shape) -> Layer:
+        return Layer("ColumnMean", (self.columns, self.p))

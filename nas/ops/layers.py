@@ -114,3 +114,24 @@ class Shift(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.pad(x, (-1, 1, -1, 1))
+
+
+class ColumnMean(nn.Module):
+    """Mean of equal parts of the channels; a random choice of them while training (Larsson et al. 2017)."""
+
+    def __init__(self, columns: int, p: float) -> None:
+        super().__init__()
+        self.columns = columns
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        x = x.view(n, self.columns, c // self.columns, h, w)
+        if not self.training or self.p == 0.0:
+            return x.mean(dim=1)
+        rank = torch.rand((n, self.columns, 1, 1, 1), dtype=x.dtype, device=x.device)
+        stays = (rank >= self.p) | (rank == rank.amax(dim=1, keepdim=True))
+        return (x * stays).sum(dim=1) / stays.sum(dim=1)
+
+    def extra_repr(self) -> str:
+        return f"columns={self.columns}, p={self.p}"
