@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from nas.cli.app import PluginOption, app, loaded, network_file, opened
+from nas.cost import Budget
 from nas.errors import InputError
+from nas.settings import given_budget
 
 
 @app.command()
@@ -17,14 +19,27 @@ def show(
         str,
         typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
     ],
+    budget_flops: Annotated[
+        str | None,
+        typer.Option(help="Count the networks of a space inside it: 400M, or 300M..400M; MACs.", metavar="B"),
+    ] = None,
+    budget_params: Annotated[
+        str | None, typer.Option(help="The same of parameters: 5M, or 4M..5M.", metavar="B")
+    ] = None,
     top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
     plugin: PluginOption = None,
 ) -> None:
-    """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run."""
+    """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run.
+
+    With a budget, show how many networks of a space are inside it and how their cost is spread.
+    """
     from nas.report import tables
     from nas.space import load_space
     from nas.space.library import find_space, is_run
 
+    budget = given_budget(budget_flops, budget_params)
+    if budget != Budget() and is_run(what):
+        raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     if is_run(what):
         from nas.report.session import print_run
 
@@ -32,7 +47,16 @@ def show(
         return
     loaded(plugin)
     space = load_space(find_space(what))
-    tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
+    if budget == Budget():
+        tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
+        return
+    if space.is_architecture:
+        raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
+    from nas.search import check_budget
+    from nas.space.census import census
+
+    check_budget(space, budget)
+    tables.show(tables.census_view(space, budget, census(space, budget)))
 
 
 @app.command()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.records import Counts, Record
     from nas.results import ScaledFile
     from nas.space import Space
+    from nas.space.census import Census
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -62,6 +63,32 @@ def space_view(space: Space) -> RenderableType:
     if extent.obstacles:
         parts.append(Text(f"Some combinations cannot be built and are left out: {extent.obstacles[0]}"))
     return Group(*parts)
+
+
+def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
+    """How many networks of a space are inside a budget, and a histogram of their cost."""
+    total = space.extent.count
+    middle = (census.low + census.high) // 2
+    share = f"{100 * middle / total:.3g} %"
+    head = f"{space.name}: {large_number(total)} networks\n{budget}: "
+    if census.is_exact:
+        head += f"{middle:,} networks, {share}"
+    else:
+        bounds = f"{large_number(census.low)} to {large_number(census.high)}"
+        head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence"
+    quantiles = table("", *(f">{100 * q:.0f} %" for q in census.quantiles))
+    quantiles.add_row(
+        f"of them have up to, in {census.measure}", *map(format_count, census.quantiles.values())
+    )
+    rows = table(f">{census.measure}", ">share", "")
+    most = max((share for *_, share in census.rows), default=1.0)
+    for start, end, share_of_row in census.rows:
+        bar = "\u2588" * round(_BAR * share_of_row / most)
+        rows.add_row(f"{format_count(start)} to {format_count(end)}", f"{100 * share_of_row:.1f} %", bar)
+    return Group(Text(head), quantiles, rows)
+
+
+_BAR = 40
 
 
 def architecture_view(space: Space) -> RenderableType:

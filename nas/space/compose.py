@@ -2,7 +2,7 @@
 
 What a part costs depends on the shape that enters it and on its own decisions alone. So the points that
 reach the same shape with the same shared decisions are carried through the network together, as one value
-of an algebra: a cost for one point, or a count with the cheapest and dearest point for a whole space.
+of an algebra: a cost for one point, or a graph of all points for a whole space.
 
 Decisions are made where they are first needed, as in a forward pass. One that is needed in several places
 (a coupled choice) stays in the state from its first use to the end of the part that holds all its uses.

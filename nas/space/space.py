@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, reduce
 from typing import Any
 
 from nas.blocks import is_detail
@@ -15,9 +15,10 @@ from nas.space.compose import Composer
 from nas.space.coupling import Coupling
 from nas.space.elaborate import elaborate
 from nas.space.parts import PartCosts
+from nas.space.points import ONE, Points, extreme, size
 from nas.space.resolve import Choose, Resolver
 from nas.space.source import SpaceError
-from nas.space.totals import Range, Sum
+from nas.space.totals import Sum
 from nas.space.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
 
 INPUT_AXES = ("channels", "height", "width")
@@ -158,28 +159,40 @@ class Space:
 
         Raises SpaceError where no point can be built.
         """
-        coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
-        composer = self._composer(lambda choice, name: choice.options, coupling)
-        ends = composer.network(self.network, self.input, Range())
-        if not ends:
-            raise composer.obstacles[0]
-        totals = iter(ends.values())
-        total = next(totals)
-        for other in totals:
-            total = total.with_other(other)
-        smallest, largest = total.smallest.trail.choices(), total.largest.trail.choices()
+        points, obstacles = self._points
+        smallest, largest = (extreme(points, lambda cost: cost.macs, pick).choices for pick in (min, max))
+        fewest, most = (extreme(points, lambda cost: cost.params, pick) for pick in (min, max))
         return Extent(
-            total.count,
+            size(points),
             smallest,
             self.cost(smallest),
             largest,
             self.cost(largest),
-            total.fewest.trail.choices(),
-            total.fewest.value,
-            total.most.trail.choices(),
-            total.most.value,
-            tuple(composer.obstacles),
+            fewest.choices,
+            fewest.value,
+            most.choices,
+            most.value,
+            obstacles,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was worked out from it, which is large."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @property
+    def points(self) -> Points:
+        """All points that can be built. Raises SpaceError where none can."""
+        return self._points[0]
+
+    @cached_property
+    def _points(self) -> tuple[Points, tuple[SpaceError, ...]]:
+        """All points that can be built, and why others cannot."""
+        coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
+        composer = self._composer(lambda choice, name: choice.options, coupling)
+        ends = list(composer.network(self.network, self.input, ONE).values())
+        if not ends:
+            raise composer.obstacles[0]
+        return reduce(Points.with_other, ends), tuple(composer.obstacles)
 
     @property
     def input_sizes(self) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from nas.cost import Cost
 from nas.space.tree import Option
@@ -46,85 +46,6 @@ class Sum:
 
     def nothing(self) -> Sum:
         return Sum()
-
-
-class Trail(NamedTuple):
-    """Decisions made: those before, then these, then those made beside them in a branch."""
-
-    before: Trail | None
-    decisions: Decisions
-    beside: Trail | None = None
-
-    def choices(self) -> dict[str, Option]:
-        """The decisions by name."""
-        found: dict[str, Option] = {}
-        waiting: list[Trail | None] = [self]
-        while waiting:
-            trail = waiting.pop()
-            if trail is not None:
-                found.update(trail.decisions)
-                waiting += [trail.before, trail.beside]
-        return found
-
-
-_START = Trail(None, ())
-
-
-class End(NamedTuple):
-    """The point at one end of a measure: its value, and the decisions that led to it."""
-
-    value: int = 0
-    trail: Trail = _START
-
-    def after(self, value: int, decisions: Decisions) -> End:
-        return End(self.value + value, Trail(self.trail, decisions) if decisions else self.trail)
-
-    def then(self, other: End) -> End:
-        return End(self.value + other.value, Trail(self.trail, (), other.trail))
-
-
-_NOWHERE = End()
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """How many points, with the ones of least and most MACs and of fewest and most parameters."""
-
-    count: int = 1
-    smallest: End = _NOWHERE
-    largest: End = _NOWHERE
-    fewest: End = _NOWHERE
-    most: End = _NOWHERE
-
-    def after(self, cost: Cost, decisions: Decisions) -> Range:
-        return Range(
-            self.count,
-            self.smallest.after(cost.macs, decisions),
-            self.largest.after(cost.macs, decisions),
-            self.fewest.after(cost.params, decisions),
-            self.most.after(cost.params, decisions),
-        )
-
-    def with_other(self, other: Range) -> Range:
-        return Range(
-            self.count + other.count,
-            self.smallest if self.smallest.value <= other.smallest.value else other.smallest,
-            self.largest if self.largest.value >= other.largest.value else other.largest,
-            self.fewest if self.fewest.value <= other.fewest.value else other.fewest,
-            self.most if self.most.value >= other.most.value else other.most,
-        )
-
-    def then(self, other: Range) -> Range:
-        return Range(
-            self.count * other.count,
-            self.smallest.then(other.smallest),
-            self.largest.then(other.largest),
-            self.fewest.then(other.fewest),
-            self.most.then(other.most),
-        )
-
-    def nothing(self) -> Range:
-        return Range()
 
 
 @dataclass(frozen=True, slots=True)

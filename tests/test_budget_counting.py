@@ -1,0 +1,214 @@
+"""Points inside a budget, counted and drawn, against listing every point."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import nas
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from random_spaces import points, spaces
+from scipy.stats import chisquare
+
+from nas.cost import Budget, Cost, Interval, parse_interval
+from nas.space import Choices, Space, SpaceError, counting, load_space, parse_space
+from nas.space.census import census
+from nas.space.counting import count_within
+from nas.space.library import find_space
+from nas.space.uniform import Uniform
+
+MACRO = Path(__file__).parents[1] / "benchmarks" / "spaces" / "nas_bench_macro.yaml"
+REDUCED = """
+input: [3, 32, 32]
+classes: 10
+network:
+  - conv: {name: stem, out: {choice: [8, 16]}, stride: 2}
+  - stage:
+      name: s1
+      depth: {choice: [1, 2]}
+      stride: 2
+      block: {mbconv: {out: {choice: [16, 24]}, kernel: {choice: [3, 5], per: layer}, se: 0.25}}
+  - stage:
+      name: s2
+      depth: {choice: [1, 2]}
+      block: {mbconv: {out: {choice: [24, 40]}, expand: {choice: [3, 6], per: layer}}}
+  - classifier
+"""
+"""mbconv.yaml with fewer stages and options: 288 points."""
+
+
+def built(space: Space, limit: int) -> dict[str, tuple[Choices, Cost]] | None:
+    """Every point that can be built, with its cost, by its text; None where there are more."""
+    listed = points(space, limit)
+    if listed is None:
+        return None
+    found = {}
+    for point in listed:
+        try:
+            found[key(point)] = point, space.cost(point)
+        except SpaceError:
+            continue
+    return found
+
+
+def key(point: Choices) -> str:
+    return str(sorted(point.items()))
+
+
+@given(spaces(), st.data())
+@settings(max_examples=80)
+def test_random_spaces_are_counted_inside_intervals(space: Space, data: st.DataObject) -> None:
+    listed = built(space, 100)
+    assume(listed)
+    assert listed
+    for measure in (lambda cost: cost.macs, lambda cost: cost.params):
+        costs = sorted(measure(cost) for _, cost in listed.values())
+        low, high = sorted(data.draw(st.sampled_from([*costs, costs[0] + 1])) for _ in range(2))
+        expected = sum(low <= cost <= high for cost in costs)
+        assert count_within(space.points, measure, Interval(low, high)) == expected
+        assert count_within(space.points, measure, Interval(low)) == sum(low <= cost for cost in costs)
+
+
+@given(spaces(), st.data())
+@settings(max_examples=60)
+def test_random_spaces_are_drawn_inside_budgets(space: Space, data: st.DataObject) -> None:
+    listed = built(space, 60)
+    assume(listed)
+    assert listed
+    macs = sorted(cost.macs for _, cost in listed.values())
+    low, high = sorted(data.draw(st.sampled_from(macs)) for _ in range(2))
+    inside = {name for name, (_, cost) in listed.items() if low <= cost.macs <= high}
+    drawn = Uniform(space, Budget(Interval(low, high))).draw(np.random.default_rng(0), 40 * len(inside))
+    assert len(drawn) == 40 * len(inside)
+    assert {key(point) for point in drawn} == inside
+
+
+def test_counts_of_the_benchmark_are_its_tables() -> None:
+    space = load_space(MACRO)
+    for text, number in (("60M", 4075), ("54M..60M", 1071), ("7713280", 1), ("105660928..200M", 1)):
+        assert count_within(space.points, lambda cost: cost.macs, parse_interval(text)) == number
+
+
+@pytest.mark.parametrize("tabled", [1, 3, 40])
+def test_a_count_meets_its_tables_wherever_these_end(tabled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "TABLED", tabled)
+    space = load_space(MACRO)
+    assert count_within(space.points, lambda cost: cost.macs, parse_interval("54M..60M")) == 1071
+    listed = built(parse_space(REDUCED), 1000)
+    assert listed
+    middle = int(np.median([cost.params for _, cost in listed.values()]))
+    assert count_within(parse_space(REDUCED).points, lambda cost: cost.params, Interval(0, middle)) == sum(
+        cost.params <= middle for _, cost in listed.values()
+    )
+
+
+@pytest.mark.parametrize("limit", ["CARRIED", "WORK"])
+def test_a_count_that_takes_too_long_is_none(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "TABLED", 1)
+    monkeypatch.setattr(counting, limit, 10)
+    assert count_within(load_space(MACRO).points, lambda cost: cost.macs, parse_interval("60M")) is None
+
+
+def test_a_number_of_400_digits_is_none_and_one_of_80_is_exact() -> None:
+    def long(layers: int) -> Space:
+        body = "{choice: [{conv2d: {out: 4}}, {conv2d: {out: 4, kernel: 3}}], per: layer}"
+        return parse_space(
+            f"input: [4, 8, 8]\nclasses: 2\nnetwork:\n- stage: {{name: s, depth: {layers}, block: {body}}}"
+        )
+
+    least = 4 * 4 * 64
+    assert count_within(long(256).points, lambda c: c.macs, Interval(least * 256, least * 264)) == 1 + 256
+    assert count_within(long(256).points, lambda c: c.macs, Interval()) == 2**256
+    assert count_within(long(900).points, lambda c: c.macs, Interval()) is None
+
+
+@pytest.mark.parametrize(
+    ("macs", "params"), [("1.2M..2M", None), ("1.5M", None), (None, "15K..25K"), ("1.2M..2M", "15K..25K")]
+)
+def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | None) -> None:
+    """Chi-square against brute force, on a reduced copy of mbconv."""
+    space = parse_space(REDUCED)
+    budget = Budget(*(parse_interval(text) if text else Interval() for text in (macs, params)))
+    listed = built(space, 1000)
+    assert listed
+    inside = {name for name, (_, cost) in listed.items() if cost in budget}
+    assert 20 <= len(inside) < len(listed)
+    drawn = Uniform(space, budget).draw(np.random.default_rng(1), 100 * len(inside))
+    counts = Counter(map(key, drawn))
+    assert set(counts) == inside
+    assert chisquare(list(counts.values())).pvalue > 0.01
+
+
+def test_a_band_of_mbconv_is_drawn_from() -> None:
+    space, budget = load_space(find_space("mbconv")), Budget(parse_interval("380M..400M"))
+    drawn = Uniform(space, budget).draw(np.random.default_rng(0), 300)
+    assert len({key(point) for point in drawn}) == 300
+    assert all(space.cost(point) in budget for point in drawn)
+
+
+def test_an_interval_without_points_gives_none() -> None:
+    """Between two costs: nothing inside, though the bins around it hold points."""
+    space = load_space(MACRO)
+    budget = Budget(Interval(7_713_281, 7_713_290))
+    assert Uniform(space, budget).draw(np.random.default_rng(0), 3) == []
+    assert Uniform(space, Budget(Interval(1, 2))).draw(np.random.default_rng(0), 3) == []
+
+
+@pytest.mark.parametrize("budget", ["400M", "380M..400M"])
+def test_an_estimate_holds_the_number(budget: str) -> None:
+    space = load_space(find_space("mixed"))
+    exact = census(space, Budget(parse_interval(budget)))
+    assert exact.is_exact
+    low, high = Uniform(space, Budget(parse_interval(budget))).count(np.random.default_rng(0), 4096)
+    assert low <= exact.low <= high
+    assert high < 1.03 * low
+
+
+def test_a_census_is_of_what_is_listed() -> None:
+    space = load_space(MACRO)
+    found = census(space, Budget(parse_interval("60M")))
+    macs = np.sort([cost.macs for _, cost in (built(space, 7000) or {}).values()])
+    macs = macs[macs <= 60_000_000]
+    assert (found.low, found.high) == (4075, 4075)
+    for share, value in found.quantiles.items():
+        assert value == pytest.approx(np.quantile(macs, share), rel=0.005)
+    for start, end, share in found.rows[1:]:
+        assert share == pytest.approx(np.mean((macs > start) & (macs <= end)), abs=0.01)
+    assert sum(share for *_, share in found.rows) == pytest.approx(1)
+    assert all(before[1] == after[0] for before, after in pairwise(found.rows))
+
+
+def test_both_limits_are_counted_by_draws() -> None:
+    space = load_space(MACRO)
+    budget = Budget(parse_interval("60M"), parse_interval("1M"))
+    inside = sum(cost in budget for _, cost in (built(space, 7000) or {}).values())
+    found = census(space, budget)
+    assert not found.is_exact and found.low <= inside <= found.high
+
+
+def test_show_counts_a_budget() -> None:
+    said = nas("show", str(MACRO), "--budget-flops", "60M")
+    assert said.code == 0 and "MACs <= 60,000,000: 4,075 networks, 62.1 %" in said.out
+    assert "40.9M" in said.out and "█" in said.out
+    said = nas("show", "mbconv", "--budget-params", "4M..5M")
+    assert "params 4,000,000..5,000,000: about" in said.out and "with 95 % confidence" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reference/resnet18", "--budget-flops", "60M"], "reference/resnet18: is one network, and a budget is "
+         "for a space; leave it out"),
+        (["mbconv", "--budget-flops", "600G..900G"], "--budget-flops: 600,000,000,000 MACs is above the "
+         "largest network of 'mbconv', 1,020,588,384; the smallest has 62,410,976. Ask for at most 1.02G"),
+        (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, M, "
+         "G or T, such as 400M or 1.5G"),
+    ],
+)  # fmt: skip
+def test_budgets_that_show_refuses(arguments: list[str], message: str) -> None:
+    said = nas("show", *arguments)
+    assert (said.code, said.err.strip()) == (2, f"error: {message}")
