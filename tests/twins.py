@@ -156,7 +156,7 @@ def details(layers: list[nn.Module]) -> list[tuple[Any, ...]]:
                 assert isinstance(layer, nn.BatchNorm2d)
                 assert layer.momentum is not None
                 found.append(("batch norm", layer.eps, round(layer.momentum, 6)))
-            case "Dropout" if layer.p:  # type: ignore[attr-defined]
+            case "Dropout" | "Dropout2d" if layer.p:  # type: ignore[attr-defined]
                 found.append(("dropout", layer.p))  # type: ignore[attr-defined]
             case "StochasticDepth" | "DropPath":
                 rate = getattr(layer, "p", getattr(layer, "drop_prob", None))
