@@ -201,12 +201,12 @@ def test_show_counts_a_budget() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["reference/resnet18", "--budget-flops", "60M"], "reference/resnet18: is one network, and a budget is "
-         "for a space; leave it out"),
+        (["reference/resnet18", "--budget-flops", "60M"], "reference/resnet18: is one network, and a budget "
+         "is for a space; leave it out"),
         (["mbconv", "--budget-flops", "600G..900G"], "--budget-flops: 600,000,000,000 MACs is above the "
          "largest network of 'mbconv', 1,020,588,384; the smallest has 62,410,976. Ask for at most 1.02G"),
-        (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, M, "
-         "G or T, such as 400M or 1.5G"),
+        (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, "
+         "M, G or T, such as 400M or 1.5G"),
     ],
 )  # fmt: skip
 def test_budgets_that_show_refuses(arguments: list[str], message: str) -> None:
