@@ -28,13 +28,13 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "basic": [
         {"out": 16},
         {"out": 24, "stride": 2, "se": 0.25},
-        {"out": 16, "kernel": 5, "groups": 4, "act": "silu"},
+        {"out": 16, "kernel": 5, "groups": 4, "act": "silu", "zero_gamma": True},
     ],
     "bottleneck": [
         {"out": 16},
         {"out": 32, "stride": 2, "groups": 4, "width": 0.5, "se": 0.0625},
         {"out": 4, "width": 0.1, "act": "leaky_relu"},
-        {"out": 32, "stride": 2, "shortcut": "pooled"},
+        {"out": 32, "stride": 2, "shortcut": "pooled", "zero_gamma": True},
     ],
     "preact": [{"out": 16}, {"out": 24, "stride": 2, "dropout": 0.3, "kernel": 5}],
     "preact_bottleneck": [{"out": 16}, {"out": 24, "stride": 2, "width": 0.5, "act": "silu"}],

@@ -62,6 +62,7 @@ CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
     (ScaledConv2d(6, (1, 3), 2, groups=3, bias=False), (IMAGE,)),
     (BatchNorm(), (IMAGE,)),
     (BatchNorm(eps=1e-3, momentum=0.01), (IMAGE,)),
+    (BatchNorm(gamma=0.0), (IMAGE,)),
     *((Act(kind), (shape,)) for kind in ("none", *ACTIVATIONS) for shape in (IMAGE, (5,))),
     (Linear(7), ((5,),)),
     (Linear(7, bias=False), ((5,),)),
@@ -288,6 +289,10 @@ def test_padding_left_out_keeps_the_size_of_odd_windows(k: int, height: int, wid
         (MaxPool(4, 4), [(6, 3, 3)], "stride 4 shrinks an image of 3 x 3 below 1 x 1; "
          "use fewer strides or a larger input"),
         (Linear(4), [(6, 2, 2)], "linear needs a vector, got an image of 6 x 2 x 2; put flatten before it"),
+        (ChannelShuffle(4), [IMAGE], "6 channels cannot be shuffled in 4 groups; the channels must be a "
+         "multiple of the groups"),
+        (ChannelSlice(2, 7), [IMAGE], "channels 2 to 7 are not a slice of 6; a slice has start < stop <= "
+         "channels"),
         (PadChannels(4), [IMAGE], "cannot pad 6 channels to 4; pad to at least as many"),
         (ColumnMean(4), [IMAGE], "6 channels are not 4 columns of one width; "
          "the channels must be a multiple of the columns"),

@@ -99,6 +99,13 @@ def test_weights_start_as_the_twins(name: str) -> None:
             assert theirs_largest is ours_largest
             continue
         assert spread(ours_largest) == pytest.approx(spread(theirs_largest), rel=0.03)
+    assert zero_scales(ours) == zero_scales(twin)
+
+
+def zero_scales(network: nn.Module) -> int:
+    """How many batch norms let nothing through at first."""
+    norms = (layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d))
+    return sum(not layer.weight.any() for layer in norms)
 
 
 def largest(network: nn.Module, kind: type[nn.Conv2d] | type[nn.Linear]) -> torch.Tensor | None:

@@ -105,12 +105,16 @@ class Builder:
         dilation: int = 1,
         padding: Padding = None,
         act: Activation = "relu",
+        gamma: float = 1.0,
         name: str,
     ) -> Ref:
-        """Convolution without bias, batch norm, activation: the unit of most networks since 2015."""
+        """Convolution without bias, batch norm, activation: the unit of most networks since 2015.
+
+        The scale of the batch norm starts at `gamma`.
+        """
         with self.scope(name):
             x = self.add(Conv2d(out, kernel, stride, padding, groups, dilation), x, name="conv")
-            x = self.add(BatchNorm(), x, name="norm")
+            x = self.add(BatchNorm(gamma=gamma), x, name="norm")
             return self.act(x, act)
 
     def act(self, x: Ref, kind: Activation, name: str = "act") -> Ref:

@@ -11,6 +11,7 @@ from nas.ops.arguments import (
     Activation,
     Channels,
     Count,
+    Flag,
     Fraction,
     Kernel,
     Kind,
@@ -35,14 +36,16 @@ def basic(
     stride: Stride = 1,
     groups: Count = 1,
     se: Fraction = 0.0,
+    zero_gamma: Flag = False,
     act: Activation = "relu",
 ) -> Ref:
     """Two convolutions and a shortcut (He et al. 2016, figure 5 left).
 
-    `se` squeezes to that fraction of `out` (Hu et al. 2018, figure 3).
+    `se` squeezes to that fraction of `out` (Hu et al. 2018, figure 3). With `zero_gamma` the last scale
+    starts at 0, and the block as its shortcut (Goyal et al. 2017, section 5.1).
     """
     y = net.conv_norm_act(x, out, kernel, stride, groups=groups, act=act, name="conv1")
-    y = net.conv_norm_act(y, out, kernel, groups=groups, act="none", name="conv2")
+    y = net.conv_norm_act(y, out, kernel, groups=groups, act="none", gamma=1 - zero_gamma, name="conv2")
     if se:
         y = net.squeeze_excite(y, max(1, int(out * se)), act=act)
     y = net.add_residual(y, net.shortcut(x, out, stride))
@@ -61,18 +64,20 @@ def bottleneck(
     width: Ratio = 0.25,
     se: Fraction = 0.0,
     shortcut: Shortcut = "projection",
+    zero_gamma: Flag = False,
     act: Activation = "relu",
 ) -> Ref:
     """1x1, 3x3 and 1x1 convolutions and a shortcut (He et al. 2016, figure 5 right).
 
     The middle has `out * width` channels; with groups it is ResNeXt's (Xie et al. 2017, figure 3c). The
     stride is on the 3x3 convolution, as in torchvision's ResNet. A `pooled` shortcut is ResNet-D's (He et al.
-    2019, figure 2c).
+    2019, figure 2c). With `zero_gamma` the last scale starts at 0, and the block as its shortcut (Goyal et
+    al. 2017, section 5.1).
     """
     middle = max(1, round(out * width))
     y = net.conv_norm_act(x, middle, act=act, name="reduce")
     y = net.conv_norm_act(y, middle, kernel, stride, groups=groups, act=act, name="conv")
-    y = net.conv_norm_act(y, out, act="none", name="expand")
+    y = net.conv_norm_act(y, out, act="none", gamma=1 - zero_gamma, name="expand")
     if se:
         y = net.squeeze_excite(y, max(1, int(out * se)), act=act)
     to_sum = net.pooled_shortcut if shortcut == "pooled" else net.shortcut

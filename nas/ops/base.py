@@ -26,7 +26,7 @@ class Layer:
     """A call of a torch layer class, from which both the module and the exported source are made.
 
     `target` is `nn.NAME`, or the name of a class in `nas.ops.layers`. `init` is one of
-    `nas.ops.arguments.INITS` or a standard deviation.
+    `nas.ops.arguments.INITS` or a standard deviation; of a batch norm, its scale.
     """
 
     target: str

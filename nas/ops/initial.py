@@ -1,4 +1,4 @@
-"""Initial weights of convolution and linear layers, as the networks of the literature have them."""
+"""Initial weights of layers, as the networks of the literature have them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @torch.no_grad()
 def initialise(layer: nn.Module, init: str | float) -> None:
-    """Draw the layer's weights anew; its bias becomes zero.
+    """Draw the layer's weights anew; its bias becomes zero. Of a batch norm, the scale becomes `init`.
 
     A number is the standard deviation of a normal distribution. `lecun` is normal with variance 1 / fan_in
     (LeCun et al. 1998b, section 4.6). `fan_in` and `fan_out` are normal with
@@ -20,6 +20,9 @@ def initialise(layer: nn.Module, init: str | float) -> None:
     1 / sqrt(output features), as in EfficientNet's code.
     """
     weight = layer.get_parameter("weight")
+    if isinstance(layer, nn.BatchNorm2d):
+        nn.init.constant_(weight, float(init))
+        return
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     match init:
         case "lecun":

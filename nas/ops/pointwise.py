@@ -12,6 +12,7 @@ from nas.ops.arguments import (
     Activation,
     Count,
     Flag,
+    Fraction,
     Init,
     Positive,
     Probability,
@@ -22,13 +23,14 @@ from nas.ops.base import Layer, Shape, ShapeError, Unary, image, size_text
 
 @dataclass(frozen=True)
 class BatchNorm(Unary):
-    """Batch normalisation with scale and shift (Ioffe & Szegedy 2015)."""
+    """Batch normalisation with scale and shift (Ioffe & Szegedy 2015). The scale starts at `gamma`."""
 
     name: ClassVar[str] = "batch_norm"
     details: ClassVar[tuple[str, ...]] = ("eps", "momentum")
 
     eps: Positive = 1e-5
     momentum: Positive = 0.1
+    gamma: Fraction = 1.0
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return image(inputs[0])
@@ -39,7 +41,7 @@ class BatchNorm(Unary):
     def layer(self, shape: Shape) -> Layer:
         options = {"eps": (self.eps, 1e-5), "momentum": (self.momentum, 0.1)}
         given = tuple((k, value) for k, (value, default) in options.items() if value != default)
-        return Layer("nn.BatchNorm2d", (shape[0],), given)
+        return Layer("nn.BatchNorm2d", (shape[0],), given, "torch" if self.gamma == 1 else self.gamma)
 
 
 @dataclass(frozen=True)
