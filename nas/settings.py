@@ -60,10 +60,7 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
-        return Budget(
-            macs=_interval("budget-flops", self.budget_flops),
-            params=_interval("budget-params", self.budget_params),
-        )
+        return read_budget(self.budget_flops, self.budget_params)
 
     @property
     def steps(self) -> range:
@@ -106,6 +103,11 @@ class Settings:
             return cls(**given, recipe=Recipe(**recipe))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+
+
+def read_budget(flops: str | None, params: str | None) -> Budget:
+    """A budget from the texts of its parts. Raises InputError for one that cannot be read."""
+    return Budget(macs=_interval("budget-flops", flops), params=_interval("budget-params", params))
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -58,11 +58,11 @@ class _Proposal:
 class Study:
     """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
 
-    `storage`: the path of a journal file or a database URL (see `open_ledger`); `name`: the study's name in
-    it. `starts` are the points of the first trials, each inside the budget and another network. `try_out`
-    raises InputError for a point whose network cannot be trained. Trials that an earlier driver left running
-    are handed out again first. A journal that an earlier writer tore is repaired, so a journal has one Study
-    at a time; `read_records` is for readers.
+    `storage`: the path of a journal file, a database URL, or None for this process's memory (see
+    `open_ledger`); `name`: the study's name in it. `starts` are the points of the first trials, each inside
+    the budget and another network. `try_out` raises InputError for a point whose network cannot be trained.
+    Trials that an earlier driver left running are handed out again first. A journal that an earlier writer
+    tore is repaired, so a journal has one Study at a time; `read_records` is for readers.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Study:
         trials: int,
         sampler: SamplerFactory,
         seed: int,
-        storage: Path | str,
+        storage: Path | str | None,
         name: str = "nas",
         starts: Sequence[Choices] = (),
         try_out: Callable[[Choices], object] = lambda choices: None,
