@@ -19,6 +19,7 @@ from rich.table import Table as View
 from nas import __version__
 from nas.bench.contest import BASELINE, Contest, Outcome
 from nas.bench.figures import Estimate, Standing, marks
+from nas.bench.plot import plot
 from nas.bench.table import Table
 from nas.files import write_output
 from nas.report.tables import budget_text, plural, show, table
@@ -52,13 +53,14 @@ def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
 def write_contest(
     folder: Path, contest: Contest, outcomes: Sequence[Outcome], result: Sequence[Standing]
 ) -> list[Path]:
-    """Write bench.json (figures) and curves.csv (every search). Returns the files.
+    """Write bench.json (figures), curves.csv (every search) and bench.svg (a plot). Returns the files.
 
     Raises NasError where they cannot be written.
     """
     files = {
         folder / "bench.json": json.dumps(figures_data(contest, result), indent=1, allow_nan=False) + "\n",
         folder / "curves.csv": curves_table(outcomes),
+        folder / "bench.svg": plot(_title(contest), _subtitle(contest), result),
     }
     for path, text in files.items():
         write_output(path, text)
@@ -72,9 +74,8 @@ def table_line(found: Table) -> str:
         f"of '{found.space.name}'."
     ]
     if found.conflicts:
-        parts.append(
-            f"{plural(found.conflicts, 'row')} repeat a network with other scores; their mean counts."
-        )
+        repeat = "row repeats" if found.conflicts == 1 else "rows repeat"
+        parts.append(f"{found.conflicts:,} {repeat} a network with other scores; the mean counts.")
     if found.missing:
         parts.append(
             f"It lacks the networks of {found.missing:,} of the space's {found.space.extent.count:,} points; "
@@ -132,6 +133,16 @@ def curves_table(outcomes: Sequence[Outcome]) -> str:
             seconds = f"{one.asked_s[i]:.6f}" if i < len(one.asked_s) else ""
             writer.writerow([one.sampler, one.repeat, i + 1, best, seconds])
     return text.getvalue()
+
+
+def _title(contest: Contest) -> str:
+    return f"{contest.table.space.name}: best true score, {budget_text(contest.budget)}"
+
+
+def _subtitle(contest: Contest) -> str:
+    signal = "one score at random" if contest.noisy else "the mean score"
+    repeats = plural(contest.repeats, "repeat")
+    return f"Mean of {repeats} with its 95 % interval; searches are told {signal} of a network."
 
 
 def _standing_data(one: Standing, at: Sequence[int]) -> dict[str, Any]:

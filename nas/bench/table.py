@@ -1,4 +1,4 @@
-"""A table of networks with their scores: read from CSV, found by what a network is and not by its spelling."""
+"""A table of networks with their scores: read from CSV, found by what a network is, not how it is spelled."""
 
 from __future__ import annotations
 
