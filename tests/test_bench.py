@@ -440,8 +440,8 @@ def test_what_is_odd_about_a_table_is_said(space_file, tmp_path):
     assert said.code == 0, said.err
     assert (
         f"Table {file}: 3 rows, 2 distinct networks of 'small'. 1 row repeats a network with other scores; "
-        "the mean counts. It lacks the networks of 31 of the space's 36 points; a search that asks for one is "
-        "told that it cannot be built.\n"
+        "the mean counts. It lacks the networks of 31 of the space's 36 points; a search that asks for one "
+        "is told that it cannot be built.\n"
     ) in said.out
     assert "Difference" not in said.out and "±" not in said.out.partition("\n 2")[2].partition("Time")[0]
 
