@@ -107,14 +107,18 @@ def record_of(trial: FrozenTrial) -> Record:
             "or another name"
         ) from None
     score = trial.value if trial.state == TrialState.COMPLETE else None
-    last = facts.get("fidelity", math.inf)
-    scores = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
-    return Record(candidate, STATES[trial.state], score, scores, facts)
+    return Record(candidate, STATES[trial.state], score, scores_of(trial), facts)
 
 
 def cost_of(trial: FrozenTrial) -> Cost:
     """The cost of a trial's network, as noted in the ledger. Raises KeyError for a trial of another tool."""
     return Cost(**{key: trial.user_attrs[key] for key in COST_FACTS})
+
+
+def scores_of(trial: FrozenTrial) -> dict[int, float]:
+    """The scores of a trial by epoch, without those of an attempt that died later than this one stopped."""
+    last = trial.user_attrs.get("fidelity", math.inf)
+    return {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
 
 
 def trials_table(records: list[Record], names: list[str]) -> str:

@@ -12,6 +12,9 @@ from nas.errors import InputError, did_you_mean
 from nas.objective import Objective, parse_objective
 from nas.proxy.recipe import Recipe
 
+SCHEDULERS = ("asha", "hyperband")
+"""What may stop poor trials early."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -191,7 +194,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda v: v is None or (type(v) in (int, float) and v > 0),  # type: ignore[operator]
         "a number of seconds above 0",
     ),
-    "scheduler": (lambda v: v in (None, "asha"), "a scheduler; it is asha, or is left out"),
+    "scheduler": (
+        lambda v: v is None or v in SCHEDULERS,
+        f"a scheduler; it is {' or '.join(SCHEDULERS)}, or is left out",
+    ),
     "address": (_text, "an address; it is local, auto or HOST:PORT"),
     "keep": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
     "storage": (

@@ -33,7 +33,7 @@ from nas.cost import Budget, Cost
 from nas.errors import InputError
 from nas.ledger import open_ledger, repair_journal
 from nas.objective import ACCURACY, Objective
-from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, cost_of, record_of
+from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, cost_of, record_of, scores_of
 from nas.samplers import SAMPLERS, SamplerFactory
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ class _Scratch:
         cost = cost_of(trial)
         told = copy(trial)
         told.intermediate_values = {
-            epoch: self._objective.reward(score, cost) for epoch, score in trial.intermediate_values.items()
+            epoch: self._objective.reward(score, cost) for epoch, score in scores_of(trial).items()
         }
         if trial.state == TrialState.PRUNED and not self._objective.is_single:
             told.state, told.values = TrialState.FAIL, None

@@ -96,7 +96,9 @@ def search(
     trial_timeout: Annotated[float | None, _setting(
         "trial_timeout", "Seconds after which a training fails, else none.", _RAY, "--trial-timeout",
     )] = None,
-    scheduler: Annotated[str | None, _setting("scheduler", "asha stops poor trials early.", _RAY)] = None,
+    scheduler: Annotated[str | None, _setting(
+        "scheduler", "asha or hyperband stop poor trials early.", _RAY
+    )] = None,
     address: Annotated[str | None, _setting(
         "address", "The Ray cluster to join, auto or HOST:PORT; local starts Ray here.", _RAY
     )] = None,
