@@ -10,7 +10,7 @@ import typer
 from nas.cli.app import PluginOption, app, loaded, network_file, opened
 from nas.cost import Budget
 from nas.errors import InputError
-from nas.settings import given_budget
+from nas.settings import read_budget
 
 
 @app.command()
@@ -37,7 +37,7 @@ def show(
     from nas.space import load_space
     from nas.space.library import find_space, is_run
 
-    budget = given_budget(budget_flops, budget_params)
+    budget = read_budget(budget_flops, budget_params)
     if budget != Budget() and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     if is_run(what):

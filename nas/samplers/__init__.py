@@ -64,6 +64,10 @@ SAMPLERS: dict[str, SamplerFactory] = {
 }
 
 
+MULTI_OBJECTIVE = ("nsga2", "tpe", "random")
+"""Samplers that take several objectives."""
+
+
 def find_sampler(name: str) -> SamplerFactory:
     """The factory of the sampler called `name`. Raises InputError for an unknown name."""
     if name not in SAMPLERS:
