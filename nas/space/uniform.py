@@ -198,7 +198,7 @@ class Uniform:
     def draw(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
         """`n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
         found: list[dict[str, Option]] = []
-        batch = min(max(2 * n, 16), 1024)
+        batch = min(2 * n, 1024)
         for _ in range(max(1, tries * n // batch) if self._weights.any() else 0):
             found += self._batch(rng, batch)
             if len(found) >= n:
