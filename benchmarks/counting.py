@@ -1,9 +1,9 @@
-"""Points drawn uniformly from a band of cost: by counting, against drawing from the whole space until one fits.
+"""Points from a band of cost: drawn uniformly by counting, against drawing decisions until a point fits.
 
     python benchmarks/counting.py [SPACE] [--budget-flops 380M..400M] [--points 2000]
 
-Both give the same distribution. Drawing again and again costs what the band's share of the space makes it;
-counting is prepared once. All by the wall clock in one thread; the targets are at least 1,000 points per
+Drawing decisions one by one is not uniform over points, shallow stages come as often as deep ones, and costs
+what the band's share makes it; counting is prepared once. All by the wall clock in one thread; the targets are at least 1,000 points per
 second after at most 10 seconds of preparation.
 """
 
