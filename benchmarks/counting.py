@@ -3,8 +3,8 @@
     python benchmarks/counting.py [SPACE] [--budget-flops 380M..400M] [--points 2000]
 
 Drawing decisions one by one is not uniform over points, shallow stages come as often as deep ones, and costs
-what the band's share makes it; counting is prepared once. All by the wall clock in one thread; the targets are at least 1,000 points per
-second after at most 10 seconds of preparation.
+what the band's share makes it; counting is prepared once. All by the wall clock in one thread; the targets
+are at least 1,000 points per second after at most 10 seconds of preparation.
 """
 
 from __future__ import annotations
