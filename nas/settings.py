@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ SCHEDULERS = ("asha", "hyperband")
 class Settings:
     """Everything that decides a search.
 
-    `space`: path or bundled name. Budgets are text as in `parse_interval`. `workers`: trials at a time, None
+    `space`: path or bundled name. Budgets are text as in `parse_interval`; `budget_fill` is the part of each
+    that networks use at least. `workers`: trials at a time, None
     for as many as the cluster has room for, 0 for this process without Ray. `address`: `local` starts Ray
     here, `auto` and `HOST:PORT` join a cluster. `gpus_per_trial`: None for 1 where this machine has a GPU and
     0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
@@ -34,6 +36,7 @@ class Settings:
     space: str
     budget_flops: str | None = None
     budget_params: str | None = None
+    budget_fill: float | None = None
     trials: int = 50
     sampler: str = "evolution"
     seed: int = 0
@@ -66,7 +69,17 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
-        return read_budget(self.budget_flops, self.budget_params)
+        budget = read_budget(self.budget_flops, self.budget_params)
+        if self.budget_fill is None:
+            return budget
+        return Budget(*(self._filled(part, self.budget_fill) for part in (budget.macs, budget.params)))
+
+    def _filled(self, limit: Interval, fill: float) -> Interval:
+        """The upper part of a limit, where there is one."""
+        if limit.low or self.budget_flops is self.budget_params is None:
+            what = f"{limit} is a band already" if limit.low else "there is no budget to fill"
+            raise InputError(f"budget-fill: {what}; give it with one figure, such as --budget-flops 400M")
+        return limit if limit.high is None else replace(limit, low=math.ceil(fill * limit.high))
 
     @property
     def steps(self) -> range:
@@ -177,6 +190,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "space": (_text, "a path or the name of a bundled space"),
     "budget_flops": (_optional_text, "a budget; write it as text, such as 400M"),
     "budget_params": (_optional_text, "a budget; write it as text, such as 5M"),
+    "budget_fill": (
+        lambda v: v is None or (type(v) in (int, float) and 0 < v <= 1),  # type: ignore[operator]
+        "a part of the budget; it is a number above 0 and up to 1, and 0.9 leaves out the cheap networks",
+    ),
     "trials": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
     "sampler": (_text, "the name of a sampler"),
     "seed": (_whole(0), "a seed; it is a whole number, 0 or more"),

@@ -149,6 +149,20 @@ def test_a_name_that_is_a_path():
         ("trials: many", "trials: 'many' is not a number of trials; it is a whole number, 1 or more"),
         ("trials: true", "trials: True is not a number of trials; it is a whole number, 1 or more"),
         ("budget_flops: 4000", "budget-flops: 4000 is not a budget; write it as text, such as 400M"),
+        (
+            "budget_fill: 0.9",
+            "budget-fill: there is no budget to fill; give it with one figure, such as --budget-flops 400M",
+        ),
+        (
+            "{budget_flops: 3M..4M, budget_fill: 0.9}",
+            "budget-fill: 3,000,000..4,000,000 is a band already; "
+            "give it with one figure, such as --budget-flops 400M",
+        ),
+        (
+            "{budget_flops: 4M, budget_fill: 90}",
+            "budget-fill: 90 is not a part of the budget; it is a number "
+            "above 0 and up to 1, and 0.9 leaves out the cheap networks",
+        ),
         ("sampler: [tpe]", "sampler: ['tpe'] is not the name of a sampler"),
         (
             "recipe: {lr: 5e-2}",

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.cost import Budget, Cost, Interval, format_count, parse_count, parse_interval
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError
+from nas.settings import Settings, did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,14 @@ def test_a_budget_bounds_macs_and_params_together() -> None:
     assert Cost(100, 20) in budget and Cost(0, 10) in budget
     assert Cost(101, 20) not in budget and Cost(100, 21) not in budget and Cost(100, 9) not in budget
     assert Cost(10**15, 10**15) in Budget()
+
+
+def test_a_budget_is_filled() -> None:
+    both = Settings("tiny.yaml", budget_flops="1001", budget_params="5M", budget_fill=0.9).budget
+    assert both == Budget(Interval(901, 1001), Interval(4_500_000, 5_000_000))
+    assert Settings("tiny.yaml", budget_flops="400M", budget_fill=1).budget == Budget(
+        Interval(400_000_000, 400_000_000)
+    )
 
 
 def test_budgets_are_written_for_reading() -> None:

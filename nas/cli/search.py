@@ -56,6 +56,9 @@ def search(
     budget_params: Annotated[str | None, _setting(
         "budget_params", "Parameters: 5M at most, or a band 4M..5M.", _BUDGET
     )] = None,
+    budget_fill: Annotated[float | None, _setting(
+        "budget_fill", "The part of a budget that networks use at least: 0.9 of 400M is 360M..400M.", _BUDGET
+    )] = None,
     trials: Annotated[int | None, _setting("trials", "Networks to try.", _TRIALS)] = None,
     sampler: Annotated[str | None, _setting(
         "sampler", "What proposes networks: evolution, tpe, nsga2, random.", _TRIALS
@@ -123,12 +126,12 @@ def search(
     from nas.runs import RunExists, next_run_path
 
     flags = {
-        "space": space, "budget_flops": budget_flops, "budget_params": budget_params, "trials": trials,
-        "sampler": sampler, "seed": seed, "dataset": dataset, "epochs": epochs, "resolution": resolution,
-        "batch": batch, "lr": lr, "max_images": max_images, "workers": workers,
-        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
-        "scheduler": scheduler, "address": address, "storage": storage, "keep": keep,
-        "start": start or None, "scale": scale, "objective": objective,
+        "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
+        "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
+        "epochs": epochs, "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images,
+        "workers": workers, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
+        "trial_timeout": trial_timeout, "scheduler": scheduler, "address": address, "storage": storage,
+        "keep": keep, "start": start or None, "scale": scale, "objective": objective,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas import search as searching
