@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +38,14 @@ _SETTINGS = {
 os.environ.update(_SETTINGS)
 show_token()
 
+import numpy as np
 import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.errors import InputError, NasError
+from nas.errors import InputError, NasError, did_you_mean
 from nas.local import Attempt, Events, Mailbox, MakeTraining, Progress, tell_end, tell_epoch, tell_stopped
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ if TYPE_CHECKING:
 class Resources:
     """What trials get and where they run.
 
-    `concurrency`: trials at a time, None for as many as there is room for. `scheduler`: None, or `asha` to
-    stop poor trials early (Li et al. 2020). `address`: `local` starts Ray here, `auto` joins the cluster on
-    this machine, `host:port` any other. `max_failures`: how often a trial whose worker died starts anew.
+    `concurrency`: trials at a time, None for as many as there is room for. `scheduler`: None, or what stops
+    poor trials early, `asha` (Li et al. 2020) or `hyperband` (Li et al. 2018). `address`: `local` starts Ray
+    here, `auto` joins the cluster on this machine, `host:port` any other. `max_failures`: how often a trial
+    whose worker died starts anew.
     """
 
     cpus_per_trial: int = 1
@@ -71,8 +73,10 @@ class Resources:
     dashboard: bool = True
 
     def __post_init__(self) -> None:
-        if self.scheduler not in (None, "asha"):
-            raise InputError(f"unknown scheduler '{self.scheduler}'; allowed: asha")
+        if self.scheduler is not None and self.scheduler not in _SCHEDULERS:
+            raise InputError(
+                f"unknown scheduler '{self.scheduler}'{did_you_mean(self.scheduler, list(_SCHEDULERS))}"
+            )
 
 
 def run(
@@ -255,18 +259,38 @@ def _aborting() -> Iterator[None]:
 
 
 def _scheduler(resources: Resources, epochs: int) -> TrialScheduler | None:
-    """ASHA with one rung at a third of the training: scores earlier than that rank poorly."""
-    if resources.scheduler is None:
-        return None
-    return ASHAScheduler(
-        time_attr="epoch",
-        metric="score",
-        mode="max",
-        max_t=epochs,
-        grace_period=max(1, epochs // 3),
-        reduction_factor=3,
-        stop_last_trials=False,
-    )
+    return _SCHEDULERS[resources.scheduler](epochs) if resources.scheduler else None
+
+
+def _asha(epochs: int) -> TrialScheduler:
+    """ASHA with its first rung at a third of the training: scores earlier than that rank poorly."""
+    return AsyncHyperBandScheduler(**_HALVING, max_t=epochs, grace_period=max(1, epochs // 3))
+
+
+def _hyperband(epochs: int) -> TrialScheduler:
+    """Hyperband, asynchronous: brackets whose first rung is at 1, 3, 9, ... epochs, and one without rungs."""
+    rungs = sum(3**k < epochs for k in range(32))
+    return _Hyperband(**_HALVING, max_t=epochs, grace_period=1, brackets=rungs + 1)
+
+
+class _Hyperband(AsyncHyperBandScheduler):
+    """Ray's draws the bracket of a trial from numpy's global state; here the trial's number decides it."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        state = np.random.get_state()
+        np.random.seed(trial.config["number"])
+        super().on_trial_add(tune_controller, trial)
+        np.random.set_state(state)
+
+
+_HALVING: dict[str, Any] = {
+    "time_attr": "epoch",
+    "metric": "score",
+    "mode": "max",
+    "reduction_factor": 3,
+    "stop_last_trials": False,
+}
+_SCHEDULERS: dict[str, Callable[[int], TrialScheduler]] = {"asha": _asha, "hyperband": _hyperband}
 
 
 def _trial_name(trial: Any) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -15,12 +15,15 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from nas.errors import InputError, NasError
 
 
-def open_ledger(where: Path | str) -> BaseStorage:
-    """The storage at a journal file's path, which is made when missing, or at a database URL.
+def open_ledger(where: Path | str | None) -> BaseStorage:
+    """The storage at a journal file's path, which is made when missing, or at a database URL; None is this
+    process's memory.
 
     Raises NasError for a journal that cannot be read or written, InputError for a URL that cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if where is None:
+        return InMemoryStorage()
     if isinstance(where, str) and "://" in where:
         return _open_url(where)
     path = Path(where)

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.ledger import open_ledger
+from nas.objective import ACCURACY, Objective
 
 if TYPE_CHECKING:
     from nas.space import Choices
@@ -25,6 +26,7 @@ STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+COST_FACTS = ("macs", "params", "activations")
 REASONS = ("nan_loss", "out_of_memory", "timeout", "worker_died", "error")
 
 
@@ -79,21 +81,24 @@ def read_records(storage: Path | str, name: str) -> list[Record]:
     return [record_of(trial) for trial in ledger.get_all_trials(study, deepcopy=False)]
 
 
-def best_of(records: list[Record], k: int) -> list[Record]:
-    """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
-    return sorted((r for r in records if r.score is not None), key=_rank)[:k]
+def best_of(records: list[Record], k: int, objective: Objective = ACCURACY) -> list[Record]:
+    """The `k` complete trials of the highest rewards; among equals the cheaper, then the earlier."""
 
+    def rank(record: Record) -> tuple[float, int, int]:
+        assert record.score is not None
+        cost = record.candidate.cost
+        return -objective.reward(record.score, cost), cost.macs, record.candidate.number
 
-def _rank(record: Record) -> tuple[float, int, int]:
-    assert record.score is not None
-    return -record.score, record.candidate.cost.macs, record.candidate.number
+    return sorted((r for r in records if r.score is not None), key=rank)[:k]
 
 
 def record_of(trial: FrozenTrial) -> Record:
     """A trial of the ledger, read. Raises InputError for one that another tool has written."""
     facts = dict(trial.user_attrs)
     try:
-        cost = Cost(facts.pop("macs"), facts.pop("params"), facts.pop("activations"))
+        cost = cost_of(trial)
+        for key in COST_FACTS:
+            del facts[key]
         candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
         del facts["rejected"]
     except KeyError as error:
@@ -102,21 +107,18 @@ def record_of(trial: FrozenTrial) -> Record:
             "or another name"
         ) from None
     score = trial.value if trial.state == TrialState.COMPLETE else None
-    last = facts.get("fidelity", math.inf)
-    scores = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
-    return Record(candidate, STATES[trial.state], score, scores, facts)
+    return Record(candidate, STATES[trial.state], score, scores_of(trial), facts)
 
 
-def pareto(records: list[Record]) -> list[Record]:
-    """The complete trials that no other beats: none has at least the score at fewer MACs. Cheapest first."""
-    front: list[Record] = []
-    complete = [r for r in records if r.score is not None]
-    for record in sorted(
-        complete, key=lambda r: (r.candidate.cost.macs, -(r.score or 0), r.candidate.number)
-    ):
-        if not front or (record.score or 0) > (front[-1].score or 0):
-            front.append(record)
-    return front
+def cost_of(trial: FrozenTrial) -> Cost:
+    """The cost of a trial's network, as noted in the ledger. Raises KeyError for a trial of another tool."""
+    return Cost(**{key: trial.user_attrs[key] for key in COST_FACTS})
+
+
+def scores_of(trial: FrozenTrial) -> dict[int, float]:
+    """The scores of a trial by epoch, without those of an attempt that died later than this one stopped."""
+    last = trial.user_attrs.get("fidelity", math.inf)
+    return {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
 
 
 def trials_table(records: list[Record], names: list[str]) -> str:

@@ -180,7 +180,7 @@ def _module_file(path: Path) -> Path:
 def _wanted(run: Run, trial: int | None) -> Record:
     trials = run.records()
     if trial is None:
-        best = best_of(trials, 1)
+        best = best_of(trials, 1, run.settings.aim)
         if not best:
             raise InputError(
                 f"{run.path}: no trial is finished; go on with: nas resume {run.path}{run.plugin_flags}"

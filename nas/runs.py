@@ -303,12 +303,15 @@ class Run:
         write_atomically(self.best_file, text)
 
     def write_tables(self, records: list[Record]) -> None:
-        """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and MACs."""
-        from nas.records import pareto, trials_table
+        """trials.csv, a row per trial; pareto.csv, the trials that no other beats in score and cost. Costs
+        are those of the objective, else MACs."""
+        from nas.front import pareto
+        from nas.records import trials_table
 
         names = sorted({name for r in records for name in r.candidate.choices})
+        costs = self.settings.aim.costs or ("macs",)
         write_atomically(self.path / "trials.csv", trials_table(records, names))
-        write_atomically(self.path / "pareto.csv", trials_table(pareto(records), names))
+        write_atomically(self.path / "pareto.csv", trials_table(pareto(records, costs), names))
 
 
 def next_run_path(folder: Path, space: str) -> Path:

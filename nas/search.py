@@ -18,7 +18,7 @@ from nas.proxy.card import DataCard
 from nas.proxy.recipe import Recipe
 from nas.records import Candidate, Record, read_records
 from nas.runs import Run
-from nas.samplers import find_sampler
+from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.scaling import PUBLISHED
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
@@ -110,7 +110,10 @@ class Keeper(Events):
 
     def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
         kept = self._study.best(self._keep)
-        if len(kept) < self._keep or score >= (kept[-1].score or 0):
+        reward = self._search.settings.aim.reward
+        if len(kept) < self._keep or (
+            reward(score, candidate.cost) >= reward(kept[-1].score or 0, kept[-1].candidate.cost)
+        ):
             write_atomically(self._run.weights_file(candidate.number), weights)
 
     def finished(self, candidate: Candidate) -> None:
@@ -166,6 +169,7 @@ class Search:
             storage=self.run.storage,
             name=self.run.study,
             starts=self.run.starts,
+            objective=self.settings.aim,
             try_out=lambda choices: self._task.network(choices, self.data),
         )
 
@@ -202,7 +206,7 @@ def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> S
 
     Raises InputError for whatever would stop the search later.
     """
-    find_sampler(settings.sampler)
+    _check_sampler(settings)
     space = load_space(find_space(settings.space))
     check_budget(space, settings.budget)
     check_scale(space, settings.steps)
@@ -316,6 +320,17 @@ def format_count_down(value: int) -> str:
     """A short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
     text = format_count(value)
     return text if parse_count(text) <= value else f"{value:,}"
+
+
+def _check_sampler(settings: Settings) -> None:
+    """Raises InputError for an unknown sampler, and for one that does not take the objectives."""
+    find_sampler(settings.sampler)
+    if not settings.aim.is_single and settings.sampler not in MULTI_OBJECTIVE:
+        raise InputError(
+            f"--objective {settings.objective}: has {1 + len(settings.aim.costs)} objectives, and sampler "
+            f"'{settings.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a reward "
+            "such as accuracy*(flops/400M)^-0.07"
+        )
 
 
 def _check_starts(space: Space, settings: Settings) -> None:

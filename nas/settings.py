@@ -9,7 +9,11 @@ from typing import Any
 
 from nas.cost import Budget, Interval, parse_interval
 from nas.errors import InputError, did_you_mean
+from nas.objective import Objective, parse_objective
 from nas.proxy.recipe import Recipe
+
+SCHEDULERS = ("asha", "hyperband")
+"""What may stop poor trials early."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Settings:
     here, `auto` and `HOST:PORT` join a cluster. `gpus_per_trial`: None for 1 where this machine has a GPU and
     0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
     in the run folder. `start`: networks of the space to try first, paths or bundled names. `scale`: steps of
-    phi, `1..3`, by which the best network is scaled in the end.
+    phi, `1..3`, by which the best network is scaled in the end. `objective`: what is
+    maximised, as in `parse_objective`.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -43,6 +48,7 @@ class Settings:
     storage: str | None = None
     start: tuple[str, ...] = ()
     scale: str | None = None
+    objective: str = "accuracy"
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -56,14 +62,11 @@ class Settings:
                 f"{name}: {getattr(self, name)} needs Ray, and workers: 0 runs without it; give 1 worker or "
                 f"more, or leave the {name} out"
             )
-        _ = self.budget, self.steps
+        _ = self.budget, self.steps, self.aim
 
     @property
     def budget(self) -> Budget:
-        return Budget(
-            macs=_interval("budget-flops", self.budget_flops),
-            params=_interval("budget-params", self.budget_params),
-        )
+        return read_budget(self.budget_flops, self.budget_params)
 
     @property
     def steps(self) -> range:
@@ -76,6 +79,14 @@ class Settings:
             return parse_steps(self.scale)
         except InputError as error:
             raise InputError(f"scale: {error}") from None
+
+    @property
+    def aim(self) -> Objective:
+        """What is maximised."""
+        try:
+            return parse_objective(self.objective)
+        except InputError as error:
+            raise InputError(f"objective: {error}") from None
 
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
@@ -106,6 +117,11 @@ class Settings:
             return cls(**given, recipe=Recipe(**recipe))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+
+
+def read_budget(flops: str | None, params: str | None) -> Budget:
+    """A budget from the texts of its parts. Raises InputError for one that cannot be read."""
+    return Budget(macs=_interval("budget-flops", flops), params=_interval("budget-params", params))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -178,7 +194,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda v: v is None or (type(v) in (int, float) and v > 0),  # type: ignore[operator]
         "a number of seconds above 0",
     ),
-    "scheduler": (lambda v: v in (None, "asha"), "a scheduler; it is asha, or is left out"),
+    "scheduler": (
+        lambda v: v is None or v in SCHEDULERS,
+        f"a scheduler; it is {' or '.join(SCHEDULERS)}, or is left out",
+    ),
     "address": (_text, "an address; it is local, auto or HOST:PORT"),
     "keep": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
     "storage": (
@@ -190,4 +209,5 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         "a list of networks, such as [reference/efficientnet_b0]",
     ),
     "scale": (_optional_text, "a range of steps; write it as text, such as 1..3"),
+    "objective": (_text, "an objective, such as accuracy or accuracy,flops"),
 }

@@ -15,6 +15,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.cost import Budget, Cost
 from nas.ledger import open_ledger, repair_journal
-from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, record_of
+from nas.objective import ACCURACY, Objective
+from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, cost_of, record_of, scores_of
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.domain import Domain
 from nas.samplers.points import REPEATS
@@ -57,11 +59,12 @@ class _Proposal:
 class Study:
     """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
 
-    `storage`: the path of a journal file or a database URL (see `open_ledger`); `name`: the study's name in
-    it. `starts` are the points of the first trials, each inside the budget and another network. `try_out`
-    raises InputError for a point whose network cannot be trained. Trials that an earlier driver left running
-    are handed out again first. A journal that an earlier writer tore is repaired, so a journal has one Study
-    at a time; `read_records` is for readers.
+    `storage`: the path of a journal file, a database URL, or None for this process's memory (see
+    `open_ledger`); `name`: the study's name in it. `starts` are the points of the first trials, each inside
+    the budget and another network. `objective` is what samplers are told and what the best are ranked by;
+    the ledger keeps accuracies. `try_out` raises InputError for a point whose network cannot be trained.
+    Trials that an earlier driver left running are handed out again first. A journal that an earlier writer
+    tore is repaired, so a journal has one Study at a time; `read_records` is for readers.
     """
 
     def __init__(
@@ -72,9 +75,10 @@ class Study:
         trials: int,
         sampler: SamplerFactory,
         seed: int,
-        storage: Path | str,
+        storage: Path | str | None,
         name: str = "nas",
         starts: Sequence[Choices] = (),
+        objective: Objective = ACCURACY,
         try_out: Callable[[Choices], object] = lambda choices: None,
     ) -> None:
         self._space = space
@@ -84,6 +88,7 @@ class Study:
         self._sampler = sampler
         self._seed = seed
         self._starts = starts
+        self._objective = objective
         if isinstance(storage, Path):
             repair_journal(storage)
         self._ledger = open_ledger(storage)
@@ -93,7 +98,7 @@ class Study:
         self._identities = {r.candidate.identity for r in self.records()}
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
-        self._scratch = _Scratch(self._trials())
+        self._scratch = _Scratch(self._trials(), objective)
 
     # Asking
 
@@ -142,11 +147,13 @@ class Study:
         self._finish(number, TrialState.COMPLETE, score, facts)
 
     def prune(self, number: int, epoch: int, **facts: Any) -> None:
-        """The trial was stopped after an epoch: it has scores by epoch, none that compares with a full one.
+        """The trial was stopped after an epoch, whose score was reported and is its value, as in Optuna's own
+        studies. It is no score of a record: it does not compare with one of a full training.
 
         Scores of later epochs are those of an attempt whose worker died; readers leave them out.
         """
-        self._finish(number, TrialState.PRUNED, None, {"fidelity": epoch, **facts})
+        score = self._ledger.get_trial(self._trial_id(number)).intermediate_values[epoch]
+        self._finish(number, TrialState.PRUNED, score, {"fidelity": epoch, **facts})
 
     def fail(self, number: int, reason: str, message: str) -> None:
         """The trial has no result, for one of REASONS."""
@@ -160,8 +167,8 @@ class Study:
         return [record_of(trial) for trial in self._trials()]
 
     def best(self, k: int) -> list[Record]:
-        """The `k` complete trials of the highest scores; among equals the cheaper, then the earlier."""
-        return best_of(self.records(), k)
+        """The `k` complete trials of the highest rewards; among equals the cheaper, then the earlier."""
+        return best_of(self.records(), k, self._objective)
 
     @property
     def counts(self) -> Counts:
@@ -191,7 +198,7 @@ class Study:
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
         if self._scratch.crowded:
-            self._scratch = _Scratch(self._trials())
+            self._scratch = _Scratch(self._trials(), self._objective)
         context = SamplerContext(_derive(self._seed, number, attempt), self._wanted, self._domain)
         with self._scratch.trial(sampler(context)) as trial:
             proposal = self._draw(lambda name, options: trial.suggest_categorical(name, options))
@@ -267,9 +274,11 @@ class _Scratch:
     ends as a failed trial, which samplers ignore, and what was accepted is entered as a trial of its own.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial]) -> None:
+    def __init__(self, trials: Sequence[FrozenTrial], objective: Objective) -> None:
+        self._objective = objective
         self._storage = InMemoryStorage()
-        self._id = self._storage.create_new_study([StudyDirection.MAXIMIZE], "scratch")
+        directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in objective.costs)]
+        self._id = self._storage.create_new_study(directions, "scratch")
         self._study = optuna.load_study(study_name="scratch", storage=self._storage)
         self._ids: dict[int, int] = {}
         self._proposals = 0
@@ -282,13 +291,28 @@ class _Scratch:
         return self._proposals > max(ATTEMPTS, len(self._ids))
 
     def add(self, number: int, trial: FrozenTrial) -> None:
-        self._ids[number] = self._storage.create_new_trial(self._id, template_trial=trial)
+        self._ids[number] = self._storage.create_new_trial(self._id, template_trial=self._told(trial))
 
     def finish(self, number: int, trial: FrozenTrial) -> None:
         trial_id = self._ids[number]
-        for epoch, score in trial.intermediate_values.items():
-            self._storage.set_trial_intermediate_value(trial_id, epoch, score)
-        self._storage.set_trial_state_values(trial_id, trial.state, trial.values)
+        told = self._told(trial)
+        for epoch, value in told.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+        self._storage.set_trial_state_values(trial_id, told.state, told.values)
+
+    def _told(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with what the objective makes of its scores. Optuna has no pruned trials of several
+        objectives; to samplers, one that was stopped early is then one that failed."""
+        cost = cost_of(trial)
+        told = copy(trial)
+        told.intermediate_values = {
+            epoch: self._objective.reward(score, cost) for epoch, score in scores_of(trial).items()
+        }
+        if trial.state == TrialState.PRUNED and not self._objective.is_single:
+            told.state, told.values = TrialState.FAIL, None
+        elif trial.values:
+            told.values = self._objective.values(trial.values[0], cost)
+        return told
 
     @contextmanager
     def trial(self, sampler: BaseSampler) -> Iterator[optuna.Trial]:

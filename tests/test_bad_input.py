@@ -76,7 +76,7 @@ def test_an_unknown_option():
          "cpus-per-trial: 0 is not a number of CPUs; it is a whole number from 1 to 1,024"),
         ("cpus-per-trial", "99999999999",
          "cpus-per-trial: 99999999999 is not a number of CPUs; it is a whole number from 1 to 1,024"),
-        ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha, or is left out"),
+        ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha or hyperband, or is left out"),
         (
             "storage",
             "study.db",

@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import TINY, nas, rows
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.proxy.card import DataCard
 from nas.proxy.recipe import Recipe
-from nas.records import Candidate, Record, pareto
+from nas.records import Candidate, Record
 from nas.runs import Run, RunExists, next_run_path
 from nas.settings import Settings
 from nas.space import parse_space
@@ -294,21 +292,6 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path):
 
 
 # Tables
-
-_RECORDS = st.lists(
-    st.tuples(st.sampled_from([None, 0.0, 0.1, 0.5, 0.9]), st.integers(1, 5)), max_size=12
-).map(lambda pairs: [record(n, score, macs) for n, (score, macs) in enumerate(pairs)])
-
-
-@given(_RECORDS)
-def test_the_front_is_what_no_other_beats(records):
-    def beats(a, b):
-        (x, s), (y, t) = ((r.candidate.cost.macs, r.score) for r in (a, b))
-        return x <= y and s >= t and ((x, s) != (y, t) or a.candidate.number < b.candidate.number)
-
-    scored = [r for r in records if r.score is not None]
-    front = [r for r in scored if not any(beats(other, r) for other in scored)]
-    assert pareto(records) == sorted(front, key=lambda r: r.candidate.cost.macs)
 
 
 def test_the_tables(run):

@@ -13,10 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError, NasError
+from nas.ledger import open_ledger
 from nas.samplers import SAMPLERS, find_sampler
 from nas.study import ATTEMPTS, LAST_ATTEMPTS, Study
 
@@ -241,6 +244,8 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
     pruned = s.records()[0]
     assert (pruned.state, pruned.score, dict(pruned.scores)) == ("pruned", None, {1: 0.5, 2: 0.9})
     assert pruned.facts == {"fidelity": 2}
+    trial = optuna.load_study(study_name="nas", storage=open_ledger(journal)).trials[0]
+    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.9)
     assert [r.candidate.number for r in s.best(2)] == [1]
 
 
@@ -259,6 +264,53 @@ def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
                 s.complete(candidate.number, score(candidate.choices))
     assert s.counts.running == len(running)
     assert s.counts.complete + s.counts.pruned + s.counts.failed == 28
+
+
+def test_tpe_learns_from_trials_that_were_stopped(journal):
+    """Scores after one epoch, and of nothing else, lead it as full ones would; the widths' mean sum is 20."""
+
+    class Flat(ToySpace):
+        def draw(self, choose):
+            return {f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(8)}
+
+        def cost(self, choices):
+            return Cost(1, 1)
+
+        def identity(self, choices):
+            return str(choices)
+
+    def points(sign, stopped):
+        s = study(None, trials=60, sampler="tpe", space=Flat())
+        while (candidate := s.ask()) is not None:
+            value = sign * sum(candidate.choices.values())
+            s.report(candidate.number, 1, value)
+            if stopped:
+                s.prune(candidate.number, 1)
+            else:
+                s.complete(candidate.number, value)
+        return [sum(r.candidate.choices.values()) for r in s.records()]
+
+    wide, slim = points(1, True), points(-1, True)
+    assert sum(wide[30:]) / 30 > 23 and sum(slim[30:]) / 30 < 17
+    assert (wide, slim) == (points(1, False), points(-1, False))
+
+
+def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal):
+    """A sampler that sees the study: the trial that was stopped after one epoch has one score there."""
+    seen = []
+
+    class Seeing(optuna.samplers.RandomSampler):
+        def infer_relative_search_space(self, study, trial):
+            seen[:] = [t for t in study.trials if t.state == TrialState.PRUNED]
+            return {}
+
+    s = Study(ToySpace(), Budget(), trials=2, sampler=lambda *_: Seeing(seed=0), seed=0, storage=journal)
+    number = s.ask().number
+    for epoch, value in ((1, 0.1), (2, 0.9), (1, 0.2)):
+        s.report(number, epoch, value)
+    s.prune(number, 1)
+    s.ask()
+    assert [(t.intermediate_values, t.value) for t in seen] == [({1: 0.2}, 0.2)]
 
 
 def test_best_ranks_by_score_then_cost_then_age(journal):
@@ -352,7 +404,6 @@ def test_a_database_url_that_cannot_be_opened(url):
 
 
 def test_plain_optuna_reads_the_ledger(journal):
-    import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 

@@ -60,6 +60,10 @@ def search(
     sampler: Annotated[str | None, _setting(
         "sampler", "What proposes networks: evolution, tpe, nsga2, random.", _TRIALS
     )] = None,
+    objective: Annotated[str | None, _setting(
+        "objective", "accuracy; accuracy,flops for a front; or a reward, accuracy*(flops/400M)^-0.07.",
+        _TRIALS,
+    )] = None,
     seed: Annotated[int | None, _setting(
         "seed", "With one worker, the same seed gives the same search.", _TRIALS
     )] = None,
@@ -92,7 +96,9 @@ def search(
     trial_timeout: Annotated[float | None, _setting(
         "trial_timeout", "Seconds after which a training fails, else none.", _RAY, "--trial-timeout",
     )] = None,
-    scheduler: Annotated[str | None, _setting("scheduler", "asha stops poor trials early.", _RAY)] = None,
+    scheduler: Annotated[str | None, _setting(
+        "scheduler", "asha or hyperband stop poor trials early.", _RAY
+    )] = None,
     address: Annotated[str | None, _setting(
         "address", "The Ray cluster to join, auto or HOST:PORT; local starts Ray here.", _RAY
     )] = None,
@@ -122,7 +128,7 @@ def search(
         "batch": batch, "lr": lr, "max_images": max_images, "workers": workers,
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
         "scheduler": scheduler, "address": address, "storage": storage, "keep": keep,
-        "start": start or None, "scale": scale,
+        "start": start or None, "scale": scale, "objective": objective,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas import search as searching

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from nas.graph.architecture import INPUT, Architecture
@@ -27,16 +28,26 @@ def canonical_hash(architecture: Architecture) -> str:
     Labels are operators with their arguments and shapes; names do not count; the graphs are simplified
     first; inputs of add, multiply and concat are unordered.
     """
-    simple = simplify(architecture)
+    return hash_of_simplified(simplify(architecture))
+
+
+def hash_of_simplified(simple: Architecture) -> str:
+    """The canonical hash of an architecture that `simplify` returned."""
     index = {INPUT: 0} | {node.name: i for i, node in enumerate(simple.nodes, 1)}
     labels = [f"input {simple.input_shape}"] + [f"{node.op!r} {node.shape}" for node in simple.nodes]
     inputs: _Edges = [[]] + [[index[name] for name in node.inputs] for node in simple.nodes]
     assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
     digest = hashlib.blake2b(digest_size=16)
     for first, last in _parts(inputs):
-        part_inputs = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]
-        digest.update(_describe(labels[first : last + 1], part_inputs).encode())
+        part = (tuple(j - first for j in inputs[i]) if i > first else () for i in range(first, last + 1))
+        digest.update(_describe_part(tuple(labels[first : last + 1]), tuple(part)).encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _describe_part(labels: tuple[str, ...], inputs: tuple[tuple[int, ...], ...]) -> str:
+    """Networks of a space share most of their parts."""
+    return _describe(labels, [list(sources) for sources in inputs])
 
 
 def _parts(inputs: _Edges) -> Iterator[tuple[int, int]]:

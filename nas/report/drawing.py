@@ -17,6 +17,7 @@ from nas.graph import Architecture, Node
 from nas.ops.base import size_text
 from nas.report.folding import Box, fold
 from nas.report.layout import Layout, Run, lay_out
+from nas.report.svg import number, plain
 from nas.report.tables import large_number
 from nas.space import Space
 from nas.space.outline import Part, every_part, outline
@@ -203,7 +204,7 @@ def _svg(header: Sequence[str], labels: Sequence[Label], layout: Layout, box_wid
     for i, line in enumerate(header[1:], 1):
         _text(svg, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
     svg.append(legend)
-    shift = f"translate({_number((width - layout.width) / 2)} {_number(top)})"
+    shift = f"translate({number((width - layout.width) / 2)} {number(top)})"
     body = ET.SubElement(svg, "g", {"id": "graph", "transform": shift})
     for (start, end), route in layout.routes.items():
         ends = f"{labels[start].name} {labels[end].name}"
@@ -220,7 +221,7 @@ def _colours(kinds: Iterable[str]) -> dict[str, Colour]:
 
 
 def _root(width: float, height: float) -> ET.Element:
-    size = {"width": _number(width), "height": _number(height)}
+    size = {"width": number(width), "height": number(height)}
     box = f"0 0 {size['width']} {size['height']}"
     svg = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": box, **size})
     ET.SubElement(svg, "style").text = _STYLE
@@ -251,7 +252,7 @@ def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET
 
 def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour: Colour) -> None:
     box = ET.SubElement(body, "g", {"class": "box", "data-name": label.name})
-    ET.SubElement(box, "title").text = _plain(label.tooltip)
+    ET.SubElement(box, "title").text = plain(label.tooltip)
     _rectangle(box, place.x - width / 2, place.top, width, place.bottom - place.top, colour)
     for i, line in enumerate(label.lines):
         _text(box, line, place.x, place.top + PADDING + LINE * (i + 0.5), "text" if i else "name")
@@ -260,31 +261,22 @@ def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour:
 def _rectangle(parent: ET.Element, x: float, y: float, width: float, height: float, colour: Colour) -> None:
     fill, stroke = colour
     size = {"x": x, "y": y, "width": width, "height": height, "rx": 4}
-    ET.SubElement(parent, "rect", {k: _number(v) for k, v in size.items()} | {"fill": fill, "stroke": stroke})
+    ET.SubElement(parent, "rect", {k: number(v) for k, v in size.items()} | {"fill": fill, "stroke": stroke})
 
 
 def _text(parent: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(parent, "text", {"class": kind, "x": _number(x), "y": _number(y)}).text = _plain(text)
-
-
-def _plain(text: str) -> str:
-    """Text without the characters that XML has no place for."""
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
+    ET.SubElement(parent, "text", {"class": kind, "x": number(x), "y": number(y)}).text = plain(text)
 
 
 def _path(route: Sequence[Run]) -> str:
     """Down each run, with a curve from one to the next."""
     first = route[0]
-    steps = [f"M{_number(first.x)} {_number(first.top)}"]
+    steps = [f"M{number(first.x)} {number(first.top)}"]
     if first.bottom > first.top:
-        steps.append(f"V{_number(first.bottom)}")
+        steps.append(f"V{number(first.bottom)}")
     for before, run in pairwise(route):
         middle = (before.bottom + run.top) / 2
         points = ((before.x, middle), (run.x, middle), (run.x, run.top))
-        steps.append("C" + " ".join(f"{_number(x)} {_number(y)}" for x, y in points))
-        steps.append(f"V{_number(run.bottom)}")
+        steps.append("C" + " ".join(f"{number(x)} {number(y)}" for x, y in points))
+        steps.append(f"V{number(run.bottom)}")
     return "".join(steps)
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

@@ -9,9 +9,19 @@ from rich.console import Console
 from rich.text import Text
 
 from nas.errors import InputError, NasError
-from nas.records import best_of
+from nas.front import hypervolume, pareto, worst_cost
+from nas.records import Record, best_of
 from nas.report.progress import SearchProgress
-from nas.report.tables import best_view, budget_text, counts_line, networks, plural, scaled_view, show
+from nas.report.tables import (
+    best_view,
+    budget_text,
+    counts_line,
+    front_view,
+    networks,
+    plural,
+    scaled_view,
+    show,
+)
 from nas.results import export_trial, scale_best
 from nas.runs import Run
 from nas.search import Search
@@ -61,7 +71,8 @@ def run_search(search: Search) -> None:
             f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
             f"Mend the cause, then try more: {_resume(run)} --trials {2 * settings.trials}"
         )
-    console.print(best_view(best))
+    console.print(best_view(best, settings.aim))
+    _print_front(run, study.records(), console)
     _say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
     if settings.steps:
         with run.locked():
@@ -82,7 +93,16 @@ def print_run(run: Run, top: int) -> None:
         console,
         f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
     )
-    console.print(best_view(best_of(trials, top)))
+    console.print(best_view(best_of(trials, top, run.settings.aim), run.settings.aim))
+    _print_front(run, trials, console)
+
+
+def _print_front(run: Run, records: list[Record], console: Console) -> None:
+    """The front of a search with several objectives."""
+    costs = run.settings.aim.costs
+    if costs:
+        front, worst = pareto(records, costs), worst_cost(run.space, run.settings.budget)
+        console.print(front_view(front, costs, hypervolume(front, costs, worst), worst))
 
 
 def _print_start(search: Search, console: Console) -> None:

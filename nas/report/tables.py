@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.cost import Budget, format_count
+from nas.objective import ACCURACY, Objective
 from nas.ops.base import size_text
 from nas.report.stages import StageRow, stage_rows
 
 if TYPE_CHECKING:
+    from nas.cost import Cost
     from nas.graph import Architecture
     from nas.ops import Shape
     from nas.records import Counts, Record
@@ -132,14 +134,32 @@ def scaled_view(files: Sequence[ScaledFile]) -> Table:
     return rows
 
 
-def best_view(best: Sequence[Record]) -> Table:
-    """The best trials of a search."""
-    rows = table(">rank", ">score", ">MACs", ">params", ">trial")
+def best_view(best: Sequence[Record], objective: Objective = ACCURACY) -> Table:
+    """The best trials of a search, with their rewards where these are not the scores."""
+    rows = table(">rank", *([">reward"] if objective.factors else []), ">score", ">MACs", ">params", ">trial")
     for rank, record in enumerate(best, 1):
         c = record.candidate
-        score = "" if record.score is None else f"{record.score:.4f}"
-        rows.add_row(str(rank), score, f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+        assert record.score is not None
+        rewards = [f"{objective.reward(record.score, c.cost):.4f}"] if objective.factors else []
+        figures = (f"{record.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+        rows.add_row(str(rank), *rewards, *figures)
     return rows
+
+
+def front_view(front: Sequence[Record], costs: Sequence[str], volume: float, worst: Cost) -> RenderableType:
+    """The networks that no other beats in score and costs, and the hypervolume, `volume`, below `worst`."""
+    names = {"macs": "MACs", "params": "parameters"}
+    box = " and ".join(f"0 to {getattr(worst, cost):,} {names[cost]}" for cost in costs)
+    text = (
+        f"Front of score and {' and '.join(names[cost] for cost in costs)}: "
+        f"{plural(len(front), 'network')}, hypervolume {volume:.4f} of score 0 to "
+        f"1 and {box}."
+    )
+    rows = table(">score", ">MACs", ">params", ">trial")
+    for record in front:
+        c = record.candidate
+        rows.add_row(f"{record.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+    return Group(Text(text), rows)
 
 
 def counts_line(counts: Counts, budget: Budget) -> str:

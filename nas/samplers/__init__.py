@@ -147,6 +147,10 @@ SAMPLERS: dict[str, SamplerFactory] = {
 }
 
 
+MULTI_OBJECTIVE = ("nsga2", "nsga3", "tpe", "random")
+"""Samplers that take several objectives."""
+
+
 def find_sampler(name: str) -> SamplerFactory:
     """The factory of the sampler called `name`, or at an import path, MODULE:CLASS.
 

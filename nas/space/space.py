@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from nas.blocks import is_detail
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
-from nas.graph import Architecture, canonical_hash, simplify
+from nas.graph import Architecture, hash_of_simplified, simplify
 from nas.space.compose import Composer
 from nas.space.coupling import Coupling
 from nas.space.elaborate import elaborate
@@ -22,8 +22,13 @@ from nas.space.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, ow
 
 INPUT_AXES = ("channels", "height", "width")
 
+REMEMBERED = 100_000
+"""Points whose cost and identity a space keeps at hand."""
+
 Choices = dict[str, Option]
 """One point of a space: the decisions it takes, by name."""
+
+_Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True)
@@ -127,22 +132,16 @@ class Space:
         return {name: args for name, args in found.items() if args}
 
     def identity(self, choices: Mapping[str, Option]) -> str:
-        """Canonical hash of the network at a point."""
-        return canonical_hash(self.architecture(choices))
+        """Canonical hash of the network at a point; known at once for a point that was met before."""
+        return _remembered(self._identities, choices, lambda: hash_of_simplified(self.architecture(choices)))
 
     def cost(self, choices: Mapping[str, Option]) -> Cost:
         """Cost of the network at a point, at the space's own input and classes.
 
-        Parts that were met before are not worked out again. Raises SpaceError where it cannot be built.
+        Points and parts that were met before are not worked out again. Raises SpaceError where it cannot be
+        built.
         """
-        look_up = self._looked_up(choices)
-        composer = self._composer(lambda choice, name: (look_up(name, choice.options),), Coupling.none())
-        ends = composer.network(self.network, self.input, Sum())
-        if not ends:
-            raise composer.obstacles[0]
-        (total,) = ends.values()
-        cost: Cost = total.cost
-        return cost
+        return _remembered(self._costs, choices, lambda: self._cost(choices))
 
     def smallest(self) -> Choices:
         """The point of least MACs."""
@@ -215,6 +214,16 @@ class Space:
         }
         return replace(space, defaults=settled), resolver.decided
 
+    def _cost(self, choices: Mapping[str, Option]) -> Cost:
+        look_up = self._looked_up(choices)
+        composer = self._composer(lambda choice, name: (look_up(name, choice.options),), Coupling.none())
+        ends = composer.network(self.network, self.input, Sum())
+        if not ends:
+            raise composer.obstacles[0]
+        (total,) = ends.values()
+        cost: Cost = total.cost
+        return cost
+
     def _looked_up(self, choices: Mapping[str, Option]) -> Choose:
         def look_up(name: str, options: tuple[Option, ...]) -> Option:
             if name not in choices:
@@ -227,11 +236,31 @@ class Space:
         return look_up
 
     @cached_property
+    def _costs(self) -> dict[str, Cost]:
+        return {}
+
+    @cached_property
+    def _identities(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
     def _parts(self) -> PartCosts:
         return PartCosts(self.classes)
 
     def _composer(self, options: Any, coupling: Coupling) -> Composer:
         return Composer(self.declared, self._parts, options, coupling, self.width)
+
+
+def _remembered(
+    known: dict[str, _Known], choices: Mapping[str, Option], work: Callable[[], _Known]
+) -> _Known:
+    """What is known of a point, worked out where it is not. As text, the options 1 and true differ."""
+    key = repr(choices)
+    if key not in known:
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[key] = work()
+    return known[key]
 
 
 def _choices_in(values: Iterable[Value]) -> Iterator[Choice]:

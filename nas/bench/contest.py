@@ -1,0 +1,134 @@
+"""Searches by several samplers over one table, repeated in parallel processes, each repeat a fair pair."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from nas.bench.table import Table
+from nas.cost import Budget
+from nas.errors import InputError
+from nas.plugins import Plugin, load_plugins
+from nas.records import Candidate, Counts
+from nas.samplers import find_sampler
+from nas.study import Study
+
+BASELINE = "random"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is run: `repeats` searches of `trials` trials by each sampler, the baseline among them.
+
+    Repeat i of every sampler has the seed `seed` + i and, where `noisy`, the same score of each network:
+    one of its scores, drawn anew for each repeat. Else a search is told the mean of a network's scores.
+    """
+
+    table: Table
+    samplers: tuple[str, ...]
+    trials: int
+    repeats: int
+    budget: Budget
+    seed: int = 0
+    noisy: bool = False
+
+    def __post_init__(self) -> None:
+        members = self.table.inside(self.budget)
+        if not members:
+            raise InputError(
+                f"{self.table.file}: none of its {len(self.table.entries):,} networks is inside the budget "
+                f"{self.budget}; widen it"
+            )
+        if members < self.trials:
+            raise InputError(
+                f"--trials: {self.trials:,}, and {self.table.file} has {members:,} networks inside the "
+                "budget; ask for at most so many"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One search. `best`: after each trial, the true score of the trial that the search would return then;
+    a search that found no more networks stays at its last. `asked_s`: seconds of each ask."""
+
+    sampler: str
+    repeat: int
+    best: tuple[float, ...]
+    asked_s: tuple[float, ...]
+    counts: Counts
+
+
+def outcomes(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> Iterator[Outcome]:
+    """Every search of a contest, in the order in which they end. `jobs`: processes, 1 for this one."""
+    tasks = [(sampler, repeat) for repeat in range(contest.repeats) for sampler in contest.samplers]
+    if jobs == 1:
+        yield from (search(contest, *task) for task in tasks)
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes take every core already
+    pool = ProcessPoolExecutor(
+        min(jobs, len(tasks)), get_context("spawn"), initializer=_enter, initargs=(contest, plugins)
+    )
+    try:
+        futures: list[Future[Outcome]] = [pool.submit(_search, *task) for task in tasks]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def search(contest: Contest, sampler: str, repeat: int) -> Outcome:
+    """One search of a contest."""
+    table = contest.table
+    seed = contest.seed + repeat
+    study = Study(
+        table.space,
+        contest.budget,
+        trials=contest.trials,
+        sampler=find_sampler(sampler),
+        seed=seed,
+        storage=None,
+        try_out=table.require,
+    )
+    best: list[float] = []
+    asked_s: list[float] = []
+    first = (math.inf, 0, 0)
+    while (candidate := _asked(study, asked_s)) is not None:
+        entry = table.entries[candidate.identity]
+        seen = entry.seen(candidate.identity, seed if contest.noisy else None)
+        study.complete(candidate.number, seen)
+        # As `best_of` has it: the highest score, then the cheaper, then the earlier.
+        rank = (-seen, candidate.cost.macs, candidate.number)
+        best.append(entry.true_score if rank < first else best[-1])
+        first = min(first, rank)
+    best += best[-1:] * (contest.trials - len(best))
+    return Outcome(sampler, repeat, tuple(best), tuple(asked_s), study.counts)
+
+
+def _asked(study: Study, asked_s: list[float]) -> Candidate | None:
+    """The next candidate; the time that it took is noted."""
+    start = time.perf_counter()
+    candidate = study.ask()
+    if candidate is not None:
+        asked_s.append(time.perf_counter() - start)
+    return candidate
+
+
+_contest: Contest
+"""In a process of the pool: what is run there."""
+
+
+def _enter(contest: Contest, plugins: tuple[Plugin, ...]) -> None:
+    global _contest
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    load_plugins(plugins)
+    _contest = contest
+
+
+def _search(sampler: str, repeat: int) -> Outcome:
+    return search(_contest, sampler, repeat)

@@ -1,0 +1,109 @@
+"""What a contest's outcomes say: means with intervals, paired differences with a test, times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from nas.bench.contest import BASELINE, Outcome
+
+LEVEL = 0.95
+_MARKS = (10, 20, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with the ends of its 95 % interval, Student's t over repeats; these are NaN for one repeat."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The paired difference to the baseline, and `p` of the two-sided Wilcoxon signed-rank test of it."""
+
+    estimate: Estimate
+    p: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A sampler's figures.
+
+    `curve`: mean best true score after each trial. `differences`: to the baseline, by number of trials; none
+    for the baseline itself. `ask_median_s` and `ask_p95_s`: seconds of an ask. `rejected`: proposals in a
+    search that never became trials, on average, by reason.
+    """
+
+    sampler: str
+    curve: tuple[Estimate, ...]
+    differences: Mapping[int, Difference]
+    ask_median_s: float
+    ask_p95_s: float
+    rejected: Mapping[str, float]
+
+
+def marks(trials: int) -> list[int]:
+    """The numbers of trials at which figures are given: 10, 20, 50, 100, ... and the last."""
+    return [mark for mark in _MARKS if mark < trials] + [trials]
+
+
+def standings(outcomes: Sequence[Outcome]) -> list[Standing]:
+    """The figures of each sampler, in the order in which they first appear by repeat."""
+    searches: dict[str, list[Outcome]] = {}
+    for outcome in sorted(outcomes, key=lambda o: o.repeat):
+        searches.setdefault(outcome.sampler, []).append(outcome)
+    baseline = _bests(searches[BASELINE])
+    return [
+        _standing(sampler, own, None if sampler == BASELINE else baseline)
+        for sampler, own in searches.items()
+    ]
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of independent values."""
+    mean = fmean(values)
+    if len(values) == 1:
+        return Estimate(mean, math.nan, math.nan)
+    from scipy.stats import t
+
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = error * float(t.ppf((1 + LEVEL) / 2, len(values) - 1))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Ours less theirs, pair by pair. Pairs that are equal say nothing to the test; if all are, p is 1."""
+    from scipy.stats import wilcoxon
+
+    pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
+    unequal = [d for d in pairs if d]
+    p = float(wilcoxon(unequal).pvalue) if unequal else 1.0
+    return Difference(estimate(pairs), p)
+
+
+def _standing(sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[float]] | None) -> Standing:
+    bests = _bests(own)
+    asks = np.array([seconds for outcome in own for seconds in outcome.asked_s])
+    return Standing(
+        sampler,
+        tuple(map(estimate, bests)),
+        {n: difference(bests[n - 1], baseline[n - 1]) for n in marks(len(bests))} if baseline else {},
+        float(np.median(asks)),
+        float(np.quantile(asks, 0.95)),
+        {
+            reason: fmean(getattr(outcome.counts, reason) for outcome in own)
+            for reason in ("over_budget", "duplicate", "unbuildable")
+        },
+    )
+
+
+def _bests(searches: Sequence[Outcome]) -> list[tuple[float, ...]]:
+    """After each trial, the best true score of each repeat."""
+    return list(zip(*(outcome.best for outcome in searches), strict=True))

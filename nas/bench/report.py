@@ -1,0 +1,191 @@
+"""What a contest leaves: tables on the terminal; figures, curves and a plot in a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table as View
+
+from nas import __version__
+from nas.bench.contest import BASELINE, Contest, Outcome
+from nas.bench.figures import Estimate, Standing, marks
+from nas.bench.plot import plot
+from nas.bench.table import Table
+from nas.files import write_output
+from nas.report.tables import budget_text, plural, show, table
+
+TEST = "Wilcoxon signed-rank test, two-sided"
+INTERVAL = "95 % interval of the mean, Student's t over repeats"
+
+
+def followed(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome]:
+    """All outcomes, with a bar of progress on a terminal."""
+    console = Console(stderr=True)
+    total = contest.repeats * len(contest.samplers)
+    return list(
+        track(outcomes, "Searching", total, console=console, disable=not console.is_terminal, transient=True)
+    )
+
+
+def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
+    """The figures as tables, with what they are figures of."""
+    for line in (table_line(contest.table), contest_line(contest)):
+        print(line)
+    print(f"\nBest true score after so many trials, ± half of the {INTERVAL}:")
+    show(_scores(result, marks(contest.trials)))
+    if len(result) > 1:
+        print(f"Difference to {BASELINE} in pairs of repeats, and p of the {TEST}:")
+        show(_differences(result, marks(contest.trials)))
+    print("Time of an ask, and proposals of a search that never became trials, on average:")
+    show(_work(result))
+
+
+def write_contest(
+    folder: Path, contest: Contest, outcomes: Sequence[Outcome], result: Sequence[Standing]
+) -> list[Path]:
+    """Write bench.json (figures), curves.csv (every search) and bench.svg (a plot). Returns the files.
+
+    Raises NasError where they cannot be written.
+    """
+    files = {
+        folder / "bench.json": json.dumps(figures_data(contest, result), indent=1, allow_nan=False) + "\n",
+        folder / "curves.csv": curves_table(outcomes),
+        folder / "bench.svg": plot(_title(contest), _subtitle(contest), result),
+    }
+    for path, text in files.items():
+        write_output(path, text)
+    return list(files)
+
+
+def table_line(found: Table) -> str:
+    """What was read, and what is odd about it."""
+    parts = [
+        f"Table {found.file}: {plural(found.rows, 'row')}, {plural(len(found.entries), 'distinct network')} "
+        f"of '{found.space.name}'."
+    ]
+    if found.conflicts:
+        repeat = "row repeats" if found.conflicts == 1 else "rows repeat"
+        parts.append(f"{found.conflicts:,} {repeat} a network with other scores; the mean counts.")
+    if found.missing:
+        parts.append(
+            f"It lacks the networks of {found.missing:,} of the space's {found.space.extent.count:,} points; "
+            "a search that asks for one is told that it cannot be built."
+        )
+    if found.missing is None:
+        parts.append(
+            f"The space has {found.space.extent.count:,} points; a search that asks for a network without a "
+            "row is told that it cannot be built."
+        )
+    return " ".join(parts)
+
+
+def contest_line(contest: Contest) -> str:
+    """What was run."""
+    told = "one of a network's scores at random" if contest.noisy else "the mean of a network's scores"
+    return (
+        f"{plural(contest.repeats, 'repeat')} of {plural(contest.trials, 'trial')}, "
+        f"{budget_text(contest.budget)}, seeds from {contest.seed}; a search is told {told}."
+    )
+
+
+def figures_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]:
+    """The figures as plain values for JSON; what is not a number there is null."""
+    found = contest.table
+    return {
+        "space": found.space.name,
+        "table": {
+            "file": found.file,
+            "rows": found.rows,
+            "networks": len(found.entries),
+            "inside_budget": found.inside(contest.budget),
+            "conflicts": found.conflicts,
+            "missing": found.missing,
+        },
+        "budget": str(contest.budget),
+        "trials": contest.trials,
+        "repeats": contest.repeats,
+        "seed": contest.seed,
+        "score": "random" if contest.noisy else "mean",
+        "interval": INTERVAL,
+        "test": TEST,
+        "versions": {"nas": __version__, "optuna": optuna.__version__},
+        "samplers": {one.sampler: _standing_data(one, marks(contest.trials)) for one in result},
+    }
+
+
+def curves_table(outcomes: Sequence[Outcome]) -> str:
+    """Every search as CSV: a row a trial, with the best true score so far and the seconds of the ask."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["sampler", "repeat", "trials", "best_true_score", "ask_s"])
+    for one in sorted(outcomes, key=lambda o: (o.sampler, o.repeat)):
+        for i, best in enumerate(one.best):
+            seconds = f"{one.asked_s[i]:.6f}" if i < len(one.asked_s) else ""
+            writer.writerow([one.sampler, one.repeat, i + 1, best, seconds])
+    return text.getvalue()
+
+
+def _title(contest: Contest) -> str:
+    return f"{contest.table.space.name}: best true score, {budget_text(contest.budget)}"
+
+
+def _subtitle(contest: Contest) -> str:
+    signal = "one score at random" if contest.noisy else "the mean score"
+    repeats = plural(contest.repeats, "repeat")
+    return f"Mean of {repeats} with its 95 % interval; searches are told {signal} of a network."
+
+
+def _standing_data(one: Standing, at: Sequence[int]) -> dict[str, Any]:
+    return {
+        "best": {n: _plain(asdict(one.curve[n - 1])) for n in at},
+        f"difference_to_{BASELINE}": {
+            n: _plain({**asdict(d.estimate), "p": d.p}) for n, d in one.differences.items()
+        },
+        "ask_ms": {"median": 1000 * one.ask_median_s, "p95": 1000 * one.ask_p95_s},
+        "rejected": dict(one.rejected),
+    }
+
+
+def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {key: value if math.isfinite(value) else None for key, value in figures.items()}
+
+
+def _scores(result: Sequence[Standing], at: Sequence[int]) -> View:
+    view = table("sampler", *(f">{n:,}" for n in at))
+    for one in result:
+        view.add_row(
+            one.sampler, *(_with_error(one.curve[n - 1], f"{one.curve[n - 1].mean:.5g}") for n in at)
+        )
+    return view
+
+
+def _differences(result: Sequence[Standing], at: Sequence[int]) -> View:
+    view = table("sampler", *(f">{n:,}" for n in at))
+    for one in (one for one in result if one.differences):
+        found = [one.differences[n] for n in at]
+        cells = [f"{_with_error(d.estimate, f'{d.estimate.mean:+.3g}')}, p {d.p:.1g}" for d in found]
+        view.add_row(one.sampler, *cells)
+    return view
+
+
+def _with_error(estimate: Estimate, mean: str) -> str:
+    return mean if math.isnan(estimate.low) else f"{mean} ± {estimate.high - estimate.mean:.2g}"
+
+
+def _work(result: Sequence[Standing]) -> View:
+    view = table("sampler", ">median", ">95 %", ">over budget", ">duplicate", ">without a row")
+    for one in result:
+        times = [f"{1000 * seconds:.2f} ms" for seconds in (one.ask_median_s, one.ask_p95_s)]
+        rejected = [f"{one.rejected[r]:,.1f}" for r in ("over_budget", "duplicate", "unbuildable")]
+        view.add_row(one.sampler, *times, *rejected)
+    return view

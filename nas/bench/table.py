@@ -1,0 +1,239 @@
+"""A table of networks with their scores: read from CSV, found by what a network is, not how it is spelled."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from nas.cost import Budget, Cost
+from nas.errors import InputError, did_you_mean
+from nas.space import Choices, Space
+from nas.space.source import read_text
+from nas.space.tree import Option
+
+TRUE_SCORE = "true_score"
+SCORE = re.compile(r"score(_?[0-9]+)?")
+LISTED = 10_000
+"""Points of a space that are compared with a table one by one; of a larger space the rows are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A network of a table. `scores`: one for each seed, `true_score`: what is reported of it."""
+
+    cost: Cost
+    scores: tuple[float, ...]
+    true_score: float
+
+    def seen(self, identity: str, noise: int | None) -> float:
+        """What a search is told: the mean of the scores, or the one that `noise` draws for this network."""
+        if noise is None:
+            return fmean(self.scores)
+        digest = hashlib.blake2b(f"{noise} {identity}".encode(), digest_size=8).digest()
+        return self.scores[int.from_bytes(digest, "big") % len(self.scores)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores of networks of a space, by identity.
+
+    `rows`: rows read. `conflicts`: rows of a network that an earlier row has with other scores. `missing`:
+    points of the space whose network the table lacks, None where the space is too large to list.
+    """
+
+    file: str
+    space: Space
+    entries: Mapping[str, Entry]
+    rows: int
+    conflicts: int
+    missing: int | None
+
+    def inside(self, budget: Budget) -> int:
+        """How many networks of the table are inside a budget."""
+        return sum(entry.cost in budget for entry in self.entries.values())
+
+    def require(self, choices: Choices) -> None:
+        """Raises InputError for a point whose network the table lacks."""
+        if self.space.identity(choices) not in self.entries:
+            raise InputError(f"{self.file}: has no row for {choices}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row as written: its line in the file, and its cells by column."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+def read_table(path: Path, space: Space) -> Table:
+    """The table in a CSV file with a column for each decision of the space and one score or more.
+
+    Scores are the columns `score`, `score_1`, `score_2` and so on, one for each seed; `true_score` is what is
+    reported, else the mean of these. A decision that a point does not take is left empty. Rows of one network
+    count once, with the mean of what they say.
+
+    Raises InputError for columns that are not those of the space and for cells that cannot be read.
+    """
+    columns, rows = _read(path)
+    seeds = [column for column in columns if SCORE.fullmatch(column)]
+    if not seeds:
+        raise InputError(f"{path}: has no column of scores; add 'score', or 'score_1', 'score_2', one a seed")
+    points = _points(path, space, [c for c in columns if c not in (*seeds, TRUE_SCORE)], rows)
+    found: dict[str, list[Entry]] = {}
+    for row, point in zip(rows, points, strict=True):
+        scores = tuple(_number(path, row, column) for column in seeds)
+        true_score = _number(path, row, TRUE_SCORE) if TRUE_SCORE in columns else fmean(scores)
+        cost, identity = _network(path, row, space, point)
+        found.setdefault(identity, []).append(Entry(cost, scores, true_score))
+    return Table(
+        file=str(path),
+        space=space,
+        entries={identity: _merged(entries) for identity, entries in found.items()},
+        rows=len(rows),
+        conflicts=sum(entry != entries[0] for entries in found.values() for entry in entries),
+        missing=_missing(space, points, found),
+    )
+
+
+def every_point(space: Space) -> Iterator[Choices]:
+    """All points of a space, those that cannot be built among them, by asking for one after the other."""
+    script: list[int] = []
+    sizes: list[int] = []
+
+    def choose(name: str, options: tuple[Option, ...]) -> Option:
+        sizes.append(len(options))
+        if len(sizes) > len(script):
+            script.append(0)
+        return options[script[len(sizes) - 1]]
+
+    while True:
+        sizes.clear()
+        yield space.draw(choose)
+        while script and script[-1] == sizes[len(script) - 1] - 1:
+            script.pop()
+        if not script:
+            return
+        script[-1] += 1
+
+
+def _read(path: Path) -> tuple[list[str], list[_Row]]:
+    reader = csv.reader(io.StringIO(read_text(path)))
+    columns = [column.strip() for column in next(reader, [])]
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise InputError(f"{path}: has two columns '{repeated[0]}'; leave one out")
+    rows = []
+    for cells in reader:
+        if not cells:
+            continue
+        if len(cells) != len(columns):
+            raise InputError(
+                f"{path}:{reader.line_num}: has {len(cells)} cells, and there are {len(columns)} columns; "
+                "write one cell a column"
+            )
+        rows.append(_Row(reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))))
+    if not rows:
+        raise InputError(f"{path}: has no rows; write one a network, below a line of column names")
+    return columns, rows
+
+
+def _points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Row]) -> list[Choices]:
+    """The point of each row."""
+    asked: dict[str, None] = {}
+    points = []
+
+    for row in rows:
+
+        def choose(name: str, options: tuple[Option, ...], row: _Row = row) -> Option:
+            asked[name] = None
+            return _option(path, row, name, options) if name in row.cells else options[0]
+
+        points.append(space.draw(choose))
+    missing = [name for name in asked if name not in columns]
+    unknown = [c for c in columns if c not in asked and any(row.cells[c] for row in rows)]
+    if missing or unknown:
+        raise _misfit(path, space, missing, unknown)
+    for row, point in zip(rows, points, strict=True):
+        extra = next((column for column in columns if row.cells[column] and column not in point), None)
+        if extra:
+            raise InputError(
+                f"{path}:{row.line}: {extra}: '{row.cells[extra]}' is given, and this point does not decide "
+                "it; leave the cell empty"
+            )
+    return points
+
+
+def _misfit(path: Path, space: Space, missing: list[str], unknown: list[str]) -> InputError:
+    said = [f"lacks {_some(missing)}"] if missing else []
+    said += [f"has {_some(unknown)}, which the space does not"] if unknown else []
+    hint = did_you_mean(unknown[0], missing, "leave these out") if unknown else "; add these"
+    return InputError(
+        f"{path}: its columns are not the choices of '{space.name}': the table {' and '.join(said)}{hint}"
+    )
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"'{name}'" for name in names[:most]) + more
+
+
+def _option(path: Path, row: _Row, name: str, options: tuple[Option, ...]) -> Option:
+    text = row.cells[name]
+    for option in options:
+        if text.lower() in _spellings(option):
+            return option
+    raise InputError(f"{path}:{row.line}: {name}: '{text}' is not one of {list(options)}")
+
+
+def _spellings(option: Option) -> tuple[str, ...]:
+    return ("none", "null") if option is None else (str(option).lower(),)
+
+
+def _number(path: Path, row: _Row, column: str) -> float:
+    text = row.cells[column]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            f"{path}:{row.line}: {column}: '{text}' is not a score; write a number, or leave the row out"
+        )
+    return value
+
+
+def _network(path: Path, row: _Row, space: Space, point: Choices) -> tuple[Cost, str]:
+    try:
+        return space.cost(point), space.identity(point)
+    except InputError as error:
+        raise InputError(f"{path}:{row.line}: {error}; leave the row out") from None
+
+
+def _merged(entries: list[Entry]) -> Entry:
+    if len(entries) == 1:
+        return entries[0]
+    scores = tuple(fmean(column) for column in zip(*(e.scores for e in entries), strict=True))
+    return Entry(entries[0].cost, scores, fmean(e.true_score for e in entries))
+
+
+def _missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:
+    count = space.extent.count
+    if len({repr(point) for point in points}) == count:
+        return 0
+    return sum(not _has(space, point, found) for point in every_point(space)) if count <= LISTED else None
+
+
+def _has(space: Space, point: Choices, found: Mapping[str, object]) -> bool:
+    """Whether a point's network is found; one that cannot be built is not missed."""
+    try:
+        return space.identity(point) in found
+    except InputError:
+        return True

@@ -1,0 +1,97 @@
+"""What a search maximises: accuracy, accuracy against costs, or one reward made of both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import prod
+
+from nas.cost import Cost, parse_count
+from nas.errors import InputError, did_you_mean
+
+_COSTS = {"flops": "macs", "macs": "macs", "params": "params"}
+"""Fields of Cost, by the names that a user has for them."""
+_FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accuracy*(flops/400M)^-0.07"
+_FACTOR = re.compile(r"\*\(([^/()]*)/([^/()]*)\)(?:\^|\*\*)(-?[0-9.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """(cost / `target`) ^ `exponent` of a reward; `measure` is a field of Cost."""
+
+    measure: str
+    target: int
+    exponent: float
+
+    def of(self, cost: Cost) -> float:
+        """1 at the target, less above it."""
+        measured: int = getattr(cost, self.measure)
+        return float((max(1, measured) / self.target) ** self.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Accuracy times `factors`, to be maximised, beside `costs`, fields of Cost that are to be minimised.
+
+    With factors this is the soft constraint of MnasNet (Tan et al. 2019, equation 2) and of EfficientNet
+    (Tan & Le 2019, section 4), accuracy * (cost / target) ^ w; with costs there are several objectives.
+    """
+
+    costs: tuple[str, ...] = ()
+    factors: tuple[Factor, ...] = ()
+
+    @property
+    def is_single(self) -> bool:
+        """Whether networks have an order, and not only a front."""
+        return not self.costs
+
+    def reward(self, score: float, cost: Cost) -> float:
+        """What is maximised."""
+        return score * prod(factor.of(cost) for factor in self.factors)
+
+    def values(self, score: float, cost: Cost) -> list[float]:
+        """The reward, then the costs."""
+        return [self.reward(score, cost), *(float(getattr(cost, measure)) for measure in self.costs)]
+
+
+ACCURACY = Objective()
+
+
+def parse_objective(text: str) -> Objective:
+    """Read `accuracy`, `accuracy,flops`, `accuracy,params`, or a reward `accuracy*(flops/400M)^-0.07`.
+
+    Raises InputError for anything else.
+    """
+    plain = re.sub(r"\s", "", text).lower()
+    first, *others = plain.split(",")
+    if first == "accuracy":
+        costs = tuple(_measure(text, name) for name in others)
+        if len(set(costs)) < len(costs):
+            raise InputError(f"'{text}' names a cost twice; leave one out")
+        return Objective(costs=costs)
+    tail = plain.removeprefix("accuracy")
+    if others or tail == plain or _FACTOR.sub("", tail):
+        raise InputError(f"'{text}' is not an objective; {_FORMS}")
+    return Objective(factors=tuple(_factor(text, *found.groups()) for found in _FACTOR.finditer(tail)))
+
+
+def _measure(text: str, name: str) -> str:
+    if name not in _COSTS:
+        raise InputError(f"'{text}': '{name}' is not a cost{did_you_mean(name, list(_COSTS))}")
+    return _COSTS[name]
+
+
+def _factor(text: str, name: str, target: str, exponent: str) -> Factor:
+    measure = _measure(text, name)
+    try:
+        factor = Factor(measure, parse_count(target), float(exponent))
+    except InputError as error:
+        raise InputError(f"'{text}': {error}") from None
+    except ValueError:
+        raise InputError(f"'{text}': '{exponent}' is not a number") from None
+    if factor.target < 1 or factor.exponent >= 0:
+        raise InputError(
+            f"'{text}': (cost/{target})^{exponent} does not fall with the cost; write a target above 0 and "
+            "an exponent below 0"
+        )
+    return factor
