@@ -10,7 +10,6 @@ search that was stopped and resumed proposes what it would have proposed without
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import Counter
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +28,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.cost import Budget, Cost
-from nas.errors import InputError
 from nas.ledger import open_ledger, repair_journal
 from nas.objective import ACCURACY, Objective
 from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, cost_of, record_of, scores_of
-from nas.samplers import SAMPLERS, SamplerFactory
+from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
+from nas.samplers.domain import Domain
+from nas.samplers.points import REPEATS
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -83,8 +82,8 @@ class Study:
         try_out: Callable[[Choices], object] = lambda choices: None,
     ) -> None:
         self._space = space
-        self._try_out = try_out
         self._budget = budget
+        self._domain = Domain(space, budget, try_out)
         self._wanted = trials
         self._sampler = sampler
         self._seed = seed
@@ -97,7 +96,6 @@ class Study:
         self._id = self._ledger.get_study_id_from_name(name)
         self._interrupted = [r.candidate for r in self.records() if r.state == "running"]
         self._identities = {r.candidate.identity for r in self.records()}
-        self._duplicates: set[str] = set()
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
         self._scratch = _Scratch(self._trials(), objective)
@@ -112,12 +110,16 @@ class Study:
             return None
         number = len(self._trials())
         rejected: Counter[str] = Counter()
+        repeats: list[str] = []
         for proposal in self._proposals(number):
             try:
                 cost, identity = self._check(proposal.choices)
             except _Rejected as rejection:
                 rejected[rejection.reason] += 1
+                repeats += rejection.repeats
             else:
+                notes = {**proposal.system_attrs, REPEATS: repeats} if repeats else proposal.system_attrs
+                proposal = replace(proposal, system_attrs=notes)
                 return self._accept(number, proposal, cost, identity, rejected)
         self._exhausted = True
         self._fruitless = rejected
@@ -179,8 +181,7 @@ class Study:
 
     def _proposals(self, number: int) -> Iterator[_Proposal]:
         """The start of this number, if there is one; ATTEMPTS points of the sampler; then the last of them,
-        moved into the budget if it was outside; then, as the sampler repeats itself, LAST_ATTEMPTS uniformly
-        drawn ones, moved likewise."""
+        moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random search."""
         if number < len(self._starts):
             # A genetic sampler finds its trials by what it noted on them.
             notes = self._propose(self._sampler, number, 0).system_attrs
@@ -188,15 +189,18 @@ class Study:
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
-        yield self._inside(proposal, number, ATTEMPTS)
+        rng = random.Random(_derive(self._seed, number, ATTEMPTS))
+        inside = self._domain.moved_inside(proposal.choices, rng)
+        yield replace(self._draw(_choose(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             drawn = self._propose(SAMPLERS["random"], number, attempt)
-            yield self._inside(replace(drawn, system_attrs=proposal.system_attrs), number, attempt)
+            yield replace(drawn, system_attrs=proposal.system_attrs)
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
         if self._scratch.crowded:
             self._scratch = _Scratch(self._trials(), self._objective)
-        with self._scratch.trial(sampler(_derive(self._seed, number, attempt), self._wanted)) as trial:
+        context = SamplerContext(_derive(self._seed, number, attempt), self._wanted, self._domain)
+        with self._scratch.trial(sampler(context)) as trial:
             proposal = self._draw(lambda name, options: trial.suggest_categorical(name, options))
             return replace(proposal, system_attrs=self._scratch.notes(trial))
 
@@ -211,23 +215,16 @@ class Study:
 
     def _check(self, choices: Choices) -> tuple[Cost, str]:
         """Cost and identity of a point; raises _Rejected."""
-        key = json.dumps(choices, sort_keys=True)
-        if key in self._duplicates:
-            raise _Rejected("duplicate")
-        try:
-            cost = self._space.cost(choices)
-        except InputError as error:
-            raise _Rejected("unbuildable") from error
+        cost = self._domain.cost(choices)
+        if cost is None:
+            raise _Rejected("unbuildable")
         if cost not in self._budget:
             raise _Rejected("over_budget")
-        identity = self._space.identity(choices)
+        identity = self._domain.identity(choices)
         if identity in self._identities:
-            self._duplicates.add(key)
-            raise _Rejected("duplicate")
-        try:
-            self._try_out(choices)
-        except InputError as error:
-            raise _Rejected("unbuildable") from error
+            raise _Rejected("duplicate", [identity])
+        if not self._domain.can_train(choices):
+            raise _Rejected("unbuildable")
         return cost, identity
 
     def _accept(
@@ -252,55 +249,6 @@ class Study:
         self._scratch.add(number, trial)
         self._identities.add(identity)
         return Candidate(number, proposal.choices, cost, identity)
-
-    def _inside(self, proposal: _Proposal, number: int, attempt: int) -> _Proposal:
-        """The proposal, moved into the budget choice by choice, in random order, towards the end of the
-        measure that is outside: the network of least MACs when these are over the budget, and so on. A step
-        that puts another measure outside is not taken.
-        """
-        rng = random.Random(_derive(self._seed, number, attempt))
-        outside = self._outside(proposal.choices)
-        if not outside:
-            return proposal
-        point = proposal.choices
-        while outside:
-            goal = self._goals[outside[0]]
-            names = sorted(goal)
-            rng.shuffle(names)
-            before = outside
-            for name in names:
-                moved = self._draw(_choose({**goal, **point, name: goal[name]}))
-                found = self._outside(moved.choices)
-                if found is not None and set(found) <= set(outside):
-                    point, outside = moved.choices, found
-                if not outside or outside[0] != before[0]:
-                    break
-            if outside == before:
-                return proposal
-        return replace(self._draw(_choose(point)), system_attrs=proposal.system_attrs)
-
-    def _outside(self, choices: Choices) -> list[tuple[str, int]] | None:
-        """The measures outside the budget: 1 for over it, -1 for under; None where nothing can be built."""
-        try:
-            cost = self._space.cost(choices)
-        except InputError:
-            return None
-        sides = (
-            ("macs", self._budget.macs.side(cost.macs)),
-            ("params", self._budget.params.side(cost.params)),
-        )
-        return [(measure, side) for measure, side in sides if side]
-
-    @cached_property
-    def _goals(self) -> dict[tuple[str, int], Choices]:
-        """Where a point that is over (1) or under (-1) in a measure moves to."""
-        extent = self._space.extent
-        return {
-            ("macs", 1): extent.smallest,
-            ("macs", -1): extent.largest,
-            ("params", 1): extent.fewest,
-            ("params", -1): extent.most,
-        }
 
     # Storage
 
@@ -383,8 +331,11 @@ class _Scratch:
 
 
 class _Rejected(Exception):
-    def __init__(self, reason: str) -> None:
+    """`repeats`: identities of known networks that were proposed again."""
+
+    def __init__(self, reason: str, repeats: Sequence[str] = ()) -> None:
         self.reason = reason
+        self.repeats = repeats
 
 
 def _choose(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:

@@ -186,7 +186,7 @@ def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
     for objective in ("accuracy", "accuracy,flops"):
         later = go_on(study(tmp_path / objective, "nsga2", objective))[30:]
         least[objective] = sorted(r.candidate.cost.macs for r in later)[5]
-    assert least["accuracy,flops"] < 0.7 * least["accuracy"]
+    assert least["accuracy,flops"] < 0.75 * least["accuracy"]
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "tpe"])
@@ -258,7 +258,7 @@ def test_a_search_for_a_reward():
         (["--objective", "speed"], f"nas search: objective: 'speed' is not an objective; {_FORMS}"),
         (["--objective", "accuracy,flops", "--sampler", "evolution"],
          "--objective accuracy,flops: has 2 objectives, and sampler 'evolution' takes one; choose --sampler "
-         "nsga2 or tpe or random, or a reward such as accuracy*(flops/400M)^-0.07"),
+         "nsga2 or nsga3 or tpe or random, or a reward such as accuracy*(flops/400M)^-0.07"),
     ],
 )  # fmt: skip
 def test_objectives_that_are_refused(flags, message):

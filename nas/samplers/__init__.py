@@ -1,14 +1,17 @@
 """What proposes the next point: Optuna samplers, theirs and ours, by name.
 
-A factory takes a seed and the trials of the search, and returns a fresh sampler; its docstring is its
-one-line description. Optuna is imported by the factories, so that the names are known at once.
+A factory takes what a sampler may know and returns a fresh sampler, whose state is all in the trials of the
+study that it is asked for; its docstring is its one-line description. Optuna is imported by the factories,
+so that the names are known at once.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError, did_you_mean
@@ -16,39 +19,114 @@ from nas.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-SamplerFactory = Callable[[int, int], "BaseSampler"]
+    from nas.samplers.domain import Domain
 
 
-def _random(seed: int, trials: int) -> BaseSampler:
-    """Every option equally likely: the baseline (Li & Talwalkar 2019)."""
-    from optuna.samplers import RandomSampler
+@dataclass(frozen=True, slots=True)
+class SamplerContext:
+    """What a sampler is made from: a seed, the number of trials of the search, and its domain."""
 
-    return RandomSampler(seed=seed)
+    seed: int
+    trials: int
+    domain: Domain
 
 
-def _tpe(seed: int, trials: int) -> BaseSampler:
+SamplerFactory = Callable[[SamplerContext], "BaseSampler"]
+
+
+def _random(context: SamplerContext) -> BaseSampler:
+    """Uniform inside the budget: the baseline (Li & Talwalkar 2019)."""
+    from nas.samplers.uniform import UniformSampler
+
+    return UniformSampler(context.domain, seed=context.seed)
+
+
+def _tpe(context: SamplerContext) -> BaseSampler:
     """Tree-structured Parzen estimator over joint choices (Bergstra et al. 2011, Falkner et al. 2018)."""
-    from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import TPESampler
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # `group`
-        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    with _no_warnings():  # of `group`
+        tpe = TPESampler(seed=context.seed, multivariate=True, group=True, constant_liar=True)
+    return _repaired(tpe, context)
 
 
-def _nsga2(seed: int, trials: int) -> BaseSampler:
+def _nsga2(context: SamplerContext) -> BaseSampler:
     """Genetic algorithm with crossover and elitism (Deb et al. 2002)."""
     from nas.samplers.genetic import RepeatableNSGAIISampler
 
-    return RepeatableNSGAIISampler(seed=seed, population_size=_population(trials))
+    population = _population(context.trials)
+    nsga2 = RepeatableNSGAIISampler(seed=context.seed, population_size=population)
+    return _started(nsga2, context, population)
 
 
-def _evolution(seed: int, trials: int) -> BaseSampler:
+def _nsga3(context: SamplerContext) -> BaseSampler:
+    """Genetic algorithm that keeps to reference directions (Deb & Jain 2014)."""
+    from nas.samplers.genetic import RepeatableNSGAIIISampler
+
+    population = _population(context.trials)
+    with _no_warnings():
+        nsga3 = RepeatableNSGAIIISampler(seed=context.seed, population_size=population)
+    return _started(nsga3, context, population)
+
+
+def _gp(context: SamplerContext) -> BaseSampler:
+    """Gaussian process with expected improvement, Optuna's (Jones, Schonlau & Welch 1998; Optuna 2024)."""
+    from nas.samplers.bayesian import BoundedGPSampler
+
+    return _repaired(BoundedGPSampler(seed=context.seed, warn_independent_sampling=False), context)
+
+
+def _evolution(context: SamplerContext) -> BaseSampler:
     """Regularised evolution: one mutation per child, the oldest die (Real et al. 2019)."""
     from nas.samplers.evolution import RegularizedEvolutionSampler
 
-    population = _population(trials)
-    return RegularizedEvolutionSampler(population=population, sample=math.ceil(population / 4), seed=seed)
+    population = _population(context.trials)
+    return RegularizedEvolutionSampler(
+        context.domain, population=population, sample=math.ceil(population / 4), seed=context.seed
+    )
+
+
+def _local(context: SamplerContext) -> BaseSampler:
+    """Local search with restarts (White, Nolen & Savani 2021)."""
+    from nas.samplers.local import LocalSearchSampler
+
+    return LocalSearchSampler(context.domain, seed=context.seed)
+
+
+def _reinforce(context: SamplerContext) -> BaseSampler:
+    """Policy gradient over choices with a moving baseline (Zoph & Le 2017)."""
+    from nas.samplers.reinforce import ReinforceSampler
+
+    return ReinforceSampler(context.domain, seed=context.seed)
+
+
+def _predictor(context: SamplerContext) -> BaseSampler:
+    """Gaussian process of the score with Thompson sampling (after White, Neiswanger & Savani 2021)."""
+    from nas.samplers.predictor import PredictorSampler
+
+    return PredictorSampler(context.domain, start=_population(context.trials), seed=context.seed)
+
+
+def _started(sampler: BaseSampler, context: SamplerContext, start: int) -> BaseSampler:
+    from nas.samplers.uniform import UniformStart
+
+    return UniformStart(sampler, context.domain, start=start, seed=context.seed)
+
+
+def _repaired(sampler: BaseSampler, context: SamplerContext) -> BaseSampler:
+    from nas.samplers.repaired import RepairedSampler
+
+    return RepairedSampler(sampler, context.domain, seed=context.seed)
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Leaves out what Optuna says of features that it calls experimental."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
 
 
 def _population(trials: int) -> int:
@@ -60,16 +138,28 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "random": _random,
     "tpe": _tpe,
     "nsga2": _nsga2,
+    "nsga3": _nsga3,
+    "gp": _gp,
     "evolution": _evolution,
+    "local": _local,
+    "reinforce": _reinforce,
+    "predictor": _predictor,
 }
 
 
-MULTI_OBJECTIVE = ("nsga2", "tpe", "random")
+MULTI_OBJECTIVE = ("nsga2", "nsga3", "tpe", "random")
 """Samplers that take several objectives."""
 
 
 def find_sampler(name: str) -> SamplerFactory:
-    """The factory of the sampler called `name`. Raises InputError for an unknown name."""
+    """The factory of the sampler called `name`, or at an import path, MODULE:CLASS.
+
+    Raises InputError where there is none.
+    """
+    if ":" in name:
+        from nas.samplers.imported import imported_sampler
+
+        return imported_sampler(name)
     if name not in SAMPLERS:
         raise InputError(f"unknown sampler '{name}'{did_you_mean(name, list(SAMPLERS))}")
     return SAMPLERS[name]

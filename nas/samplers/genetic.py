@@ -1,10 +1,13 @@
-"""Optuna's NSGA-II, made to repeat itself."""
+"""Optuna's NSGA-II and NSGA-III, made to repeat themselves."""
 
 from __future__ import annotations
 
-from optuna.samplers import NSGAIISampler
+from optuna.distributions import BaseDistribution
+from optuna.samplers import NSGAIIISampler, NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+
+from nas.samplers.points import shared_decisions
 
 
 class RepeatableNSGAIISampler(NSGAIISampler):
@@ -13,6 +16,19 @@ class RepeatableNSGAIISampler(NSGAIISampler):
     Optuna's hands a generation's parents to the crossover by rank when it has just selected them and by
     number when it has read them back, so that the same seed gives other children after a restart.
     """
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return shared_decisions(study)
+
+    def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
+
+
+class RepeatableNSGAIIISampler(NSGAIIISampler):
+    """NSGA-III (Deb & Jain 2014) whose parents come in one order, as those of `RepeatableNSGAIISampler`."""
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return shared_decisions(study)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)

@@ -1,0 +1,185 @@
+"""What a sampler may know of space and budget: points inside, points beside a point, cost and identity."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from nas.errors import InputError
+
+if TYPE_CHECKING:
+    from nas.cost import Budget, Cost, Interval
+    from nas.space import Choices, Space
+    from nas.space.tree import Option
+
+_MEMORY = 100_000
+"""Points whose cost and identity are remembered."""
+_TRIES = 100
+"""Uniform draws for one point inside the budget, before one is moved inside."""
+_MOST_STEPS = 200
+
+_Key = tuple[tuple[str, "Option"], ...]
+
+
+class Domain:
+    """The points of `space` whose networks are within `budget` and can be trained.
+
+    `try_out` raises InputError for a point whose network cannot be trained. Costs and identities are worked
+    out once for each point. Random numbers come from the caller, so that the same ones give the same points.
+    """
+
+    def __init__(
+        self, space: Space, budget: Budget, try_out: Callable[[Choices], object] = lambda choices: None
+    ) -> None:
+        self._space = space
+        self._budget = budget
+        self._try_out = try_out
+        self._cost = lru_cache(_MEMORY)(self._count)
+        self._identity = lru_cache(_MEMORY)(lambda key: space.identity(dict(key)))
+        self._trains = lru_cache(_MEMORY)(self._train)
+
+    def cost(self, choices: Choices) -> Cost | None:
+        """Cost of the network at a point; None where it cannot be built."""
+        return self._cost(_key(choices))
+
+    def identity(self, choices: Choices) -> str:
+        """Equal for two points exactly when they are the same network."""
+        return self._identity(_key(choices))
+
+    def is_inside(self, choices: Choices) -> bool:
+        """Whether the network at a point can be built and is within the budget."""
+        cost = self.cost(choices)
+        return cost is not None and cost in self._budget
+
+    def can_train(self, choices: Choices) -> bool:
+        """Whether the network at a point that can be built can be trained as well."""
+        return self._trains(_key(choices))
+
+    def options(self, choices: Choices) -> dict[str, tuple[Option, ...]]:
+        """The options of each decision that a point takes."""
+        found: dict[str, tuple[Option, ...]] = {}
+
+        def noted(name: str, options: tuple[Option, ...]) -> Option:
+            found[name] = options
+            return choices[name]
+
+        self._space.draw(noted)
+        return found
+
+    def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
+        """The point of what `choose(name, options)` says for each decision that is needed."""
+        return self._space.draw(choose)
+
+    def completed(self, wish: Mapping[str, Option], rng: random.Random) -> Choices:
+        """The point that follows a wish where it can; decisions that the wish leaves open are drawn."""
+
+        def follow(name: str, options: tuple[Option, ...]) -> Option:
+            return wish[name] if wish.get(name, _NOTHING) in options else rng.choice(options)
+
+        return self._space.draw(follow)
+
+    def draw(self, rng: random.Random, n: int) -> list[Choices]:
+        """`n` random points inside the budget.
+
+        Each decision is drawn uniformly and what is outside is drawn again; where hardly anything is inside,
+        or nothing after many tries, the draw is moved inside. A point for which that fails too stays outside.
+        """
+        return [self._drawn(rng) for _ in range(n)]
+
+    def mutate(self, choices: Choices, rng: random.Random) -> Choices:
+        """A point with one other option than `choices`, each decision and each of its other options equally
+        likely; decisions that this opens are drawn. It may be outside the budget."""
+        alternatives = _alternatives(self.options(choices), choices)
+        if not alternatives:
+            return choices
+        name = rng.choice([*alternatives])
+        return self.completed({**choices, name: rng.choice(alternatives[name])}, rng)
+
+    def neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
+        """All points with one other option than `choices`, in random order; decisions that this opens are
+        drawn. They may be outside the budget."""
+        alternatives = _alternatives(self.options(choices), choices)
+        changes = [(name, option) for name, others in alternatives.items() for option in others]
+        rng.shuffle(changes)
+        for name, option in changes:
+            yield self.completed({**choices, name: option}, rng)
+
+    def moved_inside(self, choices: Choices, rng: random.Random) -> Choices:
+        """A point inside the budget near to `choices`; `choices` where the way there ends outside.
+
+        Options are changed one at a time: to the network inside that changes the cost least or, while one
+        change does not suffice, to the one that is least outside. So few choices change, then little cost.
+        """
+        point, excess = choices, self._excess(choices)
+        for _ in range(_MOST_STEPS):
+            if not excess:
+                return point
+            ranked = [
+                (self._excess(near), self._change(point, near), near) for near in self.neighbours(point, rng)
+            ]
+            best = min(ranked, key=lambda row: row[:2], default=None)
+            if best is None or best[0] >= excess:
+                return choices
+            excess, _, point = best
+        return choices
+
+    def _drawn(self, rng: random.Random) -> Choices:
+        point = self.completed({}, rng)
+        if self._is_roomy:
+            for _ in range(_TRIES):
+                if self.is_inside(point):
+                    return point
+                point = self.completed({}, rng)
+        return self.moved_inside(point, rng)
+
+    @cached_property
+    def _is_roomy(self) -> bool:
+        """Whether more than 2 in 100 draws are inside. The same at every call, so that a search that is
+        resumed goes on as before."""
+        rng = random.Random(0)
+        return sum(self.is_inside(self.completed({}, rng)) for _ in range(_TRIES)) > 2
+
+    def _excess(self, choices: Choices) -> float:
+        """How far outside the budget a point is, in parts of the limits; 0 inside."""
+        cost = self.cost(choices)
+        if cost is None:
+            return float("inf")
+        return _beyond(cost.macs, self._budget.macs) + _beyond(cost.params, self._budget.params)
+
+    def _change(self, before: Choices, after: Choices) -> float:
+        old, new = self.cost(before), self.cost(after)
+        return abs(new.macs - old.macs) if old and new else 0.0
+
+    def _count(self, key: _Key) -> Cost | None:
+        try:
+            return self._space.cost(dict(key))
+        except InputError:
+            return None
+
+    def _train(self, key: _Key) -> bool:
+        try:
+            self._try_out(dict(key))
+        except InputError:
+            return False
+        return True
+
+
+_NOTHING = object()
+
+
+def _key(choices: Choices) -> _Key:
+    return tuple(sorted(choices.items()))
+
+
+def _alternatives(options: Mapping[str, Sequence[Option]], choices: Choices) -> dict[str, list[Option]]:
+    """The other options of each decision that has any."""
+    others = {name: [o for o in all_ if o != choices[name]] for name, all_ in options.items()}
+    return {name: found for name, found in others.items() if found}
+
+
+def _beyond(value: int, interval: Interval) -> float:
+    if interval.high is not None and value > interval.high:
+        return value / max(1, interval.high) - 1
+    return max(0.0, 1 - value / interval.low) if interval.low else 0.0

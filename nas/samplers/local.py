@@ -1,0 +1,43 @@
+"""Local search with restarts as an Optuna sampler."""
+
+from __future__ import annotations
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from nas.samplers.domain import Domain
+from nas.samplers.points import Known, PointSampler, known
+from nas.space import Choices
+
+_CLIMB = "nas:climb"
+"""System attribute of a trial: which climb it belongs to, counted from 0."""
+
+
+class LocalSearchSampler(PointSampler):
+    """Hill climbing of White, Nolen & Savani 2021, "Exploring the Loss Landscape in Neural Architecture
+    Search", algorithm 1, inside a budget.
+
+    A climb starts at a random network. Neighbours of its best network, those with one other option, are tried
+    in random order; one that is better is the network to go on from at once. When all neighbours are known,
+    another climb starts.
+    """
+
+    def __init__(self, domain: Domain, *, seed: int | None = None) -> None:
+        super().__init__(domain, seed)
+
+    def propose(self, study: Study, trial: FrozenTrial) -> Choices:
+        climb, complete = self._latest(study)
+        near = None
+        if complete:
+            top = max(complete, key=lambda member: member.score)
+            near = self._first_new(study, self._domain.neighbours(top.choices, self._rng))
+            climb += near is None
+        study._storage.set_trial_system_attr(trial._trial_id, _CLIMB, climb)
+        return near or self._drawn_new(study)
+
+    def _latest(self, study: Study) -> tuple[int, list[Known]]:
+        """The latest climb of all, and its complete trials."""
+        trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
+        climbs = {trial.number: trial.system_attrs.get(_CLIMB, 0) for trial in trials}
+        latest = max(climbs.values(), default=0)
+        return latest, [member for member in known(study) if climbs[member.number] == latest]

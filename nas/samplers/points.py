@@ -1,0 +1,120 @@
+"""What our samplers share: they propose whole points of a domain and learn from complete trials."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.samplers.domain import Domain
+from nas.space import Choices
+
+REPEATS = "nas:repeats"
+"""System attribute of a trial: identities of the known networks that were proposed again before it."""
+
+_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A complete trial. `distributions`: options by decision. `score`: the greater the better, whatever the
+    direction of the study."""
+
+    number: int
+    choices: Choices
+    distributions: Mapping[str, BaseDistribution]
+    score: float
+
+
+class PointSampler(BaseSampler, ABC):
+    """Proposes a whole point at once, at the start of a trial."""
+
+    def __init__(self, domain: Domain, seed: int | None) -> None:
+        self._domain = domain
+        self._rng = random.Random(seed)
+        self._points: dict[int, Choices] = {}
+
+    @abstractmethod
+    def propose(self, study: Study, trial: FrozenTrial) -> Choices:
+        """The point to try next."""
+
+    def reseed_rng(self) -> None:
+        self._rng.seed()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._points[trial.number] = self.propose(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._points[trial.number][param_name]
+
+    def _drawn(self) -> Choices:
+        (point,) = self._domain.draw(self._rng, 1)
+        return point
+
+    def _drawn_new(self, study: Study) -> Choices:
+        """A random point that was not tried; where many draws were, any."""
+        return self._first_new(study, (self._drawn() for _ in range(_TRIES))) or self._drawn()
+
+    def _first_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
+        """The first point that is inside the domain and another network than those of all trials."""
+        identities = {self._identity(trial) for trial in study.get_trials(deepcopy=False) if trial.params}
+        for point in points:
+            is_new = self._domain.is_inside(point) and self._domain.identity(point) not in identities
+            if is_new and self._domain.can_train(point):
+                return point
+        return None
+
+    def _identity(self, trial: FrozenTrial) -> str:
+        found: str | None = trial.user_attrs.get("identity")
+        return found or self._domain.identity(trial.params)
+
+
+def known(study: Study) -> list[Known]:
+    """The complete trials by number. Raises ValueError for a study of several objectives."""
+    if len(study.directions) > 1:
+        raise ValueError("this sampler takes one objective, and the study is multi-objective")
+    sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [Known(t.number, t.params, t.distributions, sign * t.value) for t in trials if t.value is not None]
+
+
+def told(study: Study) -> list[Known]:
+    """The complete trials by number, each after the known ones that were proposed again before it: the
+    proposals in the order in which an algorithm that does not look for repetitions would have scored them."""
+    by_number = {trial.number: trial for trial in known(study)}
+    by_identity: dict[str, Known] = {}
+    order: list[Known] = []
+    for trial in study.get_trials(deepcopy=False):
+        order += [by_identity[i] for i in trial.system_attrs.get(REPEATS, []) if i in by_identity]
+        if trial.number in by_number:
+            order.append(by_number[trial.number])
+            by_identity[trial.user_attrs.get("identity", "")] = by_number[trial.number]
+    return order
+
+
+def shared_decisions(study: Study) -> dict[str, BaseDistribution]:
+    """The open decisions that all complete and pruned trials take, as Optuna's IntersectionSearchSpace finds
+    them, at once."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    if not trials:
+        return {}
+    names = set(trials[0].distributions).intersection(*(trial.distributions for trial in trials))
+    shared = {name: trials[0].distributions[name] for name in sorted(names)}
+    return {name: distribution for name, distribution in shared.items() if not distribution.single()}

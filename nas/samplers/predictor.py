@@ -1,0 +1,94 @@
+"""Search by a learned model of the score, as an Optuna sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from threadpoolctl import threadpool_limits
+
+from nas.samplers.domain import Domain
+from nas.samplers.gaussian import GaussianProcess, Inputs
+from nas.samplers.points import Known, PointSampler, known
+from nas.space import Choices
+
+_PARENTS = 20
+_UNIFORM = 100
+_CHILDREN = 100
+"""Candidates of either kind for one proposal."""
+_MOST = 300
+"""Trials that the model is fitted to."""
+
+
+class PredictorSampler(PointSampler):
+    """In the spirit of BANANAS (White, Neiswanger & Savani 2021, "BANANAS: Bayesian Optimization with Neural
+    Architectures for Neural Architecture Search"), with a Gaussian process for the ensemble of networks.
+
+    The first `start` trials are random. From then on a Gaussian process is fitted to the choices, costs and
+    scores of the complete trials, and of a pool of candidates inside the budget the one is proposed that is
+    best in one function drawn from it (Thompson sampling): half of the pool is drawn uniformly, the other
+    half are children of the best trials.
+    """
+
+    def __init__(self, domain: Domain, *, start: int = 20, seed: int | None = None) -> None:
+        super().__init__(domain, seed)
+        self._start = start
+
+    def propose(self, study: Study, trial: FrozenTrial) -> Choices:
+        history = known(study)
+        if len(history) < self._start:
+            return self._drawn_new(study)
+        pool = self._pool(history)
+        ranked = self._ranked(_thinned(history), pool)
+        return self._first_new(study, ranked) or self._drawn_new(study)
+
+    def _pool(self, history: Sequence[Known]) -> list[Choices]:
+        """Candidates inside the budget."""
+        best = sorted(history, key=lambda member: -member.score)[:_PARENTS]
+        children = []
+        for i in range(_CHILDREN):
+            child = self._domain.mutate(best[i % len(best)].choices, self._rng)
+            while self._rng.random() < 0.5:
+                child = self._domain.mutate(child, self._rng)
+            children.append(child)
+        points = [c for c in children if self._domain.is_inside(c)]
+        return points + self._domain.draw(self._rng, _UNIFORM)
+
+    def _ranked(self, history: Sequence[Known], pool: Sequence[Choices]) -> list[Choices]:
+        """The pool, the best of one function drawn from the model first."""
+        inputs = self._inputs([member.choices for member in history] + [*pool])
+        seen, unseen = _split(inputs, len(history))
+        with threadpool_limits(1, user_api="blas"):  # matrices are too small to share among threads
+            model = GaussianProcess(seen, np.array([member.score for member in history]))
+            drawn = model.posterior(unseen).sample(np.random.default_rng(self._rng.getrandbits(32)))
+        return [pool[i] for i in np.argsort(-drawn, kind="stable")]
+
+    def _inputs(self, points: Sequence[Choices]) -> Inputs:
+        columns: dict[object, int] = {}
+        for point in points:
+            for pair in point.items():
+                columns.setdefault(pair, len(columns))
+        choices = np.zeros((len(points), len(columns)))
+        for row, point in enumerate(points):
+            choices[row, [columns[pair] for pair in point.items()]] = 1
+        costs = [self._domain.cost(point) for point in points]
+        measures = [(c.macs, c.params) if c else (0, 0) for c in costs]
+        return Inputs(choices, np.log1p(np.array(measures, dtype=float)))
+
+
+def _split(inputs: Inputs, count: int) -> tuple[Inputs, Inputs]:
+    return (
+        Inputs(inputs.choices[:count], inputs.costs[:count]),
+        Inputs(inputs.choices[count:], inputs.costs[count:]),
+    )
+
+
+def _thinned(history: Sequence[Known]) -> Sequence[Known]:
+    """At most `_MOST` trials: the best half of that number, and of the rest every so many."""
+    if len(history) <= _MOST:
+        return history
+    ranked = sorted(history, key=lambda member: -member.score)
+    best, rest = ranked[: _MOST // 2], ranked[_MOST // 2 :]
+    return best + [rest[i] for i in np.linspace(0, len(rest) - 1, _MOST // 2).astype(int)]
