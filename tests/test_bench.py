@@ -246,8 +246,7 @@ def test_repeats_differ_and_pairs_share_their_seed(table):
     given = contest(table, samplers=("random", "evolution"), repeats=4, trials=10)
     found = {(o.sampler, o.repeat): o.best for o in outcomes(given, 1)}
     assert len({found["random", repeat] for repeat in range(4)}) > 1
-    # of 10 trials the first 4 of evolution are random ones
-    assert all(found["random", r][:4] == found["evolution", r][:4] for r in range(4))
+    assert all(found["random", r][0] == found["evolution", r][0] for r in range(4))  # both drawn
 
 
 def test_networks_without_a_row_are_not_tried(space, tmp_path):

@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
+from toys import ByRejection
 
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError
@@ -27,7 +28,7 @@ from nas.samplers.points import REPEATS
 WIDTHS = (8, 16, 24, 32)
 
 
-class Layers:
+class Layers(ByRejection):
     """A space of eight decisions, two of them conditional; costs are sums of widths.
 
     The best score, 8, has a wide layer beside a narrow one, so that the decisions are not independent.

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 from optuna.trial import TrialState
+from toys import ByRejection
 
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError, NasError
@@ -25,7 +26,7 @@ from nas.study import ATTEMPTS, LAST_ATTEMPTS, Study
 
 
 @dataclass
-class ToySpace:
+class ToySpace(ByRejection):
     """Layers of widths 1 to 4, the third and fourth only when asked for; costs 1,000 MACs per width.
 
     Width 3 before width 4 cannot be built; the order of the layers does not count: (1, 2) is (2, 1).

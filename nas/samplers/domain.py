@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nas.errors import InputError
 
 if TYPE_CHECKING:
     from nas.cost import Budget, Cost, Interval
     from nas.space import Choices, Space
     from nas.space.tree import Option
+    from nas.space.uniform import Uniform
 
 _MEMORY = 100_000
 """Points whose cost and identity are remembered."""
-_TRIES = 100
-"""Uniform draws for one point inside the budget, before one is moved inside."""
 _MOST_STEPS = 200
 
 _Key = tuple[tuple[str, "Option"], ...]
@@ -81,12 +82,13 @@ class Domain:
         return self._space.draw(follow)
 
     def draw(self, rng: random.Random, n: int) -> list[Choices]:
-        """`n` random points inside the budget.
+        """`n` points inside the budget, each with the same chance.
 
-        Each decision is drawn uniformly and what is outside is drawn again; where hardly anything is inside,
-        or nothing after many tries, the draw is moved inside. A point for which that fails too stays outside.
+        Where next to nothing is inside, so that many draws are not enough, points are drawn from the whole
+        space and moved inside; one for which that fails too stays outside.
         """
-        return [self._drawn(rng) for _ in range(n)]
+        points = self._uniform.draw(np.random.default_rng(rng.getrandbits(64)), n)
+        return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
 
     def mutate(self, choices: Choices, rng: random.Random) -> Choices:
         """A point with one other option than `choices`, each decision and each of its other options equally
@@ -125,21 +127,9 @@ class Domain:
             excess, _, point = best
         return choices
 
-    def _drawn(self, rng: random.Random) -> Choices:
-        point = self.completed({}, rng)
-        if self._is_roomy:
-            for _ in range(_TRIES):
-                if self.is_inside(point):
-                    return point
-                point = self.completed({}, rng)
-        return self.moved_inside(point, rng)
-
     @cached_property
-    def _is_roomy(self) -> bool:
-        """Whether more than 2 in 100 draws are inside. The same at every call, so that a search that is
-        resumed goes on as before."""
-        rng = random.Random(0)
-        return sum(self.is_inside(self.completed({}, rng)) for _ in range(_TRIES)) > 2
+    def _uniform(self) -> Uniform:
+        return self._space.uniform(self._budget)
 
     def _excess(self, choices: Choices) -> float:
         """How far outside the budget a point is, in parts of the limits; 0 inside."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nas.blocks import is_detail
-from nas.cost import Cost
+from nas.cost import Budget, Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, hash_of_simplified, simplify
 from nas.space.compose import Composer
@@ -20,6 +20,9 @@ from nas.space.resolve import Choose, Resolver
 from nas.space.source import SpaceError
 from nas.space.totals import Sum
 from nas.space.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
+
+if TYPE_CHECKING:
+    from nas.space.uniform import Uniform
 
 INPUT_AXES = ("channels", "height", "width")
 
@@ -143,6 +146,12 @@ class Space:
         built.
         """
         return _remembered(self._costs, choices, lambda: self._cost(choices))
+
+    def uniform(self, budget: Budget) -> Uniform:
+        """Draws points inside a budget, each with the same chance."""
+        from nas.space.uniform import Uniform
+
+        return Uniform(self, budget)
 
     def smallest(self) -> Choices:
         """The point of least MACs."""
