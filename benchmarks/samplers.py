@@ -5,8 +5,9 @@
 Three settings, 100 trials each: no budget; at most 60,000,000 MACs; the same with the score of one random
 seed as the signal, where the true score is reported. A row has the mean best true score after 50 and 100
 trials, with half the width of its 95 % interval, and p of the paired Wilcoxon test against random search with
-the same seeds. A network is one trial however often it is proposed. Then, for each sampler, median and 95th percentile
-of 40 asks from trial 1,000 on in `mbconv` at most 400M MACs. The tables are those of docs/samplers.md.
+the same seeds. A network is one trial however often it is proposed. Then, for each sampler, median and 95th
+percentile of 40 asks from trial 1,000 on in `mbconv` at most 400M MACs. The tables are those of
+docs/samplers.md.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the searches take every core already
 
 import numpy as np
+from nas_bench_macro import LAYERS, OPTIONS
 
 from nas.bench.contest import BASELINE, Contest, outcomes
 from nas.bench.figures import Standing, estimate, standings
 from nas.bench.table import Table, read_table
 from nas.cost import Budget, Interval
 from nas.samplers import SAMPLERS, find_sampler
-from nas.space import Choices, load_space
+from nas.space import Choices, Space, load_space
+from nas.space.resolve import Choose
 from nas.study import Study
 
 HERE = Path(__file__).parent
@@ -60,7 +64,7 @@ def main() -> None:
             if group:
                 contest = Contest(table, (BASELINE, *group), TRIALS, repeats, budget, noisy=noisy)
                 for standing in standings([*outcomes(contest, args.jobs)]):
-                    print(_row(standing, repeats))
+                    print(_row(standing, repeats), flush=True)
     longer = Contest(table, (BASELINE,), 300, args.repeats, CAP)
     late = estimate([outcome.best[-1] for outcome in outcomes(longer, args.jobs)])
     print(f"\nrandom search under the cap after 300 trials: {late.mean:.3f}")
@@ -80,8 +84,17 @@ def _row(standing: Standing, repeats: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+class _Flat(Space):
+    """A space in which every point takes the same decisions: drawn at once, in the same order."""
+
+    def draw(self, choose: Choose) -> Choices:
+        return {name: choose(name, OPTIONS) for name in LAYERS}
+
+
 def _table(data: Path) -> Table:
-    space = load_space(HERE / "spaces" / "nas_bench_macro.yaml")
+    found = load_space(HERE / "spaces" / "nas_bench_macro.yaml")
+    space = _Flat(**{f.name: getattr(found, f.name) for f in fields(found)})
+    assert space.draw(lambda name, options: options[0]) == found.draw(lambda name, options: options[0])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "macro.csv"
         subprocess.run([sys.executable, HERE / "nas_bench_macro.py", data, file], check=True)

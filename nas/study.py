@@ -46,6 +46,9 @@ ATTEMPTS = 100
 LAST_ATTEMPTS = 1000
 """Proposals after these before the space counts as exhausted."""
 
+CONSTRAINTS = "constraints"
+"""Where Optuna's samplers and plots look for how far a trial is over its limits."""
+
 _REJECTIONS = ("over_budget", "duplicate", "unbuildable")
 
 
@@ -118,8 +121,14 @@ class Study:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
             else:
-                notes = {**proposal.system_attrs, REPEATS: repeats} if repeats else proposal.system_attrs
-                proposal = replace(proposal, system_attrs=notes)
+                notes = {
+                    **proposal.system_attrs,
+                    REPEATS: repeats,
+                    CONSTRAINTS: self._domain.constraints(cost),
+                }
+                proposal = replace(
+                    proposal, system_attrs={key: note for key, note in notes.items() if note != []}
+                )
                 return self._accept(number, proposal, cost, identity, rejected)
         self._exhausted = True
         self._fruitless = rejected

@@ -110,7 +110,7 @@ def test_help_shows_the_defaults_of_the_settings():
     out = " ".join(nas("search", "--help").out.replace("│", " ").split())
     for text in (
         "--trials NUMBER Networks to try. [default: 50]",
-        "[default: evolution]",
+        "[default: predictor]",
         "[default: digits]",
     ):
         assert text in out
@@ -196,7 +196,7 @@ def test_what_a_search_says(finished):
     assert lines[0] == "Space tiny: 252 networks, 27,728 to 1,075,360 MACs."
     assert lines[1] == "Data digits: 10 classes, 160 images to train on, 40 to validate on, at 32 x 32."
     assert lines[2] == (
-        "Search: 3 trials by evolution, budget MACs <= 400,000, 1 epoch each, seed 5. Run folder: runs/tiny-1"
+        "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, seed 5. Run folder: runs/tiny-1"
     )
     for number in range(3):
         assert re.fullmatch(
@@ -247,7 +247,7 @@ def test_the_settings_are_kept_and_flags_win(finished):
     """Trials and the space are those of the flags, keep and lr those of the file, the rest are defaults."""
     settings = Run.open(finished[0]).settings
     assert (settings.space, settings.trials, settings.seed, settings.workers) == ("tiny.yaml", 3, 5, 0)
-    assert (settings.budget_flops, settings.keep, settings.sampler) == ("400K", 2, "evolution")
+    assert (settings.budget_flops, settings.keep, settings.sampler) == ("400K", 2, "predictor")
     assert (settings.recipe.epochs, settings.recipe.lr, settings.recipe.max_images) == (1, 0.03, 200)
     document = yaml.safe_load((finished[0] / "run.yaml").read_text())
     assert document["versions"]["nas"] == __version__ and {"torch", "optuna", "ray"} <= set(

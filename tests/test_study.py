@@ -128,6 +128,24 @@ def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
     assert s.counts.complete == 4 and all(r.candidate.cost in budget for r in s.records())
 
 
+def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal):
+    budget = Budget(macs=Interval(4000, 10_000))
+    run(s := study(journal, trials=6, budget=budget, sampler="tpe"))
+    for trial in s._trials():
+        macs = trial.user_attrs["macs"]
+        assert trial.system_attrs["constraints"] == [macs / 10_000 - 1, 1 - macs / 4000]
+
+
+def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal):
+    run(s := study(journal, trials=25, space=ToySpace(layers=3)))
+    known = []
+    for trial in s._trials():
+        repeats = trial.system_attrs.get("nas:repeats", [])
+        assert set(repeats) <= set(known) and len(repeats) == trial.user_attrs["rejected"].get("duplicate", 0)
+        known.append(trial.user_attrs["identity"])
+    assert s.counts.duplicate > 0
+
+
 def test_what_cannot_be_trained_is_no_trial(journal):
     def no_two(choices):
         if choices["depth"] == 2:

@@ -61,7 +61,8 @@ def search(
     )] = None,
     trials: Annotated[int | None, _setting("trials", "Networks to try.", _TRIALS)] = None,
     sampler: Annotated[str | None, _setting(
-        "sampler", "What proposes networks: evolution, tpe, nsga2, random.", _TRIALS
+        "sampler", "What proposes networks: predictor, evolution, local, reinforce, tpe, nsga2, nsga3, gp, "
+        "random, or MODULE:CLASS of an Optuna sampler.", _TRIALS,
     )] = None,
     objective: Annotated[str | None, _setting(
         "objective", "accuracy; accuracy,flops for a front; or a reward, accuracy*(flops/400M)^-0.07.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class Domain:
         self._try_out = try_out
         self._cost = lru_cache(_MEMORY)(self._count)
         self._identity = lru_cache(_MEMORY)(lambda key: space.identity(dict(key)))
+        self._others = lru_cache(_MEMORY)(self._alternatives)
         self._trains = lru_cache(_MEMORY)(self._train)
 
     def cost(self, choices: Choices) -> Cost | None:
@@ -57,17 +58,6 @@ class Domain:
     def can_train(self, choices: Choices) -> bool:
         """Whether the network at a point that can be built can be trained as well."""
         return self._trains(_key(choices))
-
-    def options(self, choices: Choices) -> dict[str, tuple[Option, ...]]:
-        """The options of each decision that a point takes."""
-        found: dict[str, tuple[Option, ...]] = {}
-
-        def noted(name: str, options: tuple[Option, ...]) -> Option:
-            found[name] = options
-            return choices[name]
-
-        self._space.draw(noted)
-        return found
 
     def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
         """The point of what `choose(name, options)` says for each decision that is needed."""
@@ -93,7 +83,7 @@ class Domain:
     def mutate(self, choices: Choices, rng: random.Random) -> Choices:
         """A point with one other option than `choices`, each decision and each of its other options equally
         likely; decisions that this opens are drawn. It may be outside the budget."""
-        alternatives = _alternatives(self.options(choices), choices)
+        alternatives = self._others(_key(choices))
         if not alternatives:
             return choices
         name = rng.choice([*alternatives])
@@ -102,7 +92,7 @@ class Domain:
     def neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
         """All points with one other option than `choices`, in random order; decisions that this opens are
         drawn. They may be outside the budget."""
-        alternatives = _alternatives(self.options(choices), choices)
+        alternatives = self._others(_key(choices))
         changes = [(name, option) for name, others in alternatives.items() for option in others]
         rng.shuffle(changes)
         for name, option in changes:
@@ -127,6 +117,13 @@ class Domain:
             excess, _, point = best
         return choices
 
+    def constraints(self, cost: Cost) -> list[float]:
+        """How far a cost is over each end of the budget, in parts of it: Optuna's constraints, met where none
+        is above 0."""
+        rows = ((cost.macs, self._budget.macs), (cost.params, self._budget.params))
+        over = [value / max(1, i.high) - 1 for value, i in rows if i.high is not None]
+        return over + [1 - value / i.low for value, i in rows if i.low]
+
     @cached_property
     def _uniform(self) -> Uniform:
         return self._space.uniform(self._budget)
@@ -141,6 +138,19 @@ class Domain:
     def _change(self, before: Choices, after: Choices) -> float:
         old, new = self.cost(before), self.cost(after)
         return abs(new.macs - old.macs) if old and new else 0.0
+
+    def _alternatives(self, key: _Key) -> dict[str, list[Option]]:
+        """The other options of each decision of a point that has any."""
+        choices = dict(key)
+        found: dict[str, list[Option]] = {}
+
+        def noted(name: str, options: tuple[Option, ...]) -> Option:
+            if len(options) > 1:
+                found[name] = [option for option in options if option != choices[name]]
+            return choices[name]
+
+        self._space.draw(noted)
+        return found
 
     def _count(self, key: _Key) -> Cost | None:
         try:
@@ -161,12 +171,6 @@ _NOTHING = object()
 
 def _key(choices: Choices) -> _Key:
     return tuple(sorted(choices.items()))
-
-
-def _alternatives(options: Mapping[str, Sequence[Option]], choices: Choices) -> dict[str, list[Option]]:
-    """The other options of each decision that has any."""
-    others = {name: [o for o in all_ if o != choices[name]] for name, all_ in options.items()}
-    return {name: found for name, found in others.items() if found}
 
 
 def _beyond(value: int, interval: Interval) -> float:

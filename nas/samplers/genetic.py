@@ -25,10 +25,18 @@ class RepeatableNSGAIISampler(NSGAIISampler):
 
 
 class RepeatableNSGAIIISampler(NSGAIIISampler):
-    """NSGA-III (Deb & Jain 2014) whose parents come in one order, as those of `RepeatableNSGAIISampler`."""
+    """NSGA-III (Deb & Jain 2014) whose parents come in one order, as those of `RepeatableNSGAIISampler`.
+
+    Its selection is random where points are equally good, and is the same for all trials of a generation.
+    """
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return shared_decisions(study)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
-        return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
+        random = self._rng.rng
+        state = random.get_state()
+        random.seed(generation)
+        parents = super().select_parent(study, generation)
+        random.set_state(state)
+        return sorted(parents, key=lambda trial: trial.number)
