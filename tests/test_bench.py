@@ -23,7 +23,8 @@ from nas.bench.figures import difference, estimate, marks, standings
 from nas.bench.plot import plot, ticks
 from nas.bench.table import Entry, Table, every_point, read_table
 from nas.cost import Budget, Cost, Interval
-from nas.errors import InputError
+from nas.errors import InputError, NasError
+from nas.plugins import read_plugins
 from nas.records import Counts
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
@@ -240,6 +241,26 @@ def test_processes_find_what_one_finds(table):
     assert [(o.sampler, o.repeat, o.best, o.counts) for o in found[0]] == [
         (o.sampler, o.repeat, o.best, o.counts) for o in found[1]
     ]
+
+
+def test_a_space_with_points_that_cannot_be_built_travels_to_processes(tmp_path):
+    space = parse_space(
+        "name: strided\ninput: [1, 4, 4]\nclasses: 3\nnetwork:\n"
+        "  - conv: {name: a, out: {choice: [8, 16]}, kernel: {choice: [3, 7]}, padding: 0}\n  - classifier\n"
+    )
+    file = tmp_path / "t.csv"
+    file.write_text("a.out,a.kernel,score\n8,3,1\n16,3,2\n")
+    given = contest(read_table(file, space), trials=2)
+    assert [o.best[-1] for o in outcomes(given, 2)] == [2.0, 2.0]
+
+
+def test_a_process_that_dies(table, tmp_path):
+    """As one does that has no memory left: here a plugin ends it when it is loaded."""
+    file = tmp_path / "deadly.py"
+    file.write_text("import multiprocessing, os\nif multiprocessing.parent_process():\n    os._exit(9)\n")
+    with pytest.raises(NasError) as error:
+        list(outcomes(contest(table), 2, read_plugins([file])))
+    assert str(error.value) == "a process that ran searches has died; run fewer at a time, with --jobs"
 
 
 def test_repeats_differ_and_pairs_share_their_seed(table):
@@ -482,6 +503,19 @@ def test_flags_that_are_refused(flags, message, space_file, path):
     said = nas("bench", space_file, str(path), *flags)
     assert (said.code, said.out) == (2, "")
     assert said.err == f"error: {message.replace('{table}', str(path))}\n"
+
+
+def test_the_table_of_naap440(published, tmp_path, monkeypatch):
+    """Each of its 440 networks is one of the space, by parameters, MACs, layers, skips and widths."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import naap440
+
+    file = tmp_path / "naap.csv"
+    monkeypatch.setattr(sys, "argv", ["naap440.py", str(published / "naap440v2.csv"), str(file)])
+    naap440.main()
+    found = read_table(file, load_space(naap440.SPACE))
+    assert (found.rows, len(found.entries), found.conflicts, found.missing) == (440, 440, 0, 96)
+    assert max(e.true_score for e in found.entries.values()) == 0.7504
 
 
 @pytest.mark.slow

@@ -8,12 +8,13 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 
 from nas.bench.table import Table
 from nas.cost import Budget
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.plugins import Plugin, load_plugins
 from nas.records import Candidate, Counts
 from nas.samplers import find_sampler
@@ -78,6 +79,8 @@ def outcomes(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> I
         futures: list[Future[Outcome]] = [pool.submit(_search, *task) for task in tasks]
         for future in as_completed(futures):
             yield future.result()
+    except BrokenProcessPool:
+        raise NasError("a process that ran searches has died; run fewer at a time, with --jobs") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -36,6 +36,11 @@ class SpaceError(InputError):
 
     def __init__(self, place: Place, path: str, message: str) -> None:
         super().__init__(f"{place}: {path}: {message}" if path else f"{place}: {message}")
+        self._parts = place, path, message
+
+    def __reduce__(self) -> tuple[type[SpaceError], tuple[Place, str, str]]:
+        """A space remembers why points cannot be built, and travels to other processes."""
+        return type(self), self._parts
 
 
 @dataclass(frozen=True, slots=True)
