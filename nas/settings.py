@@ -178,7 +178,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "budget_flops": (_optional_text, "a budget; write it as text, such as 400M"),
     "budget_params": (_optional_text, "a budget; write it as text, such as 5M"),
     "trials": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
-    "sampler": (_text, "the name of a sampler, or MODULE:CLASS"),
+    "sampler": (_text, "the name of a sampler"),
     "seed": (_whole(0), "a seed; it is a whole number, 0 or more"),
     "dataset": (_text, "a data set, such as digits or imagefolder:PATH"),
     "workers": (_whole(0, optional=True), "a number of workers; it is a whole number, 0 or more"),
