@@ -6,8 +6,7 @@ Three settings, 100 trials each: no budget; at most 60,000,000 MACs; the same wi
 seed as the signal, where the true score is reported. A row has the mean best true score after 50 and 100
 trials, with half the width of its 95 % interval, and p of the paired Wilcoxon test against random search with
 the same seeds. A network is one trial however often it is proposed. Then, for each sampler, median and 95th
-percentile of 40 asks from trial 1,000 on in `mbconv` at most 400M MACs. The tables are those of
-docs/samplers.md.
+percentile of 40 asks from trial 1,000 on in `mbconv` at most 400M MACs.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         "a part of the budget; it is a number above 0 and up to 1, and 0.9 leaves out the cheap networks",
     ),
     "trials": (_whole(1), "a number of trials; it is a whole number, 1 or more"),
-    "sampler": (_text, "the name of a sampler, or MODULE:CLASS"),
+    "sampler": (_text, "the name of a sampler"),
     "seed": (_whole(0), "a seed; it is a whole number, 0 or more"),
     "dataset": (_text, "a data set, such as digits or imagefolder:PATH"),
     "workers": (_whole(0, optional=True), "a number of workers; it is a whole number, 0 or more"),
