@@ -27,10 +27,15 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 def write_output(path: Path, content: bytes | str) -> None:
     """Write a file that the user named, making its folder. Raises NasError where that cannot be done."""
+    make_folder(path.parent, path)
+    write_atomically(path, content)
+
+
+def make_folder(folder: Path, wanted: Path | None = None) -> None:
+    """Make a folder that the user named, or that a file `wanted` needs. Raises NasError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         is_file = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a file is where its folder would be" if is_file else error.strerror
-        raise NasError(f"{path}: cannot be written: {reason}; choose another -o") from None
-    write_atomically(path, content)
+        raise NasError(f"{wanted or folder}: cannot be written: {reason}; choose another -o") from None

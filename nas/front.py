@@ -38,8 +38,8 @@ def hypervolume(front: Sequence[Record], costs: Sequence[str], worst: Cost) -> f
     points = []
     for record in front:
         assert record.score is not None
-        room = (1 - getattr(record.candidate.cost, cost) / getattr(worst, cost) for cost in costs)
-        points.append((record.score, *(max(0.0, share) for share in room)))
+        room = (1 - getattr(record.candidate.cost, cost) / max(1, getattr(worst, cost)) for cost in costs)
+        points.append((min(1.0, max(0.0, record.score)), *(max(0.0, share) for share in room)))
     return _volume(points)
 
 

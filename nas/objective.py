@@ -56,6 +56,8 @@ class Objective:
 
 ACCURACY = Objective()
 
+_STEEPEST = 10
+
 
 def parse_objective(text: str) -> Objective:
     """Read `accuracy`, `accuracy,flops`, `accuracy,params`, or a reward `accuracy*(flops/400M)^-0.07`.
@@ -89,9 +91,9 @@ def _factor(text: str, name: str, target: str, exponent: str) -> Factor:
         raise InputError(f"'{text}': {error}") from None
     except ValueError:
         raise InputError(f"'{text}': '{exponent}' is not a number") from None
-    if factor.target < 1 or factor.exponent >= 0:
+    if factor.target < 1 or not -_STEEPEST <= factor.exponent < 0:
         raise InputError(
             f"'{text}': (cost/{target})^{exponent} does not fall with the cost; write a target above 0 and "
-            "an exponent below 0"
+            f"an exponent from -{_STEEPEST} to below 0"
         )
     return factor

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Budget, format_count, parse_count
+from nas.cost import Budget, Cost, Interval, format_count, parse_count
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.ledger import located
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from nas.proxy.training import Training
 
 _LARGEST_SEED = 2**31
+
+Measure = Callable[[Cost], int]
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,29 @@ def check_budget(space: Space, budget: Budget) -> None:
                 f"--budget-{flag}: {interval.low:,} {what} is above the largest network of "
                 f"'{space.name}', {most:,}; the smallest has {least:,}. "
                 f"Ask for at most {format_count_down(most)}"
+            )
+    _check_band(space, budget)
+
+
+def _check_band(space: Space, budget: Budget) -> None:
+    """Raises InputError where it is known that a band is empty though costs lie on both sides of it."""
+    import numpy as np
+
+    from nas.space.counting import count_within, nearest
+
+    is_band = budget.macs.low or budget.params.low
+    if not is_band or space.uniform(budget).draw(np.random.default_rng(0), 1):
+        return
+    rows: tuple[tuple[str, str, Interval, Measure], ...] = (
+        ("MACs", "flops", budget.macs, lambda cost: cost.macs),
+        ("parameters", "params", budget.params, lambda cost: cost.params),
+    )
+    for what, flag, interval, measure in rows:
+        if interval != Interval() and count_within(space.points, measure, interval) == 0:
+            below, above = nearest(space.points, measure, interval)
+            raise InputError(
+                f"--budget-{flag}: no network of '{space.name}' has {interval.low:,} to {interval.high:,} "
+                f"{what}; the nearest have {below:,} and {above:,}"
             )
 
 

@@ -539,3 +539,38 @@ def test_the_table_of_nas_bench_macro(published, tmp_path, monkeypatch):
     given = contest(replace(found), trials=100, repeats=20, budget=cap)
     last = [outcome.best[-1] for outcome in outcomes(given, 2)]
     assert 92.25 < sum(last) / 20 < 92.45
+
+
+def test_a_search_that_meets_no_row_is_said(table):
+    lost = replace(table, entries={"elsewhere": next(iter(table.entries.values()))})
+    contest = Contest(lost, ("random",), trials=1, repeats=1, budget=Budget())
+    with pytest.raises(InputError) as error:
+        search(contest, "random", 0)
+    assert str(error.value) == (
+        f"{table.file}: a search by 'random' met no network that has a row; the table covers too little of the "
+        "space"
+    )
+
+
+def test_a_table_of_another_tool_is_read(table, path, tmp_path):
+    """With a byte order mark and a line of blanks, as spreadsheets write them."""
+    file = tmp_path / "marked.csv"
+    file.write_text(f"\ufeff{path.read_text()} , \n", encoding="utf-8")
+    assert read_table(file, table.space).entries == table.entries
+
+
+def test_a_cell_without_an_end_is_refused(table, path, tmp_path):
+    file = tmp_path / "long.csv"
+    file.write_text(f"{path.read_text()}{'x' * 200_000},1\n")
+    with pytest.raises(InputError, match="field larger than field limit"):
+        read_table(file, table.space)
+
+
+def test_a_folder_that_cannot_be_is_said_before_any_search(path, tmp_path):
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    said = nas("bench", str(tmp_path / "small.yaml"), str(path), "--sampler", "random", "--trials", "2",
+               "--repeats", "1", "--jobs", "1", "-o", str(tmp_path / "taken"))  # fmt: skip
+    assert (
+        said.code == 1 and "a file is where its folder would be" in said.err and "repeats of" not in said.out
+    )

@@ -15,6 +15,7 @@ from random_spaces import points, spaces
 from scipy.stats import chisquare
 
 from nas.cost import Budget, Cost, Interval, parse_interval
+from nas.errors import InputError
 from nas.space import Choices, Space, SpaceError, counting, load_space, parse_space
 from nas.space.census import census
 from nas.space.counting import count_within
@@ -212,3 +213,65 @@ def test_show_counts_a_budget() -> None:
 def test_budgets_that_show_refuses(arguments: list[str], message: str) -> None:
     said = nas("show", *arguments)
     assert (said.code, said.err.strip()) == (2, f"error: {message}")
+
+
+def test_a_budget_at_the_smallest_network_takes_no_room() -> None:
+    """The bins are as narrow as they get, and what is far above the budget is not kept."""
+    for name in ("mbconv", "depthwise", "residual", "mixed"):
+        space = load_space(find_space(name))
+        uniform = Uniform(space, Budget(Interval(0, space.extent.smallest_cost.macs)))
+        kept = sum(len(uniform.spread.of(part).numbers) for part in uniform.spread.order)
+        assert kept < 100 * len(uniform.spread.order)
+        (point,) = uniform.draw(np.random.default_rng(0), 1)
+        assert space.cost(point).macs == space.extent.smallest_cost.macs
+
+
+def test_more_points_than_a_float_can_count() -> None:
+    layer = "{conv2d: {out: 4, kernel: {choice: [1, 3], per: layer}}}"
+    stages = [f"- stage: {{name: {name}, depth: 550, block: {layer}}}" for name in "ab"]
+    space = parse_space("input: [4, 8, 8]\nclasses: 2\nnetwork:\n" + "\n".join(stages))
+    assert space.extent.count == 2**1100
+    most = space.extent.smallest_cost.macs * 5
+    drawn = Uniform(space, Budget(Interval(0, most))).draw(np.random.default_rng(0), 2)
+    assert len(drawn) == 2 and all(space.cost(point).macs <= most for point in drawn)
+    low, high = Uniform(space, Budget()).count(np.random.default_rng(0), 64)
+    assert 2**1095 < low <= high < 2**1101
+
+
+def test_costs_beyond_64_bits_are_no_surprise() -> None:
+    assert count_within(load_space(MACRO).points, lambda c: c.macs, Interval(1, 10**20)) == 6561
+    assert count_within(load_space(MACRO).points, lambda c: c.macs * 10**12, Interval(1, 10**30)) is None
+    wide = "- conv2d: {out: 1000000, kernel: 7}\n" * 4
+    space = parse_space("input: [1000000, 2000, 2000]\nclasses: 2\nnetwork:\n" + wide)
+    with pytest.raises(InputError, match="more than can be counted"):
+        Uniform(space, Budget())
+
+
+def test_one_cost_makes_one_row() -> None:
+    space = load_space(MACRO)
+    found = census(space, Budget(Interval(0, 7_713_280)))
+    assert (found.low, found.high) == (1, 1)
+    assert found.rows == ((7_713_280, 7_713_280, 1.0),)
+    nothing = census(space, Budget(Interval(7_713_281, 7_713_290)))
+    assert nothing.high == 0 and not nothing.rows and not nothing.quantiles
+
+
+@pytest.mark.parametrize("command", [["show"], ["search", "--workers", "0"]])
+def test_an_empty_band_names_the_nearest_costs(command: list[str], tmp_path: Path) -> None:
+    said = nas(command[0], str(MACRO), "--budget-flops", "7713281..7714000", *command[1:])
+    listed = built(load_space(MACRO), 7000)
+    assert listed
+    nearest = min(cost.macs for _, cost in listed.values() if cost.macs > 7_714_000)
+    assert (said.code, said.err) == (
+        2,
+        "error: --budget-flops: no network of 'nas_bench_macro' has 7,713,281 to 7,714,000 MACs; the nearest "
+        f"have 7,713,280 and {nearest:,}\n",
+    )
+
+
+def test_a_choice_of_many_options_is_counted() -> None:
+    space = parse_space(
+        "input: [3, 8, 8]\nclasses: 2\nnetwork:\n- conv2d: {out: {range: [1, 3000]}}\n- classifier"
+    )
+    assert space.extent.count == 3000
+    assert count_within(space.points, lambda cost: cost.params, Interval(0, 3 * 50 + 2 * 50 + 2)) == 50

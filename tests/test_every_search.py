@@ -19,8 +19,12 @@ _BUDGETS = {
 _LARGE = ("cell", "darts")
 """Networks of a thousand operators: two trials of one sampler here and of one on Ray are enough."""
 _ON_RAY = (("mbconv", "evolution"), ("darts", "evolution"))
-SEARCHES = [(space, name) for space in _BUDGETS for name in SAMPLERS if space not in _LARGE] + [
-    ("cell", "random"), ("darts", "evolution")
+_EVERYWHERE = ("random", "tpe", "nsga2", "evolution", "predictor")
+"""The other samplers search one space each."""
+SEARCHES = [
+    *((space, name) for space in _BUDGETS for name in _EVERYWHERE if space not in _LARGE),
+    *(("depthwise", name) for name in SAMPLERS if name not in _EVERYWHERE),
+    ("cell", "random"), ("darts", "evolution"),
 ]  # fmt: skip
 
 

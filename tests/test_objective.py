@@ -69,9 +69,9 @@ _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accura
          "G or T, such as 400M or 1.5G"),
         ("accuracy*(flops/1M)^-1.2.3", "'accuracy*(flops/1M)^-1.2.3': '-1.2.3' is not a number"),
         ("accuracy*(flops/1M)^0.07", "'accuracy*(flops/1M)^0.07': (cost/1m)^0.07 does not fall with the cost"
-         "; write a target above 0 and an exponent below 0"),
+         "; write a target above 0 and an exponent from -10 to below 0"),
         ("accuracy*(flops/0)^-1", "'accuracy*(flops/0)^-1': (cost/0)^-1 does not fall with the cost; write a "
-         "target above 0 and an exponent below 0"),
+         "target above 0 and an exponent from -10 to below 0"),
     ],
 )  # fmt: skip
 def test_an_objective_that_is_none(text, message):

@@ -238,6 +238,8 @@ UNBUILDABLE = [
     ("- residual: {body: classifier}",
      "4: residual: needs an image (C, H, W), got a vector of 5 features after flatten"),
     ("- classifier\n- conv: {out: 4}", "5: conv: needs an image (C, H, W), got a vector of 5 features after flatten"),
+    ("- shuffle_v1: {out: 3, groups: 1, stride: 2}", "4: shuffle_v1: 3 channels are to be made, 3 of them the "
+     "input's; make more than these"),
     ("- linear: {out: 4}", "4: linear: linear needs a vector, got an image of 3 x 8 x 8; put flatten before it"),
     ("- max_pool: {kernel: 2, padding: 2}",
      "4: max_pool: padding 2 is more than half the pooling window 2; use at most half"),

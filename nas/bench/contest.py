@@ -109,6 +109,11 @@ def search(contest: Contest, sampler: str, repeat: int) -> Outcome:
         rank = (-seen, candidate.cost.macs, candidate.number)
         best.append(entry.true_score if rank < first else best[-1])
         first = min(first, rank)
+    if not best:
+        raise InputError(
+            f"{table.file}: a search by '{sampler}' met no network that has a row; "
+            "the table covers too little of the space"
+        )
     best += best[-1:] * (contest.trials - len(best))
     return Outcome(sampler, repeat, tuple(best), tuple(asked_s), study.counts)
 

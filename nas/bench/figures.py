@@ -55,9 +55,9 @@ def marks(trials: int) -> list[int]:
 
 
 def standings(outcomes: Sequence[Outcome]) -> list[Standing]:
-    """The figures of each sampler, in the order in which they first appear by repeat."""
+    """The figures of each sampler, the baseline first, then by name."""
     searches: dict[str, list[Outcome]] = {}
-    for outcome in sorted(outcomes, key=lambda o: o.repeat):
+    for outcome in sorted(outcomes, key=lambda o: (o.sampler != BASELINE, o.sampler, o.repeat)):
         searches.setdefault(outcome.sampler, []).append(outcome)
     baseline = _bests(searches[BASELINE])
     return [
@@ -82,7 +82,8 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """Ours less theirs, pair by pair. Pairs that are equal say nothing to the test; if all are, p is 1."""
     from scipy.stats import wilcoxon
 
-    pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
+    # rounded, so that equal differences are ties to the test
+    pairs = [round(a - b, 9) for a, b in zip(ours, theirs, strict=True)]
     unequal = [d for d in pairs if d]
     p = float(wilcoxon(unequal).pvalue) if unequal else 1.0
     return Difference(estimate(pairs), p)

@@ -9,8 +9,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
+from typing import Protocol
 
 from nas.cost import Budget, Cost
 from nas.errors import InputError, did_you_mean
@@ -63,6 +65,16 @@ class Table:
         """Raises InputError for a point whose network the table lacks."""
         if self.space.identity(choices) not in self.entries:
             raise InputError(f"{self.file}: has no row for {choices}")
+
+
+class _Reader(Protocol):
+    """What `csv.reader` gives."""
+
+    line_num: int
+
+    def __next__(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +137,21 @@ def every_point(space: Space) -> Iterator[Choices]:
 
 
 def _read(path: Path) -> tuple[list[str], list[_Row]]:
-    reader = csv.reader(io.StringIO(read_text(path)))
+    reader = csv.reader(io.StringIO(read_text(path).removeprefix("\ufeff")))
+    try:
+        return _parsed(path, reader)
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: {error}; write short cells, a row a line") from None
+
+
+def _parsed(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
     columns = [column.strip() for column in next(reader, [])]
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated:
         raise InputError(f"{path}: has two columns '{repeated[0]}'; leave one out")
     rows = []
     for cells in reader:
-        if not cells:
+        if not any(map(str.strip, cells)):
             continue
         if len(cells) != len(columns):
             raise InputError(
@@ -225,10 +244,10 @@ def _merged(entries: list[Entry]) -> Entry:
 
 
 def _missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:
-    count = space.extent.count
-    if len({repr(point) for point in points}) == count:
+    if len({repr(point) for point in points}) == space.extent.count:
         return 0
-    return sum(not _has(space, point, found) for point in every_point(space)) if count <= LISTED else None
+    every = list(islice(every_point(space), LISTED + 1))
+    return None if len(every) > LISTED else sum(not _has(space, point, found) for point in every)
 
 
 def _has(space: Space, point: Choices, found: Mapping[str, object]) -> bool:

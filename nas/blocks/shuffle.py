@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
-from nas.ops import Add, AvgPool, ChannelShuffle, ChannelSlice
+from nas.ops import Add, AvgPool, ChannelShuffle, ChannelSlice, ShapeError
 from nas.ops.arguments import Activation, Channels, Count, Flag, Kernel, Stride
 
 
@@ -27,11 +27,15 @@ def shuffle_v1(
     layer of stage 2.
     """
     made = out - x.channels if stride > 1 else out
+    if made < 1:
+        raise ShapeError(
+            f"{out} channels are to be made, {x.channels} of them the input's; make more than these"
+        )
     first = groups if group_first else 1
     y = net.conv_norm_act(x, max(1, out // 4), groups=first, act=act, name="reduce")
     y = net.add(ChannelShuffle(groups), y, name="shuffle")
     y = net.conv_norm_act(y, y.channels, kernel, stride, groups=y.channels, act="none", name="dw")
-    y = net.conv_norm_act(y, max(1, made), groups=groups, act="none", name="expand")
+    y = net.conv_norm_act(y, made, groups=groups, act="none", name="expand")
     if stride > 1:
         y = net.concat(y, net.add(AvgPool(3, stride, 1), x, name="pool"))
     elif y.shape == x.shape:

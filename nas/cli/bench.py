@@ -52,6 +52,7 @@ def bench(
     from nas.bench.figures import standings
     from nas.bench.report import followed, print_contest, write_contest
     from nas.bench.table import read_table
+    from nas.files import make_folder
     from nas.samplers import find_sampler
     from nas.search import check_budget
     from nas.settings import read_budget
@@ -74,6 +75,8 @@ def bench(
         seed,
         score == "random",
     )
+    if output:
+        make_folder(output)
     ended = followed(outcomes(contest, jobs or os.cpu_count() or 1, plugins), contest)
     result = standings(ended)
     print_contest(contest, result)

@@ -74,10 +74,12 @@ def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     share = f"{100 * middle / total:.3g} %"
     head = f"{space.name}: {large_number(total)} networks\n{budget}: "
     if census.is_exact:
-        head += f"{middle:,} networks, {share}"
+        head += f"{plural(middle, 'network')}, {share}"
     else:
         bounds = f"{large_number(census.low)} to {large_number(census.high)}"
-        head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence"
+        head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
+    if not middle:
+        return Text(head)
     quantiles = table("", *(f">{100 * q:.0f} %" for q in census.quantiles))
     quantiles.add_row(
         f"of them have up to, in {census.measure}", *map(format_count, census.quantiles.values())

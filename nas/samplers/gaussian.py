@@ -66,7 +66,8 @@ class GaussianProcess:
             values, vectors = np.linalg.eigh(self._correlation(inputs, inputs, reach, length))
             projected = vectors.T @ targets
             noisy = np.maximum(values, 0)[:, None] + _NOISES
-            variances = (projected[:, None] ** 2 / noisy).mean(axis=0)
+            # 0 where all scores are equal
+            variances = np.maximum((projected[:, None] ** 2 / noisy).mean(axis=0), 1e-12)
             likelihoods = -len(targets) * np.log(variances) - np.log(noisy).sum(axis=0)
             chosen = int(likelihoods.argmax())
             if likelihoods[chosen] > best:

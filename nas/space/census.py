@@ -48,6 +48,8 @@ def census(space: Space, budget: Budget) -> Census:
     if Interval() in (budget.macs, budget.params):
         exact = count_within(space.points, spread.measure, interval)
     low, high = inside.count(np.random.default_rng(0), _DRAWS) if exact is None else (exact, exact)
+    if not high:
+        return Census(0, 0, "MACs", {}, ())
     what = "MACs" if inside.by_macs else "params"
     return Census(low, high, what, _quantiles(spread, interval), _rows(spread, interval))
 
@@ -74,6 +76,7 @@ def _rows(spread: Spread, interval: Interval) -> tuple[tuple[int, int, float], .
     common = costs[np.cumsum(shares) >= _RARE]
     if not len(common):
         return ()
-    sums, edges = np.histogram(np.maximum(costs, common[0]), _ROWS, weights=shares)
+    rows = int(min(_ROWS, max(1, common[-1] - common[0])))
+    sums, edges = np.histogram(np.maximum(costs, common[0]), rows, (common[0], common[-1]), weights=shares)
     edges[0] = costs[0]
     return tuple(zip(map(int, edges), map(int, edges[1:]), map(float, sums), strict=False))

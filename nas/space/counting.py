@@ -9,6 +9,7 @@ Numbers of points are kept as remainders by several primes and put together in t
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import Cost, Interval
-from nas.space.points import After, Both, Either, Points, in_order, size
+from nas.space.points import After, Both, Either, Points, extreme, in_order, size
 
 Integers = NDArray[np.int64]
 Measure = Callable[[Cost], int]
@@ -41,6 +42,8 @@ _NO_END = 1 << 62
 def count_within(root: Points, measure: Measure, interval: Interval) -> int | None:
     """The number of points whose cost by `measure` is in the interval; None where that takes too long."""
     total = size(root)
+    if extreme(root, measure, max).value >= _NO_END:
+        return None
     primes = np.array(PRIMES[: total.bit_length() // 30 + 1], np.int64)[:, None]
     if total >= math.prod(map(int, primes[:, 0])):
         return None
@@ -49,6 +52,21 @@ def count_within(root: Points, measure: Measure, interval: Interval) -> int | No
     except _TooMany:
         return None
     return _combined([int(r) for r in remainders], [int(p) for p in primes[:, 0]])
+
+
+def nearest(root: Points, measure: Measure, interval: Interval) -> tuple[int, int]:
+    """The costs next to an interval that holds none, where `count_within` knows that and there are some on
+    both sides."""
+    assert interval.high is not None
+    low, above = interval.low - 1, interval.high + 1
+    least, most = (extreme(root, measure, pick).value for pick in (min, max))
+    below = bisect_left(
+        range(low - least), True, key=lambda d: bool(count_within(root, measure, Interval(low - d, low)))
+    )
+    beyond = bisect_left(
+        range(most - above), True, key=lambda d: bool(count_within(root, measure, Interval(above, above + d)))
+    )
+    return low - below, above + beyond
 
 
 class _TooMany(Exception):
@@ -86,7 +104,7 @@ class _Count:
         self._order = in_order(root)
         self._measure = measure
         self._low = interval.low
-        self._high = _NO_END if interval.high is None else interval.high
+        self._high = _NO_END if interval.high is None else min(interval.high, _NO_END)
         self._primes = primes
         self._tables: dict[int, _Table] = {}
         self._work = 0

@@ -172,5 +172,9 @@ def _values(
     return values
 
 
+_FLAT = 64
+
+
 def _options(points: Points) -> tuple[Points, ...]:
-    return points.options if isinstance(points, Either) else (points,)
+    """Sets of a union; of a long one the union itself, since joining tuples takes their length."""
+    return points.options if isinstance(points, Either) and len(points.options) < _FLAT else (points,)

@@ -11,17 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import Budget, Cost, Interval
-from nas.space.points import After, Both, Either, Points, in_order, least_beside, least_costs
+from nas.errors import InputError
+from nas.space.points import After, Both, Either, Points, in_order, least_beside, least_costs, size
 from nas.space.space import Space
 from nas.space.tree import Option
 
 Measure = Callable[[Cost], int]
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 
 MOST_BINS = 4096
@@ -46,7 +48,9 @@ class Histogram:
         """The numbers in these bins, 0 outside."""
         index = bins - self.first
         inside = (index >= 0) & (index < len(self.numbers))
-        return np.where(inside, self.numbers[np.where(inside, index, 0)], 0.0)
+        found = np.zeros(len(bins), self.numbers.dtype)
+        found[inside] = self.numbers[index[inside]]
+        return found
 
 
 class Spread:
@@ -59,6 +63,8 @@ class Spread:
         least = least_costs(self.order, measure)
         self.unit = max(1, -(-(highest - least[id(root)]) // bins))
         self._most = {part: highest - rest for part, rest in least_beside(self.order, least, measure).items()}
+        # more than 10^300 points need numbers with a wider exponent
+        self._kind: type[np.floating[Any]] = np.float64 if size(root) < 10**300 else np.longdouble
         self._histograms: dict[int, Histogram] = {}
         for points in self.order:
             self._histograms[id(points)] = self._made(points)
@@ -93,26 +99,32 @@ class Spread:
                 under, over = before.under + error, before.over + error
                 return self._cut(points, before.first + shift, before.numbers, under, over)
             case Either():
-                first = min(part.first for part in parts)
-                total = np.zeros(max(part.first + len(part.numbers) for part in parts) - first)
-                for part in parts:
-                    start = part.first - first
-                    total[start : start + len(part.numbers)] += part.numbers
-                return Histogram(
-                    first, total, min(part.under for part in parts), max(part.over for part in parts)
-                )
+                return self._added([part for part in parts if len(part.numbers)])
             case Both():
                 one, other = parts
+                if not (len(one.numbers) and len(other.numbers)):
+                    return Histogram(0, np.zeros(0), 0, 0)
                 numbers = np.convolve(one.numbers, other.numbers)
                 under, over = one.under + other.under, one.over + other.over
                 return self._cut(points, one.first + other.first, numbers, under, over)
             case _:
-                return Histogram(0, np.ones(1), 0, 0)
+                return Histogram(0, np.ones(1, self._kind), 0, 0)
+
+    def _added(self, parts: list[Histogram]) -> Histogram:
+        if not parts:
+            return Histogram(0, np.zeros(0), 0, 0)
+        first = min(part.first for part in parts)
+        total = np.zeros(max(part.first + len(part.numbers) for part in parts) - first, self._kind)
+        for part in parts:
+            start = part.first - first
+            total[start : start + len(part.numbers)] += part.numbers
+        return Histogram(first, total, min(part.under for part in parts), max(part.over for part in parts))
 
     def _cut(self, points: Points, first: int, numbers: Numbers, under: int, over: int) -> Histogram:
-        """Without what certainly leads above the highest cost; one bin stays."""
+        """Without what certainly leads above the highest cost."""
         last = (self._most[id(points)] - under) // self.unit
-        return Histogram(first, numbers[: max(1, last - first + 1)], under, over)
+        kept = numbers[: max(0, last - first + 1)]
+        return Histogram(first, kept if len(kept) == len(numbers) else kept.copy(), under, over)
 
 
 class Walk:
@@ -190,6 +202,8 @@ class Uniform:
         self.interval = budget.macs if self.by_macs else budget.params
         extent = space.extent
         most = extent.largest_cost.macs if self.by_macs else extent.most_params
+        if most >= 1 << 62:
+            raise InputError(f"{space.file}: its networks cost up to {most:,}, more than can be counted")
         top = most if self.interval.high is None else min(most, self.interval.high)
         self.spread = Spread(space.points, (lambda c: c.macs) if self.by_macs else (lambda c: c.params), top)
         self._bins = self.spread.bins(self.interval)
@@ -199,7 +213,7 @@ class Uniform:
         """`n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
         found: list[dict[str, Option]] = []
         batch = min(2 * n, 1024)
-        for _ in range(max(1, tries * n // batch) if self._weights.any() else 0):
+        for _ in range(max(1, tries * n // batch) if n and self._weights.any() else 0):
             found += self._batch(rng, batch)
             if len(found) >= n:
                 break
@@ -211,14 +225,20 @@ class Uniform:
         share, z = kept / draws, 1.96
         middle = (share + z * z / (2 * draws)) / (1 + z * z / draws)
         half = z / (1 + z * z / draws) * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
-        total = float(self._weights.sum())
-        return math.floor(total * max(0.0, middle - half)), math.ceil(total * min(1.0, middle + half))
+        total = int(self._weights.sum())
+        return _share(total, max(0.0, middle - half)), _share(total, min(1.0, middle + half))
 
     def _batch(self, rng: np.random.Generator, size: int) -> list[dict[str, Option]]:
         """Those of `size` points, drawn from the bins of the budget, that are inside."""
         if not self._weights.any():
             return []
-        bins = rng.choice(self._bins, size=size, p=self._weights / self._weights.sum())
+        shares = (self._weights / self._weights.sum()).astype(np.float64)
+        bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
         drawn, macs, params = Walk(self.spread, rng).draw(bins)
         costs = map(Cost, macs.tolist(), params.tolist())
         return [point for point, cost in zip(drawn, costs, strict=True) if cost in self._budget]
+
+
+def _share(number: int, part: float) -> int:
+    """A part of a number that may be too large for a float."""
+    return number * round(part * 10**9) // 10**9
