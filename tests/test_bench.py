@@ -547,8 +547,8 @@ def test_a_search_that_meets_no_row_is_said(table):
     with pytest.raises(InputError) as error:
         search(contest, "random", 0)
     assert str(error.value) == (
-        f"{table.file}: a search by 'random' met no network that has a row; the table covers too little of the "
-        "space"
+        f"{table.file}: a search by 'random' met no network that has a row; the table covers too little of "
+        "the space"
     )
 
 

@@ -77,7 +77,8 @@ class Domain:
         Where next to nothing is inside, so that many draws are not enough, points are drawn from the whole
         space and moved inside; one for which that fails too stays outside.
         """
-        points = self._uniform.draw(np.random.default_rng(rng.getrandbits(64)), n)
+        source = np.random.default_rng(rng.getrandbits(64))
+        points = self._uniform.draw(source, n) if self._is_roomy else []
         return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
 
     def mutate(self, choices: Choices, rng: random.Random) -> Choices:
@@ -127,6 +128,12 @@ class Domain:
     @cached_property
     def _uniform(self) -> Uniform:
         return self._space.uniform(self._budget)
+
+    @cached_property
+    def _is_roomy(self) -> bool:
+        """Whether many draws give a point inside. The same at every call, so that a search that is resumed
+        goes on as before."""
+        return bool(self._uniform.draw(np.random.default_rng(0), 1))
 
     def _excess(self, choices: Choices) -> float:
         """How far outside the budget a point is, in parts of the limits; 0 inside."""
