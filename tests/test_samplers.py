@@ -28,6 +28,12 @@ from nas.samplers.points import REPEATS
 WIDTHS = (8, 16, 24, 32)
 
 
+def each(names):
+    """A test of each of these samplers; that of the slowest is a slow one."""
+    marked = [pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else []) for name in names]
+    return pytest.mark.parametrize("name", marked)
+
+
 class Layers(ByRejection):
     """A space of eight decisions, two of them conditional; costs are sums of widths.
 
@@ -83,7 +89,7 @@ def _quiet():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@each(SAMPLERS)
 def test_same_seed_same_points_other_seed_other_points(name):
     first, again, other = (points(optimize(made(name, seed, 45), 45)) for seed in (3, 3, 4))
     assert first == again
@@ -180,7 +186,7 @@ def test_the_names_are_known_without_optuna():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "random"])
+@each(name for name in SAMPLERS if name != "random")
 def test_it_learns(name):
     """Mean of the last 30 of 90 trials, over three seeds, at least 0.5 above random search's.
 
