@@ -19,7 +19,7 @@ _BUDGETS = {
 _LARGE = ("cell", "darts")
 """Networks of a thousand operators: two trials of one sampler here and of one on Ray are enough."""
 _ON_RAY = (("mbconv", "evolution"), ("darts", "evolution"))
-_EVERYWHERE = ("random", "tpe", "nsga2", "evolution", "predictor")
+_EVERYWHERE = ("random", "tpe", "nsga2", "evolution")
 """The other samplers search one space each."""
 SEARCHES = [
     *((space, name) for space in _BUDGETS for name in _EVERYWHERE if space not in _LARGE),

@@ -524,5 +524,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @each_space
 def test_many_members_are_equal_to_their_modules(file: Path) -> None:
-    for architecture in members(file, 30, seed=4):
+    few = file.stem in ("cell", "darts")  # of a thousand operators each
+    for architecture in members(file, 8 if few else 30, seed=4):
         assert_equal(architecture)

@@ -575,8 +575,10 @@ def test_cost_of_random_members_is_the_modules(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @every_space
-def test_cost_of_200_random_members_is_the_modules(path: Path) -> None:
-    check_members(path, min(200, load_space(path).extent.count))
+def test_cost_of_many_random_members_is_the_modules(path: Path) -> None:
+    """200; of cells, with a thousand operators each, 60."""
+    members = 60 if path.stem in ("cell", "darts") else 200
+    check_members(path, min(members, load_space(path).extent.count))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: path.stem)
