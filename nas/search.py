@@ -309,7 +309,7 @@ def _check_band(space: Space, budget: Budget) -> None:
     """Raises InputError where it is known that a band is empty though costs lie on both sides of it."""
     import numpy as np
 
-    from nas.space.counting import count_within, nearest
+    from nas.space.counting import gap_around
 
     is_band = budget.macs.low or budget.params.low
     if not is_band or space.uniform(budget).draw(np.random.default_rng(0), 1):
@@ -319,8 +319,9 @@ def _check_band(space: Space, budget: Budget) -> None:
         ("parameters", "params", budget.params, lambda cost: cost.params),
     )
     for what, flag, interval, measure in rows:
-        if interval != Interval() and count_within(space.points, measure, interval) == 0:
-            below, above = nearest(space.points, measure, interval)
+        gap = gap_around(space.points, measure, interval) if interval != Interval() else None
+        if gap:
+            below, above = gap
             raise InputError(
                 f"--budget-{flag}: no network of '{space.name}' has {interval.low:,} to {interval.high:,} "
                 f"{what}; the nearest have {below:,} and {above:,}"

@@ -285,12 +285,10 @@ def test_the_same_seed_gives_the_same_search():
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_worker_of_ray_gives_the_same_search_as_none():
-    for name, workers in (("a", "1"), ("b", "1"), ("c", "0")):
-        assert (
-            apart("search", "tiny.yaml", "--name", name, *SHORT, "--workers", workers, "--trials", "5").code
-            == 0
-        )
-    assert figures("a") == figures("b") == figures("c")
+    for name, workers in (("a", "1"), ("b", "0")):
+        said = apart("search", "tiny.yaml", "--name", name, *SHORT, "--workers", workers, "--trials", "5")
+        assert said.code == 0, said
+    assert figures("a") == figures("b")
 
 
 @pytest.mark.slow

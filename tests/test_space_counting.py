@@ -56,7 +56,7 @@ def test_random_spaces_are_counted_exactly(space: Space) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @given(spaces(budget=7))
-@settings(max_examples=400)
+@settings(max_examples=250)
 def test_many_random_spaces_are_counted_exactly(space: Space) -> None:
     listed = points(space, 300)
     assume(listed is not None)

@@ -8,6 +8,8 @@ as `nas.export.files` writes them. Prints what is wrong and exits with 1, or exi
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib.util
 import json
 import sys
@@ -120,6 +122,7 @@ def _difference(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) 
 
 
 if __name__ == "__main__":
+    atexit.register(gc.freeze)  # torch's objects need not be searched for cycles
     sys.meta_path.insert(0, _Without("nas"))
     wrong = problem(Path(sys.argv[1]), Path(sys.argv[2]))
     if wrong:

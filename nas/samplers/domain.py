@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nas.space.uniform import Uniform
 
 _MEMORY = 100_000
-"""Points whose cost and identity are remembered."""
+"""Points of which it is remembered what is beside them and whether they train."""
 _MOST_STEPS = 200
 
 _Key = tuple[tuple[str, "Option"], ...]
@@ -27,8 +27,8 @@ _Key = tuple[tuple[str, "Option"], ...]
 class Domain:
     """The points of `space` whose networks are within `budget` and can be trained.
 
-    `try_out` raises InputError for a point whose network cannot be trained. Costs and identities are worked
-    out once for each point. Random numbers come from the caller, so that the same ones give the same points.
+    `try_out` raises InputError for a point whose network cannot be trained. Random numbers come from the
+    caller, so that the same ones give the same points.
     """
 
     def __init__(
@@ -37,18 +37,19 @@ class Domain:
         self._space = space
         self._budget = budget
         self._try_out = try_out
-        self._cost = lru_cache(_MEMORY)(self._count)
-        self._identity = lru_cache(_MEMORY)(lambda key: space.identity(dict(key)))
         self._others = lru_cache(_MEMORY)(self._alternatives)
         self._trains = lru_cache(_MEMORY)(self._train)
 
     def cost(self, choices: Choices) -> Cost | None:
         """Cost of the network at a point; None where it cannot be built."""
-        return self._cost(_key(choices))
+        try:
+            return self._space.cost(choices)
+        except InputError:
+            return None
 
     def identity(self, choices: Choices) -> str:
         """Equal for two points exactly when they are the same network."""
-        return self._identity(_key(choices))
+        return self._space.identity(choices)
 
     def is_inside(self, choices: Choices) -> bool:
         """Whether the network at a point can be built and is within the budget."""
@@ -158,12 +159,6 @@ class Domain:
 
         self._space.draw(noted)
         return found
-
-    def _count(self, key: _Key) -> Cost | None:
-        try:
-            return self._space.cost(dict(key))
-        except InputError:
-            return None
 
     def _train(self, key: _Key) -> bool:
         try:

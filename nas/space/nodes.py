@@ -12,6 +12,7 @@ from nas.errors import did_you_mean
 from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
 from nas.space.cell_parse import CellParser
 from nas.space.names import name_problem
+from nas.space.node_names import block_of, given_name, named_as_list, refuse_name
 from nas.space.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.stages import layer_lists, most_layers, takes_stride
 from nas.space.tree import (
@@ -135,7 +136,7 @@ class NodeParser(ValueParser):
                 case _:
                     reject_unknown(arguments, ["name", "body"], context.path)
                     body = _required(arguments, "body", "sequence", context)
-                    _no_name(body, context, "the only node of a sequence takes its name")
+                    refuse_name(body, context, "the only node of a sequence takes its name")
                     return self.node(body, context, name)
         if isinstance(inner, Scalar) and inner.value is None:
             inner = Mapping({}, inner.place, {})
@@ -150,7 +151,7 @@ class NodeParser(ValueParser):
 
     def _names(self, items: list[Item], context: Context) -> list[str]:
         """Names of a sequence's nodes: as given, else the block's, numbered where they repeat."""
-        given = [_given_name(item, context) for item in items]
+        given = [given_name(item, context) for item in items]
         used: set[str] = set()
         for item, name in zip(items, given, strict=True):
             if name in used:
@@ -158,7 +159,7 @@ class NodeParser(ValueParser):
             used.update([name] if name else [])
         names = []
         for item, name in zip(items, given, strict=True):
-            base = _block_of(item)
+            base = block_of(item)
             fresh, number = name or base, 2
             while not name and fresh in used:
                 fresh, number = f"{base}_{number}", number + 1
@@ -217,13 +218,13 @@ class NodeParser(ValueParser):
                 if bound[key] is None:
                     raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
         inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
-        _no_name(body, context, "a block's only node takes the block's name")
+        refuse_name(body, context, "a block's only node takes the block's name")
         node = self.node(body, inside, name)
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
 
     def operator(self, item: Item, context: Context) -> Node:
         """An operator of a cell: a node that takes the cell's channels and stride by itself."""
-        _no_name(item, context, "an operator of a cell is named by its place")
+        refuse_name(item, context, "an operator of a cell is named by its place")
         return self.node(item, context, None, in_stage=True)
 
     def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
@@ -237,7 +238,7 @@ class NodeParser(ValueParser):
             raise SpaceError(place, context.path, "a stage here has no name of its own; put it in a list")
         inside = replace(context, stages=(*context.stages, context.path))
         block_item = _required(item, "block", "stage", context)
-        _no_name(block_item, context, "a stage's block takes the stage's name")
+        refuse_name(block_item, context, "a stage's block takes the stage's name")
         block = self.node(block_item, inside, None, in_stage=True)
         path = context.path
         if stride != 1 and not takes_stride(block, path):
@@ -252,7 +253,7 @@ class NodeParser(ValueParser):
         reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
         item = self._with_replaced(item, context, ("shortcut", "act"))
         body_item = _required(item, "body", "residual", context)
-        _no_name(body_item, context, "a residual's body is named 'body'")
+        refuse_name(body_item, context, "a residual's body is named 'body'")
         return Residual(
             name,
             self.node(body_item, context.at("body"), None),
@@ -269,7 +270,7 @@ class NodeParser(ValueParser):
         if not branches:
             raise SpaceError(place, context.path, "'branches' is empty; list at least one")
         nodes = tuple(
-            self.node(_named_as_list(branch), context.at(f"branch{i}"), None)
+            self.node(named_as_list(branch), context.at(f"branch{i}"), None)
             for i, branch in enumerate(branches, 1)
         )
         join = self._optional(item, "join", "concat", _JOIN, context)
@@ -297,7 +298,7 @@ class NodeParser(ValueParser):
         if not items:
             raise SpaceError(item.place, context.path, "'layers' lists none; list one for each layer")
         for one in items:
-            _no_name(one, context, "the node of a layer is named by the layer")
+            refuse_name(one, context, "the node of a layer is named by the layer")
         nodes = tuple(
             self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
             for i, one in enumerate(items, 1)
@@ -359,45 +360,3 @@ def _required(item: Mapping, key: str, form: str, context: Context) -> Item:
 
 def _flattened(item: Listing) -> list[Item]:
     return [one for i in item.items for one in (_flattened(i) if isinstance(i, Listing) else [i])]
-
-
-def _holder(item: Item) -> Mapping | None:
-    """The mapping that may hold a node's `name`."""
-    if not isinstance(item, Mapping) or not item.entries:
-        return None
-    if "choice" in item.entries or "layers" in item.entries:
-        return item
-    inner = next(iter(item.entries.values()))
-    return inner if isinstance(inner, Mapping) else None
-
-
-def _given_name(item: Item, context: Context) -> str | None:
-    holder = _holder(item)
-    named = holder.entries.get("name") if holder else None
-    if named is None:
-        return None
-    name = plain(named, context.path)
-    problem = name_problem(name)
-    if problem:
-        raise SpaceError(named.place, context.path, problem)
-    return str(name)
-
-
-def _no_name(item: Item, context: Context, why: str) -> None:
-    holder = _holder(item)
-    if holder and "name" in holder.entries:
-        raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
-
-
-def _named_as_list(item: Item) -> Item:
-    """A node with a name of its own as a list, in which it keeps the name."""
-    holder = _holder(item)
-    return Listing((item,), item.place) if holder and "name" in holder.entries else item
-
-
-def _block_of(item: Item) -> str:
-    if isinstance(item, Scalar):
-        return str(item.value)
-    if isinstance(item, Mapping) and item.entries:
-        return next((f for f in ("choice", "layers") if f in item.entries), next(iter(item.entries)))
-    return "sequence"
