@@ -33,7 +33,7 @@ from nas.objective import ACCURACY, Objective
 from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, cost_of, record_of, scores_of
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.domain import Domain
-from nas.samplers.points import REPEATS
+from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -45,9 +45,6 @@ ATTEMPTS = 100
 """Proposals of the sampler for one trial before the study helps out."""
 LAST_ATTEMPTS = 1000
 """Proposals after these before the space counts as exhausted."""
-
-CONSTRAINTS = "constraints"
-"""Where Optuna's samplers and plots look for how far a trial is over its limits."""
 
 _REJECTIONS = ("over_budget", "duplicate", "unbuildable")
 
@@ -329,6 +326,7 @@ class _Scratch:
         trial = self._study.ask()
         self._proposals += 1
         yield trial
+        self._storage.set_trial_system_attr(self._trial_id(trial), PROPOSAL, True)
         self._storage.set_trial_state_values(self._trial_id(trial), TrialState.FAIL)
 
     def notes(self, trial: optuna.Trial) -> dict[str, Any]:

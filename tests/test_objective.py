@@ -186,7 +186,7 @@ def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
     for objective in ("accuracy", "accuracy,flops"):
         later = go_on(study(tmp_path / objective, "nsga2", objective))[30:]
         least[objective] = sorted(r.candidate.cost.macs for r in later)[5]
-    assert least["accuracy,flops"] < 0.75 * least["accuracy"]
+    assert least["accuracy,flops"] < 0.7 * least["accuracy"]
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "tpe"])

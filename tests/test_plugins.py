@@ -101,7 +101,8 @@ def test_every_command_takes_it(run):
     shown = nas("show", "own.yaml", "--plugin", "own.py")
     assert shown.code == 0 and "own: 12 networks" in shown.out and "s1.share" in shown.out
     best = "runs/own-1/best.yaml"
-    assert "squeeze" in nas("show", best, "--plugin", "own.py").out
+    shown = nas("show", best, "--plugin", "own.py").out
+    assert re.search(r"^ *s1 +squeeze", shown, re.M), shown
     assert nas("export", best, "--plugin", "own.py", "-o", "mine.py").out == "mine.py\n"
     assert "self.reduce = chain(" in Path("mine.py").read_text()
     scaled = nas("scale", best, "--plugin", "own.py", "--depth", "2", "-o", "deep.yaml")

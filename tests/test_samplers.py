@@ -19,11 +19,12 @@ from toys import ByRejection
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError
 from nas.samplers import SAMPLERS, SamplerContext, find_sampler
+from nas.samplers.bounded import bounded
 from nas.samplers.domain import Domain
 from nas.samplers.evolution import RegularizedEvolutionSampler
 from nas.samplers.gaussian import GaussianProcess, Inputs, Posterior, quantiles
 from nas.samplers.local import LocalSearchSampler
-from nas.samplers.points import REPEATS
+from nas.samplers.points import CONSTRAINTS, REPEATS
 
 WIDTHS = (8, 16, 24, 32)
 
@@ -186,9 +187,9 @@ def test_the_names_are_known_without_optuna():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("random", "gp")])
+@each(name for name in SAMPLERS if name != "random")
 def test_it_learns(name):
-    """Mean of the last 30 of 90 trials, over three seeds, at least 0.5 above random search's.
+    """Mean of the last 30 of 90 trials, over three seeds, at least 1 above random search's.
 
     The standard deviation of one random trial is 1.3, of a difference of two means of 90 therefore 0.2.
     """
@@ -197,7 +198,7 @@ def test_it_learns(name):
         values = [t.value for seed in range(3) for t in optimize(made(name, seed, 90), 90).trials[-30:]]
         return sum(values) / len(values)
 
-    assert late_mean(name) > late_mean("random") + 0.5
+    assert late_mean(name) > late_mean("random") + 1
 
 
 # Regularised evolution
@@ -509,3 +510,31 @@ def test_reseeding_changes_what_is_proposed():
     sampler.reseed_rng()
     again = points(optimize(sampler, 5))
     assert first != again
+
+
+# Samplers of Optuna that see fewer trials
+
+
+@pytest.mark.parametrize(("direction", "values"), [("maximize", [9, 1, 7, 8]), ("minimize", [3, 9, 1, 2])])
+def test_a_bounded_study_has_the_best_and_some_of_the_others(direction, values):
+    """Of the others the best and the worst. Failed trials and constraints are left out."""
+    study = optuna.create_study(direction=direction)
+    for value in (3, 9, 1, 7, None, 8, 2, 6, 4, 5):
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        study.add_trial(create_trial(state=state, value=value, system_attrs={CONSTRAINTS: [0.1], "own": 1}))
+    running = study.ask()
+    seen = bounded(study, 4)
+    *finished, last = seen.get_trials()
+    assert [trial.value for trial in finished] == values
+    assert all(trial.system_attrs == {"own": 1} for trial in finished) and last.number == running.number
+    assert [trial.number for trial in seen.get_trials(states=[TrialState.RUNNING])] == [running.number]
+    assert CONSTRAINTS in study.trials[0].system_attrs
+    seen._storage.set_trial_system_attr(running._trial_id, "written", 1)
+    assert study.trials[-1].system_attrs["written"] == 1
+
+
+def test_of_several_objectives_all_trials_are_seen():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for value in range(9):
+        study.add_trial(create_trial(values=[value, value]))
+    assert len(bounded(study, 4).get_trials()) == 9

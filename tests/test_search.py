@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from test_cluster import Cluster, descendants, works
 
+from nas.records import best_of
 from nas.report.progress import SearchProgress
 from nas.runs import Run
 from nas.space import load_space
@@ -72,6 +73,7 @@ def table(name="mine"):
 def test_every_trial_is_within_the_budget_and_none_is_another():
     said = search("--workers", "0", "--trials", "12", "--budget-flops", "100K..400K", "--budget-params", "6K")
     assert said.code == 0
+    assert "Networks are drawn evenly by their MACs, and anew while their parameters are outside." in said.out
     trials = Run.open(Path("runs/mine")).records()
     space = load_space(Path("tiny.yaml"))
     assert [r.candidate.number for r in trials] == list(range(12))
@@ -141,8 +143,19 @@ def test_files_of_the_user_in_a_run_stay():
     assert nas("resume", "runs/mine", "--trials", "3").code == 0
     assert (folder / "notes.txt").exists() and (folder / "more").is_dir()
     shutil.rmtree(folder)
-    nas("resume", "runs/mine", "--trials", "4")
-    assert Run.open(Path("runs/mine")).records()[-1].state == "complete"
+    said = nas("resume", "runs/mine", "--trials", "4")
+    run = Run.open(Path("runs/mine"))
+    assert [r.state for r in run.records()] == ["complete"] * 4
+    (best,) = best_of(run.records(), 1)
+    if best.candidate.number == 3:
+        assert said.code == 0
+    else:
+        weights = run.weights_file(best.candidate.number)
+        assert (said.code, said.err) == (
+            2,
+            f"error: {weights}: the weights cannot be read: No such file or directory: {weights}; restore the "
+            "file, or export another trial with --trial\n",
+        )
 
 
 def test_a_resume_needs_the_data_that_the_search_began_with():

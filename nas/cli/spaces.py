@@ -52,11 +52,15 @@ def show(
         return
     if space.is_architecture:
         raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
+    from rich.console import Console
+
     from nas.search import check_budget
     from nas.space.census import census
 
     check_budget(space, budget)
-    tables.show(tables.census_view(space, budget, census(space, budget)))
+    with Console(stderr=True).status("Counting"):
+        counted = census(space, budget)
+    tables.show(tables.census_view(space, budget, counted))
 
 
 @app.command()

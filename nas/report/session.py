@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from nas.cost import Interval
 from nas.errors import InputError, NasError
 from nas.front import hypervolume, pareto, worst_cost
 from nas.records import Record, best_of
@@ -124,6 +125,8 @@ def _print_start(search: Search, console: Console) -> None:
         f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "
         f"{plural(recipe.epochs, 'epoch')} each, seed {settings.seed}. Run folder: {search.run.path}",
     )
+    if Interval() not in (settings.budget.macs, settings.budget.params):
+        _say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
     if settings.start:
         _say(console, f"First: {', '.join(settings.start)}.")
 

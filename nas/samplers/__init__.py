@@ -47,7 +47,7 @@ def _tpe(context: SamplerContext) -> BaseSampler:
 
     with _no_warnings():  # of `group`
         tpe = TPESampler(seed=context.seed, multivariate=True, group=True, constant_liar=True)
-    return _repaired(tpe, context)
+    return _repaired(tpe, context, most=100)
 
 
 def _nsga2(context: SamplerContext) -> BaseSampler:
@@ -71,9 +71,10 @@ def _nsga3(context: SamplerContext) -> BaseSampler:
 
 def _gp(context: SamplerContext) -> BaseSampler:
     """Gaussian process with expected improvement, Optuna's (Jones, Schonlau & Welch 1998; Optuna 2024)."""
-    from nas.samplers.bayesian import BoundedGPSampler
+    from nas.samplers.bayesian import SharedGPSampler
 
-    return _repaired(BoundedGPSampler(seed=context.seed, warn_independent_sampling=False), context)
+    # the fit takes a second for 100 trials of 20 decisions
+    return _repaired(SharedGPSampler(seed=context.seed, warn_independent_sampling=False), context, most=40)
 
 
 def _evolution(context: SamplerContext) -> BaseSampler:
@@ -113,10 +114,10 @@ def _started(sampler: BaseSampler, context: SamplerContext, start: int) -> BaseS
     return UniformStart(sampler, context.domain, start=start, seed=context.seed)
 
 
-def _repaired(sampler: BaseSampler, context: SamplerContext) -> BaseSampler:
+def _repaired(sampler: BaseSampler, context: SamplerContext, most: int) -> BaseSampler:
     from nas.samplers.repaired import RepairedSampler
 
-    return RepairedSampler(sampler, context.domain, seed=context.seed)
+    return RepairedSampler(sampler, context.domain, most=most, seed=context.seed)
 
 
 @contextmanager

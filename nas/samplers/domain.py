@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MEMORY = 100_000
 """Points of which it is remembered what is beside them and whether they train."""
 _MOST_STEPS = 200
+_LOOK = 16
 
 _Key = tuple[tuple[str, "Option"], ...]
 
@@ -105,16 +106,19 @@ class Domain:
 
         Options are changed one at a time: to the network inside that changes the cost least or, while one
         change does not suffice, to the one that is least outside. So few choices change, then little cost.
+        Of many changes, `_LOOK` by chance are enough where one of them is a step.
         """
         point, excess = choices, self._excess(choices)
         for _ in range(_MOST_STEPS):
             if not excess:
                 return point
-            ranked = [
-                (self._excess(near), self._change(point, near), near) for near in self.neighbours(point, rng)
-            ]
-            best = min(ranked, key=lambda row: row[:2], default=None)
-            if best is None or best[0] >= excess:
+            best: tuple[float, float, Choices] = (excess, 0.0, point)
+            for seen, near in enumerate(self.neighbours(point, rng)):
+                if seen >= _LOOK and best[0] < excess:
+                    break
+                here = (self._excess(near), self._change(point, near), near)
+                best = min(best, here, key=lambda row: row[:2])
+            if best[0] >= excess:
                 return choices
             excess, _, point = best
         return choices

@@ -19,6 +19,12 @@ from nas.space import Choices
 REPEATS = "nas:repeats"
 """System attribute of a trial: identities of the known networks that were proposed again before it."""
 
+CONSTRAINTS = "constraints"
+"""System attribute where Optuna's samplers and plots look for how far a trial is over its limits."""
+
+PROPOSAL = "nas:proposal"
+"""System attribute of a trial that only a proposal was made in; what became of it is a trial of its own."""
+
 _TRIES = 100
 
 
@@ -74,7 +80,8 @@ class PointSampler(BaseSampler, ABC):
 
     def _first_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
         """The first point that is inside the domain and another network than those of all trials."""
-        identities = {self._identity(trial) for trial in study.get_trials(deepcopy=False) if trial.params}
+        trials = (t for t in study.get_trials(deepcopy=False) if t.params and PROPOSAL not in t.system_attrs)
+        identities = set(map(self._identity, trials))
         for point in points:
             is_new = self._domain.is_inside(point) and self._domain.identity(point) not in identities
             if is_new and self._domain.can_train(point):

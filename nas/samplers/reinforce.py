@@ -62,12 +62,17 @@ class Policy:
                 assert isinstance(distribution, CategoricalDistribution)
                 options[name] = distribution.choices
         names = sorted(options)
-        cells = {(n, o): (row, col) for row, n in enumerate(names) for col, o in enumerate(options[n])}
-        logits = np.full((len(names), max(map(len, options.values()), default=1)), -np.inf)
-        logits[tuple(zip(*cells.values(), strict=True))] = 0.0
-        places = [(i, *cells[pair]) for i, member in enumerate(history) for pair in member.choices.items()]
+        width = max(map(len, options.values()), default=1)
+        cells = {
+            name: {option: row * width + col for col, option in enumerate(options[name])}
+            for row, name in enumerate(names)
+        }
+        logits = np.full((len(names), width), -np.inf)
+        logits.flat[[cell for row in cells.values() for cell in row.values()]] = 0.0
+        chosen = [cells[name][option] for member in history for name, option in member.choices.items()]
         taken = np.zeros((len(history), *logits.shape))
-        taken[tuple(np.array(places).T)] = 1.0
+        members = np.repeat(np.arange(len(history)), [len(member.choices) for member in history])
+        taken.reshape(len(history), -1)[members, chosen] = 1.0
         active = taken.sum(axis=2, keepdims=True)
         for i, advantage in enumerate(_advantages([member.score for member in history])):
             logits += rate * advantage * (taken[i] - active[i] * _softmax(logits))

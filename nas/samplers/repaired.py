@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.samplers.bounded import bounded
 from nas.samplers.domain import Domain
 from nas.samplers.points import PointSampler
 from nas.space import Choices
@@ -19,12 +20,14 @@ class RepairedSampler(PointSampler):
 
     Decisions that `sampler` leaves open are drawn; where it leaves all open, as at its start, the point is
     drawn from `domain`. A proposal outside the budget is moved inside, and for one that is a known network a
-    neighbour is proposed. So `sampler` is asked once for a trial, however dear it is to ask.
+    neighbour is proposed. So `sampler` is asked once for a trial, however dear it is to ask; it sees at most
+    `most` trials.
     """
 
-    def __init__(self, sampler: BaseSampler, domain: Domain, *, seed: int | None = None) -> None:
+    def __init__(self, sampler: BaseSampler, domain: Domain, *, most: int, seed: int | None = None) -> None:
         super().__init__(domain, seed)
         self._sampler = sampler
+        self._most = most
 
     def reseed_rng(self) -> None:
         super().reseed_rng()
@@ -32,8 +35,9 @@ class RepairedSampler(PointSampler):
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
         self._sampler.before_trial(study, trial)
-        together = self._sampler.infer_relative_search_space(study, trial)
-        wish = self._sampler.sample_relative(study, trial, together)
+        seen = bounded(study, self._most)
+        together = self._sampler.infer_relative_search_space(seen, trial)
+        wish = self._sampler.sample_relative(seen, trial, together)
         if not wish:
             return self._drawn()
         point = self._domain.moved_inside(self._domain.completed(wish, self._rng), self._rng)

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +168,8 @@ class _Meeting:
         return np.clip(beyond // max(1, self.table.step) + 1, 0, len(self.table.numbers))
 
 
-class _Reach(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Reach:
     """What is known of a grid before it is made: its ends and the divisor of its steps."""
 
     least: int
