@@ -153,8 +153,8 @@ def test_files_of_the_user_in_a_run_stay():
         weights = run.weights_file(best.candidate.number)
         assert (said.code, said.err) == (
             2,
-            f"error: {weights}: the weights cannot be read: No such file or directory: {weights}; restore the "
-            "file, or export another trial with --trial\n",
+            f"error: {weights}: the weights cannot be read: No such file or directory: {weights}; restore "
+            "the file, or export another trial with --trial\n",
         )
 
 
