@@ -258,6 +258,7 @@ def load_data(space: Space, settings: Settings) -> ImageData:
         seed=settings.seed,
         val_fraction=recipe.val_fraction,
         max_images=recipe.max_images,
+        max_broken=recipe.max_broken,
     )
     smallest = space.smallest()
     try:

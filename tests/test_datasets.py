@@ -15,6 +15,8 @@ from PIL import Image
 from nas.errors import InputError, NasError
 from nas.proxy import datasets
 from nas.proxy.datasets import ImageData, load
+from nas.proxy.images import resized
+from nas.proxy.sources import NAMES
 
 
 def photos(folder: Path, counts: dict[str, int], size: tuple[int, int] = (20, 12)) -> Path:
@@ -72,7 +74,7 @@ def test_the_moments_are_those_of_the_train_part() -> None:
 def test_resizing_keeps_the_mean_and_smooths() -> None:
     """Antialiasing averages: without it, one pixel of each two by two would be taken."""
     board = np.tile(np.array([[0, 200], [200, 0]], dtype=np.uint8), (1, 1, 16, 16))
-    assert np.abs(datasets._resized(board, 8).astype(int) - 100).max() <= 2
+    assert np.abs(resized(board, 8).astype(int) - 100).max() <= 2
     large, small = (load("digits", resolution=r, seed=0) for r in (32, 8))
     assert large.train_images.shape == (*small.train_images.shape[:2], 32, 32)
     assert large.mean == pytest.approx(small.mean, abs=0.01)
@@ -175,10 +177,9 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 )
 def test_subset_and_split_are_stratified(counts: list[int], fraction: float, keep: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    source = datasets._Source(tuple(map(str, counts)), labels, False, _no_images)
     most = round(2 * len(counts) + keep * (len(labels) - 2 * len(counts)))
     rng = np.random.default_rng(seed)
-    subset = datasets._subset(source, most, "name", rng)
+    subset = datasets._subset(labels, most, 2, rng)
     train, val = datasets._split(subset, labels, fraction, rng)
     assert len(subset) == most
     assert sorted([*train, *val]) == sorted(set(subset))
@@ -188,10 +189,6 @@ def test_subset_and_split_are_stratified(counts: list[int], fraction: float, kee
         assert here == 2 or abs(here - count * _share(kept, counts)) <= 1.5
         assert 1 <= validate <= here - 1
         assert abs(validate - fraction * here) <= 1
-
-
-def _no_images(indices: datasets.Indices, resolution: int) -> datasets.Images:
-    raise AssertionError("splitting reads no image")
 
 
 def _share(kept: np.ndarray, counts: list[int]) -> float:
@@ -227,6 +224,174 @@ def test_the_arrays_leave_the_pickle_as_buffers() -> None:
     assert rows(back) == rows(data)
 
 
+# Data of the user's own
+
+
+def test_a_folder_of_splits_is_trained_on_its_train_and_validated_on_its_val(tmp_path: Path) -> None:
+    """The images of `test` are not looked at: they cannot be read."""
+    photos(tmp_path / "train", {"cat": 6, "dog": 7})
+    photos(tmp_path / "val", {"cat": 2, "dog": 3})
+    photos(tmp_path / "test", {"cat": 2, "dog": 2})
+    for file in (tmp_path / "test").rglob("*.png"):
+        file.write_bytes(b"")
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    assert np.bincount(data.train_labels).tolist() == [6, 7]
+    assert np.bincount(data.val_labels).tolist() == [2, 3]
+    assert {int(image[1, 0, 0]) for image in data.val_images} == {0, 10, 20}
+    few = load(f"imagefolder:{tmp_path}", resolution=8, seed=0, max_images=10)
+    assert np.bincount(few.train_labels).tolist() == [4, 4] and len(few.val_labels) == 2
+
+
+def test_without_a_val_the_train_is_split_and_the_test_left_alone(tmp_path: Path) -> None:
+    photos(tmp_path / "train", {"cat": 5, "dog": 5})
+    photos(tmp_path / "test", {"cat": 2, "dog": 2})
+    for file in (tmp_path / "test").rglob("*.png"):
+        file.write_bytes(b"")
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    assert (len(data.train_labels), len(data.val_labels)) == (8, 2)
+
+
+def test_a_val_of_other_classes(tmp_path: Path) -> None:
+    photos(tmp_path / "train", {"cat": 5, "dog": 5})
+    photos(tmp_path / "val", {"cat": 2, "dogs": 2})
+    assert message(f"imagefolder:{tmp_path}") == (
+        f"data set imagefolder:{tmp_path}: val has a class 'dogs' that the images to train on do not have; "
+        "did you mean 'dog'?"
+    )
+
+
+def table(folder: Path, rows: list[str], name: str = "list.csv") -> Path:
+    (folder / name).write_text("\n".join(rows))
+    return folder / name
+
+
+def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 6, "dog": 6})
+    rows = [f"{name}/{i}.png,{label}" for name, label in (("cat", 10), ("dog", 9)) for i in range(6)]
+    data = load(f"csv:{table(tmp_path, ['path,label', *rows])}", resolution=8, seed=0)
+    assert data.classes == ("9", "10") and len(data.train_labels) == 10
+    assert all(image[0, 0, 0] == 40 * (1 - label) for image, label in zip(
+        data.train_images, data.train_labels, strict=True))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["path,class", "a.png,1"], "there is no column 'label' among path, class"),
+        (["path,lable", "a.png,1"], "there is no column 'label' among path, lable; did you mean 'lable'?"),
+        (["path,label"], "the table has no rows; give one for each image, with path and label"),
+        (["path,label", "a.png,1", "b.png,"], "row 3 has no label; fill it in, or remove the row"),
+        (["path,label", "a.png,1", "b.png"], "row 3 has no label; fill it in, or remove the row"),
+        (["path,label", "a.png,1", "b.png,1"], "there is one class, '1', and at least 2 are needed"),
+        (["path,label", "a.png,1", "b.png,1", "c.png,2"], "class '2' has 1 image(s) and each class needs at "
+         "least 2, one to train on and one to validate on; add images of it, or leave the class out"),
+        (["path,label", *(f"{name}.png,{name in 'ab'}" for name in "abcd")], "4 of 4 images cannot be read, "
+         "more than 1 %: "),
+    ],
+)  # fmt: skip
+def test_tables_that_are_refused(tmp_path: Path, rows: list[str], said: str) -> None:
+    file = table(tmp_path, rows)
+    assert message(f"csv:{file}").startswith(f"data set csv:{file}: {said}")
+
+
+def arrays(folder: Path, **content: object) -> Path:
+    np.savez(folder / "own.npz", **content)
+    return folder / "own.npz"
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+LABELS = np.arange(12) % 3
+
+
+@pytest.mark.parametrize(
+    ("images", "channels"), [(PIXELS, 3), (PIXELS.transpose(0, 3, 1, 2), 3), (PIXELS[..., 0], 1)]
+)
+def test_arrays_of_images_and_labels(tmp_path: Path, images: np.ndarray, channels: int) -> None:
+    data = load(f"npz:{arrays(tmp_path, images=images, labels=LABELS)}", resolution=8, seed=0)
+    assert (data.classes, data.channels) == (("0", "1", "2"), channels)
+    expected = PIXELS.transpose(0, 3, 1, 2)[:, :channels]
+    assert rows(data) == sorted(i.tobytes() + bytes([k]) for i, k in zip(expected, LABELS, strict=True))
+    file = arrays(tmp_path, images=images, labels=LABELS, classes=np.array(["a", "b", "c"]))
+    assert load(f"npz:{file}", resolution=8, seed=0).classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"images": PIXELS}, "there is no array 'labels' among images"),
+        ({"images": PIXELS / 255, "labels": LABELS}, "images are float64 of shape (12, 8, 8, 3); they must "
+         "be uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1 or 3 channels"),
+        ({"images": PIXELS[..., :2], "labels": LABELS}, "images have the shape (12, 8, 8, 2); they must be "),
+        ({"images": PIXELS, "labels": LABELS[:5]}, "labels are int64 of shape (5,); they must be 12 whole "
+         "numbers, one for each image"),
+        ({"images": PIXELS, "labels": LABELS / 2}, "labels are float64 of shape (12,); they must be "),
+        ({"images": PIXELS, "labels": LABELS - 1}, "label -1 of image 0 is not one of 0 to 1"),
+        ({"images": PIXELS, "labels": LABELS, "classes": np.array(["a", "b"])}, "label 2 of image 2 is not "
+         "one of 0 to 1"),
+        ({"images": PIXELS, "labels": LABELS * 0}, "there is one class, and at least 2 are needed"),
+        ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has 0 image(s) and each class needs "),
+        ({"images": np.array([None] * 12), "labels": LABELS}, "the arrays cannot be read ("),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_refused(tmp_path: Path, content: dict[str, object], said: str) -> None:
+    file = arrays(tmp_path, **content)
+    assert message(f"npz:{file}").startswith(f"data set npz:{file}: {said}")
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    for kind in ("csv", "npz"):
+        file = tmp_path / f"x.{kind}"
+        assert message(f"{kind}:{file}") == f"data set {kind}:{file}: there is no such file"
+        file.write_bytes(b"\xff\xfe\x00 no such thing")
+        assert f"data set {kind}:{file}: the " in message(f"{kind}:{file}")
+        assert message(str(file)) == f"data set '{file}' is a file: write {kind}:{file}"
+
+
+def test_broken_files_are_left_out_up_to_a_share(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 10, "dog": 10})
+    whole = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    for name in ("cat/3.png", "dog/8.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert "2 of 20 images cannot be read, more than 9 %" in message(
+        f"imagefolder:{tmp_path}", max_broken=0.09
+    )
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0, max_broken=0.1)
+    assert set(rows(data)) < set(rows(whole)) and len(rows(data)) == 18
+    (note,) = data.notes
+    assert note.startswith("2 of 20 images cannot be read and are left out: ")
+    assert all(
+        f"{tmp_path}/{name} (cannot identify image file" in note for name in ("cat/3.png", "dog/8.png")
+    )
+    for i in range(10):
+        (tmp_path / f"cat/{i}.png").write_bytes(b"")
+    assert "class 'cat' has 0 image(s)" in message(f"imagefolder:{tmp_path}", max_broken=0.9)
+
+
+def test_many_broken_files_are_counted(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 10, "dog": 10})
+    for i in range(9):
+        (tmp_path / f"cat/{i}.png").write_bytes(b"")
+    text = message(f"imagefolder:{tmp_path}")
+    assert "9 of 20 images cannot be read" in text and " and 6 more; replace" in text
+
+
+def test_a_frame_of_an_animation_is_an_image(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 2, "dog": 2})
+    frames = [Image.new("RGB", (8, 8), (level, 0, 0)) for level in (200, 20)]
+    frames[0].save(tmp_path / "cat" / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    found = [*data.train_images, *data.val_images]
+    assert any((image[0] == 200).all() for image in found) and not any((i[0] == 20).all() for i in found)
+
+
+def test_uneven_classes_are_noted(tmp_path: Path) -> None:
+    data = load(f"imagefolder:{photos(tmp_path, {'cat': 25, 'dog': 4})}", resolution=8, seed=0)
+    assert data.notes == (
+        "Classes are uneven: 'cat' has 20 images to train on, 'dog' has 3; a score is the share of all "
+        "images that is right, whatever their class.",
+    )
+
+
 # What is said when it cannot be read
 
 
@@ -234,7 +399,7 @@ def test_unknown_names() -> None:
     assert message("digit") == "unknown data set 'digit'; did you mean 'digits'?"
     assert message("imagenet").startswith("unknown data set 'imagenet'")
     assert message("digits:5") == "unknown data set 'digits:5'; did you mean 'digits'?"
-    for name in datasets.NAMES:
+    for name in NAMES:
         assert name in message("qqq")
 
 
@@ -284,11 +449,11 @@ def test_a_folder_with_one_class(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_of_splits(tmp_path: Path) -> None:
-    photos(tmp_path, {"test": 2, "train": 2})
+def test_folders_of_splits_without_one_to_train_on(tmp_path: Path) -> None:
+    photos(tmp_path, {"test": 2, "val": 2})
     assert message(f"imagefolder:{tmp_path}") == (
-        f"data set imagefolder:{tmp_path}: its folders test, train are splits, not classes; "
-        f"name the one to train on: imagefolder:{tmp_path}/train"
+        f"data set imagefolder:{tmp_path}: its folders test, val are splits, not classes, and none is to "
+        f"train on; name the one that is: imagefolder:{tmp_path}/test"
     )
 
 
@@ -297,7 +462,7 @@ def test_a_class_with_too_few_images(tmp_path: Path, count: int) -> None:
     photos(tmp_path, {"cat": 3, "dog": count})
     assert message(f"imagefolder:{tmp_path}") == (
         f"data set imagefolder:{tmp_path}: class 'dog' has {count} image(s) and each class needs at least 2, "
-        f"one to train on and one to validate on; add images to {tmp_path}/dog or remove the folder"
+        "one to train on and one to validate on; add images of it, or leave the class out"
     )
 
 
@@ -312,8 +477,9 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
         for content in (b"", b"no image at all", whole[: len(whole) // 2]):
             file.write_bytes(content)
             text = message(f"imagefolder:{tmp_path}")
-            assert text.startswith(f"{file}: the image cannot be read (")
-            assert text.endswith("; replace or remove the file")
+            start = f"data set imagefolder:{tmp_path}: 1 of 18 images cannot be read, more than 1 %: {file} ("
+            assert text.startswith(start)
+            assert text.endswith("; replace or remove them, or allow more by --max-broken")
         file.unlink()
 
 

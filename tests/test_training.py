@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nas.errors import InputError
 from nas.proxy.datasets import ImageData, load
 from nas.proxy.recipe import Recipe
-from nas.proxy.training import EpochResult, Training, TrainingFailed, _Images, seed_everything
+from nas.proxy.training import DeviceImages, EpochResult, Training, TrainingFailed, seed_everything
 
 
 @pytest.fixture(autouse=True)
@@ -262,7 +262,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
 
 def test_batches_equal_padding_cropping_and_mirroring_image_by_image() -> None:
     data = random_data(16, size=12)
-    images = _Images(data.train_images, data.train_labels, data, torch.device("cpu"))
+    images = DeviceImages(data.train_images, data.train_labels, data, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     index = torch.randperm(16, generator=generator)
     dy, dx = (torch.randint(-3, 4, (16, 1), generator=generator) for _ in range(2))

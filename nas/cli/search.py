@@ -78,7 +78,8 @@ def search(
         "scale", "Scale the best network in the end, by EfficientNet's steps 1..3.", _TRIALS
     )] = None,
     dataset: Annotated[str | None, _setting(
-        "dataset", "digits, cifar10, cifar100, mnist, fashion_mnist or imagefolder:PATH.", _PROXY
+        "dataset",
+        "digits, cifar10, cifar100, mnist, fashion_mnist, imagefolder:PATH, csv:FILE or npz:FILE.", _PROXY
     )] = None,
     epochs: Annotated[int | None, _setting("epochs", "Epochs of one proxy training.", _PROXY)] = None,
     resolution: Annotated[int | None, _setting(
@@ -88,6 +89,9 @@ def search(
     lr: Annotated[float | None, _setting("lr", "Peak learning rate.", _PROXY)] = None,
     max_images: Annotated[int | None, _setting(
         "max_images", "Use so many images at most, else all.", _PROXY
+    )] = None,
+    max_broken: Annotated[float | None, _setting(
+        "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
     workers: Annotated[int | None, _setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
@@ -130,8 +134,9 @@ def search(
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
         "epochs": epochs, "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images,
-        "workers": workers, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
-        "trial_timeout": trial_timeout, "scheduler": scheduler, "address": address, "storage": storage,
+        "max_broken": max_broken, "workers": workers, "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout, "scheduler": scheduler,
+        "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")

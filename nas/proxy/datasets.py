@@ -1,23 +1,27 @@
-"""Data sets for the proxy: read, split, resized once, and kept as plain uint8 arrays."""
+"""Data sets for the proxy: split, read, resized once, and kept as plain uint8 arrays."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import InputError, NasError, did_you_mean
+from nas.errors import InputError
+from nas.proxy import images
+from nas.proxy.images import Images
+from nas.proxy.sources import Labels, Source, find_source
 
-Images = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
 DATA_ROOT = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "nas" / "data"  # noqa: PTH111
+
+_NAMED = 3
+"""Broken files that a message names."""
+_UNEVEN = 5
+"""How many times the images of the smallest class the largest may have before a note says so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,19 +29,21 @@ class ImageData:
     """A data set's training split, parted into search-train and search-validation.
 
     Images are uint8 (N, C, H, W), labels int64 (N,). `mean` and `std` are per channel, over search-train, on
-    the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. The
-    arrays are never written to, so they may lie read-only in memory that processes share.
+    the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
+    are for the user: what is left out, what makes scores hard to read. The arrays are never written to, so
+    they may lie read-only in memory that processes share.
     """
 
     name: str
     classes: tuple[str, ...]
     train_images: Images
-    train_labels: Indices
+    train_labels: Labels
     val_images: Images
-    val_labels: Indices
+    val_labels: Labels
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flip: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -60,31 +66,49 @@ def load(
     val_fraction: float = 0.2,
     root: Path = DATA_ROOT,
     max_images: int | None = None,
+    max_broken: float = 0.01,
 ) -> ImageData:
-    """Read the training split of a data set and part it by `seed`, every class in both parts.
+    """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
-    `spec` is a name of `NAMES` or `imagefolder:PATH` with images in PATH/CLASS/. Images become
-    resolution x resolution; `max_images` keeps a subset with the classes in proportion. `root` is where
-    downloaded data sets lie. The test split of a data set is not read.
+    `spec` is one of `sources.NAMES`. Images become resolution x resolution; `max_images` keeps a subset with
+    the classes in proportion. Files that cannot be read are left out, up to a share of `max_broken`. `root`
+    is where downloaded data sets lie. The test split of a data set is not read.
 
-    Raises InputError for a name, folder, image or `max_images` that cannot be used, NasError when a data set
-    is neither in `root` nor can be downloaded.
+    Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
+    neither in `root` nor can be downloaded.
     """
-    source = _source(spec, root)
-    rng = np.random.default_rng(seed)
-    train, val = _split(_subset(source, max_images, spec, rng), source.labels, val_fraction, rng)
-    train_images = source.read(train, resolution)
+    source, rng = find_source(spec, root), np.random.default_rng(seed)
+    classes = len(source.classes)
+    if max_images is not None and max_images < 2 * classes:
+        raise InputError(
+            f"data set '{spec}': max_images is {max_images}, too few for {classes} classes; each "
+            f"needs one image to train on and one to validate on: give at least {2 * classes}"
+        )
+    if source.validation is None:
+        _check_classes(spec, source, source.labels, 2)
+        own = source
+        train, val = _split(_subset(source.labels, max_images, 2, rng), source.labels, val_fraction, rng)
+    else:
+        own = source.validation
+        most = None if max_images is None else max(classes, round((1 - val_fraction) * max_images))
+        train = _subset(source.labels, most, 1, rng)
+        val = _subset(own.labels, None if max_images is None or most is None else max_images - most, 0, rng)
+    train_images, train_labels, broken = _read(source, train, resolution)
+    val_images, val_labels, more = _read(own, val, resolution)
+    notes = _broken_note(spec, [*broken, *more], len(train) + len(val), max_broken)
+    _check_classes(spec, source, train_labels, 1)
     mean, std = _moments(train_images)
     return ImageData(
         name=spec,
         classes=source.classes,
         train_images=train_images,
-        train_labels=source.labels[train],
-        val_images=source.read(val, resolution),
-        val_labels=source.labels[val],
+        train_labels=train_labels,
+        val_images=val_images,
+        val_labels=val_labels,
         mean=mean,
         std=std,
         flip=source.flip,
+        notes=(*notes, *_uneven_note(source.classes, train_labels)),
     )
 
 
@@ -92,186 +116,66 @@ def resized(data: ImageData, resolution: int) -> ImageData:
     """The same data with images of another size; the data itself where the size is the same."""
     if data.resolution == resolution:
         return data
-    train, val = _resized(data.train_images, resolution), _resized(data.val_images, resolution)
+    train, val = (images.resized(part, resolution) for part in (data.train_images, data.val_images))
     return replace(data, train_images=train, val_images=val)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """All labels of a training split, and a function that reads some of its images at a resolution."""
-
-    classes: tuple[str, ...]
-    labels: Indices
-    flip: bool
-    read: Callable[[Indices, int], Images]
-
-
-def _source(spec: str, root: Path) -> _Source:
-    name, colon, path = spec.partition(":")
-    if name == "imagefolder":
-        if not path:
+def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:
+    """Raises InputError for a class that has too few images."""
+    for name, count in zip(source.classes, np.bincount(labels, minlength=len(source.classes)), strict=True):
+        if count < least:
+            needs = "one to train on and one to validate on" if least > 1 else "to train on"
             raise InputError(
-                "data set 'imagefolder' needs a folder: write imagefolder:PATH, images in PATH/CLASS/"
+                f"data set {spec}: class '{name}' has {count} image(s) and each class needs at least "
+                f"{least}, {needs}; add images of it, or leave the class out"
             )
-        return _imagefolder(Path(path).expanduser())
-    if not colon and name == "digits":
-        return _digits()
-    if not colon and name in _TORCHVISION:
-        return _torchvision(name, root)
-    if Path(spec).expanduser().is_dir():
-        raise InputError(f"data set '{spec}' is a folder: write imagefolder:{spec}")
-    raise InputError(f"unknown data set '{spec}'{did_you_mean(spec, list(NAMES))}")
 
 
-def _digits() -> _Source:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]
-    return _Source(
-        classes=tuple(str(name) for name in digits.target_names),
-        labels=digits.target.astype(np.int64),
-        flip=False,
-        read=lambda indices, resolution: _resized(images[indices], resolution),
-    )
+def _read(source: Source, indices: Indices, resolution: int) -> tuple[Images, Labels, list[str]]:
+    """The images that can be read, their labels, and what is wrong with the others."""
+    found = source.read(indices, resolution)
+    whole = np.setdiff1d(np.arange(len(indices)), list(found.broken))
+    pixels = found.images[whole] if found.broken else found.images
+    return pixels, source.labels[indices][whole], list(found.broken.values())
 
 
-# name: torchvision's class, whether a mirrored image keeps its class, the files and their folder below root
-_TORCHVISION = {
-    "cifar10": ("CIFAR10", True, "", "cifar-10-python.tar.gz"),
-    "cifar100": ("CIFAR100", True, "", "cifar-100-python.tar.gz"),
-    "mnist": ("MNIST", False, "MNIST/raw", "the four *-ubyte.gz files of MNIST"),
-    "fashion_mnist": ("FashionMNIST", True, "FashionMNIST/raw", "the four *-ubyte.gz files of Fashion-MNIST"),
-}
-
-NAMES = ("digits", *_TORCHVISION, "imagefolder:PATH")
-
-
-def _torchvision(name: str, root: Path) -> _Source:
-    from torchvision import datasets
-
-    kind, flip, folder, files = _TORCHVISION[name]
-    try:
-        data: Any = getattr(datasets, kind)(root, train=True, download=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        cause = " ".join(str(error).split())
-        where = root / folder
-        if where.is_dir() and any(where.iterdir()):
-            raise NasError(
-                f"data set '{name}': the files in {where} are not complete, and could not be downloaded "
-                f"({cause}); remove the folder, or put {files} into it"
-            ) from error
-        raise NasError(
-            f"data set '{name}' is not in {root} and could not be downloaded ({cause}); put {files} "
-            f"into {where}, or use 'digits', which needs no network, or imagefolder:PATH"
-        ) from error
-    pixels = np.asarray(data.data)
-    images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return _Source(
-        classes=tuple(data.classes),
-        labels=np.asarray(data.targets, dtype=np.int64),
-        flip=flip,
-        read=lambda indices, resolution: _resized(images[indices], resolution),
-    )
-
-
-_SPLITS = {"train", "training", "val", "valid", "validation", "test"}
-
-
-def _imagefolder(path: Path) -> _Source:
-    from torchvision.datasets import ImageFolder
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    place = f"data set imagefolder:{path}"
-    layout = f"put the images into {path}/CLASS/, one folder for each class"
-    if not path.is_dir():
-        raise InputError(f"{place}: there is no such folder; {layout}")
-    if not any(entry.is_dir() for entry in path.iterdir()):
-        raise InputError(f"{place}: the folder has no class folders; {layout}")
-    folder = ImageFolder(path, allow_empty=True)
-    if len(folder.classes) < 2:
+def _broken_note(spec: str, broken: list[str], images: int, max_broken: float) -> list[str]:
+    if not broken:
+        return []
+    named = ", ".join(broken[:_NAMED])
+    if len(broken) > _NAMED:
+        named += f" and {len(broken) - _NAMED:,} more"
+    what = f"{len(broken):,} of {images:,} images cannot be read"
+    if len(broken) > max_broken * images:
         raise InputError(
-            f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {layout}"
+            f"data set {spec}: {what}, more than {100 * max_broken:g} %: {named}; replace or remove them, or "
+            "allow more by --max-broken"
         )
-    if _SPLITS.issuperset(folder.classes):
-        train = next((name for name in folder.classes if name.startswith("train")), folder.classes[0])
-        raise InputError(
-            f"{place}: its folders {', '.join(folder.classes)} are splits, not classes; name the one to "
-            f"train on: imagefolder:{path / train}"
-        )
-    if not folder.samples:
-        raise InputError(
-            f"{place}: there are no images in its class folders; allowed: {', '.join(IMG_EXTENSIONS)}"
-        )
-    labels = np.asarray(folder.targets, dtype=np.int64)
-    for name, count in zip(folder.classes, np.bincount(labels, minlength=len(folder.classes)), strict=True):
-        if count < 2:
-            raise InputError(
-                f"{place}: class '{name}' has {count} image(s) and each class needs at least 2, one to train "
-                f"on and one to validate on; add images to {path / name} or remove the folder"
-            )
-    files = [Path(file) for file, _ in folder.samples]
-    return _Source(
-        classes=tuple(folder.classes),
-        labels=labels,
-        flip=True,
-        read=lambda indices, resolution: _decoded([files[i] for i in indices], resolution),
-    )
+    return [f"{what} and are left out: {named}."]
 
 
-def _decoded(files: list[Path], resolution: int) -> Images:
-    """The files as (N, 3, resolution, resolution); aspect ratios are not kept, so that nothing is cut off."""
-    images = np.empty((len(files), 3, resolution, resolution), dtype=np.uint8)
-
-    def decode(index: int) -> None:
-        images[index] = _image(files[index], resolution).transpose(2, 0, 1)
-
-    # Pillow decodes and resizes outside of the interpreter's lock. An error cancels what has not begun.
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(decode, range(len(files))):
-            pass
-    return images
+def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
+    counts = np.bincount(labels, minlength=len(classes))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[most] <= _UNEVEN * counts[least]:
+        return []
+    return [
+        f"Classes are uneven: '{classes[most]}' has {counts[most]:,} images to train on, '{classes[least]}' "
+        f"has {counts[least]:,}; a score is the share of all images that is right, whatever their class."
+    ]
 
 
-def _image(file: Path, resolution: int) -> Images:
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            # A JPEG decoder reads at 1/2, 1/4 or 1/8 for less work; the rest is left to the filter below.
-            image.draft("RGB", (2 * resolution, 2 * resolution))
-            rgb = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file}: the image cannot be read ({error}); replace or remove the file") from error
-    return np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
-
-
-def _resized(images: Images, resolution: int) -> Images:
-    import torch
-    import torch.nn.functional as F
-
-    if images.shape[2:] == (resolution, resolution):
-        return np.ascontiguousarray(images)
-    pixels = torch.tensor(images)  # a copy: torch warns of views on read-only memory
-    return F.interpolate(pixels, size=(resolution, resolution), mode="bilinear", antialias=True).numpy()
-
-
-def _subset(source: _Source, max_images: int | None, spec: str, rng: np.random.Generator) -> Indices:
-    """At most `max_images` indices, the classes in proportion and each at least twice."""
-    order = rng.permutation(len(source.labels))
-    if max_images is None or max_images >= len(order):
+def _subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
+    """At most so many indices in random order, the classes in proportion and `each` of every class first."""
+    order = rng.permutation(len(labels))
+    if most is None or most >= len(order):
         return order
-    if max_images < 2 * len(source.classes):
-        raise InputError(
-            f"data set '{spec}': max_images is {max_images}, too few for {len(source.classes)} classes; each "
-            f"needs one image to train on and one to validate on: give at least {2 * len(source.classes)}"
-        )
     # Sorted by its place within its class, any first part of the images has the classes in proportion.
     place = np.empty(len(order))
-    for members in _by_class(order, source.labels):
+    for members in _by_class(order, labels):
         rank = np.arange(len(members))
-        place[members] = np.where(rank < 2, rank - 2, (rank + 0.5) / len(members))
-    return order[np.argsort(place[order], kind="stable")[:max_images]]
+        place[members] = np.where(rank < each, rank - each, (rank + 0.5) / len(members))
+    return order[np.argsort(place[order], kind="stable")[:most]]
 
 
 def _split(

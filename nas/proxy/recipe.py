@@ -16,7 +16,8 @@ class Recipe:
     falls as a cosine to zero at the end of this recipe's own epochs, because networks rank poorly at a high
     learning rate. `crop` is the largest shift of an image as a share of the resolution. `flip` mirrors
     images left to right where the data set says that this keeps their class (`ImageData.flip`).
-    `val_fraction` and `max_images` say how the data set's training split is used (`datasets.load`).
+    `val_fraction`, `max_images` and `max_broken` say how the data set's training split is used
+    (`datasets.load`).
 
     The defaults are for networks of MobileNet and EfficientNet-B0 size on `digits`: a training then takes
     about 20 s on one CPU thread.
@@ -36,6 +37,7 @@ class Recipe:
     resolution: int = 32
     val_fraction: float = 0.2
     max_images: int | None = None
+    max_broken: float = 0.01
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -69,6 +71,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         f"a whole number of pixels, 8 to {_MOST_PIXELS:,}",
     ),
     "val_fraction": (_number(lambda v: 0 < v < 1), "a share of the images, above 0 and below 1"),
+    "max_broken": (_number(lambda v: 0 <= v < 1), "a share of the images, at least 0 and below 1"),
     "max_images": (
         lambda v: v is None or _whole(4)(v),
         "null for all images, or a whole number of at least 4",

@@ -78,8 +78,8 @@ class Training:
         self._epoch = 0
         with _failures():
             self._module = module.to(self._device).to(memory_format=torch.channels_last)
-            self._train = _Images(data.train_images, data.train_labels, data, self._device)
-            self._val = _Images(data.val_images, data.val_labels, data, self._device)
+            self._train = DeviceImages(data.train_images, data.train_labels, data, self._device)
+            self._val = DeviceImages(data.val_images, data.val_labels, data, self._device)
         # One incomplete batch per epoch is dropped, as batch norm fails on a batch of one image.
         self._batch = min(recipe.batch, len(self._train))
         self._steps = len(self._train) // self._batch
@@ -210,7 +210,7 @@ _VAL_BATCH = 128  # larger ones are no faster on a CPU
 _NORM_IMAGES = 256
 
 
-class _Images:
+class DeviceImages:
     """Images (N, C, H, W) uint8 on a device, handed out as normalised float batches in channels_last."""
 
     def __init__(

@@ -120,6 +120,8 @@ def _print_start(search: Search, console: Console) -> None:
         f"Data {data.name}: {len(data.classes)} classes, {len(data.train_labels):,} images to train on, "
         f"{len(data.val_labels):,} to validate on, at {recipe.resolution} x {recipe.resolution}.",
     )
+    for note in data.notes:
+        _say(console, note)
     _say(
         console,
         f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nas.results import ScaledFile
     from nas.space import Space
     from nas.space.census import Census
+    from nas.untrained import Untrained
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -189,6 +190,15 @@ def front_view(front: Sequence[Record], costs: Sequence[str], volume: float, wor
         c = record.candidate
         rows.add_row(f"{record.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
     return Group(Text(text), rows)
+
+
+def scores_view(rows: Sequence[Untrained]) -> RenderableType:
+    """Costs and zero-cost scores of networks."""
+    view = table("network", ">MACs", ">params", *(f">{name}" for name in rows[0].scores))
+    for row in rows:
+        scores = (f"{score:.4g}" for score in row.scores.values())
+        view.add_row(row.name, f"{row.cost.macs:,}", f"{row.cost.params:,}", *scores)
+    return view
 
 
 def counts_line(counts: Counts, budget: Budget) -> str:

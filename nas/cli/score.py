@@ -1,0 +1,47 @@
+"""The command that scores networks without training them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nas.cli.app import PluginOption, app, network_file
+from nas.errors import InputError
+
+
+@app.command()
+def score(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Network files, bundled names such as reference/resnet18, or run folders.", metavar="ARCH..."
+        ),
+    ],
+    dataset: Annotated[str, typer.Option(help="Where the batch is from, as in a search.")] = "digits",
+    resolution: Annotated[int, typer.Option(help="Side of the images in pixels.", min=8)] = 32,
+    batch: Annotated[int, typer.Option(help="Images in the batch.", min=4)] = 64,
+    seed: Annotated[int, typer.Option(help="Of the weights and the batch.", min=0)] = 0,
+    scores: Annotated[
+        str | None, typer.Option(help="Some of grad_norm, snip, synflow, naswot, jacob_cov, zico, zen.")
+    ] = None,
+    plugin: PluginOption = None,
+) -> None:
+    """Score networks that are not trained, by one batch of images.
+
+    Higher is said to be better by each paper. No such score carries over between spaces: compare it with
+    trained scores before it decides anything.
+    """
+    from nas.report import tables
+    from nas.space import load_space
+    from nas.untrained import chosen_scores, untrained_scores
+
+    chosen = chosen_scores(scores)
+    spaces = []
+    for what in networks:
+        space = load_space(network_file(what, plugin))
+        if not space.is_architecture:
+            raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
+        spaces.append(space)
+    rows = untrained_scores(spaces, chosen, dataset, resolution=resolution, batch=batch, seed=seed)
+    tables.show(tables.scores_view(rows))

@@ -1,0 +1,269 @@
+"""Where images come from: bundled and downloaded data sets, folders, tables and arrays of the user's own."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.errors import InputError, NasError, did_you_mean
+from nas.proxy.images import Images, Pictures, decoded, resized
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A training split: all its labels, and a function that reads some of its images at a resolution.
+
+    `flip` says whether a mirrored image keeps its class. `validation` is the split that the data set itself
+    keeps for that, with the same classes, where it has one.
+    """
+
+    classes: tuple[str, ...]
+    labels: Labels
+    flip: bool
+    read: Callable[[NDArray[np.int64], int], Pictures]
+    validation: Source | None = None
+
+
+def find_source(spec: str, root: Path) -> Source:
+    """The data set of a name or `KIND:PATH`; `root` is where downloaded ones lie. No image is decoded yet.
+
+    Raises InputError for one that cannot be used, NasError for one that cannot be downloaded.
+    """
+    name, colon, path = spec.partition(":")
+    if name in _OWN:
+        what, needs, read = _OWN[name]
+        if not path:
+            raise InputError(f"data set '{name}' needs a {what}: write {name}:{needs}")
+        return read(Path(path).expanduser())
+    if not colon and name == "digits":
+        return _digits()
+    if not colon and name in _TORCHVISION:
+        return _torchvision(name, root)
+    file = Path(spec).expanduser()
+    if file.is_dir():
+        raise InputError(f"data set '{spec}' is a folder: write imagefolder:{spec}")
+    if file.is_file() and file.suffix in (".csv", ".npz"):
+        raise InputError(f"data set '{spec}' is a file: write {file.suffix[1:]}:{spec}")
+    raise InputError(f"unknown data set '{spec}'{did_you_mean(spec, list(NAMES))}")
+
+
+def _of_pixels(classes: tuple[str, ...], labels: NDArray[Any], pixels: Images, flip: bool) -> Source:
+    """A source of images (N, C, H, W) in memory."""
+    return Source(
+        classes,
+        labels.astype(np.int64),
+        flip,
+        lambda indices, resolution: Pictures(resized(pixels[indices], resolution), {}),
+    )
+
+
+def _of_files(classes: tuple[str, ...], labels: Labels, files: list[Path]) -> Source:
+    return Source(
+        classes, labels, True, lambda indices, resolution: decoded([files[i] for i in indices], resolution)
+    )
+
+
+# Data sets by name
+
+
+def _digits() -> Source:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]
+    return _of_pixels(tuple(str(name) for name in digits.target_names), digits.target, images, flip=False)
+
+
+# name: torchvision's class, whether a mirrored image keeps its class, the files and their folder below root
+_TORCHVISION = {
+    "cifar10": ("CIFAR10", True, "", "cifar-10-python.tar.gz"),
+    "cifar100": ("CIFAR100", True, "", "cifar-100-python.tar.gz"),
+    "mnist": ("MNIST", False, "MNIST/raw", "the four *-ubyte.gz files of MNIST"),
+    "fashion_mnist": ("FashionMNIST", True, "FashionMNIST/raw", "the four *-ubyte.gz files of Fashion-MNIST"),
+}
+
+
+def _torchvision(name: str, root: Path) -> Source:
+    from torchvision import datasets
+
+    kind, flip, folder, files = _TORCHVISION[name]
+    try:
+        data: Any = getattr(datasets, kind)(root, train=True, download=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        where = root / folder
+        if where.is_dir() and any(where.iterdir()):
+            raise NasError(
+                f"data set '{name}': the files in {where} are not complete, and could not be downloaded "
+                f"({cause}); remove the folder, or put {files} into it"
+            ) from error
+        raise NasError(
+            f"data set '{name}' is not in {root} and could not be downloaded ({cause}); put {files} "
+            f"into {where}, or use 'digits', which needs no network, or imagefolder:PATH"
+        ) from error
+    pixels = np.asarray(data.data)
+    images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    return _of_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
+
+
+# Folders
+
+_TRAIN = ("train", "training")
+_VALIDATION = ("val", "valid", "validation")
+_SPLITS = {*_TRAIN, *_VALIDATION, "test"}
+
+
+def _imagefolder(path: Path) -> Source:
+    """Images in PATH/CLASS/, or in PATH/train/CLASS/ with PATH/val/CLASS/ where there is one; PATH/test/ is
+    not read."""
+    place = f"data set imagefolder:{path}"
+    if not path.is_dir():
+        raise InputError(f"{place}: there is no such folder; {_layout(path)}")
+    folders = {entry.name: entry for entry in path.iterdir() if entry.is_dir()}
+    if not folders:
+        raise InputError(f"{place}: the folder has no class folders; {_layout(path)}")
+    train = next((folders[name] for name in _TRAIN if name in folders), None)
+    if not _SPLITS.issuperset(folders):
+        return _class_folders(path, place)
+    if train is None:
+        raise InputError(
+            f"{place}: its folders {', '.join(sorted(folders))} are splits, not classes, and none is to "
+            f"train on; name the one that is: imagefolder:{path / min(folders)}"
+        )
+    source = _class_folders(train, place)
+    own = next((folders[name] for name in _VALIDATION if name in folders), None)
+    return source if own is None else replace(source, validation=_class_folders(own, place, source.classes))
+
+
+def _layout(path: Path) -> str:
+    return f"put the images into {path}/CLASS/, one folder for each class"
+
+
+def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = None) -> Source:
+    """The images of a folder for each class; with `classes`, those that it may have."""
+    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    try:
+        folder = ImageFolder(path, allow_empty=True)
+    except FileNotFoundError:  # torchvision's word for a folder without folders
+        raise InputError(f"{place}: {path} has no class folders; {_layout(path)}") from None
+    if classes is None and len(folder.classes) < 2:
+        raise InputError(
+            f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
+        )
+    if not folder.samples:
+        raise InputError(
+            f"{place}: there are no images in its class folders; allowed: {', '.join(IMG_EXTENSIONS)}"
+        )
+    found = tuple(folder.classes)
+    for name in found if classes is not None else ():
+        if name not in classes:
+            raise InputError(
+                f"{place}: {path.name} has a class '{name}' that the images to train on do not have"
+                f"{did_you_mean(name, list(classes))}"
+            )
+    known = {name: label for label, name in enumerate(classes or found)}
+    labels = np.asarray([known[found[target]] for target in folder.targets], dtype=np.int64)
+    return _of_files(classes or found, labels, [Path(file) for file, _ in folder.samples])
+
+
+# Tables and arrays
+
+
+def _csv(path: Path) -> Source:
+    """A table with the columns `path`, from the table's own folder, and `label`."""
+    place = f"data set csv:{path}"
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise InputError(f"{place}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8") from error
+    if not rows:
+        raise InputError(f"{place}: the table has no rows; give one for each image, with path and label")
+    columns = [column for column in rows[0] if column]
+    for column in ("path", "label"):
+        if column not in columns:
+            hint = did_you_mean(column, columns)
+            raise InputError(f"{place}: there is no column '{column}' among {', '.join(columns)}{hint}")
+    for line, row in enumerate(rows, 2):
+        for column in ("path", "label"):
+            if not (row[column] or "").strip():
+                raise InputError(f"{place}: row {line} has no {column}; fill it in, or remove the row")
+    names = [row["label"].strip() for row in rows]
+    classes = tuple(sorted(set(names), key=_natural))
+    known = {name: label for label, name in enumerate(classes)}
+    if len(classes) < 2:
+        raise InputError(f"{place}: there is one class, '{classes[0]}', and at least 2 are needed")
+    labels = np.asarray([known[name] for name in names], dtype=np.int64)
+    return _of_files(classes, labels, [path.parent / row["path"].strip() for row in rows])
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Labels that are numbers in their order, before others."""
+    return (False, int(name), name) if name.isdecimal() else (True, 0, name)
+
+
+def _npz(path: Path) -> Source:
+    """Arrays `images`, uint8 as (N, H, W, C), (N, C, H, W) or (N, H, W), and `labels` (N,) from 0 on; names
+    of the `classes` where they are given."""
+    place = f"data set npz:{path}"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("images", "labels", "classes") if name in file.files}
+            names = ", ".join(file.files)
+    except FileNotFoundError:
+        raise InputError(f"{place}: there is no such file") from None
+    except Exception as error:  # numpy and zipfile have many for a damaged file
+        raise InputError(
+            f"{place}: the arrays cannot be read ({error}); write them by numpy.savez"
+        ) from error
+    for name in ("images", "labels"):
+        if name not in arrays:
+            raise InputError(f"{place}: there is no array '{name}' among {names or 'none'}")
+    images, labels = _nchw(arrays["images"], place), arrays["labels"]
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"{place}: labels are {labels.dtype} of shape {labels.shape}; they must be {len(images):,} whole "
+            "numbers, one for each image"
+        )
+    most = len(arrays["classes"]) if "classes" in arrays else int(labels.max(initial=0)) + 1
+    if labels.min(initial=0) < 0 or labels.max(initial=0) >= most:
+        bad = int(np.flatnonzero((labels < 0) | (labels >= most))[0])
+        raise InputError(f"{place}: label {labels[bad]} of image {bad} is not one of 0 to {most - 1}")
+    if most < 2:
+        raise InputError(f"{place}: there is one class, and at least 2 are needed")
+    classes = tuple(str(name) for name in arrays.get("classes", range(most)))
+    return _of_pixels(classes, labels, images, flip=True)
+
+
+def _nchw(images: NDArray[Any], place: str) -> Images:
+    rule = "they must be uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1 or 3 channels"
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+        raise InputError(f"{place}: images are {images.dtype} of shape {images.shape}; {rule}")
+    if images.ndim == 3:
+        return images[:, None]
+    if images.shape[3] in (1, 3):
+        return images.transpose(0, 3, 1, 2)
+    if images.shape[1] in (1, 3):
+        return images
+    raise InputError(f"{place}: images have the shape {images.shape}; {rule}")
+
+
+_OWN: dict[str, tuple[str, str, Callable[[Path], Source]]] = {
+    "imagefolder": ("folder", "PATH, images in PATH/CLASS/", _imagefolder),
+    "csv": ("table", "FILE, with the columns path and label", _csv),
+    "npz": ("file", "FILE, with the arrays images and labels", _npz),
+}
+
+NAMES = ("digits", *_TORCHVISION, "imagefolder:PATH", "csv:FILE", "npz:FILE")

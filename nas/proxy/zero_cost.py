@@ -1,0 +1,155 @@
+"""Scores of a network that is not trained: one batch of images, a few passes.
+
+None of them carries over between spaces (Krishnakumar et al. 2022, "NAS-Bench-Suite-Zero"), so they are
+measured before they are trusted. Each takes a network with its initial weights, images `x` (N, C, H, W) as
+the proxy gives them and labels `y` (N,), and leaves the network as it was. Batch norms use the statistics of
+the batch, and dropout and stochastic depth are off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.ops.arguments import ACTIVATIONS
+
+ZeroCost = Callable[[nn.Module, Tensor, Tensor], float]
+
+_NORMS = (nn.modules.batchnorm._BatchNorm,)
+_ACTIVATIONS = tuple(getattr(nn, name.removeprefix("nn.")) for name in ACTIVATIONS.values())
+
+
+def grad_norm(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Sum over layers of the norm of the loss's gradient (Abdelfattah et al. 2021)."""
+    return sum(float(grad.norm()) for _, grad in _gradients(module, x, y))
+
+
+def snip(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Sum of |weight * gradient|, what the loss would change without the weights (Lee et al. 2019)."""
+    return sum(float((weight * grad).abs().sum()) for weight, grad in _gradients(module, x, y))
+
+
+def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Logarithm of the sum of synaptic flow, |weight * dR/dweight| with R the output for an image of ones and
+    all weights made positive (Tanaka et al. 2020). It sees no data. Norms pass their input through, as
+    Abdelfattah et al. 2021 have it."""
+    module = deepcopy(module).eval().double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.abs_()
+    for norm in _of_type(module, _NORMS):
+        norm.register_forward_hook(lambda layer, inputs, output: inputs[0])
+    module(torch.ones_like(x[:1], dtype=torch.float64)).sum().backward()
+    flow = [(weight * weight.grad).abs().sum() for weight in _weights(module) if weight.grad is not None]
+    return float(torch.stack(flow).sum().log())
+
+
+def naswot(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Logarithm of the determinant of how alike images are to the network: entry (i, j) counts the
+    activations that are on, or off, for both (Mellor et al. 2021)."""
+    module = _prepared(module)
+    alike = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        on = (inputs[0] > 0).flatten(1).double()
+        alike.add_(on @ on.T + (1 - on) @ (1 - on).T)
+
+    for layer in _of_type(module, _ACTIVATIONS):
+        layer.register_forward_pre_hook(count)
+    with torch.no_grad():
+        module(x)
+    return float(torch.linalg.slogdet(alike).logabsdet)
+
+
+def jacob_cov(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """How little the gradients of the output by each image correlate, from the eigenvalues of their
+    correlation matrix (Mellor et al. 2020, the first version of "NAS without training")."""
+    module, x = _prepared(module), x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(module(x).sum(), x)
+    values = torch.linalg.eigvalsh(torch.corrcoef(gradient.flatten(1).double())).clamp_min(0)
+    return -float(((values + 1e-5).log() + 1 / (values + 1e-5)).sum())
+
+
+def zico(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Sum over layers of the logarithm of mean over deviation of |gradient|, summed over weights, from the
+    two halves of the batch (Li et al. 2023)."""
+    halves = [
+        [grad.abs() for _, grad in _gradients(module, *half)]
+        for half in zip(x.chunk(2), y.chunk(2), strict=True)
+    ]
+    total = 0.0
+    for pair in zip(*halves, strict=True):
+        deviation, mean = torch.std_mean(torch.stack(pair), dim=0, correction=0)
+        ratio = (mean / deviation)[deviation > 0].sum()
+        total += float(ratio.log()) if ratio > 0 else 0.0
+    return total
+
+
+def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Logarithm of how far the last feature map moves when noise is added to noise, with normal weights, and
+    of the scales that batch norms take away (Lin et al. 2021, algorithm 1). It sees no data. Shortcuts stay,
+    which the paper takes out."""
+    module = _prepared(module)
+    generator = torch.Generator(x.device).manual_seed(0)
+    normal = partial(torch.randn, generator=generator, device=x.device)
+    with torch.no_grad():
+        for weight in _weights(module):
+            weight.copy_(normal(weight.shape))
+    maps: list[Tensor] = []
+    scales: list[Tensor] = []
+    for pool in _of_type(module, (nn.AdaptiveAvgPool2d, nn.Linear)):
+        pool.register_forward_pre_hook(lambda layer, inputs: maps.append(inputs[0]))
+    for norm in _of_type(module, _NORMS):
+        norm.register_forward_pre_hook(
+            lambda layer, inputs: scales.append(inputs[0].var((0, 2, 3), correction=0).mean())
+        )
+    start = normal(x.shape)
+    with torch.no_grad():
+        module(start)
+        before, scale = _last_map(maps), torch.stack([*scales, torch.ones(())]).log().sum() / 2
+        maps.clear()
+        module(start + 0.01 * normal(x.shape))
+    moved = (_last_map(maps) - before).flatten(1).norm(dim=1).mean()
+    return float(moved.log() + scale)
+
+
+ZERO_COST: dict[str, ZeroCost] = {
+    score.__name__: score for score in (grad_norm, snip, synflow, naswot, jacob_cov, zico, zen)
+}
+
+
+def _prepared(module: nn.Module) -> Any:
+    """A copy that is in training only where batches are normalised."""
+    module = deepcopy(module).eval()
+    for norm in _of_type(module, _NORMS):
+        norm.train()
+    return module
+
+
+def _gradients(module: nn.Module, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The weights of convolutions and linear layers, and the gradient of the loss by each."""
+    module = _prepared(module)
+    weights = _weights(module)
+    loss = F.cross_entropy(module(x), y)
+    grads = torch.autograd.grad(loss, weights)
+    return [(weight.detach(), grad) for weight, grad in zip(weights, grads, strict=True)]
+
+
+def _weights(module: nn.Module) -> list[nn.Parameter]:
+    return [layer.weight for layer in _of_type(module, (nn.Conv2d, nn.Linear))]
+
+
+def _of_type(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[Any]:
+    return [layer for layer in module.modules() if isinstance(layer, kinds)]
+
+
+def _last_map(entered: list[Tensor]) -> Tensor:
+    """What entered the last global pooling, else the last linear layer."""
+    maps = [tensor for tensor in entered if tensor.ndim == 4]
+    return maps[-1] if maps else entered[-1]

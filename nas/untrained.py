@@ -1,0 +1,63 @@
+"""Scores of networks that are not trained, on a batch of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from nas.cost import Cost
+from nas.errors import InputError, did_you_mean
+from nas.module import build_module
+from nas.proxy import datasets
+from nas.proxy.recipe import Recipe
+from nas.proxy.sources import find_source
+from nas.proxy.training import DeviceImages, seed_everything
+from nas.proxy.zero_cost import ZERO_COST
+from nas.search import ProxyTask
+from nas.space import Space
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A network's cost at its own input, and its zero-cost scores by name."""
+
+    name: str
+    cost: Cost
+    scores: dict[str, float]
+
+
+def chosen_scores(text: str | None) -> list[str]:
+    """The names of zero-cost scores in a list such as `naswot,zico`; all of them without one."""
+    if text is None:
+        return list(ZERO_COST)
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in ZERO_COST:
+            raise InputError(f"--scores: '{name}' is not a score{did_you_mean(name, list(ZERO_COST))}")
+    return names
+
+
+def untrained_scores(
+    networks: Sequence[Space], scores: Sequence[str], dataset: str, *, resolution: int, batch: int, seed: int
+) -> list[Untrained]:
+    """Score networks, built for the data set as the proxy builds them, on one batch of its search-train.
+
+    Raises InputError where a network cannot be built for the data, or the data set cannot be used.
+    """
+    recipe = Recipe(resolution=resolution)
+    least = 2 * len(find_source(dataset, datasets.DATA_ROOT).classes)
+    data = datasets.load(dataset, resolution=resolution, seed=seed, max_images=max(least, 2 * batch))
+    rows = []
+    for space in networks:
+        architecture = ProxyTask(space, recipe, seed, "cpu").network({}, data)
+        images = datasets.resized(data, architecture.input_shape[1])
+        batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
+        index = torch.arange(min(batch, len(batches)))
+        x, y = batches.batch(index).contiguous(), batches.labels[index]
+        seed_everything(seed)
+        module = build_module(architecture)
+        found = {name: ZERO_COST[name](module, x, y) for name in scores}
+        rows.append(Untrained(space.name, space.cost({}), found))
+    return rows
