@@ -336,7 +336,7 @@ class _Worker(tune.Trainable):
         if progress.done:
             mailbox = ray.get_actor(_MAILBOX)
             ray.get(mailbox.put.remote(self._number, self._attempt.weights()))
-        return {**result, "epoch": progress.epoch, "score": progress.score}
+        return {**result, "epoch": progress.epoch, "score": progress.accuracy}
 
 
 # The cluster

@@ -48,10 +48,11 @@ class Events:
 class Progress:
     """One step of a trial: an epoch trained, or the `reason` and `message` of a failure.
 
-    `seconds`: training time of the trial so far.
+    `score`: what the trial scores if it ends here. `seconds`: training time of the trial so far.
     """
 
     epoch: int = 0
+    accuracy: float = 0.0
     score: float = 0.0
     loss: float = 0.0
     seconds: float = 0.0
@@ -83,7 +84,9 @@ class Attempt:
             # Whatever a block of a user's plugin raises costs one trial, never the search.
             return Progress(done=True, reason="error", message=_one_line(error))
         self._seconds += result.seconds
-        return Progress(result.epoch, result.accuracy, result.loss, self._seconds, self._training.done)
+        return Progress(
+            result.epoch, result.accuracy, result.score, result.loss, self._seconds, self._training.done
+        )
 
     def weights(self) -> bytes:
         """The trained network's state as safetensors."""
@@ -121,7 +124,7 @@ def run_local(study: Study, make_training: MakeTraining, data: ImageData, events
 
 
 def tell_epoch(study: Study, events: Events, candidate: Candidate, progress: Progress) -> None:
-    study.report(candidate.number, progress.epoch, progress.score)
+    study.report(candidate.number, progress.epoch, progress.accuracy)
     events.epoch(candidate, progress)
 
 

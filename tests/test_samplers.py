@@ -189,13 +189,14 @@ def test_the_names_are_known_without_optuna():
 
 @each(name for name in SAMPLERS if name != "random")
 def test_it_learns(name):
-    """Mean of the last 30 of 90 trials, over three seeds, at least 1 above random search's.
+    """Mean of the last 30 of 90 trials, over three seeds (one of `gp`), at least 1 above random search's.
 
     The standard deviation of one random trial is 1.3, of a difference of two means of 90 therefore 0.2.
     """
 
     def late_mean(name):
-        values = [t.value for seed in range(3) for t in optimize(made(name, seed, 90), 90).trials[-30:]]
+        seeds = range(1 if name == "gp" else 3)
+        values = [t.value for seed in seeds for t in optimize(made(name, seed, 90), 90).trials[-30:]]
         return sum(values) / len(values)
 
     assert late_mean(name) > late_mean("random") + 1

@@ -90,6 +90,9 @@ def search(
     max_images: Annotated[int | None, _setting(
         "max_images", "Use so many images at most, else all.", _PROXY
     )] = None,
+    score: Annotated[str | None, _setting(
+        "score", "Of the epochs' accuracies: last, best, mean_last_k, auc or extrapolated.", _PROXY
+    )] = None,
     max_broken: Annotated[float | None, _setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
@@ -134,7 +137,7 @@ def search(
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
         "epochs": epochs, "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images,
-        "max_broken": max_broken, "workers": workers, "cpus_per_trial": cpus_per_trial,
+        "max_broken": max_broken, "score": score, "workers": workers, "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout, "scheduler": scheduler,
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from nas.errors import InputError
+from nas.proxy.scores import SCORES
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Recipe:
     learning rate. `crop` is the largest shift of an image as a share of the resolution. `flip` mirrors
     images left to right where the data set says that this keeps their class (`ImageData.flip`).
     `val_fraction`, `max_images` and `max_broken` say how the data set's training split is used
-    (`datasets.load`).
+    (`datasets.load`). `score` names what the accuracies of a training's epochs are made into
+    (`nas.proxy.scores`).
 
     The defaults are for networks of MobileNet and EfficientNet-B0 size on `digits`: a training then takes
     about 20 s on one CPU thread.
@@ -38,6 +40,7 @@ class Recipe:
     val_fraction: float = 0.2
     max_images: int | None = None
     max_broken: float = 0.01
+    score: str = "last"
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -71,6 +74,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         f"a whole number of pixels, 8 to {_MOST_PIXELS:,}",
     ),
     "val_fraction": (_number(lambda v: 0 < v < 1), "a share of the images, above 0 and below 1"),
+    "score": (lambda v: v in SCORES, f"one of {', '.join(SCORES)}"),
     "max_broken": (_number(lambda v: 0 <= v < 1), "a share of the images, at least 0 and below 1"),
     "max_images": (
         lambda v: v is None or _whole(4)(v),

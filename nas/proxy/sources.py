@@ -165,15 +165,16 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
             f"{place}: there are no images in its class folders; allowed: {', '.join(IMG_EXTENSIONS)}"
         )
     found = tuple(folder.classes)
-    for name in found if classes is not None else ():
-        if name not in classes:
+    allowed = classes or found
+    for name in found:
+        if name not in allowed:
             raise InputError(
                 f"{place}: {path.name} has a class '{name}' that the images to train on do not have"
-                f"{did_you_mean(name, list(classes))}"
+                f"{did_you_mean(name, list(allowed))}"
             )
-    known = {name: label for label, name in enumerate(classes or found)}
+    known = {name: label for label, name in enumerate(allowed)}
     labels = np.asarray([known[found[target]] for target in folder.targets], dtype=np.int64)
-    return _of_files(classes or found, labels, [Path(file) for file, _ in folder.samples])
+    return _of_files(allowed, labels, [Path(file) for file, _ in folder.samples])
 
 
 # Tables and arrays

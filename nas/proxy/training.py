@@ -19,16 +19,21 @@ from torch import Tensor, nn
 
 from nas.proxy.datasets import ImageData
 from nas.proxy.recipe import Recipe
+from nas.proxy.scores import SCORES
 
 Reason = Literal["nan_loss", "out_of_memory", "timeout", "error"]
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch gave: `accuracy` on search-validation (0 to 1), mean training `loss`, wall `seconds`."""
+    """What one epoch gave: `accuracy` on search-validation (0 to 1), mean training `loss`, wall `seconds`.
+
+    `score` is what the accuracies up to here are made into by the recipe.
+    """
 
     epoch: int
     accuracy: float
+    score: float
     loss: float
     seconds: float
 
@@ -76,6 +81,7 @@ class Training:
         self._recipe = recipe
         self._seed = seed
         self._epoch = 0
+        self._accuracies: list[float] = []
         with _failures():
             self._module = module.to(self._device).to(memory_format=torch.channels_last)
             self._train = DeviceImages(data.train_images, data.train_labels, data, self._device)
@@ -110,9 +116,11 @@ class Training:
             self._estimate_norms()
             accuracy = self._validate()
         self._epoch += 1
+        self._accuracies.append(accuracy)
         seconds = time.perf_counter() - start
         self._seconds += seconds
-        return EpochResult(self._epoch, accuracy, loss, seconds)
+        score = SCORES[self._recipe.score](self._accuracies)
+        return EpochResult(self._epoch, accuracy, score, loss, seconds)
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights on the CPU, contiguous, floating point ones as float32."""

@@ -46,7 +46,9 @@ def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
     for norm in _of_type(module, _NORMS):
         norm.register_forward_hook(lambda layer, inputs, output: inputs[0])
     module(torch.ones_like(x[:1], dtype=torch.float64)).sum().backward()
-    flow = [(weight * weight.grad).abs().sum() for weight in _weights(module) if weight.grad is not None]
+    flow = [
+        (weight.detach() * weight.grad).abs().sum() for weight in _weights(module) if weight.grad is not None
+    ]
     return float(torch.stack(flow).sum().log())
 
 
