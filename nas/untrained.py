@@ -11,12 +11,16 @@ from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.module import build_module
 from nas.proxy import datasets
+from nas.proxy.datasets import ImageData
 from nas.proxy.recipe import Recipe
 from nas.proxy.sources import find_source
 from nas.proxy.training import DeviceImages, seed_everything
 from nas.proxy.zero_cost import ZERO_COST
 from nas.search import ProxyTask
 from nas.space import Space
+
+_LEAST = 4
+"""Images of a batch, each half of which is normalised by itself."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,27 @@ def chosen_scores(text: str | None) -> list[str]:
     return names
 
 
-def untrained_scores(
-    networks: Sequence[Space], scores: Sequence[str], dataset: str, *, resolution: int, batch: int, seed: int
-) -> list[Untrained]:
-    """Score networks, built for the data set as the proxy builds them, on one batch of its search-train.
-
-    Raises InputError where a network cannot be built for the data, or the data set cannot be used.
-    """
-    recipe = Recipe(resolution=resolution)
+def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_broken: float) -> ImageData:
+    """Enough of a data set for one batch. Raises InputError where it cannot be used."""
     least = 2 * len(find_source(dataset, datasets.DATA_ROOT).classes)
-    data = datasets.load(dataset, resolution=resolution, seed=seed, max_images=max(least, 2 * batch))
+    data = datasets.load(
+        dataset, resolution=resolution, seed=seed, max_images=max(least, 2 * batch), max_broken=max_broken
+    )
+    if len(data.train_labels) < _LEAST:
+        raise InputError(
+            f"data set '{dataset}': {len(data.train_labels)} images are too few; {_LEAST} are needed"
+        )
+    return data
+
+
+def untrained_scores(
+    networks: Sequence[Space], scores: Sequence[str], data: ImageData, *, batch: int, seed: int
+) -> list[Untrained]:
+    """Score networks, built for the data as the proxy builds them, on one batch of its search-train.
+
+    Raises InputError where a network cannot be built for the data.
+    """
+    recipe = Recipe(resolution=data.resolution)
     rows = []
     for space in networks:
         architecture = ProxyTask(space, recipe, seed, "cpu").network({}, data)

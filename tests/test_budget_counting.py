@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 from math import comb
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from nas.space import Choices, Space, SpaceError, counting, load_space, parse_sp
 from nas.space.census import census
 from nas.space.counting import count_within, gap_around
 from nas.space.library import find_space
+from nas.space.points import ONE, After, Either, Points
 from nas.space.uniform import Uniform
 
 MACRO = Path(__file__).parents[1] / "benchmarks" / "spaces" / "nas_bench_macro.yaml"
@@ -140,6 +141,27 @@ def test_numbers_of_points_beyond_64_bits() -> None:
 def test_sums_of_products_are_exact(pairs: list[tuple[int, int]]) -> None:
     one, other = (np.array(column, np.uint64) for column in zip(*pairs, strict=True))
     assert counting._dot(one, other) == sum(a * b for a, b in pairs)
+
+
+_COSTS = st.lists(st.integers(0, 3000), min_size=1, max_size=5, unique=True)
+
+
+@given(st.lists(_COSTS, min_size=2, max_size=4), st.booleans(), st.data())
+@settings(max_examples=150)
+def test_counts_and_gaps_of_sums(parts: list[list[int]], beside: bool, data: st.DataObject) -> None:
+    """Sets of costs one after the other, or beside each other, against all their sums. Gaps are wide."""
+    points: Points = ONE
+    for place, costs in enumerate(parts):
+        before = ONE if beside else points
+        options = tuple(After(before, Cost(cost), ((str(place), cost),)) for cost in costs)
+        points = points.then(Either(options)) if beside else Either(options)
+    sums = sorted(sum(point) for point in product(*parts))
+    low, high = sorted(data.draw(st.tuples(*[st.integers(sums[0], sums[-1] + 1)] * 2)))
+    found = count_within(points, lambda cost: cost.macs, Interval(low, high))
+    assert found == sum(low <= cost <= high for cost in sums)
+    below, above = [cost for cost in sums if cost < low], [cost for cost in sums if cost > high]
+    gap = (below[-1], above[0]) if below and above and not found else None
+    assert gap_around(points, lambda cost: cost.macs, Interval(low, high)) == gap
 
 
 @given(spaces(), st.data())

@@ -279,14 +279,20 @@ def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
     [
         (["path,class", "a.png,1"], "there is no column 'label' among path, class"),
         (["path,lable", "a.png,1"], "there is no column 'label' among path, lable; did you mean 'lable'?"),
+        ([], "there is no column 'path' among none"),
+        (["path,label", "a.png,1", "", "a.png,2"], "line 4 names a.png as line 2 does; remove one"),
+        (["path,label,split", "a.png,1,train", "b.png,2,tst"], "line 3: the split 'tst' is not one of "
+         "test, testing, train, training, val, valid, validation"),
+        (["path,label,split", "a.png,1,train", "b.png,2,train", "c.png,3,val"], "no image to train on has "
+         "the label '3' of c.png"),
         (["path,label"], "the table has no rows; give one for each image, with path and label"),
-        (["path,label", "a.png,1", "b.png,"], "row 3 has no label; fill it in, or remove the row"),
-        (["path,label", "a.png,1", "b.png"], "row 3 has no label; fill it in, or remove the row"),
+        (["path,label", "a.png,1", "b.png,"], "line 3 has no label; fill it in, or remove the row"),
+        (["path,label", "a.png,1", "b.png"], "line 3 has no label; fill it in, or remove the row"),
         (["path,label", "a.png,1", "b.png,1"], "there is one class, '1', and at least 2 are needed"),
         (["path,label", "a.png,1", "b.png,1", "c.png,2"], "class '2' has 1 image(s) and each class needs at "
          "least 2, one to train on and one to validate on; add images of it, or leave the class out"),
-        (["path,label", *(f"{name}.png,{name in 'ab'}" for name in "abcd")], "4 of 4 images cannot be read, "
-         "more than 1 %: "),
+        (["path,label", *(f"{name}.png,{name in 'ab'}" for name in "abcd")], "2 of 2 images to train on "
+         "cannot be read, more than 1 %: "),
     ],
 )  # fmt: skip
 def test_tables_that_are_refused(tmp_path: Path, rows: list[str], said: str) -> None:
@@ -329,6 +335,10 @@ def test_arrays_of_images_and_labels(tmp_path: Path, images: np.ndarray, channel
         ({"images": PIXELS, "labels": LABELS, "classes": np.array(["a", "b"])}, "label 2 of image 2 is not "
          "one of 0 to 1"),
         ({"images": PIXELS, "labels": LABELS * 0}, "there is one class, and at least 2 are needed"),
+        ({"images": PIXELS, "labels": LABELS, "classes": 3}, "classes have the shape (); give one name for "
+         "each class"),
+        ({"images": PIXELS, "labels": LABELS * 10**9}, "there are 2,000,000,001 classes and 12 images, and "
+         "none of class 1; number the labels from 0 on"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has 0 image(s) and each class needs "),
         ({"images": np.array([None] * 12), "labels": LABELS}, "the arrays cannot be read ("),
     ],
@@ -348,31 +358,91 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_broken_files_are_left_out_up_to_a_share(tmp_path: Path) -> None:
-    photos(tmp_path, {"cat": 10, "dog": 10})
-    whole = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
-    for name in ("cat/3.png", "dog/8.png"):
-        (tmp_path / name).write_bytes(b"")
-    assert "2 of 20 images cannot be read, more than 9 %" in message(
-        f"imagefolder:{tmp_path}", max_broken=0.09
-    )
-    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0, max_broken=0.1)
-    assert set(rows(data)) < set(rows(whole)) and len(rows(data)) == 18
+    photos(tmp_path / "train", {"cat": 10, "dog": 10})
+    photos(tmp_path / "val", {"cat": 2, "dog": 2})
+    spec = f"imagefolder:{tmp_path}"
+    whole = load(spec, resolution=8, seed=0)
+    names = ("cat/3.png", "dog/8.png")
+    for name in names:
+        (tmp_path / "train" / name).write_bytes(b"")
+    assert "2 of 20 images to train on cannot be read, more than 9 %" in message(spec, max_broken=0.09)
+    data = load(spec, resolution=8, seed=0, max_broken=0.1)
+    assert set(rows(data)) < set(rows(whole)) and len(rows(data)) == 22
     (note,) = data.notes
-    assert note.startswith("2 of 20 images cannot be read and are left out: ")
-    assert all(
-        f"{tmp_path}/{name} (cannot identify image file" in note for name in ("cat/3.png", "dog/8.png")
-    )
+    assert note.startswith("2 of 20 images to train on cannot be read and are left out: ")
+    assert all(f"{tmp_path}/train/{name} (cannot identify image file" in note for name in names)
+    for file in (tmp_path / "val").rglob("*.png"):
+        file.write_bytes(b"")
+    assert "4 of 4 images to validate on cannot be read, more than 90 %" in message(spec, max_broken=0.9)
+    assert message(spec, max_broken=1.0) == f"data set {spec}: there is no image to validate on; add some"
     for i in range(10):
-        (tmp_path / f"cat/{i}.png").write_bytes(b"")
-    assert "class 'cat' has 0 image(s)" in message(f"imagefolder:{tmp_path}", max_broken=0.9)
+        (tmp_path / f"train/cat/{i}.png").write_bytes(b"")
+    assert "class 'cat' has 0 image(s)" in message(spec, max_broken=1.0)
 
 
 def test_many_broken_files_are_counted(tmp_path: Path) -> None:
-    photos(tmp_path, {"cat": 10, "dog": 10})
+    photos(tmp_path / "train", {"cat": 10, "dog": 10})
+    photos(tmp_path / "val", {"cat": 1, "dog": 1})
     for i in range(9):
-        (tmp_path / f"cat/{i}.png").write_bytes(b"")
+        (tmp_path / f"train/cat/{i}.png").write_bytes(b"")
     text = message(f"imagefolder:{tmp_path}")
-    assert "9 of 20 images cannot be read" in text and " and 6 more; replace" in text
+    assert "9 of 20 images to train on cannot be read" in text and " and 6 more; replace" in text
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "VAL", "Test"), ("train", "val", "testing", "unlabeled", ".hidden")]
+)
+def test_folders_of_splits_by_other_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """What is neither to train on nor to validate on is not looked at."""
+    for name in names:
+        photos(tmp_path / name, {"cat": 4, "dog": 4})
+    for name in names[2:]:
+        for file in (tmp_path / name).rglob("*.png"):
+            file.write_bytes(b"")
+    (tmp_path / names[0] / ".ipynb_checkpoints").mkdir()
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    assert data.classes == ("cat", "dog") and (len(data.train_labels), len(data.val_labels)) == (8, 8)
+
+
+def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
+    data = load(f"imagefolder:{photos(tmp_path, {'bus': 3, 'car': 3, 'train': 3})}", resolution=8, seed=0)
+    assert data.classes == ("bus", "car", "train")
+
+
+def test_a_table_with_splits(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 6, "dog": 6})
+    splits = ["train", "train", "train", "Train", "val", "test"]
+    lines = [f"{name}/{i}.png, {name},{splits[i]}" for name in ("cat", "dog") for i in range(6)]
+    for name in ("cat", "dog"):
+        (tmp_path / name / "5.png").unlink()
+    data = load(f"csv:{table(tmp_path, ['path, label ,split', *lines])}", resolution=8, seed=0)
+    assert (len(data.train_labels), len(data.val_labels)) == (8, 2) and data.classes == ("cat", "dog")
+    assert {int(image[1, 0, 0]) for image in data.val_images} == {40}
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_images_of_sixteen_bits_keep_their_levels(tmp_path: Path, mode: str) -> None:
+    photos(tmp_path, {"cat": 2, "dog": 2})
+    ramp = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
+    levels = ramp if mode == "I;16" else ramp.astype(np.int32)
+    Image.fromarray(levels).save(tmp_path / "cat" / "deep.tiff")
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    found = [*data.train_images, *data.val_images]
+    assert any((image[0] == ramp // 257).all() for image in found)
+
+
+def test_images_of_floating_point_are_refused(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 2, "dog": 2})
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "cat" / "float.tiff")
+    assert "(its pixels are floating point numbers, whose range is not known)" in message(
+        f"imagefolder:{tmp_path}"
+    )
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "x" * 300])
+@pytest.mark.parametrize("kind", ["imagefolder:", "csv:", "npz:", ""])
+def test_paths_that_cannot_be(kind: str, path: str) -> None:
+    assert kind + path in message(kind + path)
 
 
 def test_a_frame_of_an_animation_is_an_image(tmp_path: Path) -> None:
@@ -453,7 +523,7 @@ def test_folders_of_splits_without_one_to_train_on(tmp_path: Path) -> None:
     photos(tmp_path, {"test": 2, "val": 2})
     assert message(f"imagefolder:{tmp_path}") == (
         f"data set imagefolder:{tmp_path}: its folders test, val are splits, not classes, and none is to "
-        f"train on; name the one that is: imagefolder:{tmp_path}/test"
+        f"train on; put the images to train on into {tmp_path}/train/CLASS/"
     )
 
 
@@ -477,8 +547,8 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
         for content in (b"", b"no image at all", whole[: len(whole) // 2]):
             file.write_bytes(content)
             text = message(f"imagefolder:{tmp_path}")
-            start = f"data set imagefolder:{tmp_path}: 1 of 18 images cannot be read, more than 1 %: {file} ("
-            assert text.startswith(start)
+            start = f"data set imagefolder:{tmp_path}: 1 of "
+            assert text.startswith(start) and f" cannot be read, more than 1 %: {file} (" in text
             assert text.endswith("; replace or remove them, or allow more by --max-broken")
         file.unlink()
 

@@ -88,12 +88,49 @@ def test_naswot(network, batch):
 
 
 def test_jacob_cov(network, batch):
+    """Of a network whose norm has the statistics of the batch, as constants."""
     x = batch[0].double()
-    parameters = {name: value.detach().double() for name, value in network.named_parameters()}
-    slopes = torch.autograd.functional.jacobian(lambda x: output(network, parameters, x).sum(), x)
+    p = {name: value.detach().double() for name, value in network.named_parameters()}
+    into_norm = F.conv2d(x, p["0.weight"], padding=1)
+    variance, mean = torch.var_mean(into_norm, (0, 2, 3))
+
+    def held(x: Tensor) -> Tensor:
+        y = F.batch_norm(F.conv2d(x, p["0.weight"], padding=1), mean, variance, p["1.weight"], p["1.bias"])
+        y = F.relu(F.conv2d(F.relu(y), p["3.weight"], p["3.bias"], stride=2))
+        return F.linear(y.mean((2, 3)), p["8.weight"], p["8.bias"])
+
+    slopes = torch.autograd.functional.jacobian(lambda x: held(x).sum(), x)
     values = np.linalg.eigvalsh(np.corrcoef(slopes.flatten(1).numpy()))
     expected = -np.sum(np.log(np.maximum(values, 0) + 1e-5) + 1 / (np.maximum(values, 0) + 1e-5))
     assert jacob_cov(network.double(), x, batch[1]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_jacob_cov_where_a_norm_ends_the_features(batch):
+    torch.manual_seed(0)
+    pooled = nn.Sequential(
+        nn.Conv2d(2, 8, 3), nn.ReLU(), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    first = jacob_cov(nn.Sequential(pooled, nn.Linear(8, 3)).double(), batch[0].double(), batch[1])
+    again = jacob_cov(nn.Sequential(pooled, nn.Linear(8, 3)).double(), batch[0].double(), batch[1])
+    assert math.isfinite(first) and first != again, "another classifier has other gradients"
+    dead = nn.Sequential(nn.Conv2d(2, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    with torch.no_grad():
+        dead[0].weight.zero_()
+        dead[0].bias.fill_(-1)
+    assert jacob_cov(dead, *batch) == -math.inf
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU6(), nn.Hardswish(), nn.Identity()])
+def test_synflow_does_not_saturate(activation, batch):
+    """Ten times the weights of a layer are ten times the flow, however large it is."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(2, 30, 3, bias=False), activation, nn.Flatten(), nn.Linear(1080, 4, bias=False)
+    )
+    small = synflow(network, *batch)
+    with torch.no_grad():
+        network[0].weight *= 10
+    assert synflow(network, *batch) == pytest.approx(small + math.log(10), rel=1e-6)
 
 
 def test_zico(network, batch):
@@ -107,8 +144,8 @@ def test_zico(network, batch):
 
 
 def test_zen(network, batch):
-    normal = partial(torch.randn, generator=torch.Generator().manual_seed(0))
-    parameters = {name: value.detach().clone() for name, value in network.named_parameters()}
+    normal = partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    parameters = {name: value.detach().double() for name, value in network.named_parameters()}
     for name in ("0.weight", "3.weight", "8.weight"):
         parameters[name] = normal(parameters[name].shape)
     noise = normal(batch[0].shape)

@@ -25,6 +25,9 @@ def score(
     scores: Annotated[
         str | None, typer.Option(help="Some of grad_norm, snip, synflow, naswot, jacob_cov, zico, zen.")
     ] = None,
+    max_broken: Annotated[
+        float, typer.Option(help="Leave files out that cannot be read, up to this share.", min=0, max=1)
+    ] = 0.01,
     plugin: PluginOption = None,
 ) -> None:
     """Score networks that are not trained, by one batch of images.
@@ -34,7 +37,7 @@ def score(
     """
     from nas.report import tables
     from nas.space import load_space
-    from nas.untrained import chosen_scores, untrained_scores
+    from nas.untrained import batch_data, chosen_scores, untrained_scores
 
     chosen = chosen_scores(scores)
     spaces = []
@@ -43,5 +46,7 @@ def score(
         if not space.is_architecture:
             raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
         spaces.append(space)
-    rows = untrained_scores(spaces, chosen, dataset, resolution=resolution, batch=batch, seed=seed)
-    tables.show(tables.scores_view(rows))
+    data = batch_data(dataset, resolution=resolution, batch=batch, seed=seed, max_broken=max_broken)
+    for note in data.notes:
+        typer.echo(note)
+    tables.show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))

@@ -91,12 +91,18 @@ def load(
     else:
         own = source.validation
         most = None if max_images is None else max(classes, round((1 - val_fraction) * max_images))
+        most = most if most is None or max_images is None else min(most, max_images - 1)
         train = _subset(source.labels, most, 1, rng)
         val = _subset(own.labels, None if max_images is None or most is None else max_images - most, 0, rng)
     train_images, train_labels, broken = _read(source, train, resolution)
     val_images, val_labels, more = _read(own, val, resolution)
-    notes = _broken_note(spec, [*broken, *more], len(train) + len(val), max_broken)
+    notes = [
+        *_broken_note(spec, broken, len(train), "to train on", max_broken),
+        *_broken_note(spec, more, len(val), "to validate on", max_broken),
+    ]
     _check_classes(spec, source, train_labels, 1)
+    if not len(val_labels):
+        raise InputError(f"data set {spec}: there is no image to validate on; add some")
     mean, std = _moments(train_images)
     return ImageData(
         name=spec,
@@ -139,13 +145,13 @@ def _read(source: Source, indices: Indices, resolution: int) -> tuple[Images, La
     return pixels, source.labels[indices][whole], list(found.broken.values())
 
 
-def _broken_note(spec: str, broken: list[str], images: int, max_broken: float) -> list[str]:
+def _broken_note(spec: str, broken: list[str], images: int, use: str, max_broken: float) -> list[str]:
     if not broken:
         return []
     named = ", ".join(broken[:_NAMED])
     if len(broken) > _NAMED:
         named += f" and {len(broken) - _NAMED:,} more"
-    what = f"{len(broken):,} of {images:,} images cannot be read"
+    what = f"{len(broken):,} of {images:,} images {use} cannot be read"
     if len(broken) > max_broken * images:
         raise InputError(
             f"data set {spec}: {what}, more than {100 * max_broken:g} %: {named}; replace or remove them, or "

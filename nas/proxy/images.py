@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Images = NDArray[np.uint8]
 
@@ -51,12 +55,24 @@ def _image(file: Path, resolution: int) -> Images:
         with Image.open(file) as image:
             # A JPEG decoder reads at 1/2, 1/4 or 1/8 for less work; the rest is left to the filter below.
             image.draft("RGB", (2 * resolution, 2 * resolution))
-            rgb = image.convert("RGB")
+            rgb = _eight_bits(image).convert("RGB")
     except FileNotFoundError as error:
         raise _Unreadable("there is no such file") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _Unreadable(" ".join(str(error).split())) from error
     return np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image of 16 bits a pixel with 8; Pillow itself would cut off all above 255."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floating point numbers, whose range is not known")
+    if not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image).astype(np.int64).clip(0, 65_535)
+    return Image.fromarray((levels // 257).astype(np.uint8))
 
 
 def resized(images: Images, resolution: int) -> Images:

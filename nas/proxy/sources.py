@@ -37,6 +37,13 @@ def find_source(spec: str, root: Path) -> Source:
 
     Raises InputError for one that cannot be used, NasError for one that cannot be downloaded.
     """
+    try:
+        return _found(spec, root)
+    except (OSError, RuntimeError) as error:  # a path without permission, too long, or of no known user
+        raise InputError(f"data set '{spec}' cannot be read: {error}") from error
+
+
+def _found(spec: str, root: Path) -> Source:
     name, colon, path = spec.partition(":")
     if name in _OWN:
         what, needs, read = _OWN[name]
@@ -118,29 +125,40 @@ def _torchvision(name: str, root: Path) -> Source:
 
 _TRAIN = ("train", "training")
 _VALIDATION = ("val", "valid", "validation")
-_SPLITS = {*_TRAIN, *_VALIDATION, "test"}
+_TEST = ("test", "testing")
+_SPLITS = {*_TRAIN, *_VALIDATION, *_TEST}
 
 
 def _imagefolder(path: Path) -> Source:
-    """Images in PATH/CLASS/, or in PATH/train/CLASS/ with PATH/val/CLASS/ where there is one; PATH/test/ is
-    not read."""
+    """Images in PATH/CLASS/, or in PATH/train/CLASS/ with PATH/val/CLASS/ where there is one.
+
+    Beside a folder to train on, PATH/test/ and folders that are no splits are not read.
+    """
     place = f"data set imagefolder:{path}"
     if not path.is_dir():
         raise InputError(f"{place}: there is no such folder; {_layout(path)}")
-    folders = {entry.name: entry for entry in path.iterdir() if entry.is_dir()}
+    folders = {
+        entry.name.casefold(): entry for entry in path.iterdir() if entry.is_dir() and _is_seen(entry.name)
+    }
     if not folders:
         raise InputError(f"{place}: the folder has no class folders; {_layout(path)}")
+    splits = _SPLITS.intersection(folders)
     train = next((folders[name] for name in _TRAIN if name in folders), None)
-    if not _SPLITS.issuperset(folders):
-        return _class_folders(path, place)
-    if train is None:
+    if train is None and splits == set(folders):
         raise InputError(
-            f"{place}: its folders {', '.join(sorted(folders))} are splits, not classes, and none is to "
-            f"train on; name the one that is: imagefolder:{path / min(folders)}"
+            f"{place}: its folders {', '.join(sorted(splits))} are splits, not classes, and none is to "
+            f"train on; put the images to train on into {path}/train/CLASS/"
         )
+    if train is None or (len(splits) == 1 and len(folders) > 1):
+        return _class_folders(path, place)
     source = _class_folders(train, place)
     own = next((folders[name] for name in _VALIDATION if name in folders), None)
     return source if own is None else replace(source, validation=_class_folders(own, place, source.classes))
+
+
+def _is_seen(name: str) -> bool:
+    """Whether a folder is one of the user's, and not of an editor or system."""
+    return not name.startswith((".", "__"))
 
 
 def _layout(path: Path) -> str:
@@ -152,10 +170,14 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
     from torchvision.datasets import ImageFolder
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    try:
-        folder = ImageFolder(path, allow_empty=True)
-    except FileNotFoundError:  # torchvision's word for a folder without folders
-        raise InputError(f"{place}: {path} has no class folders; {_layout(path)}") from None
+    class Seen(ImageFolder):  # type: ignore[misc]  # torchvision has no types
+        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+            names = sorted(e.name for e in Path(directory).iterdir() if e.is_dir() and _is_seen(e.name))
+            return names, {name: label for label, name in enumerate(names)}
+
+    folder = Seen(path, allow_empty=True)
+    if not folder.classes:
+        raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
     if classes is None and len(folder.classes) < 2:
         raise InputError(
             f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
@@ -181,33 +203,67 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
 
 
 def _csv(path: Path) -> Source:
-    """A table with the columns `path`, from the table's own folder, and `label`."""
+    """A table with the columns `path`, from the table's own folder, and `label`; where it has a column
+    `split`, its rows to train on, with those to validate on."""
     place = f"data set csv:{path}"
+    rows = _table(path, place)
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        for column in row:
+            if not row[column]:
+                raise InputError(f"{place}: line {line} has no {column}; fill it in, or remove the row")
+        if row["path"] in seen:
+            raise InputError(
+                f"{place}: line {line} names {row['path']} as line {seen[row['path']]} does; remove one"
+            )
+        seen[row["path"]] = line
+        split = row.get("split", "train").casefold()
+        if split not in _SPLITS:
+            raise InputError(
+                f"{place}: line {line}: the split '{row['split']}' is not one of {', '.join(sorted(_SPLITS))}"
+            )
+    parts = {
+        kind: [row for _, row in rows if row.get("split", "train").casefold() in kind]
+        for kind in (_TRAIN, _VALIDATION)
+    }
+    classes = tuple(sorted({row["label"] for row in parts[_TRAIN]}, key=_natural))
+    if len(classes) < 2:
+        raise InputError(f"{place}: there is one class, '{''.join(classes)}', and at least 2 are needed")
+    for row in parts[_VALIDATION]:
+        if row["label"] not in classes:
+            raise InputError(f"{place}: no image to train on has the label '{row['label']}' of {row['path']}")
+    train, own = (_of_rows(path.parent, parts[kind], classes) for kind in (_TRAIN, _VALIDATION))
+    return replace(train, validation=own) if parts[_VALIDATION] else train
+
+
+def _of_rows(folder: Path, rows: list[dict[str, str]], classes: tuple[str, ...]) -> Source:
+    known = {name: label for label, name in enumerate(classes)}
+    labels = np.asarray([known[row["label"]] for row in rows], dtype=np.int64)
+    return _of_files(classes, labels, [folder / row["path"] for row in rows])
+
+
+def _table(path: Path, place: str) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a table with their lines: path, label and, where there is such a column, split."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            columns = [column.strip() for column in reader.fieldnames or []]
+            reader.fieldnames = columns
+            for column in ("path", "label"):
+                if column not in columns:
+                    hint = did_you_mean(column, columns)
+                    raise InputError(
+                        f"{place}: there is no column '{column}' among {', '.join(columns) or 'none'}{hint}"
+                    )
+            wanted: list[str] = [column for column in ("path", "label", "split") if column in columns]
+            rows = [(reader.line_num, {c: (row[c] or "").strip() for c in wanted}) for row in reader]
     except FileNotFoundError:
         raise InputError(f"{place}: there is no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8") from error
     if not rows:
         raise InputError(f"{place}: the table has no rows; give one for each image, with path and label")
-    columns = [column for column in rows[0] if column]
-    for column in ("path", "label"):
-        if column not in columns:
-            hint = did_you_mean(column, columns)
-            raise InputError(f"{place}: there is no column '{column}' among {', '.join(columns)}{hint}")
-    for line, row in enumerate(rows, 2):
-        for column in ("path", "label"):
-            if not (row[column] or "").strip():
-                raise InputError(f"{place}: row {line} has no {column}; fill it in, or remove the row")
-    names = [row["label"].strip() for row in rows]
-    classes = tuple(sorted(set(names), key=_natural))
-    known = {name: label for label, name in enumerate(classes)}
-    if len(classes) < 2:
-        raise InputError(f"{place}: there is one class, '{classes[0]}', and at least 2 are needed")
-    labels = np.asarray([known[name] for name in names], dtype=np.int64)
-    return _of_files(classes, labels, [path.parent / row["path"].strip() for row in rows])
+    return rows
 
 
 def _natural(name: str) -> tuple[bool, int, str]:
@@ -238,13 +294,22 @@ def _npz(path: Path) -> Source:
             f"{place}: labels are {labels.dtype} of shape {labels.shape}; they must be {len(images):,} whole "
             "numbers, one for each image"
         )
-    most = len(arrays["classes"]) if "classes" in arrays else int(labels.max(initial=0)) + 1
+    names_given = arrays.get("classes")
+    if names_given is not None and names_given.ndim != 1:
+        raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")
+    most = int(labels.max(initial=0)) + 1 if names_given is None else len(names_given)
+    if most > len(labels):
+        missing = int(np.flatnonzero(~np.isin(np.arange(len(labels) + 1), labels))[0])
+        raise InputError(
+            f"{place}: there are {most:,} classes and {len(labels):,} images, and none of class {missing}; "
+            "number the labels from 0 on"
+        )
     if labels.min(initial=0) < 0 or labels.max(initial=0) >= most:
         bad = int(np.flatnonzero((labels < 0) | (labels >= most))[0])
         raise InputError(f"{place}: label {labels[bad]} of image {bad} is not one of 0 to {most - 1}")
     if most < 2:
         raise InputError(f"{place}: there is one class, and at least 2 are needed")
-    classes = tuple(str(name) for name in arrays.get("classes", range(most)))
+    classes = tuple(str(name) for name in (range(most) if names_given is None else names_given))
     return _of_pixels(classes, labels, images, flip=True)
 
 

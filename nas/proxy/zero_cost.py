@@ -8,6 +8,7 @@ the batch, and dropout and stochastic depth are off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -23,6 +24,7 @@ ZeroCost = Callable[[nn.Module, Tensor, Tensor], float]
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 _ACTIVATIONS = tuple(getattr(nn, name.removeprefix("nn.")) for name in ACTIVATIONS.values())
+_GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh)
 
 
 def grad_norm(module: nn.Module, x: Tensor, y: Tensor) -> float:
@@ -38,13 +40,17 @@ def snip(module: nn.Module, x: Tensor, y: Tensor) -> float:
 def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Logarithm of the sum of synaptic flow, |weight * dR/dweight| with R the output for an image of ones and
     all weights made positive (Tanaka et al. 2020). It sees no data. Norms pass their input through, as
-    Abdelfattah et al. 2021 have it."""
+    Abdelfattah et al. 2021 have it, and so do activations that are not bounded on both sides, or are but at
+    six: the flow is that of the weights."""
     module = deepcopy(module).eval().double()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.abs_()
-    for norm in _of_type(module, _NORMS):
-        norm.register_forward_hook(lambda layer, inputs, output: inputs[0])
+    for layer in _of_type(module, (*_NORMS, nn.LocalResponseNorm, *_ACTIVATIONS)):
+        if not isinstance(layer, _GATES):
+            layer.register_forward_hook(lambda layer, inputs, output: inputs[0])
+    for convolution in _of_type(module, (nn.Conv2d,)):
+        convolution.forward = partial(nn.Conv2d.forward, convolution)  # without standardised weights
     module(torch.ones_like(x[:1], dtype=torch.float64)).sum().backward()
     flow = [
         (weight.detach() * weight.grad).abs().sum() for weight in _weights(module) if weight.grad is not None
@@ -71,10 +77,18 @@ def naswot(module: nn.Module, x: Tensor, y: Tensor) -> float:
 
 def jacob_cov(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """How little the gradients of the output by each image correlate, from the eigenvalues of their
-    correlation matrix (Mellor et al. 2020, the first version of "NAS without training")."""
+    correlation matrix (Mellor et al. 2020, the first version of "NAS without training"). The statistics of
+    the batch are held: the sum of what they normalise has no gradient. -inf where some image has none."""
     module, x = _prepared(module), x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(module(x).sum(), x)
-    values = torch.linalg.eigvalsh(torch.corrcoef(gradient.flatten(1).double())).clamp_min(0)
+    for norm in _of_type(module, _NORMS):
+        norm.momentum = 1.0
+    with torch.no_grad():
+        module(x)
+    (gradient,) = torch.autograd.grad(module.eval()(x).sum(), x)
+    correlation = torch.corrcoef(gradient.flatten(1).double())
+    if not correlation.isfinite().all():
+        return -math.inf
+    values = torch.linalg.eigvalsh(correlation).clamp_min(0)
     return -float(((values + 1e-5).log() + 1 / (values + 1e-5)).sum())
 
 
@@ -96,10 +110,10 @@ def zico(module: nn.Module, x: Tensor, y: Tensor) -> float:
 def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Logarithm of how far the last feature map moves when noise is added to noise, with normal weights, and
     of the scales that batch norms take away (Lin et al. 2021, algorithm 1). It sees no data. Shortcuts stay,
-    which the paper takes out."""
-    module = _prepared(module)
+    which the paper takes out; without a global pooling, what enters the last linear layer is the map."""
+    module = _prepared(module).double()
     generator = torch.Generator(x.device).manual_seed(0)
-    normal = partial(torch.randn, generator=generator, device=x.device)
+    normal = partial(torch.randn, generator=generator, device=x.device, dtype=torch.float64)
     with torch.no_grad():
         for weight in _weights(module):
             weight.copy_(normal(weight.shape))
@@ -114,7 +128,10 @@ def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
     start = normal(x.shape)
     with torch.no_grad():
         module(start)
-        before, scale = _last_map(maps), torch.stack([*scales, torch.ones(())]).log().sum() / 2
+        before, scale = (
+            _last_map(maps),
+            torch.stack([*scales, torch.ones((), dtype=torch.float64)]).log().sum() / 2,
+        )
         maps.clear()
         module(start + 0.01 * normal(x.shape))
     moved = (_last_map(maps) - before).flatten(1).norm(dim=1).mean()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.cost import Interval
 from nas.errors import InputError
 
 if TYPE_CHECKING:
-    from nas.cost import Budget, Cost, Interval
+    from nas.cost import Budget, Cost
     from nas.space import Choices, Space
     from nas.space.tree import Option
     from nas.space.uniform import Uniform
@@ -148,8 +149,12 @@ class Domain:
         return _beyond(cost.macs, self._budget.macs) + _beyond(cost.params, self._budget.params)
 
     def _change(self, before: Choices, after: Choices) -> float:
+        """How far two points are apart in MACs, or in parameters where only these are limited."""
         old, new = self.cost(before), self.cost(after)
-        return abs(new.macs - old.macs) if old and new else 0.0
+        if not (old and new):
+            return 0.0
+        only_params = self._budget.macs == Interval() and self._budget.params != Interval()
+        return abs(new.params - old.params) if only_params else abs(new.macs - old.macs)
 
     def _alternatives(self, key: _Key) -> dict[str, list[Option]]:
         """The other options of each decision of a point that has any."""

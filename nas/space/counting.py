@@ -54,17 +54,21 @@ def gap_around(root: Points, measure: Measure, interval: Interval) -> tuple[int,
 
     None where it holds some, and where it takes too long to know.
     """
-    most = extreme(root, measure, max).value
+    least, most = (extreme(root, measure, pick).value for pick in (min, max))
     end, room = _end(interval, most), 1 << 10
+    if not least < interval.low <= end < most < _NO_COST:
+        return None
     below: list[int] = []
     above: list[int] = []
     while not above:
+        highest = min(most, end + room)
         try:
-            for meeting in _Meetings(root, measure, min(most, end + room)).all():
+            for meeting in _Meetings(root, measure, highest).all():
                 if meeting.count(interval.low, end):
                     return None
                 below += meeting.most_below(interval.low)
-                above += meeting.least_above(end)
+                # what is above the highest may lack what is between
+                above += [cost for cost in meeting.least_above(end) if cost <= highest]
         except _TooMany:
             return None
         room <<= 10
@@ -330,9 +334,9 @@ class _Meetings:
         return _sum(((many.dearer(c), n) for c, n in zip(costs, numbers, strict=True)), highest)
 
     def _worked(self, additions: int) -> None:
-        self._work += additions
-        if self._work > WORK:
+        if self._work + additions > WORK:
             raise _TooMany
+        self._work += additions
 
 
 def _dot(one: Numbers, other: Numbers) -> int:
