@@ -164,6 +164,13 @@ def test_counts_and_gaps_of_sums(parts: list[list[int]], beside: bool, data: st.
     assert gap_around(points, lambda cost: cost.macs, Interval(low, high)) == gap
 
 
+def test_a_gap_ends_at_the_least_cost_above_though_a_dearer_one_is_found_sooner() -> None:
+    points: Points = ONE
+    for place, costs in enumerate(([0, 4980, 6500], [10, 3010])):
+        points = Either(tuple(After(points, Cost(cost), ((str(place), cost),)) for cost in costs))
+    assert gap_around(points, lambda cost: cost.macs, Interval(4991, 5000)) == (4990, 6510)
+
+
 @given(spaces(), st.data())
 @settings(max_examples=40)
 def test_gaps_of_random_spaces(space: Space, data: st.DataObject) -> None:
