@@ -166,9 +166,9 @@ def test_counts_and_gaps_of_sums(parts: list[list[int]], beside: bool, data: st.
 
 def test_a_gap_ends_at_the_least_cost_above_though_a_dearer_one_is_found_sooner() -> None:
     points: Points = ONE
-    for place, costs in enumerate(([0, 4980, 6500], [10, 3010])):
+    for place, costs in enumerate(([200, 3010, 7000], [10, 50, 4980], [3010, 6500])):
         points = Either(tuple(After(points, Cost(cost), ((str(place), cost),)) for cost in costs))
-    assert gap_around(points, lambda cost: cost.macs, Interval(4991, 5000)) == (4990, 6510)
+    assert gap_around(points, lambda cost: cost.macs, Interval(6751, 6752)) == (6750, 8190)
 
 
 @given(spaces(), st.data())
