@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Budget, Cost, Interval, format_count, parse_count
+from nas.cost import Budget, Interval, format_count, parse_count
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.ledger import located
@@ -32,10 +31,9 @@ if TYPE_CHECKING:
     from nas.graph import Architecture
     from nas.proxy.datasets import ImageData
     from nas.proxy.training import Training
+    from nas.space.points import Measure
 
 _LARGEST_SEED = 2**31
-
-Measure = Callable[[Cost], int]
 
 
 @dataclass(frozen=True)

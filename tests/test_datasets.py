@@ -288,7 +288,10 @@ def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
         (["path,label"], "the table has no rows; give one for each image, with path and label"),
         (["path,label", "a.png,1", "b.png,"], "line 3 has no label; fill it in, or remove the row"),
         (["path,label", "a.png,1", "b.png"], "line 3 has no label; fill it in, or remove the row"),
-        (["path,label", "a.png,1", "b.png,1"], "there is one class, '1', and at least 2 are needed"),
+        (["path,label", "a.png,1", "b.png,1"], "there is one class, '1', to train on, and at least 2 "
+         "classes are needed"),
+        (["path,label,split", "a.png,1,val", "b.png,2,val"], "there is no image to train on, and at least 2 "
+         "classes are needed"),
         (["path,label", "a.png,1", "b.png,1", "c.png,2"], "class '2' has 1 image(s) and each class needs at "
          "least 2, one to train on and one to validate on; add images of it, or leave the class out"),
         (["path,label", *(f"{name}.png,{name in 'ab'}" for name in "abcd")], "2 of 2 images to train on "
@@ -402,6 +405,15 @@ def test_folders_of_splits_by_other_names(tmp_path: Path, names: tuple[str, ...]
     (tmp_path / names[0] / ".ipynb_checkpoints").mkdir()
     data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
     assert data.classes == ("cat", "dog") and (len(data.train_labels), len(data.val_labels)) == (8, 8)
+
+
+def test_a_folder_to_train_on_without_classes(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    photos(tmp_path / "val", {"cat": 2, "dog": 2})
+    assert message(f"imagefolder:{tmp_path}") == (
+        f"data set imagefolder:{tmp_path}: {tmp_path}/train has no class folders; put the images into "
+        f"{tmp_path}/train/CLASS/, one folder for each class"
+    )
 
 
 def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:

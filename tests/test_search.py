@@ -146,6 +146,7 @@ def test_files_of_the_user_in_a_run_stay():
     said = nas("resume", "runs/mine", "--trials", "4")
     run = Run.open(Path("runs/mine"))
     assert [r.state for r in run.records()] == ["complete"] * 4
+    assert run.weights_file(3).is_file()
     (best,) = best_of(run.records(), 1)
     if best.candidate.number == 3:
         assert said.code == 0
@@ -298,10 +299,10 @@ def test_the_same_seed_gives_the_same_search():
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_worker_of_ray_gives_the_same_search_as_none():
-    for name, workers in (("a", "1"), ("b", "0")):
+    for name, workers in (("a", "1"), ("b", "1"), ("c", "0")):
         said = apart("search", "tiny.yaml", "--name", name, *SHORT, "--workers", workers, "--trials", "5")
         assert said.code == 0, said
-    assert figures("a") == figures("b")
+    assert figures("a") == figures("b") == figures("c")
 
 
 @pytest.mark.slow

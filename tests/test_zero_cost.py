@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from command_line import nas
+from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
@@ -189,6 +190,27 @@ def test_the_command():
     assert rows[0] in [line.split() for line in alone.out.splitlines()]
     other = nas("score", "reference/lenet5", *flags, "--seed", "1")
     assert rows[0] not in [line.split() for line in other.out.splitlines()]
+
+
+def test_what_is_left_out_of_the_data_is_said(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "cat" / "3.png").write_bytes(b"")
+    flags = ("--dataset", f"imagefolder:{tmp_path}", "--scores", "naswot", "--batch", "24")
+    said = nas("score", "reference/lenet5", *flags)
+    assert said.code == 2 and said.err.endswith("or allow more by --max-broken\n")
+    said = nas("score", "reference/lenet5", *flags, "--max-broken", "0.5")
+    assert said.code == 0 and "cannot be read and are left out: " in said.out and "naswot" in said.out
+    for i in range(2, 12):
+        for name in ("cat", "dog"):
+            (tmp_path / name / f"{i}.png").unlink()
+    said = nas("score", "reference/lenet5", *flags)
+    assert (said.code, said.err) == (
+        2,
+        f"error: data set 'imagefolder:{tmp_path}': 2 images are too few; 4 are needed\n",
+    )
 
 
 @pytest.mark.parametrize(

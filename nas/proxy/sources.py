@@ -175,9 +175,9 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
             names = sorted(e.name for e in Path(directory).iterdir() if e.is_dir() and _is_seen(e.name))
             return names, {name: label for label, name in enumerate(names)}
 
-    folder = Seen(path, allow_empty=True)
-    if not folder.classes:
+    if not any(entry.is_dir() and _is_seen(entry.name) for entry in path.iterdir()):
         raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
+    folder = Seen(path, allow_empty=True)
     if classes is None and len(folder.classes) < 2:
         raise InputError(
             f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
@@ -228,7 +228,8 @@ def _csv(path: Path) -> Source:
     }
     classes = tuple(sorted({row["label"] for row in parts[_TRAIN]}, key=_natural))
     if len(classes) < 2:
-        raise InputError(f"{place}: there is one class, '{''.join(classes)}', and at least 2 are needed")
+        named = f"one class, '{classes[0]}'," if classes else "no image"
+        raise InputError(f"{place}: there is {named} to train on, and at least 2 classes are needed")
     for row in parts[_VALIDATION]:
         if row["label"] not in classes:
             raise InputError(f"{place}: no image to train on has the label '{row['label']}' of {row['path']}")

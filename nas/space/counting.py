@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -18,11 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import Cost, Interval
-from nas.space.points import After, Both, Either, Points, extreme, in_order, least_beside, least_costs, size
+from nas.space.points import (
+    After,
+    Both,
+    Either,
+    Measure,
+    Points,
+    extreme,
+    in_order,
+    least_beside,
+    least_costs,
+    size,
+)
 
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.uint64]
-Measure = Callable[[Cost], int]
 
 WORK = 1 << 34
 """Additions before a count gives up: about half a minute."""
@@ -30,9 +40,8 @@ LENGTH = 1 << 26
 """Places on a grid before a count gives up: half a gigabyte."""
 _NUMBERS = 1 << 64
 """Points of one cost that a grid holds."""
-
-
 _NO_COST = 1 << 62
+"""More than can be added up in 64 bits."""
 
 
 def count_within(root: Points, measure: Measure, interval: Interval) -> int | None:

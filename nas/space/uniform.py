@@ -9,7 +9,6 @@ moved out of it, and a point whose exact cost is outside is drawn again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +17,10 @@ from numpy.typing import NDArray
 
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError
-from nas.space.points import After, Both, Either, Points, in_order, least_beside, least_costs, size
+from nas.space.points import After, Both, Either, Measure, Points, in_order, least_beside, least_costs, size
 from nas.space.space import Space
 from nas.space.tree import Option
 
-Measure = Callable[[Cost], int]
 Numbers = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 
