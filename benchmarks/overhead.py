@@ -25,8 +25,8 @@ from pathlib import Path
 from nas.cost import Budget, parse_interval
 from nas.proxy import datasets
 from nas.proxy.recipe import Recipe
-from nas.search import ProxyTask
 from nas.space import load_space
+from nas.task import ProxyTask
 
 TARGET = 1.15
 WORKERS = 2

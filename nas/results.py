@@ -209,7 +209,7 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
 
 def _proxy_side(run: Run, size: tuple[Any, ...]) -> int:
-    from nas.search import proxy_resolution
+    from nas.task import proxy_resolution
 
     return proxy_resolution(max(run.space.input_sizes), max(size), run.settings.recipe)
 

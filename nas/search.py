@@ -6,87 +6,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Budget, Interval, format_count, parse_count
+from nas.checks import check_budget, check_machine, check_sampler, check_scale, check_starts
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.ledger import located
 from nas.local import Events, Progress, run_local
-from nas.ops.base import size_text
-from nas.plugins import Plugin, load_plugins
+from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
-from nas.proxy.recipe import Recipe
 from nas.records import Candidate, Record, read_records
 from nas.runs import Run
-from nas.samplers import MULTI_OBJECTIVE, find_sampler
-from nas.scaling import PUBLISHED
+from nas.samplers import find_sampler
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
-from nas.space.scale import scaled
 from nas.starts import find_starts
 from nas.study import Study
+from nas.task import ProxyTask
 
 if TYPE_CHECKING:
-    from nas.graph import Architecture
     from nas.proxy.datasets import ImageData
-    from nas.proxy.training import Training
-    from nas.space.points import Measure
-
-_LARGEST_SEED = 2**31
-
-
-@dataclass(frozen=True)
-class ProxyTask:
-    """Builds the proxy training of a point: the same network for the data's channels, size and classes.
-
-    Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
-    """
-
-    space: Space
-    recipe: Recipe
-    seed: int
-    device: str
-    timeout_s: float | None = None
-    plugins: tuple[Plugin, ...] = ()
-
-    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
-        import torch
-
-        from nas.module import build_module
-        from nas.proxy.training import Training, seed_everything
-
-        load_plugins(self.plugins)
-        seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
-        network = self.network(choices, data)
-        images = datasets.resized(data, network.input_shape[1])
-        seed_everything(seed)
-        module = build_module(network)
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
-        return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
-
-    def network(self, choices: Choices, data: ImageData) -> Architecture:
-        """What is trained for a point.
-
-        Raises InputError where it cannot be built, or does not give one value for each class.
-        """
-        resolved = self.space.resolve(choices)
-        resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
-        network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
-        shape = network.nodes[-1].shape
-        if shape != (data.num_classes,):
-            raise InputError(
-                f"{self.space.file}: a network of '{self.space.name}' gives {size_text(shape)} values, and "
-                f"there are {data.num_classes} classes; end it with 'classifier'"
-            )
-        return network
-
-
-def proxy_resolution(largest: int, size: int, recipe: Recipe) -> int:
-    """Side of the proxy's images for a network of input `size`: the recipe's for the largest of its space."""
-    return max(1, round(recipe.resolution * size / largest))
 
 
 class Keeper(Events):
@@ -207,12 +146,12 @@ def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> S
 
     Raises InputError for whatever would stop the search later.
     """
-    _check_sampler(settings)
+    check_sampler(settings)
     space = load_space(find_space(settings.space))
     check_budget(space, settings.budget)
     check_scale(space, settings.steps)
-    _check_starts(space, settings)
-    _check_machine(settings)
+    check_starts(space, settings)
+    check_machine(settings)
     data = load_data(space, settings)
     counted = space.counted_with(data.channels, data.num_classes)
     check_budget(counted, settings.budget)
@@ -233,7 +172,7 @@ def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Se
 
     Raises InputError where its trials and its data do not go on with it.
     """
-    _check_machine(settings)
+    check_machine(settings)
     ended = len(run.records())
     if settings.trials < ended:
         raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
@@ -278,111 +217,6 @@ def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
     except SpaceError:
         return False
     return True
-
-
-def check_budget(space: Space, budget: Budget) -> None:
-    """Raises InputError where no network of the space is inside the budget."""
-    extent = space.extent
-    rows = (
-        ("MACs", "flops", budget.macs, extent.smallest, extent.smallest_cost.macs, extent.largest_cost.macs),
-        ("parameters", "params", budget.params, extent.fewest, extent.fewest_params, extent.most_params),
-    )
-    for what, flag, interval, smallest, least, most in rows:
-        if interval.high is not None and interval.high < least:
-            point = ", ".join(f"{k}: {v}" for k, v in sorted(smallest.items())) or "none"
-            raise InputError(
-                f"--budget-{flag}: {interval.high:,} {what} is below the smallest network of "
-                f"'{space.name}', {least:,}; the largest has {most:,}. "
-                f"Allow at least {format_count_up(least)}; choices that give the least {what}: {point}"
-            )
-        if interval.low > most:
-            raise InputError(
-                f"--budget-{flag}: {interval.low:,} {what} is above the largest network of "
-                f"'{space.name}', {most:,}; the smallest has {least:,}. "
-                f"Ask for at most {format_count_down(most)}"
-            )
-    _check_band(space, budget)
-
-
-def _check_band(space: Space, budget: Budget) -> None:
-    """Raises InputError where it is known that a band is empty though costs lie on both sides of it."""
-    import numpy as np
-
-    from nas.space.counting import gap_around
-
-    is_band = budget.macs.low or budget.params.low
-    if not is_band or space.uniform(budget).draw(np.random.default_rng(0), 1):
-        return
-    rows: tuple[tuple[str, str, Interval, Measure], ...] = (
-        ("MACs", "flops", budget.macs, lambda cost: cost.macs),
-        ("parameters", "params", budget.params, lambda cost: cost.params),
-    )
-    for what, flag, interval, measure in rows:
-        gap = gap_around(space.points, measure, interval) if interval != Interval() else None
-        if gap:
-            below, above = gap
-            raise InputError(
-                f"--budget-{flag}: no network of '{space.name}' has {interval.low:,} to {interval.high:,} "
-                f"{what}; the nearest have {below:,} and {above:,}"
-            )
-
-
-def check_scale(space: Space, steps: range) -> None:
-    """Raises InputError where the networks of a space cannot be scaled at these steps."""
-    for step in steps:
-        try:
-            scaled(space.resolve(space.smallest()), PUBLISHED[step])
-        except InputError as error:
-            raise InputError(f"--scale: {error}") from None
-
-
-def format_count_up(value: int) -> str:
-    """A short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
-    text = format_count(value)
-    return text if parse_count(text) >= value else f"{value:,}"
-
-
-def format_count_down(value: int) -> str:
-    """A short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
-    text = format_count(value)
-    return text if parse_count(text) <= value else f"{value:,}"
-
-
-def _check_sampler(settings: Settings) -> None:
-    """Raises InputError for an unknown sampler, and for one that does not take the objectives."""
-    find_sampler(settings.sampler)
-    if not settings.aim.is_single and settings.sampler not in MULTI_OBJECTIVE:
-        raise InputError(
-            f"--objective {settings.objective}: has {1 + len(settings.aim.costs)} objectives, and sampler "
-            f"'{settings.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a reward "
-            "such as accuracy*(flops/400M)^-0.07"
-        )
-
-
-def _check_starts(space: Space, settings: Settings) -> None:
-    """What can be known of the starts before the data are read."""
-    starts = find_starts(settings.start, space, settings.budget)
-    if len(starts) > settings.trials:
-        raise InputError(
-            f"--start: {len(starts)} networks are to be tried first, but --trials is {settings.trials}; "
-            "raise it, or leave some out"
-        )
-
-
-def _check_machine(settings: Settings) -> None:
-    """Raises InputError where what trials are to run on is not there."""
-    if settings.workers != 0:
-        from nas.address import check_address
-
-        check_address(settings.address)
-    elif settings.gpus_per_trial:
-        import torch
-
-        if not torch.cuda.is_available():
-            raise InputError(
-                f"gpus-per-trial: {settings.gpus_per_trial:g}, but torch finds no GPU on this machine; "
-                "leave it out, or join a cluster with GPUs by --address"
-            )
 
 
 def _gpus(settings: Settings) -> float:

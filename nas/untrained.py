@@ -16,8 +16,8 @@ from nas.proxy.recipe import Recipe
 from nas.proxy.sources import find_source
 from nas.proxy.training import DeviceImages, seed_everything
 from nas.proxy.zero_cost import ZERO_COST
-from nas.search import ProxyTask
 from nas.space import Space
+from nas.task import ProxyTask
 
 _LEAST = 4
 """Images of a batch, each half of which is normalised by itself."""

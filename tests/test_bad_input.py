@@ -259,8 +259,8 @@ def test_the_advised_budgets_are_accepted():
     most = said.rpartition("Ask for at most ")[2]
     _, said = refused("search", "mbconv", "--budget-flops", "1M")
     least = said.partition("Allow at least ")[2].partition(";")[0]
+    from nas.checks import check_budget
     from nas.cost import parse_interval
-    from nas.search import check_budget
     from nas.settings import Settings
     from nas.space import load_space
     from nas.space.library import find_space

@@ -52,9 +52,9 @@ def bench(
     from nas.bench.figures import standings
     from nas.bench.report import followed, print_contest, write_contest
     from nas.bench.table import read_table
+    from nas.checks import check_budget
     from nas.files import make_folder
     from nas.samplers import find_sampler
-    from nas.search import check_budget
     from nas.settings import read_budget
     from nas.space import load_space
     from nas.space.library import find_space

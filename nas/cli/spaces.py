@@ -54,7 +54,7 @@ def show(
         raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
     from rich.console import Console
 
-    from nas.search import check_budget
+    from nas.checks import check_budget
     from nas.space.census import census
 
     check_budget(space, budget)
