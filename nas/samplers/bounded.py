@@ -14,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.samplers.points import CONSTRAINTS
 
+_OF_USE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
 
 def bounded(study: Study, most: int) -> Study:
     """`study` without its failed trials, and with at most `most` of those with values: the best half of that
@@ -22,8 +24,8 @@ def bounded(study: Study, most: int) -> Study:
     Of several objectives none is the best, so of these all trials are in it. Constraints are not: all trials
     meet theirs, so that a model of them would be of nothing.
     """
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
-    finished = [trial for trial in trials if trial.state.is_finished() and trial.values]
+    trials = study.get_trials(deepcopy=False, states=_OF_USE)
+    finished = [trial for trial in trials if trial.state != TrialState.RUNNING and trial.values]
     left_out: set[int] = set()
     if len(finished) > most and len(study.directions) == 1:
         sign = 1 if study.direction == StudyDirection.MINIMIZE else -1

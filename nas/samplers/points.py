@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -31,12 +32,13 @@ _TRIES = 100
 @dataclass(frozen=True, slots=True)
 class Known:
     """A complete trial. `distributions`: options by decision. `score`: the greater the better, whatever the
-    direction of the study."""
+    direction of the study. `ended`: when."""
 
     number: int
     choices: Choices
     distributions: Mapping[str, BaseDistribution]
     score: float
+    ended: datetime
 
 
 class PointSampler(BaseSampler, ABC):
@@ -80,17 +82,21 @@ class PointSampler(BaseSampler, ABC):
 
     def _first_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
         """The first point that is inside the domain and another network than those of all trials."""
-        trials = (t for t in study.get_trials(deepcopy=False) if t.params and PROPOSAL not in t.system_attrs)
-        identities = set(map(self._identity, trials))
+        identities = self._identities(study.get_trials(deepcopy=False))
         for point in points:
             is_new = self._domain.is_inside(point) and self._domain.identity(point) not in identities
             if is_new and self._domain.can_train(point):
                 return point
         return None
 
-    def _identity(self, trial: FrozenTrial) -> str:
-        found: str | None = trial.user_attrs.get("identity")
-        return found or self._domain.identity(trial.params)
+    def _identities(self, trials: Iterable[FrozenTrial]) -> set[str]:
+        """Of the trials' networks; those of a study of Optuna's own have no note of it."""
+        noted = [(trial, trial.user_attrs.get("identity")) for trial in trials]
+        return {
+            identity or self._domain.identity(trial.params)
+            for trial, identity in noted
+            if identity or (trial.params and PROPOSAL not in trial.system_attrs)
+        }
 
 
 def known(study: Study) -> list[Known]:
@@ -99,7 +105,11 @@ def known(study: Study) -> list[Known]:
         raise ValueError("this sampler takes one objective, and the study is multi-objective")
     sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [Known(t.number, t.params, t.distributions, sign * t.value) for t in trials if t.value is not None]
+    return [
+        Known(t.number, t.params, t.distributions, sign * t.value, t.datetime_complete)
+        for t in trials
+        if t.value is not None and t.datetime_complete is not None
+    ]
 
 
 def told(study: Study) -> list[Known]:

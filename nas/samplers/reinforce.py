@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
-import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -43,61 +43,62 @@ class ReinforceSampler(PointSampler):
         history = known(study)
         if len(history) < self._start:
             return self._drawn()
-        policy = Policy(history, self._rate)
+        policy = self._policy(history)
         points = (
             self._domain.point(lambda name, options: policy.choose(name, options, self._rng))
             for _ in range(_TRIES)
         )
         return self._first_new(study, points) or self._drawn_new(study)
 
+    def _policy(self, history: Sequence[Known]) -> Policy:
+        """The policy after `history`, as its trials ended. The one of the trial before is taught what is new,
+        where it is of the same trials: to start from the first again takes longer with every trial."""
+        history = sorted(history, key=lambda member: (member.ended, member.number))
+        policy = _policies.get(self._domain)
+        if policy is None or policy.rate != self._rate or policy.seen != history[: len(policy.seen)]:
+            policy = _policies[self._domain] = Policy(self._rate)
+        for member in history[len(policy.seen) :]:
+            policy.learn(member)
+        return policy
+
 
 class Policy:
-    """A softmax for each decision, after the scores of `history` in their order."""
+    """A softmax for each decision, taught one trial after the other."""
 
-    def __init__(self, history: Sequence[Known], rate: float) -> None:
-        options: dict[str, tuple[Option, ...]] = {}
-        for member in history:
-            for name in member.choices.keys() - options.keys():
-                distribution = member.distributions[name]
-                assert isinstance(distribution, CategoricalDistribution)
-                options[name] = distribution.choices
-        names = sorted(options)
-        width = max(map(len, options.values()), default=1)
-        cells = {
-            name: {option: row * width + col for col, option in enumerate(options[name])}
-            for row, name in enumerate(names)
-        }
-        logits = np.full((len(names), width), -np.inf)
-        logits.flat[[cell for row in cells.values() for cell in row.values()]] = 0.0
-        chosen = [cells[name][option] for member in history for name, option in member.choices.items()]
-        taken = np.zeros((len(history), *logits.shape))
-        members = np.repeat(np.arange(len(history)), [len(member.choices) for member in history])
-        taken.reshape(len(history), -1)[members, chosen] = 1.0
-        active = taken.sum(axis=2, keepdims=True)
-        for i, advantage in enumerate(_advantages([member.score for member in history])):
-            logits += rate * advantage * (taken[i] - active[i] * _softmax(logits))
-        self._weights = dict(zip(names, _softmax(logits).tolist(), strict=True))
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.seen: list[Known] = []
+        self._logits: dict[str, dict[Option, float]] = {}
+        self._mean, self._variance = 0.0, 0.0
+
+    def learn(self, member: Known) -> None:
+        """One step along the gradient of the log-probability of a network."""
+        step = self.rate * self._advantage(member.score)
+        for name, option in member.choices.items():
+            distribution = member.distributions[name]
+            assert isinstance(distribution, CategoricalDistribution)
+            logits = self._logits.setdefault(name, dict.fromkeys(distribution.choices, 0.0))
+            weights = {other: math.exp(logit) for other, logit in logits.items()}
+            total = sum(weights.values())
+            for other, weight in weights.items():
+                logits[other] -= step * weight / total
+            logits[option] += step
+        self.seen.append(member)
 
     def choose(self, name: str, options: tuple[Option, ...], rng: random.Random) -> Option:
         """An option by the policy; uniform for a decision that no network had."""
-        weights = self._weights.get(name)
-        return rng.choices(options, weights=weights and weights[: len(options)])[0]
+        logits = self._logits.get(name, {})
+        return rng.choices(options, [math.exp(logits.get(option, 0.0)) for option in options])[0]
+
+    def _advantage(self, score: float) -> float:
+        """How far a score is above the moving average of those before it, in their moving deviations."""
+        if not self.seen:
+            self._mean = score
+        gap = score - self._mean
+        self._variance = _DECAY * self._variance + (1 - _DECAY) * gap * gap
+        self._mean = _DECAY * self._mean + (1 - _DECAY) * score
+        return gap / self._variance**0.5 if self._variance else 0.0
 
 
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of shape (decisions, options), each row's over its options; a logit of -inf is none."""
-    weights = np.exp(logits)
-    probabilities: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def _advantages(scores: Sequence[float]) -> list[float]:
-    """How far each score is above the moving average of those before it, in their moving deviations."""
-    advantages = []
-    mean, variance = scores[0], 0.0
-    for score in scores:
-        gap = score - mean
-        variance = _DECAY * variance + (1 - _DECAY) * gap * gap
-        advantages.append(gap / variance**0.5 if variance else 0.0)
-        mean = _DECAY * mean + (1 - _DECAY) * score
-    return advantages
+_policies: WeakKeyDictionary[Domain, Policy] = WeakKeyDictionary()
+"""What the last trial of a search knew; all of it follows from the study."""

@@ -87,7 +87,19 @@ class Space:
 
     def draw(self, choose: Choose) -> Choices:
         """A point: `choose(name, options)` is asked once for each decision that the point needs."""
-        return self._resolve(choose)[1]
+        decided: Choices = {}
+
+        def once(name: str, options: tuple[Option, ...]) -> Option:
+            if name not in decided:
+                decided[name] = choose(name, options)
+            return decided[name]
+
+        try:
+            cost = self._cost(once)  # who draws a point asks for its cost
+        except SpaceError:
+            return self._resolve(once)[1]
+        _remembered(self._costs, decided, lambda: cost)
+        return decided
 
     def resolve(self, choices: Mapping[str, Option]) -> Space:
         """The space without choices at a point.
@@ -145,7 +157,8 @@ class Space:
         Points and parts that were met before are not worked out again. Raises SpaceError where it cannot be
         built.
         """
-        return _remembered(self._costs, choices, lambda: self._cost(choices))
+        look_up = self._looked_up(choices)
+        return _remembered(self._costs, choices, lambda: self._cost(look_up))
 
     def uniform(self, budget: Budget) -> Uniform:
         """Draws points inside a budget, each with the same chance."""
@@ -236,9 +249,8 @@ class Space:
         }
         return replace(space, defaults=settled), resolver.decided
 
-    def _cost(self, choices: Mapping[str, Option]) -> Cost:
-        look_up = self._looked_up(choices)
-        composer = self._composer(lambda choice, name: (look_up(name, choice.options),), Coupling.none())
+    def _cost(self, choose: Choose) -> Cost:
+        composer = self._composer(lambda choice, name: (choose(name, choice.options),), Coupling.none())
         ends = composer.network(self.network, self.input, Sum())
         if not ends:
             raise composer.obstacles[0]
@@ -277,7 +289,7 @@ def _remembered(
     known: dict[str, _Known], choices: Mapping[str, Option], work: Callable[[], _Known]
 ) -> _Known:
     """What is known of a point, worked out where it is not. As text, the options 1 and true differ."""
-    key = repr(choices)
+    key = repr(sorted(choices.items()))
     if key not in known:
         if len(known) >= REMEMBERED:
             known.clear()
