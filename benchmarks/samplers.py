@@ -42,8 +42,6 @@ SETTINGS = (
     ("at most 60,000,000 MACs, mean of three seeds", CAP, False),
     ("at most 60,000,000 MACs, one random seed", CAP, True),
 )
-SLOW = ("gp",)
-"""Samplers that are measured with a tenth of the repeats."""
 TRIALS = 100
 ASKED_FROM = 1_000
 
@@ -57,13 +55,9 @@ def main() -> None:
     for title, budget, noisy in SETTINGS:
         print(f"\n### {title[0].upper()}{title[1:]}\n\n| sampler | 50 trials | p | 100 trials | p |")
         print("| --- | --- | --- | --- | --- |")
-        slow = tuple(name for name in names if name in SLOW)
-        fast = tuple(name for name in names if name not in SLOW)
-        for group, repeats in ((fast, args.repeats), (slow, args.repeats // 10)):
-            if group:
-                contest = Contest(table, (BASELINE, *group), TRIALS, repeats, budget, noisy=noisy)
-                for standing in standings([*outcomes(contest, args.jobs)]):
-                    print(_row(standing, repeats), flush=True)
+        contest = Contest(table, (BASELINE, *names), TRIALS, args.repeats, budget, noisy=noisy)
+        for standing in standings([*outcomes(contest, args.jobs)]):
+            print(_row(standing), flush=True)
     longer = Contest(table, (BASELINE,), 300, args.repeats, CAP)
     late = estimate([outcome.best[-1] for outcome in outcomes(longer, args.jobs)])
     print(f"\nrandom search under the cap after 300 trials: {late.mean:.3f}")
@@ -74,8 +68,8 @@ def main() -> None:
             print(f"| `{name}` | {1000 * median:.0f} ms | {1000 * p95:.0f} ms |", flush=True)
 
 
-def _row(standing: Standing, repeats: int) -> str:
-    cells = [f"`{standing.sampler}`" + (f" ({repeats} repeats)" if standing.sampler in SLOW else "")]
+def _row(standing: Standing) -> str:
+    cells = [f"`{standing.sampler}`"]
     for trials in (50, 100):
         at = standing.curve[trials - 1]
         cells.append(f"{at.mean:.3f} ± {at.high - at.mean:.3f}")

@@ -51,7 +51,7 @@ from nas.local import Attempt, Events, Mailbox, MakeTraining, Progress, tell_end
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
     from nas.records import Candidate
-    from nas.study import Study
+    from nas.trials import Trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Resources:
 
 
 def run(
-    study: Study,
+    study: Trials,
     make_training: MakeTraining,
     data: ImageData,
     events: Events,
@@ -106,7 +106,7 @@ def run(
 
 
 def _tune(
-    study: Study,
+    study: Trials,
     make_training: MakeTraining,
     data: ImageData,
     events: Events,
@@ -145,7 +145,7 @@ def _tune(
 class _Trials:
     """The study's trials that are on Tune, by Tune's name for them."""
 
-    def __init__(self, study: Study, events: Events, resources: Resources) -> None:
+    def __init__(self, study: Trials, events: Events, resources: Resources) -> None:
         self._study = study
         self._events = events
         self._resources = resources

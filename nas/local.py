@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nas.proxy.training import Training
     from nas.records import Candidate
     from nas.space import Choices
-    from nas.study import Study
+    from nas.trials import Trials
 
 
 class MakeTraining(Protocol):
@@ -110,7 +110,7 @@ class Mailbox:
         return self._weights.pop(number)
 
 
-def run_local(study: Study, make_training: MakeTraining, data: ImageData, events: Events) -> None:
+def run_local(study: Trials, make_training: MakeTraining, data: ImageData, events: Events) -> None:
     """Train what `study` asks for until it asks no more."""
     while (candidate := study.ask()) is not None:
         events.started(candidate)
@@ -123,12 +123,12 @@ def run_local(study: Study, make_training: MakeTraining, data: ImageData, events
         tell_end(study, events, candidate, progress, weights)
 
 
-def tell_epoch(study: Study, events: Events, candidate: Candidate, progress: Progress) -> None:
+def tell_epoch(study: Trials, events: Events, candidate: Candidate, progress: Progress) -> None:
     study.report(candidate.number, progress.epoch, progress.accuracy)
     events.epoch(candidate, progress)
 
 
-def tell_end(study: Study, events: Events, candidate: Candidate, progress: Progress, weights: bytes) -> None:
+def tell_end(study: Trials, events: Events, candidate: Candidate, progress: Progress, weights: bytes) -> None:
     """Tell the last step of a trial that came to its end or failed."""
     if progress.reason:
         study.fail(candidate.number, progress.reason, progress.message)
@@ -139,7 +139,7 @@ def tell_end(study: Study, events: Events, candidate: Candidate, progress: Progr
     events.finished(candidate)
 
 
-def tell_stopped(study: Study, events: Events, candidate: Candidate, progress: Progress) -> None:
+def tell_stopped(study: Trials, events: Events, candidate: Candidate, progress: Progress) -> None:
     """Tell a trial that a scheduler stopped after the epoch `progress`."""
     tell_epoch(study, events, candidate, progress)
     study.prune(candidate.number, progress.epoch, **_facts(progress))

@@ -100,7 +100,7 @@ def record_of(trial: FrozenTrial) -> Record:
         for key in COST_FACTS:
             del facts[key]
         candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
-        del facts["rejected"]
+        facts.pop("rejected", None)
     except KeyError as error:
         raise InputError(
             f"trial {trial.number} of the study has no {error}: another tool made it; choose another storage "

@@ -10,10 +10,9 @@ search that was stopped and resumed proposes what it would have proposed without
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -25,15 +24,15 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Budget, Cost
-from nas.ledger import open_ledger, repair_journal
 from nas.objective import ACCURACY, Objective
-from nas.records import REASONS, STATES, Candidate, Counts, Record, best_of, cost_of, record_of, scores_of
+from nas.records import Candidate, Counts, cost_of, scores_of
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.domain import Domain
 from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
+from nas.trials import Trials
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -56,15 +55,13 @@ class _Proposal:
     system_attrs: dict[str, Any] = field(default_factory=dict)
 
 
-class Study:
-    """A search over `space` within `budget`, of `trials` trials in all, kept at `storage`.
+class Study(Trials):
+    """A search over `space` within `budget`, of `trials` trials in all, kept at `storage` (see `Trials`).
 
-    `storage`: the path of a journal file, a database URL, or None for this process's memory (see
-    `open_ledger`); `name`: the study's name in it. `starts` are the points of the first trials, each inside
+    `starts` are the points of the first trials, each inside
     the budget and another network. `objective` is what samplers are told and what the best are ranked by;
     the ledger keeps accuracies. `try_out` raises InputError for a point whose network cannot be trained.
-    Trials that an earlier driver left running are handed out again first. A journal that an earlier writer
-    tore is repaired, so a journal has one Study at a time; `read_records` is for readers.
+    Trials that an earlier driver left running are handed out again first.
     """
 
     def __init__(
@@ -81,6 +78,7 @@ class Study:
         objective: Objective = ACCURACY,
         try_out: Callable[[Choices], object] = lambda choices: None,
     ) -> None:
+        super().__init__(storage, name, objective)
         self._space = space
         self._budget = budget
         self._domain = Domain(space, budget, try_out)
@@ -88,22 +86,13 @@ class Study:
         self._sampler = sampler
         self._seed = seed
         self._starts = starts
-        self._objective = objective
-        if isinstance(storage, Path):
-            repair_journal(storage)
-        self._ledger = open_ledger(storage)
-        optuna.create_study(storage=self._ledger, study_name=name, direction="maximize", load_if_exists=True)
-        self._id = self._ledger.get_study_id_from_name(name)
         self._interrupted = [r.candidate for r in self.records() if r.state == "running"]
         self._identities = {r.candidate.identity for r in self.records()}
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
         self._scratch = _Scratch(self._trials(), objective)
 
-    # Asking
-
     def ask(self) -> Candidate | None:
-        """The next network to train; None when enough were asked for, or when the space is exhausted."""
         if self._interrupted:
             return self._interrupted.pop(0)
         if not self.remaining or self._exhausted:
@@ -133,7 +122,6 @@ class Study:
 
     @property
     def remaining(self) -> int:
-        """How many trials are still to be asked for. A failed trial counts as one, a running one too."""
         return max(0, self._wanted - len(self._trials())) + len(self._interrupted)
 
     @property
@@ -141,47 +129,10 @@ class Study:
         """Whether the search gave up because no untried network inside the budget could be found."""
         return self._exhausted
 
-    # Telling
-
-    def report(self, number: int, epoch: int, score: float) -> None:
-        """The score of a running trial after an epoch, counted from 1."""
-        self._ledger.set_trial_intermediate_value(self._trial_id(number), epoch, score)
-
-    def complete(self, number: int, score: float, **facts: Any) -> None:
-        """The trial was trained to the end."""
-        assert math.isfinite(score), "a trial without a score is a failed trial"
-        self._finish(number, TrialState.COMPLETE, score, facts)
-
-    def prune(self, number: int, epoch: int, **facts: Any) -> None:
-        """The trial was stopped after an epoch, whose score was reported and is its value, as in Optuna's own
-        studies. It is no score of a record: it does not compare with one of a full training.
-
-        Scores of later epochs are those of an attempt whose worker died; readers leave them out.
-        """
-        score = self._ledger.get_trial(self._trial_id(number)).intermediate_values[epoch]
-        self._finish(number, TrialState.PRUNED, score, {"fidelity": epoch, **facts})
-
-    def fail(self, number: int, reason: str, message: str) -> None:
-        """The trial has no result, for one of REASONS."""
-        assert reason in REASONS, reason
-        self._finish(number, TrialState.FAIL, None, {"reason": reason, "message": message})
-
-    # Reading
-
-    def records(self) -> list[Record]:
-        """Every trial, by number."""
-        return [record_of(trial) for trial in self._trials()]
-
-    def best(self, k: int) -> list[Record]:
-        """The `k` complete trials of the highest rewards; among equals the cheaper, then the earlier."""
-        return best_of(self.records(), k, self._objective)
-
     @property
     def counts(self) -> Counts:
-        trials = self._trials()
-        states = Counter(STATES[t.state] for t in trials)
-        rejected = [self._fruitless, *(t.user_attrs["rejected"] for t in trials)]
-        return Counts(**states, **{r: sum(c.get(r, 0) for c in rejected) for r in _REJECTIONS})
+        rejected = [self._fruitless, *(t.user_attrs["rejected"] for t in self._trials())]
+        return replace(self._counts(), **{r: sum(c.get(r, 0) for c in rejected) for r in _REJECTIONS})
 
     # Proposals
 
@@ -236,41 +187,16 @@ class Study:
     def _accept(
         self, number: int, proposal: _Proposal, cost: Cost, identity: str, rejected: Counter[str]
     ) -> Candidate:
-        """One write, so that a trial is in the ledger with all its facts or not at all."""
-        facts = {
-            "macs": cost.macs,
-            "params": cost.params,
-            "activations": cost.activations,
-            "identity": identity,
-            "rejected": dict(rejected),
-        }
-        trial = create_trial(
-            state=TrialState.RUNNING,
-            params=proposal.choices,
-            distributions=proposal.distributions,
-            user_attrs=facts,
-            system_attrs=proposal.system_attrs,
+        candidate = Candidate(number, proposal.choices, cost, identity)
+        trial = self._enter(
+            candidate, proposal.distributions, {"rejected": dict(rejected)}, proposal.system_attrs
         )
-        self._ledger.create_new_trial(self._id, template_trial=trial)
         self._scratch.add(number, trial)
         self._identities.add(identity)
-        return Candidate(number, proposal.choices, cost, identity)
+        return candidate
 
-    # Storage
-
-    def _trials(self) -> list[FrozenTrial]:
-        return self._ledger.get_all_trials(self._id, deepcopy=False)
-
-    def _trial_id(self, number: int) -> int:
-        return self._ledger.get_trial_id_from_study_id_trial_number(self._id, number)
-
-    def _finish(self, number: int, state: TrialState, score: float | None, facts: Mapping[str, Any]) -> None:
-        """The state comes last: a trial whose state is written has all its facts."""
-        trial_id = self._trial_id(number)
-        for key, value in facts.items():
-            self._ledger.set_trial_user_attr(trial_id, key, value)
-        self._ledger.set_trial_state_values(trial_id, state, None if score is None else [score])
-        self._scratch.finish(number, self._ledger.get_trial(trial_id))
+    def _ended(self, number: int, trial: FrozenTrial) -> None:
+        self._scratch.finish(number, trial)
 
 
 class _Scratch:

@@ -1,0 +1,108 @@
+"""Trainings that are decided beforehand: given points, each under a given task and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial
+
+from nas.records import Candidate, Counts, Record
+from nas.trials import Trials
+
+if TYPE_CHECKING:
+    from nas.local import MakeTraining
+    from nas.proxy.datasets import ImageData
+    from nas.proxy.training import Training
+    from nas.space import Choices, Space
+    from nas.space.tree import Option
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training. `name` tells it from all others of its ledger, and a person what it is; `task` is the
+    name of its task, `seed` the number that the task gets."""
+
+    name: str
+    choices: Choices
+    task: str
+    seed: int
+
+
+class Jobs(Trials):
+    """Trains `jobs` in their order; those that the ledger has the end of are not trained again.
+
+    A trial's fact `job` is the job's name.
+    """
+
+    def __init__(self, space: Space, jobs: Sequence[Job], *, storage: Path | str | None, name: str) -> None:
+        super().__init__(storage, name)
+        self._space = space
+        self._names = {job.name for job in jobs}
+        known = {record.facts["job"]: record for record in self.records()}
+        running = {
+            known[job.name].candidate.number: job
+            for job in jobs
+            if job.name in known and known[job.name].state == "running"
+        }
+        fresh = [job for job in jobs if job.name not in known]
+        self._waiting = running | dict(enumerate(fresh, len(known)))
+        self._entered = set(running)
+        self.by_number: Mapping[int, Job] = dict(self._waiting)
+        """What is still to be trained, by the number of its trial."""
+
+    def ask(self) -> Candidate | None:
+        if not self._waiting:
+            return None
+        number = next(iter(self._waiting))
+        job = self._waiting.pop(number)
+        cost, identity = self._space.cost(job.choices), self._space.identity(job.choices)
+        candidate = Candidate(number, job.choices, cost, identity)
+        if number not in self._entered:
+            self._enter(candidate, self._distributions(job.choices), {"job": job.name})
+        return candidate
+
+    @property
+    def remaining(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def exhausted(self) -> bool:
+        return False
+
+    @property
+    def counts(self) -> Counts:
+        return self._counts()
+
+    def ended(self) -> dict[str, Record]:
+        """The jobs of this list that have ended, by name."""
+        found = {record.facts["job"]: record for record in self.records() if record.state != "running"}
+        return {name: record for name, record in found.items() if name in self._names}
+
+    def _ended(self, number: int, trial: FrozenTrial) -> None:
+        """Nothing is asked for differently."""
+
+    def _distributions(self, choices: Choices) -> dict[str, BaseDistribution]:
+        found: dict[str, BaseDistribution] = {}
+
+        def noted(name: str, options: tuple[Option, ...]) -> Option:
+            found[name] = CategoricalDistribution(options)
+            return choices[name]
+
+        self._space.draw(noted)
+        return found
+
+
+@dataclass(frozen=True)
+class JobTask:
+    """Makes the training of a job, where it runs: by the task of its name, for its seed."""
+
+    jobs: Mapping[int, Job]
+    tasks: Mapping[str, MakeTraining]
+
+    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
+        job = self.jobs[number]
+        return self.tasks[job.task](choices, job.seed, data)
