@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Jobs(Trials):
     def __init__(self, space: Space, jobs: Sequence[Job], *, storage: Path | str | None, name: str) -> None:
         super().__init__(storage, name)
         self._space = space
-        self._names = {job.name for job in jobs}
+        self.names = [job.name for job in jobs]
         known = {record.facts["job"]: record for record in self.records()}
         running = {
             known[job.name].candidate.number: job
@@ -75,12 +76,15 @@ class Jobs(Trials):
 
     @property
     def counts(self) -> Counts:
-        return self._counts()
+        return Counts(**Counter(record.state for record in self._own()))
 
-    def ended(self) -> dict[str, Record]:
-        """The jobs of this list that have ended, by name."""
-        found = {record.facts["job"]: record for record in self.records() if record.state != "running"}
-        return {name: record for name, record in found.items() if name in self._names}
+    def results(self) -> dict[str, Record]:
+        """The jobs of this list that gave a score, by name."""
+        return {record.facts["job"]: record for record in self._own() if record.score is not None}
+
+    def _own(self) -> list[Record]:
+        names = set(self.names)
+        return [record for record in self.records() if record.facts["job"] in names]
 
     def _ended(self, number: int, trial: FrozenTrial) -> None:
         """Nothing is asked for differently."""

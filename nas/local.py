@@ -44,6 +44,28 @@ class Events:
         """A trial has ended in any state, and the study has it."""
 
 
+class Relay(Events):
+    """Passes every event on; subclass it to do more than that."""
+
+    def __init__(self, listener: Events) -> None:
+        self._listener = listener
+
+    def dashboard(self, url: str) -> None:
+        self._listener.dashboard(url)
+
+    def started(self, candidate: Candidate) -> None:
+        self._listener.started(candidate)
+
+    def epoch(self, candidate: Candidate, progress: Progress) -> None:
+        self._listener.epoch(candidate, progress)
+
+    def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        self._listener.weights(candidate, score, weights)
+
+    def finished(self, candidate: Candidate) -> None:
+        self._listener.finished(candidate)
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """One step of a trial: an epoch trained, or the `reason` and `message` of a failure.

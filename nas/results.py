@@ -13,6 +13,7 @@ from typing import Any
 from nas.cost import parse_count
 from nas.errors import InputError
 from nas.files import write_output
+from nas.finals import Finalist, final_weights, winner
 from nas.ops.base import size_text
 from nas.records import Record, best_of
 from nas.runs import Run
@@ -26,7 +27,8 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
-    record = _wanted(run, trial)
+    first = winner(run) if trial is None else None
+    record = first.record if first else _wanted(run, trial)
     number = record.candidate.number
     file = _module_file(output or run.path / ("best.py" if trial is None else f"trial_{number}.py"))
     from nas.export import export_python
@@ -39,11 +41,9 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
         "Space": _titled(space),
         "Searched": _cost_line(record.candidate.cost, resolved.input, space.classes),
         "This file": _cost_line(network.cost, network.input_shape, len(data.classes)),
-        "Score": (
-            f"{record.score:.4f} accuracy on the search-validation part of {data.name} after the proxy "
-            f"training (trial {number})"
-        ),
-        "Weights": f"as the proxy trained them, at {_proxy_side(run, size)} pixels",
+        "Score": _score_line(run, record, first),
+        "Weights": f"as the {'longer' if first else 'proxy'} training left them, at "
+        f"{_proxy_side(run, size)} pixels",
         "Input": (
             f"pixels on the scale 0 to 1, less the mean {_rounded(data.mean)}, over the deviation "
             f"{_rounded(data.std)} of each channel"
@@ -51,7 +51,9 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
         "Labels": ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes",
         "Choices": ", ".join(f"{k}: {v}" for k, v in record.candidate.choices.items()) or "none",
     }
-    weights = _read_weights(run.weights_file(number))
+    weights = _read_weights(
+        final_weights(run, first.finals[0].candidate.number) if first else run.weights_file(number)
+    )
     title = f"Network found in the space '{space.name}'."
     return export_python(file.parent, file.stem, network, weights, title=title, facts=facts)
 
@@ -212,6 +214,16 @@ def _proxy_side(run: Run, size: tuple[Any, ...]) -> int:
     from nas.task import proxy_resolution
 
     return proxy_resolution(max(run.space.input_sizes), max(size), run.settings.recipe)
+
+
+def _score_line(run: Run, record: Record, first: Finalist | None) -> str:
+    where = f"accuracy on the search-validation part of {run.data.name}"
+    short = f"{record.score:.4f} {where} after the proxy training (trial {record.candidate.number})"
+    if first is None:
+        return short
+    scores = ", ".join(f"{score:.4f}" for score in first.scores)
+    long = f"{first.mean:.4f} after epoch {run.settings.final_epochs}, the mean of {scores}"
+    return f"{long}; {short}"
 
 
 def _titled(space: Space) -> str:

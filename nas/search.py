@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from nas.checks import check_budget, check_machine, check_sampler, check_scale, check_starts
 from nas.errors import InputError
 from nas.files import write_atomically
+from nas.finals import TASK, final_jobs, final_weights, finalists, finals_name, read_finals
+from nas.jobs import Jobs, JobTask
 from nas.ledger import located
-from nas.local import Events, Progress, run_local
+from nas.local import Events, MakeTraining, Relay, run_local
 from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
@@ -23,30 +25,25 @@ from nas.space.library import find_space
 from nas.starts import find_starts
 from nas.study import Study
 from nas.task import ProxyTask
+from nas.trials import Trials
+
+_FRESH = 500_000
+"""Added to the seed of a search for its long trainings."""
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
 
 
-class Keeper(Events):
+class Keeper(Relay):
     """Writes to the run folder what trials bring, and passes every event on."""
 
     def __init__(self, search: Search, study: Study, listener: Events) -> None:
+        super().__init__(listener)
         self._search = search
         self._run = search.run
         self._study = study
-        self._listener = listener
         self._keep = search.settings.keep
         self._best: Record | None = None
-
-    def dashboard(self, url: str) -> None:
-        self._listener.dashboard(url)
-
-    def started(self, candidate: Candidate) -> None:
-        self._listener.started(candidate)
-
-    def epoch(self, candidate: Candidate, progress: Progress) -> None:
-        self._listener.epoch(candidate, progress)
 
     def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
         kept = self._study.best(self._keep)
@@ -58,7 +55,7 @@ class Keeper(Events):
 
     def finished(self, candidate: Candidate) -> None:
         self.tidy()
-        self._listener.finished(candidate)
+        super().finished(candidate)
 
     def tidy(self) -> None:
         """Bring best.yaml and weights/ in line with the study."""
@@ -68,10 +65,18 @@ class Keeper(Events):
             file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
-            facts: dict[str, Any] = {"dataset": self._search.settings.dataset}
-            if self._search.plugins:
-                facts["plugins"] = [plugin.name for plugin in self._search.plugins]
-            self._run.write_best(self._search.space, kept[0], facts)
+            self._run.write_best(self._search.space, kept[0], self._search.facts)
+
+
+class FinalsKeeper(Relay):
+    """Writes the weights of long trainings to the run folder, and passes every event on."""
+
+    def __init__(self, run: Run, listener: Events) -> None:
+        super().__init__(listener)
+        self._run = run
+
+    def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        write_atomically(final_weights(self._run, candidate.number), weights)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Search:
         keeper = Keeper(self, study, listener)
         keeper.tidy()
         try:
-            self._train(study, keeper)
+            self._train(study, self._task, keeper, self.settings.recipe.epochs, self.settings.scheduler)
         finally:
             self.run.write_tables(study.records())
 
@@ -121,13 +126,54 @@ class Search:
             self.space, settings.recipe, settings.seed, device, settings.trial_timeout, self.plugins
         )
 
-    def _train(self, study: Study, keeper: Keeper) -> None:
+    def finals(self, jobs: Jobs, listener: Events) -> None:
+        """Train the best networks longer, as far as they were not, and name the winner in best.yaml.
+
+        Call it while the run is locked, after `go`, with what `final_jobs` gave.
+        """
+        settings = self.settings
+        longer = settings.final_epochs / settings.recipe.epochs
+        timeout = settings.trial_timeout and longer * settings.trial_timeout
+        recipe = replace(settings.recipe, epochs=settings.final_epochs)
+        task = replace(self._task, recipe=recipe, seed=settings.seed + _FRESH, timeout_s=timeout)
+        keeper = FinalsKeeper(self.run, listener)
+        self._train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.final_epochs, None)
+        ranked = finalists(self.run)
+        if ranked:
+            first = ranked[0]
+            facts = {
+                "final_score": first.mean,
+                "final_scores": first.scores,
+                "final_epochs": settings.final_epochs,
+            }
+            self.run.write_best(self.space, first.record, {**self.facts, **facts})
+        kept = {one.finals[0].candidate.number for one in ranked}
+        for final in read_finals(self.run):
+            if final.candidate.number not in kept:
+                final_weights(self.run, final.candidate.number).unlink(missing_ok=True)
+
+    def final_jobs(self) -> Jobs:
+        """The long trainings that are still to be done."""
+        run = self.run
+        return Jobs(self.space, final_jobs(run), storage=run.storage, name=finals_name(run))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the best network's file says of the search."""
+        facts: dict[str, Any] = {"dataset": self.settings.dataset}
+        if self.plugins:
+            facts["plugins"] = [plugin.name for plugin in self.plugins]
+        return facts
+
+    def _train(
+        self, trials: Trials, task: MakeTraining, events: Events, epochs: int, scheduler: str | None
+    ) -> None:
         settings = self.settings
         if settings.workers == 0:
             import torch
 
             torch.set_num_threads(settings.cpus_per_trial)
-            run_local(study, self._task, self.data, keeper)
+            run_local(trials, task, self.data, events)
             return
         from nas import cluster
 
@@ -135,10 +181,10 @@ class Search:
             cpus_per_trial=settings.cpus_per_trial,
             gpus_per_trial=_gpus(settings),
             concurrency=settings.workers,
-            scheduler=settings.scheduler,
+            scheduler=scheduler,
             address=settings.address,
         )
-        cluster.run(study, self._task, self.data, keeper, resources, epochs=settings.recipe.epochs)
+        cluster.run(trials, task, self.data, events, resources, epochs=epochs)
 
 
 def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> Search:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import Budget, Interval, parse_interval
+from nas.deadline import parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.objective import Objective, parse_objective
 from nas.proxy.recipe import Recipe
@@ -28,7 +29,9 @@ class Settings:
     0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
     in the run folder. `start`: networks of the space to try first, paths or bundled names. `scale`: steps of
     phi, `1..3`, by which the best network is scaled in the end. `objective`: what is
-    maximised, as in `parse_objective`.
+    maximised, as in `parse_objective`. `finalists`: how many of the best networks are trained for
+    `final_epochs` under `final_seeds` fresh seeds before the winner is named. `time_limit`: how long one
+    command may train, as in `parse_duration`.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -52,6 +55,10 @@ class Settings:
     start: tuple[str, ...] = ()
     scale: str | None = None
     objective: str = "accuracy"
+    finalists: int = 0
+    final_epochs: int = 30
+    final_seeds: int = 3
+    time_limit: str | None = None
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -65,7 +72,12 @@ class Settings:
                 f"{name}: {getattr(self, name)} needs Ray, and workers: 0 runs without it; give 1 worker or "
                 f"more, or leave the {name} out"
             )
-        _ = self.budget, self.steps, self.aim
+        if self.finalists and not self.aim.is_single:
+            raise InputError(
+                f"finalists: objective {self.objective} has no best network to name; give a reward such as "
+                "accuracy*(flops/400M)^-0.07, or leave the finalists out"
+            )
+        _ = self.budget, self.steps, self.seconds
 
     @property
     def budget(self) -> Budget:
@@ -100,6 +112,16 @@ class Settings:
             return parse_objective(self.objective)
         except InputError as error:
             raise InputError(f"objective: {error}") from None
+
+    @property
+    def seconds(self) -> float | None:
+        """The time limit."""
+        if self.time_limit is None:
+            return None
+        try:
+            return parse_duration(self.time_limit)
+        except InputError as error:
+            raise InputError(f"time-limit: {error}") from None
 
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
@@ -227,4 +249,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "scale": (_optional_text, "a range of steps; write it as text, such as 1..3"),
     "objective": (_text, "an objective, such as accuracy or accuracy,flops"),
+    "finalists": (_whole(0), "a number of networks; it is a whole number, and 0 trains none of them longer"),
+    "time_limit": (_optional_text, "a time; write it as text, such as 2h or 90m"),
+    "final_epochs": (_whole(1), "a number of epochs; it is a whole number, 1 or more"),
+    "final_seeds": (_whole(1), "a number of seeds; it is a whole number, 1 or more"),
 }

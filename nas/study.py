@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Budget, Cost
 from nas.objective import ACCURACY, Objective
-from nas.records import Candidate, Counts, cost_of, scores_of
+from nas.records import STATES, Candidate, Counts, cost_of, scores_of
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.domain import Domain
 from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
@@ -131,8 +131,10 @@ class Study(Trials):
 
     @property
     def counts(self) -> Counts:
-        rejected = [self._fruitless, *(t.user_attrs["rejected"] for t in self._trials())]
-        return replace(self._counts(), **{r: sum(c.get(r, 0) for c in rejected) for r in _REJECTIONS})
+        trials = self._trials()
+        states = Counter(STATES[t.state] for t in trials)
+        rejected = [self._fruitless, *(t.user_attrs["rejected"] for t in trials)]
+        return Counts(**states, **{r: sum(c.get(r, 0) for c in rejected) for r in _REJECTIONS})
 
     # Proposals
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.ledger import open_ledger, repair_journal
 from nas.objective import ACCURACY, Objective
-from nas.records import COST_FACTS, REASONS, STATES, Candidate, Counts, Record, best_of, record_of
+from nas.records import COST_FACTS, REASONS, Candidate, Counts, Record, best_of, record_of
 
 
 class Trials(ABC):
@@ -89,9 +88,6 @@ class Trials(ABC):
     @abstractmethod
     def counts(self) -> Counts:
         """How many trials are in which state, and what never became one."""
-
-    def _counts(self) -> Counts:
-        return Counts(**Counter(STATES[trial.state] for trial in self._trials()))
 
     # Storage
 

@@ -15,10 +15,10 @@ from nas.space.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "files", "cost", "objective", "ops", "graph", "blocks", "space", "plugins", "starts", "module",
-    "scaling", "export", "proxy", "samplers", "settings", "ledger", "records", "front", "trials", "study",
-    "local", "jobs", "address", "cluster", "task", "checks", "runs", "finals", "search", "results",
-    "untrained", "calibration", "report", "bench", "cli",
+    "errors", "files", "deadline", "cost", "objective", "ops", "graph", "blocks", "space", "plugins",
+    "starts", "module", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records", "front",
+    "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "runs", "finals", "search",
+    "results", "untrained", "calibration", "report", "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])

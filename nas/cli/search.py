@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -77,6 +78,12 @@ def search(
     scale: Annotated[str | None, _setting(
         "scale", "Scale the best network in the end, by EfficientNet's steps 1..3.", _TRIALS
     )] = None,
+    finalists: Annotated[int | None, _setting(
+        "finalists", "Train so many of the best longer, under fresh seeds, before the winner is named.",
+        _TRIALS,
+    )] = None,
+    final_epochs: Annotated[int | None, _setting("final_epochs", "Epochs of a finalist.", _TRIALS)] = None,
+    final_seeds: Annotated[int | None, _setting("final_seeds", "Seeds of a finalist.", _TRIALS)] = None,
     dataset: Annotated[str | None, _setting(
         "dataset",
         "digits, cifar10, cifar100, mnist, fashion_mnist, imagefolder:PATH, csv:FILE or npz:FILE.", _PROXY
@@ -99,6 +106,9 @@ def search(
     workers: Annotated[int | None, _setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
         _RAY, "--workers", "--concurrency",
+    )] = None,
+    time_limit: Annotated[str | None, _setting(
+        "time_limit", "Stop training after 2h, 90m or 1h30m, whatever the trials do.", _RAY
     )] = None,
     cpus_per_trial: Annotated[int | None, _setting("cpus_per_trial", "CPU threads of a trial.", _RAY)] = None,
     gpus_per_trial: Annotated[float | None, _setting(
@@ -133,6 +143,7 @@ def search(
     """
     from nas.runs import RunExists, next_run_path
 
+    began = time.monotonic()
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
@@ -141,6 +152,8 @@ def search(
         "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout, "scheduler": scheduler,
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
+        "finalists": finalists, "final_epochs": final_epochs, "final_seeds": final_seeds,
+        "time_limit": time_limit,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas import search as searching
@@ -158,7 +171,7 @@ def search(
                 raise
         else:
             break  # else another search has just taken the number
-    run_search(started)
+    run_search(started, began)
 
 
 @app.command()
@@ -190,6 +203,16 @@ def resume(
     address: Annotated[
         str | None, typer.Option(help="The Ray cluster: auto, HOST:PORT or local. \\[default: as before]")
     ] = None,
+    finalists: Annotated[
+        int | None,
+        typer.Option(
+            help="Train so many of the best longer. \\[default: as before]",
+            parser=_number(int), metavar="NUMBER",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Stop training after 2h, 90m or 1h30m. \\[default: as before]")
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Go on with a search that was stopped or killed.
@@ -199,10 +222,12 @@ def resume(
     from nas import search as searching
     from nas.report.session import run_search
 
+    began = time.monotonic()
     found, plugins = opened(run, plugin)
     flags = {
         "trials": trials, "workers": workers, "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial, "address": address,
+        "gpus_per_trial": gpus_per_trial, "address": address, "finalists": finalists,
+        "time_limit": time_limit,
     }  # fmt: skip
     settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
-    run_search(searching.resume(found, settings, plugins))
+    run_search(searching.resume(found, settings, plugins), began)

@@ -14,7 +14,7 @@ from nas.records import Counts
 
 if TYPE_CHECKING:
     from nas.records import Candidate, Record
-    from nas.study import Study
+    from nas.trials import Trials
 
 
 class SearchProgress(Events):
@@ -24,7 +24,7 @@ class SearchProgress(Events):
         self._console = console
         self._trials = trials
         self._epochs = epochs
-        self._study: Study | None = None
+        self._study: Trials | None = None
         self._counts = Counts()
         self._best: Record | None = None
         self._running: dict[int, Progress] = {}
@@ -43,7 +43,7 @@ class SearchProgress(Events):
         if self._console.is_terminal:
             self._live.stop()
 
-    def follow(self, study: Study) -> None:
+    def follow(self, study: Trials) -> None:
         """The study whose trials are counted; those it has already do not count for the time left."""
         self._study = study
         self._read()
@@ -87,8 +87,9 @@ class SearchProgress(Events):
         seconds = record.facts.get("seconds")
         took = f", {seconds:.1f} s" if isinstance(seconds, float) else ""
         left = self._left()
+        name = record.facts.get("job", f"trial {record.candidate.number}")
         return (
-            f"[{self._ended}/{self._trials}] trial {record.candidate.number}: {result}, "
+            f"[{self._ended}/{self._trials}] {name}: {result}, "
             f"{record.candidate.cost}{took}{f', {left} left' if left else ''}"
         )
 

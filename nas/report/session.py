@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from nas.cost import Interval
+from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
+from nas.finals import finalists, indistinct
 from nas.front import hypervolume, pareto, worst_cost
 from nas.records import Record, best_of
 from nas.report.progress import SearchProgress
@@ -17,6 +20,7 @@ from nas.report.tables import (
     best_view,
     budget_text,
     counts_line,
+    finals_view,
     front_view,
     networks,
     plural,
@@ -35,8 +39,10 @@ class Stopped(NasError):
     exit_code = 130
 
 
-def run_search(search: Search) -> None:
+def run_search(search: Search, began: float) -> None:
     """Search to the end, showing progress, then the results and the export of the best network.
+
+    `began`: when the command did, by `time.monotonic`; its time limit counts from there.
 
     Raises Stopped on Ctrl-C and NasError where no trial gave a score.
     """
@@ -47,9 +53,7 @@ def run_search(search: Search) -> None:
         with run.locked():
             study = search.study()
             _print_start(search, console)
-            with SearchProgress(console, settings.trials, settings.recipe.epochs) as progress:
-                progress.follow(study)
-                search.go(study, progress)
+            in_time = _train(search, study, console, began)
             best = study.best(5)
             exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
     except KeyboardInterrupt:
@@ -66,13 +70,18 @@ def run_search(search: Search) -> None:
         )
     if study.exhausted:
         _say(console, "The search ended early: no untried network inside the budget was found.")
+    if not in_time:
+        _say(console, f"The time limit of {settings.time_limit} is over. Go on with: {_resume(run)}")
     _say(console, counts_line(study.counts, settings.budget))
+    if not best and not in_time:
+        raise NasError(f"{run.path}: no trial was finished in time; go on with more --time-limit")
     if not best:
         raise NasError(
             f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
             f"Mend the cause, then try more: {_resume(run)} --trials {2 * settings.trials}"
         )
     console.print(best_view(best, settings.aim))
+    _print_finals(run, console)
     _print_front(run, study.records(), console)
     _say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
     if settings.steps:
@@ -80,7 +89,36 @@ def run_search(search: Search) -> None:
             files = scale_best(run)
         _say(console, "Scaled:")
         show(scaled_view(files), console)
-    _next_commands(run, study, console)
+    _next_commands(run, study, in_time, console)
+
+
+def _train(search: Search, study: Study, console: Console, began: float) -> bool:
+    """Train the trials and the finalists; False where the time limit cut that short."""
+    settings = search.settings
+    left = None if settings.seconds is None else began + settings.seconds - time.monotonic()
+    try:
+        with deadline(left):
+            with SearchProgress(console, settings.trials, settings.recipe.epochs) as progress:
+                progress.follow(study)
+                search.go(study, progress)
+            if settings.finalists:
+                _train_finalists(search, console)
+    except TimeIsUp:
+        return False
+    return True
+
+
+def _train_finalists(search: Search, console: Console) -> None:
+    settings, jobs = search.settings, search.final_jobs()
+    if jobs.remaining:
+        _say(
+            console,
+            f"Finalists: the best {len(jobs.names) // settings.final_seeds} again, "
+            f"{plural(settings.final_epochs, 'epoch')} under {plural(settings.final_seeds, 'fresh seed')}.",
+        )
+    with SearchProgress(console, len(jobs.names), settings.final_epochs) as progress:
+        progress.follow(jobs)
+        search.finals(jobs, progress)
 
 
 def print_run(run: Run, top: int) -> None:
@@ -95,7 +133,26 @@ def print_run(run: Run, top: int) -> None:
         f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
     )
     console.print(best_view(best_of(trials, top, run.settings.aim), run.settings.aim))
+    _print_finals(run, console)
     _print_front(run, trials, console)
+
+
+def _print_finals(run: Run, console: Console) -> None:
+    """The finalists of a search that has some."""
+    ranked = finalists(run)
+    if not ranked:
+        return
+    epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
+    _say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
+    console.print(finals_view(ranked))
+    p = indistinct(ranked)
+    if p is not None:
+        first, second = (one.record.candidate.number for one in ranked[:2])
+        _say(
+            console,
+            f"Trials {first} and {second} cannot be told apart (p = {p:.2g}, Welch's t-test); "
+            "choose by cost, or give more --final-seeds.",
+        )
 
 
 def _print_front(run: Run, records: list[Record], console: Console) -> None:
@@ -133,15 +190,15 @@ def _print_start(search: Search, console: Console) -> None:
         _say(console, f"First: {', '.join(settings.start)}.")
 
 
-def _next_commands(run: Run, study: Study, console: Console) -> None:
+def _next_commands(run: Run, study: Study, in_time: bool, console: Console) -> None:
     best: Path = run.best_file
-    trials = len(study.records())
+    further = f"{_resume(run)} --trials {2 * len(study.records())}"
     plugins = run.plugin_flags
     _say(console, "Next:")
     commands = (
         (f"nas show {best}{plugins}", "the network, stage by stage"),
         (f"nas show {run.path}{plugins}", "the trials"),
-        (f"{_resume(run)} --trials {2 * trials}", "search further"),
+        (further, "search further") if in_time else (_resume(run), "what is missing"),
         (f"nas export {run.path}{plugins} -o my_network.py", "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)

@@ -21,6 +21,7 @@ from nas.report.stages import StageRow, stage_rows
 
 if TYPE_CHECKING:
     from nas.cost import Cost
+    from nas.finals import Finalist
     from nas.graph import Architecture
     from nas.ops import Shape
     from nas.records import Counts, Record
@@ -173,6 +174,17 @@ def best_view(best: Sequence[Record], objective: Objective = ACCURACY) -> Table:
         rewards = [f"{objective.reward(record.score, c.cost):.4f}"] if objective.factors else []
         figures = (f"{record.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
         rows.add_row(str(rank), *rewards, *figures)
+    return rows
+
+
+def finals_view(ranked: Sequence[Finalist]) -> Table:
+    """Networks that were trained longer: mean and deviation of these scores, and the score in the search."""
+    rows = table(">rank", ">mean", ">deviation", ">seeds", ">search score", ">MACs", ">params", ">trial")
+    for rank, one in enumerate(ranked, 1):
+        c = one.record.candidate
+        deviation = "" if one.deviation is None else f"{one.deviation:.4f}"
+        figures = (f"{one.mean:.4f}", deviation, str(len(one.scores)), f"{one.record.score:.4f}")
+        rows.add_row(str(rank), *figures, f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
     return rows
 
 

@@ -1,0 +1,55 @@
+"""Time that runs out: durations as text, and a block of code that ends in time whatever it does."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from nas.errors import InputError
+
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION = re.compile(r"(?:(?P<h>[\d.]+)h)?(?:(?P<m>[\d.]+)m)?(?:(?P<s>[\d.]+)s?)?")
+
+
+class TimeIsUp(KeyboardInterrupt):
+    """The deadline has passed. What ends well on Ctrl-C ends well on this."""
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a text such as `2h`, `90m`, `1h30m`, `45s` or `45`. Raises InputError for any other."""
+    rule = f"'{text}' is not a time; write it as 2h, 90m, 1h30m or 45s"
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise InputError(rule)
+    try:
+        seconds = sum(float(amount) * _UNITS_S[unit] for unit, amount in match.groupdict().items() if amount)
+    except ValueError:
+        raise InputError(rule) from None
+    if not 0 < seconds <= _MOST_S:
+        raise InputError(f"'{text}' is not above 0 and up to a year; {rule.partition('; ')[2]}")
+    return seconds
+
+
+_MOST_S = 366 * 24 * 3600.0
+
+
+@contextmanager
+def deadline(seconds: float | None) -> Iterator[None]:
+    """Raises TimeIsUp inside the block when these are over; None is no limit. For the main thread."""
+    if seconds is None:
+        yield
+        return
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
