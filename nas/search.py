@@ -99,7 +99,7 @@ class Search:
         keeper = Keeper(self, study, listener)
         keeper.tidy()
         try:
-            self._train(study, self._task, keeper, self.settings.recipe.epochs, self.settings.scheduler)
+            self.train(study, self.task, keeper, self.settings.recipe.epochs, self.settings.scheduler)
         finally:
             self.run.write_tables(study.records())
 
@@ -115,11 +115,12 @@ class Search:
             name=self.run.study,
             starts=self.run.starts,
             objective=self.settings.aim,
-            try_out=lambda choices: self._task.network(choices, self.data),
+            try_out=lambda choices: self.task.network(choices, self.data),
         )
 
     @property
-    def _task(self) -> ProxyTask:
+    def task(self) -> ProxyTask:
+        """The proxy training of a point."""
         settings = self.settings
         device = "cuda" if _gpus(settings) else "cpu"
         return ProxyTask(
@@ -135,9 +136,9 @@ class Search:
         longer = settings.final_epochs / settings.recipe.epochs
         timeout = settings.trial_timeout and longer * settings.trial_timeout
         recipe = replace(settings.recipe, epochs=settings.final_epochs)
-        task = replace(self._task, recipe=recipe, seed=settings.seed + _FRESH, timeout_s=timeout)
+        task = replace(self.task, recipe=recipe, seed=settings.seed + _FRESH, timeout_s=timeout)
         keeper = FinalsKeeper(self.run, listener)
-        self._train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.final_epochs, None)
+        self.train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.final_epochs, None)
         ranked = finalists(self.run)
         if ranked:
             first = ranked[0]
@@ -165,9 +166,10 @@ class Search:
             facts["plugins"] = [plugin.name for plugin in self.plugins]
         return facts
 
-    def _train(
+    def train(
         self, trials: Trials, task: MakeTraining, events: Events, epochs: int, scheduler: str | None
     ) -> None:
+        """Train what `trials` ask for, on Ray or in this process. `epochs`: of the longest training."""
         settings = self.settings
         if settings.workers == 0:
             import torch

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 
 from nas.bench.contest import Contest, Outcome, outcomes, search
 from nas.bench.figures import difference, estimate, marks, standings
-from nas.bench.plot import plot, ticks
+from nas.bench.plot import plot
 from nas.bench.table import Entry, Table, every_point, read_table
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError, NasError
 from nas.plugins import read_plugins
 from nas.records import Counts
+from nas.report.chart import ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
 from nas.study import Study

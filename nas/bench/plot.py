@@ -10,46 +10,40 @@ from xml.etree import ElementTree as ET
 
 from nas.bench.contest import BASELINE
 from nas.bench.figures import Standing
-from nas.report.svg import number, plain
+from nas.report.chart import (
+    BOTTOM,
+    COLOURS,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Point,
+    Scale,
+    finished,
+    mark_rows,
+    padded,
+    page,
+    path,
+    write_grid,
+    write_text,
+)
+from nas.report.svg import plain
 
-WIDTH, HEIGHT = 760, 460
-LEFT, RIGHT, TOP, BOTTOM = 76, 24, 72, 56
-"""Margins around the axes, in pixels."""
 LINE = 18
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8f6bb8", "#7a5c00")
-"""Okabe and Ito's, which the colour-blind tell apart, and two more; the baseline is grey."""
-
-_STYLE = """
-text { font: 12px system-ui, "Helvetica Neue", Arial, sans-serif; fill: #222; dominant-baseline: central }
-.title { font-weight: 600; font-size: 16px }
-.end { text-anchor: end }
-.middle { text-anchor: middle }
-.page { fill: #fff }
-.grid { stroke: #ddd }
-.curve { fill: none; stroke-width: 2 }
-.band { stroke: none; opacity: 0.15 }
-"""
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class _Axes:
-    """Trials from `first` to `last` on a logarithmic scale, scores from `low` to `high`."""
+    """Trials from `first` to `last` on a logarithmic scale, and the scale of scores."""
 
     first: int
     last: int
-    low: float
-    high: float
+    y: Scale
 
     def x(self, trials: int) -> float:
         part = math.log(trials / self.first) / math.log(self.last / self.first)
         return LEFT + part * (WIDTH - LEFT - RIGHT)
-
-    def y(self, score: float) -> float:
-        part = (score - self.low) / (self.high - self.low)
-        return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
 
 
 def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
@@ -59,16 +53,9 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
     An SVG is XML: the elements with class `curve` carry the sampler as `data-name`.
     """
     axes = _axes(result)
-    svg = ET.Element(
-        "svg",
-        {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH)},
-    )
-    ET.SubElement(svg, "style").text = _STYLE
-    ET.SubElement(svg, "rect", {"class": "page", "width": "100%", "height": "100%"})
-    _text(svg, title, LEFT, 24, "title")
-    _text(svg, subtitle, LEFT, 46, "plain")
+    svg = page(title, subtitle)
     _write_axes(svg, axes)
-    colours = cycle(_COLOURS)
+    colours = cycle(COLOURS)
     painted = [(one, "#777777" if one.sampler == BASELINE else next(colours)) for one in result]
     for one, colour in painted:
         _write_band(svg, axes, one, colour)
@@ -77,19 +64,10 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
         ET.SubElement(
             svg,
             "path",
-            {"class": "curve", "data-name": plain(one.sampler), "stroke": colour, "d": _path(points)},
+            {"class": "curve", "data-name": plain(one.sampler), "stroke": colour, "d": path(points)},
         )
     _write_legend(svg, sorted(painted, key=lambda pair: -pair[0].curve[-1].mean))
-    return ET.tostring(svg, encoding="unicode") + "\n"
-
-
-def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round figures from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [i * step for i in range(first, last + 1)]
+    return finished(svg)
 
 
 def _axes(result: Sequence[Standing]) -> _Axes:
@@ -97,21 +75,15 @@ def _axes(result: Sequence[Standing]) -> _Axes:
     first = max(1, last // 20)
     shown = [e for one in result for e in one.curve[first - 1 :]]
     ends = [v for e in shown for v in (e.mean, e.low, e.high) if not math.isnan(v)]
-    low, high = min(ends), max(ends)
-    space = 0.04 * (high - low) or 0.01 * abs(high) or 0.01
-    return _Axes(first, max(last, first + 1), low - space, high + space)
+    return _Axes(first, max(last, first + 1), padded(ends, HEIGHT - BOTTOM, TOP))
 
 
 def _write_axes(svg: ET.Element, axes: _Axes) -> None:
-    marks = ticks(axes.low, axes.high)
-    digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)) if len(marks) > 1 else 2
-    for score in marks:
-        _grid(svg, (LEFT, axes.y(score)), (WIDTH - RIGHT, axes.y(score)))
-        _text(svg, f"{score:.{digits}f}", LEFT - 8, axes.y(score), "end")
+    mark_rows(svg, axes.y)
     for trials in _trial_marks(axes):
-        _grid(svg, (axes.x(trials), TOP), (axes.x(trials), HEIGHT - BOTTOM))
-        _text(svg, f"{trials:,}", axes.x(trials), HEIGHT - BOTTOM + 14, "middle")
-    _text(svg, "trials", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "middle")
+        write_grid(svg, (axes.x(trials), TOP), (axes.x(trials), HEIGHT - BOTTOM))
+        write_text(svg, f"{trials:,}", axes.x(trials), HEIGHT - BOTTOM + 14, "middle")
+    write_text(svg, "trials", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "middle")
 
 
 def _trial_marks(axes: _Axes) -> list[int]:
@@ -123,7 +95,7 @@ def _write_band(svg: ET.Element, axes: _Axes, one: Standing, colour: str) -> Non
     upper = _points(axes, one, lambda e: e.high)
     lower = _points(axes, one, lambda e: e.low)
     if not any(math.isnan(y) for _, y in upper):
-        ET.SubElement(svg, "path", {"class": "band", "fill": colour, "d": _path(upper + lower[::-1]) + "Z"})
+        ET.SubElement(svg, "path", {"class": "band", "fill": colour, "d": path(upper + lower[::-1]) + "Z"})
 
 
 def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> None:
@@ -133,23 +105,11 @@ def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> N
     for i, (one, colour) in enumerate(painted):
         middle = y + LINE * i
         ET.SubElement(
-            svg, "path", {"stroke": colour, "stroke-width": "3", "d": _path([(x, middle), (x + 22, middle)])}
+            svg, "path", {"stroke": colour, "stroke-width": "3", "d": path([(x, middle), (x + 22, middle)])}
         )
-        _text(svg, one.sampler, x + 30, middle, "plain")
+        write_text(svg, one.sampler, x + 30, middle, "plain")
 
 
 def _points(axes: _Axes, one: Standing, value: Callable[..., float]) -> list[Point]:
     shown = list(enumerate(one.curve, 1))[axes.first - 1 :]
     return [(axes.x(n), axes.y(value(e))) for n, e in shown]
-
-
-def _path(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
-
-
-def _grid(svg: ET.Element, start: Point, end: Point) -> None:
-    ET.SubElement(svg, "path", {"class": "grid", "d": _path([start, end])})
-
-
-def _text(svg: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(svg, "text", {"class": kind, "x": number(x), "y": number(y)}).text = plain(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.cli import bench, score, search, spaces
+from nas.cli import bench, calibrate, score, search, spaces
 from nas.cli.app import app, main
 
-__all__ = ["app", "bench", "main", "score", "search", "spaces"]
+__all__ = ["app", "bench", "calibrate", "main", "score", "search", "spaces"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,12 @@ from nas.errors import InputError
 from nas.proxy.recipe import Recipe
 from nas.settings import Settings, merged, read_config
 
+if TYPE_CHECKING:
+    from nas.plugins import Plugin
+    from nas.search import Search
 
-def _setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
+
+def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
     """The option of a setting of a search; the help shows the default that the settings have."""
     settings = {f.name: f for kind in (Settings, Recipe) for f in fields(kind)}
     default = settings[name].default
@@ -50,83 +54,83 @@ def search(
         str | None,
         typer.Argument(help="A space: a YAML file, or the name of a bundled one (see 'nas spaces')."),
     ] = None,
-    budget_flops: Annotated[str | None, _setting(
+    budget_flops: Annotated[str | None, setting(
         "budget_flops", "Multiply-accumulates of one image: 400M at most, or a band 300M..400M.",
         _BUDGET, "--budget-flops", "--budget-macs",
     )] = None,
-    budget_params: Annotated[str | None, _setting(
+    budget_params: Annotated[str | None, setting(
         "budget_params", "Parameters: 5M at most, or a band 4M..5M.", _BUDGET
     )] = None,
-    budget_fill: Annotated[float | None, _setting(
+    budget_fill: Annotated[float | None, setting(
         "budget_fill", "The part of a budget that networks use at least: 0.9 of 400M is 360M..400M.", _BUDGET
     )] = None,
-    trials: Annotated[int | None, _setting("trials", "Networks to try.", _TRIALS)] = None,
-    sampler: Annotated[str | None, _setting(
+    trials: Annotated[int | None, setting("trials", "Networks to try.", _TRIALS)] = None,
+    sampler: Annotated[str | None, setting(
         "sampler", "What proposes networks: predictor, evolution, local, reinforce, tpe, nsga2, nsga3, gp, "
         "random, or MODULE:CLASS of an Optuna sampler.", _TRIALS,
     )] = None,
-    objective: Annotated[str | None, _setting(
+    objective: Annotated[str | None, setting(
         "objective", "accuracy; accuracy,flops for a front; or a reward, accuracy*(flops/400M)^-0.07.",
         _TRIALS,
     )] = None,
-    seed: Annotated[int | None, _setting(
+    seed: Annotated[int | None, setting(
         "seed", "With one worker, the same seed gives the same search.", _TRIALS
     )] = None,
-    start: Annotated[list[str] | None, _setting(
+    start: Annotated[list[str] | None, setting(
         "start", "Try this network first: a file, or the name of a bundled one; repeatable.", _TRIALS
     )] = None,
-    scale: Annotated[str | None, _setting(
+    scale: Annotated[str | None, setting(
         "scale", "Scale the best network in the end, by EfficientNet's steps 1..3.", _TRIALS
     )] = None,
-    finalists: Annotated[int | None, _setting(
+    finalists: Annotated[int | None, setting(
         "finalists", "Train so many of the best longer, under fresh seeds, before the winner is named.",
         _TRIALS,
     )] = None,
-    final_epochs: Annotated[int | None, _setting("final_epochs", "Epochs of a finalist.", _TRIALS)] = None,
-    final_seeds: Annotated[int | None, _setting("final_seeds", "Seeds of a finalist.", _TRIALS)] = None,
-    dataset: Annotated[str | None, _setting(
+    final_epochs: Annotated[int | None, setting("final_epochs", "Epochs of a finalist.", _TRIALS)] = None,
+    final_seeds: Annotated[int | None, setting("final_seeds", "Seeds of a finalist.", _TRIALS)] = None,
+    dataset: Annotated[str | None, setting(
         "dataset",
         "digits, cifar10, cifar100, mnist, fashion_mnist, imagefolder:PATH, csv:FILE or npz:FILE.", _PROXY
     )] = None,
-    epochs: Annotated[int | None, _setting("epochs", "Epochs of one proxy training.", _PROXY)] = None,
-    resolution: Annotated[int | None, _setting(
+    epochs: Annotated[int | None, setting("epochs", "Epochs of one proxy training.", _PROXY)] = None,
+    resolution: Annotated[int | None, setting(
         "resolution", "Side of the proxy's images in pixels.", _PROXY
     )] = None,
-    batch: Annotated[int | None, _setting("batch", "Images in a batch.", _PROXY)] = None,
-    lr: Annotated[float | None, _setting("lr", "Peak learning rate.", _PROXY)] = None,
-    max_images: Annotated[int | None, _setting(
+    batch: Annotated[int | None, setting("batch", "Images in a batch.", _PROXY)] = None,
+    lr: Annotated[float | None, setting("lr", "Peak learning rate.", _PROXY)] = None,
+    max_images: Annotated[int | None, setting(
         "max_images", "Use so many images at most, else all.", _PROXY
     )] = None,
-    score: Annotated[str | None, _setting(
+    score: Annotated[str | None, setting(
         "score", "Of the epochs' accuracies: last, best, mean_last_k, auc or extrapolated.", _PROXY
     )] = None,
-    max_broken: Annotated[float | None, _setting(
+    max_broken: Annotated[float | None, setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
-    workers: Annotated[int | None, _setting(
+    workers: Annotated[int | None, setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
         _RAY, "--workers", "--concurrency",
     )] = None,
-    time_limit: Annotated[str | None, _setting(
+    time_limit: Annotated[str | None, setting(
         "time_limit", "Stop training after 2h, 90m or 1h30m, whatever the trials do.", _RAY
     )] = None,
-    cpus_per_trial: Annotated[int | None, _setting("cpus_per_trial", "CPU threads of a trial.", _RAY)] = None,
-    gpus_per_trial: Annotated[float | None, _setting(
+    cpus_per_trial: Annotated[int | None, setting("cpus_per_trial", "CPU threads of a trial.", _RAY)] = None,
+    gpus_per_trial: Annotated[float | None, setting(
         "gpus_per_trial", "GPUs of a trial, else 1 where there is a GPU; 0.5 lets two share one.", _RAY
     )] = None,
-    trial_timeout: Annotated[float | None, _setting(
+    trial_timeout: Annotated[float | None, setting(
         "trial_timeout", "Seconds after which a training fails, else none.", _RAY, "--trial-timeout",
     )] = None,
-    scheduler: Annotated[str | None, _setting(
+    scheduler: Annotated[str | None, setting(
         "scheduler", "asha or hyperband stop poor trials early.", _RAY
     )] = None,
-    address: Annotated[str | None, _setting(
+    address: Annotated[str | None, setting(
         "address", "The Ray cluster to join, auto or HOST:PORT; local starts Ray here.", _RAY
     )] = None,
-    storage: Annotated[str | None, _setting(
+    storage: Annotated[str | None, setting(
         "storage", "Keep the study in a database, such as sqlite:///study.db, else in the run folder."
     )] = None,
-    keep: Annotated[int | None, _setting("keep", "Keep the weights of so many best trials.")] = None,
+    keep: Annotated[int | None, setting("keep", "Keep the weights of so many best trials.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
     ] = None,
@@ -141,8 +145,6 @@ def search(
     Trains networks for a short while each, keeps every result in runs/NAME/,
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
-    from nas.runs import RunExists, next_run_path
-
     began = time.monotonic()
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
@@ -156,22 +158,26 @@ def search(
         "time_limit": time_limit,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
-    from nas import search as searching
     from nas.report.session import run_search
+
+    started = begun(settings, runs, name, settings.space, loaded(plugin))
+    run_search(started, began)
+
+
+def begun(settings: Settings, runs: Path, name: str | None, like: str, plugins: tuple[Plugin, ...]) -> Search:
+    """A new run in the folder `runs`, called `name` or else like a space and a number."""
+    from nas import search as searching
+    from nas.runs import RunExists, next_run_path
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    plugins = loaded(plugin)
     while True:
-        path = runs / name if name else next_run_path(runs, settings.space)
+        path = runs / name if name else next_run_path(runs, like)
         try:
-            started = searching.start(settings, path, plugins)
+            return searching.start(settings, path, plugins)
         except RunExists:
             if name:
-                raise
-        else:
-            break  # else another search has just taken the number
-    run_search(started, began)
+                raise  # else another search has just taken the number
 
 
 @app.command()
@@ -220,6 +226,8 @@ def resume(
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
     from nas import search as searching
+    from nas.calibration import Calibration, is_calibration, read_plan
+    from nas.report.calibration import run_calibration
     from nas.report.session import run_search
 
     began = time.monotonic()
@@ -230,4 +238,8 @@ def resume(
         "time_limit": time_limit,
     }  # fmt: skip
     settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
-    run_search(searching.resume(found, settings, plugins), began)
+    resumed = searching.resume(found, settings, plugins)
+    if is_calibration(found):
+        run_calibration(Calibration(resumed, read_plan(found)))
+    else:
+        run_search(resumed, began)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from nas.calibration import known_line
 from nas.cost import Interval
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
@@ -46,13 +47,14 @@ def run_search(search: Search, began: float) -> None:
 
     Raises Stopped on Ctrl-C and NasError where no trial gave a score.
     """
-    console = _console()
+    console = terminal()
     run, settings = search.run, search.settings
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     try:
         with run.locked():
             study = search.study()
-            _print_start(search, console)
+            say_start(search, console)
+            _say_search(search, console)
             in_time = _train(search, study, console, began)
             best = study.best(5)
             exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
@@ -69,10 +71,10 @@ def run_search(search: Search, began: float) -> None:
             f"{budget_text(settings.budget)}; widen the budget and start a new run"
         )
     if study.exhausted:
-        _say(console, "The search ended early: no untried network inside the budget was found.")
+        say(console, "The search ended early: no untried network inside the budget was found.")
     if not in_time:
-        _say(console, f"The time limit of {settings.time_limit} is over. Go on with: {_resume(run)}")
-    _say(console, counts_line(study.counts, settings.budget))
+        say(console, f"The time limit of {settings.time_limit} is over. Go on with: {_resume(run)}")
+    say(console, counts_line(study.counts, settings.budget))
     if not best and not in_time:
         raise NasError(f"{run.path}: no trial was finished in time; go on with more --time-limit")
     if not best:
@@ -83,11 +85,11 @@ def run_search(search: Search, began: float) -> None:
     console.print(best_view(best, settings.aim))
     _print_finals(run, console)
     _print_front(run, study.records(), console)
-    _say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
+    say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
     if settings.steps:
         with run.locked():
             files = scale_best(run)
-        _say(console, "Scaled:")
+        say(console, "Scaled:")
         show(scaled_view(files), console)
     _next_commands(run, study, in_time, console)
 
@@ -111,7 +113,7 @@ def _train(search: Search, study: Study, console: Console, began: float) -> bool
 def _train_finalists(search: Search, console: Console) -> None:
     settings, jobs = search.settings, search.final_jobs()
     if jobs.remaining:
-        _say(
+        say(
             console,
             f"Finalists: the best {len(jobs.names) // settings.final_seeds} again, "
             f"{plural(settings.final_epochs, 'epoch')} under {plural(settings.final_seeds, 'fresh seed')}.",
@@ -123,12 +125,12 @@ def _train_finalists(search: Search, console: Console) -> None:
 
 def print_run(run: Run, top: int) -> None:
     """The best trials of a run, searching or finished."""
-    console = _console()
+    console = terminal()
     trials = run.records()
     space = run.space
-    _say(console, f"{run.path}: {space.name}, {networks(space)}")
+    say(console, f"{run.path}: {space.name}, {networks(space)}")
     ended = sum(r.state != "running" for r in trials)
-    _say(
+    say(
         console,
         f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
     )
@@ -143,12 +145,12 @@ def _print_finals(run: Run, console: Console) -> None:
     if not ranked:
         return
     epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
-    _say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
+    say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
     console.print(finals_view(ranked))
     p = indistinct(ranked)
     if p is not None:
         first, second = (one.record.candidate.number for one in ranked[:2])
-        _say(
+        say(
             console,
             f"Trials {first} and {second} cannot be told apart (p = {p:.2g}, Welch's t-test); "
             "choose by cost, or give more --final-seeds.",
@@ -163,38 +165,46 @@ def _print_front(run: Run, records: list[Record], console: Console) -> None:
         console.print(front_view(front, costs, hypervolume(front, costs, worst), worst))
 
 
-def _print_start(search: Search, console: Console) -> None:
+def say_start(search: Search, console: Console) -> None:
+    """The space and the data."""
     settings, data = search.settings, search.data
     space = search.space
-    _say(
+    say(
         console,
         f"Space {space.name}: {networks(space)}, "
         f"{space.extent.smallest_cost.macs:,} to {space.extent.largest_cost.macs:,} MACs.",
     )
     recipe = settings.recipe
-    _say(
+    say(
         console,
         f"Data {data.name}: {len(data.classes)} classes, {len(data.train_labels):,} images to train on, "
         f"{len(data.val_labels):,} to validate on, at {recipe.resolution} x {recipe.resolution}.",
     )
     for note in data.notes:
-        _say(console, note)
-    _say(
+        say(console, note)
+
+
+def _say_search(search: Search, console: Console) -> None:
+    settings, recipe = search.settings, search.settings.recipe
+    say(
         console,
         f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "
         f"{plural(recipe.epochs, 'epoch')} each, seed {settings.seed}. Run folder: {search.run.path}",
     )
     if Interval() not in (settings.budget.macs, settings.budget.params):
-        _say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
+        say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
     if settings.start:
-        _say(console, f"First: {', '.join(settings.start)}.")
+        say(console, f"First: {', '.join(settings.start)}.")
+    known = known_line(search.run)
+    if known:
+        say(console, known)
 
 
 def _next_commands(run: Run, study: Study, in_time: bool, console: Console) -> None:
     best: Path = run.best_file
     further = f"{_resume(run)} --trials {2 * len(study.records())}"
     plugins = run.plugin_flags
-    _say(console, "Next:")
+    say(console, "Next:")
     commands = (
         (f"nas show {best}{plugins}", "the network, stage by stage"),
         (f"nas show {run.path}{plugins}", "the trials"),
@@ -203,7 +213,7 @@ def _next_commands(run: Run, study: Study, in_time: bool, console: Console) -> N
     )
     width = max(len(command) for command, _ in commands)
     for command, why in commands:
-        _say(console, f"  {command:<{width}}  # {why}")
+        say(console, f"  {command:<{width}}  # {why}")
 
 
 def _resume(run: Run) -> str:
@@ -211,12 +221,13 @@ def _resume(run: Run) -> str:
     return f"nas resume {run.path}{run.plugin_flags}"
 
 
-def _console() -> Console:
+def terminal() -> Console:
     """A terminal gets lines wrapped between words; a pipe gets them whole."""
     console = Console(highlight=False)
     console.soft_wrap = not console.is_terminal
     return console
 
 
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
+    """Print a line as it is."""
     console.print(Text(text))

@@ -1,0 +1,77 @@
+"""The command that measures a proxy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.app import PluginOption, app, loaded
+from nas.cli.search import setting
+from nas.settings import Settings, merged, read_config
+
+_PROXY, _RAY = "Proxy training", "Workers"
+
+
+@app.command()
+def calibrate(
+    space: Annotated[
+        str | None, typer.Argument(help="A space: a YAML file, or the name of a bundled one.")
+    ] = None,
+    budget_flops: Annotated[
+        str | None, setting("budget_flops", "As in a search.", None, "--budget-flops", "--budget-macs")
+    ] = None,
+    budget_params: Annotated[str | None, setting("budget_params", "As in a search.")] = None,
+    budget_fill: Annotated[float | None, setting("budget_fill", "As in a search.")] = None,
+    networks: Annotated[int, typer.Option(help="Networks that are trained.")] = 12,
+    seeds: Annotated[int, typer.Option(help="Seeds that the proxy trains each under.")] = 3,
+    long_epochs: Annotated[int, typer.Option(help="Epochs of the longer training.")] = 30,
+    seed: Annotated[int | None, setting("seed", "Of the networks, the data's split and the weights.")] = None,
+    dataset: Annotated[str | None, setting("dataset", "As in a search.", _PROXY)] = None,
+    epochs: Annotated[int | None, setting("epochs", "Epochs of one proxy training.", _PROXY)] = None,
+    resolution: Annotated[
+        int | None, setting("resolution", "Side of the proxy's images in pixels.", _PROXY)
+    ] = None,
+    batch: Annotated[int | None, setting("batch", "Images in a batch.", _PROXY)] = None,
+    lr: Annotated[float | None, setting("lr", "Peak learning rate.", _PROXY)] = None,
+    max_images: Annotated[
+        int | None, setting("max_images", "Use so many images at most, else all.", _PROXY)
+    ] = None,
+    score: Annotated[str | None, setting("score", "What the accuracies are made into.", _PROXY)] = None,
+    workers: Annotated[
+        int | None, setting("workers", "As in a search.", _RAY, "--workers", "--concurrency")
+    ] = None,
+    cpus_per_trial: Annotated[int | None, setting("cpus_per_trial", "CPU threads of each.", _RAY)] = None,
+    gpus_per_trial: Annotated[float | None, setting("gpus_per_trial", "GPUs of each.", _RAY)] = None,
+    address: Annotated[str | None, setting("address", "The Ray cluster to join.", _RAY)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of a search's settings; flags win over it.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run folder. \\[default: calibrate-SPACE and a number]")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    plugin: PluginOption = None,
+) -> None:
+    """Measure what the scores of a search's short trainings are worth.
+
+    Trains networks from the whole budget by the proxy under several seeds, longer, and by
+    cheaper and dearer proxies: noise of a score, agreement of ranks, cost. 'nas resume' goes on
+    after a stop, and searches of the same space and proxy print what was found.
+    """
+    from nas.calibration import Plan, begin
+    from nas.cli.search import begun
+    from nas.report.calibration import run_calibration
+
+    flags = {
+        "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
+        "budget_fill": budget_fill, "seed": seed, "dataset": dataset, "epochs": epochs,
+        "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images, "score": score,
+        "workers": workers, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
+        "address": address,
+    }  # fmt: skip
+    plan = Plan(networks, seeds, long_epochs)
+    settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas calibrate")
+    started = begun(settings, runs, name, f"calibrate-{Path(settings.space).stem}", loaded(plugin))
+    run_calibration(begin(started, plan))

@@ -1,0 +1,109 @@
+"""What plots are made of: a page with a title, axes with round figures, points and lines; as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from nas.report.svg import number, plain
+
+WIDTH, HEIGHT = 760, 460
+LEFT, RIGHT, TOP, BOTTOM = 76, 24, 72, 56
+"""Margins around the axes, in pixels."""
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8f6bb8", "#7a5c00")
+"""Okabe and Ito's, which the colour-blind tell apart, and two more."""
+
+_STYLE = """
+text { font: 12px system-ui, "Helvetica Neue", Arial, sans-serif; fill: #222; dominant-baseline: central }
+.title { font-weight: 600; font-size: 16px }
+.end { text-anchor: end }
+.middle { text-anchor: middle }
+.page { fill: #fff }
+.grid { stroke: #ddd }
+.curve { fill: none; stroke-width: 2 }
+.band { stroke: none; opacity: 0.15 }
+"""
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values from `low` to `high` on a line from one pixel to another."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def padded(values: Sequence[float], start: float, end: float) -> Scale:
+    """A scale that has all values, and a little room at its ends."""
+    low, high = min(values), max(values)
+    space = 0.04 * (high - low) or 0.01 * abs(high) or 0.01
+    return Scale(low - space, high + space, start, end)
+
+
+def page(title: str, subtitle: str) -> ET.Element:
+    """An SVG with a title and a line below it, and nothing else yet."""
+    svg = ET.Element(
+        "svg",
+        {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH)},
+    )
+    ET.SubElement(svg, "style").text = _STYLE
+    ET.SubElement(svg, "rect", {"class": "page", "width": "100%", "height": "100%"})
+    write_text(svg, title, LEFT, 24, "title")
+    write_text(svg, subtitle, LEFT, 46, "plain")
+    return svg
+
+
+def finished(svg: ET.Element) -> str:
+    """The text of an SVG file."""
+    return ET.tostring(svg, encoding="unicode") + "\n"
+
+
+def ticks(low: float, high: float, about: int = 6) -> list[float]:
+    """Round figures from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+def mark_rows(svg: ET.Element, scale: Scale) -> None:
+    """Round figures beside the page's height, each with a line."""
+    for value, text in _marks(scale):
+        write_grid(svg, (LEFT, scale(value)), (WIDTH - RIGHT, scale(value)))
+        write_text(svg, text, LEFT - 8, scale(value), "end")
+
+
+def mark_columns(svg: ET.Element, scale: Scale) -> None:
+    """Round figures along the page's width, each with a line."""
+    for value, text in _marks(scale):
+        write_grid(svg, (scale(value), TOP), (scale(value), HEIGHT - BOTTOM))
+        write_text(svg, text, scale(value), HEIGHT - BOTTOM + 14, "middle")
+
+
+def _marks(scale: Scale) -> list[tuple[float, str]]:
+    marks = ticks(scale.low, scale.high)
+    digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)) if len(marks) > 1 else 2
+    return [(value, f"{value:.{digits}f}") for value in marks]
+
+
+def path(points: Sequence[Point]) -> str:
+    return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
+
+
+def write_grid(svg: ET.Element, start: Point, end: Point) -> None:
+    ET.SubElement(svg, "path", {"class": "grid", "d": path([start, end])})
+
+
+def write_text(svg: ET.Element, text: str, x: float, y: float, kind: str) -> None:
+    ET.SubElement(svg, "text", {"class": kind, "x": number(x), "y": number(y)}).text = plain(text)
