@@ -23,7 +23,7 @@ from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
 from nas.starts import find_starts
-from nas.study import Study
+from nas.study import Screen, Study
 from nas.task import ProxyTask
 from nas.trials import Trials
 
@@ -116,7 +116,16 @@ class Search:
             starts=self.run.starts,
             objective=self.settings.aim,
             try_out=lambda choices: self.task.network(choices, self.data),
+            screen=self._screen,
         )
+
+    @property
+    def _screen(self) -> Screen | None:
+        if self.settings.screen is None:
+            return None
+        from nas.untrained import Prescreen
+
+        return Prescreen(*self.settings.screen, replace(self.task, device="cpu"), self.data)
 
     @property
     def task(self) -> ProxyTask:

@@ -18,6 +18,11 @@ SCHEDULERS = ("asha", "hyperband")
 """What may stop poor trials early."""
 
 
+SCREENS = ("grad_norm", "snip", "synflow", "naswot", "jacob_cov", "zico", "zen", "macs", "params")
+"""What may choose among candidates before they are trained: zero-cost scores, and costs."""
+_MOST_CANDIDATES = 64
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a search.
@@ -31,7 +36,8 @@ class Settings:
     phi, `1..3`, by which the best network is scaled in the end. `objective`: what is
     maximised, as in `parse_objective`. `finalists`: how many of the best networks are trained for
     `final_epochs` under `final_seeds` fresh seeds before the winner is named. `time_limit`: how long one
-    command may train, as in `parse_duration`.
+    command may train, as in `parse_duration`. `prescreen`: what chooses among how many candidates for each
+    trial, `naswot:8`.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -59,6 +65,7 @@ class Settings:
     final_epochs: int = 30
     final_seeds: int = 3
     time_limit: str | None = None
+    prescreen: str | None = None
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -77,7 +84,7 @@ class Settings:
                 f"finalists: objective {self.objective} has no best network to name; give a reward such as "
                 "accuracy*(flops/400M)^-0.07, or leave the finalists out"
             )
-        _ = self.budget, self.steps, self.seconds
+        _ = self.budget, self.steps, self.seconds, self.screen
 
     @property
     def budget(self) -> Budget:
@@ -122,6 +129,21 @@ class Settings:
             return parse_duration(self.time_limit)
         except InputError as error:
             raise InputError(f"time-limit: {error}") from None
+
+    @property
+    def screen(self) -> tuple[str, int] | None:
+        """The score of `prescreen`, and the candidates that it chooses among."""
+        if self.prescreen is None:
+            return None
+        name, _, count = self.prescreen.partition(":")
+        if name not in SCREENS:
+            raise InputError(f"prescreen: '{name}' is not a score{did_you_mean(name, list(SCREENS))}")
+        if not (count.isascii() and count.isdigit() and 2 <= int(count) <= _MOST_CANDIDATES):
+            raise InputError(
+                f"prescreen: '{self.prescreen}' does not say how many candidates it chooses among; write "
+                f"{name}:8, or any number from 2 to {_MOST_CANDIDATES}"
+            )
+        return name, int(count)
 
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
@@ -250,6 +272,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "scale": (_optional_text, "a range of steps; write it as text, such as 1..3"),
     "objective": (_text, "an objective, such as accuracy or accuracy,flops"),
     "finalists": (_whole(0), "a number of networks; it is a whole number, and 0 trains none of them longer"),
+    "prescreen": (_optional_text, "a score and a number of candidates; write it as text, such as naswot:8"),
     "time_limit": (_optional_text, "a time; write it as text, such as 2h or 90m"),
     "final_epochs": (_whole(1), "a number of epochs; it is a whole number, 1 or more"),
     "final_seeds": (_whole(1), "a number of seeds; it is a whole number, 1 or more"),

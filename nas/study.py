@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import optuna
@@ -55,12 +55,24 @@ class _Proposal:
     system_attrs: dict[str, Any] = field(default_factory=dict)
 
 
+class Screen(Protocol):
+    """Chooses among proposals before one is trained: of so many `candidates` the one of the best score."""
+
+    @property
+    def candidates(self) -> int: ...
+
+    def score(self, candidate: Candidate) -> float:
+        """The higher the better."""
+        ...
+
+
 class Study(Trials):
     """A search over `space` within `budget`, of `trials` trials in all, kept at `storage` (see `Trials`).
 
     `starts` are the points of the first trials, each inside
     the budget and another network. `objective` is what samplers are told and what the best are ranked by;
     the ledger keeps accuracies. `try_out` raises InputError for a point whose network cannot be trained.
+    With `screen`, proposals other than starts are several for each trial, of which one is trained.
     Trials that an earlier driver left running are handed out again first.
     """
 
@@ -77,6 +89,7 @@ class Study(Trials):
         starts: Sequence[Choices] = (),
         objective: Objective = ACCURACY,
         try_out: Callable[[Choices], object] = lambda choices: None,
+        screen: Screen | None = None,
     ) -> None:
         super().__init__(storage, name, objective)
         self._space = space
@@ -86,6 +99,7 @@ class Study(Trials):
         self._sampler = sampler
         self._seed = seed
         self._starts = starts
+        self._screen = screen
         self._interrupted = [r.candidate for r in self.records() if r.state == "running"]
         self._identities = {r.candidate.identity for r in self.records()}
         self._exhausted = False
@@ -100,22 +114,18 @@ class Study(Trials):
         number = len(self._trials())
         rejected: Counter[str] = Counter()
         repeats: list[str] = []
-        for proposal in self._proposals(number):
+        accepted: list[tuple[_Proposal, Candidate]] = []
+        wanted = self._screen.candidates if self._screen and number >= len(self._starts) else 1
+        for attempt, proposal in enumerate(self._proposals(number)):
             try:
                 cost, identity = self._check(proposal.choices)
             except _Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
             else:
-                notes = {
-                    **proposal.system_attrs,
-                    REPEATS: repeats,
-                    CONSTRAINTS: self._domain.constraints(cost),
-                }
-                proposal = replace(
-                    proposal, system_attrs={key: note for key, note in notes.items() if note != []}
-                )
-                return self._accept(number, proposal, cost, identity, rejected)
+                accepted.append((proposal, Candidate(number, proposal.choices, cost, identity)))
+            if len(accepted) >= wanted or (accepted and attempt >= ATTEMPTS):
+                return self._enter_best(accepted, rejected, repeats)
         self._exhausted = True
         self._fruitless = rejected
         return None
@@ -186,15 +196,23 @@ class Study(Trials):
             raise _Rejected("unbuildable")
         return cost, identity
 
-    def _accept(
-        self, number: int, proposal: _Proposal, cost: Cost, identity: str, rejected: Counter[str]
+    def _enter_best(
+        self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[str]
     ) -> Candidate:
-        candidate = Candidate(number, proposal.choices, cost, identity)
-        trial = self._enter(
-            candidate, proposal.distributions, {"rejected": dict(rejected)}, proposal.system_attrs
-        )
-        self._scratch.add(number, trial)
-        self._identities.add(identity)
+        """Enter the proposal that the screen has as the best, or the only one, with its notes."""
+        facts: dict[str, Any] = {"rejected": dict(rejected)}
+        proposal, candidate = accepted[0]
+        if len(accepted) > 1:
+            assert self._screen is not None
+            scores = [self._screen.score(candidate) for _, candidate in accepted]
+            facts["prescreen"] = max(scores)
+            proposal, candidate = accepted[scores.index(max(scores))]
+        constraints = self._domain.constraints(candidate.cost)
+        notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
+        written = {key: note for key, note in notes.items() if note != []}
+        trial = self._enter(candidate, proposal.distributions, facts, written)
+        self._scratch.add(candidate.number, trial)
+        self._identities.add(candidate.identity)
         return candidate
 
     def _ended(self, number: int, trial: FrozenTrial) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,9 +17,12 @@ from nas.proxy.recipe import Recipe
 from nas.proxy.sources import find_source
 from nas.proxy.training import DeviceImages, seed_everything
 from nas.proxy.zero_cost import ZERO_COST
-from nas.space import Space
+from nas.records import Candidate
+from nas.space import Choices, Space
 from nas.task import ProxyTask
 
+COSTS = ("macs", "params")
+"""What networks can be screened by beside zero-cost scores."""
 _LEAST = 4
 """Images of a batch, each half of which is normalised by itself."""
 
@@ -63,16 +67,46 @@ def untrained_scores(
 
     Raises InputError where a network cannot be built for the data.
     """
-    recipe = Recipe(resolution=data.resolution)
     rows = []
     for space in networks:
-        architecture = ProxyTask(space, recipe, seed, "cpu").network({}, data)
-        images = datasets.resized(data, architecture.input_shape[1])
-        batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
-        index = torch.arange(min(batch, len(batches)))
-        x, y = batches.batch(index).contiguous(), batches.labels[index]
-        seed_everything(seed)
-        module = build_module(architecture)
-        found = {name: ZERO_COST[name](module, x, y) for name in scores}
+        task = ProxyTask(space, Recipe(resolution=data.resolution), seed, "cpu")
+        found = _scores(task, {}, scores, data, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows
+
+
+@dataclass(frozen=True)
+class Prescreen:
+    """Of so many `candidates` the one of the best zero-cost score `name` is trained; or of most `macs` or
+    `params`."""
+
+    name: str
+    candidates: int
+    task: ProxyTask
+    data: ImageData
+
+    def score(self, candidate: Candidate) -> float:
+        """A network with initial weights on the batch that all networks of the search are screened by."""
+        if self.name in COSTS:
+            return float(getattr(candidate.cost, self.name))
+        found = _scores(self.task, candidate.choices, [self.name], self.data, self.task.recipe.batch)
+        return found[self.name] if math.isfinite(found[self.name]) else -math.inf
+
+
+def _scores(
+    task: ProxyTask, choices: Choices, names: Sequence[str], data: ImageData, batch: int
+) -> dict[str, float]:
+    """Of one network on the first images of search-train."""
+    architecture = task.network(choices, data)
+    images = datasets.resized(_first(data, batch), architecture.input_shape[1])
+    batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
+    index = torch.arange(len(batches))
+    x, y = batches.batch(index).contiguous(), batches.labels[index]
+    seed_everything(task.seed)
+    module = build_module(architecture)
+    return {name: ZERO_COST[name](module, x, y) for name in names}
+
+
+def _first(data: ImageData, images: int) -> ImageData:
+    """The data with so many images to train on."""
+    return replace(data, train_images=data.train_images[:images], train_labels=data.train_labels[:images])

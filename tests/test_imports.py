@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "errors", "files", "deadline", "cost", "objective", "ops", "graph", "blocks", "space", "plugins",
     "starts", "module", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records", "front",
-    "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "runs", "finals", "search",
-    "results", "untrained", "calibration", "report", "bench", "cli",
+    "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "untrained", "runs",
+    "finals", "search", "results", "calibration", "report", "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])

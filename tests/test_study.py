@@ -21,7 +21,10 @@ from toys import ByRejection
 from nas.cost import Budget, Cost, Interval
 from nas.errors import InputError, NasError
 from nas.ledger import open_ledger
+from nas.records import Candidate
 from nas.samplers import SAMPLERS, find_sampler
+from nas.space import load_space, parse_space
+from nas.space.library import find_space
 from nas.study import ATTEMPTS, LAST_ATTEMPTS, Study
 
 
@@ -465,3 +468,42 @@ def test_kill_9_loses_nothing_and_leaves_no_lock(journal):
         assert resumed.counts.running <= 1
         seen = finished
     assert os.listdir(journal.parent) == [journal.name]  # noqa: PTH208
+
+
+class MostMacs:
+    """A screen that notes what it was asked about."""
+
+    candidates = 4
+
+    def __init__(self) -> None:
+        self.asked: list[Candidate] = []
+
+    def score(self, candidate: Candidate) -> float:
+        self.asked.append(candidate)
+        return float(candidate.cost.macs)
+
+
+def test_the_best_of_the_candidates_is_trained():
+    space, screen = load_space(find_space("mbconv")), MostMacs()
+    budget = Budget(macs=Interval(0, 400_000_000))
+    start = space.smallest()
+    study = Study(
+        space, budget, trials=5, sampler=find_sampler("random"), seed=0, storage=None, starts=[start],
+        screen=screen,
+    )  # fmt: skip
+    assert study.ask().choices == start and not screen.asked
+    for number in range(1, 5):
+        screen.asked.clear()
+        candidate = study.ask()
+        assert len({c.identity for c in screen.asked}) == 4
+        assert candidate.cost.macs == max(c.cost.macs for c in screen.asked) <= 400_000_000
+        assert study.records()[number].facts["prescreen"] == candidate.cost.macs
+
+
+def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_end():
+    space = parse_space("name: two\nnetwork: [conv: {out: {choice: [4, 8]}}, classifier]\n", "two.yaml")
+    study = Study(
+        space, Budget(), trials=5, sampler=find_sampler("random"), seed=0, storage=None, screen=MostMacs()
+    )
+    assert [study.ask().choices["conv.out"], study.ask().choices["conv.out"]] == [8, 4]
+    assert study.ask() is None and study.exhausted

@@ -76,6 +76,10 @@ def search(
     seed: Annotated[int | None, setting(
         "seed", "With one worker, the same seed gives the same search.", _TRIALS
     )] = None,
+    prescreen: Annotated[str | None, setting(
+        "prescreen", "Train the best of several candidates by a score without training, such as naswot:8.",
+        _TRIALS,
+    )] = None,
     start: Annotated[list[str] | None, setting(
         "start", "Try this network first: a file, or the name of a bundled one; repeatable.", _TRIALS
     )] = None,
@@ -155,7 +159,7 @@ def search(
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
         "finalists": finalists, "final_epochs": final_epochs, "final_seeds": final_seeds,
-        "time_limit": time_limit,
+        "time_limit": time_limit, "prescreen": prescreen,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas.report.session import run_search

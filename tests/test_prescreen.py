@@ -1,0 +1,74 @@
+"""Candidates that a score chooses among before one is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import SHORT, TINY, nas
+
+from nas.proxy.datasets import load
+from nas.proxy.recipe import Recipe
+from nas.proxy.zero_cost import ZERO_COST
+from nas.records import Candidate
+from nas.runs import Run
+from nas.settings import SCREENS
+from nas.space import parse_space
+from nas.task import ProxyTask
+from nas.untrained import COSTS, Prescreen, untrained_scores
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_score_screens():
+    assert (*ZERO_COST, *COSTS) == SCREENS
+
+
+def test_the_scores_are_those_of_nas_score():
+    space = parse_space(TINY, "tiny.yaml")
+    point = space.smallest()
+    data = load("digits", resolution=32, seed=0, max_images=100)
+    (expected,) = untrained_scores([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
+    task = ProxyTask(space, Recipe(batch=16), 5, "cpu")
+    candidate = Candidate(0, point, space.cost(point), "")
+    for name, score in expected.scores.items():
+        assert Prescreen(name, 4, task, data).score(candidate) == score
+    assert Prescreen("params", 4, task, data).score(candidate) == candidate.cost.params
+
+
+def test_a_search_trains_what_it_has_chosen():
+    said = nas(
+        "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "3",
+        "--prescreen", "naswot:3",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    records = Run.open(Path("runs/mine")).records()
+    assert len(records) == 3 and all(record.facts["prescreen"] > 0 for record in records)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("nasw:4", "'nasw' is not a score; did you mean 'naswot'?"),
+        (
+            "naswot",
+            "'naswot' does not say how many candidates it chooses among; write naswot:8, or any number from 2 "
+            "to 64",
+        ),
+        (
+            "zen:1",
+            "'zen:1' does not say how many candidates it chooses among; write zen:8, or any number from 2 to 64",
+        ),
+    ],
+)
+def test_what_is_refused(value, message):
+    said = nas("search", "tiny.yaml", "--prescreen", value)
+    assert (said.code, said.err) == (2, f"error: nas search: prescreen: {message}\n")
