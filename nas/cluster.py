@@ -17,8 +17,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nas.address import check_address, show_token
 
@@ -49,6 +50,7 @@ from nas.errors import InputError, NasError, did_you_mean
 from nas.local import Attempt, Events, Mailbox, MakeTraining, Progress, tell_end, tell_epoch, tell_stopped
 
 if TYPE_CHECKING:
+    from nas.local import Parent
     from nas.proxy.datasets import ImageData
     from nas.records import Candidate
     from nas.study import Study
@@ -149,7 +151,6 @@ class _Trials:
         self._study = study
         self._events = events
         self._resources = resources
-        self._mailbox: Any = None
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: dict[int, int] = {}
@@ -167,10 +168,16 @@ class _Trials:
         """A trial that runs may yet have to start anew."""
         return not (self._running or self._again) and (self._study.exhausted or not self._study.remaining)
 
+    def send_parent(self, candidate: Candidate) -> bool:
+        """Put the weights that a trial starts from where its worker finds them, if it starts from any."""
+        parent = self._events.parent(candidate)
+        if parent is not None:
+            ray.get(self._mailbox.put.remote(_parent_of(candidate.number), parent))
+        return parent is not None
+
     def started(self, trial_id: str) -> None:
-        if self._mailbox is None:
-            # Not earlier: it would take the process that Ray keeps ready for the first worker.
-            self._mailbox = _open_mailbox()
+        # Not earlier without need: it would take the process that Ray keeps ready for the first worker.
+        _ = self._mailbox
         self._events.started(self._running[trial_id])
 
     def trained(self, trial_id: str, progress: Progress, stopped: bool) -> None:
@@ -180,7 +187,8 @@ class _Trials:
             tell_epoch(self._study, self._events, candidate, progress)
             return
         if progress.done:
-            weights = b"" if progress.reason else ray.get(self._mailbox.take.remote(candidate.number))
+            name = _weights_of(candidate.number)
+            weights = b"" if progress.reason else ray.get(self._mailbox.take.remote(name))
             tell_end(self._study, self._events, candidate, progress, weights)
         else:
             tell_stopped(self._study, self._events, candidate, progress)
@@ -195,6 +203,10 @@ class _Trials:
             failure = Progress(done=True, reason="worker_died", message=f"{deaths} times; {message}")
             tell_end(self._study, self._events, candidate, failure, b"")
 
+    @cached_property
+    def _mailbox(self) -> Any:
+        return _open_mailbox()
+
 
 class _Searcher(Searcher):
     """Hands the study's candidates to Tune."""
@@ -208,7 +220,9 @@ class _Searcher(Searcher):
             candidate = self._trials.next(trial_id)
             if candidate is not None:
                 # As text, for Tune gives a meaning of its own to some values and names in a config.
-                return {"number": candidate.number, "choices": json.dumps(candidate.choices)}
+                choices = json.dumps(candidate.choices)
+                inherits = self._trials.send_parent(candidate)
+                return {"number": candidate.number, "choices": choices, "inherits": inherits}
             return Searcher.FINISHED if self._trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -306,6 +320,14 @@ def _open_mailbox() -> Any:
 _MAILBOX = "nas-mailbox"
 
 
+def _weights_of(number: int) -> str:
+    return f"weights of trial {number}"
+
+
+def _parent_of(number: int) -> str:
+    return f"parent of trial {number}"
+
+
 # On the workers
 
 
@@ -325,7 +347,8 @@ class _Worker(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._number = new_config["number"]
         choices = json.loads(new_config["choices"])
-        self._attempt = Attempt(self._make_training, choices, self._number, self._data)
+        parent = self._parent() if new_config["inherits"] else None
+        self._attempt = Attempt(self._make_training, choices, self._number, self._data, parent)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -335,8 +358,12 @@ class _Worker(tune.Trainable):
             return result
         if progress.done:
             mailbox = ray.get_actor(_MAILBOX)
-            ray.get(mailbox.put.remote(self._number, self._attempt.weights()))
+            ray.get(mailbox.put.remote(_weights_of(self._number), self._attempt.weights()))
         return {**result, "epoch": progress.epoch, "score": progress.accuracy}
+
+    def _parent(self) -> Parent:
+        sent: Any = ray.get_actor(_MAILBOX).take.remote(_parent_of(self._number))
+        return cast("Parent", ray.get(sent))
 
 
 # The cluster

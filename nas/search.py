@@ -10,7 +10,7 @@ from nas.checks import check_budget, check_machine, check_sampler, check_scale, 
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.ledger import located
-from nas.local import Events, Progress, run_local
+from nas.local import Events, Parent, Progress, run_local
 from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
@@ -42,6 +42,18 @@ class Keeper(Events):
     def dashboard(self, url: str) -> None:
         self._listener.dashboard(url)
 
+    def parent(self, candidate: Candidate) -> Parent | None:
+        """Of the trials with kept weights, the one with the most equal choices; among equals the better."""
+        if not self._search.settings.inherit:
+            return None
+        kept = [r.candidate for r in self._study.best(self._keep)]
+        kept = [c for c in kept if self._run.weights_file(c.number).is_file()]
+        if not kept:
+            return None
+        nearest = max(kept, key=lambda other: _equal_choices(other, candidate))
+        weights = self._run.weights_file(nearest.number).read_bytes()
+        return Parent(nearest.number, nearest.choices, weights)
+
     def started(self, candidate: Candidate) -> None:
         self._listener.started(candidate)
 
@@ -72,6 +84,10 @@ class Keeper(Events):
             if self._search.plugins:
                 facts["plugins"] = [plugin.name for plugin in self._search.plugins]
             self._run.write_best(self._search.space, kept[0], facts)
+
+
+def _equal_choices(one: Candidate, other: Candidate) -> int:
+    return sum(name in other.choices and other.choices[name] == o for name, o in one.choices.items())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class Settings:
     0 elsewhere. `trial_timeout`: seconds after which a training fails. `keep`: how many trials' weights stay
     in the run folder. `start`: networks of the space to try first, paths or bundled names. `scale`: steps of
     phi, `1..3`, by which the best network is scaled in the end. `objective`: what is
-    maximised, as in `parse_objective`.
+    maximised, as in `parse_objective`. `inherit`: trials start from the weights of the kept one that is most
+    like them.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -52,6 +53,7 @@ class Settings:
     start: tuple[str, ...] = ()
     scale: str | None = None
     objective: str = "accuracy"
+    inherit: bool = False
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -227,4 +229,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "scale": (_optional_text, "a range of steps; write it as text, such as 1..3"),
     "objective": (_text, "an objective, such as accuracy or accuracy,flops"),
+    "inherit": (
+        lambda v: isinstance(v, bool),
+        "true or false; true starts trials from the weights of those before",
+    ),
 }

@@ -69,7 +69,7 @@ class Fake:
     faults: dict[int, str] = field(default_factory=dict)
     epoch_s: float = 0.0
 
-    def __call__(self, choices, number, data):
+    def __call__(self, choices, number, data, parent):
         return FakeTraining(self, choices, number, data)
 
     def note(self, number):

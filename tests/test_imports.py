@@ -16,8 +16,8 @@ from nas.space.names import RESERVED
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "errors", "files", "cost", "objective", "ops", "graph", "blocks", "space", "plugins", "starts", "module",
-    "scaling", "export", "proxy", "samplers", "settings", "ledger", "records", "front", "study", "local",
-    "address", "cluster", "task", "checks", "runs", "search", "results", "untrained", "report",
+    "inherit", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records", "front", "study",
+    "local", "address", "cluster", "task", "checks", "runs", "search", "results", "untrained", "report",
     "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

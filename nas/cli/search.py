@@ -96,6 +96,9 @@ def search(
     max_broken: Annotated[float | None, _setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
+    inherit: Annotated[bool | None, _setting(
+        "inherit", "Start trials from the weights of the kept trial that is most like them.", _PROXY
+    )] = None,
     workers: Annotated[int | None, _setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
         _RAY, "--workers", "--concurrency",
@@ -140,7 +143,7 @@ def search(
         "max_broken": max_broken, "score": score, "workers": workers, "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout, "scheduler": scheduler,
         "address": address, "storage": storage,
-        "keep": keep, "start": start or None, "scale": scale, "objective": objective,
+        "keep": keep, "start": start or None, "scale": scale, "objective": objective, "inherit": inherit,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas import search as searching
