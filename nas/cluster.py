@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from nas.address import check_address, show_token
 
@@ -50,7 +50,6 @@ from nas.errors import InputError, NasError, did_you_mean
 from nas.local import Attempt, Events, Mailbox, MakeTraining, Progress, tell_end, tell_epoch, tell_stopped
 
 if TYPE_CHECKING:
-    from nas.local import Parent
     from nas.proxy.datasets import ImageData
     from nas.records import Candidate
     from nas.study import Study
@@ -172,7 +171,7 @@ class _Trials:
         """Put the weights that a trial starts from where its worker finds them, if it starts from any."""
         parent = self._events.parent(candidate)
         if parent is not None:
-            ray.get(self._mailbox.put.remote(_parent_of(candidate.number), parent))
+            ray.get(self._mailbox.put.remote(candidate.number, parent))
         return parent is not None
 
     def started(self, trial_id: str) -> None:
@@ -187,8 +186,7 @@ class _Trials:
             tell_epoch(self._study, self._events, candidate, progress)
             return
         if progress.done:
-            name = _weights_of(candidate.number)
-            weights = b"" if progress.reason else ray.get(self._mailbox.take.remote(name))
+            weights = b"" if progress.reason else ray.get(self._mailbox.take.remote(candidate.number))
             tell_end(self._study, self._events, candidate, progress, weights)
         else:
             tell_stopped(self._study, self._events, candidate, progress)
@@ -205,7 +203,12 @@ class _Trials:
 
     @cached_property
     def _mailbox(self) -> Any:
-        return _open_mailbox()
+        """On this node; workers find it by its name."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return ray.remote(Mailbox).options(name=_MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
+
+
+_MAILBOX = "nas-mailbox"
 
 
 class _Searcher(Searcher):
@@ -220,8 +223,7 @@ class _Searcher(Searcher):
             candidate = self._trials.next(trial_id)
             if candidate is not None:
                 # As text, for Tune gives a meaning of its own to some values and names in a config.
-                choices = json.dumps(candidate.choices)
-                inherits = self._trials.send_parent(candidate)
+                choices, inherits = json.dumps(candidate.choices), self._trials.send_parent(candidate)
                 return {"number": candidate.number, "choices": choices, "inherits": inherits}
             return Searcher.FINISHED if self._trials.finished else None
 
@@ -311,23 +313,6 @@ def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"
 
 
-def _open_mailbox() -> Any:
-    """A mailbox on this node, which workers find by its name."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Mailbox).options(name=_MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
-
-
-_MAILBOX = "nas-mailbox"
-
-
-def _weights_of(number: int) -> str:
-    return f"weights of trial {number}"
-
-
-def _parent_of(number: int) -> str:
-    return f"parent of trial {number}"
-
-
 # On the workers
 
 
@@ -347,8 +332,8 @@ class _Worker(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._number = new_config["number"]
         choices = json.loads(new_config["choices"])
-        parent = self._parent() if new_config["inherits"] else None
-        self._attempt = Attempt(self._make_training, choices, self._number, self._data, parent)
+        letters = [ray.get_actor(_MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
+        self._attempt = Attempt(self._make_training, choices, self._number, self._data, *ray.get(letters))
         return True
 
     def step(self) -> dict[str, Any]:
@@ -358,12 +343,8 @@ class _Worker(tune.Trainable):
             return result
         if progress.done:
             mailbox = ray.get_actor(_MAILBOX)
-            ray.get(mailbox.put.remote(_weights_of(self._number), self._attempt.weights()))
+            ray.get(mailbox.put.remote(self._number, self._attempt.weights()))
         return {**result, "epoch": progress.epoch, "score": progress.accuracy}
-
-    def _parent(self) -> Parent:
-        sent: Any = ray.get_actor(_MAILBOX).take.remote(_parent_of(self._number))
-        return cast("Parent", ray.get(sent))
 
 
 # The cluster

@@ -141,17 +141,17 @@ class Attempt:
 
 
 class Mailbox:
-    """Holds weights on the driver's node until they are taken, by their names. The trained ones outlive the
-    worker and its node; a parent's reach any worker; and all stay out of what a scheduler keeps."""
+    """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
+    it is taken: weights outlive the worker and its node, and stay out of what a scheduler keeps."""
 
     def __init__(self) -> None:
-        self._letters: dict[str, Any] = {}
+        self._letters: dict[int, Parent | bytes] = {}
 
-    def put(self, name: str, letter: Any) -> None:
-        self._letters[name] = letter
+    def put(self, number: int, letter: Parent | bytes) -> None:
+        self._letters[number] = letter
 
-    def take(self, name: str) -> Any:
-        return self._letters.pop(name)
+    def take(self, number: int) -> Parent | bytes:
+        return self._letters.pop(number)
 
 
 def run_local(study: Study, make_training: MakeTraining, data: ImageData, events: Events) -> None:
