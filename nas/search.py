@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +47,12 @@ class Keeper(Events):
         """Of the trials with kept weights, the one with the most equal choices; among equals the better."""
         if not self._search.settings.inherit:
             return None
-        kept = [r.candidate for r in self._study.best(self._keep)]
-        kept = [c for c in kept if self._run.weights_file(c.number).is_file()]
-        if not kept:
-            return None
-        nearest = max(kept, key=lambda other: _equal_choices(other, candidate))
-        weights = self._run.weights_file(nearest.number).read_bytes()
-        return Parent(nearest.number, nearest.choices, weights)
+        kept = [record.candidate for record in self._study.best(self._keep)]
+        for other in sorted(kept, key=lambda other: -_equal_choices(other, candidate)):
+            with suppress(OSError):  # someone took the file away
+                weights = self._run.weights_file(other.number).read_bytes()
+                return Parent(other.number, other.choices, weights)
+        return None
 
     def started(self, candidate: Candidate) -> None:
         self._listener.started(candidate)

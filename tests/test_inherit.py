@@ -97,6 +97,7 @@ MBCONV = "stage: {name: s, depth: %s, block: {mbconv: {out: %s, expand: %s, kern
 BASIC = "stage: {name: s, depth: %s, block: {basic: {out: %s, se: %s}}}"
 BOTTLENECK = "stage: {name: s, depth: %s, stride: 2, block: {bottleneck: {out: %s, width: %s, groups: %s}}}"
 PLAIN = "stage: {name: s, depth: %s, block: {conv: {out: %s, kernel: %s, act: %s}}}"
+BRANCHES = "parallel: {join: concat, branches: [conv: {out: 4}, max_pool: {kernel: 3, stride: 1}%s]}"
 INCEPTION = "inception: {out1: %s, reduce3: %s, out3: %s, reduce5: 4, out5: %s, pool: 4}"
 
 
@@ -116,11 +117,12 @@ INCEPTION = "inception: {out1: %s, reduce3: %s, out3: %s, reduce5: 4, out5: %s, 
         (PLAIN, (1, 8, 3, "relu"), (3, 8, 3, "relu")),  # deeper without a skip
         (PLAIN, (2, 8, 3, "silu"), (2, 16, 5, "silu")),
         (INCEPTION, (8, 8, 8, 4), (12, 16, 24, 9)),  # concatenations
+        (BRANCHES, ("",), (", conv: {out: 6}",)),  # a branch more
         ("depthwise: {out: %s, kernel: 3}", (8,), (24,)),
         ("preact: {out: %s}, preact: {out: %s}", (12, 12), (16, 16)),
         ("stage: {name: s, depth: %s, block: {preact: {out: 8}}}", (1,), (2,)),
         ("conv: {out: 8, bias: %s}", ("false",), ("true",)),
-        ("shuffle_v2: {out: %s, stride: 2}", (16,), (16,)),
+        ("shuffle_v2: {out: %s, stride: 2}", (16,), (24,)),  # a shuffle
     ],
 )
 def test_what_can_be_kept_is_kept(block: str, before: tuple[object, ...], after: tuple[object, ...]) -> None:
@@ -145,6 +147,7 @@ def test_what_can_be_kept_is_kept(block: str, before: tuple[object, ...], after:
         ("conv: {out: 8, bias: %s}", ("true",), ("false",)),
         ("%s: {kernel: 3, stride: 2}", ("max_pool",), ("avg_pool",)),
         ("nfnet: {out: %s}", (16,), (32,)),
+        ("shuffle_v2: {out: %s, stride: 2}, shuffle_v2: {out: %s}", (16, 16), (24, 24)),  # slices
     ],
 )
 def test_what_cannot_be_kept_is_taken_by_place(
