@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,6 @@ class _Trials:
         self._study = study
         self._events = events
         self._resources = resources
-        self._mailbox: Any = None
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: dict[int, int] = {}
@@ -167,10 +167,16 @@ class _Trials:
         """A trial that runs may yet have to start anew."""
         return not (self._running or self._again) and (self._study.exhausted or not self._study.remaining)
 
+    def send_parent(self, candidate: Candidate) -> bool:
+        """Put the weights that a trial starts from where its worker finds them, if it starts from any."""
+        parent = self._events.parent(candidate)
+        if parent is not None:
+            ray.get(self._mailbox.put.remote(candidate.number, parent))
+        return parent is not None
+
     def started(self, trial_id: str) -> None:
-        if self._mailbox is None:
-            # Not earlier: it would take the process that Ray keeps ready for the first worker.
-            self._mailbox = _open_mailbox()
+        # Not earlier without need: it would take the process that Ray keeps ready for the first worker.
+        _ = self._mailbox
         self._events.started(self._running[trial_id])
 
     def trained(self, trial_id: str, progress: Progress, stopped: bool) -> None:
@@ -195,6 +201,15 @@ class _Trials:
             failure = Progress(done=True, reason="worker_died", message=f"{deaths} times; {message}")
             tell_end(self._study, self._events, candidate, failure, b"")
 
+    @cached_property
+    def _mailbox(self) -> Any:
+        """On this node; workers find it by its name."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return ray.remote(Mailbox).options(name=_MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
+
+
+_MAILBOX = "nas-mailbox"
+
 
 class _Searcher(Searcher):
     """Hands the study's candidates to Tune."""
@@ -208,7 +223,8 @@ class _Searcher(Searcher):
             candidate = self._trials.next(trial_id)
             if candidate is not None:
                 # As text, for Tune gives a meaning of its own to some values and names in a config.
-                return {"number": candidate.number, "choices": json.dumps(candidate.choices)}
+                choices, inherits = json.dumps(candidate.choices), self._trials.send_parent(candidate)
+                return {"number": candidate.number, "choices": choices, "inherits": inherits}
             return Searcher.FINISHED if self._trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -297,15 +313,6 @@ def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"
 
 
-def _open_mailbox() -> Any:
-    """A mailbox on this node, which workers find by its name."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Mailbox).options(name=_MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
-
-
-_MAILBOX = "nas-mailbox"
-
-
 # On the workers
 
 
@@ -325,7 +332,8 @@ class _Worker(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._number = new_config["number"]
         choices = json.loads(new_config["choices"])
-        self._attempt = Attempt(self._make_training, choices, self._number, self._data)
+        letters = [ray.get_actor(_MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
+        self._attempt = Attempt(self._make_training, choices, self._number, self._data, *ray.get(letters))
         return True
 
     def step(self) -> dict[str, Any]:

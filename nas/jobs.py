@@ -15,7 +15,7 @@ from nas.records import Candidate, Counts, Record
 from nas.trials import Trials
 
 if TYPE_CHECKING:
-    from nas.local import MakeTraining
+    from nas.local import MakeTraining, Parent
     from nas.proxy.datasets import ImageData
     from nas.proxy.training import Training
     from nas.space import Choices, Space
@@ -107,6 +107,8 @@ class JobTask:
     jobs: Mapping[int, Job]
     tasks: Mapping[str, MakeTraining]
 
-    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
+    def __call__(
+        self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
+    ) -> Training:
         job = self.jobs[number]
-        return self.tasks[job.task](choices, job.seed, data)
+        return self.tasks[job.task](choices, job.seed, data, parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -19,7 +19,16 @@ class MakeTraining(Protocol):
     """Builds the training of one point. Runners call it where the trial runs, so it pickles; the images
     come as an argument, because they travel once and not with every trial."""
 
-    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training: ...
+    def __call__(self, choices: Choices, number: int, data: ImageData, parent: Parent | None) -> Training: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The trial whose `weights`, as safetensors, another one starts from."""
+
+    number: int
+    choices: Choices
+    weights: bytes
 
 
 class Events:
@@ -27,6 +36,9 @@ class Events:
 
     def dashboard(self, url: str) -> None:
         """Ray's dashboard answers at `url`."""
+
+    def parent(self, candidate: Candidate) -> Parent | None:
+        """Asked before a trial starts: whose weights it starts from, if from any's."""
 
     def started(self, candidate: Candidate) -> None:
         """A trial starts; again when its worker died and it starts anew."""
@@ -53,6 +65,9 @@ class Relay(Events):
     def dashboard(self, url: str) -> None:
         self._listener.dashboard(url)
 
+    def parent(self, candidate: Candidate) -> Parent | None:
+        return self._listener.parent(candidate)
+
     def started(self, candidate: Candidate) -> None:
         self._listener.started(candidate)
 
@@ -70,7 +85,8 @@ class Relay(Events):
 class Progress:
     """One step of a trial: an epoch trained, or the `reason` and `message` of a failure.
 
-    `score`: what the trial scores if it ends here. `seconds`: training time of the trial so far.
+    `score`: what the trial scores if it ends here. `seconds`: training time of the trial so far. `facts`:
+    what else the study is told when the trial ends, such as the `parent` whose weights it started from.
     """
 
     epoch: int = 0
@@ -81,15 +97,25 @@ class Progress:
     done: bool = False
     reason: str = ""
     message: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Attempt:
     """A trial in the process that trains it. No exception leaves it: a failure is a result."""
 
-    def __init__(self, make_training: MakeTraining, choices: Choices, number: int, data: ImageData) -> None:
+    def __init__(
+        self,
+        make_training: MakeTraining,
+        choices: Choices,
+        number: int,
+        data: ImageData,
+        parent: Parent | None = None,
+    ) -> None:
         self._arguments = choices, number, data
+        self._parent = parent
         self._make_training = make_training
         self._training: Training | None = None
+        self._facts: dict[str, Any] = {}
         self._seconds = 0.0
 
     def step(self) -> Progress:
@@ -98,17 +124,38 @@ class Attempt:
 
         try:
             if self._training is None:
-                self._training = self._make_training(*self._arguments)
+                self._training = self._begun()
             result = self._training.epoch()
         except TrainingFailed as failure:
-            return Progress(done=True, reason=failure.reason, message=failure.message)
+            return Progress(done=True, reason=failure.reason, message=failure.message, facts=self._facts)
         except Exception as error:
             # Whatever a block of a user's plugin raises costs one trial, never the search.
-            return Progress(done=True, reason="error", message=_one_line(error))
+            return Progress(done=True, reason="error", message=_one_line(error), facts=self._facts)
         self._seconds += result.seconds
         return Progress(
-            result.epoch, result.accuracy, result.score, result.loss, self._seconds, self._training.done
+            result.epoch,
+            result.accuracy,
+            result.score,
+            result.loss,
+            self._seconds,
+            self._training.done,
+            facts=self._facts,
         )
+
+    def _begun(self) -> Training:
+        """The training, from the parent's weights, or from scratch where they cannot be inherited."""
+        from nas.inherit import NotInherited
+
+        parent, self._parent = self._parent, None
+        if parent is not None:
+            try:
+                training = self._make_training(*self._arguments, parent)
+            except NotInherited as error:
+                self._facts["not_inherited"] = f"from trial {parent.number}: {error}"
+            else:
+                self._facts["parent"] = parent.number
+                return training
+        return self._make_training(*self._arguments, None)
 
     def weights(self) -> bytes:
         """The trained network's state as safetensors."""
@@ -119,24 +166,25 @@ class Attempt:
 
 
 class Mailbox:
-    """Holds weights on the driver's node until the driver takes them: they outlive the worker and its node,
-    and stay out of the results that a scheduler keeps."""
+    """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
+    it is taken: weights outlive the worker and its node, and stay out of what a scheduler keeps."""
 
     def __init__(self) -> None:
-        self._weights: dict[int, bytes] = {}
+        self._letters: dict[int, Parent | bytes] = {}
 
-    def put(self, number: int, weights: bytes) -> None:
-        self._weights[number] = weights
+    def put(self, number: int, letter: Parent | bytes) -> None:
+        self._letters[number] = letter
 
-    def take(self, number: int) -> bytes:
-        return self._weights.pop(number)
+    def take(self, number: int) -> Parent | bytes:
+        return self._letters.pop(number)
 
 
 def run_local(study: Trials, make_training: MakeTraining, data: ImageData, events: Events) -> None:
     """Train what `study` asks for until it asks no more."""
     while (candidate := study.ask()) is not None:
+        parent = events.parent(candidate)
         events.started(candidate)
-        attempt = Attempt(make_training, candidate.choices, candidate.number, data)
+        attempt = Attempt(make_training, candidate.choices, candidate.number, data, parent)
         progress = attempt.step()
         while not progress.done:
             tell_epoch(study, events, candidate, progress)
@@ -153,7 +201,7 @@ def tell_epoch(study: Trials, events: Events, candidate: Candidate, progress: Pr
 def tell_end(study: Trials, events: Events, candidate: Candidate, progress: Progress, weights: bytes) -> None:
     """Tell the last step of a trial that came to its end or failed."""
     if progress.reason:
-        study.fail(candidate.number, progress.reason, progress.message)
+        study.fail(candidate.number, progress.reason, progress.message, **progress.facts)
     else:
         tell_epoch(study, events, candidate, progress)
         events.weights(candidate, progress.score, weights)
@@ -169,7 +217,7 @@ def tell_stopped(study: Trials, events: Events, candidate: Candidate, progress: 
 
 
 def _facts(progress: Progress) -> Mapping[str, Any]:
-    return {"seconds": round(progress.seconds, 3), "loss": progress.loss}
+    return {"seconds": round(progress.seconds, 3), "loss": progress.loss, **progress.facts}
 
 
 def _one_line(error: Exception) -> str:

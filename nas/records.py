@@ -46,7 +46,8 @@ class Record:
 
     `state`: running, complete, pruned or failed. `score`: of a complete trial, else None. `scores`: by epoch.
     `facts`: what was told with the result, such as `seconds`; a failed trial has `reason` and `message`, a
-    pruned one `fidelity`, the epochs it was trained for.
+    pruned one `fidelity`, the epochs it was trained for. One that started from the weights of another has its
+    number as `parent`; one that could not, the reason as `not_inherited`.
     """
 
     candidate: Candidate
@@ -125,12 +126,11 @@ def trials_table(records: list[Record], names: list[str]) -> str:
     """The trials as CSV, a row each, with a column for each of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message", *names]
-    )
+    told = ["seconds", "parent", "reason", "message"]
+    writer.writerow(["trial", "state", "score", "epochs", "macs", "params", *told, *names])
     for r in records:
         c = r.candidate
-        facts = [r.facts.get(key, "") for key in ("seconds", "reason", "message")]
+        facts = [r.facts.get(key, "") for key in told]
         score = "" if r.score is None else r.score
         epochs = max(r.scores, default=0)
         row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]

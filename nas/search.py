@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from nas.files import write_atomically
 from nas.finals import TASK, final_jobs, final_weights, finalists, finals_name, read_finals
 from nas.jobs import Jobs, JobTask
 from nas.ledger import located
-from nas.local import Events, MakeTraining, Relay, run_local
+from nas.local import Events, MakeTraining, Parent, Relay, run_local
 from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
@@ -44,6 +45,17 @@ class Keeper(Relay):
         self._study = study
         self._keep = search.settings.keep
         self._best: Record | None = None
+
+    def parent(self, candidate: Candidate) -> Parent | None:
+        """Of the trials with kept weights, the one with the most equal choices; among equals the better."""
+        if not self._search.settings.inherit:
+            return None
+        kept = [record.candidate for record in self._study.best(self._keep)]
+        for other in sorted(kept, key=lambda other: -_equal_choices(other, candidate)):
+            with suppress(OSError):  # someone took the file away
+                weights = self._run.weights_file(other.number).read_bytes()
+                return Parent(other.number, other.choices, weights)
+        return None
 
     def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
         kept = self._study.best(self._keep)
@@ -77,6 +89,10 @@ class FinalsKeeper(Relay):
 
     def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
         write_atomically(final_weights(self._run, candidate.number), weights)
+
+
+def _equal_choices(one: Candidate, other: Candidate) -> int:
+    return sum(name in other.choices and other.choices[name] == o for name, o in one.choices.items())
 
 
 @dataclass(frozen=True)

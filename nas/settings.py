@@ -37,7 +37,8 @@ class Settings:
     maximised, as in `parse_objective`. `finalists`: how many of the best networks are trained for
     `final_epochs` under `final_seeds` fresh seeds before the winner is named. `time_limit`: how long one
     command may train, as in `parse_duration`. `prescreen`: what chooses among how many candidates for each
-    trial, `naswot:8`.
+    trial, `naswot:8`. `inherit`: trials start from the weights
+    of the kept one that is most like them.
 
     Raises InputError for a value of the wrong type or out of range.
     """
@@ -66,6 +67,7 @@ class Settings:
     final_seeds: int = 3
     time_limit: str | None = None
     prescreen: str | None = None
+    inherit: bool = False
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -276,4 +278,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "time_limit": (_optional_text, "a time; write it as text, such as 2h or 90m"),
     "final_epochs": (_whole(1), "a number of epochs; it is a whole number, 1 or more"),
     "final_seeds": (_whole(1), "a number of seeds; it is a whole number, 1 or more"),
+    "inherit": (
+        lambda v: isinstance(v, bool),
+        "true or false; true starts trials from the weights of those before",
+    ),
 }

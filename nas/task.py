@@ -14,6 +14,7 @@ from nas.space import Choices, Space
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
+    from nas.local import Parent
     from nas.proxy.datasets import ImageData
     from nas.proxy.training import Training
 
@@ -35,7 +36,10 @@ class ProxyTask:
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
 
-    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
+    def __call__(
+        self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
+    ) -> Training:
+        """Raises NotInherited where there is a parent and nothing to inherit from it."""
         import torch
 
         from nas.module import build_module
@@ -47,6 +51,12 @@ class ProxyTask:
         images = datasets.resized(data, network.input_shape[1])
         seed_everything(seed)
         module = build_module(network)
+        if parent is not None:
+            from nas.inherit import inherit, read_weights
+
+            theirs, weights = self.network(parent.choices, data), read_weights(parent.weights)
+            inherited = inherit(network, module.state_dict(), theirs, weights, seed=seed)
+            module.load_state_dict(inherited.state)
         if self.device == "cuda":
             torch.cuda.empty_cache()
         return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)

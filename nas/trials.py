@@ -69,10 +69,10 @@ class Trials(ABC):
         score = self._ledger.get_trial(self._trial_id(number)).intermediate_values[epoch]
         self._finish(number, TrialState.PRUNED, score, {"fidelity": epoch, **facts})
 
-    def fail(self, number: int, reason: str, message: str) -> None:
+    def fail(self, number: int, reason: str, message: str, **facts: Any) -> None:
         """The trial has no result, for one of REASONS."""
         assert reason in REASONS, reason
-        self._finish(number, TrialState.FAIL, None, {"reason": reason, "message": message})
+        self._finish(number, TrialState.FAIL, None, {"reason": reason, "message": message, **facts})
 
     # Reading
 

@@ -19,7 +19,8 @@ import torch
 from test_study import history, study
 
 from nas.errors import InputError, NasError
-from nas.local import Events, run_local
+from nas.inherit import NotInherited
+from nas.local import Events, Parent, run_local
 from nas.proxy.training import EpochResult, TrainingFailed
 
 EPOCHS = 3
@@ -27,10 +28,14 @@ DATA = [0.25]
 
 
 class FakeTraining:
-    """Three epochs of no time; the score is a function of the choices and of the data."""
+    """Three epochs of no time; the score is a function of the choices and of the data. The weights are the
+    number, and those of the parent."""
 
-    def __init__(self, fake: Fake, choices, number, data):
+    def __init__(self, fake: Fake, choices, number, data, parent):
+        if parent and fake.faults.get(number) == "barren":
+            raise NotInherited("there is nothing")
         self._fake, self._number, self._epoch = fake, number, 0
+        self._inherited = sum(parent.choices.values()) + sum(parent.weights) if parent else 0
         self._score = (sum(choices.values()) + data[0]) / 100
         fake.note(number)
 
@@ -58,7 +63,7 @@ class FakeTraining:
         )
 
     def state_dict(self):
-        return {"w": torch.full((2,), float(self._number))}
+        return {"w": torch.full((2,), float(self._number + self._inherited))}
 
 
 @dataclass
@@ -69,8 +74,8 @@ class Fake:
     faults: dict[int, str] = field(default_factory=dict)
     epoch_s: float = 0.0
 
-    def __call__(self, choices, number, data):
-        return FakeTraining(self, choices, number, data)
+    def __call__(self, choices, number, data, parent):
+        return FakeTraining(self, choices, number, data, parent)
 
     def note(self, number):
         with self.log.open("a") as file:
@@ -105,6 +110,16 @@ class Heard(Events):
 
     def of(self, number):
         return [what for what, which in self.log if which == number]
+
+
+class Breeding(Heard):
+    """Trials from 3 on have the one before as their parent."""
+
+    def parent(self, candidate):
+        if candidate.number < 3:
+            return None
+        one = self.study.records()[candidate.number - 1].candidate
+        return Parent(one.number, one.choices, bytes([100, one.number]))
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +167,17 @@ def test_local_records_a_failure_and_goes_on(tmp_path):
     check_faults(s, heard)
 
 
+def test_local_starts_from_a_parent_where_it_can(tmp_path):
+    s, _ = start(tmp_path, trials=6)
+    heard = Breeding(s)
+    run_local(s, Fake(tmp_path / "log", {3: "barren", 5: "bug"}), DATA, heard)
+    assert [r.facts.get("parent") for r in s.records()] == [None] * 4 + [3, 4]
+    assert s.records()[3].facts["not_inherited"] == "from trial 2: there is nothing"
+    assert s.records()[5].state == "failed"
+    inherited = 100 + 3 + sum(s.records()[3].candidate.choices.values())
+    assert heard.kept[3][1] == [3.0, 3.0] and heard.kept[4][1] == [4.0 + inherited] * 2
+
+
 def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path):
     class Interrupted(Events):
         def epoch(self, candidate, progress):
@@ -172,11 +198,12 @@ def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path):
 
 
 def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
-    """One worker: the same trials and scores as in this process."""
+    """One worker: the same trials, parents and scores as in this process."""
     from nas.cluster import Resources, run
 
-    faults = {1: "nan", 2: "bug"}
-    s, heard = start(tmp_path, trials=6, sampler="evolution")
+    faults = {1: "nan", 2: "bug", 4: "barren"}
+    s, _ = start(tmp_path, trials=6, sampler="evolution")
+    heard = Breeding(s)
     fake = Fake(tmp_path / "log", faults)
     run(s, fake, DATA, heard, Resources(concurrency=1), epochs=EPOCHS)
     check_faults(s, heard)
@@ -186,9 +213,12 @@ def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
     (tmp_path / "local").mkdir()
-    local, heard_locally = start(tmp_path / "local", trials=6, sampler="evolution")
+    local, _ = start(tmp_path / "local", trials=6, sampler="evolution")
+    heard_locally = Breeding(local)
     run_local(local, Fake(tmp_path / "local" / "log", faults), DATA, heard_locally)
     assert history(s) == history(local)
+    assert [r.facts for r in s.records()] == [r.facts for r in local.records()]
+    assert [r.facts.get("parent") for r in s.records()] == [None, None, None, 2, None, 4]
     assert heard.kept == heard_locally.kept
 
 

@@ -16,8 +16,8 @@ from nas.space.names import RESERVED
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "errors", "files", "deadline", "cost", "objective", "ops", "graph", "blocks", "space", "plugins",
-    "starts", "module", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records", "front",
-    "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "untrained", "runs",
+    "starts", "module", "inherit", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records",
+    "front", "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "untrained", "runs",
     "finals", "search", "results", "calibration", "report", "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -60,12 +60,13 @@ def test_a_search_trains_what_it_has_chosen():
         ("nasw:4", "'nasw' is not a score; did you mean 'naswot'?"),
         (
             "naswot",
-            "'naswot' does not say how many candidates it chooses among; write naswot:8, or any number from 2 "
-            "to 64",
+            "'naswot' does not say how many candidates it chooses among; write naswot:8, or any number "
+            "from 2 to 64",
         ),
         (
             "zen:1",
-            "'zen:1' does not say how many candidates it chooses among; write zen:8, or any number from 2 to 64",
+            "'zen:1' does not say how many candidates it chooses among; write zen:8, or any number from 2 to "
+            "64",
         ),
     ],
 )

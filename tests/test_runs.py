@@ -297,7 +297,7 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path):
 def test_the_tables(run):
     records = [
         record(0, 0.5, 20, 2, seconds=1.5),
-        record(1, 0.7, 30, 3, seconds=2.0),
+        record(1, 0.7, 30, 3, seconds=2.0, parent=0),
         record(2, 0.4, 25, 2, seconds=2.0),
         record(3, None, 9, 1, "failed", reason="nan_loss", message='the loss, "nan"'),
         Record(Candidate(4, {"b": "x"}, Cost(5, 1), "4"), "pruned", None, {1: 0.2, 2: 0.3}, {"seconds": 0.1}),
@@ -305,13 +305,14 @@ def test_the_tables(run):
     ]
     run.write_tables(records)
     table = rows(run.path / "trials.csv")
-    fixed = ["trial", "state", "score", "epochs", "macs", "params", "seconds", "reason", "message"]
+    fixed = ["trial", "state", "score", "epochs", "macs", "params", "seconds", "parent", "reason", "message"]
     assert list(table[0]) == [*fixed, "a", "b"]
     assert [r["trial"] for r in table] == list("012345")
-    assert list(table[0].values()) == ["0", "complete", "0.5", "1", "20", "2", "1.5", "", "", "0", ""]
+    assert list(table[0].values()) == ["0", "complete", "0.5", "1", "20", "2", "1.5", "", "", "", "0", ""]
+    assert [r["parent"] for r in table] == ["", "0", "", "", "", ""]
     assert list(table[3].values()) == [
-        "3", "failed", "", "0", "9", "1", "", "nan_loss", 'the loss, "nan"', "3", "",
+        "3", "failed", "", "0", "9", "1", "", "", "nan_loss", 'the loss, "nan"', "3", "",
     ]  # fmt: skip
-    assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "0.1", "", "", "", "x"]
+    assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "0.1", "", "", "", "", "x"]
     assert table[5]["state"] == "running" and table[5]["score"] == ""
     assert [r["trial"] for r in rows(run.path / "pareto.csv")] == ["0", "1"]

@@ -111,6 +111,9 @@ def search(
     max_broken: Annotated[float | None, setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
+    inherit: Annotated[bool | None, setting(
+        "inherit", "Start trials from the weights of the kept trial that is most like them.", _PROXY
+    )] = None,
     workers: Annotated[int | None, setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
         _RAY, "--workers", "--concurrency",
@@ -159,7 +162,7 @@ def search(
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
         "finalists": finalists, "final_epochs": final_epochs, "final_seeds": final_seeds,
-        "time_limit": time_limit, "prescreen": prescreen,
+        "time_limit": time_limit, "prescreen": prescreen, "inherit": inherit,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas.report.session import run_search

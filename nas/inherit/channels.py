@@ -1,0 +1,62 @@
+"""Which channel of the parent each channel of the child is a copy of: its origin, -1 where it is new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nas.ops import Operator, Unary
+
+
+@dataclass(frozen=True)
+class Tie:
+    """What a value of the child is of the parent's value `place`: channel i is that of `origin[i]`. `exact`:
+    equal for every image; else only by place."""
+
+    place: str
+    origin: Tensor
+    exact: bool
+
+
+def cyclic(count: int, parents: int) -> Tensor:
+    """The origins of `count` channels: the parent's in their order, again and again."""
+    return torch.arange(count) % parents
+
+
+def is_identity(origin: Tensor, parents: int) -> bool:
+    """Whether the channels are the parent's, all and in their order."""
+    return torch.equal(origin, torch.arange(parents))
+
+
+def shifted(origin: Tensor, start: int) -> Tensor:
+    """Origins in a concatenation, in which the parent's channels begin at `start`."""
+    return torch.where(origin < 0, -1, origin + start)
+
+
+def spread(origin: Tensor, pixels: int) -> Tensor:
+    """Origins of features, `pixels` to a channel."""
+    features = origin[:, None] * pixels + torch.arange(pixels)
+    return torch.where((origin < 0)[:, None], -1, features).flatten()
+
+
+def moved(origin: Tensor, op: Operator, parents: int, their_op: Operator) -> Tensor:
+    """Origins behind operators that shuffle channels, cut some off or add zeros."""
+    came, theirs = _inputs_of(op, len(origin)), _inputs_of(their_op, parents)
+    position = torch.full((parents,), -1)
+    position[theirs[theirs >= 0]] = torch.nonzero(theirs >= 0).flatten()
+    before = torch.where(came < 0, -1, origin[came.clamp(0)])
+    result = torch.where(before < 0, -1, position[before.clamp(0)])
+    zeros = torch.nonzero(theirs < 0).flatten()
+    if len(zeros):
+        result[came < 0] = zeros[cyclic(int((came < 0).sum()), len(zeros))]
+    return result
+
+
+def _inputs_of(op: Operator, channels: int) -> Tensor:
+    """The input channel that each output channel is, -1 for zero."""
+    assert isinstance(op, Unary)
+    numbers = torch.arange(1, channels + 1).view(1, channels, 1, 1)
+    result: Tensor = op.layer((channels, 1, 1)).build()(numbers)
+    return result.flatten() - 1

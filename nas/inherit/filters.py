@@ -1,0 +1,91 @@
+"""Filters of a convolution or a linear layer, made from the parent's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas.inherit.channels import cyclic
+from nas.ops import Conv2d
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters `weight` (O, I, *K), the `origin` (O,) of what they give, how many `taken` values are the
+    parent's, and whether it `is_complete` that each reads all that its origin reads."""
+
+    weight: Tensor
+    origin: Tensor
+    taken: int
+    is_complete: bool
+
+
+def inherited_filters(
+    own: Tensor,
+    theirs: Tensor,
+    inputs: Tensor,
+    groups: int,
+    their_groups: int,
+    generator: torch.Generator,
+) -> Filters:
+    """The parent's filters `theirs` for a child whose input channels have the origins `inputs`.
+
+    Where several inputs of a filter are copies of one channel, they share its weight, in parts that are drawn
+    for each filter anew. An input that is no copy of what the parent's filter reads gets zeros, and a filter
+    that has none else stays as it is in `own`.
+    """
+    is_depthwise = groups == len(own) == len(inputs) and their_groups == len(theirs)
+    outputs = inputs if is_depthwise else cyclic(len(own), len(theirs))
+    width, their_width = own.shape[1], theirs.shape[1]
+    first = torch.arange(len(own)) // (len(own) // groups) * width
+    their_first = outputs // (len(theirs) // their_groups) * their_width
+    read = inputs[first[:, None] + torch.arange(width)]
+    slots = read - their_first[:, None]
+    fits = (read >= 0) & (outputs >= 0)[:, None] & (slots >= 0) & (slots < their_width)
+    slots = slots.clamp(0, their_width - 1)
+
+    parts = fits * (0.5 + torch.rand(fits.shape, generator=generator))
+    wholes = torch.zeros(len(own), their_width).scatter_add_(1, slots, parts)
+    shares = torch.where(fits, parts / wholes.gather(1, slots), 0.0)
+    kernel = own.shape[2:]
+    weight = _framed(theirs, kernel)[outputs.clamp(0)[:, None], slots] * as_wide(shares, own)
+    known = fits.any(1)
+    overlap = math.prod(map(min, kernel, theirs.shape[2:]))
+    return Filters(
+        torch.where(as_wide(known, own), weight, own),
+        torch.where(known, outputs, -1),
+        int(fits.sum()) * overlap,
+        bool((wholes > 0)[known].all()),
+    )
+
+
+def sees_the_same(op: Conv2d, theirs: Conv2d) -> bool:
+    """Whether the parent's kernel lies whole in the child's, padded with zeros, at the same pixels."""
+    kernel, their_kernel = _pair(op.kernel), _pair(theirs.kernel)
+    padding, their_padding = _pair(op.padding or 0), _pair(theirs.padding or 0)
+    return (op.stride, op.dilation) == (theirs.stride, theirs.dilation) and all(
+        kernel[i] >= their_kernel[i]
+        and 2 * (padding[i] - their_padding[i]) == op.dilation * (kernel[i] - their_kernel[i])
+        for i in range(2)
+    )
+
+
+def _framed(filters: Tensor, kernel: tuple[int, ...]) -> Tensor:
+    """Filters (O, I, *K) cropped, or padded with zeros, to `kernel` around their centre."""
+    pads: list[int] = []
+    for size, wanted in zip(reversed(filters.shape[2:]), reversed(kernel), strict=True):
+        pads += [(wanted - size) // 2] * 2
+    return F.pad(filters, pads) if pads else filters
+
+
+def as_wide(values: Tensor, like: Tensor) -> Tensor:
+    """With as many dimensions as `like`, the last of size 1."""
+    return values.view(*values.shape, *(1 for _ in range(like.ndim - values.ndim)))
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)

@@ -1,0 +1,275 @@
+"""A forward pass over the child's graph: ties its values to the parent's, and takes the parent's weights."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from nas.graph import Architecture, Node
+from nas.graph.architecture import INPUT
+from nas.inherit.channels import Tie, cyclic, is_identity, moved, shifted, spread
+from nas.inherit.filters import as_wide, inherited_filters, sees_the_same
+from nas.ops import (
+    Act,
+    Add,
+    AvgPool,
+    BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
+    Conv2d,
+    Dropout,
+    DropPath,
+    Flatten,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Multiply,
+    Operator,
+    PadChannels,
+    ScaledConv2d,
+    Shift,
+    Times,
+    Zero,
+)
+
+PARAMETERS = ("weight", "bias", "gain")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_CHANNELWISE = (Act, MaxPool, AvgPool, GlobalPool, Times, Shift, Zero)
+"""An output channel is a function of the input channel of the same number alone."""
+_IDEMPOTENT = (Act("relu"), Act("relu6"))
+"""Activations that change nothing when they are applied again."""
+
+
+class Walk:
+    """Call `step` with each node of the child in order; then `state` is the child's.
+
+    `taken` counts the values of its parameters that are the parent's.
+    """
+
+    def __init__(
+        self,
+        child: Architecture,
+        initial: Mapping[str, Tensor],
+        parent: Architecture,
+        weights: Mapping[str, Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        self.state = {name: value.clone() for name, value in initial.items()}
+        self.taken = 0
+        self._child = child
+        self._parent = parent
+        self._weights = weights
+        self._generator = generator
+        self._nodes = {node.name: node for node in child.nodes}
+        self._twins = {node.name: node for node in parent.nodes}
+        self._readers: dict[str, list[Node]] = defaultdict(list)
+        for node in child.nodes:
+            for name in node.inputs:
+                self._readers[name].append(node)
+        self._places = {INPUT: INPUT}
+        for node in parent.nodes:
+            self._places[node.name] = self._places[node.inputs[0]] if _is_silent(node.op) else node.name
+        start = cyclic(child.input_shape[0], parent.input_shape[0])
+        same = child.input_shape == parent.input_shape
+        self._ties: dict[str, Tie | None] = {INPUT: Tie(INPUT, start, same)}
+        self._identities: set[str] = set()
+
+    def step(self, node: Node) -> None:
+        """Take the weights of a node."""
+        twin = self.twin(node)
+        if _is_silent(node.op):
+            tie = self._ties[node.inputs[0]]
+        else:
+            tie = self._new(node) if twin is None else self._matched(node, twin)
+        self._ties[node.name] = tie
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the child computes what the parent does, after the last step."""
+        end = self._as(self._child.output, self._parent.output)
+        return end.exact and is_identity(end.origin, self._parent.nodes[-1].shape[0])
+
+    def twin(self, node: Node) -> Node | None:
+        """The parent's node at the same place."""
+        twin = self._twins.get(node.name)
+        return twin if twin and type(twin.op) is type(node.op) else None
+
+    def names(self, node: Node) -> list[str]:
+        """The names of a node's weights and statistics in the state."""
+        names = (f"{node.name}.{part}" for part in (*PARAMETERS, *_STATISTICS))
+        return [name for name in names if name in self.state]
+
+    def _as(self, name: str, place: str) -> Tie:
+        """The child's value `name` as the parent's value `place`."""
+        place = self._places[place]
+        tie, channels = self._ties[name], self._parent.shapes[place][0]
+        if tie and tie.place == place:
+            return tie
+        if tie and self._parent.shapes[tie.place][0] == channels:
+            return Tie(place, tie.origin, exact=False)
+        return Tie(place, cyclic(self._child.shapes[name][0], channels), exact=False)
+
+    # Nodes that the parent has
+
+    def _matched(self, node: Node, twin: Node) -> Tie:
+        sources = [self._as(*pair) for pair in zip(node.inputs, twin.inputs, strict=False)]
+        source = sources[0]
+        match node.op, twin.op:
+            case Conv2d() as op, Conv2d() as their_op:
+                return self._convolution(node, op, their_op, source)
+            case Linear(), _:
+                return self._filters(node, source, 1, 1)
+            case BatchNorm() as op, BatchNorm() as their_op:
+                self._take(self.names(node), source.origin)
+                return Tie(node.name, source.origin, source.exact and op.eps == their_op.eps)
+            case Add() | Multiply(), _:
+                return self._joined(node, twin, sources)
+            case Concat(), _:
+                return self._concatenated(node, twin)
+            case Flatten(), _ if (pixels := self._pixels(node)) == twin.shape[0] // self._channels(source):
+                return Tie(node.name, spread(source.origin, pixels), source.exact)
+            case ChannelShuffle() | ChannelSlice() | PadChannels(), _:
+                origin = moved(source.origin, node.op, self._channels(source), twin.op)
+                return Tie(node.name, origin, source.exact)
+            case op, their_op if isinstance(op, _CHANNELWISE):
+                return Tie(node.name, source.origin, source.exact and op == their_op)
+        same = (node.op, node.shape) == (twin.op, twin.shape)
+        exact = same and all(tie.exact and is_identity(tie.origin, self._channels(tie)) for tie in sources)
+        return Tie(node.name, cyclic(node.shape[0], twin.shape[0]), exact)
+
+    def _convolution(self, node: Node, op: Conv2d, their_op: Conv2d, source: Tie) -> Tie:
+        tie = self._filters(node, source, op.groups, their_op.groups)
+        exact = tie.exact and sees_the_same(op, their_op) and (op.bias or not their_op.bias)
+        if isinstance(op, ScaledConv2d):  # whose filters are standardised: zeros and copies change them
+            exact &= op == their_op and is_identity(source.origin, self._channels(source))
+        return replace(tie, exact=exact)
+
+    def _filters(self, node: Node, source: Tie, groups: int, their_groups: int) -> Tie:
+        """Take the filters of a convolution or a linear layer; of the result, `exact` is about channels."""
+        name = f"{node.name}.weight"
+        own, theirs = self.state[name], self._weights[name]
+        filters = inherited_filters(own, theirs, source.origin, groups, their_groups, self._generator)
+        self._take([other for other in self.names(node) if other != name], filters.origin)
+        self.state[name] = filters.weight
+        self.taken += filters.taken
+        return Tie(node.name, filters.origin, source.exact and filters.is_complete)
+
+    def _take(self, names: list[str], origin: Tensor) -> None:
+        """Take what there is one value of for each channel, and the number of batches."""
+        known = origin >= 0
+        for name in names:
+            own, theirs = self.state[name], self._weights.get(name)
+            if theirs is None:  # a bias that the parent does without
+                self.state[name] = torch.zeros_like(own)
+            elif own.ndim == 0:
+                self.state[name] = theirs.clone()
+            else:
+                self.state[name] = torch.where(as_wide(known, own), theirs[origin.clamp(0)], own)
+                self.taken += int(known.sum()) if name.endswith(PARAMETERS) else 0
+
+    def _joined(self, node: Node, twin: Node, sources: list[Tie]) -> Tie:
+        """A sum or product: of the same channels of all its inputs, else by place."""
+        origin = sources[0].origin
+        agree = all(torch.equal(tie.origin, origin) for tie in sources)
+        if not agree:
+            origin = cyclic(node.shape[0], twin.shape[0])
+        exact = agree and len(node.inputs) == len(twin.inputs) and all(tie.exact for tie in sources)
+        return Tie(node.name, origin, exact)
+
+    def _concatenated(self, node: Node, twin: Node) -> Tie:
+        """Channels keep their origins, behind those of the inputs before; an input that the parent lacks has
+        none."""
+        places = [self._places[name] for name in twin.inputs]
+        starts = list(accumulate((self._parent.shapes[place][0] for place in places), initial=0))
+        origins, exact = [], True
+        for slot, name in enumerate(node.inputs):
+            tie = self._ties[name]
+            if tie is None or tie.place not in places:
+                origins.append(torch.full((self._child.shapes[name][0],), -1))
+                continue
+            is_there = slot < len(places) and places[slot] == tie.place
+            origins.append(shifted(tie.origin, starts[slot if is_there else places.index(tie.place)]))
+            exact &= tie.exact
+        return Tie(node.name, torch.cat(origins), exact)
+
+    def _channels(self, tie: Tie) -> int:
+        """How many channels the parent's value has."""
+        return self._parent.shapes[tie.place][0]
+
+    def _pixels(self, node: Node) -> int:
+        """How many features a flattened image has for each of its channels."""
+        return node.shape[0] // self._child.shapes[node.inputs[0]][0]
+
+    # Nodes that the parent lacks
+
+    def _new(self, node: Node) -> Tie | None:
+        tie = self._ties[node.inputs[0]]
+        match node.op:
+            case Add():
+                return self._skipped(node)
+            case Conv2d() as op if tie and self._may_be_identity(node, op, tie):
+                self._identities.add(node.name)
+                nn.init.dirac_(self.state[f"{node.name}.weight"], op.groups)
+                return tie
+            case BatchNorm() as op if node.inputs[0] in self._identities:
+                self.state[f"{node.name}.weight"].fill_(math.sqrt(1 + op.eps))
+                return tie
+            case Act() as op if tie:
+                return replace(tie, exact=tie.exact and self._is_again(op, tie))
+            case op if tie and isinstance(op, (*_CHANNELWISE, BatchNorm, Multiply)):
+                return replace(tie, exact=False)
+        return None
+
+    def _skipped(self, node: Node) -> Tie | None:
+        """A new sum is the value that skips its new branches, which start at zero."""
+        skips = [tie for name in node.inputs if (tie := self._ties[name])]
+        silent = [self._silence(name) for name in node.inputs if skips and self._ties[name] is None]
+        if not skips:
+            return None
+        return replace(skips[0], exact=skips[0].exact and len(skips) == 1 and all(silent))
+
+    def _silence(self, name: str) -> bool:
+        """Start a new value at zero, by the scale or the filters that it comes from, if by any."""
+        node = self._nodes[name]
+        while not self.names(node) and (node.op.keeps_zero or isinstance(node.op, Multiply)):
+            if node.inputs[0] == INPUT:
+                return False
+            node = self._nodes[node.inputs[0]]
+        if self.twin(node) or not isinstance(node.op, BatchNorm | Conv2d):
+            return False
+        scale = "gain" if isinstance(node.op, ScaledConv2d) else "weight"
+        for part in {scale, "bias"}:
+            if f"{node.name}.{part}" in self.state:
+                self.state[f"{node.name}.{part}"].zero_()
+        return True
+
+    def _may_be_identity(self, node: Node, op: Conv2d, tie: Tie) -> bool:
+        """Whether a convolution, the norm behind it and the activation behind that can start as identity: the
+        value goes nowhere else, keeps its shape and is one that the activation does not change."""
+        if not tie.exact or op != Conv2d(node.shape[0], op.kernel, groups=op.groups, init=op.init):
+            return False
+        chain = [node.inputs[0]]
+        for kind in (Conv2d, BatchNorm, Act):
+            readers = self._readers[chain[-1]]
+            if len(readers) != 1 or type(readers[0].op) is not kind or self.twin(readers[0]):
+                return False
+            chain.append(readers[0].name)
+        same_shape = self._child.shapes[chain[0]] == node.shape
+        return same_shape and self._is_again(self._nodes[chain[-1]].op, tie)
+
+    def _is_again(self, op: Operator, tie: Tie) -> bool:
+        """Whether an activation changes nothing, as the tied value comes out of its like."""
+        before = self._twins.get(tie.place)
+        return before is not None and before.op == op and op in _IDEMPOTENT
+
+
+def _is_silent(op: Operator) -> bool:
+    """Whether an operator changes nothing in evaluation."""
+    return op.is_identity or isinstance(op, Dropout | DropPath)
