@@ -48,7 +48,8 @@ class Events:
 class Progress:
     """One step of a trial: an epoch trained, or the `reason` and `message` of a failure.
 
-    `score`: what the trial scores if it ends here. `seconds`: training time of the trial so far.
+    `score`: what the trial scores if it ends here. `seconds`: training time of the trial so far. `batch`:
+    images in a batch, fewer than the recipe's where they did not fit into memory.
     """
 
     epoch: int = 0
@@ -59,6 +60,7 @@ class Progress:
     done: bool = False
     reason: str = ""
     message: str = ""
+    batch: int = 0
 
 
 class Attempt:
@@ -84,8 +86,9 @@ class Attempt:
             # Whatever a block of a user's plugin raises costs one trial, never the search.
             return Progress(done=True, reason="error", message=_one_line(error))
         self._seconds += result.seconds
+        done, batch = self._training.done, result.batch
         return Progress(
-            result.epoch, result.accuracy, result.score, result.loss, self._seconds, self._training.done
+            result.epoch, result.accuracy, result.score, result.loss, self._seconds, done, batch=batch
         )
 
     def weights(self) -> bytes:
@@ -147,7 +150,7 @@ def tell_stopped(study: Study, events: Events, candidate: Candidate, progress: P
 
 
 def _facts(progress: Progress) -> Mapping[str, Any]:
-    return {"seconds": round(progress.seconds, 3), "loss": progress.loss}
+    return {"seconds": round(progress.seconds, 3), "loss": progress.loss, "batch": progress.batch}
 
 
 def _one_line(error: Exception) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.ops.base import size_text
 from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
+from nas.proxy.rates import with_dropout
 from nas.proxy.recipe import Recipe
 from nas.space import Choices, Space
 
@@ -52,13 +53,17 @@ class ProxyTask:
         return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
 
     def network(self, choices: Choices, data: ImageData) -> Architecture:
-        """What is trained for a point.
+        """What is trained for a point, with the recipe's rates of dropout and stochastic depth.
 
         Raises InputError where it cannot be built, or does not give one value for each class.
         """
         resolved = self.space.resolve(choices)
+        if self.recipe.drop_path is not None:
+            resolved = replace(resolved, drop_path=self.recipe.drop_path)
         resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
         network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
+        if self.recipe.dropout is not None:
+            network = with_dropout(network, self.recipe.dropout)
         shape = network.nodes[-1].shape
         if shape != (data.num_classes,):
             raise InputError(

@@ -54,7 +54,7 @@ class FakeTraining:
             case "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
         return EpochResult(
-            self._epoch, self._score * self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5
+            self._epoch, self._score * self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5, 64
         )
 
     def state_dict(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.cli.app import PluginOption, app, loaded, opened
-from nas.errors import InputError
+from nas.errors import InputError, did_you_mean
 from nas.proxy.recipe import Recipe
 from nas.settings import Settings, merged, read_config
 
@@ -38,6 +38,24 @@ def _number(kind: type[int] | type[float]) -> Callable[[str], Any]:
             return text
 
     return read
+
+
+def _recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the recipe from `KEY=VALUE`, values as YAML reads them."""
+    from nas.space.source import plain_data, read_yaml
+
+    known = [f.name for f in fields(Recipe)]
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise InputError(f"--recipe '{text}': wanted KEY=VALUE, such as optimizer=adamw")
+        if key not in known:
+            raise InputError(f"--recipe '{text}': unknown key '{key}'{did_you_mean(key, known)}")
+        if key in found or flags.get(key) is not None:
+            raise InputError(f"--recipe '{text}': {key} is given twice; keep one")
+        found[key] = plain_data(read_yaml(value, f"--recipe '{text}'"))
+    return found
 
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
@@ -86,7 +104,9 @@ def search(
         "resolution", "Side of the proxy's images in pixels.", _PROXY
     )] = None,
     batch: Annotated[int | None, _setting("batch", "Images in a batch.", _PROXY)] = None,
-    lr: Annotated[float | None, _setting("lr", "Peak learning rate.", _PROXY)] = None,
+    lr: Annotated[float | None, _setting(
+        "lr", "Peak learning rate, else the optimizer's own.", _PROXY
+    )] = None,
     max_images: Annotated[int | None, _setting(
         "max_images", "Use so many images at most, else all.", _PROXY
     )] = None,
@@ -95,6 +115,10 @@ def search(
     )] = None,
     max_broken: Annotated[float | None, _setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
+    )] = None,
+    recipe: Annotated[list[str] | None, typer.Option(
+        help="Any other setting of the training, such as optimizer=adamw, ema=0.99 or mixup=0.2 (see "
+        "docs/proxy.md); repeatable.", metavar="KEY=VALUE", rich_help_panel=_PROXY,
     )] = None,
     workers: Annotated[int | None, _setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
@@ -142,7 +166,9 @@ def search(
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
     }  # fmt: skip
-    settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
+    given = merged(read_config(config) if config else {}, flags)
+    given["recipe"] |= _recipe_settings(recipe or [], flags)
+    settings = Settings.from_data(given, "nas search")
     from nas import search as searching
     from nas.report.session import run_search
 
