@@ -128,11 +128,12 @@ def test_a_value_of_an_option(option, value, message):
         ("ema=", "--recipe 'ema=': wanted KEY=VALUE, such as optimizer=adamw"),
         ("mixp=0.2", "--recipe 'mixp=0.2': unknown key 'mixp'; did you mean 'mixup'?"),
         ("epochs=3", "--recipe 'epochs=3': epochs is given twice; keep one"),
-        ("mixup=[", "--recipe 'mixup=[':1: not valid YAML: expected the node content, but found '<stream end>'"),
+        ("mixup=[", "--recipe 'mixup=[':1: not valid YAML: expected the node content, but found "
+         "'<stream end>'"),
         ("policy=trivial", "nas search: recipe: policy is 'trivial'; it must be null for none, or one of "
          "randaugment, autoaugment"),
-        ("policy=[a]", "nas search: recipe: policy is ['a']; it must be null for none, or one of randaugment, "
-         "autoaugment"),
+        ("policy=[a]", "nas search: recipe: policy is ['a']; it must be null for none, or one of "
+         "randaugment, autoaugment"),
         ("optimizer=adam", "nas search: recipe: optimizer is 'adam'; it must be one of sgd, adamw, rmsprop"),
     ],
 )  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ import yaml
 from torch import Tensor, nn
 
 from nas.errors import InputError
+from nas.local import Attempt
 from nas.proxy.datasets import ImageData, load
 from nas.proxy.recipe import Recipe
-from nas.proxy.training import DeviceImages, EpochResult, Training, TrainingFailed, seed_everything
+from nas.proxy.training import EpochResult, Training, TrainingFailed, seed_everything
+from nas.space import Choices
 
 
 @pytest.fixture(autouse=True)
@@ -84,15 +87,35 @@ class Flat(nn.Module):
         return logits
 
 
-def run(data: ImageData, seed: int, between: int = 0) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
+FULL: dict[str, Any] = {
+    "optimizer": "adamw", "ema": 0.9, "grad_clip": 1.0, "random_resized_crop": 0.5, "color_jitter": 0.4,
+    "cutout": 0.3, "mixup": 0.2, "cutmix": 1.0, "policy": "randaugment", "fraction": 0.5,
+}  # fmt: skip
+"""Whatever draws random numbers, and what it is combined with."""
+
+
+def run(
+    data: ImageData, seed: int, between: int = 0, **settings: Any
+) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
     seed_everything(seed)
-    training = Training(small_net(), data, Recipe(epochs=2), seed=seed)
+    training = Training(small_net(), data, Recipe(epochs=2, **settings), seed=seed)
     results = []
     while not training.done:
         torch.rand(between)
         result = training.epoch()
         results.append((result.accuracy, result.loss))
     return results, training.state_dict()
+
+
+def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    seed_everything(0)
+    return build()
+
+
+def last(training: Training) -> EpochResult:
+    while not training.done:
+        result = training.epoch()
+    return result
 
 
 # The recipe
@@ -160,17 +183,21 @@ def test_a_number_that_yaml_reads_as_text_is_explained() -> None:
 # Repeatable
 
 
-def test_the_same_seed_gives_bit_equal_scores_and_weights(digits: ImageData) -> None:
-    first, weights = run(digits, seed=3)
-    again, same = run(digits, seed=3, between=5)
+@pytest.mark.parametrize("settings", [{}, FULL], ids=["default", "full"])
+def test_the_same_seed_gives_bit_equal_scores_and_weights(
+    digits: ImageData, settings: dict[str, Any]
+) -> None:
+    first, weights = run(digits, seed=3, **settings)
+    again, same = run(digits, seed=3, between=5, **settings)
     assert first == again
     assert all(torch.equal(weights[name], same[name]) for name in weights)
-    other, _ = run(digits, seed=4)
+    other, _ = run(digits, seed=4, **settings)
     assert first != other
 
 
-def test_training_leaves_the_global_random_numbers_alone(digits: ImageData) -> None:
-    training = Training(small_net(), digits, Recipe(), seed=0)
+@pytest.mark.parametrize("settings", [{}, FULL], ids=["default", "full"])
+def test_training_leaves_the_global_random_numbers_alone(digits: ImageData, settings: dict[str, Any]) -> None:
+    training = Training(small_net(), digits, Recipe(**settings), seed=0)
     state = torch.get_rng_state()
     training.epoch()
     assert torch.equal(torch.get_rng_state(), state)
@@ -249,6 +276,38 @@ def test_one_step_equals_the_update_rule_by_hand() -> None:
     torch.testing.assert_close(module.linear.bias, (bias - 0.1 * 1.9 * bias.grad).detach())
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_the_first_step_of_other_optimizers_by_hand(optimizer: str) -> None:
+    """AdamW decays by itself, RMSprop within its gradient; both divide the gradient by its size."""
+    data = random_data(8)
+    recipe = Recipe(
+        epochs=1, batch=8, optimizer=optimizer, lr=0.1, weight_decay=0.3, warmup=0, crop=0, flip=False
+    )
+    module = Flat(3 * 64)
+    weight, bias = (p.detach().clone() for p in (module.linear.weight, module.linear.bias))
+    gradients: list[list[Tensor]] = []
+    training = Training(module, data, recipe, seed=0)
+    training._optimizer.register_step_pre_hook(
+        lambda *_: gradients.append([p.grad.clone() for p in module.parameters() if p.grad is not None])
+    )
+    training.epoch()
+    for before, after, gradient, decay in zip(
+        (weight, bias), module.parameters(), gradients[0], (0.3, 0.0), strict=True
+    ):
+        if optimizer == "adamw":
+            expected = before * (1 - 0.1 * decay) - 0.1 * gradient / (gradient.abs() + 1e-8)
+        else:
+            gradient = gradient + decay * before
+            expected = before - 0.1 * gradient / ((0.1 * gradient**2).sqrt() + 0.0316)
+        torch.testing.assert_close(after.detach(), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_other_optimizers_learn_digits_at_their_own_rates(digits: ImageData, optimizer: str) -> None:
+    recipe = Recipe(epochs=5, batch=16, optimizer=optimizer)
+    assert last(Training(seeded(small_net), digits, recipe, seed=0)).accuracy > 0.8
+
+
 def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
     module = small_net()
     training = Training(module, digits, Recipe(weight_decay=0.01), seed=0)
@@ -262,7 +321,7 @@ def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
 def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
     recipe = Recipe(epochs=5, batch=10, lr=0.4, warmup=0.2)
     training = Training(Flat(3 * 64), random_data(200), recipe, seed=0)
-    rates = [training._lr(step) for step in range(100)]
+    rates = [recipe.rate(step, 100) for step in range(100)]
     assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.4)
     assert rates[20:] == pytest.approx(0.2 * (1 + np.cos(np.pi * np.arange(80) / 80)))
     assert rates[-1] < 0.001 * 0.4
@@ -273,6 +332,74 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
     while not training.done:
         training.epoch()
     assert used == rates
+
+
+def test_one_cycle_rises_and_falls_as_a_line() -> None:
+    recipe = Recipe(optimizer="adamw", schedule="one_cycle", warmup=0.25)
+    rates = [recipe.rate(step, 80) for step in range(80)]
+    assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.002)
+    assert rates[20:] == pytest.approx((60 - np.arange(60)) / 60 * 0.002)
+
+
+def test_gradients_are_clipped_to_a_norm() -> None:
+    module = Flat(3 * 64)
+    training = Training(module, random_data(8), Recipe(grad_clip=0.01), seed=0)
+    norms: list[float] = []
+    training._optimizer.register_step_pre_hook(
+        lambda *_: norms.append(
+            float(torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm())
+        )
+    )
+    training.epoch()
+    assert norms == pytest.approx([0.01], rel=1e-3)
+
+
+def test_the_average_is_what_is_validated_and_kept() -> None:
+    """Weights of each step by a hook; batch norm's statistics are those that the averaged weights give."""
+    data = random_data(16)
+    norm = nn.BatchNorm2d(2)
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), norm, nn.Flatten(), nn.Linear(2 * 36, 2))
+    mean = module[0].weight.detach().clone()
+    training = Training(module, data, Recipe(batch=4, epochs=1, ema=0.15, lr=0.1, momentum=0.5), seed=0)
+    decays = iter([0.1, 0.15, 0.15, 0.15])  # of the first step (1 + 0) / (10 + 0)
+
+    def average(*_: object) -> None:
+        decay = next(decays)
+        mean.mul_(decay).add_((1 - decay) * module[0].weight.detach())
+
+    training._optimizer.register_step_post_hook(average)
+    result = training.epoch()
+    kept = training.state_dict()
+    torch.testing.assert_close(kept["0.weight"], mean)
+    assert not torch.equal(kept["0.weight"], module[0].weight)
+    module.load_state_dict(kept)
+    pixels = (torch.tensor(data.train_images) / 255 - 0.5) / 0.25
+    activations = module[0](pixels).detach().reshape(4, 4, 2, -1).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(kept["1.running_mean"], activations.mean(2).mean(0))
+    torch.testing.assert_close(kept["1.running_var"], activations.var(2).mean(0))
+    predicted = module.eval()((torch.tensor(data.val_images) / 255 - 0.5) / 0.25).argmax(1).numpy()
+    assert result.accuracy == (predicted == data.val_labels).mean()
+
+
+def test_a_training_without_a_better_accuracy_ends() -> None:
+    """At this rate nothing changes: the first epoch is the best, and two more are waited for."""
+    training = Training(Flat(3 * 64), random_data(8), Recipe(epochs=9, lr=1e-30, early_stop=2), seed=0)
+    result = last(training)
+    assert (result.epoch, result.score) == (3, result.accuracy)
+
+
+def test_a_fraction_has_of_each_class_in_proportion() -> None:
+    data = random_data(20)
+    data.train_labels[:] = [0] * 5 + [1] * 15
+    seen: list[Tensor] = []
+    module = Flat(3 * 64)
+    module.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()) if m.training else None)
+    recipe = Recipe(epochs=1, batch=2, fraction=0.4, crop=0, flip=False)
+    Training(module, data, recipe, seed=0).epoch()
+    expected = (torch.tensor(data.train_images)[[0, 1, *range(5, 11)]] / 255 - 0.5) / 0.25
+    sums = sorted(expected.sum(dim=(1, 2, 3)).tolist())
+    assert sorted(torch.cat(seen).sum(dim=(1, 2, 3)).tolist()) == pytest.approx(sums, abs=1e-2)
+    assert len(Training(Flat(3 * 64), data, Recipe(fraction=0.01), seed=0)._own) == 2
 
 
 def test_read_only_images_are_used_in_place() -> None:
@@ -340,8 +467,17 @@ def test_weights_that_are_not_finite_after_the_last_step_give_no_score() -> None
 
 
 class Hungry(Flat):
+    """A classifier with batch norm whose memory is enough for batches of `most` images."""
+
+    def __init__(self, inputs: int, most: int = 0) -> None:
+        super().__init__(inputs)
+        self.norm = nn.BatchNorm2d(3)
+        self.most = most
+
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + torch.empty(1 << 46)[0]
+        if len(x) > self.most:
+            torch.empty(1 << 46)
+        return super().forward(self.norm(x))
 
 
 def test_memory_that_runs_out_is_told_from_other_errors() -> None:
@@ -351,6 +487,31 @@ def test_memory_that_runs_out_is_told_from_other_errors() -> None:
     assert "can't allocate memory" in str(failed.value)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         Training(Flat(7), random_data(8), Recipe(), seed=0).epoch()
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: float | None) -> None:
+    """It fails when it validates: by then weights, momentum, statistics and random numbers have moved."""
+    data = random_data(40, val=12)
+    hungry = seeded(lambda: Hungry(3 * 64, most=10))
+    training = Training(hungry, data, Recipe(epochs=2, batch=20, lr=0.1, ema=ema), seed=0)
+    smaller = Training(
+        seeded(lambda: Hungry(3 * 64, most=64)), data, Recipe(epochs=2, batch=5, lr=0.025, ema=ema), seed=0
+    )
+    for epoch in (1, 2):
+        result, expected = training.epoch(), smaller.epoch()
+        assert (result.epoch, result.batch) == (epoch, 5)
+        assert result == dataclasses.replace(expected, seconds=result.seconds)
+    weights, same = training.state_dict(), smaller.state_dict()
+    assert all(torch.equal(weights[name], same[name]) for name in same)
+
+
+def test_a_trial_tells_its_batch() -> None:
+    def make_training(choices: Choices, number: int, data: ImageData) -> Training:
+        return Training(Hungry(3 * 64, most=4), data, Recipe(epochs=1, batch=16), seed=number)
+
+    progress = Attempt(make_training, {}, 0, random_data(16)).step()
+    assert (progress.done, progress.reason, progress.batch) == (True, "", 2)
 
 
 def test_a_failure_pickles() -> None:
@@ -370,3 +531,52 @@ def test_it_learns_on_a_gpu(digits: ImageData) -> None:
         result = training.epoch()
     assert result.accuracy > 0.85
     assert {value.device.type for value in training.state_dict().values()} == {"cpu"}
+
+
+@pytest.mark.gpu
+def test_a_graph_trains_as_single_operations_do(digits: ImageData) -> None:
+    """Without dropout, whose draws differ: a capture is preceded by passes that draw too."""
+    results = []
+    for cuda_graph in (False, True):
+        module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 196, 10)))
+        recipe = Recipe(epochs=4, batch=32, grad_clip=1.0, ema=0.9, cuda_graph=cuda_graph)
+        training = Training(module, digits, recipe, seed=0, device="cuda")
+        results.append(last(training))
+        assert (training._graphed is not None) == cuda_graph
+    assert results[1].loss == pytest.approx(results[0].loss, rel=0.02)
+    assert results[1].accuracy == pytest.approx(results[0].accuracy, abs=0.05)
+
+
+@pytest.mark.gpu
+def test_what_cannot_be_captured_is_trained_without_a_graph(digits: ImageData) -> None:
+    class Waiting(Flat):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * (1.0 if float(x.sum()) else 0.0)
+
+    training = Training(Waiting(256, 10), digits, Recipe(cuda_graph=True), seed=0, device="cuda")
+    with pytest.warns(UserWarning, match="^trained without a CUDA graph: "):
+        training.epoch()
+
+
+@pytest.mark.gpu
+def test_images_that_do_not_fit_are_sent_batch_by_batch(
+    digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = last(Training(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda"))
+    monkeypatch.setattr("nas.proxy.device._SHARE", 0)
+    training = Training(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda")
+    assert training._train.pixels(torch.tensor([0], device="cuda")).device.type == "cuda"
+    assert training._train._images.device.type == "cpu"
+    assert last(training).accuracy == pytest.approx(there.accuracy, abs=0.05)
+
+
+@pytest.mark.gpu
+def test_the_memory_of_a_trial_is_given_back(digits: ImageData) -> None:
+    def trial() -> None:
+        Training(small_net(), digits, Recipe(epochs=1, ema=0.9), seed=0, device="cuda").epoch()
+
+    trial()  # what libraries keep for themselves
+    before = torch.cuda.memory_allocated()
+    for _ in range(3):
+        trial()
+    assert torch.cuda.memory_allocated() == before
