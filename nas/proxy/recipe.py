@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from nas.errors import InputError
 from nas.proxy.scores import SCORES
 
-LEARNING_RATES = {"sgd": 0.02, "adamw": 0.002, "rmsprop": 0.002}
+LEARNING_RATES = {"sgd": 0.02, "adamw": 0.005, "rmsprop": 0.002}
 """The optimizers, and the peak learning rate of each where the recipe gives none."""
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
