@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,11 @@ class ProxyTask:
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         network = self.network(choices, data)
         images = datasets.resized(data, network.input_shape[1])
-        seed_everything(seed)
-        module = build_module(network)
+        gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
+        seed_everything(seed)
+        module = build_module(network)
         return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
 
     def network(self, choices: Choices, data: ImageData) -> Architecture:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import pickle
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from nas.local import Attempt
 from nas.proxy.datasets import ImageData, load
 from nas.proxy.recipe import Recipe
 from nas.proxy.training import EpochResult, Training, TrainingFailed, seed_everything
-from nas.space import Choices
+from nas.space import Choices, parse_space
+from nas.task import ProxyTask
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,7 @@ class Flat(nn.Module):
         return logits
 
 
+SPACE = "{name: a, input: [3, 16, 16], network: [{conv: {out: 8}}, {basic: {out: 8}}, classifier]}"
 FULL: dict[str, Any] = {
     "optimizer": "adamw", "ema": 0.9, "grad_clip": 1.0, "random_resized_crop": 0.5, "color_jitter": 0.4,
     "cutout": 0.3, "mixup": 0.2, "cutmix": 1.0, "policy": "randaugment", "fraction": 0.5,
@@ -577,13 +580,24 @@ def test_images_that_do_not_fit_are_sent_batch_by_batch(
     assert last(training).accuracy == pytest.approx(there.accuracy, abs=0.05)
 
 
-@pytest.mark.gpu
-def test_the_memory_of_a_trial_is_given_back(digits: ImageData) -> None:
-    def trial() -> None:
-        Training(small_net(), digits, Recipe(epochs=1, ema=0.9), seed=0, device="cuda").epoch()
+def test_a_trial_gives_back_the_memory_of_the_one_before(digits: ImageData) -> None:
+    task = ProxyTask(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), 0, "cpu")
+    training = task({}, 0, digits)
+    training.epoch()
+    weight = weakref.ref(next(training._module.parameters()))
+    average = weakref.ref(next(training._scored.parameters()))
+    del training
+    task({}, 1, digits)
+    assert (weight(), average()) == (None, None)
 
-    trial()  # what libraries keep for themselves
+
+@pytest.mark.gpu
+def test_memory_on_a_gpu_comes_back_to_its_base_line(digits: ImageData) -> None:
+    task = ProxyTask(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), 0, "cuda")
+    task({}, 0, digits).epoch()  # and what libraries keep for themselves
+    task({}, 1, digits)
     before = torch.cuda.memory_allocated()
-    for _ in range(3):
-        trial()
-    assert torch.cuda.memory_allocated() == before
+    for number in range(2, 5):
+        task({}, number, digits).epoch()
+        task({}, number, digits)
+        assert torch.cuda.memory_allocated() == before

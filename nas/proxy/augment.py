@@ -7,7 +7,6 @@ they equal torchvision's transforms of the same names; `cutout` is that of DeVri
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
@@ -39,9 +38,7 @@ class Augmentation:
         self._fill = 255 * torch.tensor(data.mean, device=generator.device)[:, None, None]
         self._policy = _policy(recipe.policy) if recipe.policy else None
         self._mixes = [
-            partial(mix, alpha)
-            for mix, alpha in ((self._mixup, recipe.mixup), (self._cutmix, recipe.cutmix))
-            if alpha
+            (mix, alpha) for mix, alpha in ((_mixup, recipe.mixup), (_cutmix, recipe.cutmix)) if alpha
         ]
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,9 +53,9 @@ class Augmentation:
             pixels = cutout(pixels, y, x, round(self._recipe.cutout * self._size), self._fill)
         if not self._mixes:
             return pixels, labels
-        targets = F.one_hot(labels, self._classes).float()
-        pixels, share = self._mixes[self._rng.integers(len(self._mixes))](pixels)
-        return pixels, mixup(targets, share)
+        mix, alpha = self._mixes[self._rng.integers(len(self._mixes))]
+        pixels, share = mix(pixels, self._rng.beta(alpha, alpha), self._rng)
+        return pixels, mixup(F.one_hot(labels, self._classes).float(), share)
 
     def _cropped(self, pixels: Tensor) -> Tensor:
         n, least = len(pixels), self._recipe.random_resized_crop
@@ -75,14 +72,6 @@ class Augmentation:
         low = max(0.0, 1 - strength)
         factors = low + (1 + strength - low) * self._uniform(len(pixels), 3)
         return color_jitter(pixels, factors, self._uniform(len(pixels), 3).argsort(1))
-
-    def _mixup(self, alpha: float, pixels: Tensor) -> tuple[Tensor, float]:
-        share = self._rng.beta(alpha, alpha)
-        return mixup(pixels, share), share
-
-    def _cutmix(self, alpha: float, pixels: Tensor) -> tuple[Tensor, float]:
-        share = self._rng.beta(alpha, alpha)
-        return cutmix(pixels, share, *(int(at) for at in self._rng.integers(self._size, size=2)))
 
     def _mirrored(self, n: int) -> Tensor | None:
         return self._uniform(n, 1) < 0.5 if self._flip else None
@@ -184,6 +173,15 @@ def cutmix(pixels: Tensor, share: float, y: int, x: int) -> tuple[Tensor, float]
     mixed = pixels.clone()
     mixed[:, :, top:bottom, left:right] = pixels.roll(1, 0)[:, :, top:bottom, left:right]
     return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _mixup(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+    return mixup(pixels, share), share
+
+
+def _cutmix(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+    y, x = (int(rng.integers(size)) for size in pixels.shape[2:])
+    return cutmix(pixels, share, y, x)
 
 
 def _policy(name: str) -> torch.nn.Module:

@@ -284,6 +284,7 @@ class Training:
 _VAL_BATCH = 128  # larger ones are no faster on a CPU
 _NORM_IMAGES = 256
 _LEAST_BATCH = 2  # batch norm needs two images
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU, Apple, CUDA's libraries
 
 
 def _batches(indices: Tensor, size: int) -> tuple[Tensor, ...]:
@@ -300,12 +301,12 @@ def _first_of_each_class(labels: Tensor, fraction: float) -> Tensor:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Memory that runs out becomes TrainingFailed: torch has a type for it on a GPU and a text on a CPU."""
+    """Memory that runs out becomes TrainingFailed: torch has a type for it on CUDA, and texts elsewhere."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailed("out_of_memory", str(error)) from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
+        if not any(text in str(error) for text in _OUT_OF_MEMORY):
             raise
         raise TrainingFailed("out_of_memory", str(error)) from error
