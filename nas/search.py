@@ -201,7 +201,6 @@ def load_data(space: Space, settings: Settings) -> ImageData:
         max_images=recipe.max_images,
         max_broken=recipe.max_broken,
     )
-    recipe.check_channels(data.channels)
     smallest = space.smallest()
     try:
         ProxyTask(space, recipe, settings.seed, "cpu").network(smallest, data)

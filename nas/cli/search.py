@@ -58,6 +58,11 @@ def _recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, An
     return found
 
 
+_OTHERS = ", ".join(
+    f.name
+    for f in fields(Recipe)
+    if f.name not in ("epochs", "batch", "lr", "resolution", "max_images", "max_broken", "score", "optimizer")
+)
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
 
@@ -117,8 +122,8 @@ def search(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
     recipe: Annotated[list[str] | None, typer.Option(
-        help="Any other setting of the training, such as optimizer=adamw, ema=0.99 or mixup=0.2 (see "
-        "docs/proxy.md); repeatable.", metavar="KEY=VALUE", rich_help_panel=_PROXY,
+        help=f"A setting of the training, such as optimizer=adamw; repeatable. Also: {_OTHERS}.",
+        metavar="KEY=VALUE", rich_help_panel=_PROXY,
     )] = None,
     workers: Annotated[int | None, _setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",

@@ -94,14 +94,6 @@ class Recipe:
         half = batch // 2
         return replace(self, batch=half, lr=self.peak_lr * half / batch)
 
-    def check_channels(self, channels: int) -> None:
-        """Raises InputError where the policy cannot change images of so many channels."""
-        if self.policy and channels not in (1, 3):
-            raise InputError(
-                f"recipe: policy is {self.policy!r}, which changes grey and RGB images, and these have "
-                f"{channels} channels; leave it out"
-            )
-
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             allowed, rule = _RULES[name]
