@@ -167,6 +167,7 @@ class Calibration:
         others = {
             "epochs / 2": replace(own, epochs=max(1, own.epochs // 2)),
             "epochs x 2": replace(own, epochs=2 * own.epochs),
+            "images / 2": replace(own, fraction=own.fraction / 2),
             "smaller": replace(own, resolution=max(8, 3 * own.resolution // 4)),
         }
         found = {PROXY: own, LONG: replace(own, epochs=self.plan.long_epochs)}

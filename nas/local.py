@@ -86,7 +86,8 @@ class Progress:
     """One step of a trial: an epoch trained, or the `reason` and `message` of a failure.
 
     `score`: what the trial scores if it ends here. `seconds`: training time of the trial so far. `facts`:
-    what else the study is told when the trial ends, such as the `parent` whose weights it started from.
+    what else the study is told when the trial ends, such as the `batch`, fewer images than
+    the recipe's where these did not fit into memory, and the `parent` whose weights it started from.
     """
 
     epoch: int = 0
@@ -139,7 +140,7 @@ class Attempt:
             result.loss,
             self._seconds,
             self._training.done,
-            facts=self._facts,
+            facts={"batch": result.batch, **self._facts},
         )
 
     def _begun(self) -> Training:

@@ -147,9 +147,13 @@ class Search:
     def task(self) -> ProxyTask:
         """The proxy training of a point."""
         settings = self.settings
-        device = "cuda" if _gpus(settings) else "cpu"
         return ProxyTask(
-            self.space, settings.recipe, settings.seed, device, settings.trial_timeout, self.plugins
+            self.space,
+            settings.recipe,
+            settings.seed,
+            _device(settings),
+            settings.trial_timeout,
+            self.plugins,
         )
 
     def finals(self, jobs: Jobs, listener: Events) -> None:
@@ -300,7 +304,18 @@ def _gpus(settings: Settings) -> float:
     return 1.0 if torch.cuda.is_available() else 0.0
 
 
+def _device(settings: Settings) -> str:
+    """Where trials train, as torch names it. An Apple GPU, of which Ray does not know, all of them share."""
+    import torch
+
+    if _gpus(settings):
+        return "cuda"
+    apple = settings.gpus_per_trial is None and settings.address == "local"
+    return "mps" if apple and torch.backends.mps.is_available() else "cpu"
+
+
 def _device_name(settings: Settings) -> str:
     import torch
 
-    return torch.cuda.get_device_name(0) if _gpus(settings) and torch.cuda.is_available() else "cpu"
+    device = _device(settings)
+    return torch.cuda.get_device_name(0) if device == "cuda" and torch.cuda.is_available() else device

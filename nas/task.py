@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import gc
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.ops.base import size_text
 from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
+from nas.proxy.rates import with_dropout
 from nas.proxy.recipe import Recipe
 from nas.space import Choices, Space
 
@@ -49,6 +51,9 @@ class ProxyTask:
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         network = self.network(choices, data)
         images = datasets.resized(data, network.input_shape[1])
+        gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
         seed_everything(seed)
         module = build_module(network)
         if parent is not None:
@@ -57,18 +62,20 @@ class ProxyTask:
             theirs, weights = self.network(parent.choices, data), read_weights(parent.weights)
             inherited = inherit(network, module.state_dict(), theirs, weights, seed=seed)
             module.load_state_dict(inherited.state)
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
         return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
 
     def network(self, choices: Choices, data: ImageData) -> Architecture:
-        """What is trained for a point.
+        """What is trained for a point, with the recipe's rates of dropout and stochastic depth.
 
         Raises InputError where it cannot be built, or does not give one value for each class.
         """
         resolved = self.space.resolve(choices)
+        if self.recipe.drop_path is not None:
+            resolved = replace(resolved, drop_path=self.recipe.drop_path)
         resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
         network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
+        if self.recipe.dropout is not None:
+            network = with_dropout(network, self.recipe.dropout)
         shape = network.nodes[-1].shape
         if shape != (data.num_classes,):
             raise InputError(

@@ -13,9 +13,10 @@ from nas.errors import InputError, did_you_mean
 from nas.module import build_module
 from nas.proxy import datasets
 from nas.proxy.datasets import ImageData
+from nas.proxy.device import DeviceImages
 from nas.proxy.recipe import Recipe
 from nas.proxy.sources import find_source
-from nas.proxy.training import DeviceImages, seed_everything
+from nas.proxy.training import seed_everything
 from nas.proxy.zero_cost import ZERO_COST
 from nas.records import Candidate
 from nas.space import Choices, Space

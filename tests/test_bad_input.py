@@ -86,8 +86,10 @@ def test_an_unknown_option():
         ("epochs", "many", "recipe: epochs is 'many'; it must be a whole number of at least 1"),
         ("batch", "1", "recipe: batch is 1; it must be a whole number of at least 2, as batch norm needs "
          "two images"),
-        ("lr", "nan", "recipe: lr is nan; it must be a number above 0, such as 0.05"),
-        ("lr", "-1", "recipe: lr is -1.0; it must be a number above 0, such as 0.05"),
+        ("lr", "nan", "recipe: lr is nan; it must be null for the optimizer's own, or a number above 0, such "
+         "as 0.05"),
+        ("lr", "-1", "recipe: lr is -1.0; it must be null for the optimizer's own, or a number above 0, such "
+         "as 0.05"),
         ("resolution", "4", "recipe: resolution is 4; it must be a whole number of pixels, 8 to 2,048"),
         ("resolution", "100000",
          "recipe: resolution is 100000; it must be a whole number of pixels, 8 to 2,048"),
@@ -117,6 +119,26 @@ def test_an_unknown_option():
 )  # fmt: skip
 def test_a_value_of_an_option(option, value, message):
     assert refused("search", "tiny.yaml", f"--{option}={value}") == (2, f"nas search: {message}")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("ema", "--recipe 'ema': wanted KEY=VALUE, such as optimizer=adamw"),
+        ("ema=", "--recipe 'ema=': wanted KEY=VALUE, such as optimizer=adamw"),
+        ("mixp=0.2", "--recipe 'mixp=0.2': unknown key 'mixp'; did you mean 'mixup'?"),
+        ("epochs=3", "--recipe 'epochs=3': epochs is given twice; keep one"),
+        ("mixup=[", "--recipe 'mixup=[':1: not valid YAML: expected the node content, but found "
+         "'<stream end>'"),
+        ("policy=trivial", "nas search: recipe: policy is 'trivial'; it must be null for none, or one of "
+         "randaugment, autoaugment"),
+        ("policy=[a]", "nas search: recipe: policy is ['a']; it must be null for none, or one of "
+         "randaugment, autoaugment"),
+        ("optimizer=adam", "nas search: recipe: optimizer is 'adam'; it must be one of sgd, adamw, rmsprop"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_recipe(given, message):
+    assert refused("search", "tiny.yaml", "--epochs=2", "--recipe", given) == (2, message)
 
 
 def test_an_unknown_sampler():
@@ -166,8 +188,8 @@ def test_a_name_that_is_a_path():
         ("sampler: [tpe]", "sampler: ['tpe'] is not the name of a sampler"),
         (
             "recipe: {lr: 5e-2}",
-            "recipe: lr is '5e-2'; it must be a number above 0, such as 0.05; in YAML write the number as "
-            "0.05, '5e-2' is text there",
+            "recipe: lr is '5e-2'; it must be null for the optimizer's own, or a number above 0, such as "
+            "0.05; in YAML write the number as 0.05, '5e-2' is text there",
         ),
         ("[trials]", "wanted a mapping of settings, such as trials: 50"),
     ],

@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
         )
         said = nas(
             "search", "tiny.yaml", "--config", "search.yaml", "--trials", "3", "--workers", "0",
-            "--max-images", "200", "--seed", "5",
+            "--max-images", "200", "--seed", "5", "--recipe", "ema=0.9", "--recipe", "cutout=0.25",
         )  # fmt: skip
     finally:
         os.chdir(here)
@@ -244,11 +244,14 @@ def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch)
 
 
 def test_the_settings_are_kept_and_flags_win(finished):
-    """Trials and the space are those of the flags, keep and lr those of the file, the rest are defaults."""
+    """Trials, the space and two settings of the recipe are those of the flags, keep and lr those of the file,
+    the rest are defaults."""
     settings = Run.open(finished[0]).settings
     assert (settings.space, settings.trials, settings.seed, settings.workers) == ("tiny.yaml", 3, 5, 0)
     assert (settings.budget_flops, settings.keep, settings.sampler) == ("400K", 2, "predictor")
     assert (settings.recipe.epochs, settings.recipe.lr, settings.recipe.max_images) == (1, 0.03, 200)
+    assert (settings.recipe.ema, settings.recipe.cutout, settings.recipe.optimizer) == (0.9, 0.25, "sgd")
+    assert all(r.facts["batch"] == 64 for r in Run.open(finished[0]).records())
     document = yaml.safe_load((finished[0] / "run.yaml").read_text())
     assert document["versions"]["nas"] == __version__ and {"torch", "optuna", "ray"} <= set(
         document["versions"]

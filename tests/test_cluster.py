@@ -59,7 +59,7 @@ class FakeTraining:
             case "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
         return EpochResult(
-            self._epoch, self._score * self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5
+            self._epoch, self._score * self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5, 64
         )
 
     def state_dict(self):
@@ -141,7 +141,7 @@ def test_local_runs_every_trial_and_tells_in_order(tmp_path):
     for record in s.records():
         assert record.score == pytest.approx((sum(record.candidate.choices.values()) + 0.25) * 0.03)
         assert list(record.scores) == [1, 2, 3] and record.scores[3] == record.score
-        assert record.facts == {"seconds": 1.5, "loss": 1 / 3}
+        assert record.facts == {"seconds": 1.5, "loss": 1 / 3, "batch": 64}
     assert heard.log[:5] == [("started", 0), (1, 0), (2, 0), (3, 0), ("complete", 0)]
     assert heard.kept == {r.candidate.number: (r.score, [float(r.candidate.number)] * 2) for r in s.records()}
 

@@ -18,9 +18,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from test_cluster import Cluster, descendants, works
 
+from nas import search as searching
 from nas.records import best_of
 from nas.report.progress import SearchProgress
 from nas.runs import Run
+from nas.settings import Settings
 from nas.space import load_space
 
 # The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
@@ -434,3 +436,8 @@ def test_a_cluster_that_loses_a_node(tmp_path):
         assert driver.returncode == 0, said
     assert [(r["trial"], r["state"]) for r in table()] == [(str(n), "complete") for n in range(6)]
     assert Path("runs/mine/best.py").is_file()
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, "cuda")])
+def test_trials_train_where_their_resources_are(gpus, device):
+    assert searching._device(Settings("tiny.yaml", gpus_per_trial=gpus)) == device

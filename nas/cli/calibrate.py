@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.app import PluginOption, app, loaded
-from nas.cli.search import setting
+from nas.cli.options import OTHERS, begun, recipe_settings, setting
 from nas.settings import Settings, merged, read_config
 
 _PROXY, _RAY = "Proxy training", "Workers"
@@ -39,6 +39,14 @@ def calibrate(
         int | None, setting("max_images", "Use so many images at most, else all.", _PROXY)
     ] = None,
     score: Annotated[str | None, setting("score", "What the accuracies are made into.", _PROXY)] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"A setting of the training, such as optimizer=adamw; repeatable. Also: {OTHERS}.",
+            metavar="KEY=VALUE",
+            rich_help_panel=_PROXY,
+        ),
+    ] = None,
     workers: Annotated[
         int | None, setting("workers", "As in a search.", _RAY, "--workers", "--concurrency")
     ] = None,
@@ -56,12 +64,12 @@ def calibrate(
 ) -> None:
     """Measure what the scores of a search's short trainings are worth.
 
-    Trains networks from the whole budget by the proxy under several seeds, longer, and by
-    cheaper and dearer proxies: noise of a score, agreement of ranks, cost. 'nas resume' goes on
-    after a stop, and searches of the same space and proxy print what was found.
+    Trains networks from the whole budget by the proxy under several seeds,
+    longer, and by cheaper and dearer proxies, for the noise of a score, its
+    agreement with the longer training, and its cost. 'nas resume' goes on
+    after a stop. Searches of the same space and proxy print what was found.
     """
     from nas.calibration import Plan, begin
-    from nas.cli.search import begun
     from nas.report.calibration import run_calibration
 
     flags = {
@@ -72,6 +80,8 @@ def calibrate(
         "address": address,
     }  # fmt: skip
     plan = Plan(networks, seeds, long_epochs)
-    settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas calibrate")
+    given = merged(read_config(config) if config else {}, flags)
+    given["recipe"] |= recipe_settings(recipe or [], flags)
+    settings = Settings.from_data(given, "nas calibrate")
     started = begun(settings, runs, name, f"calibrate-{Path(settings.space).stem}", loaded(plugin))
     run_calibration(begin(started, plan))

@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.cli.app import PluginOption, app, loaded, opened
-from nas.errors import InputError
-from nas.proxy.recipe import Recipe
+from nas.cli.options import OTHERS, begun, number, recipe_settings, setting
 from nas.settings import Settings, merged, read_config
 
 if TYPE_CHECKING:
-    from nas.plugins import Plugin
-    from nas.search import Search
-
-
-def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
-    """The option of a setting of a search; the help shows the default that the settings have."""
-    settings = {f.name: f for kind in (Settings, Recipe) for f in fields(kind)}
-    default = settings[name].default
-    shown = "" if default in (None, ()) else f" \\[default: {default}]"
-    number = _NUMBERS.get(str(settings[name].type).partition(" ")[0])
-    reader: dict[str, Any] = {"parser": _number(number), "metavar": "NUMBER"} if number else {}
-    return typer.Option(*flags, help=help + shown, rich_help_panel=panel, **reader)
-
-
-_NUMBERS: dict[str, type[int] | type[float]] = {"int": int, "float": float}
-
-
-def _number(kind: type[int] | type[float]) -> Callable[[str], Any]:
-    """Reads a number; what is none stays text, which the settings refuse with their own rule."""
-
-    def read(text: str) -> int | float | str:
-        try:
-            return kind(text)
-        except ValueError:
-            return text
-
-    return read
+    pass
 
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
@@ -101,7 +72,9 @@ def search(
         "resolution", "Side of the proxy's images in pixels.", _PROXY
     )] = None,
     batch: Annotated[int | None, setting("batch", "Images in a batch.", _PROXY)] = None,
-    lr: Annotated[float | None, setting("lr", "Peak learning rate.", _PROXY)] = None,
+    lr: Annotated[float | None, setting(
+        "lr", "Peak learning rate, else the optimizer's own.", _PROXY
+    )] = None,
     max_images: Annotated[int | None, setting(
         "max_images", "Use so many images at most, else all.", _PROXY
     )] = None,
@@ -113,6 +86,10 @@ def search(
     )] = None,
     inherit: Annotated[bool | None, setting(
         "inherit", "Start trials from the weights of the kept trial that is most like them.", _PROXY
+    )] = None,
+    recipe: Annotated[list[str] | None, typer.Option(
+        help=f"A setting of the training, such as optimizer=adamw; repeatable. Also: {OTHERS}.",
+        metavar="KEY=VALUE", rich_help_panel=_PROXY,
     )] = None,
     workers: Annotated[int | None, setting(
         "workers", "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
@@ -164,27 +141,13 @@ def search(
         "finalists": finalists, "final_epochs": final_epochs, "final_seeds": final_seeds,
         "time_limit": time_limit, "prescreen": prescreen, "inherit": inherit,
     }  # fmt: skip
-    settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
+    given = merged(read_config(config) if config else {}, flags)
+    given["recipe"] |= recipe_settings(recipe or [], flags)
+    settings = Settings.from_data(given, "nas search")
     from nas.report.session import run_search
 
     started = begun(settings, runs, name, settings.space, loaded(plugin))
     run_search(started, began)
-
-
-def begun(settings: Settings, runs: Path, name: str | None, like: str, plugins: tuple[Plugin, ...]) -> Search:
-    """A new run in the folder `runs`, called `name` or else like a space and a number."""
-    from nas import search as searching
-    from nas.runs import RunExists, next_run_path
-
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    while True:
-        path = runs / name if name else next_run_path(runs, like)
-        try:
-            return searching.start(settings, path, plugins)
-        except RunExists:
-            if name:
-                raise  # else another search has just taken the number
 
 
 @app.command()
@@ -193,25 +156,25 @@ def resume(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Networks to try in all. \\[default: as before]", parser=_number(int), metavar="NUMBER"
+            help="Networks to try in all. \\[default: as before]", parser=number(int), metavar="NUMBER"
         ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers", "--concurrency", help="Trials at a time. \\[default: as before]",
-            parser=_number(int), metavar="NUMBER",
+            parser=number(int), metavar="NUMBER",
         ),
     ] = None,
     cpus_per_trial: Annotated[
         int | None,
         typer.Option(
-            help="CPU threads of a trial. \\[default: as before]", parser=_number(int), metavar="NUMBER"
+            help="CPU threads of a trial. \\[default: as before]", parser=number(int), metavar="NUMBER"
         ),
     ] = None,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(help="GPUs of a trial. \\[default: as before]", parser=_number(float), metavar="NUMBER"),
+        typer.Option(help="GPUs of a trial. \\[default: as before]", parser=number(float), metavar="NUMBER"),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="The Ray cluster: auto, HOST:PORT or local. \\[default: as before]")
@@ -220,7 +183,7 @@ def resume(
         int | None,
         typer.Option(
             help="Train so many of the best longer. \\[default: as before]",
-            parser=_number(int), metavar="NUMBER",
+            parser=number(int), metavar="NUMBER",
         ),
     ] = None,
     time_limit: Annotated[

@@ -1,0 +1,85 @@
+"""What commands that train have in common: settings as options, and a new run from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nas.errors import InputError, did_you_mean
+from nas.proxy.recipe import Recipe
+from nas.settings import Settings
+
+if TYPE_CHECKING:
+    from nas.plugins import Plugin
+    from nas.search import Search
+
+
+def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
+    """The option of a setting of a search; the help shows the default that the settings have."""
+    settings = {f.name: f for kind in (Settings, Recipe) for f in fields(kind)}
+    default = settings[name].default
+    shown = "" if default in (None, ()) else f" \\[default: {default}]"
+    kind = _NUMBERS.get(str(settings[name].type).partition(" ")[0])
+    reader: dict[str, Any] = {"parser": number(kind), "metavar": "NUMBER"} if kind else {}
+    return typer.Option(*flags, help=help + shown, rich_help_panel=panel, **reader)
+
+
+_NUMBERS: dict[str, type[int] | type[float]] = {"int": int, "float": float}
+
+
+def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
+    """Reads a number; what is none stays text, which the settings refuse with their own rule."""
+
+    def read(text: str) -> int | float | str:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return read
+
+
+def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the recipe from `KEY=VALUE`, values as YAML reads them."""
+    from nas.space.source import plain_data, read_yaml
+
+    known = [f.name for f in fields(Recipe)]
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise InputError(f"--recipe '{text}': wanted KEY=VALUE, such as optimizer=adamw")
+        if key not in known:
+            raise InputError(f"--recipe '{text}': unknown key '{key}'{did_you_mean(key, known)}")
+        if key in found or flags.get(key) is not None:
+            raise InputError(f"--recipe '{text}': {key} is given twice; keep one")
+        found[key] = plain_data(read_yaml(value, f"--recipe '{text}'"))
+    return found
+
+
+def begun(settings: Settings, runs: Path, name: str | None, like: str, plugins: tuple[Plugin, ...]) -> Search:
+    """A new run in the folder `runs`, called `name` or else like a space and a number."""
+    from nas import search as searching
+    from nas.runs import RunExists, next_run_path
+
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+    while True:
+        path = runs / name if name else next_run_path(runs, like)
+        try:
+            return searching.start(settings, path, plugins)
+        except RunExists:
+            if name:
+                raise  # else another search has just taken the number
+
+
+OTHERS = ", ".join(
+    f.name
+    for f in fields(Recipe)
+    if f.name not in ("epochs", "batch", "lr", "resolution", "max_images", "max_broken", "score", "optimizer")
+)
+"""Settings of the recipe that have no option of their own."""

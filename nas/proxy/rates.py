@@ -1,0 +1,34 @@
+"""Networks at other rates of dropout than their space gives them: for the time of a training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nas.errors import InputError
+from nas.graph import Architecture
+from nas.graph.architecture import Node
+from nas.ops import Conv2d, Dropout, Linear, ScaledConv2d
+
+_WEIGHTED = (Linear, Conv2d, ScaledConv2d)
+
+
+def with_dropout(network: Architecture, p: float) -> Architecture:
+    """The network with its last dropout at rate `p`; without any, one comes before its last layer of weights.
+
+    Weights keep their names. Raises InputError for a network that has neither.
+    """
+    nodes = list(network.nodes)
+    for at in reversed(range(len(nodes))):
+        if isinstance(nodes[at].op, Dropout):
+            nodes[at] = replace(nodes[at], op=Dropout(p))
+            return Architecture(network.input_shape, tuple(nodes))
+    for at in reversed(range(len(nodes))):
+        if isinstance(nodes[at].op, _WEIGHTED):
+            layer = nodes[at]
+            shape = network.shapes[layer.inputs[0]]
+            dropout = Node(f"{layer.name}_dropout", Dropout(p), layer.inputs, shape)
+            nodes[at : at + 1] = [dropout, replace(layer, inputs=(dropout.name,))]
+            return Architecture(network.input_shape, tuple(nodes))
+    raise InputError(
+        f"recipe: dropout is {p:g}, and the network has no layer of weights to put it before; leave it out"
+    )
