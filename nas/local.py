@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
+    from nas.proxy.folds import FoldedTraining
     from nas.proxy.training import Training
     from nas.records import Candidate
     from nas.space import Choices
@@ -19,7 +20,7 @@ class MakeTraining(Protocol):
     """Builds the training of one point. Runners call it where the trial runs, so it pickles; the images
     come as an argument, because they travel once and not with every trial."""
 
-    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training: ...
+    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training | FoldedTraining: ...
 
 
 class Events:
@@ -67,7 +68,7 @@ class Attempt:
     def __init__(self, make_training: MakeTraining, choices: Choices, number: int, data: ImageData) -> None:
         self._arguments = choices, number, data
         self._make_training = make_training
-        self._training: Training | None = None
+        self._training: Training | FoldedTraining | None = None
         self._seconds = 0.0
 
     def step(self) -> Progress:

@@ -14,6 +14,7 @@ from nas.local import Events, Progress, run_local
 from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
+from nas.proxy.images import Decoding, silent
 from nas.records import Candidate, Record, read_records
 from nas.runs import Run
 from nas.samplers import find_sampler
@@ -141,8 +142,11 @@ class Search:
         cluster.run(study, self._task, self.data, keeper, resources, epochs=settings.recipe.epochs)
 
 
-def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> Search:
-    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded.
+def start(
+    settings: Settings, path: Path, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
+) -> Search:
+    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded;
+    `progress` is told of images that are decoded.
 
     Raises InputError for whatever would stop the search later.
     """
@@ -152,7 +156,7 @@ def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> S
     check_scale(space, settings.steps)
     check_starts(space, settings)
     check_machine(settings)
-    data = load_data(space, settings)
+    data = load_data(space, settings, progress)
     counted = space.counted_with(data.channels, data.num_classes)
     check_budget(counted, settings.budget)
     starts = find_starts(settings.start, counted, settings.budget)
@@ -167,8 +171,10 @@ def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> S
     return Search(run, settings, run.space, data, plugins)
 
 
-def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Search:
-    """A run to go on with; `plugins` are those of the run, loaded.
+def resume(
+    run: Run, settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
+) -> Search:
+    """A run to go on with; `plugins` are those of the run, loaded. `progress` as for `start`.
 
     Raises InputError where its trials and its data do not go on with it.
     """
@@ -176,7 +182,7 @@ def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Se
     ended = len(run.records())
     if settings.trials < ended:
         raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
-    data = load_data(run.space, settings)
+    data = load_data(run.space, settings, progress)
     change = DataCard.of(data).change(run.data)
     if change:
         raise InputError(
@@ -186,7 +192,7 @@ def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Se
     return Search(run, settings, run.space, data, plugins)
 
 
-def load_data(space: Space, settings: Settings) -> ImageData:
+def load_data(space: Space, settings: Settings, progress: Decoding = silent) -> ImageData:
     """The data of a search; the space's smallest network must train on it."""
     recipe = settings.recipe
     data = datasets.load(
@@ -196,6 +202,8 @@ def load_data(space: Space, settings: Settings) -> ImageData:
         val_fraction=recipe.val_fraction,
         max_images=recipe.max_images,
         max_broken=recipe.max_broken,
+        folds=recipe.folds,
+        progress=progress,
     )
     smallest = space.smallest()
     try:

@@ -15,6 +15,7 @@ from nas.space import Choices, Space
 if TYPE_CHECKING:
     from nas.graph import Architecture
     from nas.proxy.datasets import ImageData
+    from nas.proxy.folds import FoldedTraining
     from nas.proxy.training import Training
 
 _LARGEST_SEED = 2**31
@@ -35,21 +36,34 @@ class ProxyTask:
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
 
-    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training:
+    def __call__(self, choices: Choices, number: int, data: ImageData) -> Training | FoldedTraining:
         import torch
 
-        from nas.module import build_module
-        from nas.proxy.training import Training, seed_everything
+        from nas.proxy.folds import FoldedTraining
 
         load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         network = self.network(choices, data)
         images = datasets.resized(data, network.input_shape[1])
-        seed_everything(seed)
-        module = build_module(network)
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
+        folds = self.recipe.folds
+        if folds == 1:
+            return self._training(network, images, seed, self.timeout_s)
+        each_s = self.timeout_s and self.timeout_s / folds
+        parts = datasets.folded(images, folds)
+        return FoldedTraining([self._training(network, part, seed, each_s) for part in parts], self.recipe)
+
+    def _training(
+        self, network: Architecture, data: ImageData, seed: int, timeout_s: float | None
+    ) -> Training:
+        """The training of a network whose initial weights are those of the seed."""
+        from nas.module import build_module
+        from nas.proxy.training import Training, seed_everything
+
+        seed_everything(seed)
+        module = build_module(network)
+        return Training(module, data, self.recipe, seed=seed, device=self.device, timeout_s=timeout_s)
 
     def network(self, choices: Choices, data: ImageData) -> Architecture:
         """What is trained for a point.

@@ -93,6 +93,9 @@ def search(
     score: Annotated[str | None, _setting(
         "score", "Of the epochs' accuracies: last, best, mean_last_k, auc or extrapolated.", _PROXY
     )] = None,
+    folds: Annotated[int | None, _setting(
+        "folds", "Train a network once for each of so many parts to validate on, for few images.", _PROXY
+    )] = None,
     max_broken: Annotated[float | None, _setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
@@ -137,13 +140,14 @@ def search(
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
         "epochs": epochs, "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images,
-        "max_broken": max_broken, "score": score, "workers": workers, "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout, "scheduler": scheduler,
-        "address": address, "storage": storage,
-        "keep": keep, "start": start or None, "scale": scale, "objective": objective,
+        "max_broken": max_broken, "score": score, "folds": folds, "workers": workers,
+        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout,
+        "scheduler": scheduler, "address": address,
+        "storage": storage, "keep": keep, "start": start or None, "scale": scale, "objective": objective,
     }  # fmt: skip
     settings = Settings.from_data(merged(read_config(config) if config else {}, flags), "nas search")
     from nas import search as searching
+    from nas.report.decoding import DecodingBar
     from nas.report.session import run_search
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
@@ -152,7 +156,8 @@ def search(
     while True:
         path = runs / name if name else next_run_path(runs, settings.space)
         try:
-            started = searching.start(settings, path, plugins)
+            with DecodingBar() as bar:
+                started = searching.start(settings, path, plugins, bar)
         except RunExists:
             if name:
                 raise
@@ -197,6 +202,7 @@ def resume(
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
     from nas import search as searching
+    from nas.report.decoding import DecodingBar
     from nas.report.session import run_search
 
     found, plugins = opened(run, plugin)
@@ -205,4 +211,6 @@ def resume(
         "gpus_per_trial": gpus_per_trial, "address": address,
     }  # fmt: skip
     settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
-    run_search(searching.resume(found, settings, plugins))
+    with DecodingBar() as bar:
+        resumed = searching.resume(found, settings, plugins, bar)
+    run_search(resumed)

@@ -41,6 +41,7 @@ class Recipe:
     max_images: int | None = None
     max_broken: float = 0.01
     score: str = "last"
+    folds: int = 1
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -75,6 +76,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "val_fraction": (_number(lambda v: 0 < v < 1), "a share of the images, above 0 and below 1"),
     "score": (lambda v: v in SCORES, f"one of {', '.join(SCORES)}"),
+    "folds": (_whole(1), "a whole number of at least 1, such as 5"),
     "max_broken": (_number(lambda v: 0 <= v < 1), "a share of the images, at least 0 and below 1"),
     "max_images": (
         lambda v: v is None or _whole(4)(v),
