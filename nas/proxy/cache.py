@@ -114,12 +114,12 @@ class ImageFiles:
         path = file.with_name(f"{file.stem}-{part}.map")
         found = _open_map(path, resolution)
         if found is not None:
-            os.utime(file)
             return found
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         broken: dict[int, str] = {}
         step = max(1, _BLOCK_BYTES // _row_bytes(resolution))
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as out:
                 for start in range(0, len(indices), step):
                     block = self._in_memory(file, indices[start : start + step], resolution, progress)
@@ -127,12 +127,14 @@ class ImageFiles:
                     out.write(block.images.data)
             beside.replace(path)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise NasError(
                 f"{path.parent}: {len(indices):,} images are too many for memory, and their file cannot be "
                 f"written: {error.strerror}; make room, name another folder by XDG_CACHE_HOME, or lower "
                 "--max-images or --resolution"
             ) from None
+        finally:
+            with suppress(OSError):
+                beside.unlink()
         write_atomically(_facts(path), json.dumps({"images": len(indices) - len(broken), "broken": broken}))
         return Pictures(opened(path, (len(indices) - len(broken), 3, resolution, resolution)), broken)
 
@@ -177,7 +179,7 @@ class _Rows:
         return np.frombuffer(content, np.uint8).reshape(self._shape)
 
     def make_room(self, count: int) -> None:
-        """See that so many rows can be written, before they are decoded."""
+        """Write no row where so many do not fit."""
         with self._noting():
             if count and shutil.disk_usage(self._path.parent).free < count * self._bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -191,8 +193,12 @@ class _Rows:
             kind, content = _IMAGE, found.tobytes()
         record = _RECORD.pack(kind, zlib.crc32(content, kind))
         with self._noting():
-            os.pwrite(self._file, content, index * self._bytes)
-            os.pwrite(self._file, record, self._end + index * _RECORD.size)
+            try:
+                os.pwrite(self._file, content, index * self._bytes)
+                os.pwrite(self._file, record, self._end + index * _RECORD.size)
+            except OSError:
+                self._path.unlink()  # the disk has filled up: others need the place more
+                raise
 
     def close(self) -> None:
         if self._file is not None:
@@ -201,13 +207,11 @@ class _Rows:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """From the first error on nothing is kept, and what was takes no place on a disk that is full."""
+        """From the first error on nothing is kept."""
         try:
             yield
         except OSError as error:
             self.close()
-            with suppress(OSError):
-                self._path.unlink()
             self.notes = (
                 f"The images are not kept in {self._path.parent} ({error.strerror}), so that each search "
                 "decodes them again; make room, or name another folder by XDG_CACHE_HOME.",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_EVERY = 50
+"""A change of the bar costs about as much as a small image."""
+
 
 class DecodingBar:
     """A bar on standard error while images are decoded; call it with what is done, of how many.
@@ -26,4 +29,5 @@ class DecodingBar:
         self._bar.stop()
 
     def __call__(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total, visible=True)
+        if done % _EVERY == 0 or done == total:
+            self._bar.update(self._task, completed=done, total=total, visible=True)
