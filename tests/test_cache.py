@@ -20,6 +20,7 @@ from nas.proxy import cache, images
 from nas.proxy.cache import ImageFiles, image_folder
 from nas.proxy.datasets import load
 from nas.proxy.images import Broken, Pictures, decoded
+from nas.report.decoding import DecodingBar
 
 COUNT = 12
 ALL = np.random.default_rng(0).permutation(COUNT)
@@ -304,6 +305,22 @@ def test_progress_counts_what_is_decoded(photos: Path) -> None:
     for _ in range(2):
         files.read(ALL, 8, lambda done, total: told.append((done, total)))
     assert told == [(done, COUNT - 4) for done in range(1, COUNT - 3)]
+
+
+def test_a_bar_is_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown() -> str:
+        with DecodingBar() as bar:
+            for done in range(1, 121):
+                bar(done, 120)
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err
+
+    assert shown() == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "Decoding images" in (err := shown()) and "120/120" in err
 
 
 # More than fits in memory

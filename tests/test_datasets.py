@@ -325,15 +325,15 @@ def test_few_images_to_validate_on_are_noted(tmp_path: Path) -> None:
     """The standard error of a share p of n images is sqrt(p (1 - p) / n), largest for p = 1/2."""
     (note,) = load("digits", resolution=8, seed=0).notes
     assert note == (
-        "Few images to validate on, 36 a class: a score goes in steps of 0.0028, and has a standard error of "
-        "up to 0.026; --folds 5 validates on every image."
+        "Few images to validate on, 36 a class: a score steps by 0.0028, standard error up to "
+        "0.026; --folds 5 uses all."
     )
     assert load("digits", resolution=8, seed=0, folds=5).notes == ()
     assert load("digits", resolution=8, seed=0, val_fraction=0.3).notes == ()
     for name in ("train", "val"):
         photos(tmp_path / name, {"cat": 6, "dog": 6})
     (note,) = load(f"imagefolder:{tmp_path}", resolution=8, seed=0).notes
-    assert note.endswith("; more images make it finer.")
+    assert note.endswith("; add some.")
 
 
 # Data of the user's own

@@ -272,10 +272,11 @@ def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
 def _coarse_note(validated: int, classes: int, can_fold: bool) -> list[str]:
     if validated >= _FEW * classes:
         return []
-    way_out = "--folds 5 validates on every image" if can_fold else "more images make it finer"
+    each, step, error = validated / classes, 1 / validated, 0.5 / validated**0.5
+    way_out = "--folds 5 uses all" if can_fold else "add some"
     return [
-        f"Few images to validate on, {validated / classes:.0f} a class: a score goes in steps of "
-        f"{1 / validated:.4f}, and has a standard error of up to {0.5 / validated**0.5:.3f}; {way_out}."
+        f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error up to "
+        f"{error:.3f}; {way_out}."
     ]
 
 
