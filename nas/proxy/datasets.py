@@ -130,7 +130,7 @@ def loaded(
     Raises InputError for a class, `max_images` or `folds` that cannot be used.
     """
     rng = np.random.default_rng(seed)
-    train, val = _parts(source, spec, max_images, 1 / folds if folds > 1 else val_fraction, folds, rng)
+    train, val = _parts(source, spec, max_images, val_fraction, folds, rng)
     own = source.validation or source
     train_found = source.read(train, resolution, progress)
     val_found = own.read(val, resolution, progress)
@@ -219,7 +219,8 @@ def _parts(
         )
     if own is None:
         _check_classes(spec, source, source.labels, each)
-        return _split(_subset(source.labels, max_images, each, rng), source.labels, val_fraction, rng)
+        share = 1 / folds if folds > 1 else val_fraction
+        return _split(_subset(source.labels, max_images, each, rng), source.labels, share, rng)
     if max_images is None:
         return _subset(source.labels, None, 1, rng), _subset(own.labels, None, 0, rng)
     most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
