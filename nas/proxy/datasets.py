@@ -91,13 +91,14 @@ def load(
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
     `spec` is one of `sources.NAMES`. `root` is where downloaded data sets lie. The test split of a data
-    set is not read. The other arguments are those of `loaded`.
+    set is not read. The other arguments are those of `loaded`; a note says where scores will be coarse.
 
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
-    return loaded(
-        find_source(spec, root),
+    source = find_source(spec, root)
+    data = loaded(
+        source,
         spec,
         resolution=resolution,
         seed=seed,
@@ -107,6 +108,7 @@ def load(
         folds=folds,
         progress=progress,
     )
+    return replace(data, notes=(*data.notes, *_coarse_note(data, source, folds)))
 
 
 def loaded(
@@ -143,8 +145,6 @@ def loaded(
     _check_classes(spec, source, train_labels, 1)
     if not len(val_labels):
         raise InputError(f"data set {spec}: there is no image to validate on; add some")
-    validated = len(val_labels) + (len(train_labels) if folds > 1 else 0)
-    can_fold = folds == 1 and source.validation is None
     mean, std = _moments(train_found.images)
     return ImageData(
         name=spec,
@@ -160,7 +160,6 @@ def loaded(
             *notes,
             *dict.fromkeys((*train_found.notes, *val_found.notes)),
             *_uneven_note(source.classes, train_labels),
-            *_coarse_note(validated, len(source.classes), can_fold),
         ),
     )
 
@@ -270,11 +269,12 @@ def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
     ]
 
 
-def _coarse_note(validated: int, classes: int, can_fold: bool) -> list[str]:
-    if validated >= _FEW * classes:
+def _coarse_note(data: ImageData, source: Source, folds: int) -> list[str]:
+    count = len(data.val_labels) + (len(data.train_labels) if folds > 1 else 0)
+    each, step, error = count / data.num_classes, 1 / count, 0.5 / count**0.5
+    if each >= _FEW:
         return []
-    each, step, error = validated / classes, 1 / validated, 0.5 / validated**0.5
-    way_out = "--folds 5 uses all" if can_fold else "add some"
+    way_out = "--folds 5 uses all" if folds == 1 and source.validation is None else "add some"
     return [
         f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error up to "
         f"{error:.3f}; {way_out}."
