@@ -8,6 +8,12 @@ from pathlib import Path
 from nas.errors import NasError
 
 
+def cache_folder() -> Path:
+    """Where the user's files lie that can be made anew."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # names no one
+    return Path(home) / "nas"
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write beside, flush to disk, rename. Raises NasError where the folder cannot be written."""
     data = content.encode() if isinstance(content, str) else content

@@ -17,6 +17,7 @@ from nas.trials import Trials
 if TYPE_CHECKING:
     from nas.local import MakeTraining, Parent
     from nas.proxy.datasets import ImageData
+    from nas.proxy.folds import FoldedTraining
     from nas.proxy.training import Training
     from nas.space import Choices, Space
     from nas.space.tree import Option
@@ -109,6 +110,6 @@ class JobTask:
 
     def __call__(
         self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
-    ) -> Training:
+    ) -> Training | FoldedTraining:
         job = self.jobs[number]
         return self.tasks[job.task](choices, job.seed, data, parent)

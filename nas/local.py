@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from nas.proxy.datasets import ImageData
+    from nas.proxy.folds import FoldedTraining
     from nas.proxy.training import Training
     from nas.records import Candidate
     from nas.space import Choices
@@ -19,7 +20,9 @@ class MakeTraining(Protocol):
     """Builds the training of one point. Runners call it where the trial runs, so it pickles; the images
     come as an argument, because they travel once and not with every trial."""
 
-    def __call__(self, choices: Choices, number: int, data: ImageData, parent: Parent | None) -> Training: ...
+    def __call__(
+        self, choices: Choices, number: int, data: ImageData, parent: Parent | None
+    ) -> Training | FoldedTraining: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class Attempt:
         self._arguments = choices, number, data
         self._parent = parent
         self._make_training = make_training
-        self._training: Training | None = None
+        self._training: Training | FoldedTraining | None = None
         self._facts: dict[str, Any] = {}
         self._seconds = 0.0
 
@@ -143,7 +146,7 @@ class Attempt:
             facts={"batch": result.batch, **self._facts},
         )
 
-    def _begun(self) -> Training:
+    def _begun(self) -> Training | FoldedTraining:
         """The training, from the parent's weights, or from scratch where they cannot be inherited."""
         from nas.inherit import NotInherited
 

@@ -17,6 +17,7 @@ from nas.local import Events, MakeTraining, Parent, Relay, run_local
 from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
+from nas.proxy.images import Decoding, silent
 from nas.records import Candidate, Record, read_records
 from nas.runs import Run
 from nas.samplers import find_sampler
@@ -218,8 +219,11 @@ class Search:
         cluster.run(trials, task, self.data, events, resources, epochs=epochs)
 
 
-def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> Search:
-    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded.
+def start(
+    settings: Settings, path: Path, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
+) -> Search:
+    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded;
+    `progress` is told of images that are decoded.
 
     Raises InputError for whatever would stop the search later.
     """
@@ -229,7 +233,7 @@ def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> S
     check_scale(space, settings.steps)
     check_starts(space, settings)
     check_machine(settings)
-    data = load_data(space, settings)
+    data = load_data(space, settings, progress)
     counted = space.counted_with(data.channels, data.num_classes)
     check_budget(counted, settings.budget)
     starts = find_starts(settings.start, counted, settings.budget)
@@ -244,8 +248,10 @@ def start(settings: Settings, path: Path, plugins: tuple[Plugin, ...] = ()) -> S
     return Search(run, settings, run.space, data, plugins)
 
 
-def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Search:
-    """A run to go on with; `plugins` are those of the run, loaded.
+def resume(
+    run: Run, settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
+) -> Search:
+    """A run to go on with; `plugins` are those of the run, loaded. `progress` as for `start`.
 
     Raises InputError where its trials and its data do not go on with it.
     """
@@ -253,7 +259,7 @@ def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Se
     ended = len(run.records())
     if settings.trials < ended:
         raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
-    data = load_data(run.space, settings)
+    data = load_data(run.space, settings, progress)
     change = DataCard.of(data).change(run.data)
     if change:
         raise InputError(
@@ -263,7 +269,7 @@ def resume(run: Run, settings: Settings, plugins: tuple[Plugin, ...] = ()) -> Se
     return Search(run, settings, run.space, data, plugins)
 
 
-def load_data(space: Space, settings: Settings) -> ImageData:
+def load_data(space: Space, settings: Settings, progress: Decoding = silent) -> ImageData:
     """The data of a search; the space's smallest network must train on it."""
     recipe = settings.recipe
     data = datasets.load(
@@ -273,6 +279,8 @@ def load_data(space: Space, settings: Settings) -> ImageData:
         val_fraction=recipe.val_fraction,
         max_images=recipe.max_images,
         max_broken=recipe.max_broken,
+        folds=recipe.folds,
+        progress=progress,
     )
     smallest = space.smallest()
     try:

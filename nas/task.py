@@ -15,9 +15,12 @@ from nas.proxy.recipe import Recipe
 from nas.space import Choices, Space
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from nas.graph import Architecture
     from nas.local import Parent
     from nas.proxy.datasets import ImageData
+    from nas.proxy.folds import FoldedTraining
     from nas.proxy.training import Training
 
 _LARGEST_SEED = 2**31
@@ -40,12 +43,12 @@ class ProxyTask:
 
     def __call__(
         self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
-    ) -> Training:
+    ) -> Training | FoldedTraining:
         """Raises NotInherited where there is a parent and nothing to inherit from it."""
         import torch
 
-        from nas.module import build_module
-        from nas.proxy.training import Training, seed_everything
+        from nas.proxy.folds import FoldedTraining
+        from nas.proxy.training import Training
 
         load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
@@ -54,6 +57,23 @@ class ProxyTask:
         gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
+        folds, device = self.recipe.folds, self.device
+        each_s = self.timeout_s and self.timeout_s / folds
+        recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
+
+        def training(part: ImageData) -> Training:
+            module = self._module(network, parent, data, seed)
+            return Training(module, part, recipe, seed=seed, device=device, timeout_s=each_s)
+
+        if folds == 1:
+            return training(images)
+        return FoldedTraining([training(part) for part in datasets.folded(images, folds)], self.recipe)
+
+    def _module(self, network: Architecture, parent: Parent | None, data: ImageData, seed: int) -> Module:
+        """A network with the initial weights of the seed, or those that it inherits."""
+        from nas.module import build_module
+        from nas.proxy.training import seed_everything
+
         seed_everything(seed)
         module = build_module(network)
         if parent is not None:
@@ -62,7 +82,7 @@ class ProxyTask:
             theirs, weights = self.network(parent.choices, data), read_weights(parent.weights)
             inherited = inherit(network, module.state_dict(), theirs, weights, seed=seed)
             module.load_state_dict(inherited.state)
-        return Training(module, images, self.recipe, seed=seed, device=self.device, timeout_s=self.timeout_s)
+        return module
 
     def network(self, choices: Choices, data: ImageData) -> Architecture:
         """What is trained for a point, with the recipe's rates of dropout and stochastic depth.

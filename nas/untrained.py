@@ -50,9 +50,10 @@ def chosen_scores(text: str | None) -> list[str]:
 
 def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_broken: float) -> ImageData:
     """Enough of a data set for one batch. Raises InputError where it cannot be used."""
-    least = 2 * len(find_source(dataset, datasets.DATA_ROOT).classes)
-    data = datasets.load(
-        dataset, resolution=resolution, seed=seed, max_images=max(least, 2 * batch), max_broken=max_broken
+    source = find_source(dataset, datasets.DATA_ROOT)
+    most = max(2 * len(source.classes), 2 * batch)
+    data = datasets.loaded(
+        source, dataset, resolution=resolution, seed=seed, max_images=most, max_broken=max_broken
     )
     if len(data.train_labels) < _LEAST:
         raise InputError(

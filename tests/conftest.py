@@ -1,4 +1,4 @@
-"""Shared by all tests: hypothesis, threads, and where the data of published benchmarks lie."""
+"""Shared by all tests: hypothesis, threads, caches, and where the data of published benchmarks lie."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is decoded by tests, in this process and others, does not go to the user's cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,9 @@ from PIL import Image
 
 from nas.errors import InputError, NasError
 from nas.proxy import datasets
-from nas.proxy.datasets import ImageData, load
-from nas.proxy.images import resized
-from nas.proxy.sources import NAMES
+from nas.proxy.datasets import ImageData, folded, load, loaded
+from nas.proxy.images import resized, silent
+from nas.proxy.sources import NAMES, _of_pixels, find_source
 
 
 def photos(folder: Path, counts: dict[str, int], size: tuple[int, int] = (20, 12)) -> Path:
@@ -149,7 +151,8 @@ def test_cifar_files_in_the_root_are_read_without_a_network(
     batch = write("data_batch_1", {"data": pixels.reshape(20, -1), "labels": labels})
     meta = write("batches.meta", {"label_names": [f"class{i}" for i in range(10)]})
     monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", batch]])
-    monkeypatch.setattr(CIFAR10, "test_list", [])
+    test = write("test_batch", {"data": 255 - pixels.reshape(20, -1), "labels": labels})
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", test]])
     monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": meta})
 
     data = load("cifar10", resolution=32, seed=0, root=tmp_path)
@@ -224,6 +227,115 @@ def test_the_arrays_leave_the_pickle_as_buffers() -> None:
     assert rows(back) == rows(data)
 
 
+# The test split
+
+
+@pytest.fixture(scope="module")
+def opened() -> list[str]:
+    """Every path that this process opens. A hook stays for good, so that there is one for all tests."""
+    paths: list[str] = []
+    sys.addaudithook(lambda event, args: paths.append(str(args[0])) if event == "open" else None)
+    return paths
+
+
+def test_no_file_of_a_folder_to_test_on_is_opened(tmp_path: Path, opened: list[str]) -> None:
+    for name in ("train", "val", "test"):
+        photos(tmp_path / name, {"cat": 4, "dog": 4})
+    opened.clear()
+    load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    own = [path.removeprefix(str(tmp_path)) for path in opened if path.startswith(str(tmp_path))]
+    assert {path.split("/")[1] for path in own if path.endswith(".png")} == {"train", "val"}
+    assert sum(path.endswith(".png") for path in own) == 16
+
+
+def test_no_row_of_a_table_to_test_on_is_opened(tmp_path: Path, opened: list[str]) -> None:
+    photos(tmp_path, {"cat": 6, "dog": 6})
+    splits = ["train", "train", "train", "val", "test", "testing"]
+    lines = [f"{name}/{i}.png,{name},{splits[i]}" for name in ("cat", "dog") for i in range(6)]
+    spec = f"csv:{table(tmp_path, ['path,label,split', *lines])}"
+    opened.clear()
+    load(spec, resolution=8, seed=0)
+    own = {Path(path).relative_to(tmp_path) for path in opened if path.startswith(str(tmp_path))}
+    assert {path.stem for path in own if path.suffix == ".png"} == {"0", "1", "2", "3"}
+
+
+def test_no_file_of_mnist_to_test_on_is_opened(tmp_path: Path, opened: list[str]) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        idx(raw / f"{part}-images-idx3-ubyte", np.zeros((60, 28, 28)))
+        idx(raw / f"{part}-labels-idx1-ubyte", np.arange(60) % 10)
+    opened.clear()
+    load("mnist", resolution=28, seed=0, root=tmp_path)
+    assert {Path(p).name for p in opened if p.startswith(str(raw))} == {
+        "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+    }  # fmt: skip
+
+
+# Folds
+
+
+@settings(max_examples=20)
+@given(counts=st.lists(st.integers(5, 20), min_size=2, max_size=5), folds=st.integers(2, 5))
+def test_each_image_is_validated_on_in_one_fold(counts: list[int], folds: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    pixels = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
+    source = _of_pixels(tuple(map(str, range(len(counts)))), labels, pixels, flip=False)
+    data = loaded(source, "numbers", resolution=1, seed=3, folds=folds)
+    parts = list(folded(data, folds))
+    assert len(parts) == folds
+    for name in ("train_images", "train_labels", "val_images", "val_labels"):
+        assert np.array_equal(getattr(parts[0], name), getattr(data, name))
+    held = [part.val_images.ravel().tolist() for part in parts]
+    assert sorted(np.concatenate(held).tolist()) == list(range(len(labels)))
+    for part, own in zip(parts, held, strict=True):
+        assert sorted([*part.train_images.ravel().tolist(), *own]) == list(range(len(labels)))
+        for images, given_labels in (
+            (part.train_images, part.train_labels),
+            (part.val_images, part.val_labels),
+        ):
+            assert np.array_equal(labels[images.ravel()], given_labels)
+        shares = np.bincount(part.val_labels, minlength=len(counts)) - np.array(counts) / folds
+        assert np.abs(shares).max() < 2 and part.val_labels.size >= len(counts)
+        assert (part.mean, part.std) == (data.mean, data.std)
+
+
+def test_folds_of_data_with_a_validation_split(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        photos(tmp_path / name, {"cat": 6, "dog": 6})
+    assert message(f"imagefolder:{tmp_path}", folds=3) == (
+        f"data set imagefolder:{tmp_path}: has a validation split of its own, and --folds 3 validates on "
+        "each part of one split in turn; leave --folds out, or put all images into one split"
+    )
+
+
+def test_more_folds_than_images_of_a_class(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 6, "dog": 4})
+    assert message(f"imagefolder:{tmp_path}", folds=5) == (
+        f"data set imagefolder:{tmp_path}: class 'dog' has 4 image(s) and each class needs at least 5, one "
+        "image in each fold; add images of it, or leave the class out"
+    )
+    assert message("digits", folds=5, max_images=49) == (
+        "data set 'digits': max_images is 49, too few for 10 classes; each needs one image in each fold: "
+        "give at least 50"
+    )
+
+
+def test_few_images_to_validate_on_are_noted(tmp_path: Path) -> None:
+    """The standard error of a share p of n images is sqrt(p (1 - p) / n), largest for p = 1/2."""
+    (note,) = load("digits", resolution=8, seed=0).notes
+    assert note == (
+        "Few images to validate on, 36 a class: a score steps by 0.0028, standard error up to "
+        "0.026; --folds 5 uses all."
+    )
+    assert load("digits", resolution=8, seed=0, folds=5).notes == ()
+    assert load("digits", resolution=8, seed=0, val_fraction=0.3).notes == ()
+    for name in ("train", "val"):
+        photos(tmp_path / name, {"cat": 6, "dog": 6})
+    (note,) = load(f"imagefolder:{tmp_path}", resolution=8, seed=0).notes
+    assert note.endswith("; add some.")
+
+
 # Data of the user's own
 
 
@@ -293,7 +405,7 @@ def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
         (["path,label,split", "a.png,1,val", "b.png,2,val"], "there is no image to train on, and at least 2 "
          "classes are needed"),
         (["path,label", "a.png,1", "b.png,1", "c.png,2"], "class '2' has 1 image(s) and each class needs at "
-         "least 2, one to train on and one to validate on; add images of it, or leave the class out"),
+         "least 2, one image to train on and one to validate on; add images of it, or leave the class out"),
         (["path,label", *(f"{name}.png,{name in 'ab'}" for name in "abcd")], "2 of 2 images to train on "
          "cannot be read, more than 1 %: "),
     ],
@@ -371,7 +483,7 @@ def test_broken_files_are_left_out_up_to_a_share(tmp_path: Path) -> None:
     assert "2 of 20 images to train on cannot be read, more than 9 %" in message(spec, max_broken=0.09)
     data = load(spec, resolution=8, seed=0, max_broken=0.1)
     assert set(rows(data)) < set(rows(whole)) and len(rows(data)) == 22
-    (note,) = data.notes
+    note, _ = data.notes
     assert note.startswith("2 of 20 images to train on cannot be read and are left out: ")
     assert all(f"{tmp_path}/train/{name} (cannot identify image file" in note for name in names)
     for file in (tmp_path / "val").rglob("*.png"):
@@ -466,9 +578,45 @@ def test_a_frame_of_an_animation_is_an_image(tmp_path: Path) -> None:
     assert any((image[0] == 200).all() for image in found) and not any((i[0] == 20).all() for i in found)
 
 
+def test_an_image_of_more_pixels_than_any_has(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 2, "dog": 2})
+    file = tmp_path / "cat" / "1.png"
+    content = file.read_bytes()
+    head = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + content[24:29]
+    file.write_bytes(content[:12] + head + zlib.crc32(head).to_bytes(4, "big") + content[33:])
+    assert (
+        f"{file} (Image size (400000000 pixels) exceeds limit of 178956970 pixels, could be "
+        "decompression bomb DOS attack.)" in message(f"imagefolder:{tmp_path}")
+    )
+
+
+def test_a_large_image_is_read_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's limit is lowered, not to decode 100 million pixels."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    data = load(f"imagefolder:{photos(tmp_path, {'cat': 2, 'dog': 2})}", resolution=8, seed=0)
+    assert len(rows(data)) == 4 and len(data.notes) == 1
+
+
+def test_files_with_bytes_that_are_wrong(tmp_path: Path) -> None:
+    """Whatever a decoder does with them, they are images or left out."""
+    photos(tmp_path, {"cat": 2, "dog": 2})
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    for suffix in ("jpg", "png", "tiff", "webp", "bmp"):
+        file = tmp_path / f"whole.{suffix}"
+        noise.save(file)
+        for i in range(20):
+            content = bytearray(file.read_bytes())
+            for place in rng.integers(0, len(content), 8):
+                content[place] = rng.integers(0, 256)
+            (tmp_path / "cat" / f"{suffix}{i}.{suffix}").write_bytes(content)
+    found = find_source(f"imagefolder:{tmp_path}", tmp_path).read(np.arange(104), 8, silent)
+    assert len(found.images) + len(found.broken) == 104 and len(found.broken) > 10
+
+
 def test_uneven_classes_are_noted(tmp_path: Path) -> None:
     data = load(f"imagefolder:{photos(tmp_path, {'cat': 25, 'dog': 4})}", resolution=8, seed=0)
-    assert data.notes == (
+    assert data.notes[:-1] == (
         "Classes are uneven: 'cat' has 20 images to train on, 'dog' has 3; a score is the share of all "
         "images that is right, whatever their class.",
     )
@@ -544,7 +692,7 @@ def test_a_class_with_too_few_images(tmp_path: Path, count: int) -> None:
     photos(tmp_path, {"cat": 3, "dog": count})
     assert message(f"imagefolder:{tmp_path}") == (
         f"data set imagefolder:{tmp_path}: class 'dog' has {count} image(s) and each class needs at least 2, "
-        "one to train on and one to validate on; add images of it, or leave the class out"
+        "one image to train on and one to validate on; add images of it, or leave the class out"
     )
 
 

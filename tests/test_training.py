@@ -517,7 +517,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: f
 
 
 def test_a_trial_tells_its_batch() -> None:
-    def make_training(choices: Choices, number: int, data: ImageData) -> Training:
+    def make_training(choices: Choices, number: int, data: ImageData, parent: object) -> Training:
         return Training(Hungry(3 * 64, most=4), data, Recipe(epochs=1, batch=16), seed=number)
 
     progress = Attempt(make_training, {}, 0, random_data(16)).step()

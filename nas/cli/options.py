@@ -64,6 +64,7 @@ def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any
 def begun(settings: Settings, runs: Path, name: str | None, like: str, plugins: tuple[Plugin, ...]) -> Search:
     """A new run in the folder `runs`, called `name` or else like a space and a number."""
     from nas import search as searching
+    from nas.report.decoding import DecodingBar
     from nas.runs import RunExists, next_run_path
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
@@ -71,7 +72,8 @@ def begun(settings: Settings, runs: Path, name: str | None, like: str, plugins: 
     while True:
         path = runs / name if name else next_run_path(runs, like)
         try:
-            return searching.start(settings, path, plugins)
+            with DecodingBar() as bar:
+                return searching.start(settings, path, plugins, bar)
         except RunExists:
             if name:
                 raise  # else another search has just taken the number

@@ -81,6 +81,9 @@ def search(
     score: Annotated[str | None, setting(
         "score", "Of the epochs' accuracies: last, best, mean_last_k, auc or extrapolated.", _PROXY
     )] = None,
+    folds: Annotated[int | None, setting(
+        "folds", "Train a network once for each of so many parts to validate on, for few images.", _PROXY
+    )] = None,
     max_broken: Annotated[float | None, setting(
         "max_broken", "Leave files out that cannot be read, up to this share.", _PROXY
     )] = None,
@@ -134,7 +137,8 @@ def search(
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
         "epochs": epochs, "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images,
-        "max_broken": max_broken, "score": score, "workers": workers, "cpus_per_trial": cpus_per_trial,
+        "max_broken": max_broken, "score": score, "folds": folds, "workers": workers,
+        "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial, "trial_timeout": trial_timeout, "scheduler": scheduler,
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
@@ -198,6 +202,7 @@ def resume(
     from nas import search as searching
     from nas.calibration import Calibration, is_calibration, read_plan
     from nas.report.calibration import run_calibration
+    from nas.report.decoding import DecodingBar
     from nas.report.session import run_search
 
     began = time.monotonic()
@@ -208,7 +213,8 @@ def resume(
         "time_limit": time_limit,
     }  # fmt: skip
     settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
-    resumed = searching.resume(found, settings, plugins)
+    with DecodingBar() as bar:
+        resumed = searching.resume(found, settings, plugins, bar)
     if is_calibration(found):
         run_calibration(Calibration(resumed, read_plan(found)))
     else:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InputError
+from nas.files import cache_folder
 from nas.proxy import images
-from nas.proxy.images import Images
+from nas.proxy.cache import opened
+from nas.proxy.images import Decoding, Images, Pictures, silent
 from nas.proxy.sources import Labels, Source, find_source
 
 Indices = NDArray[np.int64]
 
-DATA_ROOT = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "nas" / "data"  # noqa: PTH111
+DATA_ROOT = cache_folder() / "data"
 
 _NAMED = 3
 """Broken files that a message names."""
 _UNEVEN = 5
 """How many times the images of the smallest class the largest may have before a note says so."""
+
+_FEW = 50
+"""Images of a class to validate on, below which a note says how coarse scores are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,7 @@ class ImageData:
     Images are uint8 (N, C, H, W), labels int64 (N,). `mean` and `std` are per channel, over search-train, on
     the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
     are for the user: what is left out, what makes scores hard to read. The arrays are never written to, so
-    they may lie read-only in memory that processes share.
+    they may lie read-only in memory that processes share; images that are mapped travel as their file's path.
     """
 
     name: str
@@ -57,6 +63,18 @@ class ImageData:
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: (Path(str(value.filename)), value.shape) if isinstance(value, np.memmap) else value
+            for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name in ("train_images", "val_images"):
+            if isinstance(state[name], tuple):
+                state[name] = opened(*state[name])
+        vars(self).update(state)
+
 
 def load(
     spec: str,
@@ -67,55 +85,106 @@ def load(
     root: Path = DATA_ROOT,
     max_images: int | None = None,
     max_broken: float = 0.01,
+    folds: int = 1,
+    progress: Decoding = silent,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
-    `spec` is one of `sources.NAMES`. Images become resolution x resolution; `max_images` keeps a subset with
-    the classes in proportion. Files that cannot be read are left out, up to a share of `max_broken`. `root`
-    is where downloaded data sets lie. The test split of a data set is not read.
+    `spec` is one of `sources.NAMES`. `root` is where downloaded data sets lie. The test split of a data
+    set is not read. The other arguments are those of `loaded`; a note says where scores will be coarse.
 
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
-    source, rng = find_source(spec, root), np.random.default_rng(seed)
-    classes = len(source.classes)
-    if max_images is not None and max_images < 2 * classes:
-        raise InputError(
-            f"data set '{spec}': max_images is {max_images}, too few for {classes} classes; each "
-            f"needs one image to train on and one to validate on: give at least {2 * classes}"
-        )
-    if source.validation is None:
-        _check_classes(spec, source, source.labels, 2)
-        own = source
-        train, val = _split(_subset(source.labels, max_images, 2, rng), source.labels, val_fraction, rng)
-    else:
-        own = source.validation
-        most = None if max_images is None else max(classes, round((1 - val_fraction) * max_images))
-        most = most if most is None or max_images is None else min(most, max_images - 1)
-        train = _subset(source.labels, most, 1, rng)
-        val = _subset(own.labels, None if max_images is None or most is None else max_images - most, 0, rng)
-    train_images, train_labels, broken = _read(source, train, resolution)
-    val_images, val_labels, more = _read(own, val, resolution)
+    source = find_source(spec, root)
+    data = loaded(
+        source,
+        spec,
+        resolution=resolution,
+        seed=seed,
+        val_fraction=val_fraction,
+        max_images=max_images,
+        max_broken=max_broken,
+        folds=folds,
+        progress=progress,
+    )
+    return replace(data, notes=(*data.notes, *_coarse_note(data, source, folds)))
+
+
+def loaded(
+    source: Source,
+    spec: str,
+    *,
+    resolution: int,
+    seed: int,
+    val_fraction: float = 0.2,
+    max_images: int | None = None,
+    max_broken: float = 0.01,
+    folds: int = 1,
+    progress: Decoding = silent,
+) -> ImageData:
+    """The data of a source that messages call `spec`.
+
+    Images become resolution x resolution; `max_images` keeps a subset with the classes in proportion. Files
+    that cannot be read are left out, up to a share of `max_broken`. With `folds` the validation part is the
+    first of so many equal ones, whatever `val_fraction` is.
+
+    Raises InputError for a class, `max_images` or `folds` that cannot be used.
+    """
+    rng = np.random.default_rng(seed)
+    train, val = _parts(source, spec, max_images, val_fraction, folds, rng)
+    own = source.validation or source
+    train_found = source.read(train, resolution, progress)
+    val_found = own.read(val, resolution, progress)
+    train_labels = np.delete(source.labels[train], list(train_found.broken))
+    val_labels = np.delete(own.labels[val], list(val_found.broken))
     notes = [
-        *_broken_note(spec, broken, len(train), "to train on", max_broken),
-        *_broken_note(spec, more, len(val), "to validate on", max_broken),
+        *_broken_note(spec, train_found, len(train), "to train on", max_broken),
+        *_broken_note(spec, val_found, len(val), "to validate on", max_broken),
     ]
     _check_classes(spec, source, train_labels, 1)
     if not len(val_labels):
         raise InputError(f"data set {spec}: there is no image to validate on; add some")
-    mean, std = _moments(train_images)
+    mean, std = _moments(train_found.images)
     return ImageData(
         name=spec,
         classes=source.classes,
-        train_images=train_images,
+        train_images=train_found.images,
         train_labels=train_labels,
-        val_images=val_images,
+        val_images=val_found.images,
         val_labels=val_labels,
         mean=mean,
         std=std,
         flip=source.flip,
-        notes=(*notes, *_uneven_note(source.classes, train_labels)),
+        notes=(
+            *notes,
+            *dict.fromkeys((*train_found.notes, *val_found.notes)),
+            *_uneven_note(source.classes, train_labels),
+        ),
     )
+
+
+def folded(data: ImageData, folds: int) -> Iterator[ImageData]:
+    """The data with each of so many equal parts to validate on in turn, the classes in proportion in all.
+
+    The first is the data itself, which was loaded with as many `folds`. Mean and deviation stay the same, so
+    that a network of any fold takes the same input.
+    """
+    images = np.concatenate([data.val_images, data.train_images])
+    labels = np.concatenate([data.val_labels, data.train_labels])
+    part = np.zeros(len(labels), dtype=np.int64)
+    # Dealt out class after class: the images of a class, and all images, differ by one at most.
+    dealt = np.argsort(data.train_labels, kind="stable") + len(data.val_labels)
+    part[dealt] = 1 + np.arange(len(dealt)) % (folds - 1)
+    for fold in range(folds):
+        held = part == fold
+        yield replace(
+            data,
+            train_images=images[~held],
+            train_labels=labels[~held],
+            val_images=images[held],
+            val_labels=labels[held],
+        )
 
 
 def resized(data: ImageData, resolution: int) -> ImageData:
@@ -126,26 +195,55 @@ def resized(data: ImageData, resolution: int) -> ImageData:
     return replace(data, train_images=train, val_images=val)
 
 
+def _parts(
+    source: Source,
+    spec: str,
+    max_images: int | None,
+    val_fraction: float,
+    folds: int,
+    rng: np.random.Generator,
+) -> tuple[Indices, Indices]:
+    """Search-train in the source, and search-validation in its own validation split, else in the source."""
+    classes, own = len(source.classes), source.validation
+    if folds > 1 and own is not None:
+        raise InputError(
+            f"data set {spec}: has a validation split of its own, and --folds {folds} validates on each part "
+            "of one split in turn; leave --folds out, or put all images into one split"
+        )
+    each = max(2, folds)
+    if max_images is not None and max_images < each * classes:
+        raise InputError(
+            f"data set '{spec}': max_images is {max_images}, too few for {classes} classes; each "
+            f"needs {_needed(each)}: give at least {each * classes}"
+        )
+    if own is None:
+        _check_classes(spec, source, source.labels, each)
+        share = 1 / folds if folds > 1 else val_fraction
+        return _split(_subset(source.labels, max_images, each, rng), source.labels, share, rng)
+    if max_images is None:
+        return _subset(source.labels, None, 1, rng), _subset(own.labels, None, 0, rng)
+    most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
+    return _subset(source.labels, most, 1, rng), _subset(own.labels, max_images - most, 0, rng)
+
+
 def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:
     """Raises InputError for a class that has too few images."""
     for name, count in zip(source.classes, np.bincount(labels, minlength=len(source.classes)), strict=True):
         if count < least:
-            needs = "one to train on and one to validate on" if least > 1 else "to train on"
             raise InputError(
                 f"data set {spec}: class '{name}' has {count} image(s) and each class needs at least "
-                f"{least}, {needs}; add images of it, or leave the class out"
+                f"{least}, {_needed(least)}; add images of it, or leave the class out"
             )
 
 
-def _read(source: Source, indices: Indices, resolution: int) -> tuple[Images, Labels, list[str]]:
-    """The images that can be read, their labels, and what is wrong with the others."""
-    found = source.read(indices, resolution)
-    whole = np.setdiff1d(np.arange(len(indices)), list(found.broken))
-    pixels = found.images[whole] if found.broken else found.images
-    return pixels, source.labels[indices][whole], list(found.broken.values())
+def _needed(images: int) -> str:
+    """What so many images of a class are for."""
+    few = {1: "to train on", 2: "one image to train on and one to validate on"}
+    return few.get(images, "one image in each fold")
 
 
-def _broken_note(spec: str, broken: list[str], images: int, use: str, max_broken: float) -> list[str]:
+def _broken_note(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
+    broken = list(found.broken.values())
     if not broken:
         return []
     named = ", ".join(broken[:_NAMED])
@@ -168,6 +266,18 @@ def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
     return [
         f"Classes are uneven: '{classes[most]}' has {counts[most]:,} images to train on, '{classes[least]}' "
         f"has {counts[least]:,}; a score is the share of all images that is right, whatever their class."
+    ]
+
+
+def _coarse_note(data: ImageData, source: Source, folds: int) -> list[str]:
+    count = len(data.val_labels) + (len(data.train_labels) if folds > 1 else 0)
+    each, step, error = count / data.num_classes, 1 / count, 0.5 / count**0.5
+    if each >= _FEW:
+        return []
+    way_out = "--folds 5 uses all" if folds == 1 and source.validation is None else "add some"
+    return [
+        f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error up to "
+        f"{error:.3f}; {way_out}."
     ]
 
 

@@ -2,53 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.errors import NasError
+
 if TYPE_CHECKING:
     from PIL import Image
 
 Images = NDArray[np.uint8]
+Decoding = Callable[[int, int], None]
+"""Told how many files are decoded, of how many."""
+
+_MANY = 4_000
+"""So many files are decoded by processes."""
+_PART = 64
+"""Files that a thread or process decodes at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Images (N, C, H, W) uint8, and why some of them could not be read, by index; these are black."""
+    """The images that could be read, (N, C, H, W) uint8, and why others could not, by place."""
 
     images: Images
     broken: dict[int, str]
+    notes: tuple[str, ...] = ()
 
 
-def decoded(files: Sequence[Path], resolution: int) -> Pictures:
-    """The files as (N, 3, resolution, resolution); aspect ratios are not kept, so that nothing is cut off."""
-    images = np.zeros((len(files), 3, resolution, resolution), dtype=np.uint8)
-    broken: dict[int, str] = {}
+@dataclass(frozen=True)
+class Broken:
+    """Why a file gives no image; `lasting` where that lies in its content, and not in the machine."""
 
-    def decode(index: int) -> None:
-        try:
-            images[index] = _image(files[index], resolution).transpose(2, 0, 1)
-        except _Unreadable as error:
-            broken[index] = f"{files[index]} ({error})"
-
-    # Pillow decodes and resizes outside of the interpreter's lock. An error cancels what has not begun.
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(decode, range(len(files))):
-            pass
-    return Pictures(images, dict(sorted(broken.items())))
+    reason: str
+    lasting: bool = True
 
 
-class _Unreadable(Exception):
-    pass
+def silent(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
 
 
-def _image(file: Path, resolution: int) -> Images:
-    """The first frame of a file in RGB (resolution, resolution, 3)."""
+def decoded(files: Sequence[Path], resolution: int) -> Iterator[Images | Broken]:
+    """Each file in order as (3, resolution, resolution), decoded on all cores.
+
+    Aspect ratios are not kept, so that nothing is cut off.
+    """
+    parts = [files[start : start + _PART] for start in range(0, len(files), _PART)]
+    # An error, or Ctrl-C, cancels what has not begun.
+    try:
+        with warnings.catch_warnings(), _pool(len(files)) as pool:
+            _ignore_large()
+            for part in pool.map(partial(_decoded, resolution=resolution), parts):
+                yield from part
+    except BrokenProcessPool:
+        raise NasError(
+            "a process that decodes images has died; make sure that memory is free, and that a script of "
+            "your own starts below: if __name__ == '__main__'"
+        ) from None
+
+
+def _pool(files: int) -> Executor:
+    """Threads start at once, but Python's own part in decoding a small file does not run in parallel."""
+    cores = multiprocessing.cpu_count()
+    if files < _MANY:
+        return ThreadPoolExecutor(cores)
+    # Not forked: another thread may hold a lock, which the copy would wait for.
+    return ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _start_process)
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    _ignore_large()
+
+
+def _ignore_large() -> None:
+    """Pillow warns of images of more than 89 million pixels; it refuses those of twice as many."""
+    from PIL import Image
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def _decoded(files: Sequence[Path], resolution: int) -> list[Images | Broken]:
+    return [_image(file, resolution) for file in files]
+
+
+def _image(file: Path, resolution: int) -> Images | Broken:
+    """The first frame of a file in RGB (3, resolution, resolution)."""
     from PIL import Image
 
     try:
@@ -56,11 +105,14 @@ def _image(file: Path, resolution: int) -> Images:
             # A JPEG decoder reads at 1/2, 1/4 or 1/8 for less work; the rest is left to the filter below.
             image.draft("RGB", (2 * resolution, 2 * resolution))
             rgb = _eight_bits(image).convert("RGB")
-    except FileNotFoundError as error:
-        raise _Unreadable("there is no such file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _Unreadable(" ".join(str(error).split())) from error
-    return np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
+        pixels = np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
+    except FileNotFoundError:
+        return Broken("there is no such file", lasting=False)
+    except Exception as error:  # decoders have many for a damaged file
+        from_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno)
+        text = " ".join(str(error).split()).replace(str(file), file.name)
+        return Broken(text or type(error).__name__, lasting=not from_machine)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

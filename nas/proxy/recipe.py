@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from nas.errors import InputError
@@ -76,6 +76,7 @@ class Recipe:
     max_images: int | None = None
     max_broken: float = 0.01
     score: str = "last"
+    folds: int = 1
     cuda_graph: bool = False
 
     @property
@@ -88,6 +89,13 @@ class Recipe:
         if step < rise:
             return self.peak_lr * (step + 1) / rise
         return self.peak_lr * SCHEDULES[self.schedule]((step - rise) / (steps - rise))
+
+    def is_over(self, curve: Sequence[float]) -> bool:
+        """Whether a training with these accuracies has run all epochs, or `early_stop` of them brought no
+        higher accuracy."""
+        if self.early_stop is None or not curve:
+            return len(curve) >= self.epochs
+        return len(curve) >= self.epochs or len(curve) - curve.index(max(curve)) > self.early_stop
 
     def halved(self, batch: int) -> Recipe:
         """The recipe with half of the batch, and the learning rate in proportion (Goyal et al. 2017)."""
@@ -160,6 +168,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "fraction": (_number(lambda v: 0 < v <= 1), "a share of the images, above 0 and up to 1"),
     "val_fraction": (_number(lambda v: 0 < v < 1), "a share of the images, above 0 and below 1"),
+    "folds": (_whole(1), "a whole number of at least 1, such as 5"),
     "max_images": _or_null(_whole(4), "a whole number of at least 4", "for all images"),
     "max_broken": (_number(lambda v: 0 <= v < 1), "a share of the images, at least 0 and below 1"),
     "score": _one_of(SCORES),

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InputError, NasError, did_you_mean
-from nas.proxy.images import Images, Pictures, decoded, resized
+from nas.proxy.cache import ImageFiles
+from nas.proxy.images import Decoding, Images, Pictures, resized
 
 Labels = NDArray[np.int64]
 
@@ -28,7 +29,7 @@ class Source:
     classes: tuple[str, ...]
     labels: Labels
     flip: bool
-    read: Callable[[NDArray[np.int64], int], Pictures]
+    read: Callable[[NDArray[np.int64], int, Decoding], Pictures]
     validation: Source | None = None
 
 
@@ -68,13 +69,7 @@ def _of_pixels(classes: tuple[str, ...], labels: NDArray[Any], pixels: Images, f
         classes,
         labels.astype(np.int64),
         flip,
-        lambda indices, resolution: Pictures(resized(pixels[indices], resolution), {}),
-    )
-
-
-def _of_files(classes: tuple[str, ...], labels: Labels, files: list[Path]) -> Source:
-    return Source(
-        classes, labels, True, lambda indices, resolution: decoded([files[i] for i in indices], resolution)
+        lambda indices, resolution, progress: Pictures(resized(pixels[indices], resolution), {}),
     )
 
 
@@ -196,7 +191,8 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
             )
     known = {name: label for label, name in enumerate(allowed)}
     labels = np.asarray([known[found[target]] for target in folder.targets], dtype=np.int64)
-    return _of_files(allowed, labels, [Path(file) for file, _ in folder.samples])
+    names = [file.removeprefix(str(path)).lstrip("/") for file, _ in folder.samples]
+    return Source(allowed, labels, True, ImageFiles(path, names).read)
 
 
 # Tables and arrays
@@ -240,7 +236,7 @@ def _csv(path: Path) -> Source:
 def _of_rows(folder: Path, rows: list[dict[str, str]], classes: tuple[str, ...]) -> Source:
     known = {name: label for label, name in enumerate(classes)}
     labels = np.asarray([known[row["label"]] for row in rows], dtype=np.int64)
-    return _of_files(classes, labels, [folder / row["path"] for row in rows])
+    return Source(classes, labels, True, ImageFiles(folder, [row["path"] for row in rows]).read)
 
 
 def _table(path: Path, place: str) -> list[tuple[int, dict[str, str]]]:

@@ -111,14 +111,7 @@ class Training:
     @property
     def done(self) -> bool:
         """Whether all epochs of the recipe have run, or `early_stop` of them brought no higher accuracy."""
-        return self._epoch >= self._recipe.epochs or self._stalled
-
-    @property
-    def _stalled(self) -> bool:
-        curve, patience = self._accuracies, self._recipe.early_stop
-        if patience is None or not curve:
-            return False
-        return len(curve) - curve.index(max(curve)) > patience
+        return self._recipe.is_over(self._accuracies)
 
     def epoch(self) -> EpochResult:
         """Train one epoch, then validate.

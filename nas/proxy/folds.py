@@ -1,0 +1,48 @@
+"""Cross-validation: a point is trained once for each fold of the data, for a score on every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from torch import Tensor
+
+from nas.proxy.recipe import Recipe
+from nas.proxy.scores import SCORES
+from nas.proxy.training import EpochResult, Training
+
+
+class FoldedTraining:
+    """Trainings of one network on the folds of a data set, which go on together, an epoch each. None of them
+    stops early by itself.
+
+    An epoch's accuracy and loss are the means over the folds, so that stopping early and scores work as they
+    do for one training. The weights are those of the first fold.
+    """
+
+    def __init__(self, trainings: Sequence[Training], recipe: Recipe) -> None:
+        self._trainings = trainings
+        self._recipe = recipe
+        self._accuracies: list[float] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the recipe is over for the mean accuracies."""
+        return self._recipe.is_over(self._accuracies)
+
+    def epoch(self) -> EpochResult:
+        """Train an epoch on each fold. Raises TrainingFailed where one fails."""
+        results = [training.epoch() for training in self._trainings]
+        self._accuracies.append(fmean(result.accuracy for result in results))
+        return replace(
+            results[0],
+            accuracy=self._accuracies[-1],
+            score=SCORES[self._recipe.score](self._accuracies),
+            loss=fmean(result.loss for result in results),
+            seconds=sum(result.seconds for result in results),
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of the first fold's weights, as `Training.state_dict`."""
+        return self._trainings[0].state_dict()
