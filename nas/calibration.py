@@ -34,7 +34,6 @@ _RESAMPLES = 1_000
 _DRAWS = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
-_PLAN = "calibration.yaml"
 _FIGURES = "calibration.json"
 
 Floats = NDArray[np.float64]
@@ -216,18 +215,13 @@ class Calibration:
 
 def begin(search: Search, plan: Plan) -> Calibration:
     """A calibration in a run folder that was just made."""
-    write_atomically(search.run.path / _PLAN, yaml.safe_dump(asdict(plan), sort_keys=False))
+    write_atomically(search.run.plan_file, yaml.safe_dump(asdict(plan), sort_keys=False))
     return Calibration(search, plan)
-
-
-def is_calibration(run: Run) -> bool:
-    """Whether a run folder is one of a calibration."""
-    return (run.path / _PLAN).is_file()
 
 
 def read_plan(run: Run) -> Plan:
     """The plan of a calibration's folder. Raises InputError for a damaged one."""
-    path = run.path / _PLAN
+    path = run.plan_file
     data = plain_data(read_yaml(read_text(path), str(path)))
     try:
         return Plan(**data)

@@ -59,6 +59,16 @@ class Run:
     def best_file(self) -> Path:
         return self.path / "best.yaml"
 
+    @property
+    def plan_file(self) -> Path:
+        """The plan of a calibration."""
+        return self.path / "calibration.yaml"
+
+    @property
+    def is_calibration(self) -> bool:
+        """Whether the run is a calibration, whose trials are no search."""
+        return self.plan_file.is_file()
+
     def weights_file(self, number: int) -> Path:
         return self.path / "weights" / f"trial-{number:05d}.safetensors"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from nas.samplers import find_sampler
 from nas.settings import Settings
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
-from nas.starts import find_starts
+from nas.starts import Start, find_starts
 from nas.study import Screen, Study
 from nas.task import ProxyTask
 from nas.trials import Trials
@@ -147,15 +148,7 @@ class Search:
     @property
     def task(self) -> ProxyTask:
         """The proxy training of a point."""
-        settings = self.settings
-        return ProxyTask(
-            self.space,
-            settings.recipe,
-            settings.seed,
-            _device(settings),
-            settings.trial_timeout,
-            self.plugins,
-        )
+        return proxy_task(self.space, self.settings, self.plugins)
 
     def finals(self, jobs: Jobs, listener: Events) -> None:
         """Train the best networks longer, as far as they were not, and name the winner in best.yaml.
@@ -219,13 +212,26 @@ class Search:
         cluster.run(trials, task, self.data, events, resources, epochs=epochs)
 
 
-def start(
-    settings: Settings, path: Path, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
-) -> Search:
-    """A new run at `path`, checked before anything is written. `plugins` are those that are loaded;
-    `progress` is told of images that are decoded.
+@dataclass(frozen=True)
+class Prepared:
+    """What a search is of, checked: nothing is written yet. `space` is counted with the data's classes."""
 
-    Raises InputError for whatever would stop the search later.
+    settings: Settings
+    space: Space
+    data: ImageData
+    starts: Sequence[Start]
+    plugins: tuple[Plugin, ...] = ()
+
+    @property
+    def task(self) -> ProxyTask:
+        """The proxy training of a point."""
+        return proxy_task(self.space, self.settings, self.plugins)
+
+
+def prepare(settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent) -> Prepared:
+    """Check what would stop a search later, and read its data.
+
+    `plugins` are those that are loaded; `progress` is told of images that are decoded. Raises InputError.
     """
     check_sampler(settings)
     space = load_space(find_space(settings.space))
@@ -237,14 +243,22 @@ def start(
     counted = space.counted_with(data.channels, data.num_classes)
     check_budget(counted, settings.budget)
     starts = find_starts(settings.start, counted, settings.budget)
+    return Prepared(settings, counted, data, starts, plugins)
+
+
+def start(prepared: Prepared, path: Path) -> Search:
+    """A new run at `path`. Raises InputError where it cannot be made, RunExists where there is one."""
+    settings, data = prepared.settings, prepared.data
     if settings.storage:
         settings = replace(settings, storage=located(settings.storage))
         if read_records(settings.storage or "", path.name):
             raise InputError(
                 f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
             )
+    space = load_space(find_space(settings.space))
     card, device = DataCard.of(data), _device_name(settings)
-    run = Run.create(path, settings, space, card, device, starts=starts, plugins=plugins)
+    plugins = prepared.plugins
+    run = Run.create(path, settings, space, card, device, starts=prepared.starts, plugins=plugins)
     return Search(run, settings, run.space, data, plugins)
 
 
@@ -257,7 +271,7 @@ def resume(
     """
     check_machine(settings)
     ended = len(run.records())
-    if settings.trials < ended:
+    if settings.trials < ended and not run.is_calibration:
         raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
     data = load_data(run.space, settings, progress)
     change = DataCard.of(data).change(run.data)
@@ -302,6 +316,12 @@ def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
     except SpaceError:
         return False
     return True
+
+
+def proxy_task(space: Space, settings: Settings, plugins: tuple[Plugin, ...]) -> ProxyTask:
+    """The proxy training of a point of a space."""
+    device = _device(settings)
+    return ProxyTask(space, settings.recipe, settings.seed, device, settings.trial_timeout, plugins)
 
 
 def _gpus(settings: Settings) -> float:

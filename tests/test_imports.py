@@ -18,7 +18,7 @@ ORDER = [
     "errors", "files", "deadline", "cost", "objective", "ops", "graph", "blocks", "space", "plugins",
     "starts", "module", "inherit", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records",
     "front", "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "untrained", "runs",
-    "finals", "search", "results", "calibration", "report", "bench", "cli",
+    "finals", "search", "results", "forecast", "calibration", "report", "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])

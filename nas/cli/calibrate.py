@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.app import PluginOption, app, loaded
-from nas.cli.options import OTHERS, begun, recipe_settings, setting
+from nas.cli.options import OTHERS, begun, prepared, recipe_settings, setting
 from nas.settings import Settings, merged, read_config
 
 _PROXY, _RAY = "Proxy training", "Workers"
@@ -83,5 +83,5 @@ def calibrate(
     given = merged(read_config(config) if config else {}, flags)
     given["recipe"] |= recipe_settings(recipe or [], flags)
     settings = Settings.from_data(given, "nas calibrate")
-    started = begun(settings, runs, name, f"calibrate-{Path(settings.space).stem}", loaded(plugin))
-    run_calibration(begin(started, plan))
+    ready = prepared(settings, name, loaded(plugin))
+    run_calibration(begin(begun(ready, runs, name, f"calibrate-{Path(settings.space).stem}"), plan))

@@ -15,7 +15,7 @@ from nas.settings import Settings
 
 if TYPE_CHECKING:
     from nas.plugins import Plugin
-    from nas.search import Search
+    from nas.search import Prepared, Search
 
 
 def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
@@ -61,22 +61,29 @@ def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def begun(settings: Settings, runs: Path, name: str | None, like: str, plugins: tuple[Plugin, ...]) -> Search:
+def begun(prepared: Prepared, runs: Path, name: str | None, like: str) -> Search:
     """A new run in the folder `runs`, called `name` or else like a space and a number."""
     from nas import search as searching
-    from nas.report.decoding import DecodingBar
     from nas.runs import RunExists, next_run_path
 
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
     while True:
         path = runs / name if name else next_run_path(runs, like)
         try:
-            with DecodingBar() as bar:
-                return searching.start(settings, path, plugins, bar)
+            return searching.start(prepared, path)
         except RunExists:
             if name:
                 raise  # else another search has just taken the number
+
+
+def prepared(settings: Settings, name: str | None, plugins: tuple[Plugin, ...]) -> Prepared:
+    """What a run is to be of, checked; a bar shows how far the decoding of images is."""
+    from nas.report.decoding import DecodingBar
+    from nas.search import prepare
+
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+    with DecodingBar() as bar:
+        return prepare(settings, plugins, bar)
 
 
 OTHERS = ", ".join(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.app import PluginOption, app, loaded, opened
-from nas.cli.options import OTHERS, begun, number, recipe_settings, setting
+from nas.cli.options import OTHERS, begun, number, prepared, recipe_settings, setting
 from nas.settings import Settings, merged, read_config
 
 if TYPE_CHECKING:
@@ -125,6 +125,9 @@ def search(
         str | None, typer.Option(help="Name of the run folder. \\[default: the space's name and a number]")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only forecast time and memory, from three short trainings.")
+    ] = False,
     plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Search a space for the best network within a budget.
@@ -148,10 +151,15 @@ def search(
     given = merged(read_config(config) if config else {}, flags)
     given["recipe"] |= recipe_settings(recipe or [], flags)
     settings = Settings.from_data(given, "nas search")
+    from nas.forecast import forecast
+    from nas.report.forecast import print_forecast
     from nas.report.session import run_search
 
-    started = begun(settings, runs, name, settings.space, loaded(plugin))
-    run_search(started, began)
+    ready = prepared(settings, name, loaded(plugin))
+    if dry_run:
+        print_forecast(ready, forecast(ready))
+        return
+    run_search(begun(ready, runs, name, settings.space), began)
 
 
 @app.command()
@@ -200,7 +208,7 @@ def resume(
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
     from nas import search as searching
-    from nas.calibration import Calibration, is_calibration, read_plan
+    from nas.calibration import Calibration, read_plan
     from nas.report.calibration import run_calibration
     from nas.report.decoding import DecodingBar
     from nas.report.session import run_search
@@ -215,7 +223,7 @@ def resume(
     settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
     with DecodingBar() as bar:
         resumed = searching.resume(found, settings, plugins, bar)
-    if is_calibration(found):
+    if found.is_calibration:
         run_calibration(Calibration(resumed, read_plan(found)))
     else:
         run_search(resumed, began)

@@ -30,7 +30,7 @@ from nas.report.tables import (
 )
 from nas.results import export_trial, scale_best
 from nas.runs import Run
-from nas.search import Search
+from nas.search import Prepared, Search
 from nas.study import Study
 
 
@@ -165,7 +165,7 @@ def _print_front(run: Run, records: list[Record], console: Console) -> None:
         console.print(front_view(front, costs, hypervolume(front, costs, worst), worst))
 
 
-def say_start(search: Search, console: Console) -> None:
+def say_start(search: Search | Prepared, console: Console) -> None:
     """The space and the data."""
     settings, data = search.settings, search.data
     space = search.space
