@@ -23,14 +23,14 @@ from nas.local import Events
 from nas.proxy.recipe import Recipe
 from nas.runs import Run
 from nas.search import Search
-from nas.space import Choices
+from nas.settings import Settings
+from nas.space import Choices, Space
 from nas.space.source import plain_data, read_text, read_yaml
 
 PROXY, LONG = "proxy", "long"
 """Names of the search's own training, and of the longer one that it stands for."""
 
 LEVEL = 0.95
-_RESAMPLES = 1_000
 _DRAWS = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
@@ -146,18 +146,7 @@ class Calibration:
     @cached_property
     def points(self) -> list[Choices]:
         """The networks, at equal steps through the draws of the budget by MACs."""
-        settings, space = self.search.settings, self.search.space
-        rng = np.random.default_rng(settings.seed)
-        drawn = space.uniform(settings.budget).draw(rng, _DRAWS * self.plan.networks)
-        ordered = sorted(drawn, key=lambda point: (space.cost(point).macs, repr(point)))
-        distinct = list({space.identity(point): point for point in ordered}.values())
-        if len(distinct) < self.plan.networks:
-            raise InputError(
-                f"networks: {self.plan.networks} are wanted, and draws found {len(distinct)} inside the "
-                "budget; ask for fewer, or widen the budget"
-            )
-        places = np.linspace(0, len(distinct) - 1, self.plan.networks).round().astype(int)
-        return [distinct[place] for place in places]
+        return chosen(self.search.space, self.search.settings, self.plan)
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
@@ -213,6 +202,21 @@ class Calibration:
         return range(self.plan.seeds if name == PROXY else 1)
 
 
+def chosen(space: Space, settings: Settings, plan: Plan) -> list[Choices]:
+    """The networks of a plan. Raises InputError where there are not so many."""
+    rng = np.random.default_rng(settings.seed)
+    drawn = space.uniform(settings.budget).draw(rng, _DRAWS * plan.networks)
+    ordered = sorted(drawn, key=lambda point: (space.cost(point).macs, repr(point)))
+    distinct = list({space.identity(point): point for point in ordered}.values())
+    if len(distinct) < plan.networks:
+        raise InputError(
+            f"networks: {plan.networks} are wanted, and draws found {len(distinct)} inside the budget; ask "
+            "for fewer, or widen the budget"
+        )
+    places = np.linspace(0, len(distinct) - 1, plan.networks).round().astype(int)
+    return [distinct[place] for place in places]
+
+
 def begin(search: Search, plan: Plan) -> Calibration:
     """A calibration in a run folder that was just made."""
     write_atomically(search.run.plan_file, yaml.safe_dump(asdict(plan), sort_keys=False))
@@ -229,15 +233,16 @@ def read_plan(run: Run) -> Plan:
         raise InputError(f"{path}: is damaged ({error}); restore the file") from None
 
 
-def figures(rows: Sequence[Row], seed: int = 0) -> Figures:
-    """The figures of at least four networks; intervals are by the bootstrap over networks, from `seed`."""
+def figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
+    """The figures of at least four networks; intervals are by the bootstrap over networks, of so many
+    `draws` from `seed`."""
     long = np.array([row.scores[LONG][0] for row in rows])
     rng = np.random.default_rng(seed)
     proxies = tuple(
         ProxyFigures(
             name,
             fmean(s for row in rows for s in row.seconds[name]),
-            _ranking(np.array([row.scores[name] for row in rows]), long, rng),
+            _ranking(np.array([row.scores[name] for row in rows]), long, rng, draws),
         )
         for name in rows[0].scores
         if name != LONG
@@ -246,7 +251,7 @@ def figures(rows: Sequence[Row], seed: int = 0) -> Figures:
     return Figures(tuple(rows), noise, proxies, fmean(row.seconds[LONG][0] for row in rows))
 
 
-def _ranking(scores: Floats, long: Floats, rng: np.random.Generator) -> Ranking:
+def _ranking(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) -> Ranking:
     """Of `scores` (networks, seeds) against those of the longer training (networks,)."""
     from scipy.stats import kendalltau, spearmanr
 
@@ -261,7 +266,7 @@ def _ranking(scores: Floats, long: Floats, rng: np.random.Generator) -> Ranking:
 
         every = [of(members, np.full(len(members), s)) for s in range(scores.shape[1])]
         resampled = []
-        for _ in range(_RESAMPLES):
+        for _ in range(draws):
             chosen = rng.choice(members, len(members))
             resampled.append(of(chosen, rng.integers(scores.shape[1], size=len(chosen))))
         low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -286,7 +286,11 @@ def search(path: str, listener: Events, trials: int = 6, **options: object) -> l
     recipe = Recipe(epochs=1, max_images=200)
     given = Settings("tiny.yaml", trials=trials, workers=0, keep=3, recipe=recipe, **options)
     folder = Path(path)
-    run = searching.resume(Run.open(folder), given) if folder.exists() else searching.start(searching.prepare(given), folder)
+    run = (
+        searching.resume(Run.open(folder), given)
+        if folder.exists()
+        else searching.start(searching.prepare(given), folder)
+    )
     with run.run.locked():
         run.go(run.study(), listener)
     return rows(folder / "trials.csv")

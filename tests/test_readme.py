@@ -19,10 +19,10 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
 COMMANDS = re.findall(
-    r"nas (?:search|resume|bench|show|draw|scale|export|spaces)[^\n`#]*",
+    r"nas (?:search|resume|bench|calibrate|score|show|draw|scale|export|spaces)[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
-LONG = ("search", "resume", "bench")
+LONG = ("search", "resume", "bench", "calibrate")
 SEARCHES = [c for c in COMMANDS if c.split()[1] in LONG and len(c.split()) > 2]
 VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2 or c.split()[1] == "spaces")]
 

@@ -69,7 +69,7 @@ def calibrate(
     agreement with the longer training, and its cost. 'nas resume' goes on
     after a stop. Searches of the same space and proxy print what was found.
     """
-    from nas.calibration import Plan, begin
+    from nas.calibration import Plan, begin, chosen
     from nas.report.calibration import run_calibration
 
     flags = {
@@ -84,4 +84,5 @@ def calibrate(
     given["recipe"] |= recipe_settings(recipe or [], flags)
     settings = Settings.from_data(given, "nas calibrate")
     ready = prepared(settings, name, loaded(plugin))
+    chosen(ready.space, settings, plan)
     run_calibration(begin(begun(ready, runs, name, f"calibrate-{Path(settings.space).stem}"), plan))
