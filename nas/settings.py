@@ -86,7 +86,7 @@ class Settings:
                 f"finalists: objective {self.objective} has no best network to name; give a reward such as "
                 "accuracy*(flops/400M)^-0.07, or leave the finalists out"
             )
-        _ = self.budget, self.steps, self.seconds, self.screen
+        _ = self.budget, self.steps, self.aim, self.seconds, self.screen
 
     @property
     def budget(self) -> Budget:

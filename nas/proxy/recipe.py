@@ -39,7 +39,8 @@ class Recipe:
     mirroring keeps the class (`ImageData.flip`). `fraction` of search-train is trained on, of each class in
     proportion; validation keeps all of its images. `val_fraction`, `max_images` and `max_broken` say how the
     data set's training split is used (`datasets.load`). `score` names what the accuracies of a training's
-    epochs are made into (`nas.proxy.scores`). `cuda_graph` replays forward and backward passes as one CUDA
+    epochs are made into (`nas.proxy.scores`). With `folds` a network is trained once for each of so many
+    parts to validate on (`nas.proxy.folds`). `cuda_graph` replays forward and backward passes as one CUDA
     graph; elsewhere it has no effect.
 
     The defaults are for networks of MobileNet and EfficientNet-B0 size on `digits`: a training then takes

@@ -33,7 +33,7 @@ from nas.report.chart import (
 from nas.report.progress import SearchProgress, duration
 from nas.report.session import Stopped, say, say_start, terminal
 from nas.report.svg import number
-from nas.report.tables import plural, table
+from nas.report.tables import plural, show, table
 
 _LEAST = 4
 """Networks that a ranking is of."""
@@ -70,7 +70,7 @@ def run_calibration(calibration: Calibration) -> None:
         )
     found = figures(rows, calibration.search.settings.seed)
     files = _write(calibration, found)
-    console.print(calibration_view(calibration, found))
+    show(calibration_view(calibration, found), console)
     say(console, f"Written: {', '.join(map(str, files))}")
 
 

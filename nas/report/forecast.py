@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.forecast import Forecast
 from nas.report.progress import duration
 from nas.report.session import say, say_start, terminal
-from nas.report.tables import budget_text, large_number, plural, table
+from nas.report.tables import budget_text, large_number, plural, show, table
 from nas.search import Prepared
 
 
@@ -20,7 +20,7 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     for one in found.members:
         memory = f"{one.peak_bytes / 2**30:.2f} GiB"
         rows.add_row(one.name, f"{one.cost.macs:,}", f"{one.cost.params:,}", f"{one.epoch_s:.2f}", memory)
-    console.print(rows)
+    show(rows, console)
     memory = "of the GPU" if found.on_gpu else "of a process, with torch and the data"
     say(console, f"Memory is that {memory}, at its highest up to that network.")
     say(

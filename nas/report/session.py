@@ -146,7 +146,7 @@ def _print_finals(run: Run, console: Console) -> None:
         return
     epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
     say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
-    console.print(finals_view(ranked))
+    show(finals_view(ranked), console)
     p = indistinct(ranked)
     if p is not None:
         first, second = (one.record.candidate.number for one in ranked[:2])

@@ -178,8 +178,8 @@ def best_view(best: Sequence[Record], objective: Objective = ACCURACY) -> Table:
 
 
 def finals_view(ranked: Sequence[Finalist]) -> Table:
-    """Networks that were trained longer: mean and deviation of these scores, and the score in the search."""
-    rows = table(">rank", ">mean", ">deviation", ">seeds", ">search score", ">MACs", ">params", ">trial")
+    """Networks that were trained longer: mean and standard deviation of these scores, and the one before."""
+    rows = table(">rank", ">mean", ">std", ">seeds", ">in search", ">MACs", ">params", ">trial")
     for rank, one in enumerate(ranked, 1):
         c = one.record.candidate
         deviation = "" if one.deviation is None else f"{one.deviation:.4f}"

@@ -1,0 +1,65 @@
+"""What a search will take, forecast before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import TINY, nas
+from random_spaces import points
+
+from nas.forecast import forecast
+from nas.proxy.recipe import Recipe
+from nas.search import prepare
+from nas.settings import Settings
+from nas.space import parse_space
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def settings(**more):
+    recipe = Recipe(epochs=3, max_images=300, resolution=16)
+    return Settings("tiny.yaml", budget_flops="300K", trials=20, workers=0, recipe=recipe, **more)
+
+
+def test_the_parts_add_up():
+    found = forecast(prepare(settings(finalists=2, final_epochs=10, final_seeds=3)))
+    smallest, median, largest = found.members
+    assert smallest.cost.macs < median.cost.macs < largest.cost.macs <= 300_000
+    seconds = [member.epoch_s for member in found.members]
+    epoch_s = found.trial_s / 3
+    assert min(seconds) <= epoch_s <= max(seconds)
+    assert found.wall_s == pytest.approx((20 * 3 + 2 * 3 * 10) * epoch_s)
+    assert found.device_s == found.wall_s and not found.on_gpu
+    assert all(2**26 < member.peak_bytes < 2**40 for member in found.members)
+
+
+def test_more_workers_take_less_time_and_as_much_work():
+    one = forecast(prepare(settings()))
+    space = parse_space(TINY, "tiny.yaml")
+    inside = sum(space.cost(point).macs <= 300_000 for point in points(space, 252) or [])
+    assert one.networks.low == one.networks.high == inside == 137
+    two = Settings(**{**settings().__dict__, "workers": 2})
+    found = forecast(prepare(two))
+    assert found.slots == 2
+    assert found.wall_s == pytest.approx(15 + found.device_s / 2)
+
+
+def test_the_command_forecasts_and_writes_nothing():
+    said = nas(
+        "search", "tiny.yaml", "--budget-flops", "300K", "--dry-run", "--epochs", "1", "--max-images", "200",
+        "--workers", "0", "--time-limit", "0.001s",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "Inside budget MACs <= 300,000: 137 networks." in said.out
+    assert "50 trials of 1 epoch: " in said.out and "\nForecast: " in said.out
+    assert "That is longer than the time limit of 0.001s." in said.out
+    assert not Path("runs").exists()
