@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,8 @@ from nas.space.source import plain_data, read_text, read_yaml
 PROXY, LONG = "proxy", "long"
 """Names of the search's own training, and of the longer one that it stands for."""
 
+LEAST = 4
+"""Networks that a ranking is of."""
 LEVEL = 0.95
 _DRAWS = 50
 """Networks drawn for one that is trained."""
@@ -52,7 +54,7 @@ class Plan:
     long_epochs: int = 30
 
     def __post_init__(self) -> None:
-        least = {"networks": 4, "seeds": 2, "long_epochs": 1}
+        least = {"networks": LEAST, "seeds": 2, "long_epochs": 1}
         for name, value in asdict(self).items():
             if type(value) is not int or value < least[name]:
                 raise InputError(
@@ -83,10 +85,11 @@ class Ranking:
 
 @dataclass(frozen=True)
 class ProxyFigures:
-    """A proxy: its settings where they are not the search's, seconds of one training, and its ranking by one
+    """A proxy: the number of networks that it gave scores of, seconds of one training, and its ranking by one
     score of each network."""
 
     name: str
+    networks: int
     seconds: float
     ranking: Ranking
 
@@ -159,31 +162,50 @@ class Calibration:
             "smaller": replace(own, resolution=max(8, 3 * own.resolution // 4)),
         }
         found = {PROXY: own, LONG: replace(own, epochs=self.plan.long_epochs)}
-        return found | {name: recipe for name, recipe in others.items() if recipe not in found.values()}
+        return found | {
+            name: recipe
+            for name, recipe in others.items()
+            if recipe not in found.values() and self._trains_all(recipe)
+        }
+
+    def _trains_all(self, recipe: Recipe) -> bool:
+        """Whether every network can be built for a recipe: some need larger images."""
+        task = replace(self.search.task, recipe=recipe)
+        try:
+            for point in self.points:
+                task.network(point, self.search.data)
+        except InputError:
+            return False
+        return True
 
     def jobs(self) -> Jobs:
         """All trainings; those that ended are not repeated."""
         listed = [
             Job(f"network {n}, {name}, seed {seed}", point, name, seed)
             for name in self.recipes
-            for seed in range(self.plan.seeds if name == PROXY else 1)
+            for seed in self._seeds(name)
             for n, point in enumerate(self.points)
         ]
         return Jobs(self.search.space, listed, storage=self.run.storage, name=self.run.study)
 
     def go(self, jobs: Jobs, listener: Events) -> None:
         """Train what is still to be trained. Call it while the run is locked."""
-        task = self.search.task
+        task, own = self.search.task, self.search.settings.recipe
         # seeds of its own for each, as scores that begin with the same weights would agree too well
         tasks = {
-            name: replace(task, recipe=recipe, seed=task.seed + _APART * n)
+            name: replace(
+                task,
+                recipe=recipe,
+                seed=task.seed + _APART * n,
+                timeout_s=task.timeout_s and task.timeout_s * recipe.epochs / own.epochs,
+            )
             for n, (name, recipe) in enumerate(self.recipes.items())
         }
         epochs = max(recipe.epochs for recipe in self.recipes.values())
         self.search.train(jobs, JobTask(jobs.by_number, tasks), listener, epochs, None)
 
     def rows(self, jobs: Jobs) -> tuple[Row, ...]:
-        """The networks whose trainings all gave a score."""
+        """The networks of which the proxy and the longer training gave all scores."""
         results = jobs.results()
         rows = []
         for n, point in enumerate(self.points):
@@ -191,10 +213,12 @@ class Calibration:
                 name: [results.get(f"network {n}, {name}, seed {seed}") for seed in self._seeds(name)]
                 for name in self.recipes
             }
-            found = {name: [r for r in records if r is not None] for name, records in own.items()}
-            if all(len(found[name]) == len(own[name]) for name in own):
-                scores = {name: [r.score or 0.0 for r in records] for name, records in found.items()}
-                seconds = {name: [r.facts["seconds"] for r in records] for name, records in found.items()}
+            whole = {
+                name: [r for r in each if r is not None] for name, each in own.items() if None not in each
+            }
+            if PROXY in whole and LONG in whole:
+                scores = {name: [r.score or 0.0 for r in records] for name, records in whole.items()}
+                seconds = {name: [r.facts["seconds"] for r in records] for name, records in whole.items()}
                 rows.append(Row(n, point, self.search.space.cost(point), scores, seconds))
         return tuple(rows)
 
@@ -217,10 +241,9 @@ def chosen(space: Space, settings: Settings, plan: Plan) -> list[Choices]:
     return [distinct[place] for place in places]
 
 
-def begin(search: Search, plan: Plan) -> Calibration:
-    """A calibration in a run folder that was just made."""
-    write_atomically(search.run.plan_file, yaml.safe_dump(asdict(plan), sort_keys=False))
-    return Calibration(search, plan)
+def plan_text(plan: Plan) -> str:
+    """A plan as `read_plan` reads it."""
+    return yaml.safe_dump(asdict(plan), sort_keys=False)
 
 
 def read_plan(run: Run) -> Plan:
@@ -236,19 +259,17 @@ def read_plan(run: Run) -> Plan:
 def figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
     """The figures of at least four networks; intervals are by the bootstrap over networks, of so many
     `draws` from `seed`."""
-    long = np.array([row.scores[LONG][0] for row in rows])
     rng = np.random.default_rng(seed)
-    proxies = tuple(
-        ProxyFigures(
-            name,
-            fmean(s for row in rows for s in row.seconds[name]),
-            _ranking(np.array([row.scores[name] for row in rows]), long, rng, draws),
-        )
-        for name in rows[0].scores
-        if name != LONG
-    )
+    names = dict.fromkeys(name for row in rows for name in row.scores if name != LONG)
+    proxies = []
+    for name in names:
+        own = [row for row in rows if name in row.scores]
+        if len(own) >= LEAST:
+            scores, long = (np.array([row.scores[which] for row in own]) for which in (name, LONG))
+            seconds = fmean(s for row in own for s in row.seconds[name])
+            proxies.append(ProxyFigures(name, len(own), seconds, _ranking(scores, long[:, 0], rng, draws)))
     noise = math.sqrt(fmean(variance(row.scores[PROXY]) for row in rows))
-    return Figures(tuple(rows), noise, proxies, fmean(row.seconds[LONG][0] for row in rows))
+    return Figures(tuple(rows), noise, tuple(proxies), fmean(row.seconds[LONG][0] for row in rows))
 
 
 def _ranking(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) -> Ranking:
@@ -306,23 +327,28 @@ def write_figures(calibration: Calibration, found: Figures) -> Path:
 def known_line(run: Run) -> str | None:
     """What a calibration beside a run says of the run's proxy; the last one that was made."""
     settings = run.settings
+    if settings.inherit:
+        return None  # scores then depend on more than the proxy
     wanted = (run.document["space_sha256"], settings.dataset, asdict(settings.recipe))
-    for path, found in sorted(_calibrations(run.path.parent), key=lambda pair: -pair[0].stat().st_mtime):
-        if (found["space_sha256"], found["dataset"], found["recipe"]) == wanted:
-            tau = found["proxies"][0]["ranking"]["kendall"]
-            return (
-                f"Calibrated: differences below {found['resolvable']:.4f} are noise; scores rank networks as "
-                f"{found['plan']['long_epochs']} epochs do with Kendall's tau {tau['value']:.2f} "
-                f"({tau['low']:.2f} to {tau['high']:.2f}). See {path.parent}"
-            )
-    return None
+    files = sorted(run.path.parent.glob(f"*/{_FIGURES}"), key=lambda path: -path.stat().st_mtime)
+    return next((line for line in (_line(path, wanted) for path in files) if line), None)
 
 
-def _calibrations(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in folder.glob(f"*/{_FIGURES}"):
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            _ = found["space_sha256"], found["dataset"], found["recipe"], found["proxies"][0]["ranking"]
-        except (OSError, ValueError, LookupError, TypeError):
-            continue  # a damaged one says nothing, and stops no search
-        yield path, found
+def figures_line(path: Path) -> str | None:
+    """What the figures in a calibration's folder say, in one line; None where there are none, or damaged."""
+    return _line(path / _FIGURES, None)
+
+
+def _line(path: Path, wanted: tuple[Any, ...] | None) -> str | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if wanted is not None and (found["space_sha256"], found["dataset"], found["recipe"]) != wanted:
+            return None
+        tau = found["proxies"][0]["ranking"]["kendall"]
+        return (
+            f"Calibrated: differences below {found['resolvable']:.4f} are noise; scores rank networks as "
+            f"{found['plan']['long_epochs']} epochs do with Kendall's tau {tau['value']:.2f} "
+            f"({tau['low']:.2f} to {tau['high']:.2f}). See {path.parent}"
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # a damaged one says nothing, and stops no search

@@ -33,23 +33,34 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+_AGAIN_S = 30.0
 _MOST_S = 366 * 24 * 3600.0
 
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """Raises TimeIsUp inside the block when these are over; None is no limit. For the main thread."""
+    """Raises TimeIsUp inside the block when these are over; None is no limit. For the main thread.
+
+    Where something takes no notice it rings again, after a time in which whatever ends well has ended.
+    """
     if seconds is None:
         yield
         return
+    rung = False
 
     def ring(signum: int, frame: FrameType | None) -> None:
+        nonlocal rung
+        rung = True
         raise TimeIsUp
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _AGAIN_S)
     try:
         yield
+    except KeyboardInterrupt:
+        if rung:  # Ray makes a plain one of whatever a signal's handler raises
+            raise TimeIsUp from None
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from nas.errors import NasError
@@ -25,10 +26,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise NasError(
             f"{path}: cannot be written: {error.strerror}; check the folder's permissions and free space"
         ) from None
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_output(path: Path, content: bytes | str) -> None:

@@ -59,12 +59,12 @@ def final_jobs(run: Run) -> list[Job]:
 
 def read_finals(run: Run) -> list[Record]:
     """The long trainings of a run, by number."""
-    return read_records(run.storage, finals_name(run))
+    return read_records(run.storage, finals_name(run.study))
 
 
-def finals_name(run: Run) -> str:
-    """The name of their study in the storage of the run."""
-    return f"{run.study}-finals"
+def finals_name(study: str) -> str:
+    """The name of their study, beside that of the search, in its storage."""
+    return f"{study}-finals"
 
 
 def finalists(run: Run) -> list[Finalist]:
@@ -83,8 +83,24 @@ def finalists(run: Run) -> list[Finalist]:
 
 
 def winner(run: Run) -> Finalist | None:
-    """The first of the finalists; None where none was trained longer."""
+    """The first of the finalists; None where none was trained longer, or some trainings are still to come."""
+    if not run.settings.finalists:
+        return None
+    ended = {record.facts["job"] for record in read_finals(run) if record.state != "running"}
+    if not ended.issuperset(job.name for job in final_jobs(run)):
+        return None
     return next(iter(finalists(run)), None)
+
+
+def spare_weights(run: Run) -> list[Path]:
+    """Weights of long trainings that are not the best of their network."""
+    best: dict[str, Record] = {}
+    finals = read_finals(run)
+    for final in best_of(finals, len(finals)):
+        best.setdefault(final.candidate.identity, final)
+    kept = {final.candidate.number for final in best.values()}
+    numbers = (final.candidate.number for final in finals)
+    return [final_weights(run, number) for number in numbers if number not in kept]
 
 
 def final_weights(run: Run, number: int) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.cost import Cost
+from nas.errors import InputError, NasError
 from nas.search import Prepared
 from nas.space.census import Census, census
 
@@ -55,6 +56,7 @@ class Forecast:
 def forecast(prepared: Prepared) -> Forecast:
     """Train three networks for some batches and work out the rest. Nothing is written."""
     settings, space = prepared.settings, prepared.space
+    _check_device(prepared.task.device)
     rng = np.random.default_rng(settings.seed)
     drawn = space.uniform(settings.budget).draw(rng, _DRAWS) or [space.smallest()]
     ordered = sorted(drawn, key=lambda point: space.cost(point).macs)
@@ -79,16 +81,34 @@ def forecast(prepared: Prepared) -> Forecast:
     )
 
 
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--dry-run: trains on this machine, where torch finds no GPU; run it where there is one, or "
+            "leave --gpus-per-trial out"
+        )
+
+
 def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
     import torch
+
+    from nas.proxy.training import TrainingFailed
 
     settings = prepared.settings
     torch.set_num_threads(settings.cpus_per_trial)
     share, part = _part(prepared.data, _BATCHES * settings.recipe.batch)
     recipe = replace(settings.recipe, epochs=2, early_stop=None)
-    training = replace(prepared.task, recipe=recipe)(point, 0, part)
-    training.epoch()
-    epoch_s = training.epoch().seconds / share
+    task = replace(prepared.task, recipe=recipe, timeout_s=None)
+    try:
+        training = task(point, 0, part)
+        training.epoch()
+        epoch_s = training.epoch().seconds / share
+    except TrainingFailed as failure:
+        raise NasError(
+            f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
+        ) from None
     return Measured(name, prepared.space.cost(point), epoch_s, _peak_bytes(prepared.task.device))
 
 
@@ -113,15 +133,16 @@ def _mean_epoch(members: Sequence[Measured], macs: Sequence[int]) -> float:
 
 
 def _slots(prepared: Prepared) -> int:
-    """Trials at a time: as the settings say, else as many as this machine has room for."""
+    """Trials at a time on this machine: as many as have room, and no more than the settings say."""
     import torch
 
     settings = prepared.settings
-    if settings.workers is not None:
-        return max(1, settings.workers)
+    if settings.workers == 0:
+        return 1
+    room = (os.cpu_count() or 1) // settings.cpus_per_trial
     if prepared.task.device == "cuda":
-        return max(1, int(torch.cuda.device_count() / (settings.gpus_per_trial or 1)))
-    return max(1, (os.cpu_count() or 1) // settings.cpus_per_trial)
+        room = min(room, int(torch.cuda.device_count() / (settings.gpus_per_trial or 1)))
+    return max(1, room if settings.workers is None else min(room, settings.workers))
 
 
 def _peak_bytes(device: str) -> int:

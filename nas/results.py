@@ -27,6 +27,8 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
+    if run.is_calibration:
+        raise InputError(f"{run.path}: is a calibration, which has no best network; name the run of a search")
     first = winner(run) if trial is None else None
     record = first.record if first else _wanted(run, trial)
     number = record.candidate.number

@@ -87,8 +87,10 @@ class Run:
         *,
         starts: Sequence[Start] = (),
         plugins: Sequence[Plugin] = (),
+        plan: str | None = None,
     ) -> Run:
-        """A new run folder, with the space as searched and every setting as resolved.
+        """A new run folder, with the space as searched and every setting as resolved; with `plan`, one of a
+        calibration.
 
         A kill leaves the whole folder or none. Raises RunExists where there is one, NasError where it cannot
         be made.
@@ -117,6 +119,8 @@ class Run:
             for plugin in plugins:
                 beside.plugin_file(plugin.name).parent.mkdir(exist_ok=True)
                 write_atomically(beside.plugin_file(plugin.name), plugin.text)
+            if plan is not None:
+                write_atomically(beside.plan_file, plan)
             beside._write_document(document)
             beside.path.rename(path)
         except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nas.checks import check_budget, check_machine, check_sampler, check_scale, check_starts
 from nas.errors import InputError
 from nas.files import write_atomically
-from nas.finals import TASK, final_jobs, final_weights, finalists, finals_name, read_finals
+from nas.finals import TASK, final_jobs, final_weights, finals_name, spare_weights, winner
 from nas.jobs import Jobs, JobTask
 from nas.ledger import located
 from nas.local import Events, MakeTraining, Parent, Relay, run_local
@@ -19,7 +19,7 @@ from nas.plugins import Plugin
 from nas.proxy import datasets
 from nas.proxy.card import DataCard
 from nas.proxy.images import Decoding, silent
-from nas.records import Candidate, Record, read_records
+from nas.records import Candidate, Record, best_of, read_records
 from nas.runs import Run
 from nas.samplers import find_sampler
 from nas.settings import Settings
@@ -79,7 +79,7 @@ class Keeper(Relay):
             file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
-            self._run.write_best(self._search.space, kept[0], self._search.facts)
+            self._search.name_best(kept)
 
 
 class FinalsKeeper(Relay):
@@ -162,32 +162,30 @@ class Search:
         task = replace(self.task, recipe=recipe, seed=settings.seed + _FRESH, timeout_s=timeout)
         keeper = FinalsKeeper(self.run, listener)
         self.train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.final_epochs, None)
-        ranked = finalists(self.run)
-        if ranked:
-            first = ranked[0]
-            facts = {
+        for file in spare_weights(self.run):
+            file.unlink(missing_ok=True)
+        self.name_best(best_of(self.run.records(), 1, settings.aim))
+
+    def name_best(self, best: Sequence[Record]) -> None:
+        """Write best.yaml: the winner of the finalists where there is one, else the first of `best`."""
+        first = winner(self.run)
+        facts: dict[str, Any] = {"dataset": self.settings.dataset}
+        if self.plugins:
+            facts["plugins"] = [plugin.name for plugin in self.plugins]
+        if first is not None:
+            facts |= {
                 "final_score": first.mean,
                 "final_scores": first.scores,
-                "final_epochs": settings.final_epochs,
+                "final_epochs": self.settings.final_epochs,
             }
-            self.run.write_best(self.space, first.record, {**self.facts, **facts})
-        kept = {one.finals[0].candidate.number for one in ranked}
-        for final in read_finals(self.run):
-            if final.candidate.number not in kept:
-                final_weights(self.run, final.candidate.number).unlink(missing_ok=True)
+            self.run.write_best(self.space, first.record, facts)
+        elif best:
+            self.run.write_best(self.space, best[0], facts)
 
     def final_jobs(self) -> Jobs:
         """The long trainings that are still to be done."""
         run = self.run
-        return Jobs(self.space, final_jobs(run), storage=run.storage, name=finals_name(run))
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the best network's file says of the search."""
-        facts: dict[str, Any] = {"dataset": self.settings.dataset}
-        if self.plugins:
-            facts["plugins"] = [plugin.name for plugin in self.plugins]
-        return facts
+        return Jobs(self.space, final_jobs(run), storage=run.storage, name=finals_name(run.study))
 
     def train(
         self, trials: Trials, task: MakeTraining, events: Events, epochs: int, scheduler: str | None
@@ -246,19 +244,23 @@ def prepare(settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Deco
     return Prepared(settings, counted, data, starts, plugins)
 
 
-def start(prepared: Prepared, path: Path) -> Search:
-    """A new run at `path`. Raises InputError where it cannot be made, RunExists where there is one."""
+def start(prepared: Prepared, path: Path, plan: str | None = None) -> Search:
+    """A new run at `path`, of a calibration where there is a plan.
+
+    Raises InputError where it cannot be made, RunExists where there is one.
+    """
     settings, data = prepared.settings, prepared.data
     if settings.storage:
         settings = replace(settings, storage=located(settings.storage))
-        if read_records(settings.storage or "", path.name):
-            raise InputError(
-                f"storage '{settings.storage}': has a study '{path.name}' already; choose another --name"
-            )
+        for name in (path.name, finals_name(path.name)):
+            if read_records(settings.storage or "", name):
+                raise InputError(
+                    f"storage '{settings.storage}': has a study '{name}' already; choose another --name"
+                )
     space = load_space(find_space(settings.space))
     card, device = DataCard.of(data), _device_name(settings)
     plugins = prepared.plugins
-    run = Run.create(path, settings, space, card, device, starts=prepared.starts, plugins=plugins)
+    run = Run.create(path, settings, space, card, device, starts=prepared.starts, plugins=plugins, plan=plan)
     return Search(run, settings, run.space, data, plugins)
 
 

@@ -86,6 +86,11 @@ class Settings:
                 f"finalists: objective {self.objective} has no best network to name; give a reward such as "
                 "accuracy*(flops/400M)^-0.07, or leave the finalists out"
             )
+        if self.inherit and self.recipe.folds > 1:
+            raise InputError(
+                f"inherit: with folds: {self.recipe.folds} a network would be scored on images that its "
+                "parent was trained on; leave one of the two out"
+            )
         _ = self.budget, self.steps, self.aim, self.seconds, self.screen
 
     @property

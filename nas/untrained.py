@@ -91,8 +91,12 @@ class Prescreen:
         """A network with initial weights on the batch that all networks of the search are screened by."""
         if self.name in COSTS:
             return float(getattr(candidate.cost, self.name))
-        found = _scores(self.task, candidate.choices, [self.name], self.data, self.task.recipe.batch)
-        return found[self.name] if math.isfinite(found[self.name]) else -math.inf
+        batch = max(_LEAST, self.task.recipe.batch)
+        try:
+            score = _scores(self.task, candidate.choices, [self.name], self.data, batch)[self.name]
+        except Exception:
+            return -math.inf  # its training will tell what is wrong, if it comes to that
+        return score if math.isfinite(score) else -math.inf
 
 
 def _scores(

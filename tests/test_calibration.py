@@ -12,7 +12,6 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-import torch
 from command_line import TINY, nas
 from scipy.stats import kendalltau, spearmanr
 
@@ -29,11 +28,9 @@ PLAN = ("--networks", "4", "--seeds", "2", "--long-epochs", "3")
 def calibrated(tmp_path_factory):
     """What a calibration said, and the folder that it was in."""
     folder = tmp_path_factory.mktemp("calibrated")
-    threads = torch.get_num_threads()
     with contextlib.chdir(folder):
         Path("tiny.yaml").write_text(TINY)
         said = nas("calibrate", "tiny.yaml", "--budget-flops", "300K", *SHORT, *PLAN)
-    torch.set_num_threads(threads)
     assert said.code == 0, said.err
     return said, folder
 
@@ -43,9 +40,7 @@ def folder(tmp_path, monkeypatch, calibrated):
     """A copy of it to work in."""
     shutil.copytree(calibrated[1], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 @pytest.fixture

@@ -27,11 +27,9 @@ FINAL = ("--workers", "0", "--finalists", "2", "--final-epochs", "1", "--final-s
 def searched(tmp_path_factory):
     """What a search with finalists said, and the folder that it was in."""
     folder = tmp_path_factory.mktemp("searched")
-    threads = torch.get_num_threads()
     with contextlib.chdir(folder):
         Path("tiny.yaml").write_text(TINY)
         said = nas("search", "tiny.yaml", "--name", "mine", *SHORT, "--trials", "4", *FINAL)
-    torch.set_num_threads(threads)
     assert said.code == 0, said.err
     return said, folder
 
@@ -41,9 +39,7 @@ def folder(tmp_path, monkeypatch, searched):
     """A copy of it to work in."""
     shutil.copytree(searched[1], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from command_line import SHORT, TINY, nas
 
 from nas.proxy.datasets import load
@@ -23,9 +22,6 @@ from nas.untrained import COSTS, Prescreen, untrained_scores
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_every_score_screens():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,11 @@ def calibrate(
             rich_help_panel=_PROXY,
         ),
     ] = None,
+    folds: Annotated[int | None, setting("folds", "As in a search.", _PROXY)] = None,
+    max_broken: Annotated[float | None, setting("max_broken", "As in a search.", _PROXY)] = None,
+    time_limit: Annotated[
+        str | None, setting("time_limit", "Stop training after 2h, 90m or 1h30m.", _RAY)
+    ] = None,
     workers: Annotated[
         int | None, setting("workers", "As in a search.", _RAY, "--workers", "--concurrency")
     ] = None,
@@ -69,7 +75,7 @@ def calibrate(
     agreement with the longer training, and its cost. 'nas resume' goes on
     after a stop. Searches of the same space and proxy print what was found.
     """
-    from nas.calibration import Plan, begin, chosen
+    from nas.calibration import Calibration, Plan, chosen, plan_text
     from nas.report.calibration import run_calibration
 
     flags = {
@@ -77,12 +83,14 @@ def calibrate(
         "budget_fill": budget_fill, "seed": seed, "dataset": dataset, "epochs": epochs,
         "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images, "score": score,
         "workers": workers, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
-        "address": address,
+        "address": address, "folds": folds, "max_broken": max_broken, "time_limit": time_limit,
     }  # fmt: skip
+    began = time.monotonic()
     plan = Plan(networks, seeds, long_epochs)
     given = merged(read_config(config) if config else {}, flags)
     given["recipe"] |= recipe_settings(recipe or [], flags)
     settings = Settings.from_data(given, "nas calibrate")
     ready = prepared(settings, name, loaded(plugin))
     chosen(ready.space, settings, plan)
-    run_calibration(begin(begun(ready, runs, name, f"calibrate-{Path(settings.space).stem}"), plan))
+    started = begun(ready, runs, name, f"calibrate-{Path(settings.space).stem}", plan_text(plan))
+    run_calibration(Calibration(started, plan), began)

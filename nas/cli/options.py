@@ -61,7 +61,7 @@ def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def begun(prepared: Prepared, runs: Path, name: str | None, like: str) -> Search:
+def begun(prepared: Prepared, runs: Path, name: str | None, like: str, plan: str | None = None) -> Search:
     """A new run in the folder `runs`, called `name` or else like a space and a number."""
     from nas import search as searching
     from nas.runs import RunExists, next_run_path
@@ -69,7 +69,7 @@ def begun(prepared: Prepared, runs: Path, name: str | None, like: str) -> Search
     while True:
         path = runs / name if name else next_run_path(runs, like)
         try:
-            return searching.start(prepared, path)
+            return searching.start(prepared, path, plan)
         except RunExists:
             if name:
                 raise  # else another search has just taken the number
@@ -86,9 +86,6 @@ def prepared(settings: Settings, name: str | None, plugins: tuple[Plugin, ...]) 
         return prepare(settings, plugins, bar)
 
 
-OTHERS = ", ".join(
-    f.name
-    for f in fields(Recipe)
-    if f.name not in ("epochs", "batch", "lr", "resolution", "max_images", "max_broken", "score", "optimizer")
-)
+_OWN = ("epochs", "batch", "lr", "resolution", "max_images", "max_broken", "score", "folds", "optimizer")
+OTHERS = ", ".join(f.name for f in fields(Recipe) if f.name not in _OWN)
 """Settings of the recipe that have no option of their own."""

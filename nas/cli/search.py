@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nas.cli.app import PluginOption, app, loaded, opened
 from nas.cli.options import OTHERS, begun, number, prepared, recipe_settings, setting
+from nas.errors import InputError
 from nas.settings import Settings, merged, read_config
-
-if TYPE_CHECKING:
-    pass
-
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
@@ -220,10 +217,12 @@ def resume(
         "gpus_per_trial": gpus_per_trial, "address": address, "finalists": finalists,
         "time_limit": time_limit,
     }  # fmt: skip
+    if found.is_calibration and not trials is finalists is None:
+        raise InputError(f"{run}: is a calibration, which has no --trials and no --finalists; leave them out")
     settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
     with DecodingBar() as bar:
         resumed = searching.resume(found, settings, plugins, bar)
     if found.is_calibration:
-        run_calibration(Calibration(resumed, read_plan(found)))
+        run_calibration(Calibration(resumed, read_plan(found)), began)
     else:
         run_search(resumed, began)

@@ -68,8 +68,8 @@ class ImageFiles:
             try:
                 state = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118  # ten times as fast
                 stamp = f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
-            except OSError as error:
-                stamp = f"error {error.errno}"
+            except (OSError, ValueError) as error:  # the latter for a name that no file can have
+                stamp = f"error {error}"
             found.update(os.fsencode(name) + f"\0{stamp}\n".encode())
         return found.hexdigest()
 

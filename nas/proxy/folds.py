@@ -33,7 +33,7 @@ class FoldedTraining:
 
     def epoch(self) -> EpochResult:
         """Train an epoch on each fold. Raises TrainingFailed where one fails."""
-        results = [training.epoch() for training in self._trainings]
+        results = [self._next(training) for training in self._trainings]
         self._accuracies.append(fmean(result.accuracy for result in results))
         return replace(
             results[0],
@@ -41,7 +41,15 @@ class FoldedTraining:
             score=SCORES[self._recipe.score](self._accuracies),
             loss=fmean(result.loss for result in results),
             seconds=sum(result.seconds for result in results),
+            batch=min(result.batch for result in results),
         )
+
+    def _next(self, training: Training) -> EpochResult:
+        """The epoch that is next for all; a fold that began anew with a smaller batch catches up."""
+        result = training.epoch()
+        while result.epoch <= len(self._accuracies):
+            result = training.epoch()
+        return result
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the first fold's weights, as `Training.state_dict`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -12,7 +11,8 @@ from xml.etree import ElementTree as ET
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nas.calibration import LONG, PROXY, Calibration, Figures, Interval, figures, write_figures
+from nas.calibration import LEAST, LONG, PROXY, Calibration, Figures, Interval, figures, write_figures
+from nas.deadline import TimeIsUp, deadline
 from nas.errors import NasError
 from nas.files import write_atomically
 from nas.report.chart import (
@@ -31,41 +31,51 @@ from nas.report.chart import (
     write_text,
 )
 from nas.report.progress import SearchProgress, duration
-from nas.report.session import Stopped, say, say_start, terminal
+from nas.report.session import resume_command, say, say_start, stoppable, terminal, time_left
 from nas.report.svg import number
 from nas.report.tables import plural, show, table
 
-_LEAST = 4
-"""Networks that a ranking is of."""
 
-
-def run_calibration(calibration: Calibration) -> None:
+def run_calibration(calibration: Calibration, began: float) -> None:
     """Train what is still to be trained, showing progress, then the figures.
 
-    Raises Stopped on Ctrl-C and NasError where too few trainings gave a score.
+    `began`: when the command did, by `time.monotonic`. Raises Stopped on Ctrl-C and NasError where too few
+    trainings gave a score.
     """
     console, run, plan = terminal(), calibration.run, calibration.plan
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    try:
-        with run.locked():
-            jobs = calibration.jobs()
-            say_start(calibration.search, console)
-            say(
-                console,
-                f"Calibration: {plural(plan.networks, 'network')}, {plural(len(jobs.names), 'training')}: by "
-                f"the proxy under {plural(plan.seeds, 'seed')}, for {plural(plan.long_epochs, 'epoch')}, "
-                f"by other proxies. Run folder: {run.path}",
-            )
-            epochs = max(recipe.epochs for recipe in calibration.recipes.values())
-            with SearchProgress(console, len(jobs.names), epochs) as progress:
-                progress.follow(jobs)
-                calibration.go(jobs, progress)
-            rows = calibration.rows(jobs)
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; nothing finished is lost. Go on with: nas resume {run.path}") from None
-    if len(rows) < _LEAST:
+    settings = calibration.search.settings
+    with stoppable(run), run.locked():
+        jobs = calibration.jobs()
+        say_start(calibration.search, console)
+        say(
+            console,
+            f"Calibration: {plural(plan.networks, 'network')}, {plural(len(jobs.names), 'training')}: by the "
+            f"proxy under {plural(plan.seeds, 'seed')}, for {plural(plan.long_epochs, 'epoch')}, by other "
+            f"proxies. Run folder: {run.path}",
+        )
+        epochs = max(recipe.epochs for recipe in calibration.recipes.values())
+        try:
+            with (
+                deadline(time_left(settings, began)),
+                SearchProgress(console, len(jobs.names), epochs) as bar,
+            ):
+                bar.follow(jobs)
+                calibration.go(jobs, bar)
+        except TimeIsUp:
+            limit = settings.time_limit
+            say(console, f"The time limit of {limit} is over. Go on with: {resume_command(run)}")
+            return
+        rows = calibration.rows(jobs)
+    left_out = plan.networks - len(rows)
+    if left_out:
+        say(
+            console,
+            f"Left out: {plural(left_out, 'network')} of which a training by the proxy, or the longer one, "
+            "gave no score.",
+        )
+    if len(rows) < LEAST:
         raise NasError(
-            f"{run.path}: {plural(len(rows), 'network')} gave all scores, and {_LEAST} are needed; start a "
+            f"{run.path}: {plural(len(rows), 'network')} gave all scores, and {LEAST} are needed; start a "
             "calibration of more --networks, or of a recipe that trains them"
         )
     found = figures(rows, calibration.search.settings.seed)
@@ -87,11 +97,12 @@ def calibration_view(calibration: Calibration, found: Figures) -> RenderableType
         f"One trial takes {duration(found.proxy.seconds)}, {plural(epochs, 'epoch')} "
         f"{duration(found.long_seconds)}.",
     ]
-    view = table("proxy", ">epochs", ">resolution", ">seconds", ">Kendall's tau", ">tau per minute")
+    view = table("proxy", ">networks", ">epochs", ">side", ">seconds", ">Kendall's tau", ">tau per minute")
     for proxy in found.proxies:
         recipe = calibration.recipes[proxy.name]
         view.add_row(
             proxy.name,
+            str(proxy.networks),
             str(recipe.epochs),
             str(recipe.resolution),
             f"{proxy.seconds:.1f}",
@@ -118,12 +129,15 @@ def networks_table(found: Figures) -> str:
     """The networks as CSV, a row each: cost, every score and its seconds, decisions."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    trainings = [(name, i) for name, scores in found.rows[0].scores.items() for i in range(len(scores))]
+    counts = {name: len(scores) for row in found.rows for name, scores in row.scores.items()}
+    trainings = [(name, i) for name, count in counts.items() for i in range(count)]
     names = sorted({name for row in found.rows for name in row.choices})
     heads = [f"{kind} {name} {i}" for kind in ("score", "seconds") for name, i in trainings]
     writer.writerow(["network", "macs", "params", *heads, *names])
     for row in found.rows:
-        cells = [of[name][i] for of in (row.scores, row.seconds) for name, i in trainings]
+        cells = [
+            of[name][i] if name in of else "" for of in (row.scores, row.seconds) for name, i in trainings
+        ]
         choices = [row.choices.get(name, "") for name in names]
         writer.writerow([row.number, row.cost.macs, row.cost.params, *cells, *choices])
     return text.getvalue()

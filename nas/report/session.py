@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from nas.calibration import known_line
+from nas.calibration import figures_line, known_line
 from nas.cost import Interval
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
@@ -31,6 +33,7 @@ from nas.report.tables import (
 from nas.results import export_trial, scale_best
 from nas.runs import Run
 from nas.search import Prepared, Search
+from nas.settings import Settings
 from nas.study import Study
 
 
@@ -49,22 +52,13 @@ def run_search(search: Search, began: float) -> None:
     """
     console = terminal()
     run, settings = search.run, search.settings
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    try:
-        with run.locked():
-            study = search.study()
-            say_start(search, console)
-            _say_search(search, console)
-            in_time = _train(search, study, console, began)
-            best = study.best(5)
-            exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; nothing finished is lost. Go on with: {_resume(run)}") from None
-    except OSError as error:
-        raise NasError(
-            f"{run.path}: cannot be written: {error.strerror or error}; make room. Nothing finished is lost. "
-            f"Go on with: {_resume(run)}"
-        ) from error
+    with stoppable(run), run.locked():
+        study = search.study()
+        say_start(search, console)
+        _say_search(search, console)
+        in_time = _train(search, study, console, began)
+        best = study.best(5)
+        exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
     if study.exhausted and not study.records():
         raise InputError(
             f"{run.path}: no network of '{search.space.name}' was found within "
@@ -73,14 +67,14 @@ def run_search(search: Search, began: float) -> None:
     if study.exhausted:
         say(console, "The search ended early: no untried network inside the budget was found.")
     if not in_time:
-        say(console, f"The time limit of {settings.time_limit} is over. Go on with: {_resume(run)}")
+        say(console, f"The time limit of {settings.time_limit} is over. Go on with: {resume_command(run)}")
     say(console, counts_line(study.counts, settings.budget))
     if not best and not in_time:
         raise NasError(f"{run.path}: no trial was finished in time; go on with more --time-limit")
     if not best:
         raise NasError(
             f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
-            f"Mend the cause, then try more: {_resume(run)} --trials {2 * settings.trials}"
+            f"Mend the cause, then try more: {resume_command(run)} --trials {2 * settings.trials}"
         )
     console.print(best_view(best, settings.aim))
     _print_finals(run, console)
@@ -94,12 +88,31 @@ def run_search(search: Search, began: float) -> None:
     _next_commands(run, study, in_time, console)
 
 
+@contextmanager
+def stoppable(run: Run) -> Iterator[None]:
+    """Raises Stopped on Ctrl-C, and NasError where the run cannot be written; both say how to go on."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; nothing finished is lost. Go on with: {resume_command(run)}") from None
+    except OSError as error:
+        raise NasError(
+            f"{run.path}: cannot be written: {error.strerror or error}; make room. Nothing finished is lost. "
+            f"Go on with: {resume_command(run)}"
+        ) from error
+
+
+def time_left(settings: Settings, began: float) -> float | None:
+    """Seconds of the time limit that are left; `began` by `time.monotonic`."""
+    return None if settings.seconds is None else began + settings.seconds - time.monotonic()
+
+
 def _train(search: Search, study: Study, console: Console, began: float) -> bool:
     """Train the trials and the finalists; False where the time limit cut that short."""
     settings = search.settings
-    left = None if settings.seconds is None else began + settings.seconds - time.monotonic()
     try:
-        with deadline(left):
+        with deadline(time_left(settings, began)):
             with SearchProgress(console, settings.trials, settings.recipe.epochs) as progress:
                 progress.follow(study)
                 search.go(study, progress)
@@ -126,6 +139,9 @@ def _train_finalists(search: Search, console: Console) -> None:
 def print_run(run: Run, top: int) -> None:
     """The best trials of a run, searching or finished."""
     console = terminal()
+    if run.is_calibration:
+        say(console, figures_line(run.path) or f"{run.path}: a calibration that is not finished")
+        return
     trials = run.records()
     space = run.space
     say(console, f"{run.path}: {space.name}, {networks(space)}")
@@ -202,13 +218,13 @@ def _say_search(search: Search, console: Console) -> None:
 
 def _next_commands(run: Run, study: Study, in_time: bool, console: Console) -> None:
     best: Path = run.best_file
-    further = f"{_resume(run)} --trials {2 * len(study.records())}"
+    further = f"{resume_command(run)} --trials {2 * len(study.records())}"
     plugins = run.plugin_flags
     say(console, "Next:")
     commands = (
         (f"nas show {best}{plugins}", "the network, stage by stage"),
         (f"nas show {run.path}{plugins}", "the trials"),
-        (further, "search further") if in_time else (_resume(run), "what is missing"),
+        (further, "search further") if in_time else (resume_command(run), "what is missing"),
         (f"nas export {run.path}{plugins} -o my_network.py", "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)
@@ -216,7 +232,7 @@ def _next_commands(run: Run, study: Study, in_time: bool, console: Console) -> N
         say(console, f"  {command:<{width}}  # {why}")
 
 
-def _resume(run: Run) -> str:
+def resume_command(run: Run) -> str:
     """The command that goes on with a run."""
     return f"nas resume {run.path}{run.plugin_flags}"
 
