@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -168,3 +169,23 @@ def test_more_networks_than_there_are():
     assert said.code == 2 and "are wanted, and draws found" in said.err
     assert said.err.startswith("error: networks: 12 are wanted, and draws found ")
     assert not Path("runs/few").exists()
+
+
+def test_a_calibration_is_no_search(run):
+    no_best = "is a calibration, which has no best network; name the run of a search"
+    no_trials = "is a calibration, which has no --trials and no --finalists; leave them out"
+    for arguments, message in ((["export"], no_best), (["resume", "--trials", "9"], no_trials)):
+        said = nas(*arguments, str(run.path))
+        assert (said.code, said.err) == (2, f"error: {run.path}: {message}\n")
+    assert nas("show", str(run.path)).out.startswith("Calibrated: differences below ")
+
+
+def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it():
+    rows = [row(i, [i / 10, i / 9], i / 10) for i in range(6)]
+    other = [
+        replace(one, scores=one.scores | {"other": [0.5]}, seconds=one.seconds | {"other": [1.0]})
+        for one in rows
+    ]
+    assert [p.name for p in figures(other[:3] + rows[3:]).proxies] == [PROXY]
+    found = figures(other[:4] + rows[4:]).proxies
+    assert [(p.name, p.networks) for p in found] == [(PROXY, 6), ("other", 4)]

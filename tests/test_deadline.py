@@ -76,3 +76,18 @@ def test_a_block_that_ends_by_itself_is_left_alone():
     with deadline(None):
         pass
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_what_becomes_of_the_interrupt_on_its_way_is_the_end_of_the_time():
+    """Ray makes a plain KeyboardInterrupt of whatever a signal's handler raises."""
+    with pytest.raises(TimeIsUp), deadline(0.05):
+        try:
+            time.sleep(20)
+        except TimeIsUp:
+            raise KeyboardInterrupt from None
+
+
+def test_ctrl_c_is_not_the_end_of_the_time():
+    with pytest.raises(KeyboardInterrupt) as error, deadline(20.0):
+        raise KeyboardInterrupt
+    assert not isinstance(error.value, TimeIsUp)

@@ -178,3 +178,44 @@ def test_a_time_limit_ends_the_search_and_exports_what_there_is():
 def test_a_time_limit_that_is_none_is_refused(value):
     said = nas("search", "tiny.yaml", "--time-limit", value)
     assert said.code == 2 and said.err.startswith(f"error: nas search: time-limit: '{value}' is not ")
+
+
+def test_a_winner_is_named_when_all_finals_have_ended(run):
+    assert winner(run) is not None
+    run.write_settings(replace(run.settings, finalists=3))
+    assert winner(run) is None and len(finalists(run)) == 2
+    run.write_settings(replace(run.settings, finalists=0))
+    assert winner(run) is None and finalists(run) == []
+
+
+@pytest.mark.slow
+def test_finalists_come_back_with_their_weights(run):
+    """Fewer finalists, then more again: what was trained before is neither lost nor trained anew."""
+    before = read_finals(run)
+    for count in ("1", "2"):
+        assert nas("resume", "runs/mine", "--finalists", count).code == 0
+        first = winner(run)
+        network = load_space(run.best_file)
+        assert network.meta["trial"] == first.record.candidate.number
+        assert f"(trial {first.record.candidate.number})" in (run.path / "best.py").read_text()
+    assert read_finals(run) == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_time_limit_ends_a_search_on_ray():
+    said = nas(
+        "search", "tiny.yaml", "--name", "ray", "--workers", "1", "--trials", "250", "--epochs", "8",
+        "--time-limit", "45s",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "The time limit of 45s is over. Go on with: nas resume runs/ray" in said.out
+    assert Path("runs/ray/best.py").is_file()
+
+
+def test_a_storage_that_has_finals_of_that_name_is_refused():
+    Jobs(parse_space(TINY, "tiny.yaml"), [Job("a", parse_space(TINY, "t").smallest(), "f", 0)],
+         storage="sqlite:///s.db", name="a-finals").ask()  # fmt: skip
+    said = nas("search", "tiny.yaml", "--storage", "sqlite:///s.db", "--name", "a", *SHORT)
+    assert said.code == 2
+    assert said.err.endswith("has a study 'a-finals' already; choose another --name\n")

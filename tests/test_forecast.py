@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import TINY, nas
 from random_spaces import points
 
@@ -59,3 +60,24 @@ def test_the_command_forecasts_and_writes_nothing():
     assert "50 trials of 1 epoch: " in said.out and "\nForecast: " in said.out
     assert "That is longer than the time limit of 0.001s." in said.out
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--lr", "1e30", "--workers", "0"),
+            "the smallest network of the budget cannot be trained: nan_loss: ",
+        ),
+        (
+            ("--gpus-per-trial", "1"),
+            "--dry-run: trains on this machine, where torch finds no GPU; run it where there is one, or "
+            "leave --gpus-per-trial out",
+        ),
+    ],
+)
+def test_what_cannot_be_forecast(options, message):
+    if "--gpus-per-trial" in options and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    said = nas("search", "tiny.yaml", "--dry-run", "--epochs", "1", "--max-images", "200", *options)
+    assert said.code in (1, 2) and said.err.startswith(f"error: {message}")

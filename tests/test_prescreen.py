@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,26 @@ def test_a_search_trains_what_it_has_chosen():
 def test_what_is_refused(value, message):
     said = nas("search", "tiny.yaml", "--prescreen", value)
     assert (said.code, said.err) == (2, f"error: nas search: prescreen: {message}\n")
+
+
+def test_a_network_without_a_score_comes_last():
+    """Batch norm of one value fails: the network is not chosen, and the search goes on."""
+    space = parse_space(TINY, "tiny.yaml")
+    data = load("digits", resolution=32, seed=0, max_images=100)
+
+    class Broken(ProxyTask):
+        def network(self, choices, data):
+            raise ValueError("Expected more than 1 value per channel")
+
+    screen = Prescreen("naswot", 4, Broken(space, Recipe(), 0, "cpu"), data)
+    candidate = Candidate(0, space.smallest(), space.cost(space.smallest()), "")
+    assert screen.score(candidate) == -math.inf
+
+
+def test_inheritance_with_folds_is_refused():
+    said = nas("search", "tiny.yaml", "--inherit", "--folds", "3")
+    assert (said.code, said.err) == (
+        2,
+        "error: nas search: inherit: with folds: 3 a network would be scored on images that its parent was "
+        "trained on; leave one of the two out\n",
+    )
