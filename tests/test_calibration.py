@@ -37,15 +37,16 @@ def calibrated(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch, calibrated):
-    """A copy of it to work in."""
-    shutil.copytree(calibrated[1], tmp_path, dirs_exist_ok=True)
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
     return tmp_path
 
 
 @pytest.fixture
-def run(folder):
+def run(folder, calibrated):
+    """A copy of it to work in."""
+    shutil.copytree(calibrated[1], folder, dirs_exist_ok=True)
     return Run.open(Path("runs/calibrate-tiny-1"))
 
 
@@ -54,6 +55,7 @@ def row(number, proxy, long):
     return Row(number, {}, Cost(number, 1), scores, {PROXY: [2.0] * len(proxy), LONG: [8.0]})
 
 
+@pytest.mark.slow
 def test_every_network_is_within_the_budget_and_trained_as_planned(run):
     records = read_records(run.storage, run.study)
     assert len({r.candidate.identity for r in records}) == 4
@@ -68,6 +70,7 @@ def test_every_network_is_within_the_budget_and_trained_as_planned(run):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_two_trainings_of_a_network_have_one_seed(run):
     """Were the weights in the beginning the same, scores would agree more than those of a search."""
     losses = {}
@@ -89,18 +92,21 @@ def test_what_is_written(run, calibrated):
     assert f"One score has a noise of {found['noise']:.4f}" in calibrated[0].out
 
 
-def test_a_search_of_the_same_proxy_says_so_and_no_other():
+@pytest.mark.slow
+def test_a_search_of_the_same_proxy_says_so_and_no_other(run):
     same = nas("search", "tiny.yaml", *SHORT, "--trials", "1")
     other = nas("search", "tiny.yaml", *SHORT, "--trials", "1", "--batch", "32")
     line = "Calibrated: differences below "
     assert line in same.out and "See runs/calibrate-tiny-1" in same.out and line not in other.out
 
 
+@pytest.mark.slow
 def test_a_damaged_calibration_stops_no_search(run):
     (run.path / "calibration.json").write_text("[]")
     assert nas("search", "tiny.yaml", *SHORT, "--trials", "1").code == 0
 
 
+@pytest.mark.slow
 def test_a_calibration_that_is_resumed_trains_nothing_twice(run):
     before = read_records(run.storage, run.study)
     (run.path / "calibration.json").unlink()
@@ -171,6 +177,7 @@ def test_more_networks_than_there_are():
     assert not Path("runs/few").exists()
 
 
+@pytest.mark.slow
 def test_a_calibration_is_no_search(run):
     no_best = "is a calibration, which has no best network; name the run of a search"
     no_trials = "is a calibration, which has no --trials and no --finalists; leave them out"

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from command_line import SHORT, TINY, nas
+from command_line import SHORT, TINY, apart, nas
 from safetensors.torch import load_file
 
 from nas.cost import Cost
@@ -35,15 +35,16 @@ def searched(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch, searched):
-    """A copy of it to work in."""
-    shutil.copytree(searched[1], tmp_path, dirs_exist_ok=True)
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
     return tmp_path
 
 
 @pytest.fixture
-def run(folder):
+def run(folder, searched):
+    """A copy of it to work in."""
+    shutil.copytree(searched[1], folder, dirs_exist_ok=True)
     return Run.open(Path("runs/mine"))
 
 
@@ -82,6 +83,7 @@ def test_the_best_are_trained_longer_and_the_winner_leaves(run, searched):
     assert f"{first.mean:.4f} after epoch 1, the mean of" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_the_winner_has_the_weights_of_its_best_seed_and_others_go(run):
     kept = {one.finals[0].candidate.number for one in finalists(run)}
     folder = run.path / "weights"
@@ -92,6 +94,7 @@ def test_the_winner_has_the_weights_of_its_best_seed_and_others_go(run):
     assert sorted(map(torch.Tensor.sum, shipped.values())) == sorted(map(torch.Tensor.sum, long.values()))
 
 
+@pytest.mark.slow
 def test_seeds_are_fresh(run):
     """A long training is not that of the trial, nor that of another seed."""
     trial = best_of(run.records(), 1)[0]
@@ -100,6 +103,7 @@ def test_seeds_are_fresh(run):
     assert len(set(losses)) == 3
 
 
+@pytest.mark.slow
 def test_finals_that_ended_are_not_repeated(run):
     before = read_finals(run)
     said = nas("resume", "runs/mine", "--finalists", "3")
@@ -139,6 +143,7 @@ def test_the_first_two_are_told_apart_by_welch():
     assert indistinct([finalist(0.9), finalist(0.9)]) is None
 
 
+@pytest.mark.slow
 def test_finalists_that_cannot_be_told_apart_are_said_to_be(run):
     p = indistinct(finalists(run))
     numbers = [one.record.candidate.number for one in finalists(run)]
@@ -163,13 +168,13 @@ def test_several_objectives_have_no_finalists():
 
 @pytest.mark.slow
 def test_a_time_limit_ends_the_search_and_exports_what_there_is():
-    said = nas(
+    said = apart(
         "search", "tiny.yaml", "--name", "short", "--workers", "0", "--trials", "250", "--epochs", "3",
-        "--time-limit", "15s", "--finalists", "2",
+        "--time-limit", "20s", "--finalists", "2",
     )  # fmt: skip
     assert said.code == 0, said.err
     run = Run.open(Path("runs/short"))
-    assert "The time limit of 15s is over. Go on with: nas resume runs/short" in said.out
+    assert "The time limit of 20s is over. Go on with: nas resume runs/short" in said.out
     assert 1 <= sum(r.score is not None for r in run.records()) < 250
     assert (run.path / "best.py").is_file() and not read_finals(run)
 
@@ -180,6 +185,7 @@ def test_a_time_limit_that_is_none_is_refused(value):
     assert said.code == 2 and said.err.startswith(f"error: nas search: time-limit: '{value}' is not ")
 
 
+@pytest.mark.slow
 def test_a_winner_is_named_when_all_finals_have_ended(run):
     assert winner(run) is not None
     run.write_settings(replace(run.settings, finalists=3))
@@ -204,7 +210,7 @@ def test_finalists_come_back_with_their_weights(run):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_time_limit_ends_a_search_on_ray():
-    said = nas(
+    said = apart(
         "search", "tiny.yaml", "--name", "ray", "--workers", "1", "--trials", "250", "--epochs", "8",
         "--time-limit", "45s",
     )  # fmt: skip

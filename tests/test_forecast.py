@@ -39,6 +39,7 @@ def test_the_parts_add_up():
     assert all(2**26 < member.peak_bytes < 2**40 for member in found.members)
 
 
+@pytest.mark.slow
 def test_more_workers_take_less_time_and_as_much_work():
     one = forecast(prepare(settings()))
     space = parse_space(TINY, "tiny.yaml")

@@ -41,6 +41,7 @@ def test_the_scores_are_those_of_nas_score():
     assert Prescreen("params", 4, task, data).score(candidate) == candidate.cost.params
 
 
+@pytest.mark.slow
 def test_a_search_trains_what_it_has_chosen():
     said = nas(
         "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "3",

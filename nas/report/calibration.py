@@ -155,6 +155,7 @@ def scatter(space: str, long_epochs: int, found: Figures) -> str:
     y = padded([row.scores[LONG][0] for row in found.rows], HEIGHT - BOTTOM, TOP)
     mark_rows(svg, y)
     mark_columns(svg, x)
+    write_text(svg, f"score after {plural(long_epochs, 'epoch')}", 8, TOP - 10, "plain")
     write_text(svg, "score of the proxy, each seed", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "middle")
     for row in found.rows:
         _dots(svg, [(x(score), y(row.scores[LONG][0])) for score in row.scores[PROXY]], str(row.number))
