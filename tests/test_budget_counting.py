@@ -147,7 +147,7 @@ _COSTS = st.lists(st.integers(0, 3000), min_size=1, max_size=5, unique=True)
 
 
 @given(st.lists(_COSTS, min_size=2, max_size=4), st.booleans(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_counts_and_gaps_of_sums(parts: list[list[int]], beside: bool, data: st.DataObject) -> None:
     """Sets of costs one after the other, or beside each other, against all their sums. Gaps are wide."""
     points: Points = ONE

@@ -435,7 +435,7 @@ def test_random_stacks_are_counted_exactly(space: Space) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @given(cell_spaces(7))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_many_random_stacks_are_counted_exactly(space: Space) -> None:
     listed = points(space, 200)
     assume(listed is not None)

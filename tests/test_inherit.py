@@ -227,7 +227,7 @@ def test_any_two_members_of_a_bundled_space(file: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(spaces(), st.randoms(use_true_random=False))
 def test_any_two_members_of_a_random_space(space: Space, rng: random.Random) -> None:
     points = (space.draw(lambda name, options: rng.choice(options)) for _ in range(2))

@@ -38,7 +38,7 @@ def test_every_point_of_a_bundled_space_is_found(name: str, rng: random.Random) 
     check_found(space, space.draw(lambda _, options: rng.choice(options)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(space=spaces(8), rng=st.randoms(use_true_random=False))
 def test_every_point_of_a_random_space_is_found(space: Space, rng: random.Random) -> None:
     choices = space.draw(lambda _, options: rng.choice(options))

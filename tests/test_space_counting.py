@@ -46,7 +46,7 @@ def check(space: Space, listed: list[Choices]) -> None:
 
 
 @given(spaces())
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_random_spaces_are_counted_exactly(space: Space) -> None:
     listed = points(space, 100)
     assume(listed is not None)
@@ -56,7 +56,7 @@ def test_random_spaces_are_counted_exactly(space: Space) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @given(spaces(budget=7))
-@settings(max_examples=250)
+@settings(max_examples=150)
 def test_many_random_spaces_are_counted_exactly(space: Space) -> None:
     listed = points(space, 300)
     assume(listed is not None)

@@ -360,7 +360,7 @@ def test_damaged_spaces_raise_input_errors_only(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @given(mutated())
-@settings(max_examples=600)
+@settings(max_examples=300)
 def test_many_damaged_spaces_raise_input_errors_only(text: str) -> None:
     survives(text)
 

@@ -523,7 +523,7 @@ def test_random_spaces_read_back(space: Space, rng: random.Random) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @given(spaces(budget=12), st.randoms(use_true_random=False))
-@settings(max_examples=250)
+@settings(max_examples=150)
 def test_many_random_spaces_read_back(space: Space, rng: random.Random) -> None:
     check_reads_back(space, rng)
 
