@@ -137,19 +137,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A calibration that is ready to go on: a run folder with a plan in it."""
+    """A calibration that is ready to go on: a run folder with a plan in it, and the networks of the plan."""
 
     search: Search
     plan: Plan
+    points: list[Choices]
 
     @property
     def run(self) -> Run:
         return self.search.run
-
-    @cached_property
-    def points(self) -> list[Choices]:
-        """The networks, at equal steps through the draws of the budget by MACs."""
-        return chosen(self.search.space, self.search.settings, self.plan)
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
@@ -227,7 +223,10 @@ class Calibration:
 
 
 def chosen(space: Space, settings: Settings, plan: Plan) -> list[Choices]:
-    """The networks of a plan. Raises InputError where there are not so many."""
+    """The networks of a plan, at equal steps through draws of the budget by MACs.
+
+    Raises InputError where there are not so many.
+    """
     rng = np.random.default_rng(settings.seed)
     drawn = space.uniform(settings.budget).draw(rng, _DRAWS * plan.networks)
     ordered = sorted(drawn, key=lambda point: (space.cost(point).macs, repr(point)))

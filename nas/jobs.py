@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from nas.records import Candidate, Counts, Record
-from nas.trials import Trials
+from nas.trials import Trials, drawn
 
 if TYPE_CHECKING:
     from nas.local import MakeTraining, Parent
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from nas.proxy.folds import FoldedTraining
     from nas.proxy.training import Training
     from nas.space import Choices, Space
-    from nas.space.tree import Option
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,8 @@ class Jobs(Trials):
         cost, identity = self._space.cost(job.choices), self._space.identity(job.choices)
         candidate = Candidate(number, job.choices, cost, identity)
         if number not in self._entered:
-            self._enter(candidate, self._distributions(job.choices), {"job": job.name})
+            _, distributions = drawn(self._space, lambda name, options: job.choices[name])
+            self._enter(candidate, distributions, {"job": job.name})
         return candidate
 
     @property
@@ -89,16 +88,6 @@ class Jobs(Trials):
 
     def _ended(self, number: int, trial: FrozenTrial) -> None:
         """Nothing is asked for differently."""
-
-    def _distributions(self, choices: Choices) -> dict[str, BaseDistribution]:
-        found: dict[str, BaseDistribution] = {}
-
-        def noted(name: str, options: tuple[Option, ...]) -> Option:
-            found[name] = CategoricalDistribution(options)
-            return choices[name]
-
-        self._space.draw(noted)
-        return found
 
 
 @dataclass(frozen=True)

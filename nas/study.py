@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -32,7 +32,7 @@ from nas.records import STATES, Candidate, Counts, cost_of, scores_of
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.domain import Domain
 from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
-from nas.trials import Trials
+from nas.trials import Trials, drawn
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -174,13 +174,7 @@ class Study(Trials):
             return replace(proposal, system_attrs=self._scratch.notes(trial))
 
     def _draw(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
-        distributions: dict[str, BaseDistribution] = {}
-
-        def noted(name: str, options: tuple[Option, ...]) -> Option:
-            distributions[name] = CategoricalDistribution(options)
-            return choose(name, options)
-
-        return _Proposal(self._space.draw(noted), distributions)
+        return _Proposal(*drawn(self._space, choose))
 
     def _check(self, choices: Choices) -> tuple[Cost, str]:
         """Cost and identity of a point; raises _Rejected."""

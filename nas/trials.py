@@ -6,15 +6,31 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.ledger import open_ledger, repair_journal
 from nas.objective import ACCURACY, Objective
 from nas.records import COST_FACTS, REASONS, Candidate, Counts, Record, best_of, record_of
+
+if TYPE_CHECKING:
+    from nas.space import Choices, Space
+    from nas.space.resolve import Choose
+    from nas.space.tree import Option
+
+
+def drawn(space: Space, choose: Choose) -> tuple[Choices, dict[str, BaseDistribution]]:
+    """A point of a space, and the options of its decisions as Optuna has them."""
+    distributions: dict[str, BaseDistribution] = {}
+
+    def noted(name: str, options: tuple[Option, ...]) -> Option:
+        distributions[name] = CategoricalDistribution(options)
+        return choose(name, options)
+
+    return space.draw(noted), distributions
 
 
 class Trials(ABC):

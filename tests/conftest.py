@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from command_line import TINY
 from hypothesis import settings
 
 settings.register_profile("nas", derandomize=True, deadline=None, max_examples=60)
@@ -24,6 +25,14 @@ def one_thread() -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is decoded by tests, in this process and others, does not go to the user's cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a space that trains in no time in `tiny.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -36,17 +36,13 @@ def calibrated(tmp_path_factory):
     return said, folder
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 @pytest.fixture
-def run(folder, calibrated):
+def run(tiny_folder, calibrated):
     """A copy of it to work in."""
-    shutil.copytree(calibrated[1], folder, dirs_exist_ok=True)
+    shutil.copytree(calibrated[1], tiny_folder, dirs_exist_ok=True)
     return Run.open(Path("runs/calibrate-tiny-1"))
 
 
@@ -196,3 +192,9 @@ def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it():
     assert [p.name for p in figures(other[:3] + rows[3:]).proxies] == [PROXY]
     found = figures(other[:4] + rows[4:]).proxies
     assert [(p.name, p.networks) for p in found] == [(PROXY, 6), ("other", 4)]
+
+
+def test_a_time_limit_stops_a_calibration():
+    said = nas("calibrate", "tiny.yaml", *SHORT, *PLAN, "--name", "none", "--time-limit", "0.001s")
+    assert said.code == 0
+    assert said.out.endswith("The time limit of 0.001s is over. Go on with: nas resume runs/none\n")

@@ -34,17 +34,13 @@ def searched(tmp_path_factory):
     return said, folder
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 @pytest.fixture
-def run(folder, searched):
+def run(tiny_folder, searched):
     """A copy of it to work in."""
-    shutil.copytree(searched[1], folder, dirs_exist_ok=True)
+    shutil.copytree(searched[1], tiny_folder, dirs_exist_ok=True)
     return Run.open(Path("runs/mine"))
 
 
@@ -225,3 +221,9 @@ def test_a_storage_that_has_finals_of_that_name_is_refused():
     said = nas("search", "tiny.yaml", "--storage", "sqlite:///s.db", "--name", "a", *SHORT)
     assert said.code == 2
     assert said.err.endswith("has a study 'a-finals' already; choose another --name\n")
+
+
+def test_a_time_limit_that_leaves_no_trial():
+    said = nas("search", "tiny.yaml", "--name", "none", *SHORT, "--workers", "0", "--time-limit", "0.001s")
+    message = "error: runs/none: no trial was finished in time; go on with more --time-limit\n"
+    assert (said.code, said.err) == (1, message)

@@ -15,11 +15,7 @@ from nas.search import prepare
 from nas.settings import Settings
 from nas.space import parse_space
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
+pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 def settings(**more):

@@ -18,11 +18,7 @@ from nas.space import parse_space
 from nas.task import ProxyTask
 from nas.untrained import COSTS, Prescreen, untrained_scores
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
+pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 def test_every_score_screens():

@@ -91,6 +91,6 @@ def calibrate(
     given["recipe"] |= recipe_settings(recipe or [], flags)
     settings = Settings.from_data(given, "nas calibrate")
     ready = prepared(settings, name, loaded(plugin))
-    chosen(ready.space, settings, plan)
+    points = chosen(ready.space, settings, plan)
     started = begun(ready, runs, name, f"calibrate-{Path(settings.space).stem}", plan_text(plan))
-    run_calibration(Calibration(started, plan), began)
+    run_calibration(Calibration(started, plan, points), began)

@@ -205,7 +205,7 @@ def resume(
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
     from nas import search as searching
-    from nas.calibration import Calibration, read_plan
+    from nas.calibration import Calibration, chosen, read_plan
     from nas.report.calibration import run_calibration
     from nas.report.decoding import DecodingBar
     from nas.report.session import run_search
@@ -223,6 +223,8 @@ def resume(
     with DecodingBar() as bar:
         resumed = searching.resume(found, settings, plugins, bar)
     if found.is_calibration:
-        run_calibration(Calibration(resumed, read_plan(found)), began)
+        plan = read_plan(found)
+        points = chosen(resumed.space, resumed.settings, plan)
+        run_calibration(Calibration(resumed, plan, points), began)
     else:
         run_search(resumed, began)
