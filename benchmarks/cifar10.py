@@ -27,7 +27,7 @@ import numpy as np
 from nas.finals import winner
 from nas.proxy import datasets
 from nas.runs import Run
-from nas.space import Space, load_space
+from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.space.scale import Scale, scaled
 from nas.task import ProxyTask
@@ -57,7 +57,7 @@ def main() -> None:
         for name, split in (("train", "train"), ("val", "test")):
             (Path(folder) / name).symlink_to((args.cifar / split).absolute())
         tasks = [
-            pool.submit(_accuracy, ProxyTask(own, recipe, seed, "cpu"), choices, folder)
+            pool.submit(accuracy, ProxyTask(own, recipe, seed, "cpu"), choices, f"imagefolder:{folder}")
             for _, own, choices in networks
             for seed in range(args.seeds)
         ]
@@ -81,11 +81,11 @@ def _widened(name: str, macs: int) -> tuple[float, Space]:
     return min(widths.items(), key=lambda pair: abs(pair[1].cost({}).macs - macs))
 
 
-def _accuracy(task: ProxyTask, choices: dict[str, object], folder: str) -> float:
-    """Of one training, on the images of `val`."""
+def accuracy(task: ProxyTask, choices: Choices, dataset: str) -> float:
+    """Of one training, after its last epoch, on the validation part."""
     recipe = task.recipe
     data = datasets.load(
-        f"imagefolder:{folder}",
+        dataset,
         resolution=recipe.resolution,
         seed=0,
         val_fraction=recipe.val_fraction,

@@ -12,6 +12,7 @@ from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
 from nas.proxy.rates import with_dropout
 from nas.proxy.recipe import Recipe
+from nas.proxy.residual import with_zero_residuals
 from nas.space import Choices, Space
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class ProxyTask:
         from nas.proxy.training import seed_everything
 
         seed_everything(seed)
-        module = build_module(network)
+        starts_as = with_zero_residuals(network) if self.recipe.zero_init_residual else network
+        module = build_module(starts_as)
         if parent is not None:
             from nas.inherit import inherit, read_weights
 

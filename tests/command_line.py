@@ -41,7 +41,10 @@ class Said:
 
 
 def nas(*arguments: str) -> Said:
-    """Run a command in this process."""
+    """Run a command in this process, which keeps its number of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
     out, err = io.StringIO(), io.StringIO()
     with patch.object(sys, "argv", ["nas", *arguments]), redirect_stdout(out), redirect_stderr(err):
         try:
@@ -49,6 +52,7 @@ def nas(*arguments: str) -> Said:
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)
+    torch.set_num_threads(threads)
     return Said(code, out.getvalue(), err.getvalue())
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
-from command_line import TINY
+from command_line import SHORT, TINY, nas
 from hypothesis import settings
+
+from nas.runs import Run
 
 settings.register_profile("nas", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("nas")
@@ -33,6 +37,25 @@ def tiny_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tiny_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search of three trials, of which two are kept."""
+    folder = tmp_path_factory.mktemp("searched")
+    with contextlib.chdir(folder):
+        Path("tiny.yaml").write_text(TINY)
+        options = ("--workers", "0", "--trials", "3", "--keep", "2")
+        said = nas("search", "tiny.yaml", "--name", "mine", *SHORT, *options)
+    assert said.code == 0, said
+    return folder
+
+
+@pytest.fixture
+def tiny_run(tiny_folder: Path, tiny_search: Path) -> Run:
+    """A copy of that search in the working folder."""
+    shutil.copytree(tiny_search, tiny_folder, dirs_exist_ok=True)
+    return Run.open(Path("runs/mine"))
 
 
 @pytest.fixture(scope="session")

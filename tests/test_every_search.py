@@ -36,7 +36,7 @@ def test_every_space_with_every_sampler(space, sampler, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     on_ray = (space, sampler) == _ON_RAY
     budget = _BUDGETS[space]
-    run, count = apart if on_ray else nas, 2 if space in _LARGE else 6
+    run, count = apart if on_ray else nas, 2 if space in _LARGE else 4
     said = run(
         "search", space, "--name", "mine", "--sampler", sampler, "--budget-flops", budget,
         "--trials", str(count), "--workers", "2" if on_ray else "0", "--epochs", "1", "--max-images", "100",

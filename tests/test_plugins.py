@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +49,18 @@ network:
 """
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """The folder of a search of a space with a plugin's block."""
+    folder = tmp_path_factory.mktemp("searched")
+    with contextlib.chdir(folder), patch.dict(BLOCKS):
+        Path("own.py").write_text(PLUGIN)
+        Path("own.yaml").write_text(SPACE)
+        said = nas("search", "own.yaml", "--plugin", "own.py", "--workers", "0", "--trials", "2", *SHORT)
+    assert said.code == 0, said
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder with a plugin; the blocks that a test registers go with it."""
@@ -57,21 +71,10 @@ def folder(tmp_path, monkeypatch):
         yield tmp_path
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _threads():
-    """Searches in this process set torch's threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
-def run():
-    said = nas("search", "own.yaml", "--plugin", "own.py", "--workers", "0", "--trials", "2", *SHORT)
-    assert said.code == 0, said
-    BLOCKS.pop("squeeze")  # as in a new process
+def run(folder, searched):
+    """A copy of it to work in, as in a new process: the block is not registered."""
+    shutil.copytree(searched, folder, dirs_exist_ok=True)
     return Run.open(Path("runs/own-1"))
 
 

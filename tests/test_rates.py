@@ -46,6 +46,14 @@ def test_the_last_dropout_has_the_rate(name: str, found: list[float], expected: 
     assert names == before
 
 
+def test_at_zero_all_dropouts_are_off() -> None:
+    for name in ("alexnet", "resnet18"):
+        network = load_space(REFERENCE / f"{name}.yaml").architecture()
+        off = with_dropout(network, 0)
+        assert [node.name for node in off.nodes] == [node.name for node in network.nodes]
+        assert not any(rates(off, Dropout)) and len(rates(off, Dropout)) == len(rates(network, Dropout))
+
+
 def test_without_a_dropout_one_comes_before_the_last_layer_of_weights() -> None:
     network = load_space(REFERENCE / "resnet18.yaml").architecture()
     dropout, linear = with_dropout(network, 0.1).nodes[-2:]
@@ -71,10 +79,10 @@ def test_a_recipes_rates_are_those_of_what_is_trained() -> None:
     images, labels = np.zeros((4, 3, 32, 32), np.uint8), np.array([0, 1, 0, 1])
     data = ImageData("a", ("a", "b"), images, labels, images, labels, (0.5,) * 3, (0.25,) * 3, flip=True)
 
-    def trained(**settings: float) -> Architecture:
+    def trained(**settings: float | None) -> Architecture:
         return ProxyTask(space, Recipe(**settings), 0, "cpu").network({}, data)  # type: ignore[arg-type]
 
-    own, other = trained(), trained(drop_path=0.2, dropout=0.5)
+    own, other = trained(drop_path=None, dropout=None), trained(drop_path=0.2, dropout=0.5)
     assert (rates(own, DropPath), rates(own, Dropout)) == (pytest.approx([0.1, 0.2, 0.3]), [0.2])
     assert (rates(other, DropPath), rates(other, Dropout)) == (pytest.approx([0.05, 0.1, 0.15]), [0.5])
-    assert (rates(trained(drop_path=0, dropout=0), DropPath)) == []
+    assert (rates(trained(), DropPath), rates(trained(), Dropout)) == ([], [0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command_line import SHORT, TINY, nas, rows
+from command_line import SHORT, nas, rows
 
 from nas.runs import Run
 from nas.settings import Settings, read_config
@@ -25,21 +25,9 @@ FLAT = "input: [1, 32, 32]\nclasses: 10\nnetwork: [conv: {out: {choice: [4, 8]}}
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, text in (("tiny", TINY), ("one", ONE), ("two", TWO), ("flat", FLAT)):
+def folder(tiny_folder):
+    for name, text in (("one", ONE), ("two", TWO), ("flat", FLAT)):
         Path(f"{name}.yaml").write_text(text)
-    return tmp_path
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _threads():
-    """Searches in this process set torch's threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def search(*arguments, space="tiny.yaml", trials="3"):
@@ -72,7 +60,7 @@ def test_given_networks_are_the_first_trials():
 def test_the_same_seed_gives_the_same_search_after_them():
     trials = []
     for name in ("a", "b"):
-        assert search("--start", "one.yaml", "--name", name).code == 0
+        assert search("--start", "one.yaml", "--name", name, trials="2").code == 0
         kept = rows(Path(f"runs/{name}/trials.csv"))
         trials.append([{k: v for k, v in row.items() if k != "seconds"} for row in kept])
     assert trials[0] == trials[1]
@@ -93,10 +81,9 @@ def test_a_resumed_search_needs_no_file_of_them(monkeypatch):
     assert widths()[:2] == [4, 6] and len(widths()) == 3
 
 
-def test_what_a_search_found_starts_another():
-    assert search().code == 0
+def test_what_a_search_found_starts_another(tiny_run):
     best = load_space(Path("runs/mine/best.yaml"))
-    said = search("--start", "runs/mine/best.yaml", "--name", "next")
+    said = search("--start", "runs/mine/best.yaml", "--name", "next", trials="1")
     assert said.code == 0
     first = rows(Path("runs/next/trials.csv"))[0]
     assert {key: str(value) for key, value in best.meta["choices"].items()}.items() <= first.items()
@@ -197,9 +184,9 @@ def test_the_winner_is_scaled_in_the_end():
 
 
 def test_a_resumed_search_scales_its_new_winner():
-    assert search("--scale", "1..1").code == 0
+    assert search("--scale", "1..1", trials="1").code == 0
     Path("runs/mine/best-phi1.yaml").unlink()
-    said = nas("resume", "runs/mine", "--trials", "5")
+    said = nas("resume", "runs/mine", "--trials", "3")
     assert said.code == 0 and "runs/mine/best-phi1.yaml" in said.out
     best, scaled = (load_space(Path(f"runs/mine/{name}.yaml")) for name in ("best", "best-phi1"))
     assert scaled.meta["scaled_from"]["trial"] == best.meta["trial"]
@@ -218,12 +205,18 @@ def test_a_space_whose_networks_cannot_be_scaled():
     )
 
 
-@pytest.mark.parametrize("old", ["stem.out: 6", "choices:", "stem.kernel"])
-def test_starts_that_were_damaged(old):
-    assert search("--start", "one.yaml").code == 0
+def test_starts_that_were_damaged():
+    assert search("--start", "one.yaml", trials="1").code == 0
     file = Path("runs/mine/run.yaml")
-    file.write_text(file.read_text().replace(old, old.replace("6", "7").replace("e", "o")))
-    said = nas("resume", "runs/mine", "--trials", "4")
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("error: runs/mine/run.yaml: starts: is damaged (")
-    assert said.err.endswith("); restore the file\n") and said.err.count("\n") == 1
+    text = file.read_text()
+    for old, new in (
+        ("stem.out: 6", "stem.out: 7"),
+        ("choices:", "choicos:"),
+        ("stem.kernel", "stom.kernol"),
+    ):
+        assert old in text
+        file.write_text(text.replace(old, new))
+        said = nas("resume", "runs/mine", "--trials", "2")
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith("error: runs/mine/run.yaml: starts: is damaged (")
+        assert said.err.endswith("); restore the file\n") and said.err.count("\n") == 1

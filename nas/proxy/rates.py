@@ -15,9 +15,13 @@ _WEIGHTED = (Linear, Conv2d, ScaledConv2d)
 def with_dropout(network: Architecture, p: float) -> Architecture:
     """The network with its last dropout at rate `p`; without any, one comes before its last layer of weights.
 
-    Weights keep their names. Raises InputError for a network that has neither.
+    At 0 all of its dropouts are off. Weights keep their names. Raises InputError for a network that has
+    neither dropout nor weights.
     """
     nodes = list(network.nodes)
+    if not p:
+        off = (replace(n, op=Dropout(0)) if isinstance(n.op, Dropout) else n for n in nodes)
+        return Architecture(network.input_shape, tuple(off))
     for at in reversed(range(len(nodes))):
         if isinstance(nodes[at].op, Dropout):
             nodes[at] = replace(nodes[at], op=Dropout(p))

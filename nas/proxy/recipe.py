@@ -31,7 +31,9 @@ class Recipe:
     (`one_cycle`, Smith & Topin 2018, without its last phase). `momentum` is Nesterov's of `sgd`, the first
     beta of `adamw`. `grad_clip`: largest global norm of a gradient. `ema`: decay of a moving average of the
     weights, which is then what is validated and kept. `dropout` and `drop_path`: rates that take the place of
-    the space's own while the proxy trains (`nas.proxy.rates`). `early_stop`: epochs without a higher accuracy
+    the space's own while the proxy trains (`nas.proxy.rates`): 0, as a network hardly learns in a few epochs
+    at the rates of a long training. `zero_init_residual` as in torchvision: networks start as their shortcuts
+    (`nas.proxy.residual`). `early_stop`: epochs without a higher accuracy
     after which a training ends; its score is made of those that it had. `label_smoothing` as in Szegedy et
     al. 2016.
 
@@ -60,8 +62,9 @@ class Recipe:
     grad_clip: float | None = None
     ema: float | None = None
     label_smoothing: float = 0.1
-    dropout: float | None = None
-    drop_path: float | None = None
+    dropout: float | None = 0
+    drop_path: float | None = 0
+    zero_init_residual: bool = True
     early_stop: int | None = None
     flip: bool = True
     crop: float = 0.0625
@@ -152,6 +155,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "label_smoothing": (_number(lambda v: 0 <= v < 1), "a share, at least 0 and below 1"),
     "dropout": _or_null(*_RATE),
     "drop_path": _or_null(*_RATE),
+    "zero_init_residual": (lambda v: type(v) is bool, "true or false"),
     "early_stop": _or_null(_whole(1), "a number of epochs, 1 or more", "for all epochs"),
     "flip": (lambda v: type(v) is bool, "true or false"),
     "crop": (_number(lambda v: 0 <= v <= 0.5), "a share of the resolution, 0 to 0.5"),
