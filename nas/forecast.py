@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def forecast(prepared: Prepared) -> Forecast:
     members = tuple(_measure(prepared, name, ordered[place]) for name, place in places.items())
     epoch_s = _mean_epoch(members, [space.cost(point).macs for point in ordered])
     recipe = settings.recipe
-    trial_s = recipe.epochs * epoch_s
+    trial_s = recipe.epochs * epoch_s + _screen_s(prepared, ordered[places["median"]])
     finals = min(settings.finalists, settings.trials) * settings.final_seeds
     trained_s = settings.trials * trial_s + finals * settings.final_epochs * epoch_s
     on_gpu, slots = prepared.task.device != "cpu", _slots(prepared)
@@ -94,22 +95,39 @@ def _check_device(device: str) -> None:
 def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
     import torch
 
-    from nas.proxy.training import TrainingFailed
+    from nas.proxy.training import NORM_IMAGES, TrainingFailed
 
     settings = prepared.settings
     torch.set_num_threads(settings.cpus_per_trial)
-    share, part = _part(prepared.data, _BATCHES * settings.recipe.batch)
+    share, part = _part(prepared.data, max(_BATCHES * settings.recipe.batch, NORM_IMAGES))
     recipe = replace(settings.recipe, epochs=2, early_stop=None)
     task = replace(prepared.task, recipe=recipe, timeout_s=None)
     try:
         training = task(point, 0, part)
         training.epoch()
-        epoch_s = training.epoch().seconds / share
+        result = training.epoch()
     except TrainingFailed as failure:
         raise NasError(
             f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
         ) from None
+    epoch_s = (result.seconds - result.norms_s) / share + result.norms_s
     return Measured(name, prepared.space.cost(point), epoch_s, _peak_bytes(prepared.task.device))
+
+
+def _screen_s(prepared: Prepared, point: Choices) -> float:
+    """Seconds of the scores that choose what a trial trains."""
+    settings = prepared.settings
+    if settings.screen is None:
+        return 0.0
+    from nas.records import Candidate
+    from nas.untrained import Prescreen
+
+    screen = Prescreen(*settings.screen, replace(prepared.task, device="cpu"), prepared.data)
+    candidate = Candidate(0, point, prepared.space.cost(point), "")
+    screen.score(candidate)  # the first one is slower
+    start = time.perf_counter()
+    screen.score(candidate)
+    return screen.candidates * (time.perf_counter() - start)
 
 
 def _part(data: ImageData, images: int) -> tuple[float, ImageData]:
@@ -141,7 +159,9 @@ def _slots(prepared: Prepared) -> int:
         return 1
     room = (os.cpu_count() or 1) // settings.cpus_per_trial
     if prepared.task.device == "cuda":
-        room = min(room, int(torch.cuda.device_count() / (settings.gpus_per_trial or 1)))
+        each = settings.gpus_per_trial or 1  # a part of one GPU, or whole ones
+        gpus = torch.cuda.device_count()
+        room = min(room, gpus * int(1 / each) if each < 1 else int(gpus / each))
     return max(1, room if settings.workers is None else min(room, settings.workers))
 
 

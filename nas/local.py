@@ -143,7 +143,11 @@ class Attempt:
             result.loss,
             self._seconds,
             self._training.done,
-            facts={"batch": result.batch, **self._facts},
+            facts={
+                "batch": result.batch,
+                **({} if result.deviation is None else {"deviation": round(result.deviation, 4)}),
+                **self._facts,
+            },
         )
 
     def _begun(self) -> Training | FoldedTraining:

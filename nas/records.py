@@ -45,9 +45,10 @@ class Record:
     """One trial as the ledger has it.
 
     `state`: running, complete, pruned or failed. `score`: of a complete trial, else None. `scores`: by epoch.
-    `facts`: what was told with the result, such as `seconds`; a failed trial has `reason` and `message`, a
-    pruned one `fidelity`, the epochs it was trained for. One that started from the weights of another has its
-    number as `parent`; one that could not, the reason as `not_inherited`.
+    `facts`: what was told with the result, such as `seconds`, or the `deviation` of an extrapolated score; a
+    failed trial has `reason` and `message`, a pruned one `fidelity`, the epochs it was trained for. One that
+    started from the weights of another has its number as `parent`; one that could not, the reason as
+    `not_inherited`.
     """
 
     candidate: Candidate
@@ -126,7 +127,7 @@ def trials_table(records: list[Record], names: list[str]) -> str:
     """The trials as CSV, a row each, with a column for each of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    told = ["seconds", "parent", "reason", "message"]
+    told = ["deviation", "seconds", "parent", "reason", "message"]
     writer.writerow(["trial", "state", "score", "epochs", "macs", "params", *told, *names])
     for r in records:
         c = r.candidate

@@ -192,10 +192,11 @@ class Search:
     ) -> None:
         """Train what `trials` ask for, on Ray or in this process. `epochs`: of the longest training."""
         settings = self.settings
-        if settings.workers == 0:
+        if settings.workers == 0 or settings.screen:  # what trains or scores in this process
             import torch
 
             torch.set_num_threads(settings.cpus_per_trial)
+        if settings.workers == 0:
             run_local(trials, task, self.data, events)
             return
         from nas import cluster
@@ -261,6 +262,8 @@ def start(prepared: Prepared, path: Path, plan: str | None = None) -> Search:
     card, device = DataCard.of(data), _device_name(settings)
     plugins = prepared.plugins
     run = Run.create(path, settings, space, card, device, starts=prepared.starts, plugins=plugins, plan=plan)
+    if data.broken:
+        write_atomically(run.path / "broken.txt", "".join(f"{why}\n" for why in data.broken))
     return Search(run, settings, run.space, data, plugins)
 
 

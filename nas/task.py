@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
+from nas.ops import ColumnMean, Dropout, DropPath
 from nas.ops.base import size_text
 from nas.plugins import Plugin, load_plugins
 from nas.proxy import datasets
-from nas.proxy.rates import with_dropout
+from nas.proxy.rates import with_dropout, without
 from nas.proxy.recipe import Recipe
 from nas.proxy.residual import with_zero_residuals
 from nas.space import Choices, Space
@@ -96,7 +97,11 @@ class ProxyTask:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
         resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
         network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
-        if self.recipe.dropout is not None:
+        if self.recipe.drop_path == 0:
+            network = without(network, (DropPath, ColumnMean))  # those that a space names
+        if self.recipe.dropout == 0:
+            network = without(network, (Dropout,))
+        elif self.recipe.dropout is not None:
             network = with_dropout(network, self.recipe.dropout)
         shape = network.nodes[-1].shape
         if shape != (data.num_classes,):

@@ -338,7 +338,7 @@ def test_an_empty_image_folder():
     code, said = refused("search", "tiny.yaml", "--dataset", "imagefolder:photos")
     assert code == 2
     assert said.startswith(
-        "data set imagefolder:photos: there are no images in its class folders; allowed: .jpg"
+        "data set imagefolder:photos: there are no images in its class folders; allowed: .avif, .bmp"
     )
 
 

@@ -13,10 +13,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import yaml
 from command_line import TINY, nas
 from scipy.stats import kendalltau, spearmanr
 
-from nas.calibration import LONG, PROXY, Row, figures
+from nas.calibration import LONG, PROXY, Row, figures, known_line
 from nas.cost import Cost
 from nas.records import read_records
 from nas.runs import Run
@@ -97,6 +98,22 @@ def test_a_search_of_the_same_proxy_says_so_and_no_other(run):
 
 
 @pytest.mark.slow
+def test_the_same_data_by_another_path(run):
+    """The line of a calibration is found however the path of the data is written."""
+    file = run.path / "calibration.json"
+    found = json.loads(file.read_text())
+    other = Run.open(Path(shutil.copytree(run.path, "runs/other")))
+    document = other.document
+    document["settings"]["dataset"] = "imagefolder:photos"
+    (other.path / "run.yaml").write_text(yaml.safe_dump(document))
+    whole = f"imagefolder:{Path('photos').absolute()}"
+    same, others = ("imagefolder:./photos/", whole), ("imagefolder:photo", "digits")
+    for written, is_same in ((text, text in same) for text in (*same, *others)):
+        file.write_text(json.dumps(found | {"dataset": written}))
+        (other.path / "calibration.json").unlink(missing_ok=True)
+        assert (known_line(other) is not None) == is_same
+
+
 def test_a_damaged_calibration_stops_no_search(run):
     (run.path / "calibration.json").write_text("[]")
     assert nas("search", "tiny.yaml", *SHORT, "--trials", "1").code == 0

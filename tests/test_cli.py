@@ -194,7 +194,10 @@ def test_what_a_search_says(finished):
     assert said.err == ""
     lines = said.out.splitlines()
     assert lines[0] == "Space tiny: 252 networks, 27,728 to 1,075,360 MACs."
-    assert lines[1] == "Data digits: 10 classes, 160 images to train on, 40 to validate on, at 32 x 32."
+    assert (
+        lines[1]
+        == "Data digits: 10 classes, 1 channel, 160 images to train on, 40 to validate on, at 32 x 32."
+    )
     assert lines.pop(2).startswith("Few images to validate on, 4 a class: ")
     assert lines[2] == (
         "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, seed 5. Run folder: runs/tiny-1"

@@ -79,10 +79,17 @@ class Fake:
 
     def note(self, number):
         with self.log.open("a") as file:
-            file.write(f"{number}\n")
+            file.write(f"{number} {torch.get_num_threads()}\n")
 
     def starts(self):
-        return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
+        return [int(line.split()[0]) for line in self._lines()]
+
+    def threads(self):
+        """How many of torch's each training had."""
+        return [int(line.split()[1]) for line in self._lines()]
+
+    def _lines(self):
+        return self.log.read_text().splitlines() if self.log.exists() else []
 
 
 class Heard(Events):
@@ -207,7 +214,7 @@ def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
     fake = Fake(tmp_path / "log", faults)
     run(s, fake, DATA, heard, Resources(concurrency=1), epochs=EPOCHS)
     check_faults(s, heard)
-    assert fake.starts() == [0, 1, 2, 3, 4, 5]
+    assert fake.starts() == [0, 1, 2, 3, 4, 5] and set(fake.threads()) == {1}
     assert heard.of(3) == ["started", 1, 2, 3, "complete"]
     assert heard.url.startswith("http://127.0.0.1:")
     assert capfd.readouterr() == ("", "")

@@ -446,15 +446,16 @@ def test_arrays_of_images_and_labels(tmp_path: Path, images: np.ndarray, channel
         ({"images": PIXELS, "labels": LABELS[:5]}, "labels are int64 of shape (5,); they must be 12 whole "
          "numbers, one for each image"),
         ({"images": PIXELS, "labels": LABELS / 2}, "labels are float64 of shape (12,); they must be "),
-        ({"images": PIXELS, "labels": LABELS - 1}, "label -1 of image 0 is not one of 0 to 1"),
+        ({"images": PIXELS, "labels": LABELS - 1}, "label -1 of image 0 is not one of 0 to 2"),
         ({"images": PIXELS, "labels": LABELS, "classes": np.array(["a", "b"])}, "label 2 of image 2 is not "
          "one of 0 to 1"),
         ({"images": PIXELS, "labels": LABELS * 0}, "there is one class, and at least 2 are needed"),
         ({"images": PIXELS, "labels": LABELS, "classes": 3}, "classes have the shape (); give one name for "
          "each class"),
-        ({"images": PIXELS, "labels": LABELS * 10**9}, "there are 2,000,000,001 classes and 12 images, and "
-         "none of class 1; number the labels from 0 on"),
-        ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has 0 image(s) and each class needs "),
+        ({"images": PIXELS, "labels": LABELS * 10**9}, "label 1000000000 of image 1 is not one of 0 to 2, as "
+         "there are 3 classes; number the labels from 0 on, without gaps"),
+        ({"images": PIXELS, "labels": LABELS * 2}, "label 4 of image 2 is not one of 0 to 2, "),
+        ({"images": PIXELS, "labels": LABELS + 1}, "label 3 of image 2 is not one of 0 to 2, "),
         ({"images": np.array([None] * 12), "labels": LABELS}, "the arrays cannot be read ("),
     ],
 )  # fmt: skip
@@ -468,7 +469,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         file = tmp_path / f"x.{kind}"
         assert message(f"{kind}:{file}") == f"data set {kind}:{file}: there is no such file"
         file.write_bytes(b"\xff\xfe\x00 no such thing")
-        assert f"data set {kind}:{file}: the " in message(f"{kind}:{file}")
+        expected = (
+            "the table cannot be read (" if kind == "csv" else "is no npz file; write it by numpy.savez("
+        )
+        assert message(f"{kind}:{file}").startswith(f"data set {kind}:{file}: {expected}")
         assert message(str(file)) == f"data set '{file}' is a file: write {kind}:{file}"
 
 
@@ -531,6 +535,91 @@ def test_a_folder_to_train_on_without_classes(tmp_path: Path) -> None:
 def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
     data = load(f"imagefolder:{photos(tmp_path, {'bus': 3, 'car': 3, 'train': 3})}", resolution=8, seed=0)
     assert data.classes == ("bus", "car", "train")
+
+
+@pytest.mark.parametrize("other", ["test2017", "eval", "raw"])
+def test_a_folder_beside_train_is_no_class(tmp_path: Path, other: str) -> None:
+    """Whatever it is called: it may hold the images to test on."""
+    photos(tmp_path / "train", {"cat": 4, "dog": 4})
+    photos(tmp_path / other, {"cat": 4, "dog": 4})
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    assert data.classes == ("cat", "dog") and len(rows(data)) == 8
+
+
+def test_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 4, "dog": 4})
+    for name in ("cat/a.txt", "dog/b.db", "dog/C.TXT", "dog/.DS_Store"):
+        (tmp_path / name).write_bytes(b"x")
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    assert data.notes[0] == (
+        f"3 files of {tmp_path} are not read, as their suffix (.db, .txt) is of no image."
+    )
+    for file in (tmp_path / "dog").glob("*.png"):
+        file.rename(file.with_suffix(".heic"))
+    text = message(f"imagefolder:{tmp_path}")
+    assert "class 'dog' has 0 image(s)" in text and "(.db, .heic, .txt) is of no image" in text
+
+
+@pytest.mark.parametrize("suffix", ["gif", "jfif", "JPEG", "webp", "tif"])
+def test_kinds_of_files(tmp_path: Path, suffix: str) -> None:
+    kind = {"jfif": "jpeg", "tif": "tiff"}.get(suffix, suffix.lower())
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            frames = [Image.new("RGB", (16, 16), (200 * i, 0, 0)), Image.new("RGB", (16, 16), (0, 250, 0))]
+            more = {"save_all": True, "append_images": frames[1:]} if suffix in ("gif", "webp") else {}
+            frames[0].save(tmp_path / name / f"{i}.{suffix}", kind, **more)
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    levels = sorted(int(image[0, 4, 4]) for image in (*data.train_images, *data.val_images))
+    assert np.allclose(levels, [0, 0, 200, 200], atol=4)
+
+
+def test_whole_numbers_of_32_bits(tmp_path: Path) -> None:
+    """With levels of 8 bits they stay, with levels of 16 bits the upper eight do."""
+    for name, scale in (("cat", 1), ("dog", 257)):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            Image.fromarray(np.full((8, 8), 100 * scale + 50 * scale * i, np.int32)).save(
+                tmp_path / name / f"{i}.tif"
+            )
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0)
+    assert sorted(int(image[0, 0, 0]) for image in (*data.train_images, *data.val_images)) == [
+        100,
+        100,
+        150,
+        150,
+    ]
+
+
+def test_a_class_with_few_images_to_validate_on(tmp_path: Path) -> None:
+    photos(tmp_path / "train", {"cat": 3, "dog": 3})
+    photos(tmp_path / "val", {"cat": 110, "dog": 4})
+    (note,) = load(f"imagefolder:{tmp_path}", resolution=8, seed=0).notes
+    assert note == "Few images of class 'dog' to validate on, 4; add some."
+    for file in (tmp_path / "val/dog").glob("*.png"):
+        file.unlink()
+    (note,) = load(f"imagefolder:{tmp_path}", resolution=8, seed=0).notes
+    assert note == "No image of class 'dog' is validated on, so that no score tells of it."
+
+
+def test_a_table_in_another_hand(tmp_path: Path) -> None:
+    """Names of columns in any case; no other separator; a path that is written in two ways is one image."""
+    photos(tmp_path, {"cat": 2, "dog": 2})
+    lines = [f"{name}/{i}.png,{name}" for name in ("cat", "dog") for i in range(2)]
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(["Path, LABEL", *lines]))
+    assert len(rows(load(f"csv:{file}", resolution=8, seed=0))) == 4
+    file.write_text("\n".join(["path,label", *lines, "./cat/../cat/0.png,cat"]))
+    assert message(f"csv:{file}").endswith("line 6 names ./cat/../cat/0.png as line 2 does; remove one")
+    file.write_text("\n".join(["path,label", *lines]).replace(",", ";"))
+    assert message(f"csv:{file}").endswith("its columns are separated by ';'; separate them by commas")
+
+
+def test_names_of_files_stay_on_one_line(tmp_path: Path) -> None:
+    photos(tmp_path, {"cat": 3, "dog": 3})
+    (tmp_path / "cat" / "a\nb.png").write_bytes(b"")
+    data = load(f"imagefolder:{tmp_path}", resolution=8, seed=0, max_broken=0.5)
+    assert "\n" not in data.broken[0] and "a\\nb.png (" in data.broken[0] and data.broken[0] in data.notes[0]
 
 
 def test_a_table_with_splits(tmp_path: Path) -> None:
@@ -667,7 +756,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
         (tmp_path / name / "notes.txt").write_text("no image")
     text = message(f"imagefolder:{tmp_path}")
     assert (
-        f"data set imagefolder:{tmp_path}: there are no images in its class folders; allowed: .jpg, " in text
+        f"data set imagefolder:{tmp_path}: there are no images in its class folders; allowed: .avif, " in text
     )
 
 

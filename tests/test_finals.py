@@ -17,6 +17,7 @@ from nas.cost import Cost
 from nas.finals import Finalist, finalists, indistinct, read_finals, winner
 from nas.jobs import Job, Jobs
 from nas.records import Candidate, Record, best_of
+from nas.report.session import finals_notes
 from nas.runs import Run
 from nas.space import load_space, parse_space
 
@@ -139,6 +140,22 @@ def test_the_first_two_are_told_apart_by_welch():
     assert indistinct([finalist(0.9), finalist(0.9)]) is None
 
 
+def test_an_order_that_is_not_sure_is_said_to_be():
+    def notes(first, second, seeds):
+        return list(finals_notes([first, replace(second, record=record(7, 0.5))], seeds))
+
+    assert notes(finalist(0.92, 0.9), finalist(0.82, 0.8), 2) == []
+    one = "One score does not tell whether trials 0 and 7 differ; give more --final-seeds."
+    assert notes(finalist(0.9), finalist(0.1), 1) == [one]
+    assert notes(finalist(0.9, 0.9, 0.8), finalist(0.8), 3) == [
+        "Trial 7 has 1 score from 3 seeds; the others failed.", one
+    ]  # fmt: skip
+    assert notes(finalist(0.9, 0.9), finalist(0.9, 0.9), 2) == [
+        "Trials 0 and 7 cannot be told apart (p = 1, Welch's t-test); choose by cost, or give more "
+        "--final-seeds."
+    ]
+
+
 @pytest.mark.slow
 def test_finalists_that_cannot_be_told_apart_are_said_to_be(run):
     p = indistinct(finalists(run))
@@ -225,5 +242,5 @@ def test_a_storage_that_has_finals_of_that_name_is_refused():
 
 def test_a_time_limit_that_leaves_no_trial():
     said = nas("search", "tiny.yaml", "--name", "none", *SHORT, "--workers", "0", "--time-limit", "0.001s")
-    message = "error: runs/none: no trial was finished in time; go on with more --time-limit\n"
+    message = "error: runs/none: no trial was begun in time; go on with more --time-limit\n"
     assert (said.code, said.err) == (1, message)

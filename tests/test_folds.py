@@ -64,7 +64,10 @@ def test_a_search_over_folds() -> None:
         "--epochs", "1", "--max-images", "100",
     )  # fmt: skip
     assert said.code == 0
-    assert "Data digits: 10 classes, 50 images to train on, 50 to validate on, at 32 x 32." in said.out
+    assert (
+        "Data digits: 10 classes, 1 channel, 50 images to train on, 50 to validate on, at 32 x 32."
+        in said.out
+    )
     assert "10 a class: a score steps by 0.0100" in said.out
     (row,) = rows(Path("runs/mine/trials.csv"))
     assert (100 * float(row["score"])) % 1 == pytest.approx(0, abs=1e-9)

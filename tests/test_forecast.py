@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command_line import TINY, nas
@@ -33,6 +34,27 @@ def test_the_parts_add_up():
     assert found.wall_s == pytest.approx((20 * 3 + 2 * 3 * 10) * epoch_s)
     assert found.device_s == found.wall_s and not found.on_gpu
     assert all(2**26 < member.peak_bytes < 2**40 for member in found.members)
+
+
+def test_the_candidates_of_a_trial_take_time_too():
+    plain, screened = (forecast(prepare(settings(prescreen=text))) for text in (None, "naswot:64"))
+    epoch_s = max(member.epoch_s for member in screened.members)
+    assert plain.trial_s < 3 * max(member.epoch_s for member in plain.members) + 1e-9
+    assert screened.trial_s > 3 * epoch_s + 64 * 0.0002
+
+
+@pytest.mark.slow
+def test_a_forecast_is_near_to_what_a_search_takes():
+    """Of more images than it measures, in small batches."""
+    recipe = Recipe(epochs=1, batch=16, resolution=32)
+    prepared = prepare(Settings("tiny.yaml", trials=20, workers=0, recipe=recipe))
+    found = forecast(prepared)
+    space = prepared.space
+    taken = []
+    for point in space.uniform(prepared.settings.budget).draw(np.random.default_rng(3), 8):
+        training = prepared.task(point, 0, prepared.data)
+        taken.append(training.epoch().seconds)
+    assert 0.6 < found.trial_s / np.mean(taken[1:]) < 1.6
 
 
 @pytest.mark.slow

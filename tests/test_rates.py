@@ -12,9 +12,9 @@ from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT, Node
 from nas.module import build_module
-from nas.ops import Act, Dropout, DropPath
+from nas.ops import Act, ColumnMean, Dropout, DropPath
 from nas.proxy.datasets import ImageData
-from nas.proxy.rates import with_dropout
+from nas.proxy.rates import with_dropout, without
 from nas.proxy.recipe import Recipe
 from nas.space import load_space, parse_space
 from nas.task import ProxyTask
@@ -46,12 +46,13 @@ def test_the_last_dropout_has_the_rate(name: str, found: list[float], expected: 
     assert names == before
 
 
-def test_at_zero_all_dropouts_are_off() -> None:
-    for name in ("alexnet", "resnet18"):
-        network = load_space(REFERENCE / f"{name}.yaml").architecture()
-        off = with_dropout(network, 0)
-        assert [node.name for node in off.nodes] == [node.name for node in network.nodes]
-        assert not any(rates(off, Dropout)) and len(rates(off, Dropout)) == len(rates(network, Dropout))
+@pytest.mark.parametrize(("name", "kind"), [("alexnet", Dropout), ("fractalnet20", ColumnMean)])
+def test_all_of_a_kind_are_off(name: str, kind: type[Dropout | ColumnMean]) -> None:
+    network = load_space(REFERENCE / f"{name}.yaml").architecture()
+    off = without(network, (kind,))
+    assert [node.name for node in off.nodes] == [node.name for node in network.nodes]
+    assert any(rates(network, kind)) and not any(rates(off, kind))
+    assert len(rates(off, kind)) == len(rates(network, kind))
 
 
 def test_without_a_dropout_one_comes_before_the_last_layer_of_weights() -> None:

@@ -305,14 +305,15 @@ def test_the_tables(run):
     ]
     run.write_tables(records)
     table = rows(run.path / "trials.csv")
-    fixed = ["trial", "state", "score", "epochs", "macs", "params", "seconds", "parent", "reason", "message"]
+    fixed = ["trial", "state", "score", "epochs", "macs", "params", "deviation", "seconds", "parent",
+             "reason", "message"]  # fmt: skip
     assert list(table[0]) == [*fixed, "a", "b"]
     assert [r["trial"] for r in table] == list("012345")
-    assert list(table[0].values()) == ["0", "complete", "0.5", "1", "20", "2", "1.5", "", "", "", "0", ""]
+    assert list(table[0].values()) == ["0", "complete", "0.5", "1", "20", "2", "", "1.5", "", "", "", "0", ""]
     assert [r["parent"] for r in table] == ["", "0", "", "", "", ""]
     assert list(table[3].values()) == [
-        "3", "failed", "", "0", "9", "1", "", "", "nan_loss", 'the loss, "nan"', "3", "",
+        "3", "failed", "", "0", "9", "1", "", "", "", "nan_loss", 'the loss, "nan"', "3", "",
     ]  # fmt: skip
-    assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "0.1", "", "", "", "", "x"]
+    assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "", "0.1", "", "", "", "", "x"]
     assert table[5]["state"] == "running" and table[5]["score"] == ""
     assert [r["trial"] for r in rows(run.path / "pareto.csv")] == ["0", "1"]

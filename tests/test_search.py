@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,7 @@ def test_files_of_the_user_in_a_run_stay(tiny_run):
 def test_a_folder_of_weights_that_is_gone(tiny_run):
     """Later trials keep theirs; the best may be one of those that are lost."""
     run = tiny_run
+    run.write_settings(replace(run.settings, keep=4))
     shutil.rmtree(run.path / "weights")
     said = nas("resume", "runs/mine", "--trials", "4")
     assert [r.state for r in run.records()] == ["complete"] * 4
@@ -149,6 +151,19 @@ def test_a_folder_of_weights_that_is_gone(tiny_run):
             f"error: {weights}: the weights cannot be read: No such file or directory: {weights}; restore "
             "the file, or export another trial with --trial\n",
         )
+
+
+@pytest.mark.slow
+def test_the_images_to_test_on_are_never_read(monkeypatch):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            images(Path("photos", split, name), 12)
+    opened, original = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda file, *more: opened.append(Path(file)) or original(file, *more))
+    data = ("--dataset", "imagefolder:photos", "--workers", "0")
+    assert search(*data, "--trials", "2", "--finalists", "1", "--final-epochs", "1").code == 0
+    assert nas("calibrate", "tiny.yaml", *data, *SHORT, "--networks", "4", "--long-epochs", "1").code == 0
+    assert len(opened) == 24 and {file.parts[-3] for file in opened} == {"train"}
 
 
 def test_a_resume_needs_the_data_that_the_search_began_with():

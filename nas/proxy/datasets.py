@@ -36,8 +36,9 @@ class ImageData:
 
     Images are uint8 (N, C, H, W), labels int64 (N,). `mean` and `std` are per channel, over search-train, on
     the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
-    are for the user: what is left out, what makes scores hard to read. The arrays are never written to, so
-    they may lie read-only in memory that processes share; images that are mapped travel as their file's path.
+    are for the user: what is left out, what makes scores hard to read. `broken`: files that could not be
+    read, and why. The arrays are never written to, so they may lie read-only in memory that processes share;
+    images that are mapped travel as their file's path.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ImageData:
     std: tuple[float, ...]
     flip: bool
     notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -157,10 +159,13 @@ def loaded(
         std=std,
         flip=source.flip,
         notes=(
+            *source.notes,
+            *(own.notes if own is not source else ()),
             *notes,
             *dict.fromkeys((*train_found.notes, *val_found.notes)),
             *_uneven_note(source.classes, train_labels),
         ),
+        broken=tuple(_printable(why) for part in (train_found, val_found) for why in part.broken.values()),
     )
 
 
@@ -233,6 +238,7 @@ def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> Non
             raise InputError(
                 f"data set {spec}: class '{name}' has {count} image(s) and each class needs at least "
                 f"{least}, {_needed(least)}; add images of it, or leave the class out"
+                + "".join(f". {note.rstrip('.')}" for note in source.notes)
             )
 
 
@@ -243,7 +249,7 @@ def _needed(images: int) -> str:
 
 
 def _broken_note(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
-    broken = list(found.broken.values())
+    broken = [_printable(what) for what in found.broken.values()]
     if not broken:
         return []
     named = ", ".join(broken[:_NAMED])
@@ -258,6 +264,11 @@ def _broken_note(spec: str, found: Pictures, images: int, use: str, max_broken: 
     return [f"{what} and are left out: {named}."]
 
 
+def _printable(text: str) -> str:
+    """On one line, whatever a file is called."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
     counts = np.bincount(labels, minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
@@ -270,15 +281,24 @@ def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
 
 
 def _coarse_note(data: ImageData, source: Source, folds: int) -> list[str]:
-    count = len(data.val_labels) + (len(data.train_labels) if folds > 1 else 0)
-    each, step, error = count / data.num_classes, 1 / count, 0.5 / count**0.5
-    if each >= _FEW:
-        return []
+    labels = np.concatenate([data.val_labels, data.train_labels]) if folds > 1 else data.val_labels
+    counts = np.bincount(labels, minlength=data.num_classes)
+    each, least = len(labels) / data.num_classes, int(counts.min())
     way_out = "--folds 5 uses all" if folds == 1 and source.validation is None else "add some"
-    return [
-        f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error up to "
-        f"{error:.3f}; {way_out}."
-    ]
+    if least >= _FEW:
+        return []
+    rarest, step, error = data.classes[int(counts.argmin())], 1 / len(labels), 0.5 / len(labels) ** 0.5
+    notes = []
+    if not least:
+        notes.append(f"No image of class '{rarest}' is validated on, so that no score tells of it.")
+    elif each >= _FEW:
+        notes.append(f"Few images of class '{rarest}' to validate on, {least}; {way_out}.")
+    if each < _FEW:
+        notes.append(
+            f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error "
+            f"up to {error:.3f}; {way_out}."
+        )
+    return notes
 
 
 def _subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:

@@ -9,7 +9,7 @@ from statistics import fmean
 from torch import Tensor
 
 from nas.proxy.recipe import Recipe
-from nas.proxy.scores import SCORES
+from nas.proxy.scores import scored
 from nas.proxy.training import EpochResult, Training
 
 
@@ -35,13 +35,16 @@ class FoldedTraining:
         """Train an epoch on each fold. Raises TrainingFailed where one fails."""
         results = [self._next(training) for training in self._trainings]
         self._accuracies.append(fmean(result.accuracy for result in results))
+        score, deviation = scored(self._recipe.score, self._accuracies)
         return replace(
             results[0],
             accuracy=self._accuracies[-1],
-            score=SCORES[self._recipe.score](self._accuracies),
+            score=score,
+            deviation=deviation,
             loss=fmean(result.loss for result in results),
             seconds=sum(result.seconds for result in results),
             batch=min(result.batch for result in results),
+            norms_s=sum(result.norms_s for result in results),
         )
 
     def _next(self, training: Training) -> EpochResult:

@@ -124,7 +124,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith("I"):
         return image
     levels = np.asarray(image).astype(np.int64).clip(0, 65_535)
-    return Image.fromarray((levels // 257).astype(np.uint8))
+    has_eight = image.mode == "I" and levels.max() <= 255  # levels of 8 bits in 32
+    return Image.fromarray((levels if has_eight else levels // 257).astype(np.uint8))
 
 
 def resized(images: Images, resolution: int) -> Images:

@@ -7,21 +7,23 @@ from dataclasses import replace
 from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.architecture import Node
-from nas.ops import Conv2d, Dropout, Linear, ScaledConv2d
+from nas.ops import ColumnMean, Conv2d, Dropout, DropPath, Linear, ScaledConv2d
 
 _WEIGHTED = (Linear, Conv2d, ScaledConv2d)
+
+
+def without(network: Architecture, kinds: tuple[type[Dropout | DropPath | ColumnMean], ...]) -> Architecture:
+    """The network with all operators of some kinds that drop at random at rate 0."""
+    nodes = (replace(n, op=replace(n.op, p=0)) if isinstance(n.op, kinds) else n for n in network.nodes)
+    return Architecture(network.input_shape, tuple(nodes))
 
 
 def with_dropout(network: Architecture, p: float) -> Architecture:
     """The network with its last dropout at rate `p`; without any, one comes before its last layer of weights.
 
-    At 0 all of its dropouts are off. Weights keep their names. Raises InputError for a network that has
-    neither dropout nor weights.
+    Weights keep their names. Raises InputError for a network that has neither.
     """
     nodes = list(network.nodes)
-    if not p:
-        off = (replace(n, op=Dropout(0)) if isinstance(n.op, Dropout) else n for n in nodes)
-        return Architecture(network.input_shape, tuple(off))
     for at in reversed(range(len(nodes))):
         if isinstance(nodes[at].op, Dropout):
             nodes[at] = replace(nodes[at], op=Dropout(p))

@@ -50,6 +50,13 @@ SCORES: dict[str, Callable[[Curve], float]] = {
 }
 
 
+def scored(name: str, curve: Curve) -> tuple[float, float | None]:
+    """A score by its name and, of an extrapolated one, its standard deviation."""
+    if name == "extrapolated":
+        return extrapolation(curve)
+    return SCORES[name](curve), None
+
+
 class Extrapolation(NamedTuple):
     """An accuracy to come: its mean and standard deviation."""
 

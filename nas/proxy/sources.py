@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +26,7 @@ class Source:
     """A training split: all its labels, and a function that reads some of its images at a resolution.
 
     `flip` says whether a mirrored image keeps its class. `validation` is the split that the data set itself
-    keeps for that, with the same classes, where it has one.
+    keeps for that, with the same classes, where it has one. `notes` are for the user.
     """
 
     classes: tuple[str, ...]
@@ -31,6 +34,7 @@ class Source:
     flip: bool
     read: Callable[[NDArray[np.int64], int, Decoding], Pictures]
     validation: Source | None = None
+    notes: tuple[str, ...] = ()
 
 
 def find_source(spec: str, root: Path) -> Source:
@@ -122,6 +126,11 @@ _TRAIN = ("train", "training")
 _VALIDATION = ("val", "valid", "validation")
 _TEST = ("test", "testing")
 _SPLITS = {*_TRAIN, *_VALIDATION, *_TEST}
+_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+"""Of image files: torchvision's, and others that Pillow reads by itself."""
 
 
 def _imagefolder(path: Path) -> Source:
@@ -144,11 +153,17 @@ def _imagefolder(path: Path) -> Source:
             f"{place}: its folders {', '.join(sorted(splits))} are splits, not classes, and none is to "
             f"train on; put the images to train on into {path}/train/CLASS/"
         )
-    if train is None or (len(splits) == 1 and len(folders) > 1):
-        return _class_folders(path, place)
+    if train is None or not (_has_classes(train) or splits == set(folders)):
+        return _class_folders(path, place)  # a folder of images named like a split is a class
     source = _class_folders(train, place)
     own = next((folders[name] for name in _VALIDATION if name in folders), None)
     return source if own is None else replace(source, validation=_class_folders(own, place, source.classes))
+
+
+def _has_classes(folder: Path) -> bool:
+    """Whether there are folders in it, and no images beside them."""
+    entries = [entry for entry in folder.iterdir() if _is_seen(entry.name)]
+    return any(e.is_dir() for e in entries) and not any(e.suffix.casefold() in _SUFFIXES for e in entries)
 
 
 def _is_seen(name: str) -> bool:
@@ -163,7 +178,14 @@ def _layout(path: Path) -> str:
 def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = None) -> Source:
     """The images of a folder for each class; with `classes`, those that it may have."""
     from torchvision.datasets import ImageFolder
-    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    others: Counter[str] = Counter()
+
+    def is_image(file: str) -> bool:
+        suffix = os.path.splitext(file)[1].casefold()  # noqa: PTH122  # ten times as fast
+        if suffix not in _SUFFIXES and _is_seen(os.path.basename(file)):  # noqa: PTH119
+            others[suffix or "none"] += 1
+        return suffix in _SUFFIXES
 
     class Seen(ImageFolder):  # type: ignore[misc]  # torchvision has no types
         def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
@@ -172,14 +194,16 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
 
     if not any(entry.is_dir() and _is_seen(entry.name) for entry in path.iterdir()):
         raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
-    folder = Seen(path, allow_empty=True)
+    folder = Seen(path, allow_empty=True, is_valid_file=is_image)
+    kinds = ", ".join(sorted(others))
+    notes = [f"{others.total():,} files of {path} are not read, as their suffix ({kinds}) is of no image."]
     if classes is None and len(folder.classes) < 2:
         raise InputError(
             f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
         )
     if not folder.samples:
         raise InputError(
-            f"{place}: there are no images in its class folders; allowed: {', '.join(IMG_EXTENSIONS)}"
+            f"{place}: there are no images in its class folders; allowed: {', '.join(_SUFFIXES)}"
         )
     found = tuple(folder.classes)
     allowed = classes or found
@@ -192,7 +216,8 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
     known = {name: label for label, name in enumerate(allowed)}
     labels = np.asarray([known[found[target]] for target in folder.targets], dtype=np.int64)
     names = [file.removeprefix(str(path)).lstrip("/") for file, _ in folder.samples]
-    return Source(allowed, labels, True, ImageFiles(path, names).read)
+    read = ImageFiles(path, names).read
+    return Source(allowed, labels, True, read, notes=tuple(notes) if others else ())
 
 
 # Tables and arrays
@@ -208,11 +233,12 @@ def _csv(path: Path) -> Source:
         for column in row:
             if not row[column]:
                 raise InputError(f"{place}: line {line} has no {column}; fill it in, or remove the row")
-        if row["path"] in seen:
+        file = os.path.normpath(row["path"])
+        if file in seen:
             raise InputError(
-                f"{place}: line {line} names {row['path']} as line {seen[row['path']]} does; remove one"
+                f"{place}: line {line} names {row['path']} as line {seen[file]} does; remove one"
             )
-        seen[row["path"]] = line
+        seen[file] = line
         split = row.get("split", "train").casefold()
         if split not in _SPLITS:
             raise InputError(
@@ -244,8 +270,10 @@ def _table(path: Path, place: str) -> list[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            columns = [column.strip() for column in reader.fieldnames or []]
+            columns = [column.strip().casefold() for column in reader.fieldnames or []]
             reader.fieldnames = columns
+            if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), "")):
+                raise InputError(f"{place}: its columns are separated by {other!r}; separate them by commas")
             for column in ("path", "label"):
                 if column not in columns:
                     hint = did_you_mean(column, columns)
@@ -272,6 +300,8 @@ def _npz(path: Path) -> Source:
     """Arrays `images`, uint8 as (N, H, W, C), (N, C, H, W) or (N, H, W), and `labels` (N,) from 0 on; names
     of the `classes` where they are given."""
     place = f"data set npz:{path}"
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise InputError(f"{place}: is no npz file; write it by numpy.savez(FILE, images=..., labels=...)")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("images", "labels", "classes") if name in file.files}
@@ -294,18 +324,16 @@ def _npz(path: Path) -> Source:
     names_given = arrays.get("classes")
     if names_given is not None and names_given.ndim != 1:
         raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")
-    most = int(labels.max(initial=0)) + 1 if names_given is None else len(names_given)
-    if most > len(labels):
-        missing = int(np.flatnonzero(~np.isin(np.arange(len(labels) + 1), labels))[0])
-        raise InputError(
-            f"{place}: there are {most:,} classes and {len(labels):,} images, and none of class {missing}; "
-            "number the labels from 0 on"
-        )
+    found = np.unique(labels)
+    most = len(found) if names_given is None else len(names_given)
     if labels.min(initial=0) < 0 or labels.max(initial=0) >= most:
         bad = int(np.flatnonzero((labels < 0) | (labels >= most))[0])
-        raise InputError(f"{place}: label {labels[bad]} of image {bad} is not one of 0 to {most - 1}")
+        raise InputError(
+            f"{place}: label {labels[bad]} of image {bad} is not one of 0 to {most - 1}, as there are {most} "
+            "classes; number the labels from 0 on, without gaps"
+        )
     if most < 2:
-        raise InputError(f"{place}: there is one class, and at least 2 are needed")
+        raise InputError(f"{place}: there is one class, and at least 2 are needed; add images of another")
     classes = tuple(str(name) for name in (range(most) if names_given is None else names_given))
     return _of_pixels(classes, labels, images, flip=True)
 

@@ -21,7 +21,7 @@ from nas.proxy.datasets import ImageData
 from nas.proxy.device import DeviceImages, GraphedPass
 from nas.proxy.optimizers import Average, optimizer_for
 from nas.proxy.recipe import Recipe
-from nas.proxy.scores import SCORES
+from nas.proxy.scores import scored
 
 Reason = Literal["nan_loss", "out_of_memory", "timeout", "error"]
 
@@ -30,7 +30,9 @@ Reason = Literal["nan_loss", "out_of_memory", "timeout", "error"]
 class EpochResult:
     """What one epoch gave: `accuracy` on search-validation (0 to 1), mean training `loss`, wall `seconds`.
 
-    `score` is what the accuracies up to here are made into by the recipe. `batch`: images in a batch.
+    `score` is what the accuracies up to here are made into by the recipe; `deviation`, how far off an
+    extrapolated one may be. `batch`: images in a batch. `norms_s`: of the seconds, those for the statistics
+    of batch norm, which do not grow with the data.
     """
 
     epoch: int
@@ -39,6 +41,8 @@ class EpochResult:
     loss: float
     seconds: float
     batch: int
+    norms_s: float = 0.0
+    deviation: float | None = None
 
 
 class TrainingFailed(Exception):
@@ -79,7 +83,7 @@ class Training:
         timeout_s: float | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        self._seconds = 0.0
+        self._seconds = self._norms_s = 0.0
         self._device = torch.device(device)
         self._seed = seed
         self._data = data
@@ -91,7 +95,8 @@ class Training:
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
-        self._begin(recipe)
+        with _failures():
+            self._begin(recipe)
 
     def _begin(self, recipe: Recipe) -> None:
         """Everything that changes while the module is trained, as it is before the first epoch."""
@@ -141,8 +146,8 @@ class Training:
         self._accuracies.append(accuracy)
         seconds = time.perf_counter() - start
         self._seconds += seconds
-        score = SCORES[self._recipe.score](self._accuracies)
-        return EpochResult(self._epoch, accuracy, score, loss, seconds, self._batch)
+        score, deviation = scored(self._recipe.score, self._accuracies)
+        return EpochResult(self._epoch, accuracy, score, loss, seconds, self._batch, self._norms_s, deviation)
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights on the CPU, contiguous, floating point ones as float32."""
@@ -166,7 +171,9 @@ class Training:
         with _failures(), torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self._seed + self._epoch)
             loss = self._train_epoch(start)
+            before = time.perf_counter()
             self._estimate_norms()
+            self._norms_s = time.perf_counter() - before
             return loss, self._validate()
 
     def _train_epoch(self, start: float) -> float:
@@ -212,7 +219,7 @@ class Training:
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # the plain average over all batches
-        count = min(self._steps, math.ceil(_NORM_IMAGES / self._batch))
+        count = min(self._steps, math.ceil(NORM_IMAGES / self._batch))
         try:
             for index in _batches(self._own, self._batch)[:count]:
                 with self._autocast():
@@ -275,7 +282,8 @@ class Training:
 
 
 _VAL_BATCH = 128  # larger ones are no faster on a CPU
-_NORM_IMAGES = 256
+NORM_IMAGES = 256
+"""Training images that the statistics of batch norm are estimated from."""
 _LEAST_BATCH = 2  # batch norm needs two images
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU, Apple, CUDA's libraries
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from nas.calibration import figures_line, known_line
 from nas.cost import Interval
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
-from nas.finals import finalists, indistinct
+from nas.finals import Finalist, finalists, indistinct
 from nas.front import hypervolume, pareto, worst_cost
 from nas.records import Record, best_of
 from nas.report.progress import SearchProgress
@@ -68,6 +68,8 @@ def run_search(search: Search, began: float) -> None:
         say(console, "The search ended early: no untried network inside the budget was found.")
     if not in_time:
         say(console, f"The time limit of {settings.time_limit} is over. Go on with: {resume_command(run)}")
+    if not study.records():
+        raise NasError(f"{run.path}: no trial was begun in time; go on with more --time-limit")
     say(console, counts_line(study.counts, settings.budget))
     if not best and not in_time:
         raise NasError(f"{run.path}: no trial was finished in time; go on with more --time-limit")
@@ -163,13 +165,26 @@ def _print_finals(run: Run, console: Console) -> None:
     epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
     say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
     show(finals_view(ranked), console)
+    for note in finals_notes(ranked, seeds):
+        say(console, note)
+
+
+def finals_notes(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
+    """What makes the order of finalists unsure."""
+    for one in ranked:
+        if len(one.scores) < seeds:
+            scores = plural(len(one.scores), "score")
+            yield f"Trial {one.record.candidate.number} has {scores} from {seeds} seeds; the others failed."
+    if len(ranked) < 2:
+        return
+    first, second = (one.record.candidate.number for one in ranked[:2])
     p = indistinct(ranked)
-    if p is not None:
-        first, second = (one.record.candidate.number for one in ranked[:2])
-        say(
-            console,
+    if min(len(one.scores) for one in ranked[:2]) < 2:
+        yield f"One score does not tell whether trials {first} and {second} differ; give more --final-seeds."
+    elif p is not None:
+        yield (
             f"Trials {first} and {second} cannot be told apart (p = {p:.2g}, Welch's t-test); "
-            "choose by cost, or give more --final-seeds.",
+            "choose by cost, or give more --final-seeds."
         )
 
 
@@ -193,8 +208,9 @@ def say_start(search: Search | Prepared, console: Console) -> None:
     recipe = settings.recipe
     say(
         console,
-        f"Data {data.name}: {len(data.classes)} classes, {len(data.train_labels):,} images to train on, "
-        f"{len(data.val_labels):,} to validate on, at {recipe.resolution} x {recipe.resolution}.",
+        f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
+        f"{len(data.train_labels):,} images to train on, {len(data.val_labels):,} to validate on, at "
+        f"{recipe.resolution} x {recipe.resolution}.",
     )
     for note in data.notes:
         say(console, note)
@@ -207,6 +223,8 @@ def _say_search(search: Search, console: Console) -> None:
         f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "
         f"{plural(recipe.epochs, 'epoch')} each, seed {settings.seed}. Run folder: {search.run.path}",
     )
+    if search.data.broken:
+        say(console, f"Files that are left out are listed in {search.run.path / 'broken.txt'}.")
     if Interval() not in (settings.budget.macs, settings.budget.params):
         say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
     if settings.start:
