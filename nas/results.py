@@ -6,7 +6,7 @@ import keyword
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import packages_distributions
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +174,18 @@ def _module_file(path: Path) -> Path:
     Raises InputError where the name does not allow that.
     """
     name = path.name.removesuffix(".py")
-    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name in packages_distributions()
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or _is_installed(name, path.parent)
     if not name.isidentifier() or taken:
         why = "has a name that is taken in Python" if taken else "cannot be imported by its name"
         raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
     return path.with_name(f"{name}.py")
+
+
+def _is_installed(name: str, folder: Path) -> bool:
+    """Whether `import` finds a module of that name elsewhere than in a folder."""
+    elsewhere = [place for place in sys.path if place and Path(place).resolve() != folder.resolve()]
+    spec = PathFinder.find_spec(name, elsewhere)
+    return spec is not None and spec.loader is not None  # a folder that is no package has no loader
 
 
 def _wanted(run: Run, trial: int | None) -> Record:

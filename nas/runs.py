@@ -11,7 +11,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +172,7 @@ class Run:
     def document(self) -> dict[str, Any]:
         """The content of run.yaml."""
         path = self.path / "run.yaml"
-        data = plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
+        data = deepcopy(_parsed(read_text(path), str(path)))
         if not isinstance(data, dict) or not data:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         return data
@@ -350,6 +352,12 @@ def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
         "choices": dict(candidate.choices),
     }
     return replace(space.resolve(candidate.choices), meta=meta)
+
+
+@lru_cache(4)
+def _parsed(text: str, name: str) -> Any:
+    """The plain data of a run.yaml, which is read many times and changed seldom."""
+    return plain_data(read_yaml(text, name, _MOST_VALUES))
 
 
 def _digest(text: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -199,8 +200,10 @@ class Study(Trials):
         if len(accepted) > 1:
             assert self._screen is not None
             scores = [self._screen.score(candidate) for _, candidate in accepted]
-            facts["prescreen"] = max(scores)
-            proposal, candidate = accepted[scores.index(max(scores))]
+            best = max(scores)
+            proposal, candidate = accepted[scores.index(best)]
+            if isfinite(best):  # else none of them could be scored
+                facts["prescreen"] = best
         constraints = self._domain.constraints(candidate.cost)
         notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
         written = {key: note for key, note in notes.items() if note != []}

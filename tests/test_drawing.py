@@ -165,7 +165,7 @@ def test_the_geometry_of_a_random_graph(size, rng):
 
 
 @bundled
-@pytest.mark.parametrize("depth", [1, 2, 3, 9])
+@pytest.mark.parametrize("depth", [1, 2, 9])
 def test_the_geometry_of_a_bundled_space(name, depth):
     space = load_space(bundled_spaces()[name])
     graph = fold(space.architecture(space.largest()), depth)

@@ -83,6 +83,19 @@ def test_a_network_without_a_score_comes_last():
     assert screen.score(candidate) == -math.inf
 
 
+def test_a_search_whose_networks_have_no_score_says_so(monkeypatch):
+    monkeypatch.setattr(Prescreen, "score", lambda self, candidate: -math.inf)
+    said = nas(
+        "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "1",
+        "--prescreen", "naswot:2",
+    )  # fmt: skip
+    assert (
+        said.code == 0 and "No network could be scored by naswot: each was trained as proposed." in said.out
+    )
+    (record,) = Run.open(Path("runs/mine")).records()
+    assert "prescreen" not in record.facts
+
+
 def test_inheritance_with_folds_is_refused():
     said = nas("search", "tiny.yaml", "--inherit", "--folds", "3")
     assert (said.code, said.err) == (

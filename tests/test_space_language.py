@@ -575,7 +575,7 @@ def check_members(path: Path, count: int, with_norms: bool = True) -> None:
 
 @every_space
 def test_cost_of_random_members_is_the_modules(path: Path) -> None:
-    check_members(path, 20)
+    check_members(path, 8)
 
 
 @pytest.mark.slow

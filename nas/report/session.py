@@ -78,6 +78,8 @@ def run_search(search: Search, began: float) -> None:
             f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
             f"Mend the cause, then try more: {resume_command(run)} --trials {2 * settings.trials}"
         )
+    if settings.screen and not any("prescreen" in record.facts for record in study.records()):
+        say(console, f"No network could be scored by {settings.screen[0]}: each was trained as proposed.")
     console.print(best_view(best, settings.aim))
     _print_finals(run, console)
     _print_front(run, study.records(), console)
