@@ -31,10 +31,10 @@ class Recipe:
     (`one_cycle`, Smith & Topin 2018, without its last phase). `momentum` is Nesterov's of `sgd`, the first
     beta of `adamw`. `grad_clip`: largest global norm of a gradient. `ema`: decay of a moving average of the
     weights, which is then what is validated and kept. `dropout` and `drop_path`: rates that take the place of
-    the space's own while the proxy trains (`nas.proxy.rates`): 0, as a network hardly learns in a few epochs
-    at the rates of a long training. `zero_init_residual` as in torchvision: networks start as their shortcuts
-    (`nas.proxy.residual`). `early_stop`: epochs without a higher accuracy after which a training ends; its
-    score is made of those that it had. `label_smoothing` as in Szegedy et al. 2016.
+    the space's own while the proxy trains (`nas.proxy.rates`): 0, as those are for long trainings.
+    `zero_init_residual` as in torchvision: networks start as their shortcuts (`nas.proxy.residual`).
+    `early_stop`: epochs without a higher accuracy after which a training ends; its score is made of those
+    that it had. `label_smoothing` as in Szegedy et al. 2016.
 
     `flip` to `policy` are what `nas.proxy.augment` does to images; `flip` only where the data set says that
     mirroring keeps the class (`ImageData.flip`). `fraction` of search-train is trained on, of each class in
