@@ -91,7 +91,9 @@ def test_a_finished_search_goes_further(tiny_run):
     assert again.code == 0 and "trial 0" not in again.out and run.records() == trials
 
 
-@pytest.mark.parametrize("storage", [(), ("--storage", "sqlite:///studies.db")])
+@pytest.mark.parametrize(
+    "storage", [(), pytest.param(("--storage", "sqlite:///studies.db"), marks=pytest.mark.slow)]
+)
 def test_a_run_goes_on_under_another_name_and_from_another_folder(storage, tiny_run, monkeypatch):
     """Nothing is trained again and no weights are lost, wherever the study is kept."""
     run = tiny_run
@@ -198,6 +200,7 @@ def test_a_network_for_data_of_more_channels_is_counted_with_them():
     )  # ten classes were counted, two are shipped
 
 
+@pytest.mark.slow
 def test_a_better_network_takes_the_exports_of_the_one_before_away(monkeypatch):
     """After Ctrl-C, best.yaml and best.py are never two networks."""
     assert search("--workers", "0", "--trials", "1", "--seed", "1").code == 0

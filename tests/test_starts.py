@@ -57,6 +57,7 @@ def test_given_networks_are_the_first_trials():
     assert [start["file"] for start in document["starts"]] == ["two.yaml", "one.yaml"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search_after_them():
     trials = []
     for name in ("a", "b"):
@@ -183,6 +184,7 @@ def test_the_winner_is_scaled_in_the_end():
     assert costs == sorted(set(costs))
 
 
+@pytest.mark.slow
 def test_a_resumed_search_scales_its_new_winner():
     assert search("--scale", "1..1", trials="1").code == 0
     Path("runs/mine/best-phi1.yaml").unlink()
