@@ -412,12 +412,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kill):
     command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parent), str(tmp_path)]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     fake = Fake(tmp_path / "log")
-    wait_until(lambda: len(fake.starts()) >= 5)
+    wait_until(lambda: len(fake.starts()) >= 5, 120)
     workers = descendants(driver.pid)
     stopped = time.monotonic()
     driver.send_signal(kill)
