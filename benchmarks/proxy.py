@@ -296,8 +296,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=Recipe().batch)
-    parser.add_argument("--train", type=int, default=4000, help="training images")
-    parser.add_argument("--val", type=int, default=1000, help="validation images")
+    parser.add_argument("--train", type=int, default=2000, help="training images")
+    parser.add_argument("--val", type=int, default=500, help="validation images")
     parser.add_argument("--cifar", type=Path, help="archive of train/CLASS/NNNN.jpg, to measure 'folder' too")
     parser.add_argument("--workers", type=int, default=1, help="processes of 'folder' that decode")
     parser.add_argument(
