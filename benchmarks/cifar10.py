@@ -24,13 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 
 import numpy as np
 
-from nas.finals import winner
-from nas.proxy import datasets
-from nas.runs import Run
+from nas.data import datasets
+from nas.runs.folder import Run
 from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.space.scale import Scale, scaled
-from nas.task import ProxyTask
+from nas.training.evaluator import ProxyTask
+from nas.workflows.finals import winner
 
 RANDOM = 3
 

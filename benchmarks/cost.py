@@ -23,7 +23,7 @@ import torch
 import torchvision
 
 from nas.cost import Cost
-from nas.module import build_module, count_macs, count_parameters
+from nas.graph.module import build_module, count_macs, count_parameters
 from nas.space import Choices, Space, load_space
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"

@@ -17,8 +17,8 @@ import numpy as np
 
 from nas.cost import Budget, parse_interval
 from nas.space import load_space
+from nas.space.counting.uniform import Uniform
 from nas.space.library import find_space
-from nas.space.uniform import Uniform
 
 
 def main() -> None:

@@ -20,13 +20,13 @@ import safetensors.torch
 import torch
 
 from nas.cost import Budget, parse_interval
-from nas.local import Parent
-from nas.proxy import datasets
-from nas.proxy.datasets import ImageData
-from nas.proxy.recipe import Recipe
-from nas.samplers.domain import Domain
+from nas.data import datasets
+from nas.data.datasets import ImageData
 from nas.space import Choices, load_space
-from nas.task import ProxyTask
+from nas.space.feasible import Domain
+from nas.training.base import Parent
+from nas.training.evaluator import ProxyTask
+from nas.training.recipe import Recipe
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"
 BUDGET = "80M"

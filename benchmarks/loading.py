@@ -24,8 +24,8 @@ from pathlib import Path
 OURS = """\
 import json, resource, sys, time
 def main():
-    from nas.proxy import datasets
-    from nas.proxy.sources import find_source
+    from nas.data import datasets
+    from nas.data.sources import find_source
     import PIL.Image, torch, torchvision.datasets
     spec, resolution = f"imagefolder:{sys.argv[1]}", int(sys.argv[2])
     start = time.perf_counter()
@@ -67,7 +67,7 @@ def main() -> None:
         count = unpack(args.archive, folder / "images")
         for name, script in (("ours", OURS), ("peer", PEER)):
             (folder / f"{name}.py").write_text(script)
-        idle = processor_s(folder, "import torchvision.datasets, nas.proxy.datasets")
+        idle = processor_s(folder, "import torchvision.datasets, nas.data.datasets")
         print(f"{count:,} JPEG files to {args.resolution} x {args.resolution}, {os.cpu_count()} cores\n")
         print(f"{'':32}{'seconds':>9}{'images/s':>10}{'CPU s':>8}{'cores busy':>12}")
         rows = {}

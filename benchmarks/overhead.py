@@ -23,10 +23,10 @@ import time
 from pathlib import Path
 
 from nas.cost import Budget, parse_interval
-from nas.proxy import datasets
-from nas.proxy.recipe import Recipe
+from nas.data import datasets
 from nas.space import load_space
-from nas.task import ProxyTask
+from nas.training.evaluator import ProxyTask
+from nas.training.recipe import Recipe
 
 TARGET = 1.15
 WORKERS = 2
@@ -72,8 +72,8 @@ def main() -> None:
 
 def ray_side(trials: int, recipe: Recipe, folder: Path) -> None:
     """The trials through Ray, as `nas search` runs them."""
-    from nas.cluster import Resources, run
-    from nas.local import Events
+    from nas.execution.local import Events
+    from nas.execution.ray_executor import Resources, run
 
     study = _study(trials, folder)
     resources = Resources(concurrency=WORKERS)
@@ -109,7 +109,7 @@ def _train(choices: dict, number: int) -> tuple[float, float]:
 
 def _study(trials: int, folder: Path):
     from nas.samplers import SAMPLERS
-    from nas.study import Study
+    from nas.study.study import Study
 
     budget = Budget(macs=parse_interval("400M"))
     journal = folder / "study.journal"

@@ -46,9 +46,9 @@ import torchvision
 from torch.utils.data import DataLoader
 from torchvision import transforms as tv
 
-from nas.proxy.datasets import ImageData, load
-from nas.proxy.recipe import Recipe
-from nas.proxy.training import Training
+from nas.data.datasets import ImageData, load
+from nas.training.loop import Training
+from nas.training.recipe import Recipe
 
 TARGETS = {"minimal": 0.97, "folder": 1.5}
 

@@ -22,10 +22,10 @@ from cifar10 import accuracy
 
 from nas.cli.options import recipe_settings
 from nas.cost import Budget, Interval, parse_count
-from nas.proxy.recipe import Recipe
 from nas.space import load_space
 from nas.space.library import find_space
-from nas.task import ProxyTask
+from nas.training.evaluator import ProxyTask
+from nas.training.recipe import Recipe
 
 
 def main() -> None:

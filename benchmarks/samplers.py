@@ -33,7 +33,7 @@ from nas.cost import Budget, Interval
 from nas.samplers import SAMPLERS, find_sampler
 from nas.space import Choices, Space, load_space
 from nas.space.resolve import Choose
-from nas.study import Study
+from nas.study.study import Study
 
 HERE = Path(__file__).parent
 CAP = Budget(macs=Interval(0, 60_000_000))

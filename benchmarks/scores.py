@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scipy.stats import kendalltau
 
-from nas.proxy.scores import SCORES
+from nas.training.scores import SCORES
 
 EPOCHS = (3, 5, 9, 15)
 CURVES = {

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from twins import TWINS, calls, copy_weights, randomise, weighted
 
-from nas.module import build_module, count_macs, count_parameters
+from nas.graph.module import build_module, count_macs, count_parameters
 from nas.space import load_space
 from nas.space.library import bundled_spaces
 

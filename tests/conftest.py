@@ -11,7 +11,7 @@ import pytest
 from command_line import SHORT, TINY, nas
 from hypothesis import settings
 
-from nas.runs import Run
+from nas.runs.folder import Run
 
 settings.register_profile("nas", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("nas")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nas.cost import Budget, Cost, Interval, format_count, parse_count, parse_interval
 from nas.errors import InputError
-from nas.settings import Settings, did_you_mean
+from nas.runs.config import Settings, did_you_mean
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,12 @@ from pathlib import Path
 import pytest
 from torch import fx, nn
 
-from nas.space.names import RESERVED
+from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "files", "deadline", "cost", "objective", "ops", "graph", "blocks", "space", "plugins",
-    "starts", "module", "inherit", "scaling", "export", "proxy", "samplers", "settings", "ledger", "records",
-    "front", "trials", "study", "local", "jobs", "address", "cluster", "task", "checks", "untrained", "runs",
-    "finals", "search", "results", "forecast", "calibration", "report", "bench", "cli",
+    "errors", "files", "deadline", "cost", "ops", "graph", "blocks", "space", "exporters", "inherit", "data",
+    "training", "samplers", "study", "execution", "runs", "workflows", "report", "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
@@ -38,7 +36,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def layer(module: str) -> str:
-    """`space` of `nas.space.tree`."""
+    """`space` of `nas.space.language.tree`."""
     return module.split(".")[1]
 
 
@@ -60,7 +58,7 @@ def test_imports_go_downwards_only(path: Path) -> None:
 @every_file
 def test_ray_is_imported_by_the_cluster_alone(path: Path) -> None:
     uses_ray = any(module.split(".")[0] == "ray" for module in imports(path))
-    assert uses_ray == (path.name == "cluster.py")
+    assert uses_ray == (path.name == "ray_executor.py")
 
 
 @every_file
@@ -79,11 +77,11 @@ def test_nothing_is_unpickled(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "blocks", "space", "settings", "cli")),
-        ("nas.proxy.recipe", set()),
+        *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "blocks", "space", "cli")),
+        ("nas.training.recipe", set()),
         ("nas.report.drawing", set()),
-        ("nas.study", {"optuna"}),
-        ("nas.module", {"torch"}),
+        ("nas.study.study", {"optuna"}),
+        ("nas.graph.module", {"torch"}),
     ],
 )  # fmt: skip
 def test_heavy_libraries_wait_until_they_are_needed(module: str, allowed: set[str]) -> None:

@@ -1,12 +1,18 @@
-"""What spaces of tests that are not files have in common."""
+"""Spaces of tests that are not files, and studies of them whose trials train in no time."""
 
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 
+from nas.cost import Budget, Cost
 from nas.errors import InputError
+from nas.samplers import find_sampler
+from nas.study.study import Study
 
 
 class ByRejection:
@@ -34,3 +40,65 @@ class _Rejection:
             return self._space.cost(point) in self._budget
         except InputError:
             return False
+
+
+@dataclass
+class ToySpace(ByRejection):
+    """Layers of widths 1 to 4, the third and fourth only when asked for; costs 1,000 MACs per width.
+
+    Width 3 before width 4 cannot be built; the order of the layers does not count: (1, 2) is (2, 1).
+    """
+
+    name: str = "toy"
+    layers: int = 4
+    costs: int = field(default=0)
+
+    def draw(self, choose):
+        depth = choose("depth", tuple(range(2, self.layers + 1)))
+        return {"depth": depth, **{f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(depth)}}
+
+    def _widths(self, choices):
+        return [choices[f"w{i}"] for i in range(choices["depth"])]
+
+    def cost(self, choices):
+        self.costs += 1
+        widths = self._widths(choices)
+        if (3, 4) in pairwise(widths):
+            raise InputError("3 before 4 cannot be built")
+        return Cost(macs=1000 * sum(widths), params=sum(widths))
+
+    def identity(self, choices):
+        return "".join(map(str, sorted(self._widths(choices))))
+
+    @property
+    def extent(self):
+        least = {"depth": 2, "w0": 1, "w1": 1}
+        most = {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
+        return SimpleNamespace(smallest=least, fewest=least, largest=most, most=most)
+
+
+def score(choices):
+    return sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8)) / 10
+
+
+def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None, **more):
+    return Study(
+        space or ToySpace(),
+        budget or Budget(),
+        trials=trials,
+        sampler=find_sampler(sampler),
+        seed=seed,
+        storage=path,
+        **more,
+    )
+
+
+def run(study, until=10**9):
+    """The fake runner: trains in no time, until so many trials are complete."""
+    while study.counts.complete < until and (candidate := study.ask()) is not None:
+        study.report(candidate.number, 1, score(candidate.choices))
+        study.complete(candidate.number, score(candidate.choices), seconds=0.0)
+
+
+def history(study):
+    return [(r.candidate, r.state, r.score) for r in study.records()]

@@ -15,10 +15,10 @@ from multiprocessing import get_context
 from nas.bench.table import Table
 from nas.cost import Budget
 from nas.errors import InputError, NasError
-from nas.plugins import Plugin, load_plugins
-from nas.records import Candidate, Counts
 from nas.samplers import find_sampler
-from nas.study import Study
+from nas.space.plugins import Plugin, load_plugins
+from nas.study.records import Candidate, Counts
+from nas.study.study import Study
 
 BASELINE = "random"
 

@@ -17,8 +17,8 @@ from typing import Protocol
 from nas.cost import Budget, Cost
 from nas.errors import InputError, did_you_mean
 from nas.space import Choices, Space
-from nas.space.source import read_text
-from nas.space.tree import Option
+from nas.space.language.source import read_text
+from nas.space.language.tree import Option
 
 TRUE_SCORE = "true_score"
 SCORE = re.compile(r"score(_?[0-9]+)?")

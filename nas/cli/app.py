@@ -13,8 +13,8 @@ from nas import __version__
 from nas.errors import InputError, NasError
 
 if TYPE_CHECKING:
-    from nas.plugins import Plugin
-    from nas.runs import Run
+    from nas.runs.folder import Run
+    from nas.space.plugins import Plugin
 
 app = typer.Typer(
     name="nas",
@@ -63,7 +63,7 @@ def main() -> None:
 
 def loaded(files: list[Path] | None) -> tuple[Plugin, ...]:
     """The plugins in files, their blocks registered."""
-    from nas.plugins import load_plugins, read_plugins
+    from nas.space.plugins import load_plugins, read_plugins
 
     plugins = read_plugins(files or ())
     load_plugins(plugins)
@@ -72,8 +72,8 @@ def loaded(files: list[Path] | None) -> tuple[Plugin, ...]:
 
 def opened(path: Path, files: list[Path] | None) -> tuple[Run, tuple[Plugin, ...]]:
     """A run folder and its plugins, which are loaded from the files that the user names."""
-    from nas.plugins import load_plugins, read_plugins
-    from nas.runs import Run
+    from nas.runs.folder import Run
+    from nas.space.plugins import load_plugins, read_plugins
 
     run, plugins = Run.open(path), read_plugins(files or ())
     run.check_plugins(plugins)

@@ -52,12 +52,12 @@ def bench(
     from nas.bench.figures import standings
     from nas.bench.report import followed, print_contest, write_contest
     from nas.bench.table import read_table
-    from nas.checks import check_budget
     from nas.files import make_folder
+    from nas.runs.config import read_budget
     from nas.samplers import find_sampler
-    from nas.settings import read_budget
     from nas.space import load_space
     from nas.space.library import find_space
+    from nas.workflows.checks import check_budget
 
     names = [BASELINE, *(name.strip() for name in sampler.split(","))]
     for name in names:

@@ -10,7 +10,7 @@ import typer
 
 from nas.cli.app import PluginOption, app, loaded
 from nas.cli.options import OTHERS, begun, prepared, recipe_settings, setting
-from nas.settings import Settings, merged, read_config
+from nas.runs.config import Settings, merged, read_config
 
 _PROXY, _RAY = "Proxy training", "Workers"
 
@@ -75,8 +75,8 @@ def calibrate(
     agreement with the longer training, and its cost. 'nas resume' goes on
     after a stop. Searches of the same space and proxy print what was found.
     """
-    from nas.calibration import Calibration, Plan, chosen, plan_text
     from nas.report.calibration import run_calibration
+    from nas.workflows.calibration import Calibration, Plan, chosen, plan_text
 
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nas.errors import InputError, did_you_mean
-from nas.proxy.recipe import Recipe
-from nas.settings import Settings
+from nas.runs.config import Settings
+from nas.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from nas.plugins import Plugin
-    from nas.search import Prepared, Search
+    from nas.space.plugins import Plugin
+    from nas.workflows.search import Prepared, Search
 
 
 def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
@@ -45,7 +45,7 @@ def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
 
 def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the recipe from `KEY=VALUE`, values as YAML reads them."""
-    from nas.space.source import plain_data, read_yaml
+    from nas.space.language.source import plain_data, read_yaml
 
     known = [f.name for f in fields(Recipe)]
     found: dict[str, Any] = {}
@@ -63,8 +63,8 @@ def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any
 
 def begun(prepared: Prepared, runs: Path, name: str | None, like: str, plan: str | None = None) -> Search:
     """A new run in the folder `runs`, called `name` or else like a space and a number."""
-    from nas import search as searching
-    from nas.runs import RunExists, next_run_path
+    from nas.runs.folder import RunExists, next_run_path
+    from nas.workflows import search as searching
 
     while True:
         path = runs / name if name else next_run_path(runs, like)
@@ -78,7 +78,7 @@ def begun(prepared: Prepared, runs: Path, name: str | None, like: str, plan: str
 def prepared(settings: Settings, name: str | None, plugins: tuple[Plugin, ...]) -> Prepared:
     """What a run is to be of, checked; a bar shows how far the decoding of images is."""
     from nas.report.decoding import DecodingBar
-    from nas.search import prepare
+    from nas.workflows.search import prepare
 
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")

@@ -37,7 +37,7 @@ def score(
     """
     from nas.report import tables
     from nas.space import load_space
-    from nas.untrained import batch_data, chosen_scores, untrained_scores
+    from nas.workflows.prescreen import batch_data, chosen_scores, untrained_scores
 
     chosen = chosen_scores(scores)
     spaces = []

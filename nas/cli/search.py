@@ -11,7 +11,7 @@ import typer
 from nas.cli.app import PluginOption, app, loaded, opened
 from nas.cli.options import OTHERS, begun, number, prepared, recipe_settings, setting
 from nas.errors import InputError
-from nas.settings import Settings, merged, read_config
+from nas.runs.config import Settings, merged, read_config
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
@@ -148,9 +148,9 @@ def search(
     given = merged(read_config(config) if config else {}, flags)
     given["recipe"] |= recipe_settings(recipe or [], flags)
     settings = Settings.from_data(given, "nas search")
-    from nas.forecast import forecast
     from nas.report.forecast import print_forecast
     from nas.report.session import run_search
+    from nas.workflows.forecast import forecast
 
     ready = prepared(settings, name, loaded(plugin))
     if dry_run:
@@ -204,11 +204,11 @@ def resume(
 
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
-    from nas import search as searching
-    from nas.calibration import Calibration, chosen, read_plan
     from nas.report.calibration import run_calibration
     from nas.report.decoding import DecodingBar
     from nas.report.session import run_search
+    from nas.workflows import search as searching
+    from nas.workflows.calibration import Calibration, chosen, read_plan
 
     began = time.monotonic()
     found, plugins = opened(run, plugin)

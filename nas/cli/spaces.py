@@ -10,7 +10,7 @@ import typer
 from nas.cli.app import PluginOption, app, loaded, network_file, opened
 from nas.cost import Budget
 from nas.errors import InputError
-from nas.settings import read_budget
+from nas.runs.config import read_budget
 
 
 @app.command()
@@ -54,8 +54,8 @@ def show(
         raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
     from rich.console import Console
 
-    from nas.checks import check_budget
-    from nas.space.census import census
+    from nas.space.counting.census import census
+    from nas.workflows.checks import check_budget
 
     check_budget(space, budget)
     with Console(stderr=True).status("Counting"):
@@ -117,8 +117,8 @@ def export(
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
     if format != "python":
         raise InputError(f"--format: '{format}' is not a format; it is python")
-    from nas.results import export_network, export_trial
     from nas.space.library import find_space, is_run
+    from nas.workflows.export import export_network, export_trial
 
     if is_run(what):
         files = export_trial(opened(Path(what), plugin)[0], trial, output)
@@ -161,7 +161,7 @@ def scale(
     (--depth, --width, --resolution). The result is a file like any other.
     """
     from nas.report import tables
-    from nas.results import write_scaled
+    from nas.workflows.export import write_scaled
 
     factors = {"depth": depth, "width": width, "resolution": resolution}
     ways: dict[str, Any] = {

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nas.errors import InputError
 from nas.graph import Architecture
+from nas.graph.module import build_module
 from nas.inherit.walk import PARAMETERS, Walk
-from nas.module import build_module
 from nas.ops.base import size_text
 
 

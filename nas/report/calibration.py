@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nas.calibration import LEAST, LONG, PROXY, Calibration, Figures, Interval, figures, write_figures
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import NasError
 from nas.files import write_atomically
@@ -34,6 +33,16 @@ from nas.report.progress import SearchProgress, duration
 from nas.report.session import resume_command, say, say_start, stoppable, terminal, time_left
 from nas.report.svg import number
 from nas.report.tables import plural, show, table
+from nas.workflows.calibration import (
+    LEAST,
+    LONG,
+    PROXY,
+    Calibration,
+    Figures,
+    Interval,
+    figures,
+    write_figures,
+)
 
 
 def run_calibration(calibration: Calibration, began: float) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nas.forecast import Forecast
 from nas.report.progress import duration
 from nas.report.session import say, say_start, terminal
 from nas.report.tables import budget_text, large_number, plural, show, table
-from nas.search import Prepared
+from nas.workflows.forecast import Forecast
+from nas.workflows.search import Prepared
 
 
 def print_forecast(prepared: Prepared, found: Forecast) -> None:

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nas.local import Events, Progress
-from nas.records import Counts
+from nas.execution.local import Events, Progress
+from nas.study.records import Counts
 
 if TYPE_CHECKING:
-    from nas.records import Candidate, Record
-    from nas.trials import Trials
+    from nas.study.ledger import Trials
+    from nas.study.records import Candidate, Record
 
 
 class SearchProgress(Events):

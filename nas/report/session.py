@@ -11,13 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from nas.calibration import figures_line, known_line
 from nas.cost import Interval
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
-from nas.finals import Finalist, finalists, indistinct
-from nas.front import hypervolume, pareto, worst_cost
-from nas.records import Record, best_of
 from nas.report.progress import SearchProgress
 from nas.report.tables import (
     best_view,
@@ -30,11 +26,15 @@ from nas.report.tables import (
     scaled_view,
     show,
 )
-from nas.results import export_trial, scale_best
-from nas.runs import Run
-from nas.search import Prepared, Search
-from nas.settings import Settings
-from nas.study import Study
+from nas.runs.config import Settings
+from nas.runs.folder import Run
+from nas.study.pareto import hypervolume, pareto, worst_cost
+from nas.study.records import Record, best_of
+from nas.study.study import Study
+from nas.workflows.calibration import figures_line, known_line
+from nas.workflows.export import export_trial, scale_best
+from nas.workflows.finals import Finalist, finalists, indistinct
+from nas.workflows.search import Prepared, Search
 
 
 class Stopped(NasError):

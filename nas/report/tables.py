@@ -15,20 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.cost import Budget, format_count
-from nas.objective import ACCURACY, Objective
 from nas.ops.base import size_text
 from nas.report.stages import StageRow, stage_rows
+from nas.study.objective import ACCURACY, Objective
 
 if TYPE_CHECKING:
     from nas.cost import Cost
-    from nas.finals import Finalist
     from nas.graph import Architecture
     from nas.ops import Shape
-    from nas.records import Counts, Record
-    from nas.results import ScaledFile
     from nas.space import Space
-    from nas.space.census import Census
-    from nas.untrained import Untrained
+    from nas.space.counting.census import Census
+    from nas.study.records import Counts, Record
+    from nas.workflows.export import ScaledFile
+    from nas.workflows.finals import Finalist
+    from nas.workflows.prescreen import Untrained
 
 
 def table(*columns: str, title: str | None = None) -> Table:

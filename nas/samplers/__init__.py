@@ -19,7 +19,7 @@ from nas.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from nas.samplers.domain import Domain
+    from nas.space.feasible import Domain
 
 
 @dataclass(frozen=True, slots=True)

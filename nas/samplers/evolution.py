@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.domain import Domain
 from nas.samplers.points import Known, PointSampler, told
 from nas.space import Choices
+from nas.space.feasible import Domain
 
 _TRIES = 20
 """Children bred for one that is inside the budget."""

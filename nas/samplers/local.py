@@ -5,9 +5,9 @@ from __future__ import annotations
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.domain import Domain
 from nas.samplers.points import Known, PointSampler, known
 from nas.space import Choices
+from nas.space.feasible import Domain
 
 _CLIMB = "nas:climb"
 """System attribute of a trial: which climb it belongs to, counted from 0."""

@@ -14,8 +14,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.domain import Domain
 from nas.space import Choices
+from nas.space.feasible import Domain
 
 REPEATS = "nas:repeats"
 """System attribute of a trial: identities of the known networks that were proposed again before it."""

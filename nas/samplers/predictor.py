@@ -9,10 +9,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from threadpoolctl import threadpool_limits
 
-from nas.samplers.domain import Domain
 from nas.samplers.gaussian import GaussianProcess, Inputs
 from nas.samplers.points import Known, PointSampler, known
 from nas.space import Choices
+from nas.space.feasible import Domain
 
 _PARENTS = 20
 _UNIFORM = 100

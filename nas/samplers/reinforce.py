@@ -11,10 +11,10 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.domain import Domain
 from nas.samplers.points import Known, PointSampler, known
 from nas.space import Choices
-from nas.space.tree import Option
+from nas.space.feasible import Domain
+from nas.space.language.tree import Option
 
 _TRIES = 100
 """Points drawn from the policy for one that is new and inside the budget."""

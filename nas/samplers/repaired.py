@@ -10,9 +10,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.samplers.bounded import bounded
-from nas.samplers.domain import Domain
 from nas.samplers.points import PointSampler
 from nas.space import Choices
+from nas.space.feasible import Domain
 
 
 class RepairedSampler(PointSampler):

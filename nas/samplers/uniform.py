@@ -10,9 +10,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.domain import Domain
 from nas.samplers.points import PointSampler
 from nas.space import Choices
+from nas.space.feasible import Domain
 
 
 class UniformSampler(PointSampler):

@@ -12,7 +12,7 @@ from nas.blocks import Builder, Ref
 from nas.blocks.cells import act_conv, factorized_reduce
 from nas.ops import Shape, ShapeError
 from nas.ops.base import image, size_text
-from nas.space.tree import CellKind, CellNode
+from nas.space.language.tree import CellKind, CellNode
 
 NORMAL, REDUCTION = 0, 1
 

@@ -23,8 +23,9 @@ from nas.space.cells import (
     lost_node,
     prepare,
 )
-from nas.space.source import SpaceError
-from nas.space.tree import (
+from nas.space.language.parse_values import kind_of
+from nas.space.language.source import SpaceError
+from nas.space.language.tree import (
     CELL_INPUTS,
     Alternative,
     Call,
@@ -44,7 +45,6 @@ from nas.space.tree import (
     children,
     renamed,
 )
-from nas.space.values import kind_of
 
 _CHANNELS = kind_of(Channels)
 

@@ -14,9 +14,8 @@ from nas.blocks import block_arguments
 from nas.errors import InputError
 from nas.graph import canonical_hash
 from nas.ops.arguments import as_written
-from nas.space.source import Place
-from nas.space.space import INPUT_AXES, Choices, Space
-from nas.space.tree import (
+from nas.space.language.source import Place
+from nas.space.language.tree import (
     CELL_KINDS,
     Alternative,
     Call,
@@ -37,6 +36,7 @@ from nas.space.tree import (
     children,
     walk,
 )
+from nas.space.space import INPUT_AXES, Choices, Space
 
 _MAX_STEPS = 100_000
 """Options that look alike multiply: after so many comparisons a network counts as no member."""

@@ -10,8 +10,7 @@ from typing import Any
 from nas.blocks import block_arguments, is_operator
 from nas.ops.arguments import as_written
 from nas.space.cells import cell_kinds
-from nas.space.space import Space
-from nas.space.tree import (
+from nas.space.language.tree import (
     CELL_INPUTS,
     CELL_KINDS,
     Alternative,
@@ -31,6 +30,7 @@ from nas.space.tree import (
     Value,
     renamed,
 )
+from nas.space.space import Space
 
 
 @dataclass(frozen=True)

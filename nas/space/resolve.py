@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from nas.space.tree import (
+from nas.space.language.tree import (
     Alternative,
     Call,
     CellKind,

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.errors import InputError
-from nas.space.source import SpaceError
-from nas.space.space import Space
-from nas.space.stages import most_layers
-from nas.space.tree import (
+from nas.space.language.source import SpaceError
+from nas.space.language.stages import most_layers
+from nas.space.language.tree import (
     Alternative,
     Call,
     Cells,
@@ -34,6 +33,7 @@ from nas.space.tree import (
     own_values,
     walk,
 )
+from nas.space.space import Space
 
 MAX_FACTOR = 100
 """A larger factor is a mistake."""

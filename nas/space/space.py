@@ -11,18 +11,18 @@ from nas.blocks import is_detail
 from nas.cost import Budget, Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, hash_of_simplified, simplify
-from nas.space.compose import Composer
-from nas.space.coupling import Coupling
+from nas.space.counting.algebra import Sum
+from nas.space.counting.compose import Composer
+from nas.space.counting.coupling import Coupling
+from nas.space.counting.part_costs import PartCosts
+from nas.space.counting.point_sets import ONE, Points, extreme, size
 from nas.space.elaborate import elaborate
-from nas.space.parts import PartCosts
-from nas.space.points import ONE, Points, extreme, size
+from nas.space.language.source import SpaceError
+from nas.space.language.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
 from nas.space.resolve import Choose, Resolver
-from nas.space.source import SpaceError
-from nas.space.totals import Sum
-from nas.space.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
 
 if TYPE_CHECKING:
-    from nas.space.uniform import Uniform
+    from nas.space.counting.uniform import Uniform
 
 INPUT_AXES = ("channels", "height", "width")
 
@@ -162,7 +162,7 @@ class Space:
 
     def uniform(self, budget: Budget) -> Uniform:
         """Draws points inside a budget, each with the same chance."""
-        from nas.space.uniform import Uniform
+        from nas.space.counting.uniform import Uniform
 
         return Uniform(self, budget)
 

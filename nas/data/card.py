@@ -1,0 +1,64 @@
+"""What is kept of a data set with what was trained on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.data.datasets import ImageData
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What is kept of a data set with a run: what the networks trained on it expect and give."""
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train: int
+    validation: int
+
+    @classmethod
+    def of(cls, data: ImageData) -> DataCard:
+        return cls(
+            data.name,
+            data.classes,
+            data.channels,
+            data.mean,
+            data.std,
+            len(data.train_labels),
+            len(data.val_labels),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> DataCard:
+        """Inverse of `to_data`. Raises ValueError or TypeError for what it could not have written."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        card = cls(**plain)
+        if not isinstance(card.classes, tuple) or not all(isinstance(n, int) for n in card._counts):
+            raise ValueError("classes or counts have the wrong type")
+        return card
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        return (self.channels, self.train, self.validation)
+
+    def change(self, other: DataCard) -> str | None:
+        """What is different in the other data set, in words; None where it is the same data."""
+        if self.classes != other.classes:
+            return f"{len(self.classes)} classes were {len(other.classes)}, or have other names"
+        if self._counts != other._counts:
+            own, others = sum(self._counts[1:]), sum(other._counts[1:])
+            return f"{own:,} images of {self.channels} channels were {others:,} of {other.channels}"
+        moments = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
+        if not all(math.isclose(a, b, abs_tol=1e-3) for a, b in moments):
+            return "the pixels are others"
+        return None

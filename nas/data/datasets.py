@@ -1,0 +1,348 @@
+"""Data sets for the proxy: split, read, resized once, and kept as plain uint8 arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data import images
+from nas.data.cache import opened
+from nas.data.images import Decoding, Images, Pictures, silent
+from nas.data.sources import Labels, Source, find_source
+from nas.errors import InputError
+from nas.files import cache_folder
+
+Indices = NDArray[np.int64]
+
+DATA_ROOT = cache_folder() / "data"
+
+_NAMED = 3
+"""Broken files that a message names."""
+_UNEVEN = 5
+"""How many times the images of the smallest class the largest may have before a note says so."""
+
+_FEW = 50
+"""Images of a class to validate on, below which a note says how coarse scores are."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set's training split, parted into search-train and search-validation.
+
+    Images are uint8 (N, C, H, W), labels int64 (N,). `mean` and `std` are per channel, over search-train, on
+    the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
+    are for the user: what is left out, what makes scores hard to read. `broken`: files that could not be
+    read, and why. The arrays are never written to, so they may lie read-only in memory that processes share;
+    images that are mapped travel as their file's path.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train_images: Images
+    train_labels: Labels
+    val_images: Images
+    val_labels: Labels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flip: bool
+    notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        return int(self.train_images.shape[1])
+
+    @property
+    def resolution(self) -> int:
+        return int(self.train_images.shape[2])
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: (Path(str(value.filename)), value.shape) if isinstance(value, np.memmap) else value
+            for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name in ("train_images", "val_images"):
+            if isinstance(state[name], tuple):
+                state[name] = opened(*state[name])
+        vars(self).update(state)
+
+
+def load(
+    spec: str,
+    *,
+    resolution: int,
+    seed: int,
+    val_fraction: float = 0.2,
+    root: Path = DATA_ROOT,
+    max_images: int | None = None,
+    max_broken: float = 0.01,
+    folds: int = 1,
+    progress: Decoding = silent,
+) -> ImageData:
+    """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
+
+    `spec` is one of `sources.NAMES`. `root` is where downloaded data sets lie. The test split of a data
+    set is not read. The other arguments are those of `loaded`; a note says where scores will be coarse.
+
+    Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
+    neither in `root` nor can be downloaded.
+    """
+    source = find_source(spec, root)
+    data = loaded(
+        source,
+        spec,
+        resolution=resolution,
+        seed=seed,
+        val_fraction=val_fraction,
+        max_images=max_images,
+        max_broken=max_broken,
+        folds=folds,
+        progress=progress,
+    )
+    return replace(data, notes=(*data.notes, *_coarse_note(data, source, folds)))
+
+
+def loaded(
+    source: Source,
+    spec: str,
+    *,
+    resolution: int,
+    seed: int,
+    val_fraction: float = 0.2,
+    max_images: int | None = None,
+    max_broken: float = 0.01,
+    folds: int = 1,
+    progress: Decoding = silent,
+) -> ImageData:
+    """The data of a source that messages call `spec`.
+
+    Images become resolution x resolution; `max_images` keeps a subset with the classes in proportion. Files
+    that cannot be read are left out, up to a share of `max_broken`. With `folds` the validation part is the
+    first of so many equal ones, whatever `val_fraction` is.
+
+    Raises InputError for a class, `max_images` or `folds` that cannot be used.
+    """
+    rng = np.random.default_rng(seed)
+    train, val = _parts(source, spec, max_images, val_fraction, folds, rng)
+    own = source.validation or source
+    train_found = source.read(train, resolution, progress)
+    val_found = own.read(val, resolution, progress)
+    train_labels = np.delete(source.labels[train], list(train_found.broken))
+    val_labels = np.delete(own.labels[val], list(val_found.broken))
+    notes = [
+        *_broken_note(spec, train_found, len(train), "to train on", max_broken),
+        *_broken_note(spec, val_found, len(val), "to validate on", max_broken),
+    ]
+    _check_classes(spec, source, train_labels, 1)
+    if not len(val_labels):
+        raise InputError(f"data set {spec}: there is no image to validate on; add some")
+    mean, std = _moments(train_found.images)
+    return ImageData(
+        name=spec,
+        classes=source.classes,
+        train_images=train_found.images,
+        train_labels=train_labels,
+        val_images=val_found.images,
+        val_labels=val_labels,
+        mean=mean,
+        std=std,
+        flip=source.flip,
+        notes=(
+            *source.notes,
+            *(own.notes if own is not source else ()),
+            *notes,
+            *dict.fromkeys((*train_found.notes, *val_found.notes)),
+            *_uneven_note(source.classes, train_labels),
+        ),
+        broken=tuple(_printable(why) for part in (train_found, val_found) for why in part.broken.values()),
+    )
+
+
+def folded(data: ImageData, folds: int) -> Iterator[ImageData]:
+    """The data with each of so many equal parts to validate on in turn, the classes in proportion in all.
+
+    The first is the data itself, which was loaded with as many `folds`. Mean and deviation stay the same, so
+    that a network of any fold takes the same input.
+    """
+    images = np.concatenate([data.val_images, data.train_images])
+    labels = np.concatenate([data.val_labels, data.train_labels])
+    part = np.zeros(len(labels), dtype=np.int64)
+    # Dealt out class after class: the images of a class, and all images, differ by one at most.
+    dealt = np.argsort(data.train_labels, kind="stable") + len(data.val_labels)
+    part[dealt] = 1 + np.arange(len(dealt)) % (folds - 1)
+    for fold in range(folds):
+        held = part == fold
+        yield replace(
+            data,
+            train_images=images[~held],
+            train_labels=labels[~held],
+            val_images=images[held],
+            val_labels=labels[held],
+        )
+
+
+def resized(data: ImageData, resolution: int) -> ImageData:
+    """The same data with images of another size; the data itself where the size is the same."""
+    if data.resolution == resolution:
+        return data
+    train, val = (images.resized(part, resolution) for part in (data.train_images, data.val_images))
+    return replace(data, train_images=train, val_images=val)
+
+
+def _parts(
+    source: Source,
+    spec: str,
+    max_images: int | None,
+    val_fraction: float,
+    folds: int,
+    rng: np.random.Generator,
+) -> tuple[Indices, Indices]:
+    """Search-train in the source, and search-validation in its own validation split, else in the source."""
+    classes, own = len(source.classes), source.validation
+    if folds > 1 and own is not None:
+        raise InputError(
+            f"data set {spec}: has a validation split of its own, and --folds {folds} validates on each part "
+            "of one split in turn; leave --folds out, or put all images into one split"
+        )
+    each = max(2, folds)
+    if max_images is not None and max_images < each * classes:
+        raise InputError(
+            f"data set '{spec}': max_images is {max_images}, too few for {classes} classes; each "
+            f"needs {_needed(each)}: give at least {each * classes}"
+        )
+    if own is None:
+        _check_classes(spec, source, source.labels, each)
+        share = 1 / folds if folds > 1 else val_fraction
+        return _split(_subset(source.labels, max_images, each, rng), source.labels, share, rng)
+    if max_images is None:
+        return _subset(source.labels, None, 1, rng), _subset(own.labels, None, 0, rng)
+    most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
+    return _subset(source.labels, most, 1, rng), _subset(own.labels, max_images - most, 0, rng)
+
+
+def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:
+    """Raises InputError for a class that has too few images."""
+    for name, count in zip(source.classes, np.bincount(labels, minlength=len(source.classes)), strict=True):
+        if count < least:
+            raise InputError(
+                f"data set {spec}: class '{name}' has {count} image(s) and each class needs at least "
+                f"{least}, {_needed(least)}; add images of it, or leave the class out"
+                + "".join(f". {note.rstrip('.')}" for note in source.notes)
+            )
+
+
+def _needed(images: int) -> str:
+    """What so many images of a class are for."""
+    few = {1: "to train on", 2: "one image to train on and one to validate on"}
+    return few.get(images, "one image in each fold")
+
+
+def _broken_note(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
+    broken = [_printable(what) for what in found.broken.values()]
+    if not broken:
+        return []
+    named = ", ".join(broken[:_NAMED])
+    if len(broken) > _NAMED:
+        named += f" and {len(broken) - _NAMED:,} more"
+    what = f"{len(broken):,} of {images:,} images {use} cannot be read"
+    if len(broken) > max_broken * images:
+        raise InputError(
+            f"data set {spec}: {what}, more than {100 * max_broken:g} %: {named}; replace or remove them, or "
+            "allow more by --max-broken"
+        )
+    return [f"{what} and are left out: {named}."]
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever a file is called."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
+    counts = np.bincount(labels, minlength=len(classes))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[most] <= _UNEVEN * counts[least]:
+        return []
+    return [
+        f"Classes are uneven: '{classes[most]}' has {counts[most]:,} images to train on, '{classes[least]}' "
+        f"has {counts[least]:,}; a score is the share of all images that is right, whatever their class."
+    ]
+
+
+def _coarse_note(data: ImageData, source: Source, folds: int) -> list[str]:
+    labels = np.concatenate([data.val_labels, data.train_labels]) if folds > 1 else data.val_labels
+    counts = np.bincount(labels, minlength=data.num_classes)
+    each, least = len(labels) / data.num_classes, int(counts.min())
+    way_out = "--folds 5 uses all" if folds == 1 and source.validation is None else "add some"
+    if least >= _FEW:
+        return []
+    rarest, step, error = data.classes[int(counts.argmin())], 1 / len(labels), 0.5 / len(labels) ** 0.5
+    notes = []
+    if not least:
+        notes.append(f"No image of class '{rarest}' is validated on, so that no score tells of it.")
+    elif each >= _FEW:
+        notes.append(f"Few images of class '{rarest}' to validate on, {least}; {way_out}.")
+    if each < _FEW:
+        notes.append(
+            f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error "
+            f"up to {error:.3f}; {way_out}."
+        )
+    return notes
+
+
+def _subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
+    """At most so many indices in random order, the classes in proportion and `each` of every class first."""
+    order = rng.permutation(len(labels))
+    if most is None or most >= len(order):
+        return order
+    # Sorted by its place within its class, any first part of the images has the classes in proportion.
+    place = np.empty(len(order))
+    for members in _by_class(order, labels):
+        rank = np.arange(len(members))
+        place[members] = np.where(rank < each, rank - each, (rank + 0.5) / len(members))
+    return order[np.argsort(place[order], kind="stable")[:most]]
+
+
+def _split(
+    indices: Indices, labels: Indices, val_fraction: float, rng: np.random.Generator
+) -> tuple[Indices, Indices]:
+    """Search-train and search-validation: `val_fraction` of each class, at least one image in either part."""
+    train, val = [], []
+    for members in _by_class(indices, labels):
+        count = min(max(round(val_fraction * len(members)), 1), len(members) - 1)
+        val.append(members[:count])
+        train.append(members[count:])
+    return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(val))
+
+
+def _by_class(indices: Indices, labels: Indices) -> list[Indices]:
+    """The indices of each class, in the order in which they come."""
+    by_label = indices[np.argsort(labels[indices], kind="stable")]
+    return np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1)
+
+
+def _moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel on the scale 0 to 1, exact, without a float copy."""
+    levels = np.arange(256) / 255
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        counts = np.zeros(256)
+        for start in range(0, len(images), 4096):
+            counts += np.bincount(images[start : start + 4096, channel].ravel(), minlength=256)
+        share = counts / counts.sum()
+        mean = float(share @ levels)
+        means.append(mean)
+        # A channel of one colour has no deviation: one grey level keeps the division finite.
+        stds.append(max(float(np.sqrt(share @ (levels - mean) ** 2)), 1 / 255))
+    return tuple(means), tuple(stds)

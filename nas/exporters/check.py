@@ -1,0 +1,130 @@
+"""Checks an exported file against what the network is known to give. Run as a script, without `nas`.
+
+    python check.py best.py EXPECTED
+
+EXPECTED is a folder with `weights.safetensors`, `batch.safetensors` (input `x`, output `y`) and `facts.json`,
+as `nas.exporters.files` writes them. Prints what is wrong and exits with 1, or exits with 0.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+TOLERANCE = 1e-5
+"""Of outputs, as a part of the largest of them."""
+
+
+class _Without(MetaPathFinder):
+    """Makes the import of a package fail."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname.partition(".")[0] == self._package:
+            raise ImportError(f"an exported file must not import {self._package}")
+
+
+def problem(file: Path, expected: Path) -> str | None:
+    """What is wrong with the exported file, or with the weights beside it; None when all is well."""
+    facts = json.loads((expected / "facts.json").read_text())
+    torch.set_num_threads(facts["threads"])
+    module = _imported(file)
+    network = module.Network()
+    weights = load_file(expected / "weights.safetensors")
+    wrong = (
+        _difference("weight", _shapes(network.state_dict()), _shapes(weights))
+        or _difference("layer", layers(network), facts["layers"])
+        or _difference("count of", {"parameters": _parameters(network)}, {"parameters": facts["params"]})
+    )
+    if wrong:
+        return wrong
+    if facts["has_weights"]:
+        network = module.load()
+        for suffix, found in (
+            (".pt", network.state_dict()),
+            (".safetensors", load_file(file.with_suffix(".safetensors"))),
+        ):
+            wrong = _difference("weight", _shapes(found), _shapes(weights))
+            if wrong:
+                return f"in {file.stem}{suffix} {wrong}"
+            for name, value in weights.items():
+                if not torch.equal(found[name], value):
+                    return f"in {file.stem}{suffix} the values of {name} are not those of the network"
+    else:
+        network.load_state_dict(weights)
+    return _wrong_output(network.eval(), load_file(expected / "batch.safetensors"), facts["macs"])
+
+
+def layers(network: nn.Module) -> dict[str, str]:
+    """The layers by name, as torch prints them: what outputs in evaluation mode do not show included."""
+    return {name: repr(layer) for name, layer in network.named_modules() if not list(layer.children())}
+
+
+def _imported(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _wrong_output(network: nn.Module, batch: Mapping[str, torch.Tensor], macs: int) -> str | None:
+    x, y = batch["x"], batch["y"]
+    counted = 0
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal counted
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            counted += layer.weight[0].numel() * output[0].numel()
+
+    for layer in network.modules():
+        layer.register_forward_hook(count)
+    with torch.inference_mode():
+        output = network(x)
+    if output.shape != y.shape:
+        return f"its output is {tuple(output.shape)}, the network's {tuple(y.shape)}"
+    difference, largest = float((output - y).abs().max()), float(y.abs().max())
+    if not difference <= TOLERANCE * largest:
+        return f"its outputs differ from the network's by {difference:.3g}, the largest being {largest:.3g}"
+    return _difference("count of", {"MACs": counted}, {"MACs": macs})
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def _difference(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    for name in [*wanted, *found]:
+        if name not in found:
+            return f"the {what} {name} is missing"
+        if name not in wanted:
+            return f"the {what} {name} is not part of the network"
+        if found[name] != wanted[name]:
+            return f"the {what} {name} is {found[name]}, the network's is {wanted[name]}"
+    return None
+
+
+if __name__ == "__main__":
+    atexit.register(gc.freeze)  # torch's objects need not be searched for cycles
+    sys.meta_path.insert(0, _Without("nas"))
+    wrong = problem(Path(sys.argv[1]), Path(sys.argv[2]))
+    if wrong:
+        print(wrong)
+        sys.exit(1)

@@ -1,0 +1,166 @@
+"""Writes an export and checks it before it gets its name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save, save_file
+from torch import nn
+
+from nas.errors import NasError
+from nas.exporters import check
+from nas.exporters.source import python_source
+from nas.files import write_atomically
+from nas.graph import Architecture
+from nas.graph.module import build_module, count_parameters
+
+
+def export_python(
+    folder: Path,
+    stem: str,
+    architecture: Architecture,
+    state: Mapping[str, torch.Tensor] | None,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+) -> list[Path]:
+    """Write STEM.py and, with weights, STEM.safetensors and STEM.pt; returns their paths.
+
+    STEM.pt is a plain dictionary of tensors for `torch.load(weights_only=True)`. The files are checked, as
+    by `verify`, before they replace older ones of these names. Without weights, those are left alone.
+
+    Raises NasError where the weights are of another network, the check fails or a file cannot be written;
+    the folder is then as it was.
+    """
+    network = _network(architecture, state)
+    contents = {f"{stem}.py": python_source(architecture, title=title, facts=facts).encode()}
+    if state is not None:
+        weights = dict(network.state_dict())
+        pickled = io.BytesIO()
+        torch.save(weights, pickled)
+        # the code comes last: where it is, its weights are
+        contents = {f"{stem}.safetensors": save(weights), f"{stem}.pt": pickled.getvalue()} | contents
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{stem}-", dir=folder) as beside:
+            for name, content in contents.items():
+                write_atomically(Path(beside, name), content)
+            _verify(
+                Path(beside, f"{stem}.py"), folder / f"{stem}.py", architecture, network, state is not None
+            )
+            for name in contents:
+                Path(beside, name).replace(folder / name)
+        _sync_folder(folder)
+    except (OSError, SafetensorError) as error:
+        raise NasError(
+            f"{getattr(error, 'filename', None) or folder}: cannot write the export: "
+            f"{getattr(error, 'strerror', None) or error}; "
+            "make room or name a folder that can be written"
+        ) from error
+    return sorted(folder / name for name in contents)
+
+
+def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> None:
+    """Check an exported file, and with `state` the weights beside it, in a fresh interpreter without `nas`.
+
+    Names, shapes and values of the weights, the layers, parameters, MACs and, to 1e-5 of the largest, the
+    outputs for random images of the network's input shape are those of the architecture's own module.
+
+    Raises NasError where they are not.
+    """
+    _verify(file, file, architecture, _network(architecture, state), state is not None)
+
+
+def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> nn.Module:
+    """Our own module with these weights; random ones where there are none."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_module(architecture)
+    if state is None:
+        return network
+    for name in sorted({*network.state_dict(), *state}):
+        own, given = network.state_dict().get(name), state.get(name)
+        if own is None or given is None or own.shape != given.shape:
+            raise NasError(
+                f"the weights are not those of this network: {name} is {_shape_text(given)} in the weights "
+                f"and {_shape_text(own)} in the network; give the weights that were trained with it, or none"
+            )
+        if not given.isfinite().all():
+            raise NasError(
+                f"the weights have diverged: {name} has values that are not finite; "
+                "export a network whose training did not fail"
+            )
+    network.load_state_dict(state)
+    return network
+
+
+def _shape_text(tensor: torch.Tensor | None) -> str:
+    return "missing" if tensor is None else str(tuple(tensor.shape))
+
+
+def _verify(
+    file: Path, shown: Path, architecture: Architecture, network: nn.Module, has_weights: bool
+) -> None:
+    with TemporaryDirectory(prefix="nas-export-") as expected:
+        write_expected(Path(expected), architecture, network, has_weights)
+        done = subprocess.run(
+            [sys.executable, "-B", "-P", check.__file__, str(file), expected],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        lines = (done.stdout or done.stderr).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise NasError(
+            f"{shown}: the exported network is not the one it was made from: {lines[-1]}; "
+            "export it again, and report this should it repeat"
+        )
+
+
+def write_expected(folder: Path, architecture: Architecture, network: nn.Module, has_weights: bool) -> None:
+    """Write what `nas.exporters.check` compares an export with; `has_weights` where files of them exist."""
+    facts = {
+        "layers": check.layers(network),
+        "params": count_parameters(network),
+        "macs": architecture.cost.macs,
+        "threads": torch.get_num_threads(),
+        "has_weights": has_weights,
+    }
+    # two images, as batch statistics of pooled features need; more would cost seconds
+    x = torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
+    if not has_weights:
+        _settle(network, x)
+    with torch.inference_mode():
+        y = network.eval()(x)
+    save_file(network.state_dict(), folder / "weights.safetensors")
+    save_file({"x": x, "y": y}, folder / "batch.safetensors")
+    (folder / "facts.json").write_text(json.dumps(facts))
+
+
+def _settle(network: nn.Module, x: torch.Tensor) -> None:
+    """Give batch norms the statistics of a batch, else the outputs of an untrained network are near zero."""
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        network.train()(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,127 @@
+"""A scope to its `forward` method."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from nas.exporters.scopes import Item, Scope, Step
+from nas.exporters.text import too_long, unused, wrapped
+from nas.ops import Join, Shape
+from nas.ops.base import size_text
+
+
+def forward_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
+    """Lines of the method, indented for a class. `taken` are names that no variable may have."""
+    statements = list(_statements(scope))
+    names = _variables(scope, statements, {"self", *taken})
+    arguments = "".join(f", {names[value]}: torch.Tensor" for value in scope.inputs)
+    tensors = ", ".join("torch.Tensor" for _ in scope.outputs)
+    result = tensors if len(scope.outputs) == 1 else f"tuple[{tensors}]"
+    lines = [f"    def forward(self{arguments}) -> {result}:"]
+    for statement in statements:
+        outputs = statement.item.outputs
+        is_result = statement is statements[-1] and outputs == scope.outputs
+        start = "return " if is_result else f"{', '.join(names[value] for value in outputs)} = "
+        given = [shapes[value] for value in outputs]
+        changes = any(shape != shapes[statement.operands[0]] for shape in given)
+        lines += _line(start + statement.text(names), " and ".join(map(size_text, given)) if changes else "")
+        if is_result:
+            return lines
+    return [*lines, f"        return {', '.join(names[value] for value in scope.outputs)}"]
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One line: an item, with the items whose calls are written inside its expression."""
+
+    item: Item
+    inner: Mapping[str, Item]
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The values that the line reads, each once."""
+        read = [
+            value
+            for name in self.item.inputs
+            for value in (self.inner[name].inputs if name in self.inner else (name,))
+        ]
+        return tuple(dict.fromkeys(read))
+
+    def text(self, names: Mapping[str, str]) -> str:
+        if not (isinstance(self.item, Step) and isinstance(self.item.op, Join)):
+            return _call(self.item, names)
+        return self.item.op.expression(
+            [_call(self.inner[v], names) if v in self.inner else names[v] for v in self.item.inputs]
+        )
+
+
+def _statements(scope: Scope) -> Iterator[_Statement]:
+    """The lines in order. A call goes into the line that follows where a join of two is its only use."""
+    uses = [value for item in scope.items for value in item.inputs] + list(scope.outputs)
+    inner: dict[str, Item] = {}
+    for item, following in zip(scope.items, (*scope.items[1:], None), strict=True):
+        if (
+            not _is_join(item)
+            and following is not None
+            and _is_join(following)
+            and len(following.inputs) == 2
+            and len(item.outputs) == 1
+            and item.outputs[0] in following.inputs
+            and uses.count(item.outputs[0]) == 1
+        ):
+            inner[item.outputs[0]] = item
+        else:
+            yield _Statement(item, inner)
+            inner = {}
+
+
+def _variables(scope: Scope, statements: list[_Statement], taken: set[str]) -> dict[str, str]:
+    """A variable for every value.
+
+    A line gives its result the name of an operand that is read nowhere else, `y = self.dw(y)`, unless that
+    would give a join the name of one branch. `runs` are the values that share a variable so.
+    """
+    readers = Counter(value for statement in statements for value in statement.operands)
+    readers.update(scope.outputs)
+    runs = {value: [value] for value in scope.inputs}
+    made_by = {value: statement.item for statement in statements for value in statement.item.outputs}
+    for statement in statements:
+        item, operands = statement.item, statement.operands
+        free = [runs[value] for value in operands if readers[value] == 1 and len(item.outputs) == 1]
+        continued = [run for run in free if len(operands) == 1 or len(run) > 1 or run[-1] not in item.inputs]
+        for value in item.outputs:
+            runs[value] = continued[0] if continued else []
+            runs[value].append(value)
+    names: dict[str, str] = {}
+    for value, run in runs.items():
+        if value == run[0]:
+            name = unused(_variable(scope, run, made_by), taken)
+            taken.add(name)
+            names |= dict.fromkeys(run, name)
+    return names
+
+
+def _variable(scope: Scope, run: list[str], made_by: Mapping[str, Item]) -> str:
+    if run[0] in scope.inputs:
+        return "x" if len(scope.inputs) == 1 else f"x{scope.inputs.index(run[0]) + 1}"
+    item = made_by[run[0]]
+    if _is_join(item) or len(run) > 1:
+        return "y"
+    return item.name if len(item.outputs) == 1 else run[0].removeprefix(f"{scope.path}.").replace(".", "_")
+
+
+def _is_join(item: Item) -> bool:
+    return isinstance(item, Step) and isinstance(item.op, Join)
+
+
+def _call(item: Item, names: Mapping[str, str]) -> str:
+    return f"self.{item.name}({', '.join(names[value] for value in item.inputs)})"
+
+
+def _line(statement: str, comment: str) -> list[str]:
+    line = f"        {statement}"
+    if comment and not too_long(f"{line}  # {comment}"):
+        return [f"{line}  # {comment}"]
+    return wrapped(statement, indent=8) if too_long(line) else [line]

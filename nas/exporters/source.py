@@ -1,0 +1,156 @@
+"""Architecture to the text of a Python file that a person would have written."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+from nas.exporters.forward import forward_lines
+from nas.exporters.scopes import Item, Scope, Step, scope_tree
+from nas.exporters.text import WIDTH, Call, call_lines, camel_case, docstring, listed, unused
+from nas.graph import Architecture
+from nas.ops import DropPath, Unary, layers
+from nas.ops.base import size_text
+
+_CHAIN = '''\
+def chain(**layers: nn.Module) -> nn.Sequential:
+    """Layers by name, one after the other."""
+    return nn.Sequential(OrderedDict(layers))'''
+
+_LOAD = '''\
+def load(path: str | Path | None = None) -> Network:
+    """The network in evaluation mode with the weights of a `.pt` file, by default the one beside this."""
+    network = Network()
+    path = path or Path(__file__).with_suffix(".pt")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network.eval()'''
+
+
+def python_source(architecture: Architecture, *, title: str, facts: Mapping[str, str]) -> str:
+    """The text of a file that imports only torch and the standard library.
+
+    It defines `Network`, whose weights are named as those of `nas.graph.module.build_module`, and `load()`,
+    which reads them from the file beside it. `title` and `facts` (name to text) make the module's docstring.
+    """
+    return _Writer(architecture).file(title, facts)
+
+
+@dataclass
+class _Class:
+    """A class of the file: the scope that it is written from, and all that it stands for."""
+
+    name: str
+    scope: Scope
+    places: list[str] = field(default_factory=list)
+    rates: set[float] = field(default_factory=set)
+
+    @property
+    def takes_rate(self) -> bool:
+        return len(self.rates) > 1
+
+
+class _Writer:
+    def __init__(self, architecture: Architecture) -> None:
+        self._shapes = architecture.shapes
+        self._root = scope_tree(architecture)
+        self._copied: dict[str, str] = {}
+        self._module_names = {"torch", "nn", "OrderedDict", "Path", "chain", "load", "Network"}
+        self._module_names |= set(dir(builtins)) | {name for name, _ in inspect.getmembers(layers)}
+        self._by_shape: dict[Hashable, _Class] = {}
+        self._by_path: dict[str, _Class] = {}
+        self._collect(self._root, inside_chain=False)
+
+    def file(self, title: str, facts: Mapping[str, str]) -> str:
+        classes = [self._class(known) for known in self._by_shape.values()]
+        network = self._network()
+        body = [*self._copied.values(), *classes, network, _LOAD]
+        has_chain = any("= chain(" in text for text in (*classes, network))
+        if has_chain:
+            body.insert(0, _CHAIN)
+        return "\n".join(
+            [
+                docstring(title, facts),
+                "",
+                *(["from collections import OrderedDict"] if has_chain else []),
+                "from pathlib import Path",
+                "",
+                "import torch",
+                "from torch import nn",
+                *(f"\n\n{text}" for text in body),
+                "",
+            ]
+        )
+
+    def _collect(self, scope: Scope, inside_chain: bool) -> bool:
+        """Find the scopes that become classes, inner ones first; whether this one is written in place.
+
+        A chain is written in place, but a chain of chains only where it is not itself a link of a chain: so
+        the layers of a stage are classes, and the stage is a chain of them.
+        """
+        has_chains = [
+            self._collect(item, scope.is_chain and scope is not self._root)
+            for item in scope.items
+            if isinstance(item, Scope)
+        ]
+        if scope is self._root or (scope.is_chain and not (inside_chain and any(has_chains))):
+            return True
+        key = scope.shape_key(self._shapes)
+        if key not in self._by_shape:
+            name = unused(camel_case(scope.path), self._module_names)
+            self._module_names.add(name)
+            self._by_shape[key] = _Class(name, scope)
+        known = self._by_path[scope.path] = self._by_shape[key]
+        known.places.append(scope.path)
+        known.rates.update(scope.rates[:1] if len(set(scope.rates)) == 1 else ())
+        return False
+
+    def _class(self, known: _Class) -> str:
+        scope = known.scope
+        inputs = " and ".join(self._size(value) for value in scope.inputs)
+        outputs = " and ".join(self._size(value) for value in scope.outputs)
+        sizes = f": {inputs} to {outputs}."
+        places = listed(known.places, min(60, WIDTH - len(f'    """{sizes}"""')))
+        return self._class_text(known.name, scope, places + sizes, known)
+
+    def _network(self) -> str:
+        (output,) = self._root.outputs
+        (image,) = self._root.inputs
+        shapes = [", ".join(map(str, ("N", *self._shapes[value]))) for value in (image, output)]
+        return self._class_text("Network", self._root, f"Images ({shapes[0]}) to scores ({shapes[1]}).", None)
+
+    def _class_text(self, name: str, scope: Scope, about: str, known: _Class | None) -> str:
+        rate = "drop_path" if known and known.takes_rate else None
+        members = [
+            line
+            for item in scope.items
+            if isinstance(item, Scope) or isinstance(item.op, Unary)
+            for line in call_lines(f"self.{item.name} = ", self._maker(item, rate), "", indent=8)
+        ]
+        lines = [f"class {name}(nn.Module):", f'    """{about}"""', ""]
+        if members:
+            arguments = f"self, {rate}: float" if rate else "self"
+            lines += [f"    def __init__({arguments}) -> None:", "        super().__init__()", *members, ""]
+        lines += forward_lines(scope, self._shapes, self._module_names)
+        return "\n".join(lines)
+
+    def _maker(self, item: Item, rate: str | None) -> Call:
+        """What makes the module of an item; `rate` is the variable that holds the stochastic depth rate."""
+        if isinstance(item, Step):
+            assert isinstance(item.op, Unary)
+            layer = item.op.layer(self._shapes[item.inputs[0]])
+            if not layer.target.startswith("nn."):
+                self._copied[layer.target] = inspect.getsource(getattr(layers, layer.target)).rstrip()
+            if rate and isinstance(item.op, DropPath):
+                return f"{layer.target}({rate})"
+            return layer.source()
+        known = self._by_path.get(item.path)
+        if known is None:
+            return [(inner.name, self._maker(inner, rate)) for inner in item.items]
+        if known.takes_rate:
+            return f"{known.name}(drop_path={rate or repr(item.rates[0])})"
+        return f"{known.name}()"
+
+    def _size(self, value: str) -> str:
+        return size_text(self._shapes[value])

@@ -1,0 +1,94 @@
+"""What is known of the points that share a state: the algebras that `compose` carries through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeVar
+
+from nas.cost import Cost
+from nas.space.language.tree import Option
+
+Decisions = tuple[tuple[str, Option], ...]
+K = TypeVar("K", bound=Hashable)
+
+
+class Total(Protocol):
+    """A set of points, each with a cost and the decisions that led to it."""
+
+    def after(self, cost: Cost, decisions: Decisions) -> Self:
+        """The same points, each with a part of this cost added and these decisions made."""
+
+    def with_other(self, other: Self) -> Self:
+        """These points and those, together."""
+
+    def then(self, other: Self) -> Self:
+        """Every one of these points with every one of those, which decide other things."""
+
+    def nothing(self) -> Self:
+        """One point that has cost nothing and decided nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The cost of one point."""
+
+    cost: Cost = field(default_factory=Cost)
+
+    def after(self, cost: Cost, decisions: Decisions) -> Sum:
+        return Sum(self.cost + cost)
+
+    def with_other(self, other: Sum) -> Sum:
+        raise AssertionError("a point has one way through")
+
+    def then(self, other: Sum) -> Sum:
+        return Sum(self.cost + other.cost)
+
+    def nothing(self) -> Sum:
+        return Sum()
+
+
+@dataclass(frozen=True, slots=True)
+class Muted:
+    """A total to which decisions are added but no cost: of a branch that a sum drops, being zero."""
+
+    total: Any
+
+    def after(self, cost: Cost, decisions: Decisions) -> Muted:
+        return Muted(self.total.after(Cost(), decisions))
+
+    def with_other(self, other: Muted) -> Muted:
+        return Muted(self.total.with_other(other.total))
+
+    def then(self, other: Muted) -> Muted:
+        return Muted(self.total.then(other.total))
+
+    def nothing(self) -> Muted:
+        return Muted(self.total.nothing())
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every point by itself: its cost, by its decisions."""
+
+    costs: Mapping[Decisions, Cost] = field(default_factory=lambda: {(): Cost()})
+
+    def after(self, cost: Cost, decisions: Decisions) -> Listing:
+        return Listing({(*made, *decisions): one + cost for made, one in self.costs.items()})
+
+    def with_other(self, other: Listing) -> Listing:
+        return Listing({**self.costs, **other.costs})
+
+    def then(self, other: Listing) -> Listing:
+        return Listing(
+            {a + b: cost + more for a, cost in self.costs.items() for b, more in other.costs.items()}
+        )
+
+    def nothing(self) -> Listing:
+        return Listing()
+
+
+def merge(totals: dict[K, Any], state: K, new: Any) -> None:
+    """Add the points of a state to those that reach it already."""
+    old = totals.get(state)
+    totals[state] = new if old is None else old.with_other(new)

@@ -1,0 +1,312 @@
+"""Cost and number of all points of a space, part by part.
+
+What a part costs depends on the shape that enters it and on its own decisions alone. So the points that
+reach the same shape with the same shared decisions are carried through the network together, as one value
+of an algebra: a cost for one point, or a graph of all points for a whole space.
+
+Decisions are made where they are first needed, as in a forward pass. One that is needed in several places
+(a coupled choice) stays in the state from its first use to the end of the part that holds all its uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from nas.blocks import Builder, Ref
+from nas.cost import Cost
+from nas.ops import ShapeError
+from nas.space.cells import cell_places
+from nas.space.counting.algebra import Decisions, Muted, Total, merge
+from nas.space.counting.cell_stacks import CellStack, Variants
+from nas.space.counting.coupling import Coupling
+from nas.space.counting.part_costs import Flow, PartCosts
+from nas.space.elaborate import call, join_branches, join_residual, scaled_channels
+from nas.space.language.source import SpaceError
+from nas.space.language.tree import (
+    Alternative,
+    Call,
+    CellNode,
+    CellOut,
+    Cells,
+    Choice,
+    LayerNodes,
+    Node,
+    Option,
+    Parallel,
+    PerLayer,
+    Residual,
+    SameAs,
+    Sequence,
+    Stage,
+    StageStride,
+    Value,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A coupled decision that is still needed."""
+
+    choice: str
+    name: str
+    option: Option
+
+
+Env = frozenset[Shared]
+State = tuple[Flow, Env]
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Values that meet, and whether the total counts the cost of those that come from a branch, the last."""
+
+    flows: tuple[Flow, ...]
+    kept: tuple[bool, ...]
+    env: Env
+    total: Any
+
+
+class Composer:
+    """Carries totals through a network.
+
+    `options` gives, for a choice and the name of a decision on it, the options to follow: all of them for a
+    whole space, one for a point.
+    """
+
+    def __init__(
+        self,
+        declared: dict[str, Choice],
+        parts: PartCosts,
+        options: Callable[[Choice, str], tuple[Option, ...]],
+        coupling: Coupling,
+        width: Value,
+    ) -> None:
+        self._declared = declared
+        self.parts = parts
+        self._options = options
+        self._coupling = coupling
+        self._width = width
+        self._layers: dict[str, int] = {}
+        self._strides: dict[str, Value] = {}
+        self._channels: dict[str, int] = {}
+        self.variants: dict[object, Variants] = {}
+        """Of the operators of cells, by operator and what surrounds it."""
+        self.obstacles: list[SpaceError] = []
+        """What kept points from being built, first come first."""
+
+    def network(self, network: Node, input_values: tuple[Value, ...], start: Total) -> dict[State, Any]:
+        """Totals by the state at the end, from all decisions on the input, the width and the network."""
+        states: dict[State, Any] = {}
+        for (*shape, _), env, decisions in self.combinations((*input_values, self._width), frozenset()):
+            merge(states, (Flow(tuple(shape)), env), start.after(Cost(), decisions))
+        return self.through(network, states)
+
+    # Nodes ---------------------------------------------------------------------------------------------
+
+    def through(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
+        """Totals after a node, by the state there."""
+        match node:
+            case Sequence():
+                for item in node.items:
+                    states = self.through(item, states)
+            case Stage():
+                states = self._stage(node, states)
+            case LayerNodes():
+                states = self.through(node.nodes[self._layers[node.stage] - 1], states)
+            case _:
+                result: dict[State, Any] = {}
+                for (flow, env), total in states.items():
+                    self._one(node, flow, env, total, result)
+                states = result
+        ended = self._coupling.ends.get(id(node))
+        return _forget(states, ended) if ended else states
+
+    def _one(self, node: Node, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
+        """Add the totals after a node, from one state before it."""
+        match node:
+            case Call():
+                self._call(node, flow, env, total, result)
+            case Alternative():
+                for option, after, decisions in self.expand(node.choice, env):
+                    states = {(flow, after): total.after(Cost(), decisions)}
+                    for state, new in self.through(node.chosen(option), states).items():
+                        merge(result, state, new)
+            case Residual():
+                for kept, (body, after), one in self._branch(node.body, (flow, env), total):
+                    end = _Joined((flow, body), (kept,), after, total.then(one))
+                    self._join(node, (node.shortcut, node.act), join_residual, end, result)
+            case Parallel():
+                ends = [_Joined((), (), env, total)]
+                for branch in node.branches:
+                    follow = {
+                        before.env: list(self._branch(branch, (flow, before.env), total)) for before in ends
+                    }
+                    ends = [
+                        _Joined((*before.flows, out), (*before.kept, kept), after, before.total.then(one))
+                        for before in ends
+                        for kept, (out, after), one in follow[before.env]
+                    ]
+                for end in ends:
+                    self._join(node, (node.join,), _join_branches, end, result)
+            case Cells():
+                self._cells(node, flow, env, total, result)
+            case _:
+                raise AssertionError(node)
+
+    def _branch(self, node: Node, state: State, total: Any) -> Iterator[tuple[bool, State, Any]]:
+        """States at the end of a branch, totals of the branch alone, and whether they count its cost.
+
+        A sum drops what is zero, and with it all that the zero was made from. Which branches it drops is
+        known at the join only, so a branch that ends in zero is followed both ways.
+        """
+        ends = self.through(node, {state: total.nothing()})
+        for end, new in ends.items():
+            yield True, end, new
+        if any(flow.dead for flow, _ in ends):
+            for end, muted in self.through(node, {state: Muted(total.nothing())}).items():
+                if end[0].dead:
+                    yield False, end, muted.total
+
+    def _call(self, node: Call, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
+        names = tuple(name for name, _ in node.open_args)
+        values = (self._width, *(value for _, value in node.open_args))
+        for (width, *given), after, decisions in self.combinations(values, env):
+            arguments = node.fixed_args | dict(zip(names, given, strict=True))
+            key = (node.block, flow, width, *arguments.items())
+            try:
+                part = self.parts.get(
+                    key, (flow,), lambda net, x, a=arguments, w=width: call(net, node, x, a, w)
+                )
+            except ShapeError as error:
+                self.blocked(node, error)
+            else:
+                merge(result, (part.out, after), total.after(part.cost, decisions))
+
+    def _join(
+        self,
+        node: Residual | Parallel,
+        values: tuple[Value, ...],
+        join: Callable[..., Ref],
+        end: _Joined,
+        result: dict[State, Any],
+    ) -> None:
+        """Add the totals after the branches that end here are joined in the way that `values` say."""
+        for given, env, decisions in self.combinations(values, end.env):
+            try:
+                part = self.parts.get(
+                    (type(node), end.flows, given), end.flows, lambda net, *x, g=given: join(net, *x, *g)
+                )
+            except ShapeError as error:
+                self.blocked(node, error)
+            else:
+                if part.used[-len(end.kept) :] == end.kept:
+                    merge(result, (part.out, env), end.total.after(part.cost, decisions))
+
+    def _stage(self, node: Stage, states: dict[State, Any]) -> dict[State, Any]:
+        self._strides[node.path] = node.stride
+        result: dict[State, Any] = {}
+        depth = node.depth
+        if isinstance(depth, Choice) and depth.name not in self._coupling.coupled:
+            name = depth.at(self._layers)
+            wanted = self._options(depth, name)
+            for layer in range(1, max(map(depth.value, wanted)) + 1):
+                states = self._layer(node, layer, states)
+                if layer in wanted:
+                    for state, total in states.items():
+                        merge(result, state, total.after(Cost(), ((name, layer),)))
+            return result
+        for (flow, env), total in states.items():
+            for layers, after, decisions in self.expand(depth, env):
+                one = {(flow, after): total.after(Cost(), decisions)}
+                for layer in range(1, layers + 1):
+                    one = self._layer(node, layer, one)
+                for state, new in one.items():
+                    merge(result, state, new)
+        return result
+
+    def _cells(self, node: Cells, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
+        values = (self._width, node.out, node.depth, node.reductions)
+        for (width, out, depth, reductions), after, decisions in self.combinations(values, env):
+            try:
+                scale = partial(scaled_channels, width=width)
+                places = cell_places(flow.shape, out, depth, reductions, scale)
+            except ShapeError as error:
+                self.blocked(node, error)
+                continue
+            stack = CellStack(self, self.parts, node, flow, places)
+            for state, new in stack.totals(after, total.after(Cost(), decisions)):
+                merge(result, state, new)
+
+    def operator(
+        self, node: Node, cell: str, stride: int, out: int, states: dict[State, Any]
+    ) -> dict[State, Any]:
+        """Totals after an operator of a cell, by the state there."""
+        self._strides[cell], self._channels[cell], self._layers[cell] = stride, out, 1
+        states = self.through(node, states)
+        del self._layers[cell]
+        return states
+
+    def _layer(self, node: Stage, layer: int, states: dict[State, Any]) -> dict[State, Any]:
+        self._layers[node.path] = layer
+        states = self.through(node.block, states)
+        del self._layers[node.path]
+        return states
+
+    def blocked(self, node: Call | Residual | Parallel | Cells | CellNode, error: ShapeError) -> None:
+        """Remember what keeps points from being built."""
+        obstacle = SpaceError(node.place, node.path, str(error))
+        if len(self.obstacles) < 8 and str(obstacle) not in map(str, self.obstacles):
+            self.obstacles.append(obstacle)
+
+    # Values --------------------------------------------------------------------------------------------
+
+    def expand(self, value: Value, env: Env) -> Iterator[tuple[Any, Env, Decisions]]:
+        """What a value can be, each with the decisions shared and made by it."""
+        if isinstance(value, CellOut):
+            value = self._channels[value.cell]
+        while isinstance(value, StageStride):
+            value = self._strides[value.stage] if self._layers[value.stage] == 1 else 1
+        if isinstance(value, PerLayer):
+            value = value.values[self._layers[value.stage] - 1]
+        if isinstance(value, SameAs):
+            value = self._declared[value.target]
+        if not isinstance(value, Choice):
+            yield value, env, ()
+            return
+        name = value.at(self._layers)
+        shared = value.name in self._coupling.coupled
+        if shared:
+            for decision in env:
+                if decision.name == name:
+                    yield value.value(decision.option), env, ()
+                    return
+        for option in self._options(value, name):
+            after = env | {Shared(value.name, name, option)} if shared else env
+            yield value.value(option), after, ((name, option),)
+
+    def combinations(
+        self, values: tuple[Value, ...], env: Env
+    ) -> Iterator[tuple[tuple[Any, ...], Env, Decisions]]:
+        """What several values can be together."""
+        if not values:
+            yield (), env, ()
+            return
+        for first, after, decisions in self.expand(values[0], env):
+            for rest, last, more in self.combinations(values[1:], after):
+                yield (first, *rest), last, decisions + more
+
+
+def _join_branches(net: Builder, *branches_and_join: Any) -> Ref:
+    *branches, join = branches_and_join
+    return join_branches(net, branches, join)
+
+
+def _forget(states: dict[State, Any], ended: frozenset[str]) -> dict[State, Any]:
+    """The states without the decisions that nothing needs any more."""
+    result: dict[State, Any] = {}
+    for (flow, env), total in states.items():
+        merge(result, (flow, frozenset(d for d in env if d.choice not in ended)), total)
+    return result

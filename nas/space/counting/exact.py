@@ -1,0 +1,363 @@
+"""How many points of a space have a cost inside an interval, as an exact integer.
+
+Costs of parts add up, so the costs of the points of a set, with how many points have each, follow from those
+of its parts (a sum set). They are kept on the grid of the costs' common divisor. From some size on nothing is
+tabulated: what the rest of the network may cost is carried from the whole to the parts instead, until it
+meets the tables (Horowitz & Sahni 1974), where both are as small as they can be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.cost import Cost, Interval
+from nas.space.counting.point_sets import (
+    After,
+    Both,
+    Either,
+    Measure,
+    Points,
+    extreme,
+    in_order,
+    least_beside,
+    least_costs,
+    size,
+)
+
+Integers = NDArray[np.int64]
+Numbers = NDArray[np.uint64]
+
+WORK = 1 << 34
+"""Additions before a count gives up: about half a minute."""
+LENGTH = 1 << 26
+"""Places on a grid before a count gives up: half a gigabyte."""
+_NUMBERS = 1 << 64
+"""Points of one cost that a grid holds."""
+_NO_COST = 1 << 62
+"""More than can be added up in 64 bits."""
+
+
+def count_within(root: Points, measure: Measure, interval: Interval) -> int | None:
+    """The number of points whose cost by `measure` is in the interval; None where that takes too long."""
+    least, most = (extreme(root, measure, pick).value for pick in (min, max))
+    end = _end(interval, most)
+    if interval.low <= least and most <= end:
+        return size(root)
+    if most >= _NO_COST:
+        return None
+    try:
+        return sum(meeting.count(interval.low, end) for meeting in _Meetings(root, measure, end).all())
+    except _TooMany:
+        return None
+
+
+def gap_around(root: Points, measure: Measure, interval: Interval) -> tuple[int, int] | None:
+    """The costs next to an interval that holds none, where there are some on both sides.
+
+    None where it holds some, and where it takes too long to know.
+    """
+    least, most = (extreme(root, measure, pick).value for pick in (min, max))
+    end, room = _end(interval, most), 1 << 10
+    if not least < interval.low <= end < most < _NO_COST:
+        return None
+    below: list[int] = []
+    above: list[int] = []
+    while not above:
+        highest = min(most, end + room)
+        try:
+            for meeting in _Meetings(root, measure, highest).all():
+                if meeting.count(interval.low, end):
+                    return None
+                below += meeting.most_below(interval.low)
+                # what is above the highest may lack what is between
+                above += [cost for cost in meeting.least_above(end) if cost <= highest]
+        except _TooMany:
+            return None
+        room <<= 10
+    return max(below), min(above)
+
+
+def _end(interval: Interval, most: int) -> int:
+    return most if interval.high is None else min(interval.high, most)
+
+
+class _TooMany(Exception):
+    """More costs than are worth the time, or more points of one cost than 64 bits hold."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The numbers of points `(places,)` at costs `first`, `first + step` and so on; `step` is 0 for one cost.
+
+    They are at most `total` together.
+    """
+
+    first: int
+    step: int
+    numbers: Numbers
+    total: int
+
+    @property
+    def last(self) -> int:
+        return self.first + self.step * (len(self.numbers) - 1)
+
+    def dearer(self, by: int) -> _Grid:
+        return replace(self, first=self.first + by)
+
+    def up_to(self, highest: int) -> _Grid:
+        places = max(0, (highest - self.first) // self.step + 1) if self.step else int(self.first <= highest)
+        return self if places >= len(self.numbers) else replace(self, numbers=self.numbers[:places])
+
+    def rows(self) -> tuple[Integers, Numbers]:
+        """The costs that occur, ascending, and the number of points of each."""
+        places = np.flatnonzero(self.numbers)
+        return self.first + self.step * places, self.numbers[places]
+
+
+_POINT = _Grid(0, 0, np.ones(1, np.uint64), 1)
+_NONE = _Grid(0, 0, np.zeros(0, np.uint64), 0)
+
+
+def _sum(parts: Iterable[tuple[_Grid, int]], highest: int) -> _Grid:
+    """Grids together, each as many times over as is said, up to a highest cost."""
+    some = [(grid, times) for grid, times in ((g.up_to(highest), t) for g, t in parts) if len(grid.numbers)]
+    if not some:
+        return _NONE
+    if len(some) == 1 and some[0][1] == 1:
+        return some[0][0]
+    if sum(grid.total * times for grid, times in some) >= _NUMBERS:
+        raise _TooMany
+    first = min(grid.first for grid, _ in some)
+    step = math.gcd(*(n for grid, _ in some for n in (grid.step, grid.first - first)))
+    places = (max(grid.last for grid, _ in some) - first) // step + 1 if step else 1
+    if places > LENGTH:
+        raise _TooMany
+    numbers = np.zeros(places, np.uint64)
+    for grid, times in some:
+        start, stride = ((grid.first - first) // step, max(1, grid.step // step)) if step else (0, 1)
+        there = numbers[start : start + stride * (len(grid.numbers) - 1) + 1 : stride]
+        there += grid.numbers if times == 1 else np.uint64(times) * grid.numbers
+    return _Grid(first, step, numbers, int(numbers.sum()))
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """What was spent outside a set and the table of the set, of at least one cost each."""
+
+    spent: _Grid
+    table: _Grid
+
+    def count(self, low: int, high: int) -> int:
+        """The number of points from a cost to another."""
+        costs, ways = self.spent.rows()
+        below = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self.table.numbers)])
+        start, end = self._places(low - 1 - costs), self._places(high - costs)
+        return _dot(ways, below[end] - below[start])
+
+    def least_above(self, cost: int) -> list[int]:
+        """The least cost above one, if there is any."""
+        spent, costs = self.spent.rows()[0], self.table.rows()[0]
+        place = np.searchsorted(costs, cost - spent, "right")
+        inside = place < len(costs)
+        return [int((spent[inside] + costs[place[inside]]).min())] if inside.any() else []
+
+    def most_below(self, cost: int) -> list[int]:
+        """The most below a cost, if there is any."""
+        spent, costs = self.spent.rows()[0], self.table.rows()[0]
+        place = np.searchsorted(costs, cost - spent, "left")
+        inside = place > 0
+        return [int((spent[inside] + costs[place[inside] - 1]).max())] if inside.any() else []
+
+    def _places(self, costs: Integers) -> Integers:
+        """How many places of the table are at most each cost."""
+        beyond = costs - self.table.first
+        return np.clip(beyond // max(1, self.table.step) + 1, 0, len(self.table.numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What is known of a grid before it is made: its ends and the divisor of its steps."""
+
+    least: int
+    most: int
+    step: int
+
+    def __or__(self, other: _Reach) -> _Reach:
+        step = math.gcd(self.step, other.step, self.least - other.least)
+        return _Reach(min(self.least, other.least), max(self.most, other.most), step)
+
+    def __add__(self, other: _Reach) -> _Reach:
+        return _Reach(self.least + other.least, self.most + other.most, math.gcd(self.step, other.step))
+
+    def places(self, highest: int) -> int:
+        return (min(self.most, highest) - self.least) // max(1, self.step) + 1
+
+
+class _Meetings:
+    """What was spent outside a set, and the table of that set, wherever the two meet.
+
+    Each point of at most the highest cost is in one meeting.
+    """
+
+    def __init__(self, root: Points, measure: Measure, highest: int) -> None:
+        self._order = in_order(root)
+        self._measure = measure
+        self._work = 0
+        least = least_costs(self._order, measure)
+        rest = least_beside(self._order, least, measure)
+        # the highest cost of a set and of what is outside it that leave the whole below the highest
+        self._most = {id(points): highest - rest[id(points)] for points in self._order}
+        self._most_outside = {id(points): highest - least[id(points)] for points in self._order}
+        self._tables: dict[int, _Grid] = {}
+        self._tabulate()
+
+    def all(self) -> Iterator[_Meeting]:
+        """Once."""
+        waiting: dict[int, list[_Grid]] = {id(self._order[-1]): [_POINT]}
+        for points in reversed(self._order):
+            mine = id(points)
+            arrived = waiting.pop(mine, None)
+            if arrived is None:
+                continue
+            spent = self._either(arrived, self._most_outside[mine])
+            table = self._tables.pop(mine, None)
+            if not len(spent.numbers):
+                continue
+            if table is None:
+                for part, outside in self._onward(points, spent):
+                    waiting.setdefault(id(part), []).append(outside)
+            elif len(table.numbers):
+                yield _Meeting(spent, table)
+
+    def _tabulate(self) -> None:
+        """Make the tables of the sets that are cheaper to tabulate than to carry costs into, and keep those
+        that are not just parts of others."""
+        outside = self._outside()
+        reaches: dict[int, _Reach] = {}
+        users = Counter(id(part) for points in self._order for part in points.parts)
+        for points in self._order:
+            mine = id(points)
+            reaches[mine] = self._reach(points, [reaches[id(part)] for part in points.parts])
+            parts = [self._tables[id(part)] for part in points.parts if id(part) in self._tables]
+            spent, ways = outside[mine]
+            is_longer = reaches[mine].places(self._most[mine]) > spent.places(self._most_outside[mine])
+            if len(parts) < len(points.parts) or (is_longer and ways < _NUMBERS >> 8):
+                continue
+            try:
+                self._tables[mine] = self._table(points, parts)
+            except _TooMany:
+                continue
+            for part in map(id, points.parts):
+                users[part] -= 1
+                if not users[part]:
+                    del self._tables[part]
+
+    def _table(self, points: Points, parts: Sequence[_Grid]) -> _Grid:
+        most = self._most[id(points)]
+        match points:
+            case After():
+                return parts[0].dearer(self._measure(points.cost)).up_to(most)
+            case Either():
+                return self._either(parts, most)
+            case Both():
+                one, other = parts
+                return self._both(one, other, most)
+            case _:
+                return _POINT
+
+    def _onward(self, points: Points, spent: _Grid) -> list[tuple[Points, _Grid]]:
+        """What was spent outside each part of a set that has no table."""
+        match points:
+            case After():
+                return [(points.before, spent.dearer(self._measure(points.cost)))]
+            case Either():
+                return [(option, spent) for option in points.options]
+            case Both():
+                beside = [part for part in points.parts if id(part) in self._tables]
+                if not beside:
+                    raise _TooMany
+                few = min(beside, key=lambda part: self._tables[id(part)].total)
+                other = points.other if few is points.one else points.one
+                most = self._most_outside[id(other)]
+                return [(other, self._both(spent, self._tables[id(few)], most))]
+            case _:
+                raise AssertionError(points)
+
+    def _outside(self) -> dict[int, tuple[_Reach, int]]:
+        """What may be spent outside each set, and in how many ways."""
+        reaches: dict[int, _Reach] = {}
+        sizes: dict[int, int] = {}
+        for points in self._order:
+            parts = [id(part) for part in points.parts]
+            reaches[id(points)] = self._reach(points, [reaches[part] for part in parts])
+            several = [sizes[part] for part in parts]
+            sizes[id(points)] = sum(several) if isinstance(points, Either) else math.prod(several)
+        found = {id(self._order[-1]): (_Reach(0, 0, 0), 1)}
+        for points in reversed(self._order):
+            spent, ways = found[id(points)]
+            for part in points.parts:
+                here, number = spent, ways
+                match points:
+                    case After():
+                        here = spent + self._at(points.cost)
+                    case Both():
+                        beside = id(points.other if part is points.one else points.one)
+                        here, number = spent + reaches[beside], ways * sizes[beside]
+                if id(part) in found:
+                    here, number = found[id(part)][0] | here, found[id(part)][1] + number
+                found[id(part)] = here, number
+        return found
+
+    def _reach(self, points: Points, parts: Sequence[_Reach]) -> _Reach:
+        match points:
+            case After():
+                return parts[0] + self._at(points.cost)
+            case Either():
+                return reduce(_Reach.__or__, parts)
+            case Both():
+                return parts[0] + parts[1]
+            case _:
+                return _Reach(0, 0, 0)
+
+    def _at(self, cost: Cost) -> _Reach:
+        value = self._measure(cost)
+        return _Reach(value, value, 0)
+
+    def _either(self, grids: Sequence[_Grid], highest: int) -> _Grid:
+        """The points of several sets."""
+        self._worked(sum(len(grid.numbers) for grid in grids))
+        return _sum(((grid, 1) for grid in grids), highest)
+
+    def _both(self, one: _Grid, other: _Grid, highest: int) -> _Grid:
+        """Every point of one set with every point of another."""
+        few, many = sorted((one, other), key=lambda grid: int(np.count_nonzero(grid.numbers)))
+        costs, numbers = (row.tolist() for row in few.rows())
+        self._worked(len(costs) * len(many.numbers))
+        return _sum(((many.dearer(c), n) for c, n in zip(costs, numbers, strict=True)), highest)
+
+    def _worked(self, additions: int) -> None:
+        if self._work + additions > WORK:
+            raise _TooMany
+        self._work += additions
+
+
+def _dot(one: Numbers, other: Numbers) -> int:
+    """The exact sum of products, by limbs of 22 bits."""
+    total = 0
+    for start in range(0, len(one), 1 << 20):
+        a, b = (_limbs(numbers[start : start + (1 << 20)]) for numbers in (one, other))
+        sums = (a @ b.T).tolist()
+        total += sum(n << 22 * (i + j) for i, row in enumerate(sums) for j, n in enumerate(row))
+    return total
+
+
+def _limbs(numbers: Numbers) -> Numbers:
+    """`(3, n)` of `(n,)`."""
+    return np.stack([(numbers >> np.uint64(shift)) & np.uint64((1 << 22) - 1) for shift in (0, 22, 44)])

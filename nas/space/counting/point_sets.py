@@ -1,0 +1,179 @@
+"""All points of a space as a graph of parts: what each adds to the cost and decides.
+
+It is one more algebra that `compose` carries through a network. Points that share a part share its node, so
+the graph is small where the space is large. Counting, the ends of costs and drawing are walks over it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nas.cost import Cost
+from nas.space.counting.algebra import Decisions
+from nas.space.language.tree import Option
+
+Measure = Callable[[Cost], int]
+"""The cost that is meant: MACs or parameters."""
+
+
+class Points:
+    """A set of points. Two sets are equal only if they are one object."""
+
+    __slots__ = ()
+
+    def after(self, cost: Cost, decisions: Decisions) -> Points:
+        return After(self, cost, decisions) if decisions or cost != Cost() else self
+
+    def with_other(self, other: Points) -> Points:
+        return Either((*_options(self), *_options(other)))
+
+    def then(self, other: Points) -> Points:
+        if self is ONE:
+            return other
+        return self if other is ONE else Both(self, other)
+
+    def nothing(self) -> Points:
+        return ONE
+
+    @property
+    def parts(self) -> tuple[Points, ...]:
+        """The sets that this one is made of."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class After(Points):
+    """The points of `before`, each with a part of this cost added and these decisions made."""
+
+    before: Points
+    cost: Cost
+    decisions: Decisions
+
+    @property
+    def parts(self) -> tuple[Points, ...]:
+        return (self.before,)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Either(Points):
+    """The points of several sets that share none."""
+
+    options: tuple[Points, ...]
+
+    @property
+    def parts(self) -> tuple[Points, ...]:
+        return self.options
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Both(Points):
+    """Every point of one set with every point of another, which decide different things."""
+
+    one: Points
+    other: Points
+
+    @property
+    def parts(self) -> tuple[Points, ...]:
+        return (self.one, self.other)
+
+
+ONE = Points()
+"""One point that has cost nothing and decided nothing."""
+
+
+def in_order(root: Points) -> list[Points]:
+    """The sets that a set is made of and the set itself, each behind its parts."""
+    found: dict[int, Points] = {}
+    waiting: list[tuple[Points, Iterator[Points]]] = [(root, iter(root.parts))]
+    open_ids = {id(root)}
+    while waiting:
+        points, parts = waiting[-1]
+        for part in parts:
+            if id(part) not in open_ids:
+                open_ids.add(id(part))
+                waiting.append((part, iter(part.parts)))
+                break
+        else:
+            found[id(points)] = points
+            waiting.pop()
+    return list(found.values())
+
+
+def size(root: Points) -> int:
+    """The number of points."""
+    sizes: dict[int, int] = {}
+    for points in in_order(root):
+        parts = [sizes[id(part)] for part in points.parts]
+        sizes[id(points)] = sum(parts) if isinstance(points, Either) else math.prod(parts)
+    return sizes[id(root)]
+
+
+class Extreme(NamedTuple):
+    """The point at one end of a measure: its value there and its decisions."""
+
+    value: int
+    choices: dict[str, Option]
+
+
+def extreme(root: Points, measure: Measure, pick: Callable[[Iterable[int]], int]) -> Extreme:
+    """The point whose cost by `measure` is the one that `pick`, min or max, picks; the first of several."""
+    values = _values(in_order(root), measure, pick)
+    choices: dict[str, Option] = {}
+    waiting = [root]
+    while waiting:
+        points = waiting.pop()
+        if isinstance(points, Either):
+            value = values[id(points)]
+            waiting.append(next(option for option in points.options if values[id(option)] == value))
+        else:
+            waiting += points.parts
+            if isinstance(points, After):
+                choices.update(points.decisions)
+    return Extreme(values[id(root)], choices)
+
+
+def least_costs(order: list[Points], measure: Measure) -> dict[int, int]:
+    """The least cost of each set, by id; `order` is as `in_order` gives it."""
+    return _values(order, measure, min)
+
+
+def least_beside(order: list[Points], least: dict[int, int], measure: Measure) -> dict[int, int]:
+    """For each set, by id, the least that the rest of a point costs which it is part of."""
+    rest = {id(order[-1]): 0}
+    for points in reversed(order):
+        outside = rest[id(points)]
+        for part in points.parts:
+            match points:
+                case After():
+                    here = outside + measure(points.cost)
+                case Both():
+                    here = outside + least[id(points.other if part is points.one else points.one)]
+                case _:
+                    here = outside
+            rest[id(part)] = min(here, rest.get(id(part), here))
+    return rest
+
+
+def _values(order: list[Points], measure: Measure, pick: Callable[[Iterable[int]], int]) -> dict[int, int]:
+    values: dict[int, int] = {}
+    for points in order:
+        parts = [values[id(part)] for part in points.parts]
+        match points:
+            case Either():
+                values[id(points)] = pick(parts)
+            case After():
+                values[id(points)] = parts[0] + measure(points.cost)
+            case _:
+                values[id(points)] = sum(parts)
+    return values
+
+
+_FLAT = 64
+
+
+def _options(points: Points) -> tuple[Points, ...]:
+    """Sets of a union; of a long one the union itself, since joining tuples takes their length."""
+    return points.options if isinstance(points, Either) and len(points.options) < _FLAT else (points,)

@@ -1,0 +1,252 @@
+"""Points drawn uniformly from inside a budget, and how costs are spread over a space.
+
+A histogram of cost composes along the parts of a space: alternatives add, parts that stand beside each other
+convolve. Walked backwards, from a bin of the whole down to its parts, it gives points of that bin with equal
+chances. Costs are rounded to the bins, so the bins of a budget are taken with those that rounding may have
+moved out of it, and a point whose exact cost is outside is drawn again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.cost import Budget, Cost, Interval
+from nas.errors import InputError
+from nas.space.counting.point_sets import (
+    After,
+    Both,
+    Either,
+    Measure,
+    Points,
+    in_order,
+    least_beside,
+    least_costs,
+    size,
+)
+from nas.space.language.tree import Option
+from nas.space.space import Space
+
+Numbers = NDArray[np.floating[Any]]
+Integers = NDArray[np.int64]
+
+MOST_BINS = 4096
+FEWEST_BINS = 512
+"""Of the whole histogram, up to the budget: fewer where there are many parts."""
+_NUMBERS = 1 << 24
+"""Of all histograms together, roughly."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Numbers of points `(bins,)` from bin `first` on. A cost is at `bin * unit`, give or take an error:
+    `under` to `over` is what rounding took off, so exact costs are within `[bin * unit + under, ... + over]`.
+    """
+
+    first: int
+    numbers: Numbers
+    under: int
+    over: int
+
+    def at(self, bins: Integers) -> Numbers:
+        """The numbers in these bins, 0 outside."""
+        index = bins - self.first
+        inside = (index >= 0) & (index < len(self.numbers))
+        found = np.zeros(len(bins), self.numbers.dtype)
+        found[inside] = self.numbers[index[inside]]
+        return found
+
+
+class Spread:
+    """The costs of the points of a set by one measure: a histogram of each part, up to a highest cost."""
+
+    def __init__(self, root: Points, measure: Measure, highest: int, most_bins: int = MOST_BINS) -> None:
+        self.order = in_order(root)
+        self.measure = measure
+        bins = max(FEWEST_BINS, min(most_bins, _NUMBERS // len(self.order)))
+        least = least_costs(self.order, measure)
+        self.unit = max(1, -(-(highest - least[id(root)]) // bins))
+        self._most = {part: highest - rest for part, rest in least_beside(self.order, least, measure).items()}
+        # more than 10^300 points need numbers with a wider exponent
+        self._kind: type[np.floating[Any]] = np.float64 if size(root) < 10**300 else np.longdouble
+        self._histograms: dict[int, Histogram] = {}
+        for points in self.order:
+            self._histograms[id(points)] = self._made(points)
+
+    def of(self, points: Points) -> Histogram:
+        return self._histograms[id(points)]
+
+    @property
+    def whole(self) -> Histogram:
+        return self._histograms[id(self.order[-1])]
+
+    def bins(self, interval: Interval) -> Integers:
+        """Those that may hold points of the interval."""
+        whole = self.whole
+        first = max(whole.first, -(-(interval.low - whole.over) // self.unit))
+        last = whole.first + len(whole.numbers) - 1
+        if interval.high is not None:
+            last = min(last, (interval.high - whole.under) // self.unit)
+        return np.arange(first, last + 1)
+
+    def rounded(self, cost: Cost) -> int:
+        """The bins by which a part moves what is before it."""
+        return (self.measure(cost) + self.unit // 2) // self.unit
+
+    def _made(self, points: Points) -> Histogram:
+        parts = [self._histograms[id(part)] for part in points.parts]
+        match points:
+            case After():
+                shift = self.rounded(points.cost)
+                error = self.measure(points.cost) - shift * self.unit
+                (before,) = parts
+                under, over = before.under + error, before.over + error
+                return self._cut(points, before.first + shift, before.numbers, under, over)
+            case Either():
+                return self._added([part for part in parts if len(part.numbers)])
+            case Both():
+                one, other = parts
+                if not (len(one.numbers) and len(other.numbers)):
+                    return Histogram(0, np.zeros(0), 0, 0)
+                numbers = np.convolve(one.numbers, other.numbers)
+                under, over = one.under + other.under, one.over + other.over
+                return self._cut(points, one.first + other.first, numbers, under, over)
+            case _:
+                return Histogram(0, np.ones(1, self._kind), 0, 0)
+
+    def _added(self, parts: list[Histogram]) -> Histogram:
+        if not parts:
+            return Histogram(0, np.zeros(0), 0, 0)
+        first = min(part.first for part in parts)
+        total = np.zeros(max(part.first + len(part.numbers) for part in parts) - first, self._kind)
+        for part in parts:
+            start = part.first - first
+            total[start : start + len(part.numbers)] += part.numbers
+        return Histogram(first, total, min(part.under for part in parts), max(part.over for part in parts))
+
+    def _cut(self, points: Points, first: int, numbers: Numbers, under: int, over: int) -> Histogram:
+        """Without what certainly leads above the highest cost."""
+        last = (self._most[id(points)] - under) // self.unit
+        kept = numbers[: max(0, last - first + 1)]
+        return Histogram(first, kept if len(kept) == len(numbers) else kept.copy(), under, over)
+
+
+class Walk:
+    """Draws points from chosen bins of the whole, with their decisions and exact costs."""
+
+    def __init__(self, spread: Spread, rng: np.random.Generator) -> None:
+        self._spread = spread
+        self._rng = rng
+
+    def draw(self, bins: Integers) -> tuple[list[dict[str, Option]], Integers, Integers]:
+        """A point from each bin: its decisions, MACs `(n,)` and parameters `(n,)`."""
+        chosen: list[dict[str, Option]] = [{} for _ in bins]
+        macs, params = np.zeros(len(bins), np.int64), np.zeros(len(bins), np.int64)
+        root = self._spread.order[-1]
+        waiting: dict[int, list[tuple[Integers, Integers]]] = {id(root): [(np.arange(len(bins)), bins)]}
+        for points in reversed(self._spread.order):
+            arrived = waiting.pop(id(points), None)
+            if arrived is None:
+                continue
+            who, where = (np.concatenate(column) for column in zip(*arrived, strict=True))
+            if isinstance(points, After):
+                np.add.at(macs, who, points.cost.macs)
+                np.add.at(params, who, points.cost.params)
+                for index in who if points.decisions else ():
+                    chosen[index].update(points.decisions)
+            for part, some, there in self._onward(points, who, where):
+                waiting.setdefault(id(part), []).append((some, there))
+        return chosen, macs, params
+
+    def _onward(
+        self, points: Points, who: Integers, where: Integers
+    ) -> list[tuple[Points, Integers, Integers]]:
+        """Which of the drawn go to which part, and to which of its bins."""
+        match points:
+            case After():
+                return [(points.before, who, where - self._spread.rounded(points.cost))]
+            case Either():
+                weights = np.stack([self._spread.of(option).at(where) for option in points.options])
+                taken = self._drawn(weights)
+                masks = ((option, taken == k) for k, option in enumerate(points.options))
+                return [(option, who[mask], where[mask]) for option, mask in masks if mask.any()]
+            case Both():
+                return self._split(points, who, where)
+            case _:
+                return []
+
+    def _split(self, points: Both, who: Integers, where: Integers) -> list[tuple[Points, Integers, Integers]]:
+        one, other = self._spread.of(points.one), self._spread.of(points.other)
+        first = np.zeros(len(where), np.int64)
+        places = other.first + np.arange(len(other.numbers))
+        for bin in np.unique(where):
+            mask = where == bin
+            weights = other.numbers * one.at(bin - places)
+            first[mask] = places[self._drawn(np.repeat(weights[:, None], mask.sum(), axis=1))]
+        return [(points.one, who, where - first), (points.other, who, first)]
+
+    def _drawn(self, weights: Numbers) -> Integers:
+        """A row for each column of weights `(rows, columns)`, in proportion to them."""
+        sums = np.cumsum(weights, axis=0)
+        at = self._rng.random(weights.shape[1]) * sums[-1]
+        rows: Integers = np.minimum((sums <= at).sum(axis=0), len(weights) - 1)
+        return rows
+
+
+class Uniform:
+    """Draws points of a space inside a budget, each with the same chance.
+
+    `spread` and `interval` are of MACs, or of parameters where only these are limited; a second limit is met
+    by drawing again.
+    """
+
+    def __init__(self, space: Space, budget: Budget) -> None:
+        self._budget = budget
+        self.by_macs = budget.macs != Interval() or budget.params == Interval()
+        self.interval = budget.macs if self.by_macs else budget.params
+        extent = space.extent
+        most = extent.largest_cost.macs if self.by_macs else extent.most_params
+        if most >= 1 << 62:
+            raise InputError(f"{space.file}: its networks cost up to {most:,}, more than can be counted")
+        top = most if self.interval.high is None else min(most, self.interval.high)
+        self.spread = Spread(space.points, (lambda c: c.macs) if self.by_macs else (lambda c: c.params), top)
+        self._bins = self.spread.bins(self.interval)
+        self._weights = self.spread.whole.at(self._bins)
+
+    def draw(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
+        """`n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
+        found: list[dict[str, Option]] = []
+        batch = min(2 * n, 1024)
+        for _ in range(max(1, tries * n // batch) if n and self._weights.any() else 0):
+            found += self._batch(rng, batch)
+            if len(found) >= n:
+                break
+        return found[:n]
+
+    def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
+        """Bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
+        kept = sum(len(self._batch(rng, min(1024, draws - done))) for done in range(0, draws, 1024))
+        share, z = kept / draws, 1.96
+        middle = (share + z * z / (2 * draws)) / (1 + z * z / draws)
+        half = z / (1 + z * z / draws) * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
+        total = int(self._weights.sum())
+        return _share(total, max(0.0, middle - half)), _share(total, min(1.0, middle + half))
+
+    def _batch(self, rng: np.random.Generator, size: int) -> list[dict[str, Option]]:
+        """Those of `size` points, drawn from the bins of the budget, that are inside."""
+        if not self._weights.any():
+            return []
+        shares = (self._weights / self._weights.sum()).astype(np.float64)
+        bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
+        drawn, macs, params = Walk(self.spread, rng).draw(bins)
+        costs = map(Cost, macs.tolist(), params.tolist())
+        return [point for point, cost in zip(drawn, costs, strict=True) if cost in self._budget]
+
+
+def _share(number: int, part: float) -> int:
+    """A part of a number that may be too large for a float."""
+    return number * round(part * 10**9) // 10**9

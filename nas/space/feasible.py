@@ -1,0 +1,190 @@
+"""What a sampler may know of space and budget: points inside, points beside a point, cost and identity."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.cost import Interval
+from nas.errors import InputError
+
+if TYPE_CHECKING:
+    from nas.cost import Budget, Cost
+    from nas.space import Choices, Space
+    from nas.space.counting.uniform import Uniform
+    from nas.space.language.tree import Option
+
+_MEMORY = 100_000
+"""Points of which it is remembered what is beside them and whether they train."""
+_MOST_STEPS = 200
+_LOOK = 16
+
+_Key = tuple[tuple[str, "Option"], ...]
+
+
+class Domain:
+    """The points of `space` whose networks are within `budget` and can be trained.
+
+    `try_out` raises InputError for a point whose network cannot be trained. Random numbers come from the
+    caller, so that the same ones give the same points.
+    """
+
+    def __init__(
+        self, space: Space, budget: Budget, try_out: Callable[[Choices], object] = lambda choices: None
+    ) -> None:
+        self._space = space
+        self._budget = budget
+        self._try_out = try_out
+        self._others = lru_cache(_MEMORY)(self._alternatives)
+        self._trains = lru_cache(_MEMORY)(self._train)
+
+    def cost(self, choices: Choices) -> Cost | None:
+        """Cost of the network at a point; None where it cannot be built."""
+        try:
+            return self._space.cost(choices)
+        except InputError:
+            return None
+
+    def identity(self, choices: Choices) -> str:
+        """Equal for two points exactly when they are the same network."""
+        return self._space.identity(choices)
+
+    def is_inside(self, choices: Choices) -> bool:
+        """Whether the network at a point can be built and is within the budget."""
+        cost = self.cost(choices)
+        return cost is not None and cost in self._budget
+
+    def can_train(self, choices: Choices) -> bool:
+        """Whether the network at a point that can be built can be trained as well."""
+        return self._trains(_key(choices))
+
+    def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
+        """The point of what `choose(name, options)` says for each decision that is needed."""
+        return self._space.draw(choose)
+
+    def completed(self, wish: Mapping[str, Option], rng: random.Random) -> Choices:
+        """The point that follows a wish where it can; decisions that the wish leaves open are drawn."""
+
+        def follow(name: str, options: tuple[Option, ...]) -> Option:
+            return wish[name] if wish.get(name, _NOTHING) in options else rng.choice(options)
+
+        return self._space.draw(follow)
+
+    def draw(self, rng: random.Random, n: int) -> list[Choices]:
+        """`n` points inside the budget, each with the same chance.
+
+        Where next to nothing is inside, so that many draws are not enough, points are drawn from the whole
+        space and moved inside; one for which that fails too stays outside.
+        """
+        source = np.random.default_rng(rng.getrandbits(64))
+        points = self._uniform.draw(source, n) if self._is_roomy else []
+        return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
+
+    def mutate(self, choices: Choices, rng: random.Random) -> Choices:
+        """A point with one other option than `choices`, each decision and each of its other options equally
+        likely; decisions that this opens are drawn. It may be outside the budget."""
+        alternatives = self._others(_key(choices))
+        if not alternatives:
+            return choices
+        name = rng.choice([*alternatives])
+        return self.completed({**choices, name: rng.choice(alternatives[name])}, rng)
+
+    def neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
+        """All points with one other option than `choices`, in random order; decisions that this opens are
+        drawn. They may be outside the budget."""
+        alternatives = self._others(_key(choices))
+        changes = [(name, option) for name, others in alternatives.items() for option in others]
+        rng.shuffle(changes)
+        for name, option in changes:
+            yield self.completed({**choices, name: option}, rng)
+
+    def moved_inside(self, choices: Choices, rng: random.Random) -> Choices:
+        """A point inside the budget near to `choices`; `choices` where the way there ends outside.
+
+        Options are changed one at a time: to the network inside that changes the cost least or, while one
+        change does not suffice, to the one that is least outside. So few choices change, then little cost.
+        Of many changes, `_LOOK` by chance are enough where one of them is a step.
+        """
+        point, excess = choices, self._excess(choices)
+        for _ in range(_MOST_STEPS):
+            if not excess:
+                return point
+            best: tuple[float, float, Choices] = (excess, 0.0, point)
+            for seen, near in enumerate(self.neighbours(point, rng)):
+                if seen >= _LOOK and best[0] < excess:
+                    break
+                here = (self._excess(near), self._change(point, near), near)
+                best = min(best, here, key=lambda row: row[:2])
+            if best[0] >= excess:
+                return choices
+            excess, _, point = best
+        return choices
+
+    def constraints(self, cost: Cost) -> list[float]:
+        """How far a cost is over each end of the budget, in parts of it: Optuna's constraints, met where none
+        is above 0."""
+        rows = ((cost.macs, self._budget.macs), (cost.params, self._budget.params))
+        over = [value / max(1, i.high) - 1 for value, i in rows if i.high is not None]
+        return over + [1 - value / i.low for value, i in rows if i.low]
+
+    @cached_property
+    def _uniform(self) -> Uniform:
+        return self._space.uniform(self._budget)
+
+    @cached_property
+    def _is_roomy(self) -> bool:
+        """Whether many draws give a point inside. The same at every call, so that a search that is resumed
+        goes on as before."""
+        return bool(self._uniform.draw(np.random.default_rng(0), 1))
+
+    def _excess(self, choices: Choices) -> float:
+        """How far outside the budget a point is, in parts of the limits; 0 inside."""
+        cost = self.cost(choices)
+        if cost is None:
+            return float("inf")
+        return _beyond(cost.macs, self._budget.macs) + _beyond(cost.params, self._budget.params)
+
+    def _change(self, before: Choices, after: Choices) -> float:
+        """How far two points are apart in MACs, or in parameters where only these are limited."""
+        old, new = self.cost(before), self.cost(after)
+        if not (old and new):
+            return 0.0
+        only_params = self._budget.macs == Interval() and self._budget.params != Interval()
+        return abs(new.params - old.params) if only_params else abs(new.macs - old.macs)
+
+    def _alternatives(self, key: _Key) -> dict[str, list[Option]]:
+        """The other options of each decision of a point that has any."""
+        choices = dict(key)
+        found: dict[str, list[Option]] = {}
+
+        def noted(name: str, options: tuple[Option, ...]) -> Option:
+            if len(options) > 1:
+                found[name] = [option for option in options if option != choices[name]]
+            return choices[name]
+
+        self._space.draw(noted)
+        return found
+
+    def _train(self, key: _Key) -> bool:
+        try:
+            self._try_out(dict(key))
+        except InputError:
+            return False
+        return True
+
+
+_NOTHING = object()
+
+
+def _key(choices: Choices) -> _Key:
+    return tuple(sorted(choices.items()))
+
+
+def _beyond(value: int, interval: Interval) -> float:
+    if interval.high is not None and value > interval.high:
+        return value / max(1, interval.high) - 1
+    return max(0.0, 1 - value / interval.low) if interval.low else 0.0

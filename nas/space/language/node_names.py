@@ -1,0 +1,52 @@
+"""Where a node's `name` stands in a file, and where it must not."""
+
+from __future__ import annotations
+
+from nas.space.language.names import name_problem
+from nas.space.language.parse_values import Context, plain
+from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError
+
+
+def _holder(item: Item) -> Mapping | None:
+    """The mapping that may hold a node's `name`."""
+    if not isinstance(item, Mapping) or not item.entries:
+        return None
+    if "choice" in item.entries or "layers" in item.entries:
+        return item
+    inner = next(iter(item.entries.values()))
+    return inner if isinstance(inner, Mapping) else None
+
+
+def given_name(item: Item, context: Context) -> str | None:
+    """The name that is written in a node."""
+    holder = _holder(item)
+    named = holder.entries.get("name") if holder else None
+    if named is None:
+        return None
+    name = plain(named, context.path)
+    problem = name_problem(name)
+    if problem:
+        raise SpaceError(named.place, context.path, problem)
+    return str(name)
+
+
+def refuse_name(item: Item, context: Context, why: str) -> None:
+    """Raises SpaceError for a node that is named."""
+    holder = _holder(item)
+    if holder and "name" in holder.entries:
+        raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
+
+
+def named_as_list(item: Item) -> Item:
+    """A node with a name of its own as a list, in which it keeps the name."""
+    holder = _holder(item)
+    return Listing((item,), item.place) if holder and "name" in holder.entries else item
+
+
+def block_of(item: Item) -> str:
+    """The block or form that a node is."""
+    if isinstance(item, Scalar):
+        return str(item.value)
+    if isinstance(item, Mapping) and item.entries:
+        return next((f for f in ("choice", "layers") if f in item.entries), next(iter(item.entries)))
+    return "sequence"

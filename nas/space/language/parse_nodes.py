@@ -1,0 +1,362 @@
+"""Parsing of nodes: block calls, sequences, stages, branches, alternatives, a user's own blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingABC
+from dataclasses import replace
+from typing import Any
+
+from nas.blocks import block_arguments, block_names, is_detail
+from nas.errors import did_you_mean
+from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
+from nas.space.language.names import name_problem
+from nas.space.language.node_names import block_of, given_name, named_as_list, refuse_name
+from nas.space.language.parse_cells import CellParser
+from nas.space.language.parse_values import (
+    NO_STAGE,
+    Context,
+    ValueParser,
+    kind_of,
+    listing,
+    mapping,
+    per_layer,
+    plain,
+    reject_unknown,
+    text,
+)
+from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
+from nas.space.language.stages import layer_lists, most_layers, takes_stride
+from nas.space.language.tree import (
+    Alternative,
+    Call,
+    Choice,
+    LayerNodes,
+    Node,
+    Parallel,
+    Residual,
+    SameAs,
+    Sequence,
+    Stage,
+    Value,
+)
+
+SHORTCUTS = ("auto", "identity", "projection", "pooled", "padded")
+JOINS = ("concat", "add")
+
+_MAX_LAYERS = 1_000
+
+_SHORTCUT = Kind(f"a shortcut; a shortcut is {', '.join(SHORTCUTS)}", lambda v: v in SHORTCUTS)
+_JOIN = Kind(f"a join; branches join by {' or '.join(JOINS)}", lambda v: v in JOINS)
+_DEPTH = Kind(
+    f"a depth; a depth is a whole number of layers from 1 to {_MAX_LAYERS:,}",
+    lambda v: kind_of(Count).accepts(v) and v <= _MAX_LAYERS,
+)
+FORMS = ("stage", "cell", "residual", "parallel", "sequence", "choice", "layers")
+
+_NODES = "[{conv: {out: 32}}, max_pool]"
+_MAX_NODES = 20_000
+_MAX_DEPTH = 60
+"""Blocks made of blocks multiply; every reader of a network calls itself that deep."""
+
+Definitions = MappingABC[str, tuple[dict[str, Item], Item]]
+"""A user's blocks: arguments with their default values (null: required), and body."""
+
+
+class NodeParser(ValueParser):
+    """Reads nodes; `defaults` are arguments by block, `definitions` the user's own blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.defaults: dict[str, dict[str, tuple[Value, Place]]] = {}
+        self.definitions: Definitions = {}
+        self._stages: list[Stage] = []
+        self._count = 0
+        self._depth = 0
+
+    def node(self, item: Item, context: Context, name: str | None, in_stage: bool = False) -> Node:
+        """The node at `context.path`; `in_stage` when it is a stage's layer and so takes its stride."""
+        self._count += 1
+        if self._count > _MAX_NODES:
+            raise SpaceError(
+                item.place, context.path, f"the network has more than {_MAX_NODES:,} nodes; repeat by 'stage'"
+            )
+        if self._depth == _MAX_DEPTH:
+            raise SpaceError(
+                item.place, context.path, f"nested more than {_MAX_DEPTH} nodes deep; use fewer levels"
+            )
+        self._depth += 1
+        node = self._node(item, context, name, in_stage)
+        self._depth -= 1
+        return node
+
+    def link(self, declared: MappingABC[str, Choice]) -> None:
+        """Check couplings, and that lists of layers are as long as their stage."""
+        super().link(declared)
+        for stage in self._stages:
+            most = most_layers(stage.depth, declared)
+            for size in layer_lists(stage.block, stage.path):
+                if size != most:
+                    raise SpaceError(
+                        stage.place,
+                        stage.path,
+                        f"'layers' lists {size}, but the stage has up to {most} layers; list one for each",
+                    )
+
+    def _node(self, item: Item, context: Context, name: str | None, in_stage: bool) -> Node:
+        if isinstance(item, Listing):
+            return self.sequence(item, context, name)
+        if isinstance(item, Scalar):
+            block = text(item, context.path, "a block, a list of blocks or a mapping")
+            return self._call(block, Mapping({}, item.place, {}), item.place, context, name, in_stage)
+        for form in ("choice", "layers"):
+            if form in item.entries:
+                parse = self._alternative if form == "choice" else self._layer_nodes
+                return parse(item, context, name, in_stage)
+        if len(item.entries) != 1:
+            raise SpaceError(
+                item.place,
+                context.path,
+                f"a node has one key, its block, but here are {', '.join(item.entries) or 'none'}; "
+                "indent the arguments below the block",
+            )
+        ((key, inner),) = item
+        place = item.key_places[key]
+        if key in ("stage", "cell", "residual", "parallel", "sequence"):
+            arguments = mapping(inner, context.path, f"the keys of '{key}' below it")
+            match key:
+                case "stage":
+                    return self._stage(arguments, context, place)
+                case "cell":
+                    return CellParser(self, context).cells(arguments, name, place)
+                case "residual":
+                    return self._residual(arguments, context, name, place)
+                case "parallel":
+                    return self._parallel(arguments, context, name, place)
+                case _:
+                    reject_unknown(arguments, ["name", "body"], context.path)
+                    body = _required(arguments, "body", "sequence", context)
+                    refuse_name(body, context, "the only node of a sequence takes its name")
+                    return self.node(body, context, name)
+        if isinstance(inner, Scalar) and inner.value is None:
+            inner = Mapping({}, inner.place, {})
+        arguments = mapping(inner, context.path, f"arguments of '{key}', such as {{out: 32}}")
+        return self._call(key, arguments, place, context, name, in_stage)
+
+    def sequence(self, item: Listing, context: Context, name: str | None) -> Sequence:
+        """Nodes one after the other; a list inside a list is part of it."""
+        flat = list(_flattened(item))
+        names = self._names(flat, context)
+        return Sequence(name, tuple(self.node(i, context.at(n), n) for i, n in zip(flat, names, strict=True)))
+
+    def _names(self, items: list[Item], context: Context) -> list[str]:
+        """Names of a sequence's nodes: as given, else the block's, numbered where they repeat."""
+        given = [given_name(item, context) for item in items]
+        used: set[str] = set()
+        for item, name in zip(items, given, strict=True):
+            if name in used:
+                raise SpaceError(item.place, context.path, f"two nodes are named '{name}'; rename one")
+            used.update([name] if name else [])
+        names = []
+        for item, name in zip(items, given, strict=True):
+            base = block_of(item)
+            fresh, number = name or base, 2
+            while not name and fresh in used:
+                fresh, number = f"{base}_{number}", number + 1
+            used.add(fresh)
+            names.append(fresh)
+        return names
+
+    def _call(
+        self, block: str, item: Mapping, place: Place, context: Context, name: str | None, in_stage: bool
+    ) -> Node:
+        if block in self.definitions:
+            return self._expansion(block, item, place, context, name, in_stage)
+        if block not in block_names():
+            known = [*block_names(), *self.definitions, *FORMS]
+            raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
+        arguments = block_arguments(block)
+        values: dict[str, Value] = {}
+        for key, inner in self._with_replaced(item, context, arguments):
+            if key == "name":
+                continue
+            if key not in arguments:
+                hint = did_you_mean(key, list(arguments))
+                raise SpaceError(item.key_places[key], context.path, f"{block} has no argument '{key}'{hint}")
+            values[key] = self.value(inner, context.at(key), arguments[key].kind)
+        for key, (value, _) in self.defaults.get(block, {}).items():
+            values.setdefault(key, value)
+        for key, implied in context.implied.items():
+            if in_stage and key in arguments:
+                values.setdefault(key, implied)
+        for key, argument in arguments.items():
+            if argument.required and key not in values:
+                raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
+        ordered = tuple((key, self.once(values[key], place)) for key in arguments if key in values)
+        return Call(name, block, ordered, context.path, place)
+
+    def _expansion(
+        self, block: str, item: Mapping, place: Place, context: Context, name: str | None, in_stage: bool
+    ) -> Node:
+        if block in context.expanding:
+            chain = " -> ".join([*context.expanding, block])
+            raise SpaceError(place, context.path, f"block '{block}' contains itself: {chain}")
+        declared, body = self.definitions[block]
+        reject_unknown(item, ["name", *declared], context.path)
+        item = self._with_replaced(item, context, declared)
+        bound: dict[str, Value] = {}
+        for key, default in declared.items():
+            given = item.entries.get(key)
+            if given is not None:
+                bound[key] = self.value(given, context.at(key), None)
+            elif key in self.defaults.get(block, {}):
+                bound[key] = self.defaults[block][key][0]
+            elif key in context.implied and in_stage:
+                bound[key] = replace(context.implied[key], implicit=False)
+            else:
+                bound[key] = plain(default, f"blocks.{block}.args.{key}")
+                if bound[key] is None:
+                    raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
+        inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
+        refuse_name(body, context, "a block's only node takes the block's name")
+        node = self.node(body, inside, name)
+        return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
+
+    def operator(self, item: Item, context: Context) -> Node:
+        """An operator of a cell: a node that takes the cell's channels and stride by itself."""
+        refuse_name(item, context, "an operator of a cell is named by its place")
+        return self.node(item, context, None, in_stage=True)
+
+    def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
+        if context.cell is not None:
+            raise SpaceError(place, context.path, "an operator of a cell has no stages; list the layers")
+        reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
+        item = self._with_replaced(item, context, ("depth", "stride"))
+        depth = self._optional(item, "depth", 1, _DEPTH, context)
+        stride = self._optional(item, "stride", 1, kind_of(Stride), context)
+        if context.path in context.stages or name_problem(context.path.rpartition(".")[2]):
+            raise SpaceError(place, context.path, "a stage here has no name of its own; put it in a list")
+        inside = replace(context, stages=(*context.stages, context.path))
+        block_item = _required(item, "block", "stage", context)
+        refuse_name(block_item, context, "a stage's block takes the stage's name")
+        block = self.node(block_item, inside, None, in_stage=True)
+        path = context.path
+        if stride != 1 and not takes_stride(block, path):
+            raise SpaceError(
+                place, path, "the stride has nowhere to go; give a node of the block 'stride: $stride'"
+            )
+        stage = Stage(path.rpartition(".")[2], path, depth, stride, block, place)
+        self._stages.append(stage)
+        return stage
+
+    def _residual(self, item: Mapping, context: Context, name: str | None, place: Place) -> Residual:
+        reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
+        item = self._with_replaced(item, context, ("shortcut", "act"))
+        body_item = _required(item, "body", "residual", context)
+        refuse_name(body_item, context, "a residual's body is named 'body'")
+        return Residual(
+            name,
+            self.node(body_item, context.at("body"), None),
+            self._optional(item, "shortcut", "auto", _SHORTCUT, context),
+            self._optional(item, "act", "none", kind_of(Activation), context),
+            context.path,
+            place,
+        )
+
+    def _parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
+        reject_unknown(item, ["name", "branches", "join"], context.path)
+        item = self._with_replaced(item, context, ("join",))
+        branches = listing(_required(item, "branches", "parallel", context), context.path, _NODES)
+        if not branches:
+            raise SpaceError(place, context.path, "'branches' is empty; list at least one")
+        nodes = tuple(
+            self.node(named_as_list(branch), context.at(f"branch{i}"), None)
+            for i, branch in enumerate(branches, 1)
+        )
+        join = self._optional(item, "join", "concat", _JOIN, context)
+        return Parallel(name, nodes, join, context.path, place)
+
+    def _alternative(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> Alternative:
+        reject_unknown(item, ["name", "choice", "per"], context.path)
+        items = listing(item.entries["choice"], context.path, _NODES)
+        labels = self._names(list(items), context)
+        each = per_layer(item, context.path)
+        choice = self.declare(labels, item.place, context.at("block"), each)
+        nodes = tuple(
+            self.node(option, context.at(label), None, in_stage)
+            for option, label in zip(items, labels, strict=True)
+        )
+        return Alternative(name, choice, nodes)
+
+    def _layer_nodes(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> LayerNodes:
+        reject_unknown(item, ["name", "layers"], context.path)
+        if not context.stages:
+            raise SpaceError(item.place, context.path, NO_STAGE)
+        stage = context.stages[-1]
+        rest = context.path[len(stage) :]
+        items = listing(item.entries["layers"], context.path, _NODES)
+        if not items:
+            raise SpaceError(item.place, context.path, "'layers' lists none; list one for each layer")
+        for one in items:
+            refuse_name(one, context, "the node of a layer is named by the layer")
+        nodes = tuple(
+            self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
+            for i, one in enumerate(items, 1)
+        )
+        return LayerNodes(name, nodes, stage)
+
+    def _with_replaced(self, item: Mapping, context: Context, keys: Iterable[str]) -> Mapping:
+        """The arguments of a node, with those that are set from elsewhere and do not stand in it."""
+        self.places_seen.update(context.at(key).path for key in keys)
+        set_elsewhere = {
+            key: self.replaced[context.at(key).path] for key in keys if context.at(key).path in self.replaced
+        }
+        return replace(item, entries={**item.entries, **set_elsewhere}) if set_elsewhere else item
+
+    def _optional(self, item: Mapping, key: str, default: Any, kind: Kind, context: Context) -> Value:
+        inner = item.entries.get(key)
+        return default if inner is None else self.once(self.value(inner, context.at(key), kind), inner.place)
+
+    def default_arguments(self, block: str, item: Item, place: Place) -> None:
+        """Read what `defaults:` gives to one block."""
+        context = Context(f"defaults.{block}")
+        known: MappingABC[str, Argument | None]
+        if block in self.definitions:
+            known = dict.fromkeys(self.definitions[block][0])
+        elif block in block_names():
+            known = block_arguments(block)
+        else:
+            names = [*block_names(), *self.definitions]
+            raise SpaceError(place, "defaults", f"unknown block '{block}'{did_you_mean(block, names)}")
+        arguments = mapping(item, context.path, "arguments, such as {act: silu}")
+        for key, inner in arguments:
+            if key not in known:
+                hint = did_you_mean(key, list(known))
+                raise SpaceError(
+                    arguments.key_places[key], context.path, f"{block} has no argument '{key}'{hint}"
+                )
+            argument = known[key]
+            value = self.value(inner, context.at(key), argument.kind if argument else None)
+            if is_detail(block, key) and isinstance(value, Choice | SameAs):
+                rule = "blocks use it inside, so it cannot be a choice; give a plain value"
+                raise SpaceError(inner.place, context.at(key).path, rule)
+            self.defaults.setdefault(block, {})[key] = (value, inner.place)
+
+
+def replace_name(node: Node) -> Node:
+    """A node that stands alone in a group, under its own default name."""
+    return node if isinstance(node, Sequence | Stage) else replace(node, name=_kind_name(node))
+
+
+def _kind_name(node: Node) -> str:
+    return node.block if isinstance(node, Call) else type(node).__name__.lower()
+
+
+def _required(item: Mapping, key: str, form: str, context: Context) -> Item:
+    if key not in item.entries:
+        raise SpaceError(item.place, context.path, f"{form} needs '{key}'; add {key}: ...")
+    return item.entries[key]
+
+
+def _flattened(item: Listing) -> list[Item]:
+    return [one for i in item.items for one in (_flattened(i) if isinstance(i, Listing) else [i])]

@@ -1,0 +1,337 @@
+"""Parsing of values: plain ones, choices, ranges, couplings, one value per layer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+from nas.errors import did_you_mean
+from nas.ops.arguments import Channels, Kind, Stride, as_written
+from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
+from nas.space.language.tree import CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
+
+UNSCALED = ("fixed", "at_least")
+_FORMS = ("choice", "range", "same_as", "layers", *UNSCALED)
+
+
+def kind_of(annotated: Any) -> Kind:
+    """The kind inside an annotation of `nas.ops.arguments`."""
+    (kind,) = (k for k in get_args(annotated) if isinstance(k, Kind))
+    return kind
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where in a space we are: the path that names choices, the stages or the cell around, the block's
+    arguments.
+    """
+
+    path: str = ""
+    stages: tuple[str, ...] = ()
+    cell: str | None = None
+    arguments: MappingABC[str, Value] = field(default_factory=dict)
+    expanding: tuple[str, ...] = ()
+
+    def at(self, name: str) -> Context:
+        """The context one step inside."""
+        return replace(self, path=f"{self.path}.{name}" if self.path else name)
+
+    @property
+    def implied(self) -> dict[str, StageStride | CellOut]:
+        """Arguments that a block here takes by itself, of the stage or the cell around it."""
+        if self.cell is not None:
+            return {"stride": StageStride(self.cell, implicit=True), "out": CellOut(self.cell, implicit=True)}
+        return {"stride": StageStride(self.stages[-1], implicit=True)} if self.stages else {}
+
+
+class ValueParser:
+    """Reads values and remembers the choices they declare, by name."""
+
+    def __init__(self) -> None:
+        self.declared: dict[str, Choice] = {}
+        self.replaced: dict[str, Item] = {}
+        """Items to read in place of those that stand in the file, by path; each is taken out when read."""
+        self.places_seen: set[str] = set()
+        self._couplings: list[tuple[SameAs, Kind | None, Context]] = []
+        self._placed: set[str] = set()
+        self._places: dict[str, Place] = {}
+
+    def value(self, item: Item, context: Context, kind: Kind | None) -> Value:
+        """The value at `context.path`; `kind` None leaves the check to where the value is used."""
+        self.places_seen.add(context.path)
+        item = self.replaced.pop(context.path, item)
+        if isinstance(item, Mapping):
+            return self._form(item, context, kind)
+        value = plain(item, context.path)
+        if isinstance(value, str) and value.startswith("$"):
+            return self.checked(self._argument(value[1:], item.place, context), context, kind, item.place)
+        return self.checked(value, context, kind, item.place)
+
+    def checked(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
+        """The value again. Raises SpaceError where it, or one of its options, is not of the kind."""
+        if kind is None:
+            return value
+        if isinstance(value, StageStride):
+            if kind is not _STRIDE:
+                raise SpaceError(place, context.path, f"the stage's stride is not {kind.rule}")
+            return value
+        if isinstance(value, CellOut):
+            if kind is not _CHANNELS:
+                raise SpaceError(place, context.path, f"the cell's channels are not {kind.rule}")
+            return value
+        if isinstance(value, SameAs):
+            self._couplings.append((value, kind, context))
+            return value
+        if isinstance(value, Unscaled):
+            if kind is not _CHANNELS:
+                rule = f"{' and '.join(UNSCALED)} are for channels, which the width multiplies; this is not"
+                raise SpaceError(place, context.path, f"{rule} {kind.rule}")
+            self.checked(value.channels, context, kind, place)
+            return value
+        for one in value.values if isinstance(value, Choice | PerLayer) else (value,):
+            if isinstance(one, Choice | SameAs):
+                self.checked(one, context, kind, place)
+                continue
+            try:
+                kind.convert(one)
+            except ValueError as error:
+                raise SpaceError(place, context.path, str(error)) from None
+        return value
+
+    def link(self, declared: MappingABC[str, Choice]) -> None:
+        """Check couplings and names, now that the choices that the space uses are known."""
+        for choice in declared.values():
+            if choice.stage is not None:
+                self._check_unique(choice, declared)
+        for coupling, kind, context in self._couplings:
+            target = declared.get(coupling.target)
+            if target is None:
+                hint = did_you_mean(coupling.target, list(declared))
+                raise SpaceError(
+                    coupling.place, context.path, f"no choice is named '{coupling.target}'{hint}"
+                )
+            if target.stage is not None and target.stage not in context.stages:
+                raise SpaceError(
+                    coupling.place,
+                    context.path,
+                    f"'{target.name}' is decided in each layer of stage '{target.stage}'; "
+                    "only that stage's layers can share it",
+                )
+            self.checked(target, context, kind, coupling.place)
+
+    def _check_unique(self, choice: Choice, declared: MappingABC[str, Choice]) -> None:
+        """Raise SpaceError where a decision of this choice in a layer has the name of another choice."""
+        stage = choice.stage or ""
+        names = re.compile(rf"{re.escape(stage)}\.layer[0-9]+{re.escape(choice.name[len(stage) :])}")
+        for name in filter(names.fullmatch, declared):
+            raise SpaceError(
+                self._places[name],
+                name,
+                f"'{choice.name}' has a decision of this name; choose another one",
+            )
+
+    def once(self, value: Value, place: Place) -> Value:
+        """The value, or a coupling with it where a node has this choice already.
+
+        A choice that is given to a user's block may end up in several nodes.
+        """
+        if not isinstance(value, Choice) or value.name.startswith("defaults."):
+            return value
+        if value.name in self._placed:
+            return SameAs(value.name, place)
+        self._placed.add(value.name)
+        return value
+
+    def declare(
+        self,
+        options: list[Any],
+        place: Place,
+        context: Context,
+        per_layer: bool,
+        name: str | None = None,
+    ) -> Choice:
+        """A choice, named by its place unless `name` is given.
+
+        Raises SpaceError where it is empty, repeats an option or has a name that is taken.
+        """
+        if not options:
+            raise SpaceError(place, context.path, "an empty choice has no option; list at least one")
+        for i, option in enumerate(options):
+            if option in options[:i]:
+                raise SpaceError(place, context.path, f"option {as_written(option)} stands twice; keep one")
+        if per_layer and not context.stages:
+            raise SpaceError(
+                place,
+                context.path,
+                "'per: layer' needs a stage around it; leave it out or put the block in one",
+            )
+        name = context.path if name is None else name
+        choice = Choice(
+            name=name,
+            options=tuple(json.dumps(list(o)) if isinstance(o, tuple) else o for o in options),
+            values=tuple(options),
+            stage=context.stages[-1] if per_layer else None,
+        )
+        if choice.name in self.declared:
+            line = self._places[choice.name].line
+            raise SpaceError(
+                place,
+                context.path,
+                f"the choice in line {line} is named '{choice.name}' too; give one of them another 'name'",
+            )
+        self.declared[choice.name] = choice
+        self._places[choice.name] = place
+        return choice
+
+    def _form(self, item: Mapping, context: Context, kind: Kind | None) -> Value:
+        form = next((f for f in _FORMS if f in item.entries), None)
+        if form is None:
+            raise SpaceError(
+                item.place,
+                context.path,
+                f"{_found(item)} is not a value; write a plain value or one of {', '.join(_FORMS)}",
+            )
+        allowed = [form, "per", "name"] if form in ("choice", "range") else [form]
+        reject_unknown(item, allowed, context.path)
+        inner = item.entries[form]
+        if form == "same_as":
+            coupling = SameAs(text(inner, context.path, "the name of a choice"), inner.place)
+            return self.checked(coupling, context, kind or _ANYTHING, inner.place)
+        if form == "layers":
+            return self._layers(inner, context, kind)
+        if form in UNSCALED:
+            return self.checked(
+                Unscaled(plain(inner, context.path), form == "at_least"), context, kind, inner.place
+            )
+        options = [plain(i, context.path) for i in listing(inner, context.path)]
+        if form == "range":
+            options = _range(options, inner.place, context.path)
+        each = per_layer(item, context.path)
+        name = self._choice_name(item, context, each)
+        choice = self.declare(options, item.place, context, each, name)
+        return self.checked(choice, context, kind, inner.place)
+
+    def _choice_name(self, item: Mapping, context: Context, per_layer: bool) -> str | None:
+        """The name that a choice is given where it stands."""
+        if "name" not in item.entries:
+            return None
+        place = item.entries["name"].place
+        name = text(item.entries["name"], context.path, "a name, such as s2.kernel")
+        if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name, re.ASCII):
+            raise SpaceError(
+                place, context.path, f"'{name}' is not a name; a choice is named like a place, s2.kernel"
+            )
+        stage = context.stages[-1] if context.stages else ""
+        if per_layer and not name.startswith(f"{stage}."):
+            raise SpaceError(
+                place, context.path, f"a choice made in each layer is named after its stage, '{stage}.…'"
+            )
+        return name
+
+    def _layers(self, inner: Item, context: Context, kind: Kind | None) -> PerLayer:
+        if not context.stages:
+            raise SpaceError(inner.place, context.path, NO_STAGE)
+        stage = context.stages[-1]
+        rest = context.path[len(stage) :]
+        values = [
+            self.value(item, replace(context, path=f"{stage}.layer{i}{rest}"), kind)
+            for i, item in enumerate(listing(inner, context.path), 1)
+        ]
+        return PerLayer(tuple(values), stage)
+
+    def _argument(self, name: str, place: Place, context: Context) -> Value:
+        if name in context.arguments:
+            return context.arguments[name]
+        if name in context.implied:
+            return replace(context.implied[name], implicit=False)
+        known = [*context.arguments, *context.implied]
+        hint = did_you_mean(name, known) or "; only the body of a block under 'blocks' has arguments"
+        raise SpaceError(place, context.path, f"unknown argument '${name}'{hint}")
+
+
+_ANYTHING = Kind("a value", lambda _: True)
+_STRIDE = kind_of(Stride)
+_CHANNELS = kind_of(Channels)
+NO_STAGE = "'layers' needs a stage around it; give a plain value, or put the block in a stage"
+
+
+def plain(item: Item, path: str) -> Any:
+    """A scalar's value, or a list's as a tuple."""
+    if isinstance(item, Scalar):
+        return item.value
+    if isinstance(item, Listing):
+        return tuple(plain(i, path) for i in item.items)
+    raise SpaceError(item.place, path, f"wanted a plain value, not {_found(item)}")
+
+
+def text(item: Item, path: str, what: str) -> str:
+    """A scalar that must be text."""
+    if not isinstance(item, Scalar) or not isinstance(item.value, str):
+        raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
+    return item.value
+
+
+def listing(item: Item, path: str, example: str = "[3, 5, 7]") -> tuple[Item, ...]:
+    """Items of what must be a list."""
+    if not isinstance(item, Listing):
+        raise SpaceError(item.place, path, f"wanted a list, such as {example}, not {_found(item)}")
+    return item.items
+
+
+def mapping(item: Item, path: str, what: str) -> Mapping:
+    """What must be a mapping."""
+    if not isinstance(item, Mapping):
+        raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
+    return item
+
+
+def _found(item: Item) -> str:
+    """What stands in a place, as messages say it."""
+    match item:
+        case Scalar():
+            return as_written(item.value)
+        case Listing():
+            return "a list"
+        case Mapping():
+            return f"a mapping of {', '.join(item.entries) or 'nothing'}"
+
+
+def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
+    """Raise SpaceError for the first key that is not allowed."""
+    for key in item.entries:
+        if key not in allowed:
+            raise SpaceError(item.key_places[key], path, f"unknown key '{key}'{did_you_mean(key, allowed)}")
+
+
+def per_layer(item: Mapping, path: str) -> bool:
+    """Whether `per: layer` stands beside a choice."""
+    per = item.entries.get("per")
+    if per is None:
+        return False
+    if plain(per, path) != "layer":
+        raise SpaceError(
+            per.place, path, f"{as_written(plain(per, path))} is not a scope; 'per' is layer, or is left out"
+        )
+    return True
+
+
+def _range(bounds: list[Any], place: Place, path: str) -> list[int]:
+    if not (2 <= len(bounds) <= 3 and all(isinstance(b, int) and not isinstance(b, bool) for b in bounds)):
+        raise SpaceError(
+            place,
+            path,
+            f"{as_written(bounds)} is not a range; it is [low, high] or [low, high, step] in whole numbers",
+        )
+    low, high, step = bounds if len(bounds) == 3 else (*bounds, 1)
+    if step < 1 or high < low or (high - low) % step:
+        raise SpaceError(
+            place,
+            path,
+            f"range {bounds} does not reach its end; both ends are in: low <= high, step divides them",
+        )
+    if (high - low) // step >= 10_000:
+        raise SpaceError(place, path, f"range {bounds} has more than 10,000 options; use a larger step")
+    return list(range(low, high + 1, step))

@@ -1,0 +1,49 @@
+"""What must hold between a stage and the nodes of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nas.space.language.tree import (
+    Alternative,
+    Choice,
+    LayerNodes,
+    Node,
+    PerLayer,
+    SameAs,
+    StageStride,
+    Value,
+    children,
+    own_values,
+    walk,
+)
+
+
+def takes_stride(node: Node, stage: str) -> bool:
+    """Whether the first layer of the stage takes its stride, whatever is chosen."""
+    inside = (takes_stride(child, stage) for child in children(node))
+    match node:
+        case Alternative():
+            return all(inside)
+        case LayerNodes() if node.stage == stage:
+            return next(inside)
+        case _:
+            return any(inside) or any(
+                isinstance(value, StageStride) and value.stage == stage for value in own_values(node)
+            )
+
+
+def most_layers(depth: Value, declared: Mapping[str, Choice]) -> int:
+    """The largest value that a depth can have."""
+    if isinstance(depth, SameAs):
+        depth = declared[depth.target]
+    if isinstance(depth, Choice | PerLayer):
+        return max(most_layers(value, declared) for value in depth.values)
+    return int(depth)
+
+
+def layer_lists(node: Node, stage: str) -> list[int]:
+    """Lengths of the lists inside that give one value or node for each layer of the stage."""
+    sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
+    values = [v for n in walk(node) for v in own_values(n)]
+    return sizes + [len(v.values) for v in values if isinstance(v, PerLayer) and v.stage == stage]

@@ -1,0 +1,92 @@
+"""What a training needs of its device: images that lie there, passes that are replayed there."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.data.datasets import ImageData
+
+_SHARE = 0.5
+"""The part of a GPU's free memory that images may take; the rest is for the training."""
+
+
+class DeviceImages:
+    """Images (N, C, H, W) uint8, handed out as batches on a device.
+
+    They lie on the device where they take up to half of its free memory, else on the CPU, from where each
+    batch is sent.
+    """
+
+    def __init__(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], data: ImageData, device: torch.device
+    ) -> None:
+        self.labels = torch.tensor(labels, device=device)
+        self._device = device
+        self._images = _without_copy(images)
+        if _fits(self._images, device):
+            self._images = self._images.to(device)
+        std = torch.tensor(data.std, device=device)[:, None, None]
+        self._scale = 1 / (255 * std)
+        self._offset = -torch.tensor(data.mean, device=device)[:, None, None] / std
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """Images `index` (N,) as they are."""
+        return self._images[index.to(self._images.device)].to(self._device)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, C, H, W) from 0 to 255 with mean 0 and deviation 1, as float in channels_last."""
+        return (pixels * self._scale + self._offset).contiguous(memory_format=torch.channels_last)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Images `index` (N,) normalised."""
+        return self.normalised(self.pixels(index))
+
+
+class GraphedPass:
+    """A forward and backward pass on CUDA, captured once and replayed without Python (Nguyen et al. 2021).
+
+    `run` maps images and targets to a loss and sets gradients anew. Shapes are those of the first batch.
+    Raises RuntimeError where something in `run` cannot be captured.
+    """
+
+    def __init__(self, run: Callable[[Tensor, Tensor], Tensor], images: Tensor, targets: Tensor) -> None:
+        self._images, self._targets = images.clone(), targets.clone()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):  # libraries choose their algorithms, which a capture does not allow
+                run(self._images, self._targets)
+        torch.cuda.current_stream().wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._loss = run(self._images, self._targets)
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        self._images.copy_(images)
+        self._targets.copy_(targets)
+        self._graph.replay()
+        return self._loss
+
+
+def _fits(images: Tensor, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.nbytes <= _SHARE * free
+
+
+def _without_copy(array: NDArray[np.uint8]) -> Tensor:
+    """A tensor over the array's own memory, which is read-only when it lies in Ray's object store."""
+    with warnings.catch_warnings():
+        # torch warns because writing to such a tensor is undefined: the images are only ever read.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

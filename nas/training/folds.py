@@ -1,0 +1,59 @@
+"""Cross-validation: a point is trained once for each fold of the data, for a score on every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from torch import Tensor
+
+from nas.training.loop import EpochResult, Training
+from nas.training.recipe import Recipe
+from nas.training.scores import scored
+
+
+class FoldedTraining:
+    """Trainings of one network on the folds of a data set, which go on together, an epoch each. None of them
+    stops early by itself.
+
+    An epoch's accuracy and loss are the means over the folds, so that stopping early and scores work as they
+    do for one training. The weights are those of the first fold.
+    """
+
+    def __init__(self, trainings: Sequence[Training], recipe: Recipe) -> None:
+        self._trainings = trainings
+        self._recipe = recipe
+        self._accuracies: list[float] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the recipe is over for the mean accuracies."""
+        return self._recipe.is_over(self._accuracies)
+
+    def epoch(self) -> EpochResult:
+        """Train an epoch on each fold. Raises TrainingFailed where one fails."""
+        results = [self._next(training) for training in self._trainings]
+        self._accuracies.append(fmean(result.accuracy for result in results))
+        score, deviation = scored(self._recipe.score, self._accuracies)
+        return replace(
+            results[0],
+            accuracy=self._accuracies[-1],
+            score=score,
+            deviation=deviation,
+            loss=fmean(result.loss for result in results),
+            seconds=sum(result.seconds for result in results),
+            batch=min(result.batch for result in results),
+            norms_s=sum(result.norms_s for result in results),
+        )
+
+    def _next(self, training: Training) -> EpochResult:
+        """The epoch that is next for all; a fold that began anew with a smaller batch catches up."""
+        result = training.epoch()
+        while result.epoch <= len(self._accuracies):
+            result = training.epoch()
+        return result
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of the first fold's weights, as `Training.state_dict`."""
+        return self._trainings[0].state_dict()

@@ -1,0 +1,66 @@
+"""What changes the weights: the optimizers, and the moving average of what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from nas.training.recipe import Recipe
+
+Groups = list[dict[str, Any]]
+
+
+def optimizer_for(module: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups: Groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return _OPTIMIZERS[recipe.optimizer](groups, recipe)
+
+
+class Average:
+    """The moving average of a module's weights, as a module that is not trained.
+
+    The decay is lower in the first steps, (1 + n) / (10 + n) after n of them, else a short training's average
+    would be its initial weights (as tf.train.ExponentialMovingAverage has it). Statistics of batch norm are
+    not averaged: they do not fit averaged weights, and are to be estimated anew.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = deepcopy(module).requires_grad_(False)
+        self._decay = decay
+        self._steps = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
+        for mean, weight in zip(self.module.parameters(), module.parameters(), strict=True):
+            mean.lerp_(weight, 1 - decay)
+        self._steps += 1
+
+
+def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
+    return torch.optim.SGD(groups, recipe.peak_lr, recipe.momentum, nesterov=True, fused=True)
+
+
+def _adamw(groups: Groups, recipe: Recipe) -> Optimizer:
+    return torch.optim.AdamW(groups, recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
+
+
+def _rmsprop(groups: Groups, recipe: Recipe) -> Optimizer:
+    """With torchvision's settings for MobileNetV3: TensorFlow's epsilon of 0.001 stands under the root."""
+    return torch.optim.RMSprop(groups, recipe.peak_lr, alpha=0.9, eps=0.0316, momentum=recipe.momentum)
+
+
+_OPTIMIZERS: dict[str, Callable[[Groups, Recipe], Optimizer]] = {
+    "sgd": _sgd,
+    "adamw": _adamw,
+    "rmsprop": _rmsprop,
+}

@@ -1,0 +1,1 @@
+"""What a user starts: a search, its finalists, a calibration, a forecast, an export, a scaling."""

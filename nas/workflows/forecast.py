@@ -1,0 +1,173 @@
+"""What a search will take: time and memory, from short trainings of three of its networks."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.cost import Cost
+from nas.errors import InputError, NasError
+from nas.space.counting.census import Census, census
+from nas.workflows.search import Prepared
+
+if TYPE_CHECKING:
+    from nas.data.datasets import ImageData
+    from nas.space import Choices
+
+_DRAWS = 100
+_BATCHES = 12
+"""Of an epoch that is measured, after one of these that warms up."""
+_RAY_S = 15
+"""Start and stop of Ray."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A network of the budget, `smallest`, `median` or `largest` of many draws, and one epoch of it.
+
+    `peak_bytes`: memory of this process, or of the GPU, at its highest up to here.
+    """
+
+    name: str
+    cost: Cost
+    epoch_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`trial_s`: one trial, on average; `slots`: trials at a time; `wall_s`: the search with its finalists;
+    `device_s`: what its trainings take of CPU threads, or of GPUs."""
+
+    networks: Census
+    members: tuple[Measured, ...]
+    trial_s: float
+    slots: int
+    wall_s: float
+    device_s: float
+    on_gpu: bool
+
+
+def forecast(prepared: Prepared) -> Forecast:
+    """Train three networks for some batches and work out the rest. Nothing is written."""
+    settings, space = prepared.settings, prepared.space
+    _check_device(prepared.task.device)
+    rng = np.random.default_rng(settings.seed)
+    drawn = space.uniform(settings.budget).draw(rng, _DRAWS) or [space.smallest()]
+    ordered = sorted(drawn, key=lambda point: space.cost(point).macs)
+    places = {"smallest": 0, "median": len(ordered) // 2, "largest": len(ordered) - 1}
+    members = tuple(_measure(prepared, name, ordered[place]) for name, place in places.items())
+    epoch_s = _mean_epoch(members, [space.cost(point).macs for point in ordered])
+    recipe = settings.recipe
+    trial_s = recipe.epochs * epoch_s + _screen_s(prepared, ordered[places["median"]])
+    finals = min(settings.finalists, settings.trials) * settings.final_seeds
+    trained_s = settings.trials * trial_s + finals * settings.final_epochs * epoch_s
+    on_gpu, slots = prepared.task.device != "cpu", _slots(prepared)
+    start_s = 0 if settings.workers == 0 else _RAY_S * (1 + bool(finals))
+    each = (settings.gpus_per_trial or 1) if on_gpu else settings.cpus_per_trial
+    return Forecast(
+        networks=census(space, settings.budget),
+        members=members,
+        trial_s=trial_s,
+        slots=slots,
+        wall_s=start_s + trained_s / slots,
+        device_s=trained_s * each,
+        on_gpu=on_gpu,
+    )
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--dry-run: trains on this machine, where torch finds no GPU; run it where there is one, or "
+            "leave --gpus-per-trial out"
+        )
+
+
+def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
+    import torch
+
+    from nas.training.loop import NORM_IMAGES, TrainingFailed
+
+    settings = prepared.settings
+    torch.set_num_threads(settings.cpus_per_trial)
+    share, part = _part(prepared.data, max(_BATCHES * settings.recipe.batch, NORM_IMAGES))
+    recipe = replace(settings.recipe, epochs=2, early_stop=None)
+    task = replace(prepared.task, recipe=recipe, timeout_s=None)
+    try:
+        training = task(point, 0, part)
+        training.epoch()
+        result = training.epoch()
+    except TrainingFailed as failure:
+        raise NasError(
+            f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
+        ) from None
+    epoch_s = (result.seconds - result.norms_s) / share + result.norms_s
+    return Measured(name, prepared.space.cost(point), epoch_s, _peak_bytes(prepared.task.device))
+
+
+def _screen_s(prepared: Prepared, point: Choices) -> float:
+    """Seconds of the scores that choose what a trial trains."""
+    settings = prepared.settings
+    if settings.screen is None:
+        return 0.0
+    from nas.study.records import Candidate
+    from nas.workflows.prescreen import Prescreen
+
+    screen = Prescreen(*settings.screen, replace(prepared.task, device="cpu"), prepared.data)
+    candidate = Candidate(0, point, prepared.space.cost(point), "")
+    screen.score(candidate)  # the first one is slower
+    start = time.perf_counter()
+    screen.score(candidate)
+    return screen.candidates * (time.perf_counter() - start)
+
+
+def _part(data: ImageData, images: int) -> tuple[float, ImageData]:
+    """The first of the images, and as great a part of those to validate on; which share of all that is."""
+    share = min(1.0, images / len(data.train_labels))
+    train, val = round(share * len(data.train_labels)), max(1, round(share * len(data.val_labels)))
+    part = replace(
+        data,
+        train_images=data.train_images[:train],
+        train_labels=data.train_labels[:train],
+        val_images=data.val_images[:val],
+        val_labels=data.val_labels[:val],
+    )
+    return share, part
+
+
+def _mean_epoch(members: Sequence[Measured], macs: Sequence[int]) -> float:
+    """Seconds of an epoch on average over networks of these costs, on lines between those measured."""
+    known = sorted({member.cost.macs: member.epoch_s for member in members}.items())
+    return float(np.interp(macs, [cost for cost, _ in known], [s for _, s in known]).mean())
+
+
+def _slots(prepared: Prepared) -> int:
+    """Trials at a time on this machine: as many as have room, and no more than the settings say."""
+    import torch
+
+    settings = prepared.settings
+    if settings.workers == 0:
+        return 1
+    room = (os.cpu_count() or 1) // settings.cpus_per_trial
+    if prepared.task.device == "cuda":
+        each = settings.gpus_per_trial or 1  # a part of one GPU, or whole ones
+        gpus = torch.cuda.device_count()
+        room = min(room, gpus * int(1 / each) if each < 1 else int(gpus / each))
+    return max(1, room if settings.workers is None else min(room, settings.workers))
+
+
+def _peak_bytes(device: str) -> int:
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,118 @@
+"""Scores of networks that are not trained, on a batch of a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from nas.cost import Cost
+from nas.data import datasets
+from nas.data.datasets import ImageData
+from nas.data.sources import find_source
+from nas.errors import InputError, did_you_mean
+from nas.graph.module import build_module
+from nas.space import Choices, Space
+from nas.study.records import Candidate
+from nas.training.device import DeviceImages
+from nas.training.evaluator import ProxyTask
+from nas.training.loop import seed_everything
+from nas.training.recipe import Recipe
+from nas.training.zero_cost import ZERO_COST
+
+COSTS = ("macs", "params")
+"""What networks can be screened by beside zero-cost scores."""
+_LEAST = 4
+"""Images of a batch, each half of which is normalised by itself."""
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A network's cost at its own input, and its zero-cost scores by name."""
+
+    name: str
+    cost: Cost
+    scores: dict[str, float]
+
+
+def chosen_scores(text: str | None) -> list[str]:
+    """The names of zero-cost scores in a list such as `naswot,zico`; all of them without one."""
+    if text is None:
+        return list(ZERO_COST)
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in ZERO_COST:
+            raise InputError(f"--scores: '{name}' is not a score{did_you_mean(name, list(ZERO_COST))}")
+    return names
+
+
+def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_broken: float) -> ImageData:
+    """Enough of a data set for one batch. Raises InputError where it cannot be used."""
+    source = find_source(dataset, datasets.DATA_ROOT)
+    most = max(2 * len(source.classes), 2 * batch)
+    data = datasets.loaded(
+        source, dataset, resolution=resolution, seed=seed, max_images=most, max_broken=max_broken
+    )
+    if len(data.train_labels) < _LEAST:
+        raise InputError(
+            f"data set '{dataset}': {len(data.train_labels)} images are too few; {_LEAST} are needed"
+        )
+    return data
+
+
+def untrained_scores(
+    networks: Sequence[Space], scores: Sequence[str], data: ImageData, *, batch: int, seed: int
+) -> list[Untrained]:
+    """Score networks, built for the data as the proxy builds them, on one batch of its search-train.
+
+    Raises InputError where a network cannot be built for the data.
+    """
+    rows = []
+    for space in networks:
+        task = ProxyTask(space, Recipe(resolution=data.resolution), seed, "cpu")
+        found = _scores(task, {}, scores, data, batch)
+        rows.append(Untrained(space.name, space.cost({}), found))
+    return rows
+
+
+@dataclass(frozen=True)
+class Prescreen:
+    """Of so many `candidates` the one of the best zero-cost score `name` is trained; or of most `macs` or
+    `params`."""
+
+    name: str
+    candidates: int
+    task: ProxyTask
+    data: ImageData
+
+    def score(self, candidate: Candidate) -> float:
+        """A network with initial weights on the batch that all networks of the search are screened by."""
+        if self.name in COSTS:
+            return float(getattr(candidate.cost, self.name))
+        batch = max(_LEAST, self.task.recipe.batch)
+        try:
+            score = _scores(self.task, candidate.choices, [self.name], self.data, batch)[self.name]
+        except Exception:
+            return -math.inf  # its training will tell what is wrong, if it comes to that
+        return score if math.isfinite(score) else -math.inf
+
+
+def _scores(
+    task: ProxyTask, choices: Choices, names: Sequence[str], data: ImageData, batch: int
+) -> dict[str, float]:
+    """Of one network on the first images of search-train."""
+    architecture = task.network(choices, data)
+    images = datasets.resized(_first(data, batch), architecture.input_shape[1])
+    batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
+    index = torch.arange(len(batches))
+    x, y = batches.batch(index).contiguous(), batches.labels[index]
+    seed_everything(task.seed)
+    module = build_module(architecture)
+    return {name: ZERO_COST[name](module, x, y) for name in names}
+
+
+def _first(data: ImageData, images: int) -> ImageData:
+    """The data with so many images to train on."""
+    return replace(data, train_images=data.train_images[:images], train_labels=data.train_labels[:images])

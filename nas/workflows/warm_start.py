@@ -1,0 +1,56 @@
+"""Networks that a search tries first, given as files: which points of its space they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from nas.cost import Budget
+from nas.errors import InputError
+from nas.runs.folder import Start
+from nas.space import Space, load_space
+from nas.space.library import find_space
+from nas.space.member import member
+
+
+def find_starts(files: Sequence[str], space: Space, budget: Budget) -> list[Start]:
+    """The points of a space that are the networks in files, paths or bundled names.
+
+    The space's number of classes stands for theirs. Raises InputError for a network that is none, is not of
+    the space, is outside the budget or is named twice.
+    """
+    starts: list[Start] = []
+    known: dict[str, str] = {}
+    for start, identity in _found(files, space, budget):
+        if identity in known:
+            raise InputError(
+                f"--start {start.file}: is the same network as --start {known[identity]}; name one of them"
+            )
+        known[identity] = start.file
+        starts.append(start)
+    return starts
+
+
+def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple[Start, str]]:
+    for file in files:
+        network = load_space(find_space(file))
+        if not network.is_architecture:
+            raise InputError(
+                f"--start {file}: is a space of {network.extent.count:,} networks; name the file of one "
+                "network, such as a run's best.yaml"
+            )
+        network.cost({})
+        try:
+            choices = member(space, replace(network, classes=space.classes))
+        except InputError as error:
+            raise InputError(
+                f"--start {file}: is not a network of '{space.name}': {error}. Change one of the two, or "
+                "leave this start out"
+            ) from None
+        cost = space.cost(choices)
+        if cost not in budget:
+            raise InputError(
+                f"--start {file}: has {cost.macs:,} MACs and {cost.params:,} parameters, outside the budget "
+                f"{budget}; change the budget, or leave this start out"
+            )
+        yield Start(file, choices), space.identity(choices)

@@ -1,0 +1,363 @@
+"""The command line as a user meets it: help, views, a whole search, settings, exports, the wheel."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import SHORT, TINY, command, nas, rows
+
+from nas import __version__
+from nas.runs import folder as runs
+from nas.runs.folder import Run
+from nas.space import load_space, parse_space
+from nas.space.library import bundled_spaces, find_space
+
+HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    Path("tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run folder of three trials, and what its search said."""
+    import torch
+
+    threads, here, there = torch.get_num_threads(), Path.cwd(), tmp_path_factory.mktemp("finished")
+    os.chdir(there)
+    try:
+        Path("tiny.yaml").write_text(TINY)
+        Path("search.yaml").write_text(
+            "space: nowhere.yaml\nbudget-flops: 400K\ntrials: 9\nkeep: 2\nrecipe: {epochs: 1, lr: 0.03}\n"
+        )
+        said = nas(
+            "search", "tiny.yaml", "--config", "search.yaml", "--trials", "3", "--workers", "0",
+            "--max-images", "200", "--seed", "5", "--recipe", "ema=0.9", "--recipe", "cutout=0.25",
+        )  # fmt: skip
+    finally:
+        os.chdir(here)
+        torch.set_num_threads(threads)
+    assert said.code == 0, said
+    return there / "runs" / "tiny-1", said
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the finished run."""
+    return Path(shutil.copytree(finished[0], tmp_path / "runs" / "tiny-1"))
+
+
+# Quick answers
+
+
+def imported(*arguments):
+    """What of HEAVY a command imports, and what it prints."""
+    code = (
+        "import sys\nfrom nas.cli import main\n"
+        f"sys.argv = ['nas', *{list(arguments)!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print('imported:', *[m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out, _, modules = done.stdout.rpartition("imported:")
+    return modules.split(), out
+
+
+def test_help_imports_nothing_heavy():
+    modules, out = imported("--help")
+    assert modules == []
+    for name in ("search", "resume", "show", "draw", "scale", "export", "spaces"):
+        assert re.search(rf"^│ {name} ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("what", "text"), [("mbconv", "networks"), ("spaces", "mbconv")])
+def test_views_import_no_torch(what, text):
+    modules, out = imported(*(["spaces"] if what == "spaces" else ["show", what]))
+    assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and text in out
+
+
+def test_a_network_is_shown_without_torch(run):
+    modules, out = imported("show", str(run / "best.yaml"))
+    assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and "total" in out
+
+
+def test_a_network_is_drawn_without_torch(run):
+    modules, out = imported("draw", str(run), "--depth", "2", "-o", "best.svg")
+    assert not set(HEAVY) & set(modules) and out == "best.svg\n"
+    cost = load_space(run / "best.yaml").cost({})
+    assert f"{cost}, input 1 x 32 x 32" in Path("best.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["search", "resume", "show", "draw", "scale", "export", "spaces"])
+def test_every_command_has_help(name):
+    said = nas(name, "--help")
+    assert said.code == 0 and said.err == "" and f"Usage: nas {name}" in said.out
+
+
+def test_help_shows_the_defaults_of_the_settings():
+    out = " ".join(nas("search", "--help").out.replace("│", " ").split())
+    for text in (
+        "--trials NUMBER Networks to try. [default: 50]",
+        "[default: predictor]",
+        "[default: digits]",
+    ):
+        assert text in out
+
+
+def test_the_version():
+    assert nas("--version").out == f"nas {__version__}\n"
+
+
+def test_no_arguments_are_answered_with_help():
+    said = nas()
+    assert said.code == 2 and "Usage: nas" in said.out + said.err
+
+
+def test_a_closed_pipe_is_no_error():
+    shown = subprocess.Popen(
+        command("show", "mbconv"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    shown.stdout.close()
+    assert shown.stderr.read() == ""
+    shown.stderr.close()
+    assert shown.wait() == 1
+
+
+# Views
+
+
+def test_the_bundled_spaces_are_listed():
+    lines = nas("spaces").out.splitlines()
+    for name, file in bundled_spaces().items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert load_space(file).about[:30] in line
+
+
+def test_a_space_is_shown():
+    out = nas("show", "tiny.yaml").out
+    assert out.startswith("tiny: 252 networks\nA few small networks.\n")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    for line in (
+        "smallest 27,728 438",
+        "largest 1,075,360 16,482",
+        "s1.depth once 1, 2, 3",
+        "s1.kernel in each layer 3, 5",
+    ):
+        assert line in lines
+
+
+def test_a_network_is_shown(run):
+    """The rows have all of its cost, and their parts are those of the file."""
+    out = nas("show", str(run / "best.yaml")).out
+    cost = load_space(run / "best.yaml").cost({})
+    lines = [line.split() for line in out.splitlines()]
+    assert ["total", f"{cost.macs:,}", f"{cost.params:,}"] in lines
+    table = lines[3 + next(i for i, line in enumerate(lines) if line[:1] == ["part"]) : -2]
+    parts = [line for line in table if line and line[0] != "total"]
+    assert sum(int(line[-2].replace(",", "")) for line in parts) == cost.macs
+    assert sum(int(line[-1].replace(",", "")) for line in parts) == cost.params
+    assert {"stem", "classifier"} <= {line[0] for line in parts}
+
+
+def test_a_run_is_shown(run):
+    out = nas("show", str(run), "--top", "2").out
+    table = sorted(rows(run / "trials.csv"), key=lambda r: -float(r["score"]))
+    assert out.startswith(f"{run}: tiny, 252 networks\n3 of 3 trials ended, budget MACs <= 400,000.\n")
+    shown = [line.split() for line in out.splitlines() if line.strip()[:1].isdigit()][1:]
+    assert [line[0] for line in shown] == ["1", "2"]
+    assert float(shown[0][1]) == pytest.approx(float(table[0]["score"]), abs=1e-4)
+
+
+def test_a_piped_view_is_as_wide_as_it_needs(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    out = nas("show", "mbconv").out
+    assert max(map(len, out.splitlines())) > 60 and "\x1b" not in out
+
+
+# A whole search
+
+
+def test_what_a_search_says(finished):
+    run, said = finished
+    assert said.err == ""
+    lines = said.out.splitlines()
+    assert lines[0] == "Space tiny: 252 networks, 27,728 to 1,075,360 MACs."
+    assert (
+        lines[1]
+        == "Data digits: 10 classes, 1 channel, 160 images to train on, 40 to validate on, at 32 x 32."
+    )
+    assert lines.pop(2).startswith("Few images to validate on, 4 a class: ")
+    assert lines[2] == (
+        "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, seed 5. Run folder: runs/tiny-1"
+    )
+    for number in range(3):
+        assert re.fullmatch(
+            rf"\[{number + 1}/3\] trial {number}: score 0\.\d{{4}}, [\d.]+K MACs, [\d.]+K params, [\d.]+ s"
+            + ("" if number == 2 else r", \d+ s left"),
+            lines[3 + number],
+        )
+    assert re.match(r"3 trials: 3 finished\. Budget: MACs <= 400,000\.", lines[6])
+    table = [line.split() for line in lines if line.strip()[:1].isdigit()][1:]
+    best = sorted(
+        rows(run / "trials.csv"), key=lambda r: (-float(r["score"]), int(r["macs"]), int(r["trial"]))
+    )
+    assert table == [
+        [str(rank), f"{float(r['score']):.4f}", f"{int(r['macs']):,}", f"{int(r['params']):,}", r["trial"]]
+        for rank, r in enumerate(best, 1)
+    ]
+    assert (
+        "Best network: runs/tiny-1/best.py (checked: same outputs, same parameters, imports only torch)"
+        in lines
+    )
+    assert [line.split("  #")[0].strip() for line in lines[lines.index("Next:") + 1 :]] == [
+        "nas show runs/tiny-1/best.yaml",
+        "nas show runs/tiny-1",
+        "nas resume runs/tiny-1 --trials 6",
+        "nas export runs/tiny-1 -o my_network.py",
+    ]
+
+
+def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch):
+    """The folder appears between the choice of its number and its making: the next number is taken."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    real, raced = runs.next_run_path, []
+
+    def next_run_path(folder, space):
+        path = real(folder, space)
+        if not raced:
+            raced.append(path)
+            path.mkdir(parents=True)
+        return path
+
+    monkeypatch.setattr(runs, "next_run_path", next_run_path)
+    assert nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", *SHORT).code == 0
+    assert Path("runs/tiny-2/best.py").is_file()
+
+
+def test_the_settings_are_kept_and_flags_win(finished):
+    """Trials, the space and two settings of the recipe are those of the flags, keep and lr those of the file,
+    the rest are defaults."""
+    settings = Run.open(finished[0]).settings
+    assert (settings.space, settings.trials, settings.seed, settings.workers) == ("tiny.yaml", 3, 5, 0)
+    assert (settings.budget_flops, settings.keep, settings.sampler) == ("400K", 2, "predictor")
+    assert (settings.recipe.epochs, settings.recipe.lr, settings.recipe.max_images) == (1, 0.03, 200)
+    assert (settings.recipe.ema, settings.recipe.cutout, settings.recipe.optimizer) == (0.9, 0.25, "sgd")
+    assert all(r.facts["batch"] == 64 for r in Run.open(finished[0]).records())
+    document = yaml.safe_load((finished[0] / "run.yaml").read_text())
+    assert document["versions"]["nas"] == __version__ and {"torch", "optuna", "ray"} <= set(
+        document["versions"]
+    )
+    assert set(document) == {
+        "format",
+        "settings",
+        "versions",
+        "git_commit",
+        "machine",
+        "data",
+        "space_sha256",
+        "study",
+        "starts",
+        "plugins",
+    }
+    assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
+
+
+def test_the_files_of_a_run(finished):
+    assert {p.name for p in finished[0].iterdir()} == {
+        ".lock", "run.yaml", "space.yaml", "study.journal", "weights", "best.yaml", "best.py", "best.pt",
+        "best.safetensors", "trials.csv", "pareto.csv",
+    }  # fmt: skip
+    assert len(list((finished[0] / "weights").iterdir())) == 2
+    best = load_space(finished[0] / "best.yaml")
+    assert best.is_architecture and best.cost({}).macs == best.meta["macs"] <= 400_000
+
+
+_ALONE = """
+import sys
+for name in ("nas", "networkx", "optuna", "ray", "yaml"):
+    sys.modules[name] = None
+import best, torch
+network = best.load()
+assert network(torch.rand(2, 1, 32, 32)).shape == (2, 10)
+print(sum(p.numel() for p in network.parameters()))
+"""
+
+
+def test_the_best_network_needs_torch_alone(run):
+    params = subprocess.check_output([sys.executable, "-c", _ALONE], cwd=run, text=True)
+    assert int(params) == load_space(run / "best.yaml").cost({}).params
+
+
+def test_the_exports(run):
+    """Of a run, of a trial, of a file: what was written is printed."""
+    kept = sorted(int(p.stem.removeprefix("trial-")) for p in (run / "weights").iterdir())
+    said = nas("export", str(run), "--trial", str(kept[1]), "-o", "out/mine.py")
+    assert said.code == 0, said
+    assert said.out.splitlines() == ["out/mine.pt", "out/mine.py", "out/mine.safetensors"]
+    assert f"(trial {kept[1]})" in " ".join(Path("out/mine.py").read_text().split())
+    said = nas("export", str(run / "best.yaml"), "-o", "bare.py")
+    assert said.out.splitlines() == ["bare.py"] and not Path("bare.pt").exists()
+    lost = next(n for n in range(3) if n not in kept)
+    said = nas("export", str(run), "--trial", str(lost))
+    assert said.code == 2 and said.err == (
+        f"error: {run}: the weights of trial {lost} were not kept; kept are those of: {kept[0]}, {kept[1]}\n"
+    )
+
+
+def test_weights_that_are_damaged(run):
+    for file in (run / "weights").iterdir():
+        file.write_bytes(b"12345")
+    said = nas("export", str(run))
+    assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
+    message = r"the weights cannot be read: .*; restore the file, or export another trial with --trial\n"
+    assert re.fullmatch(rf"error: {run}/weights/trial-0000\d.safetensors: {message}", said.err)
+
+
+def test_the_best_network_is_a_space(run):
+    """The network found can be searched again: it has no choices, so it is tried once."""
+    said = nas("search", str(run / "best.yaml"), "--workers", "0", "--trials", "2", *SHORT)
+    assert said.code == 0 and len(rows(Path("runs/best-1/trials.csv"))) == 1
+
+
+# Finding spaces
+
+
+def test_a_path_wins_over_a_name():
+    assert find_space("mbconv") == bundled_spaces()["mbconv"]
+    Path("mbconv").write_text(TINY)
+    assert find_space("mbconv") == Path("mbconv")
+    assert nas("show", "mbconv").out.startswith("tiny: 252 networks")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_wheel_has_the_spaces(tmp_path):
+    root = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "pip", "wheel", str(root), "--no-deps", "-w", str(tmp_path)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "site")
+    wanted = {f"nas/{p.relative_to(root)}" for p in (root / "search_spaces").rglob("*.yaml")}
+    assert wanted <= names and not any(name.startswith(("tests/", "runs/", "benchmarks/")) for name in names)
+    code = "from nas.space.library import find_space; print(find_space('mbconv'))"
+    found = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=tmp_path / "site", env={**os.environ, "PYTHONPATH": "."}, text=True
+    )
+    assert Path(tmp_path / "site", found.strip()).resolve() == tmp_path / "site/nas/search_spaces/mbconv.yaml"

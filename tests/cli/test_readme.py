@@ -1,0 +1,130 @@
+"""The README's commands and snippets do what it says. Searches are shortened, their options are checked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from command_line import SHORT, nas
+
+from nas.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
+EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
+COMMANDS = re.findall(
+    r"nas (?:search|resume|bench|calibrate|score|show|draw|scale|export|spaces)[^\n`#]*",
+    re.sub(r"```.*?```", "", README, flags=re.DOTALL),
+)
+LONG = ("search", "resume", "bench", "calibrate")
+SEARCHES = [c for c in COMMANDS if c.split()[1] in LONG and len(c.split()) > 2]
+VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2 or c.split()[1] == "spaces")]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A folder where the README's files are, after a first command of few trials."""
+    folder = tmp_path_factory.mktemp("checkout")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("search_spaces").symlink_to(ROOT / "search_spaces")
+        Path("mine.yaml").write_text(FAMILY)
+        Path("search.yaml").write_text(CONFIG)
+        first = shlex.split(SEARCHES[0])[1:]
+        said = nas(*first, "--trials", "1", "--workers", "0", *SHORT)
+        assert said.code == 0, said.err
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def folder(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+
+
+def test_commands_are_found():
+    assert SEARCHES[0].startswith("nas search search_spaces/mbconv.yaml --budget-flops 400M --trials 16")
+    assert len(SEARCHES) >= 8
+    assert len(VIEWS) >= 4
+
+
+@pytest.mark.parametrize("line", SEARCHES)
+def test_options_of_a_search(line):
+    _, name, *arguments = shlex.split(line)
+    group = typer.main.get_command(app)
+    group.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("line", VIEWS)
+def test_a_view(line):
+    said = nas(*shlex.split(line)[1:])
+    assert (said.code, said.err) == (0, "")
+    assert said.out
+
+
+def test_the_family_has_members_in_the_budget_it_is_searched_with():
+    from nas.cost import Budget, parse_interval
+    from nas.space import load_space
+    from nas.workflows.checks import check_budget
+
+    line = next(c for c in SEARCHES if "mine.yaml" in c).split()
+    macs, params = (
+        parse_interval(line[line.index(flag) + 1]) for flag in ("--budget-flops", "--budget-params")
+    )
+    check_budget(load_space(Path("mine.yaml")), Budget(macs=macs, params=params))
+
+
+def test_the_space_around_resnet_50_is_as_large_as_said():
+    from nas.space import parse_space
+
+    assert f"a space of {parse_space(EXTENDED).extent.count} networks" in README
+
+
+def test_the_mistake_in_the_family_is_named():
+    Path("wrong.yaml").write_text(FAMILY.replace("choice: [3, 5, 7]", "choice: [3, 4, 7]"))
+    shown = next(text for text in BLOCKS["text"] if text.startswith("error:"))
+    assert nas("show", "wrong.yaml").err == shown.replace("mine.yaml", "wrong.yaml")
+
+
+def test_the_family_of_efficientnets_is_the_one_shown():
+    shown = next(text for text in BLOCKS["text"] if "net_b7.yaml" in text)
+    said = nas("scale", "reference/efficientnet_b0", "--family", "0..7", "-o", "net.yaml")
+    assert [line.split() for line in said.out.split("\n") if line.strip()] == [
+        line.split() for line in shown.split("\n") if line.strip()
+    ]
+
+
+def test_the_table_of_a_network_is_the_one_shown():
+    shown = next(text for text in BLOCKS["text"] if text.startswith(" part"))
+    said = nas("show", "reference/efficientnet_b0")
+    table = said.out[said.out.index(" part") :]
+    assert [line.split() for line in table.split("\n") if line.strip()] == [
+        line.split() for line in shown.split("\n") if line.strip()
+    ]
+
+
+def test_the_picture_is_what_its_command_draws():
+    line = next(c for c in VIEWS if c.startswith("nas draw inception"))
+    assert nas(*shlex.split(line)[1:]).code == 0
+    assert Path("inception.svg").read_text() == (ROOT / "docs" / "inception.svg").read_text()
+
+
+def test_the_settings_file_is_read():
+    from nas.runs.config import Settings, read_config
+
+    settings = Settings.from_data(read_config(Path("search.yaml")), "search.yaml")
+    assert settings.budget_flops == "400M"
+    assert settings.recipe.epochs == 2
+
+
+@pytest.mark.parametrize("snippet", BLOCKS["python"], ids=["best", "study", "space"])
+def test_a_snippet(snippet):
+    path = "runs/mbconv-1" if "import best" in snippet else "."
+    code = f"import sys; sys.path.insert(0, {path!r})\n{snippet}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,93 @@
+"""Real Ray clusters of several raylets on this machine, and the processes of a driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+class Cluster:
+    """Ray started by its own command on a free port, every node a process group that can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        # Socket paths are limited to 107 characters, too short for pytest's folders.
+        self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}"
+        self._processes: list[subprocess.Popen] = []
+        self._log = folder.with_suffix(".log").open("w")
+        self._token()
+        self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
+
+    def _token(self) -> None:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def node(self, cpus: int) -> subprocess.Popen:
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
+
+    def _start(self, *flags: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        process = subprocess.Popen(
+            [*command, *flags, "--include-dashboard=false"] if "--head" in flags else [*command, *flags],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+        )
+        self._processes.append(process)
+        for line in process.stdout:
+            if "Ray runtime started" in line:
+                return process
+        raise AssertionError(f"ray start {flags} did not start")
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import shutil
+
+        for process in reversed(self._processes):
+            kill_tree(process)
+            process.stdout.close()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    for pid in [*descendants(process.pid), process.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [*found, *(below for child in found for below in descendants(child))]
+
+
+def works(pid: int) -> bool:
+    """Whether the process lives. Ray's two agents notice after a minute that their raylet is gone."""
+    command = Path(f"/proc/{pid}/cmdline")
+    try:
+        name = command.read_bytes()
+        return name != b"" and b"Agent" not in name
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, timeout_s=60.0):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,319 @@
+"""The run folder: whole or not at all, one writer, refused when it is not ours."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import TINY, nas, rows
+
+from nas.cost import Cost
+from nas.data.card import DataCard
+from nas.errors import InputError, NasError
+from nas.files import write_atomically
+from nas.runs.config import Settings
+from nas.runs.folder import Run, RunExists, next_run_path
+from nas.space import parse_space
+from nas.study.records import Candidate, Record
+from nas.training.recipe import Recipe
+
+CARD = DataCard("digits", tuple("0123456789"), 1, (0.3099,), (0.3244,), 160, 40)
+SPACE = parse_space(TINY, "tiny.yaml")
+SETTINGS = Settings("tiny.yaml", budget_flops="300K..400K", trials=7, recipe=Recipe(epochs=2, max_images=200))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "runs" / "tiny-1", SETTINGS, SPACE, CARD, "cpu")
+
+
+def record(number, score=None, macs=0, params=0, state="complete", **facts):
+    scores = {1: score} if score is not None else {}
+    return Record(
+        Candidate(number, {"a": number}, Cost(macs, params), str(number)), state, score, scores, facts
+    )
+
+
+# Making and opening
+
+
+def test_what_is_written_is_read(run):
+    opened = Run.open(run.path)
+    assert opened == run and opened.study == "tiny-1"
+    assert opened.settings == SETTINGS and opened.data == CARD
+    assert opened.space.name == "tiny" and opened.space.extent.count == 252
+    assert opened.document["versions"]["nas"] and opened.document["machine"]["device"] == "cpu"
+    assert sorted(p.name for p in run.path.iterdir()) == ["run.yaml", "space.yaml", "weights"]
+    assert sorted(p.name for p in run.path.parent.iterdir()) == ["tiny-1"]
+
+
+def test_the_space_of_a_run_has_the_classes_of_its_data(tmp_path):
+    many = DataCard("many", tuple(map(str, range(12))), 3, (0.3,), (0.25,), 160, 40)
+    run = Run.create(tmp_path / "many", SETTINGS, SPACE, many, "cpu")
+    assert run.space.classes == 12
+
+
+def test_a_data_set_of_many_classes_is_read_again(tmp_path):
+    many = replace(CARD, classes=tuple(map(str, range(20_001))))
+    assert Run.open(Run.create(tmp_path / "many", SETTINGS, SPACE, many, "cpu").path).data == many
+
+
+@pytest.mark.parametrize("key", ["classes", "channels", "train"])
+def test_a_damaged_data_card_is_said_to_be(run, key):
+    document = run.document
+    document["data"][key] = None
+    (run.path / "run.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InputError, match=r"run.yaml: data: is damaged \(.*\); restore the file"):
+        _ = Run.open(run.path).data
+
+
+@pytest.mark.parametrize(
+    ("other", "change"),
+    [
+        ({}, None),
+        ({"mean": (0.35,)}, "the pixels are others"),
+        ({"train": 161}, "200 images of 1 channels were 201 of 1"),
+        ({"classes": tuple("abcdefghij")}, "10 classes were 10, or have other names"),
+    ],
+)
+def test_a_change_of_the_data_is_named(other, change):
+    assert CARD.change(replace(CARD, mean=(0.30995,))) is None
+    assert CARD.change(replace(CARD, **other)) == change
+
+
+def test_two_searches_that_make_one_folder(run, monkeypatch):
+    """The second to rename finds the folder there."""
+    monkeypatch.setattr(Path, "exists", lambda path: path.name == "tiny-1" and (run.path / "taken").is_file())
+    (run.path / "taken").touch()
+    with pytest.raises(RunExists):
+        Run.create(run.path, SETTINGS, SPACE, CARD, "cpu")
+    assert [p.name for p in run.path.parent.iterdir()] == ["tiny-1"]
+
+
+def test_a_folder_that_exists_is_left_alone(run):
+    before = [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)]
+    with pytest.raises(InputError) as error:
+        Run.create(run.path, SETTINGS, SPACE, CARD, "cpu")
+    assert str(error.value) == (
+        f"{run.path}: exists already; continue it with 'nas resume {run.path}', or choose another --name"
+    )
+    assert [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)] == before
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(NasError) as error:
+        Run.create(tmp_path / "runs" / "mine", SETTINGS, SPACE, CARD, "cpu")
+    assert str(error.value) == (
+        f"{tmp_path}/runs/mine: cannot be made: Not a directory; "
+        "choose a folder that you can write with --runs"
+    )
+    assert error.value.exit_code == 1 and (tmp_path / "runs").read_text() == ""
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nas import files
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
+    code = _KILLED + (
+        "from nas.data.card import DataCard\n"
+        "from nas.runs.folder import Run\n"
+        "from nas.runs.config import Settings\n"
+        "from nas.space import parse_space\n"
+        "space = parse_space('network: [classifier]')\n"
+        "card = DataCard('digits', ('0', '1'), 1, (0.3,), (0.25,), 160, 40)\n"
+        "Run.create(Path(sys.argv[1]), Settings('tiny.yaml'), space, card, 'cpu')\n"
+    )
+    path = tmp_path / "runs" / "mine"
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL and not path.exists()
+    assert Run.create(path, SETTINGS, SPACE, CARD, "cpu").settings == SETTINGS
+
+
+def test_changed_settings_are_kept(run):
+    from dataclasses import replace
+
+    run.write_settings(replace(SETTINGS, trials=9))
+    assert Run.open(run.path).settings == replace(SETTINGS, trials=9)
+    assert Run.open(run.path).data == CARD
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("runs/tiny-2", "; did you mean 'runs/tiny-1'?"),
+        ("tiny-1", "; did you mean 'runs/tiny-1'?"),
+        ("zzz/y", "; allowed: runs/tiny-1"),
+    ],
+)
+def test_a_run_that_is_missing(run, monkeypatch, name, hint):
+    monkeypatch.chdir(run.path.parent.parent)
+    with pytest.raises(InputError) as error:
+        Run.open(Path(name))
+    assert str(error.value) == f"{name}: there is no such run{hint}"
+
+
+def test_a_run_of_another_version(run):
+    document = yaml.safe_load((run.path / "run.yaml").read_text())
+    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 2, "versions": None}))
+    said = nas("resume", str(run.path))
+    assert said.code == 2 and said.out == ""
+    assert said.err == (
+        f"error: {run.path}: has format 2, this nas 0.1.0 reads format 1; "
+        "use the nas that made it, or start a new run\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": 5}, "run.yaml: wanted a mapping of settings, such as trials: 50"),
+        ({"settings": {"space": "tiny", "speed": 3}}, "run.yaml: unknown key 'speed'; did you mean 'seed'?"),
+        ({"data": None}, "run.yaml: data: is damaged ("),
+        ({"data": {"name": "digits"}}, "run.yaml: data: is damaged ("),
+    ],
+)
+def test_a_damaged_run(run, change, message):
+    document = yaml.safe_load((run.path / "run.yaml").read_text())
+    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, **change}))
+    said = nas("resume", str(run.path))
+    assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith(f"error: {run.path}/{message}")
+
+
+@pytest.mark.parametrize("command", ["resume", "show"])
+def test_a_space_that_was_changed(run, command):
+    run.space_file.write_text(run.space_file.read_text().replace("[4, 6, 8]", "[4, 6]"))
+    said = nas(command, str(run.path))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"error: {run.space_file}: was changed since the search began, but its trials are of the space as it "
+        "was; restore the file, or search the new one in a run of its own\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: [", "", "3"])
+@pytest.mark.parametrize("command", ["resume", "show", "export"])
+def test_a_run_yaml_that_is_none(run, command, text):
+    (run.path / "run.yaml").write_text(text)
+    said = nas(command, str(run.path))
+    assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith(f"error: {run.path}/run.yaml:")
+
+
+def test_a_damaged_journal(run):
+    run.journal.write_text('{"op_code": 0\n{}\n{"op_code"\n')
+    for command in ("show", "export"):
+        said = nas(command, str(run.path))
+        assert said.code == 1 and said.err.startswith(f"error: {run.journal}: the journal is damaged (")
+        assert said.err.endswith("); restore the file, or start a new run\n")
+
+
+def test_next_run_path(tmp_path):
+    assert next_run_path(tmp_path / "runs", "spaces/mb conv.yaml") == tmp_path / "runs" / "mb-conv-1"
+    (tmp_path / "mine-1").mkdir()
+    (tmp_path / "mine-3").mkdir()
+    assert next_run_path(tmp_path, "mine") == tmp_path / "mine-2"
+
+
+# One writer
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from nas.runs.folder import Run
+with Run(Path(sys.argv[1])).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_that_another_process_searches_in(run):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        said = nas("resume", str(run.path))
+        assert said.code == 2
+        assert said.err == (
+            f"error: {run.path}: process {holder.pid} is searching in it; wait for it, or stop it first\n"
+        )
+        assert not run.journal.exists()
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with run.locked():
+        pass
+
+
+def test_a_run_that_cannot_be_written(run):
+    (run.path / ".lock").mkdir()
+    said = nas("resume", str(run.path))
+    assert said.code == 1
+    assert said.err == (
+        f"error: {run.path}: cannot be written: Is a directory; check the folder's permissions\n"
+    )
+
+
+# Atomic writes
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
+    file = tmp_path / "best.yaml"
+    write_atomically(file, "old")
+    code = _KILLED + "files.write_atomically(Path(sys.argv[1]), 'new')"
+    killed = subprocess.run([sys.executable, "-c", code, str(file)], check=False)
+    assert killed.returncode == -signal.SIGKILL and file.read_text() == "old"
+    write_atomically(file, b"new")
+    assert file.read_text() == "new"
+
+
+def test_what_cannot_be_written_leaves_no_part(tmp_path):
+    (tmp_path / "best.yaml").mkdir()
+    with pytest.raises(NasError) as error:
+        write_atomically(tmp_path / "best.yaml", "new")
+    assert str(error.value) == (
+        f"{tmp_path}/best.yaml: cannot be written: Is a directory; "
+        "check the folder's permissions and free space"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["best.yaml"]
+
+
+# Tables
+
+
+def test_the_tables(run):
+    records = [
+        record(0, 0.5, 20, 2, seconds=1.5),
+        record(1, 0.7, 30, 3, seconds=2.0, parent=0),
+        record(2, 0.4, 25, 2, seconds=2.0),
+        record(3, None, 9, 1, "failed", reason="nan_loss", message='the loss, "nan"'),
+        Record(Candidate(4, {"b": "x"}, Cost(5, 1), "4"), "pruned", None, {1: 0.2, 2: 0.3}, {"seconds": 0.1}),
+        record(5, None, 7, 1, "running"),
+    ]
+    run.write_tables(records)
+    table = rows(run.path / "trials.csv")
+    fixed = ["trial", "state", "score", "epochs", "macs", "params", "deviation", "seconds", "parent",
+             "reason", "message"]  # fmt: skip
+    assert list(table[0]) == [*fixed, "a", "b"]
+    assert [r["trial"] for r in table] == list("012345")
+    assert list(table[0].values()) == ["0", "complete", "0.5", "1", "20", "2", "", "1.5", "", "", "", "0", ""]
+    assert [r["parent"] for r in table] == ["", "0", "", "", "", ""]
+    assert list(table[3].values()) == [
+        "3", "failed", "", "0", "9", "1", "", "", "", "nan_loss", 'the loss, "nan"', "3", "",
+    ]  # fmt: skip
+    assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "", "0.1", "", "", "", "", "x"]
+    assert table[5]["state"] == "running" and table[5]["score"] == ""
+    assert [r["trial"] for r in rows(run.path / "pareto.csv")] == ["0", "1"]

@@ -1,0 +1,541 @@
+"""Conformance of every registered sampler, and the rules of regularised evolution."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import warnings
+from itertools import pairwise
+from statistics import NormalDist
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
+from toys import ByRejection
+
+from nas.cost import Budget, Cost, Interval
+from nas.errors import InputError
+from nas.samplers import SAMPLERS, SamplerContext, find_sampler
+from nas.samplers.bounded import bounded
+from nas.samplers.evolution import RegularizedEvolutionSampler
+from nas.samplers.gaussian import GaussianProcess, Inputs, Posterior, quantiles
+from nas.samplers.local import LocalSearchSampler
+from nas.samplers.points import CONSTRAINTS, REPEATS
+from nas.space.feasible import Domain
+
+WIDTHS = (8, 16, 24, 32)
+
+
+def each(names):
+    """A test of each of these samplers; that of the slowest is a slow one."""
+    marked = [pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else []) for name in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+class Layers(ByRejection):
+    """A space of eight decisions, two of them conditional; costs are sums of widths.
+
+    The best score, 8, has a wide layer beside a narrow one, so that the decisions are not independent.
+    """
+
+    name = "layers"
+
+    def draw(self, choose):
+        choices = {f"w{i}": choose(f"w{i}", WIDTHS) for i in range(6)}
+        choices["skip"] = choose("skip", (True, False))
+        return choices if choices["skip"] else {**choices, "kernel": choose("kernel", (3, 5, 7))}
+
+    def cost(self, choices):
+        if choices["w0"] == choices["w1"] == choices["w2"] == 32:
+            raise InputError("three wide layers cannot be built")
+        return Cost(macs=sum(choices[f"w{i}"] for i in range(6)), params=choices.get("kernel", 0))
+
+    def identity(self, choices):
+        return str(sorted(choices.items()))
+
+
+def score(choices):
+    layers = [choices[f"w{i}"] for i in range(6)]
+    value = sum(a != b for a, b in pairwise(layers)) + (layers[0] == 32)
+    return value + {0: 0.0, 3: 0.0, 5: 1.0, 7: 2.0}[choices.get("kernel", 0)]
+
+
+def objective(trial: optuna.Trial) -> float:
+    return score(Layers().draw(trial.suggest_categorical))
+
+
+def domain(budget=Budget(), space=None):  # noqa: B008
+    return Domain(space or Layers(), budget)
+
+
+def made(name, seed, trials, budget=Budget()):  # noqa: B008
+    return find_sampler(name)(SamplerContext(seed, trials, domain(budget)))
+
+
+def optimize(sampler: optuna.samplers.BaseSampler, trials: int) -> optuna.Study:
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+def points(study: optuna.Study) -> list[dict]:
+    return [trial.params for trial in study.trials]
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@each(SAMPLERS)
+def test_same_seed_same_points_other_seed_other_points(name):
+    first, again, other = (points(optimize(made(name, seed, 45), 45)) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_only_active_choices_are_made(name):
+    for params in points(optimize(made(name, 0, 45), 45)):
+        assert ("kernel" in params) == (not params["skip"])
+        assert set(params) - {"kernel"} == {*(f"w{i}" for i in range(6)), "skip"}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_single_option_and_mixed_types_are_taken(name):
+    class Mixed(Layers):
+        def draw(self, choose):
+            return {"only": choose("only", ("x",)), "act": choose("act", ("relu", None, 1, 2.5, False))}
+
+        def cost(self, choices):
+            return Cost()
+
+    sampler = SAMPLERS[name](SamplerContext(0, 30, domain(space=Mixed())))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda t: float(Mixed().draw(t.suggest_categorical)["act"] == "relu"), n_trials=30)
+    assert all(params["only"] == "x" for params in points(study))
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS, "optuna.samplers:TPESampler"])
+def test_the_random_start_is_inside_the_budget(name):
+    budget = Budget(macs=Interval(80, 88), params=Interval(3, 5))
+    sampler = made(name, 0, 40, budget)
+    for params in points(optimize(sampler, 9)):
+        assert Layers().cost(params) in budget
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_no_warnings_and_a_description(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        factory = find_sampler(name)
+        factory(SamplerContext(0, 16, domain()))
+    assert factory.__doc__ is not None and "\n" not in factory.__doc__ and "20" in factory.__doc__
+
+
+def test_an_unknown_sampler_is_refused_with_the_nearest_name():
+    with pytest.raises(InputError) as error:
+        find_sampler("evolutoin")
+    assert str(error.value) == "unknown sampler 'evolutoin'; did you mean 'evolution'?"
+    with pytest.raises(InputError) as error:
+        find_sampler("xyz")
+    assert str(error.value) == (
+        "unknown sampler 'xyz'; allowed: "
+        "evolution, gp, local, nsga2, nsga3, predictor, random, reinforce, tpe"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "optuna.sampler:CmaEsSampler",
+            "'optuna.sampler' cannot be imported (ModuleNotFoundError: No module named 'optuna.sampler'); "
+            "write MODULE:CLASS, such as optuna.samplers:CmaEsSampler",
+        ),
+        ("optuna.samplers:CmaSampler", "optuna.samplers: has no 'CmaSampler'; did you mean 'CmaEsSampler'?"),
+        ("math:floor", "math: 'floor' is not an Optuna sampler; name a class of it"),
+        (
+            "optuna.pruners:NopPruner",
+            "optuna.pruners: 'NopPruner' is not an Optuna sampler; name a class of it",
+        ),
+        (
+            "optuna.samplers:GridSampler",
+            "cannot be made without arguments (GridSampler.__init__() missing 1 required positional "
+            "argument: 'search_space'); write a class of your own that gives them",
+        ),
+    ],
+)
+def test_an_import_path_that_is_no_sampler_is_refused(path, message):
+    with pytest.raises(InputError) as error:
+        find_sampler(path)
+    assert str(error.value) == f"sampler '{path}': {message}"
+
+
+def test_a_sampler_of_optuna_by_its_path_repeats_itself():
+    def late(seed):
+        return points(optimize(made("optuna.samplers:TPESampler", seed, 30), 30))
+
+    assert late(1) == late(1) != late(2)
+
+
+def test_the_names_are_known_without_optuna():
+    code = "import sys, nas.samplers; assert 'optuna' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@each(name for name in SAMPLERS if name != "random")
+def test_it_learns(name):
+    """Mean of the last 30 of 90 trials, over three seeds (one of `gp`), at least 1 above random search's.
+
+    The standard deviation of one random trial is 1.3, of a difference of two means of 90 therefore 0.2.
+    """
+
+    def late_mean(name):
+        seeds = range(1 if name == "gp" else 3)
+        values = [t.value for seed in seeds for t in optimize(made(name, seed, 90), 90).trials[-30:]]
+        return sum(values) / len(values)
+
+    assert late_mean(name) > late_mean("random") + 1
+
+
+# Regularised evolution
+
+
+def evolve(trials: int, *, population: int = 8, sample: int = 3, seed: int = 0) -> list:
+    return optimize(
+        RegularizedEvolutionSampler(domain(), population=population, sample=sample, seed=seed), trials
+    ).trials
+
+
+def is_child(child: dict, parent: dict) -> bool:
+    """One choice that both have differs; others only come or go with it."""
+    changed = [name for name in child.keys() & parent.keys() if child[name] != parent[name]]
+    return len(changed) == 1 and (changed == ["skip"] or child.keys() == parent.keys())
+
+
+def test_the_first_population_is_random_and_every_later_trial_is_one_mutation_of_a_living_one():
+    trials = evolve(60)
+    for number in range(8, 60):
+        living = trials[number - 8 : number]
+        assert any(is_child(trials[number].params, parent.params) for parent in living)
+    firsts = [t.params for t in trials[:8]]
+    assert not any(is_child(firsts[i], p) for i in range(1, 8) for p in firsts[:i])
+
+
+def test_the_parent_is_the_best_of_the_sample():
+    """A sample of 400 from 8 misses one of them with a chance below 1e-22: the best is always the parent."""
+    trials = optimize(RegularizedEvolutionSampler(domain(), population=400, sample=400, seed=0), 401).trials
+    best = max(trials[:400], key=lambda t: t.value)
+    bests = [t.params for t in trials[:400] if t.value == best.value]
+    assert any(is_child(trials[400].params, parent) for parent in bests)
+
+
+def test_age_alone_removes_a_network():
+    """The best network of all is the oldest of nine: with a population of eight it has no children."""
+    distribution = CategoricalDistribution((0, 1, 2, 3))
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=RegularizedEvolutionSampler(domain(space=Pair()), population=8, sample=8, seed=0),
+    )
+    add(study, distribution, a=3, b=3, value=100.0)
+    for _ in range(8):
+        add(study, distribution, a=0, b=0, value=1.0)
+    for _ in range(50):
+        trial = study.ask()
+        child = [trial.suggest_categorical(name, distribution.choices) for name in "ab"]
+        assert child.count(0) == 1
+
+
+def test_pruned_failed_and_running_trials_do_not_breed():
+    distribution = CategoricalDistribution((0, 1, 2, 3))
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=RegularizedEvolutionSampler(domain(space=Pair()), population=4, sample=4, seed=0),
+    )
+    for _ in range(4):
+        add(study, distribution, a=0, b=0, value=1.0)
+    for state in (TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING) * 4:
+        add(study, distribution, a=3, b=3, state=state)
+    for _ in range(50):
+        trial = study.ask()
+        child = [trial.suggest_categorical(name, distribution.choices) for name in "ab"]
+        assert child.count(0) == 1
+
+
+class Pair(Layers):
+    """Two decisions, `a` of four options and `b` of as many as wanted."""
+
+    def __init__(self, b=4):
+        self.b = tuple(range(b))
+
+    def draw(self, choose):
+        return {"a": choose("a", (0, 1, 2, 3)), "b": choose("b", self.b)}
+
+    def cost(self, choices):
+        return Cost()
+
+
+def add(study, distribution, *, state=TrialState.COMPLETE, value=None, **params):
+    trial = create_trial(
+        state=state,
+        value=value,
+        params=params,
+        distributions=dict.fromkeys(params, distribution),
+    )
+    study.add_trial(trial)
+
+
+def test_every_mutation_is_equally_likely():
+    """Two choices of 4 and 2 options: 1/2 for each choice, 1/6 for each other option of the first.
+
+    600 draws; the bounds are 5 standard deviations wide, so a right sampler fails once in 10^6.
+    """
+    a, b = CategoricalDistribution((0, 1, 2, 3)), CategoricalDistribution((0, 1))
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=RegularizedEvolutionSampler(domain(space=Pair(2)), population=1, sample=1, seed=0),
+    )
+    study.add_trial(create_trial(value=1.0, params={"a": 1, "b": 0}, distributions={"a": a, "b": b}))
+    seen: dict[tuple, int] = {}
+    for _ in range(600):
+        trial = study.ask()
+        child = trial.suggest_categorical("a", a.choices), trial.suggest_categorical("b", b.choices)
+        seen[child] = seen.get(child, 0) + 1
+    assert set(seen) == {(0, 0), (2, 0), (3, 0), (1, 1)}
+    assert abs(seen[(1, 1)] - 300) < 62
+    assert all(abs(seen[(value, 0)] - 100) < 46 for value in (0, 2, 3))
+
+
+def test_newly_active_choices_are_drawn_uniformly():
+    """`skip` is true in the whole population; where it becomes false, every kernel turns up.
+
+    300 draws, about 40 of them unskipped: a kernel is missing with a chance below 1e-6.
+    """
+    sampler = RegularizedEvolutionSampler(domain(), population=1, sample=1, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    distributions = {f"w{i}": CategoricalDistribution(WIDTHS) for i in range(6)}
+    params = dict.fromkeys(distributions, 8)
+    skip = {"skip": CategoricalDistribution((True, False))}
+    study.add_trial(
+        create_trial(value=1.0, params={**params, "skip": True}, distributions={**distributions, **skip})
+    )
+    kernels = []
+    for _ in range(300):
+        trial = study.ask()
+        objective(trial)
+        kernels.append(trial.params.get("kernel"))
+    assert set(kernels) == {None, 3, 5, 7}
+
+
+@pytest.mark.parametrize("name", ["evolution", "local", "reinforce", "predictor"])
+def test_minimisation_works_too(name):
+    """Random networks score 5.0 on average, with a deviation of 1.3."""
+    study = optuna.create_study(direction="minimize", sampler=made(name, 0, 90))
+    study.optimize(objective, 90)
+    assert sum(t.value for t in study.trials[-30:]) / 30 < 4.5
+
+
+def test_a_sample_larger_than_the_population_is_refused():
+    with pytest.raises(ValueError, match="a sample of 5 cannot be drawn from a population of 4"):
+        RegularizedEvolutionSampler(domain(), population=4, sample=5)
+
+
+def test_a_known_child_is_born_again():
+    """The best network is older than the population, and has just been proposed again: it breeds.
+
+    A sample of 4 misses one of 4 with a chance of 0.32, all of 40 samples with one below 1e-19.
+    """
+    both = CategoricalDistribution((0, 1, 2, 3))
+
+    def children(repeats):
+        sampler = RegularizedEvolutionSampler(domain(space=Pair()), population=4, sample=4, seed=0)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        facts = [(3, 9.0, "best", []), *((0, 1.0, str(i), []) for i in range(5)), (0, 1.0, "last", repeats)]
+        for option, value, identity, repeated in facts:
+            trial = create_trial(
+                value=value,
+                params={"a": option, "b": option},
+                distributions={"a": both, "b": both},
+                user_attrs={"identity": identity},
+                system_attrs={REPEATS: repeated},
+            )
+            study.add_trial(trial)
+        return [[*Pair().draw(study.ask().suggest_categorical).values()] for _ in range(40)]
+
+    assert all(child.count(0) == 1 for child in children([]))
+    assert any(child.count(3) == 1 and 0 not in child for child in children(["best"]))
+
+
+def test_crossover_takes_every_choice_from_either_parent():
+    sampler = RegularizedEvolutionSampler(domain(), population=2, sample=1, crossover=1.0, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    widths = CategoricalDistribution(WIDTHS)
+    names = [f"w{i}" for i in range(6)]
+    skip = CategoricalDistribution((True, False))
+    for width in (8, 32):
+        study.add_trial(
+            create_trial(
+                value=1.0,
+                params={**dict.fromkeys(names, width), "skip": True},
+                distributions={**dict.fromkeys(names, widths), "skip": skip},
+            )
+        )
+    children = [Layers().draw(study.ask().suggest_categorical) for _ in range(40)]
+    assert all(sum(child[name] not in (8, 32) for name in names) <= 1 for child in children)
+    assert any(2 <= sum(child[name] == 8 for name in names) <= 4 for child in children)
+
+
+# Local search
+
+
+def test_a_climb_goes_on_from_the_best_to_its_neighbours_until_all_are_known():
+    study = optuna.create_study(
+        direction="maximize", sampler=LocalSearchSampler(domain(space=Pair()), seed=1)
+    )
+    study.optimize(lambda t: float(sum(Pair().draw(t.suggest_categorical).values())), 16)
+    trials = study.trials
+    assert len({tuple(t.params.values()) for t in trials}) == 16
+    climbs = [t.system_attrs["nas:climb"] for t in trials]
+    for trial in trials:
+        climb = [t for t in trials[: trial.number] if climbs[t.number] == climbs[trial.number]]
+        if climb:
+            top = max(climb, key=lambda t: t.value)
+            assert sum(top.params[n] != trial.params[n] for n in "ab") == 1
+    assert climbs == sorted(climbs) and set(climbs) == {*range(max(climbs) + 1)}
+
+
+# The predictor
+
+
+def test_quantiles_are_of_ranks_and_equal_for_equal_scores():
+    found = quantiles(np.array([0.1, 5.0, 5.0, 900.0]))
+    normal = NormalDist()
+    assert np.allclose(found, [normal.inv_cdf(p) for p in (1 / 8, 1 / 2, 1 / 2, 7 / 8)])
+
+
+def inputs(count, rng):
+    taken = rng.integers(0, 3, size=(count, 8))
+    choices = np.eye(3)[taken].reshape(count, 24)
+    return Inputs(choices, choices @ rng.random((24, 2)))
+
+
+def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn():
+    """Another route to the same numbers, at the hyperparameters that were fitted."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF
+
+    rng = np.random.default_rng(0)
+    seen, unseen = inputs(40, rng), inputs(10, rng)
+    scores = seen.choices @ rng.random(24) + 0.1 * rng.standard_normal(40)
+    model = GaussianProcess(seen, scores)
+    ours = model.posterior(unseen)
+
+    def flat(i):
+        costs = (i.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0) / model.length
+        return np.hstack([i.choices / np.sqrt(8 * model.reach), costs])
+
+    theirs = GaussianProcessRegressor(RBF(1.0), alpha=model.noise, optimizer=None)
+    mean, covariance = theirs.fit(flat(seen), quantiles(scores)).predict(flat(unseen), return_cov=True)
+    assert np.allclose(ours.mean, mean, atol=1e-6)
+    assert np.allclose(ours.covariance, model.variance * covariance, atol=1e-6)
+
+
+def test_the_fitted_noise_follows_the_noise_of_the_scores():
+    rng = np.random.default_rng(0)
+    seen = inputs(120, rng)
+    signal = seen.choices @ rng.random(24)
+    noises = [
+        GaussianProcess(seen, signal + d * signal.std() * rng.standard_normal(120)).noise for d in (0.0, 2.0)
+    ]
+    assert noises[0] < 0.05 < noises[1]
+
+
+def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief():
+    """4,000 samples: the bounds are 6 standard errors of a mean wide."""
+    belief = Posterior(np.array([1.0, -1.0]), np.array([[1.0, 0.9], [0.9, 1.0]]))
+    rng = np.random.default_rng(0)
+    samples = np.array([belief.sample(rng) for _ in range(4000)])
+    assert np.allclose(samples.mean(axis=0), belief.mean, atol=0.1)
+    assert np.allclose(np.cov(samples.T), belief.covariance, atol=0.15)
+
+
+@pytest.mark.parametrize("name", ["local", "predictor", "reinforce"])
+def test_what_is_proposed_is_new_and_inside_the_budget(name):
+    budget = Budget(macs=Interval(80, 104))
+    study = optimize(made(name, 0, 60, budget), 60)
+    assert len({Layers().identity(t.params) for t in study.trials}) == 60
+    assert all(Layers().cost(t.params) in budget for t in study.trials)
+
+
+# Domain
+
+
+def test_moving_inside_changes_few_choices_and_then_the_cost_little():
+    """From 150 to at most 126 one layer can go: from 32 to 8, or two by less; over 120 is nearest."""
+    start = {"w0": 32, "w1": 24, "w2": 32, "w3": 32, "w4": 24, "w5": 6 + 2, "skip": True}
+    near = domain(Budget(macs=Interval(0, 130)))
+    for seed in range(10):
+        moved = near.moved_inside(start, random.Random(seed))
+        assert sum(moved[name] != start[name] for name in start) == 1
+        assert Layers().cost(moved).macs == 128
+    two = domain(Budget(macs=Interval(0, 112))).moved_inside(start, random.Random(0))
+    assert sum(two[name] != start[name] for name in start) == 2
+
+
+def test_neighbours_are_all_points_with_one_other_option():
+    start = {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 3}
+    near = [*domain().neighbours(start, random.Random(0))]
+    assert len(near) == 6 * 3 + 1 + 2
+    assert all(is_child(point, start) for point in near)
+
+
+def test_draws_are_inside_also_where_hardly_anything_is():
+    tight = domain(Budget(macs=Interval(48, 48), params=Interval(7, 7)))
+    for point in tight.draw(random.Random(0), 5):
+        assert point == {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 7}
+
+
+def test_two_objectives_are_refused():
+    study = optuna.create_study(directions=["maximize"] * 2, sampler=RegularizedEvolutionSampler(domain()))
+    with pytest.raises(ValueError, match="multi-objective"):
+        study.ask().suggest_categorical("a", (1, 2))
+
+
+def test_reseeding_changes_what_is_proposed():
+    sampler = RegularizedEvolutionSampler(domain(), seed=0)
+    first = points(optimize(sampler, 5))
+    sampler.reseed_rng()
+    again = points(optimize(sampler, 5))
+    assert first != again
+
+
+# Samplers of Optuna that see fewer trials
+
+
+@pytest.mark.parametrize(("direction", "values"), [("maximize", [9, 1, 7, 8]), ("minimize", [3, 9, 1, 2])])
+def test_a_bounded_study_has_the_best_and_some_of_the_others(direction, values):
+    """Of the others the best and the worst. Failed trials and constraints are left out."""
+    study = optuna.create_study(direction=direction)
+    for value in (3, 9, 1, 7, None, 8, 2, 6, 4, 5):
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        study.add_trial(create_trial(state=state, value=value, system_attrs={CONSTRAINTS: [0.1], "own": 1}))
+    running = study.ask()
+    seen = bounded(study, 4)
+    *finished, last = seen.get_trials()
+    assert [trial.value for trial in finished] == values
+    assert all(trial.system_attrs == {"own": 1} for trial in finished) and last.number == running.number
+    assert [trial.number for trial in seen.get_trials(states=[TrialState.RUNNING])] == [running.number]
+    assert CONSTRAINTS in study.trials[0].system_attrs
+    seen._storage.set_trial_system_attr(running._trial_id, "written", 1)
+    assert study.trials[-1].system_attrs["written"] == 1
+
+
+def test_of_several_objectives_all_trials_are_seen():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for value in range(9):
+        study.add_trial(create_trial(values=[value, value]))
+    assert len(bounded(study, 4).get_trials()) == 9

@@ -1,0 +1,270 @@
+"""Compound scaling: EfficientNet-B1 to B7 from B0, targets, spaces with choices."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from command_line import nas
+from hypothesis import given, settings
+from random_spaces import spaces
+
+from nas.errors import InputError
+from nas.graph.module import count_macs, count_parameters
+from nas.space import Space, dump_space, load_space, parse_space
+from nas.space.compound import PUBLISHED, compound, solve
+from nas.space.library import bundled_spaces, find_space
+from nas.space.scale import Scale, scaled
+
+SEARCHED = [name for name in bundled_spaces() if not name.startswith("reference/")]
+
+
+@pytest.fixture(scope="module")
+def b0() -> Space:
+    return load_space(bundled_spaces()["reference/efficientnet_b0"])
+
+
+@pytest.mark.parametrize("target", [0, -5])
+def test_a_target_of_nothing_is_refused(target: int) -> None:
+    with pytest.raises(InputError, match=f"^a network has no {target} MACs; ask for 1 or more$"):
+        solve(load_space(find_space("reference/efficientnet_b0")), "macs", target)
+
+
+def test_a_target_out_of_reach_names_the_nearest_costs() -> None:
+    with pytest.raises(InputError, match=r"^no scale of 'efficientnet_b0' has about 1000T MACs; the nearest"):
+        solve(load_space(find_space("reference/efficientnet_b0")), "macs", 10**15)
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_efficientnets_are_b0_scaled(b0, step):
+    """Parameters and MACs at the published size are those of torchvision's networks."""
+    ours = scaled(b0, PUBLISHED[step])
+    side = (224, 240, 260, 300, 380, 456, 528, 600)[step]
+    with torch.device("meta"):
+        twin = getattr(torchvision.models, f"efficientnet_b{step}")()
+        assert ours.input == (3, side, side)
+        assert ours.cost({}).params == count_parameters(twin)
+        assert ours.cost({}).macs == count_macs(twin, (3, side, side))
+
+
+def test_a_step_of_phi_doubles_the_macs_nearly():
+    step = compound(1)
+    assert step == Scale(1.2, 1.1, 1.15)
+    assert step.depth * step.width**2 * step.resolution**2 == pytest.approx(1.92, abs=0.01)
+    assert compound(0) == Scale()
+    assert compound(-2).depth == pytest.approx(1.2**-2)
+
+
+@pytest.mark.parametrize("what", ["macs", "params"])
+@pytest.mark.parametrize("factor", [0.5, 2])
+@pytest.mark.parametrize("name", SEARCHED)
+def test_members_reach_half_and_twice_their_cost(name, factor, what):
+    space = load_space(bundled_spaces()[name])
+    rng = random.Random(name)
+    member = space.resolve(space.draw(lambda _, options: rng.choice(options)))
+    if name in ("cell", "darts") and what == "params":
+        # all cells share one width: in a thin stack its next 8 channels are too large a step
+        member = scaled(member, Scale(width=3))
+    target = int(factor * getattr(member.cost({}), what))
+    solution = solve(member, what, target)
+    assert getattr(solution.space.cost({}), what) == pytest.approx(target, rel=0.03)
+    assert solution.phi * (factor - 1) >= 0
+    again = parse_space(dump_space(solution.space))
+    assert again.architecture() == solution.space.architecture()
+
+
+NETWORK = """\
+input: [3, 32, 32]
+classes: 10
+network:
+  - conv: {name: stem, out: 12}
+  - stage:
+      name: s1
+      depth: 3
+      block: {mbconv: {out: 16, kernel: {layers: [3, 5, 7]}}}
+  - stage:
+      name: s2
+      depth: {choice: [1, 2, 4]}
+      stride: 2
+      block: [stage: {name: inner, depth: 2, stride: $stride, block: {conv: {out: {choice: [16, 32]}}}}]
+  - classifier
+"""
+
+
+def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
+    def kernels(depth: float) -> list[int]:
+        stage = scaled(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
+        values = dict(stage.block.args)["kernel"].values
+        assert len(values) == stage.depth
+        return list(values)
+
+    assert kernels(1) == [3, 5, 7]
+    assert kernels(5 / 3) == [3, 3, 5, 7, 7]
+    assert kernels(2) == [3, 3, 5, 5, 7, 7]
+    assert kernels(2 / 3) == [3, 7]
+    assert kernels(0.1) == [3]
+
+
+def test_choices_stay_choices_of_scaled_options():
+    space = parse_space(NETWORK)
+    result = scaled(space, Scale(depth=0.5, width=1.5, resolution=1.25))
+    assert result.declared["s2.depth"].options == (1, 2)  # 1 and 2 become one
+    assert result.declared["s2.inner.out"].options == (16, 32)
+    assert (result.input, result.width) == ((3, 40, 40), 1.5)
+    deep = scaled(space, Scale(depth=2))
+    assert deep.declared["s2.depth"].options == (2, 4, 8)
+    assert deep.extent.count == 3 * 2
+    width = scaled(load_space(bundled_spaces()["depthwise"]), Scale(width=1.1, resolution=0.5))
+    assert width.declared["width"].options == (0.275, 0.55, 0.825, 1.1)
+    assert width.declared["input.height"].options == (64, 80, 96, 112)
+
+
+def test_only_outer_stages_are_deepened():
+    result = scaled(parse_space(NETWORK), Scale(depth=2))
+    assert result.network.items[2].block.items[0].depth == 2
+
+
+@given(spaces())
+@settings(max_examples=100)
+def test_a_scale_of_one_changes_nothing(space):
+    try:
+        same = scaled(space, Scale())
+    except InputError:  # nothing of it can be built, or a depth is coupled with something else
+        return
+    assert same == space
+    assert dump_space(same) == dump_space(space)
+
+
+@given(spaces())
+@settings(max_examples=60)
+def test_a_scaled_space_reads_back(space):
+    try:
+        result = scaled(space, Scale(1.5, 1.2, 1.3))
+    except InputError:
+        return
+    again = parse_space(dump_space(result))
+    point = result.smallest()
+    assert again.extent.count == result.extent.count
+    assert again.identity(point) == result.identity(point)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("factor", [0, -1, 101, float("nan"), float("inf")])
+def test_a_factor_that_is_none(factor):
+    with pytest.raises(InputError) as error:
+        Scale(width=factor)
+    assert str(error.value) == f"width: {factor:g} is not a factor; a factor is a number above 0, at most 100"
+
+
+def test_a_network_without_stages():
+    space = parse_space("name: flat\nnetwork: [conv: {out: 8}, classifier]")
+    with pytest.raises(InputError) as error:
+        scaled(space, Scale(depth=2))
+    assert str(error.value) == "'flat' has no stage, so its depth cannot be scaled; leave depth at 1"
+    assert scaled(space, Scale(width=2)).cost({}).params > space.cost({}).params
+
+
+def test_a_depth_that_is_coupled_with_something_else():
+    text = NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},")
+    with pytest.raises(InputError) as error:
+        scaled(parse_space(text, "net.yaml"), Scale(depth=2))
+    assert str(error.value) == (
+        "net.yaml:13: 's2.depth' couples a depth, width or input size with something else, so it cannot be "
+        "scaled; scale a network of the space instead"
+    )
+
+
+def test_a_scale_that_cannot_be_built():
+    text = "name: grouped\nnetwork: [conv: {out: 48}, conv: {name: b, out: 48, groups: 48}, classifier]"
+    with pytest.raises(InputError) as error:
+        scaled(parse_space(text, "net.yaml"), Scale(width=1.2))
+    assert str(error.value) == (
+        "'grouped' cannot be built at depth x 1, width x 1.2, resolution x 1: net.yaml:2: b: 56 channels are "
+        "not divisible by 48 groups; input and output channels (56, 56) must both be multiples of the groups"
+    )
+
+
+def test_a_target_for_a_space_with_choices():
+    with pytest.raises(InputError) as error:
+        solve(parse_space(NETWORK, "net.yaml"), "macs", 10**6)
+    assert str(error.value) == (
+        "'net' is a space of 6 networks, and a target is for one; scale the file of a network, or the space "
+        "by factors"
+    )
+
+
+def test_a_target_out_of_reach(b0):
+    with pytest.raises(InputError) as error:
+        solve(b0, "macs", 1000)
+    assert str(error.value) == (
+        "no scale of 'efficientnet_b0' has about 1.00K MACs; the nearest have 589,712"
+    )
+
+
+# The command
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_scales_to_a_target():
+    said = nas("scale", "reference/efficientnet_b0", "--target-flops", "800M", "-o", "made/b.yaml")
+    assert (said.code, said.err) == (0, "")
+    result = load_space("made/b.yaml")
+    cost = result.cost({})
+    assert cost.macs == pytest.approx(800e6, rel=0.03)
+    assert f"{cost.macs:,}" in said.out and f"{cost.params:,}" in said.out
+    assert result.name == "efficientnet_b0_scaled"
+    assert result.meta["scaled_from"] == {
+        "name": "efficientnet_b0", "file": "efficientnet_b0.yaml", "macs": 385814752, "params": 5288548
+    }  # fmt: skip
+    assert (result.meta["macs"], result.meta["params"]) == (cost.macs, cost.params)
+    assert set(result.meta["scale"]) == {"depth", "width", "resolution"}
+    assert nas("show", "made/b.yaml").code == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_writes_a_family():
+    said = nas("scale", "reference/efficientnet_b0", "--family", "0..2", "-o", "net.yaml")
+    assert said.code == 0
+    files = sorted(path.name for path in Path().iterdir())
+    assert files == ["net_b0.yaml", "net_b1.yaml", "net_b2.yaml"]
+    assert [load_space(f).cost({}).params for f in files] == [5288548, 7794184, 9109994]
+    assert [line.split()[0] for line in said.out.splitlines() if "net_b" in line] == files
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_scales_by_factors_and_by_phi():
+    assert nas("scale", "mbconv", "--depth", "1.5", "--width", "0.5", "-o", "small.yaml").code == 0
+    assert load_space("small.yaml").width == 0.5
+    assert nas("scale", "reference/efficientnet_b0", "--phi", "7", "-o", "b7.yaml").code == 0
+    assert load_space("b7.yaml").cost({}).params == 66347960
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
+             "--target-params, or to a --family"),
+        (["--phi", "1", "--width", "2"], "scale in one way: by --phi, by --depth, --width and --resolution, "
+         "to --target-flops, to --target-params, or to a --family"),
+        (["--family", "3"], "--family: '3' is not a range of steps; write LOW..HIGH within 0..7"),
+        (["--family", "5..2"], "--family: '5..2' is not a range of steps; write LOW..HIGH within 0..7"),
+        (["--target-flops", "2Q"],
+         "--target-flops: '2Q' is not a count; write a number with K, M, G or T, such as 400M or 1.5G"),
+        (["--width", "0"], "width: 0 is not a factor; a factor is a number above 0, at most 100"),
+    ],
+)  # fmt: skip
+def test_what_the_command_refuses(arguments, message):
+    said = nas("scale", "reference/efficientnet_b0", "-o", "out.yaml", *arguments)
+    assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
+    assert not Path("out.yaml").exists()

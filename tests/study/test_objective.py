@@ -1,0 +1,267 @@
+"""Objectives: what is read, what samplers are told, fronts and volumes against brute force, the command."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from command_line import SHORT, TINY, nas, rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.cost import Budget, Cost, Interval
+from nas.errors import InputError
+from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
+from nas.space import load_space, parse_space
+from nas.study.objective import ACCURACY, Factor, Objective, parse_objective
+from nas.study.pareto import hypervolume, pareto, worst_cost
+from nas.study.records import Candidate, Record, best_of
+from nas.study.study import Study
+
+COSTS = [("macs",), ("params",), ("macs", "params")]
+
+
+def record(number: int, score: float | None, macs: int, params: int = 1) -> Record:
+    state = "failed" if score is None else "complete"
+    return Record(Candidate(number, {}, Cost(macs, params), str(number)), state, score, {}, {})
+
+
+_FIGURES = st.tuples(st.sampled_from([None, 0.0, 0.1, 0.5, 0.9]), st.integers(0, 5), st.integers(1, 4))
+records = st.lists(_FIGURES, max_size=10).map(lambda rows: [record(n, *row) for n, row in enumerate(rows)])
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("text", "objective"),
+    [
+        ("accuracy", ACCURACY),
+        (" Accuracy , FLOPs", Objective(costs=("macs",))),
+        ("accuracy,params,macs", Objective(costs=("params", "macs"))),
+        ("accuracy*(flops/400M)^-0.07", Objective(factors=(Factor("macs", 400_000_000, -0.07),))),
+        (
+            "accuracy * (macs / 1G)**-1 * (params/5M)^-.5",
+            Objective(factors=(Factor("macs", 10**9, -1.0), Factor("params", 5_000_000, -0.5))),
+        ),
+    ],
+)
+def test_an_objective_is_read(text, objective):
+    assert parse_objective(text) == objective
+
+
+_FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accuracy*(flops/400M)^-0.07"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss", f"'loss' is not an objective; {_FORMS}"),
+        ("flops,accuracy", f"'flops,accuracy' is not an objective; {_FORMS}"),
+        ("accuracy*2", f"'accuracy*2' is not an objective; {_FORMS}"),
+        ("accuracy*(flops/1M)^-1,params", f"'accuracy*(flops/1M)^-1,params' is not an objective; {_FORMS}"),
+        ("accuracy,", "'accuracy,': '' is not a cost; allowed: flops, macs, params"),
+        ("accuracy,flps", "'accuracy,flps': 'flps' is not a cost; did you mean 'flops'?"),
+        ("accuracy,flops,macs", "'accuracy,flops,macs' names a cost twice; leave one out"),
+        ("accuracy*(flps/1M)^-1", "'accuracy*(flps/1M)^-1': 'flps' is not a cost; did you mean 'flops'?"),
+        ("accuracy*(flops/4Q)^-1", "'accuracy*(flops/4Q)^-1': '4q' is not a count; write a number with K, M, "
+         "G or T, such as 400M or 1.5G"),
+        ("accuracy*(flops/1M)^-1.2.3", "'accuracy*(flops/1M)^-1.2.3': '-1.2.3' is not a number"),
+        ("accuracy*(flops/1M)^0.07", "'accuracy*(flops/1M)^0.07': (cost/1m)^0.07 does not fall with the cost"
+         "; write a target above 0 and an exponent from -10 to below 0"),
+        ("accuracy*(flops/0)^-1", "'accuracy*(flops/0)^-1': (cost/0)^-1 does not fall with the cost; write a "
+         "target above 0 and an exponent from -10 to below 0"),
+    ],
+)  # fmt: skip
+def test_an_objective_that_is_none(text, message):
+    with pytest.raises(InputError) as error:
+        parse_objective(text)
+    assert str(error.value) == message
+
+
+def test_the_reward_of_efficientnet_b0():
+    """Accuracy 0.771 at 386M of 400M, as Tan & Le 2019 have it; at the target the reward is the accuracy."""
+    objective = parse_objective("accuracy*(flops/400M)^-0.07")
+    assert objective.reward(0.771, Cost(macs=400_000_000)) == pytest.approx(0.771)
+    assert objective.reward(0.771, Cost(macs=385_814_752)) == pytest.approx(0.771 * 0.96453688**-0.07)
+    assert objective.reward(0.771, Cost(macs=800_000_000)) == pytest.approx(0.771 * 2**-0.07)
+    assert objective.reward(0.5, Cost(macs=0)) > 0.5
+
+
+def test_values_are_the_reward_then_the_costs():
+    assert parse_objective("accuracy,params,flops").values(0.5, Cost(7, 3)) == [0.5, 3.0, 7.0]
+
+
+def test_the_best_are_those_of_the_highest_reward():
+    trials = [record(0, 0.9, 1000), record(1, 0.8, 100), record(2, None, 1)]
+    assert [r.candidate.number for r in best_of(trials, 5)] == [0, 1]
+    reward = parse_objective("accuracy*(flops/100)^-0.07")
+    assert [r.candidate.number for r in best_of(trials, 5, reward)] == [1, 0]
+
+
+# Fronts
+
+
+@given(records, st.sampled_from(COSTS))
+def test_the_front_is_what_no_other_beats(trials, costs):
+    def figures(r):
+        return (*(getattr(r.candidate.cost, cost) for cost in costs), -r.score)
+
+    def beats(a, b):
+        no_worse = all(x <= y for x, y in zip(figures(a), figures(b), strict=True))
+        return no_worse and (figures(a) != figures(b) or a.candidate.number < b.candidate.number)
+
+    scored = [r for r in trials if r.score is not None]
+    front = [r for r in scored if not any(beats(other, r) for other in scored)]
+    assert pareto(trials, costs) == sorted(front, key=figures)
+
+
+@given(records, st.sampled_from(COSTS), st.integers(3, 6), st.integers(2, 5))
+def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, macs, params):
+    """Scores are tenths and costs whole, so that a grid of such cells fills the box."""
+    worst = Cost(macs, params)
+    sides = [range(getattr(worst, cost)) for cost in costs]
+    cells = list(itertools.product(range(10), *sides))
+
+    def dominated(cell):
+        score, *at = cell
+        return any(
+            r.score is not None
+            and 10 * r.score >= score + 1
+            and all(getattr(r.candidate.cost, cost) <= x for cost, x in zip(costs, at, strict=True))
+            for r in trials
+        )
+
+    share = sum(map(dominated, cells)) / len(cells)
+    assert hypervolume(pareto(trials, costs), costs, worst) == pytest.approx(share)
+    everything = [r for r in trials if r.score is not None]
+    assert hypervolume(everything, costs, worst) == pytest.approx(share)
+
+
+def test_the_reference_is_the_budget_else_the_space():
+    space = parse_space(TINY)
+    extent = space.extent
+    assert worst_cost(space, Budget()) == Cost(extent.largest_cost.macs, extent.most_params)
+    assert worst_cost(space, Budget(macs=Interval(0, 9))) == Cost(9, extent.most_params)
+    assert worst_cost(space, Budget(params=Interval(0, 9))) == Cost(extent.largest_cost.macs, 9)
+
+
+# Studies
+
+
+def study(storage, sampler: str, objective: str, trials: int = 60) -> Study:
+    space = load_space(Path(__file__).parents[2] / "benchmarks" / "spaces" / "nas_bench_macro.yaml")
+    return Study(
+        space, Budget(), trials=trials, sampler=SAMPLERS[sampler], seed=0, storage=storage,
+        objective=parse_objective(objective),
+    )  # fmt: skip
+
+
+def accuracy(cost: Cost) -> float:
+    """Dearer networks are better, ever less so."""
+    return cost.macs / (cost.macs + 2e7)
+
+
+def go_on(s: Study, until: int = 10**9) -> list[Record]:
+    while len(s.records()) < until and (candidate := s.ask()) is not None:
+        number = candidate.number
+        s.report(number, 1, accuracy(candidate.cost) / 2)
+        if number % 10 == 9:
+            s.prune(number, 1)
+        else:
+            s.complete(number, accuracy(candidate.cost))
+    return s.records()
+
+
+@pytest.mark.parametrize("sampler", MULTI_OBJECTIVE)
+def test_samplers_of_several_objectives_run_with_trials_that_were_stopped(sampler):
+    found = go_on(study(None, sampler, "accuracy,flops"))
+    assert len(found) == 60 and sum(r.state == "pruned" for r in found) == 6
+
+
+def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
+    """The later half of the trials: with accuracy alone they are dear."""
+    least = {}
+    for objective in ("accuracy", "accuracy,flops"):
+        later = go_on(study(tmp_path / objective, "nsga2", objective))[30:]
+        least[objective] = sorted(r.candidate.cost.macs for r in later)[5]
+    assert least["accuracy,flops"] < 0.7 * least["accuracy"]
+
+
+@pytest.mark.parametrize("sampler", ["evolution", "tpe"])
+def test_a_reward_leads_to_its_target(sampler):
+    """Accuracy rises with MACs throughout, so that it alone leads to the dearest networks."""
+    means = {}
+    for objective in ("accuracy", "accuracy*(flops/20M)^-0.5"):
+        later = go_on(study(None, sampler, objective))[40:]
+        means[objective] = sum(r.candidate.cost.macs for r in later) / len(later)
+    assert means["accuracy*(flops/20M)^-0.5"] < 0.6 * means["accuracy"]
+
+
+def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path):
+    reward = "accuracy*(flops/20M)^-0.5"
+    whole = go_on(study(None, "evolution", reward, 24))
+    go_on(study(tmp_path / "ledger", "evolution", reward, 24), until=12)
+    resumed = go_on(s := study(tmp_path / "ledger", "evolution", reward, 24))
+    assert resumed == whole and len(whole) == 24
+    assert all(r.score in (None, accuracy(r.candidate.cost)) for r in resumed)
+    rewards = [parse_objective(reward).reward(r.score, r.candidate.cost) for r in s.best(5)]
+    assert rewards == sorted(rewards, reverse=True)
+
+
+# The command
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+
+
+def test_a_search_for_a_front():
+    said = nas(
+        "search", "tiny.yaml", "--workers", "0", "--trials", "5", "--name", "mine", "--sampler", "nsga2",
+        "--objective", "accuracy,params", "--budget-params", "20K", *SHORT,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    front = rows(Path("runs/mine/pareto.csv"))
+    count = f"{len(front)} network" + ("" if len(front) == 1 else "s")
+    line = next(line for line in said.out.splitlines() if line.startswith("Front"))
+    assert line.startswith(f"Front of score and parameters: {count}, hypervolume 0.")
+    assert line.endswith(" of score 0 to 1 and 0 to 20,000 parameters.")
+    trials = [(float(r["score"]), int(r["params"])) for r in rows(Path("runs/mine/trials.csv")) if r["score"]]
+    assert [(float(r["score"]), int(r["params"])) for r in front] == sorted(
+        {t for t in trials if not any(o[0] >= t[0] and o[1] <= t[1] and o != t for o in trials)},
+        key=lambda t: t[1],
+    )
+    assert line in nas("show", "runs/mine").out
+
+
+def test_a_search_for_a_reward():
+    said = nas(
+        "search", "tiny.yaml", "--workers", "0", "--trials", "4", "--name", "mine", "--keep", "1",
+        "--objective", "accuracy*(flops/100K)^-0.9", *SHORT,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "reward" in said.out and "Front" not in said.out
+    trials = rows(Path("runs/mine/trials.csv"))
+    best = max(trials, key=lambda r: float(r["score"]) * (int(r["macs"]) / 1e5) ** -0.9)
+    (kept,) = Path("runs/mine/weights").iterdir()
+    assert kept.stem == f"trial-{int(best['trial']):05}"
+    assert f"trial: {best['trial']}\n" in Path("runs/mine/best.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--objective", "speed"], f"nas search: objective: 'speed' is not an objective; {_FORMS}"),
+        (["--objective", "accuracy,flops", "--sampler", "evolution"],
+         "--objective accuracy,flops: has 2 objectives, and sampler 'evolution' takes one; choose --sampler "
+         "nsga2 or nsga3 or tpe or random, or a reward such as accuracy*(flops/400M)^-0.07"),
+    ],
+)  # fmt: skip
+def test_objectives_that_are_refused(flags, message):
+    said = nas("search", "tiny.yaml", "--workers", "0", *flags)
+    assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
+    assert not Path("runs").exists()

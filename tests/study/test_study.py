@@ -1,0 +1,445 @@
+"""The study: ask and tell, budget, duplicates, failures, resuming. A fake space and a fake runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from toys import ToySpace, history, run, score, study
+
+from nas.cost import Budget, Cost, Interval
+from nas.errors import InputError, NasError
+from nas.samplers import SAMPLERS, find_sampler
+from nas.space import load_space, parse_space
+from nas.space.library import find_space
+from nas.study.records import Candidate
+from nas.study.storage import open_ledger
+from nas.study.study import ATTEMPTS, LAST_ATTEMPTS, Study
+
+
+@pytest.fixture
+def journal(tmp_path) -> Path:
+    return tmp_path / "study.journal"
+
+
+def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal):
+    budget = Budget(macs=Interval(0, 9000))
+    run(s := study(journal, trials=15, budget=budget))
+    records = s.records()
+    assert [r.candidate.number for r in records] == list(range(15))
+    assert len({r.candidate.identity for r in records}) == 15
+    assert all(r.candidate.cost in budget for r in records)
+    assert s.counts.complete == 15 and s.remaining == 0 and not s.exhausted
+    assert s.ask() is None
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
+    """Of 24 layers each is fat (few MACs, many parameters) or slim; the budget is of parameters."""
+
+    class Trade(ToySpace):
+        def draw(self, choose):
+            return {f"w{i}": choose(f"w{i}", (1, 2)) for i in range(24)}
+
+        def cost(self, choices):
+            slim = sum(option == 2 for option in choices.values())
+            return Cost(macs=1000 + 100 * slim, params=100 - slim)
+
+        def identity(self, choices):
+            return str(choices)
+
+        @property
+        def extent(self):
+            fat, slim = (dict.fromkeys((f"w{i}" for i in range(24)), option) for option in (1, 2))
+            return SimpleNamespace(smallest=fat, fewest=slim, largest=slim, most=fat)
+
+    budget = Budget(params=Interval(0, 77))
+    run(s := study(journal, trials=4, budget=budget, sampler=sampler, space=Trade()))
+    assert s.counts.complete == 4 and all(r.candidate.cost in budget for r in s.records())
+
+
+def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal):
+    budget = Budget(macs=Interval(4000, 10_000))
+    run(s := study(journal, trials=6, budget=budget, sampler="tpe"))
+    for trial in s._trials():
+        macs = trial.user_attrs["macs"]
+        assert trial.system_attrs["constraints"] == [macs / 10_000 - 1, 1 - macs / 4000]
+
+
+def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal):
+    run(s := study(journal, trials=25, space=ToySpace(layers=3)))
+    known = []
+    for trial in s._trials():
+        repeats = trial.system_attrs.get("nas:repeats", [])
+        assert set(repeats) <= set(known) and len(repeats) == trial.user_attrs["rejected"].get("duplicate", 0)
+        known.append(trial.user_attrs["identity"])
+    assert s.counts.duplicate > 0
+
+
+def test_what_cannot_be_trained_is_no_trial(journal):
+    def no_two(choices):
+        if choices["depth"] == 2:
+            raise InputError("two layers are too few")
+
+    s = study(journal, trials=12, try_out=no_two)
+    run(s)
+    assert all(r.candidate.choices["depth"] > 2 for r in s.records()) and s.counts.unbuildable > 0
+
+
+def test_an_attempt_that_died_leaves_no_scores_to_the_one_that_was_stopped(journal):
+    s = study(journal, trials=1)
+    number = s.ask().number
+    for epoch, value in ((1, 0.1), (2, 0.6), (3, 0.9)):
+        s.report(number, epoch, value)
+    again = study(journal, trials=1)
+    assert again.ask().number == number
+    again.report(number, 1, 0.2)
+    again.prune(number, 1)
+    (pruned,) = again.records()
+    assert dict(pruned.scores) == {1: 0.2} and pruned.facts == {"fidelity": 1}
+
+
+def test_rejected_proposals_are_counted_and_the_counts_survive(journal):
+    def opened(trials):
+        path = "optuna.samplers:RandomSampler"
+        return study(journal, trials=trials, budget=Budget(macs=Interval(0, 9000)), sampler=path)
+
+    run(s := opened(25))
+    assert min(s.counts.over_budget, s.counts.duplicate, s.counts.unbuildable) > 0
+    assert opened(25).counts == s.counts
+
+
+def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal):
+    run(study(journal, trials=3))
+    assert study(journal, trials=3).ask() is None
+    run(s := study(journal, trials=5))
+    assert s.counts.complete == 5
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_stopped_and_resumed_equals_never_stopped(tmp_path, sampler):
+    def opened(name):
+        return study(tmp_path / name, trials=32, sampler=sampler, space=ToySpace(layers=8))
+
+    run(whole := opened("whole"))
+    for stop in (3, 21, 30):
+        run(opened("parts"), until=stop)
+        assert opened("parts").ask() is not None  # and never finished: the driver was killed
+    run(parts := opened("parts"))
+    assert history(parts) == history(whole)
+
+
+STARTS = ({"depth": 2, "w0": 4, "w1": 4}, {"depth": 3, "w0": 1, "w1": 1, "w2": 4})
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampler):
+    def opened(name):
+        return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), starts=STARTS)
+
+    run(whole := opened("whole"))
+    assert [r.candidate.choices for r in whole.records()[:2]] == [*STARTS]
+    assert len({r.candidate.identity for r in whole.records()}) == 26
+    for stop in (1, 5):
+        run(opened("parts"), until=stop)
+        assert opened("parts").ask() is not None
+    run(parts := opened("parts"))
+    assert history(parts) == history(whole)
+
+
+def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal):
+    run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), starts=STARTS))
+    notes = [trial.system_attrs for trial in s._trials()]
+    (key,) = (k for k in notes[0] if k.endswith("generation"))
+    assert [n[key] for n in notes] == [i // 5 for i in range(22)]  # five individuals for so few trials
+
+
+def test_other_seed_other_trials(tmp_path):
+    run(one := study(tmp_path / "one", seed=1))
+    run(two := study(tmp_path / "two", seed=2))
+    assert history(one) != history(two)
+
+
+def test_an_interrupted_trial_is_handed_out_again_first(journal):
+    s = study(journal, trials=4)
+    first, second = s.ask(), s.ask()
+    s.complete(first.number, 0.5)
+    resumed = study(journal, trials=4)
+    assert resumed.remaining == 3
+    assert resumed.ask() == second
+    assert resumed.remaining == 2
+    assert resumed.ask().number == 2
+
+
+def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal):
+    s = study(journal, trials=2)
+    s.fail(s.ask().number, "nan_loss", "the loss was nan in epoch 3")
+    s.complete(s.ask().number, 0.25, seconds=1.5)
+    assert s.ask() is None
+    failed, complete = study(journal, trials=2).records()
+    assert (failed.state, failed.score) == ("failed", None)
+    assert failed.facts == {"reason": "nan_loss", "message": "the loss was nan in epoch 3"}
+    assert (complete.state, complete.score, complete.facts) == ("complete", 0.25, {"seconds": 1.5})
+    assert s.counts.failed == 1 and s.best(5) == [complete]
+
+
+def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
+    s = study(journal, trials=2)
+    number = s.ask().number
+    for epoch, value in ((1, 0.5), (2, 0.9)):
+        s.report(number, epoch, value)
+    s.prune(number, 2)
+    s.complete(s.ask().number, 0.1)
+    pruned = s.records()[0]
+    assert (pruned.state, pruned.score, dict(pruned.scores)) == ("pruned", None, {1: 0.5, 2: 0.9})
+    assert pruned.facts == {"fidelity": 2}
+    trial = optuna.load_study(study_name="nas", storage=open_ledger(journal)).trials[0]
+    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.9)
+    assert [r.candidate.number for r in s.best(2)] == [1]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
+    s = study(journal, trials=30, sampler=sampler, space=ToySpace(layers=8))
+    running = [s.ask(), s.ask()]
+    while (candidate := s.ask()) is not None:
+        match candidate.number % 4:
+            case 0:
+                s.fail(candidate.number, "error", "no")
+            case 1:
+                s.report(candidate.number, 1, score(candidate.choices))
+                s.prune(candidate.number, 1)
+            case _:
+                s.complete(candidate.number, score(candidate.choices))
+    assert s.counts.running == len(running)
+    assert s.counts.complete + s.counts.pruned + s.counts.failed == 28
+
+
+def test_tpe_learns_from_trials_that_were_stopped(journal):
+    """Scores after one epoch, and of nothing else, lead it as full ones would; the widths' mean sum is 20."""
+
+    class Flat(ToySpace):
+        def draw(self, choose):
+            return {f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(8)}
+
+        def cost(self, choices):
+            return Cost(1, 1)
+
+        def identity(self, choices):
+            return str(choices)
+
+    def points(sign, stopped):
+        s = study(None, trials=60, sampler="tpe", space=Flat())
+        while (candidate := s.ask()) is not None:
+            value = sign * sum(candidate.choices.values())
+            s.report(candidate.number, 1, value)
+            if stopped:
+                s.prune(candidate.number, 1)
+            else:
+                s.complete(candidate.number, value)
+        return [sum(r.candidate.choices.values()) for r in s.records()]
+
+    wide, slim = points(1, True), points(-1, True)
+    assert sum(wide[30:]) / 30 > 23 and sum(slim[30:]) / 30 < 17
+    assert (wide, slim) == (points(1, False), points(-1, False))
+
+
+def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal):
+    """A sampler that sees the study: the trial that was stopped after one epoch has one score there."""
+    seen = []
+
+    class Seeing(optuna.samplers.RandomSampler):
+        def infer_relative_search_space(self, study, trial):
+            seen[:] = [t for t in study.trials if t.state == TrialState.PRUNED]
+            return {}
+
+    s = Study(ToySpace(), Budget(), trials=2, sampler=lambda *_: Seeing(seed=0), seed=0, storage=journal)
+    number = s.ask().number
+    for epoch, value in ((1, 0.1), (2, 0.9), (1, 0.2)):
+        s.report(number, epoch, value)
+    s.prune(number, 1)
+    s.ask()
+    assert [(t.intermediate_values, t.value) for t in seen] == [({1: 0.2}, 0.2)]
+
+
+def test_best_ranks_by_score_then_cost_then_age(journal):
+    s = study(journal, trials=6)
+    for value in (0.5, 0.7, 0.5, 0.7, 0.5, 0.1):
+        s.complete(s.ask().number, value)
+    expected = sorted(s.records(), key=lambda r: (-r.score, r.candidate.cost.macs, r.candidate.number))
+    assert s.best(4) == expected[:4]
+    assert s.best(1)[0].score == 0.7
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "band", [Interval(0, 2000), Interval(28_000, None), Interval(14_500, 15_500)], ids=str
+)
+def test_a_budget_that_the_sampler_misses_is_reached_by_moving_its_proposal(journal, sampler, band):
+    """Eight layers cost 18,000 on average: none of 100 proposals is that small, few that large."""
+    budget = Budget(macs=band)
+    s = study(journal, trials=1, sampler=sampler, budget=budget, space=ToySpace(layers=8))
+    candidate = s.ask()
+    assert candidate.cost in budget
+
+
+def test_conflicting_limits_are_moved_into_as_well(journal):
+    budget = Budget(macs=Interval(0, 30_000), params=Interval(2, 3))
+    s = study(journal, trials=2, budget=budget, space=ToySpace(layers=8))
+    assert s.ask().cost in budget and s.ask().cost in budget
+
+
+@pytest.mark.parametrize("sampler", ["random", "evolution"])
+def test_a_small_space_is_searched_to_its_end_and_then_exhausted(journal, sampler):
+    """Two or three sorted widths of 1 to 4 make 10 + 20 networks; 3 before 4 is never forced."""
+    s = study(journal, trials=100, sampler=sampler, space=ToySpace(layers=3))
+    run(s)
+    assert s.exhausted
+    assert s.counts.complete == 30
+    assert s.counts.duplicate > LAST_ATTEMPTS / 2
+    assert s.remaining == 70
+
+
+def test_exhaustion_is_bounded_work(journal):
+    space = ToySpace()
+    s = study(journal, trials=5, budget=Budget(macs=Interval(2000, 2000)), space=space)
+    run(s)
+    assert s.counts.complete == 1 and s.exhausted
+    assert space.costs < 20 * (ATTEMPTS + LAST_ATTEMPTS)
+
+
+def test_a_torn_last_line_is_cut_off(journal):
+    run(s := study(journal, trials=3))
+    whole = history(s)
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":8,"worker_id":"x","trial_id":0,"us')
+    resumed = study(journal, trials=4)
+    assert history(resumed) == whole
+    run(resumed)
+    assert study(journal, trials=4).counts.complete == 4
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+def test_a_damaged_journal_is_said_to_be_damaged(journal):
+    run(study(journal, trials=2))
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], "not json", *lines[2:]]) + "\n")
+    with pytest.raises(
+        NasError, match=r"study\.journal: the journal is damaged \(.*\); restore the file, or"
+    ):
+        study(journal)
+
+
+def test_a_journal_that_cannot_be_opened(tmp_path):
+    with pytest.raises(NasError, match=r": the journal cannot be opened: Is a directory"):
+        study(tmp_path)
+
+
+def test_a_database_url(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    run(study(url, trials=2))
+    run(s := study(url, trials=4))
+    assert [r.candidate.number for r in s.records()] == [0, 1, 2, 3]
+    assert s.counts.complete == 4
+
+
+@pytest.mark.parametrize("url", ["nosuch://host/x", "sqlite:////no/such/folder/study.db"])
+def test_a_database_url_that_cannot_be_opened(url):
+    with pytest.raises(InputError) as error:
+        study(url)
+    assert str(error.value).startswith(f"storage '{url}' cannot be opened: ")
+    assert str(error.value).endswith("; write a URL such as sqlite:///study.db")
+    assert "\n" not in str(error.value)
+
+
+def test_plain_optuna_reads_the_ledger(journal):
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    run(s := study(journal, trials=5))
+    theirs = optuna.load_study(study_name="nas", storage=JournalStorage(JournalFileBackend(str(journal))))
+    assert theirs.best_value == s.best(1)[0].score
+    assert [t.params for t in theirs.trials] == [r.candidate.choices for r in s.records()]
+
+
+def test_nothing_is_printed(tmp_path, capfd):
+    run(study(tmp_path / "journal", trials=12, sampler="tpe"))
+    assert capfd.readouterr() == ("", "")
+
+
+_DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from toys import ToySpace, run, study
+run(study(sys.argv[2], trials=2000, sampler="evolution", space=ToySpace(layers=12)))
+"""
+
+
+def test_kill_9_loses_nothing_and_leaves_no_lock(journal):
+    command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parents[1]), str(journal)]
+    seen = []
+    for _ in range(3):
+        driver = subprocess.Popen(command)
+        size = journal.stat().st_size if journal.exists() else 0
+        while not journal.exists() or journal.stat().st_size < size + 30_000:
+            assert driver.poll() is None
+            time.sleep(0.01)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        started = time.monotonic()
+        resumed = study(journal, trials=2000, space=ToySpace(layers=12))
+        assert time.monotonic() - started < 5
+        finished = [r for r in resumed.records() if r.state == "complete"]
+        assert finished[: len(seen)] == seen and len(finished) > len(seen)
+        assert [r.candidate.number for r in resumed.records()] == list(range(len(resumed.records())))
+        assert resumed.counts.running <= 1
+        seen = finished
+    assert os.listdir(journal.parent) == [journal.name]  # noqa: PTH208
+
+
+class MostMacs:
+    """A screen that notes what it was asked about."""
+
+    candidates = 4
+
+    def __init__(self) -> None:
+        self.asked: list[Candidate] = []
+
+    def score(self, candidate: Candidate) -> float:
+        self.asked.append(candidate)
+        return float(candidate.cost.macs)
+
+
+def test_the_best_of_the_candidates_is_trained():
+    space, screen = load_space(find_space("mbconv")), MostMacs()
+    budget = Budget(macs=Interval(0, 400_000_000))
+    start = space.smallest()
+    study = Study(
+        space, budget, trials=5, sampler=find_sampler("random"), seed=0, storage=None, starts=[start],
+        screen=screen,
+    )  # fmt: skip
+    assert study.ask().choices == start and not screen.asked
+    for number in range(1, 5):
+        screen.asked.clear()
+        candidate = study.ask()
+        assert len({c.identity for c in screen.asked}) == 4
+        assert candidate.cost.macs == max(c.cost.macs for c in screen.asked) <= 400_000_000
+        assert study.records()[number].facts["prescreen"] == candidate.cost.macs
+
+
+def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_end():
+    space = parse_space("name: two\nnetwork: [conv: {out: {choice: [4, 8]}}, classifier]\n", "two.yaml")
+    study = Study(
+        space, Budget(), trials=5, sampler=find_sampler("random"), seed=0, storage=None, screen=MostMacs()
+    )
+    assert [study.ask().choices["conv.out"], study.ask().choices["conv.out"]] == [8, 4]
+    assert study.ask() is None and study.exhausted

@@ -1,0 +1,603 @@
+"""The recipe's rules and the training loop: repeatable, correct step by step, and clear when it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+import re
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from nas.data.datasets import ImageData, load
+from nas.errors import InputError
+from nas.execution.local import Attempt
+from nas.space import Choices, parse_space
+from nas.training.evaluator import ProxyTask
+from nas.training.loop import EpochResult, Training, TrainingFailed, seed_everything
+from nas.training.recipe import Recipe
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Results are promised bit-equal with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return load("digits", resolution=16, seed=0, max_images=800)
+
+
+def random_data(train: int, val: int = 8, channels: int = 3, size: int = 8, flip: bool = True) -> ImageData:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (train + val, channels, size, size), dtype=np.uint8)
+    labels = np.arange(train + val) % 2
+    return ImageData(
+        name="random",
+        classes=("a", "b"),
+        train_images=images[:train],
+        train_labels=labels[:train],
+        val_images=images[train:],
+        val_labels=labels[train:],
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        flip=flip,
+    )
+
+
+def small_net(channels: int = 1, classes: int = 10) -> nn.Module:
+    """Convolutions, a depthwise one among them, batch norm and dropout."""
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.SiLU(),
+        nn.Conv2d(16, 64, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.SiLU(),
+        nn.Conv2d(64, 64, 3, 2, 1, groups=64, bias=False),
+        nn.BatchNorm2d(64),
+        nn.SiLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(64, classes),
+    )
+
+
+class Flat(nn.Module):
+    """A linear classifier that keeps the shapes and modes of the batches that it saw."""
+
+    def __init__(self, inputs: int, classes: int = 2) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, classes)
+        self.seen: list[tuple[bool, int]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append((self.training, len(x)))
+        logits: Tensor = self.linear(x.flatten(1))
+        return logits
+
+
+SPACE = "{name: a, input: [3, 16, 16], network: [{conv: {out: 8}}, {basic: {out: 8}}, classifier]}"
+FULL: dict[str, Any] = {
+    "optimizer": "adamw", "ema": 0.9, "grad_clip": 1.0, "random_resized_crop": 0.5, "color_jitter": 0.4,
+    "cutout": 0.3, "mixup": 0.2, "cutmix": 1.0, "policy": "randaugment", "fraction": 0.5,
+}  # fmt: skip
+"""Whatever draws random numbers, and what it is combined with."""
+
+
+def run(
+    data: ImageData, seed: int, between: int = 0, **settings: Any
+) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
+    seed_everything(seed)
+    training = Training(small_net(), data, Recipe(epochs=2, **settings), seed=seed)
+    results = []
+    while not training.done:
+        torch.rand(between)
+        result = training.epoch()
+        results.append((result.accuracy, result.loss))
+    return results, training.state_dict()
+
+
+def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    seed_everything(0)
+    return build()
+
+
+def last(training: Training) -> EpochResult:
+    while not training.done:
+        result = training.epoch()
+    return result
+
+
+# The recipe
+
+
+def test_a_recipe_survives_yaml() -> None:
+    recipe = Recipe(epochs=7, lr=0.001, weight_decay=1e-5, max_images=500, flip=False)
+    assert Recipe(**yaml.safe_load(yaml.safe_dump(dataclasses.asdict(recipe)))) == recipe
+
+
+def test_the_reference_has_every_setting_and_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_]+)` \|.*\| `([^`|]*)`[^|]*\|$", text, re.MULTILINE)
+    assert {name: yaml.safe_load(value) for name, value in rows} == dataclasses.asdict(Recipe())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rule"),
+    [
+        ("epochs", 0, "a whole number of at least 1"),
+        ("epochs", 2.0, "a whole number of at least 1"),
+        ("epochs", True, "a whole number of at least 1"),
+        ("batch", 1, "a whole number of at least 2, as batch norm needs two images"),
+        ("optimizer", "adam", "one of sgd, adamw, rmsprop"),
+        ("lr", 0, "null for the optimizer's own, or a number above 0, such as 0.05"),
+        ("lr", math.nan, "null for the optimizer's own, or a number above 0, such as 0.05"),
+        ("lr", math.inf, "null for the optimizer's own, or a number above 0, such as 0.05"),
+        ("schedule", "step", "one of cosine, one_cycle"),
+        ("grad_clip", 0, "null for no limit, or a norm above 0, such as 1.0"),
+        ("ema", 1, "null for no average, or a decay above 0 and below 1, such as 0.99"),
+        ("dropout", 1, "null for the space's own, or a rate, at least 0 and below 1"),
+        ("drop_path", -0.1, "null for the space's own, or a rate, at least 0 and below 1"),
+        ("early_stop", 0, "null for all epochs, or a number of epochs, 1 or more"),
+        ("random_resized_crop", 0, "null for none, or the least share of the area, above 0 and up to 1"),
+        ("color_jitter", -1, "0 for none, or a strength such as 0.4"),
+        ("cutout", 1.1, "0 for none, or the square's share of the side, up to 1"),
+        ("mixup", math.inf, "0 for none, or the alpha of a beta distribution, such as 0.2"),
+        ("cutmix", None, "0 for none, or the alpha of a beta distribution, such as 1.0"),
+        ("policy", "trivial", "null for none, or one of randaugment, autoaugment"),
+        ("fraction", 0, "a share of the images, above 0 and up to 1"),
+        ("cuda_graph", 1, "true or false"),
+        ("momentum", 1.0, "a number above 0 and below 1, such as 0.9"),
+        ("weight_decay", -0.1, "a number of at least 0, such as 0.0005"),
+        ("warmup", 1, "a share of the steps, at least 0 and below 1"),
+        ("label_smoothing", 1.0, "a share, at least 0 and below 1"),
+        ("flip", 1, "true or false"),
+        ("crop", 0.6, "a share of the resolution, 0 to 0.5"),
+        ("resolution", 4, "a whole number of pixels, 8 to 2,048"),
+        ("val_fraction", 0, "a share of the images, above 0 and below 1"),
+        ("max_images", 3, "null for all images, or a whole number of at least 4"),
+    ],
+)
+def test_a_wrong_setting_is_refused(setting: str, value: object, rule: str) -> None:
+    with pytest.raises(InputError) as error:
+        Recipe(**{setting: value})  # type: ignore[arg-type]
+    assert str(error.value) == f"recipe: {setting} is {value!r}; it must be {rule}"
+
+
+def test_a_number_that_yaml_reads_as_text_is_explained() -> None:
+    settings = yaml.safe_load("weight_decay: 5e-4")
+    with pytest.raises(InputError) as error:
+        Recipe(**settings)
+    assert str(error.value) == (
+        "recipe: weight_decay is '5e-4'; it must be a number of at least 0, such as 0.0005; "
+        "in YAML write the number as 0.0005, '5e-4' is text there"
+    )
+    with pytest.raises(InputError, match=r"momentum is 'fast'; it must be a number [a-z0 1]*, such as 0\.9$"):
+        Recipe(momentum="fast")  # type: ignore[arg-type]
+
+
+# Repeatable
+
+
+@pytest.mark.parametrize("settings", [{}, FULL], ids=["default", "full"])
+def test_the_same_seed_gives_bit_equal_scores_and_weights(
+    digits: ImageData, settings: dict[str, Any]
+) -> None:
+    first, weights = run(digits, seed=3, **settings)
+    again, same = run(digits, seed=3, between=5, **settings)
+    assert first == again
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    other, _ = run(digits, seed=4, **settings)
+    assert first != other
+
+
+@pytest.mark.parametrize("settings", [{}, FULL], ids=["default", "full"])
+def test_training_leaves_the_global_random_numbers_alone(digits: ImageData, settings: dict[str, Any]) -> None:
+    training = Training(small_net(), digits, Recipe(**settings), seed=0)
+    state = torch.get_rng_state()
+    training.epoch()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# Correct
+
+
+def test_it_learns_digits(digits: ImageData) -> None:
+    seed_everything(0)
+    training = Training(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0)
+    results: list[EpochResult] = []
+    while not training.done:
+        results.append(training.epoch())
+    assert [result.epoch for result in results] == [1, 2, 3, 4, 5, 6]
+    assert results[-1].accuracy > 0.85
+    assert results[-1].loss < results[0].loss
+    assert all(result.seconds > 0 for result in results)
+    with pytest.raises(AssertionError):
+        training.epoch()
+
+
+def test_accuracy_is_that_of_the_weights_on_search_validation(digits: ImageData) -> None:
+    """A second route: the returned weights in a fresh module, plain float images, no batches."""
+    training = Training(small_net(), digits, Recipe(epochs=1), seed=0)
+    result = training.epoch()
+    module = small_net().eval()
+    module.load_state_dict(training.state_dict())
+    x = (torch.tensor(digits.val_images) / 255 - digits.mean[0]) / digits.std[0]
+    predicted = module(x).argmax(1).numpy()
+    assert result.accuracy == pytest.approx((predicted == digits.val_labels).mean(), abs=1.5 / len(x))
+
+
+@pytest.mark.parametrize(("images", "batches"), [(11, [4, 4]), (12, [4, 4, 4]), (13, [4, 4, 4]), (3, [3])])
+def test_no_incomplete_batch_unless_there_is_no_other(images: int, batches: list[int]) -> None:
+    module = Flat(3 * 64)
+    Training(module, random_data(images), Recipe(batch=4), seed=0).epoch()
+    assert [size for training, size in module.seen if training] == batches
+    assert sum(size for training, size in module.seen if not training) == 8
+
+
+def test_all_images_of_an_epoch_are_different() -> None:
+    seen: list[Tensor] = []
+    module = Flat(3 * 64)
+    module.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()) if m.training else None)
+    data = random_data(12)
+    training = Training(module, data, Recipe(batch=4, crop=0, flip=False), seed=0)
+    training.epoch()
+    training.epoch()
+    pixels = torch.tensor(data.train_images) / 255
+    expected = sorted(((pixels - 0.5) / 0.25).sum(dim=(1, 2, 3)).tolist())
+    for epoch in (seen[:3], seen[3:]):
+        assert sorted(torch.cat(epoch).sum(dim=(1, 2, 3)).tolist()) == pytest.approx(expected, abs=1e-2)
+    assert not torch.equal(torch.cat(seen[:3]), torch.cat(seen[3:])), "the epochs are shuffled differently"
+
+
+def test_one_step_equals_the_update_rule_by_hand() -> None:
+    """Nesterov: v = g + d w; w -= lr (g + d w + m v) from v = 0, with the decay d of weights alone."""
+    data = random_data(8, size=8)
+    recipe = Recipe(epochs=1, batch=8, lr=0.1, weight_decay=0.3, warmup=0, crop=0, flip=False)
+    module = Flat(3 * 64)
+    weight, bias = (p.detach().clone().requires_grad_() for p in (module.linear.weight, module.linear.bias))
+    result = Training(module, data, recipe, seed=0).epoch()
+
+    x = ((torch.tensor(data.train_images) / 255 - 0.5) / 0.25).flatten(1)
+    log_p = (x @ weight.T + bias).log_softmax(1)
+    target = 0.9 * nn.functional.one_hot(torch.tensor(data.train_labels), 2) + 0.1 / 2
+    loss = -(target * log_p).sum(1).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert result.loss == pytest.approx(loss.item(), rel=1e-5)
+    assert weight.grad is not None
+    assert bias.grad is not None
+    torch.testing.assert_close(
+        module.linear.weight, (weight - 0.1 * 1.9 * (weight.grad + 0.3 * weight)).detach()
+    )
+    torch.testing.assert_close(module.linear.bias, (bias - 0.1 * 1.9 * bias.grad).detach())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_the_first_step_of_other_optimizers_by_hand(optimizer: str) -> None:
+    """AdamW decays by itself, RMSprop within its gradient; both divide the gradient by its size."""
+    data = random_data(8)
+    recipe = Recipe(
+        epochs=1, batch=8, optimizer=optimizer, lr=0.1, weight_decay=0.3, warmup=0, crop=0, flip=False
+    )
+    module = Flat(3 * 64)
+    weight, bias = (p.detach().clone() for p in (module.linear.weight, module.linear.bias))
+    gradients: list[list[Tensor]] = []
+    training = Training(module, data, recipe, seed=0)
+    training._optimizer.register_step_pre_hook(
+        lambda *_: gradients.append([p.grad.clone() for p in module.parameters() if p.grad is not None])
+    )
+    training.epoch()
+    for before, after, gradient, decay in zip(
+        (weight, bias), module.parameters(), gradients[0], (0.3, 0.0), strict=True
+    ):
+        if optimizer == "adamw":
+            expected = before * (1 - 0.1 * decay) - 0.1 * gradient / (gradient.abs() + 1e-8)
+        else:
+            gradient = gradient + decay * before
+            expected = before - 0.1 * gradient / ((0.1 * gradient**2).sqrt() + 0.0316)
+        torch.testing.assert_close(after.detach(), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_other_optimizers_learn_digits_at_their_own_rates(digits: ImageData, optimizer: str) -> None:
+    recipe = Recipe(epochs=3, batch=8, optimizer=optimizer)
+    assert last(Training(seeded(small_net), digits, recipe, seed=0)).accuracy > 0.5
+
+
+def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
+    module = small_net()
+    training = Training(module, digits, Recipe(weight_decay=0.01), seed=0)
+    decay = {id(p): g["weight_decay"] for g in training._optimizer.param_groups for p in g["params"]}
+    for name, parameter in module.named_parameters():
+        layer = module.get_submodule(name.split(".")[0])
+        weight = isinstance(layer, (nn.Conv2d, nn.Linear)) and name.endswith("weight")
+        assert decay[id(parameter)] == (0.01 if weight else 0.0), name
+
+
+def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
+    recipe = Recipe(epochs=5, batch=10, lr=0.4, warmup=0.2)
+    training = Training(Flat(3 * 64), random_data(200), recipe, seed=0)
+    rates = [recipe.rate(step, 100) for step in range(100)]
+    assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.4)
+    assert rates[20:] == pytest.approx(0.2 * (1 + np.cos(np.pi * np.arange(80) / 80)))
+    assert rates[-1] < 0.001 * 0.4
+    used: list[float] = []
+    training._optimizer.register_step_pre_hook(
+        lambda optimizer, *_: used.append(optimizer.param_groups[1]["lr"])
+    )
+    while not training.done:
+        training.epoch()
+    assert used == rates
+
+
+def test_one_cycle_rises_and_falls_as_a_line() -> None:
+    recipe = Recipe(optimizer="adamw", schedule="one_cycle", warmup=0.25)
+    rates = [recipe.rate(step, 80) for step in range(80)]
+    assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.005)
+    assert rates[20:] == pytest.approx((60 - np.arange(60)) / 60 * 0.005)
+
+
+def test_gradients_are_clipped_to_a_norm() -> None:
+    module = Flat(3 * 64)
+    training = Training(module, random_data(8), Recipe(grad_clip=0.01), seed=0)
+    norms: list[float] = []
+    training._optimizer.register_step_pre_hook(
+        lambda *_: norms.append(
+            float(torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm())
+        )
+    )
+    training.epoch()
+    assert norms == pytest.approx([0.01], rel=1e-3)
+
+
+def test_the_average_is_what_is_validated_and_kept() -> None:
+    """Weights of each step by a hook; batch norm's statistics are those that the averaged weights give."""
+    data = random_data(16)
+    norm = nn.BatchNorm2d(2)
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), norm, nn.Flatten(), nn.Linear(2 * 36, 2))
+    mean = module[0].weight.detach().clone()
+    training = Training(module, data, Recipe(batch=4, epochs=1, ema=0.15, lr=0.1, momentum=0.5), seed=0)
+    decays = iter([0.1, 0.15, 0.15, 0.15])  # of the first step (1 + 0) / (10 + 0)
+
+    def average(*_: object) -> None:
+        decay = next(decays)
+        mean.mul_(decay).add_((1 - decay) * module[0].weight.detach())
+
+    training._optimizer.register_step_post_hook(average)
+    result = training.epoch()
+    kept = training.state_dict()
+    torch.testing.assert_close(kept["0.weight"], mean)
+    assert not torch.equal(kept["0.weight"], module[0].weight)
+    module.load_state_dict(kept)
+    pixels = (torch.tensor(data.train_images) / 255 - 0.5) / 0.25
+    activations = module[0](pixels).detach().reshape(4, 4, 2, -1).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(kept["1.running_mean"], activations.mean(2).mean(0))
+    torch.testing.assert_close(kept["1.running_var"], activations.var(2).mean(0))
+    predicted = module.eval()((torch.tensor(data.val_images) / 255 - 0.5) / 0.25).argmax(1).numpy()
+    assert result.accuracy == (predicted == data.val_labels).mean()
+
+
+def test_a_training_without_a_better_accuracy_ends() -> None:
+    """At this rate nothing changes: the first epoch is the best, and two more are waited for."""
+    training = Training(Flat(3 * 64), random_data(8), Recipe(epochs=9, lr=1e-30, early_stop=2), seed=0)
+    result = last(training)
+    assert (result.epoch, result.score) == (3, result.accuracy)
+
+
+def test_a_fraction_has_of_each_class_in_proportion() -> None:
+    data = random_data(20)
+    data.train_labels[:] = [0] * 5 + [1] * 15
+    seen: list[Tensor] = []
+    module = Flat(3 * 64)
+    module.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()) if m.training else None)
+    recipe = Recipe(epochs=1, batch=2, fraction=0.4, crop=0, flip=False)
+    Training(module, data, recipe, seed=0).epoch()
+    expected = (torch.tensor(data.train_images)[[0, 1, *range(5, 11)]] / 255 - 0.5) / 0.25
+    sums = sorted(expected.sum(dim=(1, 2, 3)).tolist())
+    assert sorted(torch.cat(seen).sum(dim=(1, 2, 3)).tolist()) == pytest.approx(sums, abs=1e-2)
+    assert len(Training(Flat(3 * 64), data, Recipe(fraction=0.01), seed=0)._own) == 2
+
+
+def test_read_only_images_are_used_in_place() -> None:
+    """As they come from Ray's object store; a warning would be an error here."""
+    data = pickle.loads(pickle.dumps(random_data(8)))
+    for array in (data.train_images, data.train_labels, data.val_images, data.val_labels):
+        array.setflags(write=False)
+    training = Training(Flat(3 * 64), data, Recipe(), seed=0)
+    assert training._train._images.data_ptr() == data.train_images.ctypes.data
+    training.epoch()
+
+
+def test_batch_norm_is_estimated_from_images_as_validation_sees_them() -> None:
+    """The mean and the unbiased variance of each batch, averaged, without dropout or augmentation."""
+    data = random_data(16)
+    norm = nn.BatchNorm2d(3, momentum=0.1)
+    module = nn.Sequential(nn.Dropout(0.5), norm, nn.Flatten(), nn.Linear(3 * 64, 2))
+    training = Training(module, data, Recipe(batch=8, epochs=1, crop=0.25), seed=0)
+    training.epoch()
+    batches = ((torch.tensor(data.train_images) / 255 - 0.5) / 0.25).reshape(2, 8, 3, 8, 8)
+    mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
+    var = torch.stack([b.var((0, 2, 3)) for b in batches]).mean(0)
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, var)
+    assert norm.momentum == 0.1
+
+
+def test_weights_come_as_a_plain_copy(digits: ImageData, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    module = small_net()
+    training = Training(module, digits, Recipe(), seed=0)
+    training.epoch()
+    weights = training.state_dict()
+    assert list(weights) == list(module.state_dict())
+    for name, value in weights.items():
+        assert value.device.type == "cpu"
+        assert value.is_contiguous()
+        assert value.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float32)
+    save_file(weights, tmp_path / "weights.safetensors")
+    before = load_file(tmp_path / "weights.safetensors")
+    training.epoch()
+    assert all(torch.equal(weights[name], before[name]) for name in weights), "a later epoch changed the copy"
+    assert not torch.equal(weights["0.weight"], module[0].weight)  # type: ignore[index]
+
+
+# Failing
+
+
+def test_a_diverging_training_fails_with_its_reason(digits: ImageData) -> None:
+    training = Training(small_net(), digits, Recipe(lr=1e30), seed=0)
+    with pytest.raises(TrainingFailed) as failed:
+        training.epoch()
+    assert failed.value.reason == "nan_loss"
+    assert str(failed.value) == "nan_loss: the training loss was nan in epoch 1"
+
+
+def test_weights_that_are_not_finite_after_the_last_step_give_no_score() -> None:
+    """The loss is taken before the step: with one step an overflow shows in validation alone."""
+    recipe = Recipe(epochs=1, batch=8, lr=1e38, warmup=0)
+    training = Training(Flat(3 * 64), random_data(8), recipe, seed=0)
+    with pytest.raises(TrainingFailed) as failed:
+        training.epoch()
+    assert str(failed.value) == "nan_loss: the logits were not finite after epoch 1"
+
+
+class Hungry(Flat):
+    """A classifier with batch norm whose memory is enough for batches of `most` images."""
+
+    def __init__(self, inputs: int, most: int = 0) -> None:
+        super().__init__(inputs)
+        self.norm = nn.BatchNorm2d(3)
+        self.most = most
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            torch.empty(1 << 46)
+        return super().forward(self.norm(x))
+
+
+def test_memory_that_runs_out_is_told_from_other_errors() -> None:
+    with pytest.raises(TrainingFailed) as failed:
+        Training(Hungry(3 * 64), random_data(8), Recipe(), seed=0).epoch()
+    assert failed.value.reason == "out_of_memory"
+    assert "can't allocate memory" in str(failed.value)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Training(Flat(7), random_data(8), Recipe(), seed=0).epoch()
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: float | None) -> None:
+    """It fails when it validates: by then weights, momentum, statistics and random numbers have moved."""
+    data = random_data(40, val=12)
+    hungry = seeded(lambda: Hungry(3 * 64, most=10))
+    training = Training(hungry, data, Recipe(epochs=2, batch=20, lr=0.1, ema=ema), seed=0)
+    smaller = Training(
+        seeded(lambda: Hungry(3 * 64, most=64)), data, Recipe(epochs=2, batch=5, lr=0.025, ema=ema), seed=0
+    )
+    for epoch in (1, 2):
+        result, expected = training.epoch(), smaller.epoch()
+        assert (result.epoch, result.batch) == (epoch, 5)
+        assert result == dataclasses.replace(expected, seconds=result.seconds, norms_s=result.norms_s)
+    weights, same = training.state_dict(), smaller.state_dict()
+    assert all(torch.equal(weights[name], same[name]) for name in same)
+
+
+def test_a_trial_tells_its_batch() -> None:
+    def make_training(choices: Choices, number: int, data: ImageData, parent: object) -> Training:
+        return Training(Hungry(3 * 64, most=4), data, Recipe(epochs=1, batch=16), seed=number)
+
+    progress = Attempt(make_training, {}, 0, random_data(16)).step()
+    assert (progress.done, progress.reason, progress.facts["batch"]) == (True, "", 2)
+
+
+def test_a_failure_pickles() -> None:
+    failed = pickle.loads(pickle.dumps(TrainingFailed("timeout", "60 s are over")))
+    assert (failed.reason, failed.message, str(failed)) == (
+        "timeout",
+        "60 s are over",
+        "timeout: 60 s are over",
+    )
+
+
+@pytest.mark.gpu
+def test_it_learns_on_a_gpu(digits: ImageData) -> None:
+    seed_everything(0)
+    training = Training(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0, device="cuda")
+    while not training.done:
+        result = training.epoch()
+    assert result.accuracy > 0.85
+    assert {value.device.type for value in training.state_dict().values()} == {"cpu"}
+
+
+@pytest.mark.gpu
+def test_a_graph_trains_as_single_operations_do(digits: ImageData) -> None:
+    """Without dropout, whose draws differ: a capture is preceded by passes that draw too."""
+    results = []
+    for cuda_graph in (False, True):
+        module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 196, 10)))
+        recipe = Recipe(epochs=4, batch=32, grad_clip=1.0, ema=0.9, cuda_graph=cuda_graph)
+        training = Training(module, digits, recipe, seed=0, device="cuda")
+        results.append(last(training))
+        assert (training._graphed is not None) == cuda_graph
+    assert results[1].loss == pytest.approx(results[0].loss, rel=0.02)
+    assert results[1].accuracy == pytest.approx(results[0].accuracy, abs=0.05)
+
+
+@pytest.mark.gpu
+def test_what_cannot_be_captured_is_trained_without_a_graph(digits: ImageData) -> None:
+    class Waiting(Flat):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * (1.0 if float(x.sum()) else 0.0)
+
+    training = Training(Waiting(256, 10), digits, Recipe(cuda_graph=True), seed=0, device="cuda")
+    with pytest.warns(UserWarning, match="^trained without a CUDA graph: "):
+        training.epoch()
+
+
+@pytest.mark.gpu
+def test_images_that_do_not_fit_are_sent_batch_by_batch(
+    digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = last(Training(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda"))
+    monkeypatch.setattr("nas.training.device._SHARE", 0)
+    training = Training(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda")
+    assert training._train.pixels(torch.tensor([0], device="cuda")).device.type == "cuda"
+    assert training._train._images.device.type == "cpu"
+    assert last(training).accuracy == pytest.approx(there.accuracy, abs=0.05)
+
+
+def test_a_trial_gives_back_the_memory_of_the_one_before(digits: ImageData) -> None:
+    task = ProxyTask(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), 0, "cpu")
+    training = task({}, 0, digits)
+    training.epoch()
+    weight = weakref.ref(next(training._module.parameters()))
+    average = weakref.ref(next(training._scored.parameters()))
+    del training
+    task({}, 1, digits)
+    assert (weight(), average()) == (None, None)
+
+
+@pytest.mark.gpu
+def test_memory_on_a_gpu_comes_back_to_its_base_line(digits: ImageData) -> None:
+    task = ProxyTask(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), 0, "cuda")
+    task({}, 0, digits).epoch()  # and what libraries keep for themselves
+    task({}, 1, digits)
+    before = torch.cuda.memory_allocated()
+    for number in range(2, 5):
+        task({}, number, digits).epoch()
+        task({}, number, digits)
+        assert torch.cuda.memory_allocated() == before

@@ -1,0 +1,69 @@
+"""Scores of learning curves, and that a search uses the one it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import SHORT, TINY, nas
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.runs.folder import Run
+from nas.training.scores import SCORES, auc, best, extrapolated, extrapolation, last, mean_last_k
+
+curves = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+
+
+def test_what_they_are():
+    curve = [0.2, 0.6, 0.5, 0.9, 0.7]
+    assert (last(curve), best(curve)) == (0.7, 0.9)
+    assert mean_last_k(curve) == pytest.approx(0.7) and mean_last_k([0.4, 0.6]) == pytest.approx(0.5)
+    assert auc(curve) == pytest.approx(0.58)
+
+
+@given(curves)
+def test_every_score_is_an_accuracy(curve):
+    for score in SCORES.values():
+        assert 0 <= score(curve) <= 1
+    mean, deviation = extrapolation(curve)
+    assert mean == extrapolated(curve) and 0 < deviation < 1
+
+
+@pytest.mark.parametrize(("limit", "rise", "exponent"), [(0.9, 0.6, 0.5), (0.7, 0.3, 1.0), (0.95, 0.8, 1.5)])
+def test_a_power_law_is_continued(limit, rise, exponent):
+    """From 20 epochs with a noise of 0.01 to the 200th, within three of the deviations that it states."""
+    epochs = np.arange(1, 21)
+    for seed in range(5):
+        noise = np.random.default_rng(seed).normal(0, 0.01, 20)
+        curve = np.clip(limit - rise * epochs**-exponent + noise, 0, 1).tolist()
+        found = extrapolation(curve)
+        assert abs(found.mean - (limit - rise * 200**-exponent)) < 3 * found.deviation < 0.3
+
+
+def test_more_epochs_make_it_surer():
+    curve = [0.8 - 0.5 / n for n in range(1, 31)]
+    deviations = [extrapolation(curve[:n]).deviation for n in (3, 6, 12, 30)]
+    assert deviations == sorted(deviations, reverse=True)
+
+
+def test_a_search_ranks_by_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    flags = ("--workers", "0", "--trials", "2", *SHORT, "--epochs", "3", "--score", "auc")
+    assert nas("search", "tiny.yaml", "--name", "mine", *flags).code == 0
+    for record in Run.open(Path("runs/mine")).records():
+        assert record.score == pytest.approx(np.mean([*record.scores.values()]))
+        assert len(record.scores) == 3
+
+
+def test_an_unknown_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    said = nas("search", "tiny.yaml", "--score", "mean")
+    assert (said.code, said.err) == (
+        2,
+        "error: nas search: recipe: score is 'mean'; it must be one of last, best, mean_last_k, auc, "
+        "extrapolated\n",
+    )

@@ -1,0 +1,217 @@
+"""Calibrations: what is trained, the figures against other routes, and what is kept of them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import yaml
+from command_line import TINY, nas
+from scipy.stats import kendalltau, spearmanr
+
+from nas.cost import Cost
+from nas.runs.folder import Run
+from nas.study.records import read_records
+from nas.workflows.calibration import LONG, PROXY, Row, figures, known_line
+
+SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
+PLAN = ("--networks", "4", "--seeds", "2", "--long-epochs", "3")
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """What a calibration said, and the folder that it was in."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    with contextlib.chdir(folder):
+        Path("tiny.yaml").write_text(TINY)
+        said = nas("calibrate", "tiny.yaml", "--budget-flops", "300K", *SHORT, *PLAN)
+    assert said.code == 0, said.err
+    return said, folder
+
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+
+
+@pytest.fixture
+def run(tiny_folder, calibrated):
+    """A copy of it to work in."""
+    shutil.copytree(calibrated[1], tiny_folder, dirs_exist_ok=True)
+    return Run.open(Path("runs/calibrate-tiny-1"))
+
+
+def row(number, proxy, long):
+    scores = {PROXY: list(proxy), LONG: [long]}
+    return Row(number, {}, Cost(number, 1), scores, {PROXY: [2.0] * len(proxy), LONG: [8.0]})
+
+
+@pytest.mark.slow
+def test_every_network_is_within_the_budget_and_trained_as_planned(run):
+    records = read_records(run.storage, run.study)
+    assert len({r.candidate.identity for r in records}) == 4
+    assert all(r.candidate.cost.macs <= 300_000 and r.state == "complete" for r in records)
+    epochs = {}
+    for r in records:
+        _, training, _ = r.facts["job"].split(", ")
+        epochs.setdefault(training, []).append(len(r.scores))
+    assert epochs == {
+        PROXY: [2] * 8, LONG: [3] * 4, "epochs / 2": [1] * 4, "epochs x 2": [4] * 4, "images / 2": [2] * 4,
+        "smaller": [2] * 4,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_no_two_trainings_of_a_network_have_one_seed(run):
+    """Were the weights in the beginning the same, scores would agree more than those of a search."""
+    losses = {}
+    for r in read_records(run.storage, run.study):
+        losses.setdefault(r.candidate.identity, []).append(r.facts["loss"])
+    assert all(len(set(each)) == len(each) for each in losses.values())
+
+
+def test_what_is_written(run, calibrated):
+    found = json.loads((run.path / "calibration.json").read_text())
+    scores = np.array([n["scores"][PROXY] for n in found["networks"]])
+    assert found["noise"] == pytest.approx(math.sqrt(scores.var(axis=1, ddof=1).mean()))
+    assert found["resolvable"] == pytest.approx(1.96 * math.sqrt(2) * found["noise"])
+    with (run.path / "networks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [[float(r[f"score proxy {seed}"]) for seed in range(2)] for r in rows] == scores.tolist()
+    dots = ET.fromstring((run.path / "calibration.svg").read_text()).findall(".//{*}circle")
+    assert len(dots) == scores.size
+    assert f"One score has a noise of {found['noise']:.4f}" in calibrated[0].out
+
+
+@pytest.mark.slow
+def test_a_search_of_the_same_proxy_says_so_and_no_other(run):
+    same = nas("search", "tiny.yaml", *SHORT, "--trials", "1")
+    other = nas("search", "tiny.yaml", *SHORT, "--trials", "1", "--batch", "32")
+    line = "Calibrated: differences below "
+    assert line in same.out and "See runs/calibrate-tiny-1" in same.out and line not in other.out
+
+
+@pytest.mark.slow
+def test_the_same_data_by_another_path(run):
+    """The line of a calibration is found however the path of the data is written."""
+    file = run.path / "calibration.json"
+    found = json.loads(file.read_text())
+    other = Run.open(Path(shutil.copytree(run.path, "runs/other")))
+    document = other.document
+    document["settings"]["dataset"] = "imagefolder:photos"
+    (other.path / "run.yaml").write_text(yaml.safe_dump(document))
+    whole = f"imagefolder:{Path('photos').absolute()}"
+    same, others = ("imagefolder:./photos/", whole), ("imagefolder:photo", "digits")
+    for written, is_same in ((text, text in same) for text in (*same, *others)):
+        file.write_text(json.dumps(found | {"dataset": written}))
+        (other.path / "calibration.json").unlink(missing_ok=True)
+        assert (known_line(other) is not None) == is_same
+
+
+def test_a_damaged_calibration_stops_no_search(run):
+    (run.path / "calibration.json").write_text("[]")
+    assert nas("search", "tiny.yaml", *SHORT, "--trials", "1").code == 0
+
+
+@pytest.mark.slow
+def test_a_calibration_that_is_resumed_trains_nothing_twice(run):
+    before = read_records(run.storage, run.study)
+    (run.path / "calibration.json").unlink()
+    said = nas("resume", "runs/calibrate-tiny-1")
+    assert said.code == 0 and "Kendall's tau" in said.out
+    assert read_records(run.storage, run.study) == before
+    assert (run.path / "calibration.json").is_file()
+
+
+def test_ranks_against_scipy():
+    rng = np.random.default_rng(0)
+    long = rng.random(12)
+    proxy = long[:, None] + rng.normal(0, 0.2, (12, 3))
+    found = figures([row(i, proxy[i].tolist(), long[i]) for i in range(12)])
+    own = found.proxy.ranking
+    taus = [kendalltau(proxy[:, s], long).statistic for s in range(3)]
+    rhos = [spearmanr(proxy[:, s], long).statistic for s in range(3)]
+    assert own.kendall.value == pytest.approx(np.mean(taus))
+    assert own.spearman.value == pytest.approx(np.mean(rhos))
+    top = np.argsort(-long)[:4]
+    tops = [kendalltau(proxy[top, s], long[top]).statistic for s in range(3)]
+    assert own.kendall_top.value == pytest.approx(np.mean(tops))
+    assert own.kendall.low < own.kendall.value < own.kendall.high
+    assert found.proxy.quality_per_second == pytest.approx(own.kendall.value / 2)
+    assert found.long_seconds == 8
+
+
+@pytest.mark.slow
+def test_the_interval_has_the_truth_about_as_often_as_it_says():
+    """Scores of a normal copula have the tau 2 / pi * asin(r); 95 % of intervals should have it.
+
+    Of 60 the bootstrap of 24 networks covered 57 or so; fewer than 50 has a chance below 0.1 % at 95 %.
+    """
+    truth = 2 / math.pi * math.asin(0.8)
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(60):
+        pairs = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 24)
+        found = figures(
+            [row(i, [x, x], y) for i, (x, y) in enumerate(pairs)], draws=100
+        ).proxy.ranking.kendall
+        covered += found.low <= truth <= found.high
+    assert covered >= 50
+
+
+def test_a_proxy_without_differences_ranks_nothing():
+    found = figures([row(i, [0.1, 0.1], i / 10) for i in range(6)])
+    assert found.noise == 0 and found.proxy.ranking.kendall.value == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--networks", "3", "networks: 3 is not a number of these; it is a whole number, 4 or more"),
+        ("--seeds", "1", "seeds: 1 is not a number of these; it is a whole number, 2 or more"),
+        ("--long-epochs", "0", "long-epochs: 0 is not a number of these; it is a whole number, 1 or more"),
+    ],
+)
+def test_what_is_refused(option, value, message):
+    said = nas("calibrate", "tiny.yaml", option, value)
+    assert (said.code, said.err) == (2, f"error: {message}\n")
+
+
+def test_more_networks_than_there_are():
+    said = nas("calibrate", "tiny.yaml", *SHORT, "--budget-flops", "30K", "--name", "few")
+    assert said.code == 2 and "are wanted, and draws found" in said.err
+    assert said.err.startswith("error: networks: 12 are wanted, and draws found ")
+    assert not Path("runs/few").exists()
+
+
+@pytest.mark.slow
+def test_a_calibration_is_no_search(run):
+    no_best = "is a calibration, which has no best network; name the run of a search"
+    no_trials = "is a calibration, which has no --trials and no --finalists; leave them out"
+    for arguments, message in ((["export"], no_best), (["resume", "--trials", "9"], no_trials)):
+        said = nas(*arguments, str(run.path))
+        assert (said.code, said.err) == (2, f"error: {run.path}: {message}\n")
+    assert nas("show", str(run.path)).out.startswith("Calibrated: differences below ")
+
+
+def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it():
+    rows = [row(i, [i / 10, i / 9], i / 10) for i in range(6)]
+    other = [
+        replace(one, scores=one.scores | {"other": [0.5]}, seconds=one.seconds | {"other": [1.0]})
+        for one in rows
+    ]
+    assert [p.name for p in figures(other[:3] + rows[3:]).proxies] == [PROXY]
+    found = figures(other[:4] + rows[4:]).proxies
+    assert [(p.name, p.networks) for p in found] == [(PROXY, 6), ("other", 4)]
+
+
+def test_a_time_limit_stops_a_calibration():
+    said = nas("calibrate", "tiny.yaml", *SHORT, *PLAN, "--name", "none", "--time-limit", "0.001s")
+    assert said.code == 0
+    assert said.out.endswith("The time limit of 0.001s is over. Go on with: nas resume runs/none\n")

@@ -1,0 +1,102 @@
+"""What a search will take, forecast before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import TINY, nas
+from random_spaces import points
+
+from nas.runs.config import Settings
+from nas.space import parse_space
+from nas.training.recipe import Recipe
+from nas.workflows.forecast import forecast
+from nas.workflows.search import prepare
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+
+
+def settings(**more):
+    recipe = Recipe(epochs=3, max_images=300, resolution=16)
+    return Settings("tiny.yaml", budget_flops="300K", trials=20, workers=0, recipe=recipe, **more)
+
+
+def test_the_parts_add_up():
+    found = forecast(prepare(settings(finalists=2, final_epochs=10, final_seeds=3)))
+    smallest, median, largest = found.members
+    assert smallest.cost.macs < median.cost.macs < largest.cost.macs <= 300_000
+    seconds = [member.epoch_s for member in found.members]
+    epoch_s = found.trial_s / 3
+    assert min(seconds) <= epoch_s <= max(seconds)
+    assert found.wall_s == pytest.approx((20 * 3 + 2 * 3 * 10) * epoch_s)
+    assert found.device_s == found.wall_s and not found.on_gpu
+    assert all(2**26 < member.peak_bytes < 2**40 for member in found.members)
+
+
+def test_the_candidates_of_a_trial_take_time_too():
+    plain, screened = (forecast(prepare(settings(prescreen=text))) for text in (None, "naswot:64"))
+    epoch_s = max(member.epoch_s for member in screened.members)
+    assert plain.trial_s < 3 * max(member.epoch_s for member in plain.members) + 1e-9
+    assert screened.trial_s > 3 * epoch_s + 64 * 0.0002
+
+
+@pytest.mark.slow
+def test_a_forecast_is_near_to_what_a_search_takes():
+    """Of more images than it measures, in small batches."""
+    recipe = Recipe(epochs=1, batch=16, resolution=32)
+    prepared = prepare(Settings("tiny.yaml", trials=20, workers=0, recipe=recipe))
+    found = forecast(prepared)
+    space = prepared.space
+    taken = []
+    for point in space.uniform(prepared.settings.budget).draw(np.random.default_rng(3), 8):
+        training = prepared.task(point, 0, prepared.data)
+        taken.append(training.epoch().seconds)
+    assert 0.6 < found.trial_s / np.mean(taken[1:]) < 1.6
+
+
+@pytest.mark.slow
+def test_more_workers_take_less_time_and_as_much_work():
+    one = forecast(prepare(settings()))
+    space = parse_space(TINY, "tiny.yaml")
+    inside = sum(space.cost(point).macs <= 300_000 for point in points(space, 252) or [])
+    assert one.networks.low == one.networks.high == inside == 137
+    two = Settings(**{**settings().__dict__, "workers": 2})
+    found = forecast(prepare(two))
+    assert found.slots == 2
+    assert found.wall_s == pytest.approx(15 + found.device_s / 2)
+
+
+def test_the_command_forecasts_and_writes_nothing():
+    said = nas(
+        "search", "tiny.yaml", "--budget-flops", "300K", "--dry-run", "--epochs", "1", "--max-images", "200",
+        "--workers", "0", "--time-limit", "0.001s",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "Inside budget MACs <= 300,000: 137 networks." in said.out
+    assert "50 trials of 1 epoch: " in said.out and "\nForecast: " in said.out
+    assert "That is longer than the time limit of 0.001s." in said.out
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--lr", "1e30", "--workers", "0"),
+            "the smallest network of the budget cannot be trained: nan_loss: ",
+        ),
+        (
+            ("--gpus-per-trial", "1"),
+            "--dry-run: trains on this machine, where torch finds no GPU; run it where there is one, or "
+            "leave --gpus-per-trial out",
+        ),
+    ],
+)
+def test_what_cannot_be_forecast(options, message):
+    if "--gpus-per-trial" in options and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    said = nas("search", "tiny.yaml", "--dry-run", "--epochs", "1", "--max-images", "200", *options)
+    assert said.code in (1, 2) and said.err.startswith(f"error: {message}")

@@ -1,0 +1,105 @@
+"""Candidates that a score chooses among before one is trained."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from command_line import SHORT, TINY, nas
+
+from nas.data.datasets import load
+from nas.runs.config import SCREENS
+from nas.runs.folder import Run
+from nas.space import parse_space
+from nas.study.records import Candidate
+from nas.training.evaluator import ProxyTask
+from nas.training.recipe import Recipe
+from nas.training.zero_cost import ZERO_COST
+from nas.workflows.prescreen import COSTS, Prescreen, untrained_scores
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+
+
+def test_every_score_screens():
+    assert (*ZERO_COST, *COSTS) == SCREENS
+
+
+def test_the_scores_are_those_of_nas_score():
+    space = parse_space(TINY, "tiny.yaml")
+    point = space.smallest()
+    data = load("digits", resolution=32, seed=0, max_images=100)
+    (expected,) = untrained_scores([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
+    task = ProxyTask(space, Recipe(batch=16), 5, "cpu")
+    candidate = Candidate(0, point, space.cost(point), "")
+    for name, score in expected.scores.items():
+        assert Prescreen(name, 4, task, data).score(candidate) == score
+    assert Prescreen("params", 4, task, data).score(candidate) == candidate.cost.params
+
+
+@pytest.mark.slow
+def test_a_search_trains_what_it_has_chosen():
+    said = nas(
+        "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "3",
+        "--prescreen", "naswot:3",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    records = Run.open(Path("runs/mine")).records()
+    assert len(records) == 3 and all(record.facts["prescreen"] > 0 for record in records)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("nasw:4", "'nasw' is not a score; did you mean 'naswot'?"),
+        (
+            "naswot",
+            "'naswot' does not say how many candidates it chooses among; write naswot:8, or any number "
+            "from 2 to 64",
+        ),
+        (
+            "zen:1",
+            "'zen:1' does not say how many candidates it chooses among; write zen:8, or any number from 2 to "
+            "64",
+        ),
+    ],
+)
+def test_what_is_refused(value, message):
+    said = nas("search", "tiny.yaml", "--prescreen", value)
+    assert (said.code, said.err) == (2, f"error: nas search: prescreen: {message}\n")
+
+
+def test_a_network_without_a_score_comes_last():
+    """Batch norm of one value fails: the network is not chosen, and the search goes on."""
+    space = parse_space(TINY, "tiny.yaml")
+    data = load("digits", resolution=32, seed=0, max_images=100)
+
+    class Broken(ProxyTask):
+        def network(self, choices, data):
+            raise ValueError("Expected more than 1 value per channel")
+
+    screen = Prescreen("naswot", 4, Broken(space, Recipe(), 0, "cpu"), data)
+    candidate = Candidate(0, space.smallest(), space.cost(space.smallest()), "")
+    assert screen.score(candidate) == -math.inf
+
+
+def test_a_search_whose_networks_have_no_score_says_so(monkeypatch):
+    monkeypatch.setattr(Prescreen, "score", lambda self, candidate: -math.inf)
+    said = nas(
+        "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "1",
+        "--prescreen", "naswot:2",
+    )  # fmt: skip
+    assert (
+        said.code == 0 and "No network could be scored by naswot: each was trained as proposed." in said.out
+    )
+    (record,) = Run.open(Path("runs/mine")).records()
+    assert "prescreen" not in record.facts
+
+
+def test_inheritance_with_folds_is_refused():
+    said = nas("search", "tiny.yaml", "--inherit", "--folds", "3")
+    assert (said.code, said.err) == (
+        2,
+        "error: nas search: inherit: with folds: 3 a network would be scored on images that its parent was "
+        "trained on; leave one of the two out\n",
+    )
