@@ -41,7 +41,7 @@ def main() -> None:
     first = winner(run)
     assert first, f"{run.path} has no finalists"
     space, budget = run.space, run.settings.budget
-    drawn = space.uniform(budget).draw(np.random.default_rng(1), RANDOM)
+    drawn = space.uniform(budget).sample(np.random.default_rng(1), RANDOM)
     width, peer = _widened("reference/mobilenet_v2", first.record.candidate.cost.macs)
     networks = [
         ("winner", space, first.record.candidate.choices),

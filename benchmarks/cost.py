@@ -68,7 +68,7 @@ def _distinct_members(count: int) -> list[Choices]:
     rng = random.Random(0)
     found: dict[tuple[object, ...], Choices] = {}
     while len(found) < count:
-        point = space.draw(lambda name, options: rng.choice(options))
+        point = space.sample(lambda name, options: rng.choice(options))
         found[tuple(sorted(point.items()))] = point
     return list(found.values())
 

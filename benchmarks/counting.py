@@ -29,14 +29,14 @@ def main() -> None:
     uniform = Uniform(space, budget)
     prepared = time.perf_counter() - start
     start = time.perf_counter()
-    points = uniform.draw(np.random.default_rng(0), args.points)
+    points = uniform.sample(np.random.default_rng(0), args.points)
     counted = len(points) / (time.perf_counter() - start)
     assert points and all(space.cost(point) in budget for point in points[:100])
     rng = random.Random(0)
     found, tried, start = 0, 0, time.perf_counter()
     while time.perf_counter() - start < 10:
         tried += 1
-        found += space.cost(space.draw(lambda name, options: rng.choice(options))) in budget
+        found += space.cost(space.sample(lambda name, options: rng.choice(options))) in budget
     drawn = found / (time.perf_counter() - start)
     print(f"{space.name}, MACs {budget.macs}")
     print(f"by counting:        {counted:9,.0f} points per second, prepared in {prepared:.2f} s")

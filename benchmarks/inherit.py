@@ -46,7 +46,7 @@ def main() -> None:
     )
     task = ProxyTask(space, full, args.seed, "cpu")
     domain, rng = Domain(space, Budget(macs=parse_interval(BUDGET))), random.Random(args.seed)
-    point = domain.draw(rng, 1)[0]
+    point = domain.sample(rng, 1)[0]
     accuracy, weights = train(task, point, 0, data, None)
     parent = Parent(0, point, weights)
     print(

@@ -32,7 +32,7 @@ def main() -> None:
     args = _arguments()
     space = load_space(find_space(args.space))
     budget = Budget(Interval(0, parse_count(args.budget_flops)))
-    points = space.uniform(budget).draw(np.random.default_rng(args.seed), args.networks)
+    points = space.uniform(budget).sample(np.random.default_rng(args.seed), args.networks)
     base = recipe_settings(args.base.split(","), {}) if args.base else {}
     variants = {"base": base} | {text: base | recipe_settings(text.split(","), {}) for text in args.variants}
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:

@@ -80,14 +80,14 @@ def _row(standing: Standing) -> str:
 class _Flat(Space):
     """A space in which every point takes the same decisions: drawn at once, in the same order."""
 
-    def draw(self, choose: Choose) -> Choices:
+    def sample(self, choose: Choose) -> Choices:
         return {name: choose(name, OPTIONS) for name in LAYERS}
 
 
 def _table(data: Path) -> Table:
     found = load_space(HERE / "spaces" / "nas_bench_macro.yaml")
     space = _Flat(**{f.name: getattr(found, f.name) for f in fields(found)})
-    assert space.draw(lambda name, options: options[0]) == found.draw(lambda name, options: options[0])
+    assert space.sample(lambda name, options: options[0]) == found.sample(lambda name, options: options[0])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "macro.csv"
         subprocess.run([sys.executable, HERE / "nas_bench_macro.py", data, file], check=True)

@@ -283,7 +283,7 @@ def points(space: Space, most: int) -> list[Choices] | None:
 
     while len(found) <= most:
         asked.clear()
-        found.append(space.draw(choose))
+        found.append(space.sample(choose))
         while script and script[-1] == len(asked[len(script) - 1]) - 1:
             script.pop()
         if not script:

@@ -26,10 +26,10 @@ class _Rejection:
     def __init__(self, space, budget):
         self._space, self._budget = space, budget
 
-    def draw(self, rng: np.random.Generator, n: int) -> list[dict]:
+    def sample(self, rng: np.random.Generator, n: int) -> list[dict]:
         found: list[dict] = []
         for _ in range(100 * n):
-            point = self._space.draw(lambda name, options: options[rng.integers(len(options))])
+            point = self._space.sample(lambda name, options: options[rng.integers(len(options))])
             found += [point] if self._is_inside(point) else []
             if len(found) == n:
                 break
@@ -53,7 +53,7 @@ class ToySpace(ByRejection):
     layers: int = 4
     costs: int = field(default=0)
 
-    def draw(self, choose):
+    def sample(self, choose):
         depth = choose("depth", tuple(range(2, self.layers + 1)))
         return {"depth": depth, **{f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(depth)}}
 

@@ -128,7 +128,7 @@ def every_point(space: Space) -> Iterator[Choices]:
 
     while True:
         sizes.clear()
-        yield space.draw(choose)
+        yield space.sample(choose)
         while script and script[-1] == sizes[len(script) - 1] - 1:
             script.pop()
         if not script:
@@ -175,7 +175,7 @@ def _points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Ro
             asked[name] = None
             return _option(path, row, name, options) if name in row.cells else options[0]
 
-        points.append(space.draw(choose))
+        points.append(space.sample(choose))
     missing = [name for name in asked if name not in columns]
     unknown = [c for c in columns if c not in asked and any(row.cells[c] for row in rows)]
     if missing or unknown:

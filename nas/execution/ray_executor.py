@@ -51,7 +51,6 @@ from nas.execution.local import (
     Attempt,
     Events,
     Mailbox,
-    MakeTraining,
     Progress,
     tell_end,
     tell_epoch,
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from nas.data.datasets import ImageData
     from nas.study.ledger import Trials
     from nas.study.records import Candidate
+    from nas.training.base import MakeTraining
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class RegularizedEvolutionSampler(PointSampler):
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
         alive = told(study)[-self._population :]
         if len(alive) < self._population:
-            return self._drawn()
+            return self._sample_inside()
         for _ in range(_TRIES):
             child = self._domain.mutate(self._bred(alive), self._rng)
             if self._domain.is_inside(child):

@@ -33,7 +33,7 @@ class LocalSearchSampler(PointSampler):
             near = self._first_new(study, self._domain.neighbours(top.choices, self._rng))
             climb += near is None
         study._storage.set_trial_system_attr(trial._trial_id, _CLIMB, climb)
-        return near or self._drawn_new(study)
+        return near or self._sample_new(study)
 
     def _latest(self, study: Study) -> tuple[int, list[Known]]:
         """The latest climb of all, and its complete trials."""

@@ -72,13 +72,13 @@ class PointSampler(BaseSampler, ABC):
     ) -> Any:
         return self._points[trial.number][param_name]
 
-    def _drawn(self) -> Choices:
-        (point,) = self._domain.draw(self._rng, 1)
+    def _sample_inside(self) -> Choices:
+        (point,) = self._domain.sample(self._rng, 1)
         return point
 
-    def _drawn_new(self, study: Study) -> Choices:
+    def _sample_new(self, study: Study) -> Choices:
         """A random point that was not tried; where many draws were, any."""
-        return self._first_new(study, (self._drawn() for _ in range(_TRIES))) or self._drawn()
+        return self._first_new(study, (self._sample_inside() for _ in range(_TRIES))) or self._sample_inside()
 
     def _first_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
         """The first point that is inside the domain and another network than those of all trials."""

@@ -39,10 +39,10 @@ class PredictorSampler(PointSampler):
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
         history = known(study)
         if len(history) < self._start:
-            return self._drawn_new(study)
+            return self._sample_new(study)
         pool = self._pool(history)
         ranked = self._ranked(_thinned(history), pool)
-        return self._first_new(study, ranked) or self._drawn_new(study)
+        return self._first_new(study, ranked) or self._sample_new(study)
 
     def _pool(self, history: Sequence[Known]) -> list[Choices]:
         """Candidates inside the budget."""
@@ -54,7 +54,7 @@ class PredictorSampler(PointSampler):
                 child = self._domain.mutate(child, self._rng)
             children.append(child)
         points = [c for c in children if self._domain.is_inside(c)]
-        return points + self._domain.draw(self._rng, _UNIFORM)
+        return points + self._domain.sample(self._rng, _UNIFORM)
 
     def _ranked(self, history: Sequence[Known], pool: Sequence[Choices]) -> list[Choices]:
         """The pool, the best of one function drawn from the model first."""

@@ -42,13 +42,13 @@ class ReinforceSampler(PointSampler):
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
         history = known(study)
         if len(history) < self._start:
-            return self._drawn()
+            return self._sample_inside()
         policy = self._policy(history)
         points = (
             self._domain.point(lambda name, options: policy.choose(name, options, self._rng))
             for _ in range(_TRIES)
         )
-        return self._first_new(study, points) or self._drawn_new(study)
+        return self._first_new(study, points) or self._sample_new(study)
 
     def _policy(self, history: Sequence[Known]) -> Policy:
         """The policy after `history`, as its trials ended. The one of the trial before is taught what is new,

@@ -39,10 +39,10 @@ class RepairedSampler(PointSampler):
         together = self._sampler.infer_relative_search_space(seen, trial)
         wish = self._sampler.sample_relative(seen, trial, together)
         if not wish:
-            return self._drawn()
+            return self._sample_inside()
         point = self._domain.moved_inside(self._domain.completed(wish, self._rng), self._rng)
         points = chain([point], self._domain.neighbours(point, self._rng))
-        return self._first_new(study, points) or self._drawn_new(study)
+        return self._first_new(study, points) or self._sample_new(study)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None

@@ -20,7 +20,7 @@ class UniformSampler(PointSampler):
     Architecture Search": points drawn from inside the budget, whatever was tried before."""
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
-        return self._drawn()
+        return self._sample_inside()
 
 
 class UniformStart(BaseSampler):

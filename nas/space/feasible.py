@@ -64,7 +64,7 @@ class Domain:
 
     def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
         """The point of what `choose(name, options)` says for each decision that is needed."""
-        return self._space.draw(choose)
+        return self._space.sample(choose)
 
     def completed(self, wish: Mapping[str, Option], rng: random.Random) -> Choices:
         """The point that follows a wish where it can; decisions that the wish leaves open are drawn."""
@@ -72,16 +72,16 @@ class Domain:
         def follow(name: str, options: tuple[Option, ...]) -> Option:
             return wish[name] if wish.get(name, _NOTHING) in options else rng.choice(options)
 
-        return self._space.draw(follow)
+        return self._space.sample(follow)
 
-    def draw(self, rng: random.Random, n: int) -> list[Choices]:
+    def sample(self, rng: random.Random, n: int) -> list[Choices]:
         """`n` points inside the budget, each with the same chance.
 
         Where next to nothing is inside, so that many draws are not enough, points are drawn from the whole
         space and moved inside; one for which that fails too stays outside.
         """
         source = np.random.default_rng(rng.getrandbits(64))
-        points = self._uniform.draw(source, n) if self._is_roomy else []
+        points = self._uniform.sample(source, n) if self._is_roomy else []
         return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
 
     def mutate(self, choices: Choices, rng: random.Random) -> Choices:
@@ -139,7 +139,7 @@ class Domain:
     def _is_roomy(self) -> bool:
         """Whether many draws give a point inside. The same at every call, so that a search that is resumed
         goes on as before."""
-        return bool(self._uniform.draw(np.random.default_rng(0), 1))
+        return bool(self._uniform.sample(np.random.default_rng(0), 1))
 
     def _excess(self, choices: Choices) -> float:
         """How far outside the budget a point is, in parts of the limits; 0 inside."""
@@ -166,7 +166,7 @@ class Domain:
                 found[name] = [option for option in options if option != choices[name]]
             return choices[name]
 
-        self._space.draw(noted)
+        self._space.sample(noted)
         return found
 
     def _train(self, key: _Key) -> bool:

@@ -85,7 +85,7 @@ class Space:
         """Whether no choices are left."""
         return not self.declared
 
-    def draw(self, choose: Choose) -> Choices:
+    def sample(self, choose: Choose) -> Choices:
         """A point: `choose(name, options)` is asked once for each decision that the point needs."""
         decided: Choices = {}
 

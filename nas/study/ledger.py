@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nas.space.resolve import Choose
 
 
-def drawn(space: Space, choose: Choose) -> tuple[Choices, dict[str, BaseDistribution]]:
+def sample_point(space: Space, choose: Choose) -> tuple[Choices, dict[str, BaseDistribution]]:
     """A point of a space, and the options of its decisions as Optuna has them."""
     distributions: dict[str, BaseDistribution] = {}
 
@@ -30,7 +30,7 @@ def drawn(space: Space, choose: Choose) -> tuple[Choices, dict[str, BaseDistribu
         distributions[name] = CategoricalDistribution(options)
         return choose(name, options)
 
-    return space.draw(noted), distributions
+    return space.sample(noted), distributions
 
 
 class Trials(ABC):

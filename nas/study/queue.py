@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
-from nas.study.ledger import Trials, drawn
+from nas.study.ledger import Trials, sample_point
 from nas.study.records import Candidate, Counts, Record
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Jobs(Trials):
         cost, identity = self._space.cost(job.choices), self._space.identity(job.choices)
         candidate = Candidate(number, job.choices, cost, identity)
         if number not in self._entered:
-            _, distributions = drawn(self._space, lambda name, options: job.choices[name])
+            _, distributions = sample_point(self._space, lambda name, options: job.choices[name])
             self._enter(candidate, distributions, {"job": job.name})
         return candidate
 

@@ -31,7 +31,7 @@ from nas.cost import Budget, Cost
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
 from nas.space.feasible import Domain
-from nas.study.ledger import Trials, drawn
+from nas.study.ledger import Trials, sample_point
 from nas.study.objective import ACCURACY, Objective
 from nas.study.records import STATES, Candidate, Counts, cost_of, scores_of
 
@@ -155,13 +155,13 @@ class Study(Trials):
         if number < len(self._starts):
             # A genetic sampler finds its trials by what it noted on them.
             notes = self._propose(self._sampler, number, 0).system_attrs
-            yield replace(self._draw(_choose(self._starts[number])), system_attrs=notes)
+            yield replace(self._sample(_choose(self._starts[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
         rng = random.Random(_derive(self._seed, number, ATTEMPTS))
         inside = self._domain.moved_inside(proposal.choices, rng)
-        yield replace(self._draw(_choose(inside)), system_attrs=proposal.system_attrs)
+        yield replace(self._sample(_choose(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             drawn = self._propose(SAMPLERS["random"], number, attempt)
             yield replace(drawn, system_attrs=proposal.system_attrs)
@@ -171,11 +171,11 @@ class Study(Trials):
             self._scratch = _Scratch(self._trials(), self._objective)
         context = SamplerContext(_derive(self._seed, number, attempt), self._wanted, self._domain)
         with self._scratch.trial(sampler(context)) as trial:
-            proposal = self._draw(lambda name, options: trial.suggest_categorical(name, options))
+            proposal = self._sample(lambda name, options: trial.suggest_categorical(name, options))
             return replace(proposal, system_attrs=self._scratch.notes(trial))
 
-    def _draw(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
-        return _Proposal(*drawn(self._space, choose))
+    def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
+        return _Proposal(*sample_point(self._space, choose))
 
     def _check(self, choices: Choices) -> tuple[Cost, str]:
         """Cost and identity of a point; raises _Rejected."""

@@ -228,7 +228,7 @@ def chosen(space: Space, settings: Settings, plan: Plan) -> list[Choices]:
     Raises InputError where there are not so many.
     """
     rng = np.random.default_rng(settings.seed)
-    drawn = space.uniform(settings.budget).draw(rng, _DRAWS * plan.networks)
+    drawn = space.uniform(settings.budget).sample(rng, _DRAWS * plan.networks)
     ordered = sorted(drawn, key=lambda point: (space.cost(point).macs, repr(point)))
     distinct = list({space.identity(point): point for point in ordered}.values())
     if len(distinct) < plan.networks:

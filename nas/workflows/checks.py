@@ -48,7 +48,7 @@ def _check_band(space: Space, budget: Budget) -> None:
     from nas.space.counting.exact import gap_around
 
     is_band = budget.macs.low or budget.params.low
-    if not is_band or space.uniform(budget).draw(np.random.default_rng(0), 1):
+    if not is_band or space.uniform(budget).sample(np.random.default_rng(0), 1):
         return
     rows: tuple[tuple[str, str, Interval, Measure], ...] = (
         ("MACs", "flops", budget.macs, lambda cost: cost.macs),

@@ -59,7 +59,7 @@ def forecast(prepared: Prepared) -> Forecast:
     settings, space = prepared.settings, prepared.space
     _check_device(prepared.task.device)
     rng = np.random.default_rng(settings.seed)
-    drawn = space.uniform(settings.budget).draw(rng, _DRAWS) or [space.smallest()]
+    drawn = space.uniform(settings.budget).sample(rng, _DRAWS) or [space.smallest()]
     ordered = sorted(drawn, key=lambda point: space.cost(point).macs)
     places = {"smallest": 0, "median": len(ordered) // 2, "largest": len(ordered) - 1}
     members = tuple(_measure(prepared, name, ordered[place]) for name, place in places.items())

@@ -15,7 +15,7 @@ from nas.errors import InputError
 from nas.execution.local import Events, Relay, run_local
 from nas.files import write_atomically
 from nas.runs.config import Settings
-from nas.runs.folder import Run
+from nas.runs.folder import Run, Start
 from nas.samplers import find_sampler
 from nas.space import Choices, Space, SpaceError, load_space
 from nas.space.library import find_space
@@ -29,7 +29,7 @@ from nas.training.base import MakeTraining, Parent
 from nas.training.evaluator import ProxyTask
 from nas.workflows.checks import check_budget, check_machine, check_sampler, check_scale, check_starts
 from nas.workflows.finals import TASK, final_jobs, final_weights, finals_name, spare_weights, winner
-from nas.workflows.warm_start import Start, find_starts
+from nas.workflows.warm_start import find_starts
 
 _FRESH = 500_000
 """Added to the seed of a search for its long trainings."""

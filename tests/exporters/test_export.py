@@ -68,7 +68,7 @@ def members(file: Path, count: int, seed: int) -> list[Architecture]:
     found: list[Architecture] = []
     for _ in range(200):
         try:
-            found.append(space.architecture(space.draw(lambda name, options: rng.choice(options))))
+            found.append(space.architecture(space.sample(lambda name, options: rng.choice(options))))
         except SpaceError:
             continue
         if len(found) == count:
@@ -84,7 +84,7 @@ def efficientnet_b0() -> Architecture:
         wanted |= {f"s{stage}.depth": depth, f"s{stage}.out": out}
         for layer in range(1, 5):
             wanted |= {f"s{stage}.layer{layer}.kernel": kernel, f"s{stage}.layer{layer}.expand": 6}
-    return space.architecture(space.draw(lambda name, options: wanted[name]))
+    return space.architecture(space.sample(lambda name, options: wanted[name]))
 
 
 def tiny() -> Architecture:

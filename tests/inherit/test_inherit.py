@@ -202,7 +202,7 @@ def test_the_same_seed_gives_the_same_child() -> None:
 def mutated(space: Space, point: dict, rng: random.Random) -> dict:
     """One decision drawn anew, and those that it opens."""
     name = rng.choice(sorted(point))
-    return space.draw(lambda n, options: point[n] if n in point and n != name else rng.choice(options))
+    return space.sample(lambda n, options: point[n] if n in point and n != name else rng.choice(options))
 
 
 def member(space: Space, point: dict) -> Architecture:
@@ -222,7 +222,7 @@ def test_a_neighbour_inherits(name: str) -> None:
 def test_any_two_members_of_a_bundled_space(file: Path) -> None:
     space = load_space(file)
     rng = random.Random(1)
-    one, other = (space.draw(lambda name, options: rng.choice(options)) for _ in range(2))
+    one, other = (space.sample(lambda name, options: rng.choice(options)) for _ in range(2))
     check(member(space, one), member(space, other))
 
 
@@ -230,7 +230,7 @@ def test_any_two_members_of_a_bundled_space(file: Path) -> None:
 @settings(max_examples=25)
 @given(spaces(), st.randoms(use_true_random=False))
 def test_any_two_members_of_a_random_space(space: Space, rng: random.Random) -> None:
-    points = (space.draw(lambda name, options: rng.choice(options)) for _ in range(2))
+    points = (space.sample(lambda name, options: rng.choice(options)) for _ in range(2))
     try:
         child, parent = map(space.architecture, points)
     except SpaceError:  # not every point of a random space can be built

@@ -34,7 +34,7 @@ depths = st.integers(1, 6)
 def member(space: Space, seed: int) -> Space:
     """A random network of a space, the smallest where the random one cannot be built."""
     rng = random.Random(seed)
-    point = space.draw(lambda _, options: rng.choice(options))
+    point = space.sample(lambda _, options: rng.choice(options))
     try:
         space.cost(point)
     except SpaceError:

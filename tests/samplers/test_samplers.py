@@ -43,7 +43,7 @@ class Layers(ByRejection):
 
     name = "layers"
 
-    def draw(self, choose):
+    def sample(self, choose):
         choices = {f"w{i}": choose(f"w{i}", WIDTHS) for i in range(6)}
         choices["skip"] = choose("skip", (True, False))
         return choices if choices["skip"] else {**choices, "kernel": choose("kernel", (3, 5, 7))}
@@ -64,7 +64,7 @@ def score(choices):
 
 
 def objective(trial: optuna.Trial) -> float:
-    return score(Layers().draw(trial.suggest_categorical))
+    return score(Layers().sample(trial.suggest_categorical))
 
 
 def domain(budget=Budget(), space=None):  # noqa: B008
@@ -107,7 +107,7 @@ def test_only_active_choices_are_made(name):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_single_option_and_mixed_types_are_taken(name):
     class Mixed(Layers):
-        def draw(self, choose):
+        def sample(self, choose):
             return {"only": choose("only", ("x",)), "act": choose("act", ("relu", None, 1, 2.5, False))}
 
         def cost(self, choices):
@@ -115,7 +115,7 @@ def test_a_single_option_and_mixed_types_are_taken(name):
 
     sampler = SAMPLERS[name](SamplerContext(0, 30, domain(space=Mixed())))
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(lambda t: float(Mixed().draw(t.suggest_categorical)["act"] == "relu"), n_trials=30)
+    study.optimize(lambda t: float(Mixed().sample(t.suggest_categorical)["act"] == "relu"), n_trials=30)
     assert all(params["only"] == "x" for params in points(study))
 
 
@@ -272,7 +272,7 @@ class Pair(Layers):
     def __init__(self, b=4):
         self.b = tuple(range(b))
 
-    def draw(self, choose):
+    def sample(self, choose):
         return {"a": choose("a", (0, 1, 2, 3)), "b": choose("b", self.b)}
 
     def cost(self, choices):
@@ -364,7 +364,7 @@ def test_a_known_child_is_born_again():
                 system_attrs={REPEATS: repeated},
             )
             study.add_trial(trial)
-        return [[*Pair().draw(study.ask().suggest_categorical).values()] for _ in range(40)]
+        return [[*Pair().sample(study.ask().suggest_categorical).values()] for _ in range(40)]
 
     assert all(child.count(0) == 1 for child in children([]))
     assert any(child.count(3) == 1 and 0 not in child for child in children(["best"]))
@@ -384,7 +384,7 @@ def test_crossover_takes_every_choice_from_either_parent():
                 distributions={**dict.fromkeys(names, widths), "skip": skip},
             )
         )
-    children = [Layers().draw(study.ask().suggest_categorical) for _ in range(40)]
+    children = [Layers().sample(study.ask().suggest_categorical) for _ in range(40)]
     assert all(sum(child[name] not in (8, 32) for name in names) <= 1 for child in children)
     assert any(2 <= sum(child[name] == 8 for name in names) <= 4 for child in children)
 
@@ -396,7 +396,7 @@ def test_a_climb_goes_on_from_the_best_to_its_neighbours_until_all_are_known():
     study = optuna.create_study(
         direction="maximize", sampler=LocalSearchSampler(domain(space=Pair()), seed=1)
     )
-    study.optimize(lambda t: float(sum(Pair().draw(t.suggest_categorical).values())), 16)
+    study.optimize(lambda t: float(sum(Pair().sample(t.suggest_categorical).values())), 16)
     trials = study.trials
     assert len({tuple(t.params.values()) for t in trials}) == 16
     climbs = [t.system_attrs["nas:climb"] for t in trials]
@@ -495,7 +495,7 @@ def test_neighbours_are_all_points_with_one_other_option():
 
 def test_draws_are_inside_also_where_hardly_anything_is():
     tight = domain(Budget(macs=Interval(48, 48), params=Interval(7, 7)))
-    for point in tight.draw(random.Random(0), 5):
+    for point in tight.sample(random.Random(0), 5):
         assert point == {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 7}
 
 

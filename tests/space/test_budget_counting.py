@@ -17,7 +17,8 @@ from scipy.stats import chisquare
 
 from nas.cost import Budget, Cost, Interval, parse_interval
 from nas.errors import InputError
-from nas.space import Choices, Space, SpaceError, counting, load_space, parse_space
+from nas.space import Choices, Space, SpaceError, load_space, parse_space
+from nas.space.counting import exact as counting
 from nas.space.counting.census import census
 from nas.space.counting.exact import count_within, gap_around
 from nas.space.counting.point_sets import ONE, After, Either, Points
@@ -85,7 +86,7 @@ def test_random_spaces_are_drawn_inside_budgets(space: Space, data: st.DataObjec
     macs = sorted(cost.macs for _, cost in listed.values())
     low, high = sorted(data.draw(st.sampled_from(macs)) for _ in range(2))
     inside = {name for name, (_, cost) in listed.items() if low <= cost.macs <= high}
-    drawn = Uniform(space, Budget(Interval(low, high))).draw(np.random.default_rng(0), 40 * len(inside))
+    drawn = Uniform(space, Budget(Interval(low, high))).sample(np.random.default_rng(0), 40 * len(inside))
     assert len(drawn) == 40 * len(inside)
     assert {key(point) for point in drawn} == inside
 
@@ -195,7 +196,7 @@ def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | Non
     assert listed
     inside = {name for name, (_, cost) in listed.items() if cost in budget}
     assert 20 <= len(inside) < len(listed)
-    drawn = Uniform(space, budget).draw(np.random.default_rng(1), 100 * len(inside))
+    drawn = Uniform(space, budget).sample(np.random.default_rng(1), 100 * len(inside))
     counts = Counter(map(key, drawn))
     assert set(counts) == inside
     assert chisquare(list(counts.values())).pvalue > 0.01
@@ -203,7 +204,7 @@ def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | Non
 
 def test_a_band_of_mbconv_is_drawn_from() -> None:
     space, budget = load_space(find_space("mbconv")), Budget(parse_interval("380M..400M"))
-    drawn = Uniform(space, budget).draw(np.random.default_rng(0), 300)
+    drawn = Uniform(space, budget).sample(np.random.default_rng(0), 300)
     assert len({key(point) for point in drawn}) == 300
     assert all(space.cost(point) in budget for point in drawn)
 
@@ -212,8 +213,8 @@ def test_an_interval_without_points_gives_none() -> None:
     """Between two costs: nothing inside, though the bins around it hold points."""
     space = load_space(MACRO)
     budget = Budget(Interval(7_713_281, 7_713_290))
-    assert Uniform(space, budget).draw(np.random.default_rng(0), 3) == []
-    assert Uniform(space, Budget(Interval(1, 2))).draw(np.random.default_rng(0), 3) == []
+    assert Uniform(space, budget).sample(np.random.default_rng(0), 3) == []
+    assert Uniform(space, Budget(Interval(1, 2))).sample(np.random.default_rng(0), 3) == []
 
 
 @pytest.mark.parametrize("budget", ["400M", "380M..400M"])
@@ -283,7 +284,7 @@ def test_a_budget_at_the_smallest_network_takes_no_room() -> None:
         uniform = Uniform(space, Budget(Interval(0, space.extent.smallest_cost.macs)))
         kept = sum(len(uniform.spread.of(part).numbers) for part in uniform.spread.order)
         assert kept < 100 * len(uniform.spread.order)
-        (point,) = uniform.draw(np.random.default_rng(0), 1)
+        (point,) = uniform.sample(np.random.default_rng(0), 1)
         assert space.cost(point).macs == space.extent.smallest_cost.macs
 
 
@@ -293,7 +294,7 @@ def test_more_points_than_a_float_can_count() -> None:
     space = parse_space("input: [4, 8, 8]\nclasses: 2\nnetwork:\n" + "\n".join(stages))
     assert space.extent.count == 2**1100
     most = space.extent.smallest_cost.macs * 5
-    drawn = Uniform(space, Budget(Interval(0, most))).draw(np.random.default_rng(0), 2)
+    drawn = Uniform(space, Budget(Interval(0, most))).sample(np.random.default_rng(0), 2)
     assert len(drawn) == 2 and all(space.cost(point).macs <= most for point in drawn)
     low, high = Uniform(space, Budget()).count(np.random.default_rng(0), 64)
     assert 2**1095 < low <= high < 2**1101

@@ -64,7 +64,7 @@ def test_a_step_of_phi_doubles_the_macs_nearly():
 def test_members_reach_half_and_twice_their_cost(name, factor, what):
     space = load_space(bundled_spaces()[name])
     rng = random.Random(name)
-    member = space.resolve(space.draw(lambda _, options: rng.choice(options)))
+    member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
     if name in ("cell", "darts") and what == "params":
         # all cells share one width: in a thin stack its next 8 channels are too large a step
         member = scaled(member, Scale(width=3))

@@ -35,13 +35,13 @@ def check_found(space: Space, choices: Choices) -> None:
 @given(rng=st.randoms(use_true_random=False))
 def test_every_point_of_a_bundled_space_is_found(name: str, rng: random.Random) -> None:
     space = load_space(bundled_spaces()[name])
-    check_found(space, space.draw(lambda _, options: rng.choice(options)))
+    check_found(space, space.sample(lambda _, options: rng.choice(options)))
 
 
 @settings(max_examples=150)
 @given(space=spaces(8), rng=st.randoms(use_true_random=False))
 def test_every_point_of_a_random_space_is_found(space: Space, rng: random.Random) -> None:
-    choices = space.draw(lambda _, options: rng.choice(options))
+    choices = space.sample(lambda _, options: rng.choice(options))
     try:
         space.architecture(choices)
     except SpaceError:
@@ -92,7 +92,7 @@ def check_named(space: Space, declared: str) -> None:
     new = NEW[declared.rpartition(".")[2]]
     wide = widened(space, declared)
     for branch in range(5):
-        point = wide.draw(
+        point = wide.sample(
             lambda _, options, k=branch: new if new in options else options[k % len(options)]
             if isinstance(options[0], str) else options[0]
         )  # fmt: skip

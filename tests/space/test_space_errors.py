@@ -297,7 +297,7 @@ def survives(text: str) -> None:
 
 def use(space: Space) -> None:
     rng = random.Random(0)
-    point = space.draw(lambda name, options: rng.choice(options))
+    point = space.sample(lambda name, options: rng.choice(options))
     again = parse_space(dump_space(space), "fuzz.yaml")
     assert again.declared == space.declared
     try:

@@ -55,7 +55,7 @@ def shape(architecture: Architecture) -> Shape:
 
 
 def drawn(space: Space, rng: random.Random) -> Choices:
-    return space.draw(lambda name, options: rng.choice(options))
+    return space.sample(lambda name, options: rng.choice(options))
 
 
 # Nodes ------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_value_choice_belongs_to_the_stage_or_to_each_layer() -> None:
         "    block: {conv2d: {out: {choice: [4, 8]}, kernel: {choice: [1, 3], per: layer}}}",
     ]
     asked: list[str] = []
-    point = space_of(*lines).draw(lambda name, options: asked.append(name) or options[-1])  # type: ignore[func-returns-value]
+    point = space_of(*lines).sample(lambda name, options: asked.append(name) or options[-1])  # type: ignore[func-returns-value]
     assert asked == ["s.depth", "s.out", "s.layer1.kernel", "s.layer2.kernel"]
     assert point == {"s.depth": 2, "s.out": 8, "s.layer1.kernel": 3, "s.layer2.kernel": 3}
     point |= {"s.layer1.kernel": 1}

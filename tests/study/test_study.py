@@ -47,7 +47,7 @@ def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
     """Of 24 layers each is fat (few MACs, many parameters) or slim; the budget is of parameters."""
 
     class Trade(ToySpace):
-        def draw(self, choose):
+        def sample(self, choose):
             return {f"w{i}": choose(f"w{i}", (1, 2)) for i in range(24)}
 
         def cost(self, choices):
@@ -228,7 +228,7 @@ def test_tpe_learns_from_trials_that_were_stopped(journal):
     """Scores after one epoch, and of nothing else, lead it as full ones would; the widths' mean sum is 20."""
 
     class Flat(ToySpace):
-        def draw(self, choose):
+        def sample(self, choose):
             return {f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(8)}
 
         def cost(self, choices):

@@ -51,7 +51,7 @@ def test_a_forecast_is_near_to_what_a_search_takes():
     found = forecast(prepared)
     space = prepared.space
     taken = []
-    for point in space.uniform(prepared.settings.budget).draw(np.random.default_rng(3), 8):
+    for point in space.uniform(prepared.settings.budget).sample(np.random.default_rng(3), 8):
         training = prepared.task(point, 0, prepared.data)
         taken.append(training.epoch().seconds)
     assert 0.6 < found.trial_s / np.mean(taken[1:]) < 1.6

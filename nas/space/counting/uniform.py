@@ -142,7 +142,7 @@ class Walk:
         self._spread = spread
         self._rng = rng
 
-    def draw(self, bins: Integers) -> tuple[list[dict[str, Option]], Integers, Integers]:
+    def sample(self, bins: Integers) -> tuple[list[dict[str, Option]], Integers, Integers]:
         """A point from each bin: its decisions, MACs `(n,)` and parameters `(n,)`."""
         chosen: list[dict[str, Option]] = [{} for _ in bins]
         macs, params = np.zeros(len(bins), np.int64), np.zeros(len(bins), np.int64)
@@ -171,7 +171,7 @@ class Walk:
                 return [(points.before, who, where - self._spread.rounded(points.cost))]
             case Either():
                 weights = np.stack([self._spread.of(option).at(where) for option in points.options])
-                taken = self._drawn(weights)
+                taken = self._sample_rows(weights)
                 masks = ((option, taken == k) for k, option in enumerate(points.options))
                 return [(option, who[mask], where[mask]) for option, mask in masks if mask.any()]
             case Both():
@@ -186,10 +186,10 @@ class Walk:
         for bin in np.unique(where):
             mask = where == bin
             weights = other.numbers * one.at(bin - places)
-            first[mask] = places[self._drawn(np.repeat(weights[:, None], mask.sum(), axis=1))]
+            first[mask] = places[self._sample_rows(np.repeat(weights[:, None], mask.sum(), axis=1))]
         return [(points.one, who, where - first), (points.other, who, first)]
 
-    def _drawn(self, weights: Numbers) -> Integers:
+    def _sample_rows(self, weights: Numbers) -> Integers:
         """A row for each column of weights `(rows, columns)`, in proportion to them."""
         sums = np.cumsum(weights, axis=0)
         at = self._rng.random(weights.shape[1]) * sums[-1]
@@ -217,7 +217,7 @@ class Uniform:
         self._bins = self.spread.bins(self.interval)
         self._weights = self.spread.whole.at(self._bins)
 
-    def draw(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
+    def sample(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
         """`n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
         found: list[dict[str, Option]] = []
         batch = min(2 * n, 1024)
@@ -242,7 +242,7 @@ class Uniform:
             return []
         shares = (self._weights / self._weights.sum()).astype(np.float64)
         bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
-        drawn, macs, params = Walk(self.spread, rng).draw(bins)
+        drawn, macs, params = Walk(self.spread, rng).sample(bins)
         costs = map(Cost, macs.tolist(), params.tolist())
         return [point for point, cost in zip(drawn, costs, strict=True) if cost in self._budget]
 
