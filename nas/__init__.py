@@ -1,3 +1,77 @@
-"""nas: from a family of CNNs written as YAML and a budget to the best network, as a plain PyTorch file."""
+"""nas: neural architecture search for CNNs.
+
+A family of networks written as YAML, a data set and a budget go in; the best network of the family under the
+budget comes out, as a plain PyTorch file.
+
+    >>> import nas
+    >>> space = nas.load_space("search_spaces/mbconv.yaml")
+    >>> space.cost(space.smallest()).macs
+    62410976
+
+What is below is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nas.cost import Budget
+    from nas.data.config import DataConfig
+    from nas.errors import InputError, NasError
+    from nas.graph.module import build_module
+    from nas.runs.config import SearchConfig
+    from nas.runs.state import RunState
+    from nas.space import Space, load_space, parse_space
+    from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
+    from nas.training.custom import Network, evaluator
+    from nas.training.recipe import Recipe
+    from nas.workflows.calibration import CalibrationResult, Plan, calibrate
+    from nas.workflows.export import export
+    from nas.workflows.observer import Observer
+    from nas.workflows.resume import resume
+    from nas.workflows.scaling import scale
+    from nas.workflows.search import SearchResult, StopReason, search
+    from nas.workflows.session import Stopped
+
+_PLACES = {
+    "nas.cost": ("Budget",),
+    "nas.data.config": ("DataConfig",),
+    "nas.errors": ("InputError", "NasError"),
+    "nas.graph.module": ("build_module",),
+    "nas.runs.config": ("SearchConfig",),
+    "nas.runs.state": ("RunState",),
+    "nas.space": ("Space", "load_space", "parse_space"),
+    "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
+    "nas.training.custom": ("Network", "evaluator"),
+    "nas.training.recipe": ("Recipe",),
+    "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),
+    "nas.workflows.export": ("export",),
+    "nas.workflows.observer": ("Observer",),
+    "nas.workflows.resume": ("resume",),
+    "nas.workflows.scaling": ("scale",),
+    "nas.workflows.search": ("SearchResult", "StopReason", "search"),
+    "nas.workflows.session": ("Stopped",),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "Budget", "CalibrationResult", "DataConfig", "EpochResult", "Evaluator", "InputError", "Metric",
+    "NasError", "Network", "Observer", "Plan", "Recipe", "RunState", "SearchConfig", "SearchResult", "Space",
+    "StopReason", "Stopped", "Training", "TrainingFailed", "build_module", "calibrate", "evaluator", "export",
+    "load_space", "parse_space", "resume", "scale", "search",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'nas' has no attribute '{name}'")
+    found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,7 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "files", "deadline", "cost", "ops", "graph", "blocks", "space", "exporters", "inherit", "data",
+    "errors", "importing", "files", "deadline", "cost", "ops", "graph", "blocks", "space", "exporters", "inherit", "data",
     "training", "samplers", "study", "execution", "runs", "workflows", "report", "bench", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -17,8 +17,11 @@ from nas.cost import Budget
 from nas.errors import InputError, NasError
 from nas.samplers import find_sampler
 from nas.space.plugins import Plugin, load_plugins
-from nas.study.records import Candidate, Counts
+from nas.study.ledger import Ledger
+from nas.study.records import NO_RESULT, Candidate, Counts
+from nas.study.storage import open_storage
 from nas.study.study import Study
+from nas.training.base import EpochResult
 
 BASELINE = "random"
 
@@ -92,10 +95,10 @@ def search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     study = Study(
         table.space,
         contest.budget,
+        Ledger(open_storage(None), "bench"),
         trials=contest.trials,
         sampler=find_sampler(sampler),
         seed=seed,
-        storage=None,
         try_out=table.require,
     )
     best: list[float] = []
@@ -104,7 +107,7 @@ def search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     while (candidate := _asked(study, asked_s)) is not None:
         entry = table.entries[candidate.identity]
         seen = entry.seen(candidate.identity, seed if contest.noisy else None)
-        study.complete(candidate.number, seen)
+        study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
         # As `best_of` has it: the highest score, then the cheaper, then the earlier.
         rank = (-seen, candidate.cost.macs, candidate.number)
         best.append(entry.true_score if rank < first else best[-1])

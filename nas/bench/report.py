@@ -22,7 +22,8 @@ from nas.bench.figures import Estimate, Standing, marks
 from nas.bench.plot import plot
 from nas.bench.table import Table
 from nas.files import write_output
-from nas.report.tables import budget_text, plural, show, table
+from nas.report.console import plural, show
+from nas.report.tables import budget_text, table
 
 TEST = "Wilcoxon signed-rank test, two-sided"
 INTERVAL = "95 % interval of the mean, Student's t over repeats"

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas import __version__
-from nas.errors import InputError, NasError
+from nas.errors import NasError
 
 if TYPE_CHECKING:
-    from nas.runs.folder import Run
     from nas.space.plugins import Plugin
 
 app = typer.Typer(
@@ -61,37 +60,10 @@ def main() -> None:
         sys.exit(1)
 
 
-def loaded(files: list[Path] | None) -> tuple[Plugin, ...]:
-    """The plugins in files, their blocks registered."""
+def load(files: list[Path] | None) -> tuple[Plugin, ...]:
+    """Return the plugins in files, their blocks registered."""
     from nas.space.plugins import load_plugins, read_plugins
 
     plugins = read_plugins(files or ())
     load_plugins(plugins)
     return plugins
-
-
-def opened(path: Path, files: list[Path] | None) -> tuple[Run, tuple[Plugin, ...]]:
-    """A run folder and its plugins, which are loaded from the files that the user names."""
-    from nas.runs.folder import Run
-    from nas.space.plugins import load_plugins, read_plugins
-
-    run, plugins = Run.open(path), read_plugins(files or ())
-    run.check_plugins(plugins)
-    load_plugins(plugins)
-    return run, plugins
-
-
-def network_file(what: str, plugin: list[Path] | None) -> Path:
-    """The best network of a run folder, else the file of that path or name; its plugins are loaded."""
-    from nas.space.library import find_space, is_run
-
-    if not is_run(what):
-        loaded(plugin)
-        return find_space(what)
-    best = opened(Path(what), plugin)[0].best_file
-    if not best.is_file():
-        raise InputError(
-            f"{what}: has no best.yaml, the best network of a search; name a run with a finished trial, or a "
-            "file"
-        )
-    return best

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.app import PluginOption, app, loaded
+from nas.cli.app import PluginOption, app, load
 from nas.errors import InputError
 
 
@@ -63,7 +63,7 @@ def bench(
     for name in names:
         find_sampler(name)
     budget = read_budget(budget_flops, budget_params)
-    plugins = loaded(plugin)
+    plugins = load(plugin)
     found = load_space(find_space(space))
     check_budget(found, budget)
     contest = Contest(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nas.cli.app import PluginOption, app, loaded
-from nas.cli.options import OTHERS, begun, prepared, recipe_settings, setting
-from nas.runs.config import Settings, merged, read_config
+from nas.cli.app import PluginOption, app
+from nas.cli.options import OTHERS, recipe_settings, setting
+from nas.runs.config import SearchConfig, merged, read_config
 
 _PROXY, _RAY = "Proxy training", "Workers"
 
@@ -75,9 +74,6 @@ def calibrate(
     agreement with the longer training, and its cost. 'nas resume' goes on
     after a stop. Searches of the same space and proxy print what was found.
     """
-    from nas.report.calibration import run_calibration
-    from nas.workflows.calibration import Calibration, Plan, chosen, plan_text
-
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "seed": seed, "dataset": dataset, "epochs": epochs,
@@ -85,12 +81,16 @@ def calibrate(
         "workers": workers, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
         "address": address, "folds": folds, "max_broken": max_broken, "time_limit": time_limit,
     }  # fmt: skip
-    began = time.monotonic()
-    plan = Plan(networks, seeds, long_epochs)
     given = merged(read_config(config) if config else {}, flags)
     given["recipe"] |= recipe_settings(recipe or [], flags)
-    settings = Settings.from_data(given, "nas calibrate")
-    ready = prepared(settings, name, loaded(plugin))
-    points = chosen(ready.space, settings, plan)
-    started = begun(ready, runs, name, f"calibrate-{Path(settings.space).stem}", plan_text(plan))
-    run_calibration(Calibration(started, plan, points), began)
+    settings = SearchConfig.from_data(given, "nas calibrate")
+    from nas.report.calibration import print_calibration
+    from nas.report.console import terminal
+    from nas.report.progress import SearchScreen
+    from nas.workflows.calibration import Plan
+    from nas.workflows.calibration import calibrate as calibrate_proxy
+
+    plan, console = Plan(networks, seeds, long_epochs), terminal()
+    with SearchScreen(console) as screen:
+        result = calibrate_proxy(settings, plan, screen, plugins=plugin or (), runs=runs, name=name)
+    print_calibration(result, console)

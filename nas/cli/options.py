@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from nas.data.config import DataConfig
 from nas.errors import InputError, did_you_mean
 from nas.runs.config import Settings
 from nas.training.recipe import Recipe
 
-if TYPE_CHECKING:
-    from nas.space.plugins import Plugin
-    from nas.workflows.search import Prepared, Search
-
 
 def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
     """The option of a setting of a search; the help shows the default that the settings have."""
-    settings = {f.name: f for kind in (Settings, Recipe) for f in fields(kind)}
+    settings = {f.name: f for kind in (Settings, DataConfig, Recipe) for f in fields(kind)}
     default = settings[name].default
     shown = "" if default in (None, ()) else f" \\[default: {default}]"
     kind = _NUMBERS.get(str(settings[name].type).partition(" ")[0])
@@ -59,31 +55,6 @@ def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any
             raise InputError(f"--recipe '{text}': {key} is given twice; keep one")
         found[key] = plain_data(read_yaml(value, f"--recipe '{text}'"))
     return found
-
-
-def begun(prepared: Prepared, runs: Path, name: str | None, like: str, plan: str | None = None) -> Search:
-    """A new run in the folder `runs`, called `name` or else like a space and a number."""
-    from nas.runs.folder import RunExists, next_run_path
-    from nas.workflows import search as searching
-
-    while True:
-        path = runs / name if name else next_run_path(runs, like)
-        try:
-            return searching.start(prepared, path, plan)
-        except RunExists:
-            if name:
-                raise  # else another search has just taken the number
-
-
-def prepared(settings: Settings, name: str | None, plugins: tuple[Plugin, ...]) -> Prepared:
-    """What a run is to be of, checked; a bar shows how far the decoding of images is."""
-    from nas.report.decoding import DecodingBar
-    from nas.workflows.search import prepare
-
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    with DecodingBar() as bar:
-        return prepare(settings, plugins, bar)
 
 
 _OWN = ("epochs", "batch", "lr", "resolution", "max_images", "max_broken", "score", "folds", "optimizer")

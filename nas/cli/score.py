@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.app import PluginOption, app, network_file
+from nas.cli.app import PluginOption, app
 from nas.errors import InputError
 
 
@@ -36,17 +36,20 @@ def score(
     trained scores before it decides anything.
     """
     from nas.report import tables
+    from nas.report.console import show
+    from nas.runs.state import find_network
     from nas.space import load_space
+    from nas.space.plugins import read_plugins
     from nas.workflows.prescreen import batch_data, chosen_scores, untrained_scores
 
-    chosen = chosen_scores(scores)
+    chosen, plugins = chosen_scores(scores), read_plugins(plugin or ())
     spaces = []
     for what in networks:
-        space = load_space(network_file(what, plugin))
+        space = load_space(find_network(what, plugins))
         if not space.is_architecture:
             raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
         spaces.append(space)
     data = batch_data(dataset, resolution=resolution, batch=batch, seed=seed, max_broken=max_broken)
     for note in data.notes:
         typer.echo(note)
-    tables.show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))
+    show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nas.cli.app import PluginOption, app, loaded, opened
-from nas.cli.options import OTHERS, begun, number, prepared, recipe_settings, setting
-from nas.errors import InputError
-from nas.runs.config import Settings, merged, read_config
+from nas.cli.app import PluginOption, app
+from nas.cli.options import OTHERS, number, recipe_settings, setting
+from nas.runs.config import SearchConfig, merged, read_config
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
 
@@ -115,6 +113,9 @@ def search(
         "storage", "Keep the study in a database, such as sqlite:///study.db, else in the run folder."
     )] = None,
     keep: Annotated[int | None, setting("keep", "Keep the weights of so many best trials.")] = None,
+    evaluator: Annotated[
+        str | None, typer.Option(help="Train with a function of your own, FILE:FUNCTION; the file is run.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
     ] = None,
@@ -132,7 +133,6 @@ def search(
     Trains networks for a short while each, keeps every result in runs/NAME/,
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
-    began = time.monotonic()
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
         "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
@@ -143,20 +143,28 @@ def search(
         "address": address, "storage": storage,
         "keep": keep, "start": start or None, "scale": scale, "objective": objective,
         "finalists": finalists, "final_epochs": final_epochs, "final_seeds": final_seeds,
-        "time_limit": time_limit, "prescreen": prescreen, "inherit": inherit,
+        "time_limit": time_limit, "prescreen": prescreen, "inherit": inherit, "evaluator": evaluator,
     }  # fmt: skip
     given = merged(read_config(config) if config else {}, flags)
     given["recipe"] |= recipe_settings(recipe or [], flags)
-    settings = Settings.from_data(given, "nas search")
-    from nas.report.forecast import print_forecast
-    from nas.report.session import run_search
-    from nas.workflows.forecast import forecast
+    settings = SearchConfig.from_data(given, "nas search")
+    from nas.report.console import terminal
+    from nas.report.progress import SearchScreen
+    from nas.report.session import print_result
+    from nas.workflows.search import search as search_space
 
-    ready = prepared(settings, name, loaded(plugin))
-    if dry_run:
-        print_forecast(ready, forecast(ready))
-        return
-    run_search(begun(ready, runs, name, settings.space), began)
+    console, plugins = terminal(), plugin or ()
+    with SearchScreen(console) as screen:
+        if dry_run:
+            from nas.report.forecast import print_forecast
+            from nas.workflows.forecast import forecast
+            from nas.workflows.session import prepare
+
+            prepared = prepare(settings, None, plugins, screen)
+            print_forecast(prepared, forecast(prepared))
+            return
+        result = search_space(settings, screen, plugins=plugins, runs=runs, name=name)
+    print_result(result, console)
 
 
 @app.command()
@@ -198,33 +206,32 @@ def resume(
     time_limit: Annotated[
         str | None, typer.Option(help="Stop training after 2h, 90m or 1h30m. \\[default: as before]")
     ] = None,
+    evaluator: Annotated[
+        str | None, typer.Option(help="The FILE:FUNCTION that trains, where the search has one.")
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Go on with a search that was stopped or killed.
 
     No finished trial is lost or trained again. With --trials a finished search goes further.
     """
-    from nas.report.calibration import run_calibration
-    from nas.report.decoding import DecodingBar
-    from nas.report.session import run_search
-    from nas.workflows import search as searching
-    from nas.workflows.calibration import Calibration, chosen, read_plan
+    from nas.report.calibration import print_calibration
+    from nas.report.console import terminal
+    from nas.report.progress import SearchScreen
+    from nas.report.session import print_result
+    from nas.workflows.resume import resume as resume_run
+    from nas.workflows.search import SearchResult
 
-    began = time.monotonic()
-    found, plugins = opened(run, plugin)
     flags = {
         "trials": trials, "workers": workers, "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial, "address": address, "finalists": finalists,
-        "time_limit": time_limit,
+        "time_limit": time_limit, "evaluator": evaluator,
     }  # fmt: skip
-    if found.is_calibration and not trials is finalists is None:
-        raise InputError(f"{run}: is a calibration, which has no --trials and no --finalists; leave them out")
-    settings = Settings.from_data(merged(found.settings.to_data(), flags), "nas resume")
-    with DecodingBar() as bar:
-        resumed = searching.resume(found, settings, plugins, bar)
-    if found.is_calibration:
-        plan = read_plan(found)
-        points = chosen(resumed.space, resumed.settings, plan)
-        run_calibration(Calibration(resumed, plan, points), began)
+    changes = {key: value for key, value in flags.items() if value is not None}
+    console = terminal()
+    with SearchScreen(console) as screen:
+        result = resume_run(run, screen, changes=changes, plugins=plugin or ())
+    if isinstance(result, SearchResult):
+        print_result(result, console)
     else:
-        run_search(resumed, began)
+        print_calibration(result, console)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from nas.cli.app import PluginOption, app, loaded, network_file, opened
+from nas.cli.app import PluginOption, app, load
 from nas.cost import Budget
 from nas.errors import InputError
 from nas.runs.config import read_budget
@@ -34,6 +34,7 @@ def show(
     With a budget, show how many networks of a space are inside it and how their cost is spread.
     """
     from nas.report import tables
+    from nas.report.console import show as show_view
     from nas.space import load_space
     from nas.space.library import find_space, is_run
 
@@ -42,13 +43,15 @@ def show(
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     if is_run(what):
         from nas.report.session import print_run
+        from nas.runs.state import RunState
+        from nas.space.plugins import read_plugins
 
-        print_run(opened(Path(what), plugin)[0], top)
+        print_run(RunState.load(Path(what), read_plugins(plugin or ())), top)
         return
-    loaded(plugin)
+    load(plugin)
     space = load_space(find_space(what))
     if budget == Budget():
-        tables.show(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
+        show_view(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
         return
     if space.is_architecture:
         raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
@@ -60,7 +63,7 @@ def show(
     check_budget(space, budget)
     with Console(stderr=True).status("Counting"):
         counted = census(space, budget)
-    tables.show(tables.census_view(space, budget, counted))
+    show_view(tables.census_view(space, budget, counted))
 
 
 @app.command()
@@ -91,9 +94,11 @@ def draw(
     Of a run, its best network is drawn.
     """
     from nas.report.drawing import write_drawing
+    from nas.runs.state import find_network
     from nas.space import load_space
+    from nas.space.plugins import read_plugins
 
-    write_drawing(load_space(network_file(what, plugin)), output, depth, largest)
+    write_drawing(load_space(find_network(what, read_plugins(plugin or ()))), output, depth, largest)
     typer.echo(output)
 
 
@@ -117,16 +122,9 @@ def export(
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
     if format != "python":
         raise InputError(f"--format: '{format}' is not a format; it is python")
-    from nas.space.library import find_space, is_run
-    from nas.workflows.export import export_network, export_trial
+    from nas.workflows.export import export as export_network
 
-    if is_run(what):
-        files = export_trial(opened(Path(what), plugin)[0], trial, output)
-    elif trial is not None:
-        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
-    else:
-        loaded(plugin)
-        files = export_network(find_space(what), output)
+    files = export_network(what, output, trial=trial, plugins=plugin or ())
     for file in files:
         typer.echo(file)
 
@@ -161,30 +159,28 @@ def scale(
     (--depth, --width, --resolution). The result is a file like any other.
     """
     from nas.report import tables
-    from nas.workflows.export import write_scaled
+    from nas.report.console import show as show_view
+    from nas.workflows.scaling import scale as scale_network
 
-    factors = {"depth": depth, "width": width, "resolution": resolution}
-    ways: dict[str, Any] = {
-        "phi": phi,
-        "factors": {name: factor for name, factor in factors.items() if factor is not None} or None,
-        "target-flops": target_flops,
-        "target-params": target_params,
-        "family": family,
-    }
-    given = [(way, value) for way, value in ways.items() if value is not None]
-    if len(given) != 1:
-        raise InputError(
-            "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
-            "--target-params, or to a --family"
-        )
-    source = network_file(what, plugin)
-    tables.show(tables.scaled_view(write_scaled(source, output, *given[0])))
+    given = {"depth": depth, "width": width, "resolution": resolution}
+    files = scale_network(
+        what,
+        output,
+        phi=phi,
+        factors={name: factor for name, factor in given.items() if factor is not None},
+        target_flops=target_flops,
+        target_params=target_params,
+        family=family,
+        plugins=plugin or (),
+    )
+    show_view(tables.scaled_view(files))
 
 
 @app.command()
 def spaces() -> None:
     """List the bundled spaces."""
     from nas.report import tables
+    from nas.report.console import show as show_view
     from nas.space import load_space
     from nas.space.library import bundled_spaces
 
@@ -192,4 +188,4 @@ def spaces() -> None:
     for name, path in bundled_spaces().items():
         space = load_space(path)
         rows.add_row(name, tables.large_number(space.extent.count), space.about)
-    tables.show(rows)
+    show_view(rows)

@@ -1,1 +1,25 @@
 """Where trainings run: in this process, or on Ray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nas.execution.base import Executor
+    from nas.execution.config import ExecutorConfig
+
+
+def make_executor(config: ExecutorConfig, gpus_per_trial: float) -> Executor:
+    """Return what trains by a config: with no workers this process, else Ray."""
+    if config.workers == 0:
+        from nas.execution.local import LocalExecutor
+
+        return LocalExecutor(config.cpus_per_trial)
+    from nas.execution.ray_executor import RayExecutor
+
+    return RayExecutor(
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        concurrency=config.workers,
+        address=config.address,
+    )

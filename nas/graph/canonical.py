@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import pairwise
 
 from nas.graph.architecture import INPUT, Architecture
@@ -39,15 +38,24 @@ def hash_of_simplified(simple: Architecture) -> str:
     assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
     digest = hashlib.blake2b(digest_size=16)
     for first, last in _parts(inputs):
-        part = (tuple(j - first for j in inputs[i]) if i > first else () for i in range(first, last + 1))
-        digest.update(_describe_part(tuple(labels[first : last + 1]), tuple(part)).encode())
+        part = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]
+        digest.update(_describe_part(labels[first : last + 1], part).encode())
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=4096)
-def _describe_part(labels: tuple[str, ...], inputs: tuple[tuple[int, ...], ...]) -> str:
-    """Networks of a space share most of their parts."""
-    return _describe(labels, [list(sources) for sources in inputs])
+def _describe_part(labels: Sequence[str], inputs: _Edges) -> str:
+    """Return the digest of a part. Networks of a space share most of their parts, so it is remembered, by a
+    short key: the labels themselves are most of the memory that a search would take."""
+    key = hashlib.blake2b(repr((labels, inputs)).encode(), digest_size=16).digest()
+    if key not in _known_parts:
+        if len(_known_parts) >= _MOST_PARTS:
+            _known_parts.clear()
+        _known_parts[key] = _describe(labels, inputs)
+    return _known_parts[key]
+
+
+_MOST_PARTS = 1 << 16
+_known_parts: dict[bytes, str] = {}
 
 
 def _parts(inputs: _Edges) -> Iterator[tuple[int, int]]:

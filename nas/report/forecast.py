@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from nas.report.progress import duration
-from nas.report.session import say, say_start, terminal
-from nas.report.tables import budget_text, large_number, plural, show, table
+from nas.report.console import duration, plural, say, show, terminal
+from nas.report.session import say_start
+from nas.report.tables import budget_text, large_number, table
 from nas.workflows.forecast import Forecast
-from nas.workflows.search import Prepared
+from nas.workflows.session import Prepared
 
 
 def print_forecast(prepared: Prepared, found: Forecast) -> None:
     """What there is to search, what was measured, and what the search will take."""
-    console, settings = terminal(), prepared.settings
+    console, config = terminal(), prepared.config
     say_start(prepared, console)
     inside, count = found.networks, large_number((found.networks.low + found.networks.high) // 2)
     about = "" if inside.is_exact else "about "
-    say(console, f"Inside {budget_text(settings.budget)}: {about}{count} networks.")
+    say(console, f"Inside {budget_text(config.budget)}: {about}{count} networks.")
     rows = table("of draws", ">MACs", ">params", ">seconds per epoch", ">peak memory")
     for one in found.members:
         memory = f"{one.peak_bytes / 2**30:.2f} GiB"
@@ -25,16 +25,16 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     say(console, f"Memory is that {memory}, at its highest up to that network.")
     say(
         console,
-        f"{plural(settings.trials, 'trial')} of {plural(settings.recipe.epochs, 'epoch')}: "
+        f"{plural(config.trials, 'trial')} of {plural(config.recipe.epochs, 'epoch')}: "
         f"{duration(found.trial_s)} each, {found.slots} at a time.",
     )
-    if settings.finalists:
+    if config.finals.count:
         say(
             console,
-            f"Then {plural(settings.finalists, 'finalist')}, {plural(settings.final_epochs, 'epoch')} under "
-            f"{plural(settings.final_seeds, 'seed')}.",
+            f"Then {plural(config.finals.count, 'finalist')}, {plural(config.finals.epochs, 'epoch')} under "
+            f"{plural(config.finals.seeds, 'seed')}.",
         )
     kind = "GPU" if found.on_gpu else "CPU"
     say(console, f"Forecast: {duration(found.wall_s)}, {found.device_s / 3600:.2f} {kind} hours.")
-    if settings.seconds is not None and settings.seconds < found.wall_s:
-        say(console, f"That is longer than the time limit of {settings.time_limit}.")
+    if config.time_limit is not None and config.time_limit < found.wall_s:
+        say(console, f"That is longer than the time limit of {config.time_limit_text}.")

@@ -1,20 +1,15 @@
-"""A search as a person sees it on a terminal: what starts, how it goes, what came out, what to do next."""
+"""A search in lines on a terminal: what starts, what came out, what to do next."""
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from nas.cost import Interval
-from nas.deadline import TimeIsUp, deadline
-from nas.errors import InputError, NasError
-from nas.report.progress import SearchProgress
+from nas.execution.base import TrialQueue
+from nas.report.console import plural, say, show, terminal
 from nas.report.tables import (
     best_view,
     budget_text,
@@ -22,165 +17,149 @@ from nas.report.tables import (
     finals_view,
     front_view,
     networks,
-    plural,
     scaled_view,
-    show,
 )
-from nas.runs.config import Settings
-from nas.runs.folder import Run
-from nas.study.pareto import hypervolume, pareto, worst_cost
-from nas.study.records import Record, best_of
-from nas.study.study import Study
-from nas.workflows.calibration import figures_line, known_line
-from nas.workflows.export import export_trial, scale_best
-from nas.workflows.finals import Finalist, finalists, indistinct
-from nas.workflows.search import Prepared, Search
+from nas.runs.finals import Finalist, compare_first_two
+from nas.runs.state import RunState
+from nas.study.pareto import hypervolume, worst_cost
+from nas.study.records import Trial
+from nas.workflows.calibration import describe_calibration, find_calibration
+from nas.workflows.search import SearchResult, StopReason
+from nas.workflows.session import Prepared, Session
 
 
-class Stopped(NasError):
-    """The user pressed Ctrl-C; nothing is lost."""
-
-    exit_code = 130
-
-
-def run_search(search: Search, began: float) -> None:
-    """Search to the end, showing progress, then the results and the export of the best network.
-
-    `began`: when the command did, by `time.monotonic`; its time limit counts from there.
-
-    Raises Stopped on Ctrl-C and NasError where no trial gave a score.
-    """
-    console = terminal()
-    run, settings = search.run, search.settings
-    with stoppable(run), run.locked():
-        study = search.study()
-        say_start(search, console)
-        _say_search(search, console)
-        in_time = _train(search, study, console, began)
-        best = study.best(5)
-        exported = next(f for f in export_trial(run) if f.suffix == ".py") if best else None
-    if study.exhausted and not study.records():
-        raise InputError(
-            f"{run.path}: no network of '{search.space.name}' was found within "
-            f"{budget_text(settings.budget)}; widen the budget and start a new run"
-        )
-    if study.exhausted:
-        say(console, "The search ended early: no untried network inside the budget was found.")
-    if not in_time:
-        say(console, f"The time limit of {settings.time_limit} is over. Go on with: {resume_command(run)}")
-    if not study.records():
-        raise NasError(f"{run.path}: no trial was begun in time; go on with more --time-limit")
-    say(console, counts_line(study.counts, settings.budget))
-    if not best and not in_time:
-        raise NasError(f"{run.path}: no trial was finished in time; go on with more --time-limit")
-    if not best:
-        raise NasError(
-            f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
-            f"Mend the cause, then try more: {resume_command(run)} --trials {2 * settings.trials}"
-        )
-    if settings.screen and not any("prescreen" in record.facts for record in study.records()):
-        say(console, f"No network could be scored by {settings.screen[0]}: each was trained as proposed.")
-    console.print(best_view(best, settings.aim))
-    _print_finals(run, console)
-    _print_front(run, study.records(), console)
-    say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
-    if settings.steps:
-        with run.locked():
-            files = scale_best(run)
-        say(console, "Scaled:")
-        show(scaled_view(files), console)
-    _next_commands(run, study, in_time, console)
-
-
-@contextmanager
-def stoppable(run: Run) -> Iterator[None]:
-    """Raises Stopped on Ctrl-C, and NasError where the run cannot be written; both say how to go on."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; nothing finished is lost. Go on with: {resume_command(run)}") from None
-    except OSError as error:
-        raise NasError(
-            f"{run.path}: cannot be written: {error.strerror or error}; make room. Nothing finished is lost. "
-            f"Go on with: {resume_command(run)}"
-        ) from error
-
-
-def time_left(settings: Settings, began: float) -> float | None:
-    """Seconds of the time limit that are left; `began` by `time.monotonic`."""
-    return None if settings.seconds is None else began + settings.seconds - time.monotonic()
-
-
-def _train(search: Search, study: Study, console: Console, began: float) -> bool:
-    """Train the trials and the finalists; False where the time limit cut that short."""
-    settings = search.settings
-    try:
-        with deadline(time_left(settings, began)):
-            with SearchProgress(console, settings.trials, settings.recipe.epochs) as progress:
-                progress.follow(study)
-                search.go(study, progress)
-            if settings.finalists:
-                _train_finalists(search, console)
-    except TimeIsUp:
-        return False
-    return True
-
-
-def _train_finalists(search: Search, console: Console) -> None:
-    settings, jobs = search.settings, search.final_jobs()
-    if jobs.remaining:
-        say(
-            console,
-            f"Finalists: the best {len(jobs.names) // settings.final_seeds} again, "
-            f"{plural(settings.final_epochs, 'epoch')} under {plural(settings.final_seeds, 'fresh seed')}.",
-        )
-    with SearchProgress(console, len(jobs.names), settings.final_epochs) as progress:
-        progress.follow(jobs)
-        search.finals(jobs, progress)
-
-
-def print_run(run: Run, top: int) -> None:
-    """The best trials of a run, searching or finished."""
-    console = terminal()
-    if run.is_calibration:
-        say(console, figures_line(run.path) or f"{run.path}: a calibration that is not finished")
-        return
-    trials = run.records()
-    space = run.space
-    say(console, f"{run.path}: {space.name}, {networks(space)}")
-    ended = sum(r.state != "running" for r in trials)
+def say_start(prepared: Prepared, console: Console) -> None:
+    """Print the space and the data."""
+    space, data = prepared.space, prepared.data
+    extent = space.extent
     say(
         console,
-        f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
+        f"Space {space.name}: {networks(space)}, "
+        f"{extent.smallest_cost.macs:,} to {extent.largest_cost.macs:,} MACs.",
     )
-    console.print(best_view(best_of(trials, top, run.settings.aim), run.settings.aim))
-    _print_finals(run, console)
-    _print_front(run, trials, console)
+    if data is None:
+        metric = prepared.evaluator.metric
+        what = "higher" if metric.maximize else "lower"
+        say(console, f"Evaluator {prepared.evaluator}: score {metric.name}, the {what} the better.")
+        return
+    side = prepared.config.data.resolution
+    say(
+        console,
+        f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
+        f"{len(data.train_labels):,} images to train on, {len(data.val_labels):,} to validate on, at "
+        f"{side} x {side}.",
+    )
+    for note in data.notes:
+        say(console, note)
 
 
-def _print_finals(run: Run, console: Console) -> None:
-    """The finalists of a search that has some."""
-    ranked = finalists(run)
+def say_beginning(session: Session, console: Console) -> None:
+    """Print what a search or a calibration is of."""
+    say_start(session, console)
+    if session.data is not None and session.data.broken:
+        say(console, f"Files that are left out are listed in {session.folder.broken_file}.")
+
+
+def say_round(session: Session, title: str, queue: TrialQueue, trials: int, console: Console) -> None:
+    """Print what is trained next."""
+    {"search": _say_search, "finalists": _say_finalists, "calibration": _say_calibration}[title](
+        session, queue, trials, console
+    )
+
+
+def _say_search(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
+    config = session.config
+    say(
+        console,
+        f"Search: {plural(trials, 'trial')} by {config.sampler}, {budget_text(config.budget)}, "
+        f"{plural(config.recipe.epochs, 'epoch')} each, seed {config.seed}. Run folder: "
+        f"{session.folder.path}",
+    )
+    if Interval() not in (config.budget.macs, config.budget.params):
+        say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
+    if config.warm_start:
+        say(console, f"First: {', '.join(config.warm_start)}.")
+    known = find_calibration(session)
+    if known:
+        say(console, known)
+
+
+def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
+    finals = session.config.finals
+    if queue.remaining:
+        say(
+            console,
+            f"Finalists: the best {trials // finals.seeds} again, "
+            f"{plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'fresh seed')}.",
+        )
+
+
+def _say_calibration(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
+    say(console, f"Calibration: {plural(trials, 'training')}. Run folder: {session.folder.path}")
+
+
+def print_result(result: SearchResult, console: Console) -> None:
+    """Print what a search came to, and what to do next. Raises NasError where no trial has a score."""
+    state, config = result.state, result.state.config
+    command = state.manifest.resume_command(state.folder)
+    if result.stopped_by is StopReason.EXHAUSTED:
+        say(console, "The search ended early: no untried network inside the budget was found.")
+    if result.stopped_by is StopReason.TIME_LIMIT:
+        assert config.time_limit is not None
+        say(console, f"The time limit of {config.time_limit_text} is over. Go on with: {command}")
+    if state.trials:
+        say(console, counts_line(result.counts, config.budget))
+    result.check()
+    if config.prescreen and all(trial.prescreen is None for trial in state.trials):
+        say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
+    console.print(best_view(state.best(5), state.objective))
+    _print_finals(state, console)
+    _print_front(state, console)
+    exported = next(file for file in result.exported if file.suffix == ".py")
+    say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
+    if result.scaled:
+        say(console, "Scaled:")
+        show(scaled_view(result.scaled), console)
+    _say_next(result, command, console)
+
+
+def print_run(state: RunState, top: int) -> None:
+    """Print the best trials of a run, searching or finished."""
+    console, folder = terminal(), state.folder
+    if folder.is_calibration:
+        say(console, describe_calibration(folder) or f"{folder.path}: a calibration that is not finished")
+        return
+    say(console, f"{folder.path}: {state.space.name}, {networks(state.space)}")
+    ended = sum(not trial.is_running for trial in state.trials)
+    config = state.config
+    say(console, f"{ended} of {plural(config.trials, 'trial')} ended, {budget_text(config.budget)}.")
+    console.print(best_view(state.best(top), state.objective))
+    _print_finals(state, console)
+    _print_front(state, console)
+
+
+def _print_finals(state: RunState, console: Console) -> None:
+    """Print the finalists of a search that has some."""
+    ranked = state.finalists
     if not ranked:
         return
-    epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
-    say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
+    finals = state.config.finals
+    say(console, f"Finalists, after {plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'seed')}:")
     show(finals_view(ranked), console)
-    for note in finals_notes(ranked, seeds):
+    for note in finals_notes(ranked, finals.seeds):
         say(console, note)
 
 
 def finals_notes(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
-    """What makes the order of finalists unsure."""
+    """Say what makes the order of finalists unsure."""
     for one in ranked:
         if len(one.scores) < seeds:
             scores = plural(len(one.scores), "score")
-            yield f"Trial {one.record.candidate.number} has {scores} from {seeds} seeds; the others failed."
+            yield f"Trial {one.trial.number} has {scores} from {seeds} seeds; the others failed."
     if len(ranked) < 2:
         return
-    first, second = (one.record.candidate.number for one in ranked[:2])
-    p = indistinct(ranked)
+    first, second = (one.trial.number for one in ranked[:2])
+    p = compare_first_two(ranked)
     if min(len(one.scores) for one in ranked[:2]) < 2:
         yield f"One score does not tell whether trials {first} and {second} differ; give more --final-seeds."
     elif p is not None:
@@ -190,80 +169,29 @@ def finals_notes(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
         )
 
 
-def _print_front(run: Run, records: list[Record], console: Console) -> None:
-    """The front of a search with several objectives."""
-    costs = run.settings.aim.costs
-    if costs:
-        front, worst = pareto(records, costs), worst_cost(run.space, run.settings.budget)
-        console.print(front_view(front, costs, hypervolume(front, costs, worst), worst))
+def _print_front(state: RunState, console: Console) -> None:
+    """Print the front of a search with several objectives."""
+    if not state.objective.costs:
+        return
+    front: list[Trial] = state.front
+    worst = worst_cost(state.space, state.config.budget)
+    volume = hypervolume(front, state.objective, worst)
+    console.print(front_view(front, state.objective, volume, worst))
 
 
-def say_start(search: Search | Prepared, console: Console) -> None:
-    """The space and the data."""
-    settings, data = search.settings, search.data
-    space = search.space
-    say(
-        console,
-        f"Space {space.name}: {networks(space)}, "
-        f"{space.extent.smallest_cost.macs:,} to {space.extent.largest_cost.macs:,} MACs.",
-    )
-    recipe = settings.recipe
-    say(
-        console,
-        f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
-        f"{len(data.train_labels):,} images to train on, {len(data.val_labels):,} to validate on, at "
-        f"{recipe.resolution} x {recipe.resolution}.",
-    )
-    for note in data.notes:
-        say(console, note)
-
-
-def _say_search(search: Search, console: Console) -> None:
-    settings, recipe = search.settings, search.settings.recipe
-    say(
-        console,
-        f"Search: {plural(settings.trials, 'trial')} by {settings.sampler}, {budget_text(settings.budget)}, "
-        f"{plural(recipe.epochs, 'epoch')} each, seed {settings.seed}. Run folder: {search.run.path}",
-    )
-    if search.data.broken:
-        say(console, f"Files that are left out are listed in {search.run.path / 'broken.txt'}.")
-    if Interval() not in (settings.budget.macs, settings.budget.params):
-        say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
-    if settings.start:
-        say(console, f"First: {', '.join(settings.start)}.")
-    known = known_line(search.run)
-    if known:
-        say(console, known)
-
-
-def _next_commands(run: Run, study: Study, in_time: bool, console: Console) -> None:
-    best: Path = run.best_file
-    further = f"{resume_command(run)} --trials {2 * len(study.records())}"
-    plugins = run.plugin_flags
+def _say_next(result: SearchResult, command: str, console: Console) -> None:
+    state = result.state
+    best: Path = state.folder.best_file
+    further = f"{command} --trials {2 * len(state.trials)}"
+    plugins = state.manifest.plugin_flags(state.folder)
+    in_time = result.stopped_by is not StopReason.TIME_LIMIT
     say(console, "Next:")
     commands = (
         (f"nas show {best}{plugins}", "the network, stage by stage"),
-        (f"nas show {run.path}{plugins}", "the trials"),
-        (further, "search further") if in_time else (resume_command(run), "what is missing"),
-        (f"nas export {run.path}{plugins} -o my_network.py", "write the best network elsewhere"),
+        (f"nas show {state.folder.path}{plugins}", "the trials"),
+        (further, "search further") if in_time else (command, "what is missing"),
+        (f"nas export {state.folder.path}{plugins} -o my_network.py", "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)
     for command, why in commands:
         say(console, f"  {command:<{width}}  # {why}")
-
-
-def resume_command(run: Run) -> str:
-    """The command that goes on with a run."""
-    return f"nas resume {run.path}{run.plugin_flags}"
-
-
-def terminal() -> Console:
-    """A terminal gets lines wrapped between words; a pipe gets them whole."""
-    console = Console(highlight=False)
-    console.soft_wrap = not console.is_terminal
-    return console
-
-
-def say(console: Console, text: str) -> None:
-    """Print a line as it is."""
-    console.print(Text(text))

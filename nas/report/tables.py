@@ -16,6 +16,7 @@ from rich.text import Text
 
 from nas.cost import Budget, format_count
 from nas.ops.base import size_text
+from nas.report.console import plural
 from nas.report.stages import StageRow, stage_rows
 from nas.study.objective import ACCURACY, Objective
 
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from nas.cost import Cost
     from nas.graph import Architecture
     from nas.ops import Shape
+    from nas.runs.finals import Finalist
     from nas.space import Space
     from nas.space.counting.census import Census
-    from nas.study.records import Counts, Record
-    from nas.workflows.export import ScaledFile
-    from nas.workflows.finals import Finalist
+    from nas.study.records import Counts, Trial
     from nas.workflows.prescreen import Untrained
+    from nas.workflows.scaling import ScaledFile
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -165,14 +166,15 @@ def scaled_view(files: Sequence[ScaledFile]) -> Table:
     return rows
 
 
-def best_view(best: Sequence[Record], objective: Objective = ACCURACY) -> Table:
+def best_view(best: Sequence[Trial], objective: Objective = ACCURACY) -> Table:
     """The best trials of a search, with their rewards where these are not the scores."""
-    rows = table(">rank", *([">reward"] if objective.factors else []), ">score", ">MACs", ">params", ">trial")
-    for rank, record in enumerate(best, 1):
-        c = record.candidate
-        assert record.score is not None
-        rewards = [f"{objective.reward(record.score, c.cost):.4f}"] if objective.factors else []
-        figures = (f"{record.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+    score = ">score" if objective.metric == ACCURACY.metric else f">{objective.metric.name}"
+    rows = table(">rank", *([">reward"] if objective.factors else []), score, ">MACs", ">params", ">trial")
+    for rank, trial in enumerate(best, 1):
+        c = trial.candidate
+        assert trial.score is not None
+        rewards = [f"{objective.reward(trial.score, c.cost):.4f}"] if objective.factors else []
+        figures = (f"{trial.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
         rows.add_row(str(rank), *rewards, *figures)
     return rows
 
@@ -181,27 +183,27 @@ def finals_view(ranked: Sequence[Finalist]) -> Table:
     """Networks that were trained longer: mean and standard deviation of these scores, and the one before."""
     rows = table(">rank", ">mean", ">std", ">seeds", ">in search", ">MACs", ">params", ">trial")
     for rank, one in enumerate(ranked, 1):
-        c = one.record.candidate
+        c = one.trial.candidate
         deviation = "" if one.deviation is None else f"{one.deviation:.4f}"
-        figures = (f"{one.mean:.4f}", deviation, str(len(one.scores)), f"{one.record.score:.4f}")
+        figures = (f"{one.mean:.4f}", deviation, str(len(one.scores)), f"{one.trial.score:.4f}")
         rows.add_row(str(rank), *figures, f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
     return rows
 
 
-def front_view(front: Sequence[Record], costs: Sequence[str], volume: float, worst: Cost) -> RenderableType:
+def front_view(front: Sequence[Trial], objective: Objective, volume: float, worst: Cost) -> RenderableType:
     """The networks that no other beats in score and costs, and the hypervolume, `volume`, below `worst`."""
-    names = {"macs": "MACs", "params": "parameters"}
-    box = " and ".join(f"0 to {getattr(worst, cost):,} {names[cost]}" for cost in costs)
+    names, costs = {"macs": "MACs", "params": "parameters"}, objective.costs
     text = (
-        f"Front of score and {' and '.join(names[cost] for cost in costs)}: "
-        f"{plural(len(front), 'network')}, hypervolume {volume:.4f} of score 0 to "
-        f"1 and {box}."
+        f"Front of score and {' and '.join(names[cost] for cost in costs)}: {plural(len(front), 'network')}"
     )
+    if objective.metric == ACCURACY.metric:  # others have no worst score
+        box = " and ".join(f"0 to {getattr(worst, cost):,} {names[cost]}" for cost in costs)
+        text += f", hypervolume {volume:.4f} of score 0 to 1 and {box}"
     rows = table(">score", ">MACs", ">params", ">trial")
-    for record in front:
-        c = record.candidate
-        rows.add_row(f"{record.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
-    return Group(Text(text), rows)
+    for trial in front:
+        c = trial.candidate
+        rows.add_row(f"{trial.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+    return Group(Text(text + "."), rows)
 
 
 def scores_view(rows: Sequence[Untrained]) -> RenderableType:
@@ -239,11 +241,6 @@ def budget_text(budget: Budget) -> str:
     return f"budget {budget}" if budget != Budget() else str(budget)
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def networks(space: Space) -> str:
     """`1 network`, `7.76 x 10^25 networks`."""
     count = space.extent.count
@@ -256,14 +253,6 @@ def large_number(value: int) -> str:
         return f"{value:,}"
     mantissa, exponent = f"{Decimal(value):.2e}".split("e+")
     return f"{mantissa} x 10^{exponent}"
-
-
-def show(view: RenderableType, console: Console | None = None) -> None:
-    """Print a view to the terminal; a pipe gets the same text without colour, as wide as it needs."""
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(width=200, no_color=True, file=console.file)
-    console.print(view)
 
 
 def _listed(amounts: Mapping[str, int]) -> str:

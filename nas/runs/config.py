@@ -9,18 +9,122 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import Budget, Interval, parse_interval
+from nas.data.config import DataConfig
 from nas.deadline import parse_duration
 from nas.errors import InputError, did_you_mean
+from nas.execution.config import ExecutorConfig
 from nas.study.objective import Objective, parse_objective
 from nas.training.recipe import Recipe
 
-SCHEDULERS = ("asha", "hyperband")
+SCHEDULERS = ("asha", "hyperband", "median")
 """What may stop poor trials early."""
 
 
 SCREENS = ("grad_norm", "snip", "synflow", "naswot", "jacob_cov", "zico", "zen", "macs", "params")
 """What may choose among candidates before they are trained: zero-cost scores, and costs."""
 _MOST_CANDIDATES = 64
+
+
+@dataclass(frozen=True)
+class FinalsConfig:
+    count: int = 0
+    epochs: int = 30
+    seeds: int = 3
+
+
+@dataclass(frozen=True)
+class ScreenConfig:
+    name: str
+    candidates: int
+
+
+@dataclass(frozen=True)
+class EvaluatorRef:
+    file: Path
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.function}"
+
+
+_DATA = ("resolution", "val_fraction", "max_images", "max_broken", "folds")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    space: str
+    budget: Budget = Budget()
+    trials: int = 50
+    sampler: str = "predictor"
+    objective: Objective = Objective()
+    seed: int = 0
+    prescreen: ScreenConfig | None = None
+    warm_start: tuple[str, ...] = ()
+    scale: range = range(0)
+    pruner: str | None = None
+    finals: FinalsConfig = FinalsConfig()
+    data: DataConfig = DataConfig()
+    recipe: Recipe = Recipe()
+    inherit: bool = False
+    evaluator: EvaluatorRef | None = None
+    executor: ExecutorConfig = ExecutorConfig()
+    time_limit: float | None = None
+    keep: int = 5
+    storage: str | None = None
+    raw: dict = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def from_data(cls, data, where):
+        data = dict(data)
+        evaluator = data.pop("evaluator", None)
+        top = {k: data.pop(k) for k in _DATA if k in data}
+        old = Settings.from_data(data, where)
+        ref = None
+        if evaluator:
+            f, _, n = evaluator.rpartition(":")
+            ref = EvaluatorRef(Path(f), n)
+        return cls(
+            space=old.space,
+            budget=old.budget,
+            trials=old.trials,
+            sampler=old.sampler,
+            objective=old.aim,
+            seed=old.seed,
+            prescreen=ScreenConfig(*old.screen) if old.screen else None,
+            warm_start=old.start,
+            scale=old.steps,
+            pruner=old.scheduler,
+            finals=FinalsConfig(old.finalists, old.final_epochs, old.final_seeds),
+            data=DataConfig(old.dataset, **top),
+            recipe=old.recipe,
+            inherit=old.inherit,
+            evaluator=ref,
+            executor=ExecutorConfig(
+                old.workers, old.cpus_per_trial, old.gpus_per_trial, old.trial_timeout, old.address
+            ),
+            time_limit=old.seconds,
+            keep=old.keep,
+            storage=old.storage,
+            raw={**old.to_data(), **top, "evaluator": evaluator},
+        )
+
+    @property
+    def time_limit_text(self):
+        return self.raw["time_limit"]
+
+    def to_data(self):
+        return {k: v for k, v in self.raw.items() if k != "evaluator" or v}
+
+    def changed(self, changes, where):
+        return SearchConfig.from_data(
+            {**self.to_data(), **{k: v for k, v in changes.items() if v is not None}}, where
+        )
+
+
+def upgrade_settings(data):
+    recipe = dict(data.get("recipe", {}))
+    moved = {k: recipe.pop(k) for k in _DATA if k in recipe}
+    return {**data, "recipe": recipe, **moved}
 
 
 @dataclass(frozen=True)
@@ -75,7 +179,7 @@ class Settings:
             value = getattr(self, name)
             if not accepts(value):
                 raise InputError(f"{name.replace('_', '-')}: {value!r} is not {rule}")
-        needs_ray = {"scheduler": self.scheduler is not None, "address": self.address != "local"}
+        needs_ray = {"address": self.address != "local"}
         for name in (name for name, needed in needs_ray.items() if needed and self.workers == 0):
             raise InputError(
                 f"{name}: {getattr(self, name)} needs Ray, and workers: 0 runs without it; give 1 worker or "

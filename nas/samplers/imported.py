@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import warnings
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, did_you_mean
+from nas.importing import import_class
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -26,34 +25,8 @@ def imported_sampler(path: str) -> partial[BaseSampler]:
     """
     from optuna.samplers import BaseSampler
 
-    module_name, _, name = path.partition(":")
-    try:
-        module = import_module(module_name)
-    except Exception as error:
-        # Whatever a user's module raises is told in one line.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(
-            f"sampler '{path}': '{module_name}' cannot be imported ({reason}); write MODULE:CLASS, such as "
-            "optuna.samplers:CmaEsSampler"
-        ) from None
-    known = {
-        n: v
-        for n, v in vars(module).items()
-        if inspect.isclass(v) and issubclass(v, BaseSampler) and not inspect.isabstract(v)
-    }
-    found = known.get(name)
-    if found is None:
-        what = f"'{name}' is not an Optuna sampler" if hasattr(module, name) else f"has no '{name}'"
-        raise InputError(
-            f"sampler '{path}': {module_name}: {what}{did_you_mean(name, [*known], 'name a class of it')}"
-        )
-    try:
-        _made(found, 0)
-    except Exception as error:
-        raise InputError(
-            f"sampler '{path}': cannot be made without arguments ({' '.join(str(error).split())}); write a "
-            "class of your own that gives them"
-        ) from None
+    example = "optuna.samplers:CmaEsSampler"
+    found = import_class(path, BaseSampler, "sampler", example, lambda sampler: _made(sampler, 0))
     return partial(_sampler, found)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.cost import Interval
 from nas.errors import InputError
+from nas.space.space import point_key
 
 if TYPE_CHECKING:
     from nas.cost import Budget, Cost
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from nas.space.counting.uniform import Uniform
     from nas.space.language.tree import Option
 
-_MEMORY = 100_000
-"""Points of which it is remembered what is beside them and whether they train."""
+_MEMORY = 1_000
+"""Points of which it is remembered what is beside them."""
 _MOST_STEPS = 200
 _LOOK = 16
 
@@ -40,7 +41,7 @@ class Domain:
         self._budget = budget
         self._try_out = try_out
         self._others = lru_cache(_MEMORY)(self._alternatives)
-        self._trains = lru_cache(_MEMORY)(self._train)
+        self._trains: dict[bytes, bool] = {}
 
     def cost(self, choices: Choices) -> Cost | None:
         """Cost of the network at a point; None where it cannot be built."""
@@ -60,7 +61,10 @@ class Domain:
 
     def can_train(self, choices: Choices) -> bool:
         """Whether the network at a point that can be built can be trained as well."""
-        return self._trains(_key(choices))
+        key = point_key(choices)
+        if key not in self._trains:
+            self._trains[key] = self._train(choices)
+        return self._trains[key]
 
     def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
         """The point of what `choose(name, options)` says for each decision that is needed."""
@@ -169,9 +173,9 @@ class Domain:
         self._space.sample(noted)
         return found
 
-    def _train(self, key: _Key) -> bool:
+    def _train(self, choices: Choices) -> bool:
         try:
-            self._try_out(dict(key))
+            self._try_out(choices)
         except InputError:
             return False
         return True

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from types import CodeType, ModuleType
 from typing import Any
 
 from nas.blocks import BLOCKS, Builder, Ref
 from nas.errors import InputError, NasError
 from nas.graph import Node
+from nas.importing import SourceFile, one_line
 from nas.space.language.names import name_problem
 from nas.space.language.parse_nodes import FORMS
 from nas.space.language.source import read_text
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """A file as it was read. It travels to the workers, which register its blocks from the text."""
-
-    file: str
-    text: str
-
-    @property
-    def name(self) -> str:
-        return Path(self.file).name
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
+class Plugin(SourceFile):
+    """A file that registers blocks. Workers register them from its text."""
 
     def load(self) -> None:
         """Run the file, which registers its blocks; once is enough in a process.
@@ -41,39 +25,19 @@ class Plugin:
         Raises InputError, with file and line, where it does not import, registers no block, one that is
         taken or one that cannot be called from a space. Nothing is registered then.
         """
-        module = ModuleType(f"nas_plugin_{self.sha256[:16]}", self.file)
-        if any(recipe.__module__ == module.__name__ for recipe in BLOCKS.values()):
+        if any(recipe.__module__ == self.module_name for recipe in BLOCKS.values()):
             return
         before = dict(BLOCKS)
         try:
-            self._run(module)
+            self.run("plugin", "mend it, or leave --plugin out")
             own = {name: recipe for name, recipe in BLOCKS.items() if name not in before}
             self._check_names(own)
         except InputError:
-            del sys.modules[module.__name__]
+            self.forget()
             BLOCKS.clear()
             BLOCKS.update(before)
             raise
         BLOCKS.update({name: self._guarded(recipe) for name, recipe in own.items()})
-
-    def _run(self, module: ModuleType) -> None:
-        module.__file__ = self.file
-        sys.modules[module.__name__] = module
-        try:
-            exec(self._compiled(), module.__dict__)  # noqa: S102 - the user named the file to be run
-        except NasError as error:
-            raise InputError(f"{self._line(error)}: {error}") from None
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"{self._line(error)}: the plugin does not import: {_one_line(error)}; mend it, or leave "
-                "--plugin out"
-            ) from None
-
-    def _compiled(self) -> CodeType:
-        try:
-            return compile(self.text, self.file, "exec", dont_inherit=True)
-        except SyntaxError as error:
-            raise NasError(f"not valid Python: {error.msg}") from error
 
     def _check_names(self, recipes: dict[str, Callable[..., Ref]]) -> None:
         if not recipes:
@@ -99,7 +63,7 @@ class Plugin:
                 raise
             except Exception as error:
                 raise InputError(
-                    f"{self._line(error)}: block '{recipe.__name__}' fails: {_one_line(error)}"
+                    f"{self.line(error)}: block '{recipe.__name__}' fails: {one_line(error)}"
                 ) from error
             problem = next(_name_problems(net.nodes[before:]), None)
             if not isinstance(y, Ref):
@@ -110,13 +74,6 @@ class Plugin:
             return y
 
         return call
-
-    def _line(self, error: BaseException) -> str:
-        """File and line of the plugin at which an error came up."""
-        cause = error.__cause__ if isinstance(error.__cause__, SyntaxError) else None
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == self.file]
-        line = cause.lineno if cause else lines[-1] if lines else None
-        return f"{self.file}:{line}" if line else self.file
 
 
 def read_plugins(files: Iterable[Path]) -> tuple[Plugin, ...]:
@@ -141,7 +98,3 @@ def _name_problems(nodes: Sequence[Node]) -> Iterator[str]:
         problem = name_problem(part)
         if problem and not part.startswith("layer"):
             yield problem
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(traceback.format_exception_only(error)[-1].split())

@@ -1,145 +1,200 @@
-"""Trials in a ledger: what is written of each while it runs and when it ends."""
+"""The ledger: every trial of one Optuna study, read once and written through.
+
+A ledger has one writer at a time, so what it has written is what it knows: nothing is read again.
+"""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState as OptunaState
+from optuna.trial import create_trial
 
-from nas.study.objective import ACCURACY, Objective
-from nas.study.records import COST_FACTS, REASONS, Candidate, Counts, Record, best_of, record_of
-from nas.study.storage import open_ledger, repair_journal
+from nas.study.records import (
+    NO_RESULT,
+    Candidate,
+    Counts,
+    Trial,
+    TrialResult,
+    TrialState,
+    candidate_attrs,
+    read_trial,
+)
+from nas.study.storage import open_storage
+from nas.training.base import ACCURACY_METRIC, Failure, Metric
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from nas.space import Choices, Space
     from nas.space.language.tree import Option
     from nas.space.resolve import Choose
 
+Distributions = dict[str, BaseDistribution]
 
-def sample_point(space: Space, choose: Choose) -> tuple[Choices, dict[str, BaseDistribution]]:
-    """A point of a space, and the options of its decisions as Optuna has them."""
-    distributions: dict[str, BaseDistribution] = {}
-
-    def noted(name: str, options: tuple[Option, ...]) -> Option:
-        distributions[name] = CategoricalDistribution(options)
-        return choose(name, options)
-
-    return space.sample(noted), distributions
+OPTUNA_STATES = {
+    TrialState.RUNNING: OptunaState.RUNNING,
+    TrialState.COMPLETE: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
+}
 
 
-class Trials(ABC):
-    """Trials that a runner asks for and tells of, kept at `storage` as the Optuna study `name`.
+class Ledger:
+    """The trials of the Optuna study `name` in `storage`, for its one writer (see `claim_storage`);
+    `read_trials` is for readers beside it.
 
-    `storage`: the path of a journal file, a database URL, or None for this process's memory (see
-    `open_ledger`). A journal that an earlier writer tore is repaired, so it has one writer at a time;
-    `read_records` is for readers. `objective` is what the best are ranked by; the ledger keeps accuracies.
+    Scores and values are of `metric`, whatever the objective of a search makes of them.
     """
 
-    def __init__(self, storage: Path | str | None, name: str, objective: Objective = ACCURACY) -> None:
-        self._objective = objective
-        if isinstance(storage, Path):
-            repair_journal(storage)
-        self._ledger = open_ledger(storage)
-        optuna.create_study(storage=self._ledger, study_name=name, direction="maximize", load_if_exists=True)
-        self._id = self._ledger.get_study_id_from_name(name)
+    def __init__(self, storage: BaseStorage, name: str, metric: Metric = ACCURACY_METRIC) -> None:
+        self.metric = metric
+        self._storage = storage
+        direction = StudyDirection.MAXIMIZE if metric.maximize else StudyDirection.MINIMIZE
+        self.study = optuna.create_study(
+            storage=self._storage, study_name=name, direction=direction, load_if_exists=True
+        )
+        """Optuna's own view of it, for pruners."""
+        self._id = self._storage.get_study_id_from_name(name)
+        self._shared: dict[Any, CategoricalDistribution] = {}
+        self._trials: list[Trial] = []
+        self._states: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
+        for frozen in self.stored():
+            self._take(read_trial(frozen), frozen.user_attrs.get("rejected"))
 
-    # Asking
-
-    @abstractmethod
-    def ask(self) -> Candidate | None:
-        """The next network to train; None when enough were asked for, or when there are no more."""
+    def stored(self) -> list[FrozenTrial]:
+        """Return the trials as Optuna has them, by number. They are the storage's own: change nothing."""
+        return self._storage.get_all_trials(self._id, deepcopy=False)
 
     @property
-    @abstractmethod
-    def remaining(self) -> int:
-        """How many trials are still to be asked for. A failed trial counts as one, a running one too."""
-
-    @property
-    @abstractmethod
-    def exhausted(self) -> bool:
-        """Whether there is nothing to ask for though trials remain."""
-
-    # Telling
-
-    def report(self, number: int, epoch: int, score: float) -> None:
-        """The score of a running trial after an epoch, counted from 1."""
-        self._ledger.set_trial_intermediate_value(self._trial_id(number), epoch, score)
-
-    def complete(self, number: int, score: float, **facts: Any) -> None:
-        """The trial was trained to the end."""
-        assert math.isfinite(score), "a trial without a score is a failed trial"
-        self._finish(number, TrialState.COMPLETE, score, facts)
-
-    def prune(self, number: int, epoch: int, **facts: Any) -> None:
-        """The trial was stopped after an epoch, whose score was reported and is its value, as in Optuna's own
-        studies. It is no score of a record: it does not compare with one of a full training.
-
-        Scores of later epochs are those of an attempt whose worker died; readers leave them out.
-        """
-        score = self._ledger.get_trial(self._trial_id(number)).intermediate_values[epoch]
-        self._finish(number, TrialState.PRUNED, score, {"fidelity": epoch, **facts})
-
-    def fail(self, number: int, reason: str, message: str, **facts: Any) -> None:
-        """The trial has no result, for one of REASONS."""
-        assert reason in REASONS, reason
-        self._finish(number, TrialState.FAIL, None, {"reason": reason, "message": message, **facts})
-
-    # Reading
-
-    def records(self) -> list[Record]:
+    def trials(self) -> Sequence[Trial]:
         """Every trial, by number."""
-        return [record_of(trial) for trial in self._trials()]
-
-    def best(self, k: int) -> list[Record]:
-        """The `k` complete trials of the highest rewards; among equals the cheaper, then the earlier."""
-        return best_of(self.records(), k, self._objective)
+        return self._trials
 
     @property
-    @abstractmethod
     def counts(self) -> Counts:
-        """How many trials are in which state, and what never became one."""
+        """How many trials are in which state, and which proposals were left out before them."""
+        return Counts(**self._states, **self._rejected)
 
-    # Storage
-
-    def _enter(
+    def enter(
         self,
         candidate: Candidate,
-        distributions: dict[str, BaseDistribution],
-        facts: Mapping[str, Any],
-        system_attrs: dict[str, Any] | None = None,
-    ) -> FrozenTrial:
-        """A new running trial. One write, so that it is in the ledger with all its facts or not at all."""
-        cost = {key: getattr(candidate.cost, key) for key in COST_FACTS}
-        trial = create_trial(
-            state=TrialState.RUNNING,
+        distributions: Distributions,
+        *,
+        job: str | None = None,
+        prescreen: float | None = None,
+        rejected: Mapping[str, int] | None = None,
+        system_attrs: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """Write a new running trial. It is one write, so that the ledger has all of it or nothing."""
+        facts = {"job": job, "prescreen": prescreen, "rejected": rejected}
+        attrs = candidate_attrs(candidate) | {key: fact for key, fact in facts.items() if fact is not None}
+        template = create_trial(
+            state=OptunaState.RUNNING,
             params=candidate.choices,
             distributions=distributions,
-            user_attrs={**cost, "identity": candidate.identity, **facts},
-            system_attrs=system_attrs,
+            user_attrs=attrs,
+            system_attrs=dict(system_attrs or {}),
         )
-        self._ledger.create_new_trial(self._id, template_trial=trial)
+        trial_id = self._storage.create_new_trial(self._id, template_trial=template)
+        # The storage has read its own copy from what was written, which is most of the memory of a long
+        # search; here it gets the same values that are kept already.
+        own = self._storage.get_trial(trial_id)
+        own.params, own.distributions = candidate.choices, distributions
+        return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Write the metric of a running trial after an epoch, counted from 1."""
+        self._storage.set_trial_intermediate_value(self.trial_id(number), epoch, value)
+        trial = self._trials[number]
+        self._trials[number] = replace(trial, curve={**trial.curve, epoch: value})
+
+    def should_prune(self, number: int, pruner: BasePruner) -> bool:
+        """Return what a pruner says of a running trial after its last reported epoch."""
+        return pruner.prune(self.study, self._storage.get_trial(self.trial_id(number)))
+
+    def complete(self, number: int, score: float, result: TrialResult) -> Trial:
+        """Write the end of a trial that was trained to its last epoch."""
+        assert math.isfinite(score), "a trial without a score is a failed trial"
+        return self._finish(number, TrialState.COMPLETE, score, result.to_data(), result=result, score=score)
+
+    def prune(self, number: int, result: TrialResult) -> Trial:
+        """Write the end of a trial that was stopped after an epoch, whose value is Optuna's for it, as in
+        Optuna's own studies. It is no score: it does not compare with one of a full training."""
+        value = self._trials[number].curve[result.epochs]
+        return self._finish(number, TrialState.PRUNED, value, result.to_data(), result=result)
+
+    def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
+        """Write the end of a trial that has no score."""
+        data = {**result.to_data(), "reason": failure.reason.value, "message": failure.message}
+        return self._finish(number, TrialState.FAILED, None, data, result=result, failure=failure)
+
+    def sample(self, space: Space, choose: Choose) -> tuple[Choices, Distributions]:
+        """Return a point of a space, and the options of its decisions as Optuna has them."""
+        distributions: Distributions = {}
+
+        def note(name: str, options: tuple[Option, ...]) -> Option:
+            distributions[name] = self._distribution(options)
+            return choose(name, options)
+
+        return space.sample(note), distributions
+
+    def trial_id(self, number: int) -> int:
+        """Return the key of a trial in the storage."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    def _distribution(self, options: tuple[Option, ...]) -> CategoricalDistribution:
+        """Return the distribution over options: one object for all trials."""
+        key = (options, *map(type, options))  # 1 and true are equal
+        if key not in self._shared:
+            self._shared[key] = CategoricalDistribution(options)
+        return self._shared[key]
+
+    def _take(self, trial: Trial, rejected: Mapping[str, int] | None) -> Trial:
+        assert trial.number == len(self._trials), "trials are numbered without gaps"
+        self._trials.append(trial)
+        self._states[trial.state.value] += 1
+        self._rejected.update(rejected or {})
         return trial
 
-    def _trials(self) -> list[FrozenTrial]:
-        return self._ledger.get_all_trials(self._id, deepcopy=False)
+    def _finish(
+        self, number: int, state: TrialState, value: float | None, data: Mapping[str, Any], **changes: Any
+    ) -> Trial:
+        """Write a trial's end. The state comes last: a trial whose state is written has its result."""
+        trial_id = self.trial_id(number)
+        self._storage.set_trial_user_attr(trial_id, "result", data)
+        values = None if value is None else [value]
+        self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
+        before = self._trials[number]
+        self._states[before.state.value] -= 1
+        self._states[state.value] += 1
+        self._trials[number] = replace(before, state=state, **changes)
+        return self._trials[number]
 
-    def _trial_id(self, number: int) -> int:
-        return self._ledger.get_trial_id_from_study_id_trial_number(self._id, number)
 
-    def _finish(self, number: int, state: TrialState, score: float | None, facts: Mapping[str, Any]) -> None:
-        """The state comes last: a trial whose state is written has all its facts."""
-        trial_id = self._trial_id(number)
-        for key, value in facts.items():
-            self._ledger.set_trial_user_attr(trial_id, key, value)
-        self._ledger.set_trial_state_values(trial_id, state, None if score is None else [score])
-        self._ended(number, self._ledger.get_trial(trial_id))
+def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:
+    """Read every trial of some studies of a storage, by number, beside whoever writes them; none where there
+    is no such study."""
+    if isinstance(storage, Path) and not storage.exists():
+        return [[] for _ in names]
+    opened = open_storage(storage)
+    return [_read_study(opened, name) for name in names]
 
-    @abstractmethod
-    def _ended(self, number: int, trial: FrozenTrial) -> None:
-        """A trial is in the ledger with its end."""
+
+def _read_study(storage: BaseStorage, name: str) -> list[Trial]:
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        return []
+    return [read_trial(frozen) for frozen in storage.get_all_trials(study_id, deepcopy=False)]

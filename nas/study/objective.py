@@ -8,6 +8,7 @@ from math import prod
 
 from nas.cost import Cost, parse_count
 from nas.errors import InputError, did_you_mean
+from nas.training.base import ACCURACY_METRIC, Metric
 
 _COSTS = {"flops": "macs", "macs": "macs", "params": "params"}
 """Fields of Cost, by the names that a user has for them."""
@@ -39,6 +40,7 @@ class Objective:
 
     costs: tuple[str, ...] = ()
     factors: tuple[Factor, ...] = ()
+    metric: Metric = ACCURACY_METRIC
 
     @property
     def is_single(self) -> bool:

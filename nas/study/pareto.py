@@ -6,45 +6,46 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.cost import Budget, Cost
-from nas.study.records import Record
+from nas.study.objective import Objective
+from nas.study.records import Trial
 
 if TYPE_CHECKING:
     from nas.space import Space
 
 
-def pareto(records: Sequence[Record], costs: Sequence[str] = ("macs",)) -> list[Record]:
-    """The complete trials that no other beats: none has at least the score at no more of all `costs`.
+def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
+    """Return the complete trials that no other beats: none has at least the score at no more of all costs of
+    the objective, or of MACs where it has none.
 
-    `costs`: fields of Cost. Of equal trials the earliest is taken. In the order of the costs.
+    Of equal trials the earliest is taken. In the order of the costs.
     """
-    front: list[tuple[tuple[float, ...], Record]] = []
-    for point, _, record in sorted(
-        (_point(record, costs), record.candidate.number, record)
-        for record in records
-        if record.score is not None
+    front: list[tuple[tuple[float, ...], Trial]] = []
+    for point, _, trial in sorted(
+        (_point(trial, objective), trial.number, trial) for trial in trials if trial.score is not None
     ):
         # Whatever beats a point comes before it.
         if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other, _ in front):
-            front.append((point, record))
-    return [record for _, record in front]
+            front.append((point, trial))
+    return [trial for _, trial in front]
 
 
-def hypervolume(front: Sequence[Record], costs: Sequence[str], worst: Cost) -> float:
-    """The share of the box from score 0 to 1 and from no cost to `worst` that is dominated, 0 to 1.
+def hypervolume(front: Sequence[Trial], objective: Objective, worst: Cost) -> float:
+    """Return the share of the box from score 0 to 1 and from no cost to `worst` that is dominated, 0 to 1.
 
     The indicator of Zitzler & Thiele 1999, with score 0 at the cost `worst` as its reference point. A score
     is an accuracy; trials beyond the reference add nothing.
     """
     points = []
-    for record in front:
-        assert record.score is not None
-        room = (1 - getattr(record.candidate.cost, cost) / max(1, getattr(worst, cost)) for cost in costs)
-        points.append((min(1.0, max(0.0, record.score)), *(max(0.0, share) for share in room)))
+    for trial in front:
+        assert trial.score is not None
+        cost = trial.candidate.cost
+        room = (1 - getattr(cost, name) / max(1, getattr(worst, name)) for name in objective.costs)
+        points.append((min(1.0, max(0.0, trial.score)), *(max(0.0, share) for share in room)))
     return _volume(points)
 
 
 def worst_cost(space: Space, budget: Budget) -> Cost:
-    """The reference of the hypervolume: the most that the budget allows, else the space has."""
+    """Return the reference of the hypervolume: the most that the budget allows, else the space has."""
     extent = space.extent
     macs, params = budget.macs.high, budget.params.high
     return Cost(
@@ -52,10 +53,11 @@ def worst_cost(space: Space, budget: Budget) -> Cost:
     )
 
 
-def _point(record: Record, costs: Sequence[str]) -> tuple[float, ...]:
+def _point(trial: Trial, objective: Objective) -> tuple[float, ...]:
     """What is minimised, the costs first."""
-    assert record.score is not None
-    return *(getattr(record.candidate.cost, cost) for cost in costs), -record.score
+    assert trial.score is not None
+    costs = objective.costs or ("macs",)
+    return *(getattr(trial.candidate.cost, name) for name in costs), -objective.metric.sign * trial.score
 
 
 def _volume(points: Sequence[tuple[float, ...]]) -> float:

@@ -1,52 +1,45 @@
-"""Trainings that are decided beforehand: given points, each under a given task and seed."""
+"""Trainings that are decided beforehand: given points, each by a given evaluator under a given seed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna.trial import FrozenTrial
-
-from nas.study.ledger import Trials, sample_point
-from nas.study.records import Candidate, Counts, Record
+from nas.study.ledger import Ledger
+from nas.study.objective import Objective
+from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, best_of
+from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training
 
 if TYPE_CHECKING:
-    from nas.data.datasets import ImageData
     from nas.space import Choices, Space
-    from nas.training.base import MakeTraining, Parent
-    from nas.training.folds import FoldedTraining
-    from nas.training.loop import Training
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training. `name` tells it from all others of its ledger, and a person what it is; `task` is the
-    name of its task, `seed` the number that the task gets."""
+    """One training. `name` tells it from all others of its ledger, and a person what it is; `evaluator` is
+    the name of what trains it, `seed` the number that this gets."""
 
     name: str
     choices: Choices
-    task: str
+    evaluator: str
     seed: int
 
 
-class Jobs(Trials):
-    """Trains `jobs` in their order; those that the ledger has the end of are not trained again.
+class FixedQueue:
+    """Hands out `jobs` in their order; those that the ledger has the end of are not trained again.
 
-    A trial's fact `job` is the job's name.
+    A trial has the name of its job.
     """
 
-    def __init__(self, space: Space, jobs: Sequence[Job], *, storage: Path | str | None, name: str) -> None:
-        super().__init__(storage, name)
+    def __init__(self, space: Space, jobs: Sequence[Job], ledger: Ledger) -> None:
+        self.ledger = ledger
         self._space = space
         self.names = [job.name for job in jobs]
-        known = {record.facts["job"]: record for record in self.records()}
+        known = {trial.job: trial for trial in ledger.trials}
         running = {
-            known[job.name].candidate.number: job
-            for job in jobs
-            if job.name in known and known[job.name].state == "running"
+            known[job.name].number: job for job in jobs if job.name in known and known[job.name].is_running
         }
         fresh = [job for job in jobs if job.name not in known]
         self._waiting = running | dict(enumerate(fresh, len(known)))
@@ -62,9 +55,12 @@ class Jobs(Trials):
         cost, identity = self._space.cost(job.choices), self._space.identity(job.choices)
         candidate = Candidate(number, job.choices, cost, identity)
         if number not in self._entered:
-            _, distributions = sample_point(self._space, lambda name, options: job.choices[name])
-            self._enter(candidate, distributions, {"job": job.name})
+            _, distributions = self.ledger.sample(self._space, lambda name, options: job.choices[name])
+            self.ledger.enter(candidate, distributions, job=job.name)
         return candidate
+
+    def parent(self, candidate: Candidate) -> Parent | None:
+        return None
 
     @property
     def remaining(self) -> int:
@@ -74,31 +70,50 @@ class Jobs(Trials):
     def exhausted(self) -> bool:
         return False
 
+    def report(self, number: int, result: EpochResult) -> bool:
+        self.ledger.report(number, result.epoch, result.value)
+        return True
+
+    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+        self.ledger.report(number, last.epoch, last.value)
+        return self.ledger.complete(number, last.score, result)
+
+    def prune(self, number: int, result: TrialResult) -> Trial:
+        return self.ledger.prune(number, result)
+
+    def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
+        return self.ledger.fail(number, failure, result)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials of these jobs, by number; the ledger may have others."""
+        names = set(self.names)
+        return [trial for trial in self.ledger.trials if trial.job in names]
+
+    def best(self, k: int) -> list[Trial]:
+        """Return the `k` of the best scores."""
+        return best_of(self.trials, k, Objective(metric=self.ledger.metric))
+
     @property
     def counts(self) -> Counts:
-        return Counts(**Counter(record.state for record in self._own()))
+        return Counts(**Counter(trial.state.value for trial in self.trials))
 
-    def results(self) -> dict[str, Record]:
-        """The jobs of this list that gave a score, by name."""
-        return {record.facts["job"]: record for record in self._own() if record.score is not None}
-
-    def _own(self) -> list[Record]:
-        names = set(self.names)
-        return [record for record in self.records() if record.facts["job"] in names]
-
-    def _ended(self, number: int, trial: FrozenTrial) -> None:
-        """Nothing is asked for differently."""
+    def results(self) -> dict[str, Trial]:
+        """Return the trials of these jobs that have a score, by the name of the job."""
+        return {trial.job or "": trial for trial in self.trials if trial.score is not None}
 
 
 @dataclass(frozen=True)
-class JobTask:
-    """Makes the training of a job, where it runs: by the task of its name, for its seed."""
+class JobEvaluator:
+    """Makes the training of a job, where it runs: by the evaluator of its name, for its seed."""
 
     jobs: Mapping[int, Job]
-    tasks: Mapping[str, MakeTraining]
+    evaluators: Mapping[str, Evaluator]
 
-    def __call__(
-        self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
-    ) -> Training | FoldedTraining:
+    @property
+    def metric(self) -> Metric:
+        return next(iter(self.evaluators.values())).metric
+
+    def __call__(self, choices: Choices, number: int, parent: Parent | None) -> Training:
         job = self.jobs[number]
-        return self.tasks[job.task](choices, job.seed, data, parent)
+        return self.evaluators[job.evaluator](choices, job.seed, parent)

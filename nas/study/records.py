@@ -1,33 +1,39 @@
-"""Trials as they are read: candidates, records with states and scores, and which are best."""
+"""Trials as values: what was proposed, in which state it is, and what its training gave."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import TYPE_CHECKING, Any
-
-from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.study.objective import ACCURACY, Objective
-from nas.study.storage import open_ledger
+from nas.training.base import Failure, FailureReason
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from nas.space import Choices
 
-STATES = {
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
-COST_FACTS = ("macs", "params", "activations")
-REASONS = ("nan_loss", "out_of_memory", "timeout", "worker_died", "error")
+_COST_KEYS = tuple(f.name for f in fields(Cost))
+
+
+class TrialState(Enum):
+    """Where a trial is in its life; the last three are final."""
+
+    RUNNING = "running"
+    """It trains, or the process that trained it was stopped: a resumed search trains it again."""
+    COMPLETE = "complete"
+    """It was trained to the end and has a score."""
+    PRUNED = "pruned"
+    """A pruner stopped it early. It has the values of its epochs, and no score that compares with others."""
+    FAILED = "failed"
+    """Its training gave no score, for the reason in its `Failure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +47,59 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TrialResult:
+    """What a training gave beside its score, up to the last epoch that it trained.
+
+    `seconds`: training time. `loss`, `batch`: of the last epoch, where the training has them. `deviation`:
+    standard deviation of an extrapolated score. `parent`: the trial whose weights it started from;
+    `not_inherited`: why it could not.
+    """
+
+    epochs: int = 0
+    seconds: float = 0.0
+    loss: float | None = None
+    batch: int | None = None
+    deviation: float | None = None
+    parent: int | None = None
+    not_inherited: str | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return what is not a default, as plain values."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> TrialResult:
+        """Invert `to_data`; other keys are left out."""
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+
+
+NO_RESULT = TrialResult()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
     """One trial as the ledger has it.
 
-    `state`: running, complete, pruned or failed. `score`: of a complete trial, else None. `scores`: by epoch.
-    `facts`: what was told with the result, such as `seconds`, or the `deviation` of an extrapolated score; a
-    failed trial has `reason` and `message`, a pruned one `fidelity`, the epochs it was trained for. One that
-    started from the weights of another has its number as `parent`; one that could not, the reason as
-    `not_inherited`.
+    `score`: of a complete trial, else None. `curve`: the metric by epoch, counted from 1. `job`: the name of
+    a training that was decided beforehand. `prescreen`: the zero-cost score by which it was chosen.
     """
 
     candidate: Candidate
-    state: str
-    score: float | None
-    scores: Mapping[int, float]
-    facts: Mapping[str, Any]
+    state: TrialState
+    score: float | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    result: TrialResult = NO_RESULT
+    failure: Failure | None = None
+    job: str | None = None
+    prescreen: float | None = None
+
+    @property
+    def number(self) -> int:
+        return self.candidate.number
+
+    @property
+    def is_running(self) -> bool:
+        return self.state is TrialState.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,70 +114,77 @@ class Counts:
     duplicate: int = 0
     unbuildable: int = 0
 
+    @property
+    def ended(self) -> int:
+        return self.complete + self.pruned + self.failed
 
-def read_records(storage: Path | str, name: str) -> list[Record]:
-    """Every trial of a study, by number, for a reader beside whoever writes; none where there is no study."""
-    if isinstance(storage, Path) and not storage.exists():
-        return []
-    ledger = open_ledger(storage)
+
+def best_of(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) -> list[Trial]:
+    """Return the `k` complete trials of the best rewards; among equals the cheaper, then the earlier."""
+    complete = (trial for trial in trials if trial.score is not None)
+    return sorted(complete, key=lambda trial: rank_key(trial, objective))[:k]
+
+
+def rank_key(trial: Trial, objective: Objective) -> tuple[float, int, int]:
+    """Return the key by which complete trials are sorted, the best first."""
+    assert trial.score is not None
+    cost = trial.candidate.cost
+    return -objective.metric.sign * objective.reward(trial.score, cost), cost.macs, trial.number
+
+
+# As the ledger has them: user attributes of an Optuna trial
+
+
+def candidate_attrs(candidate: Candidate) -> dict[str, Any]:
+    """Return the user attributes that a trial begins with."""
+    return {key: getattr(candidate.cost, key) for key in _COST_KEYS} | {"identity": candidate.identity}
+
+
+def read_trial(frozen: FrozenTrial) -> Trial:
+    """Read a trial of the ledger. Raises InputError for one that another tool has written."""
+    from optuna.trial import TrialState as OptunaState
+
+    attrs = frozen.user_attrs
     try:
-        study = ledger.get_study_id_from_name(name)
-    except KeyError:
-        return []
-    return [record_of(trial) for trial in ledger.get_all_trials(study, deepcopy=False)]
-
-
-def best_of(records: list[Record], k: int, objective: Objective = ACCURACY) -> list[Record]:
-    """The `k` complete trials of the highest rewards; among equals the cheaper, then the earlier."""
-
-    def rank(record: Record) -> tuple[float, int, int]:
-        assert record.score is not None
-        cost = record.candidate.cost
-        return -objective.reward(record.score, cost), cost.macs, record.candidate.number
-
-    return sorted((r for r in records if r.score is not None), key=rank)[:k]
-
-
-def record_of(trial: FrozenTrial) -> Record:
-    """A trial of the ledger, read. Raises InputError for one that another tool has written."""
-    facts = dict(trial.user_attrs)
-    try:
-        cost = cost_of(trial)
-        for key in COST_FACTS:
-            del facts[key]
-        candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
-        facts.pop("rejected", None)
+        cost = Cost(**{key: attrs[key] for key in _COST_KEYS})
+        candidate = Candidate(frozen.number, frozen.params, cost, attrs["identity"])
     except KeyError as error:
         raise InputError(
-            f"trial {trial.number} of the study has no {error}: another tool made it; choose another storage "
-            "or another name"
+            f"trial {frozen.number} of the study has no {error}: another tool made it; choose another "
+            "storage or another name"
         ) from None
-    score = trial.value if trial.state == TrialState.COMPLETE else None
-    return Record(candidate, STATES[trial.state], score, scores_of(trial), facts)
+    states = {
+        OptunaState.RUNNING: TrialState.RUNNING,
+        OptunaState.COMPLETE: TrialState.COMPLETE,
+        OptunaState.PRUNED: TrialState.PRUNED,
+        OptunaState.FAIL: TrialState.FAILED,
+    }
+    state = states[frozen.state]
+    facts = {**attrs, **attrs.get("result", {})}  # runs of format 1 have each of them as an attribute
+    last = facts.get("fidelity", facts.get("epochs", math.inf) if state is TrialState.PRUNED else math.inf)
+    # The values behind it are of an attempt whose worker died later than this one was stopped.
+    curve = {epoch: value for epoch, value in frozen.intermediate_values.items() if epoch <= last}
+    result = TrialResult.from_data({"epochs": max(curve, default=0), **facts})
+    failure = None
+    if state is TrialState.FAILED:
+        failure = Failure(FailureReason(facts.get("reason", "error")), str(facts.get("message", "")))
+    score = frozen.value if state is TrialState.COMPLETE else None
+    return Trial(candidate, state, score, curve, result, failure, attrs.get("job"), attrs.get("prescreen"))
 
 
-def cost_of(trial: FrozenTrial) -> Cost:
-    """The cost of a trial's network, as noted in the ledger. Raises KeyError for a trial of another tool."""
-    return Cost(**{key: trial.user_attrs[key] for key in COST_FACTS})
-
-
-def scores_of(trial: FrozenTrial) -> dict[int, float]:
-    """The scores of a trial by epoch, without those of an attempt that died later than this one stopped."""
-    last = trial.user_attrs.get("fidelity", math.inf)
-    return {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
-
-
-def trials_table(records: list[Record], names: list[str]) -> str:
-    """The trials as CSV, a row each, with a column for each of the decisions `names`."""
+def trials_table(trials: Sequence[Trial], names: Sequence[str]) -> str:
+    """Return the trials as CSV, a row each, with a column for each of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    told = ["deviation", "seconds", "parent", "reason", "message"]
-    writer.writerow(["trial", "state", "score", "epochs", "macs", "params", *told, *names])
-    for r in records:
-        c = r.candidate
-        facts = [r.facts.get(key, "") for key in told]
-        score = "" if r.score is None else r.score
-        epochs = max(r.scores, default=0)
-        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
-        writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
+    head = ["trial", "state", "score", "epochs", "macs", "params"]
+    writer.writerow([*head, "deviation", "seconds", "parent", "reason", "message", *names])
+    for trial in trials:
+        cost, result, failure = trial.candidate.cost, trial.result, trial.failure
+        cells = [
+            trial.number, trial.state.value, trial.score, max(trial.curve, default=0), cost.macs, cost.params,
+            result.deviation, result.seconds or None, result.parent,
+            failure and failure.reason.value, failure and failure.message,
+            *(trial.candidate.choices.get(name) for name in names),
+        ]  # fmt: skip
+        writer.writerow(["" if cell is None else cell for cell in cells])
     return text.getvalue()

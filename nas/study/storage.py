@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from nas.errors import InputError, NasError
 
 
-def open_ledger(where: Path | str | None) -> BaseStorage:
+def open_storage(where: Path | str | None) -> BaseStorage:
     """The storage at a journal file's path, which is made when missing, or at a database URL; None is this
     process's memory.
 
@@ -38,7 +38,17 @@ def open_ledger(where: Path | str | None) -> BaseStorage:
         ) from error
 
 
-def located(url: str) -> str:
+def claim_storage(where: Path | str | None) -> BaseStorage:
+    """Open a storage as its one writer: a journal that an earlier writer tore is repaired.
+
+    Raises as `open_storage`.
+    """
+    if isinstance(where, Path):
+        repair_journal(where)
+    return open_storage(where)
+
+
+def make_absolute(url: str) -> str:
     """The URL with the path of an SQLite file made absolute, so that it is found from any folder."""
     try:
         parsed = make_url(url)

@@ -1,8 +1,8 @@
 """Ask and tell over an Optuna study: what is tried next, what has been tried.
 
-The study is kept in a storage called the ledger. Everything that a sampler proposes is checked before it
-becomes a trial: a network outside the budget, one that cannot be built and one that was tried before never
-reach the ledger, they are counted. The trials of a ledger are therefore numbered 0, 1, 2, ... without gaps.
+Everything that a sampler proposes is checked before it becomes a trial: a network outside the budget, one
+that cannot be built and one that was tried before never reach the ledger, they are counted. The trials of a
+ledger are therefore numbered 0, 1, 2, ... without gaps.
 
 A proposal is a function of the finished trials, the seed, the trial's number and the attempt alone: a
 search that was stopped and resumed proposes what it would have proposed without the stop.
@@ -11,33 +11,41 @@ search that was stopped and resumed proposes what it would have proposed without
 from __future__ import annotations
 
 import random
+from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages import InMemoryStorage
+from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from nas.cost import Budget, Cost
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
-from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
+from nas.samplers.points import CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
-from nas.study.ledger import Trials, sample_point
+from nas.study.ledger import OPTUNA_STATES, Distributions, Ledger
+from nas.study.mirror import Mirror, running_trial
 from nas.study.objective import ACCURACY, Objective
-from nas.study.records import STATES, Candidate, Counts, cost_of, scores_of
+from nas.study.records import (
+    NO_RESULT,
+    Candidate,
+    Counts,
+    Trial,
+    TrialResult,
+    best_of,
+    candidate_attrs,
+    rank_key,
+)
+from nas.training.base import EpochResult, Failure, Parent
 
 if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
-
     from nas.space import Choices, Space
     from nas.space.language.tree import Option
 
@@ -46,14 +54,12 @@ ATTEMPTS = 100
 LAST_ATTEMPTS = 1000
 """Proposals after these before the space counts as exhausted."""
 
-_REJECTIONS = ("over_budget", "duplicate", "unbuildable")
-
 
 @dataclass(frozen=True, slots=True)
 class _Proposal:
     choices: Choices
-    distributions: dict[str, BaseDistribution]
-    system_attrs: dict[str, Any] = field(default_factory=dict)
+    distributions: Distributions
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Screen(Protocol):
@@ -63,60 +69,72 @@ class Screen(Protocol):
     def candidates(self) -> int: ...
 
     def score(self, candidate: Candidate) -> float:
-        """The higher the better."""
+        """Return a score; the higher, the better."""
         ...
 
 
-class Study(Trials):
-    """A search over `space` within `budget`, of `trials` trials in all, kept at `storage` (see `Trials`).
+class Study:
+    """A search over `space` within `budget`, of `trials` trials in all, kept in `ledger`.
 
-    `starts` are the points of the first trials, each inside
-    the budget and another network. `objective` is what samplers are told and what the best are ranked by;
-    the ledger keeps accuracies. `try_out` raises InputError for a point whose network cannot be trained.
-    With `screen`, proposals other than starts are several for each trial, of which one is trained.
-    Trials that an earlier driver left running are handed out again first.
+    `warm_start` are the points of the first trials, each inside the budget and another network. `objective`
+    is what samplers are told and what the best are ranked by; the ledger keeps the metric's values. `try_out`
+    raises InputError for a point whose network cannot be trained. With `screen`, proposals other than those
+    of the warm start are several for each trial, of which one is trained. `pruner` stops trials early;
+    `inherit` says from whose weights a trial starts. Trials that an earlier driver left running are handed
+    out again first.
     """
 
     def __init__(
         self,
         space: Space,
         budget: Budget,
+        ledger: Ledger,
         *,
         trials: int,
         sampler: SamplerFactory,
         seed: int,
-        storage: Path | str | None,
-        name: str = "nas",
-        starts: Sequence[Choices] = (),
+        warm_start: Sequence[Choices] = (),
         objective: Objective = ACCURACY,
         try_out: Callable[[Choices], object] = lambda choices: None,
         screen: Screen | None = None,
+        pruner: BasePruner | None = None,
+        inherit: Callable[[Candidate, Sequence[Trial]], Parent | None] = lambda candidate, trials: None,
     ) -> None:
-        super().__init__(storage, name, objective)
+        self.ledger = ledger
+        self.objective = objective
         self._space = space
         self._budget = budget
         self._domain = Domain(space, budget, try_out)
         self._wanted = trials
         self._sampler = sampler
         self._seed = seed
-        self._starts = starts
+        self._warm_start = warm_start
         self._screen = screen
-        self._interrupted = [r.candidate for r in self.records() if r.state == "running"]
-        self._identities = {r.candidate.identity for r in self.records()}
+        self._pruner = pruner
+        self._inherit = inherit
+        self._interrupted = [trial.candidate for trial in ledger.trials if trial.is_running]
+        self._identities = {trial.candidate.identity for trial in ledger.trials}
+        self._ranked = best_of(ledger.trials, len(ledger.trials), objective)
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
-        self._scratch = _Scratch(self._trials(), objective)
+        first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
+        self._mirror = Mirror([first, *(StudyDirection.MINIMIZE for _ in objective.costs)])
+        for trial, frozen in zip(ledger.trials, ledger.stored(), strict=True):
+            self._mirror.add(self._told(trial, frozen))
+
+    # Asking
 
     def ask(self) -> Candidate | None:
+        """Return the next network to train; None when enough were asked for, or when there are no more."""
         if self._interrupted:
             return self._interrupted.pop(0)
         if not self.remaining or self._exhausted:
             return None
-        number = len(self._trials())
+        number = len(self.ledger.trials)
         rejected: Counter[str] = Counter()
         repeats: list[str] = []
         accepted: list[tuple[_Proposal, Candidate]] = []
-        wanted = self._screen.candidates if self._screen and number >= len(self._starts) else 1
+        wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
         for attempt, proposal in enumerate(self._proposals(number)):
             try:
                 cost, identity = self._check(proposal.choices)
@@ -131,54 +149,89 @@ class Study(Trials):
         self._fruitless = rejected
         return None
 
+    def parent(self, candidate: Candidate) -> Parent | None:
+        """Return the trial whose weights a candidate starts from, if it starts from any's."""
+        return self._inherit(candidate, self.ledger.trials)
+
     @property
     def remaining(self) -> int:
-        return max(0, self._wanted - len(self._trials())) + len(self._interrupted)
+        """How many trials are still to be asked for. A failed trial counts as one, a running one too."""
+        return max(0, self._wanted - len(self.ledger.trials)) + len(self._interrupted)
 
     @property
     def exhausted(self) -> bool:
         """Whether the search gave up because no untried network inside the budget could be found."""
         return self._exhausted
 
+    # Telling
+
+    def report(self, number: int, result: EpochResult) -> bool:
+        """Take the result of an epoch of a running trial. Return whether the trial goes on."""
+        self.ledger.report(number, result.epoch, result.value)
+        reward = self.objective.reward(result.value, self.ledger.trials[number].candidate.cost)
+        self._mirror[number].intermediate_values[result.epoch] = reward
+        return self._pruner is None or not self.ledger.should_prune(number, self._pruner)
+
+    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+        """Take the end of a trial that was trained to its last epoch."""
+        self.ledger.report(number, last.epoch, last.value)
+        return self._end(self.ledger.complete(number, last.score, result))
+
+    def prune(self, number: int, result: TrialResult) -> Trial:
+        """Take the end of a trial that was stopped after an epoch that was reported."""
+        return self._end(self.ledger.prune(number, result))
+
+    def fail(self, number: int, failure: Failure, result: TrialResult = NO_RESULT) -> Trial:
+        """Take the end of a trial that has no score."""
+        return self._end(self.ledger.fail(number, failure, result))
+
+    # Reading
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial, by number."""
+        return self.ledger.trials
+
+    def best(self, k: int) -> list[Trial]:
+        """Return the `k` complete trials of the best rewards; among equals the cheaper, then the earlier."""
+        return self._ranked[:k]
+
     @property
     def counts(self) -> Counts:
-        trials = self._trials()
-        states = Counter(STATES[t.state] for t in trials)
-        rejected = [self._fruitless, *(t.user_attrs["rejected"] for t in trials)]
-        return Counts(**states, **{r: sum(c.get(r, 0) for c in rejected) for r in _REJECTIONS})
+        """How many trials are in which state, and what never became one."""
+        counts = self.ledger.counts
+        return replace(counts, **{k: getattr(counts, k) + n for k, n in self._fruitless.items()})
 
     # Proposals
 
     def _proposals(self, number: int) -> Iterator[_Proposal]:
-        """The start of this number, if there is one; ATTEMPTS points of the sampler; then the last of them,
-        moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random search."""
-        if number < len(self._starts):
+        """The warm start of this number, if there is one; ATTEMPTS points of the sampler; then the last of
+        them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random search."""
+        if number < len(self._warm_start):
             # A genetic sampler finds its trials by what it noted on them.
             notes = self._propose(self._sampler, number, 0).system_attrs
-            yield replace(self._sample(_choose(self._starts[number])), system_attrs=notes)
+            yield replace(self._sample(_follow(self._warm_start[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
         rng = random.Random(_derive(self._seed, number, ATTEMPTS))
         inside = self._domain.moved_inside(proposal.choices, rng)
-        yield replace(self._sample(_choose(inside)), system_attrs=proposal.system_attrs)
+        yield replace(self._sample(_follow(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
-            drawn = self._propose(SAMPLERS["random"], number, attempt)
-            yield replace(drawn, system_attrs=proposal.system_attrs)
+            sampled = self._propose(SAMPLERS["random"], number, attempt)
+            yield replace(sampled, system_attrs=proposal.system_attrs)
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
-        if self._scratch.crowded:
-            self._scratch = _Scratch(self._trials(), self._objective)
         context = SamplerContext(_derive(self._seed, number, attempt), self._wanted, self._domain)
-        with self._scratch.trial(sampler(context)) as trial:
+        with self._mirror.proposal(sampler(context)) as trial:
             proposal = self._sample(lambda name, options: trial.suggest_categorical(name, options))
-            return replace(proposal, system_attrs=self._scratch.notes(trial))
+            return replace(proposal, system_attrs=self._mirror.notes)
 
     def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
-        return _Proposal(*sample_point(self._space, choose))
+        return _Proposal(*self.ledger.sample(self._space, choose))
 
     def _check(self, choices: Choices) -> tuple[Cost, str]:
-        """Cost and identity of a point; raises _Rejected."""
+        """Return cost and identity of a point; raises _Rejected."""
         cost = self._domain.cost(choices)
         if cost is None:
             raise _Rejected("unbuildable")
@@ -195,89 +248,58 @@ class Study(Trials):
         self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[str]
     ) -> Candidate:
         """Enter the proposal that the screen has as the best, or the only one, with its notes."""
-        facts: dict[str, Any] = {"rejected": dict(rejected)}
         proposal, candidate = accepted[0]
+        prescreen: float | None = None
         if len(accepted) > 1:
             assert self._screen is not None
             scores = [self._screen.score(candidate) for _, candidate in accepted]
             best = max(scores)
             proposal, candidate = accepted[scores.index(best)]
-            if isfinite(best):  # else none of them could be scored
-                facts["prescreen"] = best
+            prescreen = best if isfinite(best) else None  # else none of them could be scored
         constraints = self._domain.constraints(candidate.cost)
         notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
-        written = {key: note for key, note in notes.items() if note != []}
-        trial = self._enter(candidate, proposal.distributions, facts, written)
-        self._scratch.add(candidate.number, trial)
+        notes = {key: note for key, note in notes.items() if note != []}
+        self.ledger.enter(
+            candidate,
+            proposal.distributions,
+            prescreen=prescreen,
+            rejected=dict(rejected),
+            system_attrs=notes,
+        )
+        attrs = candidate_attrs(candidate)
+        self._mirror.add(
+            running_trial(candidate.number, candidate.choices, proposal.distributions, attrs, notes)
+        )
         self._identities.add(candidate.identity)
         return candidate
 
-    def _ended(self, number: int, trial: FrozenTrial) -> None:
-        self._scratch.finish(number, trial)
+    # What samplers are told
 
+    def _end(self, trial: Trial) -> Trial:
+        self._mirror.replace(self._told(trial, self._mirror[trial.number]))
+        if trial.score is not None:
+            insort(self._ranked, trial, key=lambda trial: rank_key(trial, self.objective))
+        return trial
 
-class _Scratch:
-    """A study in memory that mirrors the ledger, for samplers to propose in.
-
-    A sampler needs a study with the trials so far in it and writes its proposal there. Here every proposal
-    ends as a failed trial, which samplers ignore, and what was accepted is entered as a trial of its own.
-    """
-
-    def __init__(self, trials: Sequence[FrozenTrial], objective: Objective) -> None:
-        self._objective = objective
-        self._storage = InMemoryStorage()
-        directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in objective.costs)]
-        self._id = self._storage.create_new_study(directions, "scratch")
-        self._study = optuna.load_study(study_name="scratch", storage=self._storage)
-        self._ids: dict[int, int] = {}
-        self._proposals = 0
-        for trial in trials:
-            self.add(trial.number, trial)
-
-    @property
-    def crowded(self) -> bool:
-        """Whether proposals outnumber trials so far that a new mirror is cheaper than this one."""
-        return self._proposals > max(ATTEMPTS, len(self._ids))
-
-    def add(self, number: int, trial: FrozenTrial) -> None:
-        self._ids[number] = self._storage.create_new_trial(self._id, template_trial=self._told(trial))
-
-    def finish(self, number: int, trial: FrozenTrial) -> None:
-        trial_id = self._ids[number]
-        told = self._told(trial)
-        for epoch, value in told.intermediate_values.items():
-            self._storage.set_trial_intermediate_value(trial_id, epoch, value)
-        self._storage.set_trial_state_values(trial_id, told.state, told.values)
-
-    def _told(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial with what the objective makes of its scores. Optuna has no pruned trials of several
-        objectives; to samplers, one that was stopped early is then one that failed."""
-        cost = cost_of(trial)
-        told = copy(trial)
+    def _told(self, trial: Trial, frozen: FrozenTrial) -> FrozenTrial:
+        """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
+        several objectives; to samplers, one that was stopped early is then one that failed."""
+        told, cost = copy(frozen), trial.candidate.cost
         told.intermediate_values = {
-            epoch: self._objective.reward(score, cost) for epoch, score in scores_of(trial).items()
+            epoch: self.objective.reward(value, cost) for epoch, value in trial.curve.items()
         }
-        if trial.state == TrialState.PRUNED and not self._objective.is_single:
-            told.state, told.values = TrialState.FAIL, None
-        elif trial.values:
-            told.values = self._objective.values(trial.values[0], cost)
+        told.state, told.values = OPTUNA_STATES[trial.state], None
+        if told.state == OptunaState.COMPLETE:
+            assert trial.score is not None
+            told.values = self.objective.values(trial.score, cost)
+        elif told.state == OptunaState.PRUNED:
+            if self.objective.is_single:
+                told.values = [told.intermediate_values[trial.result.epochs]]
+            else:
+                told.state = OptunaState.FAIL
+        if told.state.is_finished() and told.datetime_complete is None:
+            told.datetime_complete = datetime.now()
         return told
-
-    @contextmanager
-    def trial(self, sampler: BaseSampler) -> Iterator[optuna.Trial]:
-        self._study.sampler = sampler
-        trial = self._study.ask()
-        self._proposals += 1
-        yield trial
-        self._storage.set_trial_system_attr(self._trial_id(trial), PROPOSAL, True)
-        self._storage.set_trial_state_values(self._trial_id(trial), TrialState.FAIL)
-
-    def notes(self, trial: optuna.Trial) -> dict[str, Any]:
-        """What the sampler wrote on the trial, to be found again by the next sampler."""
-        return self._storage.get_trial_system_attrs(self._trial_id(trial))
-
-    def _trial_id(self, trial: optuna.Trial) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
 
 
 class _Rejected(Exception):
@@ -288,10 +310,10 @@ class _Rejected(Exception):
         self.repeats = repeats
 
 
-def _choose(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:
+def _follow(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:
     return lambda name, options: wish.get(name, options[0])
 
 
 def _derive(seed: int, number: int, attempt: int) -> int:
-    """A 32-bit seed that is independent for each attempt of each trial."""
+    """Return a 32-bit seed that is independent for each attempt of each trial."""
     return int(np.random.SeedSequence((seed, number, attempt)).generate_state(1)[0])

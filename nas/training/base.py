@@ -1,15 +1,104 @@
-"""What trains a point, as those see it who run trainings: no images, no torch."""
+"""What trains a point, as seen by whoever runs trainings: no images and no torch.
+
+An `Evaluator` turns a point into a `Training`, which is stepped epoch by epoch. `nas.training.evaluator` has
+the proxy that trains image classifiers; `nas.training.custom` wraps a user's own code.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from nas.errors import InputError
+
 if TYPE_CHECKING:
-    from nas.data.datasets import ImageData
+    from torch import Tensor
+
     from nas.space import Choices
-    from nas.training.folds import FoldedTraining
-    from nas.training.loop import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a training is scored by, as tables name it, and whether more of it is better."""
+
+    name: str = "accuracy"
+    maximize: bool = True
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return 1 if self.maximize else -1
+
+    @property
+    def worst(self) -> float:
+        """The value that every score beats."""
+        return -self.sign * float("inf")
+
+
+ACCURACY_METRIC = Metric()
+
+
+class FailureReason(StrEnum):
+    """Why a trial has no score."""
+
+    NAN_LOSS = "nan_loss"
+    """A loss, an output or a score that is not finite."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The smallest batch did not fit."""
+    TIMEOUT = "timeout"
+    """The training took longer than the setting `trial_timeout`."""
+    WORKER_DIED = "worker_died"
+    """The process that trained it ended, more often than it is started anew."""
+    ERROR = "error"
+    """The training raised an exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial has no score, for a program and, as a `message` of one line, for a person."""
+
+    reason: FailureReason
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class TrainingFailed(Exception):
+    """A training that gives no score, with the reason that the study records."""
+
+    def __init__(self, reason: FailureReason | str, message: str) -> None:
+        super().__init__(reason, message)  # both, so that the exception pickles on its way out of a worker
+        self.failure = Failure(FailureReason(reason), message)
+
+    def __str__(self) -> str:
+        return str(self.failure)
+
+
+class EvaluatorError(InputError):
+    """A user's evaluator does not keep to what an evaluator is: no other trial would go better."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochResult:
+    """What one epoch gave.
+
+    `value`: the metric on validation after the epoch. `score`: what the trial scores if it ends here, made of
+    all values so far. `seconds`: wall time of the epoch; `norms_s`, the part of it that does not grow with
+    the data. `loss`: mean training loss. `batch`: images in a batch. `deviation`: standard deviation of an
+    extrapolated score.
+    """
+
+    epoch: int
+    value: float
+    score: float
+    seconds: float
+    loss: float | None = None
+    batch: int | None = None
+    norms_s: float = 0.0
+    deviation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +110,40 @@ class Parent:
     weights: bytes
 
 
-class MakeTraining(Protocol):
-    """Builds the training of one point. Runners call it where the trial runs, so it pickles; the images
-    come as an argument, because they travel once and not with every trial."""
+class Training(Protocol):
+    """One training of one network, stepped from outside."""
 
-    def __call__(
-        self, choices: Choices, number: int, data: ImageData, parent: Parent | None
-    ) -> Training | FoldedTraining: ...
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch has been trained."""
+        ...
+
+    def epoch(self) -> EpochResult:
+        """Train one epoch and validate.
+
+        Raises TrainingFailed where it gives no score; any other exception fails the trial as an `error`.
+        """
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return the weights of the searched network, on the CPU, by the names that its module has."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Builds the training of a point.
+
+    It holds whatever it trains on, and is pickled once to each worker.
+    """
+
+    @property
+    def metric(self) -> Metric:
+        """What its scores measure."""
+        ...
+
+    def __call__(self, choices: Choices, number: int, parent: Parent | None) -> Training:
+        """Return the training of the trial `number`, of which all that is random follows.
+
+        Raises NotInherited where there is a parent and nothing to inherit from it.
+        """
+        ...

@@ -1,4 +1,4 @@
-"""The training of one point of a space, as it travels to the workers."""
+"""The proxy: the short training of an image classifier that stands in for its full training."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.ops import ColumnMean, Dropout, DropPath
 from nas.ops.base import size_text
 from nas.space import Choices, Space
 from nas.space.plugins import Plugin, load_plugins
+from nas.training.base import ACCURACY_METRIC, Metric
 from nas.training.drop_rates import with_dropout, without
 from nas.training.recipe import Recipe
 from nas.training.zero_init import with_zero_residuals
@@ -21,58 +23,67 @@ if TYPE_CHECKING:
 
     from nas.data.datasets import ImageData
     from nas.graph import Architecture
-    from nas.training.base import Parent
-    from nas.training.folds import FoldedTraining
-    from nas.training.loop import Training
+    from nas.training.base import Parent, Training
+    from nas.training.loop import Training as ClassifierTraining
 
 _LARGEST_SEED = 2**31
 
 
 @dataclass(frozen=True)
-class ProxyTask:
-    """Builds the proxy training of a point: the same network for the data's channels, size and classes.
+class ProxyEvaluator:
+    """Builds the proxy training of a point: the same network for the channels, size and classes of `data`,
+    which `config` describes.
 
     Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
+    its own. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`: those
+    whose blocks and operators the space uses.
     """
 
     space: Space
     recipe: Recipe
+    data: ImageData
+    config: DataConfig
     seed: int
-    device: str
+    device: str = "cpu"
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
 
-    def __call__(
-        self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
-    ) -> Training | FoldedTraining:
-        """Raises NotInherited where there is a parent and nothing to inherit from it."""
+    @property
+    def metric(self) -> Metric:
+        return ACCURACY_METRIC
+
+    def with_epochs(self, epochs: int, seed: int) -> ProxyEvaluator:
+        """Return the evaluator of longer, or shorter, trainings; a time limit is in proportion."""
+        timeout = self.timeout_s and self.timeout_s * epochs / self.recipe.epochs
+        return replace(self, recipe=replace(self.recipe, epochs=epochs), seed=seed, timeout_s=timeout)
+
+    def __call__(self, choices: Choices, number: int, parent: Parent | None = None) -> Training:
         import torch
 
         from nas.training.folds import FoldedTraining
-        from nas.training.loop import Training
+        from nas.training.loop import Training as ClassifierTraining
 
         load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
-        network = self.network(choices, data)
-        images = datasets.resized(data, network.input_shape[1])
+        network = self.network(choices)
+        images = datasets.resized(self.data, network.input_shape[1])
         gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        folds, device = self.recipe.folds, self.device
+        folds, device = self.config.folds, self.device
         each_s = self.timeout_s and self.timeout_s / folds
         recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
 
-        def training(part: ImageData) -> Training:
-            module = self._module(network, parent, data, seed)
-            return Training(module, part, recipe, seed=seed, device=device, timeout_s=each_s)
+        def train_on(part: ImageData) -> ClassifierTraining:
+            module = self._module(network, parent, seed)
+            return ClassifierTraining(module, part, recipe, seed=seed, device=device, timeout_s=each_s)
 
         if folds == 1:
-            return training(images)
-        return FoldedTraining([training(part) for part in datasets.folded(images, folds)], self.recipe)
+            return train_on(images)
+        return FoldedTraining([train_on(part) for part in datasets.folded(images, folds)], self.recipe)
 
-    def _module(self, network: Architecture, parent: Parent | None, data: ImageData, seed: int) -> Module:
-        """A network with the initial weights of the seed, or those that it inherits."""
+    def _module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
+        """Return a network with the initial weights of the seed, or those that it inherits."""
         from nas.graph.module import build_module
         from nas.training.loop import seed_everything
 
@@ -82,20 +93,21 @@ class ProxyTask:
         if parent is not None:
             from nas.inherit import inherit, read_weights
 
-            theirs, weights = self.network(parent.choices, data), read_weights(parent.weights)
+            theirs, weights = self.network(parent.choices), read_weights(parent.weights)
             inherited = inherit(network, module.state_dict(), theirs, weights, seed=seed)
             module.load_state_dict(inherited.state)
         return module
 
-    def network(self, choices: Choices, data: ImageData) -> Architecture:
-        """What is trained for a point, with the recipe's rates of dropout and stochastic depth.
+    def network(self, choices: Choices) -> Architecture:
+        """Return what is trained for a point, with the recipe's rates of dropout and stochastic depth.
 
         Raises InputError where it cannot be built, or does not give one value for each class.
         """
+        data = self.data
         resolved = self.space.resolve(choices)
         if self.recipe.drop_path is not None:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
-        resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
+        resolution = proxy_resolution(self.space, resolved, self.config.resolution)
         network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
             network = without(network, (DropPath, ColumnMean))  # those that a space names
@@ -112,6 +124,7 @@ class ProxyTask:
         return network
 
 
-def proxy_resolution(largest: int, size: int, recipe: Recipe) -> int:
-    """Side of the proxy's images for a network of input `size`: the recipe's for the largest of its space."""
-    return max(1, round(recipe.resolution * size / largest))
+def proxy_resolution(space: Space, network: Space, resolution: int) -> int:
+    """Return the side of the proxy's images for a network: `resolution` for the largest of its space."""
+    side: int = max(network.input[1:])
+    return max(1, round(resolution * side / max(space.input_sizes)))

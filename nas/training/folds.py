@@ -8,7 +8,8 @@ from statistics import fmean
 
 from torch import Tensor
 
-from nas.training.loop import EpochResult, Training
+from nas.training.base import EpochResult
+from nas.training.loop import Training
 from nas.training.recipe import Recipe
 from nas.training.scores import scored
 
@@ -34,16 +35,16 @@ class FoldedTraining:
     def epoch(self) -> EpochResult:
         """Train an epoch on each fold. Raises TrainingFailed where one fails."""
         results = [self._next(training) for training in self._trainings]
-        self._accuracies.append(fmean(result.accuracy for result in results))
+        self._accuracies.append(fmean(result.value for result in results))
         score, deviation = scored(self._recipe.score, self._accuracies)
         return replace(
             results[0],
-            accuracy=self._accuracies[-1],
+            value=self._accuracies[-1],
             score=score,
             deviation=deviation,
-            loss=fmean(result.loss for result in results),
+            loss=fmean(result.loss or 0.0 for result in results),
             seconds=sum(result.seconds for result in results),
-            batch=min(result.batch for result in results),
+            batch=min(result.batch or 0 for result in results),
             norms_s=sum(result.norms_s for result in results),
         )
 

@@ -8,8 +8,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,43 +16,11 @@ from torch import Tensor, nn
 
 from nas.data.datasets import ImageData
 from nas.training.augment import Augmentation
+from nas.training.base import EpochResult, FailureReason, TrainingFailed
 from nas.training.device import DeviceImages, GraphedPass
 from nas.training.optimizers import Average, optimizer_for
 from nas.training.recipe import Recipe
 from nas.training.scores import scored
-
-Reason = Literal["nan_loss", "out_of_memory", "timeout", "error"]
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch gave: `accuracy` on search-validation (0 to 1), mean training `loss`, wall `seconds`.
-
-    `score` is what the accuracies up to here are made into by the recipe; `deviation`, how far off an
-    extrapolated one may be. `batch`: images in a batch. `norms_s`: of the seconds, those for the statistics
-    of batch norm, which do not grow with the data.
-    """
-
-    epoch: int
-    accuracy: float
-    score: float
-    loss: float
-    seconds: float
-    batch: int
-    norms_s: float = 0.0
-    deviation: float | None = None
-
-
-class TrainingFailed(Exception):
-    """A training that gives no score, with the reason that the study records."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(reason, message)  # both, so that the exception pickles on its way out of a worker
-        self.reason = reason
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.message}"
 
 
 def seed_everything(seed: int) -> None:
@@ -133,8 +99,8 @@ class Training:
             try:
                 loss, accuracy = self._run_epoch(start)
                 break
-            except TrainingFailed as failure:
-                if failure.reason != "out_of_memory" or self._batch < 2 * _LEAST_BATCH:
+            except TrainingFailed as failed:
+                if failed.failure.reason != FailureReason.OUT_OF_MEMORY or self._batch < 2 * _LEAST_BATCH:
                     raise
             # Not in the handler, whose exception keeps what the failed step holds in memory.
             self._module.load_state_dict(self._initial)
@@ -147,7 +113,7 @@ class Training:
         seconds = time.perf_counter() - start
         self._seconds += seconds
         score, deviation = scored(self._recipe.score, self._accuracies)
-        return EpochResult(self._epoch, accuracy, score, loss, seconds, self._batch, self._norms_s, deviation)
+        return EpochResult(self._epoch, accuracy, score, seconds, loss, self._batch, self._norms_s, deviation)
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights on the CPU, contiguous, floating point ones as float32."""

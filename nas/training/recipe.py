@@ -73,13 +73,8 @@ class Recipe:
     mixup: float = 0
     cutmix: float = 0
     policy: str | None = None
-    resolution: int = 32
     fraction: float = 1
-    val_fraction: float = 0.2
-    max_images: int | None = None
-    max_broken: float = 0.01
     score: str = "last"
-    folds: int = 1
     cuda_graph: bool = False
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
@@ -16,16 +18,20 @@ import yaml
 from numpy.typing import NDArray
 
 from nas.cost import Cost
-from nas.errors import InputError
-from nas.execution.local import Events
+from nas.data.config import DataConfig
+from nas.deadline import TimeIsUp, deadline
+from nas.errors import InputError, NasError
 from nas.files import write_atomically
-from nas.runs.config import Settings
-from nas.runs.folder import Run
+from nas.runs.config import SearchConfig
+from nas.runs.folder import RunFolder
 from nas.space import Choices, Space
 from nas.space.language.source import plain_data, read_text, read_yaml
-from nas.study.queue import Job, Jobs, JobTask
+from nas.study.ledger import Ledger
+from nas.study.queue import FixedQueue, Job, JobEvaluator
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
-from nas.workflows.search import Search
+from nas.workflows.observer import Observer
+from nas.workflows.session import Session, prepare, reopen, start, stoppable, time_left
 
 PROXY, LONG = "proxy", "long"
 """Names of the search's own training, and of the longer one that it stands for."""
@@ -36,7 +42,6 @@ LEVEL = 0.95
 _DRAWS = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
-_FIGURES = "calibration.json"
 
 Floats = NDArray[np.float64]
 
@@ -136,99 +141,182 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A calibration that is ready to go on: a run folder with a plan in it, and the networks of the plan."""
+class Training:
+    """How the networks of a calibration are trained in one of its ways."""
 
-    search: Search
+    data: DataConfig
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """What a calibration came to. `figures`: None where the time limit was over before all were trained.
+
+    `left_out`: networks of which a training by the proxy, or the longer one, gave no score.
+    """
+
+    session: Session
     plan: Plan
-    points: list[Choices]
+    trainings: Mapping[str, Training]
+    figures: Figures | None
+    left_out: int = 0
 
-    @property
-    def run(self) -> Run:
-        return self.search.run
 
-    @cached_property
-    def recipes(self) -> dict[str, Recipe]:
-        """The trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
-        own = self.search.settings.recipe
-        others = {
-            "epochs / 2": replace(own, epochs=max(1, own.epochs // 2)),
-            "epochs x 2": replace(own, epochs=2 * own.epochs),
-            "images / 2": replace(own, fraction=own.fraction / 2),
-            "smaller": replace(own, resolution=max(8, 3 * own.resolution // 4)),
-        }
-        found = {PROXY: own, LONG: replace(own, epochs=self.plan.long_epochs)}
-        return found | {
-            name: recipe
-            for name, recipe in others.items()
-            if recipe not in found.values() and self._trains_all(recipe)
-        }
+def calibrate(
+    config: SearchConfig,
+    plan: Plan | None = None,
+    observer: Observer | None = None,
+    *,
+    plugins: Sequence[Path | str] = (),
+    runs: Path | str = "runs",
+    name: str | None = None,
+) -> CalibrationResult:
+    """Measure what the scores of a search's short trainings are worth.
 
-    def _trains_all(self, recipe: Recipe) -> bool:
-        """Whether every network can be built for a recipe: some need larger images."""
-        task = replace(self.search.task, recipe=recipe)
+    Trains networks from the whole budget by the proxy under several seeds, longer, and by cheaper and dearer
+    proxies. Searches of the same space, data and recipe beside it say what was found.
+
+        >>> import nas
+        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M"})
+        >>> found = nas.calibrate(config, nas.Plan(networks=12))  # doctest: +SKIP
+        >>> found.figures.resolvable  # doctest: +SKIP
+        0.0416
+
+    Raises InputError for what cannot be trained, Stopped on Ctrl-C, NasError where too few trainings gave a
+    score.
+    """
+    began = time.monotonic()
+    plan, observer = plan or Plan(), observer or Observer()
+    prepared = prepare(config, None, plugins, observer)
+    _ = select_points(prepared.space, config, plan)  # before a folder is made
+    like = f"calibrate-{Path(config.space).stem}"
+    session = start(prepared, Path(runs), name, like, {"calibration.yaml": plan_text(plan)})
+    return run_calibration(session, plan, observer, began)
+
+
+def resume_calibration(
+    folder: RunFolder,
+    observer: Observer | None = None,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    plugins: Sequence[Path | str] = (),
+) -> CalibrationResult:
+    """Go on with a calibration that was stopped."""
+    began = time.monotonic()
+    observer = observer or Observer()
+    session = reopen(folder, dict(changes or {}), None, plugins, observer)
+    return run_calibration(session, read_plan(folder), observer, began)
+
+
+def run_calibration(session: Session, plan: Plan, observer: Observer, began: float) -> CalibrationResult:
+    """Train what is still to be trained, and write what was found."""
+    points = select_points(session.space, session.config, plan)
+    trainings = _trainings(session, plan, points)
+    seeds = {name: range(plan.seeds if name == PROXY else 1) for name in trainings}
+    jobs = [
+        Job(f"network {n}, {name}, seed {seed}", point, name, seed)
+        for name in trainings
+        for seed in seeds[name]
+        for n, point in enumerate(points)
+    ]
+    with stoppable(session), session.folder.locked():
+        ledger = Ledger(session.open_storage(), session.manifest.study, session.evaluator.metric)
+        queue = FixedQueue(session.space, jobs, ledger)
+        observer.began(session)
+        epochs = max(training.recipe.epochs for training in trainings.values())
+        observer.round(queue, "calibration", len(jobs), epochs)
+        evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
         try:
-            for point in self.points:
-                task.network(point, self.search.data)
-        except InputError:
-            return False
-        return True
-
-    def jobs(self) -> Jobs:
-        """All trainings; those that ended are not repeated."""
-        listed = [
-            Job(f"network {n}, {name}, seed {seed}", point, name, seed)
-            for name in self.recipes
-            for seed in self._seeds(name)
-            for n, point in enumerate(self.points)
-        ]
-        return Jobs(self.search.space, listed, storage=self.run.storage, name=self.run.study)
-
-    def go(self, jobs: Jobs, listener: Events) -> None:
-        """Train what is still to be trained. Call it while the run is locked."""
-        task, own = self.search.task, self.search.settings.recipe
-        # seeds of its own for each, as scores that begin with the same weights would agree too well
-        tasks = {
-            name: replace(
-                task,
-                recipe=recipe,
-                seed=task.seed + _APART * n,
-                timeout_s=task.timeout_s and task.timeout_s * recipe.epochs / own.epochs,
+            with deadline(time_left(session.config, began)):
+                session.executor.run(queue, evaluator, observer)
+        except TimeIsUp:
+            return CalibrationResult(session, plan, trainings, None)
+        rows = _rows(session.space, points, queue, seeds)
+        if len(rows) < LEAST:
+            count = f"{len(rows)} network" + ("" if len(rows) == 1 else "s")
+            raise NasError(
+                f"{session.folder.path}: {count} gave all scores, and {LEAST} are needed; start a "
+                "calibration of more --networks, or of a recipe that trains them"
             )
-            for n, (name, recipe) in enumerate(self.recipes.items())
+        found = compute_figures(rows, session.config.seed)
+        result = CalibrationResult(session, plan, trainings, found, plan.networks - len(rows))
+        _write(result, found)
+    return result
+
+
+def _trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
+    """The trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
+    data, recipe = session.config.data, session.config.recipe
+    own = Training(data, recipe)
+    others = {
+        "epochs / 2": replace(own, recipe=replace(recipe, epochs=max(1, recipe.epochs // 2))),
+        "epochs x 2": replace(own, recipe=replace(recipe, epochs=2 * recipe.epochs)),
+        "images / 2": replace(own, recipe=replace(recipe, fraction=recipe.fraction / 2)),
+        "smaller": replace(own, data=replace(data, resolution=max(8, 3 * data.resolution // 4))),
+    }
+    found = {PROXY: own, LONG: replace(own, recipe=replace(recipe, epochs=plan.long_epochs))}
+    return found | {
+        name: training
+        for name, training in others.items()
+        if training not in found.values() and _trains_all(session, training, points)
+    }
+
+
+def _proxy(session: Session) -> ProxyEvaluator:
+    assert session.proxy is not None, "a calibration is of the proxy"
+    return session.proxy
+
+
+def _trains_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
+    """Return whether every network can be built for a training: some need larger images."""
+    evaluator = replace(_proxy(session), recipe=training.recipe, config=training.data)
+    try:
+        for point in points:
+            evaluator.network(point)
+    except InputError:
+        return False
+    return True
+
+
+def _evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str, ProxyEvaluator]:
+    """Seeds of its own for each, as scores that begin with the same weights would agree too well."""
+    proxy = _proxy(session)
+    return {
+        name: replace(
+            proxy.with_epochs(training.recipe.epochs, proxy.seed + _APART * n),
+            recipe=training.recipe,
+            config=training.data,
+        )
+        for n, (name, training) in enumerate(trainings.items())
+    }
+
+
+def _rows(
+    space: Space, points: Sequence[Choices], queue: FixedQueue, seeds: Mapping[str, range]
+) -> tuple[Row, ...]:
+    """The networks of which the proxy and the longer training gave all scores."""
+    results = queue.results()
+    rows = []
+    for n, point in enumerate(points):
+        own = {
+            name: [results.get(f"network {n}, {name}, seed {s}") for s in every]
+            for name, every in seeds.items()
         }
-        epochs = max(recipe.epochs for recipe in self.recipes.values())
-        self.search.train(jobs, JobTask(jobs.by_number, tasks), listener, epochs, None)
-
-    def rows(self, jobs: Jobs) -> tuple[Row, ...]:
-        """The networks of which the proxy and the longer training gave all scores."""
-        results = jobs.results()
-        rows = []
-        for n, point in enumerate(self.points):
-            own = {
-                name: [results.get(f"network {n}, {name}, seed {seed}") for seed in self._seeds(name)]
-                for name in self.recipes
-            }
-            whole = {
-                name: [r for r in each if r is not None] for name, each in own.items() if None not in each
-            }
-            if PROXY in whole and LONG in whole:
-                scores = {name: [r.score or 0.0 for r in records] for name, records in whole.items()}
-                seconds = {name: [r.facts["seconds"] for r in records] for name, records in whole.items()}
-                rows.append(Row(n, point, self.search.space.cost(point), scores, seconds))
-        return tuple(rows)
-
-    def _seeds(self, name: str) -> range:
-        return range(self.plan.seeds if name == PROXY else 1)
+        whole = {name: [t for t in each if t is not None] for name, each in own.items() if None not in each}
+        if PROXY in whole and LONG in whole:
+            scores = {name: [t.score or 0.0 for t in trials] for name, trials in whole.items()}
+            seconds = {name: [t.result.seconds for t in trials] for name, trials in whole.items()}
+            rows.append(Row(n, point, space.cost(point), scores, seconds))
+    return tuple(rows)
 
 
-def chosen(space: Space, settings: Settings, plan: Plan) -> list[Choices]:
-    """The networks of a plan, at equal steps through draws of the budget by MACs.
+def select_points(space: Space, config: SearchConfig, plan: Plan) -> list[Choices]:
+    """Return the networks of a plan, at equal steps through draws of the budget by MACs.
 
     Raises InputError where there are not so many.
     """
-    rng = np.random.default_rng(settings.seed)
-    drawn = space.uniform(settings.budget).sample(rng, _DRAWS * plan.networks)
+    rng = np.random.default_rng(config.seed)
+    drawn = space.uniform(config.budget).sample(rng, _DRAWS * plan.networks)
     ordered = sorted(drawn, key=lambda point: (space.cost(point).macs, repr(point)))
     distinct = list({space.identity(point): point for point in ordered}.values())
     if len(distinct) < plan.networks:
@@ -245,9 +333,9 @@ def plan_text(plan: Plan) -> str:
     return yaml.safe_dump(asdict(plan), sort_keys=False)
 
 
-def read_plan(run: Run) -> Plan:
+def read_plan(folder: RunFolder) -> Plan:
     """The plan of a calibration's folder. Raises InputError for a damaged one."""
-    path = run.plan_file
+    path = folder.plan_file
     data = plain_data(read_yaml(read_text(path), str(path)))
     try:
         return Plan(**data)
@@ -255,7 +343,7 @@ def read_plan(run: Run) -> Plan:
         raise InputError(f"{path}: is damaged ({error}); restore the file") from None
 
 
-def figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
+def compute_figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
     """The figures of at least four networks; intervals are by the bootstrap over networks, of so many
     `draws` from `seed`."""
     rng = np.random.default_rng(seed)
@@ -304,38 +392,65 @@ def _ranking(scores: Floats, long: Floats, rng: np.random.Generator, draws: int)
 # What is kept of it
 
 
-def write_figures(calibration: Calibration, found: Figures) -> Path:
-    """Write calibration.json, by which searches find it."""
-    settings, run = calibration.search.settings, calibration.run
-    path = run.path / _FIGURES
+def _write(result: CalibrationResult, found: Figures) -> None:
+    """Write networks.csv, and calibration.json, by which searches find it."""
+    session = result.session
+    write_atomically(session.folder.path / "networks.csv", networks_table(found))
     document = {
-        "space_sha256": run.document["space_sha256"],
-        "dataset": settings.dataset,
-        "recipe": asdict(settings.recipe),
-        "plan": asdict(calibration.plan),
+        "space_sha256": session.manifest.space_sha256,
+        **_describe(session.config),
+        "dataset": session.config.data.dataset,
+        "plan": asdict(result.plan),
         "noise": found.noise,
         "resolvable": found.resolvable,
         "long_seconds": found.long_seconds,
         "proxies": [{**asdict(p), "quality_per_second": p.quality_per_second} for p in found.proxies],
         "networks": [asdict(row) for row in found.rows],
     }
-    write_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    return path
+    write_atomically(session.folder.figures_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def known_line(run: Run) -> str | None:
-    """What a calibration beside a run says of the run's proxy; the last one that was made."""
-    settings = run.settings
-    if settings.inherit:
+def networks_table(found: Figures) -> str:
+    """Return the networks as CSV, a row each: cost, every score and its seconds, decisions."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    counts = {name: len(scores) for row in found.rows for name, scores in row.scores.items()}
+    trainings = [(name, i) for name, count in counts.items() for i in range(count)]
+    names = sorted({name for row in found.rows for name in row.choices})
+    heads = [f"{kind} {name} {i}" for kind in ("score", "seconds") for name, i in trainings]
+    writer.writerow(["network", "macs", "params", *heads, *names])
+    for row in found.rows:
+        cells = [
+            of[name][i] if name in of else "" for of in (row.scores, row.seconds) for name, i in trainings
+        ]
+        choices = [row.choices.get(name, "") for name in names]
+        writer.writerow([row.number, row.cost.macs, row.cost.params, *cells, *choices])
+    return text.getvalue()
+
+
+def find_calibration(session: Session) -> str | None:
+    """Return what a calibration beside a run says of the run's proxy, in one line; the last that was made."""
+    config = session.config
+    if config.inherit or session.proxy is None:
         return None  # scores then depend on more than the proxy
-    wanted = (run.document["space_sha256"], _place(settings.dataset), asdict(settings.recipe))
-    files = sorted(run.path.parent.glob(f"*/{_FIGURES}"), key=lambda path: -path.stat().st_mtime)
+    wanted = {"space_sha256": session.manifest.space_sha256, **_describe(config)}
+    folder = session.folder
+    files = sorted(
+        folder.path.parent.glob(f"*/{folder.figures_file.name}"), key=lambda path: -path.stat().st_mtime
+    )
     return next((line for line in (_line(path, wanted) for path in files) if line), None)
 
 
-def figures_line(path: Path) -> str | None:
-    """What the figures in a calibration's folder say, in one line; None where there are none, or damaged."""
-    return _line(path / _FIGURES, None)
+def describe_calibration(folder: RunFolder) -> str | None:
+    """Return what the figures in a calibration's folder say, in one line; None where there are none, or
+    damaged ones."""
+    return _line(folder.figures_file, None)
+
+
+def _describe(config: SearchConfig) -> dict[str, Any]:
+    """What scores depend on."""
+    data = asdict(config.data)
+    return {"dataset": _place(data.pop("dataset")), "data": data, "recipe": asdict(config.recipe)}
 
 
 def _place(dataset: str) -> str:
@@ -344,11 +459,11 @@ def _place(dataset: str) -> str:
     return f"{kind}:{Path(path).expanduser().resolve()}" if colon else dataset
 
 
-def _line(path: Path, wanted: tuple[Any, ...] | None) -> str | None:
+def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        own = (found["space_sha256"], _place(found["dataset"]), found["recipe"])
-        if wanted is not None and own != wanted:
+        found["dataset"] = _place(found["dataset"])
+        if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None
         tau = found["proxies"][0]["ranking"]["kendall"]
         return (

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from nas.cost import Budget, Interval, format_count, parse_count
 from nas.errors import InputError
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Space
 from nas.space.compound import PUBLISHED
 from nas.space.scale import scaled
-from nas.workflows.warm_start import find_starts
+from nas.study.objective import Objective
+from nas.training.base import Metric
+from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
     from nas.space.counting.point_sets import Measure
@@ -85,38 +87,47 @@ def format_count_down(value: int) -> str:
     return text if parse_count(text) <= value else f"{value:,}"
 
 
-def check_sampler(settings: Settings) -> None:
+def check_sampler(config: SearchConfig) -> None:
     """Raises InputError for an unknown sampler, and for one that does not take the objectives."""
-    find_sampler(settings.sampler)
-    if not settings.aim.is_single and settings.sampler not in MULTI_OBJECTIVE:
+    find_sampler(config.sampler)
+    if not config.objective.is_single and config.sampler not in MULTI_OBJECTIVE:
         raise InputError(
-            f"--objective {settings.objective}: has {1 + len(settings.aim.costs)} objectives, and sampler "
-            f"'{settings.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a reward "
+            f"--objective {config.objective}: has {1 + len(config.objective.costs)} objectives, and sampler "
+            f"'{config.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a reward "
             "such as accuracy*(flops/400M)^-0.07"
         )
 
 
-def check_starts(space: Space, settings: Settings) -> None:
-    """What can be known of the starts before the data are read."""
-    starts = find_starts(settings.start, space, settings.budget)
-    if len(starts) > settings.trials:
+def check_warm_start(space: Space, config: SearchConfig) -> None:
+    """Check what can be known of the warm start before the data are read."""
+    starts = find_warm_start(config.warm_start, space, config.budget)
+    if len(starts) > config.trials:
         raise InputError(
-            f"--start: {len(starts)} networks are to be tried first, but --trials is {settings.trials}; "
+            f"--start: {len(starts)} networks are to be tried first, but --trials is {config.trials}; "
             "raise it, or leave some out"
         )
 
 
-def check_machine(settings: Settings) -> None:
+def check_machine(config: SearchConfig) -> None:
     """Raises InputError where what trials are to run on is not there."""
-    if settings.workers != 0:
+    if config.executor.workers != 0:
         from nas.execution.ray_address import check_address
 
-        check_address(settings.address)
-    elif settings.gpus_per_trial:
+        check_address(config.executor.address)
+    elif config.executor.gpus_per_trial:
         import torch
 
         if not torch.cuda.is_available():
             raise InputError(
-                f"gpus-per-trial: {settings.gpus_per_trial:g}, but torch finds no GPU on this machine; "
-                "leave it out, or join a cluster with GPUs by --address"
+                f"gpus-per-trial: {config.executor.gpus_per_trial:g}, but torch finds no GPU on this "
+                "machine; leave it out, or join a cluster with GPUs by --address"
             )
+
+
+def check_objective(objective: Objective, metric: Metric) -> None:
+    """Raise InputError for a reward of a metric that is minimised: it would fall with the cost."""
+    if objective.factors and not metric.maximize:
+        raise InputError(
+            f"--objective: a reward falls with the cost, and '{metric.name}' is to be minimised; give a "
+            "front such as score,flops, or limit the cost by --budget-flops"
+        )

@@ -1,67 +1,81 @@
-"""What comes out of a run folder: its trials, and its networks as files that leave."""
+"""Networks as files that leave: of a run, or of a network's own file."""
 
 from __future__ import annotations
 
 import keyword
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from nas.cost import parse_count
 from nas.errors import InputError
-from nas.files import write_output
 from nas.ops.base import size_text
-from nas.runs.folder import Run
-from nas.space import Space, dump_space, load_space
-from nas.space.compound import PUBLISHED, Solution, parse_steps, solve
-from nas.space.scale import Scale, scaled
-from nas.study.records import Record, best_of
-from nas.workflows.finals import Finalist, final_weights, winner
+from nas.runs.finals import Finalist
+from nas.runs.state import RunState
+from nas.space import Space, load_space
+from nas.space.library import find_space, is_run
+from nas.space.plugins import load_plugins, read_plugins
+from nas.study.records import Trial
+from nas.training.evaluator import proxy_resolution
 
 
-def export_trial(run: Run, trial: int | None = None, output: Path | None = None) -> list[Path]:
-    """Write a trial of a run, or its best, as a Python file with its weights, checked. Returns the files.
+def export(
+    what: Path | str,
+    output: Path | str | None = None,
+    *,
+    trial: int | None = None,
+    plugins: Sequence[Path | str] = (),
+) -> list[Path]:
+    """Write a network as one Python file that imports only torch, checked in a fresh interpreter.
+
+    `what`: a run folder, whose best network is written with its weights, or a `trial` of it whose weights
+    were kept; or the file of one network. `plugins`: files of the blocks that it needs. Return the files, the
+    module first.
+
+        >>> import nas
+        >>> nas.export("reference/mobilenet_v2", "mobilenet.py")  # doctest: +SKIP
+        [PosixPath('mobilenet.py')]
+
+    Raises InputError where there is no such network, or no weights of it.
+    """
+    target = None if output is None else Path(output)
+    sources = read_plugins(map(Path, plugins))
+    if is_run(str(what)):
+        return export_run(RunState.load(Path(what), sources), trial, target)
+    if trial is not None:
+        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
+    load_plugins(sources)
+    return export_file(find_space(str(what)), target)
+
+
+def export_run(state: RunState, number: int | None = None, output: Path | None = None) -> list[Path]:
+    """Write a trial of a run, or its best, as a Python file with its weights, checked. Return the files.
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
-    if run.is_calibration:
-        raise InputError(f"{run.path}: is a calibration, which has no best network; name the run of a search")
-    first = winner(run) if trial is None else None
-    record = first.record if first else _wanted(run, trial)
-    number = record.candidate.number
-    file = _module_file(output or run.path / ("best.py" if trial is None else f"trial_{number}.py"))
+    folder = state.folder
+    if folder.is_calibration:
+        raise InputError(
+            f"{folder.path}: is a calibration, which has no best network; name the run of a search"
+        )
+    winner = state.winner if number is None else None
+    trial = winner.trial if winner else _find_trial(state, number)
+    file = _module_file(output or folder.path / ("best.py" if number is None else f"trial_{trial.number}.py"))
     from nas.exporters import export_python
 
-    space, data = run.space, run.data
-    resolved = space.resolve(record.candidate.choices)
-    network = resolved.for_data(data.channels, len(data.classes)).architecture()
-    size = resolved.input[1:]
-    facts = {
-        "Space": _titled(space),
-        "Searched": _cost_line(record.candidate.cost, resolved.input, space.classes),
-        "This file": _cost_line(network.cost, network.input_shape, len(data.classes)),
-        "Score": _score_line(run, record, first),
-        "Weights": f"as the {'longer' if first else 'proxy'} training left them, at "
-        f"{_proxy_side(run, size)} pixels",
-        "Input": (
-            f"pixels on the scale 0 to 1, less the mean {_rounded(data.mean)}, over the deviation "
-            f"{_rounded(data.std)} of each channel"
-        ),
-        "Labels": ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes",
-        "Choices": ", ".join(f"{k}: {v}" for k, v in record.candidate.choices.items()) or "none",
-    }
+    resolved = state.space.resolve(trial.candidate.choices)
+    network = state.for_data(resolved).architecture()
     weights = _read_weights(
-        final_weights(run, first.finals[0].candidate.number) if first else run.weights_file(number)
+        folder.final_weights_file(winner.finals[0].number) if winner else folder.weights_file(trial.number)
     )
-    title = f"Network found in the space '{space.name}'."
+    title = f"Network found in the space '{state.space.name}'."
+    facts = _facts(state, trial, winner, resolved, network)
     return export_python(file.parent, file.stem, network, weights, title=title, facts=facts)
 
 
-def export_network(file: Path, output: Path | None = None) -> list[Path]:
-    """Write the network in a file as a Python file, without weights, checked. Returns the files.
+def export_file(file: Path, output: Path | None = None) -> list[Path]:
+    """Write the network in a file as a Python file, without weights, checked. Return the files.
 
     Raises InputError where the file is a space with choices left.
     """
@@ -76,7 +90,7 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
 
     network = space.architecture()
     facts = {
-        "Network": _titled(space),
+        "Network": _title(space),
         "Cost": _cost_line(network.cost, network.input_shape, space.classes),
         "Weights": "none; torch's own initial values",
     }
@@ -84,88 +98,35 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
     return export_python(target.parent, target.stem, network, None, title=title, facts=facts)
 
 
-@dataclass(frozen=True)
-class ScaledFile:
-    """A scaled network or space, where it was written."""
-
-    path: Path
-    space: Space
-    scale: Scale
-
-
-def write_scaled(file: Path, output: Path, way: str, value: Any) -> list[ScaledFile]:
-    """Scale the network or space in a file and write it as one, with where it comes from under `meta`.
-
-    `way` and `value`: `phi` and a step of EfficientNet's; `factors` and a mapping of Scale's fields;
-    `target-flops` or `target-params` and a count as text; `family` and a range of steps, `0..7`, which writes
-    OUTPUT_b0.yaml to OUTPUT_b7.yaml.
-
-    Raises InputError where the value cannot be read or the scale does not apply, NasError where a file
-    cannot be written.
-    """
-    space = load_space(file)
-    written = []
-    for path, step, solution in _solutions(space, output, way, value):
-        named = f"{space.name}_b{step}" if step is not None else f"{space.name}_scaled"
-        result = replace(solution.space, name=named, meta=_lineage(space, file, solution))
-        write_output(path, dump_space(result))
-        written.append(ScaledFile(path, result, solution.scale))
-    return written
-
-
-def scale_best(run: Run) -> list[ScaledFile]:
-    """Write the best network of a run at the steps of its setting `scale`, as best-phi1.yaml and so on.
-
-    Raises InputError where the scale does not apply to it.
-    """
-    return [
-        file
-        for step in run.settings.steps
-        for file in write_scaled(run.best_file, run.path / f"best-phi{step}.yaml", "phi", step)
-    ]
-
-
-def _solutions(
-    space: Space, output: Path, way: str, value: Any
-) -> Iterator[tuple[Path, int | None, Solution]]:
-    """Where each scaled space is written, its step, if any, and the space."""
-    match way:
-        case "phi":
-            yield output, value, Solution(scaled(space, PUBLISHED[value]), PUBLISHED[value])
-        case "family":
-            for step in _family(value):
-                path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
-                yield path, step, Solution(scaled(space, PUBLISHED[step]), PUBLISHED[step])
-        case "factors":
-            scale = Scale(**value)
-            yield output, None, Solution(scaled(space, scale), scale)
-        case _:
-            try:
-                target = parse_count(value)
-            except InputError as error:
-                raise InputError(f"--{way}: {error}") from None
-            yield output, None, solve(space, "macs" if way == "target-flops" else "params", target)
-
-
-def _family(text: str) -> range:
-    try:
-        return parse_steps(text)
-    except InputError as error:
-        raise InputError(f"--family: {error}") from None
-
-
-def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
-    scale = {key: round(factor, 6) for key, factor in asdict(solution.scale).items()}
-    source: dict[str, Any] = {"name": space.name, "file": file.name}
-    if space.is_architecture:
-        source |= {"macs": space.cost({}).macs, "params": space.cost({}).params}
-    meta: dict[str, Any] = {"scaled_from": source | dict(space.meta), "scale": scale}
-    if solution.phi is not None:
-        meta["phi"] = solution.phi
-    if space.is_architecture:
-        cost = solution.space.cost({})
-        meta |= {"macs": cost.macs, "params": cost.params}
-    return meta
+def _facts(
+    state: RunState, trial: Trial, winner: Finalist | None, resolved: Space, network: Any
+) -> dict[str, str]:
+    """What the module's docstring says of the network."""
+    data, classes = state.manifest.data, state.space.classes if state.manifest.data is None else 0
+    classes = len(data.classes) if data else classes
+    kind = "longer" if winner else "proxy" if data else "search's"
+    weights = f"as the {kind} training left them"
+    facts = {
+        "Space": _title(state.space),
+        "Searched": _cost_line(trial.candidate.cost, resolved.input, state.space.classes),
+        "This file": _cost_line(network.cost, network.input_shape, classes),
+        "Score": _score_line(state, trial, winner),
+    }
+    if data is None:
+        facts |= {"Weights": weights, "Input": "as the evaluator of the search gave it"}
+    else:
+        side = proxy_resolution(state.space, resolved, state.config.data.resolution)
+        names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
+        facts |= {
+            "Weights": f"{weights}, at {side} pixels",
+            "Input": (
+                f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
+                f"{_round(data.std)} of each channel"
+            ),
+            "Labels": names,
+        }
+    choices = ", ".join(f"{k}: {v}" for k, v in trial.candidate.choices.items()) or "none"
+    return {**facts, "Choices": choices}
 
 
 def _module_file(path: Path) -> Path:
@@ -188,21 +149,24 @@ def _is_installed(name: str, folder: Path) -> bool:
     return spec is not None and spec.loader is not None  # a folder that is no package has no loader
 
 
-def _wanted(run: Run, trial: int | None) -> Record:
-    trials = run.records()
-    if trial is None:
-        best = best_of(trials, 1, run.settings.aim)
+def _find_trial(state: RunState, number: int | None) -> Trial:
+    folder = state.folder
+    if number is None:
+        best = state.best(1)
         if not best:
+            flags = state.manifest.plugin_flags(folder)
             raise InputError(
-                f"{run.path}: no trial is finished; go on with: nas resume {run.path}{run.plugin_flags}"
+                f"{folder.path}: no trial is finished; go on with: nas resume {folder.path}{flags}"
             )
         return best[0]
-    kept = [r for r in trials if r.score is not None and run.weights_file(r.candidate.number).is_file()]
-    for record in kept:
-        if record.candidate.number == trial:
-            return record
-    numbers = ", ".join(str(r.candidate.number) for r in kept) or "none"
-    raise InputError(f"{run.path}: the weights of trial {trial} were not kept; kept are those of: {numbers}")
+    kept = [t for t in state.trials if t.score is not None and folder.weights_file(t.number).is_file()]
+    for trial in kept:
+        if trial.number == number:
+            return trial
+    numbers = ", ".join(str(trial.number) for trial in kept) or "none"
+    raise InputError(
+        f"{folder.path}: the weights of trial {number} were not kept; kept are those of: {numbers}"
+    )
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
@@ -219,29 +183,25 @@ def _read_weights(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _proxy_side(run: Run, size: tuple[Any, ...]) -> int:
-    from nas.training.evaluator import proxy_resolution
-
-    return proxy_resolution(max(run.space.input_sizes), max(size), run.settings.recipe)
-
-
-def _score_line(run: Run, record: Record, first: Finalist | None) -> str:
-    where = f"accuracy on the search-validation part of {run.data.name}"
-    short = f"{record.score:.4f} {where} after the proxy training (trial {record.candidate.number})"
-    if first is None:
+def _score_line(state: RunState, trial: Trial, winner: Finalist | None) -> str:
+    metric, data = state.manifest.metric.name, state.manifest.data
+    where = f"{metric} on the search-validation part of {data.name}" if data else metric
+    training = "the proxy training" if data else "the training"
+    short = f"{trial.score:.4f} {where} after {training} (trial {trial.number})"
+    if winner is None:
         return short
-    scores = ", ".join(f"{score:.4f}" for score in first.scores)
-    long = f"{first.mean:.4f} after epoch {run.settings.final_epochs}, the mean of {scores}"
+    scores = ", ".join(f"{score:.4f}" for score in winner.scores)
+    long = f"{winner.mean:.4f} after epoch {state.config.finals.epochs}, the mean of {scores}"
     return f"{long}; {short}"
 
 
-def _titled(space: Space) -> str:
+def _title(space: Space) -> str:
     return space.name + (f" - {space.about}" if space.about else "")
 
 
-def _cost_line(cost: Any, shape: tuple[int, ...], classes: int) -> str:
+def _cost_line(cost: Any, shape: tuple[Any, ...], classes: int) -> str:
     return f"{cost.macs:,} MACs, {cost.params:,} parameters at {size_text(shape)} with {classes:,} classes"
 
 
-def _rounded(values: tuple[float, ...]) -> str:
+def _round(values: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"

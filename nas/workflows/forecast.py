@@ -14,7 +14,10 @@ import numpy as np
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.space.counting.census import Census, census
-from nas.workflows.search import Prepared
+from nas.training.base import TrainingFailed
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.threads import torch_threads
+from nas.workflows.session import Prepared
 
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData
@@ -56,23 +59,24 @@ class Forecast:
 
 def forecast(prepared: Prepared) -> Forecast:
     """Train three networks for some batches and work out the rest. Nothing is written."""
-    settings, space = prepared.settings, prepared.space
-    _check_device(prepared.task.device)
-    rng = np.random.default_rng(settings.seed)
-    drawn = space.uniform(settings.budget).sample(rng, _DRAWS) or [space.smallest()]
+    config, space = prepared.config, prepared.space
+    proxy = _proxy(prepared)
+    _check_device(proxy.device)
+    rng = np.random.default_rng(config.seed)
+    drawn = space.uniform(config.budget).sample(rng, _DRAWS) or [space.smallest()]
     ordered = sorted(drawn, key=lambda point: space.cost(point).macs)
     places = {"smallest": 0, "median": len(ordered) // 2, "largest": len(ordered) - 1}
     members = tuple(_measure(prepared, name, ordered[place]) for name, place in places.items())
     epoch_s = _mean_epoch(members, [space.cost(point).macs for point in ordered])
-    recipe = settings.recipe
+    recipe = config.recipe
     trial_s = recipe.epochs * epoch_s + _screen_s(prepared, ordered[places["median"]])
-    finals = min(settings.finalists, settings.trials) * settings.final_seeds
-    trained_s = settings.trials * trial_s + finals * settings.final_epochs * epoch_s
-    on_gpu, slots = prepared.task.device != "cpu", _slots(prepared)
-    start_s = 0 if settings.workers == 0 else _RAY_S * (1 + bool(finals))
-    each = (settings.gpus_per_trial or 1) if on_gpu else settings.cpus_per_trial
+    finals = min(config.finals.count, config.trials) * config.finals.seeds
+    trained_s = config.trials * trial_s + finals * config.finals.epochs * epoch_s
+    on_gpu, slots = _proxy(prepared).device != "cpu", _slots(prepared)
+    start_s = 0 if config.executor.workers == 0 else _RAY_S * (1 + bool(finals))
+    each = (config.executor.gpus_per_trial or 1) if on_gpu else config.executor.cpus_per_trial
     return Forecast(
-        networks=census(space, settings.budget),
+        networks=census(space, config.budget),
         members=members,
         trial_s=trial_s,
         slots=slots,
@@ -80,6 +84,12 @@ def forecast(prepared: Prepared) -> Forecast:
         device_s=trained_s * each,
         on_gpu=on_gpu,
     )
+
+
+def _proxy(prepared: Prepared) -> ProxyEvaluator:
+    if prepared.proxy is None:
+        raise InputError("--dry-run: forecasts the proxy; an evaluator of a user's own takes what it takes")
+    return prepared.proxy
 
 
 def _check_device(device: str) -> None:
@@ -93,36 +103,37 @@ def _check_device(device: str) -> None:
 
 
 def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
-    import torch
 
-    from nas.training.loop import NORM_IMAGES, TrainingFailed
+    from nas.training.loop import NORM_IMAGES
 
-    settings = prepared.settings
-    torch.set_num_threads(settings.cpus_per_trial)
-    share, part = _part(prepared.data, max(_BATCHES * settings.recipe.batch, NORM_IMAGES))
-    recipe = replace(settings.recipe, epochs=2, early_stop=None)
-    task = replace(prepared.task, recipe=recipe, timeout_s=None)
+    config = prepared.config
+    share, part = _part(_proxy(prepared).data, max(_BATCHES * config.recipe.batch, NORM_IMAGES))
+    recipe = replace(config.recipe, epochs=2, early_stop=None)
+    evaluator = replace(_proxy(prepared), recipe=recipe, data=part, timeout_s=None)
     try:
-        training = task(point, 0, part)
-        training.epoch()
-        result = training.epoch()
+        with torch_threads(config.executor.cpus_per_trial):
+            training = evaluator(point, 0)
+            training.epoch()
+            result = training.epoch()
     except TrainingFailed as failure:
         raise NasError(
             f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
         ) from None
     epoch_s = (result.seconds - result.norms_s) / share + result.norms_s
-    return Measured(name, prepared.space.cost(point), epoch_s, _peak_bytes(prepared.task.device))
+    return Measured(name, prepared.space.cost(point), epoch_s, _peak_bytes(_proxy(prepared).device))
 
 
 def _screen_s(prepared: Prepared, point: Choices) -> float:
     """Seconds of the scores that choose what a trial trains."""
-    settings = prepared.settings
-    if settings.screen is None:
+    config = prepared.config
+    if config.prescreen is None:
         return 0.0
     from nas.study.records import Candidate
     from nas.workflows.prescreen import Prescreen
 
-    screen = Prescreen(*settings.screen, replace(prepared.task, device="cpu"), prepared.data)
+    screen = Prescreen(
+        config.prescreen.name, config.prescreen.candidates, replace(_proxy(prepared), device="cpu")
+    )
     candidate = Candidate(0, point, prepared.space.cost(point), "")
     screen.score(candidate)  # the first one is slower
     start = time.perf_counter()
@@ -151,18 +162,18 @@ def _mean_epoch(members: Sequence[Measured], macs: Sequence[int]) -> float:
 
 
 def _slots(prepared: Prepared) -> int:
-    """Trials at a time on this machine: as many as have room, and no more than the settings say."""
+    """Trials at a time on this machine: as many as have room, and no more than the config say."""
     import torch
 
-    settings = prepared.settings
-    if settings.workers == 0:
+    config = prepared.config
+    if config.executor.workers == 0:
         return 1
-    room = (os.cpu_count() or 1) // settings.cpus_per_trial
-    if prepared.task.device == "cuda":
-        each = settings.gpus_per_trial or 1  # a part of one GPU, or whole ones
+    room = (os.cpu_count() or 1) // config.executor.cpus_per_trial
+    if _proxy(prepared).device == "cuda":
+        each = config.executor.gpus_per_trial or 1  # a part of one GPU, or whole ones
         gpus = torch.cuda.device_count()
         room = min(room, gpus * int(1 / each) if each < 1 else int(gpus / each))
-    return max(1, room if settings.workers is None else min(room, settings.workers))
+    return max(1, room if config.executor.workers is None else min(room, config.executor.workers))
 
 
 def _peak_bytes(device: str) -> int:

@@ -10,6 +10,7 @@ import torch
 
 from nas.cost import Cost
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.data.sources import find_source
 from nas.errors import InputError, did_you_mean
@@ -17,7 +18,7 @@ from nas.graph.module import build_module
 from nas.space import Choices, Space
 from nas.study.records import Candidate
 from nas.training.device import DeviceImages
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.loop import seed_everything
 from nas.training.recipe import Recipe
 from nas.training.zero_cost import ZERO_COST
@@ -71,8 +72,8 @@ def untrained_scores(
     """
     rows = []
     for space in networks:
-        task = ProxyTask(space, Recipe(resolution=data.resolution), seed, "cpu")
-        found = _scores(task, {}, scores, data, batch)
+        evaluator = ProxyEvaluator(space, Recipe(), data, DataConfig(resolution=data.resolution), seed)
+        found = _scores(evaluator, {}, scores, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows
 
@@ -84,31 +85,30 @@ class Prescreen:
 
     name: str
     candidates: int
-    task: ProxyTask
-    data: ImageData
+    evaluator: ProxyEvaluator
 
     def score(self, candidate: Candidate) -> float:
         """A network with initial weights on the batch that all networks of the search are screened by."""
         if self.name in COSTS:
             return float(getattr(candidate.cost, self.name))
-        batch = max(_LEAST, self.task.recipe.batch)
+        batch = max(_LEAST, self.evaluator.recipe.batch)
         try:
-            score = _scores(self.task, candidate.choices, [self.name], self.data, batch)[self.name]
+            score = _scores(self.evaluator, candidate.choices, [self.name], batch)[self.name]
         except Exception:
             return -math.inf  # its training will tell what is wrong, if it comes to that
         return score if math.isfinite(score) else -math.inf
 
 
 def _scores(
-    task: ProxyTask, choices: Choices, names: Sequence[str], data: ImageData, batch: int
+    evaluator: ProxyEvaluator, choices: Choices, names: Sequence[str], batch: int
 ) -> dict[str, float]:
     """Of one network on the first images of search-train."""
-    architecture = task.network(choices, data)
+    architecture, data = evaluator.network(choices), evaluator.data
     images = datasets.resized(_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
     x, y = batches.batch(index).contiguous(), batches.labels[index]
-    seed_everything(task.seed)
+    seed_everything(evaluator.seed)
     module = build_module(architecture)
     return {name: ZERO_COST[name](module, x, y) for name in names}
 

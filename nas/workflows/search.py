@@ -1,355 +1,292 @@
-"""A search from settings to results: the one place where all parts meet."""
+"""A search from its config to its results: the one place where all parts meet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nas.data import datasets
-from nas.data.card import DataCard
-from nas.data.images import Decoding, silent
-from nas.errors import InputError
-from nas.execution.local import Events, Relay, run_local
+from nas.deadline import TimeIsUp, deadline
+from nas.errors import InputError, NasError
 from nas.files import write_atomically
-from nas.runs.config import Settings
-from nas.runs.folder import Run, Start
+from nas.runs.config import SearchConfig
+from nas.runs.finals import (
+    Finalist,
+    finals_name,
+    find_winner,
+    name_final,
+    select_finalists,
+    select_spare,
+)
+from nas.runs.folder import RunFolder
+from nas.runs.state import RunState
 from nas.samplers import find_sampler
-from nas.space import Choices, Space, SpaceError, load_space
-from nas.space.library import find_space
-from nas.space.plugins import Plugin
-from nas.study.ledger import Trials
-from nas.study.queue import Jobs, JobTask
-from nas.study.records import Candidate, Record, best_of, read_records
-from nas.study.storage import located
+from nas.study.ledger import Ledger
+from nas.study.pareto import pareto_front
+from nas.study.pruning import find_pruner
+from nas.study.queue import FixedQueue, Job, JobEvaluator
+from nas.study.records import Counts, Trial, trials_table
 from nas.study.study import Screen, Study
-from nas.training.base import MakeTraining, Parent
-from nas.training.evaluator import ProxyTask
-from nas.workflows.checks import check_budget, check_machine, check_sampler, check_scale, check_starts
-from nas.workflows.finals import TASK, final_jobs, final_weights, finals_name, spare_weights, winner
-from nas.workflows.warm_start import find_starts
+from nas.training.base import Evaluator
+from nas.training.threads import torch_threads
+from nas.workflows.export import export_run
+from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, WeightsKeeper
+from nas.workflows.observer import Observer, Observers
+from nas.workflows.scaling import ScaledFile, scale_best
+from nas.workflows.session import Session, prepare, reopen, start, stoppable, time_left
 
-_FRESH = 500_000
+FRESH = 500_000
 """Added to the seed of a search for its long trainings."""
-
-if TYPE_CHECKING:
-    from nas.data.datasets import ImageData
+_FINAL = "final"
 
 
-class Keeper(Relay):
-    """Writes to the run folder what trials bring, and passes every event on."""
+class StopReason(Enum):
+    """Why a search ended."""
 
-    def __init__(self, search: Search, study: Study, listener: Events) -> None:
-        super().__init__(listener)
-        self._search = search
-        self._run = search.run
-        self._study = study
-        self._keep = search.settings.keep
-        self._best: Record | None = None
-
-    def parent(self, candidate: Candidate) -> Parent | None:
-        """Of the trials with kept weights, the one with the most equal choices; among equals the better."""
-        if not self._search.settings.inherit:
-            return None
-        kept = [record.candidate for record in self._study.best(self._keep)]
-        for other in sorted(kept, key=lambda other: -_equal_choices(other, candidate)):
-            with suppress(OSError):  # someone took the file away
-                weights = self._run.weights_file(other.number).read_bytes()
-                return Parent(other.number, other.choices, weights)
-        return None
-
-    def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
-        kept = self._study.best(self._keep)
-        reward = self._search.settings.aim.reward
-        if len(kept) < self._keep or (
-            reward(score, candidate.cost) >= reward(kept[-1].score or 0, kept[-1].candidate.cost)
-        ):
-            write_atomically(self._run.weights_file(candidate.number), weights)
-
-    def finished(self, candidate: Candidate) -> None:
-        self.tidy()
-        super().finished(candidate)
-
-    def tidy(self) -> None:
-        """Bring best.yaml and weights/ in line with the study."""
-        kept = self._study.best(self._keep)
-        files = {self._run.weights_file(r.candidate.number) for r in kept}
-        for file in set(self._run.weights()) - files:
-            file.unlink()
-        if kept and kept[0] != self._best:
-            self._best = kept[0]
-            self._search.name_best(kept)
-
-
-class FinalsKeeper(Relay):
-    """Writes the weights of long trainings to the run folder, and passes every event on."""
-
-    def __init__(self, run: Run, listener: Events) -> None:
-        super().__init__(listener)
-        self._run = run
-
-    def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
-        write_atomically(final_weights(self._run, candidate.number), weights)
-
-
-def _equal_choices(one: Candidate, other: Candidate) -> int:
-    return sum(name in other.choices and other.choices[name] == o for name, o in one.choices.items())
+    FINISHED = "finished"
+    """All trials were tried."""
+    EXHAUSTED = "exhausted"
+    """No untried network inside the budget was found."""
+    TIME_LIMIT = "time limit"
+    """The time limit was over; a resume goes on."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """A search that is ready to go on: its folder, settings, space, data and plugins."""
+class SearchResult:
+    """What a search came to.
 
-    run: Run
-    settings: Settings
-    space: Space
-    data: ImageData
-    plugins: tuple[Plugin, ...] = ()
+    `state`: the run with all its trials. `exported`: the files of the best network, the module first, none
+    where no trial has a score. `scaled`: the best network at the steps of the setting `scale`.
+    """
 
-    def go(self, study: Study, listener: Events) -> None:
-        """Train what is still to be trained, and write the results.
-
-        Call it while the run is locked. On KeyboardInterrupt the tables are written too.
-        """
-        self.run.write_settings(self.settings)
-        self.run.weights_file(0).parent.mkdir(exist_ok=True)
-        keeper = Keeper(self, study, listener)
-        keeper.tidy()
-        try:
-            self.train(study, self.task, keeper, self.settings.recipe.epochs, self.settings.scheduler)
-        finally:
-            self.run.write_tables(study.records())
-
-    def study(self) -> Study:
-        """The study of this run; open it while the run is locked, since opening repairs a torn journal."""
-        return Study(
-            self.space,
-            self.settings.budget,
-            trials=self.settings.trials,
-            sampler=find_sampler(self.settings.sampler),
-            seed=self.settings.seed,
-            storage=self.run.storage,
-            name=self.run.study,
-            starts=self.run.starts,
-            objective=self.settings.aim,
-            try_out=lambda choices: self.task.network(choices, self.data),
-            screen=self._screen,
-        )
+    state: RunState
+    counts: Counts
+    stopped_by: StopReason
+    exported: tuple[Path, ...] = ()
+    scaled: tuple[ScaledFile, ...] = ()
 
     @property
-    def _screen(self) -> Screen | None:
-        if self.settings.screen is None:
-            return None
-        from nas.workflows.prescreen import Prescreen
-
-        return Prescreen(*self.settings.screen, replace(self.task, device="cpu"), self.data)
+    def best(self) -> Trial | None:
+        """The trial of the best network: that of the winner of the finals, else that of the best score."""
+        winner = self.state.winner
+        return winner.trial if winner else next(iter(self.state.best(1)), None)
 
     @property
-    def task(self) -> ProxyTask:
-        """The proxy training of a point."""
-        return proxy_task(self.space, self.settings, self.plugins)
+    def finalists(self) -> list[Finalist]:
+        """The best networks that were trained longer, the best first."""
+        return self.state.finalists
 
-    def finals(self, jobs: Jobs, listener: Events) -> None:
-        """Train the best networks longer, as far as they were not, and name the winner in best.yaml.
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in score and costs."""
+        return self.state.front
 
-        Call it while the run is locked, after `go`, with what `final_jobs` gave.
-        """
-        settings = self.settings
-        longer = settings.final_epochs / settings.recipe.epochs
-        timeout = settings.trial_timeout and longer * settings.trial_timeout
-        recipe = replace(settings.recipe, epochs=settings.final_epochs)
-        task = replace(self.task, recipe=recipe, seed=settings.seed + _FRESH, timeout_s=timeout)
-        keeper = FinalsKeeper(self.run, listener)
-        self.train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.final_epochs, None)
-        for file in spare_weights(self.run):
-            file.unlink(missing_ok=True)
-        self.name_best(best_of(self.run.records(), 1, settings.aim))
-
-    def name_best(self, best: Sequence[Record]) -> None:
-        """Write best.yaml: the winner of the finalists where there is one, else the first of `best`."""
-        first = winner(self.run)
-        facts: dict[str, Any] = {"dataset": self.settings.dataset}
-        if self.plugins:
-            facts["plugins"] = [plugin.name for plugin in self.plugins]
-        if first is not None:
-            facts |= {
-                "final_score": first.mean,
-                "final_scores": first.scores,
-                "final_epochs": self.settings.final_epochs,
-            }
-            self.run.write_best(self.space, first.record, facts)
-        elif best:
-            self.run.write_best(self.space, best[0], facts)
-
-    def final_jobs(self) -> Jobs:
-        """The long trainings that are still to be done."""
-        run = self.run
-        return Jobs(self.space, final_jobs(run), storage=run.storage, name=finals_name(run.study))
-
-    def train(
-        self, trials: Trials, task: MakeTraining, events: Events, epochs: int, scheduler: str | None
-    ) -> None:
-        """Train what `trials` ask for, on Ray or in this process. `epochs`: of the longest training."""
-        settings = self.settings
-        if settings.workers == 0 or settings.screen:  # what trains or scores in this process
-            import torch
-
-            torch.set_num_threads(settings.cpus_per_trial)
-        if settings.workers == 0:
-            run_local(trials, task, self.data, events)
+    def check(self) -> None:
+        """Raise NasError where no trial has a score."""
+        run, in_time = self.state.folder.path, self.stopped_by is not StopReason.TIME_LIMIT
+        if self.best is not None:
             return
-        from nas.execution import ray_executor as cluster
-
-        resources = cluster.Resources(
-            cpus_per_trial=settings.cpus_per_trial,
-            gpus_per_trial=_gpus(settings),
-            concurrency=settings.workers,
-            scheduler=scheduler,
-            address=settings.address,
+        if not self.state.trials:
+            raise NasError(f"{run}: no trial was begun in time; go on with more --time-limit")
+        if not in_time:
+            raise NasError(f"{run}: no trial was finished in time; go on with more --time-limit")
+        command = self.state.manifest.resume_command(self.state.folder)
+        raise NasError(
+            f"{run}: no trial gave a score; the reasons are in {self.state.folder.trials_file}. "
+            f"Mend the cause, then try more: {command} --trials {2 * self.state.config.trials}"
         )
-        cluster.run(trials, task, self.data, events, resources, epochs=epochs)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a search is of, checked: nothing is written yet. `space` is counted with the data's classes."""
+def search(
+    config: SearchConfig,
+    observer: Observer | None = None,
+    *,
+    evaluator: Evaluator | None = None,
+    plugins: Sequence[Path | str] = (),
+    runs: Path | str = "runs",
+    name: str | None = None,
+) -> SearchResult:
+    """Search a space for the best network within a budget, and export it.
 
-    settings: Settings
-    space: Space
-    data: ImageData
-    starts: Sequence[Start]
-    plugins: tuple[Plugin, ...] = ()
+    `observer` hears how it goes. `evaluator`: what trains, in place of the configured one. `plugins`: Python
+    files of blocks and operators, which are run. The run folder is `runs/name`, or one called like the space
+    with a number.
 
-    @property
-    def task(self) -> ProxyTask:
-        """The proxy training of a point."""
-        return proxy_task(self.space, self.settings, self.plugins)
+        >>> import nas
+        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M", "workers": 0})
+        >>> result = nas.search(config)  # doctest: +SKIP
+        >>> result.best.score, result.exported[0]  # doctest: +SKIP
+        (0.9972, PosixPath('runs/mbconv-1/best.py'))
 
-
-def prepare(settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent) -> Prepared:
-    """Check what would stop a search later, and read its data.
-
-    `plugins` are those that are loaded; `progress` is told of images that are decoded. Raises InputError.
+    Raises InputError for what cannot be searched, Stopped on Ctrl-C, NasError where the run cannot be
+    written. Whatever ends it, `resume` goes on.
     """
-    check_sampler(settings)
-    space = load_space(find_space(settings.space))
-    check_budget(space, settings.budget)
-    check_scale(space, settings.steps)
-    check_starts(space, settings)
-    check_machine(settings)
-    data = load_data(space, settings, progress)
-    counted = space.counted_with(data.channels, data.num_classes)
-    check_budget(counted, settings.budget)
-    starts = find_starts(settings.start, counted, settings.budget)
-    return Prepared(settings, counted, data, starts, plugins)
+    began = time.monotonic()
+    observer = observer or Observer()
+    prepared = prepare(config, evaluator, plugins, observer)
+    return run_search(start(prepared, Path(runs), name, config.space), observer, began)
 
 
-def start(prepared: Prepared, path: Path, plan: str | None = None) -> Search:
-    """A new run at `path`, of a calibration where there is a plan.
-
-    Raises InputError where it cannot be made, RunExists where there is one.
-    """
-    settings, data = prepared.settings, prepared.data
-    if settings.storage:
-        settings = replace(settings, storage=located(settings.storage))
-        for name in (path.name, finals_name(path.name)):
-            if read_records(settings.storage or "", name):
-                raise InputError(
-                    f"storage '{settings.storage}': has a study '{name}' already; choose another --name"
-                )
-    space = load_space(find_space(settings.space))
-    card, device = DataCard.of(data), _device_name(settings)
-    plugins = prepared.plugins
-    run = Run.create(path, settings, space, card, device, starts=prepared.starts, plugins=plugins, plan=plan)
-    if data.broken:
-        write_atomically(run.path / "broken.txt", "".join(f"{why}\n" for why in data.broken))
-    return Search(run, settings, run.space, data, plugins)
+def resume_search(
+    folder: RunFolder,
+    observer: Observer | None = None,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    evaluator: Evaluator | None = None,
+    plugins: Sequence[Path | str] = (),
+) -> SearchResult:
+    """Go on with a search that was stopped, or further with `changes` such as `{"trials": 64}`."""
+    began = time.monotonic()
+    observer = observer or Observer()
+    return run_search(reopen(folder, dict(changes or {}), evaluator, plugins, observer), observer, began)
 
 
-def resume(
-    run: Run, settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
-) -> Search:
-    """A run to go on with; `plugins` are those of the run, loaded. `progress` as for `start`.
+def run_search(session: Session, observer: Observer, began: float) -> SearchResult:
+    """Train what is still to be trained, and write the results. `began`: when the time limit started."""
+    config = session.config
+    with stoppable(session), session.folder.locked():
+        storage, metric = session.open_storage(), session.evaluator.metric
+        study = _study(session, Ledger(storage, session.manifest.study, metric))
+        finals: Ledger | None = None
+        if config.finals.count:
+            finals = Ledger(storage, finals_name(session.manifest.study), metric)
+        observer.began(session)
+        in_time = True
+        try:
+            with deadline(time_left(config, began)):
+                _train(session, study, finals, observer)
+                if finals:
+                    _train_finalists(session, study, finals, observer)
+        except TimeIsUp:
+            in_time = False
+        state = session.state(study.trials, finals.trials if finals else ())
+        if study.exhausted and not state.trials:
+            raise InputError(
+                f"{session.folder.path}: no network of '{session.space.name}' was found within "
+                f"{config.budget}; widen the budget and start a new run"
+            )
+        reason = StopReason.FINISHED if in_time else StopReason.TIME_LIMIT
+        if study.exhausted:
+            reason = StopReason.EXHAUSTED
+        has_best = bool(state.best(1))
+        return SearchResult(
+            state,
+            study.counts,
+            reason,
+            tuple(export_run(state)) if has_best else (),
+            tuple(scale_best(state)) if has_best else (),
+        )
 
-    Raises InputError where its trials and its data do not go on with it.
-    """
-    check_machine(settings)
-    ended = len(run.records())
-    if settings.trials < ended and not run.is_calibration:
-        raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
-    data = load_data(run.space, settings, progress)
-    change = DataCard.of(data).change(run.data)
-    if change:
+
+def _study(session: Session, ledger: Ledger) -> Study:
+    config = session.config
+    if config.trials < len(ledger.trials):
         raise InputError(
-            f"data set '{settings.dataset}' has changed since the search began: {change}; restore it, or "
-            "start a new run"
+            f"--trials: {session.folder.path} has {len(ledger.trials)} trials already; give more than that "
+            "to go on"
         )
-    return Search(run, settings, run.space, data, plugins)
-
-
-def load_data(space: Space, settings: Settings, progress: Decoding = silent) -> ImageData:
-    """The data of a search; the space's smallest network must train on it."""
-    recipe = settings.recipe
-    data = datasets.load(
-        settings.dataset,
-        resolution=recipe.resolution,
-        seed=settings.seed,
-        val_fraction=recipe.val_fraction,
-        max_images=recipe.max_images,
-        max_broken=recipe.max_broken,
-        folds=recipe.folds,
-        progress=progress,
+    inherit = Inheritance(session.folder, config.keep, session.objective)
+    return Study(
+        session.space,
+        config.budget,
+        ledger,
+        trials=config.trials,
+        sampler=find_sampler(config.sampler),
+        seed=config.seed,
+        warm_start=[start.choices for start in session.manifest.warm_start],
+        objective=session.objective,
+        try_out=session.try_out,
+        screen=_screen(session),
+        pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
+        **({"inherit": inherit} if config.inherit else {}),
     )
-    smallest = space.smallest()
+
+
+def _screen(session: Session) -> Screen | None:
+    if session.config.prescreen is None or session.proxy is None:
+        return None
+    from nas.workflows.prescreen import Prescreen
+
+    chosen = session.config.prescreen
+    return Prescreen(chosen.name, chosen.candidates, replace(session.proxy, device="cpu"))
+
+
+def _train(session: Session, study: Study, finals: Ledger | None, observer: Observer) -> None:
+    """Train the trials of the search, and write its tables. Those are written on KeyboardInterrupt too."""
+    config = session.config
+
+    def name_best() -> None:
+        _name_best(session, study, finals)
+
+    keepers: list[Observer] = [WeightsKeeper(session.folder, study, config.keep, name_best)]
+    if session.proxy is None:
+        keepers.append(EarlyFailure(study, session.evaluator, session.resume_command))
+    observer.round(study, "search", config.trials, config.recipe.epochs)
     try:
-        ProxyTask(space, recipe, settings.seed, "cpu").network(smallest, data)
-    except SpaceError as error:
-        if not _builds(space, smallest, data):
-            raise
-        size = f"{recipe.resolution} x {recipe.resolution}"
+        # what scores candidates does so in this process
+        with torch_threads(config.executor.cpus_per_trial if config.prescreen else None):
+            session.executor.run(study, session.evaluator, Observers(observer, *keepers))
+    finally:
+        write_tables(session, study.trials)
+
+
+def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: Observer) -> None:
+    """Train the best networks longer, one seed after the other, as far as they were not, and name the winner
+    in best.yaml."""
+    config = session.config
+    best = select_finalists(study.trials, config.finals, session.objective)
+    jobs = [
+        Job(name_final(trial, seed, config.finals), trial.candidate.choices, _FINAL, seed)
+        for seed in range(config.finals.seeds)
+        for trial in best
+    ]
+    queue = FixedQueue(session.space, jobs, ledger)
+    evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen(session.evaluator, config)})
+    observer.round(queue, "finalists", len(jobs), config.finals.epochs)
+    session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
+    for number in select_spare(ledger.trials, session.objective):
+        session.folder.final_weights_file(number).unlink(missing_ok=True)
+    _name_best(session, study, ledger)
+
+
+def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
+    """Return an evaluator whose trainings have the epochs of the finals, under fresh seeds."""
+    if not hasattr(evaluator, "with_epochs"):
         raise InputError(
-            f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
-        ) from None
-    return data
+            f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
+            "it, or leave the finalists out"
+        )
+    longer: Evaluator = evaluator.with_epochs(config.finals.epochs, config.seed + FRESH)
+    return longer
 
 
-def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
-    """Whether a network can be built for the data at the space's own input size."""
-    try:
-        space.resolve(choices).for_data(data.channels, data.num_classes).architecture()
-    except SpaceError:
-        return False
-    return True
+def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
+    """Write best.yaml: the winner of the finalists where there is one, else the best trial."""
+    config = session.config
+    winner = None
+    if finals:
+        winner = find_winner(study.trials, finals.trials, config.finals, session.objective)
+    facts: dict[str, Any] = {"dataset": config.data.dataset} if session.data else {}
+    if session.plugins:
+        facts["plugins"] = [plugin.name for plugin in session.plugins]
+    if winner is not None:
+        facts |= {
+            "final_score": winner.mean,
+            "final_scores": winner.scores,
+            "final_epochs": config.finals.epochs,
+        }
+    best = [winner.trial] if winner else study.best(1)
+    if best:
+        session.folder.write_best(session.space, best[0], facts)
 
 
-def proxy_task(space: Space, settings: Settings, plugins: tuple[Plugin, ...]) -> ProxyTask:
-    """The proxy training of a point of a space."""
-    device = _device(settings)
-    return ProxyTask(space, settings.recipe, settings.seed, device, settings.trial_timeout, plugins)
-
-
-def _gpus(settings: Settings) -> float:
-    if settings.gpus_per_trial is not None:
-        return settings.gpus_per_trial
-    import torch
-
-    return 1.0 if torch.cuda.is_available() else 0.0
-
-
-def _device(settings: Settings) -> str:
-    """Where trials train, as torch names it. An Apple GPU, of which Ray does not know, all of them share."""
-    import torch
-
-    if _gpus(settings):
-        return "cuda"
-    apple = settings.gpus_per_trial is None and settings.address == "local"
-    return "mps" if apple and torch.backends.mps.is_available() else "cpu"
-
-
-def _device_name(settings: Settings) -> str:
-    import torch
-
-    device = _device(settings)
-    return torch.cuda.get_device_name(0) if device == "cuda" and torch.cuda.is_available() else device
+def write_tables(session: Session, trials: Sequence[Trial]) -> None:
+    """Write trials.csv, a row per trial, and pareto.csv, the trials that no other beats in score and cost.
+    Costs are those of the objective, else MACs."""
+    names = sorted({name for trial in trials for name in trial.candidate.choices})
+    front = pareto_front(trials, session.objective)
+    write_atomically(session.folder.trials_file, trials_table(trials, names))
+    write_atomically(session.folder.path / "pareto.csv", trials_table(front, names))

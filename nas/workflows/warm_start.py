@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from nas.cost import Budget
 from nas.errors import InputError
-from nas.runs.folder import Start
+from nas.runs.manifest import WarmStart
 from nas.space import Space, load_space
 from nas.space.library import find_space
 from nas.space.member import member
 
 
-def find_starts(files: Sequence[str], space: Space, budget: Budget) -> list[Start]:
+def find_warm_start(files: Sequence[str], space: Space, budget: Budget) -> list[WarmStart]:
     """The points of a space that are the networks in files, paths or bundled names.
 
     The space's number of classes stands for theirs. Raises InputError for a network that is none, is not of
     the space, is outside the budget or is named twice.
     """
-    starts: list[Start] = []
+    starts: list[WarmStart] = []
     known: dict[str, str] = {}
     for start, identity in _found(files, space, budget):
         if identity in known:
@@ -31,7 +31,7 @@ def find_starts(files: Sequence[str], space: Space, budget: Budget) -> list[Star
     return starts
 
 
-def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple[Start, str]]:
+def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple[WarmStart, str]]:
     for file in files:
         network = load_space(find_space(file))
         if not network.is_architecture:
@@ -53,4 +53,4 @@ def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple
                 f"--start {file}: has {cost.macs:,} MACs and {cost.params:,} parameters, outside the budget "
                 f"{budget}; change the budget, or leave this start out"
             )
-        yield Start(file, choices), space.identity(choices)
+        yield WarmStart(file, choices), space.identity(choices)

@@ -22,7 +22,7 @@ from nas.samplers import SAMPLERS, find_sampler
 from nas.space import load_space, parse_space
 from nas.space.library import find_space
 from nas.study.records import Candidate
-from nas.study.storage import open_ledger
+from nas.study.storage import open_storage
 from nas.study.study import ATTEMPTS, LAST_ATTEMPTS, Study
 
 
@@ -202,7 +202,7 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
     pruned = s.records()[0]
     assert (pruned.state, pruned.score, dict(pruned.scores)) == ("pruned", None, {1: 0.5, 2: 0.9})
     assert pruned.facts == {"fidelity": 2}
-    trial = optuna.load_study(study_name="nas", storage=open_ledger(journal)).trials[0]
+    trial = optuna.load_study(study_name="nas", storage=open_storage(journal)).trials[0]
     assert (trial.state, trial.value) == (TrialState.PRUNED, 0.9)
     assert [r.candidate.number for r in s.best(2)] == [1]
 

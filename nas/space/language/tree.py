@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from sys import intern
 from typing import Any
 
 from nas.space.language.source import Place
@@ -29,7 +30,8 @@ class Choice:
         """Name of the decision: `s2.kernel`, or `s2.layer3.kernel` for one made in each layer."""
         if self.stage is None:
             return self.name
-        return f"{self.stage}.layer{layers[self.stage]}{self.name[len(self.stage) :]}"
+        # one string for all points that are kept
+        return intern(f"{self.stage}.layer{layers[self.stage]}{self.name[len(self.stage) :]}")
 
     def value(self, option: Option) -> Any:
         """The value that an option stands for."""

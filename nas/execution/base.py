@@ -1,0 +1,239 @@
+"""What every executor shares: what it takes trials from, what it tells, and one trial where it is trained."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nas.study.records import Candidate, Counts, Trial, TrialResult
+from nas.training.base import (
+    EpochResult,
+    Evaluator,
+    EvaluatorError,
+    Failure,
+    FailureReason,
+    Parent,
+    Training,
+    TrainingFailed,
+)
+
+if TYPE_CHECKING:
+    from nas.space import Choices
+
+
+class TrialQueue(Protocol):
+    """Trials to train, and where their results go: a `Study`, or a `FixedQueue`."""
+
+    def ask(self) -> Candidate | None:
+        """Return the next network to train; None when there is none now, or none any more."""
+        ...
+
+    def parent(self, candidate: Candidate) -> Parent | None:
+        """Return the trial whose weights a candidate starts from, if it starts from any's."""
+        ...
+
+    @property
+    def remaining(self) -> int:
+        """How many trials are still to be asked for."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing to ask for though trials remain."""
+        ...
+
+    def report(self, number: int, result: EpochResult) -> bool:
+        """Take the result of an epoch that is not the last. Return whether the trial goes on."""
+        ...
+
+    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+        """Take the end of a trial that was trained to its last epoch."""
+        ...
+
+    def prune(self, number: int, result: TrialResult) -> Trial:
+        """Take the end of a trial that does not go on."""
+        ...
+
+    def fail(self, number: int, failure: Failure, result: TrialResult) -> Trial:
+        """Take the end of a trial that has no score."""
+        ...
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial, by number."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """How many trials are in which state."""
+        ...
+
+    def best(self, k: int) -> list[Trial]:
+        """Return the `k` best complete trials."""
+        ...
+
+
+class TrialObserver(Protocol):
+    """Hears of trials while an executor runs, and answers nothing."""
+
+    def dashboard(self, url: str) -> None:
+        """Ray's dashboard answers at `url`."""
+
+    def started(self, candidate: Candidate) -> None:
+        """A trial starts; again when its worker died and it starts anew."""
+
+    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+        """A trial has trained an epoch."""
+
+    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        """A trial is complete and the queue does not know it yet: what is kept here survives any kill.
+
+        `weights`: the network's state as safetensors.
+        """
+
+    def finished(self, trial: Trial) -> None:
+        """A trial has ended in any state, and the queue has it."""
+
+
+class Executor(Protocol):
+    """Runs trainings somewhere."""
+
+    def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
+        """Train what the queue has until it has no more.
+
+        On KeyboardInterrupt and any other exception trials under way stay running in the queue, to be
+        resumed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an attempt came to: an epoch, a failure, or `misuse`, what the evaluator did that none may do.
+
+    `done`: there will be no other step.
+    """
+
+    result: TrialResult
+    epoch: EpochResult | None = None
+    failure: Failure | None = None
+    misuse: str | None = None
+    done: bool = True
+
+
+class Attempt:
+    """A trial in the process that trains it. No exception leaves it: a failure is a result."""
+
+    def __init__(self, evaluator: Evaluator, choices: Choices, number: int, parent: Parent | None) -> None:
+        self._evaluator = evaluator
+        self._choices = choices
+        self._number = number
+        self._parent = parent
+        self._training: Training | None = None
+        self._result = TrialResult()
+
+    def step(self) -> Step:
+        """Train one epoch."""
+        try:
+            if self._training is None:
+                self._training = self._begin()
+            epoch = _checked(self._training.epoch(), self._result.epochs + 1)
+            done = bool(self._training.done)
+        except TrainingFailed as error:
+            return Step(self._result, failure=error.failure)
+        except EvaluatorError as error:
+            return Step(self._result, misuse=f"evaluator {self._evaluator}: {error}")
+        except Exception as error:
+            # Whatever a user's block or evaluator raises costs one trial, never the search.
+            return Step(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
+        self._result = replace(
+            self._result,
+            epochs=epoch.epoch,
+            seconds=round(self._result.seconds + epoch.seconds, 6),
+            loss=epoch.loss,
+            batch=epoch.batch,
+            deviation=None if epoch.deviation is None else round(epoch.deviation, 4),
+        )
+        return Step(self._result, epoch, done=done)
+
+    def _begin(self) -> Training:
+        """Return the training, from the parent's weights, or from scratch where there is nothing to
+        inherit."""
+        from nas.inherit import NotInherited
+
+        parent, self._parent = self._parent, None
+        if parent is not None:
+            try:
+                training = self._evaluator(self._choices, self._number, parent)
+            except NotInherited as error:
+                why = f"from trial {parent.number}: {error}"
+                self._result = replace(self._result, not_inherited=why)
+            else:
+                self._result = replace(self._result, parent=parent.number)
+                return training
+        return self._evaluator(self._choices, self._number, None)
+
+    def weights(self) -> bytes:
+        """Return the trained network's state as safetensors."""
+        import safetensors.torch
+
+        assert self._training is not None
+        return safetensors.torch.save(dict(self._training.state_dict()))
+
+
+def tell(
+    queue: TrialQueue, observer: TrialObserver, candidate: Candidate, step: Step, weights: Callable[[], bytes]
+) -> bool:
+    """Tell queue and observer of a step. Return whether the trial goes on.
+
+    `weights` is called where the trial is complete: they are kept before the queue knows of it. Raises
+    EvaluatorError where the evaluator is none; the trial stays running, to be resumed.
+    """
+    number = candidate.number
+    if step.misuse:
+        raise EvaluatorError(step.misuse)
+    if step.failure:
+        observer.finished(queue.fail(number, step.failure, step.result))
+        return False
+    assert step.epoch is not None
+    if step.done:
+        observer.epoch(candidate, step.epoch)
+        observer.trained(candidate, step.epoch.score, weights())
+        observer.finished(queue.complete(number, step.epoch, step.result))
+        return False
+    goes_on = queue.report(number, step.epoch)
+    observer.epoch(candidate, step.epoch)
+    if not goes_on:
+        observer.finished(queue.prune(number, step.result))
+    return goes_on
+
+
+def describe_error(error: BaseException) -> str:
+    """Return `ValueError: no such thing (blocks.py:12)`."""
+    text = " ".join(traceback.format_exception_only(error)[-1].split())
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    return text + where
+
+
+def _checked(result: Any, epoch: int) -> EpochResult:
+    """Return the result of an epoch, whose value and score are finite.
+
+    Raises EvaluatorError for anything else than a result, TrainingFailed for what is not finite.
+    """
+    if not isinstance(result, EpochResult):
+        raise EvaluatorError(f"epoch() gave {result!r:.60}; it must give an EpochResult")
+    for name in ("value", "score"):
+        figure: object = getattr(result, name)
+        if isinstance(figure, bool) or not isinstance(figure, Real):
+            raise EvaluatorError(
+                f"the {name} of epoch {epoch} is {figure!r:.60}, which is no number; give a float, such as "
+                "0.93"
+            )
+        if not math.isfinite(figure):
+            raise TrainingFailed(FailureReason.NAN_LOSS, f"the {name} was {figure} in epoch {epoch}")
+    return replace(result, value=float(result.value), score=float(result.score))

@@ -1,0 +1,127 @@
+"""Code of a user's own: classes by import path, MODULE:CLASS, and Python files that a user names."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from nas.errors import InputError, NasError, did_you_mean
+
+
+def import_class(path: str, base: Any, what: str, example: str, make: Callable[[Any], object]) -> Any:
+    """Return the class at `path` that extends `base`; `make` tries it out.
+
+    Raises InputError where it cannot be imported, extends something else, or needs arguments.
+    """
+    module_name, _, name = path.partition(":")
+    place = f"{what} '{path}'"
+    try:
+        module = import_module(module_name)
+    except Exception as error:
+        # Whatever a user's module raises is told in one line.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"{place}: '{module_name}' cannot be imported ({reason}); write MODULE:CLASS, such as {example}"
+        ) from None
+    known = {
+        n: v
+        for n, v in vars(module).items()
+        if inspect.isclass(v) and issubclass(v, base) and not inspect.isabstract(v)
+    }
+    found = known.get(name)
+    if found is None:
+        said = f"'{name}' is not an Optuna {what}" if hasattr(module, name) else f"has no '{name}'"
+        hint = did_you_mean(name, [*known], "name a class of it")
+        raise InputError(f"{place}: {module_name}: {said}{hint}")
+    try:
+        make(found)
+    except Exception as error:
+        raise InputError(
+            f"{place}: cannot be made without arguments ({' '.join(str(error).split())}); write a class of "
+            "your own that gives them"
+        ) from None
+    return found
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A user's Python file as it was read. It travels to the workers as text, and is run when someone names
+    it, and never for another reason."""
+
+    file: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        return Path(self.file).name
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def module_name(self) -> str:
+        """The name under which Python knows the module."""
+        return f"nas_file_{self.sha256[:16]}"
+
+    def run(self, what: str, way_out: str) -> ModuleType:
+        """Run the file, once in a process, and return its module.
+
+        `what` it is and the `way_out` complete the message. Raises InputError, with file and line, where it
+        does not import.
+        """
+        known = sys.modules.get(self.module_name)
+        if known is not None:
+            return known
+        module = ModuleType(self.module_name, self.file)
+        module.__file__ = self.file
+        sys.modules[module.__name__] = module
+        try:
+            exec(self._compile(), module.__dict__)  # noqa: S102 - the user named the file to be run
+        except (Exception, SystemExit) as error:
+            del sys.modules[module.__name__]
+            if isinstance(error, NasError):
+                raise InputError(f"{self.line(error)}: {error}") from None
+            raise InputError(
+                f"{self.line(error)}: the {what} does not import: {one_line(error)}; {way_out}"
+            ) from None
+        return module
+
+    def forget(self) -> None:
+        """Let the next `run` run the file anew."""
+        sys.modules.pop(self.module_name, None)
+
+    def line(self, error: BaseException) -> str:
+        """Return file and line of the file at which an error came up."""
+        cause = error.__cause__ if isinstance(error.__cause__, SyntaxError) else None
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == self.file]
+        line = cause.lineno if cause else lines[-1] if lines else None
+        return f"{self.file}:{line}" if line else self.file
+
+    def _compile(self) -> CodeType:
+        try:
+            return compile(self.text, self.file, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise NasError(f"not valid Python: {error.msg}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return the type and text of an exception."""
+    return " ".join(traceback.format_exception_only(error)[-1].split())
+
+
+def read_file(path: Path) -> SourceFile:
+    """Read a user's Python file; it is not run. Raises InputError where it cannot be read."""
+    try:
+        return SourceFile(str(path), path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{path}: cannot be read: {reason}; name a Python file") from None

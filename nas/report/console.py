@@ -1,0 +1,41 @@
+"""The terminal: lines, tables, and words for amounts."""
+
+from __future__ import annotations
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+
+def terminal() -> Console:
+    """Return a console. A terminal gets lines wrapped between words; a pipe gets them whole."""
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal
+    return console
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is."""
+    console.print(Text(text))
+
+
+def show(view: RenderableType, console: Console | None = None) -> None:
+    """Print a view to the terminal; a pipe gets the same text without colour, as wide as it needs."""
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(width=200, no_color=True, file=console.file)
+    console.print(view)
+
+
+def duration(seconds: float) -> str:
+    """Return `45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 trial`, `2 trials`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,115 @@
+"""The last round of a search: its best networks, trained longer under fresh seeds, name the winner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from nas.study.objective import Objective
+from nas.study.records import Trial, best_of
+
+if TYPE_CHECKING:
+    from nas.runs.config import FinalsConfig
+
+DISTINCT = 0.05
+"""Below this p two finalists are told apart."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One of the best networks of a search. `trial`: its trial; `finals`: its long trainings that gave a
+    score, the best first."""
+
+    trial: Trial
+    finals: tuple[Trial, ...]
+
+    @property
+    def scores(self) -> list[float]:
+        """Scores of the long trainings, the best first."""
+        return [final.score for final in self.finals if final.score is not None]
+
+    @property
+    def mean(self) -> float:
+        """Of the scores, which there must be."""
+        return fmean(self.scores)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the scores, where there are two."""
+        return stdev(self.scores) if len(self.scores) > 1 else None
+
+
+def finals_name(study: str) -> str:
+    """Return the name of the finals' study, beside that of the search, in its storage."""
+    return f"{study}-finals"
+
+
+def select_finalists(trials: Sequence[Trial], config: FinalsConfig, objective: Objective) -> list[Trial]:
+    """Return the trials whose networks are trained longer."""
+    return best_of(trials, config.count, objective)
+
+
+def name_final(trial: Trial, seed: int, config: FinalsConfig) -> str:
+    """Return the name of one long training."""
+    return f"trial {trial.number}, seed {seed}, epochs {config.epochs}"
+
+
+def rank_finalists(
+    trials: Sequence[Trial], finals: Iterable[Trial], config: FinalsConfig, objective: Objective
+) -> list[Finalist]:
+    """Return the best networks that have long trainings, by the mean reward of these."""
+    known = {final.job: final for final in finals}
+    found = []
+    for trial in select_finalists(trials, config, objective):
+        names = [name_final(trial, seed, config) for seed in range(config.seeds)]
+        own = [known[name] for name in names if name in known]
+        scored = best_of(own, config.seeds, Objective(metric=objective.metric))
+        if scored:
+            found.append(Finalist(trial, tuple(scored)))
+    sign = objective.metric.sign
+    return sorted(found, key=lambda one: -sign * objective.reward(one.mean, one.trial.candidate.cost))
+
+
+def find_winner(
+    trials: Sequence[Trial], finals: Sequence[Trial], config: FinalsConfig, objective: Objective
+) -> Finalist | None:
+    """Return the first of the finalists; None where none was trained longer, or some trainings are still to
+    come."""
+    if not config.count:
+        return None
+    ended = {final.job for final in finals if not final.is_running}
+    wanted = {
+        name_final(trial, seed, config)
+        for trial in select_finalists(trials, config, objective)
+        for seed in range(config.seeds)
+    }
+    if not ended.issuperset(wanted):
+        return None
+    return next(iter(rank_finalists(trials, finals, config, objective)), None)
+
+
+def select_spare(finals: Sequence[Trial], objective: Objective) -> list[int]:
+    """Return the numbers of long trainings that are not the best of their network."""
+    best: dict[str, Trial] = {}
+    for final in best_of(finals, len(finals), replace(objective, factors=())):
+        best.setdefault(final.candidate.identity, final)
+    kept = {final.number for final in best.values()}
+    return [final.number for final in finals if final.number not in kept]
+
+
+def compare_first_two(ranked: Sequence[Finalist]) -> float | None:
+    """Return p of Welch's t-test between the first two finalists, where these cannot be told apart.
+
+    None where they can, and where there are too few scores to know.
+    """
+    if len(ranked) < 2 or min(len(one.scores) for one in ranked[:2]) < 2:
+        return None
+    from scipy.stats import ttest_ind_from_stats
+
+    first, second = ((one.mean, one.deviation, len(one.scores)) for one in ranked[:2])
+    if not (first[1] or second[1]):
+        return 1.0 if first[0] == second[0] else None
+    p = float(ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
+    return None if p < DISTINCT else p

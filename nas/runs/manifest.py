@@ -1,0 +1,254 @@
+"""run.yaml: every setting of a run as resolved, and where and of what it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from nas import __version__
+from nas.data.card import DataCard
+from nas.errors import InputError
+from nas.files import write_atomically
+from nas.runs.config import SearchConfig, upgrade_settings
+from nas.runs.folder import RunFolder
+from nas.space import Choices
+from nas.space.language.source import plain_data, read_text, read_yaml
+from nas.training.base import Metric
+
+if TYPE_CHECKING:
+    from nas.importing import SourceFile
+
+FORMAT = 2
+"""Version of the folder's layout. Format 1 is read too; a folder of any other is refused."""
+
+_MOST_VALUES = 10_000_000
+"""Of run.yaml, which lists every class of the data."""
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A network to try first: the file it was given as, and the point of the space that it is."""
+
+    file: str
+    choices: Choices
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What run.yaml says.
+
+    `study`: the study's name in its storage, whatever the folder is called today. `data`: of the data set,
+    None where a user's evaluator has its own. `metric`: what scores measure. `plugins`: sha256 of the files
+    of blocks by name; `evaluator`: that of the evaluator's file. `environment`: versions, commit and machine
+    of the start.
+    """
+
+    study: str
+    config: SearchConfig
+    data: DataCard | None
+    metric: Metric
+    space_sha256: str
+    warm_start: tuple[WarmStart, ...] = ()
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    evaluator: str | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        study: str,
+        config: SearchConfig,
+        data: DataCard | None,
+        metric: Metric,
+        space_text: str,
+        device: str,
+        warm_start: Sequence[WarmStart],
+        plugins: Sequence[SourceFile],
+        evaluator: SourceFile | None,
+    ) -> Manifest:
+        """Return the manifest of a new run."""
+        environment = {
+            "versions": _versions(),
+            "git_commit": _git_commit(),
+            "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
+        }
+        digests = {plugin.name: plugin.sha256 for plugin in plugins}
+        own = evaluator.sha256 if evaluator else None
+        digest = digest_text(space_text)
+        return cls(study, config, data, metric, digest, tuple(warm_start), digests, own, environment)
+
+    def to_text(self) -> str:
+        """Return the content of run.yaml."""
+        document = {
+            "format": FORMAT,
+            "study": self.study,
+            "settings": self.config.to_data(),
+            **self.environment,
+            "metric": {"name": self.metric.name, "maximize": self.metric.maximize},
+            "data": self.data.to_data() if self.data else None,
+            "space_sha256": self.space_sha256,
+            "starts": [{"file": start.file, "choices": dict(start.choices)} for start in self.warm_start],
+            "plugins": dict(self.plugins),
+            "evaluator_sha256": self.evaluator,
+        }
+        return yaml.safe_dump(document, sort_keys=False)
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> Manifest:
+        """Read the manifest of a run. Raises InputError for a damaged one, or one of another format."""
+        path = folder.manifest_file
+        document = plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
+        if not isinstance(document, dict) or not document:
+            raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
+        version = document.get("format")
+        if version not in (1, FORMAT):
+            raise InputError(
+                f"{folder.path}: has format {version}, this nas {__version__} reads format {FORMAT}; "
+                "use the nas that made it, or start a new run"
+            )
+        settings = document.get("settings", {})
+        if version == 1 and isinstance(settings, dict):
+            settings = upgrade_settings(settings)
+        config = SearchConfig.from_data(settings, str(path))
+        parts: dict[str, Any] = {}
+        for key, read in _PARTS.items():
+            try:
+                parts[key] = read(document)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{path}: {key}: is damaged ({error}); restore the file") from None
+        kept = {key: document.get(key) for key in ("versions", "git_commit", "machine")}
+        return cls(
+            study=str(document.get("study")),
+            config=config,
+            data=parts["data"],
+            metric=parts["metric"],
+            space_sha256=str(document.get("space_sha256")),
+            warm_start=parts["starts"],
+            plugins=parts["plugins"],
+            evaluator=document.get("evaluator_sha256"),
+            environment=kept,
+        )
+
+    def write(self, folder: RunFolder) -> None:
+        """Write the manifest to its folder."""
+        write_atomically(folder.manifest_file, self.to_text())
+
+    def with_config(self, config: SearchConfig) -> Manifest:
+        """Return the manifest after a resume that changed settings."""
+        return replace(self, config=config)
+
+    def storage(self, folder: RunFolder) -> Path | str:
+        """Return where the study is kept."""
+        return self.config.storage or folder.journal
+
+    def plugin_flags(self, folder: RunFolder) -> str:
+        """Return what a command about this run names besides it: ` --plugin FILE`, with a space before."""
+        return "".join(f" --plugin {folder.source_file(name)}" for name in self.plugins)
+
+    def resume_command(self, folder: RunFolder) -> str:
+        """Return the command that goes on with a run."""
+        own = ""
+        if self.config.evaluator:
+            own = f" --evaluator {self._evaluator_copy(folder)}"
+        return f"nas resume {folder.path}{self.plugin_flags(folder)}{own}"
+
+    def check_plugins(self, folder: RunFolder, given: Sequence[SourceFile]) -> None:
+        """Raise InputError where these are not the plugins that the run was searched with."""
+        by_name = {plugin.name: plugin for plugin in given}
+        for name, digest in self.plugins.items():
+            copy = folder.source_file(name)
+            if name not in by_name:
+                raise InputError(
+                    f"{folder.path}: was searched with blocks of {name}, and no plugin is loaded that is not "
+                    f"named; add --plugin {copy}"
+                )
+            _check_unchanged(folder, by_name[name], digest, f"--plugin {copy}")
+        for name in by_name.keys() - self.plugins.keys():
+            raise InputError(f"{by_name[name].file}: {folder.path} was searched without it; leave it out")
+
+    def check_evaluator(self, folder: RunFolder, given: SourceFile | None) -> None:
+        """Raise InputError where this is not the evaluator's file that the run was searched with."""
+        if self.evaluator is None:
+            return
+        flag = f"--evaluator {self._evaluator_copy(folder)}"
+        if given is None:
+            raise InputError(
+                f"{folder.path}: was searched by an evaluator of a user's own, and no file is run that is "
+                f"not named; add {flag}"
+            )
+        _check_unchanged(folder, given, self.evaluator, flag)
+
+    def _evaluator_copy(self, folder: RunFolder) -> str:
+        """FILE:FUNCTION of the folder's copy."""
+        own = self.config.evaluator
+        assert own is not None
+        return f"{folder.source_file(own.file.name)}:{own.function}"
+
+
+def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str, flag: str) -> None:
+    if source.sha256 != digest:
+        raise InputError(
+            f"{source.file}: is not as it was when {folder.path} was searched; restore it, or name the copy, "
+            f"{flag}"
+        )
+
+
+def digest_text(text: str) -> str:
+    """Return the sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_data(document: Mapping[str, Any]) -> DataCard | None:
+    return None if document["data"] is None else DataCard.from_data(document["data"])
+
+
+def _read_metric(document: Mapping[str, Any]) -> Metric:
+    given = document.get("metric")
+    return Metric(str(given["name"]), bool(given["maximize"])) if given else Metric()
+
+
+def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:
+    starts = document.get("starts") or []
+    return tuple(WarmStart(str(start.get("file")), dict(start["choices"])) for start in starts)
+
+
+def _read_plugins(document: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(digest) for name, digest in document.get("plugins", {}).items()}
+
+
+_PARTS = {"data": _read_data, "metric": _read_metric, "starts": _read_warm_start, "plugins": _read_plugins}
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"nas": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "optuna", "ray", "networkx"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the folder the search was started in, `+` behind it when files differ from it."""
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changes.strip() else "")

@@ -1,0 +1,148 @@
+"""What a run folder says, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import InputError
+from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
+from nas.runs.folder import RunFolder
+from nas.runs.manifest import Manifest, digest_text
+from nas.space import Space
+from nas.space.language.parse import parse_space
+from nas.space.language.source import read_text
+from nas.space.library import find_space, is_run
+from nas.space.plugins import Plugin, load_plugins
+from nas.study.objective import Objective
+from nas.study.pareto import pareto_front
+from nas.study.records import Trial, best_of
+
+if TYPE_CHECKING:
+    from nas.runs.config import SearchConfig
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run: its folder, its manifest, the space as searched and counted, and every trial by number.
+
+    `finals` are the long trainings of its finalists.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    space: Space
+    trials: tuple[Trial, ...]
+    finals: tuple[Trial, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path, plugins: Sequence[Plugin] = ()) -> RunState:
+        """Read a run, while it is searched or after. `plugins`: those of its blocks, which are registered.
+
+        Raises InputError for what is no run, is damaged, or needs other files, and where there are results of
+        trials but no trials.
+        """
+        folder = RunFolder.open(path)
+        manifest = Manifest.read(folder)
+        space = read_space(folder, manifest, plugins)
+        trials, finals = read_study(folder, manifest)
+        return cls(folder, manifest, space, trials, finals)
+
+    @property
+    def config(self) -> SearchConfig:
+        return self.manifest.config
+
+    @property
+    def objective(self) -> Objective:
+        """What the trials are ranked by."""
+        return replace(self.config.objective, metric=self.manifest.metric)
+
+    def for_data(self, network: Space) -> Space:
+        """Return a network of the space for the channels and classes of the data set."""
+        data = self.manifest.data
+        return network if data is None else network.for_data(data.channels, len(data.classes))
+
+    def best(self, k: int) -> list[Trial]:
+        """Return the `k` best trials."""
+        return best_of(self.trials, k, self.objective)
+
+    @property
+    def finalists(self) -> list[Finalist]:
+        """The best networks that were trained longer, the best first."""
+        if not self.config.finals.count:
+            return []
+        return rank_finalists(self.trials, self.finals, self.config.finals, self.objective)
+
+    @property
+    def winner(self) -> Finalist | None:
+        """The first of the finalists, when all of them are trained."""
+        return find_winner(self.trials, self.finals, self.config.finals, self.objective)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in score and in the costs of the objective."""
+        return pareto_front(self.trials, self.objective)
+
+
+def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] = ()) -> Space:
+    """Return the space as searched and counted: with at least the channels and classes of the data set.
+
+    The network that is shipped costs no more than the one that is counted. Raises InputError where the file
+    was changed.
+    """
+    manifest.check_plugins(folder, plugins)
+    load_plugins(plugins)
+    text = read_text(folder.space_file)
+    if digest_text(text) != manifest.space_sha256:
+        raise InputError(
+            f"{folder.space_file}: was changed since the search began, but its trials are of the space as "
+            "it was; restore the file, or search the new one in a run of its own"
+        )
+    space = parse_space(text, str(folder.space_file))
+    data = manifest.data
+    counted = space if data is None else space.counted_with(data.channels, len(data.classes))
+    try:
+        for start in manifest.warm_start:
+            counted.resolve(start.choices)
+    except InputError as error:
+        raise InputError(f"{folder.manifest_file}: starts: is damaged ({error}); restore the file") from None
+    return counted
+
+
+def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+    """Return the trials of a run, and the long trainings of its finalists.
+
+    Raises InputError where there are results of trials, but no trials.
+    """
+    from nas.study.ledger import read_trials  # with Optuna, which takes its time
+
+    storage = manifest.storage(folder)
+    trials, finals = read_trials(storage, manifest.study, finals_name(manifest.study))
+    if not trials and (folder.best_file.exists() or any(folder.kept_weights())):
+        raise InputError(
+            f"{folder.path}: the study '{manifest.study}' is not in {storage}, though the run has results "
+            "of it; restore it, or start a new run"
+        )
+    return tuple(trials), tuple(finals)
+
+
+def find_network(what: str, plugins: Sequence[Plugin] = ()) -> Path:
+    """Return the file of the best network of a run folder, else of that path or bundled name. The plugins are
+    registered.
+
+    Raises InputError where there is none.
+    """
+    if not is_run(what):
+        load_plugins(plugins)
+        return find_space(what)
+    folder = RunFolder.open(Path(what))
+    Manifest.read(folder).check_plugins(folder, plugins)
+    load_plugins(plugins)
+    if not folder.best_file.is_file():
+        raise InputError(
+            f"{what}: has no best.yaml, the best network of a search; name a run with a finished trial, or a "
+            "file"
+        )
+    return folder.best_file

@@ -1,0 +1,151 @@
+"""A study in memory that samplers propose in: the trials of the ledger, and one open proposal.
+
+Optuna's in-memory storage copies every trial that it is given and keeps every proposal for ever; a search
+makes many proposals for one trial, and its trials have dozens of parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy as copy_deeply
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+_STUDY = 0
+_NAME = "mirror"
+
+
+class Mirror:
+    """The trials of a search as samplers are told of them. A trial's number here is that in the ledger."""
+
+    def __init__(self, directions: Sequence[StudyDirection]) -> None:
+        self._storage = _Storage(directions)
+        self._study = optuna.load_study(study_name=_NAME, storage=self._storage)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take a trial as it is, without a copy."""
+        self._storage.trials.append(trial)
+
+    def replace(self, trial: FrozenTrial) -> None:
+        """Take the trial for the one of its number."""
+        self._storage.trials[trial.number] = trial
+
+    def __getitem__(self, number: int) -> FrozenTrial:
+        return self._storage.trials[number]
+
+    @contextmanager
+    def proposal(self, sampler: BaseSampler) -> Iterator[optuna.Trial]:
+        """Open a trial that a sampler proposes in; it is gone in the end."""
+        self._study.sampler = sampler
+        number = len(self._storage.trials)
+        try:
+            yield self._study.ask()
+        finally:
+            del self._storage.trials[number:]
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the sampler wrote on the open proposal, to be found again by the next sampler."""
+        return self._storage.trials[-1].system_attrs
+
+
+class _Storage(BaseStorage):
+    """One study whose trials are handed out as they are."""
+
+    def __init__(self, directions: Sequence[StudyDirection]) -> None:
+        self.trials: list[FrozenTrial] = []
+        self._directions = list(directions)
+        self._user_attrs: dict[str, Any] = {}
+        self._system_attrs: dict[str, Any] = {}
+
+    # The study
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        raise AssertionError("it has one study")
+
+    def delete_study(self, study_id: int) -> None:
+        raise AssertionError("it has one study")
+
+    def get_all_studies(self) -> list[Any]:
+        return []
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return _STUDY
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return _NAME
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._user_attrs
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._system_attrs
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._user_attrs[key] = value
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._system_attrs[key] = value
+
+    # Its trials
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        number = len(self.trials)
+        self.trials.append(running_trial(number, {}, {}, {}, {}))
+        return number
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self.trials[trial_id]
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        trials = [trial for trial in self.trials if states is None or trial.state in states]
+        return copy_deeply(trials) if deepcopy else trials
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        trial = self.trials[trial_id]
+        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
+        trial.distributions[param_name] = distribution
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        raise AssertionError("a proposal does not end")
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        self.trials[trial_id].intermediate_values[step] = intermediate_value
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.trials[trial_id].user_attrs[key] = value
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.trials[trial_id].system_attrs[key] = value
+
+
+def running_trial(
+    number: int,
+    params: dict[str, Any],
+    distributions: dict[str, BaseDistribution],
+    user_attrs: dict[str, Any],
+    system_attrs: dict[str, Any],
+) -> FrozenTrial:
+    """Return a trial that has just begun."""
+    return FrozenTrial(
+        number=number, trial_id=number, state=TrialState.RUNNING, value=None, datetime_start=datetime.now(),
+        datetime_complete=None, params=params, distributions=distributions, user_attrs=user_attrs,
+        system_attrs=system_attrs, intermediate_values={},
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Who hears what happens in a search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nas.execution.base import TrialQueue
+    from nas.study.records import Candidate, Trial
+    from nas.training.base import EpochResult
+    from nas.workflows.session import Session
+
+
+class Observer:
+    """Hears what happens in a search, and answers nothing. Extend it and override what is of interest."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """So many images of the data set are decoded."""
+
+    def began(self, session: Session) -> None:
+        """A search, or a calibration, has its run folder; nothing is trained yet."""
+
+    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+        """Trainings begin, in all `trials` of `epochs` epochs: those of the search, then its finalists."""
+
+    def dashboard(self, url: str) -> None:
+        """Ray's dashboard answers at `url`."""
+
+    def started(self, candidate: Candidate) -> None:
+        """A trial starts; again when its worker died and it starts anew."""
+
+    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+        """A trial has trained an epoch."""
+
+    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        """A trial is complete and the study does not know it yet: what is kept here survives any kill.
+
+        `weights`: the network's state as safetensors.
+        """
+
+    def finished(self, trial: Trial) -> None:
+        """A trial has ended in any state, and the study has it."""
+
+
+class Observers(Observer):
+    """Tells several observers, one after the other."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def decoding(self, done: int, total: int) -> None:
+        for observer in self._observers:
+            observer.decoding(done, total)
+
+    def began(self, session: Session) -> None:
+        for observer in self._observers:
+            observer.began(session)
+
+    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+        for observer in self._observers:
+            observer.round(queue, title, trials, epochs)
+
+    def dashboard(self, url: str) -> None:
+        for observer in self._observers:
+            observer.dashboard(url)
+
+    def started(self, candidate: Candidate) -> None:
+        for observer in self._observers:
+            observer.started(candidate)
+
+    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+        for observer in self._observers:
+            observer.epoch(candidate, result)
+
+    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        for observer in self._observers:
+            observer.trained(candidate, score, weights)
+
+    def finished(self, trial: Trial) -> None:
+        for observer in self._observers:
+            observer.finished(trial)

@@ -1,0 +1,353 @@
+"""What a search or a calibration works with: its parts checked, then its run folder."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.data import datasets
+from nas.data.card import DataCard
+from nas.errors import InputError, NasError
+from nas.execution import make_executor
+from nas.execution.base import Executor
+from nas.files import write_atomically
+from nas.importing import read_file
+from nas.runs.config import SearchConfig
+from nas.runs.finals import finals_name
+from nas.runs.folder import RunExists, RunFolder, next_run_path
+from nas.runs.manifest import Manifest, WarmStart
+from nas.runs.state import RunState, read_space
+from nas.space import Choices, Space, SpaceError, dump_space, load_space
+from nas.space.library import find_space
+from nas.space.plugins import load_plugins, read_plugins
+from nas.study.ledger import read_trials
+from nas.study.objective import Objective
+from nas.study.storage import claim_storage, make_absolute
+from nas.training.base import Evaluator
+from nas.training.custom import CustomEvaluator
+from nas.training.evaluator import ProxyEvaluator
+from nas.workflows.checks import (
+    check_budget,
+    check_machine,
+    check_objective,
+    check_sampler,
+    check_scale,
+    check_warm_start,
+)
+from nas.workflows.observer import Observer
+from nas.workflows.warm_start import find_warm_start
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from nas.data.datasets import ImageData
+    from nas.importing import SourceFile
+    from nas.space.plugins import Plugin
+
+
+class Stopped(NasError):
+    """The user pressed Ctrl-C; nothing is lost."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a search is of, checked: nothing is written yet.
+
+    `space` is counted with the data's channels and classes. `data`: None where a user's evaluator has its
+    own. `plugins` and `evaluator_file`: the user's files.
+    """
+
+    config: SearchConfig
+    space: Space
+    evaluator: Evaluator
+    data: ImageData | None
+    warm_start: Sequence[WarmStart] = ()
+    plugins: tuple[Plugin, ...] = ()
+    evaluator_file: SourceFile | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What is maximised, or minimised."""
+        return replace(self.config.objective, metric=self.evaluator.metric)
+
+    @property
+    def proxy(self) -> ProxyEvaluator | None:
+        """The evaluator, where it is the proxy training of an image classifier."""
+        return self.evaluator if isinstance(self.evaluator, ProxyEvaluator) else None
+
+    def try_out(self, choices: Choices) -> None:
+        """Raise InputError where what is trained at a point cannot be built. An evaluator of a user's own
+        trains the network that is counted, which can."""
+        if self.proxy:
+            self.proxy.network(choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session(Prepared):
+    """What is prepared, with the run folder that it is trained into."""
+
+    folder: RunFolder
+    manifest: Manifest
+
+    def open_storage(self) -> BaseStorage:
+        """Open the storage of the run's studies. Call it while the folder is locked: it repairs a torn
+        journal."""
+        return claim_storage(self.manifest.storage(self.folder))
+
+    def state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
+        """Return the state of the run with these trials."""
+        return RunState(self.folder, self.manifest, self.space, tuple(trials), tuple(finals))
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with the run."""
+        return self.manifest.resume_command(self.folder)
+
+    @property
+    def executor(self) -> Executor:
+        """What trains."""
+        return make_executor(self.config.executor, gpus_of(self.config))
+
+
+def prepare(
+    config: SearchConfig,
+    evaluator: Evaluator | None = None,
+    plugins: Sequence[Path | str] = (),
+    observer: Observer | None = None,
+) -> Prepared:
+    """Check what would stop a search later, and read its data.
+
+    `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
+    Raises InputError.
+    """
+    check_sampler(config)
+    files = read_plugins(map(Path, plugins))
+    load_plugins(files)
+    space = load_space(find_space(config.space))
+    check_budget(space, config.budget)
+    check_scale(space, config.scale)
+    check_warm_start(space, config)
+    check_machine(config)
+    return _prepare(config, space, evaluator, files, observer or Observer())
+
+
+def _prepare(
+    config: SearchConfig,
+    space: Space,
+    evaluator: Evaluator | None,
+    plugins: tuple[Plugin, ...],
+    observer: Observer,
+) -> Prepared:
+    """Make the evaluator, and read the data that it needs."""
+    data, file, device = None, None, device_of(config)
+    if evaluator is None and config.evaluator is not None:
+        file = read_file(config.evaluator.file)
+        name, epochs = config.evaluator.function, config.recipe.epochs
+        evaluator = CustomEvaluator(space, file, name, epochs, config.seed, device, plugins)
+    elif evaluator is None:
+        data = load_data(space, config, observer)
+        counted = space.counted_with(data.channels, data.num_classes)
+        if counted != space:
+            space = counted
+            check_budget(space, config.budget)
+        timeout = config.executor.trial_timeout
+        evaluator = ProxyEvaluator(
+            space, config.recipe, data, config.data, config.seed, device, timeout, plugins
+        )
+    check_objective(config.objective, evaluator.metric)
+    warm_start = find_warm_start(config.warm_start, space, config.budget)
+    return Prepared(config, space, evaluator, data, warm_start, plugins, file)
+
+
+def start(
+    prepared: Prepared, runs: Path, name: str | None, like: str, files: dict[str, str] | None = None
+) -> Session:
+    """Make a run folder in `runs`, called `name` or else like a space and a number; with more `files`.
+
+    Raises InputError where it cannot be made, RunExists where there is one of that name.
+    """
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+    config = prepared.config
+    if config.storage:
+        config = replace(config, storage=make_absolute(config.storage))
+    prepared = replace(prepared, config=config)
+    sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
+    space_text = dump_space(load_space(find_space(config.space)))
+    while True:
+        path = runs / name if name else next_run_path(runs, like)
+        _check_storage(config, path.name)
+        manifest = Manifest.make(
+            path.name,
+            config,
+            DataCard.of(prepared.data) if prepared.data else None,
+            prepared.evaluator.metric,
+            space_text,
+            device_name(config),
+            prepared.warm_start,
+            prepared.plugins,
+            prepared.evaluator_file,
+        )
+        content = {"run.yaml": manifest.to_text(), "space.yaml": space_text, **(files or {})}
+        try:
+            folder = RunFolder.create(path, content, sources)
+        except RunExists:
+            if name:
+                raise  # else another search has just taken the number
+            continue
+        if prepared.data and prepared.data.broken:
+            write_atomically(folder.broken_file, "".join(f"{why}\n" for why in prepared.data.broken))
+        return Session(**vars(prepared), folder=folder, manifest=manifest)
+
+
+def reopen(
+    folder: RunFolder,
+    changes: dict[str, Any],
+    evaluator: Evaluator | None = None,
+    plugins: Sequence[Path | str] = (),
+    observer: Observer | None = None,
+) -> Session:
+    """Return a run to go on with. `changes`: settings that this resume changes.
+
+    Raises InputError where its data or files are not those that it began with.
+    """
+    manifest = Manifest.read(folder)
+    own = manifest.config
+    # What the folder names is not run by itself: who resumes names it.
+    config = replace(own, evaluator=None).changed(changes, "nas resume")
+    if evaluator is None:
+        manifest.check_evaluator(folder, config.evaluator and read_file(config.evaluator.file))
+        if manifest.data is None and config.evaluator is None:
+            raise InputError(
+                f"{folder.path}: was searched by an evaluator that was given in Python; go on with "
+                "nas.resume(folder, evaluator=...)"
+            )
+    files = read_plugins(map(Path, plugins))
+    space = read_space(folder, manifest, files)
+    check_machine(config)
+    prepared = _prepare(config, space, evaluator, files, observer or Observer())
+    if prepared.data is not None and manifest.data is not None:
+        change = DataCard.of(prepared.data).change(manifest.data)
+        if change:
+            raise InputError(
+                f"data set '{config.data.dataset}' has changed since the search began: {change}; restore it, "
+                "or start a new run"
+            )
+    if prepared.evaluator.metric != manifest.metric:
+        raise InputError(
+            f"{folder.path}: was searched for {manifest.metric}, and this evaluator gives "
+            f"{prepared.evaluator.metric}; resume it with the evaluator that it began with"
+        )
+    if config != own:
+        manifest = replace(manifest, config=config)
+        manifest.write(folder)
+    kept = replace(prepared, warm_start=manifest.warm_start)
+    return Session(**vars(kept), folder=folder, manifest=manifest)
+
+
+def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
+    """Read the data of a search; the space's smallest network must train on it."""
+    own = config.data
+    data = datasets.load(
+        own.dataset,
+        resolution=own.resolution,
+        seed=config.seed,
+        val_fraction=own.val_fraction,
+        max_images=own.max_images,
+        max_broken=own.max_broken,
+        folds=own.folds,
+        progress=observer.decoding,
+    )
+    smallest = space.smallest()
+    try:
+        ProxyEvaluator(space, config.recipe, data, config.data, config.seed).network(smallest)
+    except SpaceError as error:
+        if not _builds(space, smallest, data):
+            raise
+        size = f"{config.data.resolution} x {config.data.resolution}"
+        raise InputError(
+            f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
+        ) from None
+    return data
+
+
+@contextmanager
+def stoppable(session: Session) -> Iterator[None]:
+    """Raise Stopped on Ctrl-C or SIGTERM, and NasError where the run cannot be written; both say how to go
+    on. Signal handlers are given back."""
+    before = None
+    with suppress(ValueError):  # raised outside the main thread, which gets no signals
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; nothing finished is lost. Go on with: {session.resume_command}") from None
+    except OSError as error:
+        raise NasError(
+            f"{session.folder.path}: cannot be written: {error.strerror or error}; make room. Nothing "
+            f"finished is lost. Go on with: {session.resume_command}"
+        ) from error
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def time_left(config: SearchConfig, began: float) -> float | None:
+    """Return the seconds of the time limit that are left; `began` by `time.monotonic`."""
+    return None if config.time_limit is None else began + config.time_limit - time.monotonic()
+
+
+def gpus_of(config: SearchConfig) -> float:
+    """Return how many GPUs a trial gets."""
+    if config.executor.gpus_per_trial is not None:
+        return config.executor.gpus_per_trial
+    import torch
+
+    return 1.0 if torch.cuda.is_available() else 0.0
+
+
+def device_of(config: SearchConfig) -> str:
+    """Return where trials train, as torch names it. An Apple GPU, of which Ray does not know, all share."""
+    import torch
+
+    if gpus_of(config):
+        return "cuda"
+    apple = config.executor.gpus_per_trial is None and config.executor.address == "local"
+    return "mps" if apple and torch.backends.mps.is_available() else "cpu"
+
+
+def device_name(config: SearchConfig) -> str:
+    """Return the name of the hardware that trials train on, for a person."""
+    import torch
+
+    device = device_of(config)
+    return torch.cuda.get_device_name(0) if device == "cuda" and torch.cuda.is_available() else device
+
+
+def _check_storage(config: SearchConfig, study: str) -> None:
+    """Raise InputError where a database has a study of the name."""
+    if not config.storage:
+        return
+    for name, trials in zip(
+        (study, finals_name(study)), read_trials(config.storage, study, finals_name(study)), strict=True
+    ):
+        if trials:
+            raise InputError(
+                f"storage '{config.storage}': has a study '{name}' already; choose another --name"
+            )
+
+
+def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
+    """Return whether a network can be built for the data at the space's own input size."""
+    try:
+        space.resolve(choices).for_data(data.channels, data.num_classes).architecture()
+    except SpaceError:
+        return False
+    return True
