@@ -63,8 +63,17 @@ class Operator(ABC):
     name: ClassVar[str]
     is_identity: ClassVar[bool] = False
     """Output equals input, whatever the weights."""
+    is_training_only: ClassVar[bool] = False
+    """Changes values while training; in evaluation the output equals the input."""
+    is_channelwise: ClassVar[bool] = False
+    """Channel i of the output is made from channel i of the input alone. So are weights, if it has any: there
+    is one of each for a channel."""
+    has_filters: ClassVar[bool] = False
+    """Its `weight` is (O, I, ...), a filter for each output channel; other parameters have one value each."""
     keeps_zero: ClassVar[bool] = False
     """A zero input gives a zero output."""
+    leaves_out_zeros: ClassVar[bool] = False
+    """Inputs that are zero can be left out: of a sum."""
     details: ClassVar[tuple[str, ...]] = ()
     """Arguments that change neither shape nor cost: a space's defaults for them reach inside blocks."""
 
@@ -75,6 +84,10 @@ class Operator(ABC):
     def cost(self, *inputs: Shape) -> Cost:
         """Cost at these input shapes; nothing unless the operator says otherwise."""
         return Cost()
+
+    def gives_zero(self, zeros: Sequence[bool]) -> bool:
+        """Return whether the output is zero whatever the weights, given which inputs are."""
+        return self.keeps_zero and zeros[0]
 
     def arguments(self) -> dict[str, Any]:
         """The fields by name, as plain values: what a file stores."""
