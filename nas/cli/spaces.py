@@ -115,18 +115,18 @@ def export(
     plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
-    if format != "python":
-        raise InputError(f"--format: '{format}' is not a format; it is python")
+    from nas.exporters import find_exporter
     from nas.space.library import find_space, is_run
     from nas.workflows.export import export_network, export_trial
 
+    exporter = find_exporter(format)
     if is_run(what):
-        files = export_trial(opened(Path(what), plugin)[0], trial, output)
+        files = export_trial(opened(Path(what), plugin)[0], trial, output, exporter)
     elif trial is not None:
         raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
     else:
         loaded(plugin)
-        files = export_network(find_space(what), output)
+        files = export_network(find_space(what), output, exporter)
     for file in files:
         typer.echo(file)
 

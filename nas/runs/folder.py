@@ -22,6 +22,7 @@ import yaml
 from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError, NasError, did_you_mean
+from nas.exporters import export_suffixes
 from nas.files import write_atomically
 from nas.runs.config import Settings
 from nas.space import Choices, Space, dump_space, load_space
@@ -321,7 +322,7 @@ class Run:
         text = dump_space(_with_meta(space, record, facts))
         if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
             return
-        for suffix in (".py", ".pt", ".safetensors"):
+        for suffix in export_suffixes():
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import keyword
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from nas.cost import parse_count
 from nas.errors import InputError
+from nas.exporters import EXPORTERS, Exporter
 from nas.files import write_output
 from nas.ops.base import size_text
 from nas.runs.folder import Run
@@ -22,8 +20,10 @@ from nas.study.records import Record, best_of
 from nas.workflows.finals import Finalist, final_weights, winner
 
 
-def export_trial(run: Run, trial: int | None = None, output: Path | None = None) -> list[Path]:
-    """Write a trial of a run, or its best, as a Python file with its weights, checked. Returns the files.
+def export_trial(
+    run: Run, trial: int | None = None, output: Path | None = None, exporter: Exporter = EXPORTERS["python"]
+) -> list[Path]:
+    """Write a trial of a run, or its best, with its weights, checked. Returns the files.
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
@@ -32,9 +32,7 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
     first = winner(run) if trial is None else None
     record = first.record if first else _wanted(run, trial)
     number = record.candidate.number
-    file = _module_file(output or run.path / ("best.py" if trial is None else f"trial_{number}.py"))
-    from nas.exporters import export_python
-
+    file = exporter.target(output or run.path / ("best" if trial is None else f"trial_{number}"))
     space, data = run.space, run.data
     resolved = space.resolve(record.candidate.choices)
     network = resolved.for_data(data.channels, len(data.classes)).architecture()
@@ -57,11 +55,13 @@ def export_trial(run: Run, trial: int | None = None, output: Path | None = None)
         final_weights(run, first.finals[0].candidate.number) if first else run.weights_file(number)
     )
     title = f"Network found in the space '{space.name}'."
-    return export_python(file.parent, file.stem, network, weights, title=title, facts=facts)
+    return exporter.write(file.parent, file.stem, network, weights, title=title, facts=facts)
 
 
-def export_network(file: Path, output: Path | None = None) -> list[Path]:
-    """Write the network in a file as a Python file, without weights, checked. Returns the files.
+def export_network(
+    file: Path, output: Path | None = None, exporter: Exporter = EXPORTERS["python"]
+) -> list[Path]:
+    """Write the network in a file, without weights, checked. Returns the files.
 
     Raises InputError where the file is a space with choices left.
     """
@@ -71,9 +71,7 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
             f"{file}: is a space of {space.extent.count:,} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
-    target = _module_file(output or Path(f"{file.stem.replace('-', '_')}.py"))
-    from nas.exporters import export_python
-
+    target = exporter.target(output or Path(file.stem.replace("-", "_")))
     network = space.architecture()
     facts = {
         "Network": _titled(space),
@@ -81,7 +79,7 @@ def export_network(file: Path, output: Path | None = None) -> list[Path]:
         "Weights": "none; torch's own initial values",
     }
     title = f"Network '{space.name}'."
-    return export_python(target.parent, target.stem, network, None, title=title, facts=facts)
+    return exporter.write(target.parent, target.stem, network, None, title=title, facts=facts)
 
 
 @dataclass(frozen=True)
@@ -166,26 +164,6 @@ def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
         cost = solution.space.cost({})
         meta |= {"macs": cost.macs, "params": cost.params}
     return meta
-
-
-def _module_file(path: Path) -> Path:
-    """The path of a Python file that `import` finds and that hides no module it needs.
-
-    Raises InputError where the name does not allow that.
-    """
-    name = path.name.removesuffix(".py")
-    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or _is_installed(name, path.parent)
-    if not name.isidentifier() or taken:
-        why = "has a name that is taken in Python" if taken else "cannot be imported by its name"
-        raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
-    return path.with_name(f"{name}.py")
-
-
-def _is_installed(name: str, folder: Path) -> bool:
-    """Whether `import` finds a module of that name elsewhere than in a folder."""
-    elsewhere = [place for place in sys.path if place and Path(place).resolve() != folder.resolve()]
-    spec = PathFinder.find_spec(name, elsewhere)
-    return spec is not None and spec.loader is not None  # a folder that is no package has no loader
 
 
 def _wanted(run: Run, trial: int | None) -> Record:
