@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import linecache
 import sys
 import traceback
 from collections.abc import Callable
@@ -81,6 +82,8 @@ class SourceFile:
         known = sys.modules.get(self.module_name)
         if known is not None:
             return known
+        # The source of a class in it, which an export may carry, is this text, whatever becomes of the file.
+        linecache.cache[self.file] = (len(self.text), None, self.text.splitlines(keepends=True), self.file)
         module = ModuleType(self.module_name, self.file)
         module.__file__ = self.file
         sys.modules[module.__name__] = module

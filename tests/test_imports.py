@@ -15,8 +15,9 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "importing", "files", "deadline", "cost", "ops", "graph", "blocks", "space", "exporters", "inherit", "data",
-    "training", "samplers", "study", "execution", "runs", "workflows", "report", "bench", "cli",
+    "errors", "importing", "files", "deadline", "cost", "ops", "graph", "blocks", "space", "exporters",
+    "inherit", "data", "training", "samplers", "study", "execution", "runs", "workflows", "report", "bench",
+    "cli", "testing",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
@@ -59,6 +60,11 @@ def test_imports_go_downwards_only(path: Path) -> None:
 def test_ray_is_imported_by_the_cluster_alone(path: Path) -> None:
     uses_ray = any(module.split(".")[0] == "ray" for module in imports(path))
     assert uses_ray == (path.name == "ray_executor.py")
+
+
+@every_file
+def test_pytest_is_imported_by_the_suites_alone(path: Path) -> None:
+    assert not any(m.split(".")[0] == "pytest" for m in imports(path)) or path.parent == PACKAGE / "testing"
 
 
 @every_file

@@ -120,11 +120,9 @@ def export(
     plugin: PluginOption = None,
 ) -> None:  # fmt: skip
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
-    if format != "python":
-        raise InputError(f"--format: '{format}' is not a format; it is python")
     from nas.workflows.export import export as export_network
 
-    files = export_network(what, output, trial=trial, plugins=plugin or ())
+    files = export_network(what, output, format=format, trial=trial, plugins=plugin or ())
     for file in files:
         typer.echo(file)
 

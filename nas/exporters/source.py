@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
+from nas.errors import InputError
 from nas.exporters.forward import forward_lines
 from nas.exporters.scopes import Item, Scope, Step, scope_tree
 from nas.exporters.text import WIDTH, Call, call_lines, camel_case, docstring, listed, unused
@@ -18,6 +19,8 @@ _CHAIN = '''\
 def chain(**layers: nn.Module) -> nn.Sequential:
     """Layers by name, one after the other."""
     return nn.Sequential(OrderedDict(layers))'''
+
+_OWN_NAMES = {"torch", "nn", "OrderedDict", "Path", "chain", "load", "Network"}
 
 _LOAD = '''\
 def load(path: str | Path | None = None) -> Network:
@@ -56,8 +59,8 @@ class _Writer:
         self._shapes = architecture.shapes
         self._root = scope_tree(architecture)
         self._copied: dict[str, str] = {}
-        self._module_names = {"torch", "nn", "OrderedDict", "Path", "chain", "load", "Network"}
-        self._module_names |= set(dir(builtins)) | {name for name, _ in inspect.getmembers(layers)}
+        self._module_names = {*_OWN_NAMES, *dir(builtins), *_carried_names(architecture)}
+        self._module_names |= {name for name, _ in inspect.getmembers(layers)}
         self._by_shape: dict[Hashable, _Class] = {}
         self._by_path: dict[str, _Class] = {}
         self._collect(self._root, inside_chain=False)
@@ -140,10 +143,10 @@ class _Writer:
         if isinstance(item, Step):
             assert isinstance(item.op, Unary)
             layer = item.op.layer(self._shapes[item.inputs[0]])
-            if not layer.target.startswith("nn."):
-                self._copied[layer.target] = inspect.getsource(getattr(layers, layer.target)).rstrip()
+            if kind := layer.carried():
+                self._copied[layer.name] = inspect.getsource(kind).rstrip()
             if rate and isinstance(item.op, DropPath):
-                return f"{layer.target}({rate})"
+                return f"{layer.name}({rate})"
             return layer.source()
         known = self._by_path.get(item.path)
         if known is None:
@@ -154,3 +157,20 @@ class _Writer:
 
     def _size(self, value: str) -> str:
         return size_text(self._shapes[value])
+
+
+def _carried_names(architecture: Architecture) -> set[str]:
+    """The names of the layer classes that the file carries. Raises InputError for one that is taken in it."""
+    kinds: dict[str, type] = {}
+    for node in architecture.nodes:
+        layer = node.op.layer(architecture.shapes[node.inputs[0]]) if isinstance(node.op, Unary) else None
+        kind = layer.carried() if layer else None
+        if kind is None:
+            continue
+        name = kind.__name__
+        if name in _OWN_NAMES or kinds.setdefault(name, kind) is not kind:
+            raise InputError(
+                f"operator '{node.op.name}': an exported file has another '{name}' than this layer class; "
+                "rename the class"
+            )
+    return set(kinds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nas.cost import Cost
 from nas.graph.architecture import INPUT, Architecture, Node
-from nas.ops import Add, Concat, Identity, Join, Multiply, Operator, Shape, Zero
+from nas.ops import Identity, Join, Operator, Shape
 
 
 def simplify(architecture: Architecture) -> Architecture:
@@ -45,9 +45,9 @@ def simplify_part(
     kept: list[Node] = []
     for node in nodes:
         sources = tuple(stands_for[name] for name in node.inputs)
-        if isinstance(node.op, Add):
+        if node.op.leaves_out_zeros:
             sources = tuple(name for name in sources if name not in dead) or sources[:1]
-        is_dead = _is_dead(node.op, [name in dead for name in sources])
+        is_dead = node.op.gives_zero([name in dead for name in sources])
         if _is_bypass(node.op, sources) or (
             is_dead and sources[0] in dead and shapes[sources[0]] == node.shape
         ):
@@ -73,16 +73,3 @@ def simplify_part(
 
 def _is_bypass(op: Operator, inputs: tuple[str, ...]) -> bool:
     return op.is_identity or (isinstance(op, Join) and len(inputs) == 1)
-
-
-def _is_dead(op: Operator, dead: list[bool]) -> bool:
-    """Whether the output is zero, given which inputs are."""
-    match op:
-        case Zero():
-            return True
-        case Multiply():
-            return any(dead)
-        case Add() | Concat():
-            return all(dead)
-        case _:
-            return op.keeps_zero and dead[0]

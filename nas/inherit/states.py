@@ -13,7 +13,7 @@ from torch import Tensor
 from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.module import build_module
-from nas.inherit.walk import PARAMETERS, Walk
+from nas.inherit.walk import Walk, is_parameter
 from nas.ops.base import size_text
 
 
@@ -70,7 +70,7 @@ def inherit(
             whole += bool(names)
         else:
             resized += 1
-    total = sum(v.numel() for name, v in walk.state.items() if name.rpartition(".")[2] in PARAMETERS)
+    total = sum(v.numel() for name, v in walk.state.items() if is_parameter(name))
     return Inherited(walk.state, whole, resized, new, walk.taken / max(1, total), walk.is_exact)
 
 

@@ -18,31 +18,20 @@ from nas.inherit.filters import as_wide, inherited_filters, sees_the_same
 from nas.ops import (
     Act,
     Add,
-    AvgPool,
     BatchNorm,
     ChannelShuffle,
     ChannelSlice,
     Concat,
     Conv2d,
-    Dropout,
-    DropPath,
     Flatten,
-    GlobalPool,
     Linear,
-    MaxPool,
     Multiply,
     Operator,
     PadChannels,
     ScaledConv2d,
-    Shift,
-    Times,
-    Zero,
 )
 
-PARAMETERS = ("weight", "bias", "gain")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-_CHANNELWISE = (Act, MaxPool, AvgPool, GlobalPool, Times, Shift, Zero)
-"""An output channel is a function of the input channel of the same number alone."""
 _IDEMPOTENT = (Act("relu"), Act("relu6"))
 """Activations that change nothing when they are applied again."""
 
@@ -73,6 +62,9 @@ class Walk:
         for node in child.nodes:
             for name in node.inputs:
                 self._readers[name].append(node)
+        self._names: dict[str, list[str]] = {node.name: [] for node in child.nodes}
+        for name in self.state:
+            self._names[_node_of(name, self._names)].append(name)
         self._places = {INPUT: INPUT}
         for node in parent.nodes:
             self._places[node.name] = self._places[node.inputs[0]] if _is_silent(node.op) else node.name
@@ -103,8 +95,7 @@ class Walk:
 
     def names(self, node: Node) -> list[str]:
         """The names of a node's weights and statistics in the state."""
-        names = (f"{node.name}.{part}" for part in (*PARAMETERS, *_STATISTICS))
-        return [name for name in names if name in self.state]
+        return self._names[node.name]
 
     def _as(self, name: str, place: str) -> Tie:
         """The child's value `name` as the parent's value `place`."""
@@ -138,9 +129,13 @@ class Walk:
             case ChannelShuffle() | ChannelSlice() | PadChannels(), _:
                 origin = moved(source.origin, node.op, self._channels(source), twin.op)
                 return Tie(node.name, origin, source.exact)
-            case op, their_op if isinstance(op, _CHANNELWISE):
+            case op, their_op if op.has_filters:
+                tie = self._filters(node, source, 1, 1)
+                return replace(tie, exact=tie.exact and op == their_op)
+            case op, their_op if op.is_channelwise:
+                self._take(self.names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op == their_op)
-        same = (node.op, node.shape) == (twin.op, twin.shape)
+        same = self._take_equal(self.names(node)) and (node.op, node.shape) == (twin.op, twin.shape)
         exact = same and all(tie.exact and is_identity(tie.origin, self._channels(tie)) for tie in sources)
         return Tie(node.name, cyclic(node.shape[0], twin.shape[0]), exact)
 
@@ -172,7 +167,19 @@ class Walk:
                 self.state[name] = theirs.clone()
             else:
                 self.state[name] = torch.where(as_wide(known, own), theirs[origin.clamp(0)], own)
-                self.taken += int(known.sum()) if name.endswith(PARAMETERS) else 0
+                self.taken += int(known.sum()) if is_parameter(name) else 0
+
+    def _take_equal(self, names: list[str]) -> bool:
+        """Take what the parent has of these shapes; whether that is all of them."""
+        equal = [
+            name
+            for name in names
+            if name in self._weights and self._weights[name].shape == self.state[name].shape
+        ]
+        for name in equal:
+            self.state[name] = self._weights[name].clone()
+            self.taken += self.state[name].numel() if is_parameter(name) else 0
+        return equal == names
 
     def _joined(self, node: Node, twin: Node, sources: list[Tie]) -> Tie:
         """A sum or product: of the same channels of all its inputs, else by place."""
@@ -223,7 +230,7 @@ class Walk:
                 return tie
             case Act() as op if tie:
                 return replace(tie, exact=tie.exact and self._is_again(op, tie))
-            case op if tie and isinstance(op, (*_CHANNELWISE, BatchNorm, Multiply)):
+            case op if tie and (op.is_channelwise or isinstance(op, Multiply)):
                 return replace(tie, exact=False)
         return None
 
@@ -270,6 +277,18 @@ class Walk:
         return before is not None and before.op == op and op in _IDEMPOTENT
 
 
+def is_parameter(name: str) -> bool:
+    """Whether a name in a state is that of a parameter, and not of a statistic."""
+    return name.rpartition(".")[2] not in _STATISTICS
+
+
+def _node_of(name: str, nodes: Mapping[str, object]) -> str:
+    """The node whose weights a name in a state is of: `s1.conv` for `s1.conv.weight`."""
+    while name not in nodes:
+        name = name.rpartition(".")[0]
+    return name
+
+
 def _is_silent(op: Operator) -> bool:
     """Whether an operator changes nothing in evaluation."""
-    return op.is_identity or isinstance(op, Dropout | DropPath)
+    return op.is_identity or op.is_training_only

@@ -17,20 +17,12 @@ from nas.ops.pointwise import (
     Shift,
     Zero,
 )
+from nas.ops.registry import OPERATORS, operator
 from nas.ops.spatial import AvgPool, Conv2d, GlobalPool, MaxPool, ScaledConv2d
-
-OPERATORS: dict[str, type[Operator]] = {
-    op.name: op
-    for op in (
-        Conv2d, ScaledConv2d, BatchNorm, LocalResponseNorm, Act, Linear, Flatten, Dropout, DropPath, Identity,
-        Zero, Shift, ChannelShuffle, ChannelSlice, PadChannels, Times, ColumnMean, MaxPool, AvgPool,
-        GlobalPool, Add, Multiply, Concat,
-    )
-}  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Act", "Add", "AvgPool", "BatchNorm", "ChannelShuffle", "ChannelSlice", "ColumnMean",
     "Concat", "Conv2d", "DropPath", "Dropout", "Flatten", "GlobalPool", "Identity", "Join", "Layer", "Linear",
     "LocalResponseNorm", "MaxPool", "Multiply", "Operator", "PadChannels", "ScaledConv2d", "Shape",
-    "ShapeError", "Shift", "Times", "Unary", "Zero",
+    "ShapeError", "Shift", "Times", "Unary", "Zero", "operator",
 ]  # fmt: skip

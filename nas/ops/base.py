@@ -25,11 +25,11 @@ class ShapeError(InputError):
 class Layer:
     """A call of a torch layer class, from which both the module and the exported source are made.
 
-    `target` is `nn.NAME`, or the name of a class in `nas.ops.layers`. `init` is one of
-    `nas.ops.arguments.INITS` or a standard deviation; of a batch norm, its scale.
+    `target` is `nn.NAME`, the name of a class in `nas.ops.layers`, or a class of one's own, which uses torch
+    alone. `init` is one of `nas.ops.arguments.INITS` or a standard deviation; of a batch norm, its scale.
     """
 
-    target: str
+    target: str | type[nn.Module]
     args: tuple[Any, ...] = ()
     kwargs: tuple[tuple[str, Any], ...] = ()
     init: str | float = "torch"
@@ -37,20 +37,36 @@ class Layer:
     def source(self) -> str:
         """The call as Python text, `nn.Conv2d(3, 32, 3, stride=2)`; what is loaded needs no `init`."""
         shown = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs]
-        return f"{self.target}({', '.join(shown)})"
+        return f"{self.name}({', '.join(shown)})"
+
+    @property
+    def name(self) -> str:
+        """The class as an exported file names it: `nn.Conv2d`, `StochasticDepth`."""
+        return self.target if isinstance(self.target, str) else self.target.__name__
+
+    def carried(self) -> type[nn.Module] | None:
+        """Return the class whose source an exported file carries; None for one of torch.nn."""
+        return None if self.name.startswith("nn.") else self._kind()
 
     def build(self) -> nn.Module:
         """The module itself, with its initial weights."""
-        from torch import nn
-
-        from nas.ops import layers
         from nas.ops.initial import initialise
 
-        owner = nn if self.target.startswith("nn.") else layers
-        module: nn.Module = getattr(owner, self.target.removeprefix("nn."))(*self.args, **dict(self.kwargs))
+        module = self._kind()(*self.args, **dict(self.kwargs))
         if self.init != "torch":
             initialise(module, self.init)
         return module
+
+    def _kind(self) -> type[nn.Module]:
+        from torch import nn
+
+        from nas.ops import layers
+
+        if not isinstance(self.target, str):
+            return self.target
+        owner = nn if self.target.startswith("nn.") else layers
+        kind: type[nn.Module] = getattr(owner, self.target.removeprefix("nn."))
+        return kind
 
 
 @dataclass(frozen=True)
@@ -63,8 +79,17 @@ class Operator(ABC):
     name: ClassVar[str]
     is_identity: ClassVar[bool] = False
     """Output equals input, whatever the weights."""
+    is_training_only: ClassVar[bool] = False
+    """Changes values while training; in evaluation the output equals the input."""
+    is_channelwise: ClassVar[bool] = False
+    """Channel i of the output is made from channel i of the input alone. So are weights, if it has any: there
+    is one of each for a channel."""
+    has_filters: ClassVar[bool] = False
+    """Its `weight` is (O, I, ...), a filter for each output channel; other parameters have one value each."""
     keeps_zero: ClassVar[bool] = False
     """A zero input gives a zero output."""
+    leaves_out_zeros: ClassVar[bool] = False
+    """Inputs that are zero can be left out: of a sum."""
     details: ClassVar[tuple[str, ...]] = ()
     """Arguments that change neither shape nor cost: a space's defaults for them reach inside blocks."""
 
@@ -75,6 +100,10 @@ class Operator(ABC):
     def cost(self, *inputs: Shape) -> Cost:
         """Cost at these input shapes; nothing unless the operator says otherwise."""
         return Cost()
+
+    def gives_zero(self, zeros: Sequence[bool]) -> bool:
+        """Return whether the output is zero whatever the weights, given which inputs are."""
+        return self.keeps_zero and zeros[0]
 
     def arguments(self) -> dict[str, Any]:
         """The fields by name, as plain values: what a file stores."""

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from nas.ops.arguments import Channels, Count, Index, Positive, Probability
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image
+from nas.ops.registry import operator
 
 
+@operator
 @dataclass(frozen=True)
 class ChannelShuffle(Unary):
     """Channels of all groups in turn, so that a grouped layer sees each (Zhang et al. 2018, figure 1)."""
@@ -35,6 +37,7 @@ class ChannelShuffle(Unary):
         return Layer("ChannelShuffle", (self.groups,))
 
 
+@operator
 @dataclass(frozen=True)
 class ChannelSlice(Unary):
     """Channels `start` to `stop`, counted from 0, the last not included (Ma et al. 2018, figure 3c)."""
@@ -58,6 +61,7 @@ class ChannelSlice(Unary):
         return Layer("ChannelSlice", (self.start, self.stop))
 
 
+@operator
 @dataclass(frozen=True)
 class PadChannels(Unary):
     """Zero channels added behind the input's, up to `out` (He et al. 2016, option A)."""
@@ -77,11 +81,13 @@ class PadChannels(Unary):
         return Layer("PadChannels", (self.out - shape[0],))
 
 
+@operator
 @dataclass(frozen=True)
 class Times(Unary):
     """Every value times a constant: scaled residuals (Szegedy et al. 2017, figure 20; Brock et al. 2021)."""
 
     name: ClassVar[str] = "times"
+    is_channelwise: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     by: Positive
@@ -97,6 +103,7 @@ class Times(Unary):
         return Layer("Times", (self.by,))
 
 
+@operator
 @dataclass(frozen=True)
 class ColumnMean(Unary):
     """Mean of `columns` images that stand one behind the other in the channels (Larsson et al. 2017).

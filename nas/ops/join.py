@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import add, mul
 from typing import Any, ClassVar
 
 from nas.ops.base import Join, Shape, ShapeError, image, size_text
+from nas.ops.registry import operator
 
 
+@operator
 @dataclass(frozen=True)
 class Add(Join):
     """Sum of equal shapes."""
 
     name: ClassVar[str] = "add"
+    leaves_out_zeros: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(set(inputs)) != 1:
@@ -26,12 +29,16 @@ class Add(Join):
         return inputs[0]
 
     def apply(self, inputs: Sequence[Any]) -> Any:
-        return reduce(operator.add, inputs)
+        return reduce(add, inputs)
 
     def expression(self, inputs: Sequence[str]) -> str:
         return " + ".join(inputs)
 
+    def gives_zero(self, zeros: Sequence[bool]) -> bool:
+        return all(zeros)
 
+
+@operator
 @dataclass(frozen=True)
 class Multiply(Join):
     """Product of an image with gates of `(C, 1, 1)` or of its own shape (Hu et al. 2018, equation 4)."""
@@ -45,12 +52,16 @@ class Multiply(Join):
         return largest
 
     def apply(self, inputs: Sequence[Any]) -> Any:
-        return reduce(operator.mul, inputs)
+        return reduce(mul, inputs)
 
     def expression(self, inputs: Sequence[str]) -> str:
         return " * ".join(inputs)
 
+    def gives_zero(self, zeros: Sequence[bool]) -> bool:
+        return any(zeros)
 
+
+@operator
 @dataclass(frozen=True)
 class Concat(Join):
     """Concatenation along the channels."""
@@ -73,3 +84,6 @@ class Concat(Join):
 
     def expression(self, inputs: Sequence[str]) -> str:
         return f"torch.cat([{', '.join(inputs)}], dim=1)"
+
+    def gives_zero(self, zeros: Sequence[bool]) -> bool:
+        return all(zeros)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,13 +20,16 @@ from nas.ops.arguments import (
     Stride,
 )
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image, size_text
+from nas.ops.registry import operator
 
 
+@operator
 @dataclass(frozen=True)
 class BatchNorm(Unary):
     """Batch normalisation with scale and shift (Ioffe & Szegedy 2015). The scale starts at `gamma`."""
 
     name: ClassVar[str] = "batch_norm"
+    is_channelwise: ClassVar[bool] = True
     details: ClassVar[tuple[str, ...]] = ("eps", "momentum")
 
     eps: Positive = 1e-5
@@ -44,6 +48,7 @@ class BatchNorm(Unary):
         return Layer("nn.BatchNorm2d", (shape[0],), given, "torch" if self.gamma == 1 else self.gamma)
 
 
+@operator
 @dataclass(frozen=True)
 class LocalResponseNorm(Unary):
     """Each value divided by the power of its neighbouring channels (Krizhevsky et al. 2012, section 3.3)."""
@@ -63,11 +68,13 @@ class LocalResponseNorm(Unary):
         return Layer("nn.LocalResponseNorm", (self.size, self.alpha, self.beta, self.k))
 
 
+@operator
 @dataclass(frozen=True)
 class Act(Unary):
     """An activation function, by name; `none` is the identity."""
 
     name: ClassVar[str] = "activation"
+    is_channelwise: ClassVar[bool] = True
 
     kind: Activation = "relu"
 
@@ -86,11 +93,13 @@ class Act(Unary):
         return Layer("nn.Identity" if self.is_identity else ACTIVATIONS[self.kind])
 
 
+@operator
 @dataclass(frozen=True)
 class Linear(Unary):
     """Fully connected layer: `(F,)` to `(out,)`."""
 
     name: ClassVar[str] = "linear"
+    has_filters: ClassVar[bool] = True
     details: ClassVar[tuple[str, ...]] = ("init",)
 
     out: Count
@@ -117,6 +126,7 @@ class Linear(Unary):
         return Layer("nn.Linear", (shape[0], self.out), given, self.init)
 
 
+@operator
 @dataclass(frozen=True)
 class Flatten(Unary):
     """`(C, H, W)` to `(C * H * W,)`."""
@@ -131,11 +141,14 @@ class Flatten(Unary):
         return Layer("nn.Flatten")
 
 
+@operator
 @dataclass(frozen=True)
 class Dropout(Unary):
     """Zeroes elements while training (Srivastava et al. 2014)."""
 
     name: ClassVar[str] = "dropout"
+    is_channelwise: ClassVar[bool] = True
+    is_training_only: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     p: Probability = 0.5
@@ -151,11 +164,14 @@ class Dropout(Unary):
         return Layer("nn.Dropout", (self.p,))
 
 
+@operator
 @dataclass(frozen=True)
 class DropPath(Unary):
     """Stochastic depth: drops the whole branch of an image while training (Huang et al. 2016)."""
 
     name: ClassVar[str] = "stochastic_depth"
+    is_channelwise: ClassVar[bool] = True
+    is_training_only: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     p: Probability = 0.2
@@ -171,11 +187,13 @@ class DropPath(Unary):
         return Layer("StochasticDepth", (self.p,))
 
 
+@operator
 @dataclass(frozen=True)
 class Identity(Unary):
     """Output is input."""
 
     name: ClassVar[str] = "identity"
+    is_channelwise: ClassVar[bool] = True
     is_identity: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
@@ -186,11 +204,13 @@ class Identity(Unary):
         return Layer("nn.Identity")
 
 
+@operator
 @dataclass(frozen=True)
 class Zero(Unary):
     """Zeros of the input's channels at a stride: an absent connection (Liu et al. 2019, `none`)."""
 
     name: ClassVar[str] = "zero"
+    is_channelwise: ClassVar[bool] = True
 
     stride: Stride = 1
 
@@ -201,7 +221,11 @@ class Zero(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("Zero", (self.stride,))
 
+    def gives_zero(self, zeros: Sequence[bool]) -> bool:
+        return True
 
+
+@operator
 @dataclass(frozen=True)
 class Shift(Unary):
     """The image moved up and left by one pixel, zeros behind (Zoph et al. 2018, released code).
@@ -210,6 +234,7 @@ class Shift(Unary):
     """
 
     name: ClassVar[str] = "shift"
+    is_channelwise: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:

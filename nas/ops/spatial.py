@@ -8,6 +8,7 @@ from typing import ClassVar
 from nas.cost import Cost
 from nas.ops.arguments import Channels, Count, Flag, Fraction, Init, Kernel, Padding, Positive, Stride, Window
 from nas.ops.base import Layer, Shape, ShapeError, Unary, image
+from nas.ops.registry import operator
 
 Pair = tuple[int, int]
 
@@ -47,11 +48,13 @@ def _slid(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = F
     return result[0], result[1]
 
 
+@operator
 @dataclass(frozen=True)
 class Conv2d(Unary):
     """Convolution. `padding` None keeps the size at stride 1; kernel and padding may be (height, width)."""
 
     name: ClassVar[str] = "conv2d"
+    has_filters: ClassVar[bool] = True
     details: ClassVar[tuple[str, ...]] = ("init",)
 
     out: Channels
@@ -110,6 +113,7 @@ class Conv2d(Unary):
         return Layer("nn.Conv2d", (shape[0], self.out, self.kernel), given, self.init)
 
 
+@operator
 @dataclass(frozen=True)
 class ScaledConv2d(Conv2d):
     """Convolution with standardised filters, for networks without norm (Brock et al. 2021a, equation 1).
@@ -132,11 +136,13 @@ class ScaledConv2d(Conv2d):
         return Layer("ScaledConv2d", plain.args, plain.kwargs + gains, self.init)
 
 
+@operator
 @dataclass(frozen=True)
 class MaxPool(Unary):
     """Maximum over a window. `padding` None is half the window: at stride 1 an odd one keeps the size."""
 
     name: ClassVar[str] = "max_pool"
+    is_channelwise: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     kernel: Window = 2
@@ -154,11 +160,13 @@ class MaxPool(Unary):
         return Layer("nn.MaxPool2d", (self.kernel,), _pool_options(self.stride, self.padding, self.ceil))
 
 
+@operator
 @dataclass(frozen=True)
 class AvgPool(Unary):
     """Mean over a window. `padding` None is half the window; `count_pad` counts padded zeros as pixels."""
 
     name: ClassVar[str] = "avg_pool"
+    is_channelwise: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     kernel: Window = 2
@@ -202,11 +210,13 @@ def _pool_options(stride: int, padding: Padding, ceil: bool) -> tuple[tuple[str,
     return tuple(options)
 
 
+@operator
 @dataclass(frozen=True)
 class GlobalPool(Unary):
     """Mean over all pixels, `(C, H, W)` to `(C, 1, 1)`; or over each field of a `size` x `size` grid."""
 
     name: ClassVar[str] = "global_pool"
+    is_channelwise: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     size: Count = 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, did_you_mean
-from nas.exporters import SUFFIXES
+from nas.exporters import export_suffixes
 from nas.files import write_atomically
 from nas.space import Space, dump_space
 
@@ -176,7 +176,7 @@ class RunFolder:
         text = dump_space(_with_meta(space, trial, facts))
         if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
             return
-        for suffix in SUFFIXES:
+        for suffix in export_suffixes():
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
 

@@ -1,57 +1,84 @@
-"""Python files with blocks of a user's own: run when someone names them, and never for another reason."""
+"""Python files with blocks and operators of a user's own: run where someone names them, and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nas.blocks import BLOCKS, Builder, Ref
 from nas.errors import InputError, NasError
 from nas.graph import Node
 from nas.importing import SourceFile, one_line
+from nas.ops import OPERATORS, Operator
 from nas.space.language.names import name_problem
 from nas.space.language.parse_nodes import FORMS
 from nas.space.language.source import read_text
 
 
 class Plugin(SourceFile):
-    """A file that registers blocks. Workers register them from its text."""
+    """A file that registers blocks and operators. Workers register them from its text."""
 
     def load(self) -> None:
-        """Run the file, which registers its blocks; once is enough in a process.
+        """Run the file, which registers its blocks and operators; once is enough in a process.
 
-        Raises InputError, with file and line, where it does not import, registers no block, one that is
+        Raises InputError, with file and line, where it does not import, registers nothing, a name that is
         taken or one that cannot be called from a space. Nothing is registered then.
         """
-        if any(recipe.__module__ == self.module_name for recipe in BLOCKS.values()):
+        if any(part.__module__ == self.module_name for part in (*BLOCKS.values(), *OPERATORS.values())):
             return
-        before = dict(BLOCKS)
-        try:
-            self.run("plugin", "mend it, or leave --plugin out")
-            own = {name: recipe for name, recipe in BLOCKS.items() if name not in before}
-            self._check_names(own)
-        except InputError:
-            self.forget()
-            BLOCKS.clear()
-            BLOCKS.update(before)
-            raise
-        BLOCKS.update({name: self._guarded(recipe) for name, recipe in own.items()})
+        with _undone_on_error(BLOCKS) as blocks, _undone_on_error(OPERATORS) as operators:
+            try:
+                self.run("plugin", "mend it, or leave --plugin out")
+                self._check_names(blocks(), operators())
+            except InputError:
+                self.forget()
+                raise
+        BLOCKS.update({name: self._guarded_block(recipe) for name, recipe in blocks().items()})
+        for kind in operators().values():
+            self._guard_operator(kind)
 
-    def _check_names(self, recipes: dict[str, Callable[..., Ref]]) -> None:
-        if not recipes:
+    def _check_names(
+        self, blocks: Mapping[str, Callable[..., Ref]], operators: Mapping[str, type[Operator]]
+    ) -> None:
+        if not blocks and not operators:
             raise InputError(
-                f"{self.file}: registers no block; write @block, of nas.blocks, above a function"
+                f"{self.file}: registers no block and no operator; write @block, of nas.blocks, above a "
+                "function, or @operator, of nas.ops, above a class"
             )
-        for name, recipe in recipes.items():
+        parts: dict[str, Callable[..., Any]] = {**blocks, **operators}
+        for name, part in parts.items():
             problem = name_problem(name)
             if name in FORMS:
                 problem = f"'{name}' is a form of the space language; choose another name"
+            if name in operators and name in BLOCKS:
+                problem = f"a block named '{name}' is registered already; give yours another name"
             if problem:
-                raise InputError(f"{self.file}:{recipe.__code__.co_firstlineno}: {problem}")
+                raise InputError(f"{self.file}:{inspect.getsourcelines(part)[1]}: {problem}")
 
-    def _guarded(self, recipe: Callable[..., Ref]) -> Callable[..., Ref]:
+    def _guard_operator(self, kind: type[Operator]) -> None:
+        """Have mistakes in an operator's own methods told as the user's."""
+        for name in {"output_shape", "cost", "layer", "apply", "expression"} & vars(kind).keys():
+            setattr(kind, name, self._guarded_method(kind.name, vars(kind)[name]))
+
+    def _guarded_method(self, operator: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(*arguments: Any) -> Any:
+            try:
+                return method(*arguments)
+            except NasError:
+                raise
+            except Exception as error:
+                raise InputError(
+                    f"{self.line(error)}: operator '{operator}' fails: {one_line(error)}"
+                ) from error
+
+        return call
+
+    def _guarded_block(self, recipe: Callable[..., Ref]) -> Callable[..., Ref]:
         """The block with its mistakes told as the user's."""
 
         @wraps(recipe)
@@ -87,9 +114,29 @@ def read_plugins(files: Iterable[Path]) -> tuple[Plugin, ...]:
 
 
 def load_plugins(plugins: Sequence[Plugin]) -> None:
-    """Register the blocks of all plugins. Raises InputError as `Plugin.load`."""
+    """Register the parts of all plugins. Raises InputError as `Plugin.load`."""
     for plugin in plugins:
         plugin.load()
+
+
+Part = TypeVar("Part")
+
+
+@contextmanager
+def _undone_on_error(registry: dict[str, Part]) -> Iterator[Callable[[], dict[str, Part]]]:
+    """Give what a registry has got since. Where an error comes up, that goes again; no name is taken twice,
+    so what was there before is as it was."""
+    before = frozenset(registry)
+
+    def added() -> dict[str, Part]:
+        return {name: part for name, part in registry.items() if name not in before}
+
+    try:
+        yield added
+    except BaseException:
+        for name in added():
+            del registry[name]
+        raise
 
 
 def _name_problems(nodes: Sequence[Node]) -> Iterator[str]:

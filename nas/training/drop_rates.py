@@ -7,9 +7,7 @@ from dataclasses import replace
 from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.architecture import Node
-from nas.ops import ColumnMean, Conv2d, Dropout, DropPath, Linear, ScaledConv2d
-
-_WEIGHTED = (Linear, Conv2d, ScaledConv2d)
+from nas.ops import ColumnMean, Dropout, DropPath
 
 
 def without(network: Architecture, kinds: tuple[type[Dropout | DropPath | ColumnMean], ...]) -> Architecture:
@@ -29,7 +27,7 @@ def with_dropout(network: Architecture, p: float) -> Architecture:
             nodes[at] = replace(nodes[at], op=Dropout(p))
             return Architecture(network.input_shape, tuple(nodes))
     for at in reversed(range(len(nodes))):
-        if isinstance(nodes[at].op, _WEIGHTED):
+        if nodes[at].op.has_filters:
             layer = nodes[at]
             shape = network.shapes[layer.inputs[0]]
             dropout = Node(f"{layer.name}_dropout", Dropout(p), layer.inputs, shape)

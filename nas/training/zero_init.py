@@ -9,11 +9,7 @@ import networkx as nx
 
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT, Node
-from nas.ops import Add, BatchNorm, Dropout, DropPath, Multiply
-
-_PASSES = (Dropout, DropPath, Multiply)
-"""What a branch may have behind its last norm: of a product, the norm is its first input. An activation is
-not among them, as the gradient of one may be zero there."""
+from nas.ops import Add, BatchNorm, Multiply, Operator
 
 
 def with_zero_residuals(network: Architecture) -> Architecture:
@@ -41,10 +37,18 @@ def _last_norm(nodes: Mapping[str, Node], branch: str) -> str | None:
     """The norm that a branch ends with."""
     while branch != INPUT:
         node = nodes[branch]
-        if not isinstance(node.op, _PASSES):
+        if not _passes(node.op):
             return branch if isinstance(node.op, BatchNorm) else None
         branch = node.inputs[0]
     return None
+
+
+def _passes(op: Operator) -> bool:
+    """Whether a branch may have this behind its last norm: of a product, the norm is its first input.
+
+    An activation is not among them, as the gradient of one may be zero there.
+    """
+    return op.is_training_only or isinstance(op, Multiply)
 
 
 def _is_residual(graph: nx.DiGraph[str], norm: str, branch: str, total: str) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import keyword
-import sys
 from collections.abc import Sequence
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from nas.errors import InputError
+from nas.exporters import EXPORTERS, Exporter, find_exporter
 from nas.ops.base import size_text
 from nas.runs.finals import Finalist
 from nas.runs.state import RunState
@@ -24,6 +22,7 @@ def export(
     what: Path | str,
     output: Path | str | None = None,
     *,
+    format: str = "python",
     trial: int | None = None,
     plugins: Sequence[Path | str] = (),
 ) -> list[Path]:
@@ -39,18 +38,23 @@ def export(
 
     Raises InputError where there is no such network, or no weights of it.
     """
-    target = None if output is None else Path(output)
+    exporter, target = find_exporter(format), None if output is None else Path(output)
     sources = read_plugins(map(Path, plugins))
     if is_run(str(what)):
-        return export_run(RunState.load(Path(what), sources), trial, target)
+        return export_run(RunState.load(Path(what), sources), trial, target, exporter)
     if trial is not None:
         raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
     load_plugins(sources)
-    return export_file(find_space(str(what)), target)
+    return export_file(find_space(str(what)), target, exporter)
 
 
-def export_run(state: RunState, number: int | None = None, output: Path | None = None) -> list[Path]:
-    """Write a trial of a run, or its best, as a Python file with its weights, checked. Return the files.
+def export_run(
+    state: RunState,
+    number: int | None = None,
+    output: Path | None = None,
+    exporter: Exporter = EXPORTERS["python"],
+) -> list[Path]:
+    """Write a trial of a run, or its best, with its weights, checked. Return the files.
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
@@ -61,9 +65,7 @@ def export_run(state: RunState, number: int | None = None, output: Path | None =
         )
     winner = state.winner if number is None else None
     trial = winner.trial if winner else _find_trial(state, number)
-    file = _module_file(output or folder.path / ("best.py" if number is None else f"trial_{trial.number}.py"))
-    from nas.exporters import export_python
-
+    file = exporter.target(output or folder.path / ("best" if number is None else f"trial_{trial.number}"))
     resolved = state.space.resolve(trial.candidate.choices)
     network = state.for_data(resolved).architecture()
     weights = _read_weights(
@@ -71,11 +73,13 @@ def export_run(state: RunState, number: int | None = None, output: Path | None =
     )
     title = f"Network found in the space '{state.space.name}'."
     facts = _facts(state, trial, winner, resolved, network)
-    return export_python(file.parent, file.stem, network, weights, title=title, facts=facts)
+    return exporter.write(file.parent, file.stem, network, weights, title=title, facts=facts)
 
 
-def export_file(file: Path, output: Path | None = None) -> list[Path]:
-    """Write the network in a file as a Python file, without weights, checked. Return the files.
+def export_file(
+    file: Path, output: Path | None = None, exporter: Exporter = EXPORTERS["python"]
+) -> list[Path]:
+    """Write the network in a file, without weights, checked. Return the files.
 
     Raises InputError where the file is a space with choices left.
     """
@@ -85,9 +89,7 @@ def export_file(file: Path, output: Path | None = None) -> list[Path]:
             f"{file}: is a space of {space.extent.count:,} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
-    target = _module_file(output or Path(f"{file.stem.replace('-', '_')}.py"))
-    from nas.exporters import export_python
-
+    target = exporter.target(output or Path(file.stem.replace("-", "_")))
     network = space.architecture()
     facts = {
         "Network": _title(space),
@@ -95,7 +97,7 @@ def export_file(file: Path, output: Path | None = None) -> list[Path]:
         "Weights": "none; torch's own initial values",
     }
     title = f"Network '{space.name}'."
-    return export_python(target.parent, target.stem, network, None, title=title, facts=facts)
+    return exporter.write(target.parent, target.stem, network, None, title=title, facts=facts)
 
 
 def _facts(
@@ -127,26 +129,6 @@ def _facts(
         }
     choices = ", ".join(f"{k}: {v}" for k, v in trial.candidate.choices.items()) or "none"
     return {**facts, "Choices": choices}
-
-
-def _module_file(path: Path) -> Path:
-    """The path of a Python file that `import` finds and that hides no module it needs.
-
-    Raises InputError where the name does not allow that.
-    """
-    name = path.name.removesuffix(".py")
-    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or _is_installed(name, path.parent)
-    if not name.isidentifier() or taken:
-        why = "has a name that is taken in Python" if taken else "cannot be imported by its name"
-        raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
-    return path.with_name(f"{name}.py")
-
-
-def _is_installed(name: str, folder: Path) -> bool:
-    """Whether `import` finds a module of that name elsewhere than in a folder."""
-    elsewhere = [place for place in sys.path if place and Path(place).resolve() != folder.resolve()]
-    spec = PathFinder.find_spec(name, elsewhere)
-    return spec is not None and spec.loader is not None  # a folder that is no package has no loader
 
 
 def _find_trial(state: RunState, number: int | None) -> Trial:

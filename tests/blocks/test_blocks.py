@@ -1,18 +1,18 @@
-"""Every block as a module: shapes, cost, gradients; what the decorator promises."""
+"""Every block as a module, what is special about each, and what the decorator promises."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-import torch
 
 from nas.blocks import BLOCKS, Builder, Ref, block, block_arguments, block_names, is_operator, make_operator
 from nas.errors import NasError
 from nas.graph import Architecture, canonical_hash
-from nas.graph.module import build_module, count_macs, count_parameters
-from nas.ops import BatchNorm, Conv2d, DropPath, Flatten, Identity, ShapeError
+from nas.ops import BatchNorm, Conv2d, DropPath, Identity, ShapeError
 from nas.ops.arguments import Channels, Kernel, Stride
+from nas.testing.blocks import BlockSuite
+from nas.testing.cases import BlockCase, block_cases
 
 SHAPE = (16, 12, 12)
 INCEPTION = {"out1": 8, "reduce3": 4, "out3": 8, "reduce5": 4, "out5": 4, "pool": 4}
@@ -111,63 +111,35 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
 }
 """Of blocks whose output is not `out` wide."""
 
-every_case = pytest.mark.parametrize(
-    ("name", "arguments"),
-    [pytest.param(name, args, id=f"{name}-{args}") for name, cases in CASES.items() for args in cases],
-)
+EVERY = [
+    BlockCase(name, arguments, (16,) if name == "logits" else SHAPE)
+    for name, cases in CASES.items()
+    for arguments in cases
+]
+
+
+class TestBlocks(BlockSuite):
+    cases = EVERY
 
 
 def network(name: str, arguments: dict[str, Any], drop_path: float = 0.0) -> Architecture:
-    """A network of one block, its arguments given as a file has them."""
-    net = Builder(SHAPE, 10)
-    net.drop_path = drop_path
-    kinds = block_arguments(name)
-    converted = {key: kinds[key].kind.convert(value) for key, value in arguments.items()}
-    x = net.add(Flatten(), net.input, name="flatten") if name == "logits" else net.input
-    return net.architecture(BLOCKS[name](net, x, **converted))
+    return BlockCase(name, arguments, SHAPE).network(drop_path)
 
 
 def test_every_block_has_a_case() -> None:
     assert set(CASES) == set(BLOCKS)
 
 
-@every_case
-def test_cost_is_the_modules(name: str, arguments: dict[str, Any]) -> None:
-    architecture = network(name, arguments)
-    module = build_module(architecture)
-    out = module.eval()(torch.randn(2, *SHAPE))
-    assert tuple(out.shape[1:]) == architecture.nodes[-1].shape
-    assert architecture.cost.params == count_parameters(module)
-    if architecture.cost.params:
-        assert architecture.cost.macs == count_macs(module, SHAPE)
-
-
-@every_case
-def test_every_parameter_gets_a_gradient(name: str, arguments: dict[str, Any]) -> None:
-    torch.manual_seed(0)
-    module = build_module(network(name, arguments)).train()
-    out = module(torch.randn(4, *SHAPE))
-    assert bool(torch.isfinite(out).all())
-    (out * torch.randn_like(out)).sum().backward()
-    for key, parameter in module.named_parameters():
-        assert parameter.grad is not None, key
-        assert bool(torch.isfinite(parameter.grad).all()), key
-
-
-@every_case
-def test_output_has_the_channels_asked_for_and_stride_halves_the_image(
-    name: str, arguments: dict[str, Any]
-) -> None:
-    size = 12 // arguments.get("stride", 2 if name == "factorized_reduce" else 1)
-    expected = [(arguments["out"], size, size)] if name not in SHAPES else SHAPES[name]
-    assert network(name, arguments).nodes[-1].shape in expected
-
-
 @pytest.mark.parametrize("name", BLOCKS)
-def test_defaults_are_of_their_own_kind(name: str) -> None:
-    for key, argument in block_arguments(name).items():
-        if not argument.required:
-            assert argument.kind.convert(argument.default) == argument.default, key
+def test_cases_are_found_for_every_block_from_the_kinds_of_its_arguments(name: str) -> None:
+    assert [case.name for case in block_cases(name)].count(name) >= 2
+
+
+@pytest.mark.parametrize("case", EVERY, ids=str)
+def test_output_has_the_channels_asked_for_and_stride_halves_the_image(case: BlockCase) -> None:
+    size = 12 // case.arguments.get("stride", 2 if case.name == "factorized_reduce" else 1)
+    expected = SHAPES.get(case.name) or [(case.arguments["out"], size, size)]
+    assert case.network().nodes[-1].shape in expected
 
 
 @pytest.mark.parametrize("name", ["basic", "bottleneck", "mbconv", "fused_mbconv", "depthwise"])

@@ -470,7 +470,7 @@ def test_the_export_of_a_trial_of_a_file():
 
 def test_an_unknown_format():
     assert refused("export", "tiny.yaml", "--format", "onnx") == (
-        2, "--format: 'onnx' is not a format; it is python"
+        2, "unknown format 'onnx'; allowed: python"
     )  # fmt: skip
 
 

@@ -20,9 +20,9 @@ from torch import nn
 
 from nas.blocks import Builder
 from nas.errors import NasError
-from nas.exporters import export_python, python_source, verify
 from nas.exporters.check import problem
-from nas.exporters.files import write_expected
+from nas.exporters.files import export_python, verify, write_expected
+from nas.exporters.source import python_source
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_parameters
 from nas.ops import (

@@ -1,18 +1,15 @@
-"""Every operator against the torch layer that it stands for: shape, cost, source text, zero and identity."""
+"""Every operator against the torch layer that it stands for, and what is special about each."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nas.cost import Cost
@@ -48,10 +45,12 @@ from nas.ops import (
     Zero,
     layers,
 )
-from nas.ops.arguments import ACTIVATIONS, Argument, arguments_of
+from nas.ops.arguments import ACTIVATIONS, arguments_of
+from nas.testing.cases import OperatorCase, operator_cases
+from nas.testing.operators import OperatorSuite
 
 IMAGE = (6, 9, 8)
-CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
+_CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
     (Conv2d(4), (IMAGE,)),
     (Conv2d(4, 3, 2), (IMAGE,)),
     (Conv2d(12, 5, groups=6, bias=True), (IMAGE,)),
@@ -99,66 +98,33 @@ CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
     (Multiply(), (IMAGE, IMAGE)),
     (Concat(), (IMAGE, (2, 9, 8), (1, 9, 8))),
 ]
-every_operator = pytest.mark.parametrize(("op", "inputs"), CASES, ids=[f"{op}-{s}" for op, s in CASES])
-UNARY = [(op, shapes[0]) for op, shapes in CASES if isinstance(op, Unary)]
-JOINS = [(op, shapes) for op, shapes in CASES if isinstance(op, Join)]
-every_unary = pytest.mark.parametrize(("op", "shape"), UNARY, ids=[f"{op}-{s}" for op, s in UNARY])
-every_join = pytest.mark.parametrize(("op", "inputs"), JOINS, ids=[f"{op}-{s}" for op, s in JOINS])
+CASES = [OperatorCase(op, inputs) for op, inputs in _CASES]
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
-def built(op: Unary, shape: Shape) -> nn.Module:
-    """The layer in evaluation, with weights and statistics that are neither 0 nor 1."""
-    torch.manual_seed(0)
-    module = op.layer(shape).build().eval()
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            nn.init.uniform_(tensor, 0.5, 1.5)
-    return module
+class TestOperators(OperatorSuite):
+    cases = CASES
 
 
 def test_every_operator_has_a_case() -> None:
-    assert {op.name for op, _ in CASES} == set(OPERATORS)
+    assert {case.op.name for case in CASES} == set(OPERATORS)
 
 
-@every_operator
-def test_arguments_pass_through_json(op: Operator, inputs: tuple[Shape, ...]) -> None:
-    given_back = json.loads(json.dumps(op.arguments()))
-    kinds = arguments_of(type(op))
-    assert OPERATORS[op.name](**{k: kinds[k].kind.convert(v) for k, v in given_back.items()}) == op
-    assert hash(op) == hash(type(op)(**op.arguments()))
+@every_case
+def test_activations_are_those_of_convolutions_and_linear_layers(case: OperatorCase) -> None:
+    cost = case.op.cost(*case.inputs)
+    weighted = isinstance(case.op, Conv2d | Linear)
+    assert cost.activations == (math.prod(case.op.output_shape(*case.inputs)) if weighted else 0)
+    if isinstance(case.op, Join):
+        assert cost == Cost()
 
 
-@every_unary
-def test_the_layer_gives_the_shape_and_has_the_cost(op: Unary, shape: Shape) -> None:
-    module = built(op, shape)
-    with FlopCounterMode(display=False) as counter:
-        out = module(torch.randn(1, *shape))
-    weighted = isinstance(op, Conv2d | Linear)
-    assert tuple(out.shape[1:]) == op.output_shape(shape)
-    assert op.cost(shape) == Cost(
-        macs=counter.get_total_flops() // 2,
-        params=sum(p.numel() for p in module.parameters()),
-        activations=out.numel() if weighted else 0,
-    )
-
-
-@every_unary
-def test_the_source_text_is_the_layer(op: Unary, shape: Shape) -> None:
-    layer = op.layer(shape)
-    names = {"nn": nn} | {name: getattr(layers, name) for name in dir(layers) if name[0].isupper()}
-    assert repr(eval(layer.source(), names)) == repr(layer.build())
-
-
-@every_unary
-def test_identity_and_zero_are_true_of_the_layer(op: Unary, shape: Shape) -> None:
-    module = built(op, shape)
-    torch.manual_seed(1)
-    x = torch.randn(2, *shape)
-    same_shape = op.output_shape(shape) == shape
-    if not isinstance(op, Dropout | DropPath):  # in evaluation these are identities whatever their rate
-        assert (same_shape and torch.equal(module(x), x)) == op.is_identity
-    if not isinstance(op, Zero):  # gives zeros from anything, which is more than keeping them
-        assert bool((module(torch.zeros_like(x)) == 0).all()) == op.keeps_zero
+@pytest.mark.parametrize("name", OPERATORS)
+def test_cases_are_found_for_every_operator_from_the_kinds_of_its_arguments(name: str) -> None:
+    cases = operator_cases(name)
+    assert cases and all(case.op.output_shape(*case.inputs) for case in cases)
+    tried = {key for case in cases for key in case.op.arguments()}
+    assert tried == set(OPERATORS[name](**cases[0].op.arguments()).arguments())
 
 
 @pytest.mark.parametrize("op", [Dropout(0), DropPath(0), Dropout(0.4), DropPath(0.4)])
@@ -193,18 +159,6 @@ def test_a_mean_leaves_columns_out_while_training_but_one() -> None:
         expected = 0.6 ** len(who) * 0.4 ** (3 - len(who)) + alone
         assert rates[value] / 20_000 == pytest.approx(expected, abs=0.012)
     torch.testing.assert_close(mean.eval()(columns), torch.full((20_000, 1, 1, 1), 7 / 3))
-
-
-@every_join
-def test_a_join_gives_its_shape_and_its_expression_is_the_same(op: Join, inputs: tuple[Shape, ...]) -> None:
-    torch.manual_seed(0)
-    xs = [torch.randn(2, *shape) for shape in inputs]
-    out = op.apply(xs)
-    names = [f"x{i}" for i in range(len(xs))]
-    assert tuple(out.shape[1:]) == op.output_shape(*inputs)
-    assert torch.equal(out, eval(op.expression(names), {"torch": torch} | dict(zip(names, xs, strict=True))))
-    assert op.cost(*inputs) == Cost()
-    assert op.output_shape(*reversed(inputs)) == op.output_shape(*inputs)
 
 
 sides = st.integers(1, 14)
@@ -308,22 +262,6 @@ def test_shapes_that_do_not_fit_are_refused(op: Operator, inputs: list[Shape], m
     with pytest.raises(ShapeError) as error:
         op.output_shape(*inputs)
     assert str(error.value) == message
-
-
-def every_argument() -> Iterator[Any]:
-    for name, op in OPERATORS.items():
-        for key, argument in arguments_of(op).items():
-            yield pytest.param(argument, id=f"{name}.{key}")
-
-
-@pytest.mark.parametrize("argument", [*every_argument()])
-def test_defaults_are_of_their_own_kind_and_nonsense_is_not(argument: Argument) -> None:
-    if not argument.required:
-        assert argument.kind.convert(argument.default) == argument.default
-    nonsenses: list[object] = ["nonsense", -1, math.nan, [1, 2, 3], {}]
-    for nonsense in nonsenses:
-        with pytest.raises(ValueError, match=r" is not "):
-            argument.kind.convert(nonsense)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from command_line import SHORT, apart, nas, rows
 
 from nas.blocks import BLOCKS, block_arguments
 from nas.errors import InputError
-from nas.ops import arguments
+from nas.ops import OPERATORS, arguments
 from nas.runs.folder import Run
 from nas.space import load_space, parse_space
 from nas.space.plugins import Plugin, load_plugins, read_plugins
@@ -67,7 +67,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(PLUGIN)
     Path("own.yaml").write_text(SPACE)
-    with patch.dict(BLOCKS):
+    with patch.dict(BLOCKS), patch.dict(OPERATORS):
         yield tmp_path
 
 
@@ -85,10 +85,10 @@ def load(text=PLUGIN, file="own.py"):
 
 def refused(text):
     """What is said of a plugin; nothing of it is registered."""
-    before = dict(BLOCKS)
+    before = dict(BLOCKS), dict(OPERATORS)
     with pytest.raises(InputError) as error:
         load(text)
-    assert before == BLOCKS
+    assert before == (BLOCKS, OPERATORS)
     return str(error.value)
 
 
@@ -246,7 +246,11 @@ def test_two_plugins_of_one_name():
             "own.py:1: the plugin does not import: SystemExit: 3; mend it, or leave --plugin out",
         ),
         ("x = (1,\n", "own.py:1: not valid Python: '(' was never closed"),
-        ("x = 1\n", "own.py: registers no block; write @block, of nas.blocks, above a function"),
+        (
+            "x = 1\n",
+            "own.py: registers no block and no operator; write @block, of nas.blocks, above a function, or "
+            "@operator, of nas.ops, above a class",
+        ),
         (
             PLUGIN.replace("squeeze", "mbconv"),
             "own.py:5: a block named 'mbconv' is registered already; give yours another name",
@@ -297,6 +301,104 @@ def test_two_plugins_of_one_name():
 )  # fmt: skip
 def test_a_plugin_that_is_refused(text, message):
     assert refused(text) == message
+
+
+OPERATOR = """\
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.ops import Layer, Unary, operator
+from nas.ops.arguments import Positive
+
+
+@operator
+@dataclass(frozen=True)
+class Soften(Unary):
+    name: ClassVar[str] = "soften"
+    by: Positive = 1.0
+
+    def output_shape(self, *inputs):
+        return inputs[0]
+
+    def layer(self, shape):
+        return Layer("nn.Softshrink", (self.by,))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            OPERATOR.replace('"soften"', '"conv2d"'),
+            "own.py:8: an operator named 'conv2d' is registered already; give yours another name",
+        ),
+        (
+            OPERATOR.replace('"soften"', '"mbconv"'),
+            "own.py:8: a block named 'mbconv' is registered already; give yours another name",
+        ),
+        (
+            OPERATOR.replace('"soften"', '"stage"'),
+            "own.py:8: 'stage' is a form of the space language; choose another name",
+        ),
+        (
+            OPERATOR.replace('"soften"', '"half"'),
+            "own.py:8: 'half' is a word of Python or torch; choose another name, such as 'half_'",
+        ),
+        (
+            OPERATOR.replace('    name: ClassVar[str] = "soften"\n', ""),
+            "own.py:8: operator 'Soften': an operator is a Unary or a Join of nas.ops with a name; add "
+            'name: ClassVar[str] = "..."',
+        ),
+        (
+            OPERATOR.replace("(Unary)", "").replace("\n    by", "\n    # by"),
+            "own.py:8: operator 'Soften': an operator is a Unary or a Join of nas.ops with a name; add "
+            'name: ClassVar[str] = "..."',
+        ),
+        (
+            OPERATOR.replace("@dataclass(frozen=True)\n", ""),
+            "own.py:8: operator 'soften': is not a frozen dataclass; write @dataclass(frozen=True) between "
+            "@operator and the class",
+        ),
+        (
+            OPERATOR.replace("def layer", "def lair"),
+            "own.py:8: operator 'soften': has no layer; define it in the class",
+        ),
+        (
+            OPERATOR.replace("by: Positive", "by: float"),
+            "own.py:8: operator 'soften': argument 'by' has no kind; annotate it with one of "
+            "nas.ops.arguments, such as Channels",
+        ),
+        (
+            OPERATOR.replace("= 1.0", "= -1.0"),
+            "own.py:8: operator 'soften': -1.0 is not a positive number",
+        ),
+        (
+            OPERATOR + PLUGIN.replace("squeeze", "soften"),
+            "own.py:23: a block named 'soften' is registered already; give yours another name",
+        ),
+        (
+            PLUGIN.replace("squeeze", "soften") + OPERATOR,
+            "own.py:16: a block named 'soften' is registered already; give yours another name",
+        ),
+    ],
+)
+def test_an_operator_that_is_refused(text, message):
+    assert refused(text) == message
+
+
+def test_an_operator_is_called_by_its_name_and_told_where_it_fails():
+    Path("own.yaml").write_text(SPACE.replace("  - classifier", "  - soften: {by: 2}\n  - classifier"))
+    Path("own.py").write_text(PLUGIN + OPERATOR)
+    assert nas("show", "own.yaml", "--plugin", "own.py").code == 0
+    Path("own.py").write_text(PLUGIN + OPERATOR.replace("inputs[0]", "input[0]") + "\n")
+    with patch.dict(BLOCKS), patch.dict(OPERATORS):
+        BLOCKS.pop("squeeze")
+        OPERATORS.pop("soften")
+        said = nas("show", "own.yaml", "--plugin", "own.py")
+    assert said.code == 2 and said.err == (
+        "error: own.py:23: operator 'soften' fails: TypeError: 'builtin_function_or_method' object is not "
+        "subscriptable\n"
+    )
 
 
 @pytest.mark.parametrize(

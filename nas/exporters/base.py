@@ -1,0 +1,48 @@
+"""What a format is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from nas.graph import Architecture
+
+
+class Exporter(Protocol):
+    """A format that a network is written in, checked before its files get their names."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The suffixes of its files; the first is that of the file that a user loads."""
+
+    @property
+    def usage(self) -> str:
+        """Python text that applies the file at `file` to `images` (N, C, H, W), without nas, and names the
+        scores (N, classes) `outputs`."""
+
+    def target(self, path: Path) -> Path:
+        """Return the path that a network gets where a user names `path`.
+
+        Raises InputError for a name that the format does not allow.
+        """
+
+    def write(
+        self,
+        folder: Path,
+        stem: str,
+        architecture: Architecture,
+        state: Mapping[str, torch.Tensor] | None,
+        *,
+        title: str,
+        facts: Mapping[str, str],
+    ) -> list[Path]:
+        """Write the files FOLDER/STEM.*, in place of older ones, and return their paths.
+
+        `state` has the weights; without them files of weights are left out, and left alone. `title` and
+        `facts` (name to text) say what the network is. Raises NasError where the weights are of another
+        network or not finite, or a file cannot be written; the folder is then as it was.
+        """

@@ -1,0 +1,64 @@
+"""The format `python`: one readable file that needs torch alone, with its weights beside it."""
+
+from __future__ import annotations
+
+import keyword
+import sys
+from collections.abc import Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from nas.graph import Architecture
+
+
+class PythonExporter:
+    """A Python module, STEM.py, with the weights in STEM.pt and STEM.safetensors."""
+
+    suffixes = (".py", ".pt", ".safetensors")
+    usage = """\
+import importlib.util
+spec = importlib.util.spec_from_file_location("network", file)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+outputs = module.load()(images)
+"""
+
+    def target(self, path: Path) -> Path:
+        """Return the path of a file that `import` finds and that hides no module it needs.
+
+        Raises InputError where the name does not allow that.
+        """
+        name = path.name.removesuffix(".py")
+        taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or _is_installed(name, path.parent)
+        if not name.isidentifier() or taken:
+            why = "has a name that is taken in Python" if taken else "cannot be imported by its name"
+            raise InputError(f"{path}: {why}; choose letters, digits and _, such as -o my_network.py")
+        return path.with_name(f"{name}.py")
+
+    def write(
+        self,
+        folder: Path,
+        stem: str,
+        architecture: Architecture,
+        state: Mapping[str, torch.Tensor] | None,
+        *,
+        title: str,
+        facts: Mapping[str, str],
+    ) -> list[Path]:
+        """Write as `nas.exporters.files.export_python` does."""
+        from nas.exporters.files import export_python  # with torch, which takes its time
+
+        return export_python(folder, stem, architecture, state, title=title, facts=facts)
+
+
+def _is_installed(name: str, folder: Path) -> bool:
+    """Return whether `import` finds a module of that name elsewhere than in a folder."""
+    elsewhere = [place for place in sys.path if place and Path(place).resolve() != folder.resolve()]
+    spec = PathFinder.find_spec(name, elsewhere)
+    return spec is not None and spec.loader is not None  # a folder that is no package has no loader
