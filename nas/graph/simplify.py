@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.cost import Cost
 from nas.graph.architecture import INPUT, Architecture, Node
@@ -44,10 +44,12 @@ def simplify_part(
     dead = set(dead_inputs)
     kept: list[Node] = []
     for node in nodes:
-        sources = tuple(stands_for[name] for name in node.inputs)
-        if isinstance(node.op, Add):
-            sources = tuple(name for name in sources if name not in dead) or sources[:1]
-        is_dead = _is_dead(node.op, [name in dead for name in sources])
+        sources = tuple([stands_for[name] for name in node.inputs])
+        is_dead = isinstance(node.op, Zero)
+        if not dead.isdisjoint(sources):
+            if isinstance(node.op, Add):
+                sources = tuple(name for name in sources if name not in dead) or sources[:1]
+            is_dead = _is_dead(node.op, [name in dead for name in sources])
         if _is_bypass(node.op, sources) or (
             is_dead and sources[0] in dead and shapes[sources[0]] == node.shape
         ):
@@ -55,7 +57,7 @@ def simplify_part(
             continue
         stands_for[node.name] = node.name
         shapes[node.name] = node.shape
-        kept.append(Node(node.name, node.op, sources, node.shape))
+        kept.append(node if sources == node.inputs else replace(node, inputs=sources))
         if is_dead:
             dead.add(node.name)
     output = stands_for[output]
@@ -72,7 +74,7 @@ def simplify_part(
 
 
 def _is_bypass(op: Operator, inputs: tuple[str, ...]) -> bool:
-    return op.is_identity or (isinstance(op, Join) and len(inputs) == 1)
+    return op.is_identity or (len(inputs) == 1 and isinstance(op, Join))
 
 
 def _is_dead(op: Operator, dead: list[bool]) -> bool:

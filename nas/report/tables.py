@@ -16,13 +16,13 @@ from rich.text import Text
 
 from nas.cost import Budget, format_count
 from nas.ops.base import size_text
-from nas.report.stages import StageRow, stage_rows
 from nas.study.objective import ACCURACY, Objective
 
 if TYPE_CHECKING:
     from nas.cost import Cost
     from nas.graph import Architecture
     from nas.ops import Shape
+    from nas.report.stages import StageRow
     from nas.space import Space
     from nas.space.counting.census import Census
     from nas.study.records import Counts, Record
@@ -102,6 +102,8 @@ def architecture_view(space: Space) -> RenderableType:
 
     Figures are exact; a terminal that is too narrow for them gets rounded ones.
     """
+    from nas.report.stages import stage_rows
+
     architecture = space.architecture()
     head = Text(f"{space.name}: one network, {architecture.cost}")
     if space.about:
