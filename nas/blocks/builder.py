@@ -80,9 +80,9 @@ class Builder:
 
     def add_as_given(self, op: Operator, *inputs: Ref, name: str) -> Ref:
         """Add one operator with nothing left open. Raises ShapeError where the inputs do not fit."""
-        shape = op.output_shape(*(x.shape for x in inputs))
+        shape = op.output_shape(*[x.shape for x in inputs])
         full_name = self._free(name)
-        self._nodes.append(Node(full_name, op, tuple(x.name for x in inputs), shape))
+        self._nodes.append(Node(full_name, op, tuple([x.name for x in inputs]), shape))
         return Ref(full_name, shape)
 
     def _free(self, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nas.cli import bench, calibrate, score, search, spaces
 from nas.cli.app import app, main
 
-__all__ = ["app", "bench", "calibrate", "main", "score", "search", "spaces"]
+__all__ = ["app", "main"]

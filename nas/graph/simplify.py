@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.cost import Cost
 from nas.graph.architecture import INPUT, Architecture, Node
@@ -44,10 +44,13 @@ def simplify_part(
     dead = set(dead_inputs)
     kept: list[Node] = []
     for node in nodes:
-        sources = tuple(stands_for[name] for name in node.inputs)
-        if node.op.leaves_out_zeros:
-            sources = tuple(name for name in sources if name not in dead) or sources[:1]
-        is_dead = node.op.gives_zero([name in dead for name in sources])
+        sources = tuple([stands_for[name] for name in node.inputs])
+        if dead.isdisjoint(sources):
+            is_dead = node.op.gives_zero([False] * len(sources))
+        else:
+            if node.op.leaves_out_zeros:
+                sources = tuple(name for name in sources if name not in dead) or sources[:1]
+            is_dead = node.op.gives_zero([name in dead for name in sources])
         if _is_bypass(node.op, sources) or (
             is_dead and sources[0] in dead and shapes[sources[0]] == node.shape
         ):
@@ -55,7 +58,7 @@ def simplify_part(
             continue
         stands_for[node.name] = node.name
         shapes[node.name] = node.shape
-        kept.append(Node(node.name, node.op, sources, node.shape))
+        kept.append(node if sources == node.inputs else replace(node, inputs=sources))
         if is_dead:
             dead.add(node.name)
     output = stands_for[output]
@@ -72,4 +75,4 @@ def simplify_part(
 
 
 def _is_bypass(op: Operator, inputs: tuple[str, ...]) -> bool:
-    return op.is_identity or (isinstance(op, Join) and len(inputs) == 1)
+    return op.is_identity or (len(inputs) == 1 and isinstance(op, Join))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from nas.cost import Cost
@@ -21,6 +22,7 @@ def _collapsed(value: Pair) -> int | Pair:
     return value[0] if value[0] == value[1] else value
 
 
+@lru_cache(maxsize=4096)
 def _slid(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = False) -> Pair:
     """Height and width after sliding a window over an image; Dumoulin & Visin 2016, relationship 6.
 

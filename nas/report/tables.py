@@ -17,13 +17,13 @@ from rich.text import Text
 from nas.cost import Budget, format_count
 from nas.ops.base import size_text
 from nas.report.console import plural
-from nas.report.stages import StageRow, stage_rows
 from nas.study.objective import ACCURACY, Objective
 
 if TYPE_CHECKING:
     from nas.cost import Cost
     from nas.graph import Architecture
     from nas.ops import Shape
+    from nas.report.stages import StageRow
     from nas.runs.finals import Finalist
     from nas.space import Space
     from nas.space.counting.census import Census
@@ -103,6 +103,8 @@ def architecture_view(space: Space) -> RenderableType:
 
     Figures are exact; a terminal that is too narrow for them gets rounded ones.
     """
+    from nas.report.stages import stage_rows
+
     architecture = space.architecture()
     head = Text(f"{space.name}: one network, {architecture.cost}")
     if space.about:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,7 @@ def read_yaml(text: str, file: str, most: int = _MAX_ITEMS) -> Item:
     Raises SpaceError with the line for anything that is not plain data.
     """
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
+        loader, node = _compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -105,6 +105,23 @@ def read_yaml(text: str, file: str, most: int = _MAX_ITEMS) -> Item:
     if node is None:
         return Mapping({}, Place(file, 1), {})
     return _Converter(loader, file, most).convert(node)
+
+
+def _compose(text: str) -> tuple[yaml.SafeLoader, yaml.Node | None]:
+    """Return the nodes of a document, and a loader that reads their values.
+
+    The parser in C, where there is one, is ten times as fast. What it refuses is left to the one in Python,
+    so that messages are the same everywhere.
+    """
+    if yaml.__with_libyaml__:
+        with suppress(yaml.YAMLError, UnicodeError):
+            return _compose_with(yaml.CSafeLoader, text)
+    return _compose_with(yaml.SafeLoader, text)
+
+
+def _compose_with(kind: Any, text: str) -> tuple[Any, yaml.Node | None]:
+    loader = kind(text)
+    return loader, loader.get_single_node()
 
 
 _TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep; use fewer levels, or blocks of your own"
