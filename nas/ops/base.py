@@ -65,6 +65,8 @@ class Operator(ABC):
     """Output equals input, whatever the weights."""
     keeps_zero: ClassVar[bool] = False
     """A zero input gives a zero output."""
+    is_view: ClassVar[bool] = False
+    """While a network is not trained, the output of one image lies in the memory of the input."""
     details: ClassVar[tuple[str, ...]] = ()
     """Arguments that change neither shape nor cost: a space's defaults for them reach inside blocks."""
 

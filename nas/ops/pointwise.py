@@ -123,6 +123,7 @@ class Flatten(Unary):
 
     name: ClassVar[str] = "flatten"
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (math.prod(inputs[0]),)
@@ -137,6 +138,7 @@ class Dropout(Unary):
 
     name: ClassVar[str] = "dropout"
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     p: Probability = 0.5
 
@@ -157,6 +159,7 @@ class DropPath(Unary):
 
     name: ClassVar[str] = "stochastic_depth"
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     p: Probability = 0.2
 

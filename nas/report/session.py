@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from nas.cost import Interval
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
 from nas.report.progress import SearchProgress
@@ -19,6 +18,7 @@ from nas.report.tables import (
     best_view,
     budget_text,
     counts_line,
+    draws_line,
     finals_view,
     front_view,
     networks,
@@ -28,7 +28,7 @@ from nas.report.tables import (
 )
 from nas.runs.config import Settings
 from nas.runs.folder import Run
-from nas.study.pareto import hypervolume, pareto, worst_cost
+from nas.study.pareto import hypervolume, pareto, worst_costs
 from nas.study.records import Record, best_of
 from nas.study.study import Study
 from nas.workflows.calibration import figures_line, known_line
@@ -80,7 +80,7 @@ def run_search(search: Search, began: float) -> None:
         )
     if settings.screen and not any("prescreen" in record.facts for record in study.records()):
         say(console, f"No network could be scored by {settings.screen[0]}: each was trained as proposed.")
-    console.print(best_view(best, settings.aim))
+    console.print(best_view(best, settings.aim, settings.measures))
     _print_finals(run, console)
     _print_front(run, study.records(), console)
     say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
@@ -154,7 +154,8 @@ def print_run(run: Run, top: int) -> None:
         console,
         f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
     )
-    console.print(best_view(best_of(trials, top, run.settings.aim), run.settings.aim))
+    settings = run.settings
+    console.print(best_view(best_of(trials, top, settings.aim), settings.aim, settings.measures))
     _print_finals(run, console)
     _print_front(run, trials, console)
 
@@ -166,7 +167,7 @@ def _print_finals(run: Run, console: Console) -> None:
         return
     epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
     say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
-    show(finals_view(ranked), console)
+    show(finals_view(ranked, run.settings.measures), console)
     for note in finals_notes(ranked, seeds):
         say(console, note)
 
@@ -194,8 +195,8 @@ def _print_front(run: Run, records: list[Record], console: Console) -> None:
     """The front of a search with several objectives."""
     costs = run.settings.aim.costs
     if costs:
-        front, worst = pareto(records, costs), worst_cost(run.space, run.settings.budget)
-        console.print(front_view(front, costs, hypervolume(front, costs, worst), worst))
+        front, worst = pareto(records, costs), worst_costs(run.space, run.settings.budget, costs)
+        console.print(front_view(front, run.settings.measures, hypervolume(front, worst), worst))
 
 
 def say_start(search: Search | Prepared, console: Console) -> None:
@@ -227,8 +228,8 @@ def _say_search(search: Search, console: Console) -> None:
     )
     if search.data.broken:
         say(console, f"Files that are left out are listed in {search.run.path / 'broken.txt'}.")
-    if Interval() not in (settings.budget.macs, settings.budget.params):
-        say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
+    if settings.budget.others:
+        say(console, draws_line(settings.budget))
     if settings.start:
         say(console, f"First: {', '.join(settings.start)}.")
     known = known_line(search.run)

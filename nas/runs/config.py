@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from nas.cost import Budget, Interval, parse_interval
 from nas.deadline import parse_duration
 from nas.errors import InputError, did_you_mean
+from nas.measures import MEASURES, SHOWN, Budget, Measure
+from nas.runs.budget import fill, read_budget
 from nas.study.objective import Objective, parse_objective
 from nas.training.recipe import Recipe
 
@@ -18,7 +18,16 @@ SCHEDULERS = ("asha", "hyperband")
 """What may stop poor trials early."""
 
 
-SCREENS = ("grad_norm", "snip", "synflow", "naswot", "jacob_cov", "zico", "zen", "macs", "params")
+SCREENS = (
+    "grad_norm",
+    "snip",
+    "synflow",
+    "naswot",
+    "jacob_cov",
+    "zico",
+    "zen",
+    *(m.name for m in MEASURES.values() if m.is_additive),
+)
 """What may choose among candidates before they are trained: zero-cost scores, and costs."""
 _MOST_CANDIDATES = 64
 
@@ -27,7 +36,8 @@ _MOST_CANDIDATES = 64
 class Settings:
     """Everything that decides a search.
 
-    `space`: path or bundled name. Budgets are text as in `parse_interval`; `budget_fill` is the part of each
+    `space`: path or bundled name. Budgets are text as in `parse_interval`, `budgets` further ones by the name
+    of their measure, `memory=8M`; `budget_fill` is the part of each
     that networks use at least. `workers`: trials at a time, None
     for as many as the cluster has room for, 0 for this process without Ray. `address`: `local` starts Ray
     here, `auto` and `HOST:PORT` join a cluster. `gpus_per_trial`: None for 1 where this machine has a GPU and
@@ -46,6 +56,7 @@ class Settings:
     space: str
     budget_flops: str | None = None
     budget_params: str | None = None
+    budgets: tuple[str, ...] = ()
     budget_fill: float | None = None
     trials: int = 50
     sampler: str = "predictor"
@@ -95,17 +106,13 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
-        budget = read_budget(self.budget_flops, self.budget_params)
-        if self.budget_fill is None:
-            return budget
-        return Budget(*(self._filled(part, self.budget_fill) for part in (budget.macs, budget.params)))
+        budget = read_budget(self.budget_flops, self.budget_params, self.budgets)
+        return budget if self.budget_fill is None else fill(budget, self.budget_fill)
 
-    def _filled(self, limit: Interval, fill: float) -> Interval:
-        """The upper part of a limit, where there is one."""
-        if limit.low or self.budget_flops is self.budget_params is None:
-            what = f"{limit} is a band already" if limit.low else "there is no budget to fill"
-            raise InputError(f"budget-fill: {what}; give it with one figure, such as --budget-flops 400M")
-        return limit if limit.high is None else replace(limit, low=math.ceil(fill * limit.high))
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What tables have columns of: what is always shown, limited, or judged by."""
+        return tuple(dict.fromkeys((*SHOWN, *self.budget, *self.aim.measures)))
 
     @property
     def steps(self) -> range:
@@ -154,7 +161,7 @@ class Settings:
 
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
-        return asdict(self) | {"start": list(self.start)}
+        return asdict(self) | {"start": list(self.start), "budgets": list(self.budgets)}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], where: str) -> Settings:
@@ -175,17 +182,13 @@ class Settings:
                 raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), allowed)}")
         if "space" not in given:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
-        if isinstance(given.get("start"), list):
-            given["start"] = tuple(given["start"])
+        for name in ("start", "budgets"):
+            if isinstance(given.get(name), list):
+                given[name] = tuple(given[name])
         try:
             return cls(**given, recipe=Recipe(**recipe))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
-
-
-def read_budget(flops: str | None, params: str | None) -> Budget:
-    """A budget from the texts of its parts. Raises InputError for one that cannot be read."""
-    return Budget(macs=_interval("budget-flops", flops), params=_interval("budget-params", params))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -216,15 +219,6 @@ def merged(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any
 _MOST_CPUS = 1_024
 
 
-def _interval(flag: str, text: str | None) -> Interval:
-    if text is None:
-        return Interval()
-    try:
-        return parse_interval(text)
-    except InputError as error:
-        raise InputError(f"{flag}: {error}") from None
-
-
 def _whole(low: int, optional: bool = False) -> Callable[[object], bool]:
     return lambda v: (v is None and optional) or (type(v) is int and v >= low)
 
@@ -241,6 +235,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "space": (_text, "a path or the name of a bundled space"),
     "budget_flops": (_optional_text, "a budget; write it as text, such as 400M"),
     "budget_params": (_optional_text, "a budget; write it as text, such as 5M"),
+    "budgets": (
+        lambda v: isinstance(v, tuple) and all(map(_text, v)),
+        "a list of limits, such as [memory=8M]",
+    ),
     "budget_fill": (
         lambda v: v is None or (type(v) in (int, float) and 0 < v <= 1),  # type: ignore[operator]
         "a part of the budget; it is a number above 0 and up to 1, and 0.9 leaves out the cheap networks",

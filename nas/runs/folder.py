@@ -23,6 +23,7 @@ from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
+from nas.measures import MACS, Measure
 from nas.runs.config import Settings
 from nas.space import Choices, Space, dump_space, load_space
 from nas.space.language.source import plain_data, read_text, read_yaml
@@ -318,7 +319,7 @@ class Run:
 
         Where that is another than before, the exports of the one before go.
         """
-        text = dump_space(_with_meta(space, record, facts))
+        text = dump_space(_with_meta(space, record, facts, self.settings.measures))
         if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
             return
         for suffix in (".py", ".pt", ".safetensors"):
@@ -332,9 +333,10 @@ class Run:
         from nas.study.records import trials_table
 
         names = sorted({name for r in records for name in r.candidate.choices})
-        costs = self.settings.aim.costs or ("macs",)
-        write_atomically(self.path / "trials.csv", trials_table(records, names))
-        write_atomically(self.path / "pareto.csv", trials_table(pareto(records, costs), names))
+        settings = self.settings
+        front = pareto(records, settings.aim.costs or (MACS,))
+        for file, listed in (("trials.csv", records), ("pareto.csv", front)):
+            write_atomically(self.path / file, trials_table(listed, names, settings.measures))
 
 
 def next_run_path(folder: Path, space: str) -> Path:
@@ -347,12 +349,11 @@ def next_run_path(folder: Path, space: str) -> Path:
     return folder / f"{stem}-{number}"
 
 
-def _with_meta(space: Space, record: Record, facts: Mapping[str, Any]) -> Space:
+def _with_meta(space: Space, record: Record, facts: Mapping[str, Any], measures: Sequence[Measure]) -> Space:
     candidate = record.candidate
     meta = {
         "score": record.score,
-        "macs": candidate.cost.macs,
-        "params": candidate.cost.params,
+        **{measure.name: candidate.amount(measure) for measure in measures},
         "trial": candidate.number,
         "space": space.name,
         **facts,

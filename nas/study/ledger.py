@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.study.objective import ACCURACY, Objective
-from nas.study.records import COST_FACTS, REASONS, Candidate, Counts, Record, best_of, record_of
+from nas.study.records import REASONS, Candidate, Counts, Record, best_of, record_of
 from nas.study.storage import open_ledger, repair_journal
 
 if TYPE_CHECKING:
@@ -115,12 +115,11 @@ class Trials(ABC):
         system_attrs: dict[str, Any] | None = None,
     ) -> FrozenTrial:
         """A new running trial. One write, so that it is in the ledger with all its facts or not at all."""
-        cost = {key: getattr(candidate.cost, key) for key in COST_FACTS}
         trial = create_trial(
             state=TrialState.RUNNING,
             params=candidate.choices,
             distributions=distributions,
-            user_attrs={**cost, "identity": candidate.identity, **facts},
+            user_attrs={**candidate.figures, "identity": candidate.identity, **facts},
             system_attrs=system_attrs,
         )
         self._ledger.create_new_trial(self._id, template_trial=trial)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nas.cost import Budget, Cost
+from nas.measures import MACS, MEASURES, Budget, Measure
 from nas.study.records import Record
 
 if TYPE_CHECKING:
     from nas.space import Space
 
 
-def pareto(records: Sequence[Record], costs: Sequence[str] = ("macs",)) -> list[Record]:
+def pareto(records: Sequence[Record], costs: Sequence[Measure] = (MACS,)) -> list[Record]:
     """The complete trials that no other beats: none has at least the score at no more of all `costs`.
 
-    `costs`: fields of Cost. Of equal trials the earliest is taken. In the order of the costs.
+    Of equal trials the earliest is taken. In the order of the costs.
     """
     front: list[tuple[tuple[float, ...], Record]] = []
     for point, _, record in sorted(
@@ -29,33 +29,41 @@ def pareto(records: Sequence[Record], costs: Sequence[str] = ("macs",)) -> list[
     return [record for _, record in front]
 
 
-def hypervolume(front: Sequence[Record], costs: Sequence[str], worst: Cost) -> float:
-    """The share of the box from score 0 to 1 and from no cost to `worst` that is dominated, 0 to 1.
+def hypervolume(front: Sequence[Record], worst: Mapping[Measure, int]) -> float:
+    """The share of the box from score 0 to 1 and from no cost to the `worst` that is dominated, 0 to 1.
 
-    The indicator of Zitzler & Thiele 1999, with score 0 at the cost `worst` as its reference point. A score
+    The indicator of Zitzler & Thiele 1999, with score 0 at the worst costs as its reference point. A score
     is an accuracy; trials beyond the reference add nothing.
     """
     points = []
     for record in front:
         assert record.score is not None
-        room = (1 - getattr(record.candidate.cost, cost) / max(1, getattr(worst, cost)) for cost in costs)
+        room = (1 - record.candidate.amount(cost) / max(1, most) for cost, most in worst.items())
         points.append((min(1.0, max(0.0, record.score)), *(max(0.0, share) for share in room)))
     return _volume(points)
 
 
-def worst_cost(space: Space, budget: Budget) -> Cost:
-    """The reference of the hypervolume: the most that the budget allows, else the space has."""
-    extent = space.extent
-    macs, params = budget.macs.high, budget.params.high
-    return Cost(
-        extent.largest_cost.macs if macs is None else macs, extent.most_params if params is None else params
-    )
+def worst_costs(space: Space, budget: Budget, costs: Sequence[Measure]) -> dict[Measure, int]:
+    """Return the reference of the hypervolume: the most that the budget allows, else the space has.
+
+    Of a measure that does not add up, the latter is the most that the networks have which have the most of
+    one that does.
+    """
+    allowed = {cost: budget[cost].high for cost in costs if cost in budget}
+    return {cost: _most(space, cost) if (high := allowed.get(cost)) is None else high for cost in costs}
 
 
-def _point(record: Record, costs: Sequence[str]) -> tuple[float, ...]:
+def _most(space: Space, measure: Measure) -> int:
+    if measure.is_additive:
+        return space.ends(measure).most.value
+    ends = [space.ends(other).most.choices for other in MEASURES.values() if other.is_additive]
+    return max(space.amount(choices, measure) for choices in ends)
+
+
+def _point(record: Record, costs: Sequence[Measure]) -> tuple[float, ...]:
     """What is minimised, the costs first."""
     assert record.score is not None
-    return *(getattr(record.candidate.cost, cost) for cost in costs), -record.score
+    return *(record.candidate.amount(cost) for cost in costs), -record.score
 
 
 def _volume(points: Sequence[tuple[float, ...]]) -> float:

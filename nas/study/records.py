@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Cost
 from nas.errors import InputError
+from nas.measures import MEASURES, SHOWN, Measure
 from nas.study.objective import ACCURACY, Objective
 from nas.study.storage import open_ledger
 
@@ -26,18 +27,30 @@ STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-COST_FACTS = ("macs", "params", "activations")
 REASONS = ("nan_loss", "out_of_memory", "timeout", "worker_died", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network that was accepted as a trial."""
+    """A network that was accepted as a trial.
+
+    `amounts`: by the names of the measures that are limited or judged by and that its cost does not tell.
+    """
 
     number: int
     choices: Choices
     cost: Cost
     identity: str
+    amounts: Mapping[str, int] = field(default_factory=dict)
+
+    def amount(self, measure: Measure) -> int:
+        """Return how much the network has of a measure. Raises KeyError for one that was not kept."""
+        return measure.of(self.cost) if measure.is_additive else self.amounts[measure.name]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """Everything that is known of its amounts, by name."""
+        return self.cost.to_data() | dict(self.amounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +101,8 @@ def best_of(records: list[Record], k: int, objective: Objective = ACCURACY) -> l
 
     def rank(record: Record) -> tuple[float, int, int]:
         assert record.score is not None
-        cost = record.candidate.cost
-        return -objective.reward(record.score, cost), cost.macs, record.candidate.number
+        candidate = record.candidate
+        return -objective.reward(record.score, candidate.amount), candidate.cost.macs, candidate.number
 
     return sorted((r for r in records if r.score is not None), key=rank)[:k]
 
@@ -98,10 +111,9 @@ def record_of(trial: FrozenTrial) -> Record:
     """A trial of the ledger, read. Raises InputError for one that another tool has written."""
     facts = dict(trial.user_attrs)
     try:
-        cost = cost_of(trial)
-        for key in COST_FACTS:
+        candidate = candidate_of(trial)
+        for key in ("identity", *candidate.figures):
             del facts[key]
-        candidate = Candidate(trial.number, dict(trial.params), cost, facts.pop("identity"))
         facts.pop("rejected", None)
     except KeyError as error:
         raise InputError(
@@ -112,9 +124,12 @@ def record_of(trial: FrozenTrial) -> Record:
     return Record(candidate, STATES[trial.state], score, scores_of(trial), facts)
 
 
-def cost_of(trial: FrozenTrial) -> Cost:
-    """The cost of a trial's network, as noted in the ledger. Raises KeyError for a trial of another tool."""
-    return Cost(**{key: trial.user_attrs[key] for key in COST_FACTS})
+def candidate_of(trial: FrozenTrial) -> Candidate:
+    """Return the network of a trial, as noted in the ledger. Raises KeyError for a trial of another tool."""
+    facts = trial.user_attrs
+    measured = (measure.name for measure in MEASURES.values() if not measure.is_additive)
+    amounts = {name: facts[name] for name in measured if name in facts}
+    return Candidate(trial.number, dict(trial.params), Cost.from_data(facts), facts["identity"], amounts)
 
 
 def scores_of(trial: FrozenTrial) -> dict[int, float]:
@@ -123,17 +138,17 @@ def scores_of(trial: FrozenTrial) -> dict[int, float]:
     return {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= last}
 
 
-def trials_table(records: list[Record], names: list[str]) -> str:
-    """The trials as CSV, a row each, with a column for each of the decisions `names`."""
+def trials_table(records: list[Record], names: list[str], measures: Sequence[Measure] = SHOWN) -> str:
+    """The trials as CSV, a row each, with a column for each of `measures` and of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     told = ["deviation", "seconds", "parent", "reason", "message"]
-    writer.writerow(["trial", "state", "score", "epochs", "macs", "params", *told, *names])
+    writer.writerow(["trial", "state", "score", "epochs", *(m.name for m in measures), *told, *names])
     for r in records:
         c = r.candidate
         facts = [r.facts.get(key, "") for key in told]
         score = "" if r.score is None else r.score
         epochs = max(r.scores, default=0)
-        row = [c.number, r.state, score, epochs, c.cost.macs, c.cost.params, *facts]
+        row = [c.number, r.state, score, epochs, *map(c.amount, measures), *facts]
         writer.writerow([*row, *(c.choices.get(name, "") for name in names)])
     return text.getvalue()

@@ -27,13 +27,13 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.cost import Budget, Cost
+from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, PROPOSAL, REPEATS
 from nas.space.feasible import Domain
 from nas.study.ledger import Trials, sample_point
 from nas.study.objective import ACCURACY, Objective
-from nas.study.records import STATES, Candidate, Counts, cost_of, scores_of
+from nas.study.records import STATES, Candidate, Counts, candidate_of, scores_of
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -95,6 +95,7 @@ class Study(Trials):
         super().__init__(storage, name, objective)
         self._space = space
         self._budget = budget
+        self._measured = [m for m in dict.fromkeys((*budget, *objective.measures)) if not m.is_additive]
         self._domain = Domain(space, budget, try_out)
         self._wanted = trials
         self._sampler = sampler
@@ -119,12 +120,12 @@ class Study(Trials):
         wanted = self._screen.candidates if self._screen and number >= len(self._starts) else 1
         for attempt, proposal in enumerate(self._proposals(number)):
             try:
-                cost, identity = self._check(proposal.choices)
+                amounts, identity = self._check(proposal.choices)
             except _Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
             else:
-                accepted.append((proposal, Candidate(number, proposal.choices, cost, identity)))
+                accepted.append((proposal, self._candidate(number, proposal.choices, amounts, identity)))
             if len(accepted) >= wanted or (accepted and attempt >= ATTEMPTS):
                 return self._enter_best(accepted, rejected, repeats)
         self._exhausted = True
@@ -177,19 +178,24 @@ class Study(Trials):
     def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
         return _Proposal(*sample_point(self._space, choose))
 
-    def _check(self, choices: Choices) -> tuple[Cost, str]:
-        """Cost and identity of a point; raises _Rejected."""
-        cost = self._domain.cost(choices)
-        if cost is None:
+    def _check(self, choices: Choices) -> tuple[Amounts, str]:
+        """Amounts and identity of a point; raises _Rejected."""
+        amounts = self._domain.amounts(choices)
+        if amounts is None:
             raise _Rejected("unbuildable")
-        if cost not in self._budget:
+        if not self._budget.admits(amounts):
             raise _Rejected("over_budget")
         identity = self._domain.identity(choices)
         if identity in self._identities:
             raise _Rejected("duplicate", [identity])
         if not self._domain.can_train(choices):
             raise _Rejected("unbuildable")
-        return cost, identity
+        return amounts, identity
+
+    def _candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
+        """A network with the amounts that its cost does not tell."""
+        kept = {measure.name: amounts(measure) for measure in self._measured}
+        return Candidate(number, choices, self._space.cost(choices), identity, kept)
 
     def _enter_best(
         self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[str]
@@ -204,7 +210,7 @@ class Study(Trials):
             proposal, candidate = accepted[scores.index(best)]
             if isfinite(best):  # else none of them could be scored
                 facts["prescreen"] = best
-        constraints = self._domain.constraints(candidate.cost)
+        constraints = self._domain.constraints(candidate.amount)
         notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
         written = {key: note for key, note in notes.items() if note != []}
         trial = self._enter(candidate, proposal.distributions, facts, written)
@@ -252,15 +258,15 @@ class _Scratch:
     def _told(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial with what the objective makes of its scores. Optuna has no pruned trials of several
         objectives; to samplers, one that was stopped early is then one that failed."""
-        cost = cost_of(trial)
+        amounts = candidate_of(trial).amount
         told = copy(trial)
         told.intermediate_values = {
-            epoch: self._objective.reward(score, cost) for epoch, score in scores_of(trial).items()
+            epoch: self._objective.reward(score, amounts) for epoch, score in scores_of(trial).items()
         }
         if trial.state == TrialState.PRUNED and not self._objective.is_single:
             told.state, told.values = TrialState.FAIL, None
         elif trial.values:
-            told.values = self._objective.values(trial.values[0], cost)
+            told.values = self._objective.values(trial.values[0], amounts)
         return told
 
     @contextmanager

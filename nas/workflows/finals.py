@@ -78,7 +78,7 @@ def finalists(run: Run) -> list[Finalist]:
         if finals:
             found.append(Finalist(record, tuple(finals)))
     return sorted(
-        found, key=lambda one: settings.aim.reward(one.mean, one.record.candidate.cost), reverse=True
+        found, key=lambda one: settings.aim.reward(one.mean, one.record.candidate.amount), reverse=True
     )
 
 

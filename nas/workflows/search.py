@@ -64,7 +64,7 @@ class Keeper(Relay):
         kept = self._study.best(self._keep)
         reward = self._search.settings.aim.reward
         if len(kept) < self._keep or (
-            reward(score, candidate.cost) >= reward(kept[-1].score or 0, kept[-1].candidate.cost)
+            reward(score, candidate.amount) >= reward(kept[-1].score or 0, kept[-1].candidate.amount)
         ):
             write_atomically(self._run.weights_file(candidate.number), weights)
 
