@@ -24,6 +24,7 @@ from pathlib import Path
 
 from nas.cost import Budget, parse_interval
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.space import load_space
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
@@ -36,7 +37,7 @@ SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"
 def main() -> None:
     args = _arguments()
     if args.side:
-        _SIDES[args.side](args.trials, _recipe(args), Path(args.folder))
+        _SIDES[args.side](args.trials, Recipe(epochs=args.epochs), args.images, Path(args.folder))
         return
     import ray
     import torch
@@ -70,31 +71,31 @@ def main() -> None:
     raise SystemExit(not met)
 
 
-def ray_side(trials: int, recipe: Recipe, folder: Path) -> None:
+def ray_side(trials: int, recipe: Recipe, images: int, folder: Path) -> None:
     """The trials through Ray, as `nas search` runs them."""
     from nas.execution.local import Events
     from nas.execution.ray_executor import Resources, run
 
     study = _study(trials, folder)
     resources = Resources(concurrency=WORKERS)
-    run(study, _task(recipe), _data(recipe), Events(), resources, epochs=recipe.epochs)
+    run(study, _task(recipe), _data(images), Events(), resources, epochs=recipe.epochs)
     _write(folder, [(record.score, record.facts["seconds"]) for record in study.records()])
 
 
-def bare_side(trials: int, recipe: Recipe, folder: Path) -> None:
+def bare_side(trials: int, recipe: Recipe, images: int, folder: Path) -> None:
     """The same trainings in two processes. A random sampler asks for the same whatever the scores are."""
     study = _study(trials, folder)
     candidates = [study.ask() for _ in range(trials)]
-    with multiprocessing.get_context("spawn").Pool(WORKERS, _prepare, (recipe,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(WORKERS, _prepare, (recipe, images)) as pool:
         jobs = [(c.choices, c.number) for c in candidates if c]
         _write(folder, pool.starmap(_train, jobs, chunksize=1))
 
 
-def _prepare(recipe: Recipe) -> None:
+def _prepare(recipe: Recipe, images: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    globals()["_shared"] = _task(recipe), _data(recipe)
+    globals()["_shared"] = _task(recipe), _data(images)
 
 
 def _train(choices: dict, number: int) -> tuple[float, float]:
@@ -122,22 +123,12 @@ def _task(recipe: Recipe) -> ProxyTask:
     return ProxyTask(load_space(SPACE), recipe, seed=0, device="cpu")
 
 
-def _data(recipe: Recipe) -> datasets.ImageData:
-    return datasets.load(
-        "digits",
-        resolution=recipe.resolution,
-        seed=0,
-        val_fraction=recipe.val_fraction,
-        max_images=recipe.max_images,
-    )
+def _data(images: int) -> datasets.ImageData:
+    return datasets.load("digits", resolution=DataConfig().resolution, seed=0, max_images=images)
 
 
 def _write(folder: Path, results: list[tuple[float, float]]) -> None:
     (folder / "results.json").write_text(json.dumps(results))
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    return Recipe(epochs=args.epochs, max_images=args.images)
 
 
 _SIDES = {"ray": ray_side, "bare": bare_side}

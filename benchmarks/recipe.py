@@ -20,8 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 import numpy as np
 from cifar10 import accuracy
 
-from nas.cli.options import recipe_settings
+from nas.cli.options import read_pairs
 from nas.cost import Budget, Interval, parse_count
+from nas.data.config import DataConfig
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.training.evaluator import ProxyTask
@@ -33,13 +34,16 @@ def main() -> None:
     space = load_space(find_space(args.space))
     budget = Budget(Interval(0, parse_count(args.budget_flops)))
     points = space.uniform(budget).sample(np.random.default_rng(args.seed), args.networks)
-    base = recipe_settings(args.base.split(","), {}) if args.base else {}
-    variants = {"base": base} | {text: base | recipe_settings(text.split(","), {}) for text in args.variants}
+    base = read_pairs(Recipe, args.base.split(",")) if args.base else {}
+    variants = {"base": base} | {text: base | read_pairs(Recipe, text.split(",")) for text in args.variants}
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         tasks = {
             name: [
                 pool.submit(
-                    accuracy, ProxyTask(space, Recipe(**settings), args.seed, "cpu"), point, args.dataset
+                    accuracy,
+                    ProxyTask(space, Recipe(**settings), args.seed, "cpu"),
+                    point,
+                    DataConfig(args.dataset),
                 )
                 for point in points
             ]

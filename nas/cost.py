@@ -58,6 +58,12 @@ class Interval:
             return f">= {self.low:,}" if self.low else "any"
         return f"{self.low:,}..{self.high:,}" if self.low else f"<= {self.high:,}"
 
+    @property
+    def text(self) -> str:
+        """What `parse_interval` reads back; there has to be an upper end."""
+        assert self.high is not None, "an interval without an upper end has no text"
+        return f"{self.low}..{self.high}" if self.low else str(self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

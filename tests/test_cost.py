@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.cost import Budget, Cost, Interval, format_count, parse_count, parse_interval
-from nas.errors import InputError
-from nas.runs.config import Settings, did_you_mean
+from nas.errors import InputError, did_you_mean
+from nas.runs.budget import read_budget
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,15 @@ def test_a_budget_bounds_macs_and_params_together() -> None:
     assert Cost(10**15, 10**15) in Budget()
 
 
+def _filled(fill: float, **limits: str) -> Budget:
+    keys = {f"budget_{name}": limit for name, limit in limits.items()}
+    return read_budget({"budget_fill": fill, **keys}, "test")
+
+
 def test_a_budget_is_filled() -> None:
-    both = Settings("tiny.yaml", budget_flops="1001", budget_params="5M", budget_fill=0.9).budget
+    both = _filled(0.9, flops="1001", params="5M")
     assert both == Budget(Interval(901, 1001), Interval(4_500_000, 5_000_000))
-    assert Settings("tiny.yaml", budget_flops="400M", budget_fill=1).budget == Budget(
-        Interval(400_000_000, 400_000_000)
-    )
+    assert _filled(1, flops="400M") == Budget(Interval(400_000_000, 400_000_000))
 
 
 def test_budgets_are_written_for_reading() -> None:

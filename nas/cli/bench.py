@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nas.cli.app import PluginOption, app, loaded
+from nas.cli.options import with_settings
 from nas.errors import InputError
 
 
 @app.command()
+@with_settings(only=("budget_flops", "budget_params"))
 def bench(
     space: Annotated[str, typer.Argument(help="A space: a YAML file, or the name of a bundled one.")],
     table: Annotated[
@@ -22,13 +25,10 @@ def bench(
             "for several seeds; and 'true_score', which is reported in place of their mean."
         ),
     ],
+    given: Mapping[str, Any],
     sampler: Annotated[str, typer.Option(help="Samplers to compare with random, such as evolution,tpe.")],
     trials: Annotated[int, typer.Option(help="Networks that a search tries.", min=1)] = 100,
     repeats: Annotated[int, typer.Option(help="Searches by each sampler.", min=1)] = 30,
-    budget_flops: Annotated[
-        str | None, typer.Option("--budget-flops", "--budget-macs", help="As in a search: 400M, 300M..400M.")
-    ] = None,
-    budget_params: Annotated[str | None, typer.Option(help="As in a search: 5M, or 4M..5M.")] = None,
     score: Annotated[
         str, typer.Option(help="What a search is told: the mean of a network's scores, or a random one.")
     ] = "mean",
@@ -53,7 +53,7 @@ def bench(
     from nas.bench.report import followed, print_contest, write_contest
     from nas.bench.table import read_table
     from nas.files import make_folder
-    from nas.runs.config import read_budget
+    from nas.runs.budget import read_budget
     from nas.samplers import find_sampler
     from nas.space import load_space
     from nas.space.library import find_space
@@ -62,7 +62,7 @@ def bench(
     names = [BASELINE, *(name.strip() for name in sampler.split(","))]
     for name in names:
         find_sampler(name)
-    budget = read_budget(budget_flops, budget_params)
+    budget = read_budget(given, "nas bench")
     plugins = loaded(plugin)
     found = load_space(find_space(space))
     check_budget(found, budget)

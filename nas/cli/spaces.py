@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nas.cli.app import PluginOption, app, loaded, network_file, opened
+from nas.cli.options import with_settings
 from nas.cost import Budget
 from nas.errors import InputError
-from nas.runs.config import read_budget
+from nas.runs.budget import read_budget
 
 
 @app.command()
+@with_settings(only=("budget_flops", "budget_params"))
 def show(
     what: Annotated[
         str,
         typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
     ],
-    budget_flops: Annotated[
-        str | None,
-        typer.Option(help="Count the networks of a space inside it: 400M, or 300M..400M; MACs.", metavar="B"),
-    ] = None,
-    budget_params: Annotated[
-        str | None, typer.Option(help="The same of parameters: 5M, or 4M..5M.", metavar="B")
-    ] = None,
+    given: Mapping[str, Any],
     top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
     plugin: PluginOption = None,
 ) -> None:
@@ -37,7 +34,7 @@ def show(
     from nas.space import load_space
     from nas.space.library import find_space, is_run
 
-    budget = read_budget(budget_flops, budget_params)
+    budget = read_budget(given, "nas show")
     if budget != Budget() and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     if is_run(what):

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nas.deadline import TimeIsUp, deadline
+from nas.deadline import TimeIsUp, deadline, duration_text
 from nas.errors import NasError
 from nas.files import write_atomically
 from nas.report.chart import (
@@ -62,7 +62,7 @@ def run_calibration(calibration: Calibration, began: float) -> None:
             f"proxy under {plural(plan.seeds, 'seed')}, for {plural(plan.long_epochs, 'epoch')}, by other "
             f"proxies. Run folder: {run.path}",
         )
-        epochs = max(recipe.epochs for recipe in calibration.recipes.values())
+        epochs = max(proxy.recipe.epochs for proxy in calibration.trainings.values())
         try:
             with (
                 deadline(time_left(settings, began)),
@@ -71,7 +71,7 @@ def run_calibration(calibration: Calibration, began: float) -> None:
                 bar.follow(jobs)
                 calibration.go(jobs, bar)
         except TimeIsUp:
-            limit = settings.time_limit
+            limit = duration_text(settings.time_limit or 0)
             say(console, f"The time limit of {limit} is over. Go on with: {resume_command(run)}")
             return
         rows = calibration.rows(jobs)
@@ -108,12 +108,12 @@ def calibration_view(calibration: Calibration, found: Figures) -> RenderableType
     ]
     view = table("proxy", ">networks", ">epochs", ">side", ">seconds", ">Kendall's tau", ">tau per minute")
     for proxy in found.proxies:
-        recipe = calibration.recipes[proxy.name]
+        training = calibration.trainings[proxy.name]
         view.add_row(
             proxy.name,
             str(proxy.networks),
-            str(recipe.epochs),
-            str(recipe.resolution),
+            str(training.recipe.epochs),
+            str(training.resolution),
             f"{proxy.seconds:.1f}",
             _interval(proxy.ranking.kendall),
             f"{60 * proxy.quality_per_second:.2f}",

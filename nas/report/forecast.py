@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.deadline import duration_text
 from nas.report.progress import duration
 from nas.report.session import say, say_start, terminal
 from nas.report.tables import budget_text, large_number, plural, show, table
@@ -28,13 +29,14 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
         f"{plural(settings.trials, 'trial')} of {plural(settings.recipe.epochs, 'epoch')}: "
         f"{duration(found.trial_s)} each, {found.slots} at a time.",
     )
-    if settings.finalists:
+    finals = settings.finals
+    if finals.count:
         say(
             console,
-            f"Then {plural(settings.finalists, 'finalist')}, {plural(settings.final_epochs, 'epoch')} under "
-            f"{plural(settings.final_seeds, 'seed')}.",
+            f"Then {plural(finals.count, 'finalist')}, {plural(finals.epochs, 'epoch')} under "
+            f"{plural(finals.seeds, 'seed')}.",
         )
     kind = "GPU" if found.on_gpu else "CPU"
     say(console, f"Forecast: {duration(found.wall_s)}, {found.device_s / 3600:.2f} {kind} hours.")
-    if settings.seconds is not None and settings.seconds < found.wall_s:
-        say(console, f"That is longer than the time limit of {settings.time_limit}.")
+    if settings.time_limit is not None and settings.time_limit < found.wall_s:
+        say(console, f"That is longer than the time limit of {duration_text(settings.time_limit)}.")

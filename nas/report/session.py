@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nas.cost import Interval
-from nas.deadline import TimeIsUp, deadline
+from nas.deadline import TimeIsUp, deadline, duration_text
 from nas.errors import InputError, NasError
 from nas.report.progress import SearchProgress
 from nas.report.tables import (
@@ -26,7 +26,7 @@ from nas.report.tables import (
     scaled_view,
     show,
 )
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run
 from nas.study.pareto import hypervolume, pareto, worst_cost
 from nas.study.records import Record, best_of
@@ -67,7 +67,8 @@ def run_search(search: Search, began: float) -> None:
     if study.exhausted:
         say(console, "The search ended early: no untried network inside the budget was found.")
     if not in_time:
-        say(console, f"The time limit of {settings.time_limit} is over. Go on with: {resume_command(run)}")
+        limit = duration_text(settings.time_limit or 0)
+        say(console, f"The time limit of {limit} is over. Go on with: {resume_command(run)}")
     if not study.records():
         raise NasError(f"{run.path}: no trial was begun in time; go on with more --time-limit")
     say(console, counts_line(study.counts, settings.budget))
@@ -78,13 +79,15 @@ def run_search(search: Search, began: float) -> None:
             f"{run.path}: no trial gave a score; the reasons are in {run.path / 'trials.csv'}. "
             f"Mend the cause, then try more: {resume_command(run)} --trials {2 * settings.trials}"
         )
-    if settings.screen and not any("prescreen" in record.facts for record in study.records()):
-        say(console, f"No network could be scored by {settings.screen[0]}: each was trained as proposed.")
-    console.print(best_view(best, settings.aim))
+    if settings.prescreen and not any("prescreen" in record.facts for record in study.records()):
+        say(
+            console, f"No network could be scored by {settings.prescreen.name}: each was trained as proposed."
+        )
+    console.print(best_view(best, settings.objective))
     _print_finals(run, console)
     _print_front(run, study.records(), console)
     say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
-    if settings.steps:
+    if settings.scale:
         with run.locked():
             files = scale_best(run)
         say(console, "Scaled:")
@@ -107,9 +110,9 @@ def stoppable(run: Run) -> Iterator[None]:
         ) from error
 
 
-def time_left(settings: Settings, began: float) -> float | None:
+def time_left(settings: SearchConfig, began: float) -> float | None:
     """Seconds of the time limit that are left; `began` by `time.monotonic`."""
-    return None if settings.seconds is None else began + settings.seconds - time.monotonic()
+    return None if settings.time_limit is None else began + settings.time_limit - time.monotonic()
 
 
 def _train(search: Search, study: Study, console: Console, began: float) -> bool:
@@ -120,7 +123,7 @@ def _train(search: Search, study: Study, console: Console, began: float) -> bool
             with SearchProgress(console, settings.trials, settings.recipe.epochs) as progress:
                 progress.follow(study)
                 search.go(study, progress)
-            if settings.finalists:
+            if settings.finals.count:
                 _train_finalists(search, console)
     except TimeIsUp:
         return False
@@ -132,10 +135,10 @@ def _train_finalists(search: Search, console: Console) -> None:
     if jobs.remaining:
         say(
             console,
-            f"Finalists: the best {len(jobs.names) // settings.final_seeds} again, "
-            f"{plural(settings.final_epochs, 'epoch')} under {plural(settings.final_seeds, 'fresh seed')}.",
+            f"Finalists: the best {len(jobs.names) // settings.finals.seeds} again, "
+            f"{plural(settings.finals.epochs, 'epoch')} under {plural(settings.finals.seeds, 'fresh seed')}.",
         )
-    with SearchProgress(console, len(jobs.names), settings.final_epochs) as progress:
+    with SearchProgress(console, len(jobs.names), settings.finals.epochs) as progress:
         progress.follow(jobs)
         search.finals(jobs, progress)
 
@@ -154,7 +157,7 @@ def print_run(run: Run, top: int) -> None:
         console,
         f"{ended} of {plural(run.settings.trials, 'trial')} ended, {budget_text(run.settings.budget)}.",
     )
-    console.print(best_view(best_of(trials, top, run.settings.aim), run.settings.aim))
+    console.print(best_view(best_of(trials, top, run.settings.objective), run.settings.objective))
     _print_finals(run, console)
     _print_front(run, trials, console)
 
@@ -164,7 +167,7 @@ def _print_finals(run: Run, console: Console) -> None:
     ranked = finalists(run)
     if not ranked:
         return
-    epochs, seeds = run.settings.final_epochs, run.settings.final_seeds
+    epochs, seeds = run.settings.finals.epochs, run.settings.finals.seeds
     say(console, f"Finalists, after {plural(epochs, 'epoch')} under {plural(seeds, 'seed')}:")
     show(finals_view(ranked), console)
     for note in finals_notes(ranked, seeds):
@@ -192,7 +195,7 @@ def finals_notes(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
 
 def _print_front(run: Run, records: list[Record], console: Console) -> None:
     """The front of a search with several objectives."""
-    costs = run.settings.aim.costs
+    costs = run.settings.objective.costs
     if costs:
         front, worst = pareto(records, costs), worst_cost(run.space, run.settings.budget)
         console.print(front_view(front, costs, hypervolume(front, costs, worst), worst))
@@ -207,12 +210,12 @@ def say_start(search: Search | Prepared, console: Console) -> None:
         f"Space {space.name}: {networks(space)}, "
         f"{space.extent.smallest_cost.macs:,} to {space.extent.largest_cost.macs:,} MACs.",
     )
-    recipe = settings.recipe
+    side = settings.data.resolution
     say(
         console,
         f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
         f"{len(data.train_labels):,} images to train on, {len(data.val_labels):,} to validate on, at "
-        f"{recipe.resolution} x {recipe.resolution}.",
+        f"{side} x {side}.",
     )
     for note in data.notes:
         say(console, note)
@@ -229,8 +232,8 @@ def _say_search(search: Search, console: Console) -> None:
         say(console, f"Files that are left out are listed in {search.run.path / 'broken.txt'}.")
     if Interval() not in (settings.budget.macs, settings.budget.params):
         say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
-    if settings.start:
-        say(console, f"First: {', '.join(settings.start)}.")
+    if settings.warm_start:
+        say(console, f"First: {', '.join(settings.warm_start)}.")
     known = known_line(search.run)
     if known:
         say(console, known)

@@ -23,16 +23,13 @@ from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError, NasError, did_you_mean
 from nas.files import write_atomically
-from nas.runs.config import Settings
+from nas.runs.config import FORMAT, SearchConfig, read_format_1
 from nas.space import Choices, Space, dump_space, load_space
 from nas.space.language.source import plain_data, read_text, read_yaml
 from nas.space.plugins import Plugin
 
 if TYPE_CHECKING:
     from nas.study.records import Record
-
-FORMAT = 1
-"""Version of the folder's layout; a folder of another version is refused."""
 
 _MOST_VALUES = 10_000_000
 """Of run.yaml, which lists every class of the data."""
@@ -89,7 +86,7 @@ class Run:
     def create(
         cls,
         path: Path,
-        settings: Settings,
+        settings: SearchConfig,
         space: Space,
         data: DataCard,
         device: str,
@@ -158,19 +155,19 @@ class Run:
                 f"{path}: is not a run folder, it has no run.yaml; name a folder that nas search made"
             )
         version = run.document.get("format")
-        if version != FORMAT:
+        if version not in (1, FORMAT):
             raise InputError(
-                f"{path}: has format {version}, this nas {__version__} reads format {FORMAT}; "
+                f"{path}: has format {version}, this nas {__version__} reads formats 1 to {FORMAT}; "
                 "use the nas that made it, or start a new run"
             )
         return run
 
-    def write_settings(self, settings: Settings) -> None:
+    def write_settings(self, settings: SearchConfig) -> None:
         """Bring run.yaml in line with settings that a resume changed."""
         data = settings.to_data()
         document = self.document
-        if document["settings"] != data:
-            self._write_document({**document, "settings": data})
+        if document["settings"] != data or document["format"] != FORMAT:
+            self._write_document({**document, "format": FORMAT, "settings": data})
 
     def _write_document(self, document: Mapping[str, Any]) -> None:
         write_atomically(self.path / "run.yaml", yaml.safe_dump(document, sort_keys=False))
@@ -185,9 +182,13 @@ class Run:
         return data
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> SearchConfig:
         """The settings of the run, as its last resume left them."""
-        return Settings.from_data(self.document.get("settings", {}), str(self.path / "run.yaml"))
+        document = self.document
+        data = document.get("settings", {})
+        if document.get("format") == 1:
+            data = read_format_1(data)
+        return SearchConfig.from_data(data, str(self.path / "run.yaml"))
 
     @property
     def data(self) -> DataCard:
@@ -332,7 +333,7 @@ class Run:
         from nas.study.records import trials_table
 
         names = sorted({name for r in records for name in r.candidate.choices})
-        costs = self.settings.aim.costs or ("macs",)
+        costs = self.settings.objective.costs or ("macs",)
         write_atomically(self.path / "trials.csv", trials_table(records, names))
         write_atomically(self.path / "pareto.csv", trials_table(pareto(records, costs), names))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from math import prod
 
 from nas.cost import Cost, parse_count
@@ -44,6 +45,13 @@ class Objective:
     def is_single(self) -> bool:
         """Whether networks have an order, and not only a front."""
         return not self.costs
+
+    @property
+    def text(self) -> str:
+        """What `parse_objective` reads back."""
+        names = {measure: name for name, measure in reversed(_COSTS.items())}
+        factors = (f"*({names[f.measure]}/{f.target})^{Decimal(repr(f.exponent)):f}" for f in self.factors)
+        return ",".join(("accuracy" + "".join(factors), *(names[cost] for cost in self.costs)))
 
     def reward(self, score: float, cost: Cost) -> float:
         """What is maximised."""

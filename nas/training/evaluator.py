@@ -32,8 +32,9 @@ _LARGEST_SEED = 2**31
 class ProxyTask:
     """Builds the proxy training of a point: the same network for the data's channels, size and classes.
 
-    Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
+    `resolution`: side of the images, None for the data's own; where the space leaves the input size open, a
+    point trains at that in proportion to its own. With `folds` it is trained once for each of so many parts
+    to validate on. It travels to the workers, so it holds no data, and the plugins whose blocks they need.
     """
 
     space: Space
@@ -42,6 +43,8 @@ class ProxyTask:
     device: str
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
+    resolution: int | None = None
+    folds: int = 1
 
     def __call__(
         self, choices: Choices, number: int, data: ImageData, parent: Parent | None = None
@@ -59,17 +62,16 @@ class ProxyTask:
         gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        folds, device = self.recipe.folds, self.device
-        each_s = self.timeout_s and self.timeout_s / folds
-        recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
+        each_s = self.timeout_s and self.timeout_s / self.folds
+        recipe = self.recipe if self.folds == 1 else replace(self.recipe, early_stop=None)
 
         def training(part: ImageData) -> Training:
             module = self._module(network, parent, data, seed)
-            return Training(module, part, recipe, seed=seed, device=device, timeout_s=each_s)
+            return Training(module, part, recipe, seed=seed, device=self.device, timeout_s=each_s)
 
-        if folds == 1:
+        if self.folds == 1:
             return training(images)
-        return FoldedTraining([training(part) for part in datasets.folded(images, folds)], self.recipe)
+        return FoldedTraining([training(part) for part in datasets.folded(images, self.folds)], self.recipe)
 
     def _module(self, network: Architecture, parent: Parent | None, data: ImageData, seed: int) -> Module:
         """A network with the initial weights of the seed, or those that it inherits."""
@@ -95,7 +97,8 @@ class ProxyTask:
         resolved = self.space.resolve(choices)
         if self.recipe.drop_path is not None:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
-        resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), self.recipe)
+        side = self.resolution or data.resolution
+        resolution = proxy_resolution(max(self.space.input_sizes), max(resolved.input[1:]), side)
         network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
             network = without(network, (DropPath, ColumnMean))  # those that a space names
@@ -112,6 +115,6 @@ class ProxyTask:
         return network
 
 
-def proxy_resolution(largest: int, size: int, recipe: Recipe) -> int:
-    """Side of the proxy's images for a network of input `size`: the recipe's for the largest of its space."""
-    return max(1, round(recipe.resolution * size / largest))
+def proxy_resolution(largest: int, size: int, side: int) -> int:
+    """Side of the proxy's images for a network of input `size`: `side` for the largest of its space."""
+    return max(1, round(side * size / largest))

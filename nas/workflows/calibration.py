@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from nas.cost import Cost
 from nas.errors import InputError
 from nas.execution.local import Events
 from nas.files import write_atomically
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import Run
 from nas.space import Choices, Space
 from nas.space.language.source import plain_data, read_text, read_yaml
@@ -136,6 +136,14 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class ProxyTraining:
+    """How a proxy trains, and the side of its images."""
+
+    recipe: Recipe
+    resolution: int
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A calibration that is ready to go on: a run folder with a plan in it, and the networks of the plan."""
 
@@ -148,25 +156,26 @@ class Calibration:
         return self.search.run
 
     @cached_property
-    def recipes(self) -> dict[str, Recipe]:
+    def trainings(self) -> dict[str, ProxyTraining]:
         """The trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
-        own = self.search.settings.recipe
+        own, side = self.search.settings.recipe, self.search.settings.data.resolution
         others = {
-            "epochs / 2": replace(own, epochs=max(1, own.epochs // 2)),
-            "epochs x 2": replace(own, epochs=2 * own.epochs),
-            "images / 2": replace(own, fraction=own.fraction / 2),
-            "smaller": replace(own, resolution=max(8, 3 * own.resolution // 4)),
+            "epochs / 2": ProxyTraining(replace(own, epochs=max(1, own.epochs // 2)), side),
+            "epochs x 2": ProxyTraining(replace(own, epochs=2 * own.epochs), side),
+            "images / 2": ProxyTraining(replace(own, fraction=own.fraction / 2), side),
+            "smaller": ProxyTraining(own, max(8, 3 * side // 4)),
         }
-        found = {PROXY: own, LONG: replace(own, epochs=self.plan.long_epochs)}
+        long = replace(own, epochs=self.plan.long_epochs)
+        found = {PROXY: ProxyTraining(own, side), LONG: ProxyTraining(long, side)}
         return found | {
-            name: recipe
-            for name, recipe in others.items()
-            if recipe not in found.values() and self._trains_all(recipe)
+            name: training
+            for name, training in others.items()
+            if training not in found.values() and self._trains_all(training)
         }
 
-    def _trains_all(self, recipe: Recipe) -> bool:
-        """Whether every network can be built for a recipe: some need larger images."""
-        task = replace(self.search.task, recipe=recipe)
+    def _trains_all(self, training: ProxyTraining) -> bool:
+        """Whether every network can be built for a training: some need larger images."""
+        task = replace(self.search.task, recipe=training.recipe, resolution=training.resolution)
         try:
             for point in self.points:
                 task.network(point, self.search.data)
@@ -178,7 +187,7 @@ class Calibration:
         """All trainings; those that ended are not repeated."""
         listed = [
             Job(f"network {n}, {name}, seed {seed}", point, name, seed)
-            for name in self.recipes
+            for name in self.trainings
             for seed in self._seeds(name)
             for n, point in enumerate(self.points)
         ]
@@ -191,13 +200,14 @@ class Calibration:
         tasks = {
             name: replace(
                 task,
-                recipe=recipe,
+                recipe=training.recipe,
+                resolution=training.resolution,
                 seed=task.seed + _APART * n,
-                timeout_s=task.timeout_s and task.timeout_s * recipe.epochs / own.epochs,
+                timeout_s=task.timeout_s and task.timeout_s * training.recipe.epochs / own.epochs,
             )
-            for n, (name, recipe) in enumerate(self.recipes.items())
+            for n, (name, training) in enumerate(self.trainings.items())
         }
-        epochs = max(recipe.epochs for recipe in self.recipes.values())
+        epochs = max(training.recipe.epochs for training in self.trainings.values())
         self.search.train(jobs, JobTask(jobs.by_number, tasks), listener, epochs, None)
 
     def rows(self, jobs: Jobs) -> tuple[Row, ...]:
@@ -207,7 +217,7 @@ class Calibration:
         for n, point in enumerate(self.points):
             own = {
                 name: [results.get(f"network {n}, {name}, seed {seed}") for seed in self._seeds(name)]
-                for name in self.recipes
+                for name in self.trainings
             }
             whole = {
                 name: [r for r in each if r is not None] for name, each in own.items() if None not in each
@@ -222,7 +232,7 @@ class Calibration:
         return range(self.plan.seeds if name == PROXY else 1)
 
 
-def chosen(space: Space, settings: Settings, plan: Plan) -> list[Choices]:
+def chosen(space: Space, settings: SearchConfig, plan: Plan) -> list[Choices]:
     """The networks of a plan, at equal steps through draws of the budget by MACs.
 
     Raises InputError where there are not so many.
@@ -310,8 +320,7 @@ def write_figures(calibration: Calibration, found: Figures) -> Path:
     path = run.path / _FIGURES
     document = {
         "space_sha256": run.document["space_sha256"],
-        "dataset": settings.dataset,
-        "recipe": asdict(settings.recipe),
+        **_proxy_data(settings),
         "plan": asdict(calibration.plan),
         "noise": found.noise,
         "resolvable": found.resolvable,
@@ -328,7 +337,7 @@ def known_line(run: Run) -> str | None:
     settings = run.settings
     if settings.inherit:
         return None  # scores then depend on more than the proxy
-    wanted = (run.document["space_sha256"], _place(settings.dataset), asdict(settings.recipe))
+    wanted = {"space_sha256": run.document["space_sha256"], **_located(_proxy_data(settings))}
     files = sorted(run.path.parent.glob(f"*/{_FIGURES}"), key=lambda path: -path.stat().st_mtime)
     return next((line for line in (_line(path, wanted) for path in files) if line), None)
 
@@ -344,11 +353,23 @@ def _place(dataset: str) -> str:
     return f"{kind}:{Path(path).expanduser().resolve()}" if colon else dataset
 
 
-def _line(path: Path, wanted: tuple[Any, ...] | None) -> str | None:
+def _proxy_data(settings: SearchConfig) -> dict[str, Any]:
+    """The data and the recipe, by which scores of one proxy are told from those of another."""
+    return {**settings.data.to_data(), "recipe": settings.recipe.to_data()}
+
+
+def _located(proxy: Mapping[str, Any]) -> dict[str, Any]:
+    return {**proxy, "dataset": _place(proxy["dataset"])}
+
+
+def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(found.get(key) == value for key, value in wanted.items())
+
+
+def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        own = (found["space_sha256"], _place(found["dataset"]), found["recipe"])
-        if wanted is not None and own != wanted:
+        found = read_format_1(json.loads(path.read_text(encoding="utf-8")))
+        if wanted is not None and not _holds(_located(found), wanted):
             return None
         tau = found["proxies"][0]["ranking"]["kendall"]
         return (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nas.cost import Budget, Interval, format_count, parse_count
 from nas.errors import InputError
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Space
 from nas.space.compound import PUBLISHED
@@ -85,20 +85,20 @@ def format_count_down(value: int) -> str:
     return text if parse_count(text) <= value else f"{value:,}"
 
 
-def check_sampler(settings: Settings) -> None:
+def check_sampler(settings: SearchConfig) -> None:
     """Raises InputError for an unknown sampler, and for one that does not take the objectives."""
     find_sampler(settings.sampler)
-    if not settings.aim.is_single and settings.sampler not in MULTI_OBJECTIVE:
+    if not settings.objective.is_single and settings.sampler not in MULTI_OBJECTIVE:
         raise InputError(
-            f"--objective {settings.objective}: has {1 + len(settings.aim.costs)} objectives, and sampler "
-            f"'{settings.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a reward "
-            "such as accuracy*(flops/400M)^-0.07"
+            f"--objective {settings.objective.text}: has {1 + len(settings.objective.costs)} objectives, "
+            f"and sampler '{settings.sampler}' takes one; choose --sampler "
+            f"{' or '.join(MULTI_OBJECTIVE)}, or a reward such as accuracy*(flops/400M)^-0.07"
         )
 
 
-def check_starts(space: Space, settings: Settings) -> None:
+def check_starts(space: Space, settings: SearchConfig) -> None:
     """What can be known of the starts before the data are read."""
-    starts = find_starts(settings.start, space, settings.budget)
+    starts = find_starts(settings.warm_start, space, settings.budget)
     if len(starts) > settings.trials:
         raise InputError(
             f"--start: {len(starts)} networks are to be tried first, but --trials is {settings.trials}; "
@@ -106,17 +106,17 @@ def check_starts(space: Space, settings: Settings) -> None:
         )
 
 
-def check_machine(settings: Settings) -> None:
+def check_machine(settings: SearchConfig) -> None:
     """Raises InputError where what trials are to run on is not there."""
-    if settings.workers != 0:
+    if settings.executor.workers != 0:
         from nas.execution.ray_address import check_address
 
-        check_address(settings.address)
-    elif settings.gpus_per_trial:
+        check_address(settings.executor.address)
+    elif settings.executor.gpus_per_trial:
         import torch
 
         if not torch.cuda.is_available():
             raise InputError(
-                f"gpus-per-trial: {settings.gpus_per_trial:g}, but torch finds no GPU on this machine; "
-                "leave it out, or join a cluster with GPUs by --address"
+                f"gpus-per-trial: {settings.executor.gpus_per_trial:g}, but torch finds no GPU on this "
+                "machine; leave it out, or join a cluster with GPUs by --address"
             )

@@ -120,7 +120,7 @@ def scale_best(run: Run) -> list[ScaledFile]:
     """
     return [
         file
-        for step in run.settings.steps
+        for step in run.settings.scale
         for file in write_scaled(run.best_file, run.path / f"best-phi{step}.yaml", "phi", step)
     ]
 
@@ -191,7 +191,7 @@ def _is_installed(name: str, folder: Path) -> bool:
 def _wanted(run: Run, trial: int | None) -> Record:
     trials = run.records()
     if trial is None:
-        best = best_of(trials, 1, run.settings.aim)
+        best = best_of(trials, 1, run.settings.objective)
         if not best:
             raise InputError(
                 f"{run.path}: no trial is finished; go on with: nas resume {run.path}{run.plugin_flags}"
@@ -222,7 +222,7 @@ def _read_weights(path: Path) -> dict[str, Any]:
 def _proxy_side(run: Run, size: tuple[Any, ...]) -> int:
     from nas.training.evaluator import proxy_resolution
 
-    return proxy_resolution(max(run.space.input_sizes), max(size), run.settings.recipe)
+    return proxy_resolution(max(run.space.input_sizes), max(size), run.settings.data.resolution)
 
 
 def _score_line(run: Run, record: Record, first: Finalist | None) -> str:
@@ -231,7 +231,7 @@ def _score_line(run: Run, record: Record, first: Finalist | None) -> str:
     if first is None:
         return short
     scores = ", ".join(f"{score:.4f}" for score in first.scores)
-    long = f"{first.mean:.4f} after epoch {run.settings.final_epochs}, the mean of {scores}"
+    long = f"{first.mean:.4f} after epoch {run.settings.finals.epochs}, the mean of {scores}"
     return f"{long}; {short}"
 
 

@@ -49,10 +49,10 @@ def final_jobs(run: Run) -> list[Job]:
     from nas.study.queue import Job
 
     settings = run.settings
-    best = best_of(run.records(), settings.finalists, settings.aim)
+    best = best_of(run.records(), settings.finals.count, settings.objective)
     return [
         Job(_name(run, record, seed), record.candidate.choices, TASK, seed)
-        for seed in range(settings.final_seeds)
+        for seed in range(settings.finals.seeds)
         for record in best
     ]
 
@@ -70,21 +70,21 @@ def finals_name(study: str) -> str:
 def finalists(run: Run) -> list[Finalist]:
     """The best networks of a run that have long trainings, ranked by the mean reward of these."""
     settings = run.settings
-    known = {record.facts["job"]: record for record in read_finals(run)} if settings.finalists else {}
+    known = {record.facts["job"]: record for record in read_finals(run)} if settings.finals.count else {}
     found = []
-    for record in best_of(run.records(), settings.finalists, settings.aim):
-        names = [_name(run, record, seed) for seed in range(settings.final_seeds)]
-        finals = best_of([known[name] for name in names if name in known], settings.final_seeds)
+    for record in best_of(run.records(), settings.finals.count, settings.objective):
+        names = [_name(run, record, seed) for seed in range(settings.finals.seeds)]
+        finals = best_of([known[name] for name in names if name in known], settings.finals.seeds)
         if finals:
             found.append(Finalist(record, tuple(finals)))
     return sorted(
-        found, key=lambda one: settings.aim.reward(one.mean, one.record.candidate.cost), reverse=True
+        found, key=lambda one: settings.objective.reward(one.mean, one.record.candidate.cost), reverse=True
     )
 
 
 def winner(run: Run) -> Finalist | None:
     """The first of the finalists; None where none was trained longer, or some trainings are still to come."""
-    if not run.settings.finalists:
+    if not run.settings.finals.count:
         return None
     ended = {record.facts["job"] for record in read_finals(run) if record.state != "running"}
     if not ended.issuperset(job.name for job in final_jobs(run)):
@@ -125,4 +125,4 @@ def indistinct(ranked: Sequence[Finalist]) -> float | None:
 
 
 def _name(run: Run, record: Record, seed: int) -> str:
-    return f"trial {record.candidate.number}, seed {seed}, epochs {run.settings.final_epochs}"
+    return f"trial {record.candidate.number}, seed {seed}, epochs {run.settings.finals.epochs}"

@@ -66,11 +66,11 @@ def forecast(prepared: Prepared) -> Forecast:
     epoch_s = _mean_epoch(members, [space.cost(point).macs for point in ordered])
     recipe = settings.recipe
     trial_s = recipe.epochs * epoch_s + _screen_s(prepared, ordered[places["median"]])
-    finals = min(settings.finalists, settings.trials) * settings.final_seeds
-    trained_s = settings.trials * trial_s + finals * settings.final_epochs * epoch_s
+    finals = min(settings.finals.count, settings.trials) * settings.finals.seeds
+    trained_s = settings.trials * trial_s + finals * settings.finals.epochs * epoch_s
     on_gpu, slots = prepared.task.device != "cpu", _slots(prepared)
-    start_s = 0 if settings.workers == 0 else _RAY_S * (1 + bool(finals))
-    each = (settings.gpus_per_trial or 1) if on_gpu else settings.cpus_per_trial
+    start_s = 0 if settings.executor.workers == 0 else _RAY_S * (1 + bool(finals))
+    each = (settings.executor.gpus_per_trial or 1) if on_gpu else settings.executor.cpus_per_trial
     return Forecast(
         networks=census(space, settings.budget),
         members=members,
@@ -98,7 +98,7 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
     from nas.training.loop import NORM_IMAGES, TrainingFailed
 
     settings = prepared.settings
-    torch.set_num_threads(settings.cpus_per_trial)
+    torch.set_num_threads(settings.executor.cpus_per_trial)
     share, part = _part(prepared.data, max(_BATCHES * settings.recipe.batch, NORM_IMAGES))
     recipe = replace(settings.recipe, epochs=2, early_stop=None)
     task = replace(prepared.task, recipe=recipe, timeout_s=None)
@@ -117,12 +117,13 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
 def _screen_s(prepared: Prepared, point: Choices) -> float:
     """Seconds of the scores that choose what a trial trains."""
     settings = prepared.settings
-    if settings.screen is None:
+    chosen = settings.prescreen
+    if chosen is None:
         return 0.0
     from nas.study.records import Candidate
     from nas.workflows.prescreen import Prescreen
 
-    screen = Prescreen(*settings.screen, replace(prepared.task, device="cpu"), prepared.data)
+    screen = Prescreen(chosen.name, chosen.candidates, replace(prepared.task, device="cpu"), prepared.data)
     candidate = Candidate(0, point, prepared.space.cost(point), "")
     screen.score(candidate)  # the first one is slower
     start = time.perf_counter()
@@ -155,14 +156,14 @@ def _slots(prepared: Prepared) -> int:
     import torch
 
     settings = prepared.settings
-    if settings.workers == 0:
+    if settings.executor.workers == 0:
         return 1
-    room = (os.cpu_count() or 1) // settings.cpus_per_trial
+    room = (os.cpu_count() or 1) // settings.executor.cpus_per_trial
     if prepared.task.device == "cuda":
-        each = settings.gpus_per_trial or 1  # a part of one GPU, or whole ones
+        each = settings.executor.gpus_per_trial or 1  # a part of one GPU, or whole ones
         gpus = torch.cuda.device_count()
         room = min(room, gpus * int(1 / each) if each < 1 else int(gpus / each))
-    return max(1, room if settings.workers is None else min(room, settings.workers))
+    return max(1, room if settings.executor.workers is None else min(room, settings.executor.workers))
 
 
 def _peak_bytes(device: str) -> int:

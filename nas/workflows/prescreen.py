@@ -20,10 +20,9 @@ from nas.training.device import DeviceImages
 from nas.training.evaluator import ProxyTask
 from nas.training.loop import seed_everything
 from nas.training.recipe import Recipe
+from nas.training.screens import COSTS
 from nas.training.zero_cost import ZERO_COST
 
-COSTS = ("macs", "params")
-"""What networks can be screened by beside zero-cost scores."""
 _LEAST = 4
 """Images of a batch, each half of which is normalised by itself."""
 
@@ -71,7 +70,7 @@ def untrained_scores(
     """
     rows = []
     for space in networks:
-        task = ProxyTask(space, Recipe(resolution=data.resolution), seed, "cpu")
+        task = ProxyTask(space, Recipe(), seed, "cpu")
         found = _scores(task, {}, scores, data, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows

@@ -14,7 +14,7 @@ from nas.data.images import Decoding, silent
 from nas.errors import InputError
 from nas.execution.local import Events, Relay, run_local
 from nas.files import write_atomically
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run, Start
 from nas.samplers import find_sampler
 from nas.space import Choices, Space, SpaceError, load_space
@@ -62,7 +62,7 @@ class Keeper(Relay):
 
     def weights(self, candidate: Candidate, score: float, weights: bytes) -> None:
         kept = self._study.best(self._keep)
-        reward = self._search.settings.aim.reward
+        reward = self._search.settings.objective.reward
         if len(kept) < self._keep or (
             reward(score, candidate.cost) >= reward(kept[-1].score or 0, kept[-1].candidate.cost)
         ):
@@ -103,7 +103,7 @@ class Search:
     """A search that is ready to go on: its folder, settings, space, data and plugins."""
 
     run: Run
-    settings: Settings
+    settings: SearchConfig
     space: Space
     data: ImageData
     plugins: tuple[Plugin, ...] = ()
@@ -118,7 +118,7 @@ class Search:
         keeper = Keeper(self, study, listener)
         keeper.tidy()
         try:
-            self.train(study, self.task, keeper, self.settings.recipe.epochs, self.settings.scheduler)
+            self.train(study, self.task, keeper, self.settings.recipe.epochs, self.settings.pruner)
         finally:
             self.run.write_tables(study.records())
 
@@ -133,18 +133,19 @@ class Search:
             storage=self.run.storage,
             name=self.run.study,
             starts=self.run.starts,
-            objective=self.settings.aim,
+            objective=self.settings.objective,
             try_out=lambda choices: self.task.network(choices, self.data),
             screen=self._screen,
         )
 
     @property
     def _screen(self) -> Screen | None:
-        if self.settings.screen is None:
+        screen = self.settings.prescreen
+        if screen is None:
             return None
         from nas.workflows.prescreen import Prescreen
 
-        return Prescreen(*self.settings.screen, replace(self.task, device="cpu"), self.data)
+        return Prescreen(screen.name, screen.candidates, replace(self.task, device="cpu"), self.data)
 
     @property
     def task(self) -> ProxyTask:
@@ -157,27 +158,27 @@ class Search:
         Call it while the run is locked, after `go`, with what `final_jobs` gave.
         """
         settings = self.settings
-        longer = settings.final_epochs / settings.recipe.epochs
-        timeout = settings.trial_timeout and longer * settings.trial_timeout
-        recipe = replace(settings.recipe, epochs=settings.final_epochs)
+        longer = settings.finals.epochs / settings.recipe.epochs
+        timeout = settings.executor.trial_timeout and longer * settings.executor.trial_timeout
+        recipe = replace(settings.recipe, epochs=settings.finals.epochs)
         task = replace(self.task, recipe=recipe, seed=settings.seed + _FRESH, timeout_s=timeout)
         keeper = FinalsKeeper(self.run, listener)
-        self.train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.final_epochs, None)
+        self.train(jobs, JobTask(jobs.by_number, {TASK: task}), keeper, settings.finals.epochs, None)
         for file in spare_weights(self.run):
             file.unlink(missing_ok=True)
-        self.name_best(best_of(self.run.records(), 1, settings.aim))
+        self.name_best(best_of(self.run.records(), 1, settings.objective))
 
     def name_best(self, best: Sequence[Record]) -> None:
         """Write best.yaml: the winner of the finalists where there is one, else the first of `best`."""
         first = winner(self.run)
-        facts: dict[str, Any] = {"dataset": self.settings.dataset}
+        facts: dict[str, Any] = {"dataset": self.settings.data.dataset}
         if self.plugins:
             facts["plugins"] = [plugin.name for plugin in self.plugins]
         if first is not None:
             facts |= {
                 "final_score": first.mean,
                 "final_scores": first.scores,
-                "final_epochs": self.settings.final_epochs,
+                "final_epochs": self.settings.finals.epochs,
             }
             self.run.write_best(self.space, first.record, facts)
         elif best:
@@ -193,21 +194,21 @@ class Search:
     ) -> None:
         """Train what `trials` ask for, on Ray or in this process. `epochs`: of the longest training."""
         settings = self.settings
-        if settings.workers == 0 or settings.screen:  # what trains or scores in this process
+        if settings.executor.workers == 0 or settings.prescreen:  # what trains or scores in this process
             import torch
 
-            torch.set_num_threads(settings.cpus_per_trial)
-        if settings.workers == 0:
+            torch.set_num_threads(settings.executor.cpus_per_trial)
+        if settings.executor.workers == 0:
             run_local(trials, task, self.data, events)
             return
         from nas.execution import ray_executor as cluster
 
         resources = cluster.Resources(
-            cpus_per_trial=settings.cpus_per_trial,
+            cpus_per_trial=settings.executor.cpus_per_trial,
             gpus_per_trial=_gpus(settings),
-            concurrency=settings.workers,
+            concurrency=settings.executor.workers,
             scheduler=scheduler,
-            address=settings.address,
+            address=settings.executor.address,
         )
         cluster.run(trials, task, self.data, events, resources, epochs=epochs)
 
@@ -216,7 +217,7 @@ class Search:
 class Prepared:
     """What a search is of, checked: nothing is written yet. `space` is counted with the data's classes."""
 
-    settings: Settings
+    settings: SearchConfig
     space: Space
     data: ImageData
     starts: Sequence[Start]
@@ -228,7 +229,9 @@ class Prepared:
         return proxy_task(self.space, self.settings, self.plugins)
 
 
-def prepare(settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent) -> Prepared:
+def prepare(
+    settings: SearchConfig, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
+) -> Prepared:
     """Check what would stop a search later, and read its data.
 
     `plugins` are those that are loaded; `progress` is told of images that are decoded. Raises InputError.
@@ -236,13 +239,13 @@ def prepare(settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Deco
     check_sampler(settings)
     space = load_space(find_space(settings.space))
     check_budget(space, settings.budget)
-    check_scale(space, settings.steps)
+    check_scale(space, settings.scale)
     check_starts(space, settings)
     check_machine(settings)
     data = load_data(space, settings, progress)
     counted = space.counted_with(data.channels, data.num_classes)
     check_budget(counted, settings.budget)
-    starts = find_starts(settings.start, counted, settings.budget)
+    starts = find_starts(settings.warm_start, counted, settings.budget)
     return Prepared(settings, counted, data, starts, plugins)
 
 
@@ -269,7 +272,7 @@ def start(prepared: Prepared, path: Path, plan: str | None = None) -> Search:
 
 
 def resume(
-    run: Run, settings: Settings, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
+    run: Run, settings: SearchConfig, plugins: tuple[Plugin, ...] = (), progress: Decoding = silent
 ) -> Search:
     """A run to go on with; `plugins` are those of the run, loaded. `progress` as for `start`.
 
@@ -283,32 +286,32 @@ def resume(
     change = DataCard.of(data).change(run.data)
     if change:
         raise InputError(
-            f"data set '{settings.dataset}' has changed since the search began: {change}; restore it, or "
-            "start a new run"
+            f"data set '{settings.data.dataset}' has changed since the search began: {change}; restore "
+            "it, or start a new run"
         )
     return Search(run, settings, run.space, data, plugins)
 
 
-def load_data(space: Space, settings: Settings, progress: Decoding = silent) -> ImageData:
+def load_data(space: Space, settings: SearchConfig, progress: Decoding = silent) -> ImageData:
     """The data of a search; the space's smallest network must train on it."""
-    recipe = settings.recipe
+    config = settings.data
     data = datasets.load(
-        settings.dataset,
-        resolution=recipe.resolution,
+        config.dataset,
+        resolution=config.resolution,
         seed=settings.seed,
-        val_fraction=recipe.val_fraction,
-        max_images=recipe.max_images,
-        max_broken=recipe.max_broken,
-        folds=recipe.folds,
+        val_fraction=config.val_fraction,
+        max_images=config.max_images,
+        max_broken=config.max_broken,
+        folds=config.folds,
         progress=progress,
     )
     smallest = space.smallest()
     try:
-        ProxyTask(space, recipe, settings.seed, "cpu").network(smallest, data)
+        ProxyTask(space, settings.recipe, settings.seed, "cpu").network(smallest, data)
     except SpaceError as error:
         if not _builds(space, smallest, data):
             raise
-        size = f"{recipe.resolution} x {recipe.resolution}"
+        size = f"{config.resolution} x {config.resolution}"
         raise InputError(
             f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
         ) from None
@@ -324,31 +327,39 @@ def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
     return True
 
 
-def proxy_task(space: Space, settings: Settings, plugins: tuple[Plugin, ...]) -> ProxyTask:
+def proxy_task(space: Space, settings: SearchConfig, plugins: tuple[Plugin, ...]) -> ProxyTask:
     """The proxy training of a point of a space."""
-    device = _device(settings)
-    return ProxyTask(space, settings.recipe, settings.seed, device, settings.trial_timeout, plugins)
+    return ProxyTask(
+        space,
+        settings.recipe,
+        settings.seed,
+        _device(settings),
+        settings.executor.trial_timeout,
+        plugins,
+        settings.data.resolution,
+        settings.data.folds,
+    )
 
 
-def _gpus(settings: Settings) -> float:
-    if settings.gpus_per_trial is not None:
-        return settings.gpus_per_trial
+def _gpus(settings: SearchConfig) -> float:
+    if settings.executor.gpus_per_trial is not None:
+        return settings.executor.gpus_per_trial
     import torch
 
     return 1.0 if torch.cuda.is_available() else 0.0
 
 
-def _device(settings: Settings) -> str:
+def _device(settings: SearchConfig) -> str:
     """Where trials train, as torch names it. An Apple GPU, of which Ray does not know, all of them share."""
     import torch
 
     if _gpus(settings):
         return "cuda"
-    apple = settings.gpus_per_trial is None and settings.address == "local"
+    apple = settings.executor.gpus_per_trial is None and settings.executor.address == "local"
     return "mps" if apple and torch.backends.mps.is_available() else "cpu"
 
 
-def _device_name(settings: Settings) -> str:
+def _device_name(settings: SearchConfig) -> str:
     import torch
 
     device = _device(settings)

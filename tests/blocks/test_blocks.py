@@ -122,7 +122,7 @@ def network(name: str, arguments: dict[str, Any], drop_path: float = 0.0) -> Arc
     net = Builder(SHAPE, 10)
     net.drop_path = drop_path
     kinds = block_arguments(name)
-    converted = {key: kinds[key].kind.convert(value) for key, value in arguments.items()}
+    converted = {key: kinds[key].kind.read(value) for key, value in arguments.items()}
     x = net.add(Flatten(), net.input, name="flatten") if name == "logits" else net.input
     return net.architecture(BLOCKS[name](net, x, **converted))
 
@@ -167,7 +167,7 @@ def test_output_has_the_channels_asked_for_and_stride_halves_the_image(
 def test_defaults_are_of_their_own_kind(name: str) -> None:
     for key, argument in block_arguments(name).items():
         if not argument.required:
-            assert argument.kind.convert(argument.default) == argument.default, key
+            assert argument.kind.read(argument.default) == argument.default, key
 
 
 @pytest.mark.parametrize("name", ["basic", "bottleneck", "mbconv", "fused_mbconv", "depthwise"])

@@ -282,14 +282,14 @@ def test_the_advised_budgets_are_accepted():
     _, said = refused("search", "mbconv", "--budget-flops", "1M")
     least = said.partition("Allow at least ")[2].partition(";")[0]
     from nas.cost import parse_interval
-    from nas.runs.config import Settings
+    from nas.runs.budget import read_budget
     from nas.space import load_space
     from nas.space.library import find_space
     from nas.workflows.checks import check_budget
 
     space = load_space(find_space("mbconv"))
     for budget in (least, f"{most}..3G"):
-        check_budget(space, Settings("mbconv", budget_flops=budget).budget)
+        check_budget(space, read_budget({"budget_flops": budget}, "test"))
         parse_interval(budget)
 
 

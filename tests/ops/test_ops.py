@@ -124,7 +124,7 @@ def test_every_operator_has_a_case() -> None:
 def test_arguments_pass_through_json(op: Operator, inputs: tuple[Shape, ...]) -> None:
     given_back = json.loads(json.dumps(op.arguments()))
     kinds = arguments_of(type(op))
-    assert OPERATORS[op.name](**{k: kinds[k].kind.convert(v) for k, v in given_back.items()}) == op
+    assert OPERATORS[op.name](**{k: kinds[k].kind.read(v) for k, v in given_back.items()}) == op
     assert hash(op) == hash(type(op)(**op.arguments()))
 
 
@@ -319,11 +319,11 @@ def every_argument() -> Iterator[Any]:
 @pytest.mark.parametrize("argument", [*every_argument()])
 def test_defaults_are_of_their_own_kind_and_nonsense_is_not(argument: Argument) -> None:
     if not argument.required:
-        assert argument.kind.convert(argument.default) == argument.default
+        assert argument.kind.read(argument.default) == argument.default
     nonsenses: list[object] = ["nonsense", -1, math.nan, [1, 2, 3], {}]
     for nonsense in nonsenses:
         with pytest.raises(ValueError, match=r" is not "):
-            argument.kind.convert(nonsense)
+            argument.kind.read(nonsense)
 
 
 @pytest.mark.parametrize(
@@ -359,5 +359,5 @@ def test_defaults_are_of_their_own_kind_and_nonsense_is_not(argument: Argument) 
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(op: str, key: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=r".") as error:
-        arguments_of(OPERATORS[op])[key].kind.convert(value)
+        arguments_of(OPERATORS[op])[key].kind.read(value)
     assert str(error.value) == message
