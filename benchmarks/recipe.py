@@ -36,6 +36,7 @@ def main() -> None:
     points = space.uniform(budget).sample(np.random.default_rng(args.seed), args.networks)
     base = read_pairs(Recipe, args.base.split(",")) if args.base else {}
     variants = {"base": base} | {text: base | read_pairs(Recipe, text.split(",")) for text in args.variants}
+    config = DataConfig(args.dataset, max_images=args.max_images, val_fraction=args.val_fraction)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         tasks = {
             name: [
@@ -43,7 +44,7 @@ def main() -> None:
                     accuracy,
                     ProxyTask(space, Recipe(**settings), args.seed, "cpu"),
                     point,
-                    DataConfig(args.dataset),
+                    config,
                 )
                 for point in points
             ]
@@ -64,6 +65,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dataset", help="as for nas search")
     parser.add_argument("variants", nargs="*", metavar="KEY=VALUE[,KEY=VALUE...]")
     parser.add_argument("--base", help="what all variants have in common")
+    parser.add_argument("--max-images", type=int, help="as for nas search")
+    parser.add_argument("--val-fraction", type=float, default=DataConfig().val_fraction)
     parser.add_argument("--space", default="mbconv")
     parser.add_argument("--budget-flops", default="400M")
     parser.add_argument("--networks", type=int, default=4)

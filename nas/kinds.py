@@ -98,9 +98,13 @@ def number(rule: str, inside: Callable[[float], bool]) -> Kind:
 def one_of(what: str, names: Iterable[str]) -> Kind:
     """Return the kind of a few names."""
     allowed = tuple(names)
-    return Kind(
-        f"{what}; it is {', '.join(allowed)}", lambda value: isinstance(value, str) and value in allowed
-    )
+    return Kind(f"{what}; it is {listed(allowed)}", lambda value: isinstance(value, str) and value in allowed)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a sentence has them, `sgd, adamw or rmsprop`."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def text(rule: str) -> Kind:

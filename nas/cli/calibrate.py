@@ -14,7 +14,7 @@ from nas.cli.options import begun, prepared, read_settings, with_settings
 
 _OF_SEARCHES = (
     "trials", "sampler", "objective", "prescreen", "start", "scale", "finalists", "final_epochs",
-    "final_seeds", "scheduler", "inherit", "trial_timeout", "keep", "storage",
+    "final_seeds", "scheduler", "inherit", "evaluator", "trial_timeout", "keep", "storage",
 )  # fmt: skip
 """Settings without a meaning for a calibration."""
 

@@ -12,7 +12,7 @@ from nas.data.config import DataConfig
 from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
-from nas.kinds import BOOLEAN, Kind, is_number, optional, parsed, text, whole
+from nas.kinds import BOOLEAN, Kind, is_number, listed, optional, parsed, text, whole
 from nas.runs.budget import ANY, BUDGET
 from nas.settings import Config, Option
 from nas.study.objective import ACCURACY, Objective, parse_objective
@@ -178,8 +178,7 @@ class SearchConfig(Config):
         str | None,
         optional(
             Kind(
-                f"a scheduler; it is {', '.join(PRUNERS)}, or MODULE:CLASS of an Optuna pruner, or is left "
-                "out",
+                f"a scheduler; it is {listed(PRUNERS)}, or MODULE:CLASS of an Optuna pruner, or is left out",
                 _names_pruner,
             )
         ),
@@ -273,9 +272,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def merge(settings: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain settings with others over them, those of a section one by one."""
-    sections = SearchConfig.sections()
-    inner = {s: {**settings.get(s, {}), **over.get(s, {})} for s in sections}
-    return {**settings, **over, **{section: given for section, given in inner.items() if given}}
+    both = [key for key in SearchConfig.sections() if key in settings and key in over]
+    return {**settings, **over, **{key: {**settings[key], **over[key]} for key in both}}
 
 
 def read_format_1(settings: Any) -> Any:
