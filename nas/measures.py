@@ -47,6 +47,11 @@ class Measure:
         return self.of_cost is not None
 
     @property
+    def word(self) -> str:
+        """The name by which it is written in objectives: FLOPs are known better than MACs."""
+        return "flops" if "flops" in self.aliases else self.name
+
+    @property
     def of(self) -> Callable[[Cost], int]:
         """The amount at a cost, of a measure that adds up."""
         assert self.of_cost is not None, f"{self.name} does not follow from a cost"

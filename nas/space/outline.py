@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from nas.blocks import block_arguments, is_operator
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space.cells import cell_kinds
 from nas.space.language.tree import (
     CELL_INPUTS,

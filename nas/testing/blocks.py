@@ -85,7 +85,7 @@ class BlockSuite:
     def test_defaults_are_of_their_own_kind(self, block: str) -> None:
         for key, argument in block_arguments(block).items():
             if not argument.required:
-                assert argument.kind.convert(argument.default) == argument.default, key
+                assert argument.kind.read(argument.default) == argument.default, key
 
     def test_it_says_what_it_is(self, block: str) -> None:
         first, *_ = (BLOCKS[block].__doc__ or "").splitlines() or [""]

@@ -270,7 +270,7 @@ def _proxy(session: Session) -> ProxyEvaluator:
 
 def _trains_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
     """Return whether every network can be built for a training: some need larger images."""
-    evaluator = replace(_proxy(session), recipe=training.recipe, config=training.data)
+    evaluator = replace(_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
     try:
         for point in points:
             evaluator.network(point)
@@ -286,7 +286,7 @@ def _evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str
         name: replace(
             proxy.with_epochs(training.recipe.epochs, proxy.seed + _APART * n),
             recipe=training.recipe,
-            config=training.data,
+            resolution=training.data.resolution,
         )
         for n, (name, training) in enumerate(trainings.items())
     }

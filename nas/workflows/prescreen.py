@@ -10,7 +10,6 @@ import torch
 
 from nas.cost import Cost
 from nas.data import datasets
-from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.data.sources import find_source
 from nas.errors import InputError, did_you_mean
@@ -71,7 +70,7 @@ def untrained_scores(
     """
     rows = []
     for space in networks:
-        evaluator = ProxyEvaluator(space, Recipe(), data, DataConfig(resolution=data.resolution), seed)
+        evaluator = ProxyEvaluator(space, Recipe(), data, seed)
         found = _scores(evaluator, {}, scores, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows

@@ -20,11 +20,10 @@ from nas.execution.local import Events, Progress
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.inherit import Inherited, NotInherited, inherit, read_weights
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run
 from nas.space import Space, SpaceError, load_space, parse_space
 from nas.study.records import Candidate, best_of
-from nas.training.recipe import Recipe
 from nas.workflows import search as searching
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
@@ -283,8 +282,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def search(path: str, listener: Events, trials: int = 6, **options: object) -> list[dict[str, str]]:
     """Search without Ray and without an export, or go on with a search; gives trials.csv."""
-    recipe = Recipe(epochs=1, max_images=200)
-    given = Settings("tiny.yaml", trials=trials, workers=0, keep=3, recipe=recipe, **options)
+    own = {"space": "tiny.yaml", "trials": trials, "workers": 0, "keep": 3, "max_images": 200}
+    given = SearchConfig.from_data({**own, "recipe": {"epochs": 1}, **options}, "test")
     folder = Path(path)
     run = (
         searching.resume(Run.open(folder), given)
@@ -351,7 +350,7 @@ def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights(tiny: Path
 
 def test_a_setting_that_is_neither_true_nor_false() -> None:
     with pytest.raises(InputError) as error:
-        Settings("tiny.yaml", inherit="yes")
+        SearchConfig("tiny.yaml", inherit="yes")  # type: ignore[arg-type]
     assert str(error.value) == (
         "inherit: 'yes' is not true or false; true starts trials from the weights of those before"
     )

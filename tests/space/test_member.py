@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from random_spaces import spaces
 
 from nas.errors import InputError
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.library import bundled_spaces
 from nas.space.member import member

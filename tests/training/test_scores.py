@@ -64,6 +64,6 @@ def test_an_unknown_one(tmp_path, monkeypatch):
     said = nas("search", "tiny.yaml", "--score", "mean")
     assert (said.code, said.err) == (
         2,
-        "error: nas search: recipe: score is 'mean'; it must be one of last, best, mean_last_k, auc, "
+        "error: nas search: recipe: score: 'mean' is not a score; it is last, best, mean_last_k, auc or "
         "extrapolated\n",
     )

@@ -10,12 +10,12 @@ from command_line import SHORT, TINY, nas
 
 from nas.data.datasets import load
 from nas.measures import ACTIVATIONS, MACS, PARAMS
-from nas.runs.config import SCREENS
 from nas.runs.folder import Run
 from nas.space import parse_space
 from nas.study.records import Candidate
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
+from nas.training.screens import COSTS, SCREENS
 from nas.training.zero_cost import ZERO_COST
 from nas.workflows.prescreen import Prescreen, untrained_scores
 

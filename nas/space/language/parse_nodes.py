@@ -9,7 +9,8 @@ from typing import Any
 
 from nas.blocks import block_arguments, block_names, is_detail
 from nas.errors import did_you_mean
-from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
+from nas.kinds import Kind
+from nas.ops.arguments import Activation, Argument, Count, Stride
 from nas.space.language.names import name_problem
 from nas.space.language.node_names import block_of, given_name, named_as_list, refuse_name
 from nas.space.language.parse_cells import CellParser
