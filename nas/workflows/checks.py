@@ -70,7 +70,7 @@ def _check_least(space: Space, measure: Measure, interval: Interval, times: int,
     if interval.high is not None and interval.high < times * fewest:
         raise InputError(
             f"--{option_of(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: {times} "
-            f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least; allow more"
+            f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least"
         )
 
 
