@@ -99,7 +99,7 @@ ACTIVATIONS = Measure(
 )  # fmt: skip
 MEMORY = Measure(
     "memory", "memory", "bytes of memory",
-    "bytes that inference of one image takes at most, in float32, weights included (`nas.graph.memory`)",
+    "bytes that inference of one image takes at most, in float32, weights included",
     unit="B", parse=parse_bytes, of_architecture=peak_memory, at_least=(BYTES, PARAMS),
 )  # fmt: skip
 
