@@ -253,8 +253,14 @@ def budget_text(budget: Budget) -> str:
 def draws_line(budget: Budget) -> str:
     """How networks are drawn, where what is limited is not all counted."""
     others = " or ".join(measure.noun for measure in budget.others)
-    evenly = f"evenly by their {budget.counted.noun}" if budget.counted in budget else "from the whole space"
-    return f"Networks are drawn {evenly}, and anew while their {others} are outside."
+    counted, limit = budget.counted, budget.counted_limit
+    if counted in budget:
+        how = f"evenly by their {counted.noun}"
+    elif limit.high is not None:
+        how = f"from those with up to {limit.high:,} {counted.noun}"
+    else:
+        how = "from the whole space"
+    return f"Networks are drawn {how}, and anew while their {others} are outside."
 
 
 def networks(space: Space) -> str:
