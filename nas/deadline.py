@@ -37,7 +37,7 @@ def parse_duration(text: str) -> float:
 def duration_text(seconds: float) -> str:
     """Return what `parse_duration` reads back exactly: `1h30m` of 5,400."""
     if seconds % 1:
-        return f"{Decimal(seconds):f}s"
+        return f"{Decimal(repr(seconds)):f}s"
     minutes, rest = divmod(int(seconds), 60)
     parts = zip((minutes // 60, minutes % 60, rest), _UNITS_S, strict=True)
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount)

@@ -41,7 +41,7 @@ def with_settings(
             command(given=_given(settings), **values)
 
         own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        run.__signature__ = inspect.Signature([*options.values(), *own])  # type: ignore[attr-defined]
+        vars(run)["__signature__"] = inspect.Signature([*options.values(), *own])
         run.__annotations__ = {p.name: p.annotation for p in (*options.values(), *own)}
         return run
 

@@ -133,7 +133,10 @@ class SearchConfig(Config):
     seed: Annotated[
         int,
         whole("a seed; it is a whole number, 0 or more", 0),
-        Option("With one worker, the same seed gives the same search.", _SEARCH),
+        Option(
+            "Of networks, weights and the data's split; with one worker, the same seed gives the same search.",
+            _SEARCH,
+        ),
     ] = 0
     prescreen: Annotated[
         ScreenConfig | None,

@@ -10,6 +10,7 @@ import torch
 
 from nas.cost import Cost
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.data.sources import find_source
 from nas.errors import InputError, did_you_mean
@@ -47,12 +48,18 @@ def chosen_scores(text: str | None) -> list[str]:
     return names
 
 
-def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_broken: float) -> ImageData:
+def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     """Enough of a data set for one batch. Raises InputError where it cannot be used."""
+    dataset = config.dataset
     source = find_source(dataset, datasets.DATA_ROOT)
     most = max(2 * len(source.classes), 2 * batch)
     data = datasets.loaded(
-        source, dataset, resolution=resolution, seed=seed, max_images=most, max_broken=max_broken
+        source,
+        dataset,
+        resolution=config.resolution,
+        seed=seed,
+        max_images=most,
+        max_broken=config.max_broken,
     )
     if len(data.train_labels) < _LEAST:
         raise InputError(

@@ -115,9 +115,8 @@ def test_tables_are_rewritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     main(tmp_path)
     text = page.read_text()
     assert capsys.readouterr().out == f"{page}\n"
-    assert text.startswith("# Page\n\n<!-- settings: Budget -->\n\n| setting |") and text.endswith(
-        "\n\nMore.\n"
-    )
+    assert text.startswith("# Page\n\n<!-- settings: Budget -->\n\n| setting |")
+    assert text.endswith("<!-- end -->\n\nMore.\n")
     assert "| `budget_params` | `--budget-params` | Parameters: `5M` at most" in text and "old" not in text
     main(tmp_path)
     assert page.read_text() == text
