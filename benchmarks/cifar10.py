@@ -23,6 +23,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 
 import numpy as np
+from nas.workflows.finals import winner
 
 from nas.data import datasets
 from nas.data.config import DataConfig
@@ -31,7 +32,6 @@ from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.space.scale import Scale, scaled
 from nas.training.evaluator import ProxyTask
-from nas.workflows.finals import winner
 
 RANDOM = 3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from nas.testing.cases import BlockCase
 class BlockSuite:
     """A block as a network of its own; subclass it with `cases`."""
 
-    cases: ClassVar[Sequence[BlockCase]] = ()
+    cases: Sequence[BlockCase] = ()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "case" in metafunc.fixturenames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from nas.testing.cases import OperatorCase
 class OperatorSuite:
     """An operator against the torch layer that it stands for; subclass it with `cases`."""
 
-    cases: ClassVar[Sequence[OperatorCase]] = ()
+    cases: Sequence[OperatorCase] = ()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         kinds = {"case": object, "unary": Unary, "join": Join}

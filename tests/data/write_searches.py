@@ -27,9 +27,9 @@ from hashed import digest, fails, score
 from nas.local import Events, run_local
 from nas.objective import parse_objective
 from nas.proxy.training import EpochResult, TrainingFailed
-from nas.settings import read_budget
 
 from nas.samplers import find_sampler
+from nas.settings import read_budget
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.study import Study

@@ -15,7 +15,7 @@ from nas.space import parse_space
 from nas.study.records import Candidate
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
-from nas.training.screens import COSTS, SCREENS
+from nas.training.screens import SCREENS
 from nas.training.zero_cost import ZERO_COST
 from nas.workflows.prescreen import Prescreen, untrained_scores
 
