@@ -19,9 +19,9 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from nas.cost import Budget, parse_interval
 from nas.data import datasets
 from nas.data.datasets import ImageData
+from nas.measures import Budget
 from nas.space import Choices, load_space
 from nas.space.feasible import Domain
 from nas.training.base import Parent
@@ -45,7 +45,7 @@ def main() -> None:
         max_images=full.max_images,
     )
     task = ProxyTask(space, full, args.seed, "cpu")
-    domain, rng = Domain(space, Budget(macs=parse_interval(BUDGET))), random.Random(args.seed)
+    domain, rng = Domain(space, Budget.parse({"macs": BUDGET})), random.Random(args.seed)
     point = domain.sample(rng, 1)[0]
     accuracy, weights = train(task, point, 0, data, None)
     parent = Parent(0, point, weights)

@@ -15,7 +15,7 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "importing", "files", "deadline", "cost", "ops", "graph", "blocks", "space", "exporters",
+    "errors", "importing", "files", "deadline", "cost", "ops", "graph", "measures", "blocks", "space", "exporters",
     "inherit", "data", "training", "samplers", "study", "execution", "runs", "workflows", "report", "bench",
     "cli", "testing",
 ]  # fmt: skip
@@ -83,7 +83,7 @@ def test_nothing_is_unpickled(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "blocks", "space", "cli")),
+        *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "measures", "blocks", "space", "cli")),
         ("nas.training.recipe", set()),
         ("nas.report.drawing", set()),
         ("nas.study.study", {"optuna"}),

@@ -9,14 +9,19 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from nas.cost import Budget, Cost
+from nas.cost import Cost
 from nas.errors import InputError
+from nas.measures import Budget, amounts_at
 from nas.samplers import find_sampler
 from nas.study.study import Study
 
 
 class ByRejection:
-    """A mixin: points inside a budget by drawing decisions until one is inside, a hundred times at most."""
+    """A mixin: amounts from the cost alone; points inside a budget by drawing decisions until one is inside,
+    a hundred times at most."""
+
+    def amounts(self, choices):
+        return amounts_at(self.cost(choices))
 
     def uniform(self, budget):
         return _Rejection(copy(self), budget)  # which counts for itself
@@ -37,7 +42,7 @@ class _Rejection:
 
     def _is_inside(self, point) -> bool:
         try:
-            return self._space.cost(point) in self._budget
+            return self._budget.admits(self._space.amounts(point))
         except InputError:
             return False
 
@@ -74,7 +79,7 @@ class ToySpace(ByRejection):
     def extent(self):
         least = {"depth": 2, "w0": 1, "w1": 1}
         most = {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
-        return SimpleNamespace(smallest=least, fewest=least, largest=most, most=most)
+        return SimpleNamespace(smallest=least, largest=most)
 
 
 def score(choices):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.app import PluginOption, app
-from nas.cli.options import OTHERS, recipe_settings, setting
+from nas.cli.options import OTHERS, budget_option, recipe_settings, setting
 from nas.runs.config import SearchConfig, merged, read_config
 
 _PROXY, _RAY = "Proxy training", "Workers"
@@ -23,6 +23,7 @@ def calibrate(
         str | None, setting("budget_flops", "As in a search.", None, "--budget-flops", "--budget-macs")
     ] = None,
     budget_params: Annotated[str | None, setting("budget_params", "As in a search.")] = None,
+    budget: Annotated[list[str] | None, budget_option("As in a search")] = None,
     budget_fill: Annotated[float | None, setting("budget_fill", "As in a search.")] = None,
     networks: Annotated[int, typer.Option(help="Networks that are trained.")] = 12,
     seeds: Annotated[int, typer.Option(help="Seeds that the proxy trains each under.")] = 3,
@@ -76,7 +77,7 @@ def calibrate(
     """
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
-        "budget_fill": budget_fill, "seed": seed, "dataset": dataset, "epochs": epochs,
+        "budgets": budget or None, "budget_fill": budget_fill, "seed": seed, "dataset": dataset, "epochs": epochs,
         "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images, "score": score,
         "workers": workers, "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
         "address": address, "folds": folds, "max_broken": max_broken, "time_limit": time_limit,

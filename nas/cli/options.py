@@ -10,6 +10,7 @@ import typer
 
 from nas.data.config import DataConfig
 from nas.errors import InputError, did_you_mean
+from nas.measures import MEASURES
 from nas.runs.config import Settings
 from nas.training.recipe import Recipe
 
@@ -22,6 +23,15 @@ def setting(name: str, help: str, panel: str | None = None, *flags: str) -> Any:
     kind = _NUMBERS.get(str(settings[name].type).partition(" ")[0])
     reader: dict[str, Any] = {"parser": number(kind), "metavar": "NUMBER"} if kind else {}
     return typer.Option(*flags, help=help + shown, rich_help_panel=panel, **reader)
+
+
+def budget_option(help: str, panel: str | None = None) -> Any:
+    """The option of limits by the names of their measures."""
+    names = ", ".join(MEASURES)
+    return typer.Option(
+        "--budget", help=f"{help}, such as memory=8M or activations=2M..3M: {names}; repeatable.",
+        metavar="NAME=INTERVAL", rich_help_panel=panel,
+    )  # fmt: skip
 
 
 _NUMBERS: dict[str, type[int] | type[float]] = {"int": int, "float": float}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.app import PluginOption, app
-from nas.cli.options import OTHERS, number, recipe_settings, setting
+from nas.cli.options import OTHERS, budget_option, number, recipe_settings, setting
 from nas.runs.config import SearchConfig, merged, read_config
 
 _BUDGET, _PROXY, _TRIALS, _RAY = "Budget", "Proxy training", "Search", "Workers"
@@ -27,6 +27,7 @@ def search(
     budget_params: Annotated[str | None, setting(
         "budget_params", "Parameters: 5M at most, or a band 4M..5M.", _BUDGET
     )] = None,
+    budget: Annotated[list[str] | None, budget_option("A limit of any measure", _BUDGET)] = None,
     budget_fill: Annotated[float | None, setting(
         "budget_fill", "The part of a budget that networks use at least: 0.9 of 400M is 360M..400M.", _BUDGET
     )] = None,
@@ -135,7 +136,7 @@ def search(
     """
     flags = {
         "space": space, "budget_flops": budget_flops, "budget_params": budget_params,
-        "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
+        "budgets": budget or None, "budget_fill": budget_fill, "trials": trials, "sampler": sampler, "seed": seed, "dataset": dataset,
         "epochs": epochs, "resolution": resolution, "batch": batch, "lr": lr, "max_images": max_images,
         "max_broken": max_broken, "score": score, "folds": folds, "workers": workers,
         "cpus_per_trial": cpus_per_trial,

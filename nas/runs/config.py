@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from nas.cost import Budget, Interval, parse_interval
 from nas.data.config import DataConfig
 from nas.deadline import parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
+from nas.measures import SHOWN, Budget
+from nas.runs.budget import fill, read_budget
 from nas.study.objective import Objective, parse_objective
 from nas.training.recipe import Recipe
 
@@ -109,6 +109,10 @@ class SearchConfig:
         )
 
     @property
+    def measures(self):
+        return tuple(dict.fromkeys((*SHOWN, *self.budget, *self.objective.measures)))
+
+    @property
     def time_limit_text(self):
         return self.raw["time_limit"]
 
@@ -150,6 +154,7 @@ class Settings:
     space: str
     budget_flops: str | None = None
     budget_params: str | None = None
+    budgets: tuple[str, ...] = ()
     budget_fill: float | None = None
     trials: int = 50
     sampler: str = "predictor"
@@ -199,17 +204,8 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
-        budget = read_budget(self.budget_flops, self.budget_params)
-        if self.budget_fill is None:
-            return budget
-        return Budget(*(self._filled(part, self.budget_fill) for part in (budget.macs, budget.params)))
-
-    def _filled(self, limit: Interval, fill: float) -> Interval:
-        """The upper part of a limit, where there is one."""
-        if limit.low or self.budget_flops is self.budget_params is None:
-            what = f"{limit} is a band already" if limit.low else "there is no budget to fill"
-            raise InputError(f"budget-fill: {what}; give it with one figure, such as --budget-flops 400M")
-        return limit if limit.high is None else replace(limit, low=math.ceil(fill * limit.high))
+        budget = read_budget(self.budget_flops, self.budget_params, self.budgets)
+        return budget if self.budget_fill is None else fill(budget, self.budget_fill)
 
     @property
     def steps(self) -> range:
@@ -258,7 +254,7 @@ class Settings:
 
     def to_data(self) -> dict[str, Any]:
         """Plain values, from which `from_data` makes equal settings."""
-        return asdict(self) | {"start": list(self.start)}
+        return asdict(self) | {"start": list(self.start), "budgets": list(self.budgets)}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], where: str) -> Settings:
@@ -279,17 +275,13 @@ class Settings:
                 raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), allowed)}")
         if "space" not in given:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
-        if isinstance(given.get("start"), list):
-            given["start"] = tuple(given["start"])
+        for name in ("start", "budgets"):
+            if isinstance(given.get(name), list):
+                given[name] = tuple(given[name])
         try:
             return cls(**given, recipe=Recipe(**recipe))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
-
-
-def read_budget(flops: str | None, params: str | None) -> Budget:
-    """A budget from the texts of its parts. Raises InputError for one that cannot be read."""
-    return Budget(macs=_interval("budget-flops", flops), params=_interval("budget-params", params))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -318,15 +310,6 @@ def merged(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any
 
 
 _MOST_CPUS = 1_024
-
-
-def _interval(flag: str, text: str | None) -> Interval:
-    if text is None:
-        return Interval()
-    try:
-        return parse_interval(text)
-    except InputError as error:
-        raise InputError(f"{flag}: {error}") from None
 
 
 def _whole(low: int, optional: bool = False) -> Callable[[object], bool]:

@@ -15,6 +15,7 @@ from nas.data.datasets import ImageData
 from nas.data.sources import find_source
 from nas.errors import InputError, did_you_mean
 from nas.graph.module import build_module
+from nas.measures import MEASURES
 from nas.space import Choices, Space
 from nas.study.records import Candidate
 from nas.training.device import DeviceImages
@@ -23,8 +24,6 @@ from nas.training.loop import seed_everything
 from nas.training.recipe import Recipe
 from nas.training.zero_cost import ZERO_COST
 
-COSTS = ("macs", "params")
-"""What networks can be screened by beside zero-cost scores."""
 _LEAST = 4
 """Images of a batch, each half of which is normalised by itself."""
 
@@ -80,8 +79,8 @@ def untrained_scores(
 
 @dataclass(frozen=True)
 class Prescreen:
-    """Of so many `candidates` the one of the best zero-cost score `name` is trained; or of most `macs` or
-    `params`."""
+    """Of so many `candidates` the one of the best zero-cost score `name` is trained, or of the most of a
+    measure that adds up."""
 
     name: str
     candidates: int
@@ -89,8 +88,8 @@ class Prescreen:
 
     def score(self, candidate: Candidate) -> float:
         """A network with initial weights on the batch that all networks of the search are screened by."""
-        if self.name in COSTS:
-            return float(getattr(candidate.cost, self.name))
+        if self.name in MEASURES:
+            return float(candidate.amount(MEASURES[self.name]))
         batch = max(_LEAST, self.evaluator.recipe.batch)
         try:
             score = _scores(self.evaluator, candidate.choices, [self.name], batch)[self.name]

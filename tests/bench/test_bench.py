@@ -25,8 +25,9 @@ from nas.bench.contest import Contest, Outcome, outcomes, search
 from nas.bench.figures import difference, estimate, marks, standings
 from nas.bench.plot import plot
 from nas.bench.table import Entry, Table, every_point, read_table
-from nas.cost import Budget, Cost, Interval
+from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
+from nas.measures import MACS, Budget
 from nas.report.chart import ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
@@ -110,7 +111,7 @@ def test_a_network_is_found_by_any_of_its_encodings(table: Table, space: Space) 
         entry = table.entries[space.identity(point)]
         assert entry.true_score == pytest.approx(scored(space, point))
         assert entry.scores == pytest.approx([scored(space, point, seed) for seed in (1, 2, 3)])
-        assert entry.cost == space.cost(point)
+        assert space.identity(entry.choices) == space.identity(point)
 
 
 def test_a_row_for_each_network_is_enough(space: Space, tmp_path: Path) -> None:
@@ -228,12 +229,12 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(
     sampler: str, noisy: bool, table: Table, space: Space
 ) -> None:
     """The same study again, with `Study.best` asked after each trial."""
-    budget = Budget(macs=Interval(0, 80_000))
+    budget = Budget({MACS: Interval(0, 80_000)})
     outcome = search(contest(table, budget=budget, seed=5, noisy=noisy), sampler, 2)
     study = Study(space, budget, trials=8, sampler=SAMPLERS[sampler], seed=7, storage=None)
     best = []
     while (candidate := study.ask()) is not None:
-        assert candidate.cost in budget
+        assert budget.admits(candidate.amount)
         study.complete(
             candidate.number, table.entries[candidate.identity].seen(candidate.identity, 7 if noisy else None)
         )
@@ -299,7 +300,7 @@ def test_a_search_that_finds_no_more_stays_at_its_last(table: Table, monkeypatch
 
 def test_a_budget_without_a_network_of_the_table(table: Table) -> None:
     with pytest.raises(InputError) as error:
-        contest(table, budget=Budget(macs=Interval(1, 2)))
+        contest(table, budget=Budget({MACS: Interval(1, 2)}))
     assert str(error.value) == (
         f"{table.file}: none of its 16 networks is inside the budget MACs 1..2; widen it"
     )
@@ -543,7 +544,7 @@ def test_the_table_of_nas_bench_macro(
     found = read_table(file, load_space(ROOT / "benchmarks" / "spaces" / "nas_bench_macro.yaml"))
     assert (found.rows, len(found.entries), found.conflicts, found.missing) == (6561, 3969, 0, 0)
     assert max(e.true_score for e in found.entries.values()) == pytest.approx(93.127, abs=0.0005)
-    cap = Budget(macs=Interval(0, 60_000_000))
+    cap = Budget({MACS: Interval(0, 60_000_000)})
     capped = [e.true_score for e in found.entries.values() if e.cost in cap]
     assert max(capped) == pytest.approx(92.567, abs=0.0005)
     assert found.inside(cap) == len(capped)

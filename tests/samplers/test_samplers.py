@@ -16,8 +16,9 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 from toys import ByRejection
 
-from nas.cost import Budget, Cost, Interval
+from nas.cost import Cost, Interval
 from nas.errors import InputError
+from nas.measures import MACS, PARAMS, Budget
 from nas.samplers import SAMPLERS, SamplerContext, find_sampler
 from nas.samplers.bounded import bounded
 from nas.samplers.evolution import RegularizedEvolutionSampler
@@ -121,10 +122,10 @@ def test_a_single_option_and_mixed_types_are_taken(name):
 
 @pytest.mark.parametrize("name", [*SAMPLERS, "optuna.samplers:TPESampler"])
 def test_the_random_start_is_inside_the_budget(name):
-    budget = Budget(macs=Interval(80, 88), params=Interval(3, 5))
+    budget = Budget({MACS: Interval(80, 88), PARAMS: Interval(3, 5)})
     sampler = made(name, 0, 40, budget)
     for params in points(optimize(sampler, 9)):
-        assert Layers().cost(params) in budget
+        assert budget.admits(Layers().amounts(params))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -465,10 +466,10 @@ def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief():
 
 @pytest.mark.parametrize("name", ["local", "predictor", "reinforce"])
 def test_what_is_proposed_is_new_and_inside_the_budget(name):
-    budget = Budget(macs=Interval(80, 104))
+    budget = Budget({MACS: Interval(80, 104)})
     study = optimize(made(name, 0, 60, budget), 60)
     assert len({Layers().identity(t.params) for t in study.trials}) == 60
-    assert all(Layers().cost(t.params) in budget for t in study.trials)
+    assert all(budget.admits(Layers().amounts(t.params)) for t in study.trials)
 
 
 # Domain
@@ -477,12 +478,12 @@ def test_what_is_proposed_is_new_and_inside_the_budget(name):
 def test_moving_inside_changes_few_choices_and_then_the_cost_little():
     """From 150 to at most 126 one layer can go: from 32 to 8, or two by less; over 120 is nearest."""
     start = {"w0": 32, "w1": 24, "w2": 32, "w3": 32, "w4": 24, "w5": 6 + 2, "skip": True}
-    near = domain(Budget(macs=Interval(0, 130)))
+    near = domain(Budget({MACS: Interval(0, 130)}))
     for seed in range(10):
         moved = near.moved_inside(start, random.Random(seed))
         assert sum(moved[name] != start[name] for name in start) == 1
         assert Layers().cost(moved).macs == 128
-    two = domain(Budget(macs=Interval(0, 112))).moved_inside(start, random.Random(0))
+    two = domain(Budget({MACS: Interval(0, 112)})).moved_inside(start, random.Random(0))
     assert sum(two[name] != start[name] for name in start) == 2
 
 
@@ -494,7 +495,7 @@ def test_neighbours_are_all_points_with_one_other_option():
 
 
 def test_draws_are_inside_also_where_hardly_anything_is():
-    tight = domain(Budget(macs=Interval(48, 48), params=Interval(7, 7)))
+    tight = domain(Budget({MACS: Interval(48, 48), PARAMS: Interval(7, 7)}))
     for point in tight.sample(random.Random(0), 5):
         assert point == {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 7}
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from random_spaces import points, spaces
 from scipy.stats import chisquare
 
-from nas.cost import Budget, Cost, Interval, parse_interval
+from nas.cost import Cost, Interval, parse_interval
 from nas.errors import InputError
+from nas.measures import MACS, PARAMS, Budget, amounts_at
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.space.counting import exact as counting
 from nas.space.counting.census import census
@@ -86,7 +87,9 @@ def test_random_spaces_are_drawn_inside_budgets(space: Space, data: st.DataObjec
     macs = sorted(cost.macs for _, cost in listed.values())
     low, high = sorted(data.draw(st.sampled_from(macs)) for _ in range(2))
     inside = {name for name, (_, cost) in listed.items() if low <= cost.macs <= high}
-    drawn = Uniform(space, Budget(Interval(low, high))).sample(np.random.default_rng(0), 40 * len(inside))
+    drawn = Uniform(space, Budget({MACS: Interval(low, high)})).sample(
+        np.random.default_rng(0), 40 * len(inside)
+    )
     assert len(drawn) == 40 * len(inside)
     assert {key(point) for point in drawn} == inside
 
@@ -191,10 +194,11 @@ def test_gaps_of_random_spaces(space: Space, data: st.DataObject) -> None:
 def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | None) -> None:
     """Chi-square against brute force, on a reduced copy of mbconv."""
     space = parse_space(REDUCED)
-    budget = Budget(*(parse_interval(text) if text else Interval() for text in (macs, params)))
+    texts = {"macs": macs, "params": params}
+    budget = Budget.parse({name: text for name, text in texts.items() if text})
     listed = built(space, 1000)
     assert listed
-    inside = {name for name, (_, cost) in listed.items() if cost in budget}
+    inside = {name for name, (_, cost) in listed.items() if budget.admits(amounts_at(cost))}
     assert 20 <= len(inside) < len(listed)
     drawn = Uniform(space, budget).sample(np.random.default_rng(1), 100 * len(inside))
     counts = Counter(map(key, drawn))
@@ -203,33 +207,33 @@ def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | Non
 
 
 def test_a_band_of_mbconv_is_drawn_from() -> None:
-    space, budget = load_space(find_space("mbconv")), Budget(parse_interval("380M..400M"))
+    space, budget = load_space(find_space("mbconv")), Budget({MACS: parse_interval("380M..400M")})
     drawn = Uniform(space, budget).sample(np.random.default_rng(0), 300)
     assert len({key(point) for point in drawn}) == 300
-    assert all(space.cost(point) in budget for point in drawn)
+    assert all(budget.admits(space.amounts(point)) for point in drawn)
 
 
 def test_an_interval_without_points_gives_none() -> None:
     """Between two costs: nothing inside, though the bins around it hold points."""
     space = load_space(MACRO)
-    budget = Budget(Interval(7_713_281, 7_713_290))
+    budget = Budget({MACS: Interval(7_713_281, 7_713_290)})
     assert Uniform(space, budget).sample(np.random.default_rng(0), 3) == []
-    assert Uniform(space, Budget(Interval(1, 2))).sample(np.random.default_rng(0), 3) == []
+    assert Uniform(space, Budget({MACS: Interval(1, 2)})).sample(np.random.default_rng(0), 3) == []
 
 
 @pytest.mark.parametrize("budget", ["400M", "380M..400M"])
 def test_an_estimate_holds_the_number(budget: str) -> None:
     space = load_space(find_space("mixed"))
-    exact = census(space, Budget(parse_interval(budget)))
+    exact = census(space, Budget({MACS: parse_interval(budget)}))
     assert exact.is_exact
-    low, high = Uniform(space, Budget(parse_interval(budget))).count(np.random.default_rng(0), 4096)
+    low, high = Uniform(space, Budget({MACS: parse_interval(budget)})).count(np.random.default_rng(0), 4096)
     assert low <= exact.low <= high
     assert high < 1.03 * low
 
 
 def test_a_census_is_of_what_is_listed() -> None:
     space = load_space(MACRO)
-    found = census(space, Budget(parse_interval("60M")))
+    found = census(space, Budget({MACS: parse_interval("60M")}))
     macs = np.sort([cost.macs for _, cost in (built(space, 7000) or {}).values()])
     macs = macs[macs <= 60_000_000]
     assert (found.low, found.high) == (4075, 4075)
@@ -243,8 +247,8 @@ def test_a_census_is_of_what_is_listed() -> None:
 
 def test_both_limits_are_counted_by_draws() -> None:
     space = load_space(MACRO)
-    budget = Budget(parse_interval("60M"), parse_interval("1M"))
-    inside = sum(cost in budget for _, cost in (built(space, 7000) or {}).values())
+    budget = Budget({MACS: parse_interval("60M"), PARAMS: parse_interval("1M")})
+    inside = sum(budget.admits(amounts_at(cost)) for _, cost in (built(space, 7000) or {}).values())
     found = census(space, budget)
     assert not found.is_exact and found.low <= inside <= found.high
 
@@ -281,7 +285,7 @@ def test_a_budget_at_the_smallest_network_takes_no_room() -> None:
     """The bins are as narrow as they get, and what is far above the budget is not kept."""
     for name in ("mbconv", "depthwise", "residual", "mixed"):
         space = load_space(find_space(name))
-        uniform = Uniform(space, Budget(Interval(0, space.extent.smallest_cost.macs)))
+        uniform = Uniform(space, Budget({MACS: Interval(0, space.extent.smallest_cost.macs)}))
         kept = sum(len(uniform.spread.of(part).numbers) for part in uniform.spread.order)
         assert kept < 100 * len(uniform.spread.order)
         (point,) = uniform.sample(np.random.default_rng(0), 1)
@@ -294,7 +298,7 @@ def test_more_points_than_a_float_can_count() -> None:
     space = parse_space("input: [4, 8, 8]\nclasses: 2\nnetwork:\n" + "\n".join(stages))
     assert space.extent.count == 2**1100
     most = space.extent.smallest_cost.macs * 5
-    drawn = Uniform(space, Budget(Interval(0, most))).sample(np.random.default_rng(0), 2)
+    drawn = Uniform(space, Budget({MACS: Interval(0, most)})).sample(np.random.default_rng(0), 2)
     assert len(drawn) == 2 and all(space.cost(point).macs <= most for point in drawn)
     low, high = Uniform(space, Budget()).count(np.random.default_rng(0), 64)
     assert 2**1095 < low <= high < 2**1101
@@ -311,10 +315,10 @@ def test_costs_beyond_64_bits_are_no_surprise() -> None:
 
 def test_one_cost_makes_one_row() -> None:
     space = load_space(MACRO)
-    found = census(space, Budget(Interval(0, 7_713_280)))
+    found = census(space, Budget({MACS: Interval(0, 7_713_280)}))
     assert (found.low, found.high) == (1, 1)
     assert found.rows == ((7_713_280, 7_713_280, 1.0),)
-    nothing = census(space, Budget(Interval(7_713_281, 7_713_290)))
+    nothing = census(space, Budget({MACS: Interval(7_713_281, 7_713_290)}))
     assert nothing.high == 0 and not nothing.rows and not nothing.quantiles
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from random_spaces import spaces
 
 from nas.errors import InputError
 from nas.graph.module import count_macs, count_parameters
+from nas.measures import MACS, PARAMS, Measure
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.compound import PUBLISHED, compound, solve
 from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
@@ -32,12 +32,12 @@ def b0() -> Space:
 @pytest.mark.parametrize("target", [0, -5])
 def test_a_target_of_nothing_is_refused(target: int) -> None:
     with pytest.raises(InputError, match=f"^a network has no {target} MACs; ask for 1 or more$"):
-        solve(load_space(find_space("reference/efficientnet_b0")), "macs", target)
+        solve(load_space(find_space("reference/efficientnet_b0")), MACS, target)
 
 
 def test_a_target_out_of_reach_names_the_nearest_costs() -> None:
     with pytest.raises(InputError, match=r"^no scale of 'efficientnet_b0' has about 1000T MACs; the nearest"):
-        solve(load_space(find_space("reference/efficientnet_b0")), "macs", 10**15)
+        solve(load_space(find_space("reference/efficientnet_b0")), MACS, 10**15)
 
 
 @pytest.mark.parametrize("step", range(8))
@@ -60,21 +60,19 @@ def test_a_step_of_phi_doubles_the_macs_nearly() -> None:
     assert compound(-2).depth == pytest.approx(1.2**-2)
 
 
-@pytest.mark.parametrize("what", ["macs", "params"])
+@pytest.mark.parametrize("measure", [MACS, PARAMS], ids=lambda measure: measure.name)
 @pytest.mark.parametrize("factor", [0.5, 2])
 @pytest.mark.parametrize("name", SEARCHED)
-def test_members_reach_half_and_twice_their_cost(
-    name: str, factor: float, what: Literal["macs", "params"]
-) -> None:
+def test_members_reach_half_and_twice_their_cost(name: str, factor: float, measure: Measure) -> None:
     space = load_space(bundled_spaces()[name])
     rng = random.Random(name)
     member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
-    if name in ("cell", "darts") and what == "params":
+    if name in ("cell", "darts") and measure == PARAMS:
         # all cells share one width: in a thin stack its next 8 channels are too large a step
         member = scaled(member, Scale(width=3))
-    target = int(factor * getattr(member.cost({}), what))
-    solution = solve(member, what, target)
-    assert getattr(solution.space.cost({}), what) == pytest.approx(target, rel=0.03)
+    target = int(factor * member.amount({}, measure))
+    solution = solve(member, measure, target)
+    assert solution.space.amount({}, measure) == pytest.approx(target, rel=0.03)
     assert solution.phi is not None and solution.phi * (factor - 1) >= 0
     again = parse_space(dump_space(solution.space))
     assert again.architecture() == solution.space.architecture()
@@ -199,7 +197,7 @@ def test_a_scale_that_cannot_be_built() -> None:
 
 def test_a_target_for_a_space_with_choices() -> None:
     with pytest.raises(InputError) as error:
-        solve(parse_space(NETWORK, "net.yaml"), "macs", 10**6)
+        solve(parse_space(NETWORK, "net.yaml"), MACS, 10**6)
     assert str(error.value) == (
         "'net' is a space of 6 networks, and a target is for one; scale the file of a network, or the space "
         "by factors"
@@ -208,7 +206,7 @@ def test_a_target_for_a_space_with_choices() -> None:
 
 def test_a_target_out_of_reach(b0: Space) -> None:
     with pytest.raises(InputError) as error:
-        solve(b0, "macs", 1000)
+        solve(b0, MACS, 1000)
     assert str(error.value) == (
         "no scale of 'efficientnet_b0' has about 1.00K MACs; the nearest have 589,712"
     )
