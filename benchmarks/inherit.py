@@ -72,7 +72,8 @@ def main() -> None:
 
 def children(domain: Domain, point: Choices, rng: random.Random, count: int) -> list[Choices]:
     """Networks inside the budget with one other decision, each another one."""
-    known, result = {domain.identity(point)}, []
+    known = {domain.identity(point)}
+    result: list[Choices] = []
     while len(result) < count:
         child = domain.mutate(point, rng)
         if domain.is_inside(child) and domain.identity(child) not in known:

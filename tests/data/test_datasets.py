@@ -7,6 +7,7 @@ import pickle
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -415,7 +416,7 @@ def test_tables_that_are_refused(tmp_path: Path, rows: list[str], said: str) -> 
     assert message(f"csv:{file}").startswith(f"data set csv:{file}: {said}")
 
 
-def arrays(folder: Path, **content: object) -> Path:
+def arrays(folder: Path, **content: Any) -> Path:
     np.savez(folder / "own.npz", **content)
     return folder / "own.npz"
 

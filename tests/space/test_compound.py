@@ -14,9 +14,10 @@ from random_spaces import spaces
 
 from nas.errors import InputError
 from nas.graph.module import count_macs, count_parameters
-from nas.measures import MACS, PARAMS
+from nas.measures import MACS, PARAMS, Measure
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.compound import PUBLISHED, compound, solve
+from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
 from nas.space.library import bundled_spaces, find_space
 from nas.space.scale import Scale, scaled
 
@@ -40,7 +41,7 @@ def test_a_target_out_of_reach_names_the_nearest_costs() -> None:
 
 
 @pytest.mark.parametrize("step", range(8))
-def test_efficientnets_are_b0_scaled(b0, step):
+def test_efficientnets_are_b0_scaled(b0: Space, step: int) -> None:
     """Parameters and MACs at the published size are those of torchvision's networks."""
     ours = scaled(b0, PUBLISHED[step])
     side = (224, 240, 260, 300, 380, 456, 528, 600)[step]
@@ -51,7 +52,7 @@ def test_efficientnets_are_b0_scaled(b0, step):
         assert ours.cost({}).macs == count_macs(twin, (3, side, side))
 
 
-def test_a_step_of_phi_doubles_the_macs_nearly():
+def test_a_step_of_phi_doubles_the_macs_nearly() -> None:
     step = compound(1)
     assert step == Scale(1.2, 1.1, 1.15)
     assert step.depth * step.width**2 * step.resolution**2 == pytest.approx(1.92, abs=0.01)
@@ -62,7 +63,7 @@ def test_a_step_of_phi_doubles_the_macs_nearly():
 @pytest.mark.parametrize("measure", [MACS, PARAMS], ids=lambda measure: measure.name)
 @pytest.mark.parametrize("factor", [0.5, 2])
 @pytest.mark.parametrize("name", SEARCHED)
-def test_members_reach_half_and_twice_their_cost(name, factor, measure):
+def test_members_reach_half_and_twice_their_cost(name: str, factor: float, measure: Measure) -> None:
     space = load_space(bundled_spaces()[name])
     rng = random.Random(name)
     member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
@@ -72,7 +73,7 @@ def test_members_reach_half_and_twice_their_cost(name, factor, measure):
     target = int(factor * member.amount({}, measure))
     solution = solve(member, measure, target)
     assert solution.space.amount({}, measure) == pytest.approx(target, rel=0.03)
-    assert solution.phi * (factor - 1) >= 0
+    assert solution.phi is not None and solution.phi * (factor - 1) >= 0
     again = parse_space(dump_space(solution.space))
     assert again.architecture() == solution.space.architecture()
 
@@ -95,12 +96,13 @@ network:
 """
 
 
-def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
-    def kernels(depth: float) -> list[int]:
+def test_layers_of_a_deeper_stage_are_like_those_at_their_share() -> None:
+    def kernels(depth: float) -> list[Value]:
         stage = scaled(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
-        values = dict(stage.block.args)["kernel"].values
-        assert len(values) == stage.depth
-        return list(values)
+        assert isinstance(stage, Stage) and isinstance(stage.block, Call)
+        kernel = dict(stage.block.args)["kernel"]
+        assert isinstance(kernel, PerLayer) and len(kernel.values) == stage.depth
+        return list(kernel.values)
 
     assert kernels(1) == [3, 5, 7]
     assert kernels(5 / 3) == [3, 3, 5, 7, 7]
@@ -109,7 +111,7 @@ def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
     assert kernels(0.1) == [3]
 
 
-def test_choices_stay_choices_of_scaled_options():
+def test_choices_stay_choices_of_scaled_options() -> None:
     space = parse_space(NETWORK)
     result = scaled(space, Scale(depth=0.5, width=1.5, resolution=1.25))
     assert result.declared["s2.depth"].options == (1, 2)  # 1 and 2 become one
@@ -123,14 +125,17 @@ def test_choices_stay_choices_of_scaled_options():
     assert width.declared["input.height"].options == (64, 80, 96, 112)
 
 
-def test_only_outer_stages_are_deepened():
+def test_only_outer_stages_are_deepened() -> None:
     result = scaled(parse_space(NETWORK), Scale(depth=2))
-    assert result.network.items[2].block.items[0].depth == 2
+    outer = result.network.items[2]
+    assert isinstance(outer, Stage) and isinstance(outer.block, Sequence)
+    inner = outer.block.items[0]
+    assert isinstance(inner, Stage) and inner.depth == 2
 
 
 @given(spaces())
 @settings(max_examples=100)
-def test_a_scale_of_one_changes_nothing(space):
+def test_a_scale_of_one_changes_nothing(space: Space) -> None:
     try:
         same = scaled(space, Scale())
     except InputError:  # nothing of it can be built, or a depth is coupled with something else
@@ -141,7 +146,7 @@ def test_a_scale_of_one_changes_nothing(space):
 
 @given(spaces())
 @settings(max_examples=60)
-def test_a_scaled_space_reads_back(space):
+def test_a_scaled_space_reads_back(space: Space) -> None:
     try:
         result = scaled(space, Scale(1.5, 1.2, 1.3))
     except InputError:
@@ -156,13 +161,13 @@ def test_a_scaled_space_reads_back(space):
 
 
 @pytest.mark.parametrize("factor", [0, -1, 101, float("nan"), float("inf")])
-def test_a_factor_that_is_none(factor):
+def test_a_factor_that_is_none(factor: float) -> None:
     with pytest.raises(InputError) as error:
         Scale(width=factor)
     assert str(error.value) == f"width: {factor:g} is not a factor; a factor is a number above 0, at most 100"
 
 
-def test_a_network_without_stages():
+def test_a_network_without_stages() -> None:
     space = parse_space("name: flat\nnetwork: [conv: {out: 8}, classifier]")
     with pytest.raises(InputError) as error:
         scaled(space, Scale(depth=2))
@@ -170,7 +175,7 @@ def test_a_network_without_stages():
     assert scaled(space, Scale(width=2)).cost({}).params > space.cost({}).params
 
 
-def test_a_depth_that_is_coupled_with_something_else():
+def test_a_depth_that_is_coupled_with_something_else() -> None:
     text = NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},")
     with pytest.raises(InputError) as error:
         scaled(parse_space(text, "net.yaml"), Scale(depth=2))
@@ -180,7 +185,7 @@ def test_a_depth_that_is_coupled_with_something_else():
     )
 
 
-def test_a_scale_that_cannot_be_built():
+def test_a_scale_that_cannot_be_built() -> None:
     text = "name: grouped\nnetwork: [conv: {out: 48}, conv: {name: b, out: 48, groups: 48}, classifier]"
     with pytest.raises(InputError) as error:
         scaled(parse_space(text, "net.yaml"), Scale(width=1.2))
@@ -190,7 +195,7 @@ def test_a_scale_that_cannot_be_built():
     )
 
 
-def test_a_target_for_a_space_with_choices():
+def test_a_target_for_a_space_with_choices() -> None:
     with pytest.raises(InputError) as error:
         solve(parse_space(NETWORK, "net.yaml"), MACS, 10**6)
     assert str(error.value) == (
@@ -199,7 +204,7 @@ def test_a_target_for_a_space_with_choices():
     )
 
 
-def test_a_target_out_of_reach(b0):
+def test_a_target_out_of_reach(b0: Space) -> None:
     with pytest.raises(InputError) as error:
         solve(b0, MACS, 1000)
     assert str(error.value) == (
@@ -211,12 +216,12 @@ def test_a_target_out_of_reach(b0):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_scales_to_a_target():
+def test_the_command_scales_to_a_target() -> None:
     said = nas("scale", "reference/efficientnet_b0", "--target-flops", "800M", "-o", "made/b.yaml")
     assert (said.code, said.err) == (0, "")
     result = load_space("made/b.yaml")
@@ -233,7 +238,7 @@ def test_the_command_scales_to_a_target():
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_writes_a_family():
+def test_the_command_writes_a_family() -> None:
     said = nas("scale", "reference/efficientnet_b0", "--family", "0..2", "-o", "net.yaml")
     assert said.code == 0
     files = sorted(path.name for path in Path().iterdir())
@@ -243,7 +248,7 @@ def test_the_command_writes_a_family():
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_scales_by_factors_and_by_phi():
+def test_the_command_scales_by_factors_and_by_phi() -> None:
     assert nas("scale", "mbconv", "--depth", "1.5", "--width", "0.5", "-o", "small.yaml").code == 0
     assert load_space("small.yaml").width == 0.5
     assert nas("scale", "reference/efficientnet_b0", "--phi", "7", "-o", "b7.yaml").code == 0
@@ -265,7 +270,7 @@ def test_the_command_scales_by_factors_and_by_phi():
         (["--width", "0"], "width: 0 is not a factor; a factor is a number above 0, at most 100"),
     ],
 )  # fmt: skip
-def test_what_the_command_refuses(arguments, message):
+def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     said = nas("scale", "reference/efficientnet_b0", "-o", "out.yaml", *arguments)
     assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
     assert not Path("out.yaml").exists()

@@ -384,21 +384,21 @@ def test_gradients_are_clipped_to_a_norm() -> None:
 def test_the_average_is_what_is_validated_and_kept() -> None:
     """Weights of each step by a hook; batch norm's statistics are those that the averaged weights give."""
     data = random_data(16)
-    norm = nn.BatchNorm2d(2)
-    module = nn.Sequential(nn.Conv2d(3, 2, 3), norm, nn.Flatten(), nn.Linear(2 * 36, 2))
-    mean = module[0].weight.detach().clone()
+    conv, norm = nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)
+    module = nn.Sequential(conv, norm, nn.Flatten(), nn.Linear(2 * 36, 2))
+    mean = conv.weight.detach().clone()
     training = Training(module, data, Recipe(batch=4, epochs=1, ema=0.15, lr=0.1, momentum=0.5), seed=0)
     decays = iter([0.1, 0.15, 0.15, 0.15])  # of the first step (1 + 0) / (10 + 0)
 
     def average(*_: object) -> None:
         decay = next(decays)
-        mean.mul_(decay).add_((1 - decay) * module[0].weight.detach())
+        mean.mul_(decay).add_((1 - decay) * conv.weight.detach())
 
     training._optimizer.register_step_post_hook(average)
     result = training.epoch()
     kept = training.state_dict()
     torch.testing.assert_close(kept["0.weight"], mean)
-    assert not torch.equal(kept["0.weight"], module[0].weight)
+    assert not torch.equal(kept["0.weight"], conv.weight)
     module.load_state_dict(kept)
     pixels = (torch.tensor(data.train_images) / 255 - 0.5) / 0.25
     activations = module[0](pixels).detach().reshape(4, 4, 2, -1).transpose(1, 2).flatten(2)
