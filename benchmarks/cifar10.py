@@ -23,14 +23,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 
 import numpy as np
+from nas.workflows.finals import winner
 
 from nas.data import datasets
 from nas.runs.folder import Run
 from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
-from nas.space.scale import Scale, scaled
+from nas.space.scale import Scale, scale_space
 from nas.training.evaluator import ProxyTask
-from nas.workflows.finals import winner
 
 RANDOM = 3
 
@@ -77,14 +77,14 @@ def main() -> None:
 def _widened(name: str, macs: int) -> tuple[float, Space]:
     """A network at the width that brings it nearest to a cost."""
     network = load_space(find_space(name))
-    widths = {step / 100: scaled(network, Scale(width=step / 100)) for step in range(50, 201)}
+    widths = {step / 100: scale_space(network, Scale(width=step / 100)) for step in range(50, 201)}
     return min(widths.items(), key=lambda pair: abs(pair[1].cost({}).macs - macs))
 
 
 def accuracy(task: ProxyTask, choices: Choices, dataset: str) -> float:
     """Of one training, after its last epoch, on the validation part."""
     recipe = task.recipe
-    data = datasets.load(
+    data = datasets.load_dataset(
         dataset,
         resolution=recipe.resolution,
         seed=0,

@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     space, full = load_space(SPACE), Recipe(epochs=args.epochs)
     short = replace(full, epochs=1)
-    data = datasets.load(
+    data = datasets.load_dataset(
         "digits",
         resolution=full.resolution,
         seed=args.seed,

@@ -41,7 +41,7 @@ def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
 
 def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the recipe from `KEY=VALUE`, values as YAML reads them."""
-    from nas.space.language.source import plain_data, read_yaml
+    from nas.space.language.source import read_yaml, to_plain_data
 
     known = [f.name for f in fields(Recipe)]
     found: dict[str, Any] = {}
@@ -53,7 +53,7 @@ def recipe_settings(texts: list[str], flags: Mapping[str, Any]) -> dict[str, Any
             raise InputError(f"--recipe '{text}': unknown key '{key}'{did_you_mean(key, known)}")
         if key in found or flags.get(key) is not None:
             raise InputError(f"--recipe '{text}': {key} is given twice; keep one")
-        found[key] = plain_data(read_yaml(value, f"--recipe '{text}'"))
+        found[key] = to_plain_data(read_yaml(value, f"--recipe '{text}'"))
     return found
 
 

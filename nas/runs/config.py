@@ -297,9 +297,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises InputError for what cannot be read, an unknown key and a value that is not allowed.
     """
-    from nas.space.language.source import plain_data, read_text, read_yaml
+    from nas.space.language.source import read_text, read_yaml, to_plain_data
 
-    data = plain_data(read_yaml(read_text(path), str(path)))
+    data = to_plain_data(read_yaml(read_text(path), str(path)))
     if not isinstance(data, dict):
         raise InputError(f"{path}: wanted a mapping of settings, such as trials: 50")
     settings = {key.replace("-", "_"): value for key, value in data.items()}

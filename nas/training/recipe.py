@@ -39,8 +39,8 @@ class Recipe:
     `flip` to `policy` are what `nas.training.augment` does to images; `flip` only where the data set says
     that mirroring keeps the class (`ImageData.flip`). `fraction` of search-train is trained on, of each
     class in proportion; validation keeps all of its images. `val_fraction`, `max_images` and `max_broken`
-    say how the data set's training split is used (`datasets.load`). `score` names what the accuracies of
-    a training's epochs are made into (`nas.training.scores`). With `folds` a network is trained once for
+    say how the data set's training split is used (`datasets.load_dataset`). `score` names what the accuracies
+    of a training's epochs are made into (`nas.training.scores`). With `folds` a network is trained once for
     each of so many parts to validate on (`nas.training.folds`). `cuda_graph` replays forward and backward
     passes as one CUDA graph; elsewhere it has no effect.
 

@@ -10,7 +10,7 @@ from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Space
 from nas.space.compound import PUBLISHED
-from nas.space.scale import scaled
+from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.training.base import Metric
 from nas.workflows.warm_start import find_warm_start
@@ -70,7 +70,7 @@ def check_scale(space: Space, steps: range) -> None:
     """Raises InputError where the networks of a space cannot be scaled at these steps."""
     for step in steps:
         try:
-            scaled(space.resolve(space.smallest()), PUBLISHED[step])
+            scale_space(space.resolve(space.smallest()), PUBLISHED[step])
         except InputError as error:
             raise InputError(f"--scale: {error}") from None
 

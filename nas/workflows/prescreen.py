@@ -53,7 +53,7 @@ def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_brok
     """Enough of a data set for one batch. Raises InputError where it cannot be used."""
     source = find_source(dataset, datasets.DATA_ROOT)
     most = max(2 * len(source.classes), 2 * batch)
-    data = datasets.loaded(
+    data = datasets.load_source(
         source, dataset, resolution=resolution, seed=seed, max_images=most, max_broken=max_broken
     )
     if len(data.train_labels) < _LEAST:
@@ -104,7 +104,7 @@ def _scores(
 ) -> dict[str, float]:
     """Of one network on the first images of search-train."""
     architecture, data = evaluator.network(choices), evaluator.data
-    images = datasets.resized(_first(data, batch), architecture.input_shape[1])
+    images = datasets.resize_dataset(_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
     x, y = batches.batch(index).contiguous(), batches.labels[index]

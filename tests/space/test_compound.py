@@ -16,15 +16,15 @@ from nas.errors import InputError
 from nas.graph.module import count_macs, count_parameters
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.compound import PUBLISHED, compound, solve
-from nas.space.library import bundled_spaces, find_space
-from nas.space.scale import Scale, scaled
+from nas.space.library import find_space, list_spaces
+from nas.space.scale import Scale, scale_space
 
-SEARCHED = [name for name in bundled_spaces() if not name.startswith("reference/")]
+SEARCHED = [name for name in list_spaces() if not name.startswith("reference/")]
 
 
 @pytest.fixture(scope="module")
 def b0() -> Space:
-    return load_space(bundled_spaces()["reference/efficientnet_b0"])
+    return load_space(list_spaces()["reference/efficientnet_b0"])
 
 
 @pytest.mark.parametrize("target", [0, -5])
@@ -41,7 +41,7 @@ def test_a_target_out_of_reach_names_the_nearest_costs() -> None:
 @pytest.mark.parametrize("step", range(8))
 def test_efficientnets_are_b0_scaled(b0, step):
     """Parameters and MACs at the published size are those of torchvision's networks."""
-    ours = scaled(b0, PUBLISHED[step])
+    ours = scale_space(b0, PUBLISHED[step])
     side = (224, 240, 260, 300, 380, 456, 528, 600)[step]
     with torch.device("meta"):
         twin = getattr(torchvision.models, f"efficientnet_b{step}")()
@@ -62,12 +62,12 @@ def test_a_step_of_phi_doubles_the_macs_nearly():
 @pytest.mark.parametrize("factor", [0.5, 2])
 @pytest.mark.parametrize("name", SEARCHED)
 def test_members_reach_half_and_twice_their_cost(name, factor, what):
-    space = load_space(bundled_spaces()[name])
+    space = load_space(list_spaces()[name])
     rng = random.Random(name)
     member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
     if name in ("cell", "darts") and what == "params":
         # all cells share one width: in a thin stack its next 8 channels are too large a step
-        member = scaled(member, Scale(width=3))
+        member = scale_space(member, Scale(width=3))
     target = int(factor * getattr(member.cost({}), what))
     solution = solve(member, what, target)
     assert getattr(solution.space.cost({}), what) == pytest.approx(target, rel=0.03)
@@ -96,7 +96,7 @@ network:
 
 def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
     def kernels(depth: float) -> list[int]:
-        stage = scaled(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
+        stage = scale_space(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
         values = dict(stage.block.args)["kernel"].values
         assert len(values) == stage.depth
         return list(values)
@@ -110,20 +110,20 @@ def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
 
 def test_choices_stay_choices_of_scaled_options():
     space = parse_space(NETWORK)
-    result = scaled(space, Scale(depth=0.5, width=1.5, resolution=1.25))
+    result = scale_space(space, Scale(depth=0.5, width=1.5, resolution=1.25))
     assert result.declared["s2.depth"].options == (1, 2)  # 1 and 2 become one
     assert result.declared["s2.inner.out"].options == (16, 32)
     assert (result.input, result.width) == ((3, 40, 40), 1.5)
-    deep = scaled(space, Scale(depth=2))
+    deep = scale_space(space, Scale(depth=2))
     assert deep.declared["s2.depth"].options == (2, 4, 8)
     assert deep.extent.count == 3 * 2
-    width = scaled(load_space(bundled_spaces()["depthwise"]), Scale(width=1.1, resolution=0.5))
+    width = scale_space(load_space(list_spaces()["depthwise"]), Scale(width=1.1, resolution=0.5))
     assert width.declared["width"].options == (0.275, 0.55, 0.825, 1.1)
     assert width.declared["input.height"].options == (64, 80, 96, 112)
 
 
 def test_only_outer_stages_are_deepened():
-    result = scaled(parse_space(NETWORK), Scale(depth=2))
+    result = scale_space(parse_space(NETWORK), Scale(depth=2))
     assert result.network.items[2].block.items[0].depth == 2
 
 
@@ -131,7 +131,7 @@ def test_only_outer_stages_are_deepened():
 @settings(max_examples=100)
 def test_a_scale_of_one_changes_nothing(space):
     try:
-        same = scaled(space, Scale())
+        same = scale_space(space, Scale())
     except InputError:  # nothing of it can be built, or a depth is coupled with something else
         return
     assert same == space
@@ -142,7 +142,7 @@ def test_a_scale_of_one_changes_nothing(space):
 @settings(max_examples=60)
 def test_a_scaled_space_reads_back(space):
     try:
-        result = scaled(space, Scale(1.5, 1.2, 1.3))
+        result = scale_space(space, Scale(1.5, 1.2, 1.3))
     except InputError:
         return
     again = parse_space(dump_space(result))
@@ -164,15 +164,15 @@ def test_a_factor_that_is_none(factor):
 def test_a_network_without_stages():
     space = parse_space("name: flat\nnetwork: [conv: {out: 8}, classifier]")
     with pytest.raises(InputError) as error:
-        scaled(space, Scale(depth=2))
+        scale_space(space, Scale(depth=2))
     assert str(error.value) == "'flat' has no stage, so its depth cannot be scaled; leave depth at 1"
-    assert scaled(space, Scale(width=2)).cost({}).params > space.cost({}).params
+    assert scale_space(space, Scale(width=2)).cost({}).params > space.cost({}).params
 
 
 def test_a_depth_that_is_coupled_with_something_else():
     text = NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},")
     with pytest.raises(InputError) as error:
-        scaled(parse_space(text, "net.yaml"), Scale(depth=2))
+        scale_space(parse_space(text, "net.yaml"), Scale(depth=2))
     assert str(error.value) == (
         "net.yaml:13: 's2.depth' couples a depth, width or input size with something else, so it cannot be "
         "scaled; scale a network of the space instead"
@@ -182,7 +182,7 @@ def test_a_depth_that_is_coupled_with_something_else():
 def test_a_scale_that_cannot_be_built():
     text = "name: grouped\nnetwork: [conv: {out: 48}, conv: {name: b, out: 48, groups: 48}, classifier]"
     with pytest.raises(InputError) as error:
-        scaled(parse_space(text, "net.yaml"), Scale(width=1.2))
+        scale_space(parse_space(text, "net.yaml"), Scale(width=1.2))
     assert str(error.value) == (
         "'grouped' cannot be built at depth x 1, width x 1.2, resolution x 1: net.yaml:2: b: 56 channels are "
         "not divisible by 48 groups; input and output channels (56, 56) must both be multiples of the groups"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import TINY, nas, rows
 
-from nas.data.datasets import folded, load
+from nas.data.datasets import load_dataset, make_folds
 from nas.graph.module import build_module
 from nas.space import load_space
 from nas.training.evaluator import ProxyTask
@@ -27,13 +27,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
     space = load_space(Path("tiny.yaml"))
-    data = load("digits", resolution=8, seed=0, max_images=60, folds=3)
+    data = load_dataset("digits", resolution=8, seed=0, max_images=60, folds=3)
     task = ProxyTask(space, RECIPE, seed=0, device="cpu")
     training = task(space.smallest(), 0, data)
     assert isinstance(training, FoldedTraining)
 
     alone = []
-    for part in folded(data, 3):
+    for part in make_folds(data, 3):
         seed_everything(0)
         alone.append(Training(build_module(task.network(space.smallest(), data)), part, RECIPE, seed=0))
     accuracies = []
@@ -52,7 +52,7 @@ def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
 
 def test_a_time_limit_is_for_all_folds() -> None:
     space = load_space(Path("tiny.yaml"))
-    data = load("digits", resolution=8, seed=0, max_images=60, folds=3)
+    data = load_dataset("digits", resolution=8, seed=0, max_images=60, folds=3)
     task = ProxyTask(space, RECIPE, seed=0, device="cpu", timeout_s=0.0003)
     with pytest.raises(TrainingFailed, match=r"timeout: 0\.0001 s were over in epoch 1 of 2"):
         task(space.smallest(), 0, data).epoch()
