@@ -30,7 +30,7 @@ from nas.data.config import DataConfig
 from nas.runs.folder import Run
 from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
-from nas.space.scale import Scale, scaled
+from nas.space.scale import Scale, scale_space
 from nas.training.evaluator import ProxyTask
 
 RANDOM = 3
@@ -83,7 +83,7 @@ def main() -> None:
 def _widened(name: str, macs: int) -> tuple[float, Space]:
     """A network at the width that brings it nearest to a cost."""
     network = load_space(find_space(name))
-    widths = {step / 100: scaled(network, Scale(width=step / 100)) for step in range(50, 201)}
+    widths = {step / 100: scale_space(network, Scale(width=step / 100)) for step in range(50, 201)}
     return min(widths.items(), key=lambda pair: abs(pair[1].cost({}).macs - macs))
 
 

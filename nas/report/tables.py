@@ -104,13 +104,13 @@ def architecture_view(space: Space) -> RenderableType:
 
     Figures are exact; a terminal that is too narrow for them gets rounded ones.
     """
-    from nas.report.stages import stage_rows
+    from nas.report.stages import list_stages
 
     architecture = space.architecture()
     head = Text(f"{space.name}: one network, {architecture.cost}")
     if space.about:
         head.append(f"\n{space.about}")
-    stages = stage_rows(space, architecture)
+    stages = list_stages(space, architecture)
     exact, rounded = (_stage_table(architecture, stages, form) for form in ("{:,}".format, format_count))
     return Group(head, _Fitting(exact, rounded))
 
@@ -148,7 +148,7 @@ class _Fitting:
 
 def _channels_and_size(shape: Shape) -> tuple[str, str]:
     """`64` and `56 x 56`; a vector has features alone."""
-    return str(shape[0]), size_text(shape[1:])
+    return str(shape[0]), format_shape(shape[1:])
 
 
 def scaled_view(files: Sequence[ScaledFile]) -> Table:

@@ -270,7 +270,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises InputError for what cannot be read, an unknown key and a value that is not allowed.
     """
-    from nas.space.language.source import plain_data, read_text, read_yaml
+    from nas.space.language.source import read_text, read_yaml, to_plain_data
 
     data: Any = plain_data(read_yaml(read_text(path), str(path)))
     if isinstance(data, dict):

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice, product
 from typing import Any, TypeVar, get_args
 
-from nas.blocks import BLOCKS, Builder, block_arguments
+from nas.blocks import BLOCKS, Builder, get_block_arguments
 from nas.graph import Architecture
 from nas.ops import OPERATORS, Join, Operator, Shape, ShapeError
 from nas.ops.arguments import Argument, Channels, arguments_of
@@ -88,7 +88,7 @@ def block_cases(name: str) -> list[BlockCase]:
         case.network()
         return case
 
-    kinds = block_arguments(name)
+    kinds = get_block_arguments(name)
     return [case for shape in (LARGE_IMAGE, VECTOR) for case in _fitting(kinds, partial(make, shape))]
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from nas.data import datasets
 from nas.errors import InputError
 from nas.ops import ColumnMean, Dropout, DropPath
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.space import Choices, Space
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.base import ACCURACY_METRIC, Metric
-from nas.training.drop_rates import with_dropout, without
+from nas.training.drop_rates import disable_drops, set_dropout
 from nas.training.recipe import Recipe
-from nas.training.zero_init import with_zero_residuals
+from nas.training.zero_init import zero_init_residuals
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -66,7 +66,7 @@ class ProxyEvaluator:
         load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         network = self.network(choices)
-        images = datasets.resized(self.data, network.input_shape[1])
+        images = datasets.resize_dataset(self.data, network.input_shape[1])
         gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
@@ -80,7 +80,7 @@ class ProxyEvaluator:
 
         if folds == 1:
             return train_on(images)
-        return FoldedTraining([train_on(part) for part in datasets.folded(images, folds)], self.recipe)
+        return FoldedTraining([train_on(part) for part in datasets.make_folds(images, folds)], self.recipe)
 
     def _module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
         """Return a network with the initial weights of the seed, or those that it inherits."""
@@ -88,7 +88,7 @@ class ProxyEvaluator:
         from nas.training.loop import seed_everything
 
         seed_everything(seed)
-        starts_as = with_zero_residuals(network) if self.recipe.zero_init_residual else network
+        starts_as = zero_init_residuals(network) if self.recipe.zero_init_residual else network
         module = build_module(starts_as)
         if parent is not None:
             from nas.inherit import inherit, read_weights
@@ -110,16 +110,16 @@ class ProxyEvaluator:
         resolution = proxy_resolution(self.space, resolved, self.resolution or data.resolution)
         network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
-            network = without(network, (DropPath, ColumnMean))  # those that a space names
+            network = disable_drops(network, (DropPath, ColumnMean))  # those that a space names
         if self.recipe.dropout == 0:
-            network = without(network, (Dropout,))
+            network = disable_drops(network, (Dropout,))
         elif self.recipe.dropout is not None:
-            network = with_dropout(network, self.recipe.dropout)
+            network = set_dropout(network, self.recipe.dropout)
         shape = network.nodes[-1].shape
         if shape != (data.num_classes,):
             raise InputError(
-                f"{self.space.file}: a network of '{self.space.name}' gives {size_text(shape)} values, and "
-                f"there are {data.num_classes} classes; end it with 'classifier'"
+                f"{self.space.file}: a network of '{self.space.name}' gives {format_shape(shape)} values, "
+                f"and there are {data.num_classes} classes; end it with 'classifier'"
             )
         return network
 

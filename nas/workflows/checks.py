@@ -118,7 +118,7 @@ def check_scale(space: Space, steps: range) -> None:
     """Raises InputError where the networks of a space cannot be scaled at these steps."""
     for step in steps:
         try:
-            scaled(space.resolve(space.smallest()), PUBLISHED[step])
+            scale_space(space.resolve(space.smallest()), PUBLISHED[step])
         except InputError as error:
             raise InputError(f"--scale: {error}") from None
 

@@ -109,7 +109,7 @@ def _scores(
 ) -> dict[str, float]:
     """Of one network on the first images of search-train."""
     architecture, data = evaluator.network(choices), evaluator.data
-    images = datasets.resized(_first(data, batch), architecture.input_shape[1])
+    images = datasets.resize_dataset(_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
     x, y = batches.batch(index).contiguous(), batches.labels[index]

@@ -153,7 +153,7 @@ def _prepare(
         evaluator = CustomEvaluator(space, file, name, epochs, config.seed, device, plugins)
     elif evaluator is None:
         data = load_data(space, config, observer)
-        counted = space.counted_with(data.channels, data.num_classes)
+        counted = space.with_at_least(data.channels, data.num_classes)
         if counted != space:
             space = counted
             check_budget(space, config.budget)
@@ -257,7 +257,7 @@ def reopen(
 def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
     """Read the data of a search; the space's smallest network must train on it."""
     own = config.data
-    data = datasets.load(
+    data = datasets.load_dataset(
         own.dataset,
         resolution=own.resolution,
         seed=config.seed,

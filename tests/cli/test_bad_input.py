@@ -386,9 +386,9 @@ def test_a_data_set_that_cannot_be_had(monkeypatch, tmp_path):
         free.bind(("127.0.0.1", 0))
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{free.getsockname()[1]}")
-        load = datasets.load
+        load = datasets.load_dataset
         root = tmp_path.parent / f"{tmp_path.name}-data"
-        monkeypatch.setattr(datasets, "load", lambda *a, **k: load(*a, **k, root=root))
+        monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: load(*a, **k, root=root))
         code, said = refused("search", "tiny.yaml", "--dataset", "cifar10")
     assert code == 1
     assert said.startswith(f"data set 'cifar10' is not in {root} and could not be downloaded (")

@@ -18,7 +18,7 @@ from nas import __version__
 from nas.runs import folder as runs
 from nas.runs.folder import Run
 from nas.space import load_space, parse_space
-from nas.space.library import bundled_spaces, find_space
+from nas.space.library import find_space, list_spaces
 
 HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
 
@@ -141,7 +141,7 @@ def test_a_closed_pipe_is_no_error():
 
 def test_the_bundled_spaces_are_listed():
     lines = nas("spaces").out.splitlines()
-    for name, file in bundled_spaces().items():
+    for name, file in list_spaces().items():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert load_space(file).about[:30] in line
 
@@ -342,7 +342,7 @@ def test_the_best_network_is_a_space(run):
 
 
 def test_a_path_wins_over_a_name():
-    assert find_space("mbconv") == bundled_spaces()["mbconv"]
+    assert find_space("mbconv") == list_spaces()["mbconv"]
     Path("mbconv").write_text(TINY)
     assert find_space("mbconv") == Path("mbconv")
     assert nas("show", "mbconv").out.startswith("tiny: 252 networks")

@@ -66,7 +66,7 @@ def space_of(file: Path) -> Space:
 
 def members(file: Path, count: int, seed: int) -> list[Architecture]:
     """Random members of a space that can be built at 32 x 32."""
-    space = space_of(file).adapted(1, 32, 10)
+    space = space_of(file).adapt(1, 32, 10)
     rng = random.Random(seed)
     found: list[Architecture] = []
     for _ in range(200):

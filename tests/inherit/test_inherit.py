@@ -53,7 +53,7 @@ def trained(architecture: Architecture) -> fx.GraphModule:
 
 def heir(
     child: Architecture, parent: Architecture, weights: dict[str, torch.Tensor]
-) -> tuple[fx.GraphModule, Inherited]:
+) -> tuple[fx.GraphModule, InheritedState]:
     torch.manual_seed(2)
     module = build_module(child)
     result = inherit(child, module.state_dict(), parent, weights, seed=3)
@@ -70,7 +70,7 @@ def difference(one: nn.Module, other: nn.Module, shape: tuple[int, ...]) -> floa
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-6))
 
 
-def check(child: Architecture, parent: Architecture) -> Inherited:
+def check(child: Architecture, parent: Architecture) -> InheritedState:
     """A child is finite, and equal to its parent where it says so; the parent's own heir is the parent."""
     module = trained(parent)
     weights = module.state_dict()
@@ -205,7 +205,7 @@ def mutated(space: Space, point: Choices, rng: random.Random) -> Choices:
 
 def member(space: Space, point: Choices) -> Architecture:
     point = {name: option for name, option in point.items() if not name.startswith("input.")}
-    return space.adapted(3, 32, 5).architecture(point)
+    return space.adapt(3, 32, 5).architecture(point)
 
 
 @pytest.mark.parametrize("name", ["mbconv", "residual"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import TINY, nas, rows
 
-from nas.data.datasets import folded, load
+from nas.data.datasets import load_dataset, make_folds
 from nas.graph.module import build_module
 from nas.space import load_space
 from nas.training.evaluator import ProxyTask
@@ -33,7 +33,7 @@ def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
     assert isinstance(training, FoldedTraining)
 
     alone = []
-    for part in folded(data, 3):
+    for part in make_folds(data, 3):
         seed_everything(0)
         alone.append(Training(build_module(task.network(space.smallest(), data)), part, RECIPE, seed=0))
     accuracies = []

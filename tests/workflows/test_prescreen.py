@@ -29,7 +29,7 @@ def test_every_score_screens():
 def test_the_scores_are_those_of_nas_score():
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
-    data = load("digits", resolution=32, seed=0, max_images=100)
+    data = load_dataset("digits", resolution=32, seed=0, max_images=100)
     (expected,) = untrained_scores([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
     task = ProxyTask(space, Recipe(batch=16), 5, "cpu")
     candidate = Candidate(0, point, space.cost(point), "")
@@ -73,7 +73,7 @@ def test_what_is_refused(value, message):
 def test_a_network_without_a_score_comes_last():
     """Batch norm of one value fails: the network is not chosen, and the search goes on."""
     space = parse_space(TINY, "tiny.yaml")
-    data = load("digits", resolution=32, seed=0, max_images=100)
+    data = load_dataset("digits", resolution=32, seed=0, max_images=100)
 
     class Broken(ProxyTask):
         def network(self, choices, data):

@@ -11,7 +11,14 @@ from typing import Any, Protocol
 from nas.kinds import Kind
 from nas.ops.arguments import Channels, Count
 from nas.space.cells import ALL, LOOSE
-from nas.space.language.parse_values import Context, kind_of, listing, mapping, plain, reject_unknown
+from nas.space.language.parse_values import (
+    Context,
+    expect_list,
+    expect_mapping,
+    get_kind,
+    reject_unknown,
+    to_plain,
+)
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.language.tree import (
     CELL_INPUTS,
@@ -42,7 +49,7 @@ _MAX_REDUCTIONS = 10
 def _count(what: str, most: int) -> Kind:
     return Kind(
         f"a number of {what}; it is a whole number from 1 to {most}",
-        lambda v: kind_of(Count).accepts(v) and v <= most,
+        lambda v: get_kind(Count).accepts(v) and v <= most,
     )
 
 
@@ -86,7 +93,7 @@ class CellParser:
         has_reduction = "reduction" in item.entries
         return Cells(
             name,
-            self._value(item, "out", None, kind_of(Channels)),
+            self._value(item, "out", None, get_kind(Channels)),
             self._value(item, "depth", 1, _DEPTH),
             self._value(item, "reductions", 2 if has_reduction else 0, _REDUCTIONS),
             tuple(self._kind(item.entries[kind], kind) for kind in CELL_KINDS if kind in item.entries),
@@ -104,7 +111,7 @@ class CellParser:
 
     def _kind(self, item: Item, name: str) -> CellKind:
         context = self._context.at(name)
-        inner = mapping(item, context.path, "the keys of a cell: nodes, inputs, ops, output")
+        inner = expect_mapping(item, context.path, "the keys of a cell: nodes, inputs, ops, output")
         reject_unknown(inner, ["nodes", "inputs", "ops", "output"], context.path)
         rows = list(self._rows(inner, context))
         names = tuple(f"node{i}" for i in range(1, len(rows) + 1))
@@ -128,7 +135,7 @@ class CellParser:
             entries: dict[str, Item] = {key: item.entries[key] for key in shared}
             yield from [Mapping(entries, nodes.place, item.key_places)] * count
             return
-        rows = listing(
+        rows = expect_list(
             nodes, context.path, "[{inputs: [prev2, prev1], ops: [identity, max_pool]}], or a number"
         )
         if shared:
@@ -140,7 +147,7 @@ class CellParser:
             raise SpaceError(nodes.place, context.path, f"a cell has 1 to {MAX_NODES} nodes, not {len(rows)}")
         for i, row in enumerate(rows, 1):
             path = f"{context.path}.node{i}"
-            inner = mapping(row, path, "'inputs' and 'ops'")
+            inner = expect_mapping(row, path, "'inputs' and 'ops'")
             reject_unknown(inner, ["inputs", "ops"], path)
             for key in ("inputs", "ops"):
                 if key not in inner.entries:
@@ -185,7 +192,7 @@ class CellParser:
             return tuple(
                 self._input(one, context.at(f"input{i}"), known) for i, one in enumerate(item.items, 1)
             )
-        inner = mapping(item, context.path, "inputs, such as [prev2, prev1]")
+        inner = expect_mapping(item, context.path, "inputs, such as [prev2, prev1]")
         here = context.at("inputs")
         if ANY in inner.entries:
             reject_unknown(inner, [ANY], context.path)
