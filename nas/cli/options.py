@@ -145,7 +145,7 @@ def read_pairs(
 
     Raises InputError for what is none, and for a setting that is given twice, or by `flags` too.
     """
-    from nas.space.language.source import plain_data, read_yaml
+    from nas.space.language.source import read_yaml, to_plain_data
 
     name, known = section.SECTION, list(section.settings())
     found: dict[str, Any] = {}
@@ -160,7 +160,7 @@ def read_pairs(
             raise InputError(f"{where}: unknown key '{key}'{did_you_mean(key, known)}")
         if key in found or key in (flags or {}):
             raise InputError(f"{where}: {key} is given twice; keep one")
-        found[key] = plain_data(read_yaml(value, where))
+        found[key] = to_plain_data(read_yaml(value, where))
     return found
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nas.cost import format_count
 from nas.measures import ACTIVATIONS, MACS, PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.report.console import plural
 from nas.study.objective import ACCURACY, Objective
 from nas.study.pareto import hypervolume

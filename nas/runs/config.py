@@ -272,7 +272,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     from nas.space.language.source import read_text, read_yaml, to_plain_data
 
-    data: Any = plain_data(read_yaml(read_text(path), str(path)))
+    data: Any = to_plain_data(read_yaml(read_text(path), str(path)))
     if isinstance(data, dict):
         data = {str(key).replace("-", "_"): value for key, value in data.items()}
     SearchConfig.from_data({"space": "given later", **data} if isinstance(data, dict) else data, str(path))

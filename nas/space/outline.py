@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from nas.blocks import block_arguments, is_operator
+from nas.blocks import get_block_arguments, is_operator
 from nas.kinds import as_written
-from nas.space.cells import cell_kinds
+from nas.space.cells import list_cell_kinds
 from nas.space.language.tree import (
     CELL_INPUTS,
     CELL_KINDS,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from nas.blocks import is_detail
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
-from nas.graph import Architecture, hash_of_simplified, simplify
+from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
 from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer

@@ -60,7 +60,7 @@ class BlockCase:
         """Return the network of this block alone. Raises ShapeError where its input does not fit."""
         net = Builder(self.shape, 10)
         net.drop_path = drop_path
-        kinds = block_arguments(self.name)
+        kinds = get_block_arguments(self.name)
         converted = {key: kinds[key].kind.read(value) for key, value in self.arguments.items()}
         return net.architecture(BLOCKS[self.name](net, net.input, **converted))
 

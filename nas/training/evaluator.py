@@ -108,7 +108,7 @@ class ProxyEvaluator:
         if self.recipe.drop_path is not None:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
         resolution = proxy_resolution(self.space, resolved, self.resolution or data.resolution)
-        network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
+        network = resolved.adapt(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
             network = disable_drops(network, (DropPath, ColumnMean))  # those that a space names
         if self.recipe.dropout == 0:

@@ -15,7 +15,7 @@ from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Space
 from nas.space.compound import PUBLISHED
 from nas.space.feasible import Domain
-from nas.space.scale import scaled
+from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.training.base import Metric
 from nas.workflows.warm_start import find_warm_start

@@ -53,7 +53,7 @@ def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     dataset = config.dataset
     source = find_source(dataset, datasets.DATA_ROOT)
     most = max(2 * len(source.classes), 2 * batch)
-    data = datasets.loaded(
+    data = datasets.load_source(
         source,
         dataset,
         resolution=config.resolution,

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.bench.contest import Contest, Outcome, run_contest, run_search
-from nas.bench.figures import compare_pairs, compute_standings, estimate_mean, list_marks
+from nas.bench.figures import compare_pairs, compute_standings, estimate_mean
 from nas.bench.plot import plot
 from nas.bench.table import Entry, Table, every_point, read_table
 from nas.cost import Cost, Interval

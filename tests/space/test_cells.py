@@ -23,9 +23,7 @@ from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.library import bundled_spaces
-from nas.space.member import member
-from nas.space.scale import Scale, scaled
+from nas.space.scale import Scale
 
 # The published cells -----------------------------------------------------------------------------------
 

@@ -16,8 +16,6 @@ from nas.errors import InputError
 from nas.kinds import as_written
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.language.tree import Option
-from nas.space.library import bundled_spaces
-from nas.space.member import member
 
 SEARCHABLE = sorted(name for name in list_spaces() if "/" not in name)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import TINY, nas, rows
 
-from nas.data.datasets import load_dataset, make_folds
+from nas.data.datasets import make_folds
 from nas.graph.module import build_module
 from nas.space import load_space
 from nas.training.evaluator import ProxyTask

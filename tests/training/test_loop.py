@@ -17,7 +17,7 @@ import yaml
 from torch import Tensor, nn
 
 from nas.data.config import DataConfig
-from nas.data.datasets import ImageData, load
+from nas.data.datasets import ImageData
 from nas.errors import InputError
 from nas.execution.local import Attempt
 from nas.kinds import as_written

@@ -240,7 +240,7 @@ class CellParser:
 def _number(item: Item, context: Context, what: str, most: int) -> int:
     """A plain number. Raises SpaceError for anything else."""
     try:
-        return int(_count(what, most).read(plain(item, context.path)))
+        return int(_count(what, most).read(to_plain(item, context.path)))
     except ValueError as error:
         raise SpaceError(item.place, context.path, str(error)) from None
 
