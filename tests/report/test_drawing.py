@@ -90,7 +90,7 @@ def check_reachability(architecture: Architecture, graph: FoldedGraph) -> None:
 @bundled
 @pytest.mark.parametrize("depth", [1, 2, 3, 9])
 def test_a_folded_member_of_a_bundled_space(name: str, depth: int) -> None:
-    architecture = member(load_space(bundled_spaces()[name]), depth).architecture()
+    architecture = member(load_space(list_spaces()[name]), depth).architecture()
     check_folding(architecture, fold(architecture, depth))
 
 
@@ -168,7 +168,7 @@ def test_the_geometry_of_a_random_graph(size: int, rng: random.Random) -> None:
 @bundled
 @pytest.mark.parametrize("depth", [1, 2, 9])
 def test_the_geometry_of_a_bundled_space(name: str, depth: int) -> None:
-    space = load_space(bundled_spaces()[name])
+    space = load_space(list_spaces()[name])
     graph = fold(space.architecture(space.largest()), depth)
     check_geometry([48.0] * len(graph.boxes), graph)
 

@@ -23,7 +23,9 @@ from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.scale import Scale
+from nas.space.library import list_spaces
+from nas.space.member import find_point
+from nas.space.scale import Scale, scale_space
 
 # The published cells -----------------------------------------------------------------------------------
 
