@@ -27,7 +27,7 @@ from nas.bench.plot import plot
 from nas.bench.table import Entry, Table, enumerate_points, read_table
 from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
-from nas.measures import MACS, Budget
+from nas.measures import MACS, MEMORY, Budget
 from nas.report.chart import choose_ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
@@ -419,6 +419,16 @@ def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats: int, trials: in
     assert len([b for b in svg.iter(f"{SVG}path") if b.get("class") == "band"]) == (2 if repeats > 1 else 0)
 
 
+def test_a_table_is_limited_by_any_measure(table, space):
+    """Also by one that takes the graph of a network."""
+    memory = sorted(space.amount(entry.choices, MEMORY) for entry in table.entries.values())
+    budget = Budget({MEMORY: Interval(0, memory[11])})
+    inside = sum(amount <= memory[11] for amount in memory)
+    assert 0 < table.inside(budget) == inside < len(memory)
+    (outcome,) = outcomes(contest(table, trials=inside, repeats=1, budget=budget), 1)
+    assert outcome.counts.complete == inside
+
+
 # The command
 
 
@@ -427,6 +437,16 @@ def space_file(tmp_path: Path) -> str:
     file = tmp_path / "small.yaml"
     file.write_text(SMALL)
     return str(file)
+
+
+def test_the_command_limits_any_measure(space_file: str, path: Path) -> None:
+    limited = ("bench", space_file, str(path), "--sampler", "random", "--repeats", "1", "--jobs", "1")
+    said = nas(*limited, "--trials", "2", "--budget", "activations=1M", "--budget", "memory=1M")
+    assert said.code == 0 and "budget activations <= 1,000,000 and memory <= 1,000,000 B," in said.out
+    said = nas(*limited, "--budget", "memry=8M")
+    assert (said.code, said.err) == (
+        2, "error: budget 'memry=8M': 'memry' is not a measure; did you mean 'memory'?\n"
+    )  # fmt: skip
 
 
 def test_the_command(space_file: str, path: Path, tmp_path: Path) -> None:
