@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from nas.cost import Budget, parse_interval
+from nas.measures import Budget
 from nas.space import load_space
 from nas.space.counting.uniform import Uniform
 from nas.space.library import find_space
@@ -24,21 +24,22 @@ from nas.space.library import find_space
 def main() -> None:
     args = _arguments()
     space = load_space(find_space(args.space))
-    budget = Budget(parse_interval(args.budget_flops))
+    budget = Budget.parse({"flops": args.budget_flops})
     start = time.perf_counter()
     uniform = Uniform(space, budget)
     prepared = time.perf_counter() - start
     start = time.perf_counter()
     points = uniform.sample(np.random.default_rng(0), args.points)
     counted = len(points) / (time.perf_counter() - start)
-    assert points and all(space.cost(point) in budget for point in points[:100])
+    assert points and all(budget.admits(space.amounts(point)) for point in points[:100])
     rng = random.Random(0)
     found, tried, start = 0, 0, time.perf_counter()
     while time.perf_counter() - start < 10:
         tried += 1
-        found += space.cost(space.sample(lambda name, options: rng.choice(options))) in budget
+        point = space.sample(lambda name, options: rng.choice(options))
+        found += budget.admits(space.amounts(point))
     drawn = found / (time.perf_counter() - start)
-    print(f"{space.name}, MACs {budget.macs}")
+    print(f"{space.name}, {budget}")
     print(f"by counting:        {counted:9,.0f} points per second, prepared in {prepared:.2f} s")
     print(f"by drawing again:   {drawn:9,.1f} points per second, {found} of {tried} draws inside")
     met = counted >= 1000 and prepared <= 10

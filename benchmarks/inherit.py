@@ -19,9 +19,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from nas.cost import Budget, parse_interval
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
+from nas.measures import Budget
 from nas.space import Choices, load_space
 from nas.space.feasible import Domain
 from nas.training.base import Parent
@@ -37,15 +38,9 @@ def main() -> None:
     torch.set_num_threads(1)
     space, full = load_space(SPACE), Recipe(epochs=args.epochs)
     short = replace(full, epochs=1)
-    data = datasets.load_dataset(
-        "digits",
-        resolution=full.resolution,
-        seed=args.seed,
-        val_fraction=full.val_fraction,
-        max_images=full.max_images,
-    )
+    data = datasets.load_dataset("digits", resolution=DataConfig().resolution, seed=args.seed)
     task = ProxyTask(space, full, args.seed, "cpu")
-    domain, rng = Domain(space, Budget(macs=parse_interval(BUDGET))), random.Random(args.seed)
+    domain, rng = Domain(space, Budget.parse({"macs": BUDGET})), random.Random(args.seed)
     point = domain.sample(rng, 1)[0]
     accuracy, weights = train(task, point, 0, data, None)
     parent = Parent(0, point, weights)
@@ -77,7 +72,8 @@ def main() -> None:
 
 def children(domain: Domain, point: Choices, rng: random.Random, count: int) -> list[Choices]:
     """Networks inside the budget with one other decision, each another one."""
-    known, result = {domain.identity(point)}, []
+    known = {domain.identity(point)}
+    result: list[Choices] = []
     while len(result) < count:
         child = domain.mutate(point, rng)
         if domain.is_inside(child) and domain.identity(child) not in known:

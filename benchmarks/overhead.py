@@ -22,8 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from nas.cost import Budget, parse_interval
 from nas.data import datasets
+from nas.measures import Budget
 from nas.space import load_space
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
@@ -111,7 +111,7 @@ def _study(trials: int, folder: Path):
     from nas.samplers import SAMPLERS
     from nas.study.study import Study
 
-    budget = Budget(macs=parse_interval("400M"))
+    budget = Budget.parse({"macs": "400M"})
     journal = folder / "study.journal"
     return Study(
         load_space(SPACE), budget, trials=trials, sampler=SAMPLERS["random"], seed=0, storage=journal

@@ -175,7 +175,7 @@ class Folder(Minimal):
         self.layout = layout
         plain = [tv.ToTensor(), tv.Normalize(data.mean, data.std)]
         augmented = [tv.RandomCrop(32, padding=4), tv.RandomHorizontalFlip(), *plain]
-        options = {
+        options: dict[str, Any] = {
             "num_workers": workers,
             "persistent_workers": workers > 0,
             "pin_memory": device.startswith("cuda"),
@@ -224,10 +224,11 @@ def together(trials: int, args: argparse.Namespace) -> float:
     processes = [context.Process(target=_trial, args=(barrier, seconds, args)) for _ in range(trials)]
     for process in processes:
         process.start()
-    slowest = max(seconds.get() for _ in processes)
+    slowest: float = max(seconds.get() for _ in processes)
     for process in processes:
         process.join()
-    return trials * args.rounds * (args.train // args.batch * args.batch) / slowest
+    images: int = trials * args.rounds * (args.train // args.batch * args.batch)
+    return images / slowest
 
 
 def _trial(barrier: Barrier, seconds: Any, args: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from cifar10 import accuracy
 
 from nas.cli.options import recipe_settings
-from nas.cost import Budget, Interval, parse_count
+from nas.measures import Budget
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.training.evaluator import ProxyTask
@@ -31,7 +31,7 @@ from nas.training.recipe import Recipe
 def main() -> None:
     args = _arguments()
     space = load_space(find_space(args.space))
-    budget = Budget(Interval(0, parse_count(args.budget_flops)))
+    budget = Budget.parse({"flops": args.budget_flops})
     points = space.uniform(budget).sample(np.random.default_rng(args.seed), args.networks)
     base = recipe_settings(args.base.split(","), {}) if args.base else {}
     variants = {"base": base} | {text: base | recipe_settings(text.split(","), {}) for text in args.variants}

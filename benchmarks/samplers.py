@@ -29,14 +29,14 @@ from nas_bench_macro import LAYERS, OPTIONS
 from nas.bench.contest import BASELINE, Contest, run_contest
 from nas.bench.figures import Standing, compute_standings, estimate_mean
 from nas.bench.table import Table, read_table
-from nas.cost import Budget, Interval
+from nas.measures import Budget
 from nas.samplers import SAMPLERS, find_sampler
 from nas.space import Choices, Space, load_space
 from nas.space.resolve import Choose
 from nas.study.study import Study
 
 HERE = Path(__file__).parent
-CAP = Budget(macs=Interval(0, 60_000_000))
+CAP = Budget.parse({"macs": "60M"})
 SETTINGS = (
     ("no budget, mean of three seeds", Budget(), False),
     ("at most 60,000,000 MACs, mean of three seeds", CAP, False),
@@ -106,7 +106,7 @@ def _asks(name: str) -> tuple[float, float]:
     current = [find_sampler(BASELINE)]
     study = Study(
         space,
-        Budget(macs=Interval(0, 400_000_000)),
+        Budget.parse({"macs": "400M"}),
         trials=ASKED_FROM + 40,
         sampler=lambda context: current[0](context),
         seed=0,

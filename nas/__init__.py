@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nas.cost import Budget
     from nas.data.config import DataConfig
     from nas.errors import InputError, NasError
     from nas.graph.module import build_module
+    from nas.measures import Budget, Measure
     from nas.runs.config import SearchConfig
     from nas.runs.state import RunState
     from nas.space import Space, load_space, parse_space
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from nas.workflows.session import Stopped
 
 _PLACES = {
-    "nas.cost": ("Budget",),
     "nas.data.config": ("DataConfig",),
     "nas.errors": ("InputError", "NasError"),
     "nas.graph.module": ("build_module",),
+    "nas.measures": ("Budget", "Measure"),
     "nas.runs.config": ("SearchConfig",),
     "nas.runs.state": ("RunState",),
     "nas.space": ("Space", "load_space", "parse_space"),
@@ -59,7 +59,7 @@ _PLACES = {
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Budget", "CalibrationResult", "DataConfig", "EpochResult", "Evaluator", "InputError", "Metric",
+    "Budget", "CalibrationResult", "DataConfig", "EpochResult", "Evaluator", "InputError", "Measure", "Metric",
     "NasError", "Network", "Observer", "Plan", "Recipe", "RunState", "SearchConfig", "SearchResult", "Space",
     "StopReason", "Stopped", "Training", "TrainingFailed", "build_module", "calibrate", "evaluator", "export",
     "load_space", "parse_space", "resume", "scale", "search",

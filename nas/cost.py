@@ -1,4 +1,4 @@
-"""Cost of an architecture, budgets over it, and the units people write them in.
+"""Cost of an architecture, intervals of it, and the units people write them in.
 
 FLOPs here are multiply-accumulates (MACs) of convolution, linear and matrix-product layers and nothing
 else: the convention of the MobileNet (Howard et al. 2017) and EfficientNet (Tan & Le 2019) papers and of
@@ -8,13 +8,19 @@ torchvision's published `_ops`. `torch.utils.flop_counter.FlopCounterMode` count
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 
 from nas.errors import InputError
 
 _COUNT = r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*)(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([A-Za-z]*)"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BYTE_UNITS = {
+    **_UNITS,
+    **{f"{unit}B": size for unit, size in _UNITS.items()},
+    **{f"{unit}IB": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,15 @@ class Cost:
     def __str__(self) -> str:
         return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
 
+    def to_data(self) -> dict[str, int]:
+        """Return the figures by name, from which `from_data` makes an equal cost."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, int]) -> Cost:
+        """Return the cost of figures by name, among others. Raises KeyError where one is missing."""
+        return cls(**{figure.name: data[figure.name] for figure in fields(cls)})
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -58,22 +73,11 @@ class Interval:
             return f">= {self.low:,}" if self.low else "any"
         return f"{self.low:,}..{self.high:,}" if self.low else f"<= {self.high:,}"
 
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a network may cost. `cost in budget` is the only test of it."""
-
-    macs: Interval = Interval()
-    params: Interval = Interval()
-
-    def __contains__(self, cost: Cost) -> bool:
-        return cost.macs in self.macs and cost.params in self.params
-
-    def __str__(self) -> str:
-        parts = [
-            f"{name} {i}" for name, i in (("MACs", self.macs), ("params", self.params)) if i != Interval()
-        ]
-        return " and ".join(parts) or "no budget"
+    @property
+    def text(self) -> str:
+        """What `parse_interval` reads back; there has to be an upper end."""
+        assert self.high is not None, "an interval without an upper end has no text"
+        return f"{self.low}..{self.high}" if self.low else str(self.high)
 
 
 def parse_count(text: str) -> int:
@@ -81,27 +85,41 @@ def parse_count(text: str) -> int:
 
     Raises InputError for anything else.
     """
-    match = re.fullmatch(_COUNT, text.strip())
-    unit = match.group(2).upper() if match else None
-    if match is None or unit not in _UNITS:
+    count = _number(text, _UNITS)
+    if count is None:
         raise InputError(f"'{text}' is not a count; write a number with K, M, G or T, such as 400M or 1.5G")
-    count = Decimal(re.sub("[,_]", "", match.group(1))) * _UNITS[unit]
     if count % 1:
         raise InputError(f"'{text}' is not a whole number; a count is one, such as 400M or 1.5G")
     return int(count)
 
 
-def parse_interval(text: str) -> Interval:
-    """Read a budget: `400M` is an upper bound, `300M..400M` a band, both ends in.
+def parse_bytes(text: str) -> int:
+    """Read a number of bytes such as `8M`, `8MB` (8,000,000), `8MiB` (8,388,608) or `64_000` exactly.
 
-    Raises InputError for a count that cannot be read and for an empty band.
+    Raises InputError for anything else.
+    """
+    count = _number(text, _BYTE_UNITS)
+    if count is None:
+        raise InputError(
+            f"'{text}' is not a number of bytes; write one with K, M or G, or with KiB, MiB or GiB, such as "
+            "8M or 1.5GiB"
+        )
+    if count % 1:
+        raise InputError(f"'{text}' is not a whole number of bytes; write one, such as 8M or 1.5GiB")
+    return int(count)
+
+
+def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Interval:
+    """Read a limit: `400M` is an upper bound, `300M..400M` a band, both ends in. `parse` reads an end.
+
+    Raises InputError for an end that cannot be read and for an empty band.
     """
     low_text, dots, high_text = text.partition("..")
     if not dots:
-        return Interval(0, parse_count(text))
+        return Interval(0, parse(text))
     if not (low_text.strip() and high_text.strip()):
         raise InputError(f"'{text}' is not a band; write both ends, such as 300M..400M, or 400M for at most")
-    band = Interval(parse_count(low_text), parse_count(high_text))
+    band = Interval(parse(low_text), parse(high_text))
     if band.high is not None and band.low > band.high:
         raise InputError(f"'{text}' is an empty band; write the smaller figure first, such as 300M..400M")
     return band
@@ -118,3 +136,11 @@ def format_count(value: int) -> str:
             break
     digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
     return f"{scaled:.{digits}f}{unit}"
+
+
+def _number(text: str, units: Mapping[str, int]) -> Decimal | None:
+    """The number in a text with one of these units, exactly; None where there is none."""
+    match = re.fullmatch(_COUNT, text.strip())
+    if match is None or match.group(2).upper() not in units:
+        return None
+    return Decimal(re.sub("[,_]", "", match.group(1))) * units[match.group(2).upper()]

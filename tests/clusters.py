@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,7 +22,7 @@ class Cluster:
         self.address = f"127.0.0.1:{port}"
         # Socket paths are limited to 107 characters, too short for pytest's folders.
         self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}"
-        self._processes: list[subprocess.Popen] = []
+        self._processes: list[subprocess.Popen[str]] = []
         self._log = folder.with_suffix(".log").open("w")
         self._token()
         self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
@@ -30,10 +31,10 @@ class Cluster:
         command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
         subprocess.run(command, check=True, capture_output=True)
 
-    def node(self, cpus: int) -> subprocess.Popen:
+    def node(self, cpus: int) -> subprocess.Popen[str]:
         return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
 
-    def _start(self, *flags: str) -> subprocess.Popen:
+    def _start(self, *flags: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
             [*command, *flags, "--include-dashboard=false"] if "--head" in flags else [*command, *flags],
@@ -43,6 +44,7 @@ class Cluster:
             env={**os.environ, "RAY_AUTH_MODE": "token"},
         )
         self._processes.append(process)
+        assert process.stdout is not None
         for line in process.stdout:
             if "Ray runtime started" in line:
                 return process
@@ -56,12 +58,13 @@ class Cluster:
 
         for process in reversed(self._processes):
             kill_tree(process)
+            assert process.stdout is not None
             process.stdout.close()
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def kill_tree(process: subprocess.Popen) -> None:
+def kill_tree(process: subprocess.Popen[str]) -> None:
     for pid in [*descendants(process.pid), process.pid]:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -86,7 +89,7 @@ def works(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, timeout_s=60.0):
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end

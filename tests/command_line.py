@@ -9,6 +9,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from nas.cli import main
@@ -61,8 +62,8 @@ def command(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("nas")), *arguments]
 
 
-def apart(*arguments: str, **options: object) -> Said:
-    """Run a command in a process of its own."""
+def apart(*arguments: str, **options: Any) -> Said:
+    """Run a command in a process of its own; `options` are those of `subprocess.run`."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, **options)
     return Said(done.returncode, done.stdout, done.stderr)
 

@@ -17,7 +17,7 @@ from nas.errors import InputError
     ("text", "seconds"),
     [("2h", 7200), ("90m", 5400), ("1h30m", 5400), ("45s", 45), ("45", 45), ("0.5h", 1800), (" 1H 2m", None)],
 )
-def test_durations(text, seconds):
+def test_durations(text: str, seconds: float | None) -> None:
     if seconds is None:
         with pytest.raises(InputError):
             parse_duration(text)
@@ -26,12 +26,12 @@ def test_durations(text, seconds):
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(1, 59))
-def test_parts_add_up(hours, minutes, seconds):
+def test_parts_add_up(hours: int, minutes: int, seconds: int) -> None:
     assert parse_duration(f"{hours}h{minutes}m{seconds}s") == 3600 * hours + 60 * minutes + seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "two hours", "-1h", "1h2h", "5d", "1.2.3h"])
-def test_what_is_no_duration_is_refused(text):
+def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(InputError) as error:
         parse_duration(text)
     rule = "write it as 2h, 90m, 1h30m or 45s"
@@ -40,13 +40,13 @@ def test_what_is_no_duration_is_refused(text):
     )  # fmt: skip
 
 
-def test_a_time_is_above_zero_and_up_to_a_year():
+def test_a_time_is_above_zero_and_up_to_a_year() -> None:
     for text in ("0s", "9000h"):
         with pytest.raises(InputError, match=f"'{text}' is not above 0 and up to a year; write it as 2h"):
             parse_duration(text)
 
 
-def test_a_block_ends_in_time_and_leaves_no_alarm():
+def test_a_block_ends_in_time_and_leaves_no_alarm() -> None:
     before = signal.getsignal(signal.SIGALRM)
     start = time.monotonic()
     with pytest.raises(TimeIsUp), deadline(0.05):
@@ -56,7 +56,7 @@ def test_a_block_ends_in_time_and_leaves_no_alarm():
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
-def test_no_exception_handler_keeps_the_time_from_running_out():
+def test_no_exception_handler_keeps_the_time_from_running_out() -> None:
     with pytest.raises(TimeIsUp), deadline(0.05):
         while True:
             try:
@@ -65,12 +65,12 @@ def test_no_exception_handler_keeps_the_time_from_running_out():
                 continue
 
 
-def test_a_time_that_is_over_is_over_at_once():
+def test_a_time_that_is_over_is_over_at_once() -> None:
     with pytest.raises(TimeIsUp), deadline(-3.0):
         time.sleep(20)
 
 
-def test_a_block_that_ends_by_itself_is_left_alone():
+def test_a_block_that_ends_by_itself_is_left_alone() -> None:
     with deadline(20.0):
         pass
     with deadline(None):
@@ -78,7 +78,7 @@ def test_a_block_that_ends_by_itself_is_left_alone():
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
-def test_what_becomes_of_the_interrupt_on_its_way_is_the_end_of_the_time():
+def test_what_becomes_of_the_interrupt_on_its_way_is_the_end_of_the_time() -> None:
     """Ray makes a plain KeyboardInterrupt of whatever a signal's handler raises."""
     with pytest.raises(TimeIsUp), deadline(0.05):
         try:
@@ -87,7 +87,7 @@ def test_what_becomes_of_the_interrupt_on_its_way_is_the_end_of_the_time():
             raise KeyboardInterrupt from None
 
 
-def test_ctrl_c_is_not_the_end_of_the_time():
+def test_ctrl_c_is_not_the_end_of_the_time() -> None:
     with pytest.raises(KeyboardInterrupt) as error, deadline(20.0):
         raise KeyboardInterrupt
     assert not isinstance(error.value, TimeIsUp)

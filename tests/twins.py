@@ -55,7 +55,7 @@ def zfnet() -> nn.Module:
     return cast("nn.Module", network)
 
 
-NO_HEADS = {"aux_logits": False, "init_weights": True}
+NO_HEADS: dict[str, Any] = {"aux_logits": False, "init_weights": True}
 TWINS: dict[str, Twin] = {
     "alexnet": vision("alexnet"),
     **{f"vgg{n}{bn}": vision(f"vgg{n}{bn}", 32) for n in (11, 13, 16, 19) for bn in ("", "_bn")},
@@ -126,8 +126,8 @@ def randomise(network: nn.Module) -> None:
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.normal_(layer.bias, std=0.1)
-            nn.init.normal_(layer.running_mean, std=0.1)
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+            nn.init.normal_(layer.get_buffer("running_mean"), std=0.1)
+            nn.init.uniform_(layer.get_buffer("running_var"), 0.5, 1.5)
         elif isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
             if layer.bias is not None:
@@ -156,8 +156,8 @@ def details(layers: list[nn.Module]) -> list[tuple[Any, ...]]:
                 assert isinstance(layer, nn.BatchNorm2d)
                 assert layer.momentum is not None
                 found.append(("batch norm", layer.eps, round(layer.momentum, 6)))
-            case "Dropout" | "Dropout2d" if layer.p:  # type: ignore[attr-defined]
-                found.append(("dropout", layer.p))  # type: ignore[attr-defined]
+            case "Dropout" | "Dropout2d" if layer.p:
+                found.append(("dropout", layer.p))
             case "StochasticDepth" | "DropPath":
                 rate = getattr(layer, "p", getattr(layer, "drop_prob", None))
                 assert isinstance(rate, float)

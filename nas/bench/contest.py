@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from nas.bench.table import Table
-from nas.cost import Budget
 from nas.errors import InputError, NasError
+from nas.measures import Budget
 from nas.samplers import find_sampler
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.ledger import Ledger

@@ -8,14 +8,14 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
-from nas.cost import Budget, Cost
 from nas.errors import InputError, did_you_mean
+from nas.measures import Budget
 from nas.space import Choices, Space
 from nas.space.language.source import read_text
 from nas.space.language.tree import Option
@@ -28,9 +28,12 @@ LISTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network of a table. `scores`: one for each seed, `true_score`: what is reported of it."""
+    """A network of a table.
 
-    cost: Cost
+    `choices`: the first point that is it. `scores`: one for each seed. `true_score`: what is reported of it.
+    """
+
+    choices: Choices = field(compare=False)
     scores: tuple[float, ...]
     true_score: float
 
@@ -59,7 +62,7 @@ class Table:
 
     def count_inside(self, budget: Budget) -> int:
         """How many networks of the table are inside a budget."""
-        return sum(entry.cost in budget for entry in self.entries.values())
+        return sum(budget.admits(self.space.amounts(e.choices)) for e in self.entries.values())
 
     def require(self, choices: Choices) -> None:
         """Raises InputError for a point whose network the table lacks."""
@@ -103,8 +106,8 @@ def read_table(path: Path, space: Space) -> Table:
     for row, point in zip(rows, points, strict=True):
         scores = tuple(_parse_score(path, row, column) for column in seeds)
         true_score = _parse_score(path, row, TRUE_SCORE) if TRUE_SCORE in columns else fmean(scores)
-        cost, identity = _evaluate(path, row, space, point)
-        found.setdefault(identity, []).append(Entry(cost, scores, true_score))
+        identity = _find_identity(path, row, space, point)
+        found.setdefault(identity, []).append(Entry(point, scores, true_score))
     return Table(
         file=str(path),
         space=space,
@@ -229,9 +232,9 @@ def _parse_score(path: Path, row: _Row, column: str) -> float:
     return value
 
 
-def _evaluate(path: Path, row: _Row, space: Space, point: Choices) -> tuple[Cost, str]:
+def _find_identity(path: Path, row: _Row, space: Space, point: Choices) -> str:
     try:
-        return space.cost(point), space.identity(point)
+        return space.identity(point)
     except InputError as error:
         raise InputError(f"{path}:{row.line}: {error}; leave the row out") from None
 
@@ -240,7 +243,7 @@ def _merge_entries(entries: list[Entry]) -> Entry:
     if len(entries) == 1:
         return entries[0]
     scores = tuple(fmean(column) for column in zip(*(e.scores for e in entries), strict=True))
-    return Entry(entries[0].cost, scores, fmean(e.true_score for e in entries))
+    return Entry(entries[0].choices, scores, fmean(e.true_score for e in entries))
 
 
 def _count_missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:

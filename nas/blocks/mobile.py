@@ -6,8 +6,9 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import BatchNorm, ChannelSlice, Conv2d
-from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Kind, Ratio, Stride
+from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Ratio, Stride
 
 SqueezeOf = Annotated[
     str, Kind("what is squeezed; it is input or hidden", lambda v: v in ("input", "hidden"))

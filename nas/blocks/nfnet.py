@@ -6,8 +6,9 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import Add, AvgPool, DropPath, ScaledConv2d, Times
-from nas.ops.arguments import Channels, Count, Fraction, Kernel, Kind, Ratio, Stride
+from nas.ops.arguments import Channels, Count, Fraction, Kernel, Ratio, Stride
 
 GAINS = {
     "none": 1.0,

@@ -45,7 +45,7 @@ def block(recipe: Callable[..., Ref]) -> Callable[..., Ref]:
     try:
         for argument in arguments_of(recipe).values():
             if not argument.required:
-                argument.kind.convert(argument.default)
+                argument.kind.read(argument.default)
     except ValueError as error:
         raise NasError(f"block '{name}': {error}") from None
     BLOCKS[name] = recipe

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import ShapeError
-from nas.ops.arguments import Activation, Channels, Kind, Ratio, Stride
+from nas.ops.arguments import Activation, Channels, Ratio, Stride
 
 OddOrNone = Annotated[
     int,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.app import PluginOption, app, load
+from nas.cli.options import budget_option
 from nas.errors import InputError
 
 
@@ -29,6 +30,7 @@ def bench(
         str | None, typer.Option("--budget-flops", "--budget-macs", help="As in a search: 400M, 300M..400M.")
     ] = None,
     budget_params: Annotated[str | None, typer.Option(help="As in a search: 5M, or 4M..5M.")] = None,
+    budget: Annotated[list[str] | None, budget_option("As in a search")] = None,
     score: Annotated[
         str, typer.Option(help="What a search is told: the mean of a network's scores, or a random one.")
     ] = "mean",
@@ -53,7 +55,7 @@ def bench(
     from nas.bench.report import print_contest, show_progress, write_contest
     from nas.bench.table import read_table
     from nas.files import make_folder
-    from nas.runs.config import read_budget
+    from nas.runs.budget import read_budget
     from nas.samplers import find_sampler
     from nas.space import load_space
     from nas.space.library import find_space
@@ -62,16 +64,16 @@ def bench(
     names = [BASELINE, *(name.strip() for name in sampler.split(","))]
     for name in names:
         find_sampler(name)
-    budget = read_budget(budget_flops, budget_params)
+    limits = read_budget(budget_flops, budget_params, budget or [])
     plugins = load(plugin)
     found = load_space(find_space(space))
-    check_budget(found, budget)
+    check_budget(found, limits)
     contest = Contest(
         read_table(table, found),
         tuple(dict.fromkeys(names)),
         trials,
         repeats,
-        budget,
+        limits,
         seed,
         score == "random",
     )

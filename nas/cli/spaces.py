@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from nas.cli.app import PluginOption, app, load
-from nas.cost import Budget
+from nas.cli.options import budget_option
 from nas.errors import InputError
-from nas.runs.config import read_budget
+from nas.runs.budget import read_budget
 
 
 @app.command()
@@ -26,6 +26,7 @@ def show(
     budget_params: Annotated[
         str | None, typer.Option(help="The same of parameters: 5M, or 4M..5M.", metavar="B")
     ] = None,
+    budget: Annotated[list[str] | None, budget_option("The same of any measure")] = None,
     top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
     plugin: PluginOption = None,
 ) -> None:
@@ -38,8 +39,8 @@ def show(
     from nas.space import load_space
     from nas.space.library import find_space, is_run
 
-    budget = read_budget(budget_flops, budget_params)
-    if budget != Budget() and is_run(what):
+    limits = read_budget(budget_flops, budget_params, budget or [])
+    if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     if is_run(what):
         from nas.report.session import print_run
@@ -50,7 +51,7 @@ def show(
         return
     load(plugin)
     space = load_space(find_space(what))
-    if budget == Budget():
+    if not limits:
         show_view(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
         return
     if space.is_architecture:
@@ -60,10 +61,10 @@ def show(
     from nas.space.counting.census import census
     from nas.workflows.checks import check_budget
 
-    check_budget(space, budget)
+    check_budget(space, limits)
     with Console(stderr=True).status("Counting"):
-        counted = census(space, budget)
-    show_view(tables.census_view(space, budget, counted))
+        counted = census(space, limits)
+    show_view(tables.census_view(space, limits, counted))
 
 
 @app.command()

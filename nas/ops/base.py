@@ -90,6 +90,8 @@ class Operator(ABC):
     """A zero input gives a zero output."""
     leaves_out_zeros: ClassVar[bool] = False
     """Inputs that are zero can be left out: of a sum."""
+    is_view: ClassVar[bool] = False
+    """While a network is not trained, the output of one image lies in the memory of the input."""
     details: ClassVar[tuple[str, ...]] = ()
     """Arguments that change neither shape nor cost: a space's defaults for them reach inside blocks."""
 

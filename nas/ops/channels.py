@@ -44,6 +44,7 @@ class ChannelSlice(Unary):
 
     name: ClassVar[str] = "channel_slice"
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     start: Index
     stop: Count

@@ -133,6 +133,7 @@ class Flatten(Unary):
 
     name: ClassVar[str] = "flatten"
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (math.prod(inputs[0]),)
@@ -150,6 +151,7 @@ class Dropout(Unary):
     is_channelwise: ClassVar[bool] = True
     is_training_only: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     p: Probability = 0.5
 
@@ -173,6 +175,7 @@ class DropPath(Unary):
     is_channelwise: ClassVar[bool] = True
     is_training_only: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
+    is_view: ClassVar[bool] = True
 
     p: Probability = 0.2
 

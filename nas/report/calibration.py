@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from nas.deadline import duration_text
 from nas.files import write_atomically
 from nas.report.chart import (
     BOTTOM,
@@ -35,7 +36,10 @@ def print_calibration(result: CalibrationResult, console: Console) -> None:
     session, found = result.session, result.figures
     if found is None:
         command = session.resume_command
-        say(console, f"The time limit of {session.config.time_limit_text} is over. Go on with: {command}")
+        say(
+            console,
+            f"The time limit of {duration_text(session.config.time_limit or 0)} is over. Go on with: {command}",
+        )
         return
     if result.left_out:
         say(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nas.deadline import duration_text
+from nas.measures import SHOWN
 from nas.report.console import duration, plural, say, show, terminal
 from nas.report.session import say_start
 from nas.report.tables import budget_text, large_number, table
@@ -16,10 +18,11 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     inside, count = found.networks, large_number((found.networks.low + found.networks.high) // 2)
     about = "" if inside.is_exact else "about "
     say(console, f"Inside {budget_text(config.budget)}: {about}{count} networks.")
-    rows = table("of draws", ">MACs", ">params", ">seconds per epoch", ">peak memory")
+    rows = table("of draws", *(f">{m.label}" for m in SHOWN), ">seconds per epoch", ">peak memory")
     for one in found.members:
         memory = f"{one.peak_bytes / 2**30:.2f} GiB"
-        rows.add_row(one.name, f"{one.cost.macs:,}", f"{one.cost.params:,}", f"{one.epoch_s:.2f}", memory)
+        costs = (f"{measure.of(one.cost):,}" for measure in SHOWN)
+        rows.add_row(one.name, *costs, f"{one.epoch_s:.2f}", memory)
     show(rows, console)
     memory = "of the GPU" if found.on_gpu else "of a process, with torch and the data"
     say(console, f"Memory is that {memory}, at its highest up to that network.")
@@ -37,4 +40,4 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     kind = "GPU" if found.on_gpu else "CPU"
     say(console, f"Forecast: {duration(found.wall_s)}, {found.device_s / 3600:.2f} {kind} hours.")
     if config.time_limit is not None and config.time_limit < found.wall_s:
-        say(console, f"That is longer than the time limit of {config.time_limit_text}.")
+        say(console, f"That is longer than the time limit of {duration_text(config.time_limit)}.")

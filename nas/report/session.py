@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.cost import Interval
+from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
 from nas.report.console import plural, say, show, terminal
 from nas.report.tables import (
     best_view,
     budget_text,
     counts_line,
+    draws_line,
     finals_view,
     front_view,
     networks,
@@ -21,8 +22,8 @@ from nas.report.tables import (
 )
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
-from nas.study.pareto import hypervolume, worst_cost
-from nas.study.records import Trial
+from nas.study.pareto import worst_costs
+from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration, find_calibration
 from nas.workflows.search import SearchResult, StopReason
 from nas.workflows.session import Prepared, Session
@@ -75,8 +76,8 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
         f"{plural(config.recipe.epochs, 'epoch')} each, seed {config.seed}. Run folder: "
         f"{session.folder.path}",
     )
-    if Interval() not in (config.budget.macs, config.budget.params):
-        say(console, "Networks are drawn evenly by their MACs, and anew while their parameters are outside.")
+    if config.budget.others:
+        say(console, draws_line(config.budget))
     if config.warm_start:
         say(console, f"First: {', '.join(config.warm_start)}.")
     known = find_calibration(session)
@@ -106,13 +107,13 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, "The search ended early: no untried network inside the budget was found.")
     if result.stopped_by is StopReason.TIME_LIMIT:
         assert config.time_limit is not None
-        say(console, f"The time limit of {config.time_limit_text} is over. Go on with: {command}")
+        say(console, f"The time limit of {duration_text(config.time_limit)} is over. Go on with: {command}")
     if state.trials:
         say(console, counts_line(result.counts, config.budget))
     result.check()
     if config.prescreen and all(trial.prescreen is None for trial in state.trials):
         say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
-    console.print(best_view(state.best(5), state.objective))
+    console.print(best_view(state.best(5), state.objective, config.measures))
     _print_finals(state, console)
     _print_front(state, console)
     exported = next(file for file in result.exported if file.suffix == ".py")
@@ -133,7 +134,7 @@ def print_run(state: RunState, top: int) -> None:
     ended = sum(not trial.is_running for trial in state.trials)
     config = state.config
     say(console, f"{ended} of {plural(config.trials, 'trial')} ended, {budget_text(config.budget)}.")
-    console.print(best_view(state.best(top), state.objective))
+    console.print(best_view(state.best(top), state.objective, config.measures))
     _print_finals(state, console)
     _print_front(state, console)
 
@@ -145,7 +146,7 @@ def _print_finals(state: RunState, console: Console) -> None:
         return
     finals = state.config.finals
     say(console, f"Finalists, after {plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'seed')}:")
-    show(finals_view(ranked), console)
+    show(finals_view(ranked, state.config.measures), console)
     for note in finals_notes(ranked, finals.seeds):
         say(console, note)
 
@@ -171,12 +172,13 @@ def finals_notes(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
 
 def _print_front(state: RunState, console: Console) -> None:
     """Print the front of a search with several objectives."""
-    if not state.objective.costs:
+    objective, config = state.objective, state.config
+    if not objective.costs:
         return
-    front: list[Trial] = state.front
-    worst = worst_cost(state.space, state.config.budget)
-    volume = hypervolume(front, state.objective, worst)
-    console.print(front_view(front, state.objective, volume, worst))
+    worst = None
+    if objective.metric == ACCURACY_METRIC:  # others have no worst score
+        worst = worst_costs(state.space, config.budget, objective.costs)
+    console.print(front_view(state.front, objective, config.measures, worst))
 
 
 def _say_next(result: SearchResult, command: str, console: Console) -> None:

@@ -14,13 +14,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from nas.cost import Budget, format_count
+from nas.cost import format_count
+from nas.measures import ACTIVATIONS, MACS, PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
 from nas.ops.base import format_shape
 from nas.report.console import plural
 from nas.study.objective import ACCURACY, Objective
+from nas.study.pareto import hypervolume
 
 if TYPE_CHECKING:
-    from nas.cost import Cost
     from nas.graph import Architecture
     from nas.ops import Shape
     from nas.report.stages import StageRow
@@ -49,15 +50,14 @@ def space_view(space: Space) -> RenderableType:
     head = Text(f"{space.name}: {large_number(extent.count)} networks")
     if space.about:
         head.append(f"\n{space.about}")
-    costs = table("", ">MACs", ">params")
-    costs.add_row("smallest", f"{extent.smallest_cost.macs:,}", f"{extent.smallest_cost.params:,}")
-    costs.add_row("largest", f"{extent.largest_cost.macs:,}", f"{extent.largest_cost.params:,}")
-    if (extent.fewest_params, extent.most_params) != (
-        extent.smallest_cost.params,
-        extent.largest_cost.params,
-    ):
-        costs.add_row("fewest params", "", f"{extent.fewest_params:,}")
-        costs.add_row("most params", "", f"{extent.most_params:,}")
+    costs = table("", *_heads(SHOWN))
+    smallest, largest = amounts_at(extent.smallest_cost), amounts_at(extent.largest_cost)
+    costs.add_row("smallest", *_cells(SHOWN, smallest))
+    costs.add_row("largest", *_cells(SHOWN, largest))
+    fewest, most = (end.value for end in space.ends(PARAMS))
+    if (fewest, most) != (smallest(PARAMS), largest(PARAMS)):
+        costs.add_row(f"fewest {PARAMS.label}", "", f"{fewest:,}")
+        costs.add_row(f"most {PARAMS.label}", "", f"{most:,}")
     choices = table("choice", "decided", "options")
     for choice in space.declared.values():
         options = ", ".join(
@@ -81,17 +81,18 @@ def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     else:
         bounds = f"{large_number(census.low)} to {large_number(census.high)}"
         head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
-    if not middle:
+    if not census.quantiles:
         return Text(head)
+    number = census.measure.format
     quantiles = table("", *(f">{100 * q:.0f} %" for q in census.quantiles))
     quantiles.add_row(
-        f"of them have up to, in {census.measure}", *map(format_count, census.quantiles.values())
+        f"of them have up to, in {census.measure.label}", *map(number, census.quantiles.values())
     )
-    rows = table(f">{census.measure}", ">share", "")
+    rows = table(f">{census.measure.label}", ">share", "")
     most = max((share for *_, share in census.rows), default=1.0)
     for start, end, share_of_row in census.rows:
         bar = "\u2588" * round(_BAR * share_of_row / most)
-        rows.add_row(f"{format_count(start)} to {format_count(end)}", f"{100 * share_of_row:.1f} %", bar)
+        rows.add_row(f"{number(start)} to {number(end)}", f"{100 * share_of_row:.1f} %", bar)
     return Group(Text(head), quantiles, rows)
 
 
@@ -117,7 +118,7 @@ def architecture_view(space: Space) -> RenderableType:
 def _stage_table(
     architecture: Architecture, stages: Sequence[StageRow], number: Callable[[int], str]
 ) -> Table:
-    rows = table("part", "block", ">depth", ">stride", ">channels", ">output", ">MACs", ">params")
+    rows = table("part", "block", ">depth", ">stride", ">channels", ">output", *_heads(SHOWN))
     rows.padding = (0, 1, 0, 0)
     rows.columns[0].no_wrap = True
     rows.columns[1].min_width = 14
@@ -125,12 +126,11 @@ def _stage_table(
     for row in stages:
         depth = "" if row.depth is None else str(row.depth)
         stride = str(row.stride) if len(row.shape) == 3 else ""
-        costs = (number(row.cost.macs), number(row.cost.params))
+        costs = _cells(SHOWN, amounts_at(row.cost), number)
         block = Text(row.block, no_wrap=True, overflow="ellipsis")
         rows.add_row(Text(row.name), block, depth, stride, *_channels_and_size(row.shape), *costs)
     rows.add_section()
-    total = architecture.cost
-    rows.add_row("total", "", "", "", "", "", number(total.macs), number(total.params))
+    rows.add_row("total", "", "", "", "", "", *_cells(SHOWN, amounts_at(architecture.cost), number))
     return rows
 
 
@@ -153,14 +153,12 @@ def _channels_and_size(shape: Shape) -> tuple[str, str]:
 
 def scaled_view(files: Sequence[ScaledFile]) -> Table:
     """What was scaled: the factors, and what a network costs; a space with choices has its extremes."""
-    rows = table("file", ">depth", ">width", ">resolution", ">input", ">MACs", ">params", ">activations")
+    measures = (MACS, PARAMS, ACTIVATIONS)
+    rows = table("file", ">depth", ">width", ">resolution", ">input", *_heads(measures))
     for one in files:
         factors = [f"{f:.3f}" for f in (one.scale.depth, one.scale.width, one.scale.resolution)]
         extent = one.space.extent
-        least, most = extent.smallest_cost, extent.largest_cost
-        pairs = (
-            (least.macs, most.macs), (least.params, most.params), (least.activations, most.activations)
-        )  # fmt: skip
+        pairs = ((m.of(extent.smallest_cost), m.of(extent.largest_cost)) for m in measures)
         figures = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in pairs]
         sizes = one.space.input_sizes
         size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
@@ -168,52 +166,61 @@ def scaled_view(files: Sequence[ScaledFile]) -> Table:
     return rows
 
 
-def best_view(best: Sequence[Trial], objective: Objective = ACCURACY) -> Table:
+def best_view(
+    best: Sequence[Trial], objective: Objective = ACCURACY, measures: Sequence[Measure] = SHOWN
+) -> Table:
     """The best trials of a search, with their rewards where these are not the scores."""
-    score = ">score" if objective.metric == ACCURACY.metric else f">{objective.metric.name}"
-    rows = table(">rank", *([">reward"] if objective.factors else []), score, ">MACs", ">params", ">trial")
+    rewards = [">reward"] if objective.factors else []
+    score = "score" if objective.metric == ACCURACY.metric else objective.metric.name
+    rows = table(">rank", *rewards, f">{score}", *_heads(measures), ">trial")
     for rank, trial in enumerate(best, 1):
         c = trial.candidate
         assert trial.score is not None
-        rewards = [f"{objective.reward(trial.score, c.cost):.4f}"] if objective.factors else []
-        figures = (f"{trial.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+        rewards = [f"{objective.reward(trial.score, c.amount):.4f}"] if objective.factors else []
+        figures = (f"{trial.score:.4f}", *_cells(measures, c.amount), str(c.number))
         rows.add_row(str(rank), *rewards, *figures)
     return rows
 
 
-def finals_view(ranked: Sequence[Finalist]) -> Table:
+def finals_view(ranked: Sequence[Finalist], measures: Sequence[Measure] = SHOWN) -> Table:
     """Networks that were trained longer: mean and standard deviation of these scores, and the one before."""
-    rows = table(">rank", ">mean", ">std", ">seeds", ">in search", ">MACs", ">params", ">trial")
+    rows = table(">rank", ">mean", ">std", ">seeds", ">in search", *_heads(measures), ">trial")
     for rank, one in enumerate(ranked, 1):
         c = one.trial.candidate
         deviation = "" if one.deviation is None else f"{one.deviation:.4f}"
         figures = (f"{one.mean:.4f}", deviation, str(len(one.scores)), f"{one.trial.score:.4f}")
-        rows.add_row(str(rank), *figures, f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+        rows.add_row(str(rank), *figures, *_cells(measures, c.amount), str(c.number))
     return rows
 
 
-def front_view(front: Sequence[Trial], objective: Objective, volume: float, worst: Cost) -> RenderableType:
-    """The networks that no other beats in score and costs, and the hypervolume, `volume`, below `worst`."""
-    names, costs = {"macs": "MACs", "params": "parameters"}, objective.costs
+def front_view(
+    front: Sequence[Trial],
+    objective: Objective,
+    measures: Sequence[Measure],
+    worst: Mapping[Measure, int] | None,
+) -> RenderableType:
+    """The networks that no other beats in score and costs, with columns of `measures`; and the hypervolume
+    below the `worst` costs, where the score is an accuracy."""
     text = (
-        f"Front of score and {' and '.join(names[cost] for cost in costs)}: {plural(len(front), 'network')}"
+        f"Front of score and {' and '.join(cost.noun for cost in objective.costs)}: "
+        f"{plural(len(front), 'network')}"
     )
-    if objective.metric == ACCURACY.metric:  # others have no worst score
-        box = " and ".join(f"0 to {getattr(worst, cost):,} {names[cost]}" for cost in costs)
-        text += f", hypervolume {volume:.4f} of score 0 to 1 and {box}"
-    rows = table(">score", ">MACs", ">params", ">trial")
+    if worst is not None:
+        box = " and ".join(f"0 to {most:,} {cost.noun}" for cost, most in worst.items())
+        text += f", hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and {box}"
+    rows = table(">score", *_heads(measures), ">trial")
     for trial in front:
         c = trial.candidate
-        rows.add_row(f"{trial.score:.4f}", f"{c.cost.macs:,}", f"{c.cost.params:,}", str(c.number))
+        rows.add_row(f"{trial.score:.4f}", *_cells(measures, c.amount), str(c.number))
     return Group(Text(text + "."), rows)
 
 
 def scores_view(rows: Sequence[Untrained]) -> RenderableType:
     """Costs and zero-cost scores of networks."""
-    view = table("network", ">MACs", ">params", *(f">{name}" for name in rows[0].scores))
+    view = table("network", *_heads(SHOWN), *(f">{name}" for name in rows[0].scores))
     for row in rows:
         scores = (f"{score:.4g}" for score in row.scores.values())
-        view.add_row(row.name, f"{row.cost.macs:,}", f"{row.cost.params:,}", *scores)
+        view.add_row(row.name, *_cells(SHOWN, amounts_at(row.cost)), *scores)
     return view
 
 
@@ -231,7 +238,7 @@ def counts_line(counts: Counts, budget: Budget) -> str:
         "not buildable": counts.unbuildable,
     }
     parts = [f"{plural(sum(trials.values()), 'trial')}: {_listed(trials)}."]
-    if budget != Budget():
+    if budget:
         parts.append(f"Budget: {budget}.")
     if left_out := _listed(rejected):
         parts.append(f"Proposals left out before training: {left_out}.")
@@ -240,7 +247,20 @@ def counts_line(counts: Counts, budget: Budget) -> str:
 
 def budget_text(budget: Budget) -> str:
     """`budget MACs <= 400,000,000`, or `no budget`."""
-    return f"budget {budget}" if budget != Budget() else str(budget)
+    return f"budget {budget}" if budget else str(budget)
+
+
+def draws_line(budget: Budget) -> str:
+    """How networks are drawn, where what is limited is not all counted."""
+    others = " or ".join(measure.noun for measure in budget.others)
+    counted, limit = budget.counted, budget.counted_limit
+    if counted in budget:
+        how = f"evenly by their {counted.noun}"
+    elif limit.high is not None:
+        how = f"from those with up to {limit.high:,} {counted.noun}"
+    else:
+        how = "from the whole space"
+    return f"Networks are drawn {how}, and anew while their {others} are outside."
 
 
 def networks(space: Space) -> str:
@@ -255,6 +275,18 @@ def large_number(value: int) -> str:
         return f"{value:,}"
     mantissa, exponent = f"{Decimal(value):.2e}".split("e+")
     return f"{mantissa} x 10^{exponent}"
+
+
+def _heads(measures: Sequence[Measure]) -> list[str]:
+    """Names of columns of measures."""
+    return [f">{m.label}" for m in measures]
+
+
+def _cells(
+    measures: Sequence[Measure], amounts: Amounts, number: Callable[[int], str] = "{:,}".format
+) -> list[str]:
+    """The amounts of a network in columns of measures."""
+    return [number(amounts(measure)) for measure in measures]
 
 
 def _listed(amounts: Mapping[str, int]) -> str:

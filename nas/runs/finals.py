@@ -69,7 +69,7 @@ def rank_finalists(
         if scored:
             found.append(Finalist(trial, tuple(scored)))
     sign = objective.metric.sign
-    return sorted(found, key=lambda one: -sign * objective.reward(one.mean, one.trial.candidate.cost))
+    return sorted(found, key=lambda one: -sign * objective.reward(one.mean, one.trial.candidate.amount))
 
 
 def find_winner(

@@ -19,6 +19,7 @@ from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
     from nas.importing import SourceFile
+    from nas.measures import Measure
     from nas.study.records import Trial
 
 
@@ -168,12 +169,14 @@ class RunFolder:
         finally:
             os.close(file)
 
-    def write_best(self, space: Space, trial: Trial, facts: Mapping[str, Any]) -> None:
+    def write_best(
+        self, space: Space, trial: Trial, facts: Mapping[str, Any], measures: Sequence[Measure]
+    ) -> None:
         """Write best.yaml: the network of a trial as a space without choices, its figures under `meta`.
 
         Where that is another than before, the exports of the one before go.
         """
-        text = dump_space(_with_meta(space, trial, facts))
+        text = dump_space(_with_meta(space, trial, facts, measures))
         if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
             return
         for suffix in export_suffixes():
@@ -191,12 +194,11 @@ def next_run_path(folder: Path, space: str) -> Path:
     return folder / f"{stem}-{number}"
 
 
-def _with_meta(space: Space, trial: Trial, facts: Mapping[str, Any]) -> Space:
+def _with_meta(space: Space, trial: Trial, facts: Mapping[str, Any], measures: Sequence[Measure]) -> Space:
     candidate = trial.candidate
     meta = {
         "score": trial.score,
-        "macs": candidate.cost.macs,
-        "params": candidate.cost.params,
+        **{measure.name: candidate.amount(measure) for measure in measures},
         "trial": candidate.number,
         "space": space.name,
         **facts,

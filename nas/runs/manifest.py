@@ -17,7 +17,7 @@ from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError
 from nas.files import write_atomically
-from nas.runs.config import SearchConfig, upgrade_settings
+from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices
 from nas.space.language.source import read_text, read_yaml, to_plain_data
@@ -115,8 +115,8 @@ class Manifest:
                 "use the nas that made it, or start a new run"
             )
         settings = document.get("settings", {})
-        if version == 1 and isinstance(settings, dict):
-            settings = upgrade_settings(settings)
+        if version == 1:
+            settings = read_format_1(settings)
         config = SearchConfig.from_data(settings, str(path))
         parts: dict[str, Any] = {}
         for key, read in _PARTS.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from nas.cost import format_count
 from nas.errors import InputError
+from nas.measures import PARAMS, Measure
 from nas.space import Space
 from nas.space.scale import Scale, scale_space
 
@@ -60,12 +60,13 @@ class Solution:
     phi: float | None = None
 
 
-def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solution:
-    """The scaled network with `target` MACs or parameters, up or down: TOLERANCE below it at most.
+def solve(space: Space, measure: Measure, target: int) -> Solution:
+    """The scaled network with `target` of a measure, up or down: TOLERANCE below it at most.
 
-    Layers and channels move in steps, so phi alone reaches few costs. At those phi that come nearest, the
-    width, or for MACs the resolution, takes up what is missing; the network for which it has to take up
-    least is given. One above the target, within TOLERANCE, is given where there is no other.
+    `measure`: one that grows with the square of the width, as MACs and parameters do. Layers and channels
+    move in steps, so phi alone reaches few costs. At those phi that come nearest, the width, or but for
+    parameters the resolution, takes up what is missing; the network for which it has to take up least is
+    given. One above the target, within TOLERANCE, is given where there is no other.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -76,7 +77,7 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
             "the file of a network, or the space by factors"
         )
     if target < 1:
-        raise InputError(f"a network has no {target} {_WORDS[what]}; ask for 1 or more")
+        raise InputError(f"a network has no {target} {measure.noun}; ask for 1 or more")
     found: dict[int, Solution] = {}
     strain: dict[int, float] = {}
 
@@ -87,7 +88,7 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
             result = scale_space(space, scale)
         except InputError:
             return None
-        cost: int = getattr(result.cost({}), what)
+        cost = result.amount({}, measure)
         if abs(math.log(fine)) < strain.get(cost, math.inf):
             found[cost], strain[cost] = Solution(result, scale, phi), abs(math.log(fine))
         return cost
@@ -105,7 +106,7 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
                 break
     for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]:
         exact = math.sqrt(target / costs[phi])  # both grow with the square
-        for dimension in ("width", "resolution") if what == "macs" else ("width",):
+        for dimension in ("width",) if measure == PARAMS else ("width", "resolution"):
             for percent in range(-10, 11):
                 attempt(phi, exact * (1 + percent / 100), dimension)
     near = [cost for cost in found if abs(cost - target) <= TOLERANCE * target]
@@ -116,7 +117,7 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
         )
         nearest = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
         raise InputError(
-            f"no scale of '{space.name}' has about {format_count(target)} {_WORDS[what]}; the nearest have "
+            f"no scale of '{space.name}' has about {format_count(target)} {measure.noun}; the nearest have "
             f"{nearest}"
         )
     return found[min(near, key=lambda cost: (cost > target, strain[cost], target - cost))]
@@ -124,4 +125,3 @@ def solve(space: Space, what: Literal["macs", "params"], target: int) -> Solutio
 
 _STEPS = 8
 _NEAREST = 6
-_WORDS = {"macs": "MACs", "params": "parameters"}

@@ -11,10 +11,11 @@ import numpy as np
 
 from nas.cost import Interval
 from nas.errors import InputError
+from nas.measures import Amounts, Budget
 from nas.space.space import point_key
 
 if TYPE_CHECKING:
-    from nas.cost import Budget, Cost
+    from nas.cost import Cost
     from nas.space import Choices, Space
     from nas.space.counting.uniform import Uniform
     from nas.space.language.tree import Option
@@ -50,14 +51,21 @@ class Domain:
         except InputError:
             return None
 
+    def amounts(self, choices: Choices) -> Amounts | None:
+        """Return how much of each measure the network at a point has; None where it cannot be built."""
+        try:
+            return self._space.amounts(choices)
+        except InputError:
+            return None
+
     def identity(self, choices: Choices) -> str:
         """Equal for two points exactly when they are the same network."""
         return self._space.identity(choices)
 
     def is_inside(self, choices: Choices) -> bool:
         """Whether the network at a point can be built and is within the budget."""
-        cost = self.cost(choices)
-        return cost is not None and cost in self._budget
+        amounts = self.amounts(choices)
+        return amounts is not None and self._budget.admits(amounts)
 
     def can_train(self, choices: Choices) -> bool:
         """Whether the network at a point that can be built can be trained as well."""
@@ -128,10 +136,10 @@ class Domain:
             excess, _, point = best
         return choices
 
-    def constraints(self, cost: Cost) -> list[float]:
-        """How far a cost is over each end of the budget, in parts of it: Optuna's constraints, met where none
-        is above 0."""
-        rows = ((cost.macs, self._budget.macs), (cost.params, self._budget.params))
+    def constraints(self, amounts: Amounts) -> list[float]:
+        """How far a network is over each end of the budget, in parts of it: Optuna's constraints, met where
+        none is above 0."""
+        rows = [(amounts(measure), interval) for measure, interval in self._budget.items()]
         over = [value / max(1, i.high) - 1 for value, i in rows if i.high is not None]
         return over + [1 - value / i.low for value, i in rows if i.low]
 
@@ -147,18 +155,16 @@ class Domain:
 
     def _excess(self, choices: Choices) -> float:
         """How far outside the budget a point is, in parts of the limits; 0 inside."""
-        cost = self.cost(choices)
-        if cost is None:
+        amounts = self.amounts(choices)
+        if amounts is None:
             return float("inf")
-        return _beyond(cost.macs, self._budget.macs) + _beyond(cost.params, self._budget.params)
+        return sum(_beyond(amounts(measure), interval) for measure, interval in self._budget.items())
 
     def _change(self, before: Choices, after: Choices) -> float:
-        """How far two points are apart in MACs, or in parameters where only these are limited."""
+        """How far two points are apart in the measure that networks of the budget are counted by."""
         old, new = self.cost(before), self.cost(after)
-        if not (old and new):
-            return 0.0
-        only_params = self._budget.macs == Interval() and self._budget.params != Interval()
-        return abs(new.params - old.params) if only_params else abs(new.macs - old.macs)
+        counted = self._budget.counted
+        return abs(counted.of(new) - counted.of(old)) if old and new else 0.0
 
     def _alternatives(self, key: _Key) -> dict[str, list[Option]]:
         """The other options of each decision of a point that has any."""

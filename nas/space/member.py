@@ -13,7 +13,7 @@ from typing import Any
 from nas.blocks import get_block_arguments
 from nas.errors import InputError
 from nas.graph import canonical_hash
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space.language.source import Place
 from nas.space.language.tree import (
     CELL_KINDS,

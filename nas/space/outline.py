@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from nas.blocks import get_block_arguments, is_operator
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space.cells import list_cell_kinds
 from nas.space.language.tree import (
     CELL_INPUTS,

@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nas.blocks import is_detail
-from nas.cost import Budget, Cost
+from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, hash_simplified, simplify
+from nas.measures import MACS, Amounts, Budget, Measure
 from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer
 from nas.space.counting.coupling import Coupling
 from nas.space.counting.part_costs import PartCosts
-from nas.space.counting.point_sets import ONE, Points, extreme, size
+from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, size
 from nas.space.elaborate import elaborate
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
@@ -38,19 +39,22 @@ _Known = TypeVar("_Known")
 
 @dataclass(frozen=True)
 class Extent:
-    """The points of a space: how many can be built, and the ones at the ends of MACs and parameters."""
+    """The points of a space: how many can be built, and the ones of least and of most MACs."""
 
     count: int
     smallest: Choices
     smallest_cost: Cost
     largest: Choices
     largest_cost: Cost
-    fewest: Choices
-    fewest_params: int
-    most: Choices
-    most_params: int
     obstacles: tuple[SpaceError, ...]
     """Why some points cannot be built; empty when all can."""
+
+
+class Ends(NamedTuple):
+    """The points of a space that have the least and the most of a measure."""
+
+    least: Extreme
+    most: Extreme
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,21 @@ class Space:
         look_up = self._make_lookup(choices)
         return _remember(self._costs, choices, lambda: self._cost(look_up))
 
+    def amounts(self, choices: Mapping[str, Option]) -> Amounts:
+        """Return how much of each measure the network at a point has, worked out when it is asked for.
+
+        Raises SpaceError where it cannot be built.
+        """
+        cost = self.cost(choices)
+        return lambda measure: measure.of(cost) if measure.is_additive else self._measured(choices, measure)
+
+    def amount(self, choices: Mapping[str, Option], measure: Measure) -> int:
+        """Return how much of a measure the network at a point has; known at once for a point that was met.
+
+        Raises SpaceError where it cannot be built.
+        """
+        return self.amounts(choices)(measure)
+
     def uniform(self, budget: Budget) -> Uniform:
         """Draws points inside a budget, each with the same chance."""
         from nas.space.counting.uniform import Uniform
@@ -177,25 +196,22 @@ class Space:
 
     @cached_property
     def extent(self) -> Extent:
-        """Number of points and extremes of cost, exactly, without listing them.
+        """Number of points and their extremes, exactly, without listing them.
 
         Raises SpaceError where no point can be built.
         """
         points, obstacles = self._points
-        smallest, largest = (extreme(points, lambda cost: cost.macs, pick).choices for pick in (min, max))
-        fewest, most = (extreme(points, lambda cost: cost.params, pick) for pick in (min, max))
-        return Extent(
-            size(points),
-            smallest,
-            self.cost(smallest),
-            largest,
-            self.cost(largest),
-            fewest.choices,
-            fewest.value,
-            most.choices,
-            most.value,
-            obstacles,
-        )
+        smallest, largest = (end.choices for end in self.ends(MACS))
+        return Extent(size(points), smallest, self.cost(smallest), largest, self.cost(largest), obstacles)
+
+    def ends(self, measure: Measure) -> Ends:
+        """Return the points of the least and of the most of a measure that adds up, without listing any.
+
+        Raises SpaceError where no point can be built.
+        """
+        if measure not in self._ends:
+            self._ends[measure] = Ends(*(extreme(self.points, measure.of, pick) for pick in (min, max)))
+        return self._ends[measure]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was worked out from it, which is large."""
@@ -259,6 +275,13 @@ class Space:
         cost: Cost = total.cost
         return cost
 
+    def _measured(self, choices: Mapping[str, Option], measure: Measure) -> int:
+        """Return the amount of a measure that does not add up."""
+        measured = measure.of_architecture
+        assert measured is not None
+        known = self._known_amounts.setdefault(measure, {})
+        return _remember(known, choices, lambda: measured(self.architecture(choices)))
+
     def _make_lookup(self, choices: Mapping[str, Option]) -> Choose:
         def look_up(name: str, options: tuple[Option, ...]) -> Option:
             if name not in choices:
@@ -276,6 +299,14 @@ class Space:
 
     @cached_property
     def _identities(self) -> dict[bytes, str]:
+        return {}
+
+    @cached_property
+    def _known_amounts(self) -> dict[Measure, dict[bytes, int]]:
+        return {}
+
+    @cached_property
+    def _ends(self) -> dict[Measure, Ends]:
         return {}
 
     @cached_property

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from math import prod
 
-from nas.cost import Cost, parse_count
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError
+from nas.measures import Amounts, Measure, find_measure
 from nas.training.base import ACCURACY_METRIC, Metric
 
-_COSTS = {"flops": "macs", "macs": "macs", "params": "params"}
-"""Fields of Cost, by the names that a user has for them."""
 _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accuracy*(flops/400M)^-0.07"
 _FACTOR = re.compile(r"\*\(([^/()]*)/([^/()]*)\)(?:\^|\*\*)(-?[0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """(cost / `target`) ^ `exponent` of a reward; `measure` is a field of Cost."""
+    """(amount of `measure` / `target`) ^ `exponent` of a reward."""
 
-    measure: str
+    measure: Measure
     target: int
     exponent: float
 
-    def of(self, cost: Cost) -> float:
+    def of(self, amounts: Amounts) -> float:
         """1 at the target, less above it."""
-        measured: int = getattr(cost, self.measure)
-        return float((max(1, measured) / self.target) ** self.exponent)
+        return float((max(1, amounts(self.measure)) / self.target) ** self.exponent)
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Accuracy times `factors`, to be maximised, beside `costs`, fields of Cost that are to be minimised.
+    """Accuracy times `factors`, to be maximised, beside `costs`, measures that are to be minimised.
 
     With factors this is the soft constraint of MnasNet (Tan et al. 2019, equation 2) and of EfficientNet
     (Tan & Le 2019, section 4), accuracy * (cost / target) ^ w; with costs there are several objectives.
     """
 
-    costs: tuple[str, ...] = ()
+    costs: tuple[Measure, ...] = ()
     factors: tuple[Factor, ...] = ()
     metric: Metric = ACCURACY_METRIC
 
@@ -47,13 +45,24 @@ class Objective:
         """Whether networks have an order, and not only a front."""
         return not self.costs
 
-    def reward(self, score: float, cost: Cost) -> float:
-        """What is maximised."""
-        return score * prod(factor.of(cost) for factor in self.factors)
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures that networks are judged by besides their accuracy."""
+        return tuple(dict.fromkeys((*self.costs, *(factor.measure for factor in self.factors))))
 
-    def values(self, score: float, cost: Cost) -> list[float]:
-        """The reward, then the costs."""
-        return [self.reward(score, cost), *(float(getattr(cost, measure)) for measure in self.costs)]
+    @property
+    def text(self) -> str:
+        """What `parse_objective` reads back."""
+        factors = (f"*({f.measure.word}/{f.target})^{Decimal(repr(f.exponent)):f}" for f in self.factors)
+        return ",".join(("accuracy" + "".join(factors), *(cost.word for cost in self.costs)))
+
+    def reward(self, score: float, amounts: Amounts) -> float:
+        """Return what is maximised."""
+        return score * prod(factor.of(amounts) for factor in self.factors)
+
+    def values(self, score: float, amounts: Amounts) -> list[float]:
+        """Return the reward, then the costs."""
+        return [self.reward(score, amounts), *(float(amounts(measure)) for measure in self.costs)]
 
 
 ACCURACY = Objective()
@@ -62,7 +71,7 @@ _STEEPEST = 10
 
 
 def parse_objective(text: str) -> Objective:
-    """Read `accuracy`, `accuracy,flops`, `accuracy,params`, or a reward `accuracy*(flops/400M)^-0.07`.
+    """Read `accuracy`, a front `accuracy,flops,memory`, or a reward `accuracy*(flops/400M)^-0.07`.
 
     Raises InputError for anything else.
     """
@@ -79,16 +88,17 @@ def parse_objective(text: str) -> Objective:
     return Objective(factors=tuple(_factor(text, *found.groups()) for found in _FACTOR.finditer(tail)))
 
 
-def _measure(text: str, name: str) -> str:
-    if name not in _COSTS:
-        raise InputError(f"'{text}': '{name}' is not a cost{did_you_mean(name, list(_COSTS))}")
-    return _COSTS[name]
+def _measure(text: str, name: str) -> Measure:
+    try:
+        return find_measure(name)
+    except InputError as error:
+        raise InputError(f"'{text}': {error}") from None
 
 
 def _factor(text: str, name: str, target: str, exponent: str) -> Factor:
     measure = _measure(text, name)
     try:
-        factor = Factor(measure, parse_count(target), float(exponent))
+        factor = Factor(measure, measure.parse(target), float(exponent))
     except InputError as error:
         raise InputError(f"'{text}': {error}") from None
     except ValueError:

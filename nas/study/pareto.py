@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nas.cost import Budget, Cost
+from nas.measures import MACS, MEASURES, Budget, Measure
 from nas.study.objective import Objective
 from nas.study.records import Trial
 
@@ -29,35 +29,42 @@ def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
     return [trial for _, trial in front]
 
 
-def hypervolume(front: Sequence[Trial], objective: Objective, worst: Cost) -> float:
-    """Return the share of the box from score 0 to 1 and from no cost to `worst` that is dominated, 0 to 1.
+def hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int]) -> float:
+    """Return the share of the box from score 0 to 1 and from no cost to the `worst` that is dominated, 0 to 1.
 
-    The indicator of Zitzler & Thiele 1999, with score 0 at the cost `worst` as its reference point. A score
+    The indicator of Zitzler & Thiele 1999, with score 0 at the worst costs as its reference point. A score
     is an accuracy; trials beyond the reference add nothing.
     """
     points = []
     for trial in front:
         assert trial.score is not None
-        cost = trial.candidate.cost
-        room = (1 - getattr(cost, name) / max(1, getattr(worst, name)) for name in objective.costs)
+        room = (1 - trial.candidate.amount(cost) / max(1, most) for cost, most in worst.items())
         points.append((min(1.0, max(0.0, trial.score)), *(max(0.0, share) for share in room)))
     return _volume(points)
 
 
-def worst_cost(space: Space, budget: Budget) -> Cost:
-    """Return the reference of the hypervolume: the most that the budget allows, else the space has."""
-    extent = space.extent
-    macs, params = budget.macs.high, budget.params.high
-    return Cost(
-        extent.largest_cost.macs if macs is None else macs, extent.most_params if params is None else params
-    )
+def worst_costs(space: Space, budget: Budget, costs: Sequence[Measure]) -> dict[Measure, int]:
+    """Return the reference of the hypervolume: the most that the budget allows, else the space has.
+
+    Of a measure that does not add up, the latter is the most that the networks have which have the most of
+    one that does.
+    """
+    allowed = {cost: budget[cost].high for cost in costs if cost in budget}
+    return {cost: _most(space, cost) if (high := allowed.get(cost)) is None else high for cost in costs}
+
+
+def _most(space: Space, measure: Measure) -> int:
+    if measure.is_additive:
+        return space.ends(measure).most.value
+    ends = [space.ends(other).most.choices for other in MEASURES.values() if other.is_additive]
+    return max(space.amount(choices, measure) for choices in ends)
 
 
 def _point(trial: Trial, objective: Objective) -> tuple[float, ...]:
     """What is minimised, the costs first."""
     assert trial.score is not None
-    costs = objective.costs or ("macs",)
-    return *(getattr(trial.candidate.cost, name) for name in costs), -objective.metric.sign * trial.score
+    costs = objective.costs or (MACS,)
+    return *(trial.candidate.amount(cost) for cost in costs), -objective.metric.sign * trial.score
 
 
 def _volume(points: Sequence[tuple[float, ...]]) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.errors import InputError
+from nas.measures import MEASURES, SHOWN, Measure
 from nas.study.objective import ACCURACY, Objective
 from nas.training.base import Failure, FailureReason
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from nas.space import Choices
-
-_COST_KEYS = tuple(f.name for f in fields(Cost))
 
 
 class TrialState(Enum):
@@ -38,12 +37,25 @@ class TrialState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network that was accepted as a trial."""
+    """A network that was accepted as a trial.
+
+    `amounts`: by the names of the measures that are limited or judged by and that its cost does not tell.
+    """
 
     number: int
     choices: Choices
     cost: Cost
     identity: str
+    amounts: Mapping[str, int] = field(default_factory=dict)
+
+    def amount(self, measure: Measure) -> int:
+        """Return how much the network has of a measure. Raises KeyError for one that was not kept."""
+        return measure.of(self.cost) if measure.is_additive else self.amounts[measure.name]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """Everything that is known of its amounts, by name."""
+        return self.cost.to_data() | dict(self.amounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +140,9 @@ def best_of(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) ->
 def rank_key(trial: Trial, objective: Objective) -> tuple[float, int, int]:
     """Return the key by which complete trials are sorted, the best first."""
     assert trial.score is not None
-    cost = trial.candidate.cost
-    return -objective.metric.sign * objective.reward(trial.score, cost), cost.macs, trial.number
+    candidate = trial.candidate
+    reward = objective.reward(trial.score, candidate.amount)
+    return -objective.metric.sign * reward, candidate.cost.macs, candidate.number
 
 
 # As the ledger has them: user attributes of an Optuna trial
@@ -137,7 +150,7 @@ def rank_key(trial: Trial, objective: Objective) -> tuple[float, int, int]:
 
 def candidate_attrs(candidate: Candidate) -> dict[str, Any]:
     """Return the user attributes that a trial begins with."""
-    return {key: getattr(candidate.cost, key) for key in _COST_KEYS} | {"identity": candidate.identity}
+    return {**candidate.figures, "identity": candidate.identity}
 
 
 def read_trial(frozen: FrozenTrial) -> Trial:
@@ -146,13 +159,15 @@ def read_trial(frozen: FrozenTrial) -> Trial:
 
     attrs = frozen.user_attrs
     try:
-        cost = Cost(**{key: attrs[key] for key in _COST_KEYS})
-        candidate = Candidate(frozen.number, frozen.params, cost, attrs["identity"])
+        cost, identity = Cost.from_data(attrs), attrs["identity"]
     except KeyError as error:
         raise InputError(
             f"trial {frozen.number} of the study has no {error}: another tool made it; choose another "
             "storage or another name"
         ) from None
+    measured = (measure.name for measure in MEASURES.values() if not measure.is_additive)
+    amounts = {name: attrs[name] for name in measured if name in attrs}
+    candidate = Candidate(frozen.number, frozen.params, cost, identity, amounts)
     states = {
         OptunaState.RUNNING: TrialState.RUNNING,
         OptunaState.COMPLETE: TrialState.COMPLETE,
@@ -172,17 +187,17 @@ def read_trial(frozen: FrozenTrial) -> Trial:
     return Trial(candidate, state, score, curve, result, failure, attrs.get("job"), attrs.get("prescreen"))
 
 
-def trials_table(trials: Sequence[Trial], names: Sequence[str]) -> str:
-    """Return the trials as CSV, a row each, with a column for each of the decisions `names`."""
+def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:
+    """Return the trials as CSV, a row each, with a column for each of `measures` and of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = ["trial", "state", "score", "epochs", "macs", "params"]
+    head = ["trial", "state", "score", "epochs", *(measure.name for measure in measures)]
     writer.writerow([*head, "deviation", "seconds", "parent", "reason", "message", *names])
     for trial in trials:
-        cost, result, failure = trial.candidate.cost, trial.result, trial.failure
+        result, failure = trial.result, trial.failure
         cells = [
-            trial.number, trial.state.value, trial.score, max(trial.curve, default=0), cost.macs, cost.params,
-            result.deviation, result.seconds or None, result.parent,
+            trial.number, trial.state.value, trial.score, max(trial.curve, default=0),
+            *map(trial.candidate.amount, measures), result.deviation, result.seconds or None, result.parent,
             failure and failure.reason.value, failure and failure.message,
             *(trial.candidate.choices.get(name) for name in names),
         ]  # fmt: skip

@@ -26,7 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from nas.cost import Budget, Cost
+from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
@@ -104,6 +104,7 @@ class Study:
         self.objective = objective
         self._space = space
         self._budget = budget
+        self._measured = [m for m in dict.fromkeys((*budget, *objective.measures)) if not m.is_additive]
         self._domain = Domain(space, budget, try_out)
         self._wanted = trials
         self._sampler = sampler
@@ -137,12 +138,12 @@ class Study:
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
         for attempt, proposal in enumerate(self._proposals(number)):
             try:
-                cost, identity = self._check(proposal.choices)
+                amounts, identity = self._check(proposal.choices)
             except _Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
             else:
-                accepted.append((proposal, Candidate(number, proposal.choices, cost, identity)))
+                accepted.append((proposal, self._candidate(number, proposal.choices, amounts, identity)))
             if len(accepted) >= wanted or (accepted and attempt >= ATTEMPTS):
                 return self._enter_best(accepted, rejected, repeats)
         self._exhausted = True
@@ -168,7 +169,7 @@ class Study:
     def report(self, number: int, result: EpochResult) -> bool:
         """Take the result of an epoch of a running trial. Return whether the trial goes on."""
         self.ledger.report(number, result.epoch, result.value)
-        reward = self.objective.reward(result.value, self.ledger.trials[number].candidate.cost)
+        reward = self.objective.reward(result.value, self.ledger.trials[number].candidate.amount)
         self._mirror[number].intermediate_values[result.epoch] = reward
         return self._pruner is None or not self.ledger.should_prune(number, self._pruner)
 
@@ -230,19 +231,24 @@ class Study:
     def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
         return _Proposal(*self.ledger.sample(self._space, choose))
 
-    def _check(self, choices: Choices) -> tuple[Cost, str]:
-        """Return cost and identity of a point; raises _Rejected."""
-        cost = self._domain.cost(choices)
-        if cost is None:
+    def _check(self, choices: Choices) -> tuple[Amounts, str]:
+        """Return amounts and identity of a point; raises _Rejected."""
+        amounts = self._domain.amounts(choices)
+        if amounts is None:
             raise _Rejected("unbuildable")
-        if cost not in self._budget:
+        if not self._budget.admits(amounts):
             raise _Rejected("over_budget")
         identity = self._domain.identity(choices)
         if identity in self._identities:
             raise _Rejected("duplicate", [identity])
         if not self._domain.can_train(choices):
             raise _Rejected("unbuildable")
-        return cost, identity
+        return amounts, identity
+
+    def _candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
+        """Return a network with the amounts that its cost does not tell."""
+        kept = {measure.name: amounts(measure) for measure in self._measured}
+        return Candidate(number, choices, self._space.cost(choices), identity, kept)
 
     def _enter_best(
         self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[str]
@@ -256,7 +262,7 @@ class Study:
             best = max(scores)
             proposal, candidate = accepted[scores.index(best)]
             prescreen = best if isfinite(best) else None  # else none of them could be scored
-        constraints = self._domain.constraints(candidate.cost)
+        constraints = self._domain.constraints(candidate.amount)
         notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
         notes = {key: note for key, note in notes.items() if note != []}
         self.ledger.enter(
@@ -284,14 +290,14 @@ class Study:
     def _told(self, trial: Trial, frozen: FrozenTrial) -> FrozenTrial:
         """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
         several objectives; to samplers, one that was stopped early is then one that failed."""
-        told, cost = copy(frozen), trial.candidate.cost
+        told, amounts = copy(frozen), trial.candidate.amount
         told.intermediate_values = {
-            epoch: self.objective.reward(value, cost) for epoch, value in trial.curve.items()
+            epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()
         }
         told.state, told.values = OPTUNA_STATES[trial.state], None
         if told.state == OptunaState.COMPLETE:
             assert trial.score is not None
-            told.values = self.objective.values(trial.score, cost)
+            told.values = self.objective.values(trial.score, amounts)
         elif told.state == OptunaState.PRUNED:
             if self.objective.is_single:
                 told.values = [told.intermediate_values[trial.result.epochs]]

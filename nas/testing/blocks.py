@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from nas.testing.cases import BlockCase
 class BlockSuite:
     """A block as a network of its own; subclass it with `cases`."""
 
-    cases: ClassVar[Sequence[BlockCase]] = ()
+    cases: Sequence[BlockCase] = ()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "case" in metafunc.fixturenames:
@@ -85,7 +85,7 @@ class BlockSuite:
     def test_defaults_are_of_their_own_kind(self, block: str) -> None:
         for key, argument in get_block_arguments(block).items():
             if not argument.required:
-                assert argument.kind.convert(argument.default) == argument.default, key
+                assert argument.kind.read(argument.default) == argument.default, key
 
     def test_it_says_what_it_is(self, block: str) -> None:
         first, *_ = (BLOCKS[block].__doc__ or "").splitlines() or [""]

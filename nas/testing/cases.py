@@ -61,7 +61,7 @@ class BlockCase:
         net = Builder(self.shape, 10)
         net.drop_path = drop_path
         kinds = get_block_arguments(self.name)
-        converted = {key: kinds[key].kind.convert(value) for key, value in self.arguments.items()}
+        converted = {key: kinds[key].kind.read(value) for key, value in self.arguments.items()}
         return net.architecture(BLOCKS[self.name](net, net.input, **converted))
 
 
@@ -121,5 +121,5 @@ def _accepted(argument: Argument) -> list[Any]:
     channels = get_args(Channels)[1]
     for value in _CHANNELS if argument.kind is channels else _VALUES:
         with suppress(ValueError):
-            accepted.append(argument.kind.convert(value))
+            accepted.append(argument.kind.read(value))
     return accepted

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.data import datasets
-from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.ops import ColumnMean, Dropout, DropPath
 from nas.ops.base import format_shape
@@ -31,22 +30,23 @@ _LARGEST_SEED = 2**31
 
 @dataclass(frozen=True)
 class ProxyEvaluator:
-    """Builds the proxy training of a point: the same network for the channels, size and classes of `data`,
-    which `config` describes.
+    """Builds the proxy training of a point: the same network for the channels, size and classes of `data`.
 
-    Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`: those
-    whose blocks and operators the space uses.
+    `resolution`: side of the images, None for the data's own; where the space leaves the input size open, a
+    point trains at that in proportion to its own. With `folds` it is trained once for each of so many parts
+    to validate on. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`:
+    those whose blocks and operators the space uses.
     """
 
     space: Space
     recipe: Recipe
     data: ImageData
-    config: DataConfig
     seed: int
     device: str = "cpu"
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
+    resolution: int | None = None
+    folds: int = 1
 
     @property
     def metric(self) -> Metric:
@@ -70,7 +70,7 @@ class ProxyEvaluator:
         gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        folds, device = self.config.folds, self.device
+        folds, device = self.folds, self.device
         each_s = self.timeout_s and self.timeout_s / folds
         recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
 
@@ -107,7 +107,7 @@ class ProxyEvaluator:
         resolved = self.space.resolve(choices)
         if self.recipe.drop_path is not None:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
-        resolution = proxy_resolution(self.space, resolved, self.config.resolution)
+        resolution = proxy_resolution(self.space, resolved, self.resolution or data.resolution)
         network = resolved.adapt(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
             network = disable_drops(network, (DropPath, ColumnMean))  # those that a space names

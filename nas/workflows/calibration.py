@@ -22,6 +22,7 @@ from nas.data.config import DataConfig
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
+from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.space import Choices, Space
@@ -269,7 +270,7 @@ def _proxy(session: Session) -> ProxyEvaluator:
 
 def _trains_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
     """Return whether every network can be built for a training: some need larger images."""
-    evaluator = replace(_proxy(session), recipe=training.recipe, config=training.data)
+    evaluator = replace(_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
     try:
         for point in points:
             evaluator.network(point)
@@ -285,7 +286,7 @@ def _evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str
         name: replace(
             proxy.with_epochs(training.recipe.epochs, proxy.seed + _APART * n),
             recipe=training.recipe,
-            config=training.data,
+            resolution=training.data.resolution,
         )
         for n, (name, training) in enumerate(trainings.items())
     }
@@ -418,13 +419,13 @@ def networks_table(found: Figures) -> str:
     trainings = [(name, i) for name, count in counts.items() for i in range(count)]
     names = sorted({name for row in found.rows for name in row.choices})
     heads = [f"{kind} {name} {i}" for kind in ("score", "seconds") for name, i in trainings]
-    writer.writerow(["network", "macs", "params", *heads, *names])
+    writer.writerow(["network", *(measure.name for measure in SHOWN), *heads, *names])
     for row in found.rows:
         cells = [
             of[name][i] if name in of else "" for of in (row.scores, row.seconds) for name, i in trainings
         ]
         choices = [row.choices.get(name, "") for name in names]
-        writer.writerow([row.number, row.cost.macs, row.cost.params, *cells, *choices])
+        writer.writerow([row.number, *map(amounts_at(row.cost), SHOWN), *cells, *choices])
     return text.getvalue()
 
 

@@ -2,68 +2,116 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
 
-from nas.cost import Budget, Interval, format_count, parse_count
+import numpy as np
+
+from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
+from nas.measures import MEASURES, Budget, Measure
+from nas.runs.budget import option_of
 from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Space
 from nas.space.compound import PUBLISHED
+from nas.space.feasible import Domain
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.training.base import Metric
 from nas.workflows.warm_start import find_warm_start
 
-if TYPE_CHECKING:
-    from nas.space.counting.point_sets import Measure
+_DRAWS = 100
+"""Networks by which it is judged whether a limit can be met that is of no additive measure."""
+_MOVED = 2
+"""Of these, so many are moved towards the limit."""
 
 
 def check_budget(space: Space, budget: Budget) -> None:
-    """Raises InputError where no network of the space is inside the budget."""
-    extent = space.extent
-    rows = (
-        ("MACs", "flops", budget.macs, extent.smallest, extent.smallest_cost.macs, extent.largest_cost.macs),
-        ("parameters", "params", budget.params, extent.fewest, extent.fewest_params, extent.most_params),
-    )
-    for what, flag, interval, smallest, least, most in rows:
-        if interval.high is not None and interval.high < least:
-            point = ", ".join(f"{k}: {v}" for k, v in sorted(smallest.items())) or "none"
-            raise InputError(
-                f"--budget-{flag}: {interval.high:,} {what} is below the smallest network of "
-                f"'{space.name}', {least:,}; the largest has {most:,}. "
-                f"Allow at least {format_count_up(least)}; choices that give the least {what}: {point}"
-            )
-        if interval.low > most:
-            raise InputError(
-                f"--budget-{flag}: {interval.low:,} {what} is above the largest network of "
-                f"'{space.name}', {most:,}; the smallest has {least:,}. "
-                f"Ask for at most {format_count_down(most)}"
-            )
-    _check_band(space, budget)
+    """Raise InputError where no network of the space is inside the budget.
+
+    That is known exactly of measures that add up, for each by itself; of others it is what many draws say.
+    """
+    for measure in budget:
+        if measure.is_additive:
+            _check_ends(space, measure, budget[measure])
+        elif measure.at_least is not None:
+            _check_least(space, measure, budget[measure], *measure.at_least)
+    is_band = any(interval.low for interval in budget.values())
+    measured = [measure for measure in budget if not measure.is_additive]
+    if not (is_band or measured) or space.uniform(budget).sample(np.random.default_rng(0), 1):
+        return
+    for measure in budget:
+        if measure.is_additive:
+            _check_band(space, measure, budget[measure])
+    for measure in measured:
+        _check_measured(space, measure, budget)
 
 
-def _check_band(space: Space, budget: Budget) -> None:
-    """Raises InputError where it is known that a band is empty though costs lie on both sides of it."""
-    import numpy as np
+def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
+    """Raise InputError where a limit is below the least or above the most that networks have."""
+    place, what = f"--{option_of(measure)}", measure.noun
+    (least, choices), (most, _) = space.ends(measure)
+    if interval.high is not None and interval.high < least:
+        point = ", ".join(f"{k}: {v}" for k, v in sorted(choices.items())) or "none"
+        raise InputError(
+            f"{place}: {interval.high:,} {what} is below the smallest network of "
+            f"'{space.name}', {least:,}; the largest has {most:,}. "
+            f"Allow at least {format_count_up(least)}; choices that give the least {what}: {point}"
+        )
+    if interval.low > most:
+        raise InputError(
+            f"{place}: {interval.low:,} {what} is above the largest network of "
+            f"'{space.name}', {most:,}; the smallest has {least:,}. "
+            f"Ask for at most {format_count_down(most)}"
+        )
 
+
+def _check_least(space: Space, measure: Measure, interval: Interval, times: int, other: Measure) -> None:
+    """Raise InputError where every network is above a limit, having so many times what it has of another."""
+    fewest = space.ends(other).least.value
+    if interval.high is not None and interval.high < times * fewest:
+        raise InputError(
+            f"--{option_of(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: {times} "
+            f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least"
+        )
+
+
+def _check_band(space: Space, measure: Measure, interval: Interval) -> None:
+    """Raise InputError where it is known that a band is empty though networks are on both sides of it."""
     from nas.space.counting.exact import gap_around
 
-    is_band = budget.macs.low or budget.params.low
-    if not is_band or space.uniform(budget).sample(np.random.default_rng(0), 1):
+    gap = gap_around(space.points, measure.of, interval)
+    if gap:
+        below, above = gap
+        raise InputError(
+            f"--{option_of(measure)}: no network of '{space.name}' has {interval.low:,} to {interval.high:,} "
+            f"{measure.noun}; the nearest have {below:,} and {above:,}"
+        )
+
+
+def _check_measured(space: Space, measure: Measure, budget: Budget) -> None:
+    """Raise InputError where of many networks inside the rest of the budget none is inside this limit.
+
+    They are draws, the ends of what adds up, and draws that are moved as near as a search would move them.
+    """
+    interval = budget[measure]
+    rest = Budget({other: limit for other, limit in budget.items() if other != measure})
+    drawn = space.uniform(rest).sample(np.random.default_rng(0), _DRAWS)
+    ends = [end.choices for m in MEASURES.values() if m.is_additive for end in space.ends(m)]
+    domain, rng = Domain(space, budget), random.Random(0)
+    moved = [domain.moved_inside(point, rng) for point in (drawn or ends)[:_MOVED]]
+    points = [*drawn, *(point for point in (*ends, *moved) if rest.admits(space.amounts(point)))]
+    found = [space.amount(point, measure) for point in points]
+    if any(amount in interval for amount in found) or not found:
         return
-    rows: tuple[tuple[str, str, Interval, Measure], ...] = (
-        ("MACs", "flops", budget.macs, lambda cost: cost.macs),
-        ("parameters", "params", budget.params, lambda cost: cost.params),
+    below = max((amount for amount in found if interval.side(amount) < 0), default=None)
+    above = min((amount for amount in found if interval.side(amount) > 0), default=None)
+    nearest = [f"{amount:,}" for amount in (below, above) if amount is not None]
+    limit = f"{interval.low:,} to {interval.high:,}" if interval.low else f"at most {interval.high:,}"
+    raise InputError(
+        f"--{option_of(measure)}: none of {len(found)} networks of '{space.name}' that were tried has "
+        f"{limit} {measure.noun}; the nearest {'have' if len(nearest) > 1 else 'has'} {' and '.join(nearest)}"
     )
-    for what, flag, interval, measure in rows:
-        gap = gap_around(space.points, measure, interval) if interval != Interval() else None
-        if gap:
-            below, above = gap
-            raise InputError(
-                f"--budget-{flag}: no network of '{space.name}' has {interval.low:,} to {interval.high:,} "
-                f"{what}; the nearest have {below:,} and {above:,}"
-            )
 
 
 def check_scale(space: Space, steps: range) -> None:

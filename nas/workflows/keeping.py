@@ -97,8 +97,8 @@ class Inheritance:
 def _is_as_good(objective: Objective, candidate: Candidate, score: float, other: Trial) -> bool:
     assert other.score is not None
     sign = objective.metric.sign
-    own = objective.reward(score, candidate.cost)
-    return sign * own >= sign * objective.reward(other.score, other.candidate.cost)
+    own = objective.reward(score, candidate.amount)
+    return sign * own >= sign * objective.reward(other.score, other.candidate.amount)
 
 
 def _count_equal(one: Candidate, other: Candidate) -> int:

@@ -15,6 +15,7 @@ from nas.data.datasets import ImageData
 from nas.data.sources import find_source
 from nas.errors import InputError, did_you_mean
 from nas.graph.module import build_module
+from nas.measures import MEASURES
 from nas.space import Choices, Space
 from nas.study.records import Candidate
 from nas.training.device import DeviceImages
@@ -23,8 +24,6 @@ from nas.training.loop import seed_everything
 from nas.training.recipe import Recipe
 from nas.training.zero_cost import ZERO_COST
 
-COSTS = ("macs", "params")
-"""What networks can be screened by beside zero-cost scores."""
 _LEAST = 4
 """Images of a batch, each half of which is normalised by itself."""
 
@@ -49,12 +48,18 @@ def chosen_scores(text: str | None) -> list[str]:
     return names
 
 
-def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_broken: float) -> ImageData:
+def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     """Enough of a data set for one batch. Raises InputError where it cannot be used."""
+    dataset = config.dataset
     source = find_source(dataset, datasets.DATA_ROOT)
     most = max(2 * len(source.classes), 2 * batch)
     data = datasets.load_source(
-        source, dataset, resolution=resolution, seed=seed, max_images=most, max_broken=max_broken
+        source,
+        dataset,
+        resolution=config.resolution,
+        seed=seed,
+        max_images=most,
+        max_broken=config.max_broken,
     )
     if len(data.train_labels) < _LEAST:
         raise InputError(
@@ -72,7 +77,7 @@ def untrained_scores(
     """
     rows = []
     for space in networks:
-        evaluator = ProxyEvaluator(space, Recipe(), data, DataConfig(resolution=data.resolution), seed)
+        evaluator = ProxyEvaluator(space, Recipe(), data, seed)
         found = _scores(evaluator, {}, scores, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows
@@ -80,8 +85,8 @@ def untrained_scores(
 
 @dataclass(frozen=True)
 class Prescreen:
-    """Of so many `candidates` the one of the best zero-cost score `name` is trained; or of most `macs` or
-    `params`."""
+    """Of so many `candidates` the one of the best zero-cost score `name` is trained, or of the most of a
+    measure that adds up."""
 
     name: str
     candidates: int
@@ -89,8 +94,8 @@ class Prescreen:
 
     def score(self, candidate: Candidate) -> float:
         """A network with initial weights on the batch that all networks of the search are screened by."""
-        if self.name in COSTS:
-            return float(getattr(candidate.cost, self.name))
+        if self.name in MEASURES:
+            return float(candidate.amount(MEASURES[self.name]))
         batch = max(_LEAST, self.evaluator.recipe.batch)
         try:
             score = _scores(self.evaluator, candidate.choices, [self.name], batch)[self.name]

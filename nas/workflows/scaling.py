@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.cost import parse_count
 from nas.errors import InputError
 from nas.files import write_output
+from nas.measures import MACS, PARAMS, SHOWN
 from nas.runs.state import RunState, find_network
 from nas.space import Space, dump_space, load_space
 from nas.space.compound import PUBLISHED, Solution, parse_steps, solve
@@ -114,11 +114,12 @@ def _solutions(
             scale = Scale(**value)
             yield output, None, Solution(scale_space(space, scale), scale)
         case _:
+            measure = MACS if way == "target-flops" else PARAMS
             try:
-                target = parse_count(value)
+                target = measure.parse(value)
             except InputError as error:
                 raise InputError(f"--{way}: {error}") from None
-            yield output, None, solve(space, "macs" if way == "target-flops" else "params", target)
+            yield output, None, solve(space, measure, target)
 
 
 def _family(text: str) -> range:
@@ -132,11 +133,14 @@ def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
     scale = {key: round(factor, 6) for key, factor in asdict(solution.scale).items()}
     source: dict[str, Any] = {"name": space.name, "file": file.name}
     if space.is_architecture:
-        source |= {"macs": space.cost({}).macs, "params": space.cost({}).params}
+        source |= _figures(space)
     meta: dict[str, Any] = {"scaled_from": source | dict(space.meta), "scale": scale}
     if solution.phi is not None:
         meta["phi"] = solution.phi
     if space.is_architecture:
-        cost = solution.space.cost({})
-        meta |= {"macs": cost.macs, "params": cost.params}
+        meta |= _figures(solution.space)
     return meta
+
+
+def _figures(network: Space) -> dict[str, int]:
+    return {measure.name: network.amount({}, measure) for measure in SHOWN}

@@ -280,13 +280,13 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
         }
     best = [winner.trial] if winner else study.best(1)
     if best:
-        session.folder.write_best(session.space, best[0], facts)
+        session.folder.write_best(session.space, best[0], facts, config.measures)
 
 
 def write_tables(session: Session, trials: Sequence[Trial]) -> None:
     """Write trials.csv, a row per trial, and pareto.csv, the trials that no other beats in score and cost.
     Costs are those of the objective, else MACs."""
     names = sorted({name for trial in trials for name in trial.candidate.choices})
-    front = pareto_front(trials, session.objective)
-    write_atomically(session.folder.trials_file, trials_table(trials, names))
-    write_atomically(session.folder.path / "pareto.csv", trials_table(front, names))
+    front, measures = pareto_front(trials, session.objective), session.config.measures
+    write_atomically(session.folder.trials_file, trials_table(trials, names, measures))
+    write_atomically(session.folder.path / "pareto.csv", trials_table(front, names, measures))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from nas.cost import Budget
 from nas.errors import InputError
+from nas.measures import SHOWN, Budget
 from nas.runs.manifest import WarmStart
 from nas.space import Space, load_space
 from nas.space.library import find_space
@@ -47,10 +47,11 @@ def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple
                 f"--start {file}: is not a network of '{space.name}': {error}. Change one of the two, or "
                 "leave this start out"
             ) from None
-        cost = space.cost(choices)
-        if cost not in budget:
+        amounts = space.amounts(choices)
+        if not budget.admits(amounts):
+            figures = [f"{amounts(m):,} {m.noun}" for m in dict.fromkeys((*SHOWN, *budget))]
             raise InputError(
-                f"--start {file}: has {cost.macs:,} MACs and {cost.params:,} parameters, outside the budget "
+                f"--start {file}: has {', '.join(figures[:-1])} and {figures[-1]}, outside the budget "
                 f"{budget}; change the budget, or leave this start out"
             )
         yield WarmStart(file, choices), space.identity(choices)

@@ -9,8 +9,11 @@ import json
 import math
 import random
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -22,8 +25,9 @@ from nas.bench.contest import Contest, Outcome, run_contest, run_search
 from nas.bench.figures import compare_pairs, compute_standings, estimate_mean, list_marks
 from nas.bench.plot import plot
 from nas.bench.table import Entry, Table, enumerate_points, read_table
-from nas.cost import Budget, Cost, Interval
+from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
+from nas.measures import MACS, Budget
 from nas.report.chart import choose_ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
@@ -63,7 +67,9 @@ def scored(space: Space, point: Choices, seed: int = 0) -> float:
     return random.Random(f"{seed} {space.identity(point)}").random()
 
 
-def table_text(space: Space, points: list[Choices], columns: dict[str, object]) -> str:
+def table_text(
+    space: Space, points: Sequence[Mapping[str, Any]], columns: Mapping[str, Callable[[Any], object]]
+) -> str:
     """A table with columns of scores, which are functions of a point."""
     names = sorted({name for point in points for name in point})
     text = io.StringIO()
@@ -75,40 +81,40 @@ def table_text(space: Space, points: list[Choices], columns: dict[str, object]) 
 
 
 @pytest.fixture(scope="module")
-def path(space, tmp_path_factory) -> Path:
+def path(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All points, three seeds and a true score."""
-    columns = {f"score_{seed}": lambda point, seed=seed: scored(space, point, seed) for seed in (1, 2, 3)}
-    columns["true_score"] = lambda point: scored(space, point)
+    seeds = {f"score_{seed}": partial(scored, space, seed=seed) for seed in (1, 2, 3)}
+    columns = {**seeds, "true_score": partial(scored, space)}
     file = tmp_path_factory.mktemp("tables") / "small.csv"
     file.write_text(table_text(space, list(enumerate_points(space)), columns))
     return file
 
 
 @pytest.fixture(scope="module")
-def table(path, space) -> Table:
+def table(path: Path, space: Space) -> Table:
     return read_table(path, space)
 
 
 # Tables
 
 
-def test_every_point_is_listed_once(space):
+def test_every_point_is_listed_once(space: Space) -> None:
     points = list(enumerate_points(space))
     assert len(points) == space.extent.count == 36
     assert len({str(point) for point in points}) == 36
     assert list(enumerate_points(space.resolve(space.smallest()))) == [{}]
 
 
-def test_a_network_is_found_by_any_of_its_encodings(table, space):
+def test_a_network_is_found_by_any_of_its_encodings(table: Table, space: Space) -> None:
     assert (table.rows, len(table.entries), table.conflicts, table.missing) == (36, 16, 0, 0)
     for point in enumerate_points(space):
         entry = table.entries[space.identity(point)]
         assert entry.true_score == pytest.approx(scored(space, point))
         assert entry.scores == pytest.approx([scored(space, point, seed) for seed in (1, 2, 3)])
-        assert entry.cost == space.cost(point)
+        assert space.identity(entry.choices) == space.identity(point)
 
 
-def test_a_row_for_each_network_is_enough(space, tmp_path):
+def test_a_row_for_each_network_is_enough(space: Space, tmp_path: Path) -> None:
     networks = {space.identity(point): point for point in enumerate_points(space)}
     file = tmp_path / "t.csv"
     file.write_text(table_text(space, list(networks.values()), {"score": lambda p: scored(space, p)}))
@@ -117,7 +123,7 @@ def test_a_row_for_each_network_is_enough(space, tmp_path):
     assert all(entry.true_score == entry.scores[0] for entry in found.entries.values())
 
 
-def test_options_of_any_kind_are_read(tmp_path):
+def test_options_of_any_kind_are_read(tmp_path: Path) -> None:
     space = parse_space(
         "name: kinds\ninput: [1, 8, 8]\nclasses: 3\nnetwork:\n"
         "  - conv: {name: stem, out: 8, kernel: {choice: [1, 3, [1, 3]]}, act: {choice: [relu, none]},"
@@ -134,7 +140,7 @@ def test_options_of_any_kind_are_read(tmp_path):
     assert all(found.entries[space.identity(p)].true_score == columns["score"](p) for p in points)
 
 
-def test_what_a_search_is_told():
+def test_what_a_search_is_told() -> None:
     entry = Entry(Cost(), (1.0, 2.0, 6.0), 5.0)
     assert entry.observe("x", None) == 3.0
     told = [entry.observe("x", noise) for noise in range(300)]
@@ -177,7 +183,7 @@ HEAD = ",".join(COLUMNS)
          "number, or leave the row out"),
     ],
 )  # fmt: skip
-def test_a_table_that_cannot_be_read(text, message, space, tmp_path):
+def test_a_table_that_cannot_be_read(text: str, message: str, space: Space, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text(text)
     with pytest.raises(InputError) as error:
@@ -185,7 +191,7 @@ def test_a_table_that_cannot_be_read(text, message, space, tmp_path):
     assert str(error.value) == message.replace("{file}", str(file))
 
 
-def test_a_row_that_cannot_be_built(tmp_path):
+def test_a_row_that_cannot_be_built(tmp_path: Path) -> None:
     space = parse_space(
         "name: strided\ninput: [1, 4, 4]\nclasses: 3\nnetwork:\n"
         "  - conv: {name: a, out: 8, kernel: {choice: [3, 7]}, padding: 0}\n  - classifier\n"
@@ -198,7 +204,7 @@ def test_a_row_that_cannot_be_built(tmp_path):
     assert read_table(file, space).missing == 0
 
 
-def test_rows_that_disagree_are_counted_and_their_mean_counts(space, tmp_path):
+def test_rows_that_disagree_are_counted_and_their_mean_counts(space: Space, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text(
         f"{HEAD},score_1,score_2\n2,conv,skip,,4,1,2\n3,conv,skip,skip,4,2,4\n2,conv,skip,,4,1,2\n"
@@ -212,21 +218,23 @@ def test_rows_that_disagree_are_counted_and_their_mean_counts(space, tmp_path):
 # Searches
 
 
-def contest(table: Table, **settings) -> Contest:
-    defaults = {"samplers": ("random",), "trials": 8, "repeats": 2, "budget": Budget()}
+def contest(table: Table, **settings: Any) -> Contest:
+    defaults: dict[str, Any] = {"samplers": ("random",), "trials": 8, "repeats": 2, "budget": Budget()}
     return Contest(table=table, **{**defaults, **settings})
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("noisy", [False, True])
-def test_the_best_is_the_true_score_of_what_the_search_would_return(sampler, noisy, table, space):
+def test_the_best_is_the_true_score_of_what_the_search_would_return(
+    sampler: str, noisy: bool, table: Table, space: Space
+) -> None:
     """The same study again, with `Study.best` asked after each trial."""
-    budget = Budget(macs=Interval(0, 80_000))
+    budget = Budget({MACS: Interval(0, 80_000)})
     outcome = run_search(contest(table, budget=budget, seed=5, noisy=noisy), sampler, 2)
     study = Study(space, budget, trials=8, sampler=SAMPLERS[sampler], seed=7, storage=None)
     best = []
     while (candidate := study.ask()) is not None:
-        assert candidate.cost in budget
+        assert budget.admits(candidate.amount)
         study.complete(
             candidate.number,
             table.entries[candidate.identity].observe(candidate.identity, 7 if noisy else None),
@@ -237,7 +245,7 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(sampler, noi
     assert outcome.counts == study.counts
 
 
-def test_processes_find_what_one_finds(table):
+def test_processes_find_what_one_finds(table: Table) -> None:
     given = contest(table, samplers=("random", "evolution"), repeats=3)
     found = [sorted(run_contest(given, jobs), key=lambda o: (o.repeat, o.sampler)) for jobs in (1, 2)]
     assert [(o.sampler, o.repeat, o.best, o.counts) for o in found[0]] == [
@@ -245,7 +253,7 @@ def test_processes_find_what_one_finds(table):
     ]
 
 
-def test_a_space_with_points_that_cannot_be_built_travels_to_processes(tmp_path):
+def test_a_space_with_points_that_cannot_be_built_travels_to_processes(tmp_path: Path) -> None:
     space = parse_space(
         "name: strided\ninput: [1, 4, 4]\nclasses: 3\nnetwork:\n"
         "  - conv: {name: a, out: {choice: [8, 16]}, kernel: {choice: [3, 7]}, padding: 0}\n  - classifier\n"
@@ -256,7 +264,7 @@ def test_a_space_with_points_that_cannot_be_built_travels_to_processes(tmp_path)
     assert [o.best[-1] for o in run_contest(given, 2)] == [2.0, 2.0]
 
 
-def test_a_process_that_dies(table, tmp_path):
+def test_a_process_that_dies(table: Table, tmp_path: Path) -> None:
     """As one does that has no memory left: here a plugin ends it when it is loaded."""
     file = tmp_path / "deadly.py"
     file.write_text("import multiprocessing, os\nif multiprocessing.parent_process():\n    os._exit(9)\n")
@@ -265,14 +273,14 @@ def test_a_process_that_dies(table, tmp_path):
     assert str(error.value) == "a process that ran searches has died; run fewer at a time, with --jobs"
 
 
-def test_repeats_differ_and_pairs_share_their_seed(table):
+def test_repeats_differ_and_pairs_share_their_seed(table: Table) -> None:
     given = contest(table, samplers=("random", "evolution"), repeats=4, trials=10)
     found = {(o.sampler, o.repeat): o.best for o in run_contest(given, 1)}
     assert len({found["random", repeat] for repeat in range(4)}) > 1
     assert all(found["random", r][0] == found["evolution", r][0] for r in range(4))  # both drawn
 
 
-def test_networks_without_a_row_are_not_tried(space, tmp_path):
+def test_networks_without_a_row_are_not_tried(space: Space, tmp_path: Path) -> None:
     points = list(enumerate_points(space))
     file = tmp_path / "t.csv"
     file.write_text(table_text(space, points[::3], {"score": lambda p: scored(space, p)}))
@@ -283,7 +291,7 @@ def test_networks_without_a_row_are_not_tried(space, tmp_path):
     assert outcome.best[-1] == max(entry.true_score for entry in found.entries.values())
 
 
-def test_a_search_that_finds_no_more_stays_at_its_last(table, monkeypatch):
+def test_a_search_that_finds_no_more_stays_at_its_last(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.study.study.LAST_ATTEMPTS", 0)
     monkeypatch.setattr("nas.study.study.ATTEMPTS", 1)
     outcome = run_search(contest(table, trials=16), "random", 0)
@@ -291,15 +299,15 @@ def test_a_search_that_finds_no_more_stays_at_its_last(table, monkeypatch):
     assert len(set(outcome.best[len(outcome.asked_s) - 1 :])) == 1
 
 
-def test_a_budget_without_a_network_of_the_table(table):
+def test_a_budget_without_a_network_of_the_table(table: Table) -> None:
     with pytest.raises(InputError) as error:
-        contest(table, budget=Budget(macs=Interval(1, 2)))
+        contest(table, budget=Budget({MACS: Interval(1, 2)}))
     assert str(error.value) == (
         f"{table.file}: none of its 16 networks is inside the budget MACs 1..2; widen it"
     )
 
 
-def test_more_trials_than_networks(table):
+def test_more_trials_than_networks(table: Table) -> None:
     with pytest.raises(InputError) as error:
         contest(table, trials=17)
     assert str(error.value) == (
@@ -320,7 +328,7 @@ values = st.lists(st.integers(-20, 20).map(lambda i: i / 4), min_size=2, max_siz
 
 
 @given(values)
-def test_an_interval_is_that_of_a_t_test(sample):
+def test_an_interval_is_that_of_a_t_test(sample: list[float]) -> None:
     from scipy.stats import ttest_1samp
 
     found = estimate_mean(sample)
@@ -333,12 +341,12 @@ def test_an_interval_is_that_of_a_t_test(sample):
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=8, unique=True), st.data())
-def test_p_is_the_share_of_signs_that_are_at_least_as_extreme(sizes, data):
-    """Wilcoxon's test by hand: every sign of every difference, the sum of the positive ranks."""
+def test_p_is_the_share_of_signs_that_are_at_least_as_extreme(sizes: list[int], data: st.DataObject) -> None:
+    """Wilcoxon's test by hand: every sign of every compare_pairs, the sum of the positive ranks."""
     signs = [data.draw(st.sampled_from((-1, 1))) for _ in sizes]
     ranks = [sorted(sizes).index(size) + 1 for size in sizes]
 
-    def distance(signs):
+    def distance(signs: Sequence[int]) -> float:
         return abs(sum(r for r, s in zip(ranks, signs, strict=True) if s > 0) - sum(ranks) / 2)
 
     ways = list(itertools.product((-1, 1), repeat=len(sizes)))
@@ -348,17 +356,17 @@ def test_p_is_the_share_of_signs_that_are_at_least_as_extreme(sizes, data):
     assert found.p == pytest.approx(share)
 
 
-def test_pairs_that_are_all_equal_show_no_difference():
+def test_pairs_that_are_all_equal_show_no_difference() -> None:
     found = compare_pairs([1.0, 2.0], [1.0, 2.0])
     assert (found.p, found.estimate.mean, found.estimate.low) == (1.0, 0.0, 0.0)
 
 
-def test_one_repeat_has_no_interval():
+def test_one_repeat_has_no_interval() -> None:
     found = estimate_mean([1.5])
     assert found.mean == 1.5 and math.isnan(found.low) and math.isnan(found.high)
 
 
-def test_marks():
+def test_marks() -> None:
     assert (
         list_marks(100) == [10, 20, 50, 100]
         and list_marks(7) == [7]
@@ -366,7 +374,7 @@ def test_marks():
     )
 
 
-def test_figures_of_samplers_pair_their_repeats_whatever_the_order():
+def test_figures_of_samplers_pair_their_repeats_whatever_the_order() -> None:
     ended = [
         outcome("evolution", 1, 2.0, 3.0), outcome("random", 0, 0.0, 1.0),
         outcome("evolution", 0, 1.0, 5.0), outcome("random", 1, 0.0, 2.0),
@@ -385,7 +393,7 @@ def test_figures_of_samplers_pair_their_repeats_whatever_the_order():
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e3))
-def test_ticks_are_round_and_inside(low, size):
+def test_ticks_are_round_and_inside(low: float, size: float) -> None:
     found = choose_ticks(low, low + size)
     assert 1 <= len(found) <= 8
     assert all(low - size * 1e-6 <= tick <= low + size * (1 + 1e-6) for tick in found)
@@ -393,7 +401,7 @@ def test_ticks_are_round_and_inside(low, size):
 
 @pytest.mark.parametrize("repeats", [1, 3])
 @pytest.mark.parametrize("trials", [1, 30])
-def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats, trials):
+def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats: int, trials: int) -> None:
     rng = random.Random(0)
     ended = [
         outcome(name, repeat, *sorted(rng.random() for _ in range(trials)))
@@ -402,7 +410,7 @@ def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats, trials):
     ]
     svg = ET.fromstring(plot("t<itle", "sub & title", compute_standings(ended)))
     _, _, width, height = map(float, svg.get("viewBox", "").split())
-    curves = {c.get("data-name"): c.get("d") for c in svg.iter(f"{SVG}path") if c.get("class") == "curve"}
+    curves = {c.get("data-name"): c.get("d", "") for c in svg.iter(f"{SVG}path") if c.get("class") == "curve"}
     assert set(curves) == {"random", "a<b&\N{REPLACEMENT CHARACTER}"}
     for path in curves.values():
         for pair in path.removeprefix("M").split("L"):
@@ -415,13 +423,13 @@ def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats, trials):
 
 
 @pytest.fixture
-def space_file(tmp_path) -> str:
+def space_file(tmp_path: Path) -> str:
     file = tmp_path / "small.yaml"
     file.write_text(SMALL)
     return str(file)
 
 
-def test_the_command(space_file, path, tmp_path):
+def test_the_command(space_file: str, path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     said = nas(
         "bench", space_file, str(path), "--sampler", "evolution", "--trials", "12", "--repeats", "4",
@@ -430,7 +438,7 @@ def test_the_command(space_file, path, tmp_path):
     assert (said.code, said.err) == (0, "")
     assert f"Table {path}: 36 rows, 16 distinct networks of 'small'.\n" in said.out
     assert (
-        "4 repeats of 12 trials, budget MACs <= 1,000,000, seeds from 0; a search is told one of a network's "
+        "4 repeats of 12 trials, budget MACs <= 1,000,000, seeds from 0; a run_search is told one of a network's "
         "scores at random.\n"
     ) in said.out
     assert said.out.count("evolution") == 3 and said.out.count(" ± ") == 7
@@ -447,7 +455,7 @@ def test_the_command(space_file, path, tmp_path):
     assert ET.parse(folder / "bench.svg").getroot().tag == f"{SVG}svg"
 
 
-def test_what_is_odd_about_a_table_is_said(space_file, tmp_path):
+def test_what_is_odd_about_a_table_is_said(space_file: str, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text(f"{HEAD},score\n2,conv,skip,,4,1\n3,conv,skip,skip,4,2\n2,conv,conv,,4,3\n")
     said = nas(
@@ -466,13 +474,15 @@ def test_what_is_odd_about_a_table_is_said(space_file, tmp_path):
     assert said.code == 0, said.err
     assert (
         f"Table {file}: 3 rows, 2 distinct networks of 'small'. 1 row repeats a network with other scores; "
-        "the mean counts. It lacks the networks of 31 of the space's 36 points; a search that asks for one "
+        "the mean counts. It lacks the networks of 31 of the space's 36 points; a run_search that asks for one "
         "is told that it cannot be built.\n"
     ) in said.out
     assert "Difference" not in said.out and "±" not in said.out.partition("\n 2")[2].partition("Time")[0]
 
 
-def test_a_large_space_is_not_listed(space_file, space, monkeypatch, tmp_path):
+def test_a_large_space_is_not_listed(
+    space_file: str, space: Space, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("nas.bench.table.LISTED", 10)
     file = tmp_path / "t.csv"
     file.write_text(f"{HEAD},score\n2,conv,skip,,4,1\n2,conv,conv,,4,3\n")
@@ -490,7 +500,9 @@ def test_a_large_space_is_not_listed(space_file, space, monkeypatch, tmp_path):
         "--jobs",
         "1",
     )
-    assert "The space has 36 points; a search that asks for a network without a row is told that" in said.out
+    assert (
+        "The space has 36 points; a run_search that asks for a network without a row is told that" in said.out
+    )
 
 
 @pytest.mark.parametrize(
@@ -498,20 +510,20 @@ def test_a_large_space_is_not_listed(space_file, space, monkeypatch, tmp_path):
     [
         (["--sampler", "random,evolutoin"], "unknown sampler 'evolutoin'; did you mean 'evolution'?"),
         (["--sampler", "tpe", "--score", "median"], "--score: 'median' is not mean or random, which is what "
-         "a search can be told"),
+         "a run_search can be told"),
         (["--sampler", "tpe", "--budget-flops", "4Q"], "budget-flops: '4Q' is not a count; write a number "
          "with K, M, G or T, such as 400M or 1.5G"),
         (["--sampler", "tpe", "--trials", "17"], "--trials: 17, and {table} has 16 networks inside the "
          "budget; ask for at most so many"),
     ],
 )  # fmt: skip
-def test_flags_that_are_refused(flags, message, space_file, path):
+def test_flags_that_are_refused(flags: list[str], message: str, space_file: str, path: Path) -> None:
     said = nas("bench", space_file, str(path), *flags)
     assert (said.code, said.out) == (2, "")
     assert said.err == f"error: {message.replace('{table}', str(path))}\n"
 
 
-def test_the_table_of_naap440(published, tmp_path, monkeypatch):
+def test_the_table_of_naap440(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of its 440 networks is one of the space, by parameters, MACs, layers, skips and widths."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import naap440
@@ -526,7 +538,9 @@ def test_the_table_of_naap440(published, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_table_of_nas_bench_macro(published, tmp_path, monkeypatch):
+def test_the_table_of_nas_bench_macro(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import nas_bench_macro
 
@@ -537,42 +551,42 @@ def test_the_table_of_nas_bench_macro(published, tmp_path, monkeypatch):
     found = read_table(file, load_space(ROOT / "benchmarks" / "spaces" / "nas_bench_macro.yaml"))
     assert (found.rows, len(found.entries), found.conflicts, found.missing) == (6561, 3969, 0, 0)
     assert max(e.true_score for e in found.entries.values()) == pytest.approx(93.127, abs=0.0005)
-    cap = Budget(macs=Interval(0, 60_000_000))
+    cap = Budget({MACS: Interval(0, 60_000_000)})
     capped = [e.true_score for e in found.entries.values() if e.cost in cap]
     assert max(capped) == pytest.approx(92.567, abs=0.0005)
     assert found.count_inside(cap) == len(capped)
-    # random search's mean after 100 trials is 92.35 (500 repeats), its error over 20 repeats is about 0.03
+    # random run_search's mean after 100 trials is 92.35 (500 repeats), its error over 20 repeats is about 0.03
     given = contest(replace(found), trials=100, repeats=20, budget=cap)
     last = [outcome.best[-1] for outcome in run_contest(given, 2)]
     assert 92.25 < sum(last) / 20 < 92.45
 
 
-def test_a_search_that_meets_no_row_is_said(table):
+def test_a_search_that_meets_no_row_is_said(table: Table) -> None:
     lost = replace(table, entries={"elsewhere": next(iter(table.entries.values()))})
     contest = Contest(lost, ("random",), trials=1, repeats=1, budget=Budget())
     with pytest.raises(InputError) as error:
         run_search(contest, "random", 0)
     assert str(error.value) == (
-        f"{table.file}: a search by 'random' met no network that has a row; the table covers too little of "
+        f"{table.file}: a run_search by 'random' met no network that has a row; the table covers too little of "
         "the space"
     )
 
 
-def test_a_table_of_another_tool_is_read(table, path, tmp_path):
+def test_a_table_of_another_tool_is_read(table: Table, path: Path, tmp_path: Path) -> None:
     """With a byte order mark and a line of blanks, as spreadsheets write them."""
     file = tmp_path / "marked.csv"
     file.write_text(f"\ufeff{path.read_text()} , \n", encoding="utf-8")
     assert read_table(file, table.space).entries == table.entries
 
 
-def test_a_cell_without_an_end_is_refused(table, path, tmp_path):
+def test_a_cell_without_an_end_is_refused(table: Table, path: Path, tmp_path: Path) -> None:
     file = tmp_path / "long.csv"
     file.write_text(f"{path.read_text()}{'x' * 200_000},1\n")
     with pytest.raises(InputError, match="field larger than field limit"):
         read_table(file, table.space)
 
 
-def test_a_folder_that_cannot_be_is_said_before_any_search(path, tmp_path):
+def test_a_folder_that_cannot_be_is_said_before_any_search(path: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     (tmp_path / "small.yaml").write_text(SMALL)
     said = nas("bench", str(tmp_path / "small.yaml"), str(path), "--sampler", "random", "--trials", "2",

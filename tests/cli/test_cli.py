@@ -252,9 +252,14 @@ def test_the_settings_are_kept_and_flags_win(finished):
     """Trials, the space and two settings of the recipe are those of the flags, keep and lr those of the file,
     the rest are defaults."""
     settings = Run.open(finished[0]).settings
-    assert (settings.space, settings.trials, settings.seed, settings.workers) == ("tiny.yaml", 3, 5, 0)
-    assert (settings.budget_flops, settings.keep, settings.sampler) == ("400K", 2, "predictor")
-    assert (settings.recipe.epochs, settings.recipe.lr, settings.recipe.max_images) == (1, 0.03, 200)
+    assert (settings.space, settings.trials, settings.seed, settings.executor.workers) == (
+        "tiny.yaml",
+        3,
+        5,
+        0,
+    )
+    assert (settings.budget.macs.high, settings.keep, settings.sampler) == (400_000, 2, "predictor")
+    assert (settings.recipe.epochs, settings.recipe.lr, settings.data.max_images) == (1, 0.03, 200)
     assert (settings.recipe.ema, settings.recipe.cutout, settings.recipe.optimizer) == (0.9, 0.25, "sgd")
     assert all(r.facts["batch"] == 64 for r in Run.open(finished[0]).records())
     document = yaml.safe_load((finished[0] / "run.yaml").read_text())

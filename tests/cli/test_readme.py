@@ -68,7 +68,8 @@ def test_a_view(line):
 
 
 def test_the_family_has_members_in_the_budget_it_is_searched_with():
-    from nas.cost import Budget, parse_interval
+    from nas.cost import parse_interval
+    from nas.measures import MACS, PARAMS, Budget
     from nas.space import load_space
     from nas.workflows.checks import check_budget
 
@@ -76,7 +77,7 @@ def test_the_family_has_members_in_the_budget_it_is_searched_with():
     macs, params = (
         parse_interval(line[line.index(flag) + 1]) for flag in ("--budget-flops", "--budget-params")
     )
-    check_budget(load_space(Path("mine.yaml")), Budget(macs=macs, params=params))
+    check_budget(load_space(Path("mine.yaml")), Budget({MACS: macs, PARAMS: params}))
 
 
 def test_the_space_around_resnet_50_is_as_large_as_said():
@@ -115,10 +116,10 @@ def test_the_picture_is_what_its_command_draws():
 
 
 def test_the_settings_file_is_read():
-    from nas.runs.config import Settings, read_config
+    from nas.runs.config import SearchConfig, read_config
 
-    settings = Settings.from_data(read_config(Path("search.yaml")), "search.yaml")
-    assert settings.budget_flops == "400M"
+    settings = SearchConfig.from_data(read_config(Path("search.yaml")), "search.yaml")
+    assert settings.budget.macs.high == 400_000_000
     assert settings.recipe.epochs == 2
 
 

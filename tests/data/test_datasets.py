@@ -7,6 +7,7 @@ import pickle
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_subset_and_split_are_stratified(counts: list[int], fraction: float, kee
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     most = round(2 * len(counts) + keep * (len(labels) - 2 * len(counts)))
     rng = np.random.default_rng(seed)
-    subset = datasets._subset(labels, most, 2, rng)
+    subset = datasets._select_subset(labels, most, 2, rng)
     train, val = datasets._split(subset, labels, fraction, rng)
     assert len(subset) == most
     assert sorted([*train, *val]) == sorted(set(subset))
@@ -415,7 +416,7 @@ def test_tables_that_are_refused(tmp_path: Path, rows: list[str], said: str) -> 
     assert message(f"csv:{file}").startswith(f"data set csv:{file}: {said}")
 
 
-def arrays(folder: Path, **content: object) -> Path:
+def arrays(folder: Path, **content: Any) -> Path:
     np.savez(folder / "own.npz", **content)
     return folder / "own.npz"
 

@@ -20,11 +20,10 @@ from nas.execution.local import Events, Progress
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.inherit import InheritedState, NotInherited, inherit, read_weights
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run
-from nas.space import Space, SpaceError, load_space, parse_space
+from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.study.records import Candidate, best_of
-from nas.training.recipe import Recipe
 from nas.workflows import search as searching
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
@@ -46,9 +45,9 @@ def trained(architecture: Architecture) -> fx.GraphModule:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.weight.uniform_(0.5, 1.5)
                 layer.bias.normal_(0, 0.3)
-                layer.running_mean.normal_(0, 0.3)
-                layer.running_var.uniform_(0.5, 2)
-                layer.num_batches_tracked.fill_(7)
+                layer.get_buffer("running_mean").normal_(0, 0.3)
+                layer.get_buffer("running_var").uniform_(0.5, 2)
+                layer.get_buffer("num_batches_tracked").fill_(7)
     return module.eval()
 
 
@@ -184,9 +183,8 @@ def test_copies_of_a_channel_part_when_they_are_trained() -> None:
     module, result = heir(child, parent, trained(parent).state_dict())
     filters = result.state["conv.conv.weight"]
     assert torch.equal(filters[:4], filters[4:])
-    nn.functional.cross_entropy(module.train()(torch.randn(8, 3, 12, 12)), torch.arange(8) % 5).backward()
-    gradient = module.get_parameter("conv.conv.weight").grad
-    assert gradient is not None
+    loss = nn.functional.cross_entropy(module.train()(torch.randn(8, 3, 12, 12)), torch.arange(8) % 5)
+    (gradient,) = torch.autograd.grad(loss, [module.get_parameter("conv.conv.weight")])
     assert (gradient[:4] - gradient[4:]).abs().amin(0).max() > 1e-3 * gradient.abs().max()
 
 
@@ -199,13 +197,13 @@ def test_the_same_seed_gives_the_same_child() -> None:
     assert not torch.equal(states[0][reader], states[2][reader])
 
 
-def mutated(space: Space, point: dict, rng: random.Random) -> dict:
+def mutated(space: Space, point: Choices, rng: random.Random) -> Choices:
     """One decision drawn anew, and those that it opens."""
     name = rng.choice(sorted(point))
     return space.sample(lambda n, options: point[n] if n in point and n != name else rng.choice(options))
 
 
-def member(space: Space, point: dict) -> Architecture:
+def member(space: Space, point: Choices) -> Architecture:
     point = {name: option for name, option in point.items() if not name.startswith("input.")}
     return space.adapt(3, 32, 5).architecture(point)
 
@@ -283,8 +281,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def search(path: str, listener: Events, trials: int = 6, **options: object) -> list[dict[str, str]]:
     """Search without Ray and without an export, or go on with a search; gives trials.csv."""
-    recipe = Recipe(epochs=1, max_images=200)
-    given = Settings("tiny.yaml", trials=trials, workers=0, keep=3, recipe=recipe, **options)
+    own = {"space": "tiny.yaml", "trials": trials, "workers": 0, "keep": 3, "max_images": 200}
+    given = SearchConfig.from_data({**own, "recipe": {"epochs": 1}, **options}, "test")
     folder = Path(path)
     run = (
         searching.resume(Run.open(folder), given)
@@ -351,7 +349,7 @@ def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights(tiny: Path
 
 def test_a_setting_that_is_neither_true_nor_false() -> None:
     with pytest.raises(InputError) as error:
-        Settings("tiny.yaml", inherit="yes")
+        SearchConfig("tiny.yaml", inherit="yes")  # type: ignore[arg-type]
     assert str(error.value) == (
         "inherit: 'yes' is not true or false; true starts trials from the weights of those before"
     )

@@ -68,7 +68,7 @@ def check_folding(architecture: Architecture, graph: FoldedGraph) -> None:
 
 
 @given(members, depths)
-def test_a_folded_random_network(space, depth):
+def test_a_folded_random_network(space: Space, depth: int) -> None:
     architecture = space.architecture()
     graph = fold(architecture, depth)
     check_folding(architecture, graph)
@@ -80,20 +80,21 @@ def test_a_folded_random_network(space, depth):
 
 def check_reachability(architecture: Architecture, graph: FoldedGraph) -> None:
     """Where one operator reaches another, its box reaches the other's."""
-    boxes = nx.transitive_closure_dag(nx.DiGraph(graph.edges))
+    boxes: nx.DiGraph[int] = nx.transitive_closure_dag(nx.DiGraph(graph.edges))
+    operators: nx.DiGraph[str] = nx.transitive_closure_dag(nx.DiGraph(architecture.graph.edges))
     box_of = {node.name: i for i, box in enumerate(graph.boxes) for node in box.nodes} | {"input": 0}
-    for a, b in nx.transitive_closure_dag(nx.DiGraph(architecture.graph.edges)).edges:
+    for a, b in operators.edges:
         assert box_of[a] == box_of[b] or boxes.has_edge(box_of[a], box_of[b])
 
 
 @bundled
 @pytest.mark.parametrize("depth", [1, 2, 3, 9])
-def test_a_folded_member_of_a_bundled_space(name, depth):
+def test_a_folded_member_of_a_bundled_space(name: str, depth: int) -> None:
     architecture = member(load_space(list_spaces()[name]), depth).architecture()
     check_folding(architecture, fold(architecture, depth))
 
 
-def test_the_depths_of_a_residual_network():
+def test_the_depths_of_a_residual_network() -> None:
     """Stages; their layers; what is in a block, with norm and activation in the box of their convolution."""
     architecture = parse_space(RESNET50).architecture()
     by_depth = {depth: [box.name for box in fold(architecture, depth).boxes] for depth in (1, 2, 3, 4, 99)}
@@ -105,7 +106,7 @@ def test_the_depths_of_a_residual_network():
     assert by_depth[4] == by_depth[99] == ["input", *(node.name for node in architecture.nodes)]
 
 
-def test_the_shapes_of_a_box_are_those_used_outside():
+def test_the_shapes_of_a_box_are_those_used_outside() -> None:
     architecture = parse_space(GOOGLENET).architecture()
     shapes = {box.name: box.shapes for box in fold(architecture, 1).boxes}
     assert shapes["input"] == ((3, 224, 224),)
@@ -151,13 +152,13 @@ def check_geometry(heights: list[float], graph: FoldedGraph) -> None:
 
 
 @given(members, depths, st.randoms(use_true_random=False))
-def test_the_geometry_of_a_random_network(space, depth, rng):
+def test_the_geometry_of_a_random_network(space: Space, depth: int, rng: random.Random) -> None:
     graph = fold(space.architecture(), depth)
     check_geometry([rng.choice([40, 48, 64]) for _ in graph.boxes], graph)
 
 
 @given(st.integers(2, 14), st.randoms(use_true_random=False))
-def test_the_geometry_of_a_random_graph(size, rng):
+def test_the_geometry_of_a_random_graph(size: int, rng: random.Random) -> None:
     """More edges than a network has: every box gets one from an earlier one, some get many."""
     pairs = [pair for pair in combinations(range(size), 2) if rng.random() < 0.3]
     edges = sorted({*pairs, *((rng.randrange(i), i) for i in range(1, size))})
@@ -166,7 +167,7 @@ def test_the_geometry_of_a_random_graph(size, rng):
 
 @bundled
 @pytest.mark.parametrize("depth", [1, 2, 9])
-def test_the_geometry_of_a_bundled_space(name, depth):
+def test_the_geometry_of_a_bundled_space(name: str, depth: int) -> None:
     space = load_space(list_spaces()[name])
     graph = fold(space.architecture(space.largest()), depth)
     check_geometry([48.0] * len(graph.boxes), graph)
@@ -185,7 +186,7 @@ def boxes_of(svg: str) -> dict[str, list[str]]:
     }
 
 
-def test_the_stages_of_a_residual_network():
+def test_the_stages_of_a_residual_network() -> None:
     boxes = boxes_of(draw(parse_space(RESNET50)))
     assert boxes == {
         "input": ["input", "3 x 224 x 224"],
@@ -199,7 +200,7 @@ def test_the_stages_of_a_residual_network():
     }
 
 
-def test_the_branches_of_an_inception():
+def test_the_branches_of_an_inception() -> None:
     boxes = boxes_of(draw(parse_space(GOOGLENET), 2))
     assert boxes["inc3a.b5"] == ["inc3a.b5", "conv2d 1x1, conv2d 5x5", "32 x 28 x 28, 12.4M MACs"]
     assert boxes["inc3a.bp"] == ["inc3a.bp", "max_pool 3x3, conv2d 1x1", "32 x 28 x 28, 4.82M MACs"]
@@ -207,7 +208,7 @@ def test_the_branches_of_an_inception():
 
 
 @given(members, depths)
-def test_every_box_of_a_random_network(space, depth):
+def test_every_box_of_a_random_network(space: Space, depth: int) -> None:
     """Shapes in the boxes, exact costs in their tooltips, and edges as folded."""
     svg = draw(space, depth)
     architecture = space.architecture()
@@ -219,15 +220,16 @@ def test_every_box_of_a_random_network(space, depth):
         assert lines[box.name][-1].startswith(shapes[: MOST_CHARACTERS - 1])
     page = ET.fromstring(svg)
     tooltips = [title.text or "" for title in page.iter(f"{SVG}title")]
-    macs = [int(re.search(r"^([\d,]+) MACs", tip, re.MULTILINE)[1].replace(",", "")) for tip in tooltips]
-    assert sum(macs) == architecture.cost.macs
-    edges = [path.get("data-edge") for path in page.iter(f"{SVG}path") if path.get("class") == "edge"]
+    macs = [figure for tip in tooltips for figure in re.findall(r"^([\d,]+) MACs", tip, re.MULTILINE)]
+    assert len(macs) == len(tooltips)
+    assert sum(int(figure.replace(",", "")) for figure in macs) == architecture.cost.macs
+    edges = [path.get("data-edge", "") for path in page.iter(f"{SVG}path") if path.get("class") == "edge"]
     names = [box.name for box in graph.boxes]
     assert sorted(edges) == sorted(f"{names[a]} {names[b]}" for a, b in graph.edges)
     assert svg == draw(space, depth)
 
 
-def test_the_header():
+def test_the_header() -> None:
     texts = [text.text for text in ET.fromstring(draw(parse_space(RESNET50))).iter(f"{SVG}text")]
     assert texts[:3] == [
         "resnet50",
@@ -237,13 +239,13 @@ def test_the_header():
     assert texts[3:7] == ["conv", "pool", "bottleneck", "linear"]
 
 
-def test_names_are_escaped():
+def test_names_are_escaped() -> None:
     text = RESNET50.replace("name: resnet50", 'name: "a<b>&\\"c\'\\x07"')
     texts = [text.text for text in ET.fromstring(draw(parse_space(text))).iter(f"{SVG}text")]
     assert texts[0] == "a<b>&\"c'\N{REPLACEMENT CHARACTER}"
 
 
-def test_long_names_are_cut_and_stand_in_the_tooltip():
+def test_long_names_are_cut_and_stand_in_the_tooltip() -> None:
     long = "a" * 60
     svg = draw(
         parse_space(f"network: [{{sequence: {{name: {long}, body: [flatten, {{linear: {{out: 3}}}}]}}}}]")
@@ -253,7 +255,7 @@ def test_long_names_are_cut_and_stand_in_the_tooltip():
     assert long in svg
 
 
-def test_each_block_has_a_colour_that_is_in_the_legend():
+def test_each_block_has_a_colour_that_is_in_the_legend() -> None:
     """Convolutions, pools, joins and linear layers look the same in every drawing, blocks differ."""
     page = ET.fromstring(
         draw(load_space(list_spaces()["mixed"]).resolve(load_space(list_spaces()["mixed"]).largest()), 3)
@@ -269,26 +271,26 @@ def test_each_block_has_a_colour_that_is_in_the_legend():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("resnet50.yaml").write_text(RESNET50)
     Path("tiny.yaml").write_text(TINY)
     return tmp_path
 
 
-def test_a_file_is_drawn(folder):
+def test_a_file_is_drawn(folder: Path) -> None:
     said = nas("draw", "resnet50.yaml", "-o", "made/net.svg", "--depth", "2")
     assert (said.code, said.out, said.err) == (0, "made/net.svg\n", "")
     assert "s4.layer3" in boxes_of(Path("made/net.svg").read_text())
 
 
 @pytest.mark.parametrize(("flag", "layers"), [("--largest", "3 x conv 5x5"), ("--smallest", "conv 3x3")])
-def test_a_member_of_a_space_is_drawn(folder, flag, layers):
+def test_a_member_of_a_space_is_drawn(folder: Path, flag: str, layers: str) -> None:
     assert nas("draw", "tiny.yaml", flag, "-o", "net.svg").code == 0
     assert boxes_of(Path("net.svg").read_text())["s1"][1] == layers
 
 
-def test_a_drawing_is_the_same_in_another_process(folder):
+def test_a_drawing_is_the_same_in_another_process(folder: Path) -> None:
     said = apart("draw", "resnet50.yaml", "--depth", "3", "-o", "net.svg")
     assert said.code == 0, said
     assert Path("net.svg").read_text() == draw(load_space(Path("resnet50.yaml")), 3)
@@ -312,13 +314,13 @@ def test_a_drawing_is_the_same_in_another_process(folder):
         ),
     ],
 )
-def test_what_cannot_be_drawn(folder, arguments, message):
+def test_what_cannot_be_drawn(folder: Path, arguments: list[str], message: str) -> None:
     said = nas("draw", *arguments)
     assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
     assert not list(folder.glob("net.*"))
 
 
-def test_a_drawing_that_cannot_be_written(folder):
+def test_a_drawing_that_cannot_be_written(folder: Path) -> None:
     said = nas("draw", "resnet50.yaml", "-o", "tiny.yaml/net.svg")
     assert (said.code, said.out) == (1, "")
     assert said.err == (

@@ -29,7 +29,7 @@ def texts(network: str, head: str = "") -> dict[str, str]:
 # Rows
 
 
-def test_resnet50_is_the_table_of_its_paper():
+def test_resnet50_is_the_table_of_its_paper() -> None:
     """Output size, block, channels and layers of He et al. 2016, table 1."""
     assert [(r.name, r.block, r.depth, r.stride, r.shape) for r in table(parse_space(RESNET50))] == [
         ("stem", "conv 7x7", None, 2, (64, 112, 112)),
@@ -42,7 +42,7 @@ def test_resnet50_is_the_table_of_its_paper():
     ]
 
 
-def test_efficientnet_b0_is_the_table_of_its_paper():
+def test_efficientnet_b0_is_the_table_of_its_paper() -> None:
     """Operator, channels and layers of Tan & Le 2019, table 1, whose last stage is the last two rows."""
     rows = table(load_space(list_spaces()["reference/efficientnet_b0"]))
     assert [(r.block, r.shape[0], r.depth) for r in rows] == [
@@ -59,7 +59,7 @@ def test_efficientnet_b0_is_the_table_of_its_paper():
     ]
 
 
-def test_an_inception_has_the_columns_of_its_paper():
+def test_an_inception_has_the_columns_of_its_paper() -> None:
     """Szegedy et al. 2015, table 1: 256 channels at 28 x 28, 128M of `ops`, in the row of 3a."""
     row = next(row for row in table(parse_space(GOOGLENET)) if row.name == "inc3a")
     assert row.block == "inception, out1 64, reduce3 96, out3 128, reduce5 16, out5 32, pool 32"
@@ -67,7 +67,7 @@ def test_an_inception_has_the_columns_of_its_paper():
 
 
 @given(members)
-def test_the_rows_have_all_of_the_cost(space):
+def test_the_rows_have_all_of_the_cost(space: Space) -> None:
     architecture = space.architecture()
     rows = list_stages(space, architecture)
     assert sum((row.cost for row in rows), Cost()) == architecture.cost
@@ -75,7 +75,7 @@ def test_the_rows_have_all_of_the_cost(space):
     assert len({row.name for row in rows}) == len(rows)
 
 
-def test_layers_that_differ_have_rows_of_their_own():
+def test_layers_that_differ_have_rows_of_their_own() -> None:
     space = parse_space(
         "network: [{stage: {name: s, depth: 4, stride: 2, block: "
         "{mbconv: {out: 8, kernel: {layers: [3, 5, 5, 3]}}}}}, classifier]"
@@ -87,7 +87,7 @@ def test_layers_that_differ_have_rows_of_their_own():
     ]
 
 
-def test_a_row_has_the_product_of_its_strides():
+def test_a_row_has_the_product_of_its_strides() -> None:
     space = parse_space(
         "network: [{sequence: {name: a, body: [{conv: {out: 4, stride: 2}}, max_pool]}}, "
         "{residual: {name: r, body: {conv: {out: 8, stride: 2}}}}]"
@@ -98,7 +98,7 @@ def test_a_row_has_the_product_of_its_strides():
 # What parts are called
 
 
-def test_the_text_of_a_block():
+def test_the_text_of_a_block() -> None:
     """What the file gives, but for defaults and what shapes tell; the kernel always."""
     head = "defaults: {mbconv: {act: silu, se: 0.25}}"
     assert texts("[{mbconv: {out: 8, stride: 2, expand: 3}}]", head) == {"mbconv": "mbconv 3x3, expand 3"}
@@ -107,7 +107,7 @@ def test_the_text_of_a_block():
     assert texts("[{max_pool: {name: p, kernel: 3}}, flatten]") == {"p": "max_pool 3x3", "flatten": "flatten"}
 
 
-def test_the_text_of_forms():
+def test_the_text_of_forms() -> None:
     assert texts("[{residual: {name: r, body: [{conv: {out: 3}}, {conv: {out: 3}}]}}]") == {
         "r": "residual of 2 x conv 3x3",
         "r.body": "2 x conv 3x3",
@@ -121,7 +121,7 @@ def test_the_text_of_forms():
     }
 
 
-def test_the_text_of_a_stage():
+def test_the_text_of_a_stage() -> None:
     network = "[{stage: {name: s, depth: 3, block: {layers: [{conv: {out: 4}}, {conv: {out: 4}}, flatten]}}}]"
     assert texts(network) == {
         "s": "2 x conv 3x3 + flatten",
@@ -133,7 +133,7 @@ def test_the_text_of_a_stage():
 
 
 @given(members)
-def test_parts_are_called_as_the_operators_are(space):
+def test_parts_are_called_as_the_operators_are(space: Space) -> None:
     """Every operator is in a part, but for the identity that a network which does nothing is."""
     scopes = {part.scope for part in walk_parts(outline(space))}
     nodes = space.architecture().nodes
@@ -141,12 +141,12 @@ def test_parts_are_called_as_the_operators_are(space):
         assert node.name.partition(".")[0] in scopes or [n.name for n in nodes] == ["identity"]
 
 
-def test_a_network_that_does_nothing_has_no_rows():
+def test_a_network_that_does_nothing_has_no_rows() -> None:
     space = parse_space("input: [3, 8, 8]\nnetwork: [sequence: {name: n, body: []}]")
     assert list_stages(space, space.architecture()) == []
 
 
-def test_the_cells_of_a_stack_are_runs_of_their_kind():
+def test_the_cells_of_a_stack_are_runs_of_their_kind() -> None:
     kind = "{nodes: 1, inputs: [prev2, prev1], ops: [skip_connect, sep_conv]}"
     space = parse_space(
         f"input: [3, 8, 8]\nnetwork: [cell: {{name: c, out: 4, depth: 2, reductions: 1, normal: {kind}, "
@@ -173,7 +173,7 @@ def shown(width: int) -> list[str]:
     return [" ".join(line.split()) for line in capture.get().splitlines()]
 
 
-def test_a_wide_terminal_gets_exact_figures():
+def test_a_wide_terminal_gets_exact_figures() -> None:
     row = next(line for line in shown(160) if line.startswith("inc3a"))
     assert row == (
         "inc3a inception, out1 64, reduce3 96, out3 128, reduce5 16, out5 32, pool 32 1 256 28 x 28 "
@@ -181,7 +181,7 @@ def test_a_wide_terminal_gets_exact_figures():
     )
 
 
-def test_a_narrow_terminal_gets_rounded_figures_and_short_texts():
+def test_a_narrow_terminal_gets_rounded_figures_and_short_texts() -> None:
     lines = shown(80)
     assert max(map(len, lines)) <= 80
     assert (

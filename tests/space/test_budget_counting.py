@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from random_spaces import points, spaces
 from scipy.stats import chisquare
 
-from nas.cost import Budget, Cost, Interval, parse_interval
+from nas.cost import Cost, Interval, parse_interval
 from nas.errors import InputError
+from nas.measures import ACTIVATIONS, MACS, MEASURES, MEMORY, PARAMS, Budget, amounts_at
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.space.counting import exact as counting
 from nas.space.counting.census import census
@@ -69,7 +70,7 @@ def test_random_spaces_are_counted_inside_intervals(space: Space, data: st.DataO
     listed = built(space, 100)
     assume(listed)
     assert listed
-    for measure in (lambda cost: cost.macs, lambda cost: cost.params):
+    for measure in (MACS.of, PARAMS.of, ACTIVATIONS.of):
         costs = sorted(measure(cost) for _, cost in listed.values())
         low, high = sorted(data.draw(st.sampled_from([*costs, costs[0] + 1])) for _ in range(2))
         expected = sum(low <= cost <= high for cost in costs)
@@ -86,7 +87,9 @@ def test_random_spaces_are_drawn_inside_budgets(space: Space, data: st.DataObjec
     macs = sorted(cost.macs for _, cost in listed.values())
     low, high = sorted(data.draw(st.sampled_from(macs)) for _ in range(2))
     inside = {name for name, (_, cost) in listed.items() if low <= cost.macs <= high}
-    drawn = Uniform(space, Budget(Interval(low, high))).sample(np.random.default_rng(0), 40 * len(inside))
+    drawn = Uniform(space, Budget({MACS: Interval(low, high)})).sample(
+        np.random.default_rng(0), 40 * len(inside)
+    )
     assert len(drawn) == 40 * len(inside)
     assert {key(point) for point in drawn} == inside
 
@@ -185,16 +188,53 @@ def test_gaps_of_random_spaces(space: Space, data: st.DataObject) -> None:
     assert gap_around(space.points, lambda cost: cost.macs, Interval(low, high)) is None
 
 
+@given(spaces(), st.data())
+@settings(max_examples=40)
+def test_random_spaces_are_drawn_inside_several_limits(space: Space, data: st.DataObject) -> None:
+    """One limit is counted, the others are met by drawing again; what is drawn is all that is inside."""
+    listed = built(space, 40)
+    assume(listed)
+    assert listed
+    limited = data.draw(st.lists(st.sampled_from([*MEASURES.values()]), min_size=1, max_size=3, unique=True))
+    limits = {}
+    for measure in limited:
+        amounts = sorted(space.amount(point, measure) for point, _ in listed.values())
+        low, high = sorted(data.draw(st.sampled_from([*amounts, 0])) for _ in range(2))
+        limits[measure] = Interval(low, high)
+    budget = Budget(limits)
+    inside = {
+        name
+        for name, (point, _) in listed.items()
+        if all(space.amount(point, measure) in interval for measure, interval in limits.items())
+    }
+    assert {n for n, (point, _) in listed.items() if budget.admits(space.amounts(point))} == inside
+    uniform = Uniform(space, budget)
+    drawn = uniform.sample(np.random.default_rng(0), 40 * len(inside), tries=1000)
+    assert len(drawn) == 40 * len(inside)
+    assert {key(point) for point in drawn} == inside
+
+
 @pytest.mark.parametrize(
-    ("macs", "params"), [("1.2M..2M", None), ("1.5M", None), (None, "15K..25K"), ("1.2M..2M", "15K..25K")]
+    "texts",
+    [
+        {"macs": "1.2M..2M"},
+        {"macs": "1.5M"},
+        {"params": "15K..25K"},
+        {"macs": "1.2M..2M", "params": "15K..25K"},
+        {"activations": "50K..70K"},
+        {"activations": "70K", "params": "25K"},
+        {"memory": "220K"},
+        {"memory": "180K..220K", "macs": "2M"},
+    ],
+    ids=str,
 )
-def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | None) -> None:
+def test_points_are_drawn_with_equal_chances(texts: dict[str, str]) -> None:
     """Chi-square against brute force, on a reduced copy of mbconv."""
     space = parse_space(REDUCED)
-    budget = Budget(*(parse_interval(text) if text else Interval() for text in (macs, params)))
+    budget = Budget.parse(texts)
     listed = built(space, 1000)
     assert listed
-    inside = {name for name, (_, cost) in listed.items() if cost in budget}
+    inside = {name for name, (point, _) in listed.items() if budget.admits(space.amounts(point))}
     assert 20 <= len(inside) < len(listed)
     drawn = Uniform(space, budget).sample(np.random.default_rng(1), 100 * len(inside))
     counts = Counter(map(key, drawn))
@@ -203,33 +243,33 @@ def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | Non
 
 
 def test_a_band_of_mbconv_is_drawn_from() -> None:
-    space, budget = load_space(find_space("mbconv")), Budget(parse_interval("380M..400M"))
+    space, budget = load_space(find_space("mbconv")), Budget({MACS: parse_interval("380M..400M")})
     drawn = Uniform(space, budget).sample(np.random.default_rng(0), 300)
     assert len({key(point) for point in drawn}) == 300
-    assert all(space.cost(point) in budget for point in drawn)
+    assert all(budget.admits(space.amounts(point)) for point in drawn)
 
 
 def test_an_interval_without_points_gives_none() -> None:
     """Between two costs: nothing inside, though the bins around it hold points."""
     space = load_space(MACRO)
-    budget = Budget(Interval(7_713_281, 7_713_290))
+    budget = Budget({MACS: Interval(7_713_281, 7_713_290)})
     assert Uniform(space, budget).sample(np.random.default_rng(0), 3) == []
-    assert Uniform(space, Budget(Interval(1, 2))).sample(np.random.default_rng(0), 3) == []
+    assert Uniform(space, Budget({MACS: Interval(1, 2)})).sample(np.random.default_rng(0), 3) == []
 
 
 @pytest.mark.parametrize("budget", ["400M", "380M..400M"])
 def test_an_estimate_holds_the_number(budget: str) -> None:
     space = load_space(find_space("mixed"))
-    exact = census(space, Budget(parse_interval(budget)))
+    exact = census(space, Budget({MACS: parse_interval(budget)}))
     assert exact.is_exact
-    low, high = Uniform(space, Budget(parse_interval(budget))).count(np.random.default_rng(0), 4096)
+    low, high = Uniform(space, Budget({MACS: parse_interval(budget)})).count(np.random.default_rng(0), 4096)
     assert low <= exact.low <= high
     assert high < 1.03 * low
 
 
 def test_a_census_is_of_what_is_listed() -> None:
     space = load_space(MACRO)
-    found = census(space, Budget(parse_interval("60M")))
+    found = census(space, Budget({MACS: parse_interval("60M")}))
     macs = np.sort([cost.macs for _, cost in (built(space, 7000) or {}).values()])
     macs = macs[macs <= 60_000_000]
     assert (found.low, found.high) == (4075, 4075)
@@ -243,10 +283,43 @@ def test_a_census_is_of_what_is_listed() -> None:
 
 def test_both_limits_are_counted_by_draws() -> None:
     space = load_space(MACRO)
-    budget = Budget(parse_interval("60M"), parse_interval("1M"))
-    inside = sum(cost in budget for _, cost in (built(space, 7000) or {}).values())
+    budget = Budget({MACS: parse_interval("60M"), PARAMS: parse_interval("1M")})
+    inside = sum(budget.admits(amounts_at(cost)) for _, cost in (built(space, 7000) or {}).values())
     found = census(space, budget)
     assert not found.is_exact and found.low <= inside <= found.high
+
+
+def test_a_limit_of_memory_is_counted_by_draws() -> None:
+    space, budget = parse_space(REDUCED), Budget.parse({"memory": "220K"})
+    listed = built(space, 1000)
+    assert listed
+    memory = np.sort([space.amount(point, MEMORY) for point, _ in listed.values()])
+    inside = memory[memory <= 220_000]
+    found = census(space, budget)
+    assert found.measure == MEMORY and not found.is_exact
+    assert found.low <= len(inside) <= found.high
+    assert found.rows[0][0] == inside[0] and found.rows[-1][1] == inside[-1]
+    for quantile, amount in found.quantiles.items():
+        assert amount == pytest.approx(np.quantile(inside, quantile), rel=0.02)
+
+
+def test_a_limit_of_activations_is_counted_exactly() -> None:
+    space, budget = load_space(MACRO), Budget.parse({"activations": "1.2M"})
+    inside = sum(cost.activations <= 1_200_000 for _, cost in (built(space, 7000) or {}).values())
+    found = census(space, budget)
+    assert found.is_exact and found.low == inside > 0 and found.measure == ACTIVATIONS
+
+
+def test_show_counts_limits_of_any_measure(tmp_path: Path) -> None:
+    file = tmp_path / "reduced.yaml"
+    file.write_text(REDUCED)
+    said = nas("show", str(file), "--budget", "activations=60K")
+    inside = sum(cost.activations <= 60_000 for _, cost in (built(parse_space(REDUCED), 300) or {}).values())
+    assert said.code == 0 and f"activations <= 60,000: {inside} networks, " in said.out
+    said = nas("show", str(file), "--budget", "memory=220K", "--budget-flops", "2M")
+    assert said.code == 0 and "MACs <= 2,000,000 and memory <= 220,000 B: about" in said.out
+    said = nas("show", str(file), "--budget", "memory=220K")
+    assert said.code == 0 and "of them have up to, in memory" in said.out and "KB" in said.out
 
 
 def test_show_counts_a_budget() -> None:
@@ -268,6 +341,8 @@ def test_show_counts_a_budget() -> None:
          "is for a space; leave it out"),
         (["mbconv", "--budget-flops", "600G..900G"], "--budget-flops: 600,000,000,000 MACs is above the "
          "largest network of 'mbconv', 1,020,588,384; the smallest has 62,410,976. Ask for at most 1.02G"),
+        (["mbconv", "--budget", "memory=4M"], "--budget memory: 4,000,000 bytes of memory is below "
+         "8,023,656: 4 for each of the 2,005,914 parameters that networks of 'mbconv' have at least"),
         (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, "
          "M, G or T, such as 400M or 1.5G"),
     ],
@@ -281,7 +356,7 @@ def test_a_budget_at_the_smallest_network_takes_no_room() -> None:
     """The bins are as narrow as they get, and what is far above the budget is not kept."""
     for name in ("mbconv", "depthwise", "residual", "mixed"):
         space = load_space(find_space(name))
-        uniform = Uniform(space, Budget(Interval(0, space.extent.smallest_cost.macs)))
+        uniform = Uniform(space, Budget({MACS: Interval(0, space.extent.smallest_cost.macs)}))
         kept = sum(len(uniform.spread.of(part).numbers) for part in uniform.spread.order)
         assert kept < 100 * len(uniform.spread.order)
         (point,) = uniform.sample(np.random.default_rng(0), 1)
@@ -294,7 +369,7 @@ def test_more_points_than_a_float_can_count() -> None:
     space = parse_space("input: [4, 8, 8]\nclasses: 2\nnetwork:\n" + "\n".join(stages))
     assert space.extent.count == 2**1100
     most = space.extent.smallest_cost.macs * 5
-    drawn = Uniform(space, Budget(Interval(0, most))).sample(np.random.default_rng(0), 2)
+    drawn = Uniform(space, Budget({MACS: Interval(0, most)})).sample(np.random.default_rng(0), 2)
     assert len(drawn) == 2 and all(space.cost(point).macs <= most for point in drawn)
     low, high = Uniform(space, Budget()).count(np.random.default_rng(0), 64)
     assert 2**1095 < low <= high < 2**1101
@@ -305,16 +380,16 @@ def test_costs_beyond_64_bits_are_no_surprise() -> None:
     assert count_within(load_space(MACRO).points, lambda c: c.macs * 10**12, Interval(1, 10**18)) is None
     wide = "- conv2d: {out: 1000000, kernel: 7}\n" * 4
     space = parse_space("input: [1000000, 2000, 2000]\nclasses: 2\nnetwork:\n" + wide)
-    with pytest.raises(InputError, match="more than can be counted"):
+    with pytest.raises(InputError, match=r"^<text>: its networks have up to [0-9,]+ MACs, more than can be"):
         Uniform(space, Budget())
 
 
 def test_one_cost_makes_one_row() -> None:
     space = load_space(MACRO)
-    found = census(space, Budget(Interval(0, 7_713_280)))
+    found = census(space, Budget({MACS: Interval(0, 7_713_280)}))
     assert (found.low, found.high) == (1, 1)
     assert found.rows == ((7_713_280, 7_713_280, 1.0),)
-    nothing = census(space, Budget(Interval(7_713_281, 7_713_290)))
+    nothing = census(space, Budget({MACS: Interval(7_713_281, 7_713_290)}))
     assert nothing.high == 0 and not nothing.rows and not nothing.quantiles
 
 

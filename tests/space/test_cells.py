@@ -23,9 +23,9 @@ from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.compound import Scale, scale_space
 from nas.space.library import list_spaces
 from nas.space.member import find_point
+from nas.space.scale import Scale, scale_space
 
 # The published cells -----------------------------------------------------------------------------------
 
@@ -121,7 +121,8 @@ class Plain(nn.Module):
         for cell in self.cells:
             before, last = last, cell(before, last)
         last = last.relu() if self.relu else last
-        return self.head(last.mean((2, 3)))
+        scores: Tensor = self.head(last.mean((2, 3)))
+        return scores
 
 
 class PlainCell(nn.Module):
@@ -155,7 +156,8 @@ class Halved(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.relu()
-        return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
+        halves: Tensor = self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
+        return halves
 
 
 def plain_conv(before: int, out: int, size: tuple[int, int] = (1, 1), stride: int = 1) -> nn.Module:

@@ -14,9 +14,11 @@ from random_spaces import spaces
 
 from nas.errors import InputError
 from nas.graph.module import count_macs, count_parameters
+from nas.measures import MACS, PARAMS, Measure
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.compound import PUBLISHED, compound, solve
-from nas.space.library import find_space, list_spaces
+from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
+from nas.space.library import list_spaces, find_space
 from nas.space.scale import Scale, scale_space
 
 SEARCHED = [name for name in list_spaces() if not name.startswith("reference/")]
@@ -30,16 +32,16 @@ def b0() -> Space:
 @pytest.mark.parametrize("target", [0, -5])
 def test_a_target_of_nothing_is_refused(target: int) -> None:
     with pytest.raises(InputError, match=f"^a network has no {target} MACs; ask for 1 or more$"):
-        solve(load_space(find_space("reference/efficientnet_b0")), "macs", target)
+        solve(load_space(find_space("reference/efficientnet_b0")), MACS, target)
 
 
 def test_a_target_out_of_reach_names_the_nearest_costs() -> None:
     with pytest.raises(InputError, match=r"^no scale of 'efficientnet_b0' has about 1000T MACs; the nearest"):
-        solve(load_space(find_space("reference/efficientnet_b0")), "macs", 10**15)
+        solve(load_space(find_space("reference/efficientnet_b0")), MACS, 10**15)
 
 
 @pytest.mark.parametrize("step", range(8))
-def test_efficientnets_are_b0_scaled(b0, step):
+def test_efficientnets_are_b0_scaled(b0: Space, step: int) -> None:
     """Parameters and MACs at the published size are those of torchvision's networks."""
     ours = scale_space(b0, PUBLISHED[step])
     side = (224, 240, 260, 300, 380, 456, 528, 600)[step]
@@ -50,7 +52,7 @@ def test_efficientnets_are_b0_scaled(b0, step):
         assert ours.cost({}).macs == count_macs(twin, (3, side, side))
 
 
-def test_a_step_of_phi_doubles_the_macs_nearly():
+def test_a_step_of_phi_doubles_the_macs_nearly() -> None:
     step = compound(1)
     assert step == Scale(1.2, 1.1, 1.15)
     assert step.depth * step.width**2 * step.resolution**2 == pytest.approx(1.92, abs=0.01)
@@ -58,20 +60,20 @@ def test_a_step_of_phi_doubles_the_macs_nearly():
     assert compound(-2).depth == pytest.approx(1.2**-2)
 
 
-@pytest.mark.parametrize("what", ["macs", "params"])
+@pytest.mark.parametrize("measure", [MACS, PARAMS], ids=lambda measure: measure.name)
 @pytest.mark.parametrize("factor", [0.5, 2])
 @pytest.mark.parametrize("name", SEARCHED)
-def test_members_reach_half_and_twice_their_cost(name, factor, what):
+def test_members_reach_half_and_twice_their_cost(name: str, factor: float, measure: Measure) -> None:
     space = load_space(list_spaces()[name])
     rng = random.Random(name)
     member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
-    if name in ("cell", "darts") and what == "params":
+    if name in ("cell", "darts") and measure == PARAMS:
         # all cells share one width: in a thin stack its next 8 channels are too large a step
         member = scale_space(member, Scale(width=3))
-    target = int(factor * getattr(member.cost({}), what))
-    solution = solve(member, what, target)
-    assert getattr(solution.space.cost({}), what) == pytest.approx(target, rel=0.03)
-    assert solution.phi * (factor - 1) >= 0
+    target = int(factor * member.amount({}, measure))
+    solution = solve(member, measure, target)
+    assert solution.space.amount({}, measure) == pytest.approx(target, rel=0.03)
+    assert solution.phi is not None and solution.phi * (factor - 1) >= 0
     again = parse_space(dump_space(solution.space))
     assert again.architecture() == solution.space.architecture()
 
@@ -94,12 +96,13 @@ network:
 """
 
 
-def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
-    def kernels(depth: float) -> list[int]:
+def test_layers_of_a_deeper_stage_are_like_those_at_their_share() -> None:
+    def kernels(depth: float) -> list[Value]:
         stage = scale_space(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
-        values = dict(stage.block.args)["kernel"].values
-        assert len(values) == stage.depth
-        return list(values)
+        assert isinstance(stage, Stage) and isinstance(stage.block, Call)
+        kernel = dict(stage.block.args)["kernel"]
+        assert isinstance(kernel, PerLayer) and len(kernel.values) == stage.depth
+        return list(kernel.values)
 
     assert kernels(1) == [3, 5, 7]
     assert kernels(5 / 3) == [3, 3, 5, 7, 7]
@@ -108,7 +111,7 @@ def test_layers_of_a_deeper_stage_are_like_those_at_their_share():
     assert kernels(0.1) == [3]
 
 
-def test_choices_stay_choices_of_scaled_options():
+def test_choices_stay_choices_of_scaled_options() -> None:
     space = parse_space(NETWORK)
     result = scale_space(space, Scale(depth=0.5, width=1.5, resolution=1.25))
     assert result.declared["s2.depth"].options == (1, 2)  # 1 and 2 become one
@@ -122,14 +125,17 @@ def test_choices_stay_choices_of_scaled_options():
     assert width.declared["input.height"].options == (64, 80, 96, 112)
 
 
-def test_only_outer_stages_are_deepened():
+def test_only_outer_stages_are_deepened() -> None:
     result = scale_space(parse_space(NETWORK), Scale(depth=2))
-    assert result.network.items[2].block.items[0].depth == 2
+    outer = result.network.items[2]
+    assert isinstance(outer, Stage) and isinstance(outer.block, Sequence)
+    inner = outer.block.items[0]
+    assert isinstance(inner, Stage) and inner.depth == 2
 
 
 @given(spaces())
 @settings(max_examples=100)
-def test_a_scale_of_one_changes_nothing(space):
+def test_a_scale_of_one_changes_nothing(space: Space) -> None:
     try:
         same = scale_space(space, Scale())
     except InputError:  # nothing of it can be built, or a depth is coupled with something else
@@ -140,7 +146,7 @@ def test_a_scale_of_one_changes_nothing(space):
 
 @given(spaces())
 @settings(max_examples=60)
-def test_a_scaled_space_reads_back(space):
+def test_a_scaled_space_reads_back(space: Space) -> None:
     try:
         result = scale_space(space, Scale(1.5, 1.2, 1.3))
     except InputError:
@@ -155,13 +161,13 @@ def test_a_scaled_space_reads_back(space):
 
 
 @pytest.mark.parametrize("factor", [0, -1, 101, float("nan"), float("inf")])
-def test_a_factor_that_is_none(factor):
+def test_a_factor_that_is_none(factor: float) -> None:
     with pytest.raises(InputError) as error:
         Scale(width=factor)
     assert str(error.value) == f"width: {factor:g} is not a factor; a factor is a number above 0, at most 100"
 
 
-def test_a_network_without_stages():
+def test_a_network_without_stages() -> None:
     space = parse_space("name: flat\nnetwork: [conv: {out: 8}, classifier]")
     with pytest.raises(InputError) as error:
         scale_space(space, Scale(depth=2))
@@ -169,7 +175,7 @@ def test_a_network_without_stages():
     assert scale_space(space, Scale(width=2)).cost({}).params > space.cost({}).params
 
 
-def test_a_depth_that_is_coupled_with_something_else():
+def test_a_depth_that_is_coupled_with_something_else() -> None:
     text = NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},")
     with pytest.raises(InputError) as error:
         scale_space(parse_space(text, "net.yaml"), Scale(depth=2))
@@ -179,7 +185,7 @@ def test_a_depth_that_is_coupled_with_something_else():
     )
 
 
-def test_a_scale_that_cannot_be_built():
+def test_a_scale_that_cannot_be_built() -> None:
     text = "name: grouped\nnetwork: [conv: {out: 48}, conv: {name: b, out: 48, groups: 48}, classifier]"
     with pytest.raises(InputError) as error:
         scale_space(parse_space(text, "net.yaml"), Scale(width=1.2))
@@ -189,18 +195,18 @@ def test_a_scale_that_cannot_be_built():
     )
 
 
-def test_a_target_for_a_space_with_choices():
+def test_a_target_for_a_space_with_choices() -> None:
     with pytest.raises(InputError) as error:
-        solve(parse_space(NETWORK, "net.yaml"), "macs", 10**6)
+        solve(parse_space(NETWORK, "net.yaml"), MACS, 10**6)
     assert str(error.value) == (
         "'net' is a space of 6 networks, and a target is for one; scale the file of a network, or the space "
         "by factors"
     )
 
 
-def test_a_target_out_of_reach(b0):
+def test_a_target_out_of_reach(b0: Space) -> None:
     with pytest.raises(InputError) as error:
-        solve(b0, "macs", 1000)
+        solve(b0, MACS, 1000)
     assert str(error.value) == (
         "no scale of 'efficientnet_b0' has about 1.00K MACs; the nearest have 589,712"
     )
@@ -210,12 +216,12 @@ def test_a_target_out_of_reach(b0):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_scales_to_a_target():
+def test_the_command_scales_to_a_target() -> None:
     said = nas("scale", "reference/efficientnet_b0", "--target-flops", "800M", "-o", "made/b.yaml")
     assert (said.code, said.err) == (0, "")
     result = load_space("made/b.yaml")
@@ -232,7 +238,7 @@ def test_the_command_scales_to_a_target():
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_writes_a_family():
+def test_the_command_writes_a_family() -> None:
     said = nas("scale", "reference/efficientnet_b0", "--family", "0..2", "-o", "net.yaml")
     assert said.code == 0
     files = sorted(path.name for path in Path().iterdir())
@@ -242,7 +248,7 @@ def test_the_command_writes_a_family():
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_command_scales_by_factors_and_by_phi():
+def test_the_command_scales_by_factors_and_by_phi() -> None:
     assert nas("scale", "mbconv", "--depth", "1.5", "--width", "0.5", "-o", "small.yaml").code == 0
     assert load_space("small.yaml").width == 0.5
     assert nas("scale", "reference/efficientnet_b0", "--phi", "7", "-o", "b7.yaml").code == 0
@@ -264,7 +270,7 @@ def test_the_command_scales_by_factors_and_by_phi():
         (["--width", "0"], "width: 0 is not a factor; a factor is a number above 0, at most 100"),
     ],
 )  # fmt: skip
-def test_what_the_command_refuses(arguments, message):
+def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     said = nas("scale", "reference/efficientnet_b0", "-o", "out.yaml", *arguments)
     assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
     assert not Path("out.yaml").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from random_spaces import spaces
 
 from nas.errors import InputError
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space.language.tree import Option
 from nas.space.library import list_spaces
 from nas.space.member import find_point
 
@@ -88,14 +90,18 @@ def test_a_value_outside_is_named_with_its_place(name: str) -> None:
         check_named(space, declared)
 
 
+def _chosen(new: Option, branch: int, _: str, options: tuple[Option, ...]) -> Option:
+    """The new option where it is one, else the first, of texts that of a branch."""
+    if new in options:
+        return new
+    return options[branch % len(options)] if isinstance(options[0], str) else options[0]
+
+
 def check_named(space: Space, declared: str) -> None:
     new = NEW[declared.rpartition(".")[2]]
     wide = widened(space, declared)
     for branch in range(5):
-        point = wide.sample(
-            lambda _, options, k=branch: new if new in options else options[k % len(options)]
-            if isinstance(options[0], str) else options[0]
-        )  # fmt: skip
+        point = wide.sample(partial(_chosen, new, branch))
         decision = next((key for key, value in point.items() if value == new), None)
         if decision:
             break

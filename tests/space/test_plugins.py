@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, get_origin
 from unittest.mock import patch
@@ -50,7 +51,7 @@ network:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a search of a space with a plugin's block."""
     folder = tmp_path_factory.mktemp("searched")
     with contextlib.chdir(folder), patch.dict(BLOCKS):
@@ -62,7 +63,7 @@ def searched(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a plugin; the blocks that a test registers go with it."""
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(PLUGIN)
@@ -72,18 +73,18 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(folder, searched):
+def run(folder: Path, searched: Path) -> Run:
     """A copy of it to work in, as in a new process: the block is not registered."""
     shutil.copytree(searched, folder, dirs_exist_ok=True)
     return Run.open(Path("runs/own-1"))
 
 
-def load(text=PLUGIN, file="own.py"):
+def load(text: str = PLUGIN, file: str = "own.py") -> None:
     Path(file).write_text(text)
     load_plugins(read_plugins([Path(file)]))
 
 
-def refused(text):
+def refused(text: str) -> str:
     """What is said of a plugin; nothing of it is registered."""
     before = dict(BLOCKS), dict(OPERATORS)
     with pytest.raises(InputError) as error:
@@ -95,17 +96,17 @@ def refused(text):
 # A block like the built-in ones
 
 
-def test_nothing_is_known_of_a_plugin_that_is_not_named():
+def test_nothing_is_known_of_a_plugin_that_is_not_named() -> None:
     said = nas("show", "own.yaml")
     assert said.code == 2 and said.err.startswith("error: own.yaml:10: unknown block 'squeeze'")
 
 
-def test_every_command_takes_it(run):
+def test_every_command_takes_it(run: Run) -> None:
     shown = nas("show", "own.yaml", "--plugin", "own.py")
     assert shown.code == 0 and "own: 12 networks" in shown.out and "s1.share" in shown.out
     best = "runs/own-1/best.yaml"
-    shown = nas("show", best, "--plugin", "own.py").out
-    assert re.search(r"^ *s1 +squeeze", shown, re.M), shown
+    drawn = nas("show", best, "--plugin", "own.py").out
+    assert re.search(r"^ *s1 +squeeze", drawn, re.M), drawn
     assert nas("export", best, "--plugin", "own.py", "-o", "mine.py").out == "mine.py\n"
     assert "self.reduce = chain(" in Path("mine.py").read_text()
     scaled = nas("scale", best, "--plugin", "own.py", "--depth", "2", "-o", "deep.yaml")
@@ -116,7 +117,7 @@ def test_every_command_takes_it(run):
     assert load_space(Path(best)).meta["plugins"] == ["own.py"]
 
 
-def test_it_appears_in_messages():
+def test_it_appears_in_messages() -> None:
     load()
     share = "share: {choice: [0.5, 1], per: layer}"
     for old, new, message in (
@@ -130,7 +131,7 @@ def test_it_appears_in_messages():
         assert str(error.value).startswith(message)
 
 
-def test_it_is_loaded_once():
+def test_it_is_loaded_once() -> None:
     load()
     recipe = BLOCKS["squeeze"]
     load()
@@ -138,7 +139,7 @@ def test_it_is_loaded_once():
     assert [*get_block_arguments("squeeze")] == ["out", "stride", "share"]
 
 
-def test_it_travels_to_a_process_without_its_file():
+def test_it_travels_to_a_process_without_its_file() -> None:
     plugin = read_plugins([Path("own.py")])[0]
     Path("plugin.pickle").write_bytes(pickle.dumps(plugin))
     Path("own.py").unlink()
@@ -152,7 +153,7 @@ def test_it_travels_to_a_process_without_its_file():
 # Runs
 
 
-def test_a_run_keeps_it_and_needs_it_named(run):
+def test_a_run_keeps_it_and_needs_it_named(run: Run) -> None:
     assert run.plugin_file("own.py").read_text() == PLUGIN
     document = yaml.safe_load((run.path / "run.yaml").read_text())
     assert document["plugins"] == {"own.py": Plugin("own.py", PLUGIN).sha256}
@@ -166,7 +167,7 @@ def test_a_run_keeps_it_and_needs_it_named(run):
     assert "squeeze" not in BLOCKS
 
 
-def test_a_run_goes_on_with_it(run):
+def test_a_run_goes_on_with_it(run: Run) -> None:
     Path("own.py").unlink()
     copy = ("--plugin", "runs/own-1/plugins/own.py")
     said = nas("resume", "runs/own-1", "--trials", "3", *copy)
@@ -176,7 +177,7 @@ def test_a_run_goes_on_with_it(run):
     assert nas("export", "runs/own-1", *copy, "-o", "mine.py").code == 0
 
 
-def test_a_plugin_that_was_changed(run):
+def test_a_plugin_that_was_changed(run: Run) -> None:
     Path("own.py").write_text(PLUGIN + "\n")
     said = nas("resume", "runs/own-1", "--plugin", "own.py")
     assert said.code == 2 and said.err == (
@@ -185,13 +186,13 @@ def test_a_plugin_that_was_changed(run):
     )
 
 
-def test_a_plugin_that_a_run_does_not_know(run):
+def test_a_plugin_that_a_run_does_not_know(run: Run) -> None:
     Path("more.py").write_text(PLUGIN.replace("squeeze", "press"))
     said = nas("show", "runs/own-1", "--plugin", "own.py", "--plugin", "more.py")
     assert said.code == 2 and said.err == "error: more.py: runs/own-1 was searched without it; leave it out\n"
 
 
-def test_a_record_of_plugins_that_was_damaged(run):
+def test_a_record_of_plugins_that_was_damaged(run: Run) -> None:
     file = run.path / "run.yaml"
     file.write_text(file.read_text().partition("plugins:")[0] + "plugins: [own.py]\n")
     said = nas("show", "runs/own-1", "--plugin", "own.py")
@@ -203,7 +204,7 @@ def test_a_record_of_plugins_that_was_damaged(run):
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_workers_of_ray_know_it():
+def test_workers_of_ray_know_it() -> None:
     arguments = ("--plugin", "own.py", "--workers", "1", "--trials", "3", "--name", "mine", *SHORT)
     said = apart("search", "own.yaml", *arguments)
     assert said.code == 0, said
@@ -214,14 +215,14 @@ def test_workers_of_ray_know_it():
 
 
 @pytest.mark.parametrize("command", ["search", "show", "export", "resume", "scale"])
-def test_a_plugin_that_does_not_exist(command, run):
+def test_a_plugin_that_does_not_exist(command: str, run: Run) -> None:
     what = "runs/own-1" if command == "resume" else "own.yaml"
     more = ("--phi", "1", "-o", "x.yaml") if command == "scale" else ()
     said = nas(command, what, "--plugin", "ovn.py", *more)
     assert (said.code, said.out, said.err) == (2, "", "error: ovn.py: no such file\n")
 
 
-def test_two_plugins_of_one_name():
+def test_two_plugins_of_one_name() -> None:
     Path("other").mkdir()
     Path("other/own.py").write_text(PLUGIN)
     said = nas("show", "own.yaml", "--plugin", "own.py", "--plugin", "other/own.py")
@@ -299,7 +300,7 @@ def test_two_plugins_of_one_name():
         ),
     ],
 )  # fmt: skip
-def test_a_plugin_that_is_refused(text, message):
+def test_a_plugin_that_is_refused(text: str, message: str) -> None:
     assert refused(text) == message
 
 
@@ -382,11 +383,11 @@ class Soften(Unary):
         ),
     ],
 )
-def test_an_operator_that_is_refused(text, message):
+def test_an_operator_that_is_refused(text: str, message: str) -> None:
     assert refused(text) == message
 
 
-def test_an_operator_is_called_by_its_name_and_told_where_it_fails():
+def test_an_operator_is_called_by_its_name_and_told_where_it_fails() -> None:
     Path("own.yaml").write_text(SPACE.replace("  - classifier", "  - soften: {by: 2}\n  - classifier"))
     Path("own.py").write_text(PLUGIN + OPERATOR)
     assert nas("show", "own.yaml", "--plugin", "own.py").code == 0
@@ -417,7 +418,7 @@ def test_an_operator_is_called_by_its_name_and_told_where_it_fails():
         ('"reduce"', '"1x1"', "own.py: block 'squeeze': '1x1' is not a name; a name is a letter, then "),
     ],
 )  # fmt: skip
-def test_a_block_that_fails(old, new, message):
+def test_a_block_that_fails(old: str, new: str, message: str) -> None:
     Path("own.py").write_text(PLUGIN.replace(old, new))
     for command in (["show"], ["search", "--workers", "0"]):
         said = nas(*command, "own.yaml", "--plugin", "own.py")
@@ -426,7 +427,7 @@ def test_a_block_that_fails(old, new, message):
     assert not Path("runs").exists()
 
 
-def test_a_shape_that_a_block_refuses_has_its_place():
+def test_a_shape_that_a_block_refuses_has_its_place() -> None:
     wrong = PLUGIN.replace(
         "    y = net", "    from nas.ops import ShapeError\n    raise ShapeError('too small')\n    y = net"
     )
@@ -439,13 +440,13 @@ def test_a_shape_that_a_block_refuses_has_its_place():
 DOCS = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 
 
-def documented_files():
+def documented_files() -> None:
     """The files of the documentation, each named in its first line."""
     for text in re.findall(r"```(?:yaml|python)\n(.*?)```", DOCS, re.DOTALL):
         Path(text.splitlines()[0].removeprefix("# ")).write_text(text)
 
 
-def test_the_documentation():
+def test_the_documentation() -> None:
     documented_files()
     commands = re.findall(r"^    nas (.*)", DOCS, re.MULTILINE)
     assert len(commands) == 7
@@ -460,14 +461,14 @@ def test_the_documentation():
     assert len(rows(Path("runs/products-1/trials.csv"))) == 3
 
 
-def test_the_documented_mistake():
+def test_the_documented_mistake() -> None:
     documented_files()
     wrong = Path("product.py").read_text().replace("expand: Ratio", "expand: float")
     Path("product.py").write_text(wrong)
-    shown = re.search(r"```text\n(.*?)```", DOCS, re.DOTALL)
-    assert nas("show", "products.yaml", "--plugin", "product.py").err == shown[1]
+    (shown,) = re.findall(r"```text\n(.*?)```", DOCS, re.DOTALL)
+    assert nas("show", "products.yaml", "--plugin", "product.py").err == shown
 
 
-def test_the_documented_kinds_are_all_there_are():
+def test_the_documented_kinds_are_all_there_are() -> None:
     kinds = {name for name, kind in vars(arguments).items() if get_origin(kind) is Annotated}
     assert {name for name in kinds if f"`{name}`" in DOCS} == kinds

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from random_spaces import points, spaces
 
 from nas.cost import Cost
+from nas.measures import ACTIVATIONS, MACS, PARAMS
 from nas.space import Choices, Space, SpaceError, parse_space
 
 
@@ -40,8 +41,11 @@ def check(space: Space, listed: list[Choices]) -> None:
     assert extent.largest_cost == space.cost(extent.largest)
     assert extent.smallest_cost.macs == min(cost.macs for cost in built)
     assert extent.largest_cost.macs == max(cost.macs for cost in built)
-    assert extent.fewest_params == min(cost.params for cost in built)
-    assert extent.most_params == max(cost.params for cost in built)
+    for measure in (MACS, PARAMS, ACTIVATIONS):
+        amounts = [measure.of(cost) for cost in built]
+        ends = space.ends(measure)
+        assert [end.value for end in ends] == [min(amounts), max(amounts)]
+        assert [space.amount(end.choices, measure) for end in ends] == [min(amounts), max(amounts)]
     assert bool(extent.obstacles) == (len(built) < len(costs))
 
 

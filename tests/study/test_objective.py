@@ -10,21 +10,24 @@ from command_line import SHORT, TINY, nas, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.cost import Budget, Cost, Interval
+from nas.cost import Cost, Interval
 from nas.errors import InputError
+from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget, amounts_at
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
 from nas.space import load_space, parse_space
 from nas.study.objective import ACCURACY, Factor, Objective, parse_objective
-from nas.study.pareto import hypervolume, pareto, worst_cost
+from nas.study.pareto import hypervolume, pareto, worst_costs
 from nas.study.records import Candidate, Record, best_of
 from nas.study.study import Study
 
-COSTS = [("macs",), ("params",), ("macs", "params")]
+COSTS = [(MACS,), (PARAMS,), (MACS, PARAMS), (MEMORY, ACTIVATIONS)]
 
 
 def record(number: int, score: float | None, macs: int, params: int = 1) -> Record:
+    """A trial of which the activations are its MACs, and the memory its parameters."""
     state = "failed" if score is None else "complete"
-    return Record(Candidate(number, {}, Cost(macs, params), str(number)), state, score, {}, {})
+    cost, amounts = Cost(macs, params, macs), {"memory": params}
+    return Record(Candidate(number, {}, cost, str(number), amounts), state, score, {}, {})
 
 
 _FIGURES = st.tuples(st.sampled_from([None, 0.0, 0.1, 0.5, 0.9]), st.integers(0, 5), st.integers(1, 4))
@@ -38,12 +41,14 @@ records = st.lists(_FIGURES, max_size=10).map(lambda rows: [record(n, *row) for 
     ("text", "objective"),
     [
         ("accuracy", ACCURACY),
-        (" Accuracy , FLOPs", Objective(costs=("macs",))),
-        ("accuracy,params,macs", Objective(costs=("params", "macs"))),
-        ("accuracy*(flops/400M)^-0.07", Objective(factors=(Factor("macs", 400_000_000, -0.07),))),
+        (" Accuracy , FLOPs", Objective(costs=(MACS,))),
+        ("accuracy,params,macs", Objective(costs=(PARAMS, MACS))),
+        ("accuracy,memory,activations", Objective(costs=(MEMORY, ACTIVATIONS))),
+        ("accuracy*(memory/8MiB)^-0.1", Objective(factors=(Factor(MEMORY, 8 * 2**20, -0.1),))),
+        ("accuracy*(flops/400M)^-0.07", Objective(factors=(Factor(MACS, 400_000_000, -0.07),))),
         (
             "accuracy * (macs / 1G)**-1 * (params/5M)^-.5",
-            Objective(factors=(Factor("macs", 10**9, -1.0), Factor("params", 5_000_000, -0.5))),
+            Objective(factors=(Factor(MACS, 10**9, -1.0), Factor(PARAMS, 5_000_000, -0.5))),
         ),
     ],
 )
@@ -61,12 +66,15 @@ _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accura
         ("flops,accuracy", f"'flops,accuracy' is not an objective; {_FORMS}"),
         ("accuracy*2", f"'accuracy*2' is not an objective; {_FORMS}"),
         ("accuracy*(flops/1M)^-1,params", f"'accuracy*(flops/1M)^-1,params' is not an objective; {_FORMS}"),
-        ("accuracy,", "'accuracy,': '' is not a cost; allowed: flops, macs, params"),
-        ("accuracy,flps", "'accuracy,flps': 'flps' is not a cost; did you mean 'flops'?"),
+        ("accuracy,", "'accuracy,': '' is not a measure; allowed: activations, flops, macs, memory, "
+         "parameters, params"),
+        ("accuracy,flps", "'accuracy,flps': 'flps' is not a measure; did you mean 'flops'?"),
         ("accuracy,flops,macs", "'accuracy,flops,macs' names a cost twice; leave one out"),
-        ("accuracy*(flps/1M)^-1", "'accuracy*(flps/1M)^-1': 'flps' is not a cost; did you mean 'flops'?"),
+        ("accuracy*(flps/1M)^-1", "'accuracy*(flps/1M)^-1': 'flps' is not a measure; did you mean 'flops'?"),
         ("accuracy*(flops/4Q)^-1", "'accuracy*(flops/4Q)^-1': '4q' is not a count; write a number with K, M, "
          "G or T, such as 400M or 1.5G"),
+        ("accuracy*(memory/4Q)^-1", "'accuracy*(memory/4Q)^-1': '4q' is not a number of bytes; write one "
+         "with K, M or G, or with KiB, MiB or GiB, such as 8M or 1.5GiB"),
         ("accuracy*(flops/1M)^-1.2.3", "'accuracy*(flops/1M)^-1.2.3': '-1.2.3' is not a number"),
         ("accuracy*(flops/1M)^0.07", "'accuracy*(flops/1M)^0.07': (cost/1m)^0.07 does not fall with the cost"
          "; write a target above 0 and an exponent from -10 to below 0"),
@@ -83,14 +91,16 @@ def test_an_objective_that_is_none(text, message):
 def test_the_reward_of_efficientnet_b0():
     """Accuracy 0.771 at 386M of 400M, as Tan & Le 2019 have it; at the target the reward is the accuracy."""
     objective = parse_objective("accuracy*(flops/400M)^-0.07")
-    assert objective.reward(0.771, Cost(macs=400_000_000)) == pytest.approx(0.771)
-    assert objective.reward(0.771, Cost(macs=385_814_752)) == pytest.approx(0.771 * 0.96453688**-0.07)
-    assert objective.reward(0.771, Cost(macs=800_000_000)) == pytest.approx(0.771 * 2**-0.07)
-    assert objective.reward(0.5, Cost(macs=0)) > 0.5
+    assert objective.reward(0.771, amounts_at(Cost(macs=400_000_000))) == pytest.approx(0.771)
+    assert objective.reward(0.771, amounts_at(Cost(macs=385_814_752))) == pytest.approx(
+        0.771 * 0.96453688**-0.07
+    )
+    assert objective.reward(0.771, amounts_at(Cost(macs=800_000_000))) == pytest.approx(0.771 * 2**-0.07)
+    assert objective.reward(0.5, amounts_at(Cost(macs=0))) > 0.5
 
 
 def test_values_are_the_reward_then_the_costs():
-    assert parse_objective("accuracy,params,flops").values(0.5, Cost(7, 3)) == [0.5, 3.0, 7.0]
+    assert parse_objective("accuracy,params,flops").values(0.5, amounts_at(Cost(7, 3))) == [0.5, 3.0, 7.0]
 
 
 def test_the_best_are_those_of_the_highest_reward():
@@ -106,7 +116,7 @@ def test_the_best_are_those_of_the_highest_reward():
 @given(records, st.sampled_from(COSTS))
 def test_the_front_is_what_no_other_beats(trials, costs):
     def figures(r):
-        return (*(getattr(r.candidate.cost, cost) for cost in costs), -r.score)
+        return (*(r.candidate.amount(cost) for cost in costs), -r.score)
 
     def beats(a, b):
         no_worse = all(x <= y for x, y in zip(figures(a), figures(b), strict=True))
@@ -120,8 +130,9 @@ def test_the_front_is_what_no_other_beats(trials, costs):
 @given(records, st.sampled_from(COSTS), st.integers(3, 6), st.integers(2, 5))
 def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, macs, params):
     """Scores are tenths and costs whole, so that a grid of such cells fills the box."""
-    worst = Cost(macs, params)
-    sides = [range(getattr(worst, cost)) for cost in costs]
+    most = {MACS: macs, PARAMS: params, ACTIVATIONS: macs, MEMORY: params}
+    worst = {cost: most[cost] for cost in costs}
+    sides = [range(worst[cost]) for cost in costs]
     cells = list(itertools.product(range(10), *sides))
 
     def dominated(cell):
@@ -129,22 +140,32 @@ def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, 
         return any(
             r.score is not None
             and 10 * r.score >= score + 1
-            and all(getattr(r.candidate.cost, cost) <= x for cost, x in zip(costs, at, strict=True))
+            and all(r.candidate.amount(cost) <= x for cost, x in zip(costs, at, strict=True))
             for r in trials
         )
 
     share = sum(map(dominated, cells)) / len(cells)
-    assert hypervolume(pareto(trials, costs), costs, worst) == pytest.approx(share)
+    assert hypervolume(pareto(trials, costs), worst) == pytest.approx(share)
     everything = [r for r in trials if r.score is not None]
-    assert hypervolume(everything, costs, worst) == pytest.approx(share)
+    assert hypervolume(everything, worst) == pytest.approx(share)
 
 
 def test_the_reference_is_the_budget_else_the_space():
     space = parse_space(TINY)
-    extent = space.extent
-    assert worst_cost(space, Budget()) == Cost(extent.largest_cost.macs, extent.most_params)
-    assert worst_cost(space, Budget(macs=Interval(0, 9))) == Cost(9, extent.most_params)
-    assert worst_cost(space, Budget(params=Interval(0, 9))) == Cost(extent.largest_cost.macs, 9)
+    most = {measure: space.ends(measure).most.value for measure in (MACS, PARAMS, ACTIVATIONS)}
+    both = (PARAMS, MACS)
+    assert worst_costs(space, Budget(), both) == {PARAMS: most[PARAMS], MACS: most[MACS]}
+    assert worst_costs(space, Budget({MACS: Interval(0, 9)}), both) == {PARAMS: most[PARAMS], MACS: 9}
+    assert worst_costs(space, Budget({PARAMS: Interval(0, 9)}), both) == {PARAMS: 9, MACS: most[MACS]}
+    assert worst_costs(space, Budget({MACS: Interval(5)}), (MACS,)) == {MACS: most[MACS]}
+
+
+def test_the_reference_of_memory_is_that_of_the_dearest_networks():
+    space = parse_space(TINY)
+    dearest = [space.ends(measure).most.choices for measure in (MACS, PARAMS, ACTIVATIONS)]
+    most = max(space.amount(choices, MEMORY) for choices in dearest)
+    assert worst_costs(space, Budget(), (MEMORY,)) == {MEMORY: most}
+    assert worst_costs(space, Budget({MEMORY: Interval(0, 9)}), (MEMORY,)) == {MEMORY: 9}
 
 
 # Studies
@@ -206,7 +227,7 @@ def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path):
     resumed = go_on(s := study(tmp_path / "ledger", "evolution", reward, 24))
     assert resumed == whole and len(whole) == 24
     assert all(r.score in (None, accuracy(r.candidate.cost)) for r in resumed)
-    rewards = [parse_objective(reward).reward(r.score, r.candidate.cost) for r in s.best(5)]
+    rewards = [parse_objective(reward).reward(r.score, r.candidate.amount) for r in s.best(5)]
     assert rewards == sorted(rewards, reverse=True)
 
 

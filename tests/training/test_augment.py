@@ -156,11 +156,17 @@ def test_factors_of_brightness_are_uniform() -> None:
     assert kstest(found[:, 0, 0, 0] / 100, "uniform", (0.6, 0.8)).pvalue > LEVEL
 
 
-@pytest.mark.parametrize(("mixed", "name"), [(v2.MixUp, "mixup"), (v2.CutMix, "cutmix")])
-def test_shares_are_distributed_as_torchvisions(mixed: type[nn.Module], name: str) -> None:
+@pytest.mark.parametrize(
+    ("mixed", "recipe"),
+    [
+        (v2.MixUp, Recipe(crop=0, flip=False, mixup=0.7)),
+        (v2.CutMix, Recipe(crop=0, flip=False, cutmix=0.7)),
+    ],
+)
+def test_shares_are_distributed_as_torchvisions(mixed: type[nn.Module], recipe: Recipe) -> None:
     data = data_of(2)
     labels = torch.tensor([0, 1])
-    augment = augmentation(Recipe(crop=0, flip=False, **{name: 0.7}), data)
+    augment = augmentation(recipe, data)
     ours = [float(augment(torch.tensor(data.train_images), labels)[1][0, 0]) for _ in range(500)]
     transform = mixed(alpha=0.7, num_classes=3)
     with torch.random.fork_rng(devices=[]):

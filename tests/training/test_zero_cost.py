@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from command_line import nas
 from PIL import Image
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import functional_call, grad, jacrev
 
 from nas.graph.module import build_module
 from nas.space import load_space
@@ -52,7 +53,7 @@ def gradients(network: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     return {name: found[name] for name in ("0.weight", "3.weight", "8.weight")}
 
 
-def test_gradients(network, batch):
+def test_gradients(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     found = gradients(network, *batch)
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
     assert grad_norm(network, *batch) == pytest.approx(
@@ -63,7 +64,7 @@ def test_gradients(network, batch):
     )
 
 
-def test_synflow_of_layers_in_a_row_is_their_number_times_the_flow(batch):
+def test_synflow_of_layers_in_a_row_is_their_number_times_the_flow(batch: tuple[Tensor, Tensor]) -> None:
     """R is linear in every layer, so each layer's sum of weight * dR/dweight is R (Euler)."""
     torch.manual_seed(0)
     network = nn.Sequential(
@@ -71,12 +72,13 @@ def test_synflow_of_layers_in_a_row_is_their_number_times_the_flow(batch):
         nn.Conv2d(3, 5, 3, bias=False), nn.Flatten(), nn.Linear(180, 4, bias=False),
     )  # fmt: skip
     with torch.no_grad():
-        flow = F.conv2d(torch.ones(1, 2, 8, 8), network[0].weight.abs(), padding=1)
-        flow = F.conv2d(flow, network[3].weight.abs()).flatten(1) @ network[5].weight.abs().T
+        weights = {i: network[i].get_parameter("weight").abs() for i in (0, 3, 5)}
+        flow = F.conv2d(torch.ones(1, 2, 8, 8), weights[0], padding=1)
+        flow = F.conv2d(flow, weights[3]).flatten(1) @ weights[5].T
     assert synflow(network, *batch) == pytest.approx(math.log(3 * float(flow.sum())), rel=1e-6)
 
 
-def test_naswot(network, batch):
+def test_naswot(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     parameters = dict(network.named_parameters())
     first = F.conv2d(batch[0], parameters["0.weight"], padding=1)
     first = F.batch_norm(first, None, None, parameters["1.weight"], parameters["1.bias"], training=True)
@@ -88,7 +90,7 @@ def test_naswot(network, batch):
     assert naswot(network, *batch) == pytest.approx(np.linalg.slogdet(alike)[1], rel=1e-9)
 
 
-def test_jacob_cov(network, batch):
+def test_jacob_cov(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     """Of a network whose norm has the statistics of the batch, as constants."""
     x = batch[0].double()
     p = {name: value.detach().double() for name, value in network.named_parameters()}
@@ -100,13 +102,13 @@ def test_jacob_cov(network, batch):
         y = F.relu(F.conv2d(F.relu(y), p["3.weight"], p["3.bias"], stride=2))
         return F.linear(y.mean((2, 3)), p["8.weight"], p["8.bias"])
 
-    slopes = torch.autograd.functional.jacobian(lambda x: held(x).sum(), x)
+    slopes = jacrev(lambda x: held(x).sum())(x)
     values = np.linalg.eigvalsh(np.corrcoef(slopes.flatten(1).numpy()))
     expected = -np.sum(np.log(np.maximum(values, 0) + 1e-5) + 1 / (np.maximum(values, 0) + 1e-5))
     assert jacob_cov(network.double(), x, batch[1]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_jacob_cov_where_a_norm_ends_the_features(batch):
+def test_jacob_cov_where_a_norm_ends_the_features(batch: tuple[Tensor, Tensor]) -> None:
     torch.manual_seed(0)
     pooled = nn.Sequential(
         nn.Conv2d(2, 8, 3), nn.ReLU(), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -116,13 +118,13 @@ def test_jacob_cov_where_a_norm_ends_the_features(batch):
     assert math.isfinite(first) and first != again, "another classifier has other gradients"
     dead = nn.Sequential(nn.Conv2d(2, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
     with torch.no_grad():
-        dead[0].weight.zero_()
-        dead[0].bias.fill_(-1)
+        dead[0].get_parameter("weight").zero_()
+        dead[0].get_parameter("bias").fill_(-1)
     assert jacob_cov(dead, *batch) == -math.inf
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU6(), nn.Hardswish(), nn.Identity()])
-def test_synflow_does_not_saturate(activation, batch):
+def test_synflow_does_not_saturate(activation: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     """Ten times the weights of a layer are ten times the flow, however large it is."""
     torch.manual_seed(0)
     network = nn.Sequential(
@@ -130,11 +132,11 @@ def test_synflow_does_not_saturate(activation, batch):
     )
     small = synflow(network, *batch)
     with torch.no_grad():
-        network[0].weight *= 10
+        network[0].get_parameter("weight").mul_(10)
     assert synflow(network, *batch) == pytest.approx(small + math.log(10), rel=1e-6)
 
 
-def test_zico(network, batch):
+def test_zico(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
     one, other = gradients(network, x[:3], y[:3]), gradients(network, x[3:], y[3:])
     expected = 0.0
@@ -144,7 +146,7 @@ def test_zico(network, batch):
     assert zico(network, x, y) == pytest.approx(expected, rel=1e-3)
 
 
-def test_zen(network, batch):
+def test_zen(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     normal = partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     parameters = {name: value.detach().double() for name, value in network.named_parameters()}
     for name in ("0.weight", "3.weight", "8.weight"):
@@ -159,7 +161,9 @@ def test_zen(network, batch):
 
 
 @pytest.mark.parametrize("name", ZERO_COST)
-def test_a_network_is_left_as_it_was_and_scores_repeat(name, network, batch):
+def test_a_network_is_left_as_it_was_and_scores_repeat(
+    name: str, network: nn.Module, batch: tuple[Tensor, Tensor]
+) -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     first = ZERO_COST[name](network, *batch)
     assert math.isfinite(first) and ZERO_COST[name](network, *batch) == first
@@ -169,7 +173,7 @@ def test_a_network_is_left_as_it_was_and_scores_repeat(name, network, batch):
 
 
 @pytest.mark.parametrize("name", ["mbconv", "inception", "residual"])
-def test_members_of_spaces_have_all_scores(name):
+def test_members_of_spaces_have_all_scores(name: str) -> None:
     space = load_space(find_space(name))
     smallest = space.resolve(space.smallest()).adapt(1, 32, 10)
     torch.manual_seed(0)
@@ -179,7 +183,7 @@ def test_members_of_spaces_have_all_scores(name):
     assert all(map(math.isfinite, scores.values())), scores
 
 
-def test_the_command():
+def test_the_command() -> None:
     flags = ("--scores", "naswot, synflow", "--batch", "16")
     said = nas("score", "reference/lenet5", "reference/squeezenet1_1", *flags)
     assert said.code == 0, said
@@ -192,7 +196,7 @@ def test_the_command():
     assert rows[0] not in [line.split() for line in other.out.splitlines()]
 
 
-def test_what_is_left_out_of_the_data_is_said(tmp_path):
+def test_what_is_left_out_of_the_data_is_said(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         for i in range(12):
@@ -222,6 +226,6 @@ def test_what_is_left_out_of_the_data_is_said(tmp_path):
         (["reference/lenet5", "--dataset", "digit"], "unknown data set 'digit'; did you mean 'digits'?"),
     ],
 )  # fmt: skip
-def test_what_the_command_refuses(arguments, message):
+def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     said = nas("score", *arguments)
     assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")

@@ -9,20 +9,21 @@ import pytest
 from command_line import SHORT, TINY, nas
 
 from nas.data.datasets import load_dataset
-from nas.runs.config import SCREENS
+from nas.measures import ACTIVATIONS, MACS, PARAMS
 from nas.runs.folder import Run
 from nas.space import parse_space
 from nas.study.records import Candidate
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
+from nas.training.screens import SCREENS
 from nas.training.zero_cost import ZERO_COST
-from nas.workflows.prescreen import COSTS, Prescreen, untrained_scores
+from nas.workflows.prescreen import Prescreen, untrained_scores
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 def test_every_score_screens():
-    assert (*ZERO_COST, *COSTS) == SCREENS
+    assert (*ZERO_COST, MACS.name, PARAMS.name, ACTIVATIONS.name) == SCREENS
 
 
 def test_the_scores_are_those_of_nas_score():

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.cost import Budget, Interval
+from nas.cost import Interval
+from nas.measures import MACS, Budget, Measure
 from nas.space.counting.exact import count_within
 from nas.space.counting.uniform import Integers, Numbers, Spread, Uniform
 from nas.space.space import Space
@@ -14,6 +15,8 @@ from nas.space.space import Space
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ROWS = 10
 _DRAWS = 4096
+_FEW_DRAWS = 1024
+"""Where each takes its network to be built."""
 _RARE = 0.002
 
 
@@ -22,12 +25,12 @@ class Census:
     """The points of a space inside a budget.
 
     `low` and `high` bound their number: equal where it is known exactly, else with 95 % confidence. `measure`
-    says of which cost the quantiles and the rows `(from, to, share)` are, about.
+    is the one that the quantiles and the rows `(from, to, share)` are of, about.
     """
 
     low: int
     high: int
-    measure: str
+    measure: Measure
     quantiles: dict[float, int]
     rows: tuple[tuple[int, int, float], ...]
 
@@ -39,19 +42,28 @@ class Census:
 def census(space: Space, budget: Budget) -> Census:
     """Count what is inside a budget.
 
-    Quantiles and rows are of MACs, or of parameters where only these are limited, and then do not know of
-    a second limit.
+    Quantiles and rows are of the measure that networks are counted by, and then do not know of the other
+    limits; where nothing that adds up is limited, they are of the first limit, from draws.
     """
     inside = Uniform(space, budget)
     spread, interval = inside.spread, inside.interval
-    exact = None
-    if Interval() in (budget.macs, budget.params):
-        exact = count_within(space.points, spread.measure, interval)
-    low, high = inside.count(np.random.default_rng(0), _DRAWS) if exact is None else (exact, exact)
+    exact = count_within(space.points, spread.measure, interval) if not budget.others else None
+    if exact is not None:
+        low, high, drawn = exact, exact, []
+    else:
+        draws = _DRAWS if all(measure.is_additive for measure in budget) else _FEW_DRAWS
+        drawn = inside.draw(np.random.default_rng(0), draws)
+        low, high = inside.bounds(len(drawn), draws)
     if not high:
-        return Census(0, 0, "MACs", {}, ())
-    what = "MACs" if inside.by_macs else "params"
-    return Census(low, high, what, _quantiles(spread, interval), _rows(spread, interval))
+        return Census(0, 0, MACS, {}, ())
+    if budget and budget.counted not in budget:
+        measure = next(iter(budget))
+        costs = np.sort(np.array([space.amount(point, measure) for point in drawn], np.int64))
+        shares: Numbers = np.full(len(costs), 1 / max(1, len(costs)))
+    else:
+        measure = budget.counted
+        costs, shares = _spread_inside(spread, interval)
+    return Census(low, high, measure, _quantiles(costs, shares), _rows(costs, shares))
 
 
 def _spread_inside(spread: Spread, interval: Interval) -> tuple[Integers, Numbers]:
@@ -62,16 +74,16 @@ def _spread_inside(spread: Spread, interval: Interval) -> tuple[Integers, Number
     return np.clip(costs, interval.low, interval.high), numbers / max(numbers.sum(), 1.0)
 
 
-def _quantiles(spread: Spread, interval: Interval) -> dict[float, int]:
-    costs, shares = _spread_inside(spread, interval)
+def _quantiles(costs: Integers, shares: Numbers) -> dict[float, int]:
+    if not len(costs):
+        return {}
     sums = np.cumsum(shares)
     places = np.minimum(np.searchsorted(sums, QUANTILES), len(costs) - 1)
     return dict(zip(QUANTILES, costs[places].tolist(), strict=True))
 
 
-def _rows(spread: Spread, interval: Interval) -> tuple[tuple[int, int, float], ...]:
+def _rows(costs: Integers, shares: Numbers) -> tuple[tuple[int, int, float], ...]:
     """Of equal width, but that the first has the rare costs below the others too."""
-    costs, shares = _spread_inside(spread, interval)
     costs, shares = costs[shares > 0], shares[shares > 0]
     common = costs[np.cumsum(shares) >= _RARE]
     if not len(common):

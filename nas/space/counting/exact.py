@@ -21,8 +21,8 @@ from nas.cost import Cost, Interval
 from nas.space.counting.point_sets import (
     After,
     Both,
+    CostOf,
     Either,
-    Measure,
     Points,
     extreme,
     in_order,
@@ -44,7 +44,7 @@ _NO_COST = 1 << 62
 """More than can be added up in 64 bits."""
 
 
-def count_within(root: Points, measure: Measure, interval: Interval) -> int | None:
+def count_within(root: Points, measure: CostOf, interval: Interval) -> int | None:
     """The number of points whose cost by `measure` is in the interval; None where that takes too long."""
     least, most = (extreme(root, measure, pick).value for pick in (min, max))
     end = _end(interval, most)
@@ -58,7 +58,7 @@ def count_within(root: Points, measure: Measure, interval: Interval) -> int | No
         return None
 
 
-def gap_around(root: Points, measure: Measure, interval: Interval) -> tuple[int, int] | None:
+def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, int] | None:
     """The costs next to an interval that holds none, where there are some on both sides.
 
     None where it holds some, and where it takes too long to know.
@@ -206,7 +206,7 @@ class _Meetings:
     Each point of at most the highest cost is in one meeting.
     """
 
-    def __init__(self, root: Points, measure: Measure, highest: int) -> None:
+    def __init__(self, root: Points, measure: CostOf, highest: int) -> None:
         self._order = in_order(root)
         self._measure = measure
         self._work = 0

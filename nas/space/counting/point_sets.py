@@ -15,8 +15,8 @@ from nas.cost import Cost
 from nas.space.counting.algebra import Decisions
 from nas.space.language.tree import Option
 
-Measure = Callable[[Cost], int]
-"""The cost that is meant: MACs or parameters."""
+CostOf = Callable[[Cost], int]
+"""The figure of a cost that is meant, or a sum of figures: `of` of a measure that adds up."""
 
 
 class Points:
@@ -118,7 +118,7 @@ class Extreme(NamedTuple):
     choices: dict[str, Option]
 
 
-def extreme(root: Points, measure: Measure, pick: Callable[[Iterable[int]], int]) -> Extreme:
+def extreme(root: Points, measure: CostOf, pick: Callable[[Iterable[int]], int]) -> Extreme:
     """The point whose cost by `measure` is the one that `pick`, min or max, picks; the first of several."""
     values = _values(in_order(root), measure, pick)
     choices: dict[str, Option] = {}
@@ -135,12 +135,12 @@ def extreme(root: Points, measure: Measure, pick: Callable[[Iterable[int]], int]
     return Extreme(values[id(root)], choices)
 
 
-def least_costs(order: list[Points], measure: Measure) -> dict[int, int]:
+def least_costs(order: list[Points], measure: CostOf) -> dict[int, int]:
     """The least cost of each set, by id; `order` is as `in_order` gives it."""
     return _values(order, measure, min)
 
 
-def least_beside(order: list[Points], least: dict[int, int], measure: Measure) -> dict[int, int]:
+def least_beside(order: list[Points], least: dict[int, int], measure: CostOf) -> dict[int, int]:
     """For each set, by id, the least that the rest of a point costs which it is part of."""
     rest = {id(order[-1]): 0}
     for points in reversed(order):
@@ -157,7 +157,7 @@ def least_beside(order: list[Points], least: dict[int, int], measure: Measure) -
     return rest
 
 
-def _values(order: list[Points], measure: Measure, pick: Callable[[Iterable[int]], int]) -> dict[int, int]:
+def _values(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]) -> dict[int, int]:
     values: dict[int, int] = {}
     for points in order:
         parts = [values[id(part)] for part in points.parts]

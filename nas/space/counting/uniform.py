@@ -3,25 +3,26 @@
 A histogram of cost composes along the parts of a space: alternatives add, parts that stand beside each other
 convolve. Walked backwards, from a bin of the whole down to its parts, it gives points of that bin with equal
 chances. Costs are rounded to the bins, so the bins of a budget are taken with those that rounding may have
-moved out of it, and a point whose exact cost is outside is drawn again.
+moved out of it, and a point that turns out to be outside is drawn again.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.cost import Budget, Cost, Interval
+from nas.cost import Cost, Interval
 from nas.errors import InputError
+from nas.measures import Budget
 from nas.space.counting.point_sets import (
     After,
     Both,
+    CostOf,
     Either,
-    Measure,
     Points,
     in_order,
     least_beside,
@@ -64,7 +65,7 @@ class Histogram:
 class Spread:
     """The costs of the points of a set by one measure: a histogram of each part, up to a highest cost."""
 
-    def __init__(self, root: Points, measure: Measure, highest: int, most_bins: int = MOST_BINS) -> None:
+    def __init__(self, root: Points, measure: CostOf, highest: int, most_bins: int = MOST_BINS) -> None:
         self.order = in_order(root)
         self.measure = measure
         bins = max(FEWEST_BINS, min(most_bins, _NUMBERS // len(self.order)))
@@ -142,10 +143,10 @@ class Walk:
         self._spread = spread
         self._rng = rng
 
-    def sample(self, bins: Integers) -> tuple[list[dict[str, Option]], Integers, Integers]:
-        """A point from each bin: its decisions, MACs `(n,)` and parameters `(n,)`."""
+    def sample(self, bins: Integers) -> list[tuple[dict[str, Option], Cost]]:
+        """Return a point from each bin: its decisions and its cost."""
         chosen: list[dict[str, Option]] = [{} for _ in bins]
-        macs, params = np.zeros(len(bins), np.int64), np.zeros(len(bins), np.int64)
+        figures = np.zeros((len(fields(Cost)), len(bins)), np.int64)
         root = self._spread.order[-1]
         waiting: dict[int, list[tuple[Integers, Integers]]] = {id(root): [(np.arange(len(bins)), bins)]}
         for points in reversed(self._spread.order):
@@ -154,13 +155,15 @@ class Walk:
                 continue
             who, where = (np.concatenate(column) for column in zip(*arrived, strict=True))
             if isinstance(points, After):
-                np.add.at(macs, who, points.cost.macs)
-                np.add.at(params, who, points.cost.params)
+                for figure, added in zip(figures, astuple(points.cost), strict=True):
+                    if added:
+                        np.add.at(figure, who, added)
                 for index in who if points.decisions else ():
                     chosen[index].update(points.decisions)
             for part, some, there in self._onward(points, who, where):
                 waiting.setdefault(id(part), []).append((some, there))
-        return chosen, macs, params
+        costs = (Cost(*column) for column in figures.T.tolist())
+        return list(zip(chosen, costs, strict=True))
 
     def _onward(
         self, points: Points, who: Integers, where: Integers
@@ -200,20 +203,22 @@ class Walk:
 class Uniform:
     """Draws points of a space inside a budget, each with the same chance.
 
-    `spread` and `interval` are of MACs, or of parameters where only these are limited; a second limit is met
-    by drawing again.
+    `spread` and `interval` are of the measure by which the budget's networks are counted; the other limits
+    are met by drawing again.
     """
 
     def __init__(self, space: Space, budget: Budget) -> None:
+        self._space = space
         self._budget = budget
-        self.by_macs = budget.macs != Interval() or budget.params == Interval()
-        self.interval = budget.macs if self.by_macs else budget.params
-        extent = space.extent
-        most = extent.largest_cost.macs if self.by_macs else extent.most_params
+        counted = budget.counted
+        self.interval = budget.counted_limit
+        most = space.ends(counted).most.value
         if most >= 1 << 62:
-            raise InputError(f"{space.file}: its networks cost up to {most:,}, more than can be counted")
+            raise InputError(
+                f"{space.file}: its networks have up to {most:,} {counted.noun}, more than can be counted"
+            )
         top = most if self.interval.high is None else min(most, self.interval.high)
-        self.spread = Spread(space.points, (lambda c: c.macs) if self.by_macs else (lambda c: c.params), top)
+        self.spread = Spread(space.points, counted.of, top)
         self._bins = self.spread.bins(self.interval)
         self._weights = self.spread.whole.at(self._bins)
 
@@ -229,7 +234,16 @@ class Uniform:
 
     def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
         """Bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
-        kept = sum(len(self._batch(rng, min(1024, draws - done))) for done in range(0, draws, 1024))
+        return self.bounds(len(self.draw(rng, draws)), draws)
+
+    def draw(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
+        """Return those of so many draws that are inside."""
+        return [
+            point for done in range(0, draws, 1024) for point in self._batch(rng, min(1024, draws - done))
+        ]
+
+    def bounds(self, kept: int, draws: int) -> tuple[int, int]:
+        """Return the bounds of the number of points inside, of `draws` of which `kept` were."""
         share, z = kept / draws, 1.96
         middle = (share + z * z / (2 * draws)) / (1 + z * z / draws)
         half = z / (1 + z * z / draws) * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
@@ -242,9 +256,13 @@ class Uniform:
             return []
         shares = (self._weights / self._weights.sum()).astype(np.float64)
         bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
-        drawn, macs, params = Walk(self.spread, rng).sample(bins)
-        costs = map(Cost, macs.tolist(), params.tolist())
-        return [point for point, cost in zip(drawn, costs, strict=True) if cost in self._budget]
+        return [point for point, cost in Walk(self.spread, rng).sample(bins) if self._admits(point, cost)]
+
+    def _admits(self, point: dict[str, Option], cost: Cost) -> bool:
+        """Return whether a point is inside; what a cost does not tell is asked of the space."""
+        return self._budget.admits(
+            lambda measure: measure.of(cost) if measure.is_additive else self._space.amount(point, measure)
+        )
 
 
 def _share(number: int, part: float) -> int:

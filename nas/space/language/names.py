@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 
 # Attributes of torch.nn.Module and torch.fx.GraphModule; a test compares them with the classes.
 RESERVED = frozenset(

@@ -7,7 +7,8 @@ from typing import Any
 
 from nas.blocks import list_blocks
 from nas.errors import InputError, did_you_mean
-from nas.ops.arguments import Channels, Count, Kind, Probability, Ratio
+from nas.kinds import Kind
+from nas.ops.arguments import Channels, Count, Probability, Ratio
 from nas.space.language.extends import read_description
 from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS, NodeParser
@@ -158,7 +159,7 @@ def _read_plain(top: Mapping, key: str, default: Any, kind: Kind, section: str =
     if not isinstance(item, Scalar):
         raise SpaceError(item.place, path, "wanted a plain number; this value cannot be a choice or a list")
     try:
-        return kind.convert(item.value)
+        return kind.read(item.value)
     except ValueError as error:
         raise SpaceError(item.place, path, str(error)) from None
 

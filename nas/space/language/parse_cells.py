@@ -8,7 +8,8 @@ from itertools import combinations
 from math import prod
 from typing import Any, Protocol
 
-from nas.ops.arguments import Channels, Count, Kind
+from nas.kinds import Kind
+from nas.ops.arguments import Channels, Count
 from nas.space.cells import ALL, LOOSE
 from nas.space.language.parse_values import (
     Context,
@@ -241,7 +242,7 @@ class CellParser:
 def _parse_number(item: Item, context: Context, what: str, most: int) -> int:
     """A plain number. Raises SpaceError for anything else."""
     try:
-        return int(_make_count_kind(what, most).convert(to_plain(item, context.path)))
+        return int(_make_count_kind(what, most).read(to_plain(item, context.path)))
     except ValueError as error:
         raise SpaceError(item.place, context.path, str(error)) from None
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from nas.blocks import get_block_arguments, is_detail, list_blocks
 from nas.errors import did_you_mean
-from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
+from nas.kinds import Kind
+from nas.ops.arguments import Activation, Argument, Count, Stride
 from nas.space.language.names import find_name_problem
 from nas.space.language.node_names import get_block, read_name, reject_name, wrap_named
 from nas.space.language.parse_cells import CellParser

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from nas.errors import did_you_mean
-from nas.ops.arguments import Channels, Kind, Stride, as_written
+from nas.kinds import Kind, as_written
+from nas.ops.arguments import Channels, Stride
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.language.tree import CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
 
@@ -96,7 +97,7 @@ class ValueParser:
                 self.check_kind(one, context, kind, place)
                 continue
             try:
-                kind.convert(one)
+                kind.read(one)
             except ValueError as error:
                 raise SpaceError(place, context.path, str(error)) from None
         return value
