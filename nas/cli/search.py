@@ -62,7 +62,8 @@ def search(
     final_seeds: Annotated[int | None, setting("final_seeds", "Seeds of a finalist.", _TRIALS)] = None,
     dataset: Annotated[str | None, setting(
         "dataset",
-        "digits, cifar10, cifar100, mnist, fashion_mnist, imagefolder:PATH, csv:FILE or npz:FILE.", _PROXY
+        "digits, cifar10, cifar100, mnist, fashion_mnist, imagefolder:PATH, csv:FILE, npz:FILE or "
+        "FILE.py:FUNCTION, which is run.", _PROXY
     )] = None,
     epochs: Annotated[int | None, setting("epochs", "Epochs of one proxy training.", _PROXY)] = None,
     resolution: Annotated[int | None, setting(

@@ -16,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from nas.cost import Cost
+from nas.data.sources import absolute
 from nas.errors import InputError
 from nas.execution.local import Events
 from nas.files import write_atomically
@@ -328,7 +329,7 @@ def known_line(run: Run) -> str | None:
     settings = run.settings
     if settings.inherit:
         return None  # scores then depend on more than the proxy
-    wanted = (run.document["space_sha256"], _place(settings.dataset), asdict(settings.recipe))
+    wanted = (run.document["space_sha256"], absolute(settings.dataset), asdict(settings.recipe))
     files = sorted(run.path.parent.glob(f"*/{_FIGURES}"), key=lambda path: -path.stat().st_mtime)
     return next((line for line in (_line(path, wanted) for path in files) if line), None)
 
@@ -338,16 +339,10 @@ def figures_line(path: Path) -> str | None:
     return _line(path / _FIGURES, None)
 
 
-def _place(dataset: str) -> str:
-    """A data set, however its path is written."""
-    kind, colon, path = dataset.partition(":")
-    return f"{kind}:{Path(path).expanduser().resolve()}" if colon else dataset
-
-
 def _line(path: Path, wanted: tuple[Any, ...] | None) -> str | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        own = (found["space_sha256"], _place(found["dataset"]), found["recipe"])
+        own = (found["space_sha256"], absolute(found["dataset"]), found["recipe"])
         if wanted is not None and own != wanted:
             return None
         tau = found["proxies"][0]["ranking"]["kendall"]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from nas.data import datasets
 from nas.data.card import DataCard
+from nas.data.functions import is_function
 from nas.data.images import Decoding, silent
+from nas.data.kept import read_data, write_data
 from nas.errors import InputError
 from nas.execution.local import Events, Relay, run_local
 from nas.files import write_atomically
@@ -96,6 +98,10 @@ class FinalsKeeper(Relay):
 
 def _equal_choices(one: Candidate, other: Candidate) -> int:
     return sum(name in other.choices and other.choices[name] == o for name, o in one.choices.items())
+
+
+KEPT_DATA = "data.npz"
+"""The images of a run whose data set is a function."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +269,8 @@ def start(prepared: Prepared, path: Path, plan: str | None = None) -> Search:
     card, device = DataCard.of(data), _device_name(settings)
     plugins = prepared.plugins
     run = Run.create(path, settings, space, card, device, starts=prepared.starts, plugins=plugins, plan=plan)
+    if is_function(settings.dataset):
+        write_data(run.path / KEPT_DATA, data)
     if data.broken:
         write_atomically(run.path / "broken.txt", "".join(f"{why}\n" for why in data.broken))
     return Search(run, settings, run.space, data, plugins)
@@ -279,7 +287,9 @@ def resume(
     ended = len(run.records())
     if settings.trials < ended and not run.is_calibration:
         raise InputError(f"--trials: {run.path} has {ended} trials already; give more than that to go on")
-    data = load_data(run.space, settings, progress)
+    # a function's file is run where someone names it, and nowhere else
+    kept = is_function(settings.dataset)
+    data = read_data(run.path / KEPT_DATA) if kept else load_data(run.space, settings, progress)
     change = DataCard.of(data).change(run.data)
     if change:
         raise InputError(
