@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data import images
+from nas.data.base import Labels, Source
 from nas.data.cache import map_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
-from nas.data.sources import Labels, Source, find_source
+from nas.data.sources import find_source
 from nas.errors import InputError
 from nas.files import cache_folder
 

@@ -342,7 +342,7 @@ def test_an_interval_is_that_of_a_t_test(sample: list[float]) -> None:
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=8, unique=True), st.data())
 def test_p_is_the_share_of_signs_that_are_at_least_as_extreme(sizes: list[int], data: st.DataObject) -> None:
-    """Wilcoxon's test by hand: every sign of every compare_pairs, the sum of the positive ranks."""
+    """Wilcoxon's test by hand: every sign of every difference, the sum of the positive ranks."""
     signs = [data.draw(st.sampled_from((-1, 1))) for _ in sizes]
     ranks = [sorted(sizes).index(size) + 1 for size in sizes]
 
@@ -458,7 +458,7 @@ def test_the_command(space_file: str, path: Path, tmp_path: Path) -> None:
     assert (said.code, said.err) == (0, "")
     assert f"Table {path}: 36 rows, 16 distinct networks of 'small'.\n" in said.out
     assert (
-        "4 repeats of 12 trials, budget MACs <= 1,000,000, seeds from 0; a run_search is told one of a network's "
+        "4 repeats of 12 trials, budget MACs <= 1,000,000, seeds from 0; a search is told one of a network's "
         "scores at random.\n"
     ) in said.out
     assert said.out.count("evolution") == 3 and said.out.count(" ± ") == 7
@@ -494,7 +494,7 @@ def test_what_is_odd_about_a_table_is_said(space_file: str, tmp_path: Path) -> N
     assert said.code == 0, said.err
     assert (
         f"Table {file}: 3 rows, 2 distinct networks of 'small'. 1 row repeats a network with other scores; "
-        "the mean counts. It lacks the networks of 31 of the space's 36 points; a run_search that asks for one "
+        "the mean counts. It lacks the networks of 31 of the space's 36 points; a search that asks for one "
         "is told that it cannot be built.\n"
     ) in said.out
     assert "Difference" not in said.out and "±" not in said.out.partition("\n 2")[2].partition("Time")[0]
@@ -520,9 +520,7 @@ def test_a_large_space_is_not_listed(
         "--jobs",
         "1",
     )
-    assert (
-        "The space has 36 points; a run_search that asks for a network without a row is told that" in said.out
-    )
+    assert "The space has 36 points; a search that asks for a network without a row is told that" in said.out
 
 
 @pytest.mark.parametrize(
@@ -587,7 +585,7 @@ def test_a_search_that_meets_no_row_is_said(table: Table) -> None:
     with pytest.raises(InputError) as error:
         run_search(contest, "random", 0)
     assert str(error.value) == (
-        f"{table.file}: a run_search by 'random' met no network that has a row; the table covers too little of "
+        f"{table.file}: a search by 'random' met no network that has a row; the table covers too little of "
         "the space"
     )
 
