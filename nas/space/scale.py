@@ -72,7 +72,7 @@ def scaled(space: Space, scale: Scale) -> Space:
     """
     result = rescaled(space, scale)
     try:
-        _ = result.extent
+        _ = result.points
     except SpaceError as error:
         raise InputError(f"'{space.name}' cannot be built at {scale}: {error}") from None
     return result
