@@ -23,14 +23,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 
 import numpy as np
+from nas.workflows.finals import winner
 
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.runs.folder import Run
 from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
-from nas.space.scale import Scale, scaled
+from nas.space.scale import Scale, scale_space
 from nas.training.evaluator import ProxyTask
-from nas.workflows.finals import winner
 
 RANDOM = 3
 
@@ -48,7 +49,7 @@ def main() -> None:
         *((f"random {i}", space, point) for i, point in enumerate(drawn, 1)),
         (f"mobilenet_v2, width {width:.2f}", peer, {}),
     ]
-    recipe = replace(run.settings.recipe, epochs=run.settings.final_epochs)
+    recipe = replace(run.settings.recipe, epochs=run.settings.finals.epochs)
     start = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -57,7 +58,12 @@ def main() -> None:
         for name, split in (("train", "train"), ("val", "test")):
             (Path(folder) / name).symlink_to((args.cifar / split).absolute())
         tasks = [
-            pool.submit(accuracy, ProxyTask(own, recipe, seed, "cpu"), choices, f"imagefolder:{folder}")
+            pool.submit(
+                accuracy,
+                ProxyTask(own, recipe, seed, "cpu"),
+                choices,
+                replace(run.settings.data, dataset=f"imagefolder:{folder}"),
+            )
             for _, own, choices in networks
             for seed in range(args.seeds)
         ]
@@ -77,19 +83,18 @@ def main() -> None:
 def _widened(name: str, macs: int) -> tuple[float, Space]:
     """A network at the width that brings it nearest to a cost."""
     network = load_space(find_space(name))
-    widths = {step / 100: scaled(network, Scale(width=step / 100)) for step in range(50, 201)}
+    widths = {step / 100: scale_space(network, Scale(width=step / 100)) for step in range(50, 201)}
     return min(widths.items(), key=lambda pair: abs(pair[1].cost({}).macs - macs))
 
 
-def accuracy(task: ProxyTask, choices: Choices, dataset: str) -> float:
+def accuracy(task: ProxyTask, choices: Choices, config: DataConfig) -> float:
     """Of one training, after its last epoch, on the validation part."""
-    recipe = task.recipe
     data = datasets.load(
-        dataset,
-        resolution=recipe.resolution,
+        config.dataset,
+        resolution=config.resolution,
         seed=0,
-        val_fraction=recipe.val_fraction,
-        max_images=recipe.max_images,
+        val_fraction=config.val_fraction,
+        max_images=config.max_images,
     )
     training = task(choices, 0, data)
     while not training.done:

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.measures import Budget
 from nas.space import Choices, load_space
@@ -37,13 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     space, full = load_space(SPACE), Recipe(epochs=args.epochs)
     short = replace(full, epochs=1)
-    data = datasets.load(
-        "digits",
-        resolution=full.resolution,
-        seed=args.seed,
-        val_fraction=full.val_fraction,
-        max_images=full.max_images,
-    )
+    data = datasets.load("digits", resolution=DataConfig().resolution, seed=args.seed)
     task = ProxyTask(space, full, args.seed, "cpu")
     domain, rng = Domain(space, Budget.parse({"macs": BUDGET})), random.Random(args.seed)
     point = domain.sample(rng, 1)[0]

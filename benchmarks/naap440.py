@@ -16,7 +16,7 @@ from collections import defaultdict
 from math import prod
 from pathlib import Path
 
-from nas.bench.table import every_point
+from nas.bench.table import enumerate_points
 from nas.graph import Architecture
 from nas.space import Choices, Space, SpaceError, load_space
 
@@ -45,7 +45,7 @@ def published_figures(row: dict[str, str]) -> Figures:
 
 def points_by_figures(space: Space) -> dict[Figures, list[Choices]]:
     points = defaultdict(list)
-    for point in every_point(space):
+    for point in enumerate_points(space):
         try:
             points[figures(space.architecture(point))].append(point)
         except SpaceError:

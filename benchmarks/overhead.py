@@ -123,7 +123,7 @@ def _task(recipe: Recipe) -> ProxyTask:
 
 
 def _data(recipe: Recipe) -> datasets.ImageData:
-    return datasets.load(
+    return datasets.load_dataset(
         "digits",
         resolution=recipe.resolution,
         seed=0,

@@ -46,7 +46,7 @@ import torchvision
 from torch.utils.data import DataLoader
 from torchvision import transforms as tv
 
-from nas.data.datasets import ImageData, load
+from nas.data.datasets import ImageData, load_dataset
 from nas.training.loop import Training
 from nas.training.recipe import Recipe
 
@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if args.cifar:
             unpack(args.cifar, Path(folder), args.train, args.val)
-            data = load(f"imagefolder:{folder}", resolution=32, seed=0)
+            data = load_dataset(f"imagefolder:{folder}", resolution=32, seed=0)
         else:
             data = random_data(args.train, args.val)
         recipe = Recipe(epochs=args.rounds + 1, batch=args.batch)

@@ -26,8 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the searches take every core al
 import numpy as np
 from nas_bench_macro import LAYERS, OPTIONS
 
-from nas.bench.contest import BASELINE, Contest, outcomes
-from nas.bench.figures import Standing, estimate, standings
+from nas.bench.contest import BASELINE, Contest, run_contest
+from nas.bench.figures import Standing, compute_standings, estimate_mean
 from nas.bench.table import Table, read_table
 from nas.measures import Budget
 from nas.samplers import SAMPLERS, find_sampler
@@ -56,10 +56,10 @@ def main() -> None:
         print(f"\n### {title[0].upper()}{title[1:]}\n\n| sampler | 50 trials | p | 100 trials | p |")
         print("| --- | --- | --- | --- | --- |")
         contest = Contest(table, (BASELINE, *names), TRIALS, args.repeats, budget, noisy=noisy)
-        for standing in standings([*outcomes(contest, args.jobs)]):
+        for standing in compute_standings([*run_contest(contest, args.jobs)]):
             print(_row(standing), flush=True)
     longer = Contest(table, (BASELINE,), 300, args.repeats, CAP)
-    late = estimate([outcome.best[-1] for outcome in outcomes(longer, args.jobs)])
+    late = estimate_mean([outcome.best[-1] for outcome in run_contest(longer, args.jobs)])
     print(f"\nrandom search under the cap after 300 trials: {late.mean:.3f}")
     if not args.no_asks:
         print(f"\n| sampler | ask at trial {ASKED_FROM:,}, median | 95th percentile |\n| --- | --- | --- |")

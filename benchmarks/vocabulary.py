@@ -19,7 +19,7 @@ from twins import TWINS, calls, copy_weights, randomise, weighted
 
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.space import load_space
-from nas.space.library import bundled_spaces
+from nas.space.library import list_spaces
 
 
 def difference(name: str) -> float:
@@ -27,8 +27,8 @@ def difference(name: str) -> float:
     torch.manual_seed(0)
     twin = TWINS[name].make().eval()
     randomise(twin)
-    space = load_space(bundled_spaces()[f"reference/{name}"])
-    network = space.adapted(3, TWINS[name].size, space.classes).architecture()
+    space = load_space(list_spaces()[f"reference/{name}"])
+    network = space.adapt(3, TWINS[name].size, space.classes).architecture()
     ours = build_module(network).eval()
     images = torch.randn(1, *network.input_shape)
     copy_weights(weighted(calls(twin, images)), weighted(calls(ours, images)))
@@ -42,7 +42,7 @@ def main() -> None:
     wrong = 0
     print(f"{'file':22} {'params':>12} {'MACs':>16} {'equal':>6} {'max output difference':>22}")
     for name in names:
-        space = load_space(bundled_spaces()[f"reference/{name}"])
+        space = load_space(list_spaces()[f"reference/{name}"])
         cost = space.cost({})
         with torch.device(TWINS[name].device):
             twin = TWINS[name].make()

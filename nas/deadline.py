@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from types import FrameType
 
 from nas.errors import InputError
@@ -31,6 +32,15 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds <= _MOST_S:
         raise InputError(f"'{text}' is not above 0 and up to a year; {rule.partition('; ')[2]}")
     return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """Return what `parse_duration` reads back exactly: `1h30m` of 5,400."""
+    if seconds % 1:
+        return f"{Decimal(repr(seconds)):f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    parts = zip((minutes // 60, minutes % 60, rest), _UNITS_S, strict=True)
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount)
 
 
 _AGAIN_S = 30.0

@@ -53,6 +53,25 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
 
 
 @dataclass(frozen=True)
+class FileFunction:
+    """A function in a user's Python file, written FILE:FUNCTION."""
+
+    file: Path
+    function: str
+
+    @classmethod
+    def parse(cls, text: str) -> FileFunction:
+        """Read FILE:FUNCTION. Raises InputError for what is none."""
+        file, _, function = text.rpartition(":")
+        if not file or not function.isidentifier():
+            raise InputError(f"'{text}' is not FILE:FUNCTION, such as my_training.py:train")
+        return cls(Path(file), function)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.function}"
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """A user's Python file as it was read. It travels to the workers as text, and is run when someone names
     it, and never for another reason."""

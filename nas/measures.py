@@ -7,12 +7,12 @@ its name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nas.cost import Cost, Interval, format_count, parse_bytes, parse_count, parse_interval
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture
-from nas.graph.memory import peak_memory
+from nas.graph.memory import BYTES, peak_memory
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Measure:
 
     It is had either from a cost or from the whole graph. With `of_cost` it adds up along a network, being a
     sum of figures of the cost: it is counted exactly over a space. With `of_architecture` it does not, and
-    networks inside a limit are found by drawing. Measures of one name are equal.
+    networks inside a limit are found by drawing; `at_least` then says of which measure that adds up a network
+    always has so many times as much, so that fewer are drawn in vain. Measures of one name are equal.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Measure:
     parse: Callable[[str], int] = field(default=parse_count, compare=False)
     of_cost: Callable[[Cost], int] | None = field(default=None, compare=False)
     of_architecture: Callable[[Architecture], int] | None = field(default=None, compare=False)
+    at_least: tuple[int, Measure] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         assert (self.of_cost is None) != (self.of_architecture is None), "from a cost, or from the graph"
@@ -45,6 +47,11 @@ class Measure:
     def is_additive(self) -> bool:
         """Whether the amount of a network is the sum of the amounts of its parts."""
         return self.of_cost is not None
+
+    @property
+    def word(self) -> str:
+        """The name by which it is written in objectives: FLOPs are known better than MACs."""
+        return "flops" if "flops" in self.aliases else self.name
 
     @property
     def of(self) -> Callable[[Cost], int]:
@@ -97,8 +104,8 @@ ACTIVATIONS = Measure(
 )  # fmt: skip
 MEMORY = Measure(
     "memory", "memory", "bytes of memory",
-    "bytes that inference of one image takes at most, in float32, weights included (`nas.graph.memory`)",
-    unit="B", parse=parse_bytes, of_architecture=peak_memory,
+    "bytes that inference of one image takes at most, in float32, weights included",
+    unit="B", parse=parse_bytes, of_architecture=peak_memory, at_least=(BYTES, PARAMS),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in (MACS, PARAMS, ACTIVATIONS, MEMORY)}
@@ -122,11 +129,12 @@ class Budget(Mapping[Measure, Interval]):
     It does not change and can be hashed; the order of what it is made of does not count.
     """
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_additive", "_limits")
 
     def __init__(self, limits: Mapping[Measure, Interval] | None = None) -> None:
         given = {m: interval for m, interval in (limits or {}).items() if interval != Interval()}
         self._limits = {measure: given[measure] for measure in sorted(given, key=_rank)}
+        self._additive = _implied(self._limits)
 
     @classmethod
     def parse(cls, texts: Mapping[str, str]) -> Budget:
@@ -152,8 +160,14 @@ class Budget(Mapping[Measure, Interval]):
 
     @property
     def counted(self) -> Measure:
-        """What networks inside are counted and drawn by: the first limit that adds up, MACs without one."""
-        return next((measure for measure in self if measure.is_additive), MACS)
+        """What networks inside are counted and drawn by: the first limit that adds up, else the first that
+        follows from one that does not, else MACs."""
+        return next(iter(self._additive), MACS)
+
+    @property
+    def counted_limit(self) -> Interval:
+        """The limit of `counted`, or what follows for it."""
+        return self._additive.get(self.counted, Interval())
 
     @property
     def others(self) -> tuple[Measure, ...]:
@@ -165,7 +179,9 @@ class Budget(Mapping[Measure, Interval]):
 
         What does not add up is worked out last, and only where all else is inside.
         """
-        return all(amounts(measure) in interval for measure, interval in self.items())
+        if not all(amounts(measure) in interval for measure, interval in self._additive.items()):
+            return False
+        return all(amounts(m) in interval for m, interval in self.items() if not m.is_additive)
 
     def __getitem__(self, measure: Measure) -> Interval:
         return self._limits[measure]
@@ -185,6 +201,17 @@ class Budget(Mapping[Measure, Interval]):
     def __str__(self) -> str:
         parts = (f"{m.label} {interval} {m.unit}".rstrip() for m, interval in self.items())
         return " and ".join(parts) or "no budget"
+
+
+def _implied(limits: Mapping[Measure, Interval]) -> dict[Measure, Interval]:
+    """The limits of what adds up, and after them those that follow from the limits of what does not."""
+    found = {measure: interval for measure, interval in limits.items() if measure.is_additive}
+    for measure, interval in limits.items():
+        if measure.at_least is not None and interval.high is not None:
+            times, other = measure.at_least
+            known, most = found.get(other, Interval()), interval.high // times
+            found[other] = replace(known, high=most if known.high is None else min(known.high, most))
+    return found
 
 
 def _rank(measure: Measure) -> tuple[bool, int, str]:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.cost import Cost, Interval, format_count, parse_count, parse_interval
-from nas.errors import InputError
-from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget, amounts_at
-from nas.runs.config import Settings, did_you_mean
+from nas.errors import InputError, did_you_mean
+from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget
+from nas.runs.budget import fill, read_budget
 
 
 @pytest.mark.parametrize(
@@ -102,32 +102,12 @@ def test_both_ends_of_an_interval_are_in() -> None:
     assert 10**18 in Interval() and 4 not in Interval(5)
 
 
-def test_a_budget_bounds_macs_and_params_together() -> None:
-    budget = Budget({MACS: Interval(0, 100), PARAMS: Interval(10, 20)})
-
-    def admitted(macs: int, params: int, budget: Budget = budget) -> bool:
-        return budget.admits(amounts_at(Cost(macs, params)))
-
-    assert admitted(100, 20) and admitted(0, 10)
-    assert not (admitted(101, 20) or admitted(100, 21) or admitted(100, 9))
-    assert admitted(10**15, 10**15, Budget())
-
-
 def test_a_budget_is_filled() -> None:
-    both = Settings("tiny.yaml", budget_flops="1001", budget_params="5M", budget_fill=0.9).budget
+    both = fill(read_budget("1001", "5M"), 0.9)
     assert both == Budget({MACS: Interval(901, 1001), PARAMS: Interval(4_500_000, 5_000_000)})
-    assert Settings("tiny.yaml", budget_flops="400M", budget_fill=1).budget == Budget(
-        {MACS: Interval(400_000_000, 400_000_000)}
-    )
-    three = Settings("tiny.yaml", budgets=("memory=1000", "activations=10"), budget_fill=0.5).budget
+    assert fill(read_budget("400M", None), 1) == Budget({MACS: Interval(400_000_000, 400_000_000)})
+    three = fill(read_budget(None, None, ("memory=1000", "activations=10")), 0.5)
     assert three == Budget({MEMORY: Interval(500, 1000), ACTIVATIONS: Interval(5, 10)})
-
-
-def test_budgets_are_written_for_reading() -> None:
-    assert str(Budget()) == "no budget"
-    assert str(Budget({MACS: parse_interval("400M")})) == "MACs <= 400,000,000"
-    both = Budget({PARAMS: Interval(5), MACS: parse_interval("3M..4M")})
-    assert str(both) == "MACs 3,000,000..4,000,000 and params >= 5"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "importing", "files", "deadline", "cost", "ops", "graph", "measures", "blocks", "space", "exporters",
-    "inherit", "data", "training", "samplers", "study", "execution", "runs", "workflows", "report", "bench",
-    "cli", "testing",
+    "errors", "kinds", "settings", "importing", "files", "deadline", "cost", "ops", "graph", "measures",
+    "blocks", "space", "exporters", "inherit", "data", "training", "samplers", "study", "execution", "runs",
+    "workflows", "report", "bench", "cli", "testing",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
@@ -83,8 +83,12 @@ def test_nothing_is_unpickled(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        *((f"nas.{name}", set()) for name in ("cost", "ops", "graph", "measures", "blocks", "space", "cli")),
+        *(
+            (f"nas.{name}", set())
+            for name in ("settings", "cost", "ops", "graph", "measures", "blocks", "space", "cli")
+        ),
         ("nas.training.recipe", set()),
+        ("nas.runs.config", set()),
         ("nas.report.drawing", set()),
         ("nas.study.study", {"optuna"}),
         ("nas.graph.module", {"torch"}),

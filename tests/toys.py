@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
 
-import numpy as np
-
 from nas.cost import Cost
 from nas.errors import InputError
-from nas.measures import Budget, amounts_at
+from nas.measures import Budget
 from nas.samplers import find_sampler
 from nas.study.study import Study
-
-
-class ByRejection:
-    """A mixin: amounts from the cost alone; points inside a budget by drawing decisions until one is inside,
-    a hundred times at most."""
-
-    def amounts(self, choices):
-        return amounts_at(self.cost(choices))
-
-    def uniform(self, budget):
-        return _Rejection(copy(self), budget)  # which counts for itself
-
-
-class _Rejection:
-    def __init__(self, space, budget):
-        self._space, self._budget = space, budget
-
-    def sample(self, rng: np.random.Generator, n: int) -> list[dict]:
-        found: list[dict] = []
-        for _ in range(100 * n):
-            point = self._space.sample(lambda name, options: options[rng.integers(len(options))])
-            found += [point] if self._is_inside(point) else []
-            if len(found) == n:
-                break
-        return found
-
-    def _is_inside(self, point) -> bool:
-        try:
-            return self._budget.admits(self._space.amounts(point))
-        except InputError:
-            return False
+from nas.testing.spaces import ByRejection
 
 
 @dataclass

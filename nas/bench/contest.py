@@ -43,7 +43,7 @@ class Contest:
     noisy: bool = False
 
     def __post_init__(self) -> None:
-        members = self.table.inside(self.budget)
+        members = self.table.count_inside(self.budget)
         if not members:
             raise InputError(
                 f"{self.table.file}: none of its {len(self.table.entries):,} networks is inside the budget "
@@ -68,11 +68,11 @@ class Outcome:
     counts: Counts
 
 
-def outcomes(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> Iterator[Outcome]:
+def run_contest(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> Iterator[Outcome]:
     """Every search of a contest, in the order in which they end. `jobs`: processes, 1 for this one."""
     tasks = [(sampler, repeat) for repeat in range(contest.repeats) for sampler in contest.samplers]
     if jobs == 1:
-        yield from (search(contest, *task) for task in tasks)
+        yield from (run_search(contest, *task) for task in tasks)
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes take every core already
     pool = ProcessPoolExecutor(
@@ -88,7 +88,7 @@ def outcomes(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def search(contest: Contest, sampler: str, repeat: int) -> Outcome:
+def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     """One search of a contest."""
     table = contest.table
     seed = contest.seed + repeat
@@ -106,7 +106,7 @@ def search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     first = (math.inf, 0, 0)
     while (candidate := _asked(study, asked_s)) is not None:
         entry = table.entries[candidate.identity]
-        seen = entry.seen(candidate.identity, seed if contest.noisy else None)
+        seen = entry.observe(candidate.identity, seed if contest.noisy else None)
         study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
         # As `best_of` has it: the highest score, then the cheaper, then the earlier.
         rank = (-seen, candidate.cost.macs, candidate.number)
@@ -142,4 +142,4 @@ def _enter(contest: Contest, plugins: tuple[Plugin, ...]) -> None:
 
 
 def _search(sampler: str, repeat: int) -> Outcome:
-    return search(_contest, sampler, repeat)
+    return run_search(_contest, sampler, repeat)

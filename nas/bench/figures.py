@@ -49,12 +49,12 @@ class Standing:
     rejected: Mapping[str, float]
 
 
-def marks(trials: int) -> list[int]:
+def list_marks(trials: int) -> list[int]:
     """The numbers of trials at which figures are given: 10, 20, 50, 100, ... and the last."""
     return [mark for mark in _MARKS if mark < trials] + [trials]
 
 
-def standings(outcomes: Sequence[Outcome]) -> list[Standing]:
+def compute_standings(outcomes: Sequence[Outcome]) -> list[Standing]:
     """The figures of each sampler, the baseline first, then by name."""
     searches: dict[str, list[Outcome]] = {}
     for outcome in sorted(outcomes, key=lambda o: (o.sampler != BASELINE, o.sampler, o.repeat)):
@@ -66,7 +66,7 @@ def standings(outcomes: Sequence[Outcome]) -> list[Standing]:
     ]
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate_mean(values: Sequence[float]) -> Estimate:
     """The mean of independent values."""
     mean = fmean(values)
     if len(values) == 1:
@@ -78,7 +78,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """Ours less theirs, pair by pair. Pairs that are equal say nothing to the test; if all are, p is 1."""
     from scipy.stats import wilcoxon
 
@@ -86,7 +86,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     pairs = [round(a - b, 9) for a, b in zip(ours, theirs, strict=True)]
     unequal = [d for d in pairs if d]
     p = float(wilcoxon(unequal).pvalue) if unequal else 1.0
-    return Difference(estimate(pairs), p)
+    return Difference(estimate_mean(pairs), p)
 
 
 def _standing(sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[float]] | None) -> Standing:
@@ -94,8 +94,8 @@ def _standing(sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[
     asks = np.array([seconds for outcome in own for seconds in outcome.asked_s])
     return Standing(
         sampler,
-        tuple(map(estimate, bests)),
-        {n: difference(bests[n - 1], baseline[n - 1]) for n in marks(len(bests))} if baseline else {},
+        tuple(map(estimate_mean, bests)),
+        {n: compare_pairs(bests[n - 1], baseline[n - 1]) for n in list_marks(len(bests))} if baseline else {},
         float(np.median(asks)),
         float(np.quantile(asks, 0.95)),
         {

@@ -20,15 +20,15 @@ from nas.report.chart import (
     WIDTH,
     Point,
     Scale,
-    finished,
+    fit_scale,
+    format_path,
+    make_page,
     mark_rows,
-    padded,
-    page,
-    path,
+    render,
     write_grid,
     write_text,
 )
-from nas.report.svg import plain
+from nas.report.svg import replace_invalid
 
 LINE = 18
 
@@ -53,7 +53,7 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
     An SVG is XML: the elements with class `curve` carry the sampler as `data-name`.
     """
     axes = _axes(result)
-    svg = page(title, subtitle)
+    svg = make_page(title, subtitle)
     _write_axes(svg, axes)
     colours = cycle(COLOURS)
     painted = [(one, "#777777" if one.sampler == BASELINE else next(colours)) for one in result]
@@ -64,10 +64,15 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
         ET.SubElement(
             svg,
             "path",
-            {"class": "curve", "data-name": plain(one.sampler), "stroke": colour, "d": path(points)},
+            {
+                "class": "curve",
+                "data-name": replace_invalid(one.sampler),
+                "stroke": colour,
+                "d": format_path(points),
+            },
         )
     _write_legend(svg, sorted(painted, key=lambda pair: -pair[0].curve[-1].mean))
-    return finished(svg)
+    return render(svg)
 
 
 def _axes(result: Sequence[Standing]) -> _Axes:
@@ -75,7 +80,7 @@ def _axes(result: Sequence[Standing]) -> _Axes:
     first = max(1, last // 20)
     shown = [e for one in result for e in one.curve[first - 1 :]]
     ends = [v for e in shown for v in (e.mean, e.low, e.high) if not math.isnan(v)]
-    return _Axes(first, max(last, first + 1), padded(ends, HEIGHT - BOTTOM, TOP))
+    return _Axes(first, max(last, first + 1), fit_scale(ends, HEIGHT - BOTTOM, TOP))
 
 
 def _write_axes(svg: ET.Element, axes: _Axes) -> None:
@@ -95,7 +100,9 @@ def _write_band(svg: ET.Element, axes: _Axes, one: Standing, colour: str) -> Non
     upper = _points(axes, one, lambda e: e.high)
     lower = _points(axes, one, lambda e: e.low)
     if not any(math.isnan(y) for _, y in upper):
-        ET.SubElement(svg, "path", {"class": "band", "fill": colour, "d": path(upper + lower[::-1]) + "Z"})
+        ET.SubElement(
+            svg, "path", {"class": "band", "fill": colour, "d": format_path(upper + lower[::-1]) + "Z"}
+        )
 
 
 def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> None:
@@ -105,7 +112,9 @@ def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> N
     for i, (one, colour) in enumerate(painted):
         middle = y + LINE * i
         ET.SubElement(
-            svg, "path", {"stroke": colour, "stroke-width": "3", "d": path([(x, middle), (x + 22, middle)])}
+            svg,
+            "path",
+            {"stroke": colour, "stroke-width": "3", "d": format_path([(x, middle), (x + 22, middle)])},
         )
         write_text(svg, one.sampler, x + 30, middle, "plain")
 

@@ -18,7 +18,7 @@ from rich.table import Table as View
 
 from nas import __version__
 from nas.bench.contest import BASELINE, Contest, Outcome
-from nas.bench.figures import Estimate, Standing, marks
+from nas.bench.figures import Estimate, Standing, list_marks
 from nas.bench.plot import plot
 from nas.bench.table import Table
 from nas.files import write_output
@@ -29,7 +29,7 @@ TEST = "Wilcoxon signed-rank test, two-sided"
 INTERVAL = "95 % interval of the mean, Student's t over repeats"
 
 
-def followed(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome]:
+def show_progress(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome]:
     """All outcomes, with a bar of progress on a terminal."""
     console = Console(stderr=True)
     total = contest.repeats * len(contest.samplers)
@@ -40,13 +40,13 @@ def followed(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome]:
 
 def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
     """The figures as tables, with what they are figures of."""
-    for line in (table_line(contest.table), contest_line(contest)):
+    for line in (describe_table(contest.table), describe_contest(contest)):
         print(line)
     print(f"\nBest true score after so many trials, ± half of the {INTERVAL}:")
-    show(_scores(result, marks(contest.trials)))
+    show(_scores(result, list_marks(contest.trials)))
     if len(result) > 1:
         print(f"Difference to {BASELINE} in pairs of repeats, and p of the {TEST}:")
-        show(_differences(result, marks(contest.trials)))
+        show(_differences(result, list_marks(contest.trials)))
     print("Time of an ask, and proposals of a search that never became trials, on average:")
     show(_work(result))
 
@@ -59,8 +59,8 @@ def write_contest(
     Raises NasError where they cannot be written.
     """
     files = {
-        folder / "bench.json": json.dumps(figures_data(contest, result), indent=1, allow_nan=False) + "\n",
-        folder / "curves.csv": curves_table(outcomes),
+        folder / "bench.json": json.dumps(figures_to_data(contest, result), indent=1, allow_nan=False) + "\n",
+        folder / "curves.csv": format_curves(outcomes),
         folder / "bench.svg": plot(_title(contest), _subtitle(contest), result),
     }
     for path, text in files.items():
@@ -68,7 +68,7 @@ def write_contest(
     return list(files)
 
 
-def table_line(found: Table) -> str:
+def describe_table(found: Table) -> str:
     """What was read, and what is odd about it."""
     parts = [
         f"Table {found.file}: {plural(found.rows, 'row')}, {plural(len(found.entries), 'distinct network')} "
@@ -90,7 +90,7 @@ def table_line(found: Table) -> str:
     return " ".join(parts)
 
 
-def contest_line(contest: Contest) -> str:
+def describe_contest(contest: Contest) -> str:
     """What was run."""
     told = "one of a network's scores at random" if contest.noisy else "the mean of a network's scores"
     return (
@@ -99,7 +99,7 @@ def contest_line(contest: Contest) -> str:
     )
 
 
-def figures_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]:
+def figures_to_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]:
     """The figures as plain values for JSON; what is not a number there is null."""
     found = contest.table
     return {
@@ -108,7 +108,7 @@ def figures_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]
             "file": found.file,
             "rows": found.rows,
             "networks": len(found.entries),
-            "inside_budget": found.inside(contest.budget),
+            "inside_budget": found.count_inside(contest.budget),
             "conflicts": found.conflicts,
             "missing": found.missing,
         },
@@ -120,11 +120,11 @@ def figures_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]
         "interval": INTERVAL,
         "test": TEST,
         "versions": {"nas": __version__, "optuna": optuna.__version__},
-        "samplers": {one.sampler: _standing_data(one, marks(contest.trials)) for one in result},
+        "samplers": {one.sampler: _standing_data(one, list_marks(contest.trials)) for one in result},
     }
 
 
-def curves_table(outcomes: Sequence[Outcome]) -> str:
+def format_curves(outcomes: Sequence[Outcome]) -> str:
     """Every search as CSV: a row a trial, with the best true score so far and the seconds of the ask."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -37,7 +37,7 @@ class Entry:
     scores: tuple[float, ...]
     true_score: float
 
-    def seen(self, identity: str, noise: int | None) -> float:
+    def observe(self, identity: str, noise: int | None) -> float:
         """What a search is told: the mean of the scores, or the one that `noise` draws for this network."""
         if noise is None:
             return fmean(self.scores)
@@ -60,7 +60,7 @@ class Table:
     conflicts: int
     missing: int | None
 
-    def inside(self, budget: Budget) -> int:
+    def count_inside(self, budget: Budget) -> int:
         """How many networks of the table are inside a budget."""
         return sum(budget.admits(self.space.amounts(e.choices)) for e in self.entries.values())
 
@@ -118,7 +118,7 @@ def read_table(path: Path, space: Space) -> Table:
     )
 
 
-def every_point(space: Space) -> Iterator[Choices]:
+def enumerate_points(space: Space) -> Iterator[Choices]:
     """All points of a space, those that cannot be built among them, by asking for one after the other."""
     script: list[int] = []
     sizes: list[int] = []
@@ -249,7 +249,7 @@ def _merged(entries: list[Entry]) -> Entry:
 def _missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:
     if len({repr(point) for point in points}) == space.extent.count:
         return 0
-    every = list(islice(every_point(space), LISTED + 1))
+    every = list(islice(enumerate_points(space), LISTED + 1))
     return None if len(every) > LISTED else sum(not _has(space, point, found) for point in every)
 
 

@@ -17,19 +17,39 @@ from nas.blocks import (
     star,
     universal,
 )
-from nas.blocks.builder import Builder, Ref, rounded
+from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import (
     BLOCKS,
     block,
-    block_arguments,
-    block_names,
+    get_block_arguments,
     is_detail,
     is_operator,
+    list_blocks,
     make_operator,
 )
 
 __all__ = [
-    "BLOCKS", "Builder", "Ref", "basic", "block", "block_arguments", "block_names", "cells", "dense", "fire",
-    "fractal", "inception", "inception_v3", "is_detail", "is_operator", "make_operator", "mobile", "nfnet",
-    "residual", "rounded", "shuffle", "star", "universal",
+    "BLOCKS",
+    "Builder",
+    "Ref",
+    "basic",
+    "block",
+    "cells",
+    "dense",
+    "fire",
+    "fractal",
+    "get_block_arguments",
+    "inception",
+    "inception_v3",
+    "is_detail",
+    "is_operator",
+    "list_blocks",
+    "make_operator",
+    "mobile",
+    "nfnet",
+    "residual",
+    "round_channels",
+    "shuffle",
+    "star",
+    "universal",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ from nas.ops import (
 from nas.ops.arguments import Activation, Kernel, Padding
 
 
-def rounded(channels: float, divisor: int = 8) -> int:
+def round_channels(channels: float, divisor: int = 8) -> int:
     """The nearest multiple that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
     multiple = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return multiple if multiple >= 0.9 * channels else multiple + divisor

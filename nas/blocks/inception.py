@@ -6,8 +6,9 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import MaxPool
-from nas.ops.arguments import Activation, Channels, Kernel, Kind
+from nas.ops.arguments import Activation, Channels, Kernel
 
 _FORMS: dict[str, tuple[Kernel, ...]] = {
     "5x5": (5,),

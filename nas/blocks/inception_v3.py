@@ -30,7 +30,7 @@ def inception_a(
         b3 = net.conv_norm_act(x, reduce3, act=act, name="reduce")
         b3 = net.conv_norm_act(b3, out3, 3, act=act, name="conv")
         b3 = net.conv_norm_act(b3, out3, 3, act=act, name="conv")
-    return net.concat(b1, b5, b3, pooled(net, x, pool, act))
+    return net.concat(b1, b5, b3, add_pool_branch(net, x, pool, act))
 
 
 @block
@@ -67,7 +67,7 @@ def inception_c(
         for kernel in ((7, 1), (1, 7), (7, 1)):
             b77 = net.conv_norm_act(b77, middle, kernel, act=act, name="conv")
         b77 = net.conv_norm_act(b77, out, (1, 7), act=act, name="conv")
-    return net.concat(b1, b7, b77, pooled(net, x, out, act))
+    return net.concat(b1, b7, b77, add_pool_branch(net, x, out, act))
 
 
 @block
@@ -114,10 +114,10 @@ def inception_e(
         b33 = net.conv_norm_act(b33, out3, 3, act=act, name="conv")
         wide33 = net.conv_norm_act(b33, out3, (1, 3), act=act, name="wide")
         tall33 = net.conv_norm_act(b33, out3, (3, 1), act=act, name="tall")
-    return net.concat(b1, wide3, tall3, wide33, tall33, pooled(net, x, pool, act))
+    return net.concat(b1, wide3, tall3, wide33, tall33, add_pool_branch(net, x, pool, act))
 
 
-def pooled(net: Builder, x: Ref, out: int, act: Activation) -> Ref:
+def add_pool_branch(net: Builder, x: Ref, out: int, act: Activation) -> Ref:
     """The branch of an average pool that counts padding, then 1x1."""
     with net.scope("bp"):
         x = net.add(AvgPool(3, 1, 1), x, name="pool")

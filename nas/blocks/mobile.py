@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nas.blocks.builder import Builder, Ref, rounded
+from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import BatchNorm, ChannelSlice, Conv2d
-from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Kind, Ratio, Stride
+from nas.ops.arguments import ACTIVATIONS, Activation, Channels, Flag, Fraction, Kernel, Ratio, Stride
 
 SqueezeOf = Annotated[
     str, Kind("what is squeezed; it is input or hidden", lambda v: v in ("input", "hidden"))
@@ -82,7 +83,7 @@ def mbconv(
         y = net.conv_norm_act(y, hidden, act=act, name="expand")
     y = net.conv_norm_act(y, hidden, kernel, stride, groups=hidden, act=act, name="dw")
     if se:
-        squeezed = rounded(hidden * se) if se_of == "hidden" else max(1, int(x.channels * se))
+        squeezed = round_channels(hidden * se) if se_of == "hidden" else max(1, int(x.channels * se))
         y = net.squeeze_excite(y, squeezed, act=act if se_act == "same" else se_act, gate=gate)
     y = net.conv_norm_act(y, out, act="none", name="project")
     return net.add_residual(y, x) if y.shape == x.shape else y
@@ -130,7 +131,7 @@ def ghost(
     if stride > 1:
         y = net.conv_norm_act(y, hidden, kernel, stride, groups=hidden, act="none", name="dw")
     if se:
-        y = net.squeeze_excite(y, rounded(hidden * se, 4), act="relu", gate="hardsigmoid")
+        y = net.squeeze_excite(y, round_channels(hidden * se, 4), act="relu", gate="hardsigmoid")
     y = _ghost_module(net, y, out, "none", "ghost2")
     if y.shape == x.shape:
         return net.add_residual(y, x)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nas.blocks.builder import Builder, Ref, rounded
+from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import Add, AvgPool, DropPath, ScaledConv2d, Times
-from nas.ops.arguments import Channels, Count, Fraction, Kernel, Kind, Ratio, Stride
+from nas.ops.arguments import Channels, Count, Fraction, Kernel, Ratio, Stride
 
 GAINS = {
     "none": 1.0,
@@ -52,7 +53,7 @@ def nfnet(
     def conv(y: Ref, channels: int, kernel: Kernel, name: str, **more: int | float) -> Ref:
         return net.add(ScaledConv2d(channels, kernel, gamma=gamma, **more), y, name=name)  # type: ignore[arg-type]
 
-    middle = rounded(out * width)
+    middle = round_channels(out * width)
     groups = max(1, middle // group_width)
     y = net.act(x, act, name="act1")
     if variance != 1:
@@ -69,7 +70,7 @@ def nfnet(
     y = net.act(conv(y, middle, kernel, "again", groups=groups), act, name="act4")
     y = conv(y, out, 1, "expand", gain=0.0)
     if se:
-        y = net.squeeze_excite(y, rounded(out * se), act="relu")
+        y = net.squeeze_excite(y, round_channels(out * se), act="relu")
         y = net.add(Times(2.0), y, name="se_gain")
     if net.drop_path:
         y = net.add(DropPath(net.drop_path), y, name="drop_path")

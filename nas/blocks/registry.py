@@ -45,14 +45,14 @@ def block(recipe: Callable[..., Ref]) -> Callable[..., Ref]:
     try:
         for argument in arguments_of(recipe).values():
             if not argument.required:
-                argument.kind.convert(argument.default)
+                argument.kind.read(argument.default)
     except ValueError as error:
         raise NasError(f"block '{name}': {error}") from None
     BLOCKS[name] = recipe
     return recipe
 
 
-def block_names() -> list[str]:
+def list_blocks() -> list[str]:
     """Everything that can be called in a space: blocks, and operators with one input."""
     return sorted([*BLOCKS, *(name for name, op in OPERATORS.items() if issubclass(op, Unary))])
 
@@ -66,7 +66,7 @@ def is_detail(name: str, argument: str) -> bool:
     return is_operator(name) and name in OPERATORS and argument in OPERATORS[name].details
 
 
-def block_arguments(name: str) -> Mapping[str, Argument]:
+def get_block_arguments(name: str) -> Mapping[str, Argument]:
     """Arguments of a block or operator by its name."""
     return arguments_of(BLOCKS[name] if name in BLOCKS else OPERATORS[name])
 

@@ -6,19 +6,9 @@ from typing import Annotated
 
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import Conv2d, Dropout
-from nas.ops.arguments import (
-    Activation,
-    Channels,
-    Count,
-    Flag,
-    Fraction,
-    Kernel,
-    Kind,
-    Probability,
-    Ratio,
-    Stride,
-)
+from nas.ops.arguments import Activation, Channels, Count, Flag, Fraction, Kernel, Probability, Ratio, Stride
 
 Shortcut = Annotated[
     str,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from nas.blocks.builder import Builder, Ref, rounded
+from nas.blocks.builder import Builder, Ref, round_channels
 from nas.blocks.registry import block
+from nas.kinds import Kind
 from nas.ops import ShapeError
-from nas.ops.arguments import Activation, Channels, Kind, Ratio, Stride
+from nas.ops.arguments import Activation, Channels, Ratio, Stride
 
 OddOrNone = Annotated[
     int,
@@ -41,7 +42,7 @@ def uib(
     if start:
         first = 1 if middle else stride
         y = net.conv_norm_act(y, x.channels, start, first, groups=x.channels, act="none", name="start")
-    hidden = rounded(x.channels * expand)
+    hidden = round_channels(x.channels * expand)
     y = net.conv_norm_act(y, hidden, act=act, name="expand")
     if middle:
         y = net.conv_norm_act(y, hidden, middle, stride, groups=hidden, act=act, name="middle")

@@ -50,9 +50,9 @@ def bench(
     """
     if score not in ("mean", "random"):
         raise InputError(f"--score: '{score}' is not mean or random, which is what a search can be told")
-    from nas.bench.contest import BASELINE, Contest, outcomes
-    from nas.bench.figures import standings
-    from nas.bench.report import followed, print_contest, write_contest
+    from nas.bench.contest import BASELINE, Contest, run_contest
+    from nas.bench.figures import compute_standings
+    from nas.bench.report import print_contest, show_progress, write_contest
     from nas.bench.table import read_table
     from nas.files import make_folder
     from nas.runs.budget import read_budget
@@ -79,8 +79,8 @@ def bench(
     )
     if output:
         make_folder(output)
-    ended = followed(outcomes(contest, jobs or os.cpu_count() or 1, plugins), contest)
-    result = standings(ended)
+    ended = show_progress(run_contest(contest, jobs or os.cpu_count() or 1, plugins), contest)
+    result = compute_standings(ended)
     print_contest(contest, result)
     if output:
         for file in write_contest(output, contest, ended, result):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from nas.cli.app import PluginOption, app
+from nas.cli.options import with_settings
+from nas.data.config import DataConfig
 from nas.errors import InputError
+from nas.training.screens import ZERO_COST_NAMES
 
 
 @app.command()
+@with_settings(only=("dataset", "resolution", "max_broken"))
 def score(
     networks: Annotated[
         list[str],
@@ -18,16 +23,10 @@ def score(
             help="Network files, bundled names such as reference/resnet18, or run folders.", metavar="ARCH..."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Where the batch is from, as in a search.")] = "digits",
-    resolution: Annotated[int, typer.Option(help="Side of the images in pixels.", min=8)] = 32,
+    given: Mapping[str, Any],
     batch: Annotated[int, typer.Option(help="Images in the batch.", min=4)] = 64,
     seed: Annotated[int, typer.Option(help="Of the weights and the batch.", min=0)] = 0,
-    scores: Annotated[
-        str | None, typer.Option(help="Some of grad_norm, snip, synflow, naswot, jacob_cov, zico, zen.")
-    ] = None,
-    max_broken: Annotated[
-        float, typer.Option(help="Leave files out that cannot be read, up to this share.", min=0, max=1)
-    ] = 0.01,
+    scores: Annotated[str | None, typer.Option(help=f"Some of {', '.join(ZERO_COST_NAMES)}.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Score networks that are not trained, by one batch of images.
@@ -49,7 +48,7 @@ def score(
         if not space.is_architecture:
             raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
         spaces.append(space)
-    data = batch_data(dataset, resolution=resolution, batch=batch, seed=seed, max_broken=max_broken)
+    data = batch_data(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
     for note in data.notes:
         typer.echo(note)
     show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))

@@ -181,10 +181,10 @@ def spaces() -> None:
     from nas.report import tables
     from nas.report.console import show as show_view
     from nas.space import load_space
-    from nas.space.library import bundled_spaces
+    from nas.space.library import list_spaces
 
     rows = tables.table("name", ">networks", "about")
-    for name, path in bundled_spaces().items():
+    for name, path in list_spaces().items():
         space = load_space(path)
         rows.add_row(name, tables.large_number(space.count), space.about)
     show_view(rows)

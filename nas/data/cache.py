@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.images import Broken, Decoding, Images, Pictures, decoded
+from nas.data.images import BrokenImage, Decoding, Images, Pictures, decode_files
 from nas.errors import NasError
 from nas.files import cache_folder, write_atomically
 
@@ -82,8 +82,8 @@ class ImageFiles:
         def file_of(place: int) -> Path:
             return Path(self.root, self.names[indices[place]])
 
-        def put(place: int, found: Images | Broken) -> None:
-            if isinstance(found, Broken):
+        def put(place: int, found: Images | BrokenImage) -> None:
+            if isinstance(found, BrokenImage):
                 broken[place] = f"{file_of(place)} ({found.reason})"
             else:
                 images[place] = found
@@ -97,7 +97,7 @@ class ImageFiles:
                 else:
                     put(place, found)
             rows.make_room(len(missing))
-            new = decoded([file_of(place) for place in missing], resolution)
+            new = decode_files([file_of(place) for place in missing], resolution)
             for done, (place, image) in enumerate(zip(missing, new, strict=True), 1):
                 put(place, image)
                 rows.write(indices[place], image)
@@ -136,7 +136,7 @@ class ImageFiles:
             with suppress(OSError):
                 beside.unlink()
         write_atomically(_facts(path), json.dumps({"images": len(indices) - len(broken), "broken": broken}))
-        return Pictures(opened(path, (len(indices) - len(broken), 3, resolution, resolution)), broken)
+        return Pictures(map_images(path, (len(indices) - len(broken), 3, resolution, resolution)), broken)
 
 
 class _Rows:
@@ -164,7 +164,7 @@ class _Rows:
             records = os.pread(self._file, count * _RECORD.size, self._end)
             self._records = list(_RECORD.iter_unpack(records))
 
-    def read(self, index: int) -> Images | Broken | None:
+    def read(self, index: int) -> Images | BrokenImage | None:
         """What is in a row, if anything."""
         if self._file is None or not self._records[index][0]:
             return None
@@ -175,7 +175,7 @@ class _Rows:
         if zlib.crc32(content, kind) != checksum:
             return None
         if kind == _BROKEN:
-            return Broken(content.rstrip(b"\0").decode(errors="ignore"))
+            return BrokenImage(content.rstrip(b"\0").decode(errors="ignore"))
         return np.frombuffer(content, np.uint8).reshape(self._shape)
 
     def make_room(self, count: int) -> None:
@@ -184,10 +184,10 @@ class _Rows:
             if count and shutil.disk_usage(self._path.parent).free < count * self._bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def write(self, index: int, found: Images | Broken) -> None:
-        if self._file is None or (isinstance(found, Broken) and not found.lasting):
+    def write(self, index: int, found: Images | BrokenImage) -> None:
+        if self._file is None or (isinstance(found, BrokenImage) and not found.lasting):
             return
-        if isinstance(found, Broken):
+        if isinstance(found, BrokenImage):
             kind, content = _BROKEN, found.reason.encode()[: self._bytes].ljust(self._bytes, b"\0")
         else:
             kind, content = _IMAGE, found.tobytes()
@@ -228,7 +228,7 @@ def image_folder() -> Path:
     return cache_folder() / "images"
 
 
-def opened(path: Path, shape: tuple[int, ...]) -> Images:
+def map_images(path: Path, shape: tuple[int, ...]) -> Images:
     """Images (N, C, H, W) in a file, mapped. Raises NasError where there is no such file."""
     try:
         return np.memmap(path, np.uint8, "r", shape=shape)
@@ -265,7 +265,7 @@ def _open_map(path: Path, resolution: int) -> Pictures | None:
         broken = {int(place): why for place, why in facts["broken"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Pictures(opened(path, shape), broken)
+    return Pictures(map_images(path, shape), broken)
 
 
 def _remove_unused(folder: Path) -> None:

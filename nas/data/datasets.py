@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data import images
-from nas.data.cache import opened
-from nas.data.images import Decoding, Images, Pictures, silent
+from nas.data.cache import map_images
+from nas.data.images import Decoding, Images, Pictures, ignore_progress
 from nas.data.sources import Labels, Source, find_source
 from nas.errors import InputError
 from nas.files import cache_folder
@@ -74,11 +74,11 @@ class ImageData:
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name in ("train_images", "val_images"):
             if isinstance(state[name], tuple):
-                state[name] = opened(*state[name])
+                state[name] = map_images(*state[name])
         vars(self).update(state)
 
 
-def load(
+def load_dataset(
     spec: str,
     *,
     resolution: int,
@@ -88,18 +88,18 @@ def load(
     max_images: int | None = None,
     max_broken: float = 0.01,
     folds: int = 1,
-    progress: Decoding = silent,
+    progress: Decoding = ignore_progress,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
     `spec` is one of `sources.NAMES`. `root` is where downloaded data sets lie. The test split of a data
-    set is not read. The other arguments are those of `loaded`; a note says where scores will be coarse.
+    set is not read. The other arguments are those of `load_source`; a note says where scores will be coarse.
 
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
     source = find_source(spec, root)
-    data = loaded(
+    data = load_source(
         source,
         spec,
         resolution=resolution,
@@ -113,7 +113,7 @@ def load(
     return replace(data, notes=(*data.notes, *_coarse_note(data, source, folds)))
 
 
-def loaded(
+def load_source(
     source: Source,
     spec: str,
     *,
@@ -123,7 +123,7 @@ def loaded(
     max_images: int | None = None,
     max_broken: float = 0.01,
     folds: int = 1,
-    progress: Decoding = silent,
+    progress: Decoding = ignore_progress,
 ) -> ImageData:
     """The data of a source that messages call `spec`.
 
@@ -169,7 +169,7 @@ def loaded(
     )
 
 
-def folded(data: ImageData, folds: int) -> Iterator[ImageData]:
+def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
     """The data with each of so many equal parts to validate on in turn, the classes in proportion in all.
 
     The first is the data itself, which was loaded with as many `folds`. Mean and deviation stay the same, so
@@ -192,11 +192,11 @@ def folded(data: ImageData, folds: int) -> Iterator[ImageData]:
         )
 
 
-def resized(data: ImageData, resolution: int) -> ImageData:
+def resize_dataset(data: ImageData, resolution: int) -> ImageData:
     """The same data with images of another size; the data itself where the size is the same."""
     if data.resolution == resolution:
         return data
-    train, val = (images.resized(part, resolution) for part in (data.train_images, data.val_images))
+    train, val = (images.resize_images(part, resolution) for part in (data.train_images, data.val_images))
     return replace(data, train_images=train, val_images=val)
 
 

@@ -41,18 +41,18 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenImage:
     """Why a file gives no image; `lasting` where that lies in its content, and not in the machine."""
 
     reason: str
     lasting: bool = True
 
 
-def silent(done: int, total: int) -> None:
+def ignore_progress(done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def decoded(files: Sequence[Path], resolution: int) -> Iterator[Images | Broken]:
+def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | BrokenImage]:
     """Each file in order as (3, resolution, resolution), decoded on all cores.
 
     Aspect ratios are not kept, so that nothing is cut off.
@@ -92,11 +92,11 @@ def _ignore_large() -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def _decoded(files: Sequence[Path], resolution: int) -> list[Images | Broken]:
+def _decoded(files: Sequence[Path], resolution: int) -> list[Images | BrokenImage]:
     return [_image(file, resolution) for file in files]
 
 
-def _image(file: Path, resolution: int) -> Images | Broken:
+def _image(file: Path, resolution: int) -> Images | BrokenImage:
     """The first frame of a file in RGB (3, resolution, resolution)."""
     from PIL import Image
 
@@ -107,11 +107,11 @@ def _image(file: Path, resolution: int) -> Images | Broken:
             rgb = _eight_bits(image).convert("RGB")
         pixels = np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
     except FileNotFoundError:
-        return Broken("there is no such file", lasting=False)
+        return BrokenImage("there is no such file", lasting=False)
     except Exception as error:  # decoders have many for a damaged file
         from_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno)
         text = " ".join(str(error).split()).replace(str(file), file.name)
-        return Broken(text or type(error).__name__, lasting=not from_machine)
+        return BrokenImage(text or type(error).__name__, lasting=not from_machine)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
@@ -128,7 +128,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((levels if has_eight else levels // 257).astype(np.uint8))
 
 
-def resized(images: Images, resolution: int) -> Images:
+def resize_images(images: Images, resolution: int) -> Images:
     """Images (N, C, H, W) at another size, smoothed where that is smaller."""
     import torch
     import torch.nn.functional as F

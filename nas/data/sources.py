@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.cache import ImageFiles
-from nas.data.images import Decoding, Images, Pictures, resized
+from nas.data.images import Decoding, Images, Pictures, resize_images
 from nas.errors import InputError, NasError, did_you_mean
 
 Labels = NDArray[np.int64]
@@ -73,7 +73,7 @@ def _of_pixels(classes: tuple[str, ...], labels: NDArray[Any], pixels: Images, f
         classes,
         labels.astype(np.int64),
         flip,
-        lambda indices, resolution, progress: Pictures(resized(pixels[indices], resolution), {}),
+        lambda indices, resolution, progress: Pictures(resize_images(pixels[indices], resolution), {}),
     )
 
 

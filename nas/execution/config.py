@@ -1,14 +1,70 @@
-"""Where trials run."""
+"""Where trials run: the settings of executors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from nas.errors import InputError
+from nas.kinds import number, optional, text, whole
+from nas.settings import Config, Option
+
+_PANEL = "Workers"
+_MOST_CPUS = 1_024
 
 
 @dataclass(frozen=True)
-class ExecutorConfig:
-    workers: int | None = None
-    cpus_per_trial: int = 1
-    gpus_per_trial: float | None = None
-    trial_timeout: float | None = None
-    address: str = "local"
+class ExecutorConfig(Config):
+    """How many trials run at a time, with what, and where.
+
+    `workers`: None for as many as the cluster has room for, 0 for this process without Ray. `gpus_per_trial`:
+    None for 1 where this machine has a GPU and 0 elsewhere. `address`: `local` starts Ray here.
+    """
+
+    workers: Annotated[
+        int | None,
+        optional(whole("a number of workers; it is a whole number, 0 or more", 0)),
+        Option(
+            "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
+            _PANEL,
+            flags=("--workers", "--concurrency"),
+            resumable=True,
+        ),
+    ] = None
+    cpus_per_trial: Annotated[
+        int,
+        whole(f"a number of CPUs; it is a whole number from 1 to {_MOST_CPUS:,}", 1, _MOST_CPUS),
+        Option("CPU threads of a trial.", _PANEL, resumable=True),
+    ] = 1
+    gpus_per_trial: Annotated[
+        float | None,
+        optional(
+            number(
+                "a number of GPUs; it is a number, 0 or more, and 0.5 lets two trials share one",
+                lambda v: v >= 0,
+            )
+        ),
+        Option(
+            "GPUs of a trial, else 1 where there is a GPU; 0.5 lets two share one.", _PANEL, resumable=True
+        ),
+    ] = None
+    trial_timeout: Annotated[
+        float | None,
+        optional(number("a number of seconds above 0", lambda v: v > 0)),
+        Option("Seconds after which a training fails, else none.", _PANEL),
+    ] = None
+    address: Annotated[
+        str,
+        text("an address; it is local, auto or HOST:PORT"),
+        Option(
+            "The Ray cluster to join, `auto` or `HOST:PORT`; `local` starts Ray here.", _PANEL, resumable=True
+        ),
+    ] = "local"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers == 0 and self.address != "local":
+            raise InputError(
+                f"address: {self.address} needs Ray, and workers: 0 runs without it; give 1 worker or more, "
+                "or leave the address out"
+            )

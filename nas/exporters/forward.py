@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nas.exporters.scopes import Item, Scope, Step
 from nas.exporters.text import too_long, unused, wrapped
 from nas.ops import Join, Shape
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 
 
 def forward_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
@@ -26,7 +26,9 @@ def forward_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[s
         start = "return " if is_result else f"{', '.join(names[value] for value in outputs)} = "
         given = [shapes[value] for value in outputs]
         changes = any(shape != shapes[statement.operands[0]] for shape in given)
-        lines += _line(start + statement.text(names), " and ".join(map(size_text, given)) if changes else "")
+        lines += _line(
+            start + statement.text(names), " and ".join(map(format_shape, given)) if changes else ""
+        )
         if is_result:
             return lines
     return [*lines, f"        return {', '.join(names[value] for value in scope.outputs)}"]

@@ -13,7 +13,7 @@ from nas.exporters.scopes import Item, Scope, Step, scope_tree
 from nas.exporters.text import WIDTH, Call, call_lines, camel_case, docstring, listed, unused
 from nas.graph import Architecture
 from nas.ops import DropPath, Unary, layers
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 
 _CHAIN = '''\
 def chain(**layers: nn.Module) -> nn.Sequential:
@@ -156,7 +156,7 @@ class _Writer:
         return f"{known.name}()"
 
     def _size(self, value: str) -> str:
-        return size_text(self._shapes[value])
+        return format_shape(self._shapes[value])
 
 
 def _carried_names(architecture: Architecture) -> set[str]:

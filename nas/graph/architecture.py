@@ -110,4 +110,4 @@ class Architecture:
 
 def _operator(name: str, arguments: dict[str, Any]) -> Operator:
     kinds = arguments_of(OPERATORS[name])
-    return OPERATORS[name](**{key: kinds[key].kind.convert(value) for key, value in arguments.items()})
+    return OPERATORS[name](**{key: kinds[key].kind.read(value) for key, value in arguments.items()})

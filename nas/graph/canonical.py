@@ -27,10 +27,10 @@ def canonical_hash(architecture: Architecture) -> str:
     Labels are operators with their arguments and shapes; names do not count; the graphs are simplified
     first; inputs of add, multiply and concat are unordered.
     """
-    return hash_of_simplified(simplify(architecture))
+    return hash_simplified(simplify(architecture))
 
 
-def hash_of_simplified(simple: Architecture) -> str:
+def hash_simplified(simple: Architecture) -> str:
     """The canonical hash of an architecture that `simplify` returned."""
     index = {INPUT: 0} | {node.name: i for i, node in enumerate(simple.nodes, 1)}
     labels = [f"input {simple.input_shape}"] + [f"{node.op!r} {node.shape}" for node in simple.nodes]

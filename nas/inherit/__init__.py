@@ -8,6 +8,6 @@ its parent does: Net2Net (Chen, Goodfellow & Shlens 2016).
 
 from __future__ import annotations
 
-from nas.inherit.states import Inherited, NotInherited, inherit, read_weights
+from nas.inherit.states import InheritedState, NotInherited, inherit, read_weights
 
-__all__ = ["Inherited", "NotInherited", "inherit", "read_weights"]
+__all__ = ["InheritedState", "NotInherited", "inherit", "read_weights"]

@@ -20,7 +20,7 @@ class Tie:
     exact: bool
 
 
-def cyclic(count: int, parents: int) -> Tensor:
+def cycle_origins(count: int, parents: int) -> Tensor:
     """The origins of `count` channels: the parent's in their order, again and again."""
     return torch.arange(count) % parents
 
@@ -30,18 +30,18 @@ def is_identity(origin: Tensor, parents: int) -> bool:
     return torch.equal(origin, torch.arange(parents))
 
 
-def shifted(origin: Tensor, start: int) -> Tensor:
+def shift_origins(origin: Tensor, start: int) -> Tensor:
     """Origins in a concatenation, in which the parent's channels begin at `start`."""
     return torch.where(origin < 0, -1, origin + start)
 
 
-def spread(origin: Tensor, pixels: int) -> Tensor:
+def expand_origins(origin: Tensor, pixels: int) -> Tensor:
     """Origins of features, `pixels` to a channel."""
     features = origin[:, None] * pixels + torch.arange(pixels)
     return torch.where((origin < 0)[:, None], -1, features).flatten()
 
 
-def moved(origin: Tensor, op: Operator, parents: int, their_op: Operator) -> Tensor:
+def rearrange_origins(origin: Tensor, op: Operator, parents: int, their_op: Operator) -> Tensor:
     """Origins behind operators that shuffle channels, cut some off or add zeros."""
     came, theirs = _inputs_of(op, len(origin)), _inputs_of(their_op, parents)
     position = torch.full((parents,), -1)
@@ -50,7 +50,7 @@ def moved(origin: Tensor, op: Operator, parents: int, their_op: Operator) -> Ten
     result = torch.where(before < 0, -1, position[before.clamp(0)])
     zeros = torch.nonzero(theirs < 0).flatten()
     if len(zeros):
-        result[came < 0] = zeros[cyclic(int((came < 0).sum()), len(zeros))]
+        result[came < 0] = zeros[cycle_origins(int((came < 0).sum()), len(zeros))]
     return result
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.inherit.channels import cyclic
+from nas.inherit.channels import cycle_origins
 from nas.ops import Conv2d
 
 
@@ -24,7 +24,7 @@ class Filters:
     is_complete: bool
 
 
-def inherited_filters(
+def inherit_filters(
     own: Tensor,
     theirs: Tensor,
     inputs: Tensor,
@@ -39,7 +39,7 @@ def inherited_filters(
     that has none else stays as it is in `own`.
     """
     is_depthwise = groups == len(own) == len(inputs) and their_groups == len(theirs)
-    outputs = inputs if is_depthwise else cyclic(len(own), len(theirs))
+    outputs = inputs if is_depthwise else cycle_origins(len(own), len(theirs))
     width, their_width = own.shape[1], theirs.shape[1]
     first = torch.arange(len(own)) // (len(own) // groups) * width
     their_first = outputs // (len(theirs) // their_groups) * their_width
@@ -52,18 +52,18 @@ def inherited_filters(
     wholes = torch.zeros(len(own), their_width).scatter_add_(1, slots, parts)
     shares = torch.where(fits, parts / wholes.gather(1, slots), 0.0)
     kernel = own.shape[2:]
-    weight = _framed(theirs, kernel)[outputs.clamp(0)[:, None], slots] * as_wide(shares, own)
+    weight = _framed(theirs, kernel)[outputs.clamp(0)[:, None], slots] * expand_like(shares, own)
     known = fits.any(1)
     overlap = math.prod(map(min, kernel, theirs.shape[2:]))
     return Filters(
-        torch.where(as_wide(known, own), weight, own),
+        torch.where(expand_like(known, own), weight, own),
         torch.where(known, outputs, -1),
         int(fits.sum()) * overlap,
         bool((wholes > 0)[known].all()),
     )
 
 
-def sees_the_same(op: Conv2d, theirs: Conv2d) -> bool:
+def covers_kernel(op: Conv2d, theirs: Conv2d) -> bool:
     """Whether the parent's kernel lies whole in the child's, padded with zeros, at the same pixels."""
     kernel, their_kernel = _pair(op.kernel), _pair(theirs.kernel)
     padding, their_padding = _pair(op.padding or 0), _pair(theirs.padding or 0)
@@ -82,7 +82,7 @@ def _framed(filters: Tensor, kernel: tuple[int, ...]) -> Tensor:
     return F.pad(filters, pads) if pads else filters
 
 
-def as_wide(values: Tensor, like: Tensor) -> Tensor:
+def expand_like(values: Tensor, like: Tensor) -> Tensor:
     """With as many dimensions as `like`, the last of size 1."""
     return values.view(*values.shape, *(1 for _ in range(like.ndim - values.ndim)))
 

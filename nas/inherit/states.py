@@ -14,7 +14,7 @@ from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.inherit.walk import Walk, is_parameter
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 
 
 class NotInherited(InputError):
@@ -22,7 +22,7 @@ class NotInherited(InputError):
 
 
 @dataclass(frozen=True)
-class Inherited:
+class InheritedState:
     """What a child starts with.
 
     `whole`, `resized` and `new` count its operators with weights: those that have the parent's, those that
@@ -45,7 +45,7 @@ def inherit(
     weights: Mapping[str, Tensor],
     *,
     seed: int,
-) -> Inherited:
+) -> InheritedState:
     """The state of a `child` that starts with the `weights` of its trained `parent`.
 
     `initial` is the child's own state, of which new operators keep theirs. Kernels are cropped or padded with
@@ -63,15 +63,15 @@ def inherit(
         walk.step(node)
     whole = resized = new = 0
     for node in child.nodes:
-        names = walk.names(node)
-        if names and walk.twin(node) is None:
+        names = walk.list_state_names(node)
+        if names and walk.find_twin(node) is None:
             new += 1
         elif all(name in weights and torch.equal(walk.state[name], weights[name]) for name in names):
             whole += bool(names)
         else:
             resized += 1
     total = sum(v.numel() for name, v in walk.state.items() if is_parameter(name))
-    return Inherited(walk.state, whole, resized, new, walk.taken / max(1, total), walk.is_exact)
+    return InheritedState(walk.state, whole, resized, new, walk.taken / max(1, total), walk.is_exact)
 
 
 def read_weights(data: bytes) -> dict[str, Tensor]:
@@ -90,4 +90,6 @@ def _check(child: Architecture, parent: Architecture, weights: Mapping[str, Tens
         raise NotInherited("the weights are not those of the parent's network")
     wanted, given = child.nodes[-1].shape, parent.nodes[-1].shape
     if wanted != given:
-        raise NotInherited(f"the parent gives {size_text(given)} values, and the child {size_text(wanted)}")
+        raise NotInherited(
+            f"the parent gives {format_shape(given)} values, and the child {format_shape(wanted)}"
+        )

@@ -13,8 +13,15 @@ from torch import Tensor, nn
 
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
-from nas.inherit.channels import Tie, cyclic, is_identity, moved, shifted, spread
-from nas.inherit.filters import as_wide, inherited_filters, sees_the_same
+from nas.inherit.channels import (
+    Tie,
+    cycle_origins,
+    expand_origins,
+    is_identity,
+    rearrange_origins,
+    shift_origins,
+)
+from nas.inherit.filters import covers_kernel, expand_like, inherit_filters
 from nas.ops import (
     Act,
     Add,
@@ -68,14 +75,14 @@ class Walk:
         self._places = {INPUT: INPUT}
         for node in parent.nodes:
             self._places[node.name] = self._places[node.inputs[0]] if _is_silent(node.op) else node.name
-        start = cyclic(child.input_shape[0], parent.input_shape[0])
+        start = cycle_origins(child.input_shape[0], parent.input_shape[0])
         same = child.input_shape == parent.input_shape
         self._ties: dict[str, Tie | None] = {INPUT: Tie(INPUT, start, same)}
         self._identities: set[str] = set()
 
     def step(self, node: Node) -> None:
         """Take the weights of a node."""
-        twin = self.twin(node)
+        twin = self.find_twin(node)
         if _is_silent(node.op):
             tie = self._ties[node.inputs[0]]
         else:
@@ -88,12 +95,12 @@ class Walk:
         end = self._as(self._child.output, self._parent.output)
         return end.exact and is_identity(end.origin, self._parent.nodes[-1].shape[0])
 
-    def twin(self, node: Node) -> Node | None:
+    def find_twin(self, node: Node) -> Node | None:
         """The parent's node at the same place."""
         twin = self._twins.get(node.name)
         return twin if twin and type(twin.op) is type(node.op) else None
 
-    def names(self, node: Node) -> list[str]:
+    def list_state_names(self, node: Node) -> list[str]:
         """The names of a node's weights and statistics in the state."""
         return self._names[node.name]
 
@@ -105,7 +112,7 @@ class Walk:
             return tie
         if tie and self._parent.shapes[tie.place][0] == channels:
             return Tie(place, tie.origin, exact=False)
-        return Tie(place, cyclic(self._child.shapes[name][0], channels), exact=False)
+        return Tie(place, cycle_origins(self._child.shapes[name][0], channels), exact=False)
 
     # Nodes that the parent has
 
@@ -118,30 +125,33 @@ class Walk:
             case Linear(), _:
                 return self._filters(node, source, 1, 1)
             case BatchNorm() as op, BatchNorm() as their_op:
-                self._take(self.names(node), source.origin)
+                self._take(self.list_state_names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op.eps == their_op.eps)
             case Add() | Multiply(), _:
                 return self._joined(node, twin, sources)
             case Concat(), _:
                 return self._concatenated(node, twin)
             case Flatten(), _ if (pixels := self._pixels(node)) == twin.shape[0] // self._channels(source):
-                return Tie(node.name, spread(source.origin, pixels), source.exact)
+                return Tie(node.name, expand_origins(source.origin, pixels), source.exact)
             case ChannelShuffle() | ChannelSlice() | PadChannels(), _:
-                origin = moved(source.origin, node.op, self._channels(source), twin.op)
+                origin = rearrange_origins(source.origin, node.op, self._channels(source), twin.op)
                 return Tie(node.name, origin, source.exact)
             case op, their_op if op.has_filters:
                 tie = self._filters(node, source, 1, 1)
                 return replace(tie, exact=tie.exact and op == their_op)
             case op, their_op if op.is_channelwise:
-                self._take(self.names(node), source.origin)
+                self._take(self.list_state_names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op == their_op)
-        same = self._take_equal(self.names(node)) and (node.op, node.shape) == (twin.op, twin.shape)
+        same = self._take_equal(self.list_state_names(node)) and (node.op, node.shape) == (
+            twin.op,
+            twin.shape,
+        )
         exact = same and all(tie.exact and is_identity(tie.origin, self._channels(tie)) for tie in sources)
-        return Tie(node.name, cyclic(node.shape[0], twin.shape[0]), exact)
+        return Tie(node.name, cycle_origins(node.shape[0], twin.shape[0]), exact)
 
     def _convolution(self, node: Node, op: Conv2d, their_op: Conv2d, source: Tie) -> Tie:
         tie = self._filters(node, source, op.groups, their_op.groups)
-        exact = tie.exact and sees_the_same(op, their_op) and (op.bias or not their_op.bias)
+        exact = tie.exact and covers_kernel(op, their_op) and (op.bias or not their_op.bias)
         if isinstance(op, ScaledConv2d):  # whose filters are standardised: zeros and copies change them
             exact &= op == their_op and is_identity(source.origin, self._channels(source))
         return replace(tie, exact=exact)
@@ -150,8 +160,8 @@ class Walk:
         """Take the filters of a convolution or a linear layer; of the result, `exact` is about channels."""
         name = f"{node.name}.weight"
         own, theirs = self.state[name], self._weights[name]
-        filters = inherited_filters(own, theirs, source.origin, groups, their_groups, self._generator)
-        self._take([other for other in self.names(node) if other != name], filters.origin)
+        filters = inherit_filters(own, theirs, source.origin, groups, their_groups, self._generator)
+        self._take([other for other in self.list_state_names(node) if other != name], filters.origin)
         self.state[name] = filters.weight
         self.taken += filters.taken
         return Tie(node.name, filters.origin, source.exact and filters.is_complete)
@@ -166,7 +176,7 @@ class Walk:
             elif own.ndim == 0:
                 self.state[name] = theirs.clone()
             else:
-                self.state[name] = torch.where(as_wide(known, own), theirs[origin.clamp(0)], own)
+                self.state[name] = torch.where(expand_like(known, own), theirs[origin.clamp(0)], own)
                 self.taken += int(known.sum()) if is_parameter(name) else 0
 
     def _take_equal(self, names: list[str]) -> bool:
@@ -186,7 +196,7 @@ class Walk:
         origin = sources[0].origin
         agree = all(torch.equal(tie.origin, origin) for tie in sources)
         if not agree:
-            origin = cyclic(node.shape[0], twin.shape[0])
+            origin = cycle_origins(node.shape[0], twin.shape[0])
         exact = agree and len(node.inputs) == len(twin.inputs) and all(tie.exact for tie in sources)
         return Tie(node.name, origin, exact)
 
@@ -202,7 +212,7 @@ class Walk:
                 origins.append(torch.full((self._child.shapes[name][0],), -1))
                 continue
             is_there = slot < len(places) and places[slot] == tie.place
-            origins.append(shifted(tie.origin, starts[slot if is_there else places.index(tie.place)]))
+            origins.append(shift_origins(tie.origin, starts[slot if is_there else places.index(tie.place)]))
             exact &= tie.exact
         return Tie(node.name, torch.cat(origins), exact)
 
@@ -245,11 +255,11 @@ class Walk:
     def _silence(self, name: str) -> bool:
         """Start a new value at zero, by the scale or the filters that it comes from, if by any."""
         node = self._nodes[name]
-        while not self.names(node) and (node.op.keeps_zero or isinstance(node.op, Multiply)):
+        while not self.list_state_names(node) and (node.op.keeps_zero or isinstance(node.op, Multiply)):
             if node.inputs[0] == INPUT:
                 return False
             node = self._nodes[node.inputs[0]]
-        if self.twin(node) or not isinstance(node.op, BatchNorm | Conv2d):
+        if self.find_twin(node) or not isinstance(node.op, BatchNorm | Conv2d):
             return False
         scale = "gain" if isinstance(node.op, ScaledConv2d) else "weight"
         for part in {scale, "bias"}:
@@ -265,7 +275,7 @@ class Walk:
         chain = [node.inputs[0]]
         for kind in (Conv2d, BatchNorm, Act):
             readers = self._readers[chain[-1]]
-            if len(readers) != 1 or type(readers[0].op) is not kind or self.twin(readers[0]):
+            if len(readers) != 1 or type(readers[0].op) is not kind or self.find_twin(readers[0]):
                 return False
             chain.append(readers[0].name)
         same_shape = self._child.shapes[chain[0]] == node.shape

@@ -1,20 +1,20 @@
 """Kinds of argument that operators and blocks take: what is allowed, and how the rule reads.
 
 A kind annotates a parameter, `kernel: Kernel = 3`; `arguments_of` reads the annotations back. The one check
-of a value is `Kind.convert`, used for operators, blocks and the space language alike.
+of a value is `Kind.read`, used for operators, blocks and the space language alike.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
-import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
+
+from nas.kinds import BOOLEAN, Kind, is_number, is_whole
 
 ACTIVATIONS = {
     "relu": "nn.ReLU",
@@ -31,38 +31,8 @@ ACTIVATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of argument. `rule` completes the sentence "VALUE is not ..."."""
-
-    rule: str
-    accepts: Callable[[Any], bool]
-
-    def convert(self, value: Any) -> Any:
-        """The value, lists made tuples. Raises ValueError with the rule when it is not of this kind."""
-        value = tuple(value) if isinstance(value, list) else value
-        if not self.accepts(value):
-            raise ValueError(f"{as_written(value)} is not {self.rule}")
-        return value
-
-
-def as_written(value: Any) -> str:
-    """A value as a file has it."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return repr(list(value) if isinstance(value, tuple) else value)
-
-
 _MOST_CHANNELS = 1_000_000
 _MOST_RATIO = 1_000
-
-
-def _whole(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _one_or_pair(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -75,47 +45,47 @@ Channels = Annotated[
     int,
     Kind(
         f"a number of channels; channels are a whole number from 1 to {_MOST_CHANNELS:,}",
-        lambda v: _whole(v, 1) and v <= _MOST_CHANNELS,
+        lambda v: is_whole(v, 1) and v <= _MOST_CHANNELS,
     ),
 ]
-Count = Annotated[int, Kind("a count; a count is a whole number, 1 or more", lambda v: _whole(v, 1))]
+Count = Annotated[int, Kind("a count; a count is a whole number, 1 or more", lambda v: is_whole(v, 1))]
 Kernel = Annotated[
     int | tuple[int, int],
     Kind(
         "an odd kernel size; a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]",
-        _one_or_pair(lambda v: _whole(v, 1) and v % 2 == 1),
+        _one_or_pair(lambda v: is_whole(v, 1) and v % 2 == 1),
     ),
 ]
 OddSize = Annotated[
-    int, Kind("an odd size; a size is 1, 3, 5, 7, ...", lambda v: _whole(v, 1) and v % 2 == 1)
+    int, Kind("an odd size; a size is 1, 3, 5, 7, ...", lambda v: is_whole(v, 1) and v % 2 == 1)
 ]
 Window = Annotated[
-    int, Kind("a pooling window; a window is a whole number of pixels, 1 or more", lambda v: _whole(v, 1))
+    int, Kind("a pooling window; a window is a whole number of pixels, 1 or more", lambda v: is_whole(v, 1))
 ]
-Stride = Annotated[int, Kind("a stride; a stride is a whole number, 1 or more", lambda v: _whole(v, 1))]
+Stride = Annotated[int, Kind("a stride; a stride is a whole number, 1 or more", lambda v: is_whole(v, 1))]
 Padding = Annotated[
     int | tuple[int, int] | None,
     Kind(
         "a padding; a padding is a whole number of pixels, 0 or more, or a pair of these",
-        lambda v: v is None or _one_or_pair(lambda p: _whole(p, 0))(v),
+        lambda v: v is None or _one_or_pair(lambda p: is_whole(p, 0))(v),
     ),
 ]
 Probability = Annotated[
-    float, Kind("a probability; it is a number from 0 to below 1", lambda v: _number(v) and 0 <= v < 1)
+    float, Kind("a probability; it is a number from 0 to below 1", lambda v: is_number(v) and 0 <= v < 1)
 ]
 Ratio = Annotated[
     float,
     Kind(
         f"a ratio; a ratio is a number above 0, at most {_MOST_RATIO:,}",
-        lambda v: _number(v) and 0 < v <= _MOST_RATIO,
+        lambda v: is_number(v) and 0 < v <= _MOST_RATIO,
     ),
 ]
 Fraction = Annotated[
-    float, Kind("a fraction; a fraction is a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1)
+    float, Kind("a fraction; a fraction is a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 ]
-Positive = Annotated[float, Kind("a positive number", lambda v: _number(v) and v > 0)]
-Index = Annotated[int, Kind("an index; an index is a whole number, 0 or more", lambda v: _whole(v, 0))]
-Flag = Annotated[bool, Kind("true or false", lambda v: isinstance(v, bool))]
+Positive = Annotated[float, Kind("a positive number", lambda v: is_number(v) and v > 0)]
+Index = Annotated[int, Kind("an index; an index is a whole number, 0 or more", lambda v: is_whole(v, 0))]
+Flag = Annotated[bool, BOOLEAN]
 Activation = Annotated[
     str,
     Kind(
@@ -140,7 +110,7 @@ Init = Annotated[
     str | float,
     Kind(
         f"an initialisation; it is {', '.join(INITS)}, or the standard deviation of a normal distribution",
-        lambda v: v in INITS or (_number(v) and v > 0),
+        lambda v: v in INITS or (is_number(v) and v > 0),
     ),
 ]
 

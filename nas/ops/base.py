@@ -132,13 +132,13 @@ class Join(Operator):
         """The same as Python text, from the text of the inputs."""
 
 
-def image(shape: Shape) -> tuple[int, int, int]:
+def as_image(shape: Shape) -> tuple[int, int, int]:
     """`(C, H, W)` of a shape that must be an image."""
     if len(shape) != 3:
         raise ShapeError(f"needs an image (C, H, W), got a vector of {shape[0]} features after flatten")
     return shape[0], shape[1], shape[2]
 
 
-def size_text(shape: Shape) -> str:
+def format_shape(shape: Shape) -> str:
     """`64 x 56 x 56`, as messages write a shape."""
     return " x ".join(str(n) for n in shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops.arguments import Channels, Count, Index, Positive, Probability
-from nas.ops.base import Layer, Shape, ShapeError, Unary, image
+from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image
 from nas.ops.registry import operator
 
 
@@ -25,7 +25,7 @@ class ChannelShuffle(Unary):
         return self.groups == 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = image(inputs[0])
+        channels, height, width = as_image(inputs[0])
         if channels % self.groups:
             raise ShapeError(
                 f"{channels} channels cannot be shuffled in {self.groups} groups; "
@@ -50,7 +50,7 @@ class ChannelSlice(Unary):
     stop: Count
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = image(inputs[0])
+        channels, height, width = as_image(inputs[0])
         if not self.start < self.stop <= channels:
             raise ShapeError(
                 f"channels {self.start} to {self.stop} are not a slice of {channels}; "
@@ -73,7 +73,7 @@ class PadChannels(Unary):
     out: Channels
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = image(inputs[0])
+        channels, height, width = as_image(inputs[0])
         if self.out < channels:
             raise ShapeError(f"cannot pad {channels} channels to {self.out}; pad to at least as many")
         return (self.out, height, width)
@@ -124,7 +124,7 @@ class ColumnMean(Unary):
         return self.columns == 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = image(inputs[0])
+        channels, height, width = as_image(inputs[0])
         if channels % self.columns:
             raise ShapeError(
                 f"{channels} channels are not {self.columns} columns of one width; "

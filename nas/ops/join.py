@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add, mul
 from typing import Any, ClassVar
 
-from nas.ops.base import Join, Shape, ShapeError, image, size_text
+from nas.ops.base import Join, Shape, ShapeError, as_image, format_shape
 from nas.ops.registry import operator
 
 
@@ -23,7 +23,7 @@ class Add(Join):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(set(inputs)) != 1:
             raise ShapeError(
-                f"add needs equal shapes, got {' and '.join(map(size_text, inputs))}; "
+                f"add needs equal shapes, got {' and '.join(map(format_shape, inputs))}; "
                 "give the branches the same channels and stride, or join them by concat"
             )
         return inputs[0]
@@ -46,9 +46,9 @@ class Multiply(Join):
     name: ClassVar[str] = "multiply"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        largest = max(map(image, inputs))
+        largest = max(map(as_image, inputs))
         if any(s not in (largest, (largest[0], 1, 1)) for s in inputs):
-            raise ShapeError(f"multiply needs equal channels, got {' and '.join(map(size_text, inputs))}")
+            raise ShapeError(f"multiply needs equal channels, got {' and '.join(map(format_shape, inputs))}")
         return largest
 
     def apply(self, inputs: Sequence[Any]) -> Any:
@@ -69,10 +69,10 @@ class Concat(Join):
     name: ClassVar[str] = "concat"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        images = [image(s) for s in inputs]
+        images = [as_image(s) for s in inputs]
         if len({s[1:] for s in images}) != 1:
             raise ShapeError(
-                f"concat needs one height and width, got {' and '.join(map(size_text, inputs))}; "
+                f"concat needs one height and width, got {' and '.join(map(format_shape, inputs))}; "
                 "give the branches the same stride"
             )
         return (sum(s[0] for s in images), *images[0][1:])

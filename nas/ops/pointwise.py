@@ -19,7 +19,7 @@ from nas.ops.arguments import (
     Probability,
     Stride,
 )
-from nas.ops.base import Layer, Shape, ShapeError, Unary, image, size_text
+from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image, format_shape
 from nas.ops.registry import operator
 
 
@@ -37,7 +37,7 @@ class BatchNorm(Unary):
     gamma: Fraction = 1.0
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return image(inputs[0])
+        return as_image(inputs[0])
 
     def cost(self, *inputs: Shape) -> Cost:
         return Cost(params=2 * inputs[0][0])
@@ -62,7 +62,7 @@ class LocalResponseNorm(Unary):
     k: Positive = 2.0
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return image(inputs[0])
+        return as_image(inputs[0])
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.LocalResponseNorm", (self.size, self.alpha, self.beta, self.k))
@@ -113,7 +113,7 @@ class Linear(Unary):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != 1:
             raise ShapeError(
-                f"linear needs a vector, got an image of {size_text(inputs[0])}; put flatten before it"
+                f"linear needs a vector, got an image of {format_shape(inputs[0])}; put flatten before it"
             )
         return (self.out,)
 
@@ -184,7 +184,7 @@ class DropPath(Unary):
         return self.p == 0
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return image(inputs[0])
+        return as_image(inputs[0])
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("StochasticDepth", (self.p,))
@@ -218,7 +218,7 @@ class Zero(Unary):
     stride: Stride = 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = image(inputs[0])
+        channels, height, width = as_image(inputs[0])
         return (channels, -(-height // self.stride), -(-width // self.stride))
 
     def layer(self, shape: Shape) -> Layer:
@@ -241,7 +241,7 @@ class Shift(Unary):
     keeps_zero: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return image(inputs[0])
+        return as_image(inputs[0])
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Shift")

@@ -46,7 +46,7 @@ def operator(kind: type[Kind]) -> type[Kind]:
     try:
         for argument in arguments_of(kind).values():
             if not argument.required:
-                argument.kind.convert(argument.default)
+                argument.kind.read(argument.default)
     except ValueError as error:
         raise NasError(f"operator '{name}': {error}") from None
     OPERATORS[name] = kind

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from nas.cost import Cost
 from nas.ops.arguments import Channels, Count, Flag, Fraction, Init, Kernel, Padding, Positive, Stride, Window
-from nas.ops.base import Layer, Shape, ShapeError, Unary, image
+from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image
 from nas.ops.registry import operator
 
 Pair = tuple[int, int]
@@ -28,7 +28,7 @@ def _slid(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = F
 
     Raises ShapeError where the window does not fit, or a stride would shrink the image below 1 x 1.
     """
-    _, *size = image(shape)
+    _, *size = as_image(shape)
     if stride > min(size):
         raise ShapeError(
             f"stride {stride} shrinks an image of {size[0]} x {size[1]} below 1 x 1; "
@@ -81,7 +81,7 @@ class Conv2d(Unary):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
-        channels, _, _ = image(shape)
+        channels, _, _ = as_image(shape)
         if channels % self.groups or self.out % self.groups:
             wrong = channels if channels % self.groups else self.out
             raise ShapeError(
@@ -224,7 +224,7 @@ class GlobalPool(Unary):
     size: Count = 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (image(inputs[0])[0], self.size, self.size)
+        return (as_image(inputs[0])[0], self.size, self.size)
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.AdaptiveAvgPool2d", (self.size,))

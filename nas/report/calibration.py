@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from nas.deadline import duration_text
 from nas.files import write_atomically
 from nas.report.chart import (
     BOTTOM,
@@ -17,15 +18,15 @@ from nas.report.chart import (
     RIGHT,
     TOP,
     WIDTH,
-    finished,
+    fit_scale,
+    make_page,
     mark_columns,
     mark_rows,
-    padded,
-    page,
+    render,
     write_text,
 )
 from nas.report.console import duration, plural, say, show
-from nas.report.svg import number
+from nas.report.svg import format_coordinate
 from nas.report.tables import table
 from nas.workflows.calibration import LONG, PROXY, CalibrationResult, Figures, Interval
 
@@ -35,7 +36,10 @@ def print_calibration(result: CalibrationResult, console: Console) -> None:
     session, found = result.session, result.figures
     if found is None:
         command = session.resume_command
-        say(console, f"The time limit of {session.config.time_limit_text} is over. Go on with: {command}")
+        say(
+            console,
+            f"The time limit of {duration_text(session.config.time_limit or 0)} is over. Go on with: {command}",
+        )
         return
     if result.left_out:
         say(
@@ -86,20 +90,20 @@ def _interval(found: Interval) -> str:
 def scatter(space: str, long_epochs: int, found: Figures) -> str:
     """The SVG of the proxy's scores against those of the longer training: a dot for each seed."""
     tau = found.proxy.ranking.kendall
-    svg = page(
+    svg = make_page(
         f"{space}: proxy against {plural(long_epochs, 'epoch')}",
         f"{plural(len(found.rows), 'network')}; Kendall's tau {_interval(tau)}, noise {found.noise:.4f}",
     )
     short = [score for row in found.rows for score in row.scores[PROXY]]
-    x = padded(short, LEFT, WIDTH - RIGHT)
-    y = padded([row.scores[LONG][0] for row in found.rows], HEIGHT - BOTTOM, TOP)
+    x = fit_scale(short, LEFT, WIDTH - RIGHT)
+    y = fit_scale([row.scores[LONG][0] for row in found.rows], HEIGHT - BOTTOM, TOP)
     mark_rows(svg, y)
     mark_columns(svg, x)
     write_text(svg, f"score after {plural(long_epochs, 'epoch')}", 8, TOP - 10, "plain")
     write_text(svg, "score of the proxy, each seed", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "middle")
     for row in found.rows:
         _dots(svg, [(x(score), y(row.scores[LONG][0])) for score in row.scores[PROXY]], str(row.number))
-    return finished(svg)
+    return render(svg)
 
 
 def _dots(svg: ET.Element, places: Sequence[tuple[float, float]], name: str) -> None:
@@ -108,5 +112,5 @@ def _dots(svg: ET.Element, places: Sequence[tuple[float, float]], name: str) -> 
             svg,
             "circle",
             {"class": "dot", "data-name": name, "fill": COLOURS[0], "r": "4", "opacity": "0.7"}
-            | {"cx": number(left), "cy": number(top)},
+            | {"cx": format_coordinate(left), "cy": format_coordinate(top)},
         )

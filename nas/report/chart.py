@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from nas.report.svg import number, plain
+from nas.report.svg import format_coordinate, replace_invalid
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 72, 56
@@ -43,14 +43,14 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def padded(values: Sequence[float], start: float, end: float) -> Scale:
+def fit_scale(values: Sequence[float], start: float, end: float) -> Scale:
     """A scale that has all values, and a little room at its ends."""
     low, high = min(values), max(values)
     space = 0.04 * (high - low) or 0.01 * abs(high) or 0.01
     return Scale(low - space, high + space, start, end)
 
 
-def page(title: str, subtitle: str) -> ET.Element:
+def make_page(title: str, subtitle: str) -> ET.Element:
     """An SVG with a title and a line below it, and nothing else yet."""
     svg = ET.Element(
         "svg",
@@ -63,12 +63,12 @@ def page(title: str, subtitle: str) -> ET.Element:
     return svg
 
 
-def finished(svg: ET.Element) -> str:
+def render(svg: ET.Element) -> str:
     """The text of an SVG file."""
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
-def ticks(low: float, high: float, about: int = 6) -> list[float]:
+def choose_ticks(low: float, high: float, about: int = 6) -> list[float]:
     """Round figures from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
@@ -92,18 +92,20 @@ def mark_columns(svg: ET.Element, scale: Scale) -> None:
 
 
 def _marks(scale: Scale) -> list[tuple[float, str]]:
-    marks = ticks(scale.low, scale.high)
+    marks = choose_ticks(scale.low, scale.high)
     digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)) if len(marks) > 1 else 2
     return [(value, f"{value:.{digits}f}") for value in marks]
 
 
-def path(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
+def format_path(points: Sequence[Point]) -> str:
+    return "M" + "L".join(f"{format_coordinate(x)} {format_coordinate(y)}" for x, y in points)
 
 
 def write_grid(svg: ET.Element, start: Point, end: Point) -> None:
-    ET.SubElement(svg, "path", {"class": "grid", "d": path([start, end])})
+    ET.SubElement(svg, "path", {"class": "grid", "d": format_path([start, end])})
 
 
 def write_text(svg: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(svg, "text", {"class": kind, "x": number(x), "y": number(y)}).text = plain(text)
+    ET.SubElement(
+        svg, "text", {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
+    ).text = replace_invalid(text)

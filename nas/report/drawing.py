@@ -14,13 +14,13 @@ from nas.cost import format_count
 from nas.errors import InputError
 from nas.files import write_output
 from nas.graph import Architecture, Node
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.report.folding import Box, fold
 from nas.report.layout import Layout, Run, lay_out
-from nas.report.svg import number, plain
+from nas.report.svg import format_coordinate, replace_invalid
 from nas.report.tables import large_number
 from nas.space import Space
-from nas.space.outline import Part, every_part, outline
+from nas.space.outline import Part, outline, walk_parts
 
 MARGIN, LINE, PADDING, SWATCH = 24, 16, 8, 12
 TITLE_PX, NAME_PX, TEXT_PX = 10.5, 7.2, 6.4
@@ -109,7 +109,7 @@ def draw(space: Space, depth: int = 1) -> str:
     """
     architecture = space.architecture()
     graph = fold(architecture, depth)
-    parts = {part.scope: part for part in every_part(outline(space))}
+    parts = {part.scope: part for part in walk_parts(outline(space))}
     labels = [_label(box, architecture, parts.get(box.name)) for box in graph.boxes]
     width = max(label.size[0] for label in labels)
     layout = lay_out([label.size[1] for label in labels], graph.edges, width)
@@ -119,7 +119,7 @@ def draw(space: Space, depth: int = 1) -> str:
 def _label(box: Box, architecture: Architecture, part: Part | None) -> Label:
     named = [node for node in box.nodes if node.op.name not in _DETAILS and len(node.inputs) == 1]
     text = part.text if part else ", ".join(map(_operator_text, named or box.nodes))
-    shapes = " and ".join(map(size_text, box.shapes))
+    shapes = " and ".join(map(format_shape, box.shapes))
     macs = f", {format_count(box.cost.macs)} MACs" if box.cost.macs else ""
     exact = f"{box.cost.macs:,} MACs, {box.cost.params:,} params"
     lines = ("" if text == _last(box.name) else text, shapes + macs)
@@ -189,7 +189,7 @@ def _last(name: str) -> str:
 
 
 def _header(space: Space, architecture: Architecture, width: float) -> list[str]:
-    cost, size = architecture.cost, size_text(architecture.input_shape)
+    cost, size = architecture.cost, format_shape(architecture.input_shape)
     return [space.name, f"{cost}, input {size}", *textwrap.wrap(space.about, max(64, int(width / TEXT_PX)))]
 
 
@@ -204,7 +204,7 @@ def _svg(header: Sequence[str], labels: Sequence[Label], layout: Layout, box_wid
     for i, line in enumerate(header[1:], 1):
         _text(svg, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
     svg.append(legend)
-    shift = f"translate({number((width - layout.width) / 2)} {number(top)})"
+    shift = f"translate({format_coordinate((width - layout.width) / 2)} {format_coordinate(top)})"
     body = ET.SubElement(svg, "g", {"id": "graph", "transform": shift})
     for (start, end), route in layout.routes.items():
         ends = f"{labels[start].name} {labels[end].name}"
@@ -221,7 +221,7 @@ def _colours(kinds: Iterable[str]) -> dict[str, Colour]:
 
 
 def _root(width: float, height: float) -> ET.Element:
-    size = {"width": number(width), "height": number(height)}
+    size = {"width": format_coordinate(width), "height": format_coordinate(height)}
     box = f"0 0 {size['width']} {size['height']}"
     svg = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": box, **size})
     ET.SubElement(svg, "style").text = _STYLE
@@ -252,7 +252,7 @@ def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET
 
 def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour: Colour) -> None:
     box = ET.SubElement(body, "g", {"class": "box", "data-name": label.name})
-    ET.SubElement(box, "title").text = plain(label.tooltip)
+    ET.SubElement(box, "title").text = replace_invalid(label.tooltip)
     _rectangle(box, place.x - width / 2, place.top, width, place.bottom - place.top, colour)
     for i, line in enumerate(label.lines):
         _text(box, line, place.x, place.top + PADDING + LINE * (i + 0.5), "text" if i else "name")
@@ -261,22 +261,26 @@ def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour:
 def _rectangle(parent: ET.Element, x: float, y: float, width: float, height: float, colour: Colour) -> None:
     fill, stroke = colour
     size = {"x": x, "y": y, "width": width, "height": height, "rx": 4}
-    ET.SubElement(parent, "rect", {k: number(v) for k, v in size.items()} | {"fill": fill, "stroke": stroke})
+    ET.SubElement(
+        parent, "rect", {k: format_coordinate(v) for k, v in size.items()} | {"fill": fill, "stroke": stroke}
+    )
 
 
 def _text(parent: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(parent, "text", {"class": kind, "x": number(x), "y": number(y)}).text = plain(text)
+    ET.SubElement(
+        parent, "text", {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
+    ).text = replace_invalid(text)
 
 
 def _path(route: Sequence[Run]) -> str:
     """Down each run, with a curve from one to the next."""
     first = route[0]
-    steps = [f"M{number(first.x)} {number(first.top)}"]
+    steps = [f"M{format_coordinate(first.x)} {format_coordinate(first.top)}"]
     if first.bottom > first.top:
-        steps.append(f"V{number(first.bottom)}")
+        steps.append(f"V{format_coordinate(first.bottom)}")
     for before, run in pairwise(route):
         middle = (before.bottom + run.top) / 2
         points = ((before.x, middle), (run.x, middle), (run.x, run.top))
-        steps.append("C" + " ".join(f"{number(x)} {number(y)}" for x, y in points))
-        steps.append(f"V{number(run.bottom)}")
+        steps.append("C" + " ".join(f"{format_coordinate(x)} {format_coordinate(y)}" for x, y in points))
+        steps.append(f"V{format_coordinate(run.bottom)}")
     return "".join(steps)

@@ -62,18 +62,18 @@ def _box(name: str, nodes: list[Node], leaving: set[str], architecture: Architec
     return Box(name, tuple(nodes), tuple(dict.fromkeys(given)), cost, _is_chain(nodes))
 
 
-def scopes(name: str) -> list[str]:
+def list_scopes(name: str) -> list[str]:
     """`a`, `a.b` and `a.b.c` of `a.b.c`."""
     return list(accumulate(name.split("."), lambda scope, part: f"{scope}.{part}"))
 
 
 def _box_names(architecture: Architecture, depth: int) -> dict[str, str]:
     """The box of each operator, by name."""
-    deepest = max(len(scopes(node.name)) for node in architecture.nodes)
+    deepest = max(len(list_scopes(node.name)) for node in architecture.nodes)
     units = _units(architecture) if depth < deepest else set()
     names = {INPUT: INPUT}
     for node in architecture.nodes:
-        kept = scopes(node.name)[:depth]
+        kept = list_scopes(node.name)[:depth]
         names[node.name] = next((scope for scope in kept if scope in units), kept[-1])
     return names
 
@@ -82,7 +82,7 @@ def _units(architecture: Architecture) -> set[str]:
     """Scopes that are a chain with MACs in one operator at most."""
     members: defaultdict[str, list[Node]] = defaultdict(list)
     for node in architecture.nodes:
-        for scope in scopes(node.name):
+        for scope in list_scopes(node.name):
             members[scope].append(node)
     return {
         scope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.deadline import duration_text
 from nas.measures import SHOWN
 from nas.report.console import duration, plural, say, show, terminal
 from nas.report.session import say_start
@@ -39,4 +40,4 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     kind = "GPU" if found.on_gpu else "CPU"
     say(console, f"Forecast: {duration(found.wall_s)}, {found.device_s / 3600:.2f} {kind} hours.")
     if config.time_limit is not None and config.time_limit < found.wall_s:
-        say(console, f"That is longer than the time limit of {config.time_limit_text}.")
+        say(console, f"That is longer than the time limit of {duration_text(config.time_limit)}.")

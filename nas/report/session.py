@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
 from nas.report.console import plural, say, show, terminal
 from nas.report.tables import (
@@ -106,7 +107,7 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, "The search ended early: no untried network inside the budget was found.")
     if result.stopped_by is StopReason.TIME_LIMIT:
         assert config.time_limit is not None
-        say(console, f"The time limit of {config.time_limit_text} is over. Go on with: {command}")
+        say(console, f"The time limit of {duration_text(config.time_limit)} is over. Go on with: {command}")
     if state.trials:
         say(console, counts_line(result.counts, config.budget))
     result.check()

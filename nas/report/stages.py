@@ -9,7 +9,7 @@ from itertools import groupby
 from nas.cost import Cost
 from nas.graph import Architecture, Node
 from nas.ops import Shape
-from nas.report.folding import scopes
+from nas.report.folding import list_scopes
 from nas.space import Space
 from nas.space.outline import Part, outline
 
@@ -30,7 +30,7 @@ class StageRow:
     cost: Cost
 
 
-def stage_rows(space: Space, architecture: Architecture) -> list[StageRow]:
+def list_stages(space: Space, architecture: Architecture) -> list[StageRow]:
     """The rows of a network without choices, which together have all of its cost.
 
     A network that does nothing has none: its one operator, the identity, belongs to no part.
@@ -39,7 +39,7 @@ def stage_rows(space: Space, architecture: Architecture) -> list[StageRow]:
     run_of = {part.scope: i for i, run in enumerate(runs) for part in run.parts}
     members: list[list[Node]] = [[] for _ in runs]
     for node in architecture.nodes:
-        for run in [run_of[scope] for scope in scopes(node.name) if scope in run_of][:1]:
+        for run in [run_of[scope] for scope in list_scopes(node.name) if scope in run_of][:1]:
             members[run].append(node)
     return [_row(run, nodes, architecture) for run, nodes in zip(runs, members, strict=True) if nodes]
 

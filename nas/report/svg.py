@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 
-def plain(text: str) -> str:
+def replace_invalid(text: str) -> str:
     """Text without the characters that XML has no place for."""
     return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
-def number(value: float) -> str:
+def format_coordinate(value: float) -> str:
     """A coordinate in pixels, to a tenth."""
     return f"{value:.1f}".removesuffix(".0")

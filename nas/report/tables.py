@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nas.cost import format_count
 from nas.measures import ACTIVATIONS, MACS, PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.report.console import plural
 from nas.study.objective import ACCURACY, Objective
 from nas.study.pareto import hypervolume
@@ -104,13 +104,13 @@ def architecture_view(space: Space) -> RenderableType:
 
     Figures are exact; a terminal that is too narrow for them gets rounded ones.
     """
-    from nas.report.stages import stage_rows
+    from nas.report.stages import list_stages
 
     architecture = space.architecture()
     head = Text(f"{space.name}: one network, {architecture.cost}")
     if space.about:
         head.append(f"\n{space.about}")
-    stages = stage_rows(space, architecture)
+    stages = list_stages(space, architecture)
     exact, rounded = (_stage_table(architecture, stages, form) for form in ("{:,}".format, format_count))
     return Group(head, _Fitting(exact, rounded))
 
@@ -148,7 +148,7 @@ class _Fitting:
 
 def _channels_and_size(shape: Shape) -> tuple[str, str]:
     """`64` and `56 x 56`; a vector has features alone."""
-    return str(shape[0]), size_text(shape[1:])
+    return str(shape[0]), format_shape(shape[1:])
 
 
 def scaled_view(files: Sequence[ScaledFile]) -> Table:
@@ -253,8 +253,14 @@ def budget_text(budget: Budget) -> str:
 def draws_line(budget: Budget) -> str:
     """How networks are drawn, where what is limited is not all counted."""
     others = " or ".join(measure.noun for measure in budget.others)
-    evenly = f"evenly by their {budget.counted.noun}" if budget.counted in budget else "from the whole space"
-    return f"Networks are drawn {evenly}, and anew while their {others} are outside."
+    counted, limit = budget.counted, budget.counted_limit
+    if counted in budget:
+        how = f"evenly by their {counted.noun}"
+    elif limit.high is not None:
+        how = f"from those with up to {limit.high:,} {counted.noun}"
+    else:
+        how = "from the whole space"
+    return f"Networks are drawn {how}, and anew while their {others} are outside."
 
 
 def networks(space: Space) -> str:

@@ -1,17 +1,101 @@
-"""A budget from what a user writes: two limits that have an option of their own, others by name."""
+"""A budget as files and options have it: a few keys, one value."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from nas.cost import Interval
+from nas.cost import Interval, parse_interval
 from nas.errors import InputError
-from nas.measures import MACS, PARAMS, Budget, Measure, find_measure
+from nas.kinds import Kind, number, optional, parsed
+from nas.measures import MACS, MEASURES, PARAMS, Budget, Measure, find_measure
+from nas.settings import Config, Keys, Option
+
+ANY = Budget()
+"""A budget without limits."""
 
 OPTIONS = {MACS: "budget-flops", PARAMS: "budget-params"}
 """The measures that have an option of their own."""
+
+_ANY = Interval()
+_PANEL = "Budget"
+
+
+def _limit(example: str) -> Kind:
+    return parsed(
+        f"a budget; write it as text, such as {example}",
+        lambda value: isinstance(value, Interval) and (value.high is not None or value == _ANY),
+        parse_interval,
+        lambda value: value.text,
+        null=_ANY,
+    )
+
+
+@dataclass(frozen=True)
+class BudgetKeys(Config):
+    """The settings that a budget is given by."""
+
+    budget_flops: Annotated[
+        Interval,
+        _limit("400M"),
+        Option(
+            "Multiply-accumulates of one image: `400M` at most, or a band `300M..400M`.",
+            _PANEL,
+            flags=("--budget-flops", "--budget-macs"),
+        ),
+    ] = _ANY
+    budget_params: Annotated[
+        Interval, _limit("5M"), Option("Parameters: `5M` at most, or a band `4M..5M`.", _PANEL)
+    ] = _ANY
+    budget: Annotated[
+        tuple[str, ...],
+        Kind(
+            "a list of limits; write them as text, such as [memory=8M]",
+            lambda v: isinstance(v, tuple) and all(isinstance(one, str) and one for one in v),
+        ),
+        Option(
+            f"A limit of any measure, NAME=INTERVAL, such as `memory=8M` or `activations=2M..3M`: "
+            f"{', '.join(MEASURES)}; repeatable.",
+            _PANEL,
+        ),
+    ] = ()
+    budget_fill: Annotated[
+        float | None,
+        optional(
+            number(
+                "a part of the budget; it is a number above 0 and up to 1, and 0.9 leaves out the cheap "
+                "networks",
+                lambda v: 0 < v <= 1,
+            )
+        ),
+        Option("The part of a budget that networks use at least: 0.9 of `400M` is `360M..400M`.", _PANEL),
+    ] = None
+
+    @property
+    def value(self) -> Budget:
+        """The budget, with what is filled of it.
+
+        Raises InputError for an unknown measure, one that is limited twice, and where there is nothing to fill.
+        """
+        own = {MACS: self.budget_flops, PARAMS: self.budget_params}
+        limits = {measure: interval for measure, interval in own.items() if interval != _ANY}
+        places = {measure: f"--{OPTIONS[measure]}" for measure in limits}
+        for text in self.budget:
+            measure, interval = _read_limit(text)
+            if measure in limits:
+                raise InputError(
+                    f"budget '{text}': {measure.noun} are limited by {places[measure]} already; keep one"
+                )
+            limits[measure], places[measure] = interval, f"--budget {text}"
+        return Budget(limits) if self.budget_fill is None else fill(Budget(limits), self.budget_fill)
+
+    @classmethod
+    def of(cls, budget: Budget) -> BudgetKeys:
+        """Return the settings by which a budget is given; what is filled is a band."""
+        others = tuple(f"{m.name}={interval.text}" for m, interval in budget.items() if m not in OPTIONS)
+        return cls(budget.get(MACS, _ANY), budget.get(PARAMS, _ANY), others)
 
 
 def option_of(measure: Measure) -> str:
@@ -24,25 +108,8 @@ def read_budget(flops: str | None, params: str | None, others: Sequence[str] = (
 
     Raises InputError for a text that cannot be read, an unknown measure and one that is limited twice.
     """
-    given = {
-        measure: text for measure, text in zip(OPTIONS, (flops, params), strict=True) if text is not None
-    }
-    places = {measure: f"--{OPTIONS[measure]}" for measure in given}
-    for text in others:
-        name, equals, limit = text.partition("=")
-        if not (name.strip() and equals and limit.strip()):
-            raise InputError(f"budget: '{text}' is not a limit; write NAME=INTERVAL, such as memory=8M")
-        try:
-            measure = find_measure(name)
-        except InputError as error:
-            raise InputError(f"budget '{text}': {error}") from None
-        place = f"--budget {text}"
-        if measure in given:
-            raise InputError(
-                f"budget '{text}': {measure.noun} are limited by {places[measure]} already; keep one"
-            )
-        given[measure], places[measure] = limit, place
-    return Budget({measure: _limit(measure, text) for measure, text in given.items()})
+    given = {"budget_flops": flops, "budget_params": params, "budget": list(others)}
+    return BudgetKeys(**BudgetKeys.read({key: value for key, value in given.items() if value})).value
 
 
 def fill(budget: Budget, part: float) -> Budget:
@@ -54,18 +121,27 @@ def fill(budget: Budget, part: float) -> Budget:
     if bands or not budget:
         what = f"{bands[0]} is a band already" if bands else "there is no budget to fill"
         raise InputError(f"budget-fill: {what}; give it with one figure, such as --budget-flops 400M")
-    return Budget(
-        {
-            measure: interval
-            if interval.high is None
-            else replace(interval, low=math.ceil(part * interval.high))
-            for measure, interval in budget.items()
-        }
-    )
+    return Budget({measure: _fill_interval(interval, part) for measure, interval in budget.items()})
 
 
-def _limit(measure: Measure, text: str) -> Interval:
+def _fill_interval(limit: Interval, part: float) -> Interval:
+    return limit if limit.high is None else replace(limit, low=math.ceil(part * limit.high))
+
+
+def _read_limit(text: str) -> tuple[Measure, Interval]:
+    name, equals, limit = text.partition("=")
+    if not (name.strip() and equals and limit.strip()):
+        raise InputError(f"budget: '{text}' is not a limit; write NAME=INTERVAL, such as memory=8M")
     try:
-        return measure.parse_interval(text)
+        measure = find_measure(name)
+    except InputError as error:
+        raise InputError(f"budget '{text}': {error}") from None
+    try:
+        return measure, measure.parse_interval(limit)
     except InputError as error:
         raise InputError(f"{option_of(measure)}: {error}") from None
+
+
+BUDGET = Keys(
+    BudgetKeys, lambda values: BudgetKeys(**values).value, lambda budget: BudgetKeys.of(budget).to_data()
+)

@@ -17,10 +17,10 @@ from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError
 from nas.files import write_atomically
-from nas.runs.config import SearchConfig, upgrade_settings
+from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices
-from nas.space.language.source import plain_data, read_text, read_yaml
+from nas.space.language.source import read_text, read_yaml, to_plain_data
 from nas.training.base import Metric
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Manifest:
     def read(cls, folder: RunFolder) -> Manifest:
         """Read the manifest of a run. Raises InputError for a damaged one, or one of another format."""
         path = folder.manifest_file
-        document = plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
+        document = to_plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
         if not isinstance(document, dict) or not document:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         version = document.get("format")
@@ -115,8 +115,8 @@ class Manifest:
                 "use the nas that made it, or start a new run"
             )
         settings = document.get("settings", {})
-        if version == 1 and isinstance(settings, dict):
-            settings = upgrade_settings(settings)
+        if version == 1:
+            settings = read_format_1(settings)
         config = SearchConfig.from_data(settings, str(path))
         parts: dict[str, Any] = {}
         for key, read in _PARTS.items():

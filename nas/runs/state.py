@@ -102,7 +102,7 @@ def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] 
         )
     space = parse_space(text, str(folder.space_file))
     data = manifest.data
-    counted = space if data is None else space.counted_with(data.channels, len(data.classes))
+    counted = space if data is None else space.with_at_least(data.channels, len(data.classes))
     try:
         for start in manifest.warm_start:
             counted.resolve(start.choices)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nas.blocks import Builder, Ref
 from nas.blocks.cells import act_conv, factorized_reduce
 from nas.ops import Shape, ShapeError
-from nas.ops.base import image, size_text
+from nas.ops.base import as_image, format_shape
 from nas.space.language.tree import CellKind, CellNode
 
 NORMAL, REDUCTION = 0, 1
@@ -42,7 +42,7 @@ class CellPlace:
         return self.entering if from_cell else self.leaving
 
 
-def cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
+def list_cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
     """Kind of each cell of a stack, and how many reductions it has behind it, its own included."""
     for group in range(reductions + 1):
         if group:
@@ -50,16 +50,16 @@ def cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
         yield from [(NORMAL, group)] * depth
 
 
-def cell_places(
+def place_cells(
     shape: Shape, out: int, depth: int, reductions: int, scaled: Callable[[int], int]
 ) -> list[CellPlace]:
     """The cells of a stack behind an image of this shape; `scaled` applies the width.
 
     Raises ShapeError where a reduction would shrink the image below 1 x 1.
     """
-    _, height, width = image(shape)
+    _, height, width = as_image(shape)
     places = []
-    for kind, group in cell_kinds(depth, reductions):
+    for kind, group in list_cell_kinds(depth, reductions):
         channels = scaled(out << group)
         entering = (channels, height, width)
         if kind == REDUCTION:
@@ -73,18 +73,18 @@ def cell_places(
     return places
 
 
-def prepare(net: Builder, x: Ref, entering: Shape) -> Ref:
+def prepare_input(net: Builder, x: Ref, entering: Shape) -> Ref:
     """The output of an earlier cell with the channels and the size of what enters this one.
 
     A 1x1 convolution; where that cell came before a reduction, a factorised one (Zoph et al. 2018, appendix
     A.4; Liu et al. 2019, released code).
     """
-    if image(x.shape)[1:] == entering[1:]:
+    if as_image(x.shape)[1:] == entering[1:]:
         return act_conv(net, x, out=entering[0])
     return factorized_reduce(net, x, out=entering[0])
 
 
-def cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> tuple[str, ...]:
+def find_cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> tuple[str, ...]:
     """The values that a cell concatenates, given those that its operators read."""
     names = tuple(node.name for node in kind.nodes)
     if output == ALL:
@@ -94,9 +94,9 @@ def cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[st
     return (*given, *(loose if LOOSE in output else ()))
 
 
-def lost_node(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> CellNode | None:
+def find_lost_node(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> CellNode | None:
     """The first node that is neither read nor concatenated."""
-    used = {*read, *cell_ends(kind, output, read)}
+    used = {*read, *find_cell_ends(kind, output, read)}
     return next((node for node in kind.nodes if node.name not in used), None)
 
 
@@ -104,7 +104,7 @@ def check_operator(got: Shape, place: CellPlace) -> None:
     """Raise ShapeError where an operator does not give what its cell adds up."""
     if got != place.leaving:
         raise ShapeError(
-            f"an operator gives {size_text(got)} in a cell of {size_text(place.leaving)}; "
+            f"an operator gives {format_shape(got)} in a cell of {format_shape(place.leaving)}; "
             "let it take the cell's channels, $out, and its stride, $stride"
         )
 

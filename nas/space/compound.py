@@ -10,7 +10,7 @@ from nas.cost import format_count
 from nas.errors import InputError
 from nas.measures import PARAMS, Measure
 from nas.space import Space
-from nas.space.scale import Scale, rescaled
+from nas.space.scale import Scale, scale_unchecked
 
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 """Depth, width and resolution of one step of phi (Tan & Le 2019, section 3.3, step 1)."""
@@ -85,7 +85,7 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
         base = compound(phi)
         try:
             scale = replace(base, **{dimension: getattr(base, dimension) * fine})
-            result = rescaled(space, scale)
+            result = scale_unchecked(space, scale)
             cost = result.amount({}, measure)
         except InputError:
             return None

@@ -7,23 +7,23 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
-from nas.blocks import BLOCKS, Builder, Ref, block_arguments, is_operator, make_operator, rounded
+from nas.blocks import BLOCKS, Builder, Ref, get_block_arguments, is_operator, make_operator, round_channels
 from nas.graph import Architecture, simplify_part
 from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError
 from nas.ops.arguments import Channels
-from nas.ops.base import image
+from nas.ops.base import as_image
 from nas.space.cells import (
     LOST,
     NO_OPERATOR,
     SOMETIMES_ZERO,
     CellPlace,
-    cell_ends,
-    cell_places,
     check_operator,
-    lost_node,
-    prepare,
+    find_cell_ends,
+    find_lost_node,
+    place_cells,
+    prepare_input,
 )
-from nas.space.language.parse_values import kind_of
+from nas.space.language.parse_values import get_kind
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import (
     CELL_INPUTS,
@@ -43,10 +43,10 @@ from nas.space.language.tree import (
     Unscaled,
     Value,
     children,
-    renamed,
+    rename_node,
 )
 
-_CHANNELS = kind_of(Channels)
+_CHANNELS = get_kind(Channels)
 
 
 def elaborate(
@@ -91,7 +91,7 @@ class _Elaborator:
             case Stage():
                 return self._stage(node, x)
             case LayerNodes():
-                return self.build(renamed(node.nodes[self._layers[node.stage] - 1], node.name), x)
+                return self.build(rename_node(node.nodes[self._layers[node.stage] - 1], node.name), x)
             case Alternative():
                 raise AssertionError("a choice is left")
         with net.scope(node.name) if node.name else nullcontext():
@@ -103,22 +103,22 @@ class _Elaborator:
                 case Residual():
                     with net.scope("body"):
                         y = self.build(node.body, x)
-                    with placed(node):
+                    with locate_errors(node):
                         return join_residual(net, x, y, self._value(node.shortcut), self._value(node.act))
                 case Parallel():
                     branches = []
                     for i, branch in enumerate(node.branches, 1):
                         with net.scope(f"branch{i}"):
                             branches.append(self.build(branch, x))
-                    with placed(node):
+                    with locate_errors(node):
                         return join_branches(net, branches, self._value(node.join))
                 case Cells():
                     return self._cells(node, x)
 
     def _call(self, node: Call, x: Ref) -> Ref:
         arguments = node.fixed_args | {key: self._value(value) for key, value in node.open_args}
-        with placed(node):
-            return call(self._net, node, x, arguments, self._width)
+        with locate_errors(node):
+            return add_call(self._net, node, x, arguments, self._width)
 
     def _stage(self, node: Stage, x: Ref) -> Ref:
         depth, self._strides[node.path] = self._value(node.depth), self._value(node.stride)
@@ -140,9 +140,9 @@ class _Elaborator:
         return self._drop_path * (self._layers_done - 1) / self._total_layers
 
     def _cells(self, node: Cells, x: Ref) -> Ref:
-        with placed(node):
-            scale = partial(scaled_channels, width=self._width)
-            places = cell_places(x.shape, node.out, node.depth, node.reductions, scale)
+        with locate_errors(node):
+            scale = partial(scale_channels, width=self._width)
+            places = place_cells(x.shape, node.out, node.depth, node.reductions, scale)
         present: dict[str, bool] = {}
         before, last = x, x
         for i, place in enumerate(places, 1):
@@ -158,13 +158,13 @@ class _Elaborator:
         """One cell; `present` remembers which operators, by path, give more than zeros."""
         net, kind = self._net, stack.kinds[place.kind]
         values: dict[str, Ref] = {}
-        with placed(stack):
+        with locate_errors(stack):
             for name, cell in zip(CELL_INPUTS, cells, strict=True):
                 with net.scope(name):
-                    values[name] = prepare(net, cell, place.entering)
+                    values[name] = prepare_input(net, cell, place.entering)
         read: set[str] = set()
         for node in kind.nodes:
-            with net.scope(node.name), placed(node):
+            with net.scope(node.name), locate_errors(node):
                 terms: list[Ref] = []
                 for i, (source, op) in enumerate(zip(node.inputs, node.ops, strict=True), 1):
                     self._strides[stack.path] = place.stride(source in CELL_INPUTS)
@@ -177,10 +177,10 @@ class _Elaborator:
                 if not terms:
                     raise ShapeError(NO_OPERATOR)
                 values[node.name] = net.add(Add(), *terms, name="add")
-        lost = lost_node(kind, kind.output, read)
+        lost = find_lost_node(kind, kind.output, read)
         if lost:
             raise SpaceError(lost.place, lost.path, LOST)
-        return net.concat(*(values[end] for end in cell_ends(kind, kind.output, read)))
+        return net.concat(*(values[end] for end in find_cell_ends(kind, kind.output, read)))
 
     def _operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
         """An operator of a cell, dropped at a rate where it does something; None where it gives zeros."""
@@ -205,9 +205,9 @@ class _Elaborator:
         return value
 
 
-def call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], width: float = 1) -> Ref:
+def add_call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], width: float = 1) -> Ref:
     """Add one block or operator. Raises ShapeError where shapes do not fit."""
-    known = block_arguments(node.block)
+    known = get_block_arguments(node.block)
     channels = {
         key: _at_width(arguments.get(key, argument.default), width)
         for key, argument in known.items()
@@ -243,7 +243,7 @@ def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
 
 
 def _stride_between(x: Ref, y: Ref) -> int:
-    return -(-image(x.shape)[1] // image(y.shape)[1])
+    return -(-as_image(x.shape)[1] // as_image(y.shape)[1])
 
 
 def join_branches(net: Builder, branches: list[Ref], join: str) -> Ref:
@@ -252,7 +252,7 @@ def join_branches(net: Builder, branches: list[Ref], join: str) -> Ref:
 
 
 @contextmanager
-def placed(node: Call | Residual | Parallel | Cells | CellNode) -> Iterator[None]:
+def locate_errors(node: Call | Residual | Parallel | Cells | CellNode) -> Iterator[None]:
     """Gives a ShapeError raised inside its place in the file."""
     try:
         yield
@@ -263,13 +263,13 @@ def placed(node: Call | Residual | Parallel | Cells | CellNode) -> Iterator[None
 def _at_width(channels: int | Unscaled, width: float) -> int:
     if isinstance(channels, Unscaled):
         least = channels.channels
-        return max(least, scaled_channels(least, width)) if channels.at_least else least
-    return scaled_channels(channels, width)
+        return max(least, scale_channels(least, width)) if channels.at_least else least
+    return scale_channels(channels, width)
 
 
-def scaled_channels(channels: int, width: float) -> int:
+def scale_channels(channels: int, width: float) -> int:
     """Channels times width, as a multiple of 8; at width 1 they stay as they are."""
-    return channels if width == 1 else rounded(channels * width)
+    return channels if width == 1 else round_channels(channels * width)
 
 
 def _layer_count(node: Node) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from nas.errors import InputError, did_you_mean
 
 
-def bundled_spaces() -> dict[str, Path]:
+def list_spaces() -> dict[str, Path]:
     """Files of the bundled spaces by name; `reference/…` are networks without choices."""
     folder = _folder()
     files = [*sorted(folder.glob("*.yaml")), *sorted((folder / "reference").glob("*.yaml"))]
@@ -21,7 +21,7 @@ def find_space(path_or_name: str) -> Path:
         raise InputError(f"{path_or_name}: is a folder; name the space file in it")
     if path.is_file():
         return path
-    known = bundled_spaces()
+    known = list_spaces()
     if path_or_name in known:
         return known[path_or_name]
     hint = did_you_mean(path_or_name, list(known), "'nas spaces' lists them")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nas.blocks import block_arguments
+from nas.blocks import get_block_arguments
 from nas.errors import InputError
 from nas.graph import canonical_hash
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space.language.source import Place
 from nas.space.language.tree import (
     CELL_KINDS,
@@ -42,13 +42,13 @@ _MAX_STEPS = 100_000
 """Options that look alike multiply: after so many comparisons a network counts as no member."""
 
 
-def member(space: Space, network: Space) -> Choices:
+def find_point(space: Space, network: Space) -> Choices:
     """The point of a space at which it is `network`, a space without choices.
 
     What the space says of operators inside blocks, such as how weights start, holds for the network too.
     Raises InputError where there is none, with the place and the value at which the nearest points differ.
     """
-    network = network.detailed_as(space)
+    network = network.with_details_of(space)
     identity = canonical_hash(network.architecture())
     search = _Search(space, network)
     alike = None
@@ -178,7 +178,9 @@ class _Search:
                 return [replace(state, pairs=rest)]
             case _Nodes(Alternative() as node, layers, others), _:
                 offers = self._ours.offers(node.choice, layers, state.choices)
-                options = [(_Nodes(node.chosen(label), layers, others), choices) for label, choices in offers]
+                options = [
+                    (_Nodes(node.get_node(label), layers, others), choices) for label, choices in offers
+                ]
                 return [
                     _State(_Pair(first, theirs, rest), choices, state.agreed) for first, choices in options
                 ]
@@ -328,7 +330,7 @@ def _values(node: Node) -> dict[str, Value]:
     """The values of a node by name, with those that are left out."""
     match node:
         case Call():
-            known = block_arguments(node.block)
+            known = get_block_arguments(node.block)
             return {key: argument.default for key, argument in known.items()} | dict(node.args)
         case Residual():
             return {"shortcut": node.shortcut, "act": node.act}

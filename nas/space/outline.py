@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from nas.blocks import block_arguments, is_operator
-from nas.ops.arguments import as_written
-from nas.space.cells import cell_kinds
+from nas.blocks import get_block_arguments, is_operator
+from nas.kinds import as_written
+from nas.space.cells import list_cell_kinds
 from nas.space.language.tree import (
     CELL_INPUTS,
     CELL_KINDS,
@@ -28,7 +28,7 @@ from nas.space.language.tree import (
     Stage,
     StageStride,
     Value,
-    renamed,
+    rename_node,
 )
 from nas.space.space import Space
 
@@ -53,11 +53,11 @@ def outline(space: Space) -> tuple[Part, ...]:
     return _Outliner(space.defaults).parts(space.resolve({}).network, "", {})
 
 
-def every_part(parts: Iterable[Part]) -> Iterator[Part]:
+def walk_parts(parts: Iterable[Part]) -> Iterator[Part]:
     """Parts and all those inside, outer first."""
     for part in parts:
         yield part
-        yield from every_part(part.parts)
+        yield from walk_parts(part.parts)
 
 
 class _Outliner:
@@ -73,7 +73,7 @@ class _Outliner:
             case Stage():
                 return (self._stage(node, _joined(scope, node.name), layers),)
             case LayerNodes():
-                return self.parts(renamed(node.nodes[layers[node.stage] - 1], node.name), scope, layers)
+                return self.parts(rename_node(node.nodes[layers[node.stage] - 1], node.name), scope, layers)
             case Sequence():
                 inside = _joined(scope, node.name)
                 items = tuple(part for item in node.items for part in self.parts(item, inside, layers))
@@ -109,7 +109,7 @@ class _Outliner:
     def _cells(self, stack: Cells, scope: str, layers: Layers) -> Part:
         cells = tuple(
             Part(f"{scope}.cell{i}", CELL_KINDS[kind], f"{CELL_KINDS[kind]} cell", parts)
-            for i, (kind, _) in enumerate(cell_kinds(stack.depth, stack.reductions), 1)
+            for i, (kind, _) in enumerate(list_cell_kinds(stack.depth, stack.reductions), 1)
             for parts in [self._cell(stack.kinds[kind], f"{scope}.cell{i}", layers)]
         )
         return Part(scope, "cell", _counted(cell.text for cell in cells), cells, is_stage=True)
@@ -142,7 +142,7 @@ _UNTOLD = ("out", "stride", "padding", "ceil")
 
 def _kernel(node: Call, layers: Layers) -> Any:
     """The kernel of a block that has one: its argument, else what the block takes by itself."""
-    argument = block_arguments(node.block).get("kernel")
+    argument = get_block_arguments(node.block).get("kernel")
     return argument and _in_layer(dict(node.args).get("kernel", argument.default), layers)
 
 

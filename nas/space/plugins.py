@@ -14,7 +14,7 @@ from nas.errors import InputError, NasError
 from nas.graph import Node
 from nas.importing import SourceFile, one_line
 from nas.ops import OPERATORS, Operator
-from nas.space.language.names import name_problem
+from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS
 from nas.space.language.source import read_text
 
@@ -51,7 +51,7 @@ class Plugin(SourceFile):
             )
         parts: dict[str, Callable[..., Any]] = {**blocks, **operators}
         for name, part in parts.items():
-            problem = name_problem(name)
+            problem = find_name_problem(name)
             if name in FORMS:
                 problem = f"'{name}' is a form of the space language; choose another name"
             if name in operators and name in BLOCKS:
@@ -142,6 +142,6 @@ def _undone_on_error(registry: dict[str, Part]) -> Iterator[Callable[[], dict[st
 def _name_problems(nodes: Sequence[Node]) -> Iterator[str]:
     """What is wrong with the names of nodes, of which each part becomes an attribute of a module."""
     for part in {part: None for node in nodes for part in node.name.split(".")}:
-        problem = name_problem(part)
+        problem = find_name_problem(part)
         if problem and not part.startswith("layer"):
             yield problem

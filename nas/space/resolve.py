@@ -24,7 +24,7 @@ from nas.space.language.tree import (
     Sequence,
     Stage,
     Value,
-    renamed,
+    rename_node,
 )
 
 Choose = Callable[[str, tuple[Option, ...]], Option]
@@ -75,9 +75,11 @@ class Resolver:
             case Sequence():
                 return self.sequence(node, layers)
             case Alternative():
-                return renamed(self.node(node.chosen(self.option(node.choice, layers)), layers), node.name)
+                return rename_node(
+                    self.node(node.get_node(self.option(node.choice, layers)), layers), node.name
+                )
             case LayerNodes():
-                return renamed(self.node(node.nodes[layers[node.stage] - 1], layers), node.name)
+                return rename_node(self.node(node.nodes[layers[node.stage] - 1], layers), node.name)
             case Residual():
                 return replace(
                     node,

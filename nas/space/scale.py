@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.space.language.source import SpaceError
-from nas.space.language.stages import most_layers
+from nas.space.language.stages import find_max_depth
 from nas.space.language.tree import (
     Alternative,
     Call,
@@ -62,7 +62,7 @@ class Scale:
         return f"depth x {self.depth:.4g}, width x {self.width:.4g}, resolution x {self.resolution:.4g}"
 
 
-def scaled(space: Space, scale: Scale) -> Space:
+def scale_space(space: Space, scale: Scale) -> Space:
     """The space with every depth, width and input size scaled; choices stay choices, of scaled options.
 
     A stage inside a stage keeps its depth. Where layers of a stage differ, a layer of the deeper stage is
@@ -70,7 +70,7 @@ def scaled(space: Space, scale: Scale) -> Space:
 
     Raises InputError where the scale does not apply, or the result cannot be built.
     """
-    result = rescaled(space, scale)
+    result = scale_unchecked(space, scale)
     try:
         _ = result.points
     except SpaceError as error:
@@ -78,8 +78,8 @@ def scaled(space: Space, scale: Scale) -> Space:
     return result
 
 
-def rescaled(space: Space, scale: Scale) -> Space:
-    """As `scaled`, without the proof that the result can be built."""
+def scale_unchecked(space: Space, scale: Scale) -> Space:
+    """As `scale_space`, without the proof that the result can be built."""
     scaler = _Scaler(space, scale)
     return replace(
         space,
@@ -144,7 +144,7 @@ class _Scaler:
                 stride=self._value(stage.stride),
                 block=self.node(stage.block),
             )
-        old = most_layers(stage.depth, self._space.declared)
+        old = find_max_depth(stage.depth, self._space.declared)
         depth = _mapped(stage.depth, self._deeper)
         new = self._deeper(old)
         self._layers[stage.path] = tuple(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from nas.blocks import is_detail
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
-from nas.graph import Architecture, hash_of_simplified, simplify
+from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
 from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer
@@ -133,7 +133,7 @@ class Space:
             )
         )
 
-    def detailed_as(self, other: Space) -> Space:
+    def with_details_of(self, other: Space) -> Space:
         """The same networks, with the details of another space inside their blocks."""
         details = other.details
         own = {
@@ -154,7 +154,7 @@ class Space:
 
     def identity(self, choices: Mapping[str, Option]) -> str:
         """Canonical hash of the network at a point; known at once for a point that was met before."""
-        return _remembered(self._identities, choices, lambda: hash_of_simplified(self.architecture(choices)))
+        return _remembered(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
 
     def cost(self, choices: Mapping[str, Option]) -> Cost:
         """Cost of the network at a point, at the space's own input and classes.
@@ -247,7 +247,7 @@ class Space:
         values = (self.declared[v.target] if isinstance(v, SameAs) else v for v in self.input[1:])
         return sorted({size for v in values for size in (v.values if isinstance(v, Choice) else (v,))})
 
-    def adapted(self, channels: int, resolution: int, classes: int) -> Space:
+    def adapt(self, channels: int, resolution: int, classes: int) -> Space:
         """The same family for another input and number of classes, as a proxy trains it."""
         return replace(self, input=(channels, resolution, resolution), classes=classes)
 
@@ -255,7 +255,7 @@ class Space:
         """The same family for the channels and classes of a data set, at its own input size."""
         return replace(self, input=(channels, *self.input[1:]), classes=classes)
 
-    def counted_with(self, channels: int, classes: int) -> Space:
+    def with_at_least(self, channels: int, classes: int) -> Space:
         """The same family with at least these channels and classes: never cheaper than `for_data`'s."""
         own = self.input[0]
         most = max(own.values) if isinstance(own, Choice) else own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from math import prod
 
 from nas.errors import InputError
@@ -48,6 +49,12 @@ class Objective:
     def measures(self) -> tuple[Measure, ...]:
         """The measures that networks are judged by besides their accuracy."""
         return tuple(dict.fromkeys((*self.costs, *(factor.measure for factor in self.factors))))
+
+    @property
+    def text(self) -> str:
+        """What `parse_objective` reads back."""
+        factors = (f"*({f.measure.word}/{f.target})^{Decimal(repr(f.exponent)):f}" for f in self.factors)
+        return ",".join(("accuracy" + "".join(factors), *(cost.word for cost in self.costs)))
 
     def reward(self, score: float, amounts: Amounts) -> float:
         """Return what is maximised."""

@@ -10,7 +10,7 @@ or in a test suite of one's own, by a subclass:
     from nas.testing.samplers import SamplerSuite
 
     class TestMySampler(SamplerSuite):
-        names = ["my_module:MySampler"]
+        names = ("my_module:MySampler",)
 
 This package alone needs pytest.
 """

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 
-from nas.blocks import BLOCKS, block_arguments
+from nas.blocks import BLOCKS, get_block_arguments
 from nas.exporters.source import python_source
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import DropPath
-from nas.space.language.names import name_problem
+from nas.space.language.names import find_name_problem
 from nas.testing.cases import BlockCase
 
 
 class BlockSuite:
     """A block as a network of its own; subclass it with `cases`."""
 
-    cases: ClassVar[Sequence[BlockCase]] = ()
+    cases: Sequence[BlockCase] = ()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "case" in metafunc.fixturenames:
@@ -49,7 +49,7 @@ class BlockSuite:
             assert bool(torch.isfinite(parameter.grad).all()), key
 
     def test_a_stride_divides_the_image(self, case: BlockCase) -> None:
-        arguments = block_arguments(case.name)
+        arguments = get_block_arguments(case.name)
         if "stride" not in arguments or len(case.shape) != 3:
             return
         stride = case.arguments.get("stride", arguments["stride"].default)
@@ -63,7 +63,7 @@ class BlockSuite:
 
     def test_names_can_be_attributes(self, case: BlockCase) -> None:
         parts = {part for node in case.network().nodes for part in node.name.split(".")}
-        assert {part: problem for part in parts if (problem := name_problem(part))} == {}
+        assert {part: problem for part in parts if (problem := find_name_problem(part))} == {}
 
     def test_the_same_arguments_give_the_same_network_and_it_passes_through_json(
         self, case: BlockCase
@@ -83,9 +83,9 @@ class BlockSuite:
             torch.testing.assert_close(exported(x), own(x), rtol=1e-5, atol=1e-6)
 
     def test_defaults_are_of_their_own_kind(self, block: str) -> None:
-        for key, argument in block_arguments(block).items():
+        for key, argument in get_block_arguments(block).items():
             if not argument.required:
-                assert argument.kind.convert(argument.default) == argument.default, key
+                assert argument.kind.read(argument.default) == argument.default, key
 
     def test_it_says_what_it_is(self, block: str) -> None:
         first, *_ = (BLOCKS[block].__doc__ or "").splitlines() or [""]

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice, product
 from typing import Any, TypeVar, get_args
 
-from nas.blocks import BLOCKS, Builder, block_arguments
+from nas.blocks import BLOCKS, Builder, get_block_arguments
 from nas.graph import Architecture
 from nas.ops import OPERATORS, Join, Operator, Shape, ShapeError
 from nas.ops.arguments import Argument, Channels, arguments_of
@@ -60,8 +60,8 @@ class BlockCase:
         """Return the network of this block alone. Raises ShapeError where its input does not fit."""
         net = Builder(self.shape, 10)
         net.drop_path = drop_path
-        kinds = block_arguments(self.name)
-        converted = {key: kinds[key].kind.convert(value) for key, value in self.arguments.items()}
+        kinds = get_block_arguments(self.name)
+        converted = {key: kinds[key].kind.read(value) for key, value in self.arguments.items()}
         return net.architecture(BLOCKS[self.name](net, net.input, **converted))
 
 
@@ -88,7 +88,7 @@ def block_cases(name: str) -> list[BlockCase]:
         case.network()
         return case
 
-    kinds = block_arguments(name)
+    kinds = get_block_arguments(name)
     return [case for shape in (LARGE_IMAGE, VECTOR) for case in _fitting(kinds, partial(make, shape))]
 
 
@@ -121,5 +121,5 @@ def _accepted(argument: Argument) -> list[Any]:
     channels = get_args(Channels)[1]
     for value in _CHANNELS if argument.kind is channels else _VALUES:
         with suppress(ValueError):
-            accepted.append(argument.kind.convert(value))
+            accepted.append(argument.kind.read(value))
     return accepted

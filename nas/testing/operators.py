@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from nas.testing.cases import OperatorCase
 class OperatorSuite:
     """An operator against the torch layer that it stands for; subclass it with `cases`."""
 
-    cases: ClassVar[Sequence[OperatorCase]] = ()
+    cases: Sequence[OperatorCase] = ()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         kinds = {"case": object, "unary": Unary, "join": Join}
@@ -37,7 +37,7 @@ class OperatorSuite:
     def test_arguments_pass_through_json(self, case: OperatorCase) -> None:
         given_back = json.loads(json.dumps(case.op.arguments()))
         kinds = arguments_of(type(case.op))
-        again = OPERATORS[case.op.name](**{k: kinds[k].kind.convert(v) for k, v in given_back.items()})
+        again = OPERATORS[case.op.name](**{k: kinds[k].kind.read(v) for k, v in given_back.items()})
         assert again == case.op
         assert hash(case.op) == hash(type(case.op)(**case.op.arguments()))
 
@@ -48,11 +48,11 @@ class OperatorSuite:
     def test_defaults_are_of_their_own_kind_and_nonsense_is_not(self, operator: str) -> None:
         for argument in arguments_of(OPERATORS[operator]).values():
             if not argument.required:
-                assert argument.kind.convert(argument.default) == argument.default
+                assert argument.kind.read(argument.default) == argument.default
             nonsenses: list[object] = ["nonsense", -1, math.nan, [1, 2, 3], {}]
             for nonsense in nonsenses:
                 with pytest.raises(ValueError, match=r" is not "):
-                    argument.kind.convert(nonsense)
+                    argument.kind.read(nonsense)
 
     def test_the_layer_gives_the_shape_and_has_the_cost(self, unary: OperatorCase) -> None:
         op, (shape,) = _unary(unary), unary.inputs

@@ -62,10 +62,10 @@ class Augmentation:
         if least is None:
             shift = round(self._recipe.crop * self._size)
             dy, dx = (self._draw(n, 2 * shift + 1) - shift for _ in range(2))
-            return moved(pixels, dy, dx, self._mirrored(n))
-        boxes = random_boxes(self._size, least, [self._uniform(n, k) for k in (_ATTEMPTS, _ATTEMPTS, 1, 1)])
+            return shift_and_flip(pixels, dy, dx, self._mirrored(n))
+        boxes = sample_boxes(self._size, least, [self._uniform(n, k) for k in (_ATTEMPTS, _ATTEMPTS, 1, 1)])
         pixels, still = resized_crop(pixels, *boxes), torch.zeros_like(boxes[0], dtype=torch.int64)
-        return moved(pixels, still, still, self._mirrored(n))
+        return shift_and_flip(pixels, still, still, self._mirrored(n))
 
     def _jittered(self, pixels: Tensor) -> Tensor:
         strength = self._recipe.color_jitter
@@ -83,7 +83,7 @@ class Augmentation:
         return torch.rand(n, each, generator=self._generator, device=self._generator.device)
 
 
-def moved(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) -> Tensor:
+def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) -> Tensor:
     """Images shifted by dy, dx (N, 1) pixels, then mirrored left to right where flip (N, 1).
 
     Pixels shifted in are the reflection at the edge.
@@ -98,7 +98,7 @@ def moved(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) -> Tensor
     return pixels.view(n, channels, -1).gather(2, flat).view(pixels.shape)
 
 
-def random_boxes(size: int, least: float, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def sample_boxes(size: int, least: float, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Top, left, height and width (N, 1) of boxes of at least a share of the area, sides 3:4 to 4:3.
 
     `draws`: uniform, of the areas and the ratios (N, attempts), of the tops and the lefts (N, 1). The first

@@ -42,13 +42,13 @@ class DeviceImages:
         """Images `index` (N,) as they are."""
         return self._images[index.to(self._images.device)].to(self._device)
 
-    def normalised(self, pixels: Tensor) -> Tensor:
+    def normalise(self, pixels: Tensor) -> Tensor:
         """Pixels (N, C, H, W) from 0 to 255 with mean 0 and deviation 1, as float in channels_last."""
         return (pixels * self._scale + self._offset).contiguous(memory_format=torch.channels_last)
 
     def batch(self, index: Tensor) -> Tensor:
         """Images `index` (N,) normalised."""
-        return self.normalised(self.pixels(index))
+        return self.normalise(self.pixels(index))
 
 
 class GraphedPass:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nas.data import datasets
-from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.ops import ColumnMean, Dropout, DropPath
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.space import Choices, Space
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.base import ACCURACY_METRIC, Metric
-from nas.training.drop_rates import with_dropout, without
+from nas.training.drop_rates import disable_drops, set_dropout
 from nas.training.recipe import Recipe
-from nas.training.zero_init import with_zero_residuals
+from nas.training.zero_init import zero_init_residuals
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -31,22 +30,23 @@ _LARGEST_SEED = 2**31
 
 @dataclass(frozen=True)
 class ProxyEvaluator:
-    """Builds the proxy training of a point: the same network for the channels, size and classes of `data`,
-    which `config` describes.
+    """Builds the proxy training of a point: the same network for the channels, size and classes of `data`.
 
-    Where the space leaves the input size open, a point trains at the recipe's resolution in proportion to
-    its own. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`: those
-    whose blocks and operators the space uses.
+    `resolution`: side of the images, None for the data's own; where the space leaves the input size open, a
+    point trains at that in proportion to its own. With `folds` it is trained once for each of so many parts
+    to validate on. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`:
+    those whose blocks and operators the space uses.
     """
 
     space: Space
     recipe: Recipe
     data: ImageData
-    config: DataConfig
     seed: int
     device: str = "cpu"
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
+    resolution: int | None = None
+    folds: int = 1
 
     @property
     def metric(self) -> Metric:
@@ -66,11 +66,11 @@ class ProxyEvaluator:
         load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED
         network = self.network(choices)
-        images = datasets.resized(self.data, network.input_shape[1])
+        images = datasets.resize_dataset(self.data, network.input_shape[1])
         gc.collect()  # a torch.fx module is part of a cycle: the last trial's would stay in memory
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        folds, device = self.config.folds, self.device
+        folds, device = self.folds, self.device
         each_s = self.timeout_s and self.timeout_s / folds
         recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
 
@@ -80,7 +80,7 @@ class ProxyEvaluator:
 
         if folds == 1:
             return train_on(images)
-        return FoldedTraining([train_on(part) for part in datasets.folded(images, folds)], self.recipe)
+        return FoldedTraining([train_on(part) for part in datasets.make_folds(images, folds)], self.recipe)
 
     def _module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
         """Return a network with the initial weights of the seed, or those that it inherits."""
@@ -88,7 +88,7 @@ class ProxyEvaluator:
         from nas.training.loop import seed_everything
 
         seed_everything(seed)
-        starts_as = with_zero_residuals(network) if self.recipe.zero_init_residual else network
+        starts_as = zero_init_residuals(network) if self.recipe.zero_init_residual else network
         module = build_module(starts_as)
         if parent is not None:
             from nas.inherit import inherit, read_weights
@@ -107,19 +107,19 @@ class ProxyEvaluator:
         resolved = self.space.resolve(choices)
         if self.recipe.drop_path is not None:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
-        resolution = proxy_resolution(self.space, resolved, self.config.resolution)
-        network = resolved.adapted(data.channels, resolution, data.num_classes).architecture()
+        resolution = proxy_resolution(self.space, resolved, self.resolution or data.resolution)
+        network = resolved.adapt(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
-            network = without(network, (DropPath, ColumnMean))  # those that a space names
+            network = disable_drops(network, (DropPath, ColumnMean))  # those that a space names
         if self.recipe.dropout == 0:
-            network = without(network, (Dropout,))
+            network = disable_drops(network, (Dropout,))
         elif self.recipe.dropout is not None:
-            network = with_dropout(network, self.recipe.dropout)
+            network = set_dropout(network, self.recipe.dropout)
         shape = network.nodes[-1].shape
         if shape != (data.num_classes,):
             raise InputError(
-                f"{self.space.file}: a network of '{self.space.name}' gives {size_text(shape)} values, and "
-                f"there are {data.num_classes} classes; end it with 'classifier'"
+                f"{self.space.file}: a network of '{self.space.name}' gives {format_shape(shape)} values, "
+                f"and there are {data.num_classes} classes; end it with 'classifier'"
             )
         return network
 

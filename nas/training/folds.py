@@ -11,7 +11,7 @@ from torch import Tensor
 from nas.training.base import EpochResult
 from nas.training.loop import Training
 from nas.training.recipe import Recipe
-from nas.training.scores import scored
+from nas.training.scores import compute_score
 
 
 class FoldedTraining:
@@ -36,7 +36,7 @@ class FoldedTraining:
         """Train an epoch on each fold. Raises TrainingFailed where one fails."""
         results = [self._next(training) for training in self._trainings]
         self._accuracies.append(fmean(result.value for result in results))
-        score, deviation = scored(self._recipe.score, self._accuracies)
+        score, deviation = compute_score(self._recipe.score, self._accuracies)
         return replace(
             results[0],
             value=self._accuracies[-1],

@@ -18,9 +18,9 @@ from nas.data.datasets import ImageData
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, TrainingFailed
 from nas.training.device import DeviceImages, GraphedPass
-from nas.training.optimizers import Average, optimizer_for
+from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import Recipe
-from nas.training.scores import scored
+from nas.training.scores import compute_score
 
 
 def seed_everything(seed: int) -> None:
@@ -74,7 +74,7 @@ class Training:
         self._steps = len(self._own) // self._batch
         self._generator = torch.Generator(self._device).manual_seed(self._seed)
         self._augmentation = Augmentation(recipe, self._data, self._generator)
-        self._optimizer = optimizer_for(self._module, recipe)
+        self._optimizer = make_optimizer(self._module, recipe)
         self._average = Average(self._module, recipe.ema) if recipe.ema else None
         self._graphed: GraphedPass | None = None
         self._wants_graph = recipe.cuda_graph and self._device.type == "cuda"
@@ -112,7 +112,7 @@ class Training:
         self._accuracies.append(accuracy)
         seconds = time.perf_counter() - start
         self._seconds += seconds
-        score, deviation = scored(self._recipe.score, self._accuracies)
+        score, deviation = compute_score(self._recipe.score, self._accuracies)
         return EpochResult(self._epoch, accuracy, score, seconds, loss, self._batch, self._norms_s, deviation)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -212,7 +212,7 @@ class Training:
     def _batch_of(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented images, and their labels or shares of classes."""
         pixels, targets = self._augmentation(self._train.pixels(index), self._train.labels[index])
-        return self._train.normalised(pixels), targets
+        return self._train.normalise(pixels), targets
 
     def _pass(self, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of a batch, and the gradients of the parameters."""

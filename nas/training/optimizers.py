@@ -15,7 +15,7 @@ from nas.training.recipe import Recipe
 Groups = list[dict[str, Any]]
 
 
-def optimizer_for(module: nn.Module, recipe: Recipe) -> Optimizer:
+def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups: Groups = [

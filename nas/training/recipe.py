@@ -1,12 +1,14 @@
-"""The settings of the short training: plain values that are written to and read from YAML."""
+"""How networks are trained: the settings of the short training, and the formulas that they stand for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from nas.errors import InputError
+from nas.kinds import BOOLEAN, Kind, number, one_of, optional, whole
+from nas.settings import Config, Option
 from nas.training.scores import SCORES
 
 LEARNING_RATES = {"sgd": 0.02, "adamw": 0.005, "rmsprop": 0.002}
@@ -21,61 +23,203 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 POLICIES = ("randaugment", "autoaugment")
 
 
+TRAINING, AUGMENTATION = "Proxy training", "Augmentation"
+"""Panels of options."""
+
+
+def _share(what: str) -> Kind:
+    return number(f"{what}; it is a number of at least 0 and below 1", lambda v: 0 <= v < 1)
+
+
+def _strength(rule: str) -> Kind:
+    return number(rule, lambda v: v >= 0)
+
+
+_RATE = optional(
+    number("a rate; it is a number of at least 0 and below 1", lambda v: 0 <= v < 1), "for the space's own"
+)
+
+
+def _key(help: str, panel: str = TRAINING) -> Option:
+    """A setting that is given by --recipe KEY=VALUE."""
+    return Option(help, panel, flags=())
+
+
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Config):
     """How every network of a search is trained: networks are compared under one recipe or not at all.
 
-    The learning rate rises linearly over the `warmup` share of the steps to its peak `lr` (None: the
-    optimizer's own, `LEARNING_RATES`) and falls to zero at the end of this recipe's own epochs, because
-    networks rank poorly at a high learning rate: as a `cosine` (Loshchilov & Hutter 2017) or as a line
-    (`one_cycle`, Smith & Topin 2018, without its last phase). `momentum` is Nesterov's of `sgd`, the first
-    beta of `adamw`. `grad_clip`: largest global norm of a gradient. `ema`: decay of a moving average of the
-    weights, which is then what is validated and kept. `dropout` and `drop_path`: rates that take the place of
-    the space's own while the proxy trains (`nas.training.drop_rates`): 0, as those are for long trainings.
-    `zero_init_residual` as in torchvision: networks start as their shortcuts (`nas.training.zero_init`).
-    `early_stop`: epochs without a higher accuracy after which a training ends; its score is made of those
-    that it had. `label_smoothing` as in Szegedy et al. 2016.
-
-    `flip` to `policy` are what `nas.training.augment` does to images; `flip` only where the data set says
-    that mirroring keeps the class (`ImageData.flip`). `fraction` of search-train is trained on, of each
-    class in proportion; validation keeps all of its images. `val_fraction`, `max_images` and `max_broken`
-    say how the data set's training split is used (`datasets.load`). `score` names what the accuracies of
-    a training's epochs are made into (`nas.training.scores`). With `folds` a network is trained once for
-    each of so many parts to validate on (`nas.training.folds`). `cuda_graph` replays forward and backward
-    passes as one CUDA graph; elsewhere it has no effect.
+    The learning rate rises linearly over the `warmup` share of the steps to its peak and falls to zero at the
+    end of this recipe's own epochs, because networks rank poorly at a high learning rate: as a `cosine`
+    (Loshchilov & Hutter 2017) or as a line (`one_cycle`, Smith & Topin 2018, without its last phase). `ema`
+    is what is validated and kept. `dropout` and `drop_path` take the place of the space's own while the proxy
+    trains (`nas.training.drop_rates`): 0, as those are for long trainings. `zero_init_residual` as in
+    torchvision (`nas.training.zero_init`). The score of a training that `early_stop` ends is made of the
+    epochs that it had. `label_smoothing` as in Szegedy et al. 2016. `score`: of
+    `nas.training.scores`. `crop` to `cutmix` are what `nas.training.augment` does to images.
 
     The defaults are for networks of MobileNet and EfficientNet-B0 size on `digits`: a training then takes
     about 20 s on one CPU thread.
-
-    Raises InputError when a value is of the wrong type or out of range.
     """
 
-    epochs: int = 4
-    batch: int = 64
-    optimizer: str = "sgd"
-    lr: float | None = None
-    schedule: str = "cosine"
-    warmup: float = 0.2
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    grad_clip: float | None = None
-    ema: float | None = None
-    label_smoothing: float = 0.1
-    dropout: float | None = 0
-    drop_path: float | None = 0
-    zero_init_residual: bool = True
-    early_stop: int | None = None
-    flip: bool = True
-    crop: float = 0.0625
-    random_resized_crop: float | None = None
-    color_jitter: float = 0
-    cutout: float = 0
-    mixup: float = 0
-    cutmix: float = 0
-    policy: str | None = None
-    fraction: float = 1
-    score: str = "last"
-    cuda_graph: bool = False
+    SECTION = "recipe"
+
+    epochs: Annotated[
+        int,
+        whole("a number of epochs; it is a whole number, 1 or more", 1),
+        Option("Epochs of one proxy training.", TRAINING),
+    ] = 4
+    batch: Annotated[
+        int,
+        whole("a batch; it is a whole number of at least 2, as batch norm needs two images", 2),
+        Option("Images in a batch.", TRAINING),
+    ] = 64
+    optimizer: Annotated[
+        str,
+        one_of("an optimizer", LEARNING_RATES),
+        _key("`sgd` (Nesterov), `adamw`, or `rmsprop` as torchvision trains MobileNetV3."),
+    ] = "sgd"
+    lr: Annotated[
+        float | None,
+        optional(
+            number("a learning rate; it is a number above 0, such as 0.05", lambda v: v > 0),
+            "for the optimizer's own",
+        ),
+        Option(
+            "Peak learning rate, else the optimizer's own: 0.02 of `sgd`, 0.005 of `adamw`, 0.002 of "
+            "`rmsprop`.",
+            TRAINING,
+        ),
+    ] = None
+    schedule: Annotated[
+        str,
+        one_of("a schedule", SCHEDULES),
+        _key("How the rate falls to zero: `cosine`, or `one_cycle`, a line."),
+    ] = "cosine"
+    warmup: Annotated[
+        float,
+        _share("a share of the steps"),
+        _key("Share of the steps in which the rate rises, as a line from zero."),
+    ] = 0.2
+    momentum: Annotated[
+        float,
+        number("a momentum; it is a number above 0 and below 1, such as 0.9", lambda v: 0 < v < 1),
+        _key("Of `sgd` and `rmsprop`; the first beta of `adamw`."),
+    ] = 0.9
+    weight_decay: Annotated[
+        float,
+        number("a weight decay; it is a number of at least 0, such as 0.0005", lambda v: v >= 0),
+        _key("Of weights, not of norms and biases; with `adamw` 0.05 is usual."),
+    ] = 5e-4
+    grad_clip: Annotated[
+        float | None,
+        optional(number("a norm; it is a number above 0, such as 1.0", lambda v: v > 0), "for no limit"),
+        _key("Largest global norm of a gradient, else no limit."),
+    ] = None
+    ema: Annotated[
+        float | None,
+        optional(
+            number("a decay; it is above 0 and below 1, such as 0.99", lambda v: 0 < v < 1), "for no average"
+        ),
+        _key("Decay of a moving average of the weights, else none."),
+    ] = None
+    label_smoothing: Annotated[
+        float, _share("a share of a label"), _key("Share of a label that goes to all classes.")
+    ] = 0.1
+    dropout: Annotated[
+        float | None,
+        _RATE,
+        _key(
+            "Rate of the last dropout, 0 for none; a network without gets one before its last "
+            "layer; `null` is the space's."
+        ),
+    ] = 0
+    drop_path: Annotated[
+        float | None,
+        _RATE,
+        _key("Stochastic depth, growing with depth from 0 towards this rate; `null` is the space's."),
+    ] = 0
+    zero_init_residual: Annotated[
+        bool,
+        BOOLEAN,
+        _key(
+            "Networks start as their shortcuts: the last norm of a branch is at scale 0 where its "
+            "shortcut has no weights."
+        ),
+    ] = True
+    early_stop: Annotated[
+        int | None,
+        optional(whole("a number of epochs; it is a whole number, 1 or more", 1), "for all of them"),
+        _key("Epochs without a higher accuracy after which a training ends, else none."),
+    ] = None
+    fraction: Annotated[
+        float,
+        number("a share of the images; it is above 0 and up to 1", lambda v: 0 < v <= 1),
+        _key("Share of the images to train on, of each class alike; validation keeps all."),
+    ] = 1
+    score: Annotated[
+        str,
+        one_of("a score", SCORES),
+        Option(
+            "What the epochs' accuracies are made into: `last`, `best`, `mean_last_k`, `auc` or "
+            "`extrapolated`.",
+            TRAINING,
+        ),
+    ] = "last"
+    cuda_graph: Annotated[
+        bool, BOOLEAN, _key("On CUDA, forward and backward pass replayed as one graph.")
+    ] = False
+    crop: Annotated[
+        float,
+        number("a share of the resolution; it is a number from 0 to 0.5", lambda v: 0 <= v <= 0.5),
+        _key("Shifted by up to this share of the resolution, edges reflected.", AUGMENTATION),
+    ] = 0.0625
+    random_resized_crop: Annotated[
+        float | None,
+        optional(
+            number("the least share of the area; it is a number above 0 and up to 1", lambda v: 0 < v <= 1),
+            "for none",
+        ),
+        _key("In place of `crop`: a box of at least this share of the area is enlarged.", AUGMENTATION),
+    ] = None
+    flip: Annotated[
+        bool,
+        BOOLEAN,
+        _key("Mirrored left to right, where the data set allows it (digits do not).", AUGMENTATION),
+    ] = True
+    policy: Annotated[
+        str | None,
+        optional(one_of("a policy", POLICIES), "for none"),
+        _key("`randaugment` or `autoaugment` (ImageNet's), as in torchvision.", AUGMENTATION),
+    ] = None
+    color_jitter: Annotated[
+        float,
+        _strength("a strength; it is 0 for none, or a number such as 0.4"),
+        _key(
+            "Brightness, contrast and saturation changed by up to this strength, in random order.",
+            AUGMENTATION,
+        ),
+    ] = 0
+    cutout: Annotated[
+        float,
+        number(
+            "the square's share of the side; it is 0 for none, or a number up to 1", lambda v: 0 <= v <= 1
+        ),
+        _key("A square of this share of the side gets the mean colour.", AUGMENTATION),
+    ] = 0
+    mixup: Annotated[
+        float,
+        _strength("the alpha of a beta distribution; it is 0 for none, or a number such as 0.2"),
+        _key("Blended with another image, labels too, by a share from Beta(a, a) with this a.", AUGMENTATION),
+    ] = 0
+    cutmix: Annotated[
+        float,
+        _strength("the alpha of a beta distribution; it is 0 for none, or a number such as 1.0"),
+        _key(
+            "A box comes from another image, labels by its area; its size from Beta(a, a) with this a.",
+            AUGMENTATION,
+        ),
+    ] = 0
 
     @property
     def peak_lr(self) -> float:
@@ -99,87 +243,3 @@ class Recipe:
         """The recipe with half of the batch, and the learning rate in proportion (Goyal et al. 2017)."""
         half = batch // 2
         return replace(self, batch=half, lr=self.peak_lr * half / batch)
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            allowed, rule = _RULES[name]
-            if not allowed(value):
-                raise InputError(f"recipe: {name} is {value!r}; it must be {rule}{_hint(value)}")
-
-
-def _whole(low: int) -> Callable[[object], bool]:
-    return lambda value: type(value) is int and value >= low
-
-
-def _number(inside: Callable[[float], bool]) -> Callable[[object], bool]:
-    return lambda value: type(value) in (int, float) and inside(value)  # type: ignore[arg-type]
-
-
-def _one_of(names: Iterable[str]) -> tuple[Callable[[object], bool], str]:
-    allowed = tuple(names)
-    return lambda value: value in allowed, f"one of {', '.join(allowed)}"
-
-
-def _or_null(allowed: Callable[[object], bool], rule: str, null: str) -> tuple[Callable[[object], bool], str]:
-    return lambda value: value is None or allowed(value), f"null {null}, or {rule}"
-
-
-_MOST_PIXELS = 2_048
-_INFINITE = float("inf")
-_STRENGTH = _number(lambda v: 0 <= v < _INFINITE)
-_RATE = _number(lambda v: 0 <= v < 1), "a rate, at least 0 and below 1", "for the space's own"
-
-_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "epochs": (_whole(1), "a whole number of at least 1"),
-    "batch": (_whole(2), "a whole number of at least 2, as batch norm needs two images"),
-    "optimizer": _one_of(LEARNING_RATES),
-    "lr": _or_null(
-        _number(lambda v: 0 < v < _INFINITE), "a number above 0, such as 0.05", "for the optimizer's own"
-    ),
-    "schedule": _one_of(SCHEDULES),
-    "warmup": (_number(lambda v: 0 <= v < 1), "a share of the steps, at least 0 and below 1"),
-    "momentum": (_number(lambda v: 0 < v < 1), "a number above 0 and below 1, such as 0.9"),
-    "weight_decay": (_number(lambda v: 0 <= v < _INFINITE), "a number of at least 0, such as 0.0005"),
-    "grad_clip": _or_null(
-        _number(lambda v: 0 < v < _INFINITE), "a norm above 0, such as 1.0", "for no limit"
-    ),
-    "ema": _or_null(
-        _number(lambda v: 0 < v < 1), "a decay above 0 and below 1, such as 0.99", "for no average"
-    ),
-    "label_smoothing": (_number(lambda v: 0 <= v < 1), "a share, at least 0 and below 1"),
-    "dropout": _or_null(*_RATE),
-    "drop_path": _or_null(*_RATE),
-    "zero_init_residual": (lambda v: type(v) is bool, "true or false"),
-    "early_stop": _or_null(_whole(1), "a number of epochs, 1 or more", "for all epochs"),
-    "flip": (lambda v: type(v) is bool, "true or false"),
-    "crop": (_number(lambda v: 0 <= v <= 0.5), "a share of the resolution, 0 to 0.5"),
-    "random_resized_crop": _or_null(
-        _number(lambda v: 0 < v <= 1), "the least share of the area, above 0 and up to 1", "for none"
-    ),
-    "color_jitter": (_STRENGTH, "0 for none, or a strength such as 0.4"),
-    "cutout": (_number(lambda v: 0 <= v <= 1), "0 for none, or the square's share of the side, up to 1"),
-    "mixup": (_STRENGTH, "0 for none, or the alpha of a beta distribution, such as 0.2"),
-    "cutmix": (_STRENGTH, "0 for none, or the alpha of a beta distribution, such as 1.0"),
-    "policy": _or_null(*_one_of(POLICIES), "for none"),
-    "resolution": (
-        lambda v: _whole(8)(v) and v <= _MOST_PIXELS,  # type: ignore[operator]
-        f"a whole number of pixels, 8 to {_MOST_PIXELS:,}",
-    ),
-    "fraction": (_number(lambda v: 0 < v <= 1), "a share of the images, above 0 and up to 1"),
-    "val_fraction": (_number(lambda v: 0 < v < 1), "a share of the images, above 0 and below 1"),
-    "folds": (_whole(1), "a whole number of at least 1, such as 5"),
-    "max_images": _or_null(_whole(4), "a whole number of at least 4", "for all images"),
-    "max_broken": (_number(lambda v: 0 <= v < 1), "a share of the images, at least 0 and below 1"),
-    "score": _one_of(SCORES),
-    "cuda_graph": (lambda v: type(v) is bool, "true or false"),
-}
-
-
-def _hint(value: object) -> str:
-    """YAML 1.1 reads 5e-4 as text, which a user cannot see from the value."""
-    if not isinstance(value, str):
-        return ""
-    try:
-        return f"; in YAML write the number as {float(value)}, '{value}' is text there"
-    except ValueError:
-        return ""

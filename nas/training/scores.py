@@ -42,7 +42,7 @@ def auc(curve: Curve) -> float:
 
 def extrapolated(curve: Curve) -> float:
     """The accuracy that a power law through the curve has after `HORIZON` times as many epochs."""
-    return extrapolation(curve).mean
+    return fit_power_law(curve).mean
 
 
 SCORES: dict[str, Callable[[Curve], float]] = {
@@ -50,10 +50,10 @@ SCORES: dict[str, Callable[[Curve], float]] = {
 }
 
 
-def scored(name: str, curve: Curve) -> tuple[float, float | None]:
+def compute_score(name: str, curve: Curve) -> tuple[float, float | None]:
     """A score by its name and, of an extrapolated one, its standard deviation."""
     if name == "extrapolated":
-        return extrapolation(curve)
+        return fit_power_law(curve)
     return SCORES[name](curve), None
 
 
@@ -64,7 +64,7 @@ class Extrapolation(NamedTuple):
     deviation: float
 
 
-def extrapolation(curve: Curve) -> Extrapolation:
+def fit_power_law(curve: Curve) -> Extrapolation:
     """What accuracy `a - b * epoch ** -c` leads to (the power law of Domhan et al. 2015, table 1).
 
     For each of some exponents `c`, `a` and `b` are fitted as a Bayesian linear regression, `b` about the rise

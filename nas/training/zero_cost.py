@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.ops.arguments import ACTIVATIONS
+from nas.training.screens import ZERO_COST_NAMES
 
 ZeroCost = Callable[[nn.Module, Tensor, Tensor], float]
 
@@ -138,9 +139,7 @@ def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
     return float(moved.log() + scale)
 
 
-ZERO_COST: dict[str, ZeroCost] = {
-    score.__name__: score for score in (grad_norm, snip, synflow, naswot, jacob_cov, zico, zen)
-}
+ZERO_COST: dict[str, ZeroCost] = {name: globals()[name] for name in ZERO_COST_NAMES}
 
 
 def _prepared(module: nn.Module) -> Any:

@@ -12,7 +12,7 @@ from nas.graph.architecture import INPUT, Node
 from nas.ops import Add, BatchNorm, Multiply, Operator
 
 
-def with_zero_residuals(network: Architecture) -> Architecture:
+def zero_init_residuals(network: Architecture) -> Architecture:
     """The network with a first scale of 0 in the last norm of each residual branch (Goyal et al. 2017, 5.1).
 
     A residual branch is one that is added to a value it is computed from, and that nothing but the sum reads.

@@ -26,7 +26,7 @@ from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.space import Choices, Space
-from nas.space.language.source import plain_data, read_text, read_yaml
+from nas.space.language.source import read_text, read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
@@ -270,7 +270,7 @@ def _proxy(session: Session) -> ProxyEvaluator:
 
 def _trains_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
     """Return whether every network can be built for a training: some need larger images."""
-    evaluator = replace(_proxy(session), recipe=training.recipe, config=training.data)
+    evaluator = replace(_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
     try:
         for point in points:
             evaluator.network(point)
@@ -286,7 +286,7 @@ def _evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str
         name: replace(
             proxy.with_epochs(training.recipe.epochs, proxy.seed + _APART * n),
             recipe=training.recipe,
-            config=training.data,
+            resolution=training.data.resolution,
         )
         for n, (name, training) in enumerate(trainings.items())
     }
@@ -337,7 +337,7 @@ def plan_text(plan: Plan) -> str:
 def read_plan(folder: RunFolder) -> Plan:
     """The plan of a calibration's folder. Raises InputError for a damaged one."""
     path = folder.plan_file
-    data = plain_data(read_yaml(read_text(path), str(path)))
+    data = to_plain_data(read_yaml(read_text(path), str(path)))
     try:
         return Plan(**data)
     except TypeError as error:

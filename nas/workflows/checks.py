@@ -15,7 +15,7 @@ from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Space
 from nas.space.compound import PUBLISHED
 from nas.space.feasible import Domain
-from nas.space.scale import scaled
+from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.training.base import Metric
 from nas.workflows.warm_start import find_warm_start
@@ -34,6 +34,8 @@ def check_budget(space: Space, budget: Budget) -> None:
     for measure in budget:
         if measure.is_additive:
             _check_ends(space, measure, budget[measure])
+        elif measure.at_least is not None:
+            _check_least(space, measure, budget[measure], *measure.at_least)
     is_band = any(interval.low for interval in budget.values())
     measured = [measure for measure in budget if not measure.is_additive]
     if not (is_band or measured) or space.uniform(budget).sample(np.random.default_rng(0), 1):
@@ -61,6 +63,16 @@ def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
             f"{place}: {interval.low:,} {what} is above the largest network of "
             f"'{space.name}', {most:,}; the smallest has {least:,}. "
             f"Ask for at most {format_count_down(most)}"
+        )
+
+
+def _check_least(space: Space, measure: Measure, interval: Interval, times: int, other: Measure) -> None:
+    """Raise InputError where every network is above a limit, having so many times what it has of another."""
+    fewest = space.ends(other).least.value
+    if interval.high is not None and interval.high < times * fewest:
+        raise InputError(
+            f"--{option_of(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: {times} "
+            f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least"
         )
 
 
@@ -106,7 +118,7 @@ def check_scale(space: Space, steps: range) -> None:
     """Raises InputError where the networks of a space cannot be scaled at these steps."""
     for step in steps:
         try:
-            scaled(space.resolve(space.smallest()), PUBLISHED[step])
+            scale_space(space.resolve(space.smallest()), PUBLISHED[step])
         except InputError as error:
             raise InputError(f"--scale: {error}") from None
 

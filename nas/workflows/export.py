@@ -8,7 +8,7 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter, find_exporter
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.runs.finals import Finalist
 from nas.runs.state import RunState
 from nas.space import Space, load_space
@@ -182,7 +182,7 @@ def _title(space: Space) -> str:
 
 
 def _cost_line(cost: Any, shape: tuple[Any, ...], classes: int) -> str:
-    return f"{cost.macs:,} MACs, {cost.params:,} parameters at {size_text(shape)} with {classes:,} classes"
+    return f"{cost.macs:,} MACs, {cost.params:,} parameters at {format_shape(shape)} with {classes:,} classes"
 
 
 def _round(values: tuple[float, ...]) -> str:

@@ -48,12 +48,18 @@ def chosen_scores(text: str | None) -> list[str]:
     return names
 
 
-def batch_data(dataset: str, *, resolution: int, batch: int, seed: int, max_broken: float) -> ImageData:
+def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     """Enough of a data set for one batch. Raises InputError where it cannot be used."""
+    dataset = config.dataset
     source = find_source(dataset, datasets.DATA_ROOT)
     most = max(2 * len(source.classes), 2 * batch)
-    data = datasets.loaded(
-        source, dataset, resolution=resolution, seed=seed, max_images=most, max_broken=max_broken
+    data = datasets.load_source(
+        source,
+        dataset,
+        resolution=config.resolution,
+        seed=seed,
+        max_images=most,
+        max_broken=config.max_broken,
     )
     if len(data.train_labels) < _LEAST:
         raise InputError(
@@ -71,7 +77,7 @@ def untrained_scores(
     """
     rows = []
     for space in networks:
-        evaluator = ProxyEvaluator(space, Recipe(), data, DataConfig(resolution=data.resolution), seed)
+        evaluator = ProxyEvaluator(space, Recipe(), data, seed)
         found = _scores(evaluator, {}, scores, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows
@@ -103,7 +109,7 @@ def _scores(
 ) -> dict[str, float]:
     """Of one network on the first images of search-train."""
     architecture, data = evaluator.network(choices), evaluator.data
-    images = datasets.resized(_first(data, batch), architecture.input_shape[1])
+    images = datasets.resize_dataset(_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
     x, y = batches.batch(index).contiguous(), batches.labels[index]

@@ -14,7 +14,7 @@ from nas.runs.state import RunState, find_network
 from nas.space import Space, dump_space, load_space
 from nas.space.compound import PUBLISHED, Solution, parse_steps, solve
 from nas.space.plugins import read_plugins
-from nas.space.scale import Scale, scaled
+from nas.space.scale import Scale, scale_space
 
 
 def scale(
@@ -105,14 +105,14 @@ def _solutions(
     """Where each scaled space is written, its step, if any, and the space."""
     match way:
         case "phi":
-            yield output, value, Solution(scaled(space, PUBLISHED[value]), PUBLISHED[value])
+            yield output, value, Solution(scale_space(space, PUBLISHED[value]), PUBLISHED[value])
         case "family":
             for step in _family(value):
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
-                yield path, step, Solution(scaled(space, PUBLISHED[step]), PUBLISHED[step])
+                yield path, step, Solution(scale_space(space, PUBLISHED[step]), PUBLISHED[step])
         case "factors":
             scale = Scale(**value)
-            yield output, None, Solution(scaled(space, scale), scale)
+            yield output, None, Solution(scale_space(space, scale), scale)
         case _:
             measure = MACS if way == "target-flops" else PARAMS
             try:

@@ -153,13 +153,14 @@ def _prepare(
         evaluator = CustomEvaluator(space, file, name, epochs, config.seed, device, plugins)
     elif evaluator is None:
         data = load_data(space, config, observer)
-        counted = space.counted_with(data.channels, data.num_classes)
+        counted = space.with_at_least(data.channels, data.num_classes)
         if counted != space:
             space = counted
             check_budget(space, config.budget)
         timeout = config.executor.trial_timeout
+        resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
-            space, config.recipe, data, config.data, config.seed, device, timeout, plugins
+            space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
     check_objective(config.objective, evaluator.metric)
     warm_start = find_warm_start(config.warm_start, space, config.budget)
@@ -223,7 +224,8 @@ def reopen(
     # What the folder names is not run by itself: who resumes names it.
     config = replace(own, evaluator=None).changed(changes, "nas resume")
     if evaluator is None:
-        manifest.check_evaluator(folder, config.evaluator and read_file(config.evaluator.file))
+        given = read_file(config.evaluator.file) if config.evaluator else None
+        manifest.check_evaluator(folder, given)
         if manifest.data is None and config.evaluator is None:
             raise InputError(
                 f"{folder.path}: was searched by an evaluator that was given in Python; go on with "
@@ -255,7 +257,7 @@ def reopen(
 def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
     """Read the data of a search; the space's smallest network must train on it."""
     own = config.data
-    data = datasets.load(
+    data = datasets.load_dataset(
         own.dataset,
         resolution=own.resolution,
         seed=config.seed,
@@ -267,7 +269,7 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
     )
     smallest = space.smallest()
     try:
-        ProxyEvaluator(space, config.recipe, data, config.data, config.seed).network(smallest)
+        ProxyEvaluator(space, config.recipe, data, config.seed).network(smallest)
     except SpaceError as error:
         if not _builds(space, smallest, data):
             raise

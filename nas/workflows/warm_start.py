@@ -10,7 +10,7 @@ from nas.measures import SHOWN, Budget
 from nas.runs.manifest import WarmStart
 from nas.space import Space, load_space
 from nas.space.library import find_space
-from nas.space.member import member
+from nas.space.member import find_point
 
 
 def find_warm_start(files: Sequence[str], space: Space, budget: Budget) -> list[WarmStart]:
@@ -41,7 +41,7 @@ def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple
             )
         network.cost({})
         try:
-            choices = member(space, replace(network, classes=space.classes))
+            choices = find_point(space, replace(network, classes=space.classes))
         except InputError as error:
             raise InputError(
                 f"--start {file}: is not a network of '{space.name}': {error}. Change one of the two, or "

@@ -21,8 +21,8 @@ from command_line import nas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.bench.contest import Contest, Outcome, outcomes, search
-from nas.bench.figures import difference, estimate, marks, standings
+from nas.bench.contest import Contest, Outcome, run_contest, run_search
+from nas.bench.figures import compare_pairs, compute_standings, estimate_mean
 from nas.bench.plot import plot
 from nas.bench.table import Entry, Table, every_point, read_table
 from nas.cost import Cost, Interval
@@ -86,7 +86,7 @@ def path(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
     seeds = {f"score_{seed}": partial(scored, space, seed=seed) for seed in (1, 2, 3)}
     columns = {**seeds, "true_score": partial(scored, space)}
     file = tmp_path_factory.mktemp("tables") / "small.csv"
-    file.write_text(table_text(space, list(every_point(space)), columns))
+    file.write_text(table_text(space, list(enumerate_points(space)), columns))
     return file
 
 
@@ -102,12 +102,12 @@ def test_every_point_is_listed_once(space: Space) -> None:
     points = list(every_point(space))
     assert len(points) == space.extent.count == 36
     assert len({str(point) for point in points}) == 36
-    assert list(every_point(space.resolve(space.smallest()))) == [{}]
+    assert list(enumerate_points(space.resolve(space.smallest()))) == [{}]
 
 
 def test_a_network_is_found_by_any_of_its_encodings(table: Table, space: Space) -> None:
     assert (table.rows, len(table.entries), table.conflicts, table.missing) == (36, 16, 0, 0)
-    for point in every_point(space):
+    for point in enumerate_points(space):
         entry = table.entries[space.identity(point)]
         assert entry.true_score == pytest.approx(scored(space, point))
         assert entry.scores == pytest.approx([scored(space, point, seed) for seed in (1, 2, 3)])
@@ -129,7 +129,7 @@ def test_options_of_any_kind_are_read(tmp_path: Path) -> None:
         "  - conv: {name: stem, out: 8, kernel: {choice: [1, 3, [1, 3]]}, act: {choice: [relu, none]},"
         " bias: {choice: [true, false]}}\n  - classifier\n"
     )
-    points = list(every_point(space))
+    points = list(enumerate_points(space))
     file = tmp_path / "t.csv"
     columns = {"score": lambda point: points.index(point)}
     file.write_text(table_text(space, [{k: str(v) for k, v in p.items()} for p in points], {"score": len}))
@@ -142,12 +142,12 @@ def test_options_of_any_kind_are_read(tmp_path: Path) -> None:
 
 def test_what_a_search_is_told() -> None:
     entry = Entry(Cost(), (1.0, 2.0, 6.0), 5.0)
-    assert entry.seen("x", None) == 3.0
-    told = [entry.seen("x", noise) for noise in range(300)]
-    assert [entry.seen("x", noise) for noise in range(300)] == told
+    assert entry.observe("x", None) == 3.0
+    told = [entry.observe("x", noise) for noise in range(300)]
+    assert [entry.observe("x", noise) for noise in range(300)] == told
     # each score is told 100 times of 300 on average, with a deviation of 8
     assert all(60 < told.count(score) < 140 for score in entry.scores)
-    assert [entry.seen("y", noise) for noise in range(300)] != told
+    assert [entry.observe("y", noise) for noise in range(300)] != told
 
 
 COLUMNS = ("s1.depth", "s1.layer1.block", "s1.layer2.block", "s1.layer3.block", "stem.out")
@@ -236,7 +236,8 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(
     while (candidate := study.ask()) is not None:
         assert budget.admits(candidate.amount)
         study.complete(
-            candidate.number, table.entries[candidate.identity].seen(candidate.identity, 7 if noisy else None)
+            candidate.number,
+            table.entries[candidate.identity].observe(candidate.identity, 7 if noisy else None),
         )
         best.append(table.entries[study.best(1)[0].candidate.identity].true_score)
     assert outcome.best == tuple(best) and len(best) == 8
@@ -246,7 +247,7 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(
 
 def test_processes_find_what_one_finds(table: Table) -> None:
     given = contest(table, samplers=("random", "evolution"), repeats=3)
-    found = [sorted(outcomes(given, jobs), key=lambda o: (o.repeat, o.sampler)) for jobs in (1, 2)]
+    found = [sorted(run_contest(given, jobs), key=lambda o: (o.repeat, o.sampler)) for jobs in (1, 2)]
     assert [(o.sampler, o.repeat, o.best, o.counts) for o in found[0]] == [
         (o.sampler, o.repeat, o.best, o.counts) for o in found[1]
     ]
@@ -260,7 +261,7 @@ def test_a_space_with_points_that_cannot_be_built_travels_to_processes(tmp_path:
     file = tmp_path / "t.csv"
     file.write_text("a.out,a.kernel,score\n8,3,1\n16,3,2\n")
     given = contest(read_table(file, space), trials=2)
-    assert [o.best[-1] for o in outcomes(given, 2)] == [2.0, 2.0]
+    assert [o.best[-1] for o in run_contest(given, 2)] == [2.0, 2.0]
 
 
 def test_a_process_that_dies(table: Table, tmp_path: Path) -> None:
@@ -268,13 +269,13 @@ def test_a_process_that_dies(table: Table, tmp_path: Path) -> None:
     file = tmp_path / "deadly.py"
     file.write_text("import multiprocessing, os\nif multiprocessing.parent_process():\n    os._exit(9)\n")
     with pytest.raises(NasError) as error:
-        list(outcomes(contest(table), 2, read_plugins([file])))
+        list(run_contest(contest(table), 2, read_plugins([file])))
     assert str(error.value) == "a process that ran searches has died; run fewer at a time, with --jobs"
 
 
 def test_repeats_differ_and_pairs_share_their_seed(table: Table) -> None:
     given = contest(table, samplers=("random", "evolution"), repeats=4, trials=10)
-    found = {(o.sampler, o.repeat): o.best for o in outcomes(given, 1)}
+    found = {(o.sampler, o.repeat): o.best for o in run_contest(given, 1)}
     assert len({found["random", repeat] for repeat in range(4)}) > 1
     assert all(found["random", r][0] == found["evolution", r][0] for r in range(4))  # both drawn
 
@@ -285,7 +286,7 @@ def test_networks_without_a_row_are_not_tried(space: Space, tmp_path: Path) -> N
     file.write_text(table_text(space, points[::3], {"score": lambda p: scored(space, p)}))
     found = read_table(file, space)
     assert found.missing == sum(space.identity(p) not in found.entries for p in points) > 0
-    outcome = search(contest(found, trials=len(found.entries)), "random", 0)
+    outcome = run_search(contest(found, trials=len(found.entries)), "random", 0)
     assert outcome.counts.unbuildable > 0
     assert outcome.best[-1] == max(entry.true_score for entry in found.entries.values())
 
@@ -293,7 +294,7 @@ def test_networks_without_a_row_are_not_tried(space: Space, tmp_path: Path) -> N
 def test_a_search_that_finds_no_more_stays_at_its_last(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.study.study.LAST_ATTEMPTS", 0)
     monkeypatch.setattr("nas.study.study.ATTEMPTS", 1)
-    outcome = search(contest(table, trials=16), "random", 0)
+    outcome = run_search(contest(table, trials=16), "random", 0)
     assert len(outcome.asked_s) < 16 == len(outcome.best)
     assert len(set(outcome.best[len(outcome.asked_s) - 1 :])) == 1
 
@@ -330,7 +331,7 @@ values = st.lists(st.integers(-20, 20).map(lambda i: i / 4), min_size=2, max_siz
 def test_an_interval_is_that_of_a_t_test(sample: list[float]) -> None:
     from scipy.stats import ttest_1samp
 
-    found = estimate(sample)
+    found = estimate_mean(sample)
     assert found.mean == pytest.approx(sum(sample) / len(sample))
     if len(set(sample)) > 1:
         interval = ttest_1samp(sample, 0).confidence_interval(0.95)
@@ -351,7 +352,7 @@ def test_p_is_the_share_of_signs_that_are_at_least_as_extreme(sizes: list[int], 
     ways = list(itertools.product((-1, 1), repeat=len(sizes)))
     share = sum(distance(way) >= distance(signs) for way in ways) / len(ways)
     theirs = [0.0] * len(sizes)
-    found = difference([sign * size for sign, size in zip(signs, sizes, strict=True)], theirs)
+    found = compare_pairs([sign * size for sign, size in zip(signs, sizes, strict=True)], theirs)
     assert found.p == pytest.approx(share)
 
 
@@ -374,7 +375,7 @@ def test_figures_of_samplers_pair_their_repeats_whatever_the_order() -> None:
         outcome("evolution", 1, 2.0, 3.0), outcome("random", 0, 0.0, 1.0),
         outcome("evolution", 0, 1.0, 5.0), outcome("random", 1, 0.0, 2.0),
     ]  # fmt: skip
-    evolution, random_ = sorted(standings(ended), key=lambda s: s.sampler)
+    evolution, random_ = sorted(compute_standings(ended), key=lambda s: s.sampler)
     assert [e.mean for e in evolution.curve] == [1.5, 4.0] and [e.mean for e in random_.curve] == [0.0, 1.5]
     assert random_.differences == {} and list(evolution.differences) == [2]
     # 4 and 1 more than random: the mean 2.5 has the error 1.5, and t of one degree is 12.706
@@ -403,7 +404,7 @@ def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats: int, trials: in
         for repeat in range(repeats)
         for name in ("random", "a<b&\x00")
     ]
-    svg = ET.fromstring(plot("t<itle", "sub & title", standings(ended)))
+    svg = ET.fromstring(plot("t<itle", "sub & title", compute_standings(ended)))
     _, _, width, height = map(float, svg.get("viewBox", "").split())
     curves = {c.get("data-name"): c.get("d", "") for c in svg.iter(f"{SVG}path") if c.get("class") == "curve"}
     assert set(curves) == {"random", "a<b&\N{REPLACEMENT CHARACTER}"}
@@ -547,10 +548,10 @@ def test_the_table_of_nas_bench_macro(
     cap = Budget({MACS: Interval(0, 60_000_000)})
     capped = [e.true_score for e in found.entries.values() if e.cost in cap]
     assert max(capped) == pytest.approx(92.567, abs=0.0005)
-    assert found.inside(cap) == len(capped)
+    assert found.count_inside(cap) == len(capped)
     # random search's mean after 100 trials is 92.35 (500 repeats), its error over 20 repeats is about 0.03
     given = contest(replace(found), trials=100, repeats=20, budget=cap)
-    last = [outcome.best[-1] for outcome in outcomes(given, 2)]
+    last = [outcome.best[-1] for outcome in run_contest(given, 2)]
     assert 92.25 < sum(last) / 20 < 92.45
 
 
@@ -558,7 +559,7 @@ def test_a_search_that_meets_no_row_is_said(table: Table) -> None:
     lost = replace(table, entries={"elsewhere": next(iter(table.entries.values()))})
     contest = Contest(lost, ("random",), trials=1, repeats=1, budget=Budget())
     with pytest.raises(InputError) as error:
-        search(contest, "random", 0)
+        run_search(contest, "random", 0)
     assert str(error.value) == (
         f"{table.file}: a search by 'random' met no network that has a row; the table covers too little of "
         "the space"

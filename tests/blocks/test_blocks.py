@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from nas.blocks import BLOCKS, Builder, Ref, block, block_arguments, block_names, is_operator, make_operator
+from nas.blocks import (
+    BLOCKS,
+    Builder,
+    Ref,
+    block,
+    get_block_arguments,
+    is_operator,
+    list_blocks,
+    make_operator,
+)
 from nas.errors import NasError
 from nas.graph import Architecture, canonical_hash
 from nas.ops import BatchNorm, Conv2d, DropPath, Identity, ShapeError
@@ -200,8 +209,8 @@ def test_a_block_of_ones_own_is_registered_by_a_decorator(monkeypatch: pytest.Mo
         x = net.conv_norm_act(x, out, kernel, stride, name="first")
         return net.conv_norm_act(x, out, kernel, name="second")
 
-    assert "twice" in block_names() and not is_operator("twice")
-    assert {key: argument.required for key, argument in block_arguments("twice").items()} == {
+    assert "twice" in list_blocks() and not is_operator("twice")
+    assert {key: argument.required for key, argument in get_block_arguments("twice").items()} == {
         "out": True, "kernel": False, "stride": False,
     }  # fmt: skip
     with pytest.raises(NasError) as error:
@@ -218,7 +227,7 @@ def test_a_name_of_an_operator_is_taken() -> None:
 
 
 def test_operators_with_one_input_can_be_called_by_name() -> None:
-    assert {"conv2d", "max_pool", "zero", "identity"} <= set(block_names())
-    assert not {"add", "multiply", "concat"} & set(block_names())
+    assert {"conv2d", "max_pool", "zero", "identity"} <= set(list_blocks())
+    assert not {"add", "multiply", "concat"} & set(list_blocks())
     assert make_operator("conv2d", {"out": 8, "stride": 2}) == Conv2d(8, stride=2)
     assert is_operator("conv2d") and not is_operator("conv")

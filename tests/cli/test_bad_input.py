@@ -76,25 +76,32 @@ def test_an_unknown_option():
          "cpus-per-trial: 0 is not a number of CPUs; it is a whole number from 1 to 1,024"),
         ("cpus-per-trial", "99999999999",
          "cpus-per-trial: 99999999999 is not a number of CPUs; it is a whole number from 1 to 1,024"),
-        ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha or hyperband, or is left out"),
+        ("scheduler", "ash", "scheduler: 'ash' is not a scheduler; it is asha, hyperband or median, or "
+         "MODULE:CLASS of an Optuna "
+         "pruner, or is left out"),
         (
             "storage",
             "study.db",
             "storage: 'study.db' is not a storage; it is a database URL such as sqlite:///study.db",
         ),
-        ("epochs", "0", "recipe: epochs is 0; it must be a whole number of at least 1"),
-        ("epochs", "many", "recipe: epochs is 'many'; it must be a whole number of at least 1"),
-        ("batch", "1", "recipe: batch is 1; it must be a whole number of at least 2, as batch norm needs "
+        ("epochs", "0", "recipe: epochs: 0 is not a number of epochs; it is a whole number, 1 or more"),
+        ("epochs", "many", "recipe: epochs: 'many' is not a number of epochs; it is a whole number, 1 "
+         "or more"),
+        ("batch", "1", "recipe: batch: 1 is not a batch; it is a whole number of at least 2, as batch "
+         "norm needs "
          "two images"),
-        ("lr", "nan", "recipe: lr is nan; it must be null for the optimizer's own, or a number above 0, such "
-         "as 0.05"),
-        ("lr", "-1", "recipe: lr is -1.0; it must be null for the optimizer's own, or a number above 0, such "
-         "as 0.05"),
-        ("resolution", "4", "recipe: resolution is 4; it must be a whole number of pixels, 8 to 2,048"),
+        ("lr", "nan", "recipe: lr: nan is not a learning rate; it is a number above 0, such as 0.05, or "
+         "null for "
+         "the optimizer's own"),
+        ("lr", "-1", "recipe: lr: -1.0 is not a learning rate; it is a number above 0, such as 0.05, or "
+         "null for "
+         "the optimizer's own"),
+        ("resolution", "4", "resolution: 4 is not a resolution; it is a whole number of pixels, 8 to 2,048"),
         ("resolution", "100000",
-         "recipe: resolution is 100000; it must be a whole number of pixels, 8 to 2,048"),
-        ("max-images", "2", "recipe: max_images is 2; it must be null for all images, or a whole number of "
-         "at least 4"),
+         "resolution: 100000 is not a resolution; it is a whole number of pixels, 8 to 2,048"),
+        ("max-images", "2", "max-images: 2 is not a number of images; it is a whole number of at least "
+         "4, or null "
+         "for all"),
         (
             "budget-flops",
             "400Q",
@@ -127,14 +134,18 @@ def test_a_value_of_an_option(option, value, message):
         ("ema", "--recipe 'ema': wanted KEY=VALUE, such as optimizer=adamw"),
         ("ema=", "--recipe 'ema=': wanted KEY=VALUE, such as optimizer=adamw"),
         ("mixp=0.2", "--recipe 'mixp=0.2': unknown key 'mixp'; did you mean 'mixup'?"),
+        ("resolution=8", "--recipe 'resolution=8': resolution is no setting of the recipe; give "
+         "--resolution"),
         ("epochs=3", "--recipe 'epochs=3': epochs is given twice; keep one"),
         ("mixup=[", "--recipe 'mixup=[':1: not valid YAML: expected the node content, but found "
          "'<stream end>'"),
-        ("policy=trivial", "nas search: recipe: policy is 'trivial'; it must be null for none, or one of "
-         "randaugment, autoaugment"),
-        ("policy=[a]", "nas search: recipe: policy is ['a']; it must be null for none, or one of "
-         "randaugment, autoaugment"),
-        ("optimizer=adam", "nas search: recipe: optimizer is 'adam'; it must be one of sgd, adamw, rmsprop"),
+        ("policy=trivial", "nas search: recipe: policy: 'trivial' is not a policy; it is randaugment or "
+         "autoaugment, or null for none"),
+        ("policy=[a]", "nas search: recipe: policy: ['a'] is not a policy; it is randaugment or "
+         "autoaugment, or "
+         "null for none"),
+        ("optimizer=adam", "nas search: recipe: optimizer: 'adam' is not an optimizer; it is sgd, adamw "
+         "or rmsprop"),
     ],
 )  # fmt: skip
 def test_a_setting_of_the_recipe(given, message):
@@ -166,10 +177,15 @@ def test_a_name_that_is_a_path():
     ("text", "message"),
     [
         ("trails: 3", "unknown key 'trails'; did you mean 'trials'?"),
-        ("recipe: {epoch: 3}", "unknown key 'epoch'; did you mean 'epochs'?"),
+        ("recipe: {epoch: 3}", "recipe: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("epochs: 3", "epochs is a setting of the recipe; write recipe: {epochs: ...}"),
+        (
+            "recipe: {resolution: 8}",
+            "recipe: resolution is no setting of the recipe; write it beside recipe",
+        ),
         ("recipe: 3", "recipe: wanted a mapping, such as {epochs: 4}"),
         ("trials: many", "trials: 'many' is not a number of trials; it is a whole number, 1 or more"),
-        ("trials: true", "trials: True is not a number of trials; it is a whole number, 1 or more"),
+        ("trials: true", "trials: true is not a number of trials; it is a whole number, 1 or more"),
         ("budget_flops: 4000", "budget-flops: 4000 is not a budget; write it as text, such as 400M"),
         (
             "budget_fill: 0.9",
@@ -188,8 +204,9 @@ def test_a_name_that_is_a_path():
         ("sampler: [tpe]", "sampler: ['tpe'] is not the name of a sampler"),
         (
             "recipe: {lr: 5e-2}",
-            "recipe: lr is '5e-2'; it must be null for the optimizer's own, or a number above 0, such as "
-            "0.05; in YAML write the number as 0.05, '5e-2' is text there",
+            "recipe: lr: '5e-2' is not a learning rate; it is a number above 0, such as 0.05, or null "
+            "for the "
+            "optimizer's own; in YAML write it as 0.05, as '5e-2' is text there",
         ),
         ("[trials]", "wanted a mapping of settings, such as trials: 50"),
     ],
@@ -282,14 +299,14 @@ def test_the_advised_budgets_are_accepted():
     _, said = refused("search", "mbconv", "--budget-flops", "1M")
     least = said.partition("Allow at least ")[2].partition(";")[0]
     from nas.cost import parse_interval
-    from nas.runs.config import Settings
+    from nas.runs.budget import read_budget
     from nas.space import load_space
     from nas.space.library import find_space
     from nas.workflows.checks import check_budget
 
     space = load_space(find_space("mbconv"))
     for budget in (least, f"{most}..3G"):
-        check_budget(space, Settings("mbconv", budget_flops=budget).budget)
+        check_budget(space, read_budget({"budget_flops": budget}, "test"))
         parse_interval(budget)
 
 
@@ -369,9 +386,9 @@ def test_a_data_set_that_cannot_be_had(monkeypatch, tmp_path):
         free.bind(("127.0.0.1", 0))
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{free.getsockname()[1]}")
-        load = datasets.load
+        load = datasets.load_dataset
         root = tmp_path.parent / f"{tmp_path.name}-data"
-        monkeypatch.setattr(datasets, "load", lambda *a, **k: load(*a, **k, root=root))
+        monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: load(*a, **k, root=root))
         code, said = refused("search", "tiny.yaml", "--dataset", "cifar10")
     assert code == 1
     assert said.startswith(f"data set 'cifar10' is not in {root} and could not be downloaded (")
@@ -499,12 +516,11 @@ def test_data_with_channels_that_the_network_cannot_take():
 # Ray and storages
 
 
-@pytest.mark.parametrize(("flag", "value"), [("scheduler", "asha"), ("address", "auto")])
-def test_settings_that_need_ray_without_it(flag, value):
-    assert refused("search", "tiny.yaml", "--workers", "0", f"--{flag}", value) == (
+def test_a_cluster_without_ray():
+    assert refused("search", "tiny.yaml", "--workers", "0", "--address", "auto") == (
         2,
-        f"nas search: {flag}: {value} needs Ray, and workers: 0 runs without it; give 1 worker or more, or "
-        f"leave the {flag} out",
+        "nas search: address: auto needs Ray, and workers: 0 runs without it; give 1 worker or more, or "
+        "leave the address out",
     )
 
 

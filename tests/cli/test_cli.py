@@ -18,7 +18,7 @@ from nas import __version__
 from nas.runs import folder as runs
 from nas.runs.folder import Run
 from nas.space import load_space, parse_space
-from nas.space.library import bundled_spaces, find_space
+from nas.space.library import find_space, list_spaces
 
 HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
 
@@ -141,7 +141,7 @@ def test_a_closed_pipe_is_no_error():
 
 def test_the_bundled_spaces_are_listed():
     lines = nas("spaces").out.splitlines()
-    for name, file in bundled_spaces().items():
+    for name, file in list_spaces().items():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert load_space(file).about[:30] in line
 
@@ -252,9 +252,14 @@ def test_the_settings_are_kept_and_flags_win(finished):
     """Trials, the space and two settings of the recipe are those of the flags, keep and lr those of the file,
     the rest are defaults."""
     settings = Run.open(finished[0]).settings
-    assert (settings.space, settings.trials, settings.seed, settings.workers) == ("tiny.yaml", 3, 5, 0)
-    assert (settings.budget_flops, settings.keep, settings.sampler) == ("400K", 2, "predictor")
-    assert (settings.recipe.epochs, settings.recipe.lr, settings.recipe.max_images) == (1, 0.03, 200)
+    assert (settings.space, settings.trials, settings.seed, settings.executor.workers) == (
+        "tiny.yaml",
+        3,
+        5,
+        0,
+    )
+    assert (settings.budget.macs.high, settings.keep, settings.sampler) == (400_000, 2, "predictor")
+    assert (settings.recipe.epochs, settings.recipe.lr, settings.data.max_images) == (1, 0.03, 200)
     assert (settings.recipe.ema, settings.recipe.cutout, settings.recipe.optimizer) == (0.9, 0.25, "sgd")
     assert all(r.facts["batch"] == 64 for r in Run.open(finished[0]).records())
     document = yaml.safe_load((finished[0] / "run.yaml").read_text())
@@ -337,7 +342,7 @@ def test_the_best_network_is_a_space(run):
 
 
 def test_a_path_wins_over_a_name():
-    assert find_space("mbconv") == bundled_spaces()["mbconv"]
+    assert find_space("mbconv") == list_spaces()["mbconv"]
     Path("mbconv").write_text(TINY)
     assert find_space("mbconv") == Path("mbconv")
     assert nas("show", "mbconv").out.startswith("tiny: 252 networks")

@@ -116,10 +116,10 @@ def test_the_picture_is_what_its_command_draws():
 
 
 def test_the_settings_file_is_read():
-    from nas.runs.config import Settings, read_config
+    from nas.runs.config import SearchConfig, read_config
 
-    settings = Settings.from_data(read_config(Path("search.yaml")), "search.yaml")
-    assert settings.budget_flops == "400M"
+    settings = SearchConfig.from_data(read_config(Path("search.yaml")), "search.yaml")
+    assert settings.budget.macs.high == 400_000_000
     assert settings.recipe.epochs == 2
 
 

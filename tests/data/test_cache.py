@@ -18,8 +18,8 @@ from PIL import Image
 
 from nas.data import cache, images
 from nas.data.cache import ImageFiles, image_folder
-from nas.data.datasets import load
-from nas.data.images import Broken, Pictures, decoded
+from nas.data.datasets import load_dataset
+from nas.data.images import BrokenImage, Pictures, decode_files
 from nas.errors import NasError
 from nas.report.decoding import DecodingBar
 
@@ -49,7 +49,7 @@ def opened_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     image = images._image
 
-    def counting(file: Path, resolution: int) -> images.Images | Broken:
+    def counting(file: Path, resolution: int) -> images.Images | BrokenImage:
         names.append(file.name)
         return image(file, resolution)
 
@@ -59,7 +59,7 @@ def opened_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def read(folder: Path, indices: np.ndarray = ALL, resolution: int = 8) -> Pictures:
     names = [f"{i}.png" for i in range(COUNT)]
-    return ImageFiles(folder, names).read(indices, resolution, images.silent)
+    return ImageFiles(folder, names).read(indices, resolution, images.ignore_progress)
 
 
 def levels(pictures: Pictures) -> list[int]:
@@ -206,9 +206,9 @@ import sys
 import numpy as np
 from pathlib import Path
 from nas.data.cache import ImageFiles
-from nas.data.images import silent
+from nas.data.images import ignore_progress
 names = [f"{i}.png" for i in range(12)]
-found = ImageFiles(Path(sys.argv[1]), names).read(np.arange(12), 8, silent)
+found = ImageFiles(Path(sys.argv[1]), names).read(np.arange(12), 8, ignore_progress)
 print([int(image[0, 0, 0]) // 10 for image in found.images], *found.notes)
 """
 
@@ -302,7 +302,7 @@ def test_progress_counts_what_is_decoded(photos: Path) -> None:
     told: list[tuple[int, int]] = []
     names = [f"{i}.png" for i in range(COUNT)]
     files = ImageFiles(photos, names)
-    files.read(np.arange(4), 8, images.silent)
+    files.read(np.arange(4), 8, images.ignore_progress)
     for _ in range(2):
         files.read(ALL, 8, lambda done, total: told.append((done, total)))
     assert told == [(done, COUNT - 4) for done in range(1, COUNT - 3)]
@@ -372,7 +372,7 @@ def test_mapped_data_travel_as_a_path(tmp_path: Path) -> None:
         (tmp_path / "own" / name).mkdir(parents=True)
         for i in range(40):
             Image.new("L", (8, 8), i).save(tmp_path / "own" / name / f"{i}.png")
-    data = load(f"imagefolder:{tmp_path / 'own'}", resolution=8, seed=0)
+    data = load_dataset(f"imagefolder:{tmp_path / 'own'}", resolution=8, seed=0)
     assert isinstance(data.train_images, np.memmap) and isinstance(data.val_images, np.memmap)
     text = pickle.dumps(data, protocol=5)
     assert len(text) < data.train_images.nbytes
@@ -399,9 +399,9 @@ def test_the_memory_of_this_machine() -> None:
 @pytest.mark.slow
 def test_processes_decode_as_threads_do(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [photos / f"{i % COUNT}.png" for i in range(200)]
-    expected = list(decoded(files, 8))
+    expected = list(decode_files(files, 8))
     monkeypatch.setattr(images, "_MANY", 1)
-    found = list(decoded(files, 8))
+    found = list(decode_files(files, 8))
     for one, other in zip(expected, found, strict=True):
         if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
             assert np.array_equal(one, other)
@@ -414,7 +414,7 @@ def test_a_process_that_dies(photos: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(images, "_MANY", 1)
     monkeypatch.setattr(images, "_start_process", os.abort)
     with pytest.raises(NasError) as caught:
-        list(decoded([photos / "1.png"], 8))
+        list(decode_files([photos / "1.png"], 8))
     assert str(caught.value) == (
         "a process that decodes images has died; make sure that memory is free, and that a script of your "
         "own starts below: if __name__ == '__main__'"

@@ -20,6 +20,7 @@ from torch import nn
 
 from nas.blocks import Builder
 from nas.errors import NasError
+from nas.exporters import EXPORTERS
 from nas.exporters.check import problem
 from nas.exporters.files import export_python, verify, write_expected
 from nas.exporters.source import python_source
@@ -31,17 +32,19 @@ from nas.ops import (
     BatchNorm,
     Concat,
     Conv2d,
-    Dropout,
     DropPath,
-    Flatten,
-    GlobalPool,
-    Linear,
     MaxPool,
     Multiply,
     PadChannels,
     Zero,
 )
 from nas.space import Space, SpaceError, load_space
+from nas.testing.exporters import ExporterSuite, small_network
+
+
+class TestExporters(ExporterSuite):
+    formats = tuple(EXPORTERS)
+
 
 SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
 each_space = pytest.mark.parametrize("file", SPACES, ids=lambda path: path.stem)
@@ -63,7 +66,7 @@ def space_of(file: Path) -> Space:
 
 def members(file: Path, count: int, seed: int) -> list[Architecture]:
     """Random members of a space that can be built at 32 x 32."""
-    space = space_of(file).adapted(1, 32, 10)
+    space = space_of(file).adapt(1, 32, 10)
     rng = random.Random(seed)
     found: list[Architecture] = []
     for _ in range(200):
@@ -87,28 +90,15 @@ def efficientnet_b0() -> Architecture:
     return space.architecture(space.sample(lambda name, options: wanted[name]))
 
 
-def tiny() -> Architecture:
-    """A convolution, a residual layer, a classifier, for images of 3 x 8 x 8."""
-    net = Builder((3, 8, 8), 4)
-    x = net.conv_norm_act(net.input, 8, 3, 2, name="stem")
-    with net.scope("layer"):
-        y = net.conv_norm_act(x, 8, 3, name="conv")
-        x = net.add(Add(), net.add(DropPath(0.1), y, name="drop_path"), x, name="add")
-    with net.scope("classifier"):
-        x = net.add(Flatten(), net.add(GlobalPool(), x, name="pool"), name="flatten")
-        x = net.add(Linear(4), net.add(Dropout(0.3), x, name="dropout"), name="linear")
-    return net.architecture(x)
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an export of `tiny` and, in `expected`, what it is compared with."""
     folder = tmp_path_factory.mktemp("exported")
     torch.manual_seed(0)
-    network = build_module(tiny())
-    export_python(folder, "best", tiny(), network.state_dict(), title="T", facts={})
+    network = build_module(small_network())
+    export_python(folder, "best", small_network(), network.state_dict(), title="T", facts={})
     (folder / "expected").mkdir()
-    write_expected(folder / "expected", tiny(), network, has_weights=True)
+    write_expected(folder / "expected", small_network(), network, has_weights=True)
     return folder
 
 
@@ -184,7 +174,7 @@ def test_ruff_finds_nothing_to_say(tmp_path: Path) -> None:
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
     assert ruff is not None
     (tmp_path / "b0.py").write_text(source(efficientnet_b0()))
-    (tmp_path / "tiny.py").write_text(source(tiny()))
+    (tmp_path / "tiny.py").write_text(source(small_network()))
     for file in SPACES:
         for number, architecture in enumerate(members(file, 3, seed=3)):
             (tmp_path / f"{file.stem}{number}.py").write_text(source(architecture))
@@ -360,7 +350,9 @@ NASTY = (
 
 def test_the_docstring_holds_any_text() -> None:
     text = python_source(
-        tiny(), title=f'"""; raise ValueError\n{NASTY}', facts={"a": NASTY, "empty": "", 'k"""': "\\"}
+        small_network(),
+        title=f'"""; raise ValueError\n{NASTY}',
+        facts={"a": NASTY, "empty": "", 'k"""': "\\"},
     )
     shown = run(text).__doc__
     assert shown is not None
@@ -373,7 +365,7 @@ def test_the_docstring_holds_any_text() -> None:
 
 def test_facts_are_a_table_and_long_ones_are_wrapped() -> None:
     text = python_source(
-        tiny(), title="T", facts={"space": "mbconv", "choices": ", ".join(["s1.out=16"] * 20)}
+        small_network(), title="T", facts={"space": "mbconv", "choices": ", ".join(["s1.out=16"] * 20)}
     )
     assert text.startswith('"""T\n\nspace:   mbconv\nchoices: s1.out=16, s1.out=16, ')
     assert max(map(len, text.splitlines())) <= 110
@@ -452,7 +444,7 @@ def test_the_fresh_interpreter_is_without_nas(exported: Path, tmp_path: Path) ->
     replaced(tmp_path, "import torch\n", "import torch\nimport nas\n")
     torch.manual_seed(0)
     with pytest.raises(NasError) as error:
-        verify(tmp_path / "best.py", tiny(), build_module(tiny()).state_dict())
+        verify(tmp_path / "best.py", small_network(), build_module(small_network()).state_dict())
     assert str(error.value) == (
         f"{tmp_path}/best.py: the exported network is not the one it was made from: ImportError: an exported "
         "file must not import nas; export it again, and report this should it repeat"
@@ -462,21 +454,23 @@ def test_the_fresh_interpreter_is_without_nas(exported: Path, tmp_path: Path) ->
 def test_without_weights_only_the_code_is_written(tmp_path: Path) -> None:
     (tmp_path / "best.pt").write_text("kept")
     before = torch.get_rng_state()
-    assert export_python(tmp_path, "best", tiny(), None, title="T", facts={}) == [tmp_path / "best.py"]
+    assert export_python(tmp_path, "best", small_network(), None, title="T", facts={}) == [
+        tmp_path / "best.py"
+    ]
     assert torch.equal(torch.get_rng_state(), before)
     assert (tmp_path / "best.pt").read_text() == "kept"
 
 
 def test_a_failed_check_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "best.py").write_text("older")
-    state = build_module(tiny()).state_dict()
+    state = build_module(small_network()).state_dict()
     state["classifier.linear.weight"] = torch.full_like(state["classifier.linear.weight"], 3e38)
     state["classifier.linear.bias"] = torch.full_like(
         state["classifier.linear.bias"], -torch.inf
     ).nan_to_num()
     state["stem.norm.bias"] += 100
     with pytest.raises(NasError, match="its outputs differ from the network's by nan, the largest being inf"):
-        export_python(tmp_path, "best", tiny(), state, title="T", facts={})
+        export_python(tmp_path, "best", small_network(), state, title="T", facts={})
     assert [path.name for path in tmp_path.iterdir()] == ["best.py"]
     assert (tmp_path / "best.py").read_text() == "older"
 
@@ -503,10 +497,10 @@ def test_a_failed_check_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     ids=["missing", "extra", "diverged"],
 )  # fmt: skip
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
-    state = build_module(tiny()).state_dict()
+    state = build_module(small_network()).state_dict()
     change(state)
     with pytest.raises(NasError) as error:
-        export_python(tmp_path, "best", tiny(), state, title="T", facts={})
+        export_python(tmp_path, "best", small_network(), state, title="T", facts={})
     assert str(error.value) == message
     assert not list(tmp_path.iterdir())
 
@@ -514,7 +508,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change, message: st
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(NasError) as error:
-        export_python(tmp_path / "run", "best", tiny(), None, title="T", facts={})
+        export_python(tmp_path / "run", "best", small_network(), None, title="T", facts={})
     assert str(error.value) == (
         f"{tmp_path}/run: cannot write the export: File exists; "
         "make room or name a folder that can be written"

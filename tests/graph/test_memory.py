@@ -16,7 +16,19 @@ from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
 from nas.graph.memory import peak_memory
 from nas.measures import MEMORY
-from nas.ops import Act, Add, ChannelSlice, Conv2d, Dropout, DropPath, Flatten, Identity, Join, Operator, Unary
+from nas.ops import (
+    Act,
+    Add,
+    ChannelSlice,
+    Conv2d,
+    Dropout,
+    DropPath,
+    Flatten,
+    Identity,
+    Join,
+    Operator,
+    Unary,
+)
 from nas.space import Space, SpaceError, load_space, parse_space
 from nas.space.library import bundled_spaces
 

@@ -28,7 +28,7 @@ SIZE = 32
 def smallest_architecture(path: Path) -> Architecture:
     space = load_space(path)
     point = {key: option for key, option in space.smallest().items() if not key.startswith("input.")}
-    return space.adapted(3, SIZE, 10).architecture(point)
+    return space.adapt(3, SIZE, 10).architecture(point)
 
 
 def smallest(path: Path) -> fx.GraphModule:

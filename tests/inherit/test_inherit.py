@@ -19,12 +19,11 @@ from nas.errors import InputError
 from nas.execution.local import Events, Progress
 from nas.graph import Architecture
 from nas.graph.module import build_module
-from nas.inherit import Inherited, NotInherited, inherit, read_weights
-from nas.runs.config import Settings
+from nas.inherit import NotInherited, inherit, read_weights
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.study.records import Candidate, best_of
-from nas.training.recipe import Recipe
 from nas.workflows import search as searching
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
@@ -54,7 +53,7 @@ def trained(architecture: Architecture) -> fx.GraphModule:
 
 def heir(
     child: Architecture, parent: Architecture, weights: dict[str, torch.Tensor]
-) -> tuple[fx.GraphModule, Inherited]:
+) -> tuple[fx.GraphModule, InheritedState]:
     torch.manual_seed(2)
     module = build_module(child)
     result = inherit(child, module.state_dict(), parent, weights, seed=3)
@@ -71,7 +70,7 @@ def difference(one: nn.Module, other: nn.Module, shape: tuple[int, ...]) -> floa
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-6))
 
 
-def check(child: Architecture, parent: Architecture) -> Inherited:
+def check(child: Architecture, parent: Architecture) -> InheritedState:
     """A child is finite, and equal to its parent where it says so; the parent's own heir is the parent."""
     module = trained(parent)
     weights = module.state_dict()
@@ -206,7 +205,7 @@ def mutated(space: Space, point: Choices, rng: random.Random) -> Choices:
 
 def member(space: Space, point: Choices) -> Architecture:
     point = {name: option for name, option in point.items() if not name.startswith("input.")}
-    return space.adapted(3, 32, 5).architecture(point)
+    return space.adapt(3, 32, 5).architecture(point)
 
 
 @pytest.mark.parametrize("name", ["mbconv", "residual"])
@@ -282,8 +281,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def search(path: str, listener: Events, trials: int = 6, **options: object) -> list[dict[str, str]]:
     """Search without Ray and without an export, or go on with a search; gives trials.csv."""
-    recipe = Recipe(epochs=1, max_images=200)
-    given = Settings("tiny.yaml", trials=trials, workers=0, keep=3, recipe=recipe, **options)
+    own = {"space": "tiny.yaml", "trials": trials, "workers": 0, "keep": 3, "max_images": 200}
+    given = SearchConfig.from_data({**own, "recipe": {"epochs": 1}, **options}, "test")
     folder = Path(path)
     run = (
         searching.resume(Run.open(folder), given)
@@ -350,7 +349,7 @@ def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights(tiny: Path
 
 def test_a_setting_that_is_neither_true_nor_false() -> None:
     with pytest.raises(InputError) as error:
-        Settings("tiny.yaml", inherit="yes")
+        SearchConfig("tiny.yaml", inherit="yes")  # type: ignore[arg-type]
     assert str(error.value) == (
         "inherit: 'yes' is not true or false; true starts trials from the weights of those before"
     )

@@ -297,5 +297,5 @@ def test_shapes_that_do_not_fit_are_refused(op: Operator, inputs: list[Shape], m
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(op: str, key: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=r".") as error:
-        arguments_of(OPERATORS[op])[key].kind.convert(value)
+        arguments_of(OPERATORS[op])[key].kind.read(value)
     assert str(error.value) == message

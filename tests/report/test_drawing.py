@@ -18,16 +18,16 @@ from networks import GOOGLENET, RESNET50
 from random_spaces import spaces
 
 from nas.graph import Architecture
-from nas.ops.base import size_text
+from nas.ops.base import format_shape
 from nas.report.drawing import MOST_CHARACTERS, draw
 from nas.report.folding import FoldedGraph, fold
 from nas.report.layout import lay_out
 from nas.space import Space, SpaceError, load_space, parse_space
-from nas.space.library import bundled_spaces
+from nas.space.library import list_spaces
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH = 200
-bundled = pytest.mark.parametrize("name", list(bundled_spaces()))
+bundled = pytest.mark.parametrize("name", list(list_spaces()))
 depths = st.integers(1, 6)
 
 
@@ -216,7 +216,7 @@ def test_every_box_of_a_random_network(space: Space, depth: int) -> None:
     lines = boxes_of(svg)
     assert list(lines) == [box.name for box in graph.boxes]
     for box in graph.boxes:
-        shapes = " and ".join(map(size_text, box.shapes))
+        shapes = " and ".join(map(format_shape, box.shapes))
         assert lines[box.name][-1].startswith(shapes[: MOST_CHARACTERS - 1])
     page = ET.fromstring(svg)
     tooltips = [title.text or "" for title in page.iter(f"{SVG}title")]
@@ -258,9 +258,7 @@ def test_long_names_are_cut_and_stand_in_the_tooltip() -> None:
 def test_each_block_has_a_colour_that_is_in_the_legend() -> None:
     """Convolutions, pools, joins and linear layers look the same in every drawing, blocks differ."""
     page = ET.fromstring(
-        draw(
-            load_space(bundled_spaces()["mixed"]).resolve(load_space(bundled_spaces()["mixed"]).largest()), 3
-        )
+        draw(load_space(list_spaces()["mixed"]).resolve(load_space(list_spaces()["mixed"]).largest()), 3)
     )
     legend = next(group for group in page.iter(f"{SVG}g") if group.get("id") == "legend")
     known = {rect.get("fill") for rect in legend.iter(f"{SVG}rect")} | {"#ffffff"}

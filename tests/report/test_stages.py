@@ -9,21 +9,21 @@ from rich.console import Console
 from test_drawing import members
 
 from nas.cost import Cost
-from nas.report.stages import StageRow, stage_rows
+from nas.report.stages import StageRow, list_stages
 from nas.report.tables import architecture_view
 from nas.space import Space, load_space, parse_space
-from nas.space.library import bundled_spaces
-from nas.space.outline import every_part, outline
+from nas.space.library import list_spaces
+from nas.space.outline import outline, walk_parts
 
 
 def table(space: Space) -> list[StageRow]:
-    return stage_rows(space, space.architecture())
+    return list_stages(space, space.architecture())
 
 
 def texts(network: str, head: str = "") -> dict[str, str]:
     """What each part of a network is called, by its scope."""
     space = parse_space(f"{head}\ninput: [3, 32, 32]\nnetwork: {network}")
-    return {part.scope: part.text for part in every_part(outline(space))}
+    return {part.scope: part.text for part in walk_parts(outline(space))}
 
 
 # Rows
@@ -44,7 +44,7 @@ def test_resnet50_is_the_table_of_its_paper() -> None:
 
 def test_efficientnet_b0_is_the_table_of_its_paper() -> None:
     """Operator, channels and layers of Tan & Le 2019, table 1, whose last stage is the last two rows."""
-    rows = table(load_space(bundled_spaces()["reference/efficientnet_b0"]))
+    rows = table(load_space(list_spaces()["reference/efficientnet_b0"]))
     assert [(r.block, r.shape[0], r.depth) for r in rows] == [
         ("conv 3x3", 32, None),
         ("mbconv 3x3, expand 1", 16, 1),
@@ -69,7 +69,7 @@ def test_an_inception_has_the_columns_of_its_paper() -> None:
 @given(members)
 def test_the_rows_have_all_of_the_cost(space: Space) -> None:
     architecture = space.architecture()
-    rows = stage_rows(space, architecture)
+    rows = list_stages(space, architecture)
     assert sum((row.cost for row in rows), Cost()) == architecture.cost
     assert not rows or rows[-1].shape == architecture.nodes[-1].shape
     assert len({row.name for row in rows}) == len(rows)
@@ -135,7 +135,7 @@ def test_the_text_of_a_stage() -> None:
 @given(members)
 def test_parts_are_called_as_the_operators_are(space: Space) -> None:
     """Every operator is in a part, but for the identity that a network which does nothing is."""
-    scopes = {part.scope for part in every_part(outline(space))}
+    scopes = {part.scope for part in walk_parts(outline(space))}
     nodes = space.architecture().nodes
     for node in nodes:
         assert node.name.partition(".")[0] in scopes or [n.name for n in nodes] == ["identity"]
@@ -143,7 +143,7 @@ def test_parts_are_called_as_the_operators_are(space: Space) -> None:
 
 def test_a_network_that_does_nothing_has_no_rows() -> None:
     space = parse_space("input: [3, 8, 8]\nnetwork: [sequence: {name: n, body: []}]")
-    assert stage_rows(space, space.architecture()) == []
+    assert list_stages(space, space.architecture()) == []
 
 
 def test_the_cells_of_a_stack_are_runs_of_their_kind() -> None:
@@ -152,13 +152,13 @@ def test_the_cells_of_a_stack_are_runs_of_their_kind() -> None:
         f"input: [3, 8, 8]\nnetwork: [cell: {{name: c, out: 4, depth: 2, reductions: 1, normal: {kind}, "
         f"reduction: {kind}}}]"
     )
-    rows = stage_rows(space, space.architecture())
+    rows = list_stages(space, space.architecture())
     assert [(row.name, row.block, row.depth, row.stride) for row in rows] == [
         ("c.cell1..2", "normal cell", 2, 1),
         ("c.cell3", "reduction cell", 1, 2),
         ("c.cell4..5", "normal cell", 2, 1),
     ]
-    parts = {part.scope: part.text for part in every_part(outline(space))}
+    parts = {part.scope: part.text for part in walk_parts(outline(space))}
     assert parts["c"] == "2 x normal cell + reduction cell + 2 x normal cell"
     assert parts["c.cell1.node1"] == "skip_connect of prev2 | sep_conv 3x3 of prev1"
 

@@ -12,11 +12,12 @@ import pytest
 import yaml
 from command_line import TINY, nas, rows
 
-from nas.cost import Cost
+from nas.cost import Budget, Cost, Interval
 from nas.data.card import DataCard
+from nas.data.config import DataConfig
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run, RunExists, next_run_path
 from nas.space import parse_space
 from nas.study.records import Candidate, Record
@@ -24,7 +25,13 @@ from nas.training.recipe import Recipe
 
 CARD = DataCard("digits", tuple("0123456789"), 1, (0.3099,), (0.3244,), 160, 40)
 SPACE = parse_space(TINY, "tiny.yaml")
-SETTINGS = Settings("tiny.yaml", budget_flops="300K..400K", trials=7, recipe=Recipe(epochs=2, max_images=200))
+SETTINGS = SearchConfig(
+    "tiny.yaml",
+    budget=Budget(macs=Interval(300_000, 400_000)),
+    trials=7,
+    data=DataConfig(max_images=200),
+    recipe=Recipe(epochs=2),
+)
 
 
 @pytest.fixture
@@ -128,11 +135,11 @@ def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
     code = _KILLED + (
         "from nas.data.card import DataCard\n"
         "from nas.runs.folder import Run\n"
-        "from nas.runs.config import Settings\n"
+        "from nas.runs.config import SearchConfig\n"
         "from nas.space import parse_space\n"
         "space = parse_space('network: [classifier]')\n"
         "card = DataCard('digits', ('0', '1'), 1, (0.3,), (0.25,), 160, 40)\n"
-        "Run.create(Path(sys.argv[1]), Settings('tiny.yaml'), space, card, 'cpu')\n"
+        "Run.create(Path(sys.argv[1]), SearchConfig('tiny.yaml'), space, card, 'cpu')\n"
     )
     path = tmp_path / "runs" / "mine"
     killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
@@ -165,11 +172,11 @@ def test_a_run_that_is_missing(run, monkeypatch, name, hint):
 
 def test_a_run_of_another_version(run):
     document = yaml.safe_load((run.path / "run.yaml").read_text())
-    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 2, "versions": None}))
+    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 3, "versions": None}))
     said = nas("resume", str(run.path))
     assert said.code == 2 and said.out == ""
     assert said.err == (
-        f"error: {run.path}: has format 2, this nas 0.1.0 reads format 1; "
+        f"error: {run.path}: has format 3, this nas 0.1.0 reads formats 1 to 2; "
         "use the nas that made it, or start a new run\n"
     )
 

@@ -1,12 +1,10 @@
-"""Conformance of every registered sampler, and the rules of regularised evolution."""
+"""Conformance of every registered sampler, and what is special about each."""
 
 from __future__ import annotations
 
 import random
 import subprocess
 import sys
-import warnings
-from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -14,76 +12,43 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
-from toys import ByRejection
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
 from nas.measures import MACS, PARAMS, Budget
-from nas.samplers import SAMPLERS, SamplerContext, find_sampler
+from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler
 from nas.samplers.bounded import bounded
 from nas.samplers.evolution import RegularizedEvolutionSampler
 from nas.samplers.gaussian import GaussianProcess, Inputs, Posterior, quantiles
 from nas.samplers.local import LocalSearchSampler
 from nas.samplers.points import CONSTRAINTS, REPEATS
-from nas.space.feasible import Domain
-
-WIDTHS = (8, 16, 24, 32)
-
-
-def each(names):
-    """A test of each of these samplers; that of the slowest is a slow one."""
-    marked = [pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else []) for name in names]
-    return pytest.mark.parametrize("name", marked)
+from nas.testing.samplers import SamplerSuite, objective, points, sampler_of, search
+from nas.testing.spaces import WIDTHS, Layers, domain_of
 
 
-class Layers(ByRejection):
-    """A space of eight decisions, two of them conditional; costs are sums of widths.
+class TestSamplers(SamplerSuite):
+    names = tuple(SAMPLERS)
+    learners = tuple(name for name in SAMPLERS if name != "random")
+    multi_objective = MULTI_OBJECTIVE
+    margin = 1.0
 
-    The best score, 8, has a wide layer beside a narrow one, so that the decisions are not independent.
-    """
+    def marks(self, name, test):
+        """The slowest sampler is tried in the slow tests, where it trains often."""
+        often = ("test_it_learns", "test_the_same_seed_gives_the_same_points_and_another_seed_others")
+        return [pytest.mark.slow] if name == "gp" and test in often else []
 
-    name = "layers"
-
-    def sample(self, choose):
-        choices = {f"w{i}": choose(f"w{i}", WIDTHS) for i in range(6)}
-        choices["skip"] = choose("skip", (True, False))
-        return choices if choices["skip"] else {**choices, "kernel": choose("kernel", (3, 5, 7))}
-
-    def cost(self, choices):
-        if choices["w0"] == choices["w1"] == choices["w2"] == 32:
-            raise InputError("three wide layers cannot be built")
-        return Cost(macs=sum(choices[f"w{i}"] for i in range(6)), params=choices.get("kernel", 0))
-
-    def identity(self, choices):
-        return str(sorted(choices.items()))
+    def seeds_of(self, name):
+        return 1 if name == "gp" else self.seeds
 
 
-def score(choices):
-    layers = [choices[f"w{i}"] for i in range(6)]
-    value = sum(a != b for a, b in pairwise(layers)) + (layers[0] == 32)
-    return value + {0: 0.0, 3: 0.0, 5: 1.0, 7: 2.0}[choices.get("kernel", 0)]
+class TestSamplersOfOptuna(SamplerSuite):
+    names = ("optuna.samplers:TPESampler",)
+    learners = ()
+    multi_objective = names
 
 
-def objective(trial: optuna.Trial) -> float:
-    return score(Layers().sample(trial.suggest_categorical))
-
-
-def domain(budget=Budget(), space=None):  # noqa: B008
-    return Domain(space or Layers(), budget)
-
-
-def made(name, seed, trials, budget=Budget()):  # noqa: B008
-    return find_sampler(name)(SamplerContext(seed, trials, domain(budget)))
-
-
-def optimize(sampler: optuna.samplers.BaseSampler, trials: int) -> optuna.Study:
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(objective, n_trials=trials)
-    return study
-
-
-def points(study: optuna.Study) -> list[dict]:
-    return [trial.params for trial in study.trials]
+def domain(budget=None, space=None):
+    return domain_of(space or Layers(), budget)
 
 
 @pytest.fixture(autouse=True)
@@ -91,50 +56,10 @@ def _quiet():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@each(SAMPLERS)
-def test_same_seed_same_points_other_seed_other_points(name):
-    first, again, other = (points(optimize(made(name, seed, 45), 45)) for seed in (3, 3, 4))
-    assert first == again
-    assert first != other
-
-
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_only_active_choices_are_made(name):
-    for params in points(optimize(made(name, 0, 45), 45)):
-        assert ("kernel" in params) == (not params["skip"])
-        assert set(params) - {"kernel"} == {*(f"w{i}" for i in range(6)), "skip"}
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_single_option_and_mixed_types_are_taken(name):
-    class Mixed(Layers):
-        def sample(self, choose):
-            return {"only": choose("only", ("x",)), "act": choose("act", ("relu", None, 1, 2.5, False))}
-
-        def cost(self, choices):
-            return Cost()
-
-    sampler = SAMPLERS[name](SamplerContext(0, 30, domain(space=Mixed())))
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(lambda t: float(Mixed().sample(t.suggest_categorical)["act"] == "relu"), n_trials=30)
-    assert all(params["only"] == "x" for params in points(study))
-
-
-@pytest.mark.parametrize("name", [*SAMPLERS, "optuna.samplers:TPESampler"])
-def test_the_random_start_is_inside_the_budget(name):
-    budget = Budget({MACS: Interval(80, 88), PARAMS: Interval(3, 5)})
-    sampler = made(name, 0, 40, budget)
-    for params in points(optimize(sampler, 9)):
-        assert budget.admits(Layers().amounts(params))
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_no_warnings_and_a_description(name):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        factory = find_sampler(name)
-        factory(SamplerContext(0, 16, domain()))
-    assert factory.__doc__ is not None and "\n" not in factory.__doc__ and "20" in factory.__doc__
+def test_a_description_with_its_year(name):
+    description = find_sampler(name).__doc__
+    assert description is not None and "\n" not in description and "20" in description
 
 
 def test_an_unknown_sampler_is_refused_with_the_nearest_name():
@@ -178,7 +103,7 @@ def test_an_import_path_that_is_no_sampler_is_refused(path, message):
 
 def test_a_sampler_of_optuna_by_its_path_repeats_itself():
     def late(seed):
-        return points(optimize(made("optuna.samplers:TPESampler", seed, 30), 30))
+        return points(search(sampler_of("optuna.samplers:TPESampler", seed, 30), 30))
 
     assert late(1) == late(1) != late(2)
 
@@ -188,26 +113,11 @@ def test_the_names_are_known_without_optuna():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@each(name for name in SAMPLERS if name != "random")
-def test_it_learns(name):
-    """Mean of the last 30 of 90 trials, over three seeds (one of `gp`), at least 1 above random search's.
-
-    The standard deviation of one random trial is 1.3, of a difference of two means of 90 therefore 0.2.
-    """
-
-    def late_mean(name):
-        seeds = range(1 if name == "gp" else 3)
-        values = [t.value for seed in seeds for t in optimize(made(name, seed, 90), 90).trials[-30:]]
-        return sum(values) / len(values)
-
-    assert late_mean(name) > late_mean("random") + 1
-
-
 # Regularised evolution
 
 
 def evolve(trials: int, *, population: int = 8, sample: int = 3, seed: int = 0) -> list:
-    return optimize(
+    return search(
         RegularizedEvolutionSampler(domain(), population=population, sample=sample, seed=seed), trials
     ).trials
 
@@ -229,7 +139,7 @@ def test_the_first_population_is_random_and_every_later_trial_is_one_mutation_of
 
 def test_the_parent_is_the_best_of_the_sample():
     """A sample of 400 from 8 misses one of them with a chance below 1e-22: the best is always the parent."""
-    trials = optimize(RegularizedEvolutionSampler(domain(), population=400, sample=400, seed=0), 401).trials
+    trials = search(RegularizedEvolutionSampler(domain(), population=400, sample=400, seed=0), 401).trials
     best = max(trials[:400], key=lambda t: t.value)
     bests = [t.params for t in trials[:400] if t.value == best.value]
     assert any(is_child(trials[400].params, parent) for parent in bests)
@@ -335,7 +245,7 @@ def test_newly_active_choices_are_drawn_uniformly():
 @pytest.mark.parametrize("name", ["evolution", "local", "reinforce", "predictor"])
 def test_minimisation_works_too(name):
     """Random networks score 5.0 on average, with a deviation of 1.3."""
-    study = optuna.create_study(direction="minimize", sampler=made(name, 0, 90))
+    study = optuna.create_study(direction="minimize", sampler=sampler_of(name, 0, 90))
     study.optimize(objective, 90)
     assert sum(t.value for t in study.trials[-30:]) / 30 < 4.5
 
@@ -467,7 +377,7 @@ def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief():
 @pytest.mark.parametrize("name", ["local", "predictor", "reinforce"])
 def test_what_is_proposed_is_new_and_inside_the_budget(name):
     budget = Budget({MACS: Interval(80, 104)})
-    study = optimize(made(name, 0, 60, budget), 60)
+    study = search(sampler_of(name, 0, 60, budget), 60)
     assert len({Layers().identity(t.params) for t in study.trials}) == 60
     assert all(budget.admits(Layers().amounts(t.params)) for t in study.trials)
 
@@ -508,9 +418,9 @@ def test_two_objectives_are_refused():
 
 def test_reseeding_changes_what_is_proposed():
     sampler = RegularizedEvolutionSampler(domain(), seed=0)
-    first = points(optimize(sampler, 5))
+    first = points(search(sampler, 5))
     sampler.reseed_rng()
-    again = points(optimize(sampler, 5))
+    again = points(search(sampler, 5))
     assert first != again
 
 

@@ -17,7 +17,7 @@ from scipy.stats import chisquare
 
 from nas.cost import Cost, Interval, parse_interval
 from nas.errors import InputError
-from nas.measures import MACS, PARAMS, Budget, amounts_at
+from nas.measures import ACTIVATIONS, MACS, MEASURES, MEMORY, PARAMS, Budget, amounts_at
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.space.counting import exact as counting
 from nas.space.counting.census import census
@@ -70,7 +70,7 @@ def test_random_spaces_are_counted_inside_intervals(space: Space, data: st.DataO
     listed = built(space, 100)
     assume(listed)
     assert listed
-    for measure in (lambda cost: cost.macs, lambda cost: cost.params):
+    for measure in (MACS.of, PARAMS.of, ACTIVATIONS.of):
         costs = sorted(measure(cost) for _, cost in listed.values())
         low, high = sorted(data.draw(st.sampled_from([*costs, costs[0] + 1])) for _ in range(2))
         expected = sum(low <= cost <= high for cost in costs)
@@ -188,17 +188,53 @@ def test_gaps_of_random_spaces(space: Space, data: st.DataObject) -> None:
     assert gap_around(space.points, lambda cost: cost.macs, Interval(low, high)) is None
 
 
+@given(spaces(), st.data())
+@settings(max_examples=40)
+def test_random_spaces_are_drawn_inside_several_limits(space: Space, data: st.DataObject) -> None:
+    """One limit is counted, the others are met by drawing again; what is drawn is all that is inside."""
+    listed = built(space, 40)
+    assume(listed)
+    assert listed
+    limited = data.draw(st.lists(st.sampled_from([*MEASURES.values()]), min_size=1, max_size=3, unique=True))
+    limits = {}
+    for measure in limited:
+        amounts = sorted(space.amount(point, measure) for point, _ in listed.values())
+        low, high = sorted(data.draw(st.sampled_from([*amounts, 0])) for _ in range(2))
+        limits[measure] = Interval(low, high)
+    budget = Budget(limits)
+    inside = {
+        name
+        for name, (point, _) in listed.items()
+        if all(space.amount(point, measure) in interval for measure, interval in limits.items())
+    }
+    assert {n for n, (point, _) in listed.items() if budget.admits(space.amounts(point))} == inside
+    uniform = Uniform(space, budget)
+    drawn = uniform.sample(np.random.default_rng(0), 40 * len(inside), tries=1000)
+    assert len(drawn) == 40 * len(inside)
+    assert {key(point) for point in drawn} == inside
+
+
 @pytest.mark.parametrize(
-    ("macs", "params"), [("1.2M..2M", None), ("1.5M", None), (None, "15K..25K"), ("1.2M..2M", "15K..25K")]
+    "texts",
+    [
+        {"macs": "1.2M..2M"},
+        {"macs": "1.5M"},
+        {"params": "15K..25K"},
+        {"macs": "1.2M..2M", "params": "15K..25K"},
+        {"activations": "50K..70K"},
+        {"activations": "70K", "params": "25K"},
+        {"memory": "220K"},
+        {"memory": "180K..220K", "macs": "2M"},
+    ],
+    ids=str,
 )
-def test_points_are_drawn_with_equal_chances(macs: str | None, params: str | None) -> None:
+def test_points_are_drawn_with_equal_chances(texts: dict[str, str]) -> None:
     """Chi-square against brute force, on a reduced copy of mbconv."""
     space = parse_space(REDUCED)
-    texts = {"macs": macs, "params": params}
-    budget = Budget.parse({name: text for name, text in texts.items() if text})
+    budget = Budget.parse(texts)
     listed = built(space, 1000)
     assert listed
-    inside = {name for name, (_, cost) in listed.items() if budget.admits(amounts_at(cost))}
+    inside = {name for name, (point, _) in listed.items() if budget.admits(space.amounts(point))}
     assert 20 <= len(inside) < len(listed)
     drawn = Uniform(space, budget).sample(np.random.default_rng(1), 100 * len(inside))
     counts = Counter(map(key, drawn))
@@ -253,6 +289,39 @@ def test_both_limits_are_counted_by_draws() -> None:
     assert not found.is_exact and found.low <= inside <= found.high
 
 
+def test_a_limit_of_memory_is_counted_by_draws() -> None:
+    space, budget = parse_space(REDUCED), Budget.parse({"memory": "220K"})
+    listed = built(space, 1000)
+    assert listed
+    memory = np.sort([space.amount(point, MEMORY) for point, _ in listed.values()])
+    inside = memory[memory <= 220_000]
+    found = census(space, budget)
+    assert found.measure == MEMORY and not found.is_exact
+    assert found.low <= len(inside) <= found.high
+    assert found.rows[0][0] == inside[0] and found.rows[-1][1] == inside[-1]
+    for quantile, amount in found.quantiles.items():
+        assert amount == pytest.approx(np.quantile(inside, quantile), rel=0.02)
+
+
+def test_a_limit_of_activations_is_counted_exactly() -> None:
+    space, budget = load_space(MACRO), Budget.parse({"activations": "1.2M"})
+    inside = sum(cost.activations <= 1_200_000 for _, cost in (built(space, 7000) or {}).values())
+    found = census(space, budget)
+    assert found.is_exact and found.low == inside > 0 and found.measure == ACTIVATIONS
+
+
+def test_show_counts_limits_of_any_measure(tmp_path: Path) -> None:
+    file = tmp_path / "reduced.yaml"
+    file.write_text(REDUCED)
+    said = nas("show", str(file), "--budget", "activations=60K")
+    inside = sum(cost.activations <= 60_000 for _, cost in (built(parse_space(REDUCED), 300) or {}).values())
+    assert said.code == 0 and f"activations <= 60,000: {inside} networks, " in said.out
+    said = nas("show", str(file), "--budget", "memory=220K", "--budget-flops", "2M")
+    assert said.code == 0 and "MACs <= 2,000,000 and memory <= 220,000 B: about" in said.out
+    said = nas("show", str(file), "--budget", "memory=220K")
+    assert said.code == 0 and "of them have up to, in memory" in said.out and "KB" in said.out
+
+
 def test_show_counts_a_budget() -> None:
     said = nas("show", str(MACRO), "--budget-flops", "60M")
     assert said.code == 0 and "MACs <= 60,000,000: 4,075 networks, 62.1 %" in said.out
@@ -272,6 +341,8 @@ def test_show_counts_a_budget() -> None:
          "is for a space; leave it out"),
         (["mbconv", "--budget-flops", "600G..900G"], "--budget-flops: 600,000,000,000 MACs is above the "
          "largest network of 'mbconv', 1,020,588,384; the smallest has 62,410,976. Ask for at most 1.02G"),
+        (["mbconv", "--budget", "memory=4M"], "--budget memory: 4,000,000 bytes of memory is below "
+         "8,023,656: 4 for each of the 2,005,914 parameters that networks of 'mbconv' have at least"),
         (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, "
          "M, G or T, such as 400M or 1.5G"),
     ],
@@ -309,7 +380,7 @@ def test_costs_beyond_64_bits_are_no_surprise() -> None:
     assert count_within(load_space(MACRO).points, lambda c: c.macs * 10**12, Interval(1, 10**18)) is None
     wide = "- conv2d: {out: 1000000, kernel: 7}\n" * 4
     space = parse_space("input: [1000000, 2000, 2000]\nclasses: 2\nnetwork:\n" + wide)
-    with pytest.raises(InputError, match="more than can be counted"):
+    with pytest.raises(InputError, match=r"^<text>: its networks have up to [0-9,]+ MACs, more than can be"):
         Uniform(space, Budget())
 
 

@@ -23,9 +23,7 @@ from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.library import bundled_spaces
-from nas.space.member import member
-from nas.space.scale import Scale, scaled
+from nas.space.scale import Scale
 
 # The published cells -----------------------------------------------------------------------------------
 
@@ -210,7 +208,7 @@ def check_equal(architecture: Architecture, plain: Plain) -> None:
 
 
 def bundled(name: str) -> Space:
-    return load_space(bundled_spaces()[name])
+    return load_space(list_spaces()[name])
 
 
 def test_darts_v2_is_a_member() -> None:
@@ -239,7 +237,7 @@ def test_the_file_of_a_member_is_found_in_its_space(
     name: str, cells: tuple[Genotype, Genotype], out: int
 ) -> None:
     space, choices = bundled(name), point(cells, out)
-    assert member(space, parse_space(dump_space(space.resolve(choices)))) == choices
+    assert find_point(space, parse_space(dump_space(space.resolve(choices)))) == choices
 
 
 def test_the_file_of_a_network_of_other_cells_is_not() -> None:
@@ -248,11 +246,11 @@ def test_the_file_of_a_network_of_other_cells_is_not() -> None:
         "max_pool: {kernel: 3}", "sep_conv: {kernel: 7}"
     )
     with pytest.raises(InputError) as error:
-        member(space, parse_space(text, "net.yaml"))
+        find_point(space, parse_space(text, "net.yaml"))
     assert str(error.value).endswith("cells.reduction.node1.op1.sep3.kernel: 7, at net.yaml:35, is not 3")
     text = dump_space(bundled("cell").resolve(point(NASNET_A, 32))).replace("out: 96", "out: 108")
     with pytest.raises(InputError) as error:
-        member(space, parse_space(text, "net.yaml"))
+        find_point(space, parse_space(text, "net.yaml"))
     assert "net.yaml:7 has cells of 5 and 5 nodes, with 20 operators, not cells of 4 and 4 nodes" in str(
         error.value
     )
@@ -452,7 +450,7 @@ def test_random_stacks_read_back(space: Space, rng: random.Random) -> None:
 
 def test_a_network_of_cells_is_scaled() -> None:
     network = bundled("darts").resolve(point(DARTS_V2, 36))
-    larger = scaled(network, Scale(depth=1.5, width=2))
+    larger = scale_space(network, Scale(depth=1.5, width=2))
     net = larger.architecture()
     assert {name.split(".")[1] for name in names(net) if name.startswith("cells.")} == {
         f"cell{i}" for i in range(1, 30)
@@ -460,7 +458,7 @@ def test_a_network_of_cells_is_scaled() -> None:
     assert larger.network.items[1].depth == 9  # type: ignore[union-attr]
     assert shape(net) == (10,)
     assert net.nodes[-3].shape[0] == 4 * 288
-    again = scaled(bundled("darts"), Scale(depth=0.5))
+    again = scale_space(bundled("darts"), Scale(depth=0.5))
     assert again.declared["cells.depth"].options == (1, 2, 3)
 
 

@@ -21,12 +21,12 @@ from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
 from nas.space.library import bundled_spaces, find_space
 from nas.space.scale import Scale, scaled
 
-SEARCHED = [name for name in bundled_spaces() if not name.startswith("reference/")]
+SEARCHED = [name for name in list_spaces() if not name.startswith("reference/")]
 
 
 @pytest.fixture(scope="module")
 def b0() -> Space:
-    return load_space(bundled_spaces()["reference/efficientnet_b0"])
+    return load_space(list_spaces()["reference/efficientnet_b0"])
 
 
 @pytest.mark.parametrize("target", [0, -5])
@@ -43,7 +43,7 @@ def test_a_target_out_of_reach_names_the_nearest_costs() -> None:
 @pytest.mark.parametrize("step", range(8))
 def test_efficientnets_are_b0_scaled(b0: Space, step: int) -> None:
     """Parameters and MACs at the published size are those of torchvision's networks."""
-    ours = scaled(b0, PUBLISHED[step])
+    ours = scale_space(b0, PUBLISHED[step])
     side = (224, 240, 260, 300, 380, 456, 528, 600)[step]
     with torch.device("meta"):
         twin = getattr(torchvision.models, f"efficientnet_b{step}")()
@@ -113,14 +113,14 @@ def test_layers_of_a_deeper_stage_are_like_those_at_their_share() -> None:
 
 def test_choices_stay_choices_of_scaled_options() -> None:
     space = parse_space(NETWORK)
-    result = scaled(space, Scale(depth=0.5, width=1.5, resolution=1.25))
+    result = scale_space(space, Scale(depth=0.5, width=1.5, resolution=1.25))
     assert result.declared["s2.depth"].options == (1, 2)  # 1 and 2 become one
     assert result.declared["s2.inner.out"].options == (16, 32)
     assert (result.input, result.width) == ((3, 40, 40), 1.5)
-    deep = scaled(space, Scale(depth=2))
+    deep = scale_space(space, Scale(depth=2))
     assert deep.declared["s2.depth"].options == (2, 4, 8)
     assert deep.extent.count == 3 * 2
-    width = scaled(load_space(bundled_spaces()["depthwise"]), Scale(width=1.1, resolution=0.5))
+    width = scale_space(load_space(list_spaces()["depthwise"]), Scale(width=1.1, resolution=0.5))
     assert width.declared["width"].options == (0.275, 0.55, 0.825, 1.1)
     assert width.declared["input.height"].options == (64, 80, 96, 112)
 
@@ -137,7 +137,7 @@ def test_only_outer_stages_are_deepened() -> None:
 @settings(max_examples=100)
 def test_a_scale_of_one_changes_nothing(space: Space) -> None:
     try:
-        same = scaled(space, Scale())
+        same = scale_space(space, Scale())
     except InputError:  # nothing of it can be built, or a depth is coupled with something else
         return
     assert same == space
@@ -148,7 +148,7 @@ def test_a_scale_of_one_changes_nothing(space: Space) -> None:
 @settings(max_examples=60)
 def test_a_scaled_space_reads_back(space: Space) -> None:
     try:
-        result = scaled(space, Scale(1.5, 1.2, 1.3))
+        result = scale_space(space, Scale(1.5, 1.2, 1.3))
     except InputError:
         return
     again = parse_space(dump_space(result))
@@ -170,15 +170,15 @@ def test_a_factor_that_is_none(factor: float) -> None:
 def test_a_network_without_stages() -> None:
     space = parse_space("name: flat\nnetwork: [conv: {out: 8}, classifier]")
     with pytest.raises(InputError) as error:
-        scaled(space, Scale(depth=2))
+        scale_space(space, Scale(depth=2))
     assert str(error.value) == "'flat' has no stage, so its depth cannot be scaled; leave depth at 1"
-    assert scaled(space, Scale(width=2)).cost({}).params > space.cost({}).params
+    assert scale_space(space, Scale(width=2)).cost({}).params > space.cost({}).params
 
 
 def test_a_depth_that_is_coupled_with_something_else() -> None:
     text = NETWORK.replace("depth: 2,", "depth: {same_as: s2.depth},")
     with pytest.raises(InputError) as error:
-        scaled(parse_space(text, "net.yaml"), Scale(depth=2))
+        scale_space(parse_space(text, "net.yaml"), Scale(depth=2))
     assert str(error.value) == (
         "net.yaml:13: 's2.depth' couples a depth, width or input size with something else, so it cannot be "
         "scaled; scale a network of the space instead"
@@ -188,7 +188,7 @@ def test_a_depth_that_is_coupled_with_something_else() -> None:
 def test_a_scale_that_cannot_be_built() -> None:
     text = "name: grouped\nnetwork: [conv: {out: 48}, conv: {name: b, out: 48, groups: 48}, classifier]"
     with pytest.raises(InputError) as error:
-        scaled(parse_space(text, "net.yaml"), Scale(width=1.2))
+        scale_space(parse_space(text, "net.yaml"), Scale(width=1.2))
     assert str(error.value) == (
         "'grouped' cannot be built at depth x 1, width x 1.2, resolution x 1: net.yaml:2: b: 56 channels are "
         "not divisible by 48 groups; input and output channels (56, 56) must both be multiples of the groups"

@@ -10,7 +10,7 @@ import pytest
 from nas.graph import canonical_hash
 from nas.ops import BatchNorm, Conv2d, Linear
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.library import bundled_spaces
+from nas.space.library import list_spaces
 
 BASE = """\
 name: base
@@ -61,7 +61,7 @@ def test_values_are_set_by_their_places() -> None:
 
 def test_a_bundled_file_is_extended_by_name() -> None:
     Path("mine.yaml").write_text("extends: reference/resnet50\nset: {s3.depth: 23}")
-    net, wanted = load_space("mine.yaml"), load_space(bundled_spaces()["reference/resnet101"])
+    net, wanted = load_space("mine.yaml"), load_space(list_spaces()["reference/resnet101"])
     assert canonical_hash(net.architecture()) == canonical_hash(wanted.architecture())
 
 

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from random_spaces import spaces
 
 from nas.errors import InputError
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.language.tree import Option
-from nas.space.library import bundled_spaces
-from nas.space.member import member
 
-SEARCHABLE = sorted(name for name in bundled_spaces() if "/" not in name)
+SEARCHABLE = sorted(name for name in list_spaces() if "/" not in name)
 
 
 def as_file(space: Space, choices: Choices) -> Space:
@@ -28,7 +26,7 @@ def as_file(space: Space, choices: Choices) -> Space:
 
 
 def check_found(space: Space, choices: Choices) -> None:
-    found = member(space, as_file(space, choices))
+    found = find_point(space, as_file(space, choices))
     assert space.identity(found) == space.identity(choices)
 
 
@@ -36,7 +34,7 @@ def check_found(space: Space, choices: Choices) -> None:
 @settings(max_examples=8)
 @given(rng=st.randoms(use_true_random=False))
 def test_every_point_of_a_bundled_space_is_found(name: str, rng: random.Random) -> None:
-    space = load_space(bundled_spaces()[name])
+    space = load_space(list_spaces()[name])
     check_found(space, space.sample(lambda _, options: rng.choice(options)))
 
 
@@ -52,9 +50,9 @@ def test_every_point_of_a_random_space_is_found(space: Space, rng: random.Random
 
 
 def test_the_reference_is_a_member() -> None:
-    space = load_space(bundled_spaces()["mbconv"])
-    network = load_space(bundled_spaces()["reference/efficientnet_b0"])
-    choices = member(space, network)
+    space = load_space(list_spaces()["mbconv"])
+    network = load_space(list_spaces()["reference/efficientnet_b0"])
+    choices = find_point(space, network)
     assert space.cost(choices) == network.cost({})
     assert [choices[f"s{i}.depth"] for i in range(1, 8)] == [1, 2, 2, 3, 3, 4, 1]
 
@@ -69,7 +67,7 @@ NEW = {
 
 def choices_of_values(name: str) -> list[str]:
     """The choices of a bundled space that are no choices of nodes."""
-    declared = load_space(bundled_spaces()[name]).declared.values()
+    declared = load_space(list_spaces()[name]).declared.values()
     return [c.name for c in declared if c.name.rpartition(".")[2] in NEW]
 
 
@@ -85,7 +83,7 @@ def widened(space: Space, name: str) -> Space:
 
 @pytest.mark.parametrize("name", SEARCHABLE)
 def test_a_value_outside_is_named_with_its_place(name: str) -> None:
-    space = load_space(bundled_spaces()[name])
+    space = load_space(list_spaces()[name])
     for declared in choices_of_values(name):
         check_named(space, declared)
 
@@ -108,7 +106,7 @@ def check_named(space: Space, declared: str) -> None:
     assert decision, declared
     network = parse_space(dump_space(wide.resolve(point)), "net.yaml")
     with pytest.raises(InputError) as error:
-        member(space, network)
+        find_point(space, network)
     choice = space.declared[declared]
     options = ", ".join(map(as_written, choice.values))
     assert re.fullmatch(
@@ -155,7 +153,7 @@ LISTED = "block: [{conv: {out: 16, stride: $stride}}, {conv: {out: 24}}]"
 
 
 def found(text: str, space: str = SMALL) -> Choices:
-    return member(parse_space(space, "space.yaml"), parse_space(text, "net.yaml"))
+    return find_point(parse_space(space, "space.yaml"), parse_space(text, "net.yaml"))
 
 
 def test_names_and_groups_do_not_count() -> None:
@@ -282,4 +280,4 @@ def test_a_network_that_cannot_be_built() -> None:
 
 def test_the_files_of_a_run_have_its_classes() -> None:
     network = replace(parse_space(ONE), classes=12)
-    assert member(replace(parse_space(SMALL), classes=12), network) == MADE
+    assert find_point(replace(parse_space(SMALL), classes=12), network) == MADE

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from command_line import SHORT, apart, nas, rows
 
-from nas.blocks import BLOCKS, block_arguments
+from nas.blocks import BLOCKS, get_block_arguments
 from nas.errors import InputError
 from nas.ops import OPERATORS, arguments
 from nas.runs.folder import Run
@@ -136,7 +136,7 @@ def test_it_is_loaded_once() -> None:
     recipe = BLOCKS["squeeze"]
     load()
     assert BLOCKS["squeeze"] is recipe
-    assert [*block_arguments("squeeze")] == ["out", "stride", "share"]
+    assert [*get_block_arguments("squeeze")] == ["out", "stride", "share"]
 
 
 def test_it_travels_to_a_process_without_its_file() -> None:

@@ -14,10 +14,10 @@ from twins import TWINS, calls, copy_weights, details, randomise, weighted
 from nas.graph import Architecture, canonical_hash
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.space import Space, dump_space, load_space, parse_space
-from nas.space.library import bundled_spaces
-from nas.space.scale import Scale, scaled
+from nas.space.library import list_spaces
+from nas.space.scale import Scale, scale_space
 
-FILES = {name.removeprefix("reference/"): path for name, path in bundled_spaces().items() if "/" in name}
+FILES = {name.removeprefix("reference/"): path for name, path in list_spaces().items() if "/" in name}
 every_file = pytest.mark.parametrize("name", list(FILES))
 every_twin = pytest.mark.parametrize("name", list(TWINS))
 QUICK = ("resnet18", "googlenet", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0")
@@ -73,7 +73,7 @@ def test_outputs_are_the_twins_with_its_weights(name: str) -> None:
     torch.manual_seed(0)
     twin = TWINS[name].make().eval()
     randomise(twin)
-    small = space(name).adapted(3, TWINS[name].size, space(name).classes)
+    small = space(name).adapt(3, TWINS[name].size, space(name).classes)
     ours = build_module(small.architecture()).eval()
     images = torch.randn(1, *small.architecture().input_shape)
     theirs_called, ours_called = calls(twin, images), calls(ours, images)
@@ -156,7 +156,7 @@ def test_lenets_maps_have_the_sizes_of_its_figure() -> None:
 @pytest.mark.parametrize(("resolution", "macs"), [(192, 418e6), (160, 290e6), (128, 186e6)])
 def test_mobilenet_at_smaller_resolutions(resolution: int, macs: float) -> None:
     """Howard et al. 2017, table 7."""
-    small = space("mobilenet_v1").adapted(3, resolution, 1000)
+    small = space("mobilenet_v1").adapt(3, resolution, 1000)
     assert small.cost({}).macs == pytest.approx(macs, abs=0.7e6)
 
 
@@ -164,7 +164,7 @@ def test_mobilenet_at_smaller_resolutions(resolution: int, macs: float) -> None:
 def test_mobilenet_v2_at_other_widths(percent: int) -> None:
     with torch.device("meta"):
         twin = timm.create_model(f"mobilenetv2_{percent:03}")
-    cost = scaled(space("mobilenet_v2"), Scale(width=percent / 100)).cost({})
+    cost = scale_space(space("mobilenet_v2"), Scale(width=percent / 100)).cost({})
     assert cost.params == count_parameters(twin)
     assert cost.macs == count_macs(twin, (3, 224, 224))
 

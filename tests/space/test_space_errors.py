@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_spaces import as_text, documents
 
-from nas.blocks import block_names
+from nas.blocks import list_blocks
 from nas.errors import InputError
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
-from nas.space.language.names import name_problem
+from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS
 
 SPACES = sorted(Path(__file__).parents[2].joinpath("search_spaces").rglob("*.yaml"))
-BLOCKS = ", ".join(sorted([*block_names(), *FORMS])[:5])
+BLOCKS = ", ".join(sorted([*list_blocks(), *FORMS])[:5])
 ODD = "a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]"
 
 # Text of the file, then the message without the file's name.
@@ -279,8 +279,11 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
 
 
 def test_names_that_are_attributes_of_modules_are_refused() -> None:
-    assert name_problem("conv") is None
-    assert name_problem("eval") == "'eval' is a word of Python or torch; choose another name, such as 'eval_'"
+    assert find_name_problem("conv") is None
+    assert (
+        find_name_problem("eval")
+        == "'eval' is a word of Python or torch; choose another name, such as 'eval_'"
+    )
 
 
 # Nothing else escapes ---------------------------------------------------------------------------------

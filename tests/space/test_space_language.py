@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from random_spaces import spaces
 from torch import nn
 
-from nas.blocks import block_arguments, block_names
+from nas.blocks import get_block_arguments, list_blocks
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.graph import Architecture
@@ -482,8 +482,8 @@ def test_points_that_are_one_network_have_one_identity() -> None:
 
 def test_the_same_family_for_other_data() -> None:
     space = parse_space("input: [3, {choice: [32, 64]}, {same_as: input.height}]\nnetwork: [classifier]")
-    assert space.adapted(1, 8, 10).input == (1, 8, 8) and space.adapted(1, 8, 10).classes == 10
-    assert shape(space.adapted(1, 8, 10).architecture()) == (10,)
+    assert space.adapt(1, 8, 10).input == (1, 8, 8) and space.adapt(1, 8, 10).classes == 10
+    assert shape(space.adapt(1, 8, 10).architecture()) == (10,)
     assert space.for_data(1, 10).input[0] == 1 and set(space.for_data(1, 10).declared) == {"input.height"}
     assert space.input_sizes == [32, 64]
     assert parse_space("input: [3, 9, 7]\nnetwork: [classifier]").input_sizes == [7, 9]
@@ -637,12 +637,12 @@ def test_mistakes_of_the_reference_have_the_message_shown(text: str, message: st
     assert f"{error.value}\n" == message
 
 
-@pytest.mark.parametrize("name", block_names())
+@pytest.mark.parametrize("name", list_blocks())
 def test_the_reference_has_every_block_with_its_arguments_and_defaults(name: str) -> None:
     (row,) = re.findall(rf"^\| `{name}` \|.*\| (.*) \|$", REFERENCE, re.MULTILINE)
     shown = {
         key if argument.required else f"{key}: {yaml.safe_dump(argument.default).splitlines()[0]}"
-        for key, argument in block_arguments(name).items()
+        for key, argument in get_block_arguments(name).items()
     }
     assert set(re.findall(r"`(.*?)`", row)) == shown
     assert shown or row == "none"

@@ -23,9 +23,9 @@ from nas.training.augment import (
     cutmix,
     cutout,
     mixup,
-    moved,
-    random_boxes,
     resized_crop,
+    sample_boxes,
+    shift_and_flip,
 )
 from nas.training.device import DeviceImages
 from nas.training.recipe import POLICIES, Recipe
@@ -61,7 +61,7 @@ def test_shifts_and_mirrors_equal_padding_and_cropping_image_by_image() -> None:
     index = torch.randperm(16, generator=generator)
     dy, dx = (torch.randint(-3, 4, (16, 1), generator=generator) for _ in range(2))
     flip = torch.rand(16, 1, generator=generator) < 0.5
-    batch = images.normalised(moved(images.pixels(index), dy, dx, flip))
+    batch = images.normalise(shift_and_flip(images.pixels(index), dy, dx, flip))
     assert batch.shape == (16, 3, 12, 12)
     assert batch.dtype == torch.float32
     assert batch.is_contiguous(memory_format=torch.channels_last)
@@ -133,7 +133,7 @@ def test_boxes_are_distributed_as_torchvisions(size: int, least: float) -> None:
     """At 1.0 few attempts fit, and the whole image is often taken."""
     n, generator = 3000, torch.Generator().manual_seed(0)
     draws = [torch.rand(n, k, generator=generator) for k in (10, 10, 1, 1)]
-    ours = torch.cat(random_boxes(size, least, draws), 1).long().numpy()
+    ours = torch.cat(sample_boxes(size, least, draws), 1).long().numpy()
     transform, image = v2.RandomResizedCrop(size, scale=(least, 1)), torch.zeros(3, size, size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

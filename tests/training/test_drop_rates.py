@@ -15,7 +15,7 @@ from nas.graph.architecture import INPUT, Node
 from nas.graph.module import build_module
 from nas.ops import Act, ColumnMean, Dropout, DropPath
 from nas.space import load_space, parse_space
-from nas.training.drop_rates import with_dropout, without
+from nas.training.drop_rates import disable_drops, set_dropout
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
 
@@ -37,7 +37,7 @@ def rates(network: Architecture, kind: type) -> list[float]:
 )
 def test_the_last_dropout_has_the_rate(name: str, found: list[float], expected: list[float]) -> None:
     network = load_space(REFERENCE / f"{name}.yaml").architecture()
-    changed = with_dropout(network, 0.4)
+    changed = set_dropout(network, 0.4)
     assert (rates(network, Dropout), rates(changed, Dropout)) == (found, expected)
     assert changed.cost == network.cost
     with torch.device("meta"):  # names alone
@@ -49,7 +49,7 @@ def test_the_last_dropout_has_the_rate(name: str, found: list[float], expected: 
 @pytest.mark.parametrize(("name", "kind"), [("alexnet", Dropout), ("fractalnet20", ColumnMean)])
 def test_all_of_a_kind_are_off(name: str, kind: type[Dropout | ColumnMean]) -> None:
     network = load_space(REFERENCE / f"{name}.yaml").architecture()
-    off = without(network, (kind,))
+    off = disable_drops(network, (kind,))
     assert [node.name for node in off.nodes] == [node.name for node in network.nodes]
     assert any(rates(network, kind)) and not any(rates(off, kind))
     assert len(rates(off, kind)) == len(rates(network, kind))
@@ -57,7 +57,7 @@ def test_all_of_a_kind_are_off(name: str, kind: type[Dropout | ColumnMean]) -> N
 
 def test_without_a_dropout_one_comes_before_the_last_layer_of_weights() -> None:
     network = load_space(REFERENCE / "resnet18.yaml").architecture()
-    dropout, linear = with_dropout(network, 0.1).nodes[-2:]
+    dropout, linear = set_dropout(network, 0.1).nodes[-2:]
     assert (dropout.inputs, dropout.shape) == (network.nodes[-1].inputs, (512,))
     assert (linear.name, linear.inputs) == (network.nodes[-1].name, (dropout.name,))
 
@@ -65,7 +65,7 @@ def test_without_a_dropout_one_comes_before_the_last_layer_of_weights() -> None:
 def test_a_network_without_weights() -> None:
     network = Architecture((3, 8, 8), (Node("act", Act(), (INPUT,), (3, 8, 8)),))
     with pytest.raises(InputError) as error:
-        with_dropout(network, 0.4)
+        set_dropout(network, 0.4)
     assert str(error.value) == (
         "recipe: dropout is 0.4, and the network has no layer of weights to put it before; leave it out"
     )

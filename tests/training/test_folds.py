@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import TINY, nas, rows
 
-from nas.data.datasets import folded, load
+from nas.data.datasets import make_folds
 from nas.graph.module import build_module
 from nas.space import load_space
 from nas.training.evaluator import ProxyTask
@@ -16,7 +16,7 @@ from nas.training.folds import FoldedTraining
 from nas.training.loop import Training, TrainingFailed, seed_everything
 from nas.training.recipe import Recipe
 
-RECIPE = Recipe(epochs=2, resolution=8, folds=3, score="auc")
+RECIPE = Recipe(epochs=2, score="auc")
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +28,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
     space = load_space(Path("tiny.yaml"))
     data = load("digits", resolution=8, seed=0, max_images=60, folds=3)
-    task = ProxyTask(space, RECIPE, seed=0, device="cpu")
+    task = ProxyTask(space, RECIPE, seed=0, device="cpu", folds=3)
     training = task(space.smallest(), 0, data)
     assert isinstance(training, FoldedTraining)
 
     alone = []
-    for part in folded(data, 3):
+    for part in make_folds(data, 3):
         seed_everything(0)
         alone.append(Training(build_module(task.network(space.smallest(), data)), part, RECIPE, seed=0))
     accuracies = []
@@ -53,7 +53,7 @@ def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
 def test_a_time_limit_is_for_all_folds() -> None:
     space = load_space(Path("tiny.yaml"))
     data = load("digits", resolution=8, seed=0, max_images=60, folds=3)
-    task = ProxyTask(space, RECIPE, seed=0, device="cpu", timeout_s=0.0003)
+    task = ProxyTask(space, RECIPE, seed=0, device="cpu", timeout_s=0.0003, folds=3)
     with pytest.raises(TrainingFailed, match=r"timeout: 0\.0001 s were over in epoch 1 of 2"):
         task(space.smallest(), 0, data).epoch()
 
@@ -76,5 +76,6 @@ def test_a_search_over_folds() -> None:
 def test_folds_that_are_none() -> None:
     said = nas("search", "tiny.yaml", "--folds", "0")
     assert (said.code, said.err) == (
-        2, "error: nas search: recipe: folds is 0; it must be a whole number of at least 1, such as 5\n"
+        2, "error: nas search: folds: 0 is not a number of folds; "
+        "it is a whole number of at least 1, such as 5\n"
     )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
-import re
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +16,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from nas.data.datasets import ImageData, load
+from nas.data.config import DataConfig
+from nas.data.datasets import ImageData
 from nas.errors import InputError
 from nas.execution.local import Attempt
+from nas.kinds import as_written
 from nas.space import Choices, parse_space
 from nas.training.evaluator import ProxyTask
 from nas.training.loop import EpochResult, Training, TrainingFailed, seed_everything
@@ -37,7 +38,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def digits() -> ImageData:
-    return load("digits", resolution=16, seed=0, max_images=800)
+    return load_dataset("digits", resolution=16, seed=0, max_images=800)
 
 
 def random_data(train: int, val: int = 8, channels: int = 3, size: int = 8, flip: bool = True) -> ImageData:
@@ -126,56 +127,72 @@ def last(training: Training) -> EpochResult:
 
 
 def test_a_recipe_survives_yaml() -> None:
-    recipe = Recipe(epochs=7, lr=0.001, weight_decay=1e-5, max_images=500, flip=False)
-    assert Recipe(**yaml.safe_load(yaml.safe_dump(dataclasses.asdict(recipe)))) == recipe
+    recipe = Recipe(epochs=7, lr=0.001, weight_decay=1e-5, flip=False)
+    assert Recipe.from_data(yaml.safe_load(yaml.safe_dump(recipe.to_data())), "file") == recipe
+    assert Recipe(**dataclasses.asdict(recipe)) == recipe
 
 
-def test_the_reference_has_every_setting_and_its_default() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z_]+)` \|.*\| `([^`|]*)`[^|]*\|$", text, re.MULTILINE)
-    assert {name: yaml.safe_load(value) for name, value in rows} == dataclasses.asdict(Recipe())
+LR = "a learning rate; it is a number above 0, such as 0.05, or null for the optimizer's own"
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "rule"),
     [
-        ("epochs", 0, "a whole number of at least 1"),
-        ("epochs", 2.0, "a whole number of at least 1"),
-        ("epochs", True, "a whole number of at least 1"),
-        ("batch", 1, "a whole number of at least 2, as batch norm needs two images"),
-        ("optimizer", "adam", "one of sgd, adamw, rmsprop"),
-        ("lr", 0, "null for the optimizer's own, or a number above 0, such as 0.05"),
-        ("lr", math.nan, "null for the optimizer's own, or a number above 0, such as 0.05"),
-        ("lr", math.inf, "null for the optimizer's own, or a number above 0, such as 0.05"),
-        ("schedule", "step", "one of cosine, one_cycle"),
-        ("grad_clip", 0, "null for no limit, or a norm above 0, such as 1.0"),
-        ("ema", 1, "null for no average, or a decay above 0 and below 1, such as 0.99"),
-        ("dropout", 1, "null for the space's own, or a rate, at least 0 and below 1"),
-        ("drop_path", -0.1, "null for the space's own, or a rate, at least 0 and below 1"),
-        ("early_stop", 0, "null for all epochs, or a number of epochs, 1 or more"),
-        ("random_resized_crop", 0, "null for none, or the least share of the area, above 0 and up to 1"),
-        ("color_jitter", -1, "0 for none, or a strength such as 0.4"),
-        ("cutout", 1.1, "0 for none, or the square's share of the side, up to 1"),
-        ("mixup", math.inf, "0 for none, or the alpha of a beta distribution, such as 0.2"),
-        ("cutmix", None, "0 for none, or the alpha of a beta distribution, such as 1.0"),
-        ("policy", "trivial", "null for none, or one of randaugment, autoaugment"),
-        ("fraction", 0, "a share of the images, above 0 and up to 1"),
+        ("epochs", 0, "a number of epochs; it is a whole number, 1 or more"),
+        ("epochs", 2.0, "a number of epochs; it is a whole number, 1 or more"),
+        ("epochs", True, "a number of epochs; it is a whole number, 1 or more"),
+        ("batch", 1, "a batch; it is a whole number of at least 2, as batch norm needs two images"),
+        ("optimizer", "adam", "an optimizer; it is sgd, adamw or rmsprop"),
+        ("lr", 0, LR),
+        ("lr", math.nan, LR),
+        ("lr", math.inf, LR),
+        ("schedule", "step", "a schedule; it is cosine or one_cycle"),
+        ("grad_clip", 0, "a norm; it is a number above 0, such as 1.0, or null for no limit"),
+        ("ema", 1, "a decay; it is above 0 and below 1, such as 0.99, or null for no average"),
+        ("dropout", 1, "a rate; it is a number of at least 0 and below 1, or null for the space's own"),
+        ("drop_path", -0.1, "a rate; it is a number of at least 0 and below 1, or null for the space's own"),
+        ("early_stop", 0, "a number of epochs; it is a whole number, 1 or more, or null for all of them"),
+        (
+            "random_resized_crop",
+            0,
+            "the least share of the area; it is a number above 0 and up to 1, or null for none",
+        ),
+        ("color_jitter", -1, "a strength; it is 0 for none, or a number such as 0.4"),
+        ("cutout", 1.1, "the square's share of the side; it is 0 for none, or a number up to 1"),
+        ("mixup", math.inf, "the alpha of a beta distribution; it is 0 for none, or a number such as 0.2"),
+        ("cutmix", None, "the alpha of a beta distribution; it is 0 for none, or a number such as 1.0"),
+        ("policy", "trivial", "a policy; it is randaugment or autoaugment, or null for none"),
+        ("fraction", 0, "a share of the images; it is above 0 and up to 1"),
         ("cuda_graph", 1, "true or false"),
-        ("momentum", 1.0, "a number above 0 and below 1, such as 0.9"),
-        ("weight_decay", -0.1, "a number of at least 0, such as 0.0005"),
-        ("warmup", 1, "a share of the steps, at least 0 and below 1"),
-        ("label_smoothing", 1.0, "a share, at least 0 and below 1"),
+        ("momentum", 1.0, "a momentum; it is a number above 0 and below 1, such as 0.9"),
+        ("weight_decay", -0.1, "a weight decay; it is a number of at least 0, such as 0.0005"),
+        ("warmup", 1, "a share of the steps; it is a number of at least 0 and below 1"),
+        ("label_smoothing", 1.0, "a share of a label; it is a number of at least 0 and below 1"),
         ("flip", 1, "true or false"),
-        ("crop", 0.6, "a share of the resolution, 0 to 0.5"),
-        ("resolution", 4, "a whole number of pixels, 8 to 2,048"),
-        ("val_fraction", 0, "a share of the images, above 0 and below 1"),
-        ("max_images", 3, "null for all images, or a whole number of at least 4"),
+        ("crop", 0.6, "a share of the resolution; it is a number from 0 to 0.5"),
     ],
 )
 def test_a_wrong_setting_is_refused(setting: str, value: object, rule: str) -> None:
     with pytest.raises(InputError) as error:
         Recipe(**{setting: value})  # type: ignore[arg-type]
-    assert str(error.value) == f"recipe: {setting} is {value!r}; it must be {rule}"
+    assert str(error.value) == f"recipe: {setting}: {as_written(value)} is not {rule}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rule"),
+    [
+        ("dataset", "", "a data set, such as digits or imagefolder:PATH"),
+        ("resolution", 4, "a resolution; it is a whole number of pixels, 8 to 2,048"),
+        ("val-fraction", 0, "a share of the images; it is above 0 and below 1"),
+        ("max-images", 3, "a number of images; it is a whole number of at least 4, or null for all"),
+        ("max-broken", 1, "a share of the images; it is at least 0 and below 1"),
+        ("folds", 0, "a number of folds; it is a whole number of at least 1, such as 5"),
+    ],
+)
+def test_a_wrong_setting_of_the_data_is_refused(setting: str, value: object, rule: str) -> None:
+    with pytest.raises(InputError) as error:
+        DataConfig(**{setting.replace("-", "_"): value})  # type: ignore[arg-type]
+    assert str(error.value) == f"{setting}: {as_written(value)} is not {rule}"
 
 
 def test_a_number_that_yaml_reads_as_text_is_explained() -> None:
@@ -183,10 +200,10 @@ def test_a_number_that_yaml_reads_as_text_is_explained() -> None:
     with pytest.raises(InputError) as error:
         Recipe(**settings)
     assert str(error.value) == (
-        "recipe: weight_decay is '5e-4'; it must be a number of at least 0, such as 0.0005; "
-        "in YAML write the number as 0.0005, '5e-4' is text there"
+        "recipe: weight_decay: '5e-4' is not a weight decay; it is a number of at least 0, such as 0.0005; "
+        "in YAML write it as 0.0005, as '5e-4' is text there"
     )
-    with pytest.raises(InputError, match=r"momentum is 'fast'; it must be a number [a-z0 1]*, such as 0\.9$"):
+    with pytest.raises(InputError, match=r"momentum: 'fast' is not [a-z;0 1]*, such as 0\.9$"):
         Recipe(momentum="fast")  # type: ignore[arg-type]
 
 

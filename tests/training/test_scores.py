@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.runs.folder import Run
-from nas.training.scores import SCORES, auc, best, extrapolated, extrapolation, last, mean_last_k
+from nas.training.scores import SCORES, auc, best, extrapolated, fit_power_law, last, mean_last_k
 
 curves = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -27,7 +27,7 @@ def test_what_they_are() -> None:
 def test_every_score_is_an_accuracy(curve: list[float]) -> None:
     for score in SCORES.values():
         assert 0 <= score(curve) <= 1
-    mean, deviation = extrapolation(curve)
+    mean, deviation = fit_power_law(curve)
     assert mean == extrapolated(curve) and 0 < deviation < 1
 
 
@@ -38,13 +38,13 @@ def test_a_power_law_is_continued(limit: float, rise: float, exponent: float) ->
     for seed in range(5):
         noise = np.random.default_rng(seed).normal(0, 0.01, 20)
         curve = np.clip(limit - rise * epochs**-exponent + noise, 0, 1).tolist()
-        found = extrapolation(curve)
+        found = fit_power_law(curve)
         assert abs(found.mean - (limit - rise * 200**-exponent)) < 3 * found.deviation < 0.3
 
 
 def test_more_epochs_make_it_surer() -> None:
     curve = [0.8 - 0.5 / n for n in range(1, 31)]
-    deviations = [extrapolation(curve[:n]).deviation for n in (3, 6, 12, 30)]
+    deviations = [fit_power_law(curve[:n]).deviation for n in (3, 6, 12, 30)]
     assert deviations == sorted(deviations, reverse=True)
 
 
@@ -64,6 +64,6 @@ def test_an_unknown_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     said = nas("search", "tiny.yaml", "--score", "mean")
     assert (said.code, said.err) == (
         2,
-        "error: nas search: recipe: score is 'mean'; it must be one of last, best, mean_last_k, auc, "
+        "error: nas search: recipe: score: 'mean' is not a score; it is last, best, mean_last_k, auc or "
         "extrapolated\n",
     )

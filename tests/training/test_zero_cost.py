@@ -175,7 +175,7 @@ def test_a_network_is_left_as_it_was_and_scores_repeat(
 @pytest.mark.parametrize("name", ["mbconv", "inception", "residual"])
 def test_members_of_spaces_have_all_scores(name: str) -> None:
     space = load_space(find_space(name))
-    smallest = space.resolve(space.smallest()).adapted(1, 32, 10)
+    smallest = space.resolve(space.smallest()).adapt(1, 32, 10)
     torch.manual_seed(0)
     module = build_module(smallest.architecture())
     x, y = torch.randn(8, 1, 32, 32), torch.arange(8) % 10

@@ -15,7 +15,7 @@ from nas.ops import Add, BatchNorm
 from nas.space import load_space, parse_space
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
-from nas.training.zero_init import with_zero_residuals
+from nas.training.zero_init import zero_init_residuals
 
 REFERENCE = Path(__file__).parents[2] / "search_spaces" / "reference"
 
@@ -29,7 +29,7 @@ def network(body: str) -> Architecture:
 
 def zeros(before: Architecture) -> list[str]:
     """The norms that start at zero; nothing else is changed."""
-    after = with_zero_residuals(before)
+    after = zero_init_residuals(before)
     changed = [new for old, new in zip(before.nodes, after.nodes, strict=True) if old != new]
     assert all(isinstance(node.op, BatchNorm) and node.op.gamma == 0 for node in changed)
     assert (after.cost, after.input_shape) == (before.cost, before.input_shape)
@@ -56,7 +56,7 @@ def test_the_last_norm_of_each_residual_branch(name: str, norm: str, count: int)
                                    "basic: {out: 8, se: 0.5}", "bottleneck: {out: 8}"])  # fmt: skip
 def test_a_block_starts_as_its_shortcut_and_learns(block: str) -> None:
     """Whatever its other weights are; the zeros have gradients."""
-    module = build_module(with_zero_residuals(network(f"stage: {{name: s, depth: 2, block: {{{block}}}}}")))
+    module = build_module(zero_init_residuals(network(f"stage: {{name: s, depth: 2, block: {{{block}}}}}")))
     inside = {name: p for name, p in module.named_parameters() if name.startswith("s.")}
     (last,) = (
         name

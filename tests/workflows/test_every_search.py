@@ -10,7 +10,7 @@ import pytest
 from command_line import apart, nas, rows
 
 from nas.samplers import SAMPLERS
-from nas.space.library import bundled_spaces
+from nas.space.library import list_spaces
 
 _BUDGETS = {
     "mbconv": "150M", "residual": "900M", "inception": "900M", "depthwise": "60M", "mixed": "400M",
@@ -52,4 +52,4 @@ def test_every_space_with_every_sampler(space, sampler, tmp_path, monkeypatch):
 
 
 def test_no_space_is_left_out():
-    assert set(_BUDGETS) == {name for name in bundled_spaces() if not name.startswith("reference/")}
+    assert set(_BUDGETS) == {name for name in list_spaces() if not name.startswith("reference/")}

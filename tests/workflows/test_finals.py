@@ -11,6 +11,7 @@ from statistics import fmean
 import pytest
 import torch
 from command_line import SHORT, TINY, apart, nas
+from nas.workflows.finals import Finalist, finalists, indistinct, read_finals, winner
 from safetensors.torch import load_file
 
 from nas.cost import Cost
@@ -19,7 +20,6 @@ from nas.runs.folder import Run
 from nas.space import load_space, parse_space
 from nas.study.queue import Job, Jobs
 from nas.study.records import Candidate, Record, best_of
-from nas.workflows.finals import Finalist, finalists, indistinct, read_finals, winner
 
 FINAL = ("--workers", "0", "--finalists", "2", "--final-epochs", "1", "--final-seeds", "2")
 

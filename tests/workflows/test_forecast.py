@@ -10,7 +10,8 @@ import torch
 from command_line import TINY, nas
 from random_spaces import points
 
-from nas.runs.config import Settings
+from nas.execution.config import ExecutorConfig
+from nas.runs.config import SearchConfig
 from nas.space import parse_space
 from nas.training.recipe import Recipe
 from nas.workflows.forecast import forecast
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 def settings(**more):
-    recipe = Recipe(epochs=3, max_images=300, resolution=16)
-    return Settings("tiny.yaml", budget_flops="300K", trials=20, workers=0, recipe=recipe, **more)
+    given = {"budget_flops": "300K", "trials": 20, "workers": 0, "max_images": 300, "resolution": 16}
+    return SearchConfig.from_data({"space": "tiny.yaml", "recipe": {"epochs": 3}} | given | more, "test")
 
 
 def test_the_parts_add_up():
@@ -46,8 +47,10 @@ def test_the_candidates_of_a_trial_take_time_too():
 @pytest.mark.slow
 def test_a_forecast_is_near_to_what_a_search_takes():
     """Of more images than it measures, in small batches."""
-    recipe = Recipe(epochs=1, batch=16, resolution=32)
-    prepared = prepare(Settings("tiny.yaml", trials=20, workers=0, recipe=recipe))
+    recipe = Recipe(epochs=1, batch=16)
+    prepared = prepare(
+        SearchConfig("tiny.yaml", trials=20, executor=ExecutorConfig(workers=0), recipe=recipe)
+    )
     found = forecast(prepared)
     space = prepared.space
     taken = []
@@ -63,8 +66,7 @@ def test_more_workers_take_less_time_and_as_much_work():
     space = parse_space(TINY, "tiny.yaml")
     inside = sum(space.cost(point).macs <= 300_000 for point in points(space, 252) or [])
     assert one.networks.low == one.networks.high == inside == 137
-    two = Settings(**{**settings().__dict__, "workers": 2})
-    found = forecast(prepare(two))
+    found = forecast(prepare(settings(workers=2)))
     assert found.slots == 2
     assert found.wall_s == pytest.approx(15 + found.device_s / 2)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from command_line import SHORT, TINY, nas
 
-from nas.data.datasets import load
 from nas.measures import ACTIVATIONS, MACS, PARAMS
-from nas.runs.config import SCREENS
 from nas.runs.folder import Run
 from nas.space import parse_space
 from nas.study.records import Candidate
 from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
+from nas.training.screens import SCREENS
 from nas.training.zero_cost import ZERO_COST
 from nas.workflows.prescreen import Prescreen, untrained_scores
 
@@ -29,7 +28,7 @@ def test_every_score_screens():
 def test_the_scores_are_those_of_nas_score():
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
-    data = load("digits", resolution=32, seed=0, max_images=100)
+    data = load_dataset("digits", resolution=32, seed=0, max_images=100)
     (expected,) = untrained_scores([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
     task = ProxyTask(space, Recipe(batch=16), 5, "cpu")
     candidate = Candidate(0, point, space.cost(point), "")
@@ -73,7 +72,7 @@ def test_what_is_refused(value, message):
 def test_a_network_without_a_score_comes_last():
     """Batch norm of one value fails: the network is not chosen, and the search goes on."""
     space = parse_space(TINY, "tiny.yaml")
-    data = load("digits", resolution=32, seed=0, max_images=100)
+    data = load_dataset("digits", resolution=32, seed=0, max_images=100)
 
     class Broken(ProxyTask):
         def network(self, choices, data):

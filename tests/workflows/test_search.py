@@ -19,8 +19,9 @@ from command_line import SHORT, TINY, apart, command, nas, rows
 from PIL import Image
 from safetensors.torch import load_file
 
+from nas.execution.config import ExecutorConfig
 from nas.report.progress import SearchProgress
-from nas.runs.config import Settings
+from nas.runs.config import SearchConfig
 from nas.runs.folder import Run
 from nas.space import load_space
 from nas.study.records import best_of
@@ -450,4 +451,6 @@ def test_a_cluster_that_loses_a_node(tmp_path):
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, "cuda")])
 def test_trials_train_where_their_resources_are(gpus, device):
-    assert searching._device(Settings("tiny.yaml", gpus_per_trial=gpus)) == device
+    assert (
+        searching._device(SearchConfig("tiny.yaml", executor=ExecutorConfig(gpus_per_trial=gpus))) == device
+    )

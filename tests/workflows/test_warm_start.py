@@ -8,7 +8,7 @@ import pytest
 import yaml
 from command_line import SHORT, nas, rows
 
-from nas.runs.config import Settings, read_config
+from nas.runs.config import SearchConfig, read_config
 from nas.runs.folder import Run
 from nas.space import load_space
 
@@ -92,9 +92,9 @@ def test_what_a_search_found_starts_another(tiny_run):
 
 def test_starts_in_a_file_of_settings():
     Path("search.yaml").write_text("space: tiny.yaml\nstart: [one.yaml]\nscale: 0..1\n")
-    settings = Settings.from_data(read_config(Path("search.yaml")), "search.yaml")
-    assert (settings.start, settings.steps) == (("one.yaml",), range(2))
-    assert Settings.from_data(settings.to_data(), "run.yaml") == settings
+    settings = SearchConfig.from_data(read_config(Path("search.yaml")), "search.yaml")
+    assert (settings.warm_start, settings.scale) == (("one.yaml",), range(2))
+    assert SearchConfig.from_data(settings.to_data(), "run.yaml") == settings
 
 
 @pytest.mark.parametrize("value", ["one.yaml", "[1]", "{a: 1}", "['']"])
@@ -171,7 +171,7 @@ def test_a_bundled_network_by_name():
 
 def test_the_winner_is_scaled_in_the_end():
     said = search("--scale", "1..2")
-    assert said.code == 0 and Run.open(Path("runs/mine")).settings.scale == "1..2"
+    assert said.code == 0 and Run.open(Path("runs/mine")).settings.scale == range(1, 3)
     best = load_space(Path("runs/mine/best.yaml"))
     costs = [best.cost({}).macs]
     for step in (1, 2):

@@ -22,10 +22,10 @@ from nas.space.cells import (
     NO_OPERATOR,
     SOMETIMES_ZERO,
     CellPlace,
-    cell_ends,
     check_operator,
-    lost_node,
-    prepare,
+    find_cell_ends,
+    find_lost_node,
+    prepare_input,
 )
 from nas.space.counting.algebra import Decisions, Listing, merge
 from nas.space.counting.part_costs import Flow, PartCosts
@@ -109,7 +109,7 @@ class CellStack:
             part = self._parts.get(
                 ("prepare", flow, entering),
                 (flow,),
-                lambda net, x, shape=entering: prepare(net, x, shape),
+                lambda net, x, shape=entering: prepare_input(net, x, shape),
             )
             total += part.cost * times
         return total
@@ -159,11 +159,11 @@ class _KindTotals:
         result: dict[tuple[Env, End], Any] = {}
         for (before, read), total in states.items():
             for output, after, decisions in self.composer.expand(self.kind.output, before):
-                lost = lost_node(self.kind, output, read)
+                lost = find_lost_node(self.kind, output, read)
                 if lost:
                     self.composer.blocked(lost, ShapeError(LOST))
                     continue
-                ends = cell_ends(self.kind, output, read)
+                ends = find_cell_ends(self.kind, output, read)
                 end = End(len(ends), read.union(ends).intersection(CELL_INPUTS))
                 merge(result, (after, end), total.after(Cost(), decisions))
         return result

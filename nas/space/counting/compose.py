@@ -18,12 +18,12 @@ from typing import Any
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.ops import ShapeError
-from nas.space.cells import cell_places
+from nas.space.cells import place_cells
 from nas.space.counting.algebra import Decisions, Muted, Total, merge
 from nas.space.counting.cell_stacks import CellStack, Variants
 from nas.space.counting.coupling import Coupling
 from nas.space.counting.part_costs import Flow, PartCosts
-from nas.space.elaborate import call, join_branches, join_residual, scaled_channels
+from nas.space.elaborate import add_call, join_branches, join_residual, scale_channels
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import (
     Alternative,
@@ -132,7 +132,7 @@ class Composer:
             case Alternative():
                 for option, after, decisions in self.expand(node.choice, env):
                     states = {(flow, after): total.after(Cost(), decisions)}
-                    for state, new in self.through(node.chosen(option), states).items():
+                    for state, new in self.through(node.get_node(option), states).items():
                         merge(result, state, new)
             case Residual():
                 for kept, (body, after), one in self._branch(node.body, (flow, env), total):
@@ -178,7 +178,7 @@ class Composer:
             key = (node.block, flow, width, *arguments.items())
             try:
                 part = self.parts.get(
-                    key, (flow,), lambda net, x, a=arguments, w=width: call(net, node, x, a, w)
+                    key, (flow,), lambda net, x, a=arguments, w=width: add_call(net, node, x, a, w)
                 )
             except ShapeError as error:
                 self.blocked(node, error)
@@ -231,8 +231,8 @@ class Composer:
         values = (self._width, node.out, node.depth, node.reductions)
         for (width, out, depth, reductions), after, decisions in self.combinations(values, env):
             try:
-                scale = partial(scaled_channels, width=width)
-                places = cell_places(flow.shape, out, depth, reductions, scale)
+                scale = partial(scale_channels, width=width)
+                places = place_cells(flow.shape, out, depth, reductions, scale)
             except ShapeError as error:
                 self.blocked(node, error)
                 continue

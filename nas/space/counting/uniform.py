@@ -204,14 +204,14 @@ class Uniform:
     """Draws points of a space inside a budget, each with the same chance.
 
     `spread` and `interval` are of the measure by which the budget's networks are counted; the other limits
-    are met by drawing again. Where nothing that adds up is limited, draws are from the whole space.
+    are met by drawing again.
     """
 
     def __init__(self, space: Space, budget: Budget) -> None:
         self._space = space
         self._budget = budget
         counted = budget.counted
-        self.interval = budget.get(counted, Interval())
+        self.interval = budget.counted_limit
         most = space.ends(counted).most.value
         if most >= 1 << 62:
             raise InputError(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nas.errors import InputError
-from nas.space.language.parse_values import mapping, reject_unknown, text
+from nas.space.language.parse_values import expect_mapping, expect_text, reject_unknown
 from nas.space.language.source import Item, Mapping, Scalar, SpaceError, read_text, read_yaml
-from nas.space.library import bundled_spaces
+from nas.space.library import list_spaces
 
 KEYS = [
     "extends", "name", "about", "input", "classes", "width", "scale", "drop_path", "defaults", "blocks",
@@ -34,7 +34,7 @@ def read_description(source: str, file: str, above: tuple[Path, ...] = ()) -> De
 
     Raises SpaceError where a file is missing, extends itself or has an unknown key.
     """
-    top = mapping(read_yaml(source, file), "", "the keys of a space: name, input, classes, network")
+    top = expect_mapping(read_yaml(source, file), "", "the keys of a space: name, input, classes, network")
     reject_unknown(top, KEYS, "")
     if "extends" not in top.entries:
         if "set" in top.entries:
@@ -42,7 +42,7 @@ def read_description(source: str, file: str, above: tuple[Path, ...] = ()) -> De
             raise SpaceError(place, "", "'set' changes another file; name it, extends: FILE")
         return Description(top)
     base = _extended(top.entries["extends"], file, above)
-    given = mapping(top.entries.get("set", Mapping({}, top.place, {})), "set", _SET)
+    given = expect_mapping(top.entries.get("set", Mapping({}, top.place, {})), "set", _SET)
     entries = {key: item for key, item in base.top if key not in _OWN}
     places = {**base.top.key_places, **top.key_places}
     merged = Mapping({**entries, **top.entries}, top.place, places)
@@ -51,10 +51,10 @@ def read_description(source: str, file: str, above: tuple[Path, ...] = ()) -> De
 
 
 def _extended(item: Item, file: str, above: tuple[Path, ...]) -> Description:
-    name = text(item, "extends", "a file, such as resnet50.yaml")
+    name = expect_text(item, "extends", "a file, such as resnet50.yaml")
     path = Path(file).parent / name
     if not path.is_file():
-        path = bundled_spaces().get(name, path)
+        path = list_spaces().get(name, path)
     chain = (*above, Path(file).resolve())
     if path.resolve() in chain:
         names = " -> ".join(p.name for p in (*chain[chain.index(path.resolve()) :], path))
@@ -83,6 +83,6 @@ def _with(outer: Mapping, keys: tuple[str, ...], item: Item) -> Mapping:
         inner = outer.entries.get(first, Mapping({}, item.place, {}))
         if isinstance(inner, Scalar) and inner.value is None:
             inner = Mapping({}, inner.place, {})
-        item = _with(mapping(inner, first, "a mapping"), tuple(rest), item)
+        item = _with(expect_mapping(inner, first, "a mapping"), tuple(rest), item)
     places = outer.key_places if first in outer.entries else {**outer.key_places, first: item.place}
     return replace(outer, entries={**outer.entries, first: item}, key_places=places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 
-from nas.ops.arguments import as_written
+from nas.kinds import as_written
 
 # Attributes of torch.nn.Module and torch.fx.GraphModule; a test compares them with the classes.
 RESERVED = frozenset(
@@ -23,7 +23,7 @@ RESERVED = frozenset(
 )
 
 
-def name_problem(name: object) -> str | None:
+def find_name_problem(name: object) -> str | None:
     """What is wrong with a name, or None."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         return f"{as_written(name)} is not a name; a name is a letter, then letters, digits and underscores"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nas.space.language.names import name_problem
-from nas.space.language.parse_values import Context, plain
+from nas.space.language.names import find_name_problem
+from nas.space.language.parse_values import Context, to_plain
 from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError
 
 
@@ -17,33 +17,33 @@ def _holder(item: Item) -> Mapping | None:
     return inner if isinstance(inner, Mapping) else None
 
 
-def given_name(item: Item, context: Context) -> str | None:
+def read_name(item: Item, context: Context) -> str | None:
     """The name that is written in a node."""
     holder = _holder(item)
     named = holder.entries.get("name") if holder else None
     if named is None:
         return None
-    name = plain(named, context.path)
-    problem = name_problem(name)
+    name = to_plain(named, context.path)
+    problem = find_name_problem(name)
     if problem:
         raise SpaceError(named.place, context.path, problem)
     return str(name)
 
 
-def refuse_name(item: Item, context: Context, why: str) -> None:
+def reject_name(item: Item, context: Context, why: str) -> None:
     """Raises SpaceError for a node that is named."""
     holder = _holder(item)
     if holder and "name" in holder.entries:
         raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
 
 
-def named_as_list(item: Item) -> Item:
+def wrap_named(item: Item) -> Item:
     """A node with a name of its own as a list, in which it keeps the name."""
     holder = _holder(item)
     return Listing((item,), item.place) if holder and "name" in holder.entries else item
 
 
-def block_of(item: Item) -> str:
+def get_block(item: Item) -> str:
     """The block or form that a node is."""
     if isinstance(item, Scalar):
         return str(item.value)

@@ -5,18 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas.blocks import block_names
+from nas.blocks import list_blocks
 from nas.errors import InputError, did_you_mean
-from nas.ops.arguments import Channels, Count, Kind, Probability, Ratio
+from nas.kinds import Kind
+from nas.ops.arguments import Channels, Count, Probability, Ratio
 from nas.space.language.extends import read_description
-from nas.space.language.names import name_problem
+from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS, NodeParser
-from nas.space.language.parse_values import Context, kind_of, listing, mapping, reject_unknown, text
-from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, plain_data, read_text
-from nas.space.scale import Scale, rescaled
+from nas.space.language.parse_values import (
+    Context,
+    expect_list,
+    expect_mapping,
+    expect_text,
+    get_kind,
+    reject_unknown,
+)
+from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, read_text, to_plain_data
+from nas.space.scale import Scale, scale_unchecked
 from nas.space.space import INPUT_AXES, Space
 
-_PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", kind_of(Count).accepts)
+_PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", get_kind(Count).accepts)
 
 
 def load_space(path: Path | str) -> Space:
@@ -46,13 +54,14 @@ def parse_space(source: str, file: str = "<text>") -> Space:
         name=_text(top, "name", Path(file).stem),
         about=_text(top, "about", ""),
         input=_input(top, parser),
-        classes=_plain(top, "classes", 1000, kind_of(Count)),
-        width=_value(top, "width", 1, kind_of(Ratio), parser),
-        drop_path=_plain(top, "drop_path", 0, kind_of(Probability)),
+        classes=_plain(top, "classes", 1000, get_kind(Count)),
+        width=_value(top, "width", 1, get_kind(Ratio), parser),
+        drop_path=_plain(top, "drop_path", 0, get_kind(Probability)),
         network=network,
         defaults={block: {k: v for k, (v, _) in args.items()} for block, args in parser.defaults.items()},
         meta={
-            key: plain_data(item) for key, item in _section(top, "meta", "a mapping, such as {score: 0.93}")
+            key: to_plain_data(item)
+            for key, item in _section(top, "meta", "a mapping, such as {score: 0.93}")
         },
         file=file,
     )
@@ -66,11 +75,11 @@ def parse_space(source: str, file: str = "<text>") -> Space:
 def _scaled(space: Space, top: Mapping) -> Space:
     if "scale" not in top.entries:
         return space
-    item = mapping(top.entries["scale"], "scale", "factors, such as {depth: 1.2, width: 1.1}")
+    item = expect_mapping(top.entries["scale"], "scale", "factors, such as {depth: 1.2, width: 1.1}")
     reject_unknown(item, ["depth", "width", "resolution"], "scale")
-    factors = {key: _plain(item, key, 1, kind_of(Ratio), "scale") for key in item.entries}
+    factors = {key: _plain(item, key, 1, get_kind(Ratio), "scale") for key in item.entries}
     try:
-        return rescaled(space, Scale(**factors))
+        return scale_unchecked(space, Scale(**factors))
     except InputError as error:
         raise SpaceError(item.place, "scale", str(error)) from None
 
@@ -80,20 +89,22 @@ def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
     section = _section(top, "blocks", "your blocks, such as {twice: {args: {out: null}, body: [...]}}")
     for name, item in section:
         place = section.key_places[name]
-        problem = name_problem(name)
+        problem = find_name_problem(name)
         if problem:
             raise SpaceError(place, "blocks", problem)
-        if name in block_names() or name in FORMS:
+        if name in list_blocks() or name in FORMS:
             raise SpaceError(place, "blocks", f"'{name}' is a built-in block; choose another name")
-        inner = mapping(item, f"blocks.{name}", "'args' and 'body'")
+        inner = expect_mapping(item, f"blocks.{name}", "'args' and 'body'")
         reject_unknown(inner, ["args", "body"], f"blocks.{name}")
         if "body" not in inner.entries:
             raise SpaceError(place, f"blocks.{name}", "a block needs 'body'; add body: [...]")
         args = inner.entries.get("args", Mapping({}, place, {}))
-        declared = mapping(args, f"blocks.{name}.args", "arguments with their defaults, such as {out: null}")
+        declared = expect_mapping(
+            args, f"blocks.{name}.args", "arguments with their defaults, such as {out: null}"
+        )
         for key in declared.entries:
-            if key == "name" or name_problem(key):
-                problem = name_problem(key) or "'name' is every node's own argument; choose another name"
+            if key == "name" or find_name_problem(key):
+                problem = find_name_problem(key) or "'name' is every node's own argument; choose another name"
                 raise SpaceError(declared.key_places[key], f"blocks.{name}.args", problem)
             if f"${key}" not in _texts(inner.entries["body"]):
                 raise SpaceError(
@@ -116,20 +127,20 @@ def _texts(item: Item) -> set[Any]:
 def _section(top: Mapping, key: str, what: str) -> Mapping:
     if key not in top.entries:
         return Mapping({}, top.place, {})
-    return mapping(top.entries[key], key, what)
+    return expect_mapping(top.entries[key], key, what)
 
 
 def _input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
     if "input" not in top.entries:
         return (3, 224, 224)
-    items = listing(top.entries["input"], "input", "[3, 224, 224]")
+    items = expect_list(top.entries["input"], "input", "[3, 224, 224]")
     if len(items) != 3:
         raise SpaceError(
             top.entries["input"].place,
             "input",
             f"has {len(items)} values; it has three: [channels, height, width], such as [3, 224, 224]",
         )
-    kinds = (kind_of(Channels), _PIXELS, _PIXELS)
+    kinds = (get_kind(Channels), _PIXELS, _PIXELS)
     return tuple(
         parser.value(item, Context(f"input.{axis}"), kind)
         for axis, item, kind in zip(INPUT_AXES, items, kinds, strict=True)
@@ -148,10 +159,10 @@ def _plain(top: Mapping, key: str, default: Any, kind: Kind, section: str = "") 
     if not isinstance(item, Scalar):
         raise SpaceError(item.place, path, "wanted a plain number; this value cannot be a choice or a list")
     try:
-        return kind.convert(item.value)
+        return kind.read(item.value)
     except ValueError as error:
         raise SpaceError(item.place, path, str(error)) from None
 
 
 def _text(top: Mapping, key: str, default: str) -> str:
-    return text(top.entries[key], key, "text") if key in top.entries else default
+    return expect_text(top.entries[key], key, "text") if key in top.entries else default

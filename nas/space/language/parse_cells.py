@@ -8,9 +8,17 @@ from itertools import combinations
 from math import prod
 from typing import Any, Protocol
 
-from nas.ops.arguments import Channels, Count, Kind
+from nas.kinds import Kind
+from nas.ops.arguments import Channels, Count
 from nas.space.cells import ALL, LOOSE
-from nas.space.language.parse_values import Context, kind_of, listing, mapping, plain, reject_unknown
+from nas.space.language.parse_values import (
+    Context,
+    expect_list,
+    expect_mapping,
+    get_kind,
+    reject_unknown,
+    to_plain,
+)
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.language.tree import (
     CELL_INPUTS,
@@ -41,7 +49,7 @@ _MAX_REDUCTIONS = 10
 def _count(what: str, most: int) -> Kind:
     return Kind(
         f"a number of {what}; it is a whole number from 1 to {most}",
-        lambda v: kind_of(Count).accepts(v) and v <= most,
+        lambda v: get_kind(Count).accepts(v) and v <= most,
     )
 
 
@@ -85,7 +93,7 @@ class CellParser:
         has_reduction = "reduction" in item.entries
         return Cells(
             name,
-            self._value(item, "out", None, kind_of(Channels)),
+            self._value(item, "out", None, get_kind(Channels)),
             self._value(item, "depth", 1, _DEPTH),
             self._value(item, "reductions", 2 if has_reduction else 0, _REDUCTIONS),
             tuple(self._kind(item.entries[kind], kind) for kind in CELL_KINDS if kind in item.entries),
@@ -103,7 +111,7 @@ class CellParser:
 
     def _kind(self, item: Item, name: str) -> CellKind:
         context = self._context.at(name)
-        inner = mapping(item, context.path, "the keys of a cell: nodes, inputs, ops, output")
+        inner = expect_mapping(item, context.path, "the keys of a cell: nodes, inputs, ops, output")
         reject_unknown(inner, ["nodes", "inputs", "ops", "output"], context.path)
         rows = list(self._rows(inner, context))
         names = tuple(f"node{i}" for i in range(1, len(rows) + 1))
@@ -127,7 +135,7 @@ class CellParser:
             entries: dict[str, Item] = {key: item.entries[key] for key in shared}
             yield from [Mapping(entries, nodes.place, item.key_places)] * count
             return
-        rows = listing(
+        rows = expect_list(
             nodes, context.path, "[{inputs: [prev2, prev1], ops: [identity, max_pool]}], or a number"
         )
         if shared:
@@ -139,7 +147,7 @@ class CellParser:
             raise SpaceError(nodes.place, context.path, f"a cell has 1 to {MAX_NODES} nodes, not {len(rows)}")
         for i, row in enumerate(rows, 1):
             path = f"{context.path}.node{i}"
-            inner = mapping(row, path, "'inputs' and 'ops'")
+            inner = expect_mapping(row, path, "'inputs' and 'ops'")
             reject_unknown(inner, ["inputs", "ops"], path)
             for key in ("inputs", "ops"):
                 if key not in inner.entries:
@@ -184,7 +192,7 @@ class CellParser:
             return tuple(
                 self._input(one, context.at(f"input{i}"), known) for i, one in enumerate(item.items, 1)
             )
-        inner = mapping(item, context.path, "inputs, such as [prev2, prev1]")
+        inner = expect_mapping(item, context.path, "inputs, such as [prev2, prev1]")
         here = context.at("inputs")
         if ANY in inner.entries:
             reject_unknown(inner, [ANY], context.path)
@@ -232,7 +240,7 @@ class CellParser:
 def _number(item: Item, context: Context, what: str, most: int) -> int:
     """A plain number. Raises SpaceError for anything else."""
     try:
-        return int(_count(what, most).convert(plain(item, context.path)))
+        return int(_count(what, most).read(to_plain(item, context.path)))
     except ValueError as error:
         raise SpaceError(item.place, context.path, str(error)) from None
 

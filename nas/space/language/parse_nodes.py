@@ -7,26 +7,27 @@ from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 from typing import Any
 
-from nas.blocks import block_arguments, block_names, is_detail
+from nas.blocks import get_block_arguments, is_detail, list_blocks
 from nas.errors import did_you_mean
-from nas.ops.arguments import Activation, Argument, Count, Kind, Stride
-from nas.space.language.names import name_problem
-from nas.space.language.node_names import block_of, given_name, named_as_list, refuse_name
+from nas.kinds import Kind
+from nas.ops.arguments import Activation, Argument, Count, Stride
+from nas.space.language.names import find_name_problem
+from nas.space.language.node_names import get_block, read_name, reject_name, wrap_named
 from nas.space.language.parse_cells import CellParser
 from nas.space.language.parse_values import (
     NO_STAGE,
     Context,
     ValueParser,
-    kind_of,
-    listing,
-    mapping,
-    per_layer,
-    plain,
+    expect_list,
+    expect_mapping,
+    expect_text,
+    get_kind,
+    is_per_layer,
     reject_unknown,
-    text,
+    to_plain,
 )
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
-from nas.space.language.stages import layer_lists, most_layers, takes_stride
+from nas.space.language.stages import find_list_lengths, find_max_depth, takes_stride
 from nas.space.language.tree import (
     Alternative,
     Call,
@@ -50,7 +51,7 @@ _SHORTCUT = Kind(f"a shortcut; a shortcut is {', '.join(SHORTCUTS)}", lambda v: 
 _JOIN = Kind(f"a join; branches join by {' or '.join(JOINS)}", lambda v: v in JOINS)
 _DEPTH = Kind(
     f"a depth; a depth is a whole number of layers from 1 to {_MAX_LAYERS:,}",
-    lambda v: kind_of(Count).accepts(v) and v <= _MAX_LAYERS,
+    lambda v: get_kind(Count).accepts(v) and v <= _MAX_LAYERS,
 )
 FORMS = ("stage", "cell", "residual", "parallel", "sequence", "choice", "layers")
 
@@ -94,8 +95,8 @@ class NodeParser(ValueParser):
         """Check couplings, and that lists of layers are as long as their stage."""
         super().link(declared)
         for stage in self._stages:
-            most = most_layers(stage.depth, declared)
-            for size in layer_lists(stage.block, stage.path):
+            most = find_max_depth(stage.depth, declared)
+            for size in find_list_lengths(stage.block, stage.path):
                 if size != most:
                     raise SpaceError(
                         stage.place,
@@ -107,7 +108,7 @@ class NodeParser(ValueParser):
         if isinstance(item, Listing):
             return self.sequence(item, context, name)
         if isinstance(item, Scalar):
-            block = text(item, context.path, "a block, a list of blocks or a mapping")
+            block = expect_text(item, context.path, "a block, a list of blocks or a mapping")
             return self._call(block, Mapping({}, item.place, {}), item.place, context, name, in_stage)
         for form in ("choice", "layers"):
             if form in item.entries:
@@ -123,7 +124,7 @@ class NodeParser(ValueParser):
         ((key, inner),) = item
         place = item.key_places[key]
         if key in ("stage", "cell", "residual", "parallel", "sequence"):
-            arguments = mapping(inner, context.path, f"the keys of '{key}' below it")
+            arguments = expect_mapping(inner, context.path, f"the keys of '{key}' below it")
             match key:
                 case "stage":
                     return self._stage(arguments, context, place)
@@ -136,11 +137,11 @@ class NodeParser(ValueParser):
                 case _:
                     reject_unknown(arguments, ["name", "body"], context.path)
                     body = _required(arguments, "body", "sequence", context)
-                    refuse_name(body, context, "the only node of a sequence takes its name")
+                    reject_name(body, context, "the only node of a sequence takes its name")
                     return self.node(body, context, name)
         if isinstance(inner, Scalar) and inner.value is None:
             inner = Mapping({}, inner.place, {})
-        arguments = mapping(inner, context.path, f"arguments of '{key}', such as {{out: 32}}")
+        arguments = expect_mapping(inner, context.path, f"arguments of '{key}', such as {{out: 32}}")
         return self._call(key, arguments, place, context, name, in_stage)
 
     def sequence(self, item: Listing, context: Context, name: str | None) -> Sequence:
@@ -151,7 +152,7 @@ class NodeParser(ValueParser):
 
     def _names(self, items: list[Item], context: Context) -> list[str]:
         """Names of a sequence's nodes: as given, else the block's, numbered where they repeat."""
-        given = [given_name(item, context) for item in items]
+        given = [read_name(item, context) for item in items]
         used: set[str] = set()
         for item, name in zip(items, given, strict=True):
             if name in used:
@@ -159,7 +160,7 @@ class NodeParser(ValueParser):
             used.update([name] if name else [])
         names = []
         for item, name in zip(items, given, strict=True):
-            base = block_of(item)
+            base = get_block(item)
             fresh, number = name or base, 2
             while not name and fresh in used:
                 fresh, number = f"{base}_{number}", number + 1
@@ -172,10 +173,10 @@ class NodeParser(ValueParser):
     ) -> Node:
         if block in self.definitions:
             return self._expansion(block, item, place, context, name, in_stage)
-        if block not in block_names():
-            known = [*block_names(), *self.definitions, *FORMS]
+        if block not in list_blocks():
+            known = [*list_blocks(), *self.definitions, *FORMS]
             raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
-        arguments = block_arguments(block)
+        arguments = get_block_arguments(block)
         values: dict[str, Value] = {}
         for key, inner in self._with_replaced(item, context, arguments):
             if key == "name":
@@ -214,17 +215,17 @@ class NodeParser(ValueParser):
             elif key in context.implied and in_stage:
                 bound[key] = replace(context.implied[key], implicit=False)
             else:
-                bound[key] = plain(default, f"blocks.{block}.args.{key}")
+                bound[key] = to_plain(default, f"blocks.{block}.args.{key}")
                 if bound[key] is None:
                     raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
         inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
-        refuse_name(body, context, "a block's only node takes the block's name")
+        reject_name(body, context, "a block's only node takes the block's name")
         node = self.node(body, inside, name)
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
 
     def operator(self, item: Item, context: Context) -> Node:
         """An operator of a cell: a node that takes the cell's channels and stride by itself."""
-        refuse_name(item, context, "an operator of a cell is named by its place")
+        reject_name(item, context, "an operator of a cell is named by its place")
         return self.node(item, context, None, in_stage=True)
 
     def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
@@ -233,12 +234,12 @@ class NodeParser(ValueParser):
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
         item = self._with_replaced(item, context, ("depth", "stride"))
         depth = self._optional(item, "depth", 1, _DEPTH, context)
-        stride = self._optional(item, "stride", 1, kind_of(Stride), context)
-        if context.path in context.stages or name_problem(context.path.rpartition(".")[2]):
+        stride = self._optional(item, "stride", 1, get_kind(Stride), context)
+        if context.path in context.stages or find_name_problem(context.path.rpartition(".")[2]):
             raise SpaceError(place, context.path, "a stage here has no name of its own; put it in a list")
         inside = replace(context, stages=(*context.stages, context.path))
         block_item = _required(item, "block", "stage", context)
-        refuse_name(block_item, context, "a stage's block takes the stage's name")
+        reject_name(block_item, context, "a stage's block takes the stage's name")
         block = self.node(block_item, inside, None, in_stage=True)
         path = context.path
         if stride != 1 and not takes_stride(block, path):
@@ -253,12 +254,12 @@ class NodeParser(ValueParser):
         reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
         item = self._with_replaced(item, context, ("shortcut", "act"))
         body_item = _required(item, "body", "residual", context)
-        refuse_name(body_item, context, "a residual's body is named 'body'")
+        reject_name(body_item, context, "a residual's body is named 'body'")
         return Residual(
             name,
             self.node(body_item, context.at("body"), None),
             self._optional(item, "shortcut", "auto", _SHORTCUT, context),
-            self._optional(item, "act", "none", kind_of(Activation), context),
+            self._optional(item, "act", "none", get_kind(Activation), context),
             context.path,
             place,
         )
@@ -266,11 +267,11 @@ class NodeParser(ValueParser):
     def _parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
         reject_unknown(item, ["name", "branches", "join"], context.path)
         item = self._with_replaced(item, context, ("join",))
-        branches = listing(_required(item, "branches", "parallel", context), context.path, _NODES)
+        branches = expect_list(_required(item, "branches", "parallel", context), context.path, _NODES)
         if not branches:
             raise SpaceError(place, context.path, "'branches' is empty; list at least one")
         nodes = tuple(
-            self.node(named_as_list(branch), context.at(f"branch{i}"), None)
+            self.node(wrap_named(branch), context.at(f"branch{i}"), None)
             for i, branch in enumerate(branches, 1)
         )
         join = self._optional(item, "join", "concat", _JOIN, context)
@@ -278,9 +279,9 @@ class NodeParser(ValueParser):
 
     def _alternative(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> Alternative:
         reject_unknown(item, ["name", "choice", "per"], context.path)
-        items = listing(item.entries["choice"], context.path, _NODES)
+        items = expect_list(item.entries["choice"], context.path, _NODES)
         labels = self._names(list(items), context)
-        each = per_layer(item, context.path)
+        each = is_per_layer(item, context.path)
         choice = self.declare(labels, item.place, context.at("block"), each)
         nodes = tuple(
             self.node(option, context.at(label), None, in_stage)
@@ -294,11 +295,11 @@ class NodeParser(ValueParser):
             raise SpaceError(item.place, context.path, NO_STAGE)
         stage = context.stages[-1]
         rest = context.path[len(stage) :]
-        items = listing(item.entries["layers"], context.path, _NODES)
+        items = expect_list(item.entries["layers"], context.path, _NODES)
         if not items:
             raise SpaceError(item.place, context.path, "'layers' lists none; list one for each layer")
         for one in items:
-            refuse_name(one, context, "the node of a layer is named by the layer")
+            reject_name(one, context, "the node of a layer is named by the layer")
         nodes = tuple(
             self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
             for i, one in enumerate(items, 1)
@@ -323,12 +324,12 @@ class NodeParser(ValueParser):
         known: MappingABC[str, Argument | None]
         if block in self.definitions:
             known = dict.fromkeys(self.definitions[block][0])
-        elif block in block_names():
-            known = block_arguments(block)
+        elif block in list_blocks():
+            known = get_block_arguments(block)
         else:
-            names = [*block_names(), *self.definitions]
+            names = [*list_blocks(), *self.definitions]
             raise SpaceError(place, "defaults", f"unknown block '{block}'{did_you_mean(block, names)}")
-        arguments = mapping(item, context.path, "arguments, such as {act: silu}")
+        arguments = expect_mapping(item, context.path, "arguments, such as {act: silu}")
         for key, inner in arguments:
             if key not in known:
                 hint = did_you_mean(key, list(known))

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from nas.errors import did_you_mean
-from nas.ops.arguments import Channels, Kind, Stride, as_written
+from nas.kinds import Kind, as_written
+from nas.ops.arguments import Channels, Stride
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.language.tree import CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
 
@@ -17,7 +18,7 @@ UNSCALED = ("fixed", "at_least")
 _FORMS = ("choice", "range", "same_as", "layers", *UNSCALED)
 
 
-def kind_of(annotated: Any) -> Kind:
+def get_kind(annotated: Any) -> Kind:
     """The kind inside an annotation of `nas.ops.arguments`."""
     (kind,) = (k for k in get_args(annotated) if isinstance(k, Kind))
     return kind
@@ -65,7 +66,7 @@ class ValueParser:
         item = self.replaced.pop(context.path, item)
         if isinstance(item, Mapping):
             return self._form(item, context, kind)
-        value = plain(item, context.path)
+        value = to_plain(item, context.path)
         if isinstance(value, str) and value.startswith("$"):
             return self.checked(self._argument(value[1:], item.place, context), context, kind, item.place)
         return self.checked(value, context, kind, item.place)
@@ -96,7 +97,7 @@ class ValueParser:
                 self.checked(one, context, kind, place)
                 continue
             try:
-                kind.convert(one)
+                kind.read(one)
             except ValueError as error:
                 raise SpaceError(place, context.path, str(error)) from None
         return value
@@ -198,18 +199,18 @@ class ValueParser:
         reject_unknown(item, allowed, context.path)
         inner = item.entries[form]
         if form == "same_as":
-            coupling = SameAs(text(inner, context.path, "the name of a choice"), inner.place)
+            coupling = SameAs(expect_text(inner, context.path, "the name of a choice"), inner.place)
             return self.checked(coupling, context, kind or _ANYTHING, inner.place)
         if form == "layers":
             return self._layers(inner, context, kind)
         if form in UNSCALED:
             return self.checked(
-                Unscaled(plain(inner, context.path), form == "at_least"), context, kind, inner.place
+                Unscaled(to_plain(inner, context.path), form == "at_least"), context, kind, inner.place
             )
-        options = [plain(i, context.path) for i in listing(inner, context.path)]
+        options = [to_plain(i, context.path) for i in expect_list(inner, context.path)]
         if form == "range":
             options = _range(options, inner.place, context.path)
-        each = per_layer(item, context.path)
+        each = is_per_layer(item, context.path)
         name = self._choice_name(item, context, each)
         choice = self.declare(options, item.place, context, each, name)
         return self.checked(choice, context, kind, inner.place)
@@ -219,7 +220,7 @@ class ValueParser:
         if "name" not in item.entries:
             return None
         place = item.entries["name"].place
-        name = text(item.entries["name"], context.path, "a name, such as s2.kernel")
+        name = expect_text(item.entries["name"], context.path, "a name, such as s2.kernel")
         if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name, re.ASCII):
             raise SpaceError(
                 place, context.path, f"'{name}' is not a name; a choice is named like a place, s2.kernel"
@@ -238,7 +239,7 @@ class ValueParser:
         rest = context.path[len(stage) :]
         values = [
             self.value(item, replace(context, path=f"{stage}.layer{i}{rest}"), kind)
-            for i, item in enumerate(listing(inner, context.path), 1)
+            for i, item in enumerate(expect_list(inner, context.path), 1)
         ]
         return PerLayer(tuple(values), stage)
 
@@ -253,35 +254,35 @@ class ValueParser:
 
 
 _ANYTHING = Kind("a value", lambda _: True)
-_STRIDE = kind_of(Stride)
-_CHANNELS = kind_of(Channels)
+_STRIDE = get_kind(Stride)
+_CHANNELS = get_kind(Channels)
 NO_STAGE = "'layers' needs a stage around it; give a plain value, or put the block in a stage"
 
 
-def plain(item: Item, path: str) -> Any:
+def to_plain(item: Item, path: str) -> Any:
     """A scalar's value, or a list's as a tuple."""
     if isinstance(item, Scalar):
         return item.value
     if isinstance(item, Listing):
-        return tuple(plain(i, path) for i in item.items)
+        return tuple(to_plain(i, path) for i in item.items)
     raise SpaceError(item.place, path, f"wanted a plain value, not {_found(item)}")
 
 
-def text(item: Item, path: str, what: str) -> str:
+def expect_text(item: Item, path: str, what: str) -> str:
     """A scalar that must be text."""
     if not isinstance(item, Scalar) or not isinstance(item.value, str):
         raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
     return item.value
 
 
-def listing(item: Item, path: str, example: str = "[3, 5, 7]") -> tuple[Item, ...]:
+def expect_list(item: Item, path: str, example: str = "[3, 5, 7]") -> tuple[Item, ...]:
     """Items of what must be a list."""
     if not isinstance(item, Listing):
         raise SpaceError(item.place, path, f"wanted a list, such as {example}, not {_found(item)}")
     return item.items
 
 
-def mapping(item: Item, path: str, what: str) -> Mapping:
+def expect_mapping(item: Item, path: str, what: str) -> Mapping:
     """What must be a mapping."""
     if not isinstance(item, Mapping):
         raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
@@ -306,14 +307,16 @@ def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
             raise SpaceError(item.key_places[key], path, f"unknown key '{key}'{did_you_mean(key, allowed)}")
 
 
-def per_layer(item: Mapping, path: str) -> bool:
+def is_per_layer(item: Mapping, path: str) -> bool:
     """Whether `per: layer` stands beside a choice."""
     per = item.entries.get("per")
     if per is None:
         return False
-    if plain(per, path) != "layer":
+    if to_plain(per, path) != "layer":
         raise SpaceError(
-            per.place, path, f"{as_written(plain(per, path))} is not a scope; 'per' is layer, or is left out"
+            per.place,
+            path,
+            f"{as_written(to_plain(per, path))} is not a scope; 'per' is layer, or is left out",
         )
     return True
 

@@ -127,12 +127,12 @@ def _compose_with(kind: Any, text: str) -> tuple[Any, yaml.Node | None]:
 _TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep; use fewer levels, or blocks of your own"
 
 
-def plain_data(item: Item) -> Any:
+def to_plain_data(item: Item) -> Any:
     """An item without its lines: dicts, lists, scalars."""
     if isinstance(item, Mapping):
-        return {key: plain_data(inner) for key, inner in item}
+        return {key: to_plain_data(inner) for key, inner in item}
     if isinstance(item, Listing):
-        return [plain_data(inner) for inner in item.items]
+        return [to_plain_data(inner) for inner in item.items]
     return item.value
 
 

@@ -33,16 +33,16 @@ def takes_stride(node: Node, stage: str) -> bool:
             )
 
 
-def most_layers(depth: Value, declared: Mapping[str, Choice]) -> int:
+def find_max_depth(depth: Value, declared: Mapping[str, Choice]) -> int:
     """The largest value that a depth can have."""
     if isinstance(depth, SameAs):
         depth = declared[depth.target]
     if isinstance(depth, Choice | PerLayer):
-        return max(most_layers(value, declared) for value in depth.values)
+        return max(find_max_depth(value, declared) for value in depth.values)
     return int(depth)
 
 
-def layer_lists(node: Node, stage: str) -> list[int]:
+def find_list_lengths(node: Node, stage: str) -> list[int]:
     """Lengths of the lists inside that give one value or node for each layer of the stage."""
     sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
     values = [v for n in walk(node) for v in own_values(n)]

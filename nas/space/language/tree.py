@@ -154,7 +154,7 @@ class Alternative:
     choice: Choice
     nodes: tuple[Node, ...]
 
-    def chosen(self, option: Option) -> Node:
+    def get_node(self, option: Option) -> Node:
         return self.nodes[self.choice.options.index(option)]
 
 
@@ -259,7 +259,7 @@ def own_values(node: Node) -> tuple[Value, ...]:
             return ()
 
 
-def renamed(node: Node, name: str | None) -> Node:
+def rename_node(node: Node, name: str | None) -> Node:
     """The node under the name of the choice or list that it was an option of; a stage keeps its own."""
     if isinstance(node, Stage):
         return node if node.name == name else Sequence(name, (node,))

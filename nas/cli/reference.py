@@ -1,0 +1,73 @@
+"""The tables of settings in the documentation, made of the fields that declare them.
+
+    python -m nas.cli.reference docs
+
+rewrites them. A table stands between `<!-- settings: PANEL -->`, for one of a section
+`<!-- settings: SECTION, PANEL -->`, and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING
+from pathlib import Path
+
+from nas.errors import InputError
+from nas.files import write_output
+from nas.kinds import as_written
+from nas.runs.config import SearchConfig
+from nas.settings import Setting
+
+_TABLE = re.compile(r"(<!-- settings: (?:(\w+), )?([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+OTHERS = "Others"
+"""The panel of settings without one."""
+
+
+def with_tables(text: str) -> str:
+    """Return a page with its tables as the fields are. Raises InputError for a table of no settings."""
+    return _TABLE.sub(lambda found: f"{found[1]}\n{_table(found[2], found[3])}\n{found[4]}", text)
+
+
+def panels(text: str) -> Iterator[tuple[str | None, str]]:
+    """Return section and panel of each table of a page."""
+    return ((found[2], found[3]) for found in _TABLE.finditer(text))
+
+
+def settings_of(section: str | None, panel: str) -> list[Setting]:
+    """Return the settings of a panel of options: of a section, or those that stand at the top of a file."""
+    config = SearchConfig.sections()[section] if section else SearchConfig
+    return [s for s in config.settings().values() if (s.option.panel or OTHERS) == panel]
+
+
+def main(folder: Path) -> None:
+    """Rewrite the tables in the pages of a folder."""
+    for page in sorted(folder.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if with_tables(text) != text:
+            write_output(page, with_tables(text))
+            print(page)
+
+
+def _table(section: str | None, panel: str) -> str:
+    settings = settings_of(section, panel)
+    if not settings:
+        raise InputError(f"settings: {panel}: there are none; name a panel of nas.runs.config")
+    rows = (f"| `{s.key}` | {_flags(s)} | {s.option.help} | {_default(s)} |\n" for s in settings)
+    return "| setting | option | meaning | default |\n| --- | --- | --- | --- |\n" + "".join(rows)
+
+
+def _flags(setting: Setting) -> str:
+    if setting.option.is_argument:
+        return ""
+    flags = (f"--{setting.key.replace('_', '-')}",) if setting.option.flags is None else setting.option.flags
+    return ", ".join(f"`{flag}`" for flag in flags)
+
+
+def _default(setting: Setting) -> str:
+    return "" if setting.default is MISSING else f"`{setting.shown_default or as_written(None)}`"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,214 @@
+"""Settings: fields with a kind and an option, and the dataclasses that they are gathered in.
+
+    trials: Annotated[int, whole("a number of trials; ...", 1), Option("Networks to try.", "Search")] = 50
+
+From such a field come the flag, its help, the key in files, the message about a wrong value and the row of
+the documentation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass
+from typing import Any, Self
+
+from nas.errors import InputError, did_you_mean
+from nas.kinds import Kind, as_written
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting is given. `help` says what it does; a word in backticks is a value.
+
+    `panel`: the group that it is listed in. `key`: its name in files, where that is not the field's. `flags`:
+    its options, None for one like the key, empty for none of its own. `is_argument`: it needs no flag.
+    `resumable`: a search that goes on may change it.
+    """
+
+    help: str
+    panel: str | None = None
+    key: str | None = None
+    flags: tuple[str, ...] | None = None
+    is_argument: bool = False
+    resumable: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its key in files, the type, kind and default of its values, and how it is given."""
+
+    key: str
+    type: Any
+    kind: Kind
+    option: Option
+    default: Any = MISSING
+
+    @property
+    def shown_default(self) -> str | None:
+        """The default as a user writes it; None where nothing stands for it."""
+        plain = None if self.default is MISSING else self.kind.write(self.default)
+        return None if plain in (None, []) else plain if isinstance(plain, str) else as_written(plain)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A value that files have under several keys, declared by the fields of `of`.
+
+    `read` makes it of the values of the keys that are given, `write` gives their values.
+    """
+
+    of: type[Config]
+    read: Callable[[Mapping[str, Any]], Any]
+    write: Callable[[Any], Mapping[str, Any]]
+
+
+class Config:
+    """A frozen dataclass of settings, in a file a mapping of their keys.
+
+    A field is a setting, annotated with a `Kind` and an `Option`; or a value of several keys, with `Keys`; or
+    another Config, whose keys stand among the others or, where that has a `SECTION`, under it.
+
+    Raises InputError for a value that is not allowed.
+    """
+
+    SECTION = ""
+
+    def __post_init__(self) -> None:
+        for name, part in parts_of(type(self)).items():
+            if isinstance(part, Setting):
+                try:
+                    part.kind.check(getattr(self, name))
+                except ValueError as error:
+                    raise InputError(f"{self.place(part.key)}: {error}") from None
+
+    @classmethod
+    def place(cls, key: str) -> str:
+        """Return a key as messages name it: as an option, or in its section."""
+        return f"{cls.SECTION}: {key}" if cls.SECTION else key.replace("_", "-")
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """Return the settings by key, without those that have a section of their own."""
+        found: dict[str, Setting] = {}
+        for part in parts_of(cls).values():
+            if isinstance(part, Setting):
+                found[part.key] = part
+            elif not part.of.SECTION:
+                found |= part.of.settings()
+        return found
+
+    @classmethod
+    def sections(cls) -> dict[str, type[Config]]:
+        """Return the classes that have a section of their own, by its name."""
+        return {p.of.SECTION: p.of for p in parts_of(cls).values() if isinstance(p, Keys) and p.of.SECTION}
+
+    @classmethod
+    def from_data(cls, data: Any, where: str) -> Self:
+        """Return the config of a mapping of plain values; `where` names what they are from in messages.
+
+        Raises InputError for an unknown key and for a value that is not allowed.
+        """
+        try:
+            return cls(**cls.read(data))
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain values, from which `from_data` makes an equal config."""
+        data: dict[str, Any] = {}
+        for name, part in parts_of(type(self)).items():
+            value = getattr(self, name)
+            if isinstance(part, Setting):
+                data[part.key] = part.kind.write(value)
+            elif part.of.SECTION:
+                data[part.of.SECTION] = dict(part.write(value))
+            else:
+                data |= part.write(value)
+        return data
+
+    @classmethod
+    def read(cls, data: Any) -> dict[str, Any]:
+        """Return the values of the fields that are given, by field. Raises as `from_data`."""
+        cls._check_keys(data)
+        values: dict[str, Any] = {}
+        for name, part in parts_of(cls).items():
+            if isinstance(part, Keys):
+                section = part.of.SECTION
+                given = data.get(section, {}) if section else _chosen(data, part.of.settings())
+                if given or not isinstance(given, Mapping):
+                    values[name] = part.read(part.of.read(given))
+            elif part.key in data:
+                try:
+                    values[name] = part.kind.read(data[part.key])
+                except ValueError as error:
+                    raise InputError(f"{cls.place(part.key)}: {error}") from None
+        return values
+
+    @classmethod
+    def _check_keys(cls, data: Any) -> None:
+        """Raises InputError for what is no mapping of known keys."""
+        place, sections = f"{cls.SECTION}: " if cls.SECTION else "", cls.sections()
+        if not isinstance(data, Mapping):
+            raise InputError(f"{place}wanted {_example(cls)}")
+        own = cls.settings()
+        for key in data:
+            if key in own or key in sections:
+                continue
+            for section, inner in sections.items():
+                if key in inner.settings():
+                    raise InputError(f"{key} is a setting of the {section}; write {section}: {{{key}: ...}}")
+            raise InputError(f"{place}unknown key '{key}'{did_you_mean(str(key), [*own, *sections])}")
+        for section, inner in sections.items():
+            given = data.get(section)
+            for key in given if isinstance(given, Mapping) else ():
+                if key in own and key not in inner.settings():
+                    raise InputError(
+                        f"{section}: {key} is no setting of the {section}; write it beside {section}"
+                    )
+
+
+def _example(cls: type[Config]) -> str:
+    """What a mapping of a config looks like, by its first setting with a default."""
+    setting = next(setting for setting in cls.settings().values() if setting.shown_default)
+    example = f"{setting.key}: {setting.shown_default}"
+    return f"a mapping, such as {{{example}}}" if cls.SECTION else f"a mapping of settings, such as {example}"
+
+
+def _chosen(data: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: data[key] for key in keys if key in data}
+
+
+_PARTS: dict[type[Config], dict[str, Setting | Keys]] = {}
+
+
+def parts_of(cls: type[Config]) -> dict[str, Setting | Keys]:
+    """Return what each field of a config is, by the field's name."""
+    if cls not in _PARTS:
+        _PARTS[cls] = dict(_found_parts(cls))
+    return _PARTS[cls]
+
+
+def _found_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
+    # Python would have lambdas in annotations look names up in the class, not in its module
+    hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), include_extras=True)
+    for field in dataclasses.fields(typing.cast(Any, cls)):
+        hint = hints[field.name]
+        marks = getattr(hint, "__metadata__", ())
+        several = [mark for mark in marks if isinstance(mark, Keys)]
+        if several:
+            yield field.name, several[0]
+        elif not marks:
+            yield field.name, _nested(hint)
+        else:
+            (kind,) = (mark for mark in marks if isinstance(mark, Kind))
+            (option,) = (mark for mark in marks if isinstance(mark, Option))
+            key = option.key or field.name
+            yield field.name, Setting(key, hint.__origin__, kind, option, field.default)
+
+
+def _nested(of: type[Config]) -> Keys:
+    """Another config inside one."""
+    return Keys(of, lambda values: of(**values), lambda config: config.to_data())

@@ -1,0 +1,128 @@
+"""Settings as options of commands, and as tables in the documentation: both follow from the fields."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import nas
+
+from nas.cli.options import resumable, with_settings
+from nas.cli.reference import main, panels, settings_of, with_tables
+from nas.data.sources import NAMES
+from nas.errors import InputError
+from nas.runs.config import PRUNERS, SearchConfig
+from nas.samplers import SAMPLERS
+from nas.training.recipe import Recipe
+from nas.training.scores import SCORES
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def helped(command: str) -> str:
+    return " ".join(nas(command, "--help").out.replace("│", " ").split())
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_every_setting_is_an_option_of_a_search() -> None:
+    shown = helped("search")
+    options = re.findall(r"--[a-z-]+", shown)
+    for key, setting in SearchConfig.settings().items():
+        assert setting.option.is_argument or f"--{key.replace('_', '-')}" in options
+        assert setting.option.help.replace("`", "") in shown
+    for key, setting in Recipe.settings().items():
+        own = setting.option.flags is None
+        assert (f"--{key}" in options) == own
+        assert own or re.search(rf"Also: .*\b{key}\b", shown)
+
+
+def test_a_search_that_goes_on_takes_what_may_change() -> None:
+    assert resumable() == [
+        "trials", "finalists", "workers", "cpus_per_trial", "gpus_per_trial", "address", "time_limit"
+    ]  # fmt: skip
+    shown = helped("resume")
+    options = {f"--{key.replace('_', '-')}" for key in resumable()}
+    assert set(re.findall(r"--[a-z-]+", shown)) - {"--plugin", "--help", "--concurrency"} == options
+    assert shown.count("[default: as before]") == len(resumable())
+
+
+def test_a_calibration_takes_what_means_something_to_it() -> None:
+    shown = helped("calibrate")
+    assert "--budget-fill" in shown and "--folds" in shown and "--recipe" in shown and "--networks" in shown
+    assert not re.search(r"--(sampler|finalists|prescreen|scheduler|inherit|keep) ", shown)
+
+
+def test_a_command_is_given_what_a_file_would_have() -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    @with_settings(only=("trials", "start", "resolution", "recipe"))
+    def command(given: Mapping[str, Any], name: str = "mine") -> None:
+        seen.append({**given, "name": name})
+
+    parameters = inspect.signature(command).parameters
+    assert list(parameters) == [
+        "trials", "start", "resolution", "epochs", "batch", "lr", "score", "recipe", "name"
+    ]  # fmt: skip
+    nothing: dict[str, Any] = dict.fromkeys(parameters)
+    command(**nothing | {"name": "a"})
+    command(**nothing | {"trials": 3, "start": ["x"], "epochs": 2, "recipe": ["ema=0.9"], "name": "b"})
+    assert seen == [
+        {"name": "a"},
+        {"trials": 3, "start": ["x"], "recipe": {"epochs": 2, "ema": 0.9}, "name": "b"},
+    ]
+
+
+def test_the_help_names_all_that_can_be_chosen() -> None:
+    known = {"sampler": SAMPLERS, "dataset": [name.partition(":")[0] for name in NAMES], "scheduler": PRUNERS}
+    for key, names in known.items():
+        help = SearchConfig.settings()[key].option.help
+        assert set(names) <= set(re.findall(r"`([a-z0-9_]+)", help)), key
+    assert set(SCORES) == set(re.findall(r"`([a-z_]+)`", Recipe.settings()["score"].option.help))
+
+
+# Tables
+
+
+def test_the_documentation_has_the_tables_of_the_fields() -> None:
+    """`python -m nas.cli.reference docs` writes them."""
+    pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))]
+    assert [with_tables(page) for page in pages] == pages
+    listed = [s for page in pages for found in panels(page) for s in settings_of(*found)]
+    every = [*SearchConfig.settings().values(), *Recipe.settings().values()]
+    assert sorted(s.key for s in listed) == sorted(s.key for s in every)
+
+
+def test_the_documentation_says_what_may_change() -> None:
+    text = (DOCS / "settings.md").read_text(encoding="utf-8")
+    said = re.search(r"`nas resume` takes what may change: (.*?)\.\n", text, re.DOTALL)
+    assert said and set(re.findall(r"`--([a-z-]+)`", said[1])) == {
+        key.replace("_", "-") for key in resumable()
+    }
+
+
+def test_tables_are_rewritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, other = tmp_path / "page.md", tmp_path / "other.md"
+    page.write_text("# Page\n\n<!-- settings: Budget -->\nold\n<!-- end -->\n\nMore.\n")
+    other.write_text("no table\n")
+    main(tmp_path)
+    text = page.read_text()
+    assert capsys.readouterr().out == f"{page}\n"
+    assert text.startswith("# Page\n\n<!-- settings: Budget -->\n\n| setting |")
+    assert text.endswith("<!-- end -->\n\nMore.\n")
+    assert "| `budget_params` | `--budget-params` | Parameters: `5M` at most" in text and "old" not in text
+    main(tmp_path)
+    assert page.read_text() == text
+
+
+def test_a_table_of_no_settings() -> None:
+    with pytest.raises(InputError) as error:
+        with_tables("<!-- settings: Bugdet -->\n<!-- end -->\n")
+    assert str(error.value) == "settings: Bugdet: there are none; name a panel of nas.runs.config"

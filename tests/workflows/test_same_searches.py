@@ -1,0 +1,108 @@
+"""Searches are those of commit ea9396c: the same seed gives the same points, costs and states.
+
+`tests/data/write_searches.py` has written them, on that commit. The samplers `predictor` and `gp` fit
+Gaussian processes: with another BLAS than there they may propose other points.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from hashed import digest, fails, score
+
+from nas.execution.local import Events, run_local
+from nas.runs.config import read_budget
+from nas.samplers import find_sampler
+from nas.space import load_space
+from nas.space.library import find_space
+from nas.study.objective import parse_objective
+from nas.study.study import Study
+from nas.training.loop import EpochResult, TrainingFailed
+
+_DATA = Path(__file__).parents[1] / "data"
+SEARCHES = json.loads((_DATA / "searches-ea9396c.json").read_text())
+_FAST = {
+    ("mbconv", "random", "accuracy"), ("mbconv", "evolution", "accuracy"), ("mbconv", "tpe", "accuracy"),
+    ("mbconv", "predictor", "accuracy"), ("mbconv", "nsga2", "accuracy,params"),
+    ("mbconv", "tpe", "accuracy,flops"), ("mbconv", "evolution", "accuracy*(flops/110M)^-0.07"),
+    ("residual", "evolution", "accuracy"),
+    ("small.yaml", "random", "accuracy"),
+    ("mixed", "random", "accuracy"), ("darts", "evolution", "accuracy"),
+}  # fmt: skip
+"""Those of less than a second, and one of the predictor."""
+
+
+class HashedTraining:
+    """Two epochs of no time; where the point fails, in the second."""
+
+    def __init__(self, choices, number, data, parent):
+        self._choices = choices
+        self._epoch = 0
+
+    @property
+    def done(self):
+        return self._epoch == 2
+
+    def epoch(self):
+        self._epoch += 1
+        if self._epoch == 2 and fails(self._choices):
+            raise TrainingFailed("nan_loss", "the loss was nan")
+        value = score(self._choices) * self._epoch / 2
+        return EpochResult(self._epoch, value, value, 1.0, 0.0, 64)
+
+    def state_dict(self):
+        return {"w": torch.zeros(1)}
+
+
+def search(folder, *, space, sampler, objective, budget_flops, budget_params, trials, seed):
+    """Return the state, cost and choices of each trial, whether the space was exhausted, and the counts."""
+    file = _DATA / space if space.endswith(".yaml") else find_space(space)
+    study = Study(
+        load_space(file),
+        read_budget(budget_flops, budget_params),
+        trials=trials,
+        sampler=find_sampler(sampler),
+        seed=seed,
+        storage=folder / "study.journal",
+        objective=parse_objective(objective),
+    )
+    run_local(study, HashedTraining, None, Events())
+    trials = [(r.state, r.candidate.cost, dict(r.candidate.choices)) for r in study.records()]
+    return trials, study.exhausted, asdict(study.counts)
+
+
+def _case(expected):
+    settings = expected["settings"]
+    key = settings["space"], settings["sampler"], settings["objective"]
+    marks = () if key in _FAST else pytest.mark.slow
+    return pytest.param(expected, marks=marks, id=" ".join(key))
+
+
+@pytest.mark.parametrize("expected", [_case(expected) for expected in SEARCHES])
+def test_a_search_is_as_it_was(expected, tmp_path):
+    trials, exhausted, counts = search(tmp_path, **expected["settings"])
+    assert [choices for _, _, choices in trials[: len(expected["choices"])]] == expected["choices"]
+    found = [[state, cost.macs, cost.params, digest(choices)] for state, cost, choices in trials]
+    assert found == expected["trials"]
+    assert exhausted == expected["exhausted"]
+    assert {key: counts[key] for key in expected["rejected"]} == expected["rejected"]
+
+
+def test_every_space_and_sampler_is_compared():
+    compared = {(s["settings"]["space"], s["settings"]["sampler"]) for s in SEARCHES}
+    spaces = ("mbconv", "residual", "inception", "depthwise", "mixed", "cell", "darts")
+    samplers = ("random", "evolution", "tpe", "predictor")
+    assert compared >= {(space, sampler) for space in spaces for sampler in samplers}
+
+
+def test_the_searches_have_failures_and_rejections():
+    """Else the comparison would show less than it says."""
+    states = {trial[0] for s in SEARCHES for trial in s["trials"]}
+    assert states == {"complete", "failed"}
+    assert sum(s["rejected"]["over_budget"] for s in SEARCHES) > 0
+    assert sum(s["rejected"]["duplicate"] for s in SEARCHES) > 0
+    assert {s["settings"]["space"] for s in SEARCHES if s["exhausted"]} == {"small.yaml"}
