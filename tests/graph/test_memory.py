@@ -30,7 +30,7 @@ from nas.ops import (
     Unary,
 )
 from nas.space import Space, SpaceError, load_space, parse_space
-from nas.space.library import bundled_spaces
+from nas.space.library import list_spaces
 
 
 def chain(*ops: Operator, input_shape: tuple[int, ...] = (3, 8, 8)) -> Architecture:
@@ -80,12 +80,12 @@ def test_random_networks_take_what_torch_holds(space: Space) -> None:
             assert peak_memory(architecture) == peak_of_storages(architecture)
 
 
-SEARCHED = [name for name in bundled_spaces() if "/" not in name]
+SEARCHED = [name for name in list_spaces() if "/" not in name]
 
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_members_of_the_bundled_spaces_take_what_torch_holds(name: str) -> None:
-    space = load_space(bundled_spaces()[name]).adapted(3, 32, 10)
+    space = load_space(list_spaces()[name]).adapt(3, 32, 10)
     rng = random.Random(name)
     for point in (space.smallest(), space.sample(lambda _, options: rng.choice(options))):
         with torch.no_grad():

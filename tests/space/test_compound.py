@@ -18,8 +18,8 @@ from nas.measures import MACS, PARAMS, Measure
 from nas.space import Space, dump_space, load_space, parse_space
 from nas.space.compound import PUBLISHED, compound, solve
 from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
-from nas.space.library import bundled_spaces, find_space
-from nas.space.scale import Scale, scaled
+from nas.space.library import find_space, list_spaces
+from nas.space.scale import Scale, scale_space
 
 SEARCHED = [name for name in list_spaces() if not name.startswith("reference/")]
 
@@ -64,12 +64,12 @@ def test_a_step_of_phi_doubles_the_macs_nearly() -> None:
 @pytest.mark.parametrize("factor", [0.5, 2])
 @pytest.mark.parametrize("name", SEARCHED)
 def test_members_reach_half_and_twice_their_cost(name: str, factor: float, measure: Measure) -> None:
-    space = load_space(bundled_spaces()[name])
+    space = load_space(list_spaces()[name])
     rng = random.Random(name)
     member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
     if name in ("cell", "darts") and measure == PARAMS:
         # all cells share one width: in a thin stack its next 8 channels are too large a step
-        member = scaled(member, Scale(width=3))
+        member = scale_space(member, Scale(width=3))
     target = int(factor * member.amount({}, measure))
     solution = solve(member, measure, target)
     assert solution.space.amount({}, measure) == pytest.approx(target, rel=0.03)
@@ -98,7 +98,7 @@ network:
 
 def test_layers_of_a_deeper_stage_are_like_those_at_their_share() -> None:
     def kernels(depth: float) -> list[Value]:
-        stage = scaled(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
+        stage = scale_space(parse_space(NETWORK), Scale(depth=depth)).network.items[1]
         assert isinstance(stage, Stage) and isinstance(stage.block, Call)
         kernel = dict(stage.block.args)["kernel"]
         assert isinstance(kernel, PerLayer) and len(kernel.values) == stage.depth
@@ -126,7 +126,7 @@ def test_choices_stay_choices_of_scaled_options() -> None:
 
 
 def test_only_outer_stages_are_deepened() -> None:
-    result = scaled(parse_space(NETWORK), Scale(depth=2))
+    result = scale_space(parse_space(NETWORK), Scale(depth=2))
     outer = result.network.items[2]
     assert isinstance(outer, Stage) and isinstance(outer.block, Sequence)
     inner = outer.block.items[0]

@@ -16,6 +16,8 @@ from nas.errors import InputError
 from nas.kinds import as_written
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.language.tree import Option
+from nas.space.library import list_spaces
+from nas.space.member import find_point
 
 SEARCHABLE = sorted(name for name in list_spaces() if "/" not in name)
 
