@@ -23,33 +23,33 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 
 import numpy as np
-from nas.workflows.finals import winner
 
 from nas.data import datasets
 from nas.data.config import DataConfig
-from nas.runs.folder import Run
+from nas.runs.state import RunState
 from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.space.scale import Scale, scale_space
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.recipe import Recipe
 
 RANDOM = 3
 
 
 def main() -> None:
     args = _arguments()
-    run = Run.open(args.run)
-    first = winner(run)
-    assert first, f"{run.path} has no finalists"
-    space, budget = run.space, run.settings.budget
+    run = RunState.load(args.run)
+    first, config = run.winner, run.config
+    assert first, f"{args.run} has no finalists"
+    space, budget = run.space, config.budget
     drawn = space.uniform(budget).sample(np.random.default_rng(1), RANDOM)
-    width, peer = _widened("reference/mobilenet_v2", first.record.candidate.cost.macs)
+    width, peer = _widened("reference/mobilenet_v2", first.trial.candidate.cost.macs)
     networks = [
-        ("winner", space, first.record.candidate.choices),
+        ("winner", space, first.trial.candidate.choices),
         *((f"random {i}", space, point) for i, point in enumerate(drawn, 1)),
         (f"mobilenet_v2, width {width:.2f}", peer, {}),
     ]
-    recipe = replace(run.settings.recipe, epochs=run.settings.finals.epochs)
+    recipe = replace(config.recipe, epochs=config.finals.epochs)
     start = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -59,10 +59,7 @@ def main() -> None:
             (Path(folder) / name).symlink_to((args.cifar / split).absolute())
         tasks = [
             pool.submit(
-                accuracy,
-                ProxyTask(own, recipe, seed, "cpu"),
-                choices,
-                replace(run.settings.data, dataset=f"imagefolder:{folder}"),
+                accuracy, own, recipe, replace(config.data, dataset=f"imagefolder:{folder}"), seed, choices
             )
             for _, own, choices in networks
             for seed in range(args.seeds)
@@ -87,19 +84,19 @@ def _widened(name: str, macs: int) -> tuple[float, Space]:
     return min(widths.items(), key=lambda pair: abs(pair[1].cost({}).macs - macs))
 
 
-def accuracy(task: ProxyTask, choices: Choices, config: DataConfig) -> float:
-    """Of one training, after its last epoch, on the validation part."""
-    data = datasets.load(
+def accuracy(space: Space, recipe: Recipe, config: DataConfig, seed: int, choices: Choices) -> float:
+    """Return the accuracy of one training, after its last epoch, on the validation part."""
+    data = datasets.load_dataset(
         config.dataset,
         resolution=config.resolution,
         seed=0,
         val_fraction=config.val_fraction,
         max_images=config.max_images,
     )
-    training = task(choices, 0, data)
+    training = ProxyEvaluator(space, recipe, data, seed)(choices, 0)
     while not training.done:
         result = training.epoch()
-    return result.accuracy
+    return result.value
 
 
 def _arguments() -> argparse.Namespace:

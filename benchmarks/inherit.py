@@ -21,12 +21,11 @@ import torch
 
 from nas.data import datasets
 from nas.data.config import DataConfig
-from nas.data.datasets import ImageData
 from nas.measures import Budget
 from nas.space import Choices, load_space
 from nas.space.feasible import Domain
 from nas.training.base import Parent
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"
@@ -38,28 +37,28 @@ def main() -> None:
     torch.set_num_threads(1)
     space, full = load_space(SPACE), Recipe(epochs=args.epochs)
     short = replace(full, epochs=1)
-    data = datasets.load("digits", resolution=DataConfig().resolution, seed=args.seed)
-    task = ProxyTask(space, full, args.seed, "cpu")
+    data = datasets.load_dataset("digits", resolution=DataConfig().resolution, seed=args.seed)
+    evaluator = ProxyEvaluator(space, full, data, args.seed)
     domain, rng = Domain(space, Budget.parse({"macs": BUDGET})), random.Random(args.seed)
     point = domain.sample(rng, 1)[0]
-    accuracy, weights = train(task, point, 0, data, None)
+    accuracy, weights = train(evaluator, point, 0, None)
     parent = Parent(0, point, weights)
     print(
         f"torch {torch.__version__}, one thread, digits; parent: {accuracy:.4f} after {full.epochs} epochs\n"
     )
 
-    hasty = replace(task, recipe=short)
+    hasty = replace(evaluator, recipe=short)
     ways = {
         "inherited, 1 epoch": (hasty, parent),
         "from scratch, 1 epoch": (hasty, None),
-        f"from scratch, {full.epochs} epochs": (task, None),
+        f"from scratch, {full.epochs} epochs": (evaluator, None),
     }
     found: dict[str, list[float]] = {way: [] for way in ways}
     seconds = dict.fromkeys(ways, 0.0)
     for number, child in enumerate(children(domain, point, rng, args.children), 1):
         for way, (trained_by, lineage) in ways.items():
             start = time.perf_counter()
-            found[way].append(train(trained_by, child, number, data, lineage)[0])
+            found[way].append(train(trained_by, child, number, lineage)[0])
             seconds[way] += time.perf_counter() - start
     title = f"accuracy of {args.children} children"
     print(f"{title:24}{'mean':>8}{'lowest':>8}{'highest':>8}{'s each':>8}")
@@ -83,13 +82,13 @@ def children(domain: Domain, point: Choices, rng: random.Random, count: int) -> 
 
 
 def train(
-    task: ProxyTask, choices: Choices, number: int, data: ImageData, parent: Parent | None
+    evaluator: ProxyEvaluator, choices: Choices, number: int, parent: Parent | None
 ) -> tuple[float, bytes]:
     """The accuracy after the last epoch, and the weights as safetensors."""
-    training = task(choices, number, data, parent)
+    training = evaluator(choices, number, parent)
     while not training.done:
-        accuracy = training.epoch().accuracy
-    return accuracy, safetensors.torch.save(training.state_dict())
+        accuracy = training.epoch().value
+    return accuracy, safetensors.torch.save(dict(training.state_dict()))
 
 
 def _arguments() -> argparse.Namespace:

@@ -29,7 +29,7 @@ def main():
     import PIL.Image, torch, torchvision.datasets
     spec, resolution = f"imagefolder:{sys.argv[1]}", int(sys.argv[2])
     start = time.perf_counter()
-    data = datasets.load(spec, resolution=resolution, seed=0)
+    data = datasets.load_dataset(spec, resolution=resolution, seed=0)
     seconds = time.perf_counter() - start
     images = len(data.train_labels) + len(data.val_labels)
     print(json.dumps({"seconds": seconds, "images": images}))

@@ -47,7 +47,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms as tv
 
 from nas.data.datasets import ImageData, load_dataset
-from nas.training.loop import Training
+from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
 
 TARGETS = {"minimal": 0.97, "folder": 1.5}
@@ -66,7 +66,7 @@ def main() -> None:
             data = random_data(args.train, args.val)
         recipe = Recipe(epochs=args.rounds + 1, batch=args.batch)
         module = torchvision.models.get_model(args.module, num_classes=10)
-        training = Training(copy.deepcopy(module), data, recipe, seed=0, device=args.device)
+        training = ClassifierTraining(copy.deepcopy(module), data, recipe, seed=0, device=args.device)
         sides: dict[str, Callable[[], Any]] = {
             "nas": training.epoch,
             "minimal": Minimal(copy.deepcopy(module), data, recipe, args.device).epoch,
@@ -235,7 +235,9 @@ def _trial(barrier: Barrier, seconds: Any, args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     recipe = Recipe(epochs=args.rounds + 1, batch=args.batch)
     module = torchvision.models.get_model(args.module, num_classes=10)
-    training = Training(module, random_data(args.train, args.val), recipe, seed=0, device=args.device)
+    training = ClassifierTraining(
+        module, random_data(args.train, args.val), recipe, seed=0, device=args.device
+    )
     training.epoch()
     barrier.wait()
     start = time.perf_counter()

@@ -20,11 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a training has a core
 import numpy as np
 from cifar10 import accuracy
 
-from nas.cli.options import recipe_settings
+from nas.cli.options import read_pairs
+from nas.data.config import DataConfig
 from nas.measures import Budget
 from nas.space import load_space
 from nas.space.library import find_space
-from nas.training.evaluator import ProxyTask
 from nas.training.recipe import Recipe
 
 
@@ -33,15 +33,13 @@ def main() -> None:
     space = load_space(find_space(args.space))
     budget = Budget.parse({"flops": args.budget_flops})
     points = space.uniform(budget).sample(np.random.default_rng(args.seed), args.networks)
-    base = recipe_settings(args.base.split(","), {}) if args.base else {}
-    variants = {"base": base} | {text: base | recipe_settings(text.split(","), {}) for text in args.variants}
+    data = DataConfig(dataset=args.dataset)
+    base = read_pairs(Recipe, args.base.split(",")) if args.base else {}
+    variants = {"base": base} | {text: base | read_pairs(Recipe, text.split(",")) for text in args.variants}
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         tasks = {
             name: [
-                pool.submit(
-                    accuracy, ProxyTask(space, Recipe(**settings), args.seed, "cpu"), point, args.dataset
-                )
-                for point in points
+                pool.submit(accuracy, space, Recipe(**settings), data, args.seed, point) for point in points
             ]
             for name, settings in variants.items()
         }

@@ -134,7 +134,8 @@ class SearchConfig(Config):
         int,
         whole("a seed; it is a whole number, 0 or more", 0),
         Option(
-            "Of networks, weights and the data's split; with one worker, the same seed gives the same search.",
+            "Of networks, weights and the data's split; with one worker, the same seed gives the same "
+            "search.",
             _SEARCH,
         ),
     ] = 0

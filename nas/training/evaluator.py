@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nas.data.datasets import ImageData
     from nas.graph import Architecture
     from nas.training.base import Parent, Training
-    from nas.training.loop import Training as ClassifierTraining
+    from nas.training.loop import ClassifierTraining
 
 _LARGEST_SEED = 2**31
 
@@ -61,7 +61,7 @@ class ProxyEvaluator:
         import torch
 
         from nas.training.folds import FoldedTraining
-        from nas.training.loop import Training as ClassifierTraining
+        from nas.training.loop import ClassifierTraining
 
         load_plugins(self.plugins)
         seed = (self.seed * 1_000_003 + number) % _LARGEST_SEED

@@ -9,7 +9,7 @@ from statistics import fmean
 from torch import Tensor
 
 from nas.training.base import EpochResult
-from nas.training.loop import Training
+from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
 from nas.training.scores import compute_score
 
@@ -22,7 +22,7 @@ class FoldedTraining:
     do for one training. The weights are those of the first fold.
     """
 
-    def __init__(self, trainings: Sequence[Training], recipe: Recipe) -> None:
+    def __init__(self, trainings: Sequence[ClassifierTraining], recipe: Recipe) -> None:
         self._trainings = trainings
         self._recipe = recipe
         self._accuracies: list[float] = []
@@ -48,7 +48,7 @@ class FoldedTraining:
             norms_s=sum(result.norms_s for result in results),
         )
 
-    def _next(self, training: Training) -> EpochResult:
+    def _next(self, training: ClassifierTraining) -> EpochResult:
         """The epoch that is next for all; a fold that began anew with a smaller batch catches up."""
         result = training.epoch()
         while result.epoch <= len(self._accuracies):

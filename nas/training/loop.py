@@ -30,7 +30,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class Training:
+class ClassifierTraining:
     """Trains `module` on `data` by `recipe`; each call of `epoch` trains one epoch and validates.
 
     The module comes built and is trained in place; it maps (N, C, H, W) float images to (N, classes) logits.

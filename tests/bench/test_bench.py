@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.bench.contest import Contest, Outcome, run_contest, run_search
-from nas.bench.figures import compare_pairs, compute_standings, estimate_mean
+from nas.bench.figures import compare_pairs, compute_standings, estimate_mean, list_marks
 from nas.bench.plot import plot
-from nas.bench.table import Entry, Table, every_point, read_table
+from nas.bench.table import Entry, Table, enumerate_points, read_table
 from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
-from nas.measures import MACS, Budget
-from nas.report.chart import ticks
+from nas.measures import MACS, MEMORY, Budget
+from nas.report.chart import choose_ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
 from nas.space.plugins import read_plugins
@@ -99,7 +99,7 @@ def table(path: Path, space: Space) -> Table:
 
 
 def test_every_point_is_listed_once(space: Space) -> None:
-    points = list(every_point(space))
+    points = list(enumerate_points(space))
     assert len(points) == space.extent.count == 36
     assert len({str(point) for point in points}) == 36
     assert list(enumerate_points(space.resolve(space.smallest()))) == [{}]
@@ -115,7 +115,7 @@ def test_a_network_is_found_by_any_of_its_encodings(table: Table, space: Space) 
 
 
 def test_a_row_for_each_network_is_enough(space: Space, tmp_path: Path) -> None:
-    networks = {space.identity(point): point for point in every_point(space)}
+    networks = {space.identity(point): point for point in enumerate_points(space)}
     file = tmp_path / "t.csv"
     file.write_text(table_text(space, list(networks.values()), {"score": lambda p: scored(space, p)}))
     found = read_table(file, space)
@@ -230,7 +230,7 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(
 ) -> None:
     """The same study again, with `Study.best` asked after each trial."""
     budget = Budget({MACS: Interval(0, 80_000)})
-    outcome = search(contest(table, budget=budget, seed=5, noisy=noisy), sampler, 2)
+    outcome = run_search(contest(table, budget=budget, seed=5, noisy=noisy), sampler, 2)
     study = Study(space, budget, trials=8, sampler=SAMPLERS[sampler], seed=7, storage=None)
     best = []
     while (candidate := study.ask()) is not None:
@@ -281,7 +281,7 @@ def test_repeats_differ_and_pairs_share_their_seed(table: Table) -> None:
 
 
 def test_networks_without_a_row_are_not_tried(space: Space, tmp_path: Path) -> None:
-    points = list(every_point(space))
+    points = list(enumerate_points(space))
     file = tmp_path / "t.csv"
     file.write_text(table_text(space, points[::3], {"score": lambda p: scored(space, p)}))
     found = read_table(file, space)
@@ -357,17 +357,21 @@ def test_p_is_the_share_of_signs_that_are_at_least_as_extreme(sizes: list[int], 
 
 
 def test_pairs_that_are_all_equal_show_no_difference() -> None:
-    found = difference([1.0, 2.0], [1.0, 2.0])
+    found = compare_pairs([1.0, 2.0], [1.0, 2.0])
     assert (found.p, found.estimate.mean, found.estimate.low) == (1.0, 0.0, 0.0)
 
 
 def test_one_repeat_has_no_interval() -> None:
-    found = estimate([1.5])
+    found = estimate_mean([1.5])
     assert found.mean == 1.5 and math.isnan(found.low) and math.isnan(found.high)
 
 
 def test_marks() -> None:
-    assert marks(100) == [10, 20, 50, 100] and marks(7) == [7] and marks(120) == [10, 20, 50, 100, 120]
+    assert (
+        list_marks(100) == [10, 20, 50, 100]
+        and list_marks(7) == [7]
+        and list_marks(120) == [10, 20, 50, 100, 120]
+    )
 
 
 def test_figures_of_samplers_pair_their_repeats_whatever_the_order() -> None:
@@ -390,7 +394,7 @@ def test_figures_of_samplers_pair_their_repeats_whatever_the_order() -> None:
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e3))
 def test_ticks_are_round_and_inside(low: float, size: float) -> None:
-    found = ticks(low, low + size)
+    found = choose_ticks(low, low + size)
     assert 1 <= len(found) <= 8
     assert all(low - size * 1e-6 <= tick <= low + size * (1 + 1e-6) for tick in found)
 
@@ -415,6 +419,16 @@ def test_the_plot_has_a_curve_a_sampler_inside_its_axes(repeats: int, trials: in
     assert len([b for b in svg.iter(f"{SVG}path") if b.get("class") == "band"]) == (2 if repeats > 1 else 0)
 
 
+def test_a_table_is_limited_by_any_measure(table, space):
+    """Also by one that takes the graph of a network."""
+    memory = sorted(space.amount(entry.choices, MEMORY) for entry in table.entries.values())
+    budget = Budget({MEMORY: Interval(0, memory[11])})
+    inside = sum(amount <= memory[11] for amount in memory)
+    assert 0 < table.inside(budget) == inside < len(memory)
+    (outcome,) = outcomes(contest(table, trials=inside, repeats=1, budget=budget), 1)
+    assert outcome.counts.complete == inside
+
+
 # The command
 
 
@@ -423,6 +437,16 @@ def space_file(tmp_path: Path) -> str:
     file = tmp_path / "small.yaml"
     file.write_text(SMALL)
     return str(file)
+
+
+def test_the_command_limits_any_measure(space_file: str, path: Path) -> None:
+    limited = ("bench", space_file, str(path), "--sampler", "random", "--repeats", "1", "--jobs", "1")
+    said = nas(*limited, "--trials", "2", "--budget", "activations=1M", "--budget", "memory=1M")
+    assert said.code == 0 and "budget activations <= 1,000,000 and memory <= 1,000,000 B," in said.out
+    said = nas(*limited, "--budget", "memry=8M")
+    assert (said.code, said.err) == (
+        2, "error: budget 'memry=8M': 'memry' is not a measure; did you mean 'memory'?\n"
+    )  # fmt: skip
 
 
 def test_the_command(space_file: str, path: Path, tmp_path: Path) -> None:
@@ -505,8 +529,8 @@ def test_a_large_space_is_not_listed(
         (["--sampler", "random,evolutoin"], "unknown sampler 'evolutoin'; did you mean 'evolution'?"),
         (["--sampler", "tpe", "--score", "median"], "--score: 'median' is not mean or random, which is what "
          "a search can be told"),
-        (["--sampler", "tpe", "--budget-flops", "4Q"], "budget-flops: '4Q' is not a count; write a number "
-         "with K, M, G or T, such as 400M or 1.5G"),
+        (["--sampler", "tpe", "--budget-flops", "4Q"], "nas bench: budget-flops: '4Q' is not a count; write "
+         "a number with K, M, G or T, such as 400M or 1.5G"),
         (["--sampler", "tpe", "--trials", "17"], "--trials: 17, and {table} has 16 networks inside the "
          "budget; ask for at most so many"),
     ],

@@ -19,7 +19,7 @@ from nas.errors import InputError
 from nas.execution.local import Events, Progress
 from nas.graph import Architecture
 from nas.graph.module import build_module
-from nas.inherit import NotInherited, inherit, read_weights
+from nas.inherit import InheritedState, NotInherited, inherit, read_weights
 from nas.runs.config import SearchConfig
 from nas.runs.folder import Run
 from nas.space import Choices, Space, SpaceError, load_space, parse_space

@@ -170,6 +170,21 @@ def test_a_run_that_is_missing(run, monkeypatch, name, hint):
     assert str(error.value) == f"{name}: there is no such run{hint}"
 
 
+def test_a_run_of_format_1_is_read_and_brought_up_to_date(run):
+    document = yaml.safe_load((run.path / "run.yaml").read_text())
+    settings = document["settings"]
+    moved = {
+        key: settings.pop(key) for key in ("resolution", "val_fraction", "max_images", "max_broken", "folds")
+    }
+    settings |= {"recipe": settings["recipe"] | moved, "budget_flops": "300K..400K"}
+    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 1}))
+    opened = Run.open(run.path)
+    assert opened.settings == SETTINGS
+    opened.write_settings(opened.settings)
+    assert opened.document["format"] == 2 and opened.document["settings"] == SETTINGS.to_data()
+    assert Run.open(run.path).settings == SETTINGS
+
+
 def test_a_run_of_another_version(run):
     document = yaml.safe_load((run.path / "run.yaml").read_text())
     (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 3, "versions": None}))

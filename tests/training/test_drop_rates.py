@@ -16,7 +16,7 @@ from nas.graph.module import build_module
 from nas.ops import Act, ColumnMean, Dropout, DropPath
 from nas.space import load_space, parse_space
 from nas.training.drop_rates import disable_drops, set_dropout
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 
 REFERENCE = Path(__file__).parents[2] / "search_spaces" / "reference"
@@ -81,7 +81,7 @@ def test_a_recipes_rates_are_those_of_what_is_trained() -> None:
     data = ImageData("a", ("a", "b"), images, labels, images, labels, (0.5,) * 3, (0.25,) * 3, flip=True)
 
     def trained(**settings: float | None) -> Architecture:
-        return ProxyTask(space, Recipe(**settings), 0, "cpu").network({}, data)  # type: ignore[arg-type]
+        return ProxyEvaluator(space, Recipe(**settings), data, 0).network({})  # type: ignore[arg-type]
 
     own, other = trained(drop_path=None, dropout=None), trained(drop_path=0.2, dropout=0.5)
     assert (rates(own, DropPath), rates(own, Dropout)) == (pytest.approx([0.1, 0.2, 0.3]), [0.2])

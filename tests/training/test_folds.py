@@ -8,12 +8,12 @@ import pytest
 import torch
 from command_line import TINY, nas, rows
 
-from nas.data.datasets import make_folds
+from nas.data.datasets import load_dataset, make_folds
 from nas.graph.module import build_module
 from nas.space import load_space
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.folds import FoldedTraining
-from nas.training.loop import Training, TrainingFailed, seed_everything
+from nas.training.loop import ClassifierTraining, TrainingFailed, seed_everything
 from nas.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=2, score="auc")
@@ -27,22 +27,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
     space = load_space(Path("tiny.yaml"))
-    data = load("digits", resolution=8, seed=0, max_images=60, folds=3)
-    task = ProxyTask(space, RECIPE, seed=0, device="cpu", folds=3)
-    training = task(space.smallest(), 0, data)
+    data = load_dataset("digits", resolution=8, seed=0, max_images=60, folds=3)
+    task = ProxyEvaluator(space, RECIPE, data, seed=0, folds=3)
+    training = task(space.smallest(), 0)
     assert isinstance(training, FoldedTraining)
 
     alone = []
     for part in make_folds(data, 3):
         seed_everything(0)
-        alone.append(Training(build_module(task.network(space.smallest(), data)), part, RECIPE, seed=0))
+        alone.append(
+            ClassifierTraining(build_module(task.network(space.smallest(), data)), part, RECIPE, seed=0)
+        )
     accuracies = []
     for epoch in (1, 2):
         assert not training.done
         result, parts = training.epoch(), [one.epoch() for one in alone]
-        accuracies.append(sum(part.accuracy for part in parts) / 3)
+        accuracies.append(sum(part.value for part in parts) / 3)
         assert result.epoch == epoch
-        assert result.accuracy == pytest.approx(accuracies[-1])
+        assert result.value == pytest.approx(accuracies[-1])
         assert result.loss == pytest.approx(sum(part.loss for part in parts) / 3)
         assert result.score == pytest.approx(sum(accuracies) / epoch)
     assert training.done
@@ -52,10 +54,10 @@ def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
 
 def test_a_time_limit_is_for_all_folds() -> None:
     space = load_space(Path("tiny.yaml"))
-    data = load("digits", resolution=8, seed=0, max_images=60, folds=3)
-    task = ProxyTask(space, RECIPE, seed=0, device="cpu", timeout_s=0.0003, folds=3)
+    data = load_dataset("digits", resolution=8, seed=0, max_images=60, folds=3)
+    task = ProxyEvaluator(space, RECIPE, data, seed=0, timeout_s=0.0003, folds=3)
     with pytest.raises(TrainingFailed, match=r"timeout: 0\.0001 s were over in epoch 1 of 2"):
-        task(space.smallest(), 0, data).epoch()
+        task(space.smallest(), 0).epoch()
 
 
 def test_a_search_over_folds() -> None:

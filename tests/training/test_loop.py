@@ -17,13 +17,14 @@ import yaml
 from torch import Tensor, nn
 
 from nas.data.config import DataConfig
-from nas.data.datasets import ImageData
+from nas.data.datasets import ImageData, load_dataset
 from nas.errors import InputError
-from nas.execution.local import Attempt
+from nas.execution.base import Attempt
 from nas.kinds import as_written
 from nas.space import Choices, parse_space
-from nas.training.evaluator import ProxyTask
-from nas.training.loop import EpochResult, Training, TrainingFailed, seed_everything
+from nas.training.base import EpochResult, Failure, FailureReason, Metric, TrainingFailed
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import Recipe
 
 
@@ -103,12 +104,12 @@ def run(
     data: ImageData, seed: int, between: int = 0, **settings: Any
 ) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
     seed_everything(seed)
-    training = Training(small_net(), data, Recipe(epochs=2, **settings), seed=seed)
+    training = ClassifierTraining(small_net(), data, Recipe(epochs=2, **settings), seed=seed)
     results = []
     while not training.done:
         torch.rand(between)
         result = training.epoch()
-        results.append((result.accuracy, result.loss))
+        results.append((result.value, result.loss))
     return results, training.state_dict()
 
 
@@ -117,7 +118,7 @@ def seeded(build: Callable[[], nn.Module]) -> nn.Module:
     return build()
 
 
-def last(training: Training) -> EpochResult:
+def last(training: ClassifierTraining) -> EpochResult:
     while not training.done:
         result = training.epoch()
     return result
@@ -224,7 +225,7 @@ def test_the_same_seed_gives_bit_equal_scores_and_weights(
 
 @pytest.mark.parametrize("settings", [{}, FULL], ids=["default", "full"])
 def test_training_leaves_the_global_random_numbers_alone(digits: ImageData, settings: dict[str, Any]) -> None:
-    training = Training(small_net(), digits, Recipe(**settings), seed=0)
+    training = ClassifierTraining(small_net(), digits, Recipe(**settings), seed=0)
     state = torch.get_rng_state()
     training.epoch()
     assert torch.equal(torch.get_rng_state(), state)
@@ -235,12 +236,12 @@ def test_training_leaves_the_global_random_numbers_alone(digits: ImageData, sett
 
 def test_it_learns_digits(digits: ImageData) -> None:
     seed_everything(0)
-    training = Training(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0)
+    training = ClassifierTraining(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0)
     results: list[EpochResult] = []
     while not training.done:
         results.append(training.epoch())
     assert [result.epoch for result in results] == [1, 2, 3, 4, 5, 6]
-    assert results[-1].accuracy > 0.85
+    assert results[-1].value > 0.85
     assert results[-1].loss < results[0].loss
     assert all(result.seconds > 0 for result in results)
     with pytest.raises(AssertionError):
@@ -249,19 +250,19 @@ def test_it_learns_digits(digits: ImageData) -> None:
 
 def test_accuracy_is_that_of_the_weights_on_search_validation(digits: ImageData) -> None:
     """A second route: the returned weights in a fresh module, plain float images, no batches."""
-    training = Training(small_net(), digits, Recipe(epochs=1), seed=0)
+    training = ClassifierTraining(small_net(), digits, Recipe(epochs=1), seed=0)
     result = training.epoch()
     module = small_net().eval()
     module.load_state_dict(training.state_dict())
     x = (torch.tensor(digits.val_images) / 255 - digits.mean[0]) / digits.std[0]
     predicted = module(x).argmax(1).numpy()
-    assert result.accuracy == pytest.approx((predicted == digits.val_labels).mean(), abs=1.5 / len(x))
+    assert result.value == pytest.approx((predicted == digits.val_labels).mean(), abs=1.5 / len(x))
 
 
 @pytest.mark.parametrize(("images", "batches"), [(11, [4, 4]), (12, [4, 4, 4]), (13, [4, 4, 4]), (3, [3])])
 def test_no_incomplete_batch_unless_there_is_no_other(images: int, batches: list[int]) -> None:
     module = Flat(3 * 64)
-    Training(module, random_data(images), Recipe(batch=4), seed=0).epoch()
+    ClassifierTraining(module, random_data(images), Recipe(batch=4), seed=0).epoch()
     assert [size for training, size in module.seen if training] == batches
     assert sum(size for training, size in module.seen if not training) == 8
 
@@ -271,7 +272,7 @@ def test_all_images_of_an_epoch_are_different() -> None:
     module = Flat(3 * 64)
     module.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()) if m.training else None)
     data = random_data(12)
-    training = Training(module, data, Recipe(batch=4, crop=0, flip=False), seed=0)
+    training = ClassifierTraining(module, data, Recipe(batch=4, crop=0, flip=False), seed=0)
     training.epoch()
     training.epoch()
     pixels = torch.tensor(data.train_images) / 255
@@ -287,7 +288,7 @@ def test_one_step_equals_the_update_rule_by_hand() -> None:
     recipe = Recipe(epochs=1, batch=8, lr=0.1, weight_decay=0.3, warmup=0, crop=0, flip=False)
     module = Flat(3 * 64)
     weight, bias = (p.detach().clone().requires_grad_() for p in (module.linear.weight, module.linear.bias))
-    result = Training(module, data, recipe, seed=0).epoch()
+    result = ClassifierTraining(module, data, recipe, seed=0).epoch()
 
     x = ((torch.tensor(data.train_images) / 255 - 0.5) / 0.25).flatten(1)
     log_p = (x @ weight.T + bias).log_softmax(1)
@@ -313,7 +314,7 @@ def test_the_first_step_of_other_optimizers_by_hand(optimizer: str) -> None:
     module = Flat(3 * 64)
     weight, bias = (p.detach().clone() for p in (module.linear.weight, module.linear.bias))
     gradients: list[list[Tensor]] = []
-    training = Training(module, data, recipe, seed=0)
+    training = ClassifierTraining(module, data, recipe, seed=0)
     training._optimizer.register_step_pre_hook(
         lambda *_: gradients.append([p.grad.clone() for p in module.parameters() if p.grad is not None])
     )
@@ -332,12 +333,12 @@ def test_the_first_step_of_other_optimizers_by_hand(optimizer: str) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_other_optimizers_learn_digits_at_their_own_rates(digits: ImageData, optimizer: str) -> None:
     recipe = Recipe(epochs=3, batch=8, optimizer=optimizer)
-    assert last(Training(seeded(small_net), digits, recipe, seed=0)).accuracy > 0.5
+    assert last(ClassifierTraining(seeded(small_net), digits, recipe, seed=0)).value > 0.5
 
 
 def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
     module = small_net()
-    training = Training(module, digits, Recipe(weight_decay=0.01), seed=0)
+    training = ClassifierTraining(module, digits, Recipe(weight_decay=0.01), seed=0)
     decay = {id(p): g["weight_decay"] for g in training._optimizer.param_groups for p in g["params"]}
     for name, parameter in module.named_parameters():
         layer = module.get_submodule(name.split(".")[0])
@@ -347,7 +348,7 @@ def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
 
 def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
     recipe = Recipe(epochs=5, batch=10, lr=0.4, warmup=0.2)
-    training = Training(Flat(3 * 64), random_data(200), recipe, seed=0)
+    training = ClassifierTraining(Flat(3 * 64), random_data(200), recipe, seed=0)
     rates = [recipe.rate(step, 100) for step in range(100)]
     assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.4)
     assert rates[20:] == pytest.approx(0.2 * (1 + np.cos(np.pi * np.arange(80) / 80)))
@@ -370,7 +371,7 @@ def test_one_cycle_rises_and_falls_as_a_line() -> None:
 
 def test_gradients_are_clipped_to_a_norm() -> None:
     module = Flat(3 * 64)
-    training = Training(module, random_data(8), Recipe(grad_clip=0.01), seed=0)
+    training = ClassifierTraining(module, random_data(8), Recipe(grad_clip=0.01), seed=0)
     norms: list[float] = []
     training._optimizer.register_step_pre_hook(
         lambda *_: norms.append(
@@ -387,7 +388,9 @@ def test_the_average_is_what_is_validated_and_kept() -> None:
     conv, norm = nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)
     module = nn.Sequential(conv, norm, nn.Flatten(), nn.Linear(2 * 36, 2))
     mean = conv.weight.detach().clone()
-    training = Training(module, data, Recipe(batch=4, epochs=1, ema=0.15, lr=0.1, momentum=0.5), seed=0)
+    training = ClassifierTraining(
+        module, data, Recipe(batch=4, epochs=1, ema=0.15, lr=0.1, momentum=0.5), seed=0
+    )
     decays = iter([0.1, 0.15, 0.15, 0.15])  # of the first step (1 + 0) / (10 + 0)
 
     def average(*_: object) -> None:
@@ -405,14 +408,16 @@ def test_the_average_is_what_is_validated_and_kept() -> None:
     torch.testing.assert_close(kept["1.running_mean"], activations.mean(2).mean(0))
     torch.testing.assert_close(kept["1.running_var"], activations.var(2).mean(0))
     predicted = module.eval()((torch.tensor(data.val_images) / 255 - 0.5) / 0.25).argmax(1).numpy()
-    assert result.accuracy == (predicted == data.val_labels).mean()
+    assert result.value == (predicted == data.val_labels).mean()
 
 
 def test_a_training_without_a_better_accuracy_ends() -> None:
     """At this rate nothing changes: the first epoch is the best, and two more are waited for."""
-    training = Training(Flat(3 * 64), random_data(8), Recipe(epochs=9, lr=1e-30, early_stop=2), seed=0)
+    training = ClassifierTraining(
+        Flat(3 * 64), random_data(8), Recipe(epochs=9, lr=1e-30, early_stop=2), seed=0
+    )
     result = last(training)
-    assert (result.epoch, result.score) == (3, result.accuracy)
+    assert (result.epoch, result.score) == (3, result.value)
 
 
 def test_a_fraction_has_of_each_class_in_proportion() -> None:
@@ -422,11 +427,11 @@ def test_a_fraction_has_of_each_class_in_proportion() -> None:
     module = Flat(3 * 64)
     module.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()) if m.training else None)
     recipe = Recipe(epochs=1, batch=2, fraction=0.4, crop=0, flip=False)
-    Training(module, data, recipe, seed=0).epoch()
+    ClassifierTraining(module, data, recipe, seed=0).epoch()
     expected = (torch.tensor(data.train_images)[[0, 1, *range(5, 11)]] / 255 - 0.5) / 0.25
     sums = sorted(expected.sum(dim=(1, 2, 3)).tolist())
     assert sorted(torch.cat(seen).sum(dim=(1, 2, 3)).tolist()) == pytest.approx(sums, abs=1e-2)
-    assert len(Training(Flat(3 * 64), data, Recipe(fraction=0.01), seed=0)._own) == 2
+    assert len(ClassifierTraining(Flat(3 * 64), data, Recipe(fraction=0.01), seed=0)._own) == 2
 
 
 def test_read_only_images_are_used_in_place() -> None:
@@ -434,7 +439,7 @@ def test_read_only_images_are_used_in_place() -> None:
     data = pickle.loads(pickle.dumps(random_data(8)))
     for array in (data.train_images, data.train_labels, data.val_images, data.val_labels):
         array.setflags(write=False)
-    training = Training(Flat(3 * 64), data, Recipe(), seed=0)
+    training = ClassifierTraining(Flat(3 * 64), data, Recipe(), seed=0)
     assert training._train._images.data_ptr() == data.train_images.ctypes.data
     training.epoch()
 
@@ -444,7 +449,7 @@ def test_batch_norm_is_estimated_from_images_as_validation_sees_them() -> None:
     data = random_data(16)
     norm = nn.BatchNorm2d(3, momentum=0.1)
     module = nn.Sequential(nn.Dropout(0.5), norm, nn.Flatten(), nn.Linear(3 * 64, 2))
-    training = Training(module, data, Recipe(batch=8, epochs=1, crop=0.25), seed=0)
+    training = ClassifierTraining(module, data, Recipe(batch=8, epochs=1, crop=0.25), seed=0)
     training.epoch()
     batches = ((torch.tensor(data.train_images) / 255 - 0.5) / 0.25).reshape(2, 8, 3, 8, 8)
     mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
@@ -458,7 +463,7 @@ def test_weights_come_as_a_plain_copy(digits: ImageData, tmp_path: Path) -> None
     from safetensors.torch import load_file, save_file
 
     module = small_net()
-    training = Training(module, digits, Recipe(), seed=0)
+    training = ClassifierTraining(module, digits, Recipe(), seed=0)
     training.epoch()
     weights = training.state_dict()
     assert list(weights) == list(module.state_dict())
@@ -477,17 +482,17 @@ def test_weights_come_as_a_plain_copy(digits: ImageData, tmp_path: Path) -> None
 
 
 def test_a_diverging_training_fails_with_its_reason(digits: ImageData) -> None:
-    training = Training(small_net(), digits, Recipe(lr=1e30), seed=0)
+    training = ClassifierTraining(small_net(), digits, Recipe(lr=1e30), seed=0)
     with pytest.raises(TrainingFailed) as failed:
         training.epoch()
-    assert failed.value.reason == "nan_loss"
+    assert failed.value.failure.reason == FailureReason.NAN_LOSS
     assert str(failed.value) == "nan_loss: the training loss was nan in epoch 1"
 
 
 def test_weights_that_are_not_finite_after_the_last_step_give_no_score() -> None:
     """The loss is taken before the step: with one step an overflow shows in validation alone."""
     recipe = Recipe(epochs=1, batch=8, lr=1e38, warmup=0)
-    training = Training(Flat(3 * 64), random_data(8), recipe, seed=0)
+    training = ClassifierTraining(Flat(3 * 64), random_data(8), recipe, seed=0)
     with pytest.raises(TrainingFailed) as failed:
         training.epoch()
     assert str(failed.value) == "nan_loss: the logits were not finite after epoch 1"
@@ -509,11 +514,11 @@ class Hungry(Flat):
 
 def test_memory_that_runs_out_is_told_from_other_errors() -> None:
     with pytest.raises(TrainingFailed) as failed:
-        Training(Hungry(3 * 64), random_data(8), Recipe(), seed=0).epoch()
-    assert failed.value.reason == "out_of_memory"
+        ClassifierTraining(Hungry(3 * 64), random_data(8), Recipe(), seed=0).epoch()
+    assert failed.value.failure.reason == FailureReason.OUT_OF_MEMORY
     assert "can't allocate memory" in str(failed.value)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        Training(Flat(7), random_data(8), Recipe(), seed=0).epoch()
+        ClassifierTraining(Flat(7), random_data(8), Recipe(), seed=0).epoch()
 
 
 @pytest.mark.parametrize("ema", [None, 0.5])
@@ -521,8 +526,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: f
     """It fails when it validates: by then weights, momentum, statistics and random numbers have moved."""
     data = random_data(40, val=12)
     hungry = seeded(lambda: Hungry(3 * 64, most=10))
-    training = Training(hungry, data, Recipe(epochs=2, batch=20, lr=0.1, ema=ema), seed=0)
-    smaller = Training(
+    training = ClassifierTraining(hungry, data, Recipe(epochs=2, batch=20, lr=0.1, ema=ema), seed=0)
+    smaller = ClassifierTraining(
         seeded(lambda: Hungry(3 * 64, most=64)), data, Recipe(epochs=2, batch=5, lr=0.025, ema=ema), seed=0
     )
     for epoch in (1, 2):
@@ -534,29 +539,32 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: f
 
 
 def test_a_trial_tells_its_batch() -> None:
-    def make_training(choices: Choices, number: int, data: ImageData, parent: object) -> Training:
-        return Training(Hungry(3 * 64, most=4), data, Recipe(epochs=1, batch=16), seed=number)
+    class Evaluator:
+        metric = Metric()
 
-    progress = Attempt(make_training, {}, 0, random_data(16)).step()
-    assert (progress.done, progress.reason, progress.facts["batch"]) == (True, "", 2)
+        def __call__(self, choices: Choices, number: int, parent: object) -> ClassifierTraining:
+            recipe = Recipe(epochs=1, batch=16)
+            return ClassifierTraining(Hungry(3 * 64, most=4), random_data(16), recipe, seed=number)
+
+    step = Attempt(Evaluator(), {}, 0, None).step()
+    assert (step.done, step.failure, step.result.batch) == (True, None, 2)
 
 
 def test_a_failure_pickles() -> None:
     failed = pickle.loads(pickle.dumps(TrainingFailed("timeout", "60 s are over")))
-    assert (failed.reason, failed.message, str(failed)) == (
-        "timeout",
-        "60 s are over",
-        "timeout: 60 s are over",
-    )
+    assert failed.failure == Failure(FailureReason.TIMEOUT, "60 s are over")
+    assert str(failed) == "timeout: 60 s are over"
 
 
 @pytest.mark.gpu
 def test_it_learns_on_a_gpu(digits: ImageData) -> None:
     seed_everything(0)
-    training = Training(small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0, device="cuda")
+    training = ClassifierTraining(
+        small_net(), digits, Recipe(epochs=6, batch=16, lr=0.1), seed=0, device="cuda"
+    )
     while not training.done:
         result = training.epoch()
-    assert result.accuracy > 0.85
+    assert result.value > 0.85
     assert {value.device.type for value in training.state_dict().values()} == {"cpu"}
 
 
@@ -567,11 +575,11 @@ def test_a_graph_trains_as_single_operations_do(digits: ImageData) -> None:
     for cuda_graph in (False, True):
         module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 196, 10)))
         recipe = Recipe(epochs=4, batch=32, grad_clip=1.0, ema=0.9, cuda_graph=cuda_graph)
-        training = Training(module, digits, recipe, seed=0, device="cuda")
+        training = ClassifierTraining(module, digits, recipe, seed=0, device="cuda")
         results.append(last(training))
         assert (training._graphed is not None) == cuda_graph
     assert results[1].loss == pytest.approx(results[0].loss, rel=0.02)
-    assert results[1].accuracy == pytest.approx(results[0].accuracy, abs=0.05)
+    assert results[1].value == pytest.approx(results[0].value, abs=0.05)
 
 
 @pytest.mark.gpu
@@ -580,7 +588,7 @@ def test_what_cannot_be_captured_is_trained_without_a_graph(digits: ImageData) -
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * (1.0 if float(x.sum()) else 0.0)
 
-    training = Training(Waiting(256, 10), digits, Recipe(cuda_graph=True), seed=0, device="cuda")
+    training = ClassifierTraining(Waiting(256, 10), digits, Recipe(cuda_graph=True), seed=0, device="cuda")
     with pytest.warns(UserWarning, match="^trained without a CUDA graph: "):
         training.epoch()
 
@@ -589,32 +597,32 @@ def test_what_cannot_be_captured_is_trained_without_a_graph(digits: ImageData) -
 def test_images_that_do_not_fit_are_sent_batch_by_batch(
     digits: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = last(Training(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda"))
+    there = last(ClassifierTraining(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda"))
     monkeypatch.setattr("nas.training.device._SHARE", 0)
-    training = Training(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda")
+    training = ClassifierTraining(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda")
     assert training._train.pixels(torch.tensor([0], device="cuda")).device.type == "cuda"
     assert training._train._images.device.type == "cpu"
-    assert last(training).accuracy == pytest.approx(there.accuracy, abs=0.05)
+    assert last(training).value == pytest.approx(there.value, abs=0.05)
 
 
 def test_a_trial_gives_back_the_memory_of_the_one_before(digits: ImageData) -> None:
-    task = ProxyTask(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), 0, "cpu")
-    training = task({}, 0, digits)
+    task = ProxyEvaluator(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), digits, 0)
+    training = task({}, 0)
     training.epoch()
     weight = weakref.ref(next(training._module.parameters()))
     average = weakref.ref(next(training._scored.parameters()))
     del training
-    task({}, 1, digits)
+    task({}, 1)
     assert (weight(), average()) == (None, None)
 
 
 @pytest.mark.gpu
 def test_memory_on_a_gpu_comes_back_to_its_base_line(digits: ImageData) -> None:
-    task = ProxyTask(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), 0, "cuda")
-    task({}, 0, digits).epoch()  # and what libraries keep for themselves
-    task({}, 1, digits)
+    task = ProxyEvaluator(parse_space(SPACE), Recipe(epochs=1, ema=0.9, mixup=0.2), digits, 0, "cuda")
+    task({}, 0).epoch()  # and what libraries keep for themselves
+    task({}, 1)
     before = torch.cuda.memory_allocated()
     for number in range(2, 5):
-        task({}, number, digits).epoch()
-        task({}, number, digits)
+        task({}, number).epoch()
+        task({}, number)
         assert torch.cuda.memory_allocated() == before

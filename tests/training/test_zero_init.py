@@ -13,7 +13,7 @@ from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.ops import Add, BatchNorm
 from nas.space import load_space, parse_space
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.training.zero_init import zero_init_residuals
 
@@ -86,8 +86,8 @@ def test_it_is_how_a_training_starts_and_no_score_without_training() -> None:
     images, labels = np.zeros((4, 3, 32, 32), np.uint8), np.array([0, 1, 0, 1])
     data = ImageData("a", ("a", "b"), images, labels, images, labels, (0.5,) * 3, (0.25,) * 3, flip=True)
     for settings, count in (({}, 10), ({"zero_init_residual": False}, 0)):
-        task = ProxyTask(space, Recipe(**settings), 0, "cpu")  # type: ignore[arg-type]
-        state = task({}, 0, data).state_dict()  # type: ignore[union-attr]
+        task = ProxyEvaluator(space, Recipe(**settings), data, 0)  # type: ignore[arg-type]
+        state = task({}, 0).state_dict()
         scales = [v for name, v in state.items() if name.endswith("norm.weight")]
         assert sum(not scale.any() for scale in scales) == count
         assert all(n.op.gamma for n in task.network({}, data).nodes if isinstance(n.op, BatchNorm))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import SHORT, TINY, nas
 
+from nas.data.datasets import load_dataset
 from nas.measures import ACTIVATIONS, MACS, PARAMS
 from nas.runs.folder import Run
 from nas.space import parse_space

@@ -9,7 +9,8 @@ moved out of it, and a point that turns out to be outside is drawn again.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ Integers = NDArray[np.int64]
 MOST_BINS = 4096
 FEWEST_BINS = 512
 """Of the whole histogram, up to the budget: fewer where there are many parts."""
+_NAMES = [figure.name for figure in fields(Cost)]
+_figures = attrgetter(*_NAMES)
 _NUMBERS = 1 << 24
 """Of all histograms together, roughly."""
 
@@ -146,7 +149,7 @@ class Walk:
     def sample(self, bins: Integers) -> list[tuple[dict[str, Option], Cost]]:
         """Return a point from each bin: its decisions and its cost."""
         chosen: list[dict[str, Option]] = [{} for _ in bins]
-        figures = np.zeros((len(fields(Cost)), len(bins)), np.int64)
+        figures = np.zeros((len(_NAMES), len(bins)), np.int64)
         root = self._spread.order[-1]
         waiting: dict[int, list[tuple[Integers, Integers]]] = {id(root): [(np.arange(len(bins)), bins)]}
         for points in reversed(self._spread.order):
@@ -155,7 +158,7 @@ class Walk:
                 continue
             who, where = (np.concatenate(column) for column in zip(*arrived, strict=True))
             if isinstance(points, After):
-                for figure, added in zip(figures, astuple(points.cost), strict=True):
+                for figure, added in zip(figures, _figures(points.cost), strict=True):
                     if added:
                         np.add.at(figure, who, added)
                 for index in who if points.decisions else ():
