@@ -11,7 +11,7 @@ import pytest
 from command_line import SHORT, TINY, nas
 from hypothesis import settings
 
-from nas.runs.folder import Run
+from nas.runs.folder import RunFolder
 
 settings.register_profile("nas", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("nas")
@@ -52,10 +52,10 @@ def tiny_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_run(tiny_folder: Path, tiny_search: Path) -> Run:
+def tiny_run(tiny_folder: Path, tiny_search: Path) -> RunFolder:
     """A copy of that search in the working folder."""
     shutil.copytree(tiny_search, tiny_folder, dirs_exist_ok=True)
-    return Run.open(Path("runs/mine"))
+    return RunFolder.open(Path("runs/mine"))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ _BITS = 32
 
 def score(choices: Mapping[str, Any]) -> float:
     """Return the mean of a number between 0 and 1 for each choice, which samplers can learn."""
-    return _total(choices) / len(choices) / 2**_BITS
+    return _total(choices) / len(choices) / float(2**_BITS)
 
 
 def fails(choices: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from nas.space import Choices, Space, parse_space
+from nas.space import Choices, Space, SpaceError, parse_space
 
 VALUES: dict[str, list[Any]] = {
     "out": [2, 4, 6],
@@ -290,3 +291,25 @@ def points(space: Space, most: int) -> list[Choices] | None:
             return found
         script[-1] += 1
     return None
+
+
+def member(space: Space, seed: int) -> Space:
+    """A random network of a space, the smallest where the random one cannot be built."""
+    rng = random.Random(seed)
+    point = space.sample(lambda _, options: rng.choice(options))
+    try:
+        space.cost(point)
+    except SpaceError:
+        point = space.smallest()
+    return space.resolve(point)
+
+
+def buildable(space: Space) -> bool:
+    try:
+        return space.count > 0
+    except SpaceError:
+        return False
+
+
+members = st.builds(member, spaces().filter(buildable), st.integers(0, 99))
+"""Random networks."""

@@ -186,5 +186,5 @@ def spaces() -> None:
     rows = tables.table("name", ">networks", "about")
     for name, path in list_spaces().items():
         space = load_space(path)
-        rows.add_row(name, tables.large_number(space.extent.count), space.about)
+        rows.add_row(name, tables.large_number(space.count), space.about)
     show_view(rows)

@@ -96,7 +96,7 @@ def write_drawing(space: Space, output: Path, depth: int, largest: bool | None =
         space = space.resolve(space.largest() if largest else space.smallest())
     if not space.is_architecture:
         raise InputError(
-            f"{space.file}: is a space of {large_number(space.extent.count)} networks, and one is drawn at a "
+            f"{space.file}: is a space of {large_number(space.count)} networks, and one is drawn at a "
             "time; add --largest or --smallest, or name a run folder or the file of one network"
         )
     write_output(output, draw(space, depth))

@@ -10,7 +10,7 @@ from nas.cost import format_count
 from nas.errors import InputError
 from nas.measures import PARAMS, Measure
 from nas.space import Space
-from nas.space.scale import Scale, scale_space
+from nas.space.scale import Scale, scale_unchecked
 
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 """Depth, width and resolution of one step of phi (Tan & Le 2019, section 3.3, step 1)."""
@@ -73,7 +73,7 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
     """
     if not space.is_architecture:
         raise InputError(
-            f"'{space.name}' is a space of {space.extent.count:,} networks, and a target is for one; scale "
+            f"'{space.name}' is a space of {space.count:,} networks, and a target is for one; scale "
             "the file of a network, or the space by factors"
         )
     if target < 1:
@@ -85,10 +85,10 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
         base = compound(phi)
         try:
             scale = replace(base, **{dimension: getattr(base, dimension) * fine})
-            result = scale_space(space, scale)
+            result = scale_unchecked(space, scale)
+            cost = result.amount({}, measure)
         except InputError:
             return None
-        cost = result.amount({}, measure)
         if abs(math.log(fine)) < strain.get(cost, math.inf):
             found[cost], strain[cost] = Solution(result, scale, phi), abs(math.log(fine))
         return cost

@@ -31,6 +31,7 @@ class Plugin(SourceFile):
         if any(part.__module__ == self.module_name for part in (*BLOCKS.values(), *OPERATORS.values())):
             return
         with _undone_on_error(BLOCKS) as blocks, _undone_on_error(OPERATORS) as operators:
+            self.forget()  # where it ran before, its parts were unregistered since
             try:
                 self.run("plugin", "mend it, or leave --plugin out")
                 self._check_names(blocks(), operators())

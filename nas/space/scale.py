@@ -72,7 +72,7 @@ def scale_space(space: Space, scale: Scale) -> Space:
     """
     result = scale_unchecked(space, scale)
     try:
-        _ = result.extent
+        _ = result.points
     except SpaceError as error:
         raise InputError(f"'{space.name}' cannot be built at {scale}: {error}") from None
     return result

@@ -17,7 +17,7 @@ from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer
 from nas.space.counting.coupling import Coupling
 from nas.space.counting.part_costs import PartCosts
-from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, size
+from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, in_order, size
 from nas.space.elaborate import elaborate
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
@@ -200,9 +200,14 @@ class Space:
 
         Raises SpaceError where no point can be built.
         """
-        points, obstacles = self._points
         smallest, largest = (end.choices for end in self.ends(MACS))
-        return Extent(size(points), smallest, self.cost(smallest), largest, self.cost(largest), obstacles)
+        costs = self.cost(smallest), self.cost(largest)
+        return Extent(self.count, smallest, costs[0], largest, costs[1], self._points[1])
+
+    @cached_property
+    def count(self) -> int:
+        """The number of points that can be built, without listing them. Raises SpaceError where none can."""
+        return size(self._order)
 
     def ends(self, measure: Measure) -> Ends:
         """Return the points of the least and of the most of a measure that adds up, without listing any.
@@ -210,7 +215,7 @@ class Space:
         Raises SpaceError where no point can be built.
         """
         if measure not in self._ends:
-            self._ends[measure] = Ends(*(extreme(self.points, measure.of, pick) for pick in (min, max)))
+            self._ends[measure] = Ends(*(extreme(self._order, measure.of, pick) for pick in (min, max)))
         return self._ends[measure]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -221,6 +226,10 @@ class Space:
     def points(self) -> Points:
         """All points that can be built. Raises SpaceError where none can."""
         return self._points[0]
+
+    @cached_property
+    def _order(self) -> list[Points]:
+        return in_order(self.points)
 
     @cached_property
     def _points(self) -> tuple[Points, tuple[SpaceError, ...]]:

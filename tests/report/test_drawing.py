@@ -15,41 +15,20 @@ from command_line import TINY, apart, nas
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import GOOGLENET, RESNET50
-from random_spaces import spaces
+from random_spaces import member, members
 
 from nas.graph import Architecture
 from nas.ops.base import format_shape
 from nas.report.drawing import MOST_CHARACTERS, draw
 from nas.report.folding import FoldedGraph, fold
 from nas.report.layout import lay_out
-from nas.space import Space, SpaceError, load_space, parse_space
+from nas.space import Space, load_space, parse_space
 from nas.space.library import list_spaces
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH = 200
 bundled = pytest.mark.parametrize("name", list(list_spaces()))
 depths = st.integers(1, 6)
-
-
-def member(space: Space, seed: int) -> Space:
-    """A random network of a space, the smallest where the random one cannot be built."""
-    rng = random.Random(seed)
-    point = space.sample(lambda _, options: rng.choice(options))
-    try:
-        space.cost(point)
-    except SpaceError:
-        point = space.smallest()
-    return space.resolve(point)
-
-
-def buildable(space: Space) -> bool:
-    try:
-        return space.extent.count > 0
-    except SpaceError:
-        return False
-
-
-members = st.builds(member, spaces().filter(buildable), st.integers(0, 99))
 
 
 # Folding

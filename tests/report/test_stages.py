@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from networks import GOOGLENET, RESNET50
+from random_spaces import members
 from rich.console import Console
-from test_drawing import members
 
 from nas.cost import Cost
 from nas.report.stages import StageRow, list_stages

@@ -14,8 +14,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_spaces import cell_spaces, points
-from test_space_counting import check
-from test_space_language import check_reads_back, names, ops, shape
+from space_checks import check_counts, check_reads_back, names, ops, shape
 from torch import Tensor, nn
 
 from nas.errors import InputError
@@ -23,6 +22,7 @@ from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
 from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space.language.tree import Cells
 from nas.space.library import list_spaces
 from nas.space.member import find_point
 from nas.space.scale import Scale, scale_space
@@ -420,7 +420,7 @@ def test_a_decision_may_be_shared_between_cells() -> None:
         "- conv: {out: 4, kernel: {same_as: c.normal.node1.op2.kernel}}"
     )
     assert space.extent.count == 4
-    check(space, points(space, 10) or [])
+    check_counts(space, points(space, 10) or [])
 
 
 # Counted, written, scaled ------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def test_a_decision_may_be_shared_between_cells() -> None:
 def test_random_stacks_are_counted_exactly(space: Space) -> None:
     listed = points(space, 60)
     assume(listed is not None)
-    check(space, listed or [])
+    check_counts(space, listed or [])
 
 
 @pytest.mark.slow
@@ -441,7 +441,7 @@ def test_random_stacks_are_counted_exactly(space: Space) -> None:
 def test_many_random_stacks_are_counted_exactly(space: Space) -> None:
     listed = points(space, 200)
     assume(listed is not None)
-    check(space, listed or [])
+    check_counts(space, listed or [])
 
 
 @given(cell_spaces(8), st.randoms(use_true_random=False))
@@ -457,7 +457,8 @@ def test_a_network_of_cells_is_scaled() -> None:
     assert {name.split(".")[1] for name in names(net) if name.startswith("cells.")} == {
         f"cell{i}" for i in range(1, 30)
     }
-    assert larger.network.items[1].depth == 9  # type: ignore[union-attr]
+    stack = larger.network.items[1]
+    assert isinstance(stack, Cells) and stack.depth == 9
     assert shape(net) == (10,)
     assert net.nodes[-3].shape[0] == 4 * 288
     again = scale_space(bundled("darts"), Scale(depth=0.5))

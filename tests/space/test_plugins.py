@@ -21,7 +21,7 @@ from command_line import SHORT, apart, nas, rows
 from nas.blocks import BLOCKS, get_block_arguments
 from nas.errors import InputError
 from nas.ops import OPERATORS, arguments
-from nas.runs.folder import Run
+from nas.runs.folder import RunFolder
 from nas.space import load_space, parse_space
 from nas.space.plugins import Plugin, load_plugins, read_plugins
 
@@ -73,10 +73,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(folder: Path, searched: Path) -> Run:
+def run(folder: Path, searched: Path) -> RunFolder:
     """A copy of it to work in, as in a new process: the block is not registered."""
     shutil.copytree(searched, folder, dirs_exist_ok=True)
-    return Run.open(Path("runs/own-1"))
+    return RunFolder.open(Path("runs/own-1"))
 
 
 def load(text: str = PLUGIN, file: str = "own.py") -> None:
@@ -101,7 +101,7 @@ def test_nothing_is_known_of_a_plugin_that_is_not_named() -> None:
     assert said.code == 2 and said.err.startswith("error: own.yaml:10: unknown block 'squeeze'")
 
 
-def test_every_command_takes_it(run: Run) -> None:
+def test_every_command_takes_it(run: RunFolder) -> None:
     shown = nas("show", "own.yaml", "--plugin", "own.py")
     assert shown.code == 0 and "own: 12 networks" in shown.out and "s1.share" in shown.out
     best = "runs/own-1/best.yaml"
@@ -153,8 +153,8 @@ def test_it_travels_to_a_process_without_its_file() -> None:
 # Runs
 
 
-def test_a_run_keeps_it_and_needs_it_named(run: Run) -> None:
-    assert run.plugin_file("own.py").read_text() == PLUGIN
+def test_a_run_keeps_it_and_needs_it_named(run: RunFolder) -> None:
+    assert run.source_file("own.py").read_text() == PLUGIN
     document = yaml.safe_load((run.path / "run.yaml").read_text())
     assert document["plugins"] == {"own.py": Plugin("own.py", PLUGIN).sha256}
     for command in (["show"], ["resume"], ["export"], ["scale", "--phi", "1", "-o", "x.yaml"]):
@@ -167,7 +167,7 @@ def test_a_run_keeps_it_and_needs_it_named(run: Run) -> None:
     assert "squeeze" not in BLOCKS
 
 
-def test_a_run_goes_on_with_it(run: Run) -> None:
+def test_a_run_goes_on_with_it(run: RunFolder) -> None:
     Path("own.py").unlink()
     copy = ("--plugin", "runs/own-1/plugins/own.py")
     said = nas("resume", "runs/own-1", "--trials", "3", *copy)
@@ -177,7 +177,7 @@ def test_a_run_goes_on_with_it(run: Run) -> None:
     assert nas("export", "runs/own-1", *copy, "-o", "mine.py").code == 0
 
 
-def test_a_plugin_that_was_changed(run: Run) -> None:
+def test_a_plugin_that_was_changed(run: RunFolder) -> None:
     Path("own.py").write_text(PLUGIN + "\n")
     said = nas("resume", "runs/own-1", "--plugin", "own.py")
     assert said.code == 2 and said.err == (
@@ -186,13 +186,13 @@ def test_a_plugin_that_was_changed(run: Run) -> None:
     )
 
 
-def test_a_plugin_that_a_run_does_not_know(run: Run) -> None:
+def test_a_plugin_that_a_run_does_not_know(run: RunFolder) -> None:
     Path("more.py").write_text(PLUGIN.replace("squeeze", "press"))
     said = nas("show", "runs/own-1", "--plugin", "own.py", "--plugin", "more.py")
     assert said.code == 2 and said.err == "error: more.py: runs/own-1 was searched without it; leave it out\n"
 
 
-def test_a_record_of_plugins_that_was_damaged(run: Run) -> None:
+def test_a_record_of_plugins_that_was_damaged(run: RunFolder) -> None:
     file = run.path / "run.yaml"
     file.write_text(file.read_text().partition("plugins:")[0] + "plugins: [own.py]\n")
     said = nas("show", "runs/own-1", "--plugin", "own.py")
@@ -215,7 +215,7 @@ def test_workers_of_ray_know_it() -> None:
 
 
 @pytest.mark.parametrize("command", ["search", "show", "export", "resume", "scale"])
-def test_a_plugin_that_does_not_exist(command: str, run: Run) -> None:
+def test_a_plugin_that_does_not_exist(command: str, run: RunFolder) -> None:
     what = "runs/own-1" if command == "resume" else "own.yaml"
     more = ("--phi", "1", "-o", "x.yaml") if command == "scale" else ()
     said = nas(command, what, "--plugin", "ovn.py", *more)

@@ -5,48 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, settings
 from random_spaces import points, spaces
+from space_checks import check_counts
 
-from nas.cost import Cost
-from nas.measures import ACTIVATIONS, MACS, PARAMS
-from nas.space import Choices, Space, SpaceError, parse_space
-
-
-def cost_by_building(space: Space, point: Choices) -> Cost | None:
-    try:
-        return space.architecture(point).cost
-    except SpaceError:
-        return None
-
-
-def cost_by_parts(space: Space, point: Choices) -> Cost | None:
-    try:
-        return space.cost(point)
-    except SpaceError:
-        return None
-
-
-def check(space: Space, listed: list[Choices]) -> None:
-    """Every figure of the extent and every point's cost, by building all networks."""
-    costs = [cost_by_building(space, point) for point in listed]
-    assert [cost_by_parts(space, point) for point in listed] == costs
-    built = [cost for cost in costs if cost is not None]
-    if not built:
-        with pytest.raises(SpaceError):
-            _ = space.extent
-        return
-    extent = space.extent
-    assert extent.count == len(built)
-    assert extent.smallest in listed and extent.largest in listed
-    assert extent.smallest_cost == space.cost(extent.smallest)
-    assert extent.largest_cost == space.cost(extent.largest)
-    assert extent.smallest_cost.macs == min(cost.macs for cost in built)
-    assert extent.largest_cost.macs == max(cost.macs for cost in built)
-    for measure in (MACS, PARAMS, ACTIVATIONS):
-        amounts = [measure.of(cost) for cost in built]
-        ends = space.ends(measure)
-        assert [end.value for end in ends] == [min(amounts), max(amounts)]
-        assert [space.amount(end.choices, measure) for end in ends] == [min(amounts), max(amounts)]
-    assert bool(extent.obstacles) == (len(built) < len(costs))
+from nas.space import Space, SpaceError, parse_space
 
 
 @given(spaces())
@@ -54,7 +15,7 @@ def check(space: Space, listed: list[Choices]) -> None:
 def test_random_spaces_are_counted_exactly(space: Space) -> None:
     listed = points(space, 100)
     assume(listed is not None)
-    check(space, listed or [])
+    check_counts(space, listed or [])
 
 
 @pytest.mark.slow
@@ -64,7 +25,7 @@ def test_random_spaces_are_counted_exactly(space: Space) -> None:
 def test_many_random_spaces_are_counted_exactly(space: Space) -> None:
     listed = points(space, 300)
     assume(listed is not None)
-    check(space, listed or [])
+    check_counts(space, listed or [])
 
 
 COUNTED = {
@@ -201,7 +162,7 @@ def test_points_are_counted_as_by_hand(text: str, count: int) -> None:
     space = parse_space(text if "input" in text else f"input: [3, 8, 8]{text}")
     listed = points(space, 100) or []
     assert space.extent.count == count == len(listed)
-    check(space, listed)
+    check_counts(space, listed)
 
 
 def test_points_that_cannot_be_built_are_left_out_and_named() -> None:

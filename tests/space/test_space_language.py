@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_spaces import spaces
+from space_checks import check_reads_back, drawn, names, ops, shape
 from torch import nn
 
 from nas.blocks import get_block_arguments, list_blocks
@@ -22,9 +23,9 @@ from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.measures import PARAMS
-from nas.ops import Act, Add, AvgPool, BatchNorm, Concat, Conv2d, DropPath, Operator, PadChannels, Shape
+from nas.ops import Act, Add, AvgPool, BatchNorm, Concat, Conv2d, DropPath, Operator, PadChannels
 from nas.ops.arguments import ACTIVATIONS
-from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.language.extends import KEYS
 from nas.space.language.parse_nodes import FORMS, JOINS, SHORTCUTS
 
@@ -41,22 +42,6 @@ def built(*lines: str, top: str = "input: [3, 16, 16]", **choices: Any) -> Archi
     """The network of these lines, at a point or without choices."""
     named = {name.replace("__", "."): option for name, option in choices.items()}
     return space_of(*lines, top=top).architecture(named)
-
-
-def names(architecture: Architecture) -> list[str]:
-    return [node.name for node in architecture.nodes]
-
-
-def ops(architecture: Architecture) -> dict[str, Operator]:
-    return {node.name: node.op for node in architecture.nodes}
-
-
-def shape(architecture: Architecture) -> Shape:
-    return architecture.nodes[-1].shape
-
-
-def drawn(space: Space, rng: random.Random) -> Choices:
-    return space.sample(lambda name, options: rng.choice(options))
 
 
 # Nodes ------------------------------------------------------------------------------------------------
@@ -490,29 +475,6 @@ def test_the_same_family_for_other_data() -> None:
 
 
 # Written and read again -------------------------------------------------------------------------------
-
-
-def check_reads_back(space: Space, rng: random.Random) -> None:
-    """A space, and what is left of it at a point, written and read: the same choices and networks."""
-    again = parse_space(dump_space(space))
-    assert again.declared == space.declared
-    assert dump_space(again) == dump_space(space)
-    point = drawn(space, rng)
-    resolved = space.resolve(point)
-    assert resolved.is_architecture
-    written = dump_space(resolved)
-    reread = parse_space(written)
-    assert dump_space(reread) == written
-    try:
-        architecture = space.architecture(point)
-    except SpaceError:
-        for other in (reread.architecture, resolved.architecture):
-            with pytest.raises(SpaceError):
-                other()
-        return
-    assert again.architecture(point) == architecture
-    assert resolved.architecture() == reread.architecture() == architecture
-    assert space.cost(point) == reread.cost({}) == architecture.cost
 
 
 @given(spaces(budget=8), st.randoms(use_true_random=False))

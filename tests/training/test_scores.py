@@ -10,7 +10,7 @@ from command_line import SHORT, TINY, nas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.runs.folder import Run
+from nas.runs.state import RunState
 from nas.training.scores import SCORES, auc, best, extrapolated, fit_power_law, last, mean_last_k
 
 curves = st.lists(st.floats(0, 1), min_size=1, max_size=30)
@@ -53,9 +53,9 @@ def test_a_search_ranks_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     Path("tiny.yaml").write_text(TINY)
     flags = ("--workers", "0", "--trials", "2", *SHORT, "--epochs", "3", "--score", "auc")
     assert nas("search", "tiny.yaml", "--name", "mine", *flags).code == 0
-    for record in Run.open(Path("runs/mine")).records():
-        assert record.score == pytest.approx(np.mean([*record.scores.values()]))
-        assert len(record.scores) == 3
+    for trial in RunState.load(Path("runs/mine")).trials:
+        assert trial.score == pytest.approx(np.mean([*trial.curve.values()]))
+        assert len(trial.curve) == 3
 
 
 def test_an_unknown_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

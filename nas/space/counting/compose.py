@@ -10,7 +10,7 @@ Decisions are made where they are first needed, as in a forward pass. One that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -263,7 +263,7 @@ class Composer:
 
     # Values --------------------------------------------------------------------------------------------
 
-    def expand(self, value: Value, env: Env) -> Iterator[tuple[Any, Env, Decisions]]:
+    def expand(self, value: Value, env: Env) -> Iterable[tuple[Any, Env, Decisions]]:
         """What a value can be, each with the decisions shared and made by it."""
         if isinstance(value, CellOut):
             value = self._channels[value.cell]
@@ -274,29 +274,34 @@ class Composer:
         if isinstance(value, SameAs):
             value = self._declared[value.target]
         if not isinstance(value, Choice):
-            yield value, env, ()
-            return
+            return ((value, env, ()),)
         name = value.at(self._layers)
         shared = value.name in self._coupling.coupled
         if shared:
             for decision in env:
                 if decision.name == name:
-                    yield value.value(decision.option), env, ()
-                    return
-        for option in self._options(value, name):
-            after = env | {Shared(value.name, name, option)} if shared else env
-            yield value.value(option), after, ((name, option),)
+                    return ((value.value(decision.option), env, ()),)
+        return [
+            (
+                value.value(option),
+                env | {Shared(value.name, name, option)} if shared else env,
+                ((name, option),),
+            )
+            for option in self._options(value, name)
+        ]
 
     def combinations(
         self, values: tuple[Value, ...], env: Env
-    ) -> Iterator[tuple[tuple[Any, ...], Env, Decisions]]:
+    ) -> Iterable[tuple[tuple[Any, ...], Env, Decisions]]:
         """What several values can be together."""
-        if not values:
-            yield (), env, ()
-            return
-        for first, after, decisions in self.expand(values[0], env):
-            for rest, last, more in self.combinations(values[1:], after):
-                yield (first, *rest), last, decisions + more
+        found: list[tuple[tuple[Any, ...], Env, Decisions]] = [((), env, ())]
+        for value in values:
+            found = [
+                ((*given, one), last, decisions + more)
+                for given, after, decisions in found
+                for one, last, more in self.expand(value, after)
+            ]
+        return found
 
 
 def _join_branches(net: Builder, *branches_and_join: Any) -> Ref:

@@ -46,14 +46,15 @@ _NO_COST = 1 << 62
 
 def count_within(root: Points, measure: CostOf, interval: Interval) -> int | None:
     """The number of points whose cost by `measure` is in the interval; None where that takes too long."""
-    least, most = (extreme(root, measure, pick).value for pick in (min, max))
+    order = in_order(root)
+    least, most = (extreme(order, measure, pick).value for pick in (min, max))
     end = _end(interval, most)
     if interval.low <= least and most <= end:
-        return size(root)
+        return size(order)
     if most >= _NO_COST:
         return None
     try:
-        return sum(meeting.count(interval.low, end) for meeting in _Meetings(root, measure, end).all())
+        return sum(meeting.count(interval.low, end) for meeting in _Meetings(order, measure, end).all())
     except _TooMany:
         return None
 
@@ -63,7 +64,8 @@ def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, 
 
     None where it holds some, and where it takes too long to know.
     """
-    least, most = (extreme(root, measure, pick).value for pick in (min, max))
+    order = in_order(root)
+    least, most = (extreme(order, measure, pick).value for pick in (min, max))
     end, room = _end(interval, most), 1 << 10
     if not least < interval.low <= end < most < _NO_COST:
         return None
@@ -72,7 +74,7 @@ def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, 
     while not above:
         highest = min(most, end + room)
         try:
-            for meeting in _Meetings(root, measure, highest).all():
+            for meeting in _Meetings(order, measure, highest).all():
                 if meeting.count(interval.low, end):
                     return None
                 below += meeting.most_below(interval.low)
@@ -206,8 +208,8 @@ class _Meetings:
     Each point of at most the highest cost is in one meeting.
     """
 
-    def __init__(self, root: Points, measure: CostOf, highest: int) -> None:
-        self._order = in_order(root)
+    def __init__(self, order: list[Points], measure: CostOf, highest: int) -> None:
+        self._order = order
         self._measure = measure
         self._work = 0
         least = least_costs(self._order, measure)

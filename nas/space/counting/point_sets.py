@@ -7,7 +7,7 @@ the graph is small where the space is large. Counting, the ends of costs and dra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,29 +86,34 @@ ONE = Points()
 
 def in_order(root: Points) -> list[Points]:
     """The sets that a set is made of and the set itself, each behind its parts."""
-    found: dict[int, Points] = {}
-    waiting: list[tuple[Points, Iterator[Points]]] = [(root, iter(root.parts))]
-    open_ids = {id(root)}
+    found: list[Points] = []
+    met: set[int] = set()  # each set is met twice: before its parts, and behind them
+    done: set[int] = set()
+    waiting = [root]
     while waiting:
-        points, parts = waiting[-1]
-        for part in parts:
-            if id(part) not in open_ids:
-                open_ids.add(id(part))
-                waiting.append((part, iter(part.parts)))
-                break
-        else:
-            found[id(points)] = points
+        points = waiting[-1]
+        if id(points) in done:
             waiting.pop()
-    return list(found.values())
+        elif id(points) in met:
+            done.add(id(points))
+            found.append(points)
+            waiting.pop()
+        else:
+            met.add(id(points))
+            waiting += [part for part in reversed(points.parts) if id(part) not in met]
+    return found
 
 
-def size(root: Points) -> int:
-    """The number of points."""
+def size(order: list[Points]) -> int:
+    """Return the number of points of the last set; `order` is as `in_order` gives it."""
     sizes: dict[int, int] = {}
-    for points in in_order(root):
-        parts = [sizes[id(part)] for part in points.parts]
-        sizes[id(points)] = sum(parts) if isinstance(points, Either) else math.prod(parts)
-    return sizes[id(root)]
+    for points in order:
+        if isinstance(points, After):
+            sizes[id(points)] = sizes[id(points.before)]
+        else:
+            parts = [sizes[id(part)] for part in points.parts]
+            sizes[id(points)] = sum(parts) if isinstance(points, Either) else math.prod(parts)
+    return sizes[id(order[-1])]
 
 
 class Extreme(NamedTuple):
@@ -118,9 +123,13 @@ class Extreme(NamedTuple):
     choices: dict[str, Option]
 
 
-def extreme(root: Points, measure: CostOf, pick: Callable[[Iterable[int]], int]) -> Extreme:
-    """The point whose cost by `measure` is the one that `pick`, min or max, picks; the first of several."""
-    values = _values(in_order(root), measure, pick)
+def extreme(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]) -> Extreme:
+    """Return the first point whose cost by `measure` is the one that `pick`, min or max, picks.
+
+    `order` is of all points, as `in_order` gives it.
+    """
+    values = _values(order, measure, pick)
+    root = order[-1]
     choices: dict[str, Option] = {}
     waiting = [root]
     while waiting:
@@ -160,14 +169,12 @@ def least_beside(order: list[Points], least: dict[int, int], measure: CostOf) ->
 def _values(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]) -> dict[int, int]:
     values: dict[int, int] = {}
     for points in order:
-        parts = [values[id(part)] for part in points.parts]
-        match points:
-            case Either():
-                values[id(points)] = pick(parts)
-            case After():
-                values[id(points)] = parts[0] + measure(points.cost)
-            case _:
-                values[id(points)] = sum(parts)
+        if isinstance(points, After):
+            values[id(points)] = values[id(points.before)] + measure(points.cost)
+        elif isinstance(points, Either):
+            values[id(points)] = pick([values[id(part)] for part in points.options])
+        else:
+            values[id(points)] = sum([values[id(part)] for part in points.parts])
     return values
 
 

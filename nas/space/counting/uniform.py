@@ -76,7 +76,7 @@ class Spread:
         self.unit = max(1, -(-(highest - least[id(root)]) // bins))
         self._most = {part: highest - rest for part, rest in least_beside(self.order, least, measure).items()}
         # more than 10^300 points need numbers with a wider exponent
-        self._kind: type[np.floating[Any]] = np.float64 if size(root) < 10**300 else np.longdouble
+        self._kind: type[np.floating[Any]] = np.float64 if size(self.order) < 10**300 else np.longdouble
         self._histograms: dict[int, Histogram] = {}
         for points in self.order:
             self._histograms[id(points)] = self._made(points)
