@@ -150,6 +150,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
     with stoppable(session), session.folder.locked():
         storage, metric = session.open_storage(), session.evaluator.metric
         study = _study(session, Ledger(storage, session.manifest.study, metric))
+        session.write_changes()
         finals: Ledger | None = None
         if config.finals.count:
             finals = Ledger(storage, finals_name(session.manifest.study), metric)
@@ -254,11 +255,6 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
 
 def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
     """Return an evaluator whose trainings have the epochs of the finals, under fresh seeds."""
-    if not hasattr(evaluator, "with_epochs"):
-        raise InputError(
-            f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
-            "it, or leave the finalists out"
-        )
     longer: Evaluator = evaluator.with_epochs(config.finals.epochs, config.seed + FRESH)
     return longer
 
