@@ -26,11 +26,9 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def small_heap() -> None:
-    """What is imported is not searched for cycles before each training, which took longer than to train."""
-    import nas.workflows.resume  # noqa: F401 - and with it all that a search needs
-
+    """What was imported is not searched for cycles before each training, which took longer than to train."""
     gc.collect()
     gc.freeze()
 

@@ -165,9 +165,10 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             in_time = False
         state = session.state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
+            within = f"budget {config.budget}" if config.budget else "no budget"
             raise InputError(
-                f"{session.folder.path}: no network of '{session.space.name}' was found within "
-                f"{config.budget}; widen the budget and start a new run"
+                f"{session.folder.path}: no network of '{session.space.name}' was found within {within}; "
+                "widen the budget and start a new run"
             )
         reason = StopReason.FINISHED if in_time else StopReason.TIME_LIMIT
         if study.exhausted:

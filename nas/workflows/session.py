@@ -23,7 +23,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
-from nas.runs.state import RunState, read_space
+from nas.runs.state import RunState, read_space, read_study
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
@@ -248,6 +248,7 @@ def reopen(
             )
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
+    read_study(folder, manifest)  # where it is lost, nothing is to be begun anew and written over
     check_machine(config)
     heard = observer or Observer()
 
