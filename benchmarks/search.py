@@ -3,7 +3,7 @@
     python benchmarks/search.py [--base FOLDER] [--trials 2000] [--space mbconv] [--sampler random]
 
 FOLDER is a checkout of the build at ea9396c, which is driven by its own names for the same parts; the two run
-in turns, each in a process of its own. Both keep a study in a journal, weights and best.yaml, and show lines of
+in turns, each in a process of its own. Both keep a study in a journal, weights and best.yaml, and print
 progress to nobody. The table has seconds a trial over all, over the last tenth, and how much the resident
 memory grows with each trial, from a quarter of the trials on. Targets: a quarter of the time, 10 kB a trial.
 """
