@@ -573,7 +573,7 @@ def test_the_table_of_nas_bench_macro(
     capped = [e.true_score for e in found.entries.values() if e.cost in cap]
     assert max(capped) == pytest.approx(92.567, abs=0.0005)
     assert found.count_inside(cap) == len(capped)
-    # random search's mean after 100 trials is 92.35 (500 repeats), its error over 20 repeats is about 0.03
+    # random search has 92.35 on average after 100 trials (500 repeats), with an error of 0.03 over 20 repeats
     given = contest(replace(found), trials=100, repeats=20, budget=cap)
     last = [outcome.best[-1] for outcome in run_contest(given, 2)]
     assert 92.25 < sum(last) / 20 < 92.45
