@@ -150,7 +150,7 @@ def _measure(code: str, build: Path, args: argparse.Namespace) -> dict[str, floa
         command = [sys.executable, "-c", code, str(args.trials), args.space, args.sampler, folder]
         path = {"PYTHONPATH": str(build.absolute())}
         done = subprocess.run(
-            command, check=True, capture_output=True, text=True, cwd=folder, env={**os.environ, **path}
+            command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env={**os.environ, **path}
         )
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures

@@ -40,21 +40,14 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "nas.data.config": ("DataConfig",),
-    "nas.execution.config": ("ExecutorConfig",),
     "nas.errors": ("InputError", "NasError"),
+    "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
     "nas.measures": ("Budget", "Measure"),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
     "nas.space": ("Space", "load_space", "parse_space"),
-    "nas.training.base": (
-        "EpochResult",
-        "Evaluator",
-        "ExecutorConfig",
-        "Metric",
-        "Training",
-        "TrainingFailed",
-    ),
+    "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
     "nas.training.recipe": ("Recipe",),
     "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),

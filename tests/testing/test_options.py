@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from suite_runs import run_suites
+from suite_runs import ROOT, run_suites
 
 PLUGIN = '''\
 from nas.blocks import block
@@ -40,6 +41,16 @@ def test_samplers_and_pruners_by_their_paths(tmp_path: Path) -> None:
     assert code == 1 and len(failed) == 1 and "test_it_learns[optuna.samplers:RandomSampler]" in failed[0]
     assert "::TestSamplers::" in said and "::TestPruners::" in said and "::TestExporters::" not in said
     assert counts["PASSED"] == 14
+
+
+def test_the_documentation_of_plugins(tmp_path: Path) -> None:
+    documented = (ROOT / "docs" / "plugins.md").read_text()
+    for text in re.findall(r"```python\n(# \w+\.py\n.*?)```", documented, re.DOTALL):
+        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    code, counts, said = run_suites(tmp_path, "--plugin", "product.py")
+    assert code == 0 and counts["PASSED"] > 40, said
+    code, counts, said = run_suites(tmp_path, what=("test_product.py",))
+    assert code == 0 and counts["PASSED"] > 14, said
 
 
 @pytest.mark.parametrize(
