@@ -117,7 +117,7 @@ def test_a_sampler_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_learned() -> None:
-    data = datasets.load("examples/shapes.py:shapes", resolution=16, seed=0)
+    data = datasets.load_dataset("examples/shapes.py:shapes", resolution=16, seed=0)
     assert (data.classes, data.channels, len(data.train_labels)) == (("disc", "square"), 1, 480)
     Path("tiny.yaml").write_text(
         "name: tiny\ninput: [1, 16, 16]\nclasses: 2\nnetwork:\n"
