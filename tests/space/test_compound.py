@@ -185,6 +185,28 @@ def test_a_depth_that_is_coupled_with_something_else() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "layers: [{conv: {out: 16}}, {conv: {out: {choice: [16, 32]}}}]",
+        "conv: {out: {layers: [16, {choice: [16, 32]}]}}",
+    ],
+)
+def test_a_choice_of_one_layer(block: str) -> None:
+    """Its name says which layer, so that a deeper stage would have another choice."""
+    space = parse_space(
+        f"input: [3, 32, 32]\nnetwork: [stage: {{name: s, depth: 2, block: {{{block}}}}}]", "net.yaml"
+    )
+    with pytest.raises(InputError) as error:
+        scale_space(space, Scale(depth=2))
+    assert str(error.value) == (
+        "net.yaml: 's.layer2.out' is a choice of one layer, so the depth of its stage cannot be scaled; "
+        "scale a network of the space instead"
+    )
+    wide = scale_space(space, Scale(width=2))
+    assert parse_space(dump_space(wide)).declared == wide.declared
+
+
 def test_a_scale_that_cannot_be_built() -> None:
     text = "name: grouped\nnetwork: [conv: {out: 48}, conv: {name: b, out: 48, groups: 48}, classifier]"
     with pytest.raises(InputError) as error:
