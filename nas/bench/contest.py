@@ -76,10 +76,10 @@ def run_contest(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes take every core already
     pool = ProcessPoolExecutor(
-        min(jobs, len(tasks)), get_context("spawn"), initializer=_enter, initargs=(contest, plugins)
+        min(jobs, len(tasks)), get_context("spawn"), initializer=_start_process, initargs=(contest, plugins)
     )
     try:
-        futures: list[Future[Outcome]] = [pool.submit(_search, *task) for task in tasks]
+        futures: list[Future[Outcome]] = [pool.submit(_run_task, *task) for task in tasks]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
@@ -104,7 +104,7 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     best: list[float] = []
     asked_s: list[float] = []
     first = (math.inf, 0, 0)
-    while (candidate := _asked(study, asked_s)) is not None:
+    while (candidate := _ask(study, asked_s)) is not None:
         entry = table.entries[candidate.identity]
         seen = entry.observe(candidate.identity, seed if contest.noisy else None)
         study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
@@ -121,7 +121,7 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
     return Outcome(sampler, repeat, tuple(best), tuple(asked_s), study.counts)
 
 
-def _asked(study: Study, asked_s: list[float]) -> Candidate | None:
+def _ask(study: Study, asked_s: list[float]) -> Candidate | None:
     """The next candidate; the time that it took is noted."""
     start = time.perf_counter()
     candidate = study.ask()
@@ -134,12 +134,12 @@ _contest: Contest
 """In a process of the pool: what is run there."""
 
 
-def _enter(contest: Contest, plugins: tuple[Plugin, ...]) -> None:
+def _start_process(contest: Contest, plugins: tuple[Plugin, ...]) -> None:
     global _contest
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     load_plugins(plugins)
     _contest = contest
 
 
-def _search(sampler: str, repeat: int) -> Outcome:
+def _run_task(sampler: str, repeat: int) -> Outcome:
     return run_search(_contest, sampler, repeat)

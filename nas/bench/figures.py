@@ -59,9 +59,9 @@ def compute_standings(outcomes: Sequence[Outcome]) -> list[Standing]:
     searches: dict[str, list[Outcome]] = {}
     for outcome in sorted(outcomes, key=lambda o: (o.sampler != BASELINE, o.sampler, o.repeat)):
         searches.setdefault(outcome.sampler, []).append(outcome)
-    baseline = _bests(searches[BASELINE])
+    baseline = _collect_bests(searches[BASELINE])
     return [
-        _standing(sampler, own, None if sampler == BASELINE else baseline)
+        _compute_standing(sampler, own, None if sampler == BASELINE else baseline)
         for sampler, own in searches.items()
     ]
 
@@ -89,8 +89,10 @@ def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     return Difference(estimate_mean(pairs), p)
 
 
-def _standing(sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[float]] | None) -> Standing:
-    bests = _bests(own)
+def _compute_standing(
+    sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[float]] | None
+) -> Standing:
+    bests = _collect_bests(own)
     asks = np.array([seconds for outcome in own for seconds in outcome.asked_s])
     return Standing(
         sampler,
@@ -105,6 +107,6 @@ def _standing(sampler: str, own: Sequence[Outcome], baseline: Sequence[Sequence[
     )
 
 
-def _bests(searches: Sequence[Outcome]) -> list[tuple[float, ...]]:
+def _collect_bests(searches: Sequence[Outcome]) -> list[tuple[float, ...]]:
     """After each trial, the best true score of each repeat."""
     return list(zip(*(outcome.best for outcome in searches), strict=True))

@@ -52,7 +52,7 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
     The first trials, which are far below all others, are left out: curves begin at a twentieth of the last.
     An SVG is XML: the elements with class `curve` carry the sampler as `data-name`.
     """
-    axes = _axes(result)
+    axes = _fit_axes(result)
     svg = make_page(title, subtitle)
     _write_axes(svg, axes)
     colours = cycle(COLOURS)
@@ -60,7 +60,7 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
     for one, colour in painted:
         _write_band(svg, axes, one, colour)
     for one, colour in painted:
-        points = _points(axes, one, lambda e: e.mean)
+        points = _place_points(axes, one, lambda e: e.mean)
         ET.SubElement(
             svg,
             "path",
@@ -75,7 +75,7 @@ def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
     return render(svg)
 
 
-def _axes(result: Sequence[Standing]) -> _Axes:
+def _fit_axes(result: Sequence[Standing]) -> _Axes:
     last = len(result[0].curve)
     first = max(1, last // 20)
     shown = [e for one in result for e in one.curve[first - 1 :]]
@@ -85,20 +85,20 @@ def _axes(result: Sequence[Standing]) -> _Axes:
 
 def _write_axes(svg: ET.Element, axes: _Axes) -> None:
     mark_rows(svg, axes.y)
-    for trials in _trial_marks(axes):
+    for trials in _format_trials(axes):
         write_grid(svg, (axes.x(trials), TOP), (axes.x(trials), HEIGHT - BOTTOM))
         write_text(svg, f"{trials:,}", axes.x(trials), HEIGHT - BOTTOM + 14, "middle")
     write_text(svg, "trials", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "middle")
 
 
-def _trial_marks(axes: _Axes) -> list[int]:
+def _format_trials(axes: _Axes) -> list[int]:
     round_ones = (factor * 10**power for power in range(7) for factor in (1, 2, 5))
     return [n for n in round_ones if axes.first <= n < 0.8 * axes.last] + [axes.last]
 
 
 def _write_band(svg: ET.Element, axes: _Axes, one: Standing, colour: str) -> None:
-    upper = _points(axes, one, lambda e: e.high)
-    lower = _points(axes, one, lambda e: e.low)
+    upper = _place_points(axes, one, lambda e: e.high)
+    lower = _place_points(axes, one, lambda e: e.low)
     if not any(math.isnan(y) for _, y in upper):
         ET.SubElement(
             svg, "path", {"class": "band", "fill": colour, "d": format_path(upper + lower[::-1]) + "Z"}
@@ -119,6 +119,6 @@ def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> N
         write_text(svg, one.sampler, x + 30, middle, "plain")
 
 
-def _points(axes: _Axes, one: Standing, value: Callable[..., float]) -> list[Point]:
+def _place_points(axes: _Axes, one: Standing, value: Callable[..., float]) -> list[Point]:
     shown = list(enumerate(one.curve, 1))[axes.first - 1 :]
     return [(axes.x(n), axes.y(value(e))) for n, e in shown]

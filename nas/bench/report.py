@@ -43,12 +43,12 @@ def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
     for line in (describe_table(contest.table), describe_contest(contest)):
         print(line)
     print(f"\nBest true score after so many trials, ± half of the {INTERVAL}:")
-    show(_scores(result, list_marks(contest.trials)))
+    show(_tabulate_scores(result, list_marks(contest.trials)))
     if len(result) > 1:
         print(f"Difference to {BASELINE} in pairs of repeats, and p of the {TEST}:")
-        show(_differences(result, list_marks(contest.trials)))
+        show(_tabulate_differences(result, list_marks(contest.trials)))
     print("Time of an ask, and proposals of a search that never became trials, on average:")
-    show(_work(result))
+    show(_tabulate_work(result))
 
 
 def write_contest(
@@ -61,7 +61,7 @@ def write_contest(
     files = {
         folder / "bench.json": json.dumps(figures_to_data(contest, result), indent=1, allow_nan=False) + "\n",
         folder / "curves.csv": format_curves(outcomes),
-        folder / "bench.svg": plot(_title(contest), _subtitle(contest), result),
+        folder / "bench.svg": plot(_make_title(contest), _make_subtitle(contest), result),
     }
     for path, text in files.items():
         write_output(path, text)
@@ -120,7 +120,7 @@ def figures_to_data(contest: Contest, result: Sequence[Standing]) -> dict[str, A
         "interval": INTERVAL,
         "test": TEST,
         "versions": {"nas": __version__, "optuna": optuna.__version__},
-        "samplers": {one.sampler: _standing_data(one, list_marks(contest.trials)) for one in result},
+        "samplers": {one.sampler: _standing_to_data(one, list_marks(contest.trials)) for one in result},
     }
 
 
@@ -136,54 +136,54 @@ def format_curves(outcomes: Sequence[Outcome]) -> str:
     return text.getvalue()
 
 
-def _title(contest: Contest) -> str:
+def _make_title(contest: Contest) -> str:
     return f"{contest.table.space.name}: best true score, {budget_text(contest.budget)}"
 
 
-def _subtitle(contest: Contest) -> str:
+def _make_subtitle(contest: Contest) -> str:
     signal = "one score at random" if contest.noisy else "the mean score"
     repeats = plural(contest.repeats, "repeat")
     return f"Mean of {repeats} with its 95 % interval; searches are told {signal} of a network."
 
 
-def _standing_data(one: Standing, at: Sequence[int]) -> dict[str, Any]:
+def _standing_to_data(one: Standing, at: Sequence[int]) -> dict[str, Any]:
     return {
-        "best": {n: _plain(asdict(one.curve[n - 1])) for n in at},
+        "best": {n: _replace_nan(asdict(one.curve[n - 1])) for n in at},
         f"difference_to_{BASELINE}": {
-            n: _plain({**asdict(d.estimate), "p": d.p}) for n, d in one.differences.items()
+            n: _replace_nan({**asdict(d.estimate), "p": d.p}) for n, d in one.differences.items()
         },
         "ask_ms": {"median": 1000 * one.ask_median_s, "p95": 1000 * one.ask_p95_s},
         "rejected": dict(one.rejected),
     }
 
 
-def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
+def _replace_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {key: value if math.isfinite(value) else None for key, value in figures.items()}
 
 
-def _scores(result: Sequence[Standing], at: Sequence[int]) -> View:
+def _tabulate_scores(result: Sequence[Standing], at: Sequence[int]) -> View:
     view = table("sampler", *(f">{n:,}" for n in at))
     for one in result:
         view.add_row(
-            one.sampler, *(_with_error(one.curve[n - 1], f"{one.curve[n - 1].mean:.5g}") for n in at)
+            one.sampler, *(_format_error(one.curve[n - 1], f"{one.curve[n - 1].mean:.5g}") for n in at)
         )
     return view
 
 
-def _differences(result: Sequence[Standing], at: Sequence[int]) -> View:
+def _tabulate_differences(result: Sequence[Standing], at: Sequence[int]) -> View:
     view = table("sampler", *(f">{n:,}" for n in at))
     for one in (one for one in result if one.differences):
         found = [one.differences[n] for n in at]
-        cells = [f"{_with_error(d.estimate, f'{d.estimate.mean:+.3g}')}, p {d.p:.1g}" for d in found]
+        cells = [f"{_format_error(d.estimate, f'{d.estimate.mean:+.3g}')}, p {d.p:.1g}" for d in found]
         view.add_row(one.sampler, *cells)
     return view
 
 
-def _with_error(estimate: Estimate, mean: str) -> str:
+def _format_error(estimate: Estimate, mean: str) -> str:
     return mean if math.isnan(estimate.low) else f"{mean} ± {estimate.high - estimate.mean:.2g}"
 
 
-def _work(result: Sequence[Standing]) -> View:
+def _tabulate_work(result: Sequence[Standing]) -> View:
     view = table("sampler", ">median", ">95 %", ">over budget", ">duplicate", ">without a row")
     for one in result:
         times = [f"{1000 * seconds:.2f} ms" for seconds in (one.ask_median_s, one.ask_p95_s)]

@@ -97,24 +97,24 @@ def read_table(path: Path, space: Space) -> Table:
 
     Raises InputError for columns that are not those of the space and for cells that cannot be read.
     """
-    columns, rows = _read(path)
+    columns, rows = _read_rows(path)
     seeds = [column for column in columns if SCORE.fullmatch(column)]
     if not seeds:
         raise InputError(f"{path}: has no column of scores; add 'score', or 'score_1', 'score_2', one a seed")
-    points = _points(path, space, [c for c in columns if c not in (*seeds, TRUE_SCORE)], rows)
+    points = _find_points(path, space, [c for c in columns if c not in (*seeds, TRUE_SCORE)], rows)
     found: dict[str, list[Entry]] = {}
     for row, point in zip(rows, points, strict=True):
-        scores = tuple(_number(path, row, column) for column in seeds)
-        true_score = _number(path, row, TRUE_SCORE) if TRUE_SCORE in columns else fmean(scores)
-        identity = _identity(path, row, space, point)
+        scores = tuple(_parse_score(path, row, column) for column in seeds)
+        true_score = _parse_score(path, row, TRUE_SCORE) if TRUE_SCORE in columns else fmean(scores)
+        identity = _find_identity(path, row, space, point)
         found.setdefault(identity, []).append(Entry(point, scores, true_score))
     return Table(
         file=str(path),
         space=space,
-        entries={identity: _merged(entries) for identity, entries in found.items()},
+        entries={identity: _merge_entries(entries) for identity, entries in found.items()},
         rows=len(rows),
         conflicts=sum(entry != entries[0] for entries in found.values() for entry in entries),
-        missing=_missing(space, points, found),
+        missing=_count_missing(space, points, found),
     )
 
 
@@ -139,15 +139,15 @@ def enumerate_points(space: Space) -> Iterator[Choices]:
         script[-1] += 1
 
 
-def _read(path: Path) -> tuple[list[str], list[_Row]]:
+def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
     reader = csv.reader(io.StringIO(read_text(path).removeprefix("\ufeff")))
     try:
-        return _parsed(path, reader)
+        return _parse_rows(path, reader)
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: {error}; write short cells, a row a line") from None
 
 
-def _parsed(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
+def _parse_rows(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
     columns = [column.strip() for column in next(reader, [])]
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated:
@@ -167,7 +167,7 @@ def _parsed(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
     return columns, rows
 
 
-def _points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Row]) -> list[Choices]:
+def _find_points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Row]) -> list[Choices]:
     """The point of each row."""
     asked: dict[str, None] = {}
     points = []
@@ -176,13 +176,13 @@ def _points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Ro
 
         def choose(name: str, options: tuple[Option, ...], row: _Row = row) -> Option:
             asked[name] = None
-            return _option(path, row, name, options) if name in row.cells else options[0]
+            return _parse_option(path, row, name, options) if name in row.cells else options[0]
 
         points.append(space.sample(choose))
     missing = [name for name in asked if name not in columns]
     unknown = [c for c in columns if c not in asked and any(row.cells[c] for row in rows)]
     if missing or unknown:
-        raise _misfit(path, space, missing, unknown)
+        raise _make_misfit_error(path, space, missing, unknown)
     for row, point in zip(rows, points, strict=True):
         extra = next((column for column in columns if row.cells[column] and column not in point), None)
         if extra:
@@ -193,33 +193,33 @@ def _points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Ro
     return points
 
 
-def _misfit(path: Path, space: Space, missing: list[str], unknown: list[str]) -> InputError:
-    said = [f"lacks {_some(missing)}"] if missing else []
-    said += [f"has {_some(unknown)}, which the space does not"] if unknown else []
+def _make_misfit_error(path: Path, space: Space, missing: list[str], unknown: list[str]) -> InputError:
+    said = [f"lacks {_name_some(missing)}"] if missing else []
+    said += [f"has {_name_some(unknown)}, which the space does not"] if unknown else []
     hint = did_you_mean(unknown[0], missing, "leave these out") if unknown else "; add these"
     return InputError(
         f"{path}: its columns are not the choices of '{space.name}': the table {' and '.join(said)}{hint}"
     )
 
 
-def _some(names: list[str], most: int = 5) -> str:
+def _name_some(names: list[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(f"'{name}'" for name in names[:most]) + more
 
 
-def _option(path: Path, row: _Row, name: str, options: tuple[Option, ...]) -> Option:
+def _parse_option(path: Path, row: _Row, name: str, options: tuple[Option, ...]) -> Option:
     text = row.cells[name]
     for option in options:
-        if text.lower() in _spellings(option):
+        if text.lower() in _list_spellings(option):
             return option
     raise InputError(f"{path}:{row.line}: {name}: '{text}' is not one of {list(options)}")
 
 
-def _spellings(option: Option) -> tuple[str, ...]:
+def _list_spellings(option: Option) -> tuple[str, ...]:
     return ("none", "null") if option is None else (str(option).lower(),)
 
 
-def _number(path: Path, row: _Row, column: str) -> float:
+def _parse_score(path: Path, row: _Row, column: str) -> float:
     text = row.cells[column]
     try:
         value = float(text)
@@ -232,28 +232,28 @@ def _number(path: Path, row: _Row, column: str) -> float:
     return value
 
 
-def _identity(path: Path, row: _Row, space: Space, point: Choices) -> str:
+def _find_identity(path: Path, row: _Row, space: Space, point: Choices) -> str:
     try:
         return space.identity(point)
     except InputError as error:
         raise InputError(f"{path}:{row.line}: {error}; leave the row out") from None
 
 
-def _merged(entries: list[Entry]) -> Entry:
+def _merge_entries(entries: list[Entry]) -> Entry:
     if len(entries) == 1:
         return entries[0]
     scores = tuple(fmean(column) for column in zip(*(e.scores for e in entries), strict=True))
     return Entry(entries[0].choices, scores, fmean(e.true_score for e in entries))
 
 
-def _missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:
+def _count_missing(space: Space, points: Sequence[Choices], found: Mapping[str, object]) -> int | None:
     if len({repr(point) for point in points}) == space.extent.count:
         return 0
     every = list(islice(enumerate_points(space), LISTED + 1))
-    return None if len(every) > LISTED else sum(not _has(space, point, found) for point in every)
+    return None if len(every) > LISTED else sum(not _has_row(space, point, found) for point in every)
 
 
-def _has(space: Space, point: Choices, found: Mapping[str, object]) -> bool:
+def _has_row(space: Space, point: Choices, found: Mapping[str, object]) -> bool:
     """Whether a point's network is found; one that cannot be built is not missed."""
     try:
         return space.identity(point) in found

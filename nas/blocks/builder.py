@@ -67,7 +67,7 @@ class Builder:
     def scope(self, name: str) -> Iterator[None]:
         """Everything added inside is named `name.…`; a name in use gets the next free number."""
         outer = self._scope
-        self._scope = self._free(name) + "."
+        self._scope = self._claim_name(name) + "."
         try:
             yield
         finally:
@@ -81,11 +81,11 @@ class Builder:
     def add_as_given(self, op: Operator, *inputs: Ref, name: str) -> Ref:
         """Add one operator with nothing left open. Raises ShapeError where the inputs do not fit."""
         shape = op.output_shape(*[x.shape for x in inputs])
-        full_name = self._free(name)
+        full_name = self._claim_name(name)
         self._nodes.append(Node(full_name, op, tuple([x.name for x in inputs]), shape))
         return Ref(full_name, shape)
 
-    def _free(self, name: str) -> str:
+    def _claim_name(self, name: str) -> str:
         full_name = self._scope + name
         number = 2
         while full_name in self._names:

@@ -52,8 +52,8 @@ class ImageFiles:
         file = folder / f"{key.hexdigest()[:32]}.rows"
         # A data set has two parts, and Ray's object store takes a copy of each.
         if len(indices) * _row_bytes(resolution) <= memory_bytes() / 4:
-            return self._in_memory(file, indices, resolution, progress)
-        return self._mapped(file, indices, resolution, progress)
+            return self._read_in_memory(file, indices, resolution, progress)
+        return self._read_mapped(file, indices, resolution, progress)
 
     @cached_property
     def _state(self) -> str:
@@ -73,7 +73,7 @@ class ImageFiles:
             found.update(os.fsencode(name) + f"\0{stamp}\n".encode())
         return found.hexdigest()
 
-    def _in_memory(
+    def _read_in_memory(
         self, file: Path, indices: NDArray[np.int64], resolution: int, progress: Decoding
     ) -> Pictures:
         images = np.empty((len(indices), 3, resolution, resolution), dtype=np.uint8)
@@ -105,7 +105,7 @@ class ImageFiles:
         whole = np.delete(images, list(broken), axis=0) if broken else images
         return Pictures(whole, dict(sorted(broken.items())), rows.notes)
 
-    def _mapped(
+    def _read_mapped(
         self, file: Path, indices: NDArray[np.int64], resolution: int, progress: Decoding
     ) -> Pictures:
         """A second copy on disk, in the order of `indices`: training reads an array, and a map whose rows are
@@ -122,7 +122,7 @@ class ImageFiles:
             path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as out:
                 for start in range(0, len(indices), step):
-                    block = self._in_memory(file, indices[start : start + step], resolution, progress)
+                    block = self._read_in_memory(file, indices[start : start + step], resolution, progress)
                     broken |= {start + place: why for place, why in block.broken.items()}
                     out.write(block.images.data)
             beside.replace(path)
@@ -135,7 +135,9 @@ class ImageFiles:
         finally:
             with suppress(OSError):
                 beside.unlink()
-        write_atomically(_facts(path), json.dumps({"images": len(indices) - len(broken), "broken": broken}))
+        write_atomically(
+            _get_facts_file(path), json.dumps({"images": len(indices) - len(broken), "broken": broken})
+        )
         return Pictures(map_images(path, (len(indices) - len(broken), 3, resolution, resolution)), broken)
 
 
@@ -155,7 +157,7 @@ class _Rows:
         self._bytes = _row_bytes(resolution)
         self._end = count * self._bytes
         self._file: int | None = None
-        with self._noting():
+        with self._note_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             # A hole takes no place; and where the file was cut short, the records are gone.
@@ -170,7 +172,7 @@ class _Rows:
             return None
         kind, checksum = self._records[index]
         content = b""
-        with self._noting():
+        with self._note_errors():
             content = os.pread(self._file, self._bytes, index * self._bytes)
         if zlib.crc32(content, kind) != checksum:
             return None
@@ -180,7 +182,7 @@ class _Rows:
 
     def make_room(self, count: int) -> None:
         """Write no row where so many do not fit."""
-        with self._noting():
+        with self._note_errors():
             if count and shutil.disk_usage(self._path.parent).free < count * self._bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -192,7 +194,7 @@ class _Rows:
         else:
             kind, content = _IMAGE, found.tobytes()
         record = _RECORD.pack(kind, zlib.crc32(content, kind))
-        with self._noting():
+        with self._note_errors():
             try:
                 os.pwrite(self._file, content, index * self._bytes)
                 os.pwrite(self._file, record, self._end + index * _RECORD.size)
@@ -206,7 +208,7 @@ class _Rows:
             self._file = None
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _note_errors(self) -> Iterator[None]:
         """From the first error on nothing is kept."""
         try:
             yield
@@ -248,7 +250,7 @@ def _row_bytes(resolution: int) -> int:
     return 3 * resolution**2
 
 
-def _facts(path: Path) -> Path:
+def _get_facts_file(path: Path) -> Path:
     """What is said of a map: how many images there are, and which are broken."""
     return path.with_suffix(".json")
 
@@ -256,11 +258,11 @@ def _facts(path: Path) -> Path:
 def _open_map(path: Path, resolution: int) -> Pictures | None:
     """A map that was written before, where it is whole."""
     try:
-        facts = json.loads(_facts(path).read_text())
+        facts = json.loads(_get_facts_file(path).read_text())
         shape = (facts["images"], 3, resolution, resolution)
         if path.stat().st_size != math.prod(shape):
             return None
-        for file in (path, _facts(path)):
+        for file in (path, _get_facts_file(path)):
             os.utime(file)
         broken = {int(place): why for place, why in facts["broken"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

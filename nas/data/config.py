@@ -20,8 +20,8 @@ class DataConfig(Config):
         str,
         text("a data set, such as digits or imagefolder:PATH"),
         Option(
-            "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE` or "
-            "`npz:FILE`.",
+            "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE`, "
+            "`npz:FILE` or `FILE.py:FUNCTION`, which is run.",
             _PANEL,
         ),
     ] = "digits"

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data import images
+from nas.data.base import Labels, Source
 from nas.data.cache import map_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
-from nas.data.sources import Labels, Source, find_source
+from nas.data.sources import find_source
 from nas.errors import InputError
 from nas.files import cache_folder
 
@@ -110,7 +111,7 @@ def load_dataset(
         folds=folds,
         progress=progress,
     )
-    return replace(data, notes=(*data.notes, *_coarse_note(data, source, folds)))
+    return replace(data, notes=(*data.notes, *_note_coarse(data, source, folds)))
 
 
 def load_source(
@@ -134,20 +135,20 @@ def load_source(
     Raises InputError for a class, `max_images` or `folds` that cannot be used.
     """
     rng = np.random.default_rng(seed)
-    train, val = _parts(source, spec, max_images, val_fraction, folds, rng)
+    train, val = _select_parts(source, spec, max_images, val_fraction, folds, rng)
     own = source.validation or source
     train_found = source.read(train, resolution, progress)
     val_found = own.read(val, resolution, progress)
     train_labels = np.delete(source.labels[train], list(train_found.broken))
     val_labels = np.delete(own.labels[val], list(val_found.broken))
     notes = [
-        *_broken_note(spec, train_found, len(train), "to train on", max_broken),
-        *_broken_note(spec, val_found, len(val), "to validate on", max_broken),
+        *_note_broken(spec, train_found, len(train), "to train on", max_broken),
+        *_note_broken(spec, val_found, len(val), "to validate on", max_broken),
     ]
     _check_classes(spec, source, train_labels, 1)
     if not len(val_labels):
         raise InputError(f"data set {spec}: there is no image to validate on; add some")
-    mean, std = _moments(train_found.images)
+    mean, std = _compute_moments(train_found.images)
     return ImageData(
         name=spec,
         classes=source.classes,
@@ -163,9 +164,11 @@ def load_source(
             *(own.notes if own is not source else ()),
             *notes,
             *dict.fromkeys((*train_found.notes, *val_found.notes)),
-            *_uneven_note(source.classes, train_labels),
+            *_note_uneven(source.classes, train_labels),
         ),
-        broken=tuple(_printable(why) for part in (train_found, val_found) for why in part.broken.values()),
+        broken=tuple(
+            _make_printable(why) for part in (train_found, val_found) for why in part.broken.values()
+        ),
     )
 
 
@@ -200,7 +203,7 @@ def resize_dataset(data: ImageData, resolution: int) -> ImageData:
     return replace(data, train_images=train, val_images=val)
 
 
-def _parts(
+def _select_parts(
     source: Source,
     spec: str,
     max_images: int | None,
@@ -219,16 +222,16 @@ def _parts(
     if max_images is not None and max_images < each * classes:
         raise InputError(
             f"data set '{spec}': max_images is {max_images}, too few for {classes} classes; each "
-            f"needs {_needed(each)}: give at least {each * classes}"
+            f"needs {_describe_need(each)}: give at least {each * classes}"
         )
     if own is None:
         _check_classes(spec, source, source.labels, each)
         share = 1 / folds if folds > 1 else val_fraction
-        return _split(_subset(source.labels, max_images, each, rng), source.labels, share, rng)
+        return _split(_select_subset(source.labels, max_images, each, rng), source.labels, share, rng)
     if max_images is None:
-        return _subset(source.labels, None, 1, rng), _subset(own.labels, None, 0, rng)
+        return _select_subset(source.labels, None, 1, rng), _select_subset(own.labels, None, 0, rng)
     most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
-    return _subset(source.labels, most, 1, rng), _subset(own.labels, max_images - most, 0, rng)
+    return _select_subset(source.labels, most, 1, rng), _select_subset(own.labels, max_images - most, 0, rng)
 
 
 def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:
@@ -237,19 +240,19 @@ def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> Non
         if count < least:
             raise InputError(
                 f"data set {spec}: class '{name}' has {count} image(s) and each class needs at least "
-                f"{least}, {_needed(least)}; add images of it, or leave the class out"
+                f"{least}, {_describe_need(least)}; add images of it, or leave the class out"
                 + "".join(f". {note.rstrip('.')}" for note in source.notes)
             )
 
 
-def _needed(images: int) -> str:
+def _describe_need(images: int) -> str:
     """What so many images of a class are for."""
     few = {1: "to train on", 2: "one image to train on and one to validate on"}
     return few.get(images, "one image in each fold")
 
 
-def _broken_note(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
-    broken = [_printable(what) for what in found.broken.values()]
+def _note_broken(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
+    broken = [_make_printable(what) for what in found.broken.values()]
     if not broken:
         return []
     named = ", ".join(broken[:_NAMED])
@@ -264,12 +267,12 @@ def _broken_note(spec: str, found: Pictures, images: int, use: str, max_broken: 
     return [f"{what} and are left out: {named}."]
 
 
-def _printable(text: str) -> str:
+def _make_printable(text: str) -> str:
     """On one line, whatever a file is called."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
+def _note_uneven(classes: tuple[str, ...], labels: Labels) -> list[str]:
     counts = np.bincount(labels, minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     if counts[most] <= _UNEVEN * counts[least]:
@@ -280,7 +283,7 @@ def _uneven_note(classes: tuple[str, ...], labels: Labels) -> list[str]:
     ]
 
 
-def _coarse_note(data: ImageData, source: Source, folds: int) -> list[str]:
+def _note_coarse(data: ImageData, source: Source, folds: int) -> list[str]:
     labels = np.concatenate([data.val_labels, data.train_labels]) if folds > 1 else data.val_labels
     counts = np.bincount(labels, minlength=data.num_classes)
     each, least = len(labels) / data.num_classes, int(counts.min())
@@ -301,14 +304,14 @@ def _coarse_note(data: ImageData, source: Source, folds: int) -> list[str]:
     return notes
 
 
-def _subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
+def _select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
     """At most so many indices in random order, the classes in proportion and `each` of every class first."""
     order = rng.permutation(len(labels))
     if most is None or most >= len(order):
         return order
     # Sorted by its place within its class, any first part of the images has the classes in proportion.
     place = np.empty(len(order))
-    for members in _by_class(order, labels):
+    for members in _group_by_class(order, labels):
         rank = np.arange(len(members))
         place[members] = np.where(rank < each, rank - each, (rank + 0.5) / len(members))
     return order[np.argsort(place[order], kind="stable")[:most]]
@@ -319,20 +322,20 @@ def _split(
 ) -> tuple[Indices, Indices]:
     """Search-train and search-validation: `val_fraction` of each class, at least one image in either part."""
     train, val = [], []
-    for members in _by_class(indices, labels):
+    for members in _group_by_class(indices, labels):
         count = min(max(round(val_fraction * len(members)), 1), len(members) - 1)
         val.append(members[:count])
         train.append(members[count:])
     return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(val))
 
 
-def _by_class(indices: Indices, labels: Indices) -> list[Indices]:
+def _group_by_class(indices: Indices, labels: Indices) -> list[Indices]:
     """The indices of each class, in the order in which they come."""
     by_label = indices[np.argsort(labels[indices], kind="stable")]
     return np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1)
 
 
-def _moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _compute_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel on the scale 0 to 1, exact, without a float copy."""
     levels = np.arange(256) / 255
     means, stds = [], []

@@ -60,9 +60,9 @@ def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | Br
     parts = [files[start : start + _PART] for start in range(0, len(files), _PART)]
     # An error, or Ctrl-C, cancels what has not begun.
     try:
-        with warnings.catch_warnings(), _pool(len(files)) as pool:
+        with warnings.catch_warnings(), _start_pool(len(files)) as pool:
             _ignore_large()
-            for part in pool.map(partial(_decoded, resolution=resolution), parts):
+            for part in pool.map(partial(_decode_part, resolution=resolution), parts):
                 yield from part
     except BrokenProcessPool:
         raise NasError(
@@ -71,7 +71,7 @@ def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | Br
         ) from None
 
 
-def _pool(files: int) -> Executor:
+def _start_pool(files: int) -> Executor:
     """Threads start at once, but Python's own part in decoding a small file does not run in parallel."""
     cores = multiprocessing.cpu_count()
     if files < _MANY:
@@ -92,11 +92,11 @@ def _ignore_large() -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def _decoded(files: Sequence[Path], resolution: int) -> list[Images | BrokenImage]:
-    return [_image(file, resolution) for file in files]
+def _decode_part(files: Sequence[Path], resolution: int) -> list[Images | BrokenImage]:
+    return [_decode_image(file, resolution) for file in files]
 
 
-def _image(file: Path, resolution: int) -> Images | BrokenImage:
+def _decode_image(file: Path, resolution: int) -> Images | BrokenImage:
     """The first frame of a file in RGB (3, resolution, resolution)."""
     from PIL import Image
 
@@ -104,7 +104,7 @@ def _image(file: Path, resolution: int) -> Images | BrokenImage:
         with Image.open(file) as image:
             # A JPEG decoder reads at 1/2, 1/4 or 1/8 for less work; the rest is left to the filter below.
             image.draft("RGB", (2 * resolution, 2 * resolution))
-            rgb = _eight_bits(image).convert("RGB")
+            rgb = _reduce_to_8_bits(image).convert("RGB")
         pixels = np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
     except FileNotFoundError:
         return BrokenImage("there is no such file", lasting=False)
@@ -115,7 +115,7 @@ def _image(file: Path, resolution: int) -> Images | BrokenImage:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
     """An image of 16 bits a pixel with 8; Pillow itself would cut off all above 255."""
     from PIL import Image
 

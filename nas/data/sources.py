@@ -1,4 +1,4 @@
-"""Where images come from: bundled and downloaded data sets, folders, tables and arrays of the user's own."""
+"""Where images come from: bundled and downloaded data sets, and folders, tables and arrays of one's own."""
 
 from __future__ import annotations
 
@@ -7,34 +7,17 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nas.data.arrays import source_of_arrays, source_of_pixels
+from nas.data.base import Source
 from nas.data.cache import ImageFiles
-from nas.data.images import Decoding, Images, Pictures, resize_images
+from nas.data.functions import function_source, is_function
 from nas.errors import InputError, NasError, did_you_mean
-
-Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A training split: all its labels, and a function that reads some of its images at a resolution.
-
-    `flip` says whether a mirrored image keeps its class. `validation` is the split that the data set itself
-    keeps for that, with the same classes, where it has one. `notes` are for the user.
-    """
-
-    classes: tuple[str, ...]
-    labels: Labels
-    flip: bool
-    read: Callable[[NDArray[np.int64], int, Decoding], Pictures]
-    validation: Source | None = None
-    notes: tuple[str, ...] = ()
 
 
 def find_source(spec: str, root: Path) -> Source:
@@ -48,6 +31,15 @@ def find_source(spec: str, root: Path) -> Source:
         raise InputError(f"data set '{spec}' cannot be read: {error}") from error
 
 
+def absolute(spec: str) -> str:
+    """Return the name of a data set with its path, if it has one, in full."""
+    if is_function(spec):
+        file, _, function = spec.rpartition(":")
+        return f"{Path(file).expanduser().resolve()}:{function}"
+    kind, colon, path = spec.partition(":")
+    return f"{kind}:{Path(path).expanduser().resolve()}" if colon else spec
+
+
 def _found(spec: str, root: Path) -> Source:
     name, colon, path = spec.partition(":")
     if name in _OWN:
@@ -55,6 +47,8 @@ def _found(spec: str, root: Path) -> Source:
         if not path:
             raise InputError(f"data set '{name}' needs a {what}: write {name}:{needs}")
         return read(Path(path).expanduser())
+    if is_function(spec):
+        return function_source(spec)
     if not colon and name == "digits":
         return _digits()
     if not colon and name in _TORCHVISION:
@@ -64,17 +58,9 @@ def _found(spec: str, root: Path) -> Source:
         raise InputError(f"data set '{spec}' is a folder: write imagefolder:{spec}")
     if file.is_file() and file.suffix in (".csv", ".npz"):
         raise InputError(f"data set '{spec}' is a file: write {file.suffix[1:]}:{spec}")
+    if file.is_file() and file.suffix == ".py":
+        raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
     raise InputError(f"unknown data set '{spec}'{did_you_mean(spec, list(NAMES))}")
-
-
-def _of_pixels(classes: tuple[str, ...], labels: NDArray[Any], pixels: Images, flip: bool) -> Source:
-    """A source of images (N, C, H, W) in memory."""
-    return Source(
-        classes,
-        labels.astype(np.int64),
-        flip,
-        lambda indices, resolution, progress: Pictures(resize_images(pixels[indices], resolution), {}),
-    )
 
 
 # Data sets by name
@@ -85,7 +71,8 @@ def _digits() -> Source:
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]
-    return _of_pixels(tuple(str(name) for name in digits.target_names), digits.target, images, flip=False)
+    classes = tuple(str(name) for name in digits.target_names)
+    return source_of_pixels(classes, digits.target, images, flip=False)
 
 
 # name: torchvision's class, whether a mirrored image keeps its class, the files and their folder below root
@@ -117,7 +104,7 @@ def _torchvision(name: str, root: Path) -> Source:
         ) from error
     pixels = np.asarray(data.data)
     images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return _of_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
+    return source_of_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
 
 
 # Folders
@@ -315,40 +302,11 @@ def _npz(path: Path) -> Source:
     for name in ("images", "labels"):
         if name not in arrays:
             raise InputError(f"{place}: there is no array '{name}' among {names or 'none'}")
-    images, labels = _nchw(arrays["images"], place), arrays["labels"]
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            f"{place}: labels are {labels.dtype} of shape {labels.shape}; they must be {len(images):,} whole "
-            "numbers, one for each image"
-        )
     names_given = arrays.get("classes")
     if names_given is not None and names_given.ndim != 1:
         raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")
-    found = np.unique(labels)
-    most = len(found) if names_given is None else len(names_given)
-    if labels.min(initial=0) < 0 or labels.max(initial=0) >= most:
-        bad = int(np.flatnonzero((labels < 0) | (labels >= most))[0])
-        raise InputError(
-            f"{place}: label {labels[bad]} of image {bad} is not one of 0 to {most - 1}, as there are {most} "
-            "classes; number the labels from 0 on, without gaps"
-        )
-    if most < 2:
-        raise InputError(f"{place}: there is one class, and at least 2 are needed; add images of another")
-    classes = tuple(str(name) for name in (range(most) if names_given is None else names_given))
-    return _of_pixels(classes, labels, images, flip=True)
-
-
-def _nchw(images: NDArray[Any], place: str) -> Images:
-    rule = "they must be uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1 or 3 channels"
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
-        raise InputError(f"{place}: images are {images.dtype} of shape {images.shape}; {rule}")
-    if images.ndim == 3:
-        return images[:, None]
-    if images.shape[3] in (1, 3):
-        return images.transpose(0, 3, 1, 2)
-    if images.shape[1] in (1, 3):
-        return images
-    raise InputError(f"{place}: images have the shape {images.shape}; {rule}")
+    classes = None if names_given is None else [str(name) for name in names_given]
+    return source_of_arrays(place, arrays["images"], arrays["labels"], classes)
 
 
 _OWN: dict[str, tuple[str, str, Callable[[Path], Source]]] = {
@@ -357,4 +315,4 @@ _OWN: dict[str, tuple[str, str, Callable[[Path], Source]]] = {
     "npz": ("file", "FILE, with the arrays images and labels", _npz),
 }
 
-NAMES = ("digits", *_TORCHVISION, "imagefolder:PATH", "csv:FILE", "npz:FILE")
+NAMES = ("digits", *_TORCHVISION, "imagefolder:PATH", "csv:FILE", "npz:FILE", "FILE.py:FUNCTION")

@@ -37,7 +37,7 @@ def hash_simplified(simple: Architecture) -> str:
     inputs: _Edges = [[]] + [[index[name] for name in node.inputs] for node in simple.nodes]
     assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
     digest = hashlib.blake2b(digest_size=16)
-    for first, last in _parts(inputs):
+    for first, last in _split_parts(inputs):
         part = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]
         digest.update(_describe_part(labels[first : last + 1], part).encode())
     return digest.hexdigest()
@@ -58,7 +58,7 @@ _MOST_PARTS = 1 << 16
 _known_parts: dict[bytes, str] = {}
 
 
-def _parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
+def _split_parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
     """First and last node of each part between two nodes through which every path runs."""
     last_use = list(range(len(inputs)))
     for node, sources in enumerate(inputs):
@@ -92,9 +92,9 @@ def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> s
         sources = sorted(colours[i] for i in inputs[node]) if sizes[colour] == 1 else []
         lines.append(f"{colour} {labels[node]} {sources}")
     lines.sort()
-    pieces = _pieces([n for n, colour in enumerate(colours) if sizes[colour] > 1], inputs, outputs)
+    pieces = _split_pieces([n for n, colour in enumerate(colours) if sizes[colour] > 1], inputs, outputs)
     if pieces and len(pieces[0]) == len(labels):
-        lines.append(_describe_singled(colours, inputs, least=least))
+        lines.append(_describe_symmetric(colours, inputs, least=least))
     else:
         lines += sorted(
             _describe(*_cut_out(piece, colours, inputs, outputs), least=least) for piece in pieces
@@ -120,7 +120,7 @@ def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
     return colours
 
 
-def _pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[list[int]]:
+def _split_pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[list[int]]:
     """The nodes in groups that no edge joins."""
     left = set(nodes)
     pieces = []
@@ -147,7 +147,7 @@ def _cut_out(
     return labels, [[index[i] for i in inputs[n] if i in index] for n in piece]
 
 
-def _describe_singled(colours: list[int], inputs: _Edges, *, least: bool) -> str:
+def _describe_symmetric(colours: list[int], inputs: _Edges, *, least: bool) -> str:
     """Digest of a graph in which every node is like another: one node after the other is singled out."""
     first = min(colours)
     seen: set[str] = set()

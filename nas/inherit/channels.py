@@ -43,7 +43,7 @@ def expand_origins(origin: Tensor, pixels: int) -> Tensor:
 
 def rearrange_origins(origin: Tensor, op: Operator, parents: int, their_op: Operator) -> Tensor:
     """Origins behind operators that shuffle channels, cut some off or add zeros."""
-    came, theirs = _inputs_of(op, len(origin)), _inputs_of(their_op, parents)
+    came, theirs = _find_inputs(op, len(origin)), _find_inputs(their_op, parents)
     position = torch.full((parents,), -1)
     position[theirs[theirs >= 0]] = torch.nonzero(theirs >= 0).flatten()
     before = torch.where(came < 0, -1, origin[came.clamp(0)])
@@ -54,7 +54,7 @@ def rearrange_origins(origin: Tensor, op: Operator, parents: int, their_op: Oper
     return result
 
 
-def _inputs_of(op: Operator, channels: int) -> Tensor:
+def _find_inputs(op: Operator, channels: int) -> Tensor:
     """The input channel that each output channel is, -1 for zero."""
     assert isinstance(op, Unary)
     numbers = torch.arange(1, channels + 1).view(1, channels, 1, 1)

@@ -52,7 +52,7 @@ def inherit_filters(
     wholes = torch.zeros(len(own), their_width).scatter_add_(1, slots, parts)
     shares = torch.where(fits, parts / wholes.gather(1, slots), 0.0)
     kernel = own.shape[2:]
-    weight = _framed(theirs, kernel)[outputs.clamp(0)[:, None], slots] * expand_like(shares, own)
+    weight = _crop_or_pad(theirs, kernel)[outputs.clamp(0)[:, None], slots] * expand_like(shares, own)
     known = fits.any(1)
     overlap = math.prod(map(min, kernel, theirs.shape[2:]))
     return Filters(
@@ -74,7 +74,7 @@ def covers_kernel(op: Conv2d, theirs: Conv2d) -> bool:
     )
 
 
-def _framed(filters: Tensor, kernel: tuple[int, ...]) -> Tensor:
+def _crop_or_pad(filters: Tensor, kernel: tuple[int, ...]) -> Tensor:
     """Filters (O, I, *K) cropped, or padded with zeros, to `kernel` around their centre."""
     pads: list[int] = []
     for size, wanted in zip(reversed(filters.shape[2:]), reversed(kernel), strict=True):

@@ -86,13 +86,13 @@ class Walk:
         if _is_silent(node.op):
             tie = self._ties[node.inputs[0]]
         else:
-            tie = self._new(node) if twin is None else self._matched(node, twin)
+            tie = self._start_new(node) if twin is None else self._match(node, twin)
         self._ties[node.name] = tie
 
     @property
     def is_exact(self) -> bool:
         """Whether the child computes what the parent does, after the last step."""
-        end = self._as(self._child.output, self._parent.output)
+        end = self._tie_to(self._child.output, self._parent.output)
         return end.exact and is_identity(end.origin, self._parent.nodes[-1].shape[0])
 
     def find_twin(self, node: Node) -> Node | None:
@@ -104,7 +104,7 @@ class Walk:
         """The names of a node's weights and statistics in the state."""
         return self._names[node.name]
 
-    def _as(self, name: str, place: str) -> Tie:
+    def _tie_to(self, name: str, place: str) -> Tie:
         """The child's value `name` as the parent's value `place`."""
         place = self._places[place]
         tie, channels = self._ties[name], self._parent.shapes[place][0]
@@ -116,57 +116,63 @@ class Walk:
 
     # Nodes that the parent has
 
-    def _matched(self, node: Node, twin: Node) -> Tie:
-        sources = [self._as(*pair) for pair in zip(node.inputs, twin.inputs, strict=False)]
+    def _match(self, node: Node, twin: Node) -> Tie:
+        sources = [self._tie_to(*pair) for pair in zip(node.inputs, twin.inputs, strict=False)]
         source = sources[0]
         match node.op, twin.op:
             case Conv2d() as op, Conv2d() as their_op:
-                return self._convolution(node, op, their_op, source)
+                return self._inherit_convolution(node, op, their_op, source)
             case Linear(), _:
-                return self._filters(node, source, 1, 1)
+                return self._inherit_filters(node, source, 1, 1)
             case BatchNorm() as op, BatchNorm() as their_op:
-                self._take(self.list_state_names(node), source.origin)
+                self._inherit_vectors(self.list_state_names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op.eps == their_op.eps)
             case Add() | Multiply(), _:
-                return self._joined(node, twin, sources)
+                return self._tie_join(node, twin, sources)
             case Concat(), _:
-                return self._concatenated(node, twin)
-            case Flatten(), _ if (pixels := self._pixels(node)) == twin.shape[0] // self._channels(source):
+                return self._tie_concat(node, twin)
+            case Flatten(), _ if (pixels := self._count_pixels(node)) == twin.shape[
+                0
+            ] // self._count_channels(source):
                 return Tie(node.name, expand_origins(source.origin, pixels), source.exact)
             case ChannelShuffle() | ChannelSlice() | PadChannels(), _:
-                origin = rearrange_origins(source.origin, node.op, self._channels(source), twin.op)
+                origin = rearrange_origins(source.origin, node.op, self._count_channels(source), twin.op)
                 return Tie(node.name, origin, source.exact)
             case op, their_op if op.has_filters:
-                tie = self._filters(node, source, 1, 1)
+                tie = self._inherit_filters(node, source, 1, 1)
                 return replace(tie, exact=tie.exact and op == their_op)
             case op, their_op if op.is_channelwise:
-                self._take(self.list_state_names(node), source.origin)
+                self._inherit_vectors(self.list_state_names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op == their_op)
         same = self._take_equal(self.list_state_names(node)) and (node.op, node.shape) == (
             twin.op,
             twin.shape,
         )
-        exact = same and all(tie.exact and is_identity(tie.origin, self._channels(tie)) for tie in sources)
+        exact = same and all(
+            tie.exact and is_identity(tie.origin, self._count_channels(tie)) for tie in sources
+        )
         return Tie(node.name, cycle_origins(node.shape[0], twin.shape[0]), exact)
 
-    def _convolution(self, node: Node, op: Conv2d, their_op: Conv2d, source: Tie) -> Tie:
-        tie = self._filters(node, source, op.groups, their_op.groups)
+    def _inherit_convolution(self, node: Node, op: Conv2d, their_op: Conv2d, source: Tie) -> Tie:
+        tie = self._inherit_filters(node, source, op.groups, their_op.groups)
         exact = tie.exact and covers_kernel(op, their_op) and (op.bias or not their_op.bias)
         if isinstance(op, ScaledConv2d):  # whose filters are standardised: zeros and copies change them
-            exact &= op == their_op and is_identity(source.origin, self._channels(source))
+            exact &= op == their_op and is_identity(source.origin, self._count_channels(source))
         return replace(tie, exact=exact)
 
-    def _filters(self, node: Node, source: Tie, groups: int, their_groups: int) -> Tie:
+    def _inherit_filters(self, node: Node, source: Tie, groups: int, their_groups: int) -> Tie:
         """Take the filters of a convolution or a linear layer; of the result, `exact` is about channels."""
         name = f"{node.name}.weight"
         own, theirs = self.state[name], self._weights[name]
         filters = inherit_filters(own, theirs, source.origin, groups, their_groups, self._generator)
-        self._take([other for other in self.list_state_names(node) if other != name], filters.origin)
+        self._inherit_vectors(
+            [other for other in self.list_state_names(node) if other != name], filters.origin
+        )
         self.state[name] = filters.weight
         self.taken += filters.taken
         return Tie(node.name, filters.origin, source.exact and filters.is_complete)
 
-    def _take(self, names: list[str], origin: Tensor) -> None:
+    def _inherit_vectors(self, names: list[str], origin: Tensor) -> None:
         """Take what there is one value of for each channel, and the number of batches."""
         known = origin >= 0
         for name in names:
@@ -191,7 +197,7 @@ class Walk:
             self.taken += self.state[name].numel() if is_parameter(name) else 0
         return equal == names
 
-    def _joined(self, node: Node, twin: Node, sources: list[Tie]) -> Tie:
+    def _tie_join(self, node: Node, twin: Node, sources: list[Tie]) -> Tie:
         """A sum or product: of the same channels of all its inputs, else by place."""
         origin = sources[0].origin
         agree = all(torch.equal(tie.origin, origin) for tie in sources)
@@ -200,7 +206,7 @@ class Walk:
         exact = agree and len(node.inputs) == len(twin.inputs) and all(tie.exact for tie in sources)
         return Tie(node.name, origin, exact)
 
-    def _concatenated(self, node: Node, twin: Node) -> Tie:
+    def _tie_concat(self, node: Node, twin: Node) -> Tie:
         """Channels keep their origins, behind those of the inputs before; an input that the parent lacks has
         none."""
         places = [self._places[name] for name in twin.inputs]
@@ -216,21 +222,21 @@ class Walk:
             exact &= tie.exact
         return Tie(node.name, torch.cat(origins), exact)
 
-    def _channels(self, tie: Tie) -> int:
+    def _count_channels(self, tie: Tie) -> int:
         """How many channels the parent's value has."""
         return self._parent.shapes[tie.place][0]
 
-    def _pixels(self, node: Node) -> int:
+    def _count_pixels(self, node: Node) -> int:
         """How many features a flattened image has for each of its channels."""
         return node.shape[0] // self._child.shapes[node.inputs[0]][0]
 
     # Nodes that the parent lacks
 
-    def _new(self, node: Node) -> Tie | None:
+    def _start_new(self, node: Node) -> Tie | None:
         tie = self._ties[node.inputs[0]]
         match node.op:
             case Add():
-                return self._skipped(node)
+                return self._skip_branches(node)
             case Conv2d() as op if tie and self._may_be_identity(node, op, tie):
                 self._identities.add(node.name)
                 nn.init.dirac_(self.state[f"{node.name}.weight"], op.groups)
@@ -239,12 +245,12 @@ class Walk:
                 self.state[f"{node.name}.weight"].fill_(math.sqrt(1 + op.eps))
                 return tie
             case Act() as op if tie:
-                return replace(tie, exact=tie.exact and self._is_again(op, tie))
+                return replace(tie, exact=tie.exact and self._is_repeated(op, tie))
             case op if tie and (op.is_channelwise or isinstance(op, Multiply)):
                 return replace(tie, exact=False)
         return None
 
-    def _skipped(self, node: Node) -> Tie | None:
+    def _skip_branches(self, node: Node) -> Tie | None:
         """A new sum is the value that skips its new branches, which start at zero."""
         skips = [tie for name in node.inputs if (tie := self._ties[name])]
         silent = [self._silence(name) for name in node.inputs if skips and self._ties[name] is None]
@@ -279,9 +285,9 @@ class Walk:
                 return False
             chain.append(readers[0].name)
         same_shape = self._child.shapes[chain[0]] == node.shape
-        return same_shape and self._is_again(self._nodes[chain[-1]].op, tie)
+        return same_shape and self._is_repeated(self._nodes[chain[-1]].op, tie)
 
-    def _is_again(self, op: Operator, tie: Tie) -> bool:
+    def _is_repeated(self, op: Operator, tie: Tie) -> bool:
         """Whether an activation changes nothing, as the tied value comes out of its like."""
         before = self._twins.get(tie.place)
         return before is not None and before.op == op and op in _IDEMPOTENT

@@ -18,12 +18,12 @@ def _pair(value: int | Pair) -> Pair:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _collapsed(value: Pair) -> int | Pair:
+def _collapse(value: Pair) -> int | Pair:
     return value[0] if value[0] == value[1] else value
 
 
 @lru_cache(maxsize=4096)
-def _slid(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = False) -> Pair:
+def _slide(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = False) -> Pair:
     """Height and width after sliding a window over an image; Dumoulin & Visin 2016, relationship 6.
 
     Raises ShapeError where the window does not fit, or a stride would shrink the image below 1 x 1.
@@ -76,8 +76,8 @@ class Conv2d(Unary):
         kernel = _pair(self.kernel)
         same = (self.dilation * (kernel[0] - 1) // 2, self.dilation * (kernel[1] - 1) // 2)
         padding = same if self.padding is None else _pair(self.padding)
-        object.__setattr__(self, "kernel", _collapsed(kernel))
-        object.__setattr__(self, "padding", _collapsed(padding))
+        object.__setattr__(self, "kernel", _collapse(kernel))
+        object.__setattr__(self, "padding", _collapse(padding))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -90,7 +90,7 @@ class Conv2d(Unary):
             )
         kernel, padding = _pair(self.kernel), _pair(self.padding or 0)
         window = (self.dilation * (kernel[0] - 1) + 1, self.dilation * (kernel[1] - 1) + 1)
-        return (self.out, *_slid(shape, window, self.stride, padding))
+        return (self.out, *_slide(shape, window, self.stride, padding))
 
     def cost(self, *inputs: Shape) -> Cost:
         (shape,) = inputs
@@ -153,10 +153,10 @@ class MaxPool(Unary):
     ceil: Flag = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "padding", _pool_padding(self.padding, self.kernel))
+        object.__setattr__(self, "padding", _fill_padding(self.padding, self.kernel))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return _pooled(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
+        return _pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.MaxPool2d", (self.kernel,), _pool_options(self.stride, self.padding, self.ceil))
@@ -178,10 +178,10 @@ class AvgPool(Unary):
     count_pad: Flag = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "padding", _pool_padding(self.padding, self.kernel))
+        object.__setattr__(self, "padding", _fill_padding(self.padding, self.kernel))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return _pooled(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
+        return _pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
 
     def layer(self, shape: Shape) -> Layer:
         options = _pool_options(self.stride, self.padding, self.ceil)
@@ -190,17 +190,17 @@ class AvgPool(Unary):
         return Layer("nn.AvgPool2d", (self.kernel,), options)
 
 
-def _pool_padding(padding: Padding, kernel: int) -> int | Pair:
-    return (kernel - 1) // 2 if padding is None else _collapsed(_pair(padding))
+def _fill_padding(padding: Padding, kernel: int) -> int | Pair:
+    return (kernel - 1) // 2 if padding is None else _collapse(_pair(padding))
 
 
-def _pooled(shape: Shape, kernel: int, stride: int, padding: Padding, ceil: bool) -> Shape:
+def _pool_shape(shape: Shape, kernel: int, stride: int, padding: Padding, ceil: bool) -> Shape:
     pad = _pair(padding or 0)
     if 2 * max(pad) > kernel:
         raise ShapeError(
             f"padding {max(pad)} is more than half the pooling window {kernel}; use at most half"
         )
-    return (shape[0], *_slid(shape, (kernel, kernel), stride, pad, ceil))
+    return (shape[0], *_slide(shape, (kernel, kernel), stride, pad, ceil))
 
 
 def _pool_options(stride: int, padding: Padding, ceil: bool) -> tuple[tuple[str, object], ...]:

@@ -110,50 +110,50 @@ def draw(space: Space, depth: int = 1) -> str:
     architecture = space.architecture()
     graph = fold(architecture, depth)
     parts = {part.scope: part for part in walk_parts(outline(space))}
-    labels = [_label(box, architecture, parts.get(box.name)) for box in graph.boxes]
+    labels = [_make_label(box, architecture, parts.get(box.name)) for box in graph.boxes]
     width = max(label.size[0] for label in labels)
     layout = lay_out([label.size[1] for label in labels], graph.edges, width)
-    return _svg(_header(space, architecture, layout.width), labels, layout, width)
+    return _draw_graph(_make_header(space, architecture, layout.width), labels, layout, width)
 
 
-def _label(box: Box, architecture: Architecture, part: Part | None) -> Label:
+def _make_label(box: Box, architecture: Architecture, part: Part | None) -> Label:
     named = [node for node in box.nodes if node.op.name not in _DETAILS and len(node.inputs) == 1]
-    text = part.text if part else ", ".join(map(_operator_text, named or box.nodes))
+    text = part.text if part else ", ".join(map(_describe_operator, named or box.nodes))
     shapes = " and ".join(map(format_shape, box.shapes))
     macs = f", {format_count(box.cost.macs)} MACs" if box.cost.macs else ""
     exact = f"{box.cost.macs:,} MACs, {box.cost.params:,} params"
-    lines = ("" if text == _last(box.name) else text, shapes + macs)
+    lines = ("" if text == _get_last_name(box.name) else text, shapes + macs)
     return Label(
         box.name,
-        (_end_of(box.name), *(_start_of(line) for line in lines if line)),
-        _kind(box, architecture, part),
+        (_cut_start(box.name), *(_cut_end(line) for line in lines if line)),
+        _find_kind(box, architecture, part),
         "\n".join(filter(None, (box.name, text, shapes, exact))),
     )
 
 
-def _start_of(text: str) -> str:
+def _cut_end(text: str) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
-def _end_of(name: str) -> str:
+def _cut_start(name: str) -> str:
     return name if len(name) <= MOST_CHARACTERS else f"…{name[1 - MOST_CHARACTERS :]}"
 
 
-def _kind(box: Box, architecture: Architecture, part: Part | None) -> str:
+def _find_kind(box: Box, architecture: Architecture, part: Part | None) -> str:
     """The family of an operator or a chain of alike ones, else the block, else the name without numbers."""
     if not box.nodes:
         return "input"
     costly = [node for node in box.nodes if architecture.node_cost(node).macs]
-    families = {_family(node, architecture) for node in costly or box.nodes[:1]}
+    families = {_find_family(node, architecture) for node in costly or box.nodes[:1]}
     if len(families) > 1:
         families.discard("depthwise")
     is_one_layer = box.is_chain and len(costly) <= 1
     if len(box.nodes) == 1 or is_one_layer or (part is None and box.is_chain and len(families) == 1):
         return families.pop()
-    return part.block if part else re.sub(r"[\d_]+$", "", _last(box.name))
+    return part.block if part else re.sub(r"[\d_]+$", "", _get_last_name(box.name))
 
 
-def _family(node: Node, architecture: Architecture) -> str:
+def _find_family(node: Node, architecture: Architecture) -> str:
     if len(node.inputs) > 1:
         return "join"
     if _is_depthwise(node):
@@ -168,7 +168,7 @@ def _is_depthwise(node: Node) -> bool:
     return 1 < groups == node.shape[0]
 
 
-def _operator_text(node: Node) -> str:
+def _describe_operator(node: Node) -> str:
     """`conv2d 3x3 /2 in 32 groups`."""
     arguments = node.op.arguments()
     words = [str(arguments.get("kind", node.op.name))]
@@ -184,43 +184,43 @@ def _operator_text(node: Node) -> str:
     return " ".join(words)
 
 
-def _last(name: str) -> str:
+def _get_last_name(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _header(space: Space, architecture: Architecture, width: float) -> list[str]:
+def _make_header(space: Space, architecture: Architecture, width: float) -> list[str]:
     cost, size = architecture.cost, format_shape(architecture.input_shape)
     return [space.name, f"{cost}, input {size}", *textwrap.wrap(space.about, max(64, int(width / TEXT_PX)))]
 
 
-def _svg(header: Sequence[str], labels: Sequence[Label], layout: Layout, box_width: float) -> str:
-    colours = _colours(label.kind for label in labels)
+def _draw_graph(header: Sequence[str], labels: Sequence[Label], layout: Layout, box_width: float) -> str:
+    colours = _assign_colours(label.kind for label in labels)
     text_width = max(TITLE_PX * len(header[0]), *(TEXT_PX * len(line) for line in header[1:]))
     width = 2 * MARGIN + max(layout.width, text_width)
-    legend, legend_bottom = _legend(colours, width, MARGIN + LINE * (len(header) + 1))
+    legend, legend_bottom = _draw_legend(colours, width, MARGIN + LINE * (len(header) + 1))
     top = legend_bottom + LINE
-    svg = _root(width, top + layout.height + MARGIN)
-    _text(svg, header[0], MARGIN, MARGIN + LINE * 0.5, "title")
+    svg = _make_root(width, top + layout.height + MARGIN)
+    _write_text(svg, header[0], MARGIN, MARGIN + LINE * 0.5, "title")
     for i, line in enumerate(header[1:], 1):
-        _text(svg, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
+        _write_text(svg, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
     svg.append(legend)
     shift = f"translate({format_coordinate((width - layout.width) / 2)} {format_coordinate(top)})"
     body = ET.SubElement(svg, "g", {"id": "graph", "transform": shift})
     for (start, end), route in layout.routes.items():
         ends = f"{labels[start].name} {labels[end].name}"
-        ET.SubElement(body, "path", {"class": "edge", "data-edge": ends, "d": _path(route)})
+        ET.SubElement(body, "path", {"class": "edge", "data-edge": ends, "d": _format_route(route)})
     for label, place in zip(labels, layout.places, strict=True):
         _write_box(body, label, place, box_width, colours[label.kind])
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
-def _colours(kinds: Iterable[str]) -> dict[str, Colour]:
+def _assign_colours(kinds: Iterable[str]) -> dict[str, Colour]:
     """Colours of the kinds that a network has; blocks take theirs in turn."""
     blocks = cycle(_BLOCKS)
     return {kind: _FAMILIES.get(kind) or next(blocks) for kind in dict.fromkeys(kinds)}
 
 
-def _root(width: float, height: float) -> ET.Element:
+def _make_root(width: float, height: float) -> ET.Element:
     size = {"width": format_coordinate(width), "height": format_coordinate(height)}
     box = f"0 0 {size['width']} {size['height']}"
     svg = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": box, **size})
@@ -234,7 +234,7 @@ def _root(width: float, height: float) -> ET.Element:
     return svg
 
 
-def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET.Element, float]:
+def _draw_legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET.Element, float]:
     """What the colours mean, in as many lines as the width asks for, and where the lines end."""
     legend = ET.Element("g", {"id": "legend"})
     x: float = MARGIN
@@ -244,8 +244,8 @@ def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET
         step = SWATCH + TEXT_PX * (len(kind) + 3)
         if x > MARGIN and x + step > width:
             x, top = MARGIN, top + LINE
-        _rectangle(legend, x, top, SWATCH, SWATCH, colour)
-        _text(legend, kind, x + SWATCH + TEXT_PX, top + SWATCH / 2, "plain")
+        _write_rectangle(legend, x, top, SWATCH, SWATCH, colour)
+        _write_text(legend, kind, x + SWATCH + TEXT_PX, top + SWATCH / 2, "plain")
         x += step
     return legend, top + LINE
 
@@ -253,12 +253,14 @@ def _legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET
 def _write_box(body: ET.Element, label: Label, place: Run, width: float, colour: Colour) -> None:
     box = ET.SubElement(body, "g", {"class": "box", "data-name": label.name})
     ET.SubElement(box, "title").text = replace_invalid(label.tooltip)
-    _rectangle(box, place.x - width / 2, place.top, width, place.bottom - place.top, colour)
+    _write_rectangle(box, place.x - width / 2, place.top, width, place.bottom - place.top, colour)
     for i, line in enumerate(label.lines):
-        _text(box, line, place.x, place.top + PADDING + LINE * (i + 0.5), "text" if i else "name")
+        _write_text(box, line, place.x, place.top + PADDING + LINE * (i + 0.5), "text" if i else "name")
 
 
-def _rectangle(parent: ET.Element, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+def _write_rectangle(
+    parent: ET.Element, x: float, y: float, width: float, height: float, colour: Colour
+) -> None:
     fill, stroke = colour
     size = {"x": x, "y": y, "width": width, "height": height, "rx": 4}
     ET.SubElement(
@@ -266,13 +268,13 @@ def _rectangle(parent: ET.Element, x: float, y: float, width: float, height: flo
     )
 
 
-def _text(parent: ET.Element, text: str, x: float, y: float, kind: str) -> None:
+def _write_text(parent: ET.Element, text: str, x: float, y: float, kind: str) -> None:
     ET.SubElement(
         parent, "text", {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
     ).text = replace_invalid(text)
 
 
-def _path(route: Sequence[Run]) -> str:
+def _format_route(route: Sequence[Run]) -> str:
     """Down each run, with a curve from one to the next."""
     first = route[0]
     steps = [f"M{format_coordinate(first.x)} {format_coordinate(first.top)}"]

@@ -38,7 +38,7 @@ def fold(architecture: Architecture, depth: int) -> FoldedGraph:
     A chain of operators at most one of which has MACs, such as convolution, norm and activation, is one box
     until `depth` has all levels.
     """
-    box_of = _box_names(architecture, depth)
+    box_of = _name_boxes(architecture, depth)
     members: dict[str, list[Node]] = {INPUT: []}
     for node in architecture.nodes:
         members.setdefault(box_of[node.name], []).append(node)
@@ -51,12 +51,12 @@ def fold(architecture: Architecture, depth: int) -> FoldedGraph:
     leaving = {source for source, _ in links} | {architecture.output}
     index = {name: i for i, name in enumerate(members)}
     return FoldedGraph(
-        tuple(_box(name, nodes, leaving, architecture) for name, nodes in members.items()),
+        tuple(_make_box(name, nodes, leaving, architecture) for name, nodes in members.items()),
         tuple(sorted({(index[box_of[source]], index[box_of[reader]]) for source, reader in links})),
     )
 
 
-def _box(name: str, nodes: list[Node], leaving: set[str], architecture: Architecture) -> Box:
+def _make_box(name: str, nodes: list[Node], leaving: set[str], architecture: Architecture) -> Box:
     given = [node.shape for node in nodes if node.name in leaving] or [architecture.input_shape]
     cost = sum(map(architecture.node_cost, nodes), Cost())
     return Box(name, tuple(nodes), tuple(dict.fromkeys(given)), cost, _is_chain(nodes))
@@ -67,10 +67,10 @@ def list_scopes(name: str) -> list[str]:
     return list(accumulate(name.split("."), lambda scope, part: f"{scope}.{part}"))
 
 
-def _box_names(architecture: Architecture, depth: int) -> dict[str, str]:
+def _name_boxes(architecture: Architecture, depth: int) -> dict[str, str]:
     """The box of each operator, by name."""
     deepest = max(len(list_scopes(node.name)) for node in architecture.nodes)
-    units = _units(architecture) if depth < deepest else set()
+    units = _find_chains(architecture) if depth < deepest else set()
     names = {INPUT: INPUT}
     for node in architecture.nodes:
         kept = list_scopes(node.name)[:depth]
@@ -78,7 +78,7 @@ def _box_names(architecture: Architecture, depth: int) -> dict[str, str]:
     return names
 
 
-def _units(architecture: Architecture) -> set[str]:
+def _find_chains(architecture: Architecture) -> set[str]:
     """Scopes that are a chain with MACs in one operator at most."""
     members: defaultdict[str, list[Node]] = defaultdict(list)
     for node in architecture.nodes:

@@ -35,13 +35,13 @@ def list_stages(space: Space, architecture: Architecture) -> list[StageRow]:
 
     A network that does nothing has none: its one operator, the identity, belongs to no part.
     """
-    runs = [run for part in outline(space) for run in _runs(part)]
+    runs = [run for part in outline(space) for run in _split_runs(part)]
     run_of = {part.scope: i for i, run in enumerate(runs) for part in run.parts}
     members: list[list[Node]] = [[] for _ in runs]
     for node in architecture.nodes:
         for run in [run_of[scope] for scope in list_scopes(node.name) if scope in run_of][:1]:
             members[run].append(node)
-    return [_row(run, nodes, architecture) for run, nodes in zip(runs, members, strict=True) if nodes]
+    return [_make_row(run, nodes, architecture) for run, nodes in zip(runs, members, strict=True) if nodes]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Run:
     depth: int | None
 
 
-def _runs(part: Part) -> Iterator[_Run]:
+def _split_runs(part: Part) -> Iterator[_Run]:
     """A part as it is, a stage as runs of layers that are equal but for their channels and strides."""
     if not part.is_stage:
         yield _Run(part.scope, (part,), None)
@@ -64,12 +64,12 @@ def _runs(part: Part) -> Iterator[_Run]:
         yield _Run(part.scope if len(run) == len(part.parts) else span, run, len(run))
 
 
-def _row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> StageRow:
+def _make_row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> StageRow:
     cost = sum(map(architecture.node_cost, nodes), Cost())
-    return StageRow(run.name, run.parts[0].text, run.depth, _stride(nodes), nodes[-1].shape, cost)
+    return StageRow(run.name, run.parts[0].text, run.depth, _multiply_strides(nodes), nodes[-1].shape, cost)
 
 
-def _stride(nodes: Sequence[Node]) -> int:
+def _multiply_strides(nodes: Sequence[Node]) -> int:
     """Product of the strides from the smallest image that comes in to the last node."""
     passed: dict[str, int] = {}
     for node in nodes:

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "broken.txt"
 
     @property
+    def data_file(self) -> Path:
+        """The images of a run whose data set is a user's function."""
+        return self.path / "data.npz"
+
+    @property
     def plan_file(self) -> Path:
         """The plan of a calibration."""
         return self.path / "calibration.yaml"

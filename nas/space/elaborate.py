@@ -66,7 +66,7 @@ def elaborate(
     Raises SpaceError, with line and path, where a network cannot be built.
     """
     net = Builder(input_shape, classes, details)
-    elaborator = _Elaborator(net, width, drop_path, _layer_count(network))
+    elaborator = _Elaborator(net, width, drop_path, _count_layers(network))
     return net.architecture(elaborator.build(network, net.input))
 
 
@@ -87,9 +87,9 @@ class _Elaborator:
         net = self._net
         match node:
             case Call():
-                return self._call(node, x)
+                return self._build_call(node, x)
             case Stage():
-                return self._stage(node, x)
+                return self._build_stage(node, x)
             case LayerNodes():
                 return self.build(rename_node(node.nodes[self._layers[node.stage] - 1], node.name), x)
             case Alternative():
@@ -104,42 +104,44 @@ class _Elaborator:
                     with net.scope("body"):
                         y = self.build(node.body, x)
                     with locate_errors(node):
-                        return join_residual(net, x, y, self._value(node.shortcut), self._value(node.act))
+                        return join_residual(
+                            net, x, y, self._get_value(node.shortcut), self._get_value(node.act)
+                        )
                 case Parallel():
                     branches = []
                     for i, branch in enumerate(node.branches, 1):
                         with net.scope(f"branch{i}"):
                             branches.append(self.build(branch, x))
                     with locate_errors(node):
-                        return join_branches(net, branches, self._value(node.join))
+                        return join_branches(net, branches, self._get_value(node.join))
                 case Cells():
-                    return self._cells(node, x)
+                    return self._build_cells(node, x)
 
-    def _call(self, node: Call, x: Ref) -> Ref:
-        arguments = node.fixed_args | {key: self._value(value) for key, value in node.open_args}
+    def _build_call(self, node: Call, x: Ref) -> Ref:
+        arguments = node.fixed_args | {key: self._get_value(value) for key, value in node.open_args}
         with locate_errors(node):
             return add_call(self._net, node, x, arguments, self._width)
 
-    def _stage(self, node: Stage, x: Ref) -> Ref:
-        depth, self._strides[node.path] = self._value(node.depth), self._value(node.stride)
+    def _build_stage(self, node: Stage, x: Ref) -> Ref:
+        depth, self._strides[node.path] = self._get_value(node.depth), self._get_value(node.stride)
         outermost = not self._layers
         with self._net.scope(node.name):
             for layer in range(1, depth + 1):
                 self._layers[node.path] = layer
                 if outermost:
-                    self._net.drop_path = self._next_rate()
+                    self._net.drop_path = self._advance_rate()
                 with self._net.scope(f"layer{layer}"):
                     x = self.build(node.block, x)
             del self._layers[node.path]
         self._net.drop_path = 0.0 if outermost else self._net.drop_path
         return x
 
-    def _next_rate(self) -> float:
+    def _advance_rate(self) -> float:
         """Rate of stochastic depth of the next layer of the network."""
         self._layers_done += 1
         return self._drop_path * (self._layers_done - 1) / self._total_layers
 
-    def _cells(self, node: Cells, x: Ref) -> Ref:
+    def _build_cells(self, node: Cells, x: Ref) -> Ref:
         with locate_errors(node):
             scale = partial(scale_channels, width=self._width)
             places = place_cells(x.shape, node.out, node.depth, node.reductions, scale)
@@ -147,12 +149,12 @@ class _Elaborator:
         before, last = x, x
         for i, place in enumerate(places, 1):
             self._channels[node.path] = place.out
-            rate = self._next_rate()
+            rate = self._advance_rate()
             with self._net.scope(f"cell{i}"):
-                before, last = last, self._cell(node, place, (before, last), present, rate)
+                before, last = last, self._build_cell(node, place, (before, last), present, rate)
         return last
 
-    def _cell(
+    def _build_cell(
         self, stack: Cells, place: CellPlace, cells: tuple[Ref, Ref], present: dict[str, bool], rate: float
     ) -> Ref:
         """One cell; `present` remembers which operators, by path, give more than zeros."""
@@ -169,7 +171,7 @@ class _Elaborator:
                 for i, (source, op) in enumerate(zip(node.inputs, node.ops, strict=True), 1):
                     self._strides[stack.path] = place.stride(source in CELL_INPUTS)
                     with net.scope(f"op{i}"):
-                        y = self._operator(stack, op, values[source], place, rate)
+                        y = self._build_operator(stack, op, values[source], place, rate)
                     if present.setdefault(f"{node.path}.op{i}", y is not None) != (y is not None):
                         raise ShapeError(SOMETIMES_ZERO)
                     terms += [y] if y else []
@@ -182,7 +184,7 @@ class _Elaborator:
             raise SpaceError(lost.place, lost.path, LOST)
         return net.concat(*(values[end] for end in find_cell_ends(kind, kind.output, read)))
 
-    def _operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
+    def _build_operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
         """An operator of a cell, dropped at a rate where it does something; None where it gives zeros."""
         net = self._net
         first = len(net.nodes)
@@ -195,7 +197,7 @@ class _Elaborator:
             return None
         return net.add(DropPath(rate), y, name="drop_path") if rate and part.nodes else y
 
-    def _value(self, value: Value) -> Any:
+    def _get_value(self, value: Value) -> Any:
         if isinstance(value, CellOut):
             return self._channels[value.cell]
         if isinstance(value, PerLayer):
@@ -209,7 +211,7 @@ def add_call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], wid
     """Add one block or operator. Raises ShapeError where shapes do not fit."""
     known = get_block_arguments(node.block)
     channels = {
-        key: _at_width(arguments.get(key, argument.default), width)
+        key: _scale_to_width(arguments.get(key, argument.default), width)
         for key, argument in known.items()
         if argument.kind is _CHANNELS
     }
@@ -260,7 +262,7 @@ def locate_errors(node: Call | Residual | Parallel | Cells | CellNode) -> Iterat
         raise SpaceError(node.place, node.path, str(error)) from None
 
 
-def _at_width(channels: int | Unscaled, width: float) -> int:
+def _scale_to_width(channels: int | Unscaled, width: float) -> int:
     if isinstance(channels, Unscaled):
         least = channels.channels
         return max(least, scale_channels(least, width)) if channels.at_least else least
@@ -272,7 +274,7 @@ def scale_channels(channels: int, width: float) -> int:
     return channels if width == 1 else round_channels(channels * width)
 
 
-def _layer_count(node: Node) -> int:
+def _count_layers(node: Node) -> int:
     match node:
         case Stage():
             assert isinstance(node.depth, int)
@@ -280,4 +282,4 @@ def _layer_count(node: Node) -> int:
         case Cells():
             return int(node.depth * (node.reductions + 1) + node.reductions)
         case _:
-            return sum(map(_layer_count, children(node)))
+            return sum(map(_count_layers, children(node)))

@@ -52,14 +52,16 @@ def find_point(space: Space, network: Space) -> Choices:
     identity = canonical_hash(network.architecture())
     search = _Search(space, network)
     alike = None
-    for choices in search.points():
+    for choices in search.search_points():
         if space.identity(choices) == identity:
             return choices
         alike = choices
-    raise InputError(search.difference() if alike is None else _distinction(space, alike, network))
+    raise InputError(
+        search.describe_difference() if alike is None else _describe_distinction(space, alike, network)
+    )
 
 
-def _distinction(space: Space, choices: Choices, network: Space) -> str:
+def _describe_distinction(space: Space, choices: Choices, network: Space) -> str:
     """The first operators that differ although all nodes agree."""
     pairs = zip(space.architecture(choices).nodes, network.architecture().nodes, strict=False)
     ours, theirs = next((a, b) for a, b in pairs if a.op != b.op)
@@ -109,7 +111,7 @@ class _Where:
         return replace(self, path=f"{self.path}.{key}")
 
 
-class _Differs(Exception):
+class _Mismatch(Exception):
     """`agreed`: how much was alike before. `wanted`: what is not there, where that is the difference."""
 
     def __init__(self, agreed: int, place: Place | str, path: str, message: str, wanted: str = "") -> None:
@@ -126,12 +128,12 @@ class _Search:
     def __init__(self, space: Space, network: Space) -> None:
         self._space, self._network = space, network
         self._ours, self._theirs = _Values(space), _Values(network)
-        self._nearest: list[_Differs] = []
+        self._nearest: list[_Mismatch] = []
 
-    def points(self) -> Iterator[Choices]:
+    def search_points(self) -> Iterator[Choices]:
         """The points whose nodes and values are all those of the network."""
         pair = _Pair(_Nodes(self._space.network, {}, None), _Nodes(self._network.network, {}, None), None)
-        states = self._after(self._outside, _State(pair, {}, 0))
+        states = self._advance(self._compare_outside, _State(pair, {}, 0))
         for _ in range(_MAX_STEPS):
             if not states:
                 return
@@ -139,20 +141,20 @@ class _Search:
             if state.pairs is None:
                 yield state.choices
             else:
-                states += self._after(self._inside, state)
+                states += self._advance(self._compare_next, state)
 
-    def difference(self) -> str:
+    def describe_difference(self) -> str:
         """How the points that agree longest differ."""
         first = self._nearest[0]
         wanted = list(dict.fromkeys(d.wanted for d in self._nearest if d.wanted))
         path = first.path.rpartition(".")[0] if len(wanted) > 1 else first.path
-        return f"{first.place}: {path}: {first.message}{_either(wanted)}"
+        return f"{first.place}: {path}: {first.message}{_join_alternatives(wanted)}"
 
-    def _after(self, step: Callable[[_State], list[_State]], state: _State) -> list[_State]:
+    def _advance(self, step: Callable[[_State], list[_State]], state: _State) -> list[_State]:
         """The states that follow in a step, the first to go on with at the end; none where it fails."""
         try:
             return step(state)[::-1]
-        except _Differs as difference:
+        except _Mismatch as difference:
             most = self._nearest[0].agreed if self._nearest else 0
             if difference.agreed > most:
                 self._nearest = []
@@ -160,24 +162,28 @@ class _Search:
                 self._nearest.append(difference)
             return []
 
-    def _outside(self, state: _State) -> list[_State]:
+    def _compare_outside(self, state: _State) -> list[_State]:
         """Compares what stands outside the nodes."""
         ours, theirs = self._space, self._network
         rows = list(zip((f"input.{axis}" for axis in INPUT_AXES), ours.input, theirs.input, strict=True))
         rows += [(key, getattr(ours, key), getattr(theirs, key)) for key in ("classes", "width")]
         for path, our, their in rows:
-            state = self._agreed(state, our, {}, their, _Where(ours.file, path, theirs.file))
+            state = self._agree(state, our, {}, their, _Where(ours.file, path, theirs.file))
         return [state]
 
-    def _inside(self, state: _State) -> list[_State]:
+    def _compare_next(self, state: _State) -> list[_State]:
         """Compares the next two nodes."""
         assert state.pairs is not None
-        ours, theirs, rest = _opened(state.pairs.ours), _opened(state.pairs.theirs), state.pairs.rest
+        ours, theirs, rest = (
+            _flatten_first(state.pairs.ours),
+            _flatten_first(state.pairs.theirs),
+            state.pairs.rest,
+        )
         match ours, theirs:
             case None, None:
                 return [replace(state, pairs=rest)]
             case _Nodes(Alternative() as node, layers, others), _:
-                offers = self._ours.offers(node.choice, layers, state.choices)
+                offers = self._ours.list_offers(node.choice, layers, state.choices)
                 options = [
                     (_Nodes(node.get_node(label), layers, others), choices) for label, choices in offers
                 ]
@@ -185,71 +191,75 @@ class _Search:
                     _State(_Pair(first, theirs, rest), choices, state.agreed) for first, choices in options
                 ]
             case _Nodes(Stage() as one) as a, _Nodes(Stage() as two) as b:
-                return [self._same_stage(state, a, one, b, two)]
+                return [self._compare_stages(state, a, one, b, two)]
             case _Nodes(Stage() as node, layers) as nodes, _:
                 return [
-                    _State(_Pair(_unrolled(nodes, node, depth), theirs, rest), choices, state.agreed)
-                    for depth, choices in self._ours.offers(node.depth, layers, state.choices)
+                    _State(_Pair(_unroll(nodes, node, depth), theirs, rest), choices, state.agreed)
+                    for depth, choices in self._ours.list_offers(node.depth, layers, state.choices)
                 ]
             case _, _Nodes(Stage() as node, layers) as nodes:
-                depth = self._theirs.plain(node.depth, layers)
-                return [replace(state, pairs=_Pair(ours, _unrolled(nodes, node, depth), rest))]
+                depth = self._theirs.get_plain(node.depth, layers)
+                return [replace(state, pairs=_Pair(ours, _unroll(nodes, node, depth), rest))]
             case _Nodes() as a, _Nodes() as b:
-                return [self._same_node(state, a, b)]
-        raise self._missing(state, ours, theirs)
+                return [self._compare_nodes(state, a, b)]
+        raise self._report_missing(state, ours, theirs)
 
-    def _same_stage(self, state: _State, ours: _Nodes, a: Stage, theirs: _Nodes, b: Stage) -> _State:
+    def _compare_stages(self, state: _State, ours: _Nodes, a: Stage, theirs: _Nodes, b: Stage) -> _State:
         """Depth and stride compared; what is left are the layers, two by two, and the nodes behind."""
         where = _Where(a.place, a.path, b.place)
-        depth = self._theirs.plain(b.depth, theirs.layers)
-        state = self._agreed(state, a.depth, ours.layers, depth, where.at("depth"))
-        stride = self._theirs.plain(b.stride, theirs.layers)
-        state = self._agreed(state, a.stride, ours.layers, stride, where.at("stride"))
-        pairs = _behind(ours, theirs, state)
+        depth = self._theirs.get_plain(b.depth, theirs.layers)
+        state = self._agree(state, a.depth, ours.layers, depth, where.at("depth"))
+        stride = self._theirs.get_plain(b.stride, theirs.layers)
+        state = self._agree(state, a.stride, ours.layers, stride, where.at("stride"))
+        pairs = _skip_both(ours, theirs, state)
         for i in range(depth, 0, -1):
             one, two = ({**n.layers, s.path: i} for n, s in ((ours, a), (theirs, b)))
             pairs = _Pair(_Nodes(a.block, one, None), _Nodes(b.block, two, None), pairs)
         return replace(state, pairs=pairs)
 
-    def _same_node(self, state: _State, ours: _Nodes, theirs: _Nodes) -> _State:
+    def _compare_nodes(self, state: _State, ours: _Nodes, theirs: _Nodes) -> _State:
         """Kind and values compared; what is left are the nodes inside, and the nodes behind."""
         a, b = ours.node, theirs.node
         assert isinstance(a, _PLACED) and isinstance(b, _PLACED)
         where = _Where(a.place, a.path, b.place)
-        if _kind(a) != _kind(b) or len(children(a)) != len(children(b)) or _arities(a) != _arities(b):
-            message = f"{b.place} has {_described(b)}, not "
-            raise _Differs(state.agreed, a.place, a.path, message, _described(a))
+        if (
+            _get_kind(a) != _get_kind(b)
+            or len(children(a)) != len(children(b))
+            or _count_operators(a) != _count_operators(b)
+        ):
+            message = f"{b.place} has {_describe(b)}, not "
+            raise _Mismatch(state.agreed, a.place, a.path, message, _describe(a))
         state = replace(state, agreed=state.agreed + 1)
-        theirs_by_key = _values(b)
-        for key, value in _values(a).items():
-            given = self._theirs.plain(theirs_by_key[key], theirs.layers)
-            state = self._agreed(state, value, ours.layers, given, where.at(key))
-        pairs = _behind(ours, theirs, state)
+        theirs_by_key = _get_values(b)
+        for key, value in _get_values(a).items():
+            given = self._theirs.get_plain(theirs_by_key[key], theirs.layers)
+            state = self._agree(state, value, ours.layers, given, where.at(key))
+        pairs = _skip_both(ours, theirs, state)
         for one, two in reversed(list(zip(children(a), children(b), strict=True))):
             pairs = _Pair(_Nodes(one, ours.layers, None), _Nodes(two, theirs.layers, None), pairs)
         return replace(state, pairs=pairs)
 
-    def _agreed(self, state: _State, value: Value, layers: Layers, given: Any, where: _Where) -> _State:
+    def _agree(self, state: _State, value: Value, layers: Layers, given: Any, where: _Where) -> _State:
         """The state once a value of the space is the given one."""
         offered = []
-        for option, choices in self._ours.offers(value, layers, state.choices):
+        for option, choices in self._ours.list_offers(value, layers, state.choices):
             if option == given:
                 return _State(state.pairs, choices, state.agreed + 1)
             offered.append(as_written(option))
-        name = self._ours.decision(value, layers)
+        name = self._ours.get_decision(value, layers)
         rule = f"one of {', '.join(offered)}" if len(offered) > 1 else offered[0]
         because = f", as '{name}' is before" if name in state.choices else ""
         message = f"{as_written(given)}, at {where.theirs}, is not {rule}{because}"
-        raise _Differs(state.agreed, where.place, where.path if because or not name else name, message)
+        raise _Mismatch(state.agreed, where.place, where.path if because or not name else name, message)
 
-    def _missing(self, state: _State, ours: _Nodes | None, theirs: _Nodes | None) -> _Differs:
+    def _report_missing(self, state: _State, ours: _Nodes | None, theirs: _Nodes | None) -> _Mismatch:
         """One side has nodes left."""
         left = ours or theirs
         assert left is not None and isinstance(left.node, _PLACED)
-        place, path, what = left.node.place, left.node.path, _described(left.node)
+        place, path, what = left.node.place, left.node.path, _describe(left.node)
         if ours:
-            return _Differs(state.agreed, place, path, f"{self._network.file} ends before ", what)
-        return _Differs(state.agreed, place, path, f"{self._space.file} ends before this {what}")
+            return _Mismatch(state.agreed, place, path, f"{self._network.file} ends before ", what)
+        return _Mismatch(state.agreed, place, path, f"{self._space.file} ends before this {what}")
 
 
 class _Values:
@@ -259,9 +269,9 @@ class _Values:
         self._declared = space.declared
         self._strides = {n.path: n.stride for n in walk(space.network) if isinstance(n, Stage)}
 
-    def offers(self, value: Value, layers: Layers, choices: Choices) -> Iterator[tuple[Any, Choices]]:
+    def list_offers(self, value: Value, layers: Layers, choices: Choices) -> Iterator[tuple[Any, Choices]]:
         """What a value can be once some choices are made, each with the choices that are made then."""
-        match self._own(value, layers):
+        match self._unwrap(value, layers):
             case Choice() as choice:
                 name = choice.at(layers)
                 made = [choices[name]] if name in choices else choice.options
@@ -269,35 +279,35 @@ class _Values:
             case plain:
                 yield plain, choices
 
-    def plain(self, value: Value, layers: Layers) -> Any:
+    def get_plain(self, value: Value, layers: Layers) -> Any:
         """A value that is not open."""
-        return next(self.offers(value, layers, {}))[0]
+        return next(self.list_offers(value, layers, {}))[0]
 
-    def decision(self, value: Value, layers: Layers) -> str:
+    def get_decision(self, value: Value, layers: Layers) -> str:
         """Name of the decision that an open value waits for; empty for a plain one."""
-        own = self._own(value, layers)
+        own = self._unwrap(value, layers)
         return own.at(layers) if isinstance(own, Choice) else ""
 
-    def _own(self, value: Value, layers: Layers) -> Any:
+    def _unwrap(self, value: Value, layers: Layers) -> Any:
         """The choice or the plain value behind a coupling, a list of layers, a stage's stride."""
         match value:
             case SameAs():
                 return self._declared[value.target]
             case PerLayer():
-                return self._own(value.values[layers[value.stage] - 1], layers)
+                return self._unwrap(value.values[layers[value.stage] - 1], layers)
             case CellOut():
                 return "$out"
             case StageStride() if value.stage not in self._strides:
                 return "$stride"  # of a cell
             case StageStride():
-                return self._own(self._strides[value.stage], layers) if layers[value.stage] == 1 else 1
+                return self._unwrap(self._strides[value.stage], layers) if layers[value.stage] == 1 else 1
         return value
 
 
 _PLACED = (Call, Stage, Residual, Parallel, Cells)
 
 
-def _opened(nodes: _Nodes | None) -> _Nodes | None:
+def _flatten_first(nodes: _Nodes | None) -> _Nodes | None:
     """The nodes with the first not a list."""
     while nodes is not None:
         match nodes.node:
@@ -312,13 +322,13 @@ def _opened(nodes: _Nodes | None) -> _Nodes | None:
     return nodes
 
 
-def _behind(ours: _Nodes, theirs: _Nodes, state: _State) -> _Pair:
+def _skip_both(ours: _Nodes, theirs: _Nodes, state: _State) -> _Pair:
     """What is compared once two nodes are."""
     assert state.pairs is not None
     return _Pair(ours.rest, theirs.rest, state.pairs.rest)
 
 
-def _unrolled(nodes: _Nodes, stage: Stage, depth: int) -> _Nodes | None:
+def _unroll(nodes: _Nodes, stage: Stage, depth: int) -> _Nodes | None:
     """The nodes with the layers of the first, a stage, one after the other."""
     result = nodes.rest
     for layer in range(depth, 0, -1):
@@ -326,7 +336,7 @@ def _unrolled(nodes: _Nodes, stage: Stage, depth: int) -> _Nodes | None:
     return result
 
 
-def _values(node: Node) -> dict[str, Value]:
+def _get_values(node: Node) -> dict[str, Value]:
     """The values of a node by name, with those that are left out."""
     match node:
         case Call():
@@ -337,11 +347,11 @@ def _values(node: Node) -> dict[str, Value]:
         case Parallel():
             return {"join": node.join}
         case Cells():
-            return _cell_values(node)
+            return _get_cell_values(node)
     return {}
 
 
-def _cell_values(stack: Cells) -> dict[str, Value]:
+def _get_cell_values(stack: Cells) -> dict[str, Value]:
     """The values of a stack of cells; inputs that are plain are listed both as one value and one by one."""
     values = {"out": stack.out, "depth": stack.depth, "reductions": stack.reductions}
     for name, kind in zip(CELL_KINDS, stack.kinds, strict=False):
@@ -355,24 +365,24 @@ def _cell_values(stack: Cells) -> dict[str, Value]:
     return values
 
 
-def _arities(node: Node) -> list[list[int]]:
+def _count_operators(node: Node) -> list[list[int]]:
     """How many operators each node of each kind of cell has."""
     return [[len(n.ops) for n in kind.nodes] for kind in node.kinds] if isinstance(node, Cells) else []
 
 
-def _described(node: Node) -> str:
+def _describe(node: Node) -> str:
     """`mbconv`, `residual`, `parallel of 4 branches`, `cells of 4 and 5 nodes, with 16 operators`."""
-    kind = _kind(node)
+    kind = _get_kind(node)
     if isinstance(node, Cells):
         sizes = " and ".join(str(len(one.nodes)) for one in node.kinds)
         return f"{kind} of {sizes} nodes, with {len(children(node))} operators"
     return f"{kind} of {len(node.branches)} branches" if isinstance(node, Parallel) else kind
 
 
-def _kind(node: Node) -> str:
+def _get_kind(node: Node) -> str:
     return node.block if isinstance(node, Call) else type(node).__name__.lower()
 
 
-def _either(words: list[str]) -> str:
+def _join_alternatives(words: list[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

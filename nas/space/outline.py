@@ -50,7 +50,7 @@ class Part:
 
 def outline(space: Space) -> tuple[Part, ...]:
     """The parts of a network without choices, one after the other."""
-    return _Outliner(space.defaults).parts(space.resolve({}).network, "", {})
+    return _Outliner(space.defaults).outline_node(space.resolve({}).network, "", {})
 
 
 def walk_parts(parts: Iterable[Part]) -> Iterator[Part]:
@@ -64,72 +64,78 @@ class _Outliner:
     def __init__(self, defaults: Mapping[str, Mapping[str, Value]]) -> None:
         self._defaults = defaults
 
-    def parts(self, node: Node, scope: str, layers: Layers) -> tuple[Part, ...]:
+    def outline_node(self, node: Node, scope: str, layers: Layers) -> tuple[Part, ...]:
         """What a node puts into a scope: several parts for a sequence that has no name, else one."""
         match node:
             case Call():
                 name = node.name or (node.block if is_operator(node.block) else None)
-                return (Part(_joined(scope, name), node.block, self._call_text(node, layers)),)
+                return (Part(_join_names(scope, name), node.block, self._describe_call(node, layers)),)
             case Stage():
-                return (self._stage(node, _joined(scope, node.name), layers),)
+                return (self._outline_stage(node, _join_names(scope, node.name), layers),)
             case LayerNodes():
-                return self.parts(rename_node(node.nodes[layers[node.stage] - 1], node.name), scope, layers)
+                return self.outline_node(
+                    rename_node(node.nodes[layers[node.stage] - 1], node.name), scope, layers
+                )
             case Sequence():
-                inside = _joined(scope, node.name)
-                items = tuple(part for item in node.items for part in self.parts(item, inside, layers))
-                return (_group(inside, items),) if node.name else items
+                inside = _join_names(scope, node.name)
+                items = tuple(part for item in node.items for part in self.outline_node(item, inside, layers))
+                return (_make_group(inside, items),) if node.name else items
             case Residual():
-                inside = _joined(scope, node.name)
-                body = self._inside(node.body, f"{inside}.body", layers)
+                inside = _join_names(scope, node.name)
+                body = self._outline_scope(node.body, f"{inside}.body", layers)
                 return (Part(inside, "residual", f"residual of {body.text}", (body,)),)
             case Parallel():
-                inside = _joined(scope, node.name)
+                inside = _join_names(scope, node.name)
                 branches = tuple(
-                    self._inside(branch, f"{inside}.branch{i}", layers)
+                    self._outline_scope(branch, f"{inside}.branch{i}", layers)
                     for i, branch in enumerate(node.branches, 1)
                 )
                 return (Part(inside, "parallel", " | ".join(b.text for b in branches), branches),)
             case Cells():
-                return (self._cells(node, _joined(scope, node.name), layers),)
+                return (self._outline_cells(node, _join_names(scope, node.name), layers),)
             case Alternative():
                 raise AssertionError("a choice is left")
 
-    def _inside(self, node: Node, scope: str, layers: Layers) -> Part:
+    def _outline_scope(self, node: Node, scope: str, layers: Layers) -> Part:
         """The one part that a scope is."""
-        parts = self.parts(node, scope, layers)
-        return parts[0] if [part.scope for part in parts] == [scope] else _group(scope, parts)
+        parts = self.outline_node(node, scope, layers)
+        return parts[0] if [part.scope for part in parts] == [scope] else _make_group(scope, parts)
 
-    def _stage(self, node: Stage, scope: str, layers: Layers) -> Part:
+    def _outline_stage(self, node: Stage, scope: str, layers: Layers) -> Part:
         each = tuple(
-            self._inside(node.block, f"{scope}.layer{i}", {**layers, node.path: i})
-            for i in range(1, _in_layer(node.depth, layers) + 1)
+            self._outline_scope(node.block, f"{scope}.layer{i}", {**layers, node.path: i})
+            for i in range(1, _pick_layer(node.depth, layers) + 1)
         )
-        return Part(scope, _common_block(each), _counted(part.text for part in each), each, is_stage=True)
+        return Part(
+            scope, _find_common_block(each), _count_runs(part.text for part in each), each, is_stage=True
+        )
 
-    def _cells(self, stack: Cells, scope: str, layers: Layers) -> Part:
+    def _outline_cells(self, stack: Cells, scope: str, layers: Layers) -> Part:
         cells = tuple(
             Part(f"{scope}.cell{i}", CELL_KINDS[kind], f"{CELL_KINDS[kind]} cell", parts)
             for i, (kind, _) in enumerate(list_cell_kinds(stack.depth, stack.reductions), 1)
-            for parts in [self._cell(stack.kinds[kind], f"{scope}.cell{i}", layers)]
+            for parts in [self._outline_cell(stack.kinds[kind], f"{scope}.cell{i}", layers)]
         )
-        return Part(scope, "cell", _counted(cell.text for cell in cells), cells, is_stage=True)
+        return Part(scope, "cell", _count_runs(cell.text for cell in cells), cells, is_stage=True)
 
-    def _cell(self, kind: CellKind, scope: str, layers: Layers) -> tuple[Part, ...]:
+    def _outline_cell(self, kind: CellKind, scope: str, layers: Layers) -> tuple[Part, ...]:
         """What enters a cell, and its nodes."""
         parts = [Part(f"{scope}.{name}", "input", name) for name in CELL_INPUTS]
         for node in kind.nodes:
             inside = f"{scope}.{node.name}"
-            ops = tuple(self._inside(op, f"{inside}.op{i}", layers) for i, op in enumerate(node.ops, 1))
+            ops = tuple(
+                self._outline_scope(op, f"{inside}.op{i}", layers) for i, op in enumerate(node.ops, 1)
+            )
             terms = (f"{op.text} of {name}" for op, name in zip(ops, node.inputs, strict=True))
             parts.append(Part(inside, "node", " | ".join(terms), ops))
         return tuple(parts)
 
-    def _call_text(self, node: Call, layers: Layers) -> str:
+    def _describe_call(self, node: Call, layers: Layers) -> str:
         """The block, its kernel, and what the file gives it, but for defaults and what shapes tell."""
         defaults = self._defaults.get(node.block, {})
-        given = {key: _in_layer(value, layers) for key, value in node.args if defaults.get(key) != value}
-        kernel = given.pop("kernel", _kernel(node, layers))
-        words = [f"{node.block} {_size(kernel)}" if kernel else node.block]
+        given = {key: _pick_layer(value, layers) for key, value in node.args if defaults.get(key) != value}
+        kernel = given.pop("kernel", _find_kernel(node, layers))
+        words = [f"{node.block} {_format_kernel(kernel)}" if kernel else node.block]
         for key, value in given.items():
             if key not in _UNTOLD and value is not None:
                 words.append(f"{key} {value if isinstance(value, str) else as_written(value)}")
@@ -140,40 +146,40 @@ _UNTOLD = ("out", "stride", "padding", "ceil")
 """Arguments that shapes tell."""
 
 
-def _kernel(node: Call, layers: Layers) -> Any:
+def _find_kernel(node: Call, layers: Layers) -> Any:
     """The kernel of a block that has one: its argument, else what the block takes by itself."""
     argument = get_block_arguments(node.block).get("kernel")
-    return argument and _in_layer(dict(node.args).get("kernel", argument.default), layers)
+    return argument and _pick_layer(dict(node.args).get("kernel", argument.default), layers)
 
 
-def _size(kernel: Any) -> str:
+def _format_kernel(kernel: Any) -> str:
     height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     return f"{height}x{width}"
 
 
-def _in_layer(value: Value, layers: Layers) -> Any:
+def _pick_layer(value: Value, layers: Layers) -> Any:
     """A value as it is in the current layers; what a stage or a cell gives is left out."""
     if isinstance(value, PerLayer):
-        return _in_layer(value.values[layers[value.stage] - 1], layers)
+        return _pick_layer(value.values[layers[value.stage] - 1], layers)
     return None if isinstance(value, StageStride | CellOut) else value
 
 
-def _joined(scope: str, name: str | None) -> str:
+def _join_names(scope: str, name: str | None) -> str:
     return ".".join(filter(None, (scope, name)))
 
 
-def _group(scope: str, parts: tuple[Part, ...]) -> Part:
-    text = _counted(part.text for part in parts) or "nothing"
-    return Part(scope, _common_block(parts), text, parts)
+def _make_group(scope: str, parts: tuple[Part, ...]) -> Part:
+    text = _count_runs(part.text for part in parts) or "nothing"
+    return Part(scope, _find_common_block(parts), text, parts)
 
 
-def _common_block(parts: tuple[Part, ...]) -> str:
+def _find_common_block(parts: tuple[Part, ...]) -> str:
     """The block of which all parts are, else `sequence`."""
     blocks = {part.block for part in parts}
     return blocks.pop() if len(blocks) == 1 else "sequence"
 
 
-def _counted(texts: Iterable[str]) -> str:
+def _count_runs(texts: Iterable[str]) -> str:
     """`conv 1x1 + 2 x conv 3x3`: equal neighbours in one."""
     runs = [(text, len(list(run))) for text, run in groupby(texts)]
     return " + ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)

@@ -83,9 +83,9 @@ def scale_unchecked(space: Space, scale: Scale) -> Space:
     scaler = _Scaler(space, scale)
     return replace(
         space,
-        input=(space.input[0], *map(scaler.side, space.input[1:])),
-        width=scaler.width(space.width),
-        network=Sequence(space.network.name, tuple(map(scaler.node, space.network.items))),
+        input=(space.input[0], *map(scaler.scale_side, space.input[1:])),
+        width=scaler.scale_width(space.width),
+        network=Sequence(space.network.name, tuple(map(scaler.scale_node, space.network.items))),
     )
 
 
@@ -95,83 +95,85 @@ class _Scaler:
         self._scale = scale
         self._layers: dict[str, tuple[int, ...]] = {}
         """For each scaled stage, the old layer, from 0, that each new one is like."""
-        stages = list(_outer_stages(space.network))
+        stages = list(_find_outer_stages(space.network))
         if scale.depth != 1 and not stages:
             raise InputError(f"'{space.name}' has no stage, so its depth cannot be scaled; leave depth at 1")
         scaled_values: list[Value] = [*(stage.depth for stage in stages), *space.input[1:], space.width]
         self._check_couplings(scaled_values)
 
-    def side(self, value: Value) -> Value:
+    def scale_side(self, value: Value) -> Value:
         """A height or width of the input."""
-        return _mapped(value, lambda side: max(1, round(side * self._scale.resolution)))
+        return _map_options(value, lambda side: max(1, round(side * self._scale.resolution)))
 
-    def width(self, value: Value) -> Value:
+    def scale_width(self, value: Value) -> Value:
         """The multiplier of channels; ten digits, so that 1.1 * 1.1 reads 1.21."""
-        return _mapped(value, lambda width: round(width * self._scale.width, 10))
+        return _map_options(value, lambda width: round(width * self._scale.width, 10))
 
-    def node(self, node: Node) -> Node:
+    def scale_node(self, node: Node) -> Node:
         match node:
             case Call():
-                return replace(node, args=tuple((key, self._value(v)) for key, v in node.args))
+                return replace(node, args=tuple((key, self._stretch_value(v)) for key, v in node.args))
             case Sequence():
-                return Sequence(node.name, tuple(map(self.node, node.items)))
+                return Sequence(node.name, tuple(map(self.scale_node, node.items)))
             case Alternative():
-                return replace(node, nodes=tuple(map(self.node, node.nodes)))
+                return replace(node, nodes=tuple(map(self.scale_node, node.nodes)))
             case Parallel():
                 return replace(
-                    node, branches=tuple(map(self.node, node.branches)), join=self._value(node.join)
+                    node,
+                    branches=tuple(map(self.scale_node, node.branches)),
+                    join=self._stretch_value(node.join),
                 )
             case Residual():
                 return replace(
                     node,
-                    body=self.node(node.body),
-                    shortcut=self._value(node.shortcut),
-                    act=self._value(node.act),
+                    body=self.scale_node(node.body),
+                    shortcut=self._stretch_value(node.shortcut),
+                    act=self._stretch_value(node.act),
                 )
             case LayerNodes():
-                nodes = tuple(map(self.node, node.nodes))
+                nodes = tuple(map(self.scale_node, node.nodes))
                 values = (v for layer in node.nodes for inner in walk(layer) for v in own_values(inner))
-                return replace(node, nodes=self._each_layer(nodes, node.stage, values))
+                return replace(node, nodes=self._stretch_layers(nodes, node.stage, values))
             case Stage():
-                return self._stage(node)
+                return self._scale_stage(node)
             case Cells():
-                return replace(node, depth=_mapped(node.depth, self._deeper))
+                return replace(node, depth=_map_options(node.depth, self._scale_depth))
 
-    def _stage(self, stage: Stage) -> Stage:
+    def _scale_stage(self, stage: Stage) -> Stage:
         if self._layers:
             return replace(
                 stage,
-                depth=self._value(stage.depth),
-                stride=self._value(stage.stride),
-                block=self.node(stage.block),
+                depth=self._stretch_value(stage.depth),
+                stride=self._stretch_value(stage.stride),
+                block=self.scale_node(stage.block),
             )
         old = find_max_depth(stage.depth, self._space.declared)
-        depth = _mapped(stage.depth, self._deeper)
-        new = self._deeper(old)
+        depth = _map_options(stage.depth, self._scale_depth)
+        new = self._scale_depth(old)
         self._layers[stage.path] = tuple(
             0 if new == 1 else round(i * (old - 1) / (new - 1)) for i in range(new)
         )
-        result = replace(stage, depth=depth, block=self.node(stage.block))
+        result = replace(stage, depth=depth, block=self.scale_node(stage.block))
         del self._layers[stage.path]
         return result
 
-    def _deeper(self, depth: int) -> int:
+    def _scale_depth(self, depth: int) -> int:
         """Rounded up, but not for what floating point adds to a whole number."""
         return max(1, math.ceil(round(depth * self._scale.depth, 9)))
 
-    def _value(self, value: Value) -> Value:
+    def _stretch_value(self, value: Value) -> Value:
         if isinstance(value, PerLayer):
-            return replace(value, values=self._each_layer(value.values, value.stage, value.values))
+            return replace(value, values=self._stretch_layers(value.values, value.stage, value.values))
         return value
 
-    def _each_layer(self, old: tuple[Any, ...], stage: str, values: Iterable[Value]) -> tuple[Any, ...]:
+    def _stretch_layers(self, old: tuple[Any, ...], stage: str, values: Iterable[Value]) -> tuple[Any, ...]:
         """Return what the layers of a stage have, for its new layers; `values` are all in the `old` ones.
 
         Raises InputError where a layer has a choice of its own, whose name says which layer it is of.
         """
         same = tuple(range(len(old)))
         layers = self._layers.get(stage, same)
-        choice = next(_choices_in(values), None) if layers != same else None
+        choice = next(_find_choices(values), None) if layers != same else None
         if choice:
             raise InputError(
                 f"{self._space.file}: '{choice.name}' is a choice of one layer, so the depth of its stage "
@@ -193,15 +195,15 @@ class _Scaler:
                     )
 
 
-def _choices_in(values: Iterable[Value]) -> Iterator[Choice]:
+def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
     for value in values:
         if isinstance(value, PerLayer):
-            yield from _choices_in(value.values)
+            yield from _find_choices(value.values)
         elif isinstance(value, Choice):
             yield value
 
 
-def _mapped(value: Value, change: Callable[[Any], Any]) -> Value:
+def _map_options(value: Value, change: Callable[[Any], Any]) -> Value:
     """A value, or every option of a choice, changed; options that become equal are one."""
     if isinstance(value, SameAs):
         return value
@@ -211,9 +213,9 @@ def _mapped(value: Value, change: Callable[[Any], Any]) -> Value:
     return change(value)
 
 
-def _outer_stages(node: Node) -> Iterator[Stage | Cells]:
+def _find_outer_stages(node: Node) -> Iterator[Stage | Cells]:
     if isinstance(node, Stage | Cells):
         yield node
         return
     for child in children(node):
-        yield from _outer_stages(child)
+        yield from _find_outer_stages(child)

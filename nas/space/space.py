@@ -80,9 +80,9 @@ class Space:
     def declared(self) -> dict[str, Choice]:
         """The choices by the name they are declared under, in the order of the file."""
         values = [*self.input, self.width, *(v for node in walk(self.network) for v in own_values(node))]
-        used = {choice.name: choice for choice in _choices_in(values)}
-        targets = {coupling.target for coupling in _couplings_in(values)}
-        defaults = _choices_in(value for args in self.defaults.values() for value in args.values())
+        used = {choice.name: choice for choice in _find_choices(values)}
+        targets = {coupling.target for coupling in _find_couplings(values)}
+        defaults = _find_choices(value for args in self.defaults.values() for value in args.values())
         return {choice.name: choice for choice in defaults if choice.name in targets} | used
 
     @property
@@ -103,7 +103,7 @@ class Space:
             cost = self._cost(once)  # who draws a point asks for its cost
         except SpaceError:
             return self._resolve(once)[1]
-        _remembered(self._costs, decided, lambda: cost)
+        _remember(self._costs, decided, lambda: cost)
         return decided
 
     def resolve(self, choices: Mapping[str, Option]) -> Space:
@@ -111,7 +111,7 @@ class Space:
 
         Raises InputError where the choices are not a point of this space.
         """
-        resolved, used = self._resolve(self._looked_up(choices))
+        resolved, used = self._resolve(self._make_lookup(choices))
         extra = sorted(set(choices) - set(used))
         if extra:
             hint = did_you_mean(extra[0], sorted(used))
@@ -154,7 +154,7 @@ class Space:
 
     def identity(self, choices: Mapping[str, Option]) -> str:
         """Canonical hash of the network at a point; known at once for a point that was met before."""
-        return _remembered(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
+        return _remember(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
 
     def cost(self, choices: Mapping[str, Option]) -> Cost:
         """Cost of the network at a point, at the space's own input and classes.
@@ -162,8 +162,8 @@ class Space:
         Points and parts that were met before are not worked out again. Raises SpaceError where it cannot be
         built.
         """
-        look_up = self._looked_up(choices)
-        return _remembered(self._costs, choices, lambda: self._cost(look_up))
+        look_up = self._make_lookup(choices)
+        return _remember(self._costs, choices, lambda: self._cost(look_up))
 
     def amounts(self, choices: Mapping[str, Option]) -> Amounts:
         """Return how much of each measure the network at a point has, worked out when it is asked for.
@@ -235,7 +235,7 @@ class Space:
     def _points(self) -> tuple[Points, tuple[SpaceError, ...]]:
         """All points that can be built, and why others cannot."""
         coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
-        composer = self._composer(lambda choice, name: choice.options, coupling)
+        composer = self._make_composer(lambda choice, name: choice.options, coupling)
         ends = list(composer.network(self.network, self.input, ONE).values())
         if not ends:
             raise composer.obstacles[0]
@@ -265,18 +265,18 @@ class Space:
         resolver = Resolver(self.declared, choose)
         space = replace(
             self,
-            input=tuple(resolver.value(value, {}) for value in self.input),
-            width=resolver.value(self.width, {}),
-            network=resolver.sequence(self.network, {}),
+            input=tuple(resolver.resolve_value(value, {}) for value in self.input),
+            width=resolver.resolve_value(self.width, {}),
+            network=resolver.resolve_sequence(self.network, {}),
         )
         settled = {
-            block: {k: resolver.value(v, {}) for k, v in args.items() if resolver.has_settled(v)}
+            block: {k: resolver.resolve_value(v, {}) for k, v in args.items() if resolver.is_settled(v)}
             for block, args in self.defaults.items()
         }
         return replace(space, defaults=settled), resolver.decided
 
     def _cost(self, choose: Choose) -> Cost:
-        composer = self._composer(lambda choice, name: (choose(name, choice.options),), Coupling.none())
+        composer = self._make_composer(lambda choice, name: (choose(name, choice.options),), Coupling.none())
         ends = composer.network(self.network, self.input, Sum())
         if not ends:
             raise composer.obstacles[0]
@@ -289,9 +289,9 @@ class Space:
         measured = measure.of_architecture
         assert measured is not None
         known = self._known_amounts.setdefault(measure, {})
-        return _remembered(known, choices, lambda: measured(self.architecture(choices)))
+        return _remember(known, choices, lambda: measured(self.architecture(choices)))
 
-    def _looked_up(self, choices: Mapping[str, Option]) -> Choose:
+    def _make_lookup(self, choices: Mapping[str, Option]) -> Choose:
         def look_up(name: str, options: tuple[Option, ...]) -> Option:
             if name not in choices:
                 raise InputError(f"{self.file}: the choices lack '{name}'; it is one of {list(options)}")
@@ -322,7 +322,7 @@ class Space:
     def _parts(self) -> PartCosts:
         return PartCosts(self.classes)
 
-    def _composer(self, options: Any, coupling: Coupling) -> Composer:
+    def _make_composer(self, options: Any, coupling: Coupling) -> Composer:
         return Composer(self.declared, self._parts, options, coupling, self.width)
 
 
@@ -332,7 +332,7 @@ def point_key(choices: Mapping[str, Option]) -> bytes:
     return blake2b(repr(sorted(choices.items())).encode(), digest_size=16).digest()
 
 
-def _remembered(
+def _remember(
     known: dict[bytes, _Known], choices: Mapping[str, Option], work: Callable[[], _Known]
 ) -> _Known:
     """Return what is known of a point, worked out where it is not."""
@@ -344,22 +344,22 @@ def _remembered(
     return known[key]
 
 
-def _choices_in(values: Iterable[Value]) -> Iterator[Choice]:
-    for value in _flat(values):
+def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
+    for value in _flatten(values):
         if isinstance(value, Choice):
             yield value
 
 
-def _couplings_in(values: Iterable[Value]) -> Iterator[SameAs]:
-    for value in _flat(values):
+def _find_couplings(values: Iterable[Value]) -> Iterator[SameAs]:
+    for value in _flatten(values):
         if isinstance(value, SameAs):
             yield value
 
 
-def _flat(values: Iterable[Value]) -> Iterator[Value]:
+def _flatten(values: Iterable[Value]) -> Iterator[Value]:
     """Values, those of each layer one by one."""
     for value in values:
         if isinstance(value, PerLayer):
-            yield from _flat(value.values)
+            yield from _flatten(value.values)
         else:
             yield value

@@ -36,20 +36,20 @@ class Augmentation:
         self._generator = generator
         self._rng = np.random.default_rng(generator.initial_seed())
         self._fill = 255 * torch.tensor(data.mean, device=generator.device)[:, None, None]
-        self._policy = _policy(recipe.policy) if recipe.policy else None
+        self._policy = _make_policy(recipe.policy) if recipe.policy else None
         self._mixes = [
             (mix, alpha) for mix, alpha in ((_mixup, recipe.mixup), (_cutmix, recipe.cutmix)) if alpha
         ]
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (N, C, H, W) uint8 and labels (N,), changed; mixed labels are shares (N, classes)."""
-        pixels = self._cropped(pixels)
+        pixels = self._crop(pixels)
         if self._policy:
             pixels = torch.stack([self._policy(image) for image in pixels])
         if self._recipe.color_jitter:
-            pixels = self._jittered(pixels)
+            pixels = self._jitter(pixels)
         if self._recipe.cutout:
-            y, x = (self._draw(len(pixels), self._size) for _ in range(2))
+            y, x = (self._sample_integers(len(pixels), self._size) for _ in range(2))
             pixels = cutout(pixels, y, x, round(self._recipe.cutout * self._size), self._fill)
         if not self._mixes:
             return pixels, labels
@@ -57,29 +57,31 @@ class Augmentation:
         pixels, share = mix(pixels, self._rng.beta(alpha, alpha), self._rng)
         return pixels, mixup(F.one_hot(labels, self._classes).float(), share)
 
-    def _cropped(self, pixels: Tensor) -> Tensor:
+    def _crop(self, pixels: Tensor) -> Tensor:
         n, least = len(pixels), self._recipe.random_resized_crop
         if least is None:
             shift = round(self._recipe.crop * self._size)
-            dy, dx = (self._draw(n, 2 * shift + 1) - shift for _ in range(2))
-            return shift_and_flip(pixels, dy, dx, self._mirrored(n))
-        boxes = sample_boxes(self._size, least, [self._uniform(n, k) for k in (_ATTEMPTS, _ATTEMPTS, 1, 1)])
+            dy, dx = (self._sample_integers(n, 2 * shift + 1) - shift for _ in range(2))
+            return shift_and_flip(pixels, dy, dx, self._sample_flips(n))
+        boxes = sample_boxes(
+            self._size, least, [self._sample_uniform(n, k) for k in (_ATTEMPTS, _ATTEMPTS, 1, 1)]
+        )
         pixels, still = resized_crop(pixels, *boxes), torch.zeros_like(boxes[0], dtype=torch.int64)
-        return shift_and_flip(pixels, still, still, self._mirrored(n))
+        return shift_and_flip(pixels, still, still, self._sample_flips(n))
 
-    def _jittered(self, pixels: Tensor) -> Tensor:
+    def _jitter(self, pixels: Tensor) -> Tensor:
         strength = self._recipe.color_jitter
         low = max(0.0, 1 - strength)
-        factors = low + (1 + strength - low) * self._uniform(len(pixels), 3)
-        return color_jitter(pixels, factors, self._uniform(len(pixels), 3).argsort(1))
+        factors = low + (1 + strength - low) * self._sample_uniform(len(pixels), 3)
+        return color_jitter(pixels, factors, self._sample_uniform(len(pixels), 3).argsort(1))
 
-    def _mirrored(self, n: int) -> Tensor | None:
-        return self._uniform(n, 1) < 0.5 if self._flip else None
+    def _sample_flips(self, n: int) -> Tensor | None:
+        return self._sample_uniform(n, 1) < 0.5 if self._flip else None
 
-    def _draw(self, n: int, below: int) -> Tensor:
-        return (self._uniform(n, 1) * below).long()
+    def _sample_integers(self, n: int, below: int) -> Tensor:
+        return (self._sample_uniform(n, 1) * below).long()
 
-    def _uniform(self, n: int, each: int) -> Tensor:
+    def _sample_uniform(self, n: int, each: int) -> Tensor:
         return torch.rand(n, each, generator=self._generator, device=self._generator.device)
 
 
@@ -138,7 +140,7 @@ def color_jitter(pixels: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     """
     pixels = pixels.float()
     for which in order.unbind(1):
-        grey, kind = _grey(pixels), which[:, None, None, None]
+        grey, kind = _to_grey(pixels), which[:, None, None, None]
         other = torch.where(kind == 0, 0.0, torch.where(kind == 1, grey.mean((1, 2, 3), keepdim=True), grey))
         factor = factors.gather(1, which[:, None])[..., None, None]
         pixels = (factor * pixels + (1 - factor) * other).clamp(0, 255)
@@ -184,7 +186,7 @@ def _cutmix(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Ten
     return cutmix(pixels, share, y, x)
 
 
-def _policy(name: str) -> torch.nn.Module:
+def _make_policy(name: str) -> torch.nn.Module:
     """A policy with torchvision's defaults: its own draws and operations for one image at a time."""
     from torchvision.transforms import v2
 
@@ -192,7 +194,7 @@ def _policy(name: str) -> torch.nn.Module:
     return policy
 
 
-def _grey(pixels: Tensor) -> Tensor:
+def _to_grey(pixels: Tensor) -> Tensor:
     """The images in grey (N, 1, H, W), with the weights of ITU-R BT.601 for red, green and blue."""
     if pixels.shape[1] != 3:
         return pixels.mean(1, keepdim=True)

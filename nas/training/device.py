@@ -28,7 +28,7 @@ class DeviceImages:
     ) -> None:
         self.labels = torch.tensor(labels, device=device)
         self._device = device
-        self._images = _without_copy(images)
+        self._images = _wrap_array(images)
         if _fits(self._images, device):
             self._images = self._images.to(device)
         std = torch.tensor(data.std, device=device)[:, None, None]
@@ -84,7 +84,7 @@ def _fits(images: Tensor, device: torch.device) -> bool:
     return images.nbytes <= _SHARE * free
 
 
-def _without_copy(array: NDArray[np.uint8]) -> Tensor:
+def _wrap_array(array: NDArray[np.uint8]) -> Tensor:
     """A tensor over the array's own memory, which is read-only when it lies in Ray's object store."""
     with warnings.catch_warnings():
         # torch warns because writing to such a tensor is undefined: the images are only ever read.

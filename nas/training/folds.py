@@ -34,7 +34,7 @@ class FoldedTraining:
 
     def epoch(self) -> EpochResult:
         """Train an epoch on each fold. Raises TrainingFailed where one fails."""
-        results = [self._next(training) for training in self._trainings]
+        results = [self._train_next(training) for training in self._trainings]
         self._accuracies.append(fmean(result.value for result in results))
         score, deviation = compute_score(self._recipe.score, self._accuracies)
         return replace(
@@ -48,7 +48,7 @@ class FoldedTraining:
             norms_s=sum(result.norms_s for result in results),
         )
 
-    def _next(self, training: ClassifierTraining) -> EpochResult:
+    def _train_next(self, training: ClassifierTraining) -> EpochResult:
         """The epoch that is next for all; a fold that began anew with a smaller batch catches up."""
         result = training.epoch()
         while result.epoch <= len(self._accuracies):

@@ -46,21 +46,21 @@ class Average:
         self._steps += 1
 
 
-def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
+def _make_sgd(groups: Groups, recipe: Recipe) -> Optimizer:
     return torch.optim.SGD(groups, recipe.peak_lr, recipe.momentum, nesterov=True, fused=True)
 
 
-def _adamw(groups: Groups, recipe: Recipe) -> Optimizer:
+def _make_adamw(groups: Groups, recipe: Recipe) -> Optimizer:
     return torch.optim.AdamW(groups, recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
 
 
-def _rmsprop(groups: Groups, recipe: Recipe) -> Optimizer:
+def _make_rmsprop(groups: Groups, recipe: Recipe) -> Optimizer:
     """With torchvision's settings for MobileNetV3: TensorFlow's epsilon of 0.001 stands under the root."""
     return torch.optim.RMSprop(groups, recipe.peak_lr, alpha=0.9, eps=0.0316, momentum=recipe.momentum)
 
 
 _OPTIMIZERS: dict[str, Callable[[Groups, Recipe], Optimizer]] = {
-    "sgd": _sgd,
-    "adamw": _adamw,
-    "rmsprop": _rmsprop,
+    "sgd": _make_sgd,
+    "adamw": _make_adamw,
+    "rmsprop": _make_rmsprop,
 }

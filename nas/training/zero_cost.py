@@ -30,12 +30,12 @@ _GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh)
 
 def grad_norm(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Sum over layers of the norm of the loss's gradient (Abdelfattah et al. 2021)."""
-    return sum(float(grad.norm()) for _, grad in _gradients(module, x, y))
+    return sum(float(grad.norm()) for _, grad in _compute_gradients(module, x, y))
 
 
 def snip(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Sum of |weight * gradient|, what the loss would change without the weights (Lee et al. 2019)."""
-    return sum(float((weight * grad).abs().sum()) for weight, grad in _gradients(module, x, y))
+    return sum(float((weight * grad).abs().sum()) for weight, grad in _compute_gradients(module, x, y))
 
 
 def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
@@ -47,14 +47,16 @@ def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.abs_()
-    for layer in _of_type(module, (*_NORMS, nn.LocalResponseNorm, *_ACTIVATIONS)):
+    for layer in _find_layers(module, (*_NORMS, nn.LocalResponseNorm, *_ACTIVATIONS)):
         if not isinstance(layer, _GATES):
             layer.register_forward_hook(lambda layer, inputs, output: inputs[0])
-    for convolution in _of_type(module, (nn.Conv2d,)):
+    for convolution in _find_layers(module, (nn.Conv2d,)):
         convolution.forward = partial(nn.Conv2d.forward, convolution)  # without standardised weights
     module(torch.ones_like(x[:1], dtype=torch.float64)).sum().backward()
     flow = [
-        (weight.detach() * weight.grad).abs().sum() for weight in _weights(module) if weight.grad is not None
+        (weight.detach() * weight.grad).abs().sum()
+        for weight in _list_weights(module)
+        if weight.grad is not None
     ]
     return float(torch.stack(flow).sum().log())
 
@@ -62,14 +64,14 @@ def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
 def naswot(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Logarithm of the determinant of how alike images are to the network: entry (i, j) counts the
     activations that are on, or off, for both (Mellor et al. 2021)."""
-    module = _prepared(module)
+    module = _copy_for_scoring(module)
     alike = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         on = (inputs[0] > 0).flatten(1).double()
         alike.add_(on @ on.T + (1 - on) @ (1 - on).T)
 
-    for layer in _of_type(module, _ACTIVATIONS):
+    for layer in _find_layers(module, _ACTIVATIONS):
         layer.register_forward_pre_hook(count)
     with torch.no_grad():
         module(x)
@@ -80,8 +82,8 @@ def jacob_cov(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """How little the gradients of the output by each image correlate, from the eigenvalues of their
     correlation matrix (Mellor et al. 2020, the first version of "NAS without training"). The statistics of
     the batch are held: the sum of what they normalise has no gradient. -inf where some image has none."""
-    module, x = _prepared(module), x.clone().requires_grad_()
-    for norm in _of_type(module, _NORMS):
+    module, x = _copy_for_scoring(module), x.clone().requires_grad_()
+    for norm in _find_layers(module, _NORMS):
         norm.momentum = 1.0
     with torch.no_grad():
         module(x)
@@ -97,7 +99,7 @@ def zico(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Sum over layers of the logarithm of mean over deviation of |gradient|, summed over weights, from the
     two halves of the batch (Li et al. 2023)."""
     halves = [
-        [grad.abs() for _, grad in _gradients(module, *half)]
+        [grad.abs() for _, grad in _compute_gradients(module, *half)]
         for half in zip(x.chunk(2), y.chunk(2), strict=True)
     ]
     total = 0.0
@@ -112,17 +114,17 @@ def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
     """Logarithm of how far the last feature map moves when noise is added to noise, with normal weights, and
     of the scales that batch norms take away (Lin et al. 2021, algorithm 1). It sees no data. Shortcuts stay,
     which the paper takes out; without a global pooling, what enters the last linear layer is the map."""
-    module = _prepared(module).double()
+    module = _copy_for_scoring(module).double()
     generator = torch.Generator(x.device).manual_seed(0)
     normal = partial(torch.randn, generator=generator, device=x.device, dtype=torch.float64)
     with torch.no_grad():
-        for weight in _weights(module):
+        for weight in _list_weights(module):
             weight.copy_(normal(weight.shape))
     maps: list[Tensor] = []
     scales: list[Tensor] = []
-    for pool in _of_type(module, (nn.AdaptiveAvgPool2d, nn.Linear)):
+    for pool in _find_layers(module, (nn.AdaptiveAvgPool2d, nn.Linear)):
         pool.register_forward_pre_hook(lambda layer, inputs: maps.append(inputs[0]))
-    for norm in _of_type(module, _NORMS):
+    for norm in _find_layers(module, _NORMS):
         norm.register_forward_pre_hook(
             lambda layer, inputs: scales.append(inputs[0].var((0, 2, 3), correction=0).mean())
         )
@@ -130,44 +132,44 @@ def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
         module(start)
         before, scale = (
-            _last_map(maps),
+            _capture_last_map(maps),
             torch.stack([*scales, torch.ones((), dtype=torch.float64)]).log().sum() / 2,
         )
         maps.clear()
         module(start + 0.01 * normal(x.shape))
-    moved = (_last_map(maps) - before).flatten(1).norm(dim=1).mean()
+    moved = (_capture_last_map(maps) - before).flatten(1).norm(dim=1).mean()
     return float(moved.log() + scale)
 
 
 ZERO_COST: dict[str, ZeroCost] = {name: globals()[name] for name in ZERO_COST_NAMES}
 
 
-def _prepared(module: nn.Module) -> Any:
+def _copy_for_scoring(module: nn.Module) -> Any:
     """A copy that is in training only where batches are normalised."""
     module = deepcopy(module).eval()
-    for norm in _of_type(module, _NORMS):
+    for norm in _find_layers(module, _NORMS):
         norm.train()
     return module
 
 
-def _gradients(module: nn.Module, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _compute_gradients(module: nn.Module, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
     """The weights of convolutions and linear layers, and the gradient of the loss by each."""
-    module = _prepared(module)
-    weights = _weights(module)
+    module = _copy_for_scoring(module)
+    weights = _list_weights(module)
     loss = F.cross_entropy(module(x), y)
     grads = torch.autograd.grad(loss, weights)
     return [(weight.detach(), grad) for weight, grad in zip(weights, grads, strict=True)]
 
 
-def _weights(module: nn.Module) -> list[nn.Parameter]:
-    return [layer.weight for layer in _of_type(module, (nn.Conv2d, nn.Linear))]
+def _list_weights(module: nn.Module) -> list[nn.Parameter]:
+    return [layer.weight for layer in _find_layers(module, (nn.Conv2d, nn.Linear))]
 
 
-def _of_type(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[Any]:
+def _find_layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[Any]:
     return [layer for layer in module.modules() if isinstance(layer, kinds)]
 
 
-def _last_map(entered: list[Tensor]) -> Tensor:
+def _capture_last_map(entered: list[Tensor]) -> Tensor:
     """What entered the last global pooling, else the last linear layer."""
     maps = [tensor for tensor in entered if tensor.ndim == 4]
     return maps[-1] if maps else entered[-1]

@@ -24,7 +24,7 @@ def zero_init_residuals(network: Architecture) -> Architecture:
         for node in network.nodes
         if isinstance(node.op, Add)
         for branch in node.inputs
-        if (norm := _last_norm(by_name, branch)) and _is_residual(network.graph, norm, branch, node.name)
+        if (norm := _find_last_norm(by_name, branch)) and _is_residual(network.graph, norm, branch, node.name)
     }
     nodes = (
         replace(n, op=replace(n.op, gamma=0)) if isinstance(n.op, BatchNorm) and n.name in zeros else n
@@ -33,7 +33,7 @@ def zero_init_residuals(network: Architecture) -> Architecture:
     return Architecture(network.input_shape, tuple(nodes))
 
 
-def _last_norm(nodes: Mapping[str, Node], branch: str) -> str | None:
+def _find_last_norm(nodes: Mapping[str, Node], branch: str) -> str | None:
     """The norm that a branch ends with."""
     while branch != INPUT:
         node = nodes[branch]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nas.cost import Cost
 from nas.data.config import DataConfig
+from nas.data.sources import absolute
 from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
@@ -451,19 +452,13 @@ def describe_calibration(folder: RunFolder) -> str | None:
 def _describe(config: SearchConfig) -> dict[str, Any]:
     """What scores depend on."""
     data = asdict(config.data)
-    return {"dataset": _place(data.pop("dataset")), "data": data, "recipe": asdict(config.recipe)}
-
-
-def _place(dataset: str) -> str:
-    """A data set, however its path is written."""
-    kind, colon, path = dataset.partition(":")
-    return f"{kind}:{Path(path).expanduser().resolve()}" if colon else dataset
+    return {"dataset": absolute(data.pop("dataset")), "data": data, "recipe": asdict(config.recipe)}
 
 
 def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        found["dataset"] = _place(found["dataset"])
+        found["dataset"] = absolute(found["dataset"])
         if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None
         tau = found["proxies"][0]["ranking"]["kendall"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.data import datasets
 from nas.data.card import DataCard
+from nas.data.functions import is_function
+from nas.data.kept import read_data, write_data
 from nas.errors import InputError, NasError
 from nas.execution import make_executor
 from nas.execution.base import Executor
@@ -135,7 +137,8 @@ def prepare(
     check_scale(space, config.scale)
     check_warm_start(space, config)
     check_machine(config)
-    return _prepare(config, space, evaluator, files, observer or Observer())
+    heard = observer or Observer()
+    return _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
 
 
 def _prepare(
@@ -143,16 +146,16 @@ def _prepare(
     space: Space,
     evaluator: Evaluator | None,
     plugins: tuple[Plugin, ...],
-    observer: Observer,
+    read: Callable[[], ImageData],
 ) -> Prepared:
-    """Make the evaluator, and read the data that it needs."""
+    """Make the evaluator, and `read` the data if it needs some."""
     data, file, device = None, None, device_of(config)
     if evaluator is None and config.evaluator is not None:
         file = read_file(config.evaluator.file)
         name, epochs = config.evaluator.function, config.recipe.epochs
         evaluator = CustomEvaluator(space, file, name, epochs, config.seed, device, plugins)
     elif evaluator is None:
-        data = load_data(space, config, observer)
+        data = read()
         counted = space.with_at_least(data.channels, data.num_classes)
         if counted != space:
             space = counted
@@ -203,6 +206,8 @@ def start(
             if name:
                 raise  # else another search has just taken the number
             continue
+        if prepared.data and is_function(config.data.dataset):
+            write_data(folder.data_file, prepared.data)
         if prepared.data and prepared.data.broken:
             write_atomically(folder.broken_file, "".join(f"{why}\n" for why in prepared.data.broken))
         return Session(**vars(prepared), folder=folder, manifest=manifest)
@@ -234,7 +239,14 @@ def reopen(
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
     check_machine(config)
-    prepared = _prepare(config, space, evaluator, files, observer or Observer())
+    heard = observer or Observer()
+
+    def read() -> ImageData:
+        # A function's file is run where someone names it, and nowhere else.
+        kept = is_function(config.data.dataset)
+        return read_data(folder.data_file) if kept else load_data(space, config, heard)
+
+    prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         change = DataCard.of(prepared.data).change(manifest.data)
         if change:

@@ -47,13 +47,13 @@ def photos(tmp_path: Path) -> Path:
 def opened_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are decoded."""
     names: list[str] = []
-    image = images._image
+    image = images._decode_image
 
     def counting(file: Path, resolution: int) -> images.Images | BrokenImage:
         names.append(file.name)
         return image(file, resolution)
 
-    monkeypatch.setattr(images, "_image", counting)
+    monkeypatch.setattr(images, "_decode_image", counting)
     return names
 
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nas.data import datasets
+from nas.data.arrays import source_of_pixels
 from nas.data.datasets import ImageData, load_dataset, load_source, make_folds
 from nas.data.images import ignore_progress, resize_images
-from nas.data.sources import NAMES, _of_pixels, find_source
+from nas.data.sources import NAMES, find_source
 from nas.errors import InputError, NasError
 
 
@@ -183,7 +184,7 @@ def test_subset_and_split_are_stratified(counts: list[int], fraction: float, kee
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     most = round(2 * len(counts) + keep * (len(labels) - 2 * len(counts)))
     rng = np.random.default_rng(seed)
-    subset = datasets._subset(labels, most, 2, rng)
+    subset = datasets._select_subset(labels, most, 2, rng)
     train, val = datasets._split(subset, labels, fraction, rng)
     assert len(subset) == most
     assert sorted([*train, *val]) == sorted(set(subset))
@@ -281,7 +282,7 @@ def test_no_file_of_mnist_to_test_on_is_opened(tmp_path: Path, opened: list[str]
 def test_each_image_is_validated_on_in_one_fold(counts: list[int], folds: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     pixels = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    source = _of_pixels(tuple(map(str, range(len(counts)))), labels, pixels, flip=False)
+    source = source_of_pixels(tuple(map(str, range(len(counts)))), labels, pixels, flip=False)
     data = load_source(source, "numbers", resolution=1, seed=3, folds=folds)
     parts = list(make_folds(data, folds))
     assert len(parts) == folds

@@ -77,12 +77,24 @@ class Spread:
         self._most = {part: highest - rest for part, rest in least_beside(self.order, least, measure).items()}
         # more than 10^300 points need numbers with a wider exponent
         self._kind: type[np.floating[Any]] = np.float64 if size(self.order) < 10**300 else np.longdouble
+        self._tables: dict[int, Numbers] = {}
         self._histograms: dict[int, Histogram] = {}
         for points in self.order:
             self._histograms[id(points)] = self._made(points)
 
     def of(self, points: Points) -> Histogram:
         return self._histograms[id(points)]
+
+    def weights(self, points: Either, bins: Integers) -> Numbers:
+        """Return the numbers of points of each option `(options, bins)` in bins of their union."""
+        known = self._tables.get(id(points))
+        if known is None:
+            # Points are sampled one at a time, and one look-up is as dear for all options as for one.
+            union = self.of(points)
+            every = union.first + np.arange(len(union.numbers))
+            known = np.stack([self.of(option).at(every) for option in points.options])
+            self._tables[id(points)] = known
+        return known[:, bins - self.of(points).first]
 
     @property
     def whole(self) -> Histogram:
@@ -176,8 +188,7 @@ class Walk:
             case After():
                 return [(points.before, who, where - self._spread.rounded(points.cost))]
             case Either():
-                weights = np.stack([self._spread.of(option).at(where) for option in points.options])
-                taken = self._sample_rows(weights)
+                taken = self._sample_rows(self._spread.weights(points, where))
                 masks = ((option, taken == k) for k, option in enumerate(points.options))
                 return [(option, who[mask], where[mask]) for option, mask in masks if mask.any()]
             case Both():

@@ -40,17 +40,18 @@ def dump_space(space: Space) -> str:
     if space.about:
         document["about"] = space.about
     document["input"] = _Flow(
-        writer.value(value, f"input.{axis}") for axis, value in zip(INPUT_AXES, space.input, strict=True)
+        writer.write_value(value, f"input.{axis}")
+        for axis, value in zip(INPUT_AXES, space.input, strict=True)
     )
     document["classes"] = space.classes
     if space.width != 1:
-        document["width"] = writer.value(space.width, "width")
+        document["width"] = writer.write_value(space.width, "width")
     if space.drop_path:
         document["drop_path"] = space.drop_path
-    defaults = writer.defaults()
+    defaults = writer.write_defaults()
     if defaults:
         document["defaults"] = defaults
-    document["network"] = [writer.node(item) for item in space.network.items]
+    document["network"] = [writer.write_node(item) for item in space.network.items]
     if space.meta:
         document["meta"] = dict(space.meta)
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
@@ -78,65 +79,67 @@ class _Writer:
         self._space = space
         self._written: set[str] = set()
 
-    def defaults(self) -> dict[str, Any]:
+    def write_defaults(self) -> dict[str, Any]:
         return {
             block: _FlowMap(
-                {key: self.value(value, f"defaults.{block}.{key}") for key, value in args.items()}
+                {key: self.write_value(value, f"defaults.{block}.{key}") for key, value in args.items()}
             )
             for block, args in self._space.defaults.items()
             if args
         }
 
-    def node(self, node: Node) -> Any:
+    def write_node(self, node: Node) -> Any:
         """A node as YAML data."""
         match node:
             case Call():
-                args = self._arguments(node)
+                args = self._write_arguments(node)
                 return {node.block: args} if args else node.block
             case Sequence():
-                items = [self.node(item) for item in node.items]
+                items = [self.write_node(item) for item in node.items]
                 return {"sequence": {"name": node.name, "body": items}} if node.name else items
             case Stage():
                 inner: dict[str, Any] = {
                     "name": node.name,
-                    "depth": self.value(node.depth, f"{node.path}.depth"),
+                    "depth": self.write_value(node.depth, f"{node.path}.depth"),
                 }
                 if node.stride != 1:
-                    inner["stride"] = self.value(node.stride, f"{node.path}.stride")
-                return {"stage": inner | {"block": self.unnamed(node.block)}}
+                    inner["stride"] = self.write_value(node.stride, f"{node.path}.stride")
+                return {"stage": inner | {"block": self.write_unnamed(node.block)}}
             case Residual():
-                inner = self._name(node.name, "residual")
-                inner["body"] = self.unnamed(node.body)
-                inner["shortcut"] = self.value(node.shortcut, f"{node.path}.shortcut")
-                inner["act"] = self.value(node.act, f"{node.path}.act")
+                inner = self._write_name(node.name, "residual")
+                inner["body"] = self.write_unnamed(node.body)
+                inner["shortcut"] = self.write_value(node.shortcut, f"{node.path}.shortcut")
+                inner["act"] = self.write_value(node.act, f"{node.path}.act")
                 return {"residual": inner}
             case Parallel():
-                inner = self._name(node.name, "parallel")
-                inner["branches"] = [self.unnamed(branch) for branch in node.branches]
-                inner["join"] = self.value(node.join, f"{node.path}.join")
+                inner = self._write_name(node.name, "parallel")
+                inner["branches"] = [self.write_unnamed(branch) for branch in node.branches]
+                inner["join"] = self.write_value(node.join, f"{node.path}.join")
                 return {"parallel": inner}
             case Alternative():
-                data = self._name(node.name, "choice")
+                data = self._write_name(node.name, "choice")
                 data["choice"] = [
-                    self._labelled(option, str(label))
+                    self._write_labelled(option, str(label))
                     for option, label in zip(node.nodes, node.choice.options, strict=True)
                 ]
                 if node.choice.stage:
                     data["per"] = "layer"
                 return data
             case LayerNodes():
-                return self._name(node.name, "layers") | {"layers": [self.unnamed(one) for one in node.nodes]}
+                return self._write_name(node.name, "layers") | {
+                    "layers": [self.write_unnamed(one) for one in node.nodes]
+                }
             case Cells():
-                return {"cell": self._name(node.name, "cell") | self._cells(node)}
+                return {"cell": self._write_name(node.name, "cell") | self._write_cells(node)}
 
-    def unnamed(self, node: Node) -> Any:
+    def write_unnamed(self, node: Node) -> Any:
         """A node where its surroundings name it."""
-        data = self.node(node)
+        data = self.write_node(node)
         if isinstance(node, Stage):
             del data["stage"]["name"]
         return data
 
-    def value(self, value: Value, path: str) -> Any:
+    def write_value(self, value: Value, path: str) -> Any:
         """A value as YAML data; a choice met before is written as a coupling with it.
 
         A choice that came as an argument of a user's block is named by the place of that argument, which
@@ -153,14 +156,15 @@ class _Writer:
                 rest = path[len(value.stage) :]
                 return _FlowMap(
                     layers=_Flow(
-                        self.value(v, f"{value.stage}.layer{i}{rest}") for i, v in enumerate(value.values, 1)
+                        self.write_value(v, f"{value.stage}.layer{i}{rest}")
+                        for i, v in enumerate(value.values, 1)
                     )
                 )
             case Choice():
                 if value.name in self._written:
                     return _FlowMap(same_as=value.name)
                 self._written.add(value.name)
-                data = _FlowMap(choice=_Flow(self.value(v, path) for v in value.values))
+                data = _FlowMap(choice=_Flow(self.write_value(v, path) for v in value.values))
                 if value.name != path:
                     data["name"] = value.name
                 if value.stage:
@@ -169,42 +173,42 @@ class _Writer:
             case Unscaled():
                 return _FlowMap({"at_least" if value.at_least else "fixed": value.channels})
             case tuple():
-                return _Flow(self.value(v, path) for v in value)
+                return _Flow(self.write_value(v, path) for v in value)
             case _:
                 return value
 
-    def _arguments(self, node: Call) -> dict[str, Any]:
+    def _write_arguments(self, node: Call) -> dict[str, Any]:
         defaults = self._space.defaults.get(node.block, {})
-        args = _FlowMap(self._name(node.name, node.block))
+        args = _FlowMap(self._write_name(node.name, node.block))
         for key, value in node.args:
             implicit = isinstance(value, StageStride | CellOut) and value.implicit
             if not implicit and (key not in defaults or defaults[key] != value):
-                args[key] = self.value(value, f"{node.path}.{key}")
+                args[key] = self.write_value(value, f"{node.path}.{key}")
         return args
 
-    def _cells(self, node: Cells) -> dict[str, Any]:
+    def _write_cells(self, node: Cells) -> dict[str, Any]:
         values = {"out": node.out, "depth": node.depth}
         if len(node.kinds) > 1:
             values["reductions"] = node.reductions
-        data = {key: self.value(value, f"{node.path}.{key}") for key, value in values.items()}
+        data = {key: self.write_value(value, f"{node.path}.{key}") for key, value in values.items()}
         kinds = zip(CELL_KINDS, node.kinds, strict=False)
-        return data | {name: self._cell_kind(kind, f"{node.path}.{name}") for name, kind in kinds}
+        return data | {name: self._write_cell_kind(kind, f"{node.path}.{name}") for name, kind in kinds}
 
-    def _cell_kind(self, kind: CellKind, path: str) -> dict[str, Any]:
-        nodes = [self._cell_node(node) for node in kind.nodes]
-        return {"nodes": nodes, "output": self.value(kind.output, f"{path}.output")}
+    def _write_cell_kind(self, kind: CellKind, path: str) -> dict[str, Any]:
+        nodes = [self._write_cell_node(node) for node in kind.nodes]
+        return {"nodes": nodes, "output": self.write_value(kind.output, f"{path}.output")}
 
-    def _cell_node(self, node: CellNode) -> dict[str, Any]:
+    def _write_cell_node(self, node: CellNode) -> dict[str, Any]:
         if isinstance(node.inputs, tuple):
             given = enumerate(node.inputs, 1)
-            inputs: Any = _Flow(self.value(value, f"{node.path}.input{i}") for i, value in given)
+            inputs: Any = _Flow(self.write_value(value, f"{node.path}.input{i}") for i, value in given)
         else:
-            inputs = self.value(node.inputs, f"{node.path}.inputs")
-        return {"inputs": inputs, "ops": [self.unnamed(op) for op in node.ops]}
+            inputs = self.write_value(node.inputs, f"{node.path}.inputs")
+        return {"inputs": inputs, "ops": [self.write_unnamed(op) for op in node.ops]}
 
-    def _labelled(self, option: Node, label: str) -> Any:
+    def _write_labelled(self, option: Node, label: str) -> Any:
         """An alternative with its label as its name, unless it has it anyway."""
-        data = self.node(option)
+        data = self.write_node(option)
         if label == (
             data if isinstance(data, str) else next(iter(data), None) if isinstance(data, dict) else ""
         ):
@@ -219,6 +223,6 @@ class _Writer:
         kind = _FlowMap if isinstance(inner, _FlowMap) else dict
         return {key: kind({"name": label} | inner)}
 
-    def _name(self, name: str | None, default: str) -> dict[str, Any]:
+    def _write_name(self, name: str | None, default: str) -> dict[str, Any]:
         """`name`, unless the reader would give it by itself."""
         return {"name": name} if name and name != default else {}

@@ -41,16 +41,16 @@ def read_description(source: str, file: str, above: tuple[Path, ...] = ()) -> De
             place = top.key_places["set"]
             raise SpaceError(place, "", "'set' changes another file; name it, extends: FILE")
         return Description(top)
-    base = _extended(top.entries["extends"], file, above)
+    base = _read_base(top.entries["extends"], file, above)
     given = expect_mapping(top.entries.get("set", Mapping({}, top.place, {})), "set", _SET)
     entries = {key: item for key, item in base.top if key not in _OWN}
     places = {**base.top.key_places, **top.key_places}
     merged = Mapping({**entries, **top.entries}, top.place, places)
     replaced = {**base.replaced, **given.entries}
-    return Description(_with_defaults(merged, replaced), replaced)
+    return Description(_set_defaults(merged, replaced), replaced)
 
 
-def _extended(item: Item, file: str, above: tuple[Path, ...]) -> Description:
+def _read_base(item: Item, file: str, above: tuple[Path, ...]) -> Description:
     name = expect_text(item, "extends", "a file, such as resnet50.yaml")
     path = Path(file).parent / name
     if not path.is_file():
@@ -68,21 +68,21 @@ def _extended(item: Item, file: str, above: tuple[Path, ...]) -> Description:
     return read_description(source, str(path), chain)
 
 
-def _with_defaults(top: Mapping, replaced: dict[str, Item]) -> Mapping:
+def _set_defaults(top: Mapping, replaced: dict[str, Item]) -> Mapping:
     """The keys, with what is set under `defaults` taken from `replaced` to where it belongs."""
     for path in [path for path in replaced if path.startswith("defaults.") and path.count(".") == 2]:
         item = replaced.pop(path)
         _, block, argument = path.split(".")
-        top = _with(top, ("defaults", block, argument), item)
+        top = _set_key(top, ("defaults", block, argument), item)
     return top
 
 
-def _with(outer: Mapping, keys: tuple[str, ...], item: Item) -> Mapping:
+def _set_key(outer: Mapping, keys: tuple[str, ...], item: Item) -> Mapping:
     first, *rest = keys
     if rest:
         inner = outer.entries.get(first, Mapping({}, item.place, {}))
         if isinstance(inner, Scalar) and inner.value is None:
             inner = Mapping({}, inner.place, {})
-        item = _with(expect_mapping(inner, first, "a mapping"), tuple(rest), item)
+        item = _set_key(expect_mapping(inner, first, "a mapping"), tuple(rest), item)
     places = outer.key_places if first in outer.entries else {**outer.key_places, first: item.place}
     return replace(outer, entries={**outer.entries, first: item}, key_places=places)

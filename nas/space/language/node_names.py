@@ -7,7 +7,7 @@ from nas.space.language.parse_values import Context, to_plain
 from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError
 
 
-def _holder(item: Item) -> Mapping | None:
+def _find_holder(item: Item) -> Mapping | None:
     """The mapping that may hold a node's `name`."""
     if not isinstance(item, Mapping) or not item.entries:
         return None
@@ -19,7 +19,7 @@ def _holder(item: Item) -> Mapping | None:
 
 def read_name(item: Item, context: Context) -> str | None:
     """The name that is written in a node."""
-    holder = _holder(item)
+    holder = _find_holder(item)
     named = holder.entries.get("name") if holder else None
     if named is None:
         return None
@@ -32,14 +32,14 @@ def read_name(item: Item, context: Context) -> str | None:
 
 def reject_name(item: Item, context: Context, why: str) -> None:
     """Raises SpaceError for a node that is named."""
-    holder = _holder(item)
+    holder = _find_holder(item)
     if holder and "name" in holder.entries:
         raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
 
 
 def wrap_named(item: Item) -> Item:
     """A node with a name of its own as a list, in which it keeps the name."""
-    holder = _holder(item)
+    holder = _find_holder(item)
     return Listing((item,), item.place) if holder and "name" in holder.entries else item
 
 

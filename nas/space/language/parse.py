@@ -38,10 +38,10 @@ def parse_space(source: str, file: str = "<text>") -> Space:
     top = description.top
     parser = NodeParser()
     parser.replaced = dict(description.replaced)
-    parser.definitions = _definitions(top)
-    defaults = _section(top, "defaults", "blocks with their arguments, such as {conv: {act: silu}}")
+    parser.definitions = _read_definitions(top)
+    defaults = _read_section(top, "defaults", "blocks with their arguments, such as {conv: {act: silu}}")
     for block, item in defaults:
-        parser.default_arguments(block, item, defaults.key_places[block])
+        parser.parse_defaults(block, item, defaults.key_places[block])
     root = Context()
     if "network" not in top.entries:
         raise SpaceError(top.place, "", "a space needs 'network'; add network: [...]")
@@ -49,19 +49,19 @@ def parse_space(source: str, file: str = "<text>") -> Space:
     nodes = body if isinstance(body, Listing) else Listing((body,), body.place)
     if not nodes.items:
         raise SpaceError(body.place, "network", "an empty network; list at least one block")
-    network = parser.sequence(nodes, root, None)
+    network = parser.parse_sequence(nodes, root, None)
     space = Space(
-        name=_text(top, "name", Path(file).stem),
-        about=_text(top, "about", ""),
-        input=_input(top, parser),
-        classes=_plain(top, "classes", 1000, get_kind(Count)),
-        width=_value(top, "width", 1, get_kind(Ratio), parser),
-        drop_path=_plain(top, "drop_path", 0, get_kind(Probability)),
+        name=_read_text(top, "name", Path(file).stem),
+        about=_read_text(top, "about", ""),
+        input=_read_input(top, parser),
+        classes=_read_plain(top, "classes", 1000, get_kind(Count)),
+        width=_read_value(top, "width", 1, get_kind(Ratio), parser),
+        drop_path=_read_plain(top, "drop_path", 0, get_kind(Probability)),
         network=network,
         defaults={block: {k: v for k, (v, _) in args.items()} for block, args in parser.defaults.items()},
         meta={
             key: to_plain_data(item)
-            for key, item in _section(top, "meta", "a mapping, such as {score: 0.93}")
+            for key, item in _read_section(top, "meta", "a mapping, such as {score: 0.93}")
         },
         file=file,
     )
@@ -69,24 +69,24 @@ def parse_space(source: str, file: str = "<text>") -> Space:
     for path, item in parser.replaced.items():
         hint = did_you_mean(path, sorted(parser.places_seen), "name the place of a value, such as s1.depth")
         raise SpaceError(item.place, "set", f"there is no value at '{path}'{hint}")
-    return _scaled(space, top)
+    return _scale(space, top)
 
 
-def _scaled(space: Space, top: Mapping) -> Space:
+def _scale(space: Space, top: Mapping) -> Space:
     if "scale" not in top.entries:
         return space
     item = expect_mapping(top.entries["scale"], "scale", "factors, such as {depth: 1.2, width: 1.1}")
     reject_unknown(item, ["depth", "width", "resolution"], "scale")
-    factors = {key: _plain(item, key, 1, get_kind(Ratio), "scale") for key in item.entries}
+    factors = {key: _read_plain(item, key, 1, get_kind(Ratio), "scale") for key in item.entries}
     try:
         return scale_unchecked(space, Scale(**factors))
     except InputError as error:
         raise SpaceError(item.place, "scale", str(error)) from None
 
 
-def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
+def _read_definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
     definitions = {}
-    section = _section(top, "blocks", "your blocks, such as {twice: {args: {out: null}, body: [...]}}")
+    section = _read_section(top, "blocks", "your blocks, such as {twice: {args: {out: null}, body: [...]}}")
     for name, item in section:
         place = section.key_places[name]
         problem = find_name_problem(name)
@@ -106,7 +106,7 @@ def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
             if key == "name" or find_name_problem(key):
                 problem = find_name_problem(key) or "'name' is every node's own argument; choose another name"
                 raise SpaceError(declared.key_places[key], f"blocks.{name}.args", problem)
-            if f"${key}" not in _texts(inner.entries["body"]):
+            if f"${key}" not in _collect_values(inner.entries["body"]):
                 raise SpaceError(
                     declared.key_places[key],
                     f"blocks.{name}.args",
@@ -116,21 +116,21 @@ def _definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
     return definitions
 
 
-def _texts(item: Item) -> set[Any]:
+def _collect_values(item: Item) -> set[Any]:
     """All values below an item."""
     if isinstance(item, Scalar):
         return {item.value}
     inside = item.items if isinstance(item, Listing) else item.entries.values()
-    return {value for one in inside for value in _texts(one)}
+    return {value for one in inside for value in _collect_values(one)}
 
 
-def _section(top: Mapping, key: str, what: str) -> Mapping:
+def _read_section(top: Mapping, key: str, what: str) -> Mapping:
     if key not in top.entries:
         return Mapping({}, top.place, {})
     return expect_mapping(top.entries[key], key, what)
 
 
-def _input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
+def _read_input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
     if "input" not in top.entries:
         return (3, 224, 224)
     items = expect_list(top.entries["input"], "input", "[3, 224, 224]")
@@ -142,16 +142,16 @@ def _input(top: Mapping, parser: NodeParser) -> tuple[Any, ...]:
         )
     kinds = (get_kind(Channels), _PIXELS, _PIXELS)
     return tuple(
-        parser.value(item, Context(f"input.{axis}"), kind)
+        parser.parse_value(item, Context(f"input.{axis}"), kind)
         for axis, item, kind in zip(INPUT_AXES, items, kinds, strict=True)
     )
 
 
-def _value(top: Mapping, key: str, default: Any, kind: Kind, parser: NodeParser) -> Any:
-    return parser.value(top.entries[key], Context(key), kind) if key in top.entries else default
+def _read_value(top: Mapping, key: str, default: Any, kind: Kind, parser: NodeParser) -> Any:
+    return parser.parse_value(top.entries[key], Context(key), kind) if key in top.entries else default
 
 
-def _plain(top: Mapping, key: str, default: Any, kind: Kind, section: str = "") -> Any:
+def _read_plain(top: Mapping, key: str, default: Any, kind: Kind, section: str = "") -> Any:
     if key not in top.entries:
         return default
     item = top.entries[key]
@@ -164,5 +164,5 @@ def _plain(top: Mapping, key: str, default: Any, kind: Kind, section: str = "") 
         raise SpaceError(item.place, path, str(error)) from None
 
 
-def _text(top: Mapping, key: str, default: str) -> str:
+def _read_text(top: Mapping, key: str, default: str) -> str:
     return expect_text(top.entries[key], key, "text") if key in top.entries else default

@@ -46,25 +46,25 @@ _MAX_DEPTH = 100
 _MAX_REDUCTIONS = 10
 
 
-def _count(what: str, most: int) -> Kind:
+def _make_count_kind(what: str, most: int) -> Kind:
     return Kind(
         f"a number of {what}; it is a whole number from 1 to {most}",
         lambda v: get_kind(Count).accepts(v) and v <= most,
     )
 
 
-_DEPTH = _count("normal cells in a group", _MAX_DEPTH)
-_REDUCTIONS = _count("reductions", _MAX_REDUCTIONS)
+_DEPTH = _make_count_kind("normal cells in a group", _MAX_DEPTH)
+_REDUCTIONS = _make_count_kind("reductions", _MAX_REDUCTIONS)
 
 
 class _Parser(Protocol):
     """What reads the values and the operators of a cell."""
 
-    def operator(self, item: Item, context: Context) -> Node: ...
+    def parse_operator(self, item: Item, context: Context) -> Node: ...
 
-    def value(self, item: Item, context: Context, kind: Kind | None) -> Value: ...
+    def parse_value(self, item: Item, context: Context, kind: Kind | None) -> Value: ...
 
-    def once(self, value: Value, place: Place) -> Value: ...
+    def couple_repeated(self, value: Value, place: Place) -> Value: ...
 
     def declare(self, options: list[Any], place: Place, context: Context, per_layer: bool) -> Choice: ...
 
@@ -77,7 +77,7 @@ class CellParser:
         self._outside = context
         self._context = replace(context, cell=context.path)
 
-    def cells(self, item: Mapping, name: str | None, place: Place) -> Cells:
+    def parse_cells(self, item: Mapping, name: str | None, place: Place) -> Cells:
         """The stack that stands at the context's path."""
         context = self._outside
         reject_unknown(item, ["name", "out", "depth", "reductions", *CELL_KINDS], context.path)
@@ -93,40 +93,42 @@ class CellParser:
         has_reduction = "reduction" in item.entries
         return Cells(
             name,
-            self._value(item, "out", None, get_kind(Channels)),
-            self._value(item, "depth", 1, _DEPTH),
-            self._value(item, "reductions", 2 if has_reduction else 0, _REDUCTIONS),
-            tuple(self._kind(item.entries[kind], kind) for kind in CELL_KINDS if kind in item.entries),
+            self._parse_value(item, "out", None, get_kind(Channels)),
+            self._parse_value(item, "depth", 1, _DEPTH),
+            self._parse_value(item, "reductions", 2 if has_reduction else 0, _REDUCTIONS),
+            tuple(self._parse_kind(item.entries[kind], kind) for kind in CELL_KINDS if kind in item.entries),
             context.path,
             place,
         )
 
-    def _value(self, item: Mapping, key: str, default: Any, kind: Kind) -> Value:
+    def _parse_value(self, item: Mapping, key: str, default: Any, kind: Kind) -> Value:
         inner = item.entries.get(key)
         if inner is None:
             return default
-        return self._parser.once(self._parser.value(inner, self._outside.at(key), kind), inner.place)
+        return self._parser.couple_repeated(
+            self._parser.parse_value(inner, self._outside.at(key), kind), inner.place
+        )
 
     # Kinds ---------------------------------------------------------------------------------------------
 
-    def _kind(self, item: Item, name: str) -> CellKind:
+    def _parse_kind(self, item: Item, name: str) -> CellKind:
         context = self._context.at(name)
         inner = expect_mapping(item, context.path, "the keys of a cell: nodes, inputs, ops, output")
         reject_unknown(inner, ["nodes", "inputs", "ops", "output"], context.path)
-        rows = list(self._rows(inner, context))
+        rows = list(self._list_rows(inner, context))
         names = tuple(f"node{i}" for i in range(1, len(rows) + 1))
-        nodes = tuple(self._node(row, context, names[:i], names[i]) for i, row in enumerate(rows))
+        nodes = tuple(self._parse_node(row, context, names[:i], names[i]) for i, row in enumerate(rows))
         known = names if name == "reduction" else (*CELL_INPUTS, *names)
-        return CellKind(nodes, self._output(inner, context.at("output"), known))
+        return CellKind(nodes, self._parse_output(inner, context.at("output"), known))
 
-    def _rows(self, item: Mapping, context: Context) -> Iterator[Mapping]:
+    def _list_rows(self, item: Mapping, context: Context) -> Iterator[Mapping]:
         """Inputs and operators of each node; `nodes: 4` is four of which all have those of the cell."""
         nodes = item.entries.get("nodes")
         if nodes is None:
             raise SpaceError(item.place, context.path, "a cell needs 'nodes'; add nodes: ...")
         shared = [key for key in ("inputs", "ops") if key in item.entries]
         if isinstance(nodes, Scalar):
-            count = _number(nodes, context.at("nodes"), "nodes", MAX_NODES)
+            count = _parse_number(nodes, context.at("nodes"), "nodes", MAX_NODES)
             for key in ("inputs", "ops"):
                 if key not in shared:
                     raise SpaceError(
@@ -156,12 +158,12 @@ class CellParser:
 
     # Nodes ---------------------------------------------------------------------------------------------
 
-    def _node(self, row: Mapping, context: Context, before: tuple[str, ...], name: str) -> CellNode:
+    def _parse_node(self, row: Mapping, context: Context, before: tuple[str, ...], name: str) -> CellNode:
         here = context.at(name)
         ops = row.entries["ops"]
         listed = len(ops.items) if isinstance(ops, Listing) else None
-        inputs = self._inputs(row.entries["inputs"], here, (*CELL_INPUTS, *before), listed)
-        count = _length(inputs) or listed
+        inputs = self._parse_inputs(row.entries["inputs"], here, (*CELL_INPUTS, *before), listed)
+        count = _count_inputs(inputs) or listed
         if count is None:
             raise SpaceError(
                 ops.place, here.path, "another choice says how many inputs there are; list the ops"
@@ -171,32 +173,32 @@ class CellParser:
         items = ops.items if isinstance(ops, Listing) else (ops,) * count
         return CellNode(
             inputs,
-            tuple(self._op(op, here.at(f"op{i}")) for i, op in enumerate(items, 1)),
+            tuple(self._parse_op(op, here.at(f"op{i}")) for i, op in enumerate(items, 1)),
             here.path,
             row.place,
         )
 
-    def _op(self, item: Item, context: Context) -> Node:
-        op = self._parser.operator(item, context)
-        if _variants(op) > MAX_VARIANTS:
+    def _parse_op(self, item: Item, context: Context) -> Node:
+        op = self._parser.parse_operator(item, context)
+        if _count_variants(op) > MAX_VARIANTS:
             raise SpaceError(
                 item.place, context.path, f"an operator with more than {MAX_VARIANTS:,} variants; offer fewer"
             )
         return op
 
-    def _inputs(self, item: Item, context: Context, known: tuple[str, ...], count: int | None) -> Value:
+    def _parse_inputs(self, item: Item, context: Context, known: tuple[str, ...], count: int | None) -> Value:
         """Names of values, each of which may be open; or one open value that gives them all."""
         if isinstance(item, Listing):
             if not item.items:
                 raise SpaceError(item.place, context.path, "no inputs; list at least one")
             return tuple(
-                self._input(one, context.at(f"input{i}"), known) for i, one in enumerate(item.items, 1)
+                self._parse_input(one, context.at(f"input{i}"), known) for i, one in enumerate(item.items, 1)
             )
         inner = expect_mapping(item, context.path, "inputs, such as [prev2, prev1]")
         here = context.at("inputs")
         if ANY in inner.entries:
             reject_unknown(inner, [ANY], context.path)
-            size = _number(inner.entries[ANY], here, "inputs here", len(known))
+            size = _parse_number(inner.entries[ANY], here, "inputs here", len(known))
             options = list(combinations(known, size))
             return options[0] if len(options) == 1 else self._parser.declare(options, item.place, here, False)
         kind = Kind(
@@ -207,23 +209,23 @@ class CellParser:
                 and all(one in known for one in v)
             ),
         )
-        value = self._parser.once(self._parser.value(inner, here, kind), item.place)
+        value = self._parser.couple_repeated(self._parser.parse_value(inner, here, kind), item.place)
         if isinstance(value, Choice) and len({len(v) for v in value.values}) > 1:
             raise SpaceError(item.place, here.path, "options of several lengths; list as many inputs in each")
         return value
 
-    def _input(self, item: Item, context: Context, known: tuple[str, ...]) -> Value:
+    def _parse_input(self, item: Item, context: Context, known: tuple[str, ...]) -> Value:
         if isinstance(item, Scalar) and item.value == ANY:
             return self._parser.declare(list(known), item.place, context, False)
         kind = Kind(
             f"an input of this node; a node reads cells and nodes before it: {', '.join(known)}",
             lambda v: v in known,
         )
-        return self._parser.once(self._parser.value(item, context, kind), item.place)
+        return self._parser.couple_repeated(self._parser.parse_value(item, context, kind), item.place)
 
     # Output --------------------------------------------------------------------------------------------
 
-    def _output(self, item: Mapping, context: Context, known: tuple[str, ...]) -> Value:
+    def _parse_output(self, item: Mapping, context: Context, known: tuple[str, ...]) -> Value:
         if "output" not in item.entries:
             return LOOSE
         parts = (LOOSE, *known)
@@ -234,26 +236,26 @@ class CellParser:
             ),
         )
         inner = item.entries["output"]
-        return self._parser.once(self._parser.value(inner, context, kind), inner.place)
+        return self._parser.couple_repeated(self._parser.parse_value(inner, context, kind), inner.place)
 
 
-def _number(item: Item, context: Context, what: str, most: int) -> int:
+def _parse_number(item: Item, context: Context, what: str, most: int) -> int:
     """A plain number. Raises SpaceError for anything else."""
     try:
-        return int(_count(what, most).read(to_plain(item, context.path)))
+        return int(_make_count_kind(what, most).read(to_plain(item, context.path)))
     except ValueError as error:
         raise SpaceError(item.place, context.path, str(error)) from None
 
 
-def _length(inputs: Value) -> int | None:
+def _count_inputs(inputs: Value) -> int | None:
     """How many inputs there are; None where another choice says it."""
     if isinstance(inputs, Choice):
         return len(inputs.values[0])
     return len(inputs) if isinstance(inputs, tuple) else None
 
 
-def _variants(node: Node) -> int:
+def _count_variants(node: Node) -> int:
     """A bound on the number of points of an operator."""
-    inside = [_variants(child) for child in children(node)]
+    inside = [_count_variants(child) for child in children(node)]
     own = prod(len(value.values) for value in own_values(node) if isinstance(value, Choice))
     return sum(inside) if isinstance(node, Alternative) else own * prod(inside)

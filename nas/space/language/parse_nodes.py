@@ -75,7 +75,7 @@ class NodeParser(ValueParser):
         self._count = 0
         self._depth = 0
 
-    def node(self, item: Item, context: Context, name: str | None, in_stage: bool = False) -> Node:
+    def parse_node(self, item: Item, context: Context, name: str | None, in_stage: bool = False) -> Node:
         """The node at `context.path`; `in_stage` when it is a stage's layer and so takes its stride."""
         self._count += 1
         if self._count > _MAX_NODES:
@@ -87,7 +87,7 @@ class NodeParser(ValueParser):
                 item.place, context.path, f"nested more than {_MAX_DEPTH} nodes deep; use fewer levels"
             )
         self._depth += 1
-        node = self._node(item, context, name, in_stage)
+        node = self._parse_form(item, context, name, in_stage)
         self._depth -= 1
         return node
 
@@ -104,15 +104,15 @@ class NodeParser(ValueParser):
                         f"'layers' lists {size}, but the stage has up to {most} layers; list one for each",
                     )
 
-    def _node(self, item: Item, context: Context, name: str | None, in_stage: bool) -> Node:
+    def _parse_form(self, item: Item, context: Context, name: str | None, in_stage: bool) -> Node:
         if isinstance(item, Listing):
-            return self.sequence(item, context, name)
+            return self.parse_sequence(item, context, name)
         if isinstance(item, Scalar):
             block = expect_text(item, context.path, "a block, a list of blocks or a mapping")
-            return self._call(block, Mapping({}, item.place, {}), item.place, context, name, in_stage)
+            return self._parse_call(block, Mapping({}, item.place, {}), item.place, context, name, in_stage)
         for form in ("choice", "layers"):
             if form in item.entries:
-                parse = self._alternative if form == "choice" else self._layer_nodes
+                parse = self._parse_alternative if form == "choice" else self._parse_layers
                 return parse(item, context, name, in_stage)
         if len(item.entries) != 1:
             raise SpaceError(
@@ -127,30 +127,32 @@ class NodeParser(ValueParser):
             arguments = expect_mapping(inner, context.path, f"the keys of '{key}' below it")
             match key:
                 case "stage":
-                    return self._stage(arguments, context, place)
+                    return self._parse_stage(arguments, context, place)
                 case "cell":
-                    return CellParser(self, context).cells(arguments, name, place)
+                    return CellParser(self, context).parse_cells(arguments, name, place)
                 case "residual":
-                    return self._residual(arguments, context, name, place)
+                    return self._parse_residual(arguments, context, name, place)
                 case "parallel":
-                    return self._parallel(arguments, context, name, place)
+                    return self._parse_parallel(arguments, context, name, place)
                 case _:
                     reject_unknown(arguments, ["name", "body"], context.path)
-                    body = _required(arguments, "body", "sequence", context)
+                    body = _require(arguments, "body", "sequence", context)
                     reject_name(body, context, "the only node of a sequence takes its name")
-                    return self.node(body, context, name)
+                    return self.parse_node(body, context, name)
         if isinstance(inner, Scalar) and inner.value is None:
             inner = Mapping({}, inner.place, {})
         arguments = expect_mapping(inner, context.path, f"arguments of '{key}', such as {{out: 32}}")
-        return self._call(key, arguments, place, context, name, in_stage)
+        return self._parse_call(key, arguments, place, context, name, in_stage)
 
-    def sequence(self, item: Listing, context: Context, name: str | None) -> Sequence:
+    def parse_sequence(self, item: Listing, context: Context, name: str | None) -> Sequence:
         """Nodes one after the other; a list inside a list is part of it."""
-        flat = list(_flattened(item))
-        names = self._names(flat, context)
-        return Sequence(name, tuple(self.node(i, context.at(n), n) for i, n in zip(flat, names, strict=True)))
+        flat = list(_flatten(item))
+        names = self._name_nodes(flat, context)
+        return Sequence(
+            name, tuple(self.parse_node(i, context.at(n), n) for i, n in zip(flat, names, strict=True))
+        )
 
-    def _names(self, items: list[Item], context: Context) -> list[str]:
+    def _name_nodes(self, items: list[Item], context: Context) -> list[str]:
         """Names of a sequence's nodes: as given, else the block's, numbered where they repeat."""
         given = [read_name(item, context) for item in items]
         used: set[str] = set()
@@ -168,23 +170,23 @@ class NodeParser(ValueParser):
             names.append(fresh)
         return names
 
-    def _call(
+    def _parse_call(
         self, block: str, item: Mapping, place: Place, context: Context, name: str | None, in_stage: bool
     ) -> Node:
         if block in self.definitions:
-            return self._expansion(block, item, place, context, name, in_stage)
+            return self._expand_block(block, item, place, context, name, in_stage)
         if block not in list_blocks():
             known = [*list_blocks(), *self.definitions, *FORMS]
             raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
         arguments = get_block_arguments(block)
         values: dict[str, Value] = {}
-        for key, inner in self._with_replaced(item, context, arguments):
+        for key, inner in self._apply_replaced(item, context, arguments):
             if key == "name":
                 continue
             if key not in arguments:
                 hint = did_you_mean(key, list(arguments))
                 raise SpaceError(item.key_places[key], context.path, f"{block} has no argument '{key}'{hint}")
-            values[key] = self.value(inner, context.at(key), arguments[key].kind)
+            values[key] = self.parse_value(inner, context.at(key), arguments[key].kind)
         for key, (value, _) in self.defaults.get(block, {}).items():
             values.setdefault(key, value)
         for key, implied in context.implied.items():
@@ -193,10 +195,10 @@ class NodeParser(ValueParser):
         for key, argument in arguments.items():
             if argument.required and key not in values:
                 raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
-        ordered = tuple((key, self.once(values[key], place)) for key in arguments if key in values)
+        ordered = tuple((key, self.couple_repeated(values[key], place)) for key in arguments if key in values)
         return Call(name, block, ordered, context.path, place)
 
-    def _expansion(
+    def _expand_block(
         self, block: str, item: Mapping, place: Place, context: Context, name: str | None, in_stage: bool
     ) -> Node:
         if block in context.expanding:
@@ -204,12 +206,12 @@ class NodeParser(ValueParser):
             raise SpaceError(place, context.path, f"block '{block}' contains itself: {chain}")
         declared, body = self.definitions[block]
         reject_unknown(item, ["name", *declared], context.path)
-        item = self._with_replaced(item, context, declared)
+        item = self._apply_replaced(item, context, declared)
         bound: dict[str, Value] = {}
         for key, default in declared.items():
             given = item.entries.get(key)
             if given is not None:
-                bound[key] = self.value(given, context.at(key), None)
+                bound[key] = self.parse_value(given, context.at(key), None)
             elif key in self.defaults.get(block, {}):
                 bound[key] = self.defaults[block][key][0]
             elif key in context.implied and in_stage:
@@ -220,27 +222,27 @@ class NodeParser(ValueParser):
                     raise SpaceError(place, context.path, f"{block} needs '{key}'; add {key}: ...")
         inside = replace(context, arguments=bound, expanding=(*context.expanding, block))
         reject_name(body, context, "a block's only node takes the block's name")
-        node = self.node(body, inside, name)
+        node = self.parse_node(body, inside, name)
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
 
-    def operator(self, item: Item, context: Context) -> Node:
+    def parse_operator(self, item: Item, context: Context) -> Node:
         """An operator of a cell: a node that takes the cell's channels and stride by itself."""
         reject_name(item, context, "an operator of a cell is named by its place")
-        return self.node(item, context, None, in_stage=True)
+        return self.parse_node(item, context, None, in_stage=True)
 
-    def _stage(self, item: Mapping, context: Context, place: Place) -> Stage:
+    def _parse_stage(self, item: Mapping, context: Context, place: Place) -> Stage:
         if context.cell is not None:
             raise SpaceError(place, context.path, "an operator of a cell has no stages; list the layers")
         reject_unknown(item, ["name", "depth", "stride", "block"], context.path)
-        item = self._with_replaced(item, context, ("depth", "stride"))
-        depth = self._optional(item, "depth", 1, _DEPTH, context)
-        stride = self._optional(item, "stride", 1, get_kind(Stride), context)
+        item = self._apply_replaced(item, context, ("depth", "stride"))
+        depth = self._parse_optional(item, "depth", 1, _DEPTH, context)
+        stride = self._parse_optional(item, "stride", 1, get_kind(Stride), context)
         if context.path in context.stages or find_name_problem(context.path.rpartition(".")[2]):
             raise SpaceError(place, context.path, "a stage here has no name of its own; put it in a list")
         inside = replace(context, stages=(*context.stages, context.path))
-        block_item = _required(item, "block", "stage", context)
+        block_item = _require(item, "block", "stage", context)
         reject_name(block_item, context, "a stage's block takes the stage's name")
-        block = self.node(block_item, inside, None, in_stage=True)
+        block = self.parse_node(block_item, inside, None, in_stage=True)
         path = context.path
         if stride != 1 and not takes_stride(block, path):
             raise SpaceError(
@@ -250,46 +252,48 @@ class NodeParser(ValueParser):
         self._stages.append(stage)
         return stage
 
-    def _residual(self, item: Mapping, context: Context, name: str | None, place: Place) -> Residual:
+    def _parse_residual(self, item: Mapping, context: Context, name: str | None, place: Place) -> Residual:
         reject_unknown(item, ["name", "body", "shortcut", "act"], context.path)
-        item = self._with_replaced(item, context, ("shortcut", "act"))
-        body_item = _required(item, "body", "residual", context)
+        item = self._apply_replaced(item, context, ("shortcut", "act"))
+        body_item = _require(item, "body", "residual", context)
         reject_name(body_item, context, "a residual's body is named 'body'")
         return Residual(
             name,
-            self.node(body_item, context.at("body"), None),
-            self._optional(item, "shortcut", "auto", _SHORTCUT, context),
-            self._optional(item, "act", "none", get_kind(Activation), context),
+            self.parse_node(body_item, context.at("body"), None),
+            self._parse_optional(item, "shortcut", "auto", _SHORTCUT, context),
+            self._parse_optional(item, "act", "none", get_kind(Activation), context),
             context.path,
             place,
         )
 
-    def _parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
+    def _parse_parallel(self, item: Mapping, context: Context, name: str | None, place: Place) -> Parallel:
         reject_unknown(item, ["name", "branches", "join"], context.path)
-        item = self._with_replaced(item, context, ("join",))
-        branches = expect_list(_required(item, "branches", "parallel", context), context.path, _NODES)
+        item = self._apply_replaced(item, context, ("join",))
+        branches = expect_list(_require(item, "branches", "parallel", context), context.path, _NODES)
         if not branches:
             raise SpaceError(place, context.path, "'branches' is empty; list at least one")
         nodes = tuple(
-            self.node(wrap_named(branch), context.at(f"branch{i}"), None)
+            self.parse_node(wrap_named(branch), context.at(f"branch{i}"), None)
             for i, branch in enumerate(branches, 1)
         )
-        join = self._optional(item, "join", "concat", _JOIN, context)
+        join = self._parse_optional(item, "join", "concat", _JOIN, context)
         return Parallel(name, nodes, join, context.path, place)
 
-    def _alternative(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> Alternative:
+    def _parse_alternative(
+        self, item: Mapping, context: Context, name: str | None, in_stage: bool
+    ) -> Alternative:
         reject_unknown(item, ["name", "choice", "per"], context.path)
         items = expect_list(item.entries["choice"], context.path, _NODES)
-        labels = self._names(list(items), context)
+        labels = self._name_nodes(list(items), context)
         each = is_per_layer(item, context.path)
         choice = self.declare(labels, item.place, context.at("block"), each)
         nodes = tuple(
-            self.node(option, context.at(label), None, in_stage)
+            self.parse_node(option, context.at(label), None, in_stage)
             for option, label in zip(items, labels, strict=True)
         )
         return Alternative(name, choice, nodes)
 
-    def _layer_nodes(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> LayerNodes:
+    def _parse_layers(self, item: Mapping, context: Context, name: str | None, in_stage: bool) -> LayerNodes:
         reject_unknown(item, ["name", "layers"], context.path)
         if not context.stages:
             raise SpaceError(item.place, context.path, NO_STAGE)
@@ -301,12 +305,12 @@ class NodeParser(ValueParser):
         for one in items:
             reject_name(one, context, "the node of a layer is named by the layer")
         nodes = tuple(
-            self.node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
+            self.parse_node(one, replace(context, path=f"{stage}.layer{i}{rest}"), None, in_stage)
             for i, one in enumerate(items, 1)
         )
         return LayerNodes(name, nodes, stage)
 
-    def _with_replaced(self, item: Mapping, context: Context, keys: Iterable[str]) -> Mapping:
+    def _apply_replaced(self, item: Mapping, context: Context, keys: Iterable[str]) -> Mapping:
         """The arguments of a node, with those that are set from elsewhere and do not stand in it."""
         self.places_seen.update(context.at(key).path for key in keys)
         set_elsewhere = {
@@ -314,11 +318,15 @@ class NodeParser(ValueParser):
         }
         return replace(item, entries={**item.entries, **set_elsewhere}) if set_elsewhere else item
 
-    def _optional(self, item: Mapping, key: str, default: Any, kind: Kind, context: Context) -> Value:
+    def _parse_optional(self, item: Mapping, key: str, default: Any, kind: Kind, context: Context) -> Value:
         inner = item.entries.get(key)
-        return default if inner is None else self.once(self.value(inner, context.at(key), kind), inner.place)
+        return (
+            default
+            if inner is None
+            else self.couple_repeated(self.parse_value(inner, context.at(key), kind), inner.place)
+        )
 
-    def default_arguments(self, block: str, item: Item, place: Place) -> None:
+    def parse_defaults(self, block: str, item: Item, place: Place) -> None:
         """Read what `defaults:` gives to one block."""
         context = Context(f"defaults.{block}")
         known: MappingABC[str, Argument | None]
@@ -337,7 +345,7 @@ class NodeParser(ValueParser):
                     arguments.key_places[key], context.path, f"{block} has no argument '{key}'{hint}"
                 )
             argument = known[key]
-            value = self.value(inner, context.at(key), argument.kind if argument else None)
+            value = self.parse_value(inner, context.at(key), argument.kind if argument else None)
             if is_detail(block, key) and isinstance(value, Choice | SameAs):
                 rule = "blocks use it inside, so it cannot be a choice; give a plain value"
                 raise SpaceError(inner.place, context.at(key).path, rule)
@@ -346,18 +354,18 @@ class NodeParser(ValueParser):
 
 def replace_name(node: Node) -> Node:
     """A node that stands alone in a group, under its own default name."""
-    return node if isinstance(node, Sequence | Stage) else replace(node, name=_kind_name(node))
+    return node if isinstance(node, Sequence | Stage) else replace(node, name=_get_kind_name(node))
 
 
-def _kind_name(node: Node) -> str:
+def _get_kind_name(node: Node) -> str:
     return node.block if isinstance(node, Call) else type(node).__name__.lower()
 
 
-def _required(item: Mapping, key: str, form: str, context: Context) -> Item:
+def _require(item: Mapping, key: str, form: str, context: Context) -> Item:
     if key not in item.entries:
         raise SpaceError(item.place, context.path, f"{form} needs '{key}'; add {key}: ...")
     return item.entries[key]
 
 
-def _flattened(item: Listing) -> list[Item]:
-    return [one for i in item.items for one in (_flattened(i) if isinstance(i, Listing) else [i])]
+def _flatten(item: Listing) -> list[Item]:
+    return [one for i in item.items for one in (_flatten(i) if isinstance(i, Listing) else [i])]

@@ -60,18 +60,18 @@ class ValueParser:
         self._placed: set[str] = set()
         self._places: dict[str, Place] = {}
 
-    def value(self, item: Item, context: Context, kind: Kind | None) -> Value:
+    def parse_value(self, item: Item, context: Context, kind: Kind | None) -> Value:
         """The value at `context.path`; `kind` None leaves the check to where the value is used."""
         self.places_seen.add(context.path)
         item = self.replaced.pop(context.path, item)
         if isinstance(item, Mapping):
-            return self._form(item, context, kind)
+            return self._parse_key(item, context, kind)
         value = to_plain(item, context.path)
         if isinstance(value, str) and value.startswith("$"):
-            return self.checked(self._argument(value[1:], item.place, context), context, kind, item.place)
-        return self.checked(value, context, kind, item.place)
+            return self.check_kind(self._argument(value[1:], item.place, context), context, kind, item.place)
+        return self.check_kind(value, context, kind, item.place)
 
-    def checked(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
+    def check_kind(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
         """The value again. Raises SpaceError where it, or one of its options, is not of the kind."""
         if kind is None:
             return value
@@ -90,11 +90,11 @@ class ValueParser:
             if kind is not _CHANNELS:
                 rule = f"{' and '.join(UNSCALED)} are for channels, which the width multiplies; this is not"
                 raise SpaceError(place, context.path, f"{rule} {kind.rule}")
-            self.checked(value.channels, context, kind, place)
+            self.check_kind(value.channels, context, kind, place)
             return value
         for one in value.values if isinstance(value, Choice | PerLayer) else (value,):
             if isinstance(one, Choice | SameAs):
-                self.checked(one, context, kind, place)
+                self.check_kind(one, context, kind, place)
                 continue
             try:
                 kind.read(one)
@@ -121,7 +121,7 @@ class ValueParser:
                     f"'{target.name}' is decided in each layer of stage '{target.stage}'; "
                     "only that stage's layers can share it",
                 )
-            self.checked(target, context, kind, coupling.place)
+            self.check_kind(target, context, kind, coupling.place)
 
     def _check_unique(self, choice: Choice, declared: MappingABC[str, Choice]) -> None:
         """Raise SpaceError where a decision of this choice in a layer has the name of another choice."""
@@ -134,7 +134,7 @@ class ValueParser:
                 f"'{choice.name}' has a decision of this name; choose another one",
             )
 
-    def once(self, value: Value, place: Place) -> Value:
+    def couple_repeated(self, value: Value, place: Place) -> Value:
         """The value, or a coupling with it where a node has this choice already.
 
         A choice that is given to a user's block may end up in several nodes.
@@ -187,33 +187,33 @@ class ValueParser:
         self._places[choice.name] = place
         return choice
 
-    def _form(self, item: Mapping, context: Context, kind: Kind | None) -> Value:
+    def _parse_key(self, item: Mapping, context: Context, kind: Kind | None) -> Value:
         form = next((f for f in _FORMS if f in item.entries), None)
         if form is None:
             raise SpaceError(
                 item.place,
                 context.path,
-                f"{_found(item)} is not a value; write a plain value or one of {', '.join(_FORMS)}",
+                f"{_describe_item(item)} is not a value; write a plain value or one of {', '.join(_FORMS)}",
             )
         allowed = [form, "per", "name"] if form in ("choice", "range") else [form]
         reject_unknown(item, allowed, context.path)
         inner = item.entries[form]
         if form == "same_as":
             coupling = SameAs(expect_text(inner, context.path, "the name of a choice"), inner.place)
-            return self.checked(coupling, context, kind or _ANYTHING, inner.place)
+            return self.check_kind(coupling, context, kind or _ANYTHING, inner.place)
         if form == "layers":
             return self._layers(inner, context, kind)
         if form in UNSCALED:
-            return self.checked(
+            return self.check_kind(
                 Unscaled(to_plain(inner, context.path), form == "at_least"), context, kind, inner.place
             )
         options = [to_plain(i, context.path) for i in expect_list(inner, context.path)]
         if form == "range":
-            options = _range(options, inner.place, context.path)
+            options = _parse_range(options, inner.place, context.path)
         each = is_per_layer(item, context.path)
         name = self._choice_name(item, context, each)
         choice = self.declare(options, item.place, context, each, name)
-        return self.checked(choice, context, kind, inner.place)
+        return self.check_kind(choice, context, kind, inner.place)
 
     def _choice_name(self, item: Mapping, context: Context, per_layer: bool) -> str | None:
         """The name that a choice is given where it stands."""
@@ -238,7 +238,7 @@ class ValueParser:
         stage = context.stages[-1]
         rest = context.path[len(stage) :]
         values = [
-            self.value(item, replace(context, path=f"{stage}.layer{i}{rest}"), kind)
+            self.parse_value(item, replace(context, path=f"{stage}.layer{i}{rest}"), kind)
             for i, item in enumerate(expect_list(inner, context.path), 1)
         ]
         return PerLayer(tuple(values), stage)
@@ -265,31 +265,31 @@ def to_plain(item: Item, path: str) -> Any:
         return item.value
     if isinstance(item, Listing):
         return tuple(to_plain(i, path) for i in item.items)
-    raise SpaceError(item.place, path, f"wanted a plain value, not {_found(item)}")
+    raise SpaceError(item.place, path, f"wanted a plain value, not {_describe_item(item)}")
 
 
 def expect_text(item: Item, path: str, what: str) -> str:
     """A scalar that must be text."""
     if not isinstance(item, Scalar) or not isinstance(item.value, str):
-        raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
+        raise SpaceError(item.place, path, f"wanted {what}, not {_describe_item(item)}")
     return item.value
 
 
 def expect_list(item: Item, path: str, example: str = "[3, 5, 7]") -> tuple[Item, ...]:
     """Items of what must be a list."""
     if not isinstance(item, Listing):
-        raise SpaceError(item.place, path, f"wanted a list, such as {example}, not {_found(item)}")
+        raise SpaceError(item.place, path, f"wanted a list, such as {example}, not {_describe_item(item)}")
     return item.items
 
 
 def expect_mapping(item: Item, path: str, what: str) -> Mapping:
     """What must be a mapping."""
     if not isinstance(item, Mapping):
-        raise SpaceError(item.place, path, f"wanted {what}, not {_found(item)}")
+        raise SpaceError(item.place, path, f"wanted {what}, not {_describe_item(item)}")
     return item
 
 
-def _found(item: Item) -> str:
+def _describe_item(item: Item) -> str:
     """What stands in a place, as messages say it."""
     match item:
         case Scalar():
@@ -321,7 +321,7 @@ def is_per_layer(item: Mapping, path: str) -> bool:
     return True
 
 
-def _range(bounds: list[Any], place: Place, path: str) -> list[int]:
+def _parse_range(bounds: list[Any], place: Place, path: str) -> list[int]:
     if not (2 <= len(bounds) <= 3 and all(isinstance(b, int) and not isinstance(b, bool) for b in bounds)):
         raise SpaceError(
             place,

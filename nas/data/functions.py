@@ -1,0 +1,126 @@
+"""Data sets that a user's own Python function gives: FILE:FUNCTION."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data.arrays import nchw, source_of_arrays
+from nas.data.base import Source
+from nas.errors import InputError, did_you_mean
+
+_NEEDED = ("images", "labels")
+_VALIDATION = ("val_images", "val_labels")
+_KEYS = (*_NEEDED, *_VALIDATION, "classes", "flip")
+
+
+def is_function(spec: str) -> bool:
+    """Return whether a data set is named as FILE:FUNCTION."""
+    return spec.rpartition(":")[0].endswith(".py")
+
+
+def function_source(spec: str) -> Source:
+    """Run the file of FILE:FUNCTION, call the function and return the data set that it gives.
+
+    The function takes no arguments and returns a dictionary: `images`, uint8 (N, C, H, W), (N, H, W, C) or
+    (N, H, W); `labels` (N,) from 0 on; and, where it likes, `classes`, their names; `val_images` and
+    `val_labels`, a part to validate on; `flip`, whether a mirrored image keeps its class, True by default.
+
+    Raises InputError, with file and line where there is one, for a file that does not run, a function that is
+    missing or fails, and data that cannot be used.
+    """
+    path, _, name = spec.rpartition(":")
+    place, file = f"data set {spec}", Path(path).expanduser()
+    try:
+        given = _called(file, name, place)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = " ".join(traceback.format_exception_only(error)[-1].split())
+        where = _line(error, file)
+        raise InputError(f"{place}: {where}: {reason}; mend it, or name another data set") from None
+    return _source(given, place)
+
+
+def _called(file: Path, name: str, place: str) -> Any:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{place}: there is no such file") from None
+    module = ModuleType(f"nas_data_{sha256(text.encode()).hexdigest()[:16]}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module
+    code = compile(text, str(file), "exec", dont_inherit=True)
+    exec(code, module.__dict__)  # noqa: S102 - the user named the file to be run
+    function = getattr(module, name, None)
+    if not callable(function):
+        own = [n for n, value in vars(module).items() if isinstance(value, FunctionType)]
+        hint = did_you_mean(name, own) or "; define it, without arguments"
+        raise InputError(f"{place}: {file} has no function '{name}'{hint}")
+    return function()
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """File and line at which an error came up."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return f"{file}:{line}" if line else str(file)
+
+
+def _source(given: Any, place: str) -> Source:
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"{place}: returns {type(given).__name__}; return a dictionary of images and labels, such as "
+            "{'images': images, 'labels': labels}"
+        )
+    for key in given:
+        if key not in _KEYS:
+            raise InputError(f"{place}: returns an unknown '{key}'{did_you_mean(str(key), list(_KEYS))}")
+    for key in (*_NEEDED, *(_VALIDATION if set(_VALIDATION) & set(given) else ())):
+        if key not in given:
+            raise InputError(f"{place}: returns no '{key}' beside {', '.join(given) or 'nothing'}; add it")
+    flip = given.get("flip", True)
+    if not isinstance(flip, bool):
+        raise InputError(
+            f"{place}: flip is {flip!r}; it is True where a mirrored image keeps its class, else False"
+        )
+    images, labels = (_array(given[key], place, key) for key in _NEEDED)
+    source = source_of_arrays(place, images, labels, _classes(given, place), flip=flip)
+    if "val_images" not in given:
+        return source
+    val_images, val_labels = (_array(given[key], place, key) for key in _VALIDATION)
+    own = source_of_arrays(place, val_images, val_labels, source.classes, flip=flip, part="val_")
+    channels, own_channels = (nchw(part, place).shape[1] for part in (images, val_images))
+    if channels != own_channels:
+        raise InputError(
+            f"{place}: images have {channels} channels and val_images {own_channels}; give both as many"
+        )
+    return replace(source, validation=own)
+
+
+def _array(value: Any, place: str, key: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # of rows of several lengths, of tensors on a device
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: {key} are no array ({reason}); give a numpy array") from None
+
+
+def _classes(given: Mapping[str, Any], place: str) -> list[str] | None:
+    names = given.get("classes")
+    if names is None:
+        return None
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{place}: classes are {names!r}; give a list of names, one for each class")
+    if len(set(names)) < len(names):
+        raise InputError(f"{place}: two classes have one name; rename one")
+    return list(names)

@@ -1,0 +1,37 @@
+"""Data as a run keeps it, where its source is not asked again."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.data.datasets import ImageData
+from nas.errors import InputError
+from nas.files import write_atomically
+
+
+def write_data(path: Path, data: ImageData) -> None:
+    """Write the data, as it was split and resized, to an npz file. Raises NasError where it cannot."""
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(data).items()}
+    np.savez(content, **arrays)
+    write_atomically(path, content.getvalue())
+
+
+def read_data(path: Path) -> ImageData:
+    """Return the data in a file of `write_data`. Raises InputError where it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found: dict[str, Any] = {field.name: file[field.name] for field in fields(ImageData)}
+    except Exception as error:  # numpy and zipfile have many for a damaged file
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: the images of the run cannot be read ({reason}); restore the file, or start a new run"
+        ) from None
+    for name in ("classes", "mean", "std", "notes", "broken"):
+        found[name] = tuple(found[name].tolist())
+    return ImageData(**found | {"name": str(found["name"]), "flip": bool(found["flip"])})

@@ -1,0 +1,263 @@
+"""Data sets that a function in a file of one's own gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from command_line import SHORT, apart, nas, rows
+
+from nas.data import datasets
+from nas.data.functions import is_function
+from nas.data.kept import read_data, write_data
+from nas.data.sources import absolute, find_source
+from nas.errors import InputError
+from nas.runs.folder import Run
+
+TEXT = """\
+import numpy as np
+
+print("ran")
+
+
+def stripes():
+    rng = np.random.default_rng()
+    labels = np.arange(40) % 2
+    images = rng.integers(0, 100, (40, 1, 8, 8), dtype=np.uint8)
+    images[labels == 1, :, ::2] += 100
+    return {"images": images, "labels": labels, "classes": ["plain", "striped"]}
+
+
+NOTHING = 3
+"""
+SPEC = "mine.py:stripes"
+
+
+@pytest.fixture(autouse=True)
+def folder(tiny_folder: Path) -> Path:
+    (tiny_folder / "mine.py").write_text(TEXT)
+    return tiny_folder
+
+
+def refused(text: str, spec: str = SPEC) -> str:
+    Path("mine.py").write_text(text)
+    with pytest.raises(InputError) as error:
+        find_source(spec, Path("root"))
+    message = str(error.value)
+    assert message.startswith(f"data set {spec}: ")
+    return message.removeprefix(f"data set {spec}: ")
+
+
+def returning(given: str) -> str:
+    return (
+        "import numpy as np\n\n\ndef stripes():\n    x, y = np.zeros((4, 1, 8, 8), np.uint8), [0, 1, 0, 1]\n"
+        f"    return {given}\n"
+    )
+
+
+def test_what_a_function_returns_is_a_data_set() -> None:
+    data = datasets.load(SPEC, resolution=8, seed=0)
+    assert (data.name, data.classes, data.flip, data.channels) == (SPEC, ("plain", "striped"), True, 1)
+    assert len(data.train_labels) == 32 and len(data.val_labels) == 8
+    bright = data.train_images.mean(axis=(1, 2, 3))
+    assert np.array_equal(bright > 75, data.train_labels == 1)
+
+
+def test_a_part_to_validate_on_lists_and_other_layouts() -> None:
+    text = returning(
+        '{"images": x.transpose(0, 2, 3, 1), "labels": y, "val_images": x[:2, 0], "val_labels": (1, 1), '
+        '"flip": False}'
+    )
+    Path("mine.py").write_text(text)
+    data = datasets.load(SPEC, resolution=8, seed=0)
+    assert (len(data.train_labels), data.val_labels.tolist(), data.flip) == (4, [1, 1], False)
+    assert data.classes == ("0", "1") and data.train_images.shape == (4, 1, 8, 8)
+
+
+def test_tensors_are_arrays_too() -> None:
+    Path("mine.py").write_text(
+        "import torch\n\n\ndef stripes():\n"
+        "    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)\n"
+        "    return {'images': images, 'labels': torch.tensor([0, 1, 0, 1])}\n"
+    )
+    assert datasets.load(SPEC, resolution=8, seed=0).channels == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_one", "path"),
+    [
+        ("mine.py:stripes", True, "mine.py:stripes"),
+        ("~/x/a:b.py:f", True, None),
+        ("npz:mine.npz", False, "npz:mine.npz"),
+        ("digits", False, None),
+        ("mine.py", False, None),
+    ],
+)
+def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: Path) -> None:
+    assert is_function(spec) == is_one
+    if path:
+        kind, _, rest = path.partition(":")
+        wanted = f"{folder.resolve()}/{path}" if is_one else f"{kind}:{folder.resolve()}/{rest}"
+        assert absolute(spec) == wanted
+    assert absolute("digits") == "digits"
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "message"),
+    [
+        (TEXT, "none.py:stripes", "there is no such file"),
+        (TEXT, "mine.py:stripe", "mine.py has no function 'stripe'; did you mean 'stripes'?"),
+        (TEXT, "mine.py:NOTHING", "mine.py has no function 'NOTHING'; allowed: stripes"),
+        (TEXT, "mine.py:", "mine.py has no function ''; allowed: stripes"),
+        ("x = 1\n", SPEC, "mine.py has no function 'stripes'; define it, without arguments"),
+        (
+            "import numpy\nimport nowhere\n", SPEC,
+            "mine.py:2: ModuleNotFoundError: No module named 'nowhere'; mend it, or name another data set",
+        ),
+        ("x = (\n", SPEC, "mine.py:1: SyntaxError: '(' was never closed; mend it, or name another data set"),
+        ("raise SystemExit(3)\n", SPEC, "mine.py:1: SystemExit: 3; mend it, or name another data set"),
+        (
+            returning("x[7]"), SPEC,
+            "mine.py:6: IndexError: index 7 is out of bounds for axis 0 with size 4; mend it, or name "
+            "another data set",
+        ),
+        (
+            TEXT.replace("stripes():", "stripes(size):"), SPEC,
+            "mine.py: TypeError: stripes() missing 1 required positional argument: 'size'; mend it, or name "
+            "another data set",
+        ),
+        (
+            returning("x, y"), SPEC,
+            "returns tuple; return a dictionary of images and labels, such as {'images': images, 'labels': "
+            "labels}",
+        ),
+        (returning("{'images': x}"), SPEC, "returns no 'labels' beside images; add it"),
+        (returning("{}"), SPEC, "returns no 'images' beside nothing; add it"),
+        (
+            returning("{'images': x, 'labels': y, 'val_images': x}"), SPEC,
+            "returns no 'val_labels' beside images, labels, val_images; add it",
+        ),
+        (
+            returning("{'images': x, 'label': y}"), SPEC,
+            "returns an unknown 'label'; did you mean 'labels'?",
+        ),
+        (
+            returning("{'images': x / 255, 'labels': y}"), SPEC,
+            "images are float64 of shape (4, 1, 8, 8); they must be uint8 of shape (N, H, W, C), (N, C, H, "
+            "W) or (N, H, W), with 1 or 3 channels",
+        ),
+        (
+            returning("{'images': x.reshape(4, 2, 8, 4), 'labels': y}"), SPEC,
+            "images have the shape (4, 2, 8, 4); they must be uint8 of shape (N, H, W, C), (N, C, H, "
+            "W) or (N, H, W), with 1 or 3 channels",
+        ),
+        (
+            returning("{'images': x, 'labels': y[:3]}"), SPEC,
+            "labels are int64 of shape (3,); they must be 4 whole numbers, one for each image",
+        ),
+        (
+            returning("{'images': x, 'labels': ['a', 'b', 'a', 'b']}"), SPEC,
+            "labels are <U1 of shape (4,); they must be 4 whole numbers, one for each image",
+        ),
+        (
+            returning("{'images': x, 'labels': [1, 2, 1, 2]}"), SPEC,
+            "label 2 of image 1 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
+            "on, without gaps",
+        ),
+        (
+            returning("{'images': x, 'labels': [0] * 4}"), SPEC,
+            "there is one class, and at least 2 are needed; add images of another",
+        ),
+        (
+            returning("{'images': x, 'labels': y, 'classes': 'ab'}"), SPEC,
+            "classes are 'ab'; give a list of names, one for each class",
+        ),
+        (
+            returning("{'images': x, 'labels': y, 'classes': ['a', 'a']}"), SPEC,
+            "two classes have one name; rename one",
+        ),
+        (
+            returning("{'images': x, 'labels': y, 'flip': 1}"), SPEC,
+            "flip is 1; it is True where a mirrored image keeps its class, else False",
+        ),
+        (
+            returning("{'images': x, 'labels': y, 'val_images': x, 'val_labels': [0, 1, 2, 1]}"), SPEC,
+            "val_label 2 of image 2 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
+            "on, without gaps",
+        ),
+        (
+            returning("{'images': x, 'labels': y, 'val_images': x / 2, 'val_labels': y}"), SPEC,
+            "val_images are float64 of shape (4, 1, 8, 8); they must be uint8 of shape (N, H, W, C), "
+            "(N, C, H, W) or (N, H, W), with 1 or 3 channels",
+        ),
+        (
+            returning("{'images': x, 'labels': y, 'val_images': x.repeat(3, 1), 'val_labels': y}"), SPEC,
+            "images have 1 channels and val_images 3; give both as many",
+        ),
+    ],
+)  # fmt: skip
+def test_a_function_that_is_refused(text: str, spec: str, message: str) -> None:
+    assert refused(text, spec) == message
+
+
+def test_images_of_several_shapes() -> None:
+    message = refused(returning("{'images': [x[0], x[0, 0]], 'labels': y}"))
+    assert message.startswith("images are no array (setting an array element with a sequence")
+    assert message.endswith("); give a numpy array")
+
+
+def test_a_file_without_a_function() -> None:
+    said = nas("search", "tiny.yaml", "--dataset", "mine.py", "--workers", "0")
+    assert (said.code, said.out) == (2, "")
+    assert (
+        said.err == "error: data set 'mine.py' is a Python file: write mine.py:FUNCTION, a function in it\n"
+    )
+
+
+def test_a_search_keeps_the_images_and_a_resumed_one_runs_no_file() -> None:
+    options = ("--dataset", SPEC, "--name", "own", "--workers", "0", *SHORT)
+    said = nas("search", "tiny.yaml", "--trials", "2", *options)
+    assert said.code == 0 and said.out.count("ran\n") == 1
+    settings = yaml.safe_load(Path("runs/own/run.yaml").read_text())["settings"]
+    assert settings["dataset"] == SPEC
+    Path("mine.py").write_text("raise SystemExit\n")
+    said = nas("resume", "runs/own", "--trials", "3")
+    assert said.code == 0 and "ran\n" not in said.out
+    assert [row["state"] for row in rows(Path("runs/own/trials.csv"))] == ["complete"] * 3
+    assert nas("show", "runs/own").code == nas("export", "runs/own").code == 0
+    Path("runs/own/data.npz").write_bytes(b"damaged")
+    said = nas("resume", "runs/own", "--trials", "4")
+    assert said.code == 2 and said.err.startswith(
+        "error: runs/own/data.npz: the images of the run cannot be read ("
+    )
+    assert said.err.endswith("); restore the file, or start a new run\n")
+
+
+def test_data_that_are_kept_are_the_same(tmp_path: Path) -> None:
+    data = datasets.load("digits", resolution=8, seed=0, max_images=100)
+    write_data(tmp_path / "data.npz", data)
+    again = read_data(tmp_path / "data.npz")
+    assert vars(again).keys() == vars(data).keys()
+    for name, value in vars(data).items():
+        found = getattr(again, name)
+        assert type(found) is type(value)
+        assert np.array_equal(found, value)
+        assert getattr(found, "dtype", None) == getattr(value, "dtype", None)
+
+
+def test_a_run_whose_set_has_a_name_keeps_no_images(tiny_run: Run) -> None:
+    assert not (tiny_run.path / "data.npz").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_workers_of_ray_do_not_run_it(folder: Path) -> None:
+    """The file counts how often it is run."""
+    Path("mine.py").write_text(TEXT.replace('print("ran")', f'open(r"{folder}/runs.txt", "a").write("x")'))
+    said = apart(
+        "search", "tiny.yaml", "--dataset", SPEC, "--workers", "1", "--trials", "2", "--name", "own", *SHORT
+    )
+    assert said.code == 0, said
+    assert (folder / "runs.txt").read_text() == "x"
