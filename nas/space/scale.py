@@ -8,7 +8,7 @@ input's height and width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,7 +132,8 @@ class _Scaler:
                 )
             case LayerNodes():
                 nodes = tuple(map(self.scale_node, node.nodes))
-                return replace(node, nodes=tuple(self._stretch_layers(nodes, node.stage)))
+                values = (v for layer in node.nodes for inner in walk(layer) for v in own_values(inner))
+                return replace(node, nodes=self._stretch_layers(nodes, node.stage, values))
             case Stage():
                 return self._scale_stage(node)
             case Cells():
@@ -162,12 +163,23 @@ class _Scaler:
 
     def _stretch_value(self, value: Value) -> Value:
         if isinstance(value, PerLayer):
-            return replace(value, values=tuple(self._stretch_layers(value.values, value.stage)))
+            return replace(value, values=self._stretch_layers(value.values, value.stage, value.values))
         return value
 
-    def _stretch_layers(self, old: tuple[Any, ...], stage: str) -> Iterator[Any]:
-        """Return the values of a stage's old layers for its new layers."""
-        return (old[i] for i in self._layers.get(stage, range(len(old))))
+    def _stretch_layers(self, old: tuple[Any, ...], stage: str, values: Iterable[Value]) -> tuple[Any, ...]:
+        """Return what the layers of a stage have, for its new layers; `values` are all in the `old` ones.
+
+        Raises InputError where a layer has a choice of its own, whose name says which layer it is of.
+        """
+        same = tuple(range(len(old)))
+        layers = self._layers.get(stage, same)
+        choice = next(_find_choices(values), None) if layers != same else None
+        if choice:
+            raise InputError(
+                f"{self._space.file}: '{choice.name}' is a choice of one layer, so the depth of its stage "
+                "cannot be scaled; scale a network of the space instead"
+            )
+        return tuple(old[i] for i in layers)
 
     def _check_couplings(self, scaled_values: list[Value]) -> None:
         """Raise InputError where a value that is scaled is the same decision as one that is not."""
@@ -181,6 +193,14 @@ class _Scaler:
                         f"{value.place}: '{value.target}' couples a depth, width or input size with "
                         "something else, so it cannot be scaled; scale a network of the space instead"
                     )
+
+
+def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
+    for value in values:
+        if isinstance(value, PerLayer):
+            yield from _find_choices(value.values)
+        elif isinstance(value, Choice):
+            yield value
 
 
 def _map_options(value: Value, change: Callable[[Any], Any]) -> Value:

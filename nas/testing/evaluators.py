@@ -91,7 +91,7 @@ class EvaluatorSuite:
 def train(evaluator: Evaluator, choices: Choices, number: int) -> list[Step]:
     """Train a point to its end. Fails with what an evaluator did wrong."""
     attempt = Attempt(evaluator, choices, number, None)
-    steps = []
+    steps: list[Step] = []
     while not (steps and steps[-1].done):
         step = attempt.step()
         assert step.failure is None and step.misuse is None, step

@@ -84,7 +84,7 @@ def _chosen(config: pytest.Config) -> Parts:
     space = config.getoption("--space")
     blocks, operators = set(BLOCKS), set(OPERATORS)
     if not (plugins or samplers or pruners or formats or evaluators):
-        return Parts(*map(tuple, (OPERATORS, BLOCKS, SAMPLERS, PRUNERS, EXPORTERS)))
+        return Parts(tuple(OPERATORS), tuple(BLOCKS), tuple(SAMPLERS), tuple(PRUNERS), tuple(EXPORTERS))
     load_plugins(read_plugins(map(Path, plugins)))
     for sampler in samplers:
         find_sampler(sampler)
