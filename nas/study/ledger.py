@@ -31,8 +31,8 @@ from nas.study.records import (
     candidate_attrs,
     read_trial,
 )
-from nas.study.storage import open_storage
-from nas.training.base import ACCURACY_METRIC, Failure, Metric
+from nas.study.storage import open_storage, write_together
+from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -130,10 +130,12 @@ class Ledger:
         trial.intermediate_values = dict(self._trials[number].curve)
         return pruner.prune(self.study, trial)
 
-    def complete(self, number: int, score: float, result: TrialResult) -> Trial:
-        """Write the end of a trial that was trained to its last epoch."""
+    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+        """Write the last epoch of a trial, and its end."""
+        score = last.score
         assert math.isfinite(score), "a trial without a score is a failed trial"
-        return self._finish(number, TrialState.COMPLETE, score, result.to_data(), result=result, score=score)
+        data = result.to_data()
+        return self._finish(number, TrialState.COMPLETE, score, data, last, result=result, score=score)
 
     def prune(self, number: int, result: TrialResult) -> Trial:
         """Write the end of a trial that was stopped after an epoch, whose value is Optuna's for it, as in
@@ -175,13 +177,22 @@ class Ledger:
         return trial
 
     def _finish(
-        self, number: int, state: TrialState, value: float | None, data: Mapping[str, Any], **changes: Any
+        self,
+        number: int,
+        state: TrialState,
+        value: float | None,
+        data: Mapping[str, Any],
+        last: EpochResult | None = None,
+        **changes: Any,
     ) -> Trial:
         """Write a trial's end. The state comes last: a trial whose state is written has its result."""
-        trial_id = self.trial_id(number)
-        self._storage.set_trial_user_attr(trial_id, "result", data)
-        values = None if value is None else [value]
-        self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
+        trial_id, values = self.trial_id(number), None if value is None else [value]
+        with write_together(self._storage):
+            if last is not None:
+                self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
+                changes["curve"] = {**self._trials[number].curve, last.epoch: last.value}
+            self._storage.set_trial_user_attr(trial_id, "result", data)
+            self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1

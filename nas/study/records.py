@@ -190,7 +190,7 @@ def read_trial(frozen: FrozenTrial) -> Trial:
 
 
 def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:
-    """Return the trials as CSV, a row each, with a column for each of `measures` and of the decisions `names`."""
+    """Return the trials as CSV, a row each, with columns of `measures` and of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["trial", "state", "score", "epochs", *(measure.name for measure in measures)]

@@ -174,8 +174,7 @@ class Study:
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
         """Take the end of a trial that was trained to its last epoch."""
-        self.ledger.report(number, last.epoch, last.value)
-        return self._end(self.ledger.complete(number, last.score, result))
+        return self._end(self.ledger.complete(number, last, result))
 
     def prune(self, number: int, result: TrialResult) -> Trial:
         """Take the end of a trial that was stopped after an epoch that was reported."""
