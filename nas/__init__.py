@@ -21,9 +21,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nas.data.config import DataConfig
     from nas.errors import InputError, NasError
+    from nas.execution.config import ExecutorConfig
     from nas.graph.module import build_module
     from nas.measures import Budget, Measure
-    from nas.runs.config import SearchConfig
+    from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
     from nas.space import Space, load_space, parse_space
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
 _PLACES = {
     "nas.data.config": ("DataConfig",),
     "nas.errors": ("InputError", "NasError"),
+    "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
     "nas.measures": ("Budget", "Measure"),
-    "nas.runs.config": ("SearchConfig",),
+    "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
     "nas.space": ("Space", "load_space", "parse_space"),
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
@@ -59,10 +61,38 @@ _PLACES = {
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Budget", "CalibrationResult", "DataConfig", "EpochResult", "Evaluator", "InputError", "Measure", "Metric",
-    "NasError", "Network", "Observer", "Plan", "Recipe", "RunState", "SearchConfig", "SearchResult", "Space",
-    "StopReason", "Stopped", "Training", "TrainingFailed", "build_module", "calibrate", "evaluator", "export",
-    "load_space", "parse_space", "resume", "scale", "search",
+    "Budget",
+    "CalibrationResult",
+    "DataConfig",
+    "EpochResult",
+    "Evaluator",
+    "ExecutorConfig",
+    "FinalsConfig",
+    "InputError",
+    "Measure",
+    "Metric",
+    "NasError",
+    "Network",
+    "Observer",
+    "Plan",
+    "Recipe",
+    "RunState",
+    "SearchConfig",
+    "SearchResult",
+    "Space",
+    "StopReason",
+    "Stopped",
+    "Training",
+    "TrainingFailed",
+    "build_module",
+    "calibrate",
+    "evaluator",
+    "export",
+    "load_space",
+    "parse_space",
+    "resume",
+    "scale",
+    "search",
 ]  # fmt: skip
 
 

@@ -1,6 +1,18 @@
-"""Networks of the literature as YAML, for tests of what a person is shown."""
+"""Networks of the literature as YAML, for tests of what a person is shown; the bundled spaces, read once."""
 
 from __future__ import annotations
+
+from functools import cache
+
+from nas.space import Space, load_space
+from nas.space.library import list_spaces
+
+
+@cache
+def bundled(name: str) -> Space:
+    """Return a bundled space, which remembers what tests before asked of it."""
+    return load_space(list_spaces()[name])
+
 
 RESNET50 = """\
 name: resnet50

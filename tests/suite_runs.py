@@ -17,7 +17,7 @@ def installed(folder: Path) -> Path:
     installation may be older."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     info = folder / "entry_points-0.dist-info"
-    info.mkdir()
+    info.mkdir(exist_ok=True)
     rows = [f"{name} = {module}" for name, module in project["entry-points"]["pytest11"].items()]
     (info / "entry_points.txt").write_text("\n".join(["[pytest11]", *rows, ""]))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: entry_points\nVersion: 0\n")

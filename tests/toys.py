@@ -10,8 +10,12 @@ from nas.cost import Cost
 from nas.errors import InputError
 from nas.measures import Budget
 from nas.samplers import find_sampler
+from nas.study.ledger import Ledger
+from nas.study.records import Trial, TrialResult
+from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.testing.spaces import ByRejection
+from nas.training.base import ACCURACY_METRIC, EpochResult
 
 
 @dataclass
@@ -53,24 +57,35 @@ def score(choices):
     return sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8)) / 10
 
 
-def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None, **more):
+def study(
+    path, *, trials=12, sampler="random", seed=0, budget=None, space=None, metric=ACCURACY_METRIC, **more
+):
     return Study(
         space or ToySpace(),
         budget or Budget(),
+        Ledger(claim_storage(path), "nas", metric),
         trials=trials,
-        sampler=find_sampler(sampler),
+        sampler=find_sampler(sampler) if isinstance(sampler, str) else sampler,
         seed=seed,
-        storage=path,
         **more,
     )
 
 
+def after(epoch: int, value: float) -> EpochResult:
+    """What an epoch of no time gave."""
+    return EpochResult(epoch, value, value, seconds=0.0)
+
+
+def end(study: Study, number: int, score: float, seconds: float = 0.0) -> Trial:
+    """End a trial of one epoch."""
+    return study.complete(number, after(1, score), TrialResult(epochs=1, seconds=seconds))
+
+
 def run(study, until=10**9):
-    """The fake runner: trains in no time, until so many trials are complete."""
+    """The fake executor: trains in no time, until so many trials are complete."""
     while study.counts.complete < until and (candidate := study.ask()) is not None:
-        study.report(candidate.number, 1, score(candidate.choices))
-        study.complete(candidate.number, score(candidate.choices), seconds=0.0)
+        end(study, candidate.number, score(candidate.choices))
 
 
 def history(study):
-    return [(r.candidate, r.state, r.score) for r in study.records()]
+    return [(t.candidate, t.state, t.score) for t in study.trials]

@@ -76,7 +76,9 @@ app = typer.Typer(
 
 PluginOption = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="A Python file with blocks of your own, which is run; repeatable."),
+    typer.Option(
+        "--plugin", help="A Python file with blocks or operators of your own, which is run; repeatable."
+    ),
 ]
 
 

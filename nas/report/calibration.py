@@ -35,11 +35,8 @@ def print_calibration(result: CalibrationResult, console: Console) -> None:
     """Print what a calibration found, and draw it into its folder."""
     session, found = result.session, result.figures
     if found is None:
-        command = session.resume_command
-        say(
-            console,
-            f"The time limit of {duration_text(session.config.time_limit or 0)} is over. Go on with: {command}",
-        )
+        limit, command = duration_text(session.config.time_limit or 0), session.resume_command
+        say(console, f"The time limit of {limit} is over. Go on with: {command}")
         return
     if result.left_out:
         say(

@@ -77,7 +77,7 @@ class BudgetKeys(Config):
     def value(self) -> Budget:
         """The budget, with what is filled of it.
 
-        Raises InputError for an unknown measure, one that is limited twice, and where there is nothing to fill.
+        Raises InputError for an unknown measure, one that is limited twice, and where nothing can be filled.
         """
         own = {MACS: self.budget_flops, PARAMS: self.budget_params}
         limits = {measure: interval for measure, interval in own.items() if interval != _ANY}

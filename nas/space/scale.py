@@ -8,7 +8,7 @@ input's height and width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,7 +63,7 @@ class Scale:
 
 
 def scale_space(space: Space, scale: Scale) -> Space:
-    """The space with every depth, width and input size scaled; choices stay choices, of scaled options.
+    """Scale every depth, width and input size of a space; choices stay choices, of scaled options.
 
     A stage inside a stage keeps its depth. Where layers of a stage differ, a layer of the deeper stage is
     like the one at its share of the depth: the first like the first, the last like the last.
@@ -79,7 +79,7 @@ def scale_space(space: Space, scale: Scale) -> Space:
 
 
 def scale_unchecked(space: Space, scale: Scale) -> Space:
-    """As `scale_space`, without the proof that the result can be built."""
+    """Scale as `scale_space`, without the proof that the result can be built."""
     scaler = _Scaler(space, scale)
     return replace(
         space,
@@ -102,11 +102,11 @@ class _Scaler:
         self._check_couplings(scaled_values)
 
     def scale_side(self, value: Value) -> Value:
-        """A height or width of the input."""
+        """Scale a height or width of the input."""
         return _map_options(value, lambda side: max(1, round(side * self._scale.resolution)))
 
     def scale_width(self, value: Value) -> Value:
-        """The multiplier of channels; ten digits, so that 1.1 * 1.1 reads 1.21."""
+        """Scale the multiplier of channels, to ten digits, so that 1.1 * 1.1 reads 1.21."""
         return _map_options(value, lambda width: round(width * self._scale.width, 10))
 
     def scale_node(self, node: Node) -> Node:
@@ -132,7 +132,8 @@ class _Scaler:
                 )
             case LayerNodes():
                 nodes = tuple(map(self.scale_node, node.nodes))
-                return replace(node, nodes=tuple(self._stretch_layers(nodes, node.stage)))
+                values = (v for layer in node.nodes for inner in walk(layer) for v in own_values(inner))
+                return replace(node, nodes=self._stretch_layers(nodes, node.stage, values))
             case Stage():
                 return self._scale_stage(node)
             case Cells():
@@ -157,17 +158,28 @@ class _Scaler:
         return result
 
     def _scale_depth(self, depth: int) -> int:
-        """Rounded up, but not for what floating point adds to a whole number."""
+        """Scale and round up, but not for what floating point adds to a whole number."""
         return max(1, math.ceil(round(depth * self._scale.depth, 9)))
 
     def _stretch_value(self, value: Value) -> Value:
         if isinstance(value, PerLayer):
-            return replace(value, values=tuple(self._stretch_layers(value.values, value.stage)))
+            return replace(value, values=self._stretch_layers(value.values, value.stage, value.values))
         return value
 
-    def _stretch_layers(self, old: tuple[Any, ...], stage: str) -> Iterator[Any]:
-        """What the layers of a stage have, for its new layers."""
-        return (old[i] for i in self._layers.get(stage, range(len(old))))
+    def _stretch_layers(self, old: tuple[Any, ...], stage: str, values: Iterable[Value]) -> tuple[Any, ...]:
+        """Return what the layers of a stage have, for its new layers; `values` are all in the `old` ones.
+
+        Raises InputError where a layer has a choice of its own, whose name says which layer it is of.
+        """
+        same = tuple(range(len(old)))
+        layers = self._layers.get(stage, same)
+        choice = next(_find_choices(values), None) if layers != same else None
+        if choice:
+            raise InputError(
+                f"{self._space.file}: '{choice.name}' is a choice of one layer, so the depth of its stage "
+                "cannot be scaled; scale a network of the space instead"
+            )
+        return tuple(old[i] for i in layers)
 
     def _check_couplings(self, scaled_values: list[Value]) -> None:
         """Raise InputError where a value that is scaled is the same decision as one that is not."""
@@ -183,8 +195,16 @@ class _Scaler:
                     )
 
 
+def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
+    for value in values:
+        if isinstance(value, PerLayer):
+            yield from _find_choices(value.values)
+        elif isinstance(value, Choice):
+            yield value
+
+
 def _map_options(value: Value, change: Callable[[Any], Any]) -> Value:
-    """A value, or every option of a choice, changed; options that become equal are one."""
+    """Change a value, or every option of a choice; options that become equal are merged."""
     if isinstance(value, SameAs):
         return value
     if isinstance(value, Choice):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,8 @@ from nas.study.records import (
     candidate_attrs,
     read_trial,
 )
-from nas.study.storage import open_storage
-from nas.training.base import ACCURACY_METRIC, Failure, Metric
+from nas.study.storage import open_storage, write_together
+from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -115,19 +116,26 @@ class Ledger:
         return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Write the metric of a running trial after an epoch, counted from 1."""
+        """Write the metric of a running trial after an epoch, counted from 1.
+
+        Values of later epochs are those of an attempt that died; they count no longer.
+        """
         self._storage.set_trial_intermediate_value(self.trial_id(number), epoch, value)
         trial = self._trials[number]
-        self._trials[number] = replace(trial, curve={**trial.curve, epoch: value})
+        self._trials[number] = replace(trial, curve={**_up_to(epoch - 1, trial.curve), epoch: value})
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
         """Return what a pruner says of a running trial after its last reported epoch."""
-        return pruner.prune(self.study, self._storage.get_trial(self.trial_id(number)))
+        trial = copy(self._storage.get_trial(self.trial_id(number)))
+        trial.intermediate_values = dict(self._trials[number].curve)
+        return pruner.prune(self.study, trial)
 
-    def complete(self, number: int, score: float, result: TrialResult) -> Trial:
-        """Write the end of a trial that was trained to its last epoch."""
+    def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
+        """Write the last epoch of a trial, and its end."""
+        score = last.score
         assert math.isfinite(score), "a trial without a score is a failed trial"
-        return self._finish(number, TrialState.COMPLETE, score, result.to_data(), result=result, score=score)
+        data = result.to_data()
+        return self._finish(number, TrialState.COMPLETE, score, data, last, result=result, score=score)
 
     def prune(self, number: int, result: TrialResult) -> Trial:
         """Write the end of a trial that was stopped after an epoch, whose value is Optuna's for it, as in
@@ -169,18 +177,33 @@ class Ledger:
         return trial
 
     def _finish(
-        self, number: int, state: TrialState, value: float | None, data: Mapping[str, Any], **changes: Any
+        self,
+        number: int,
+        state: TrialState,
+        value: float | None,
+        data: Mapping[str, Any],
+        last: EpochResult | None = None,
+        **changes: Any,
     ) -> Trial:
         """Write a trial's end. The state comes last: a trial whose state is written has its result."""
-        trial_id = self.trial_id(number)
-        self._storage.set_trial_user_attr(trial_id, "result", data)
-        values = None if value is None else [value]
-        self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
+        trial_id, values = self.trial_id(number), None if value is None else [value]
+        with write_together(self._storage):
+            if last is not None:
+                self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
+                changes["curve"] = {**self._trials[number].curve, last.epoch: last.value}
+            self._storage.set_trial_user_attr(trial_id, "result", data)
+            self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1
+        if state is not TrialState.COMPLETE:
+            changes["curve"] = _up_to(changes["result"].epochs, before.curve)
         self._trials[number] = replace(before, state=state, **changes)
         return self._trials[number]
+
+
+def _up_to(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
+    return {e: value for e, value in curve.items() if e <= epoch}
 
 
 def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:

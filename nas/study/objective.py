@@ -12,6 +12,8 @@ from nas.measures import Amounts, Measure, find_measure
 from nas.training.base import ACCURACY_METRIC, Metric
 
 _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accuracy*(flops/400M)^-0.07"
+_SCORES = ("accuracy", "score")
+"""Words for what trainings are scored by, whatever metric that is."""
 _FACTOR = re.compile(r"\*\(([^/()]*)/([^/()]*)\)(?:\^|\*\*)(-?[0-9.]+)")
 
 
@@ -77,12 +79,12 @@ def parse_objective(text: str) -> Objective:
     """
     plain = re.sub(r"\s", "", text).lower()
     first, *others = plain.split(",")
-    if first == "accuracy":
+    if first in _SCORES:
         costs = tuple(_measure(text, name) for name in others)
         if len(set(costs)) < len(costs):
             raise InputError(f"'{text}' names a cost twice; leave one out")
         return Objective(costs=costs)
-    tail = plain.removeprefix("accuracy")
+    tail = plain.removeprefix("accuracy").removeprefix("score")
     if others or tail == plain or _FACTOR.sub("", tail):
         raise InputError(f"'{text}' is not an objective; {_FORMS}")
     return Objective(factors=tuple(_factor(text, *found.groups()) for found in _FACTOR.finditer(tail)))

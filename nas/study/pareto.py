@@ -30,7 +30,7 @@ def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
 
 
 def hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int]) -> float:
-    """Return the share of the box from score 0 to 1 and from no cost to the `worst` that is dominated, 0 to 1.
+    """Return the share of the box from score 0 to 1 and no cost to the `worst` that is dominated, 0 to 1.
 
     The indicator of Zitzler & Thiele 1999, with score 0 at the worst costs as its reference point. A score
     is an accuracy; trials beyond the reference add nothing.

@@ -75,8 +75,7 @@ class FixedQueue:
         return True
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
-        self.ledger.report(number, last.epoch, last.value)
-        return self.ledger.complete(number, last.score, result)
+        return self.ledger.complete(number, last, result)
 
     def prune(self, number: int, result: TrialResult) -> Trial:
         return self.ledger.prune(number, result)

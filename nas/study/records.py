@@ -176,8 +176,10 @@ def read_trial(frozen: FrozenTrial) -> Trial:
     }
     state = states[frozen.state]
     facts = {**attrs, **attrs.get("result", {})}  # runs of format 1 have each of them as an attribute
-    last = facts.get("fidelity", facts.get("epochs", math.inf) if state is TrialState.PRUNED else math.inf)
-    # The values behind it are of an attempt whose worker died later than this one was stopped.
+    last = attrs.get("fidelity", math.inf)
+    if "result" in attrs and state in (TrialState.PRUNED, TrialState.FAILED):
+        last = attrs["result"].get("epochs", 0)
+    # The values behind it are of an attempt whose worker died later than this one ended.
     curve = {epoch: value for epoch, value in frozen.intermediate_values.items() if epoch <= last}
     result = TrialResult.from_data({"epochs": max(curve, default=0), **facts})
     failure = None
@@ -188,7 +190,7 @@ def read_trial(frozen: FrozenTrial) -> Trial:
 
 
 def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:
-    """Return the trials as CSV, a row each, with a column for each of `measures` and of the decisions `names`."""
+    """Return the trials as CSV, a row each, with columns of `measures` and of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["trial", "state", "score", "epochs", *(measure.name for measure in measures)]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
@@ -28,8 +31,7 @@ def open_storage(where: Path | str | None) -> BaseStorage:
         return _open_url(where)
     path = Path(where)
     try:
-        # Optuna exports no base class for locks, only the two that it has.
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(path)))  # type: ignore[arg-type]
+        return _JournalStorage(_Journal(path))
     except OSError as error:
         raise _unopenable(path, error) from error
     except (ValueError, KeyError) as error:
@@ -58,6 +60,59 @@ def make_absolute(url: str) -> str:
     if parsed.get_backend_name() != "sqlite" or not file or file == ":memory:":
         return url
     return parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False)
+
+
+@contextmanager
+def write_together(storage: BaseStorage) -> Iterator[None]:
+    """Write what the one writer of a journal writes inside the block at once, in its end: a single flush to
+    the disk, which a kill leaves whole or undone. Other storages write as they do."""
+    with storage.journal.together() if isinstance(storage, _JournalStorage) else nullcontext():
+        yield
+
+
+class _Journal(JournalFileBackend):
+    """A journal file whose writes can be held back. It is Optuna's own format."""
+
+    def __init__(self, path: Path) -> None:
+        # Optuna exports no base class for locks, only the two that it has.
+        super().__init__(str(path), lock_obj=_FileLock(path))  # type: ignore[arg-type]
+        self._held: list[dict[str, Any]] | None = None
+        self._before: int | None = None
+        """Entries in the file when the first was held back."""
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold back what is written inside the block, and write it in its end."""
+        self._held, self._before = [], None
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held:
+                super().append_logs(held)
+                # It notes where entries lie as it reads them; else the next read would begin at the first.
+                for _ in super().read_logs(self._before or 0):
+                    pass
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._held is None:
+            super().append_logs(logs)
+        else:
+            self._held += logs
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        if self._held is None:
+            yield from super().read_logs(log_number_from)
+            return
+        if self._before is None:
+            self._before = log_number_from  # the storage has read all that is in the file
+        yield from self._held[log_number_from - self._before :]
+
+
+class _JournalStorage(JournalStorage):
+    def __init__(self, journal: _Journal) -> None:
+        super().__init__(journal)
+        self.journal = journal
 
 
 class _FileLock:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nas.cost import Cost
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter, find_exporter
 from nas.ops.base import format_shape
@@ -104,14 +105,14 @@ def _facts(
     state: RunState, trial: Trial, winner: Finalist | None, resolved: Space, network: Any
 ) -> dict[str, str]:
     """What the module's docstring says of the network."""
-    data, classes = state.manifest.data, state.space.classes if state.manifest.data is None else 0
-    classes = len(data.classes) if data else classes
+    data = state.manifest.data
+    searched = state.space.classes if data else None
     kind = "longer" if winner else "proxy" if data else "search's"
     weights = f"as the {kind} training left them"
     facts = {
         "Space": _title(state.space),
-        "Searched": _cost_line(trial.candidate.cost, resolved.input, state.space.classes),
-        "This file": _cost_line(network.cost, network.input_shape, classes),
+        "Searched": _cost_line(trial.candidate.cost, resolved.input, searched),
+        "This file": _cost_line(network.cost, network.input_shape, len(data.classes) if data else None),
         "Score": _score_line(state, trial, winner),
     }
     if data is None:
@@ -181,8 +182,9 @@ def _title(space: Space) -> str:
     return space.name + (f" - {space.about}" if space.about else "")
 
 
-def _cost_line(cost: Any, shape: tuple[Any, ...], classes: int) -> str:
-    return f"{cost.macs:,} MACs, {cost.params:,} parameters at {format_shape(shape)} with {classes:,} classes"
+def _cost_line(cost: Cost, shape: tuple[Any, ...], classes: int | None) -> str:
+    of_classes = "" if classes is None else f" with {classes:,} classes"
+    return f"{cost.macs:,} MACs, {cost.params:,} parameters at {format_shape(shape)}{of_classes}"
 
 
 def _round(values: tuple[float, ...]) -> str:

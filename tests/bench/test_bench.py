@@ -424,8 +424,8 @@ def test_a_table_is_limited_by_any_measure(table, space):
     memory = sorted(space.amount(entry.choices, MEMORY) for entry in table.entries.values())
     budget = Budget({MEMORY: Interval(0, memory[11])})
     inside = sum(amount <= memory[11] for amount in memory)
-    assert 0 < table.inside(budget) == inside < len(memory)
-    (outcome,) = outcomes(contest(table, trials=inside, repeats=1, budget=budget), 1)
+    assert 0 < table.count_inside(budget) == inside < len(memory)
+    (outcome,) = run_contest(contest(table, trials=inside, repeats=1, budget=budget), 1)
     assert outcome.counts.complete == inside
 
 
@@ -573,7 +573,7 @@ def test_the_table_of_nas_bench_macro(
     capped = [e.true_score for e in found.entries.values() if e.cost in cap]
     assert max(capped) == pytest.approx(92.567, abs=0.0005)
     assert found.count_inside(cap) == len(capped)
-    # random run_search's mean after 100 trials is 92.35 (500 repeats), its error over 20 repeats is about 0.03
+    # random search has 92.35 on average after 100 trials (500 repeats), with an error of 0.03 over 20 repeats
     given = contest(replace(found), trials=100, repeats=20, budget=cap)
     last = [outcome.best[-1] for outcome in run_contest(given, 2)]
     assert 92.25 < sum(last) / 20 < 92.45

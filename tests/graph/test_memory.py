@@ -9,6 +9,7 @@ from math import prod
 import pytest
 import torch
 from hypothesis import assume, given, settings
+from networks import bundled
 from random_spaces import points, spaces
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from nas.ops import (
     Operator,
     Unary,
 )
-from nas.space import Space, SpaceError, load_space, parse_space
+from nas.space import Space, SpaceError, parse_space
 from nas.space.library import list_spaces
 
 
@@ -85,7 +86,7 @@ SEARCHED = [name for name in list_spaces() if "/" not in name]
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_members_of_the_bundled_spaces_take_what_torch_holds(name: str) -> None:
-    space = load_space(list_spaces()[name]).adapt(3, 32, 10)
+    space = bundled(name).adapt(3, 32, 10)
     rng = random.Random(name)
     for point in (space.smallest(), space.sample(lambda _, options: rng.choice(options))):
         with torch.no_grad():

@@ -10,11 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import networkx as nx
+import numpy as np
 import pytest
 from command_line import TINY, apart, nas
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import GOOGLENET, RESNET50
+from networks import GOOGLENET, RESNET50, bundled
 from random_spaces import member, members
 
 from nas.graph import Architecture
@@ -27,7 +28,7 @@ from nas.space.library import list_spaces
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH = 200
-bundled = pytest.mark.parametrize("name", list(list_spaces()))
+every_space = pytest.mark.parametrize("name", list(list_spaces()))
 depths = st.integers(1, 6)
 
 
@@ -66,10 +67,10 @@ def check_reachability(architecture: Architecture, graph: FoldedGraph) -> None:
         assert box_of[a] == box_of[b] or boxes.has_edge(box_of[a], box_of[b])
 
 
-@bundled
+@every_space
 @pytest.mark.parametrize("depth", [1, 2, 3, 9])
 def test_a_folded_member_of_a_bundled_space(name: str, depth: int) -> None:
-    architecture = member(load_space(list_spaces()[name]), depth).architecture()
+    architecture = member(bundled(name), depth).architecture()
     check_folding(architecture, fold(architecture, depth))
 
 
@@ -113,6 +114,7 @@ def check_geometry(heights: list[float], graph: FoldedGraph) -> None:
         assert all(b[0] - a[2] > 10 for a, b in pairwise(row))
     bands = [(min(r[1] for r in row), max(r[3] for r in row)) for row in rows.values()]
     assert all(below[0] - above[1] > 10 for above, below in pairwise(bands))
+    lefts, tops, rights, bottoms = np.array(rectangles).T
     for (start, end), route in layout.routes.items():
         assert (route[0].top, route[-1].bottom) == (layout.places[start].bottom, layout.places[end].top)
         assert abs(route[-1].x - layout.places[end].x) <= WIDTH / 2
@@ -120,14 +122,12 @@ def check_geometry(heights: list[float], graph: FoldedGraph) -> None:
         assert ys == sorted(ys)
         for run in route:
             assert 0 <= run.x <= layout.width
-            inside = [
-                r
-                for r in rectangles
-                if r[0] < run.x < r[2] and run.top < r[3] - 0.1 and r[1] + 0.1 < run.bottom
-            ]
-            assert not inside
+            crossed = (
+                (lefts < run.x) & (run.x < rights) & (run.top < bottoms - 0.1) & (tops + 0.1 < run.bottom)
+            )
+            assert not crossed.any()
         for before, run in pairwise(route):
-            assert not [r for r in rectangles if before.bottom < r[3] - 0.1 and r[1] + 0.1 < run.top]
+            assert not ((before.bottom < bottoms - 0.1) & (tops + 0.1 < run.top)).any()
 
 
 @given(members, depths, st.randoms(use_true_random=False))
@@ -144,10 +144,10 @@ def test_the_geometry_of_a_random_graph(size: int, rng: random.Random) -> None:
     check_geometry([rng.choice([40, 64]) for _ in range(size)], FoldedGraph((), tuple(edges)))
 
 
-@bundled
+@every_space
 @pytest.mark.parametrize("depth", [1, 2, 9])
 def test_the_geometry_of_a_bundled_space(name: str, depth: int) -> None:
-    space = load_space(list_spaces()[name])
+    space = bundled(name)
     graph = fold(space.architecture(space.largest()), depth)
     check_geometry([48.0] * len(graph.boxes), graph)
 
@@ -236,9 +236,7 @@ def test_long_names_are_cut_and_stand_in_the_tooltip() -> None:
 
 def test_each_block_has_a_colour_that_is_in_the_legend() -> None:
     """Convolutions, pools, joins and linear layers look the same in every drawing, blocks differ."""
-    page = ET.fromstring(
-        draw(load_space(list_spaces()["mixed"]).resolve(load_space(list_spaces()["mixed"]).largest()), 3)
-    )
+    page = ET.fromstring(draw(bundled("mixed").resolve(bundled("mixed").largest()), 3))
     legend = next(group for group in page.iter(f"{SVG}g") if group.get("id") == "legend")
     known = {rect.get("fill") for rect in legend.iter(f"{SVG}rect")} | {"#ffffff"}
     assert len(known) == 1 + len(list(legend.iter(f"{SVG}text")))

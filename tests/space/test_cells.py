@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from networks import bundled
 from random_spaces import cell_spaces, points
 from space_checks import check_counts, check_reads_back, names, ops, shape
 from torch import Tensor, nn
@@ -21,9 +22,8 @@ from nas.errors import InputError
 from nas.graph import Architecture
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import Concat, Conv2d, DropPath
-from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space import Choices, Space, SpaceError, dump_space, parse_space
 from nas.space.language.tree import Cells
-from nas.space.library import list_spaces
 from nas.space.member import find_point
 from nas.space.scale import Scale, scale_space
 
@@ -207,10 +207,6 @@ def check_equal(architecture: Architecture, plain: Plain) -> None:
     x = torch.randn(2, *size)
     with torch.no_grad():
         assert torch.allclose(module.eval()(x), plain.eval()(x), rtol=1e-4, atol=1e-4)
-
-
-def bundled(name: str) -> Space:
-    return load_space(list_spaces()[name])
 
 
 def test_darts_v2_is_a_member() -> None:

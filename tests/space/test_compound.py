@@ -10,6 +10,7 @@ import torch
 import torchvision
 from command_line import nas
 from hypothesis import given, settings
+from networks import bundled
 from random_spaces import spaces
 
 from nas.errors import InputError
@@ -26,7 +27,7 @@ SEARCHED = [name for name in list_spaces() if not name.startswith("reference/")]
 
 @pytest.fixture(scope="module")
 def b0() -> Space:
-    return load_space(list_spaces()["reference/efficientnet_b0"])
+    return bundled("reference/efficientnet_b0")
 
 
 @pytest.mark.parametrize("target", [0, -5])
@@ -64,7 +65,7 @@ def test_a_step_of_phi_doubles_the_macs_nearly() -> None:
 @pytest.mark.parametrize("factor", [0.5, 2])
 @pytest.mark.parametrize("name", SEARCHED)
 def test_members_reach_half_and_twice_their_cost(name: str, factor: float, measure: Measure) -> None:
-    space = load_space(list_spaces()[name])
+    space = bundled(name)
     rng = random.Random(name)
     member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
     if name in ("cell", "darts") and measure == PARAMS:
@@ -120,7 +121,7 @@ def test_choices_stay_choices_of_scaled_options() -> None:
     deep = scale_space(space, Scale(depth=2))
     assert deep.declared["s2.depth"].options == (2, 4, 8)
     assert deep.extent.count == 3 * 2
-    width = scale_space(load_space(list_spaces()["depthwise"]), Scale(width=1.1, resolution=0.5))
+    width = scale_space(bundled("depthwise"), Scale(width=1.1, resolution=0.5))
     assert width.declared["width"].options == (0.275, 0.55, 0.825, 1.1)
     assert width.declared["input.height"].options == (64, 80, 96, 112)
 
@@ -183,6 +184,28 @@ def test_a_depth_that_is_coupled_with_something_else() -> None:
         "net.yaml:13: 's2.depth' couples a depth, width or input size with something else, so it cannot be "
         "scaled; scale a network of the space instead"
     )
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "layers: [{conv: {out: 16}}, {conv: {out: {choice: [16, 32]}}}]",
+        "conv: {out: {layers: [16, {choice: [16, 32]}]}}",
+    ],
+)
+def test_a_choice_of_one_layer(block: str) -> None:
+    """Its name says which layer, so that a deeper stage would have another choice."""
+    space = parse_space(
+        f"input: [3, 32, 32]\nnetwork: [stage: {{name: s, depth: 2, block: {{{block}}}}}]", "net.yaml"
+    )
+    with pytest.raises(InputError) as error:
+        scale_space(space, Scale(depth=2))
+    assert str(error.value) == (
+        "net.yaml: 's.layer2.out' is a choice of one layer, so the depth of its stage cannot be scaled; "
+        "scale a network of the space instead"
+    )
+    wide = scale_space(space, Scale(width=2))
+    assert parse_space(dump_space(wide)).declared == wide.declared
 
 
 def test_a_scale_that_cannot_be_built() -> None:

@@ -10,11 +10,12 @@ from functools import partial
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from networks import bundled
 from random_spaces import spaces
 
 from nas.errors import InputError
 from nas.kinds import as_written
-from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
+from nas.space import Choices, Space, SpaceError, dump_space, parse_space
 from nas.space.language.tree import Option
 from nas.space.library import list_spaces
 from nas.space.member import find_point
@@ -36,7 +37,7 @@ def check_found(space: Space, choices: Choices) -> None:
 @settings(max_examples=8)
 @given(rng=st.randoms(use_true_random=False))
 def test_every_point_of_a_bundled_space_is_found(name: str, rng: random.Random) -> None:
-    space = load_space(list_spaces()[name])
+    space = bundled(name)
     check_found(space, space.sample(lambda _, options: rng.choice(options)))
 
 
@@ -52,8 +53,8 @@ def test_every_point_of_a_random_space_is_found(space: Space, rng: random.Random
 
 
 def test_the_reference_is_a_member() -> None:
-    space = load_space(list_spaces()["mbconv"])
-    network = load_space(list_spaces()["reference/efficientnet_b0"])
+    space = bundled("mbconv")
+    network = bundled("reference/efficientnet_b0")
     choices = find_point(space, network)
     assert space.cost(choices) == network.cost({})
     assert [choices[f"s{i}.depth"] for i in range(1, 8)] == [1, 2, 2, 3, 3, 4, 1]
@@ -69,7 +70,7 @@ NEW = {
 
 def choices_of_values(name: str) -> list[str]:
     """The choices of a bundled space that are no choices of nodes."""
-    declared = load_space(list_spaces()[name]).declared.values()
+    declared = bundled(name).declared.values()
     return [c.name for c in declared if c.name.rpartition(".")[2] in NEW]
 
 
@@ -85,7 +86,7 @@ def widened(space: Space, name: str) -> Space:
 
 @pytest.mark.parametrize("name", SEARCHABLE)
 def test_a_value_outside_is_named_with_its_place(name: str) -> None:
-    space = load_space(list_spaces()[name])
+    space = bundled(name)
     for declared in choices_of_values(name):
         check_named(space, declared)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from suite_runs import run_suites
+from suite_runs import ROOT, run_suites
 
 PLUGIN = '''\
 from nas.blocks import block
@@ -42,12 +43,34 @@ def test_samplers_and_pruners_by_their_paths(tmp_path: Path) -> None:
     assert counts["PASSED"] == 14
 
 
+def test_the_documentation_of_plugins(tmp_path: Path) -> None:
+    documented = (ROOT / "docs" / "plugins.md").read_text()
+    for text in re.findall(r"```python\n(# \w+\.py\n.*?)```", documented, re.DOTALL):
+        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    code, counts, said = run_suites(tmp_path, "--plugin", "product.py")
+    assert code == 0 and counts["PASSED"] > 40, said
+    code, counts, said = run_suites(tmp_path, what=("test_product.py",))
+    assert code == 0 and counts["PASSED"] > 14, said
+
+
+def test_an_evaluator_over_a_space(tmp_path: Path) -> None:
+    named = (f"{ROOT}/examples/regression.py:train", "--space", f"{ROOT}/examples/regression.yaml")
+    code, counts, said = run_suites(tmp_path, "--evaluator", *named)
+    assert code == 0 and counts["PASSED"] == 5, said
+    assert "::TestEvaluators::" in said and "::TestPruners::" not in said
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("--plugin", "none.py", "none.py: no such file"),
         ("--sampler", "none:None", "sampler 'none:None': 'none' cannot be imported "),
-        ("--pruner", "optuna.samplers:TPESampler", "is not an Optuna pruner; name a class of optuna.pruners"),
+        (
+            "--pruner",
+            "optuna.samplers:TPESampler",
+            "'TPESampler' is not an Optuna scheduler; name a class of it",
+        ),
+        ("--evaluator", "own.py:train", "--evaluator: name the space whose networks it trains; add --space"),
         ("--format", "onxx", "unknown format 'onxx'; allowed: python"),
     ],
 )
