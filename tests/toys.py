@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.measures import Budget
 from nas.samplers import find_sampler
+from nas.space import Choices, Space
+from nas.study.ledger import Ledger
+from nas.study.records import NO_RESULT, Candidate, TrialState
+from nas.study.storage import open_storage
 from nas.study.study import Study
 from nas.testing.spaces import ByRejection
+from nas.training.base import EpochResult
 
 
 @dataclass
@@ -25,52 +33,65 @@ class ToySpace(ByRejection):
     layers: int = 4
     costs: int = field(default=0)
 
-    def sample(self, choose):
+    def sample(self, choose: Callable[[str, tuple[Any, ...]], Any]) -> Choices:
         depth = choose("depth", tuple(range(2, self.layers + 1)))
         return {"depth": depth, **{f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(depth)}}
 
-    def _widths(self, choices):
+    def _widths(self, choices: Mapping[str, Any]) -> list[int]:
         return [choices[f"w{i}"] for i in range(choices["depth"])]
 
-    def cost(self, choices):
+    def cost(self, choices: Choices) -> Cost:
         self.costs += 1
         widths = self._widths(choices)
         if (3, 4) in pairwise(widths):
             raise InputError("3 before 4 cannot be built")
         return Cost(macs=1000 * sum(widths), params=sum(widths))
 
-    def identity(self, choices):
+    def identity(self, choices: Choices) -> str:
         return "".join(map(str, sorted(self._widths(choices))))
 
     @property
-    def extent(self):
+    def extent(self) -> SimpleNamespace:
         least = {"depth": 2, "w0": 1, "w1": 1}
         most = {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
         return SimpleNamespace(smallest=least, largest=most)
 
 
-def score(choices):
-    return sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8)) / 10
+def score(choices: Mapping[str, Any]) -> float:
+    total: float = sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8))
+    return total / 10
 
 
-def study(path, *, trials=12, sampler="random", seed=0, budget=None, space=None, **more):
+def study(
+    path: Path | str | None,
+    *,
+    trials: int = 12,
+    sampler: str = "random",
+    seed: int = 0,
+    budget: Budget | None = None,
+    space: ByRejection | None = None,
+    **more: Any,
+) -> Study:
+    """Return a study in the storage at a path or URL, or in memory."""
     return Study(
-        space or ToySpace(),
+        cast("Space", space or ToySpace()),
         budget or Budget(),
+        Ledger(open_storage(path), "toy"),
         trials=trials,
         sampler=find_sampler(sampler),
         seed=seed,
-        storage=path,
         **more,
     )
 
 
-def run(study, until=10**9):
-    """The fake runner: trains in no time, until so many trials are complete."""
+def run(study: Study, until: int = 10**9) -> None:
+    """Train in no time, until so many trials are complete."""
     while study.counts.complete < until and (candidate := study.ask()) is not None:
-        study.report(candidate.number, 1, score(candidate.choices))
-        study.complete(candidate.number, score(candidate.choices), seconds=0.0)
+        value = score(candidate.choices)
+        result = EpochResult(1, value, value, 0.0)
+        study.report(candidate.number, result)
+        study.complete(candidate.number, result, NO_RESULT)
 
 
-def history(study):
-    return [(r.candidate, r.state, r.score) for r in study.records()]
+def history(study: Study) -> list[tuple[Candidate, TrialState, float | None]]:
+    return [(trial.candidate, trial.state, trial.score) for trial in study.trials]

@@ -14,7 +14,7 @@ from nas.data.functions import is_function
 from nas.data.kept import read_data, write_data
 from nas.data.sources import absolute, find_source
 from nas.errors import InputError
-from nas.runs.folder import Run
+from nas.runs.folder import RunFolder
 
 TEXT = """\
 import numpy as np
@@ -58,7 +58,7 @@ def returning(given: str) -> str:
 
 
 def test_what_a_function_returns_is_a_data_set() -> None:
-    data = datasets.load(SPEC, resolution=8, seed=0)
+    data = datasets.load_dataset(SPEC, resolution=8, seed=0)
     assert (data.name, data.classes, data.flip, data.channels) == (SPEC, ("plain", "striped"), True, 1)
     assert len(data.train_labels) == 32 and len(data.val_labels) == 8
     bright = data.train_images.mean(axis=(1, 2, 3))
@@ -71,7 +71,7 @@ def test_a_part_to_validate_on_lists_and_other_layouts() -> None:
         '"flip": False}'
     )
     Path("mine.py").write_text(text)
-    data = datasets.load(SPEC, resolution=8, seed=0)
+    data = datasets.load_dataset(SPEC, resolution=8, seed=0)
     assert (len(data.train_labels), data.val_labels.tolist(), data.flip) == (4, [1, 1], False)
     assert data.classes == ("0", "1") and data.train_images.shape == (4, 1, 8, 8)
 
@@ -82,7 +82,7 @@ def test_tensors_are_arrays_too() -> None:
         "    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)\n"
         "    return {'images': images, 'labels': torch.tensor([0, 1, 0, 1])}\n"
     )
-    assert datasets.load(SPEC, resolution=8, seed=0).channels == 3
+    assert datasets.load_dataset(SPEC, resolution=8, seed=0).channels == 3
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_search_keeps_the_images_and_a_resumed_one_runs_no_file() -> None:
 
 
 def test_data_that_are_kept_are_the_same(tmp_path: Path) -> None:
-    data = datasets.load("digits", resolution=8, seed=0, max_images=100)
+    data = datasets.load_dataset("digits", resolution=8, seed=0, max_images=100)
     write_data(tmp_path / "data.npz", data)
     again = read_data(tmp_path / "data.npz")
     assert vars(again).keys() == vars(data).keys()
@@ -247,7 +247,7 @@ def test_data_that_are_kept_are_the_same(tmp_path: Path) -> None:
         assert getattr(found, "dtype", None) == getattr(value, "dtype", None)
 
 
-def test_a_run_whose_set_has_a_name_keeps_no_images(tiny_run: Run) -> None:
+def test_a_run_whose_set_has_a_name_keeps_no_images(tiny_run: RunFolder) -> None:
     assert not (tiny_run.path / "data.npz").exists()
 
 

@@ -22,7 +22,7 @@ from nas.exporters.files import export_python
 from nas.graph.module import build_module, count_macs
 from nas.inherit import inherit
 from nas.ops import OPERATORS
-from nas.space import Space, load_space
+from nas.space import Choices, Space, load_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.study import Study
 
@@ -84,7 +84,7 @@ def test_an_operator_with_weights_and_a_matrix_product_passes_its_own_export(tmp
 
 def test_its_weights_are_inherited_where_their_shapes_are_equal() -> None:
     space = attention_space()
-    point = {"stem.out": 8, "s1.depth": 1, "s1.out": 8, "mix.block": "channel_attention"}
+    point: Choices = {"stem.out": 8, "s1.depth": 1, "s1.out": 8, "mix.block": "channel_attention"}
     parent, deeper, wider = (
         space.resolve(point | change).architecture() for change in ({}, {"s1.depth": 2}, {"s1.out": 16})
     )
@@ -117,7 +117,7 @@ def test_a_sampler_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_learned() -> None:
-    data = datasets.load("examples/shapes.py:shapes", resolution=16, seed=0)
+    data = datasets.load_dataset("examples/shapes.py:shapes", resolution=16, seed=0)
     assert (data.classes, data.channels, len(data.train_labels)) == (("disc", "square"), 1, 480)
     Path("tiny.yaml").write_text(
         "name: tiny\ninput: [1, 16, 16]\nclasses: 2\nnetwork:\n"
