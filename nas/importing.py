@@ -39,7 +39,8 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
     }
     found = known.get(name)
     if found is None:
-        said = f"'{name}' is not an Optuna {what}" if hasattr(module, name) else f"has no '{name}'"
+        kind = base.__name__.removeprefix("Base").lower()
+        said = f"'{name}' is not an Optuna {kind}" if hasattr(module, name) else f"has no '{name}'"
         hint = did_you_mean(name, [*known], "name a class of it")
         raise InputError(f"{place}: {module_name}: {said}{hint}")
     try:

@@ -1,77 +1,112 @@
-"""Trainings of no time and a listener, for studies of toys; workers import them from here."""
+"""Trainings of no time and an observer, for studies of toys; workers import them from here."""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from toys import study
 
-from nas.execution.local import Events
 from nas.inherit import NotInherited
-from nas.training.base import Parent
-from nas.training.loop import EpochResult, TrainingFailed
+from nas.study.records import TrialState
+from nas.training.base import (
+    ACCURACY_METRIC,
+    EpochResult,
+    EvaluatorError,
+    Failure,
+    FailureReason,
+    Metric,
+    Parent,
+    TrainingFailed,
+)
+from nas.workflows.observer import Observer
 
 EPOCHS = 3
-
-
-DATA = [0.25]
+ODD = {"text": "0.93", "None": None, "True": True, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""What the fault `odd score WORD` gives as the score of epoch 2, and `odd value WORD` as its value."""
+_NUMBER = "which is no number; give a float, such as 0.93"
+MISUSES = {
+    "odd result": "epoch() gave 0.5; it must give an EpochResult",
+    "odd score text": f"the score of epoch 2 is '0.93', {_NUMBER}",
+    "odd value text": f"the value of epoch 2 is '0.93', {_NUMBER}",
+    "odd score None": f"the score of epoch 2 is None, {_NUMBER}",
+    "odd score True": f"the score of epoch 2 is True, {_NUMBER}",
+    "no training": "gave None, which is no training",
+}
+"""Faults of an evaluator that is none, and what is said of it."""
+INFINITE = ("odd score nan", "odd value nan", "odd score inf", "odd value -inf")
+"""Faults of figures that are not finite."""
 
 
 class FakeTraining:
-    """Three epochs of no time; the score is a function of the choices and of the data. The weights are the
-    number, and those of the parent."""
+    """Some epochs of no time; the score is a function of the choices and of the data, negative where less is
+    better. The weights are the number, and those of the parent."""
 
-    def __init__(self, fake: Fake, choices, number, data, parent):
+    def __init__(self, fake: Fake, choices, number, parent):
         if parent and fake.faults.get(number) == "barren":
             raise NotInherited("there is nothing")
+        if fake.faults.get(number) == "no training":
+            raise EvaluatorError("gave None, which is no training")
         self._fake, self._number, self._epoch = fake, number, 0
         self._inherited = sum(parent.choices.values()) + sum(parent.weights) if parent else 0
-        self._score = (sum(choices.values()) + data[0]) / 100
+        self._score = (sum(choices.values()) + fake.data[0]) / 100
         fake.note(number)
 
     @property
     def done(self):
-        return self._epoch == EPOCHS
+        return self._epoch == self._fake.epochs
 
     def epoch(self):
         time.sleep(self._fake.epoch_s)
         self._epoch += 1
-        match self._fake.faults.get(self._number):
-            case "nan":
+        score = self._fake.metric.sign * self._score * self._epoch
+        result = EpochResult(self._epoch, score, score, 1 / self._epoch, 0.5, 64)
+        match self._fake.faults.get(self._number, "").split():
+            case ["nan"]:
                 raise TrainingFailed("nan_loss", "the loss was nan in epoch 1")
-            case "bug":
+            case ["bug"]:
                 raise ValueError("a block\nwent wrong")
-            case "dies once" if self._fake.starts().count(self._number) == 1:
+            case ["dies", "once"] if self._fake.starts().count(self._number) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            case "node dies once" if self._fake.starts().count(self._number) == 1:
+            case ["node", "dies", "once"] if self._fake.starts().count(self._number) == 1:
                 os.kill(os.getppid(), signal.SIGKILL)  # the raylet
                 time.sleep(60)
-            case "dies":
+            case ["dies"]:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return EpochResult(
-            self._epoch, self._score * self._epoch, self._score * self._epoch, 1 / self._epoch, 0.5, 64
-        )
+            case ["odd", "result"] if self._epoch == 2:
+                return 0.5
+            case ["odd", ("value" | "score") as name, what] if self._epoch == 2:
+                return replace(result, **{name: ODD[what]})
+        return result
 
     def state_dict(self):
+        if self._fake.faults.get(self._number) == "no weights":
+            return {"w": "none"}
         return {"w": torch.full((2,), float(self._number + self._inherited))}
 
 
 @dataclass
 class Fake:
-    """Makes the trainings and notes every start in a file, as workers are other processes."""
+    """An evaluator that notes every start in a file, as workers are other processes."""
 
     log: Path
     faults: dict[int, str] = field(default_factory=dict)
     epoch_s: float = 0.0
+    epochs: int = EPOCHS
+    metric: Metric = ACCURACY_METRIC
+    data: tuple[float, ...] = (0.25,)
 
-    def __call__(self, choices, number, data, parent):
-        return FakeTraining(self, choices, number, data, parent)
+    def __str__(self):
+        return "fakes.py:fake"
+
+    def __call__(self, choices, number, parent):
+        return FakeTraining(self, choices, number, parent)
 
     def note(self, number):
         with self.log.open("a") as file:
@@ -88,7 +123,9 @@ class Fake:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
-class Heard(Events):
+class Heard(Observer):
+    """Notes what it hears, and that the study knows of it when it should."""
+
     def __init__(self, study):
         self.study = study
         self.log = []
@@ -101,31 +138,66 @@ class Heard(Events):
     def started(self, candidate):
         self.log.append(("started", candidate.number))
 
-    def epoch(self, candidate, progress):
-        self.log.append((progress.epoch, candidate.number))
+    def epoch(self, candidate, result):
+        self.log.append((result.epoch, candidate.number))
 
-    def weights(self, candidate, score, weights):
-        assert self.study.records()[candidate.number].state == "running"
+    def trained(self, candidate, score, weights):
+        assert self.study.trials[candidate.number].state is TrialState.RUNNING
         self.kept[candidate.number] = score, safetensors.torch.load(weights)["w"].tolist()
 
-    def finished(self, candidate):
-        self.log.append((self.study.records()[candidate.number].state, candidate.number))
+    def finished(self, trial):
+        assert self.study.trials[trial.number] == trial
+        self.log.append((trial.state.value, trial.number))
 
     def of(self, number):
         return [what for what, which in self.log if which == number]
 
 
-class Breeding(Heard):
+def breed(candidate, trials):
     """Trials from 3 on have the one before as their parent."""
+    if candidate.number < 3:
+        return None
+    one = trials[candidate.number - 1].candidate
+    return Parent(one.number, one.choices, bytes([100, one.number]))
 
-    def parent(self, candidate):
-        if candidate.number < 3:
-            return None
-        one = self.study.records()[candidate.number - 1].candidate
-        return Parent(one.number, one.choices, bytes([100, one.number]))
+
+def check_faults(s, heard):
+    """Of faults of trials 1, `nan`, and 2, `bug`."""
+    states = [trial.state.value for trial in s.trials]
+    assert states == ["complete", "failed", "failed", *["complete"] * (s.counts.complete - 1)]
+    nan, bug = s.trials[1:3]
+    assert nan.failure == Failure(FailureReason.NAN_LOSS, "the loss was nan in epoch 1")
+    assert bug.failure.reason is FailureReason.ERROR
+    assert bug.failure.message.startswith("ValueError: a block went wrong (fakes.py:")
+    assert heard.of(1) == ["started", "failed"]
+    assert set(heard.kept) == {t.number for t in s.trials if t.state is TrialState.COMPLETE}
+
+
+def check_misuse(s, heard, fault, error):
+    """Of an evaluator that is none in trial 1 of 4 on one worker."""
+    assert str(error) == f"evaluator fakes.py:fake: {MISUSES[fault]}"
+    assert [trial.state for trial in s.trials][:2] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert s.counts.failed == 0 and set(heard.kept) == {0}
+    assert heard.of(1) == (["started"] if fault == "no training" else ["started", 1])
+
+
+def infinite_faults():
+    """One in each trial but the first and the last two."""
+    return dict(enumerate(INFINITE, 1))
+
+
+def check_infinite(s, heard):
+    for number, fault in infinite_faults().items():
+        _, what, figure = fault.split()
+        trial = s.trials[number]
+        why = Failure(FailureReason.NAN_LOSS, f"the {what} was {figure} in epoch 2")
+        assert (trial.state, trial.score, trial.failure) == (TrialState.FAILED, None, why)
+        assert list(trial.curve) == [1] and trial.result.epochs == 1
+        assert heard.of(number) == ["started", 1, "failed"]
+    assert s.counts.complete == 3 and len(heard.kept) == 3
 
 
 def start(tmp_path, *, trials, **options):
-    """A study and its listener."""
+    """A study and its observer."""
     s = study(tmp_path / "journal", trials=trials, **options)
     return s, Heard(s)

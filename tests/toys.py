@@ -12,14 +12,14 @@ from typing import Any, cast
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.measures import Budget
-from nas.samplers import find_sampler
+from nas.samplers import SamplerFactory, find_sampler
 from nas.space import Choices, Space
 from nas.study.ledger import Ledger
-from nas.study.records import NO_RESULT, Candidate, TrialState
-from nas.study.storage import open_storage
+from nas.study.records import Candidate, Trial, TrialResult, TrialState
+from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.testing.spaces import ByRejection
-from nas.training.base import EpochResult
+from nas.training.base import ACCURACY_METRIC, EpochResult, Metric
 
 
 @dataclass
@@ -66,32 +66,40 @@ def study(
     path: Path | str | None,
     *,
     trials: int = 12,
-    sampler: str = "random",
+    sampler: str | SamplerFactory = "random",
     seed: int = 0,
     budget: Budget | None = None,
-    space: ByRejection | None = None,
+    space: object = None,
+    metric: Metric = ACCURACY_METRIC,
     **more: Any,
 ) -> Study:
-    """Return a study in the storage at a path or URL, or in memory."""
+    """Return a study of a space, a toy if none is given, in the storage at a path or URL, or in memory."""
     return Study(
         cast("Space", space or ToySpace()),
         budget or Budget(),
-        Ledger(open_storage(path), "toy"),
+        Ledger(claim_storage(path), "nas", metric),
         trials=trials,
-        sampler=find_sampler(sampler),
+        sampler=find_sampler(sampler) if isinstance(sampler, str) else sampler,
         seed=seed,
         **more,
     )
 
 
+def after(epoch: int, value: float) -> EpochResult:
+    """What an epoch of no time gave."""
+    return EpochResult(epoch, value, value, seconds=0.0)
+
+
+def end(study: Study, number: int, score: float, seconds: float = 0.0) -> Trial:
+    """End a trial of one epoch."""
+    return study.complete(number, after(1, score), TrialResult(epochs=1, seconds=seconds))
+
+
 def run(study: Study, until: int = 10**9) -> None:
-    """Train in no time, until so many trials are complete."""
+    """The fake executor: trains in no time, until so many trials are complete."""
     while study.counts.complete < until and (candidate := study.ask()) is not None:
-        value = score(candidate.choices)
-        result = EpochResult(1, value, value, 0.0)
-        study.report(candidate.number, result)
-        study.complete(candidate.number, result, NO_RESULT)
+        end(study, candidate.number, score(candidate.choices))
 
 
 def history(study: Study) -> list[tuple[Candidate, TrialState, float | None]]:
-    return [(trial.candidate, trial.state, trial.score) for trial in study.trials]
+    return [(t.candidate, t.state, t.score) for t in study.trials]

@@ -28,7 +28,7 @@ BASELINE = "random"
 
 @dataclass(frozen=True)
 class Contest:
-    """What is run: `repeats` searches of `trials` trials by each sampler, the baseline among them.
+    """Settings of a contest: `repeats` searches of `trials` trials by each sampler and by the baseline.
 
     Repeat i of every sampler has the seed `seed` + i and, where `noisy`, the same score of each network:
     one of its scores, drawn anew for each repeat. Else a search is told the mean of a network's scores.
@@ -69,7 +69,7 @@ class Outcome:
 
 
 def run_contest(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> Iterator[Outcome]:
-    """Every search of a contest, in the order in which they end. `jobs`: processes, 1 for this one."""
+    """Yield the outcome of every search of a contest as they end; `jobs` processes, 1 for this one."""
     tasks = [(sampler, repeat) for repeat in range(contest.repeats) for sampler in contest.samplers]
     if jobs == 1:
         yield from (run_search(contest, *task) for task in tasks)
@@ -89,7 +89,7 @@ def run_contest(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -
 
 
 def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
-    """One search of a contest."""
+    """Run one search of a contest."""
     table = contest.table
     seed = contest.seed + repeat
     study = Study(
@@ -122,7 +122,7 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
 
 
 def _ask(study: Study, asked_s: list[float]) -> Candidate | None:
-    """The next candidate; the time that it took is noted."""
+    """Return the next candidate, and append the time that it took."""
     start = time.perf_counter()
     candidate = study.ask()
     if candidate is not None:

@@ -50,12 +50,12 @@ class Standing:
 
 
 def list_marks(trials: int) -> list[int]:
-    """The numbers of trials at which figures are given: 10, 20, 50, 100, ... and the last."""
+    """Return the numbers of trials at which figures are given: 10, 20, 50, 100, ... and the last."""
     return [mark for mark in _MARKS if mark < trials] + [trials]
 
 
 def compute_standings(outcomes: Sequence[Outcome]) -> list[Standing]:
-    """The figures of each sampler, the baseline first, then by name."""
+    """Return the figures of each sampler, the baseline first, then by name."""
     searches: dict[str, list[Outcome]] = {}
     for outcome in sorted(outcomes, key=lambda o: (o.sampler != BASELINE, o.sampler, o.repeat)):
         searches.setdefault(outcome.sampler, []).append(outcome)
@@ -67,7 +67,7 @@ def compute_standings(outcomes: Sequence[Outcome]) -> list[Standing]:
 
 
 def estimate_mean(values: Sequence[float]) -> Estimate:
-    """The mean of independent values."""
+    """Return the mean of independent values, with its interval."""
     mean = fmean(values)
     if len(values) == 1:
         return Estimate(mean, math.nan, math.nan)
@@ -79,7 +79,7 @@ def estimate_mean(values: Sequence[float]) -> Estimate:
 
 
 def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """Ours less theirs, pair by pair. Pairs that are equal say nothing to the test; if all are, p is 1."""
+    """Return ours less theirs in pairs, with a test that ignores equal pairs; p is 1 if all are equal."""
     from scipy.stats import wilcoxon
 
     # rounded, so that equal differences are ties to the test
@@ -108,5 +108,5 @@ def _compute_standing(
 
 
 def _collect_bests(searches: Sequence[Outcome]) -> list[tuple[float, ...]]:
-    """After each trial, the best true score of each repeat."""
+    """Return, for each number of trials, the best true score of each repeat."""
     return list(zip(*(outcome.best for outcome in searches), strict=True))

@@ -47,7 +47,7 @@ class _Axes:
 
 
 def plot(title: str, subtitle: str, result: Sequence[Standing]) -> str:
-    """The SVG of a contest's curves.
+    """Return the SVG of a contest's curves.
 
     The first trials, which are far below all others, are left out: curves begin at a twentieth of the last.
     An SVG is XML: the elements with class `curve` carry the sampler as `data-name`.
@@ -106,7 +106,7 @@ def _write_band(svg: ET.Element, axes: _Axes, one: Standing, colour: str) -> Non
 
 
 def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> None:
-    """The samplers, the best first, in the corner that rising curves leave free."""
+    """Write the samplers, the best first, in the corner that rising curves leave free."""
     widest = max(len(one.sampler) for one, _ in painted)
     x, y = WIDTH - RIGHT - 7.0 * widest - 40, HEIGHT - BOTTOM - LINE * len(painted)
     for i, (one, colour) in enumerate(painted):

@@ -30,7 +30,7 @@ INTERVAL = "95 % interval of the mean, Student's t over repeats"
 
 
 def show_progress(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome]:
-    """All outcomes, with a bar of progress on a terminal."""
+    """Collect all outcomes, with a progress bar on a terminal."""
     console = Console(stderr=True)
     total = contest.repeats * len(contest.samplers)
     return list(
@@ -39,7 +39,7 @@ def show_progress(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome
 
 
 def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
-    """The figures as tables, with what they are figures of."""
+    """Print the figures as tables, with what they are figures of."""
     for line in (describe_table(contest.table), describe_contest(contest)):
         print(line)
     print(f"\nBest true score after so many trials, ± half of the {INTERVAL}:")
@@ -69,7 +69,7 @@ def write_contest(
 
 
 def describe_table(found: Table) -> str:
-    """What was read, and what is odd about it."""
+    """Describe what was read, and what is odd about it."""
     parts = [
         f"Table {found.file}: {plural(found.rows, 'row')}, {plural(len(found.entries), 'distinct network')} "
         f"of '{found.space.name}'."
@@ -91,7 +91,7 @@ def describe_table(found: Table) -> str:
 
 
 def describe_contest(contest: Contest) -> str:
-    """What was run."""
+    """Describe what was run."""
     told = "one of a network's scores at random" if contest.noisy else "the mean of a network's scores"
     return (
         f"{plural(contest.repeats, 'repeat')} of {plural(contest.trials, 'trial')}, "
@@ -100,7 +100,7 @@ def describe_contest(contest: Contest) -> str:
 
 
 def figures_to_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]:
-    """The figures as plain values for JSON; what is not a number there is null."""
+    """Return the figures as plain values for JSON, NaN as null."""
     found = contest.table
     return {
         "space": found.space.name,
@@ -125,7 +125,7 @@ def figures_to_data(contest: Contest, result: Sequence[Standing]) -> dict[str, A
 
 
 def format_curves(outcomes: Sequence[Outcome]) -> str:
-    """Every search as CSV: a row a trial, with the best true score so far and the seconds of the ask."""
+    """Return every search as CSV: a row a trial, with the best true score so far and the ask's seconds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["sampler", "repeat", "trials", "best_true_score", "ask_s"])

@@ -38,7 +38,7 @@ class Entry:
     true_score: float
 
     def observe(self, identity: str, noise: int | None) -> float:
-        """What a search is told: the mean of the scores, or the one that `noise` draws for this network."""
+        """Return the score that a search sees: the mean, or the one that `noise` draws for this network."""
         if noise is None:
             return fmean(self.scores)
         digest = hashlib.blake2b(f"{noise} {identity}".encode(), digest_size=8).digest()
@@ -61,17 +61,17 @@ class Table:
     missing: int | None
 
     def count_inside(self, budget: Budget) -> int:
-        """How many networks of the table are inside a budget."""
+        """Return the number of the table's networks inside a budget."""
         return sum(budget.admits(self.space.amounts(e.choices)) for e in self.entries.values())
 
     def require(self, choices: Choices) -> None:
-        """Raises InputError for a point whose network the table lacks."""
+        """Raise InputError for a point whose network the table lacks."""
         if self.space.identity(choices) not in self.entries:
             raise InputError(f"{self.file}: has no row for {choices}")
 
 
 class _Reader(Protocol):
-    """What `csv.reader` gives."""
+    """Type of what `csv.reader` returns."""
 
     line_num: int
 
@@ -89,7 +89,7 @@ class _Row:
 
 
 def read_table(path: Path, space: Space) -> Table:
-    """The table in a CSV file with a column for each decision of the space and one score or more.
+    """Read a CSV file with a column for each decision of the space and one score or more.
 
     Scores are the columns `score`, `score_1`, `score_2` and so on, one for each seed; `true_score` is what is
     reported, else the mean of these. A decision that a point does not take is left empty. Rows of one network
@@ -119,7 +119,7 @@ def read_table(path: Path, space: Space) -> Table:
 
 
 def enumerate_points(space: Space) -> Iterator[Choices]:
-    """All points of a space, those that cannot be built among them, by asking for one after the other."""
+    """Yield all points of a space, also those that cannot be built, in the order of their options."""
     script: list[int] = []
     sizes: list[int] = []
 
@@ -168,7 +168,7 @@ def _parse_rows(path: Path, reader: _Reader) -> tuple[list[str], list[_Row]]:
 
 
 def _find_points(path: Path, space: Space, columns: Sequence[str], rows: Sequence[_Row]) -> list[Choices]:
-    """The point of each row."""
+    """Return the point of each row."""
     asked: dict[str, None] = {}
     points = []
 
@@ -254,7 +254,7 @@ def _count_missing(space: Space, points: Sequence[Choices], found: Mapping[str, 
 
 
 def _has_row(space: Space, point: Choices, found: Mapping[str, object]) -> bool:
-    """Whether a point's network is found; one that cannot be built is not missed."""
+    """Return whether a point's network is found; one that cannot be built is not missed."""
     try:
         return space.identity(point) in found
     except InputError:

@@ -27,7 +27,7 @@ from nas.ops.arguments import Activation, Kernel, Padding
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
+    """Return the nearest multiple that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
     multiple = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return multiple if multiple >= 0.9 * channels else multiple + divisor
 
@@ -45,7 +45,7 @@ class Ref:
 
 
 class Builder:
-    """Adds operators to a network, each under the name of the open scopes.
+    """Builder of a network, operator by operator, each named within the open scopes.
 
     `classes` is the number of classes that a classifier gives. `drop_path` is the stochastic depth rate of
     the layer being built, set by whoever knows the layer's place. `details` are arguments, by operator, that
@@ -65,7 +65,7 @@ class Builder:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Everything added inside is named `name.…`; a name in use gets the next free number."""
+        """Prefix the names of all that is added inside by `name.`, numbered where the name is in use."""
         outer = self._scope
         self._scope = self._claim_name(name) + "."
         try:
@@ -108,7 +108,7 @@ class Builder:
         gamma: float = 1.0,
         name: str,
     ) -> Ref:
-        """Convolution without bias, batch norm, activation: the unit of most networks since 2015.
+        """Add a convolution without bias, batch norm and activation: the unit of most networks since 2015.
 
         The scale of the batch norm starts at `gamma`.
         """
@@ -118,11 +118,11 @@ class Builder:
             return self.act(x, act)
 
     def act(self, x: Ref, kind: Activation, name: str = "act") -> Ref:
-        """An activation; nothing is added for `none`."""
+        """Add an activation; none for `none`."""
         return x if kind == "none" else self.add(Act(kind), x, name=name)
 
     def squeeze_excite(self, x: Ref, squeezed: int, *, act: Activation, gate: Activation = "sigmoid") -> Ref:
-        """Channels weighted by gates seen from the pooled image (Hu et al. 2018, figure 3)."""
+        """Weight channels by gates computed from the pooled image (Hu et al. 2018, figure 3)."""
         with self.scope("se"):
             y = self.add(GlobalPool(), x, name="pool")
             y = self.add(Conv2d(squeezed, bias=True), y, name="reduce")
@@ -132,19 +132,19 @@ class Builder:
             return self.add(Multiply(), x, y, name="scale")
 
     def add_residual(self, x: Ref, shortcut: Ref) -> Ref:
-        """`x + shortcut`, the branch x dropped at the layer's stochastic depth rate."""
+        """Add `x + shortcut`, the branch x dropped at the layer's stochastic depth rate."""
         if self.drop_path:
             x = self.add(DropPath(self.drop_path), x, name="drop_path")
         return self.add(Add(), x, shortcut, name="add")
 
     def shortcut(self, x: Ref, out: int, stride: int) -> Ref:
-        """x itself where it has the shape wanted, else a 1x1 projection (He et al. 2016, option B)."""
+        """Return x where it has the shape wanted, else add a 1x1 projection (He et al. 2016, option B)."""
         if x.channels == out and stride == 1:
             return x
         return self.conv_norm_act(x, out, 1, stride, act="none", name="shortcut")
 
     def pooled_shortcut(self, x: Ref, out: int, stride: int) -> Ref:
-        """As `shortcut`, but an average pool takes the stride (He et al. 2019, figure 2c, ResNet-D)."""
+        """Add a shortcut whose stride an average pool takes (He et al. 2019, figure 2c, ResNet-D)."""
         if stride > 1:
             x = self.add(AvgPool(stride, stride, 0, ceil=True, count_pad=False), x, name="shortcut_pool")
             return self.conv_norm_act(x, out, act="none", name="shortcut")
@@ -156,13 +156,13 @@ class Builder:
     def norm_act_conv(
         self, x: Ref, out: int, kernel: Kernel = 1, stride: int = 1, *, act: Activation = "relu", name: str
     ) -> Ref:
-        """Batch norm, activation, convolution: the unit of pre-activation networks (He et al. 2016b)."""
+        """Add batch norm, activation, convolution: the unit of pre-activation networks (He et al. 2016b)."""
         with self.scope(name):
             x = self.norm_act(x, act)
             return self.add(Conv2d(out, kernel, stride), x, name="conv")
 
     def norm_act(self, x: Ref, act: Activation, name: str | None = None) -> Ref:
-        """Batch norm and activation, in a scope of their own where they have a name."""
+        """Add batch norm and activation, in a scope of their own if given a name."""
         with self.scope(name) if name else nullcontext():
             return self.act(self.add(BatchNorm(), x, name="norm"), act)
 
@@ -172,7 +172,7 @@ class Builder:
         return tuple(self._nodes)
 
     def architecture(self, output: Ref) -> Architecture:
-        """The network that ends in `output`, in an identity where that is the input itself."""
+        """Return the network that ends in `output`; where that is the input itself, it is one identity."""
         if output.name == INPUT:
             output = self.add(Identity(), output, name=Identity.name)
         end = 1 + next(i for i, node in enumerate(self._nodes) if node.name == output.name)

@@ -38,7 +38,7 @@ def fractal(
         return net.add(ColumnMean(len(ends), drop_path), together, name="mean")
 
     def grown(x: Ref, columns: int) -> list[Ref]:
-        """The ends of the columns, the longest first: all that end here are joined at once."""
+        """Return the ends of the columns, the longest first: all that end here are joined at once."""
         if columns == 1:
             return [convolved(x)]
         middle = joined(grown(x, columns - 1))

@@ -118,7 +118,7 @@ def inception_e(
 
 
 def add_pool_branch(net: Builder, x: Ref, out: int, act: Activation) -> Ref:
-    """The branch of an average pool that counts padding, then 1x1."""
+    """Add the branch of an average pool, which counts padding, and a 1x1 convolution."""
     with net.scope("bp"):
         x = net.add(AvgPool(3, 1, 1), x, name="pool")
         return net.conv_norm_act(x, out, act=act, name="project")

@@ -142,7 +142,7 @@ def ghost(
 
 
 def _ghost_module(net: Builder, x: Ref, out: int, act: Activation, name: str) -> Ref:
-    """Half of the channels by a 1x1 convolution, half from these by a depthwise one (figure 2b)."""
+    """Make half of the channels by a 1x1 convolution, and half from these by a depthwise one (figure 2b)."""
     half = -(-out // 2)
     with net.scope(name):
         y = net.conv_norm_act(x, half, act=act, name="primary")

@@ -53,7 +53,7 @@ def block(recipe: Callable[..., Ref]) -> Callable[..., Ref]:
 
 
 def list_blocks() -> list[str]:
-    """Everything that can be called in a space: blocks, and operators with one input."""
+    """Return the names that a space can call: blocks, and operators with one input."""
     return sorted([*BLOCKS, *(name for name, op in OPERATORS.items() if issubclass(op, Unary))])
 
 
@@ -62,15 +62,15 @@ def is_operator(name: str) -> bool:
 
 
 def is_detail(name: str, argument: str) -> bool:
-    """Whether blocks leave that argument of an operator open."""
+    """Return whether blocks leave that argument of an operator open."""
     return is_operator(name) and name in OPERATORS and argument in OPERATORS[name].details
 
 
 def get_block_arguments(name: str) -> Mapping[str, Argument]:
-    """Arguments of a block or operator by its name."""
+    """Return the arguments of a block or operator by name."""
     return arguments_of(BLOCKS[name] if name in BLOCKS else OPERATORS[name])
 
 
 def make_operator(name: str, arguments: Mapping[str, object]) -> Operator:
-    """The operator of that name."""
+    """Make the operator of that name."""
     return OPERATORS[name](**arguments)

@@ -124,7 +124,7 @@ def preact_bottleneck(
 
 
 def _plain_shortcut(net: Builder, x: Ref, start: Ref, out: int, stride: int) -> Ref:
-    """x itself where it has the shape wanted, else a bare 1x1 convolution of what the branch starts from."""
+    """Return x where it has the shape wanted, else a bare 1x1 convolution of what the branch starts from."""
     if x.channels == out and stride == 1:
         return x
     return net.add(Conv2d(out, 1, stride), start, name="shortcut")

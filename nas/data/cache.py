@@ -39,7 +39,7 @@ class ImageFiles:
     names: Sequence[str]
 
     def read(self, indices: NDArray[np.int64], resolution: int, progress: Decoding) -> Pictures:
-        """Some of the images, in this order, at a resolution; only what was never read before is decoded.
+        """Read some of the images, in this order, at a resolution; only those not in the cache are decoded.
 
         More than fits in memory lies in a file and is mapped: `Pictures.images` is a `numpy.memmap`. Raises
         NasError where there is no room for that file.
@@ -108,8 +108,11 @@ class ImageFiles:
     def _read_mapped(
         self, file: Path, indices: NDArray[np.int64], resolution: int, progress: Decoding
     ) -> Pictures:
-        """A second copy on disk, in the order of `indices`: training reads an array, and a map whose rows are
-        in another order becomes one only by a copy in memory."""
+        """Write a second copy to disk, in the order of `indices`, and map it.
+
+        Training reads an array, and a map whose rows are in another order becomes one only by a copy in
+        memory.
+        """
         part = hashlib.sha256(indices.tobytes()).hexdigest()[:16]
         path = file.with_name(f"{file.stem}-{part}.map")
         found = _open_map(path, resolution)
@@ -167,7 +170,7 @@ class _Rows:
             self._records = list(_RECORD.iter_unpack(records))
 
     def read(self, index: int) -> Images | BrokenImage | None:
-        """What is in a row, if anything."""
+        """Read what is in a row, if anything."""
         if self._file is None or not self._records[index][0]:
             return None
         kind, checksum = self._records[index]
@@ -209,7 +212,7 @@ class _Rows:
 
     @contextmanager
     def _note_errors(self) -> Iterator[None]:
-        """From the first error on nothing is kept."""
+        """Stop caching at the first error, and note it."""
         try:
             yield
         except OSError as error:
@@ -226,12 +229,12 @@ _IMAGE, _BROKEN = 1, 2
 
 
 def image_folder() -> Path:
-    """Where decoded images are kept."""
+    """Return the folder of decoded images."""
     return cache_folder() / "images"
 
 
 def map_images(path: Path, shape: tuple[int, ...]) -> Images:
-    """Images (N, C, H, W) in a file, mapped. Raises NasError where there is no such file."""
+    """Map a file of images (N, C, H, W). Raises NasError where there is no such file."""
     try:
         return np.memmap(path, np.uint8, "r", shape=shape)
     except (OSError, ValueError):
@@ -242,7 +245,7 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Images:
 
 
 def memory_bytes() -> int:
-    """Memory of this machine."""
+    """Return the memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -251,12 +254,12 @@ def _row_bytes(resolution: int) -> int:
 
 
 def _get_facts_file(path: Path) -> Path:
-    """What is said of a map: how many images there are, and which are broken."""
+    """Return the file beside a map that says how many images it has, and which are broken."""
     return path.with_suffix(".json")
 
 
 def _open_map(path: Path, resolution: int) -> Pictures | None:
-    """A map that was written before, where it is whole."""
+    """Open a map that was written before, if it is whole."""
     try:
         facts = json.loads(_get_facts_file(path).read_text())
         shape = (facts["images"], 3, resolution, resolution)
@@ -271,7 +274,7 @@ def _open_map(path: Path, resolution: int) -> Pictures | None:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Each use of a file sets its time."""
+    """Remove files that were not used for long; each use of a file sets its time."""
     with suppress(OSError):
         for file in folder.iterdir():
             if file.stat().st_mtime < time.time() - _UNUSED_S:

@@ -14,7 +14,7 @@ _MOST_PIXELS = 2_048
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """The data set, and how its training split is used (`nas.data.datasets.load`)."""
+    """The data set, and how its training split is used (`nas.data.datasets.load_dataset`)."""
 
     dataset: Annotated[
         str,

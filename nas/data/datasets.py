@@ -126,7 +126,7 @@ def load_source(
     folds: int = 1,
     progress: Decoding = ignore_progress,
 ) -> ImageData:
-    """The data of a source that messages call `spec`.
+    """Read and split a source, which messages call `spec`.
 
     Images become resolution x resolution; `max_images` keeps a subset with the classes in proportion. Files
     that cannot be read are left out, up to a share of `max_broken`. With `folds` the validation part is the
@@ -173,7 +173,7 @@ def load_source(
 
 
 def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
-    """The data with each of so many equal parts to validate on in turn, the classes in proportion in all.
+    """Yield the data with each of so many equal, stratified parts to validate on in turn.
 
     The first is the data itself, which was loaded with as many `folds`. Mean and deviation stay the same, so
     that a network of any fold takes the same input.
@@ -196,7 +196,7 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
 
 
 def resize_dataset(data: ImageData, resolution: int) -> ImageData:
-    """The same data with images of another size; the data itself where the size is the same."""
+    """Return the data with images of another size; the data itself where the size is the same."""
     if data.resolution == resolution:
         return data
     train, val = (images.resize_images(part, resolution) for part in (data.train_images, data.val_images))
@@ -211,7 +211,7 @@ def _select_parts(
     folds: int,
     rng: np.random.Generator,
 ) -> tuple[Indices, Indices]:
-    """Search-train in the source, and search-validation in its own validation split, else in the source."""
+    """Return indices of search-train, and of search-validation in the source's own split if it has one."""
     classes, own = len(source.classes), source.validation
     if folds > 1 and own is not None:
         raise InputError(
@@ -235,7 +235,7 @@ def _select_parts(
 
 
 def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:
-    """Raises InputError for a class that has too few images."""
+    """Raise InputError for a class that has too few images."""
     for name, count in zip(source.classes, np.bincount(labels, minlength=len(source.classes)), strict=True):
         if count < least:
             raise InputError(
@@ -246,7 +246,7 @@ def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> Non
 
 
 def _describe_need(images: int) -> str:
-    """What so many images of a class are for."""
+    """Describe what so many images of a class are for."""
     few = {1: "to train on", 2: "one image to train on and one to validate on"}
     return few.get(images, "one image in each fold")
 
@@ -268,7 +268,7 @@ def _note_broken(spec: str, found: Pictures, images: int, use: str, max_broken: 
 
 
 def _make_printable(text: str) -> str:
-    """On one line, whatever a file is called."""
+    """Return text on one line, whatever a file is called."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -305,7 +305,7 @@ def _note_coarse(data: ImageData, source: Source, folds: int) -> list[str]:
 
 
 def _select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
-    """At most so many indices in random order, the classes in proportion and `each` of every class first."""
+    """Return at most so many indices in random order, stratified, with `each` of every class first."""
     order = rng.permutation(len(labels))
     if most is None or most >= len(order):
         return order
@@ -320,7 +320,8 @@ def _select_subset(labels: Labels, most: int | None, each: int, rng: np.random.G
 def _split(
     indices: Indices, labels: Indices, val_fraction: float, rng: np.random.Generator
 ) -> tuple[Indices, Indices]:
-    """Search-train and search-validation: `val_fraction` of each class, at least one image in either part."""
+    """Split into search-train and search-validation: `val_fraction` of each class, one image at least in
+    both."""
     train, val = [], []
     for members in _group_by_class(indices, labels):
         count = min(max(round(val_fraction * len(members)), 1), len(members) - 1)
@@ -330,13 +331,13 @@ def _split(
 
 
 def _group_by_class(indices: Indices, labels: Indices) -> list[Indices]:
-    """The indices of each class, in the order in which they come."""
+    """Return the indices of each class, in the order in which they come."""
     by_label = indices[np.argsort(labels[indices], kind="stable")]
     return np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1)
 
 
 def _compute_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel on the scale 0 to 1, exact, without a float copy."""
+    """Return mean and deviation of each channel on the scale 0 to 1, exact, without a float copy."""
     levels = np.arange(256) / 255
     means, stds = [], []
     for channel in range(images.shape[1]):

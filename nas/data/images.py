@@ -42,18 +42,18 @@ class Pictures:
 
 @dataclass(frozen=True)
 class BrokenImage:
-    """Why a file gives no image; `lasting` where that lies in its content, and not in the machine."""
+    """Reason why a file gives no image; `lasting` where it lies in the content, and not in the machine."""
 
     reason: str
     lasting: bool = True
 
 
 def ignore_progress(done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | BrokenImage]:
-    """Each file in order as (3, resolution, resolution), decoded on all cores.
+    """Yield each file in order as (3, resolution, resolution), decoded on all cores.
 
     Aspect ratios are not kept, so that nothing is cut off.
     """
@@ -72,7 +72,7 @@ def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | Br
 
 
 def _start_pool(files: int) -> Executor:
-    """Threads start at once, but Python's own part in decoding a small file does not run in parallel."""
+    """Start threads for a few files, else processes: decoding small files mostly holds Python's lock."""
     cores = multiprocessing.cpu_count()
     if files < _MANY:
         return ThreadPoolExecutor(cores)
@@ -86,7 +86,7 @@ def _start_process() -> None:
 
 
 def _ignore_large() -> None:
-    """Pillow warns of images of more than 89 million pixels; it refuses those of twice as many."""
+    """Ignore Pillow's warning of images of more than 89 million pixels; twice as many it refuses."""
     from PIL import Image
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -97,7 +97,7 @@ def _decode_part(files: Sequence[Path], resolution: int) -> list[Images | Broken
 
 
 def _decode_image(file: Path, resolution: int) -> Images | BrokenImage:
-    """The first frame of a file in RGB (3, resolution, resolution)."""
+    """Decode the first frame of a file as RGB (3, resolution, resolution)."""
     from PIL import Image
 
     try:
@@ -116,7 +116,7 @@ def _decode_image(file: Path, resolution: int) -> Images | BrokenImage:
 
 
 def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
-    """An image of 16 bits a pixel with 8; Pillow itself would cut off all above 255."""
+    """Return an image of 16 bits a pixel with 8; Pillow itself would clip all above 255."""
     from PIL import Image
 
     if image.mode == "F":
@@ -129,7 +129,7 @@ def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def resize_images(images: Images, resolution: int) -> Images:
-    """Images (N, C, H, W) at another size, smoothed where that is smaller."""
+    """Resize images (N, C, H, W), antialiased where that makes them smaller."""
     import torch
     import torch.nn.functional as F
 

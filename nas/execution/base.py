@@ -135,14 +135,19 @@ class Attempt:
         self._parent = parent
         self._training: Training | None = None
         self._result = TrialResult()
+        self._weights = b""
 
     def step(self) -> Step:
         """Train one epoch."""
+        import safetensors.torch
+
         try:
             if self._training is None:
                 self._training = self._begin()
             epoch = _checked(self._training.epoch(), self._result.epochs + 1)
             done = bool(self._training.done)
+            if done:
+                self._weights = safetensors.torch.save(dict(self._training.state_dict()))
         except TrainingFailed as error:
             return Step(self._result, failure=error.failure)
         except EvaluatorError as error:
@@ -178,11 +183,8 @@ class Attempt:
         return self._evaluator(self._choices, self._number, None)
 
     def weights(self) -> bytes:
-        """Return the trained network's state as safetensors."""
-        import safetensors.torch
-
-        assert self._training is not None
-        return safetensors.torch.save(dict(self._training.state_dict()))
+        """Return the network's state after the last epoch, as safetensors."""
+        return self._weights
 
 
 def tell(
@@ -205,11 +207,12 @@ def tell(
         observer.trained(candidate, step.epoch.score, weights())
         observer.finished(queue.complete(number, step.epoch, step.result))
         return False
-    goes_on = queue.report(number, step.epoch)
+    # A pruner's word is written at once: asked again after a stop here, it may say something else.
+    stopped = None if queue.report(number, step.epoch) else queue.prune(number, step.result)
     observer.epoch(candidate, step.epoch)
-    if not goes_on:
-        observer.finished(queue.prune(number, step.result))
-    return goes_on
+    if stopped is not None:
+        observer.finished(stopped)
+    return stopped is None
 
 
 def describe_error(error: BaseException) -> str:

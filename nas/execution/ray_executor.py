@@ -347,6 +347,6 @@ class _Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         step = self._attempt.step()
-        if step.done and not step.failure:
+        if step.done and step.epoch:
             ray.get(ray.get_actor(_MAILBOX).put.remote(self._number, self._attempt.weights()))
         return {"done": step.done, "step": step}

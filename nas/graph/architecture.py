@@ -69,7 +69,7 @@ class Architecture:
         return graph
 
     def node_cost(self, node: Node) -> Cost:
-        """Cost of one node."""
+        """Return the cost of one node."""
         return node.op.cost(*(self.shapes[name] for name in node.inputs))
 
     @cached_property
@@ -78,13 +78,13 @@ class Architecture:
         return sum((self.node_cost(node) for node in self.nodes), Cost())
 
     def to_json(self) -> str:
-        """Text from which `from_json` makes an equal architecture."""
+        """Return text from which `from_json` makes an equal architecture."""
         rows = [[n.name, n.op.name, n.op.arguments(), list(n.inputs)] for n in self.nodes]
         return json.dumps({"input": list(self.input_shape), "nodes": rows})
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
-        """Inverse of `to_json`; shapes are inferred anew.
+        """Make an architecture from `to_json`'s text, inferring the shapes anew.
 
         Raises ValueError for anything that `to_json` could not have written, ShapeError where shapes do
         not fit.

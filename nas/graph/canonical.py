@@ -22,7 +22,7 @@ _Edges = list[list[int]]
 
 
 def canonical_hash(architecture: Architecture) -> str:
-    """Hex digest, equal for two networks exactly when they are isomorphic as labelled graphs.
+    """Return a hex digest that is equal for two networks exactly when they are isomorphic as labelled graphs.
 
     Labels are operators with their arguments and shapes; names do not count; the graphs are simplified
     first; inputs of add, multiply and concat are unordered.
@@ -31,7 +31,7 @@ def canonical_hash(architecture: Architecture) -> str:
 
 
 def hash_simplified(simple: Architecture) -> str:
-    """The canonical hash of an architecture that `simplify` returned."""
+    """Return the canonical hash of an architecture that `simplify` returned."""
     index = {INPUT: 0} | {node.name: i for i, node in enumerate(simple.nodes, 1)}
     labels = [f"input {simple.input_shape}"] + [f"{node.op!r} {node.shape}" for node in simple.nodes]
     inputs: _Edges = [[]] + [[index[name] for name in node.inputs] for node in simple.nodes]
@@ -59,7 +59,7 @@ _known_parts: dict[bytes, str] = {}
 
 
 def _split_parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
-    """First and last node of each part between two nodes through which every path runs."""
+    """Yield the first and last node of each part; every path runs through both."""
     last_use = list(range(len(inputs)))
     for node, sources in enumerate(inputs):
         for source in sources:
@@ -76,7 +76,7 @@ def _split_parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
 
 
 def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> str:
-    """Hex digest of a graph, from which it is known up to isomorphism.
+    """Return a hex digest that determines a graph up to isomorphism.
 
     With `least` isomorphic graphs have equal digests; without, these depend on the order of nodes too.
     """
@@ -103,7 +103,8 @@ def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> s
 
 
 def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
-    """The coarsest colouring, finer than `colours`, in which alike nodes have alike neighbours."""
+    """Return the coarsest refinement of `colours` in which nodes of a colour have equally coloured
+    neighbours."""
     count = len(set(colours))
     while count < len(colours):
         keys = [
@@ -121,7 +122,7 @@ def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
 
 
 def _split_pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[list[int]]:
-    """The nodes in groups that no edge joins."""
+    """Return the connected components of the subgraph of some nodes."""
     left = set(nodes)
     pieces = []
     while left:
@@ -137,7 +138,7 @@ def _split_pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[lis
 def _cut_out(
     piece: list[int], colours: list[int], inputs: _Edges, outputs: _Edges
 ) -> tuple[list[str], _Edges]:
-    """A piece as a graph of its own; labels keep the colours of the neighbours that are left behind."""
+    """Return a piece as a graph of its own, whose labels keep the colours of the neighbours left behind."""
     index = {node: i for i, node in enumerate(piece)}
     labels = [
         f"{colours[n]} {sorted(colours[i] for i in inputs[n] if i not in index)}"
@@ -148,7 +149,7 @@ def _cut_out(
 
 
 def _describe_symmetric(colours: list[int], inputs: _Edges, *, least: bool) -> str:
-    """Digest of a graph in which every node is like another: one node after the other is singled out."""
+    """Return the digest of a graph without a node of its own colour, by individualising each in turn."""
     first = min(colours)
     seen: set[str] = set()
     best = ""

@@ -11,7 +11,7 @@ from nas.ops import Join, Unary
 
 
 def build_module(architecture: Architecture) -> fx.GraphModule:
-    """The network as a module, from `(N, *input_shape)` to `(N, *output shape)`.
+    """Build the network as a module, from `(N, *input_shape)` to `(N, *output_shape)`.
 
     Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`. Weights
     start as torch initialises each layer, from its global random state.
@@ -34,12 +34,12 @@ def build_module(architecture: Architecture) -> fx.GraphModule:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of learnable values."""
+    """Return the number of learnable values."""
     return sum(p.numel() for p in module.parameters())
 
 
 def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates of one forward pass of one image, counted by torch while it runs."""
+    """Return the multiply-accumulates of a forward pass of one image, as torch counts them while it runs."""
     from torch.utils.flop_counter import FlopCounterMode
 
     device = next(module.parameters()).device

@@ -11,7 +11,7 @@ from nas.ops import Identity, Join, Operator, Shape
 
 
 def simplify(architecture: Architecture) -> Architecture:
-    """An architecture that computes the same from the same weights, with nothing in it that has no effect.
+    """Return an architecture that computes the same from the same weights, without what has no effect.
 
     Identities are bypassed, values that are always zero are dropped from sums, and nodes from which the
     output cannot be reached go. Names of what stays are kept.
@@ -38,7 +38,7 @@ class Part:
 def simplify_part(
     nodes: Iterable[Node], inputs: Mapping[str, Shape], output: str, dead_inputs: Collection[str] = ()
 ) -> Part:
-    """The simplest form of a piece of a network between some inputs and one output."""
+    """Return the simplest form of a piece of a network between some inputs and one output."""
     shapes = dict(inputs)
     stands_for = {name: name for name in inputs}
     dead = set(dead_inputs)

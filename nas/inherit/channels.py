@@ -12,8 +12,10 @@ from nas.ops import Operator, Unary
 
 @dataclass(frozen=True)
 class Tie:
-    """What a value of the child is of the parent's value `place`: channel i is that of `origin[i]`. `exact`:
-    equal for every image; else only by place."""
+    """Relation of a child's value to the parent's value `place`: channel i is a copy of `origin[i]`.
+
+    `exact`: equal for every image; else only by place.
+    """
 
     place: str
     origin: Tensor
@@ -21,28 +23,28 @@ class Tie:
 
 
 def cycle_origins(count: int, parents: int) -> Tensor:
-    """The origins of `count` channels: the parent's in their order, again and again."""
+    """Return the origins of `count` channels that repeat the parent's in order."""
     return torch.arange(count) % parents
 
 
 def is_identity(origin: Tensor, parents: int) -> bool:
-    """Whether the channels are the parent's, all and in their order."""
+    """Return whether the channels are all of the parent's, in order."""
     return torch.equal(origin, torch.arange(parents))
 
 
 def shift_origins(origin: Tensor, start: int) -> Tensor:
-    """Origins in a concatenation, in which the parent's channels begin at `start`."""
+    """Return origins within a concatenation in which the parent's channels begin at `start`."""
     return torch.where(origin < 0, -1, origin + start)
 
 
 def expand_origins(origin: Tensor, pixels: int) -> Tensor:
-    """Origins of features, `pixels` to a channel."""
+    """Return the origins of the features of a flattened image, `pixels` to a channel."""
     features = origin[:, None] * pixels + torch.arange(pixels)
     return torch.where((origin < 0)[:, None], -1, features).flatten()
 
 
 def rearrange_origins(origin: Tensor, op: Operator, parents: int, their_op: Operator) -> Tensor:
-    """Origins behind operators that shuffle channels, cut some off or add zeros."""
+    """Return the origins behind operators that shuffle, slice or pad channels."""
     came, theirs = _find_inputs(op, len(origin)), _find_inputs(their_op, parents)
     position = torch.full((parents,), -1)
     position[theirs[theirs >= 0]] = torch.nonzero(theirs >= 0).flatten()
@@ -55,7 +57,7 @@ def rearrange_origins(origin: Tensor, op: Operator, parents: int, their_op: Oper
 
 
 def _find_inputs(op: Operator, channels: int) -> Tensor:
-    """The input channel that each output channel is, -1 for zero."""
+    """Return the input channel that each output channel is a copy of, -1 for zeros."""
     assert isinstance(op, Unary)
     numbers = torch.arange(1, channels + 1).view(1, channels, 1, 1)
     result: Tensor = op.layer((channels, 1, 1)).build()(numbers)

@@ -15,8 +15,11 @@ from nas.ops import Conv2d
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters `weight` (O, I, *K), the `origin` (O,) of what they give, how many `taken` values are the
-    parent's, and whether it `is_complete` that each reads all that its origin reads."""
+    """Filters `weight` (O, I, *K) that are made from the parent's.
+
+    `origin` (O,) is of their outputs, and `taken` the number of values that are the parent's. `is_complete`:
+    each filter reads all that its origin reads.
+    """
 
     weight: Tensor
     origin: Tensor
@@ -32,7 +35,7 @@ def inherit_filters(
     their_groups: int,
     generator: torch.Generator,
 ) -> Filters:
-    """The parent's filters `theirs` for a child whose input channels have the origins `inputs`.
+    """Make filters from the parent's, `theirs`, for a child whose input channels have the origins `inputs`.
 
     Where several inputs of a filter are copies of one channel, they share its weight, in parts that are drawn
     for each filter anew. An input that is no copy of what the parent's filter reads gets zeros, and a filter
@@ -64,7 +67,7 @@ def inherit_filters(
 
 
 def covers_kernel(op: Conv2d, theirs: Conv2d) -> bool:
-    """Whether the parent's kernel lies whole in the child's, padded with zeros, at the same pixels."""
+    """Return whether the child's kernel, zero around the parent's, reads the same pixels."""
     kernel, their_kernel = _pair(op.kernel), _pair(theirs.kernel)
     padding, their_padding = _pair(op.padding or 0), _pair(theirs.padding or 0)
     return (op.stride, op.dilation) == (theirs.stride, theirs.dilation) and all(
@@ -75,7 +78,7 @@ def covers_kernel(op: Conv2d, theirs: Conv2d) -> bool:
 
 
 def _crop_or_pad(filters: Tensor, kernel: tuple[int, ...]) -> Tensor:
-    """Filters (O, I, *K) cropped, or padded with zeros, to `kernel` around their centre."""
+    """Crop filters (O, I, *K), or pad them with zeros, to `kernel` around their centre."""
     pads: list[int] = []
     for size, wanted in zip(reversed(filters.shape[2:]), reversed(kernel), strict=True):
         pads += [(wanted - size) // 2] * 2
@@ -83,7 +86,7 @@ def _crop_or_pad(filters: Tensor, kernel: tuple[int, ...]) -> Tensor:
 
 
 def expand_like(values: Tensor, like: Tensor) -> Tensor:
-    """With as many dimensions as `like`, the last of size 1."""
+    """Return values with as many dimensions as `like`, the added ones of size 1."""
     return values.view(*values.shape, *(1 for _ in range(like.ndim - values.ndim)))
 
 

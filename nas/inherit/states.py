@@ -23,7 +23,7 @@ class NotInherited(InputError):
 
 @dataclass(frozen=True)
 class InheritedState:
-    """What a child starts with.
+    """Warm start of a child.
 
     `whole`, `resized` and `new` count its operators with weights: those that have the parent's, those that
     have a part or copies of them, and those that the parent lacks. `share` of its parameters (0 to 1) are the
@@ -46,7 +46,7 @@ def inherit(
     *,
     seed: int,
 ) -> InheritedState:
-    """The state of a `child` that starts with the `weights` of its trained `parent`.
+    """Return the state of a `child` that is warm started from the `weights` of its trained `parent`.
 
     `initial` is the child's own state, of which new operators keep theirs. Kernels are cropped or padded with
     zeros around their centre; of more channels in the parent, the first are taken. Of fewer, channel i is
@@ -75,7 +75,7 @@ def inherit(
 
 
 def read_weights(data: bytes) -> dict[str, Tensor]:
-    """The state in a safetensors file's bytes. Raises NotInherited where it is damaged."""
+    """Return the state in a safetensors file's bytes. Raises NotInherited where it is damaged."""
     try:
         state: dict[str, Tensor] = safetensors.torch.load(data)
     except SafetensorError as error:

@@ -44,7 +44,7 @@ _IDEMPOTENT = (Act("relu"), Act("relu6"))
 
 
 class Walk:
-    """Call `step` with each node of the child in order; then `state` is the child's.
+    """Pass over the child's nodes: call `step` with each in order; then `state` is the child's.
 
     `taken` counts the values of its parameters that are the parent's.
     """
@@ -72,6 +72,8 @@ class Walk:
         self._names: dict[str, list[str]] = {node.name: [] for node in child.nodes}
         for name in self.state:
             self._names[_node_of(name, self._names)].append(name)
+        # Dropout and its like change nothing in evaluation, so a value behind one is the value before it:
+        # parent and child may differ in them.
         self._places = {INPUT: INPUT}
         for node in parent.nodes:
             self._places[node.name] = self._places[node.inputs[0]] if _is_silent(node.op) else node.name
@@ -96,20 +98,22 @@ class Walk:
         return end.exact and is_identity(end.origin, self._parent.nodes[-1].shape[0])
 
     def find_twin(self, node: Node) -> Node | None:
-        """The parent's node at the same place."""
+        """Return the parent's node of the same name and kind, if any."""
         twin = self._twins.get(node.name)
         return twin if twin and type(twin.op) is type(node.op) else None
 
     def list_state_names(self, node: Node) -> list[str]:
-        """The names of a node's weights and statistics in the state."""
+        """Return the names of a node's weights and statistics in the state."""
         return self._names[node.name]
 
     def _tie_to(self, name: str, place: str) -> Tie:
-        """The child's value `name` as the parent's value `place`."""
+        """Return the child's value `name` as the parent's value `place`."""
         place = self._places[place]
         tie, channels = self._ties[name], self._parent.shapes[place][0]
         if tie and tie.place == place:
             return tie
+        # Another value with as many channels: in residual stages they carry the same features, so origins
+        # hold.
         if tie and self._parent.shapes[tie.place][0] == channels:
             return Tie(place, tie.origin, exact=False)
         return Tie(place, cycle_origins(self._child.shapes[name][0], channels), exact=False)
@@ -124,6 +128,7 @@ class Walk:
                 return self._inherit_convolution(node, op, their_op, source)
             case Linear(), _:
                 return self._inherit_filters(node, source, 1, 1)
+            # Statistics are those of single channels, so copies of a channel take copies of them.
             case BatchNorm() as op, BatchNorm() as their_op:
                 self._inherit_vectors(self.list_state_names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op.eps == their_op.eps)
@@ -131,10 +136,9 @@ class Walk:
                 return self._tie_join(node, twin, sources)
             case Concat(), _:
                 return self._tie_concat(node, twin)
-            case Flatten(), _ if (pixels := self._count_pixels(node)) == twin.shape[
-                0
-            ] // self._count_channels(source):
-                return Tie(node.name, expand_origins(source.origin, pixels), source.exact)
+            case Flatten(), _ if self._count_pixels(node) == twin.shape[0] // self._count_channels(source):
+                return Tie(node.name, expand_origins(source.origin, self._count_pixels(node)), source.exact)
+            # These only move channels; following them keeps grouped layers behind aligned with the parent's.
             case ChannelShuffle() | ChannelSlice() | PadChannels(), _:
                 origin = rearrange_origins(source.origin, node.op, self._count_channels(source), twin.op)
                 return Tie(node.name, origin, source.exact)
@@ -144,13 +148,10 @@ class Walk:
             case op, their_op if op.is_channelwise:
                 self._inherit_vectors(self.list_state_names(node), source.origin)
                 return Tie(node.name, source.origin, source.exact and op == their_op)
-        same = self._take_equal(self.list_state_names(node)) and (node.op, node.shape) == (
-            twin.op,
-            twin.shape,
-        )
-        exact = same and all(
-            tie.exact and is_identity(tie.origin, self._count_channels(tie)) for tie in sources
-        )
+        is_taken = self._take_equal(self.list_state_names(node))
+        same = is_taken and (node.op, node.shape) == (twin.op, twin.shape)
+        whole = (tie.exact and is_identity(tie.origin, self._count_channels(tie)) for tie in sources)
+        exact = same and all(whole)
         return Tie(node.name, cycle_origins(node.shape[0], twin.shape[0]), exact)
 
     def _inherit_convolution(self, node: Node, op: Conv2d, their_op: Conv2d, source: Tie) -> Tie:
@@ -162,6 +163,8 @@ class Walk:
 
     def _inherit_filters(self, node: Node, source: Tie, groups: int, their_groups: int) -> Tie:
         """Take the filters of a convolution or a linear layer; of the result, `exact` is about channels."""
+        # Net2WiderNet: what reads copies shares out its weights, so that their sum is what the parent
+        # computed.
         name = f"{node.name}.weight"
         own, theirs = self.state[name], self._weights[name]
         filters = inherit_filters(own, theirs, source.origin, groups, their_groups, self._generator)
@@ -186,7 +189,7 @@ class Walk:
                 self.taken += int(known.sum()) if is_parameter(name) else 0
 
     def _take_equal(self, names: list[str]) -> bool:
-        """Take what the parent has of these shapes; whether that is all of them."""
+        """Take what the parent has of these shapes; return whether that is all of them."""
         equal = [
             name
             for name in names
@@ -198,7 +201,8 @@ class Walk:
         return equal == names
 
     def _tie_join(self, node: Node, twin: Node, sources: list[Tie]) -> Tie:
-        """A sum or product: of the same channels of all its inputs, else by place."""
+        """Tie a sum or product: channel by channel where its inputs agree, else by place."""
+        # Adding channels of different origins would mix features, so the sum starts over by place.
         origin = sources[0].origin
         agree = all(torch.equal(tie.origin, origin) for tie in sources)
         if not agree:
@@ -207,8 +211,7 @@ class Walk:
         return Tie(node.name, origin, exact)
 
     def _tie_concat(self, node: Node, twin: Node) -> Tie:
-        """Channels keep their origins, behind those of the inputs before; an input that the parent lacks has
-        none."""
+        """Tie a concatenation: origins shift by the channels before; inputs that the parent lacks are new."""
         places = [self._places[name] for name in twin.inputs]
         starts = list(accumulate((self._parent.shapes[place][0] for place in places), initial=0))
         origins, exact = [], True
@@ -217,17 +220,18 @@ class Walk:
             if tie is None or tie.place not in places:
                 origins.append(torch.full((self._child.shapes[name][0],), -1))
                 continue
+            # The same slot first: a value that the parent concatenates twice has two ranges of channels.
             is_there = slot < len(places) and places[slot] == tie.place
             origins.append(shift_origins(tie.origin, starts[slot if is_there else places.index(tie.place)]))
             exact &= tie.exact
         return Tie(node.name, torch.cat(origins), exact)
 
     def _count_channels(self, tie: Tie) -> int:
-        """How many channels the parent's value has."""
+        """Return the number of channels of the parent's value."""
         return self._parent.shapes[tie.place][0]
 
     def _count_pixels(self, node: Node) -> int:
-        """How many features a flattened image has for each of its channels."""
+        """Return how many features a flattened image has for each channel."""
         return node.shape[0] // self._child.shapes[node.inputs[0]][0]
 
     # Nodes that the parent lacks
@@ -237,11 +241,14 @@ class Walk:
         match node.op:
             case Add():
                 return self._skip_branches(node)
+            # Net2DeeperNet: a Dirac kernel passes each channel on.
             case Conv2d() as op if tie and self._may_be_identity(node, op, tie):
                 self._identities.add(node.name)
                 nn.init.dirac_(self.state[f"{node.name}.weight"], op.groups)
                 return tie
             case BatchNorm() as op if node.inputs[0] in self._identities:
+                # A fresh norm has mean 0 and variance 1, and divides by sqrt(1 + eps): the scale takes that
+                # back.
                 self.state[f"{node.name}.weight"].fill_(math.sqrt(1 + op.eps))
                 return tie
             case Act() as op if tie:
@@ -251,7 +258,8 @@ class Walk:
         return None
 
     def _skip_branches(self, node: Node) -> Tie | None:
-        """A new sum is the value that skips its new branches, which start at zero."""
+        """Tie a new sum to the value that skips its new branches, which start at zero."""
+        # Only branches that the parent lacks may be silenced: the others are what the sum is to give.
         skips = [tie for name in node.inputs if (tie := self._ties[name])]
         silent = [self._silence(name) for name in node.inputs if skips and self._ties[name] is None]
         if not skips:
@@ -261,6 +269,7 @@ class Walk:
     def _silence(self, name: str) -> bool:
         """Start a new value at zero, by the scale or the filters that it comes from, if by any."""
         node = self._nodes[name]
+        # Go back through what keeps zeros, to the last layer whose scale or filters can make them.
         while not self.list_state_names(node) and (node.op.keeps_zero or isinstance(node.op, Multiply)):
             if node.inputs[0] == INPUT:
                 return False
@@ -274,10 +283,14 @@ class Walk:
         return True
 
     def _may_be_identity(self, node: Node, op: Conv2d, tie: Tie) -> bool:
-        """Whether a convolution, the norm behind it and the activation behind that can start as identity: the
-        value goes nowhere else, keeps its shape and is one that the activation does not change."""
+        """Return whether a new convolution can start as identity, with the norm and the activation behind it.
+
+        The value goes nowhere else, keeps its shape and is one that the activation does not change.
+        """
         if not tie.exact or op != Conv2d(node.shape[0], op.kernel, groups=op.groups, init=op.init):
             return False
+        # Exactly convolution, norm, activation, each read by the next alone: any other reader would see the
+        # value before the activation.
         chain = [node.inputs[0]]
         for kind in (Conv2d, BatchNorm, Act):
             readers = self._readers[chain[-1]]
@@ -288,23 +301,23 @@ class Walk:
         return same_shape and self._is_repeated(self._nodes[chain[-1]].op, tie)
 
     def _is_repeated(self, op: Operator, tie: Tie) -> bool:
-        """Whether an activation changes nothing, as the tied value comes out of its like."""
+        """Return whether an activation changes nothing because the tied value comes out of an equal one."""
         before = self._twins.get(tie.place)
         return before is not None and before.op == op and op in _IDEMPOTENT
 
 
 def is_parameter(name: str) -> bool:
-    """Whether a name in a state is that of a parameter, and not of a statistic."""
+    """Return whether a name in a state is a parameter's, and not a statistic's."""
     return name.rpartition(".")[2] not in _STATISTICS
 
 
 def _node_of(name: str, nodes: Mapping[str, object]) -> str:
-    """The node whose weights a name in a state is of: `s1.conv` for `s1.conv.weight`."""
+    """Return the node that a name in a state belongs to: `s1.conv` for `s1.conv.weight`."""
     while name not in nodes:
         name = name.rpartition(".")[0]
     return name
 
 
 def _is_silent(op: Operator) -> bool:
-    """Whether an operator changes nothing in evaluation."""
+    """Return whether an operator changes nothing in evaluation."""
     return op.is_identity or op.is_training_only

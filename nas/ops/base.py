@@ -35,7 +35,7 @@ class Layer:
     init: str | float = "torch"
 
     def source(self) -> str:
-        """The call as Python text, `nn.Conv2d(3, 32, 3, stride=2)`; what is loaded needs no `init`."""
+        """Return the call as Python text, such as `nn.Conv2d(3, 32, 3, stride=2)`, without `init`."""
         shown = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs]
         return f"{self.name}({', '.join(shown)})"
 
@@ -49,7 +49,7 @@ class Layer:
         return None if self.name.startswith("nn.") else self._kind()
 
     def build(self) -> nn.Module:
-        """The module itself, with its initial weights."""
+        """Build the module, with its initial weights."""
         from nas.ops.initial import initialise
 
         module = self._kind()(*self.args, **dict(self.kwargs))
@@ -97,10 +97,10 @@ class Operator(ABC):
 
     @abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Shape of the output. Raises ShapeError where the inputs do not fit."""
+        """Return the shape of the output. Raises ShapeError where the inputs do not fit."""
 
     def cost(self, *inputs: Shape) -> Cost:
-        """Cost at these input shapes; nothing unless the operator says otherwise."""
+        """Return the cost at these input shapes; none unless the operator overrides it."""
         return Cost()
 
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
@@ -108,7 +108,7 @@ class Operator(ABC):
         return self.keeps_zero and zeros[0]
 
     def arguments(self) -> dict[str, Any]:
-        """The fields by name, as plain values: what a file stores."""
+        """Return the fields by name as plain values, as files store them."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -117,7 +117,7 @@ class Unary(Operator):
 
     @abstractmethod
     def layer(self, shape: Shape) -> Layer:
-        """The torch layer for an input of this shape."""
+        """Return the torch layer for an input of this shape."""
 
 
 class Join(Operator):
@@ -125,20 +125,20 @@ class Join(Operator):
 
     @abstractmethod
     def apply(self, inputs: Sequence[Any]) -> Any:
-        """The value, from tensors or from fx proxies."""
+        """Join tensors or fx proxies."""
 
     @abstractmethod
     def expression(self, inputs: Sequence[str]) -> str:
-        """The same as Python text, from the text of the inputs."""
+        """Return the join as Python text, given the text of its inputs."""
 
 
 def as_image(shape: Shape) -> tuple[int, int, int]:
-    """`(C, H, W)` of a shape that must be an image."""
+    """Return a shape as `(C, H, W)`. Raises ShapeError for a vector."""
     if len(shape) != 3:
         raise ShapeError(f"needs an image (C, H, W), got a vector of {shape[0]} features after flatten")
     return shape[0], shape[1], shape[2]
 
 
 def format_shape(shape: Shape) -> str:
-    """`64 x 56 x 56`, as messages write a shape."""
+    """Return a shape as text for messages, such as `64 x 56 x 56`."""
     return " x ".join(str(n) for n in shape)

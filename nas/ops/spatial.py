@@ -24,7 +24,7 @@ def _collapse(value: Pair) -> int | Pair:
 
 @lru_cache(maxsize=4096)
 def _slide(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = False) -> Pair:
-    """Height and width after sliding a window over an image; Dumoulin & Visin 2016, relationship 6.
+    """Return height and width after sliding a window over an image (Dumoulin & Visin 2016, relationship 6).
 
     Raises ShapeError where the window does not fit, or a stride would shrink the image below 1 x 1.
     """

@@ -44,14 +44,14 @@ class Scale:
 
 
 def fit_scale(values: Sequence[float], start: float, end: float) -> Scale:
-    """A scale that has all values, and a little room at its ends."""
+    """Return a scale that has all values, and a little room at its ends."""
     low, high = min(values), max(values)
     space = 0.04 * (high - low) or 0.01 * abs(high) or 0.01
     return Scale(low - space, high + space, start, end)
 
 
 def make_page(title: str, subtitle: str) -> ET.Element:
-    """An SVG with a title and a line below it, and nothing else yet."""
+    """Make an empty SVG with a title and a subtitle."""
     svg = ET.Element(
         "svg",
         {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH)},
@@ -64,12 +64,12 @@ def make_page(title: str, subtitle: str) -> ET.Element:
 
 
 def render(svg: ET.Element) -> str:
-    """The text of an SVG file."""
+    """Return the text of an SVG file."""
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
 def choose_ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round figures from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    """Return round figures from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
@@ -78,14 +78,14 @@ def choose_ticks(low: float, high: float, about: int = 6) -> list[float]:
 
 
 def mark_rows(svg: ET.Element, scale: Scale) -> None:
-    """Round figures beside the page's height, each with a line."""
+    """Draw round figures beside the page's height, each with a line."""
     for value, text in _format_ticks(scale):
         write_grid(svg, (LEFT, scale(value)), (WIDTH - RIGHT, scale(value)))
         write_text(svg, text, LEFT - 8, scale(value), "end")
 
 
 def mark_columns(svg: ET.Element, scale: Scale) -> None:
-    """Round figures along the page's width, each with a line."""
+    """Draw round figures along the page's width, each with a line."""
     for value, text in _format_ticks(scale):
         write_grid(svg, (scale(value), TOP), (scale(value), HEIGHT - BOTTOM))
         write_text(svg, text, scale(value), HEIGHT - BOTTOM + 14, "middle")

@@ -70,7 +70,7 @@ text { font: 11px system-ui, "Helvetica Neue", Arial, sans-serif; fill: #222; do
 
 @dataclass(frozen=True)
 class Label:
-    """What is written into a box: `lines`, the first its name. `kind` decides its colour."""
+    """Text of a box: `lines`, the first its name. `kind` decides its colour."""
 
     name: str
     lines: tuple[str, ...]
@@ -103,7 +103,7 @@ def write_drawing(space: Space, output: Path, depth: int, largest: bool | None =
 
 
 def draw(space: Space, depth: int = 1) -> str:
-    """The SVG of a network without choices, with `depth` levels of its names, each box with shape and MACs.
+    """Return the SVG of a network without choices, with `depth` levels of its names.
 
     An SVG is XML: the elements with class `box` carry a `data-name`, those with class `edge` a `data-edge`.
     """
@@ -140,7 +140,7 @@ def _cut_start(name: str) -> str:
 
 
 def _find_kind(box: Box, architecture: Architecture, part: Part | None) -> str:
-    """The family of an operator or a chain of alike ones, else the block, else the name without numbers."""
+    """Return the family of an operator or a chain of alike ones, else the block, else the bare name."""
     if not box.nodes:
         return "input"
     costly = [node for node in box.nodes if architecture.node_cost(node).macs]
@@ -169,7 +169,7 @@ def _is_depthwise(node: Node) -> bool:
 
 
 def _describe_operator(node: Node) -> str:
-    """`conv2d 3x3 /2 in 32 groups`."""
+    """Describe an operator, such as `conv2d 3x3 /2 in 32 groups`."""
     arguments = node.op.arguments()
     words = [str(arguments.get("kind", node.op.name))]
     if "kernel" in arguments:
@@ -215,7 +215,7 @@ def _draw_graph(header: Sequence[str], labels: Sequence[Label], layout: Layout, 
 
 
 def _assign_colours(kinds: Iterable[str]) -> dict[str, Colour]:
-    """Colours of the kinds that a network has; blocks take theirs in turn."""
+    """Return a colour for each kind; blocks take theirs in turn."""
     blocks = cycle(_BLOCKS)
     return {kind: _FAMILIES.get(kind) or next(blocks) for kind in dict.fromkeys(kinds)}
 
@@ -235,7 +235,7 @@ def _make_root(width: float, height: float) -> ET.Element:
 
 
 def _draw_legend(colours: Mapping[str, Colour], width: float, top: float) -> tuple[ET.Element, float]:
-    """What the colours mean, in as many lines as the width asks for, and where the lines end."""
+    """Draw what the colours mean, in as many lines as the width asks for; return where the lines end too."""
     legend = ET.Element("g", {"id": "legend"})
     x: float = MARGIN
     for kind, colour in colours.items():
@@ -275,7 +275,7 @@ def _write_text(parent: ET.Element, text: str, x: float, y: float, kind: str) ->
 
 
 def _format_route(route: Sequence[Run]) -> str:
-    """Down each run, with a curve from one to the next."""
+    """Return the path down each run, with a curve from one to the next."""
     first = route[0]
     steps = [f"M{format_coordinate(first.x)} {format_coordinate(first.top)}"]
     if first.bottom > first.top:

@@ -33,7 +33,7 @@ class FoldedGraph:
 
 
 def fold(architecture: Architecture, depth: int) -> FoldedGraph:
-    """The graph of a network with `depth` levels of its names kept, 1 or more.
+    """Return the graph of a network with `depth` levels of its names kept, 1 or more.
 
     A chain of operators at most one of which has MACs, such as convolution, norm and activation, is one box
     until `depth` has all levels.
@@ -63,12 +63,12 @@ def _make_box(name: str, nodes: list[Node], leaving: set[str], architecture: Arc
 
 
 def list_scopes(name: str) -> list[str]:
-    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
+    """Return the scopes of a name: `a`, `a.b` and `a.b.c` of `a.b.c`."""
     return list(accumulate(name.split("."), lambda scope, part: f"{scope}.{part}"))
 
 
 def _name_boxes(architecture: Architecture, depth: int) -> dict[str, str]:
-    """The box of each operator, by name."""
+    """Return the box of each operator, by name."""
     deepest = max(len(list_scopes(node.name)) for node in architecture.nodes)
     units = _find_chains(architecture) if depth < deepest else set()
     names = {INPUT: INPUT}
@@ -79,7 +79,7 @@ def _name_boxes(architecture: Architecture, depth: int) -> dict[str, str]:
 
 
 def _find_chains(architecture: Architecture) -> set[str]:
-    """Scopes that are a chain with MACs in one operator at most."""
+    """Return scopes that are a chain with MACs in one operator at most."""
     members: defaultdict[str, list[Node]] = defaultdict(list)
     for node in architecture.nodes:
         for scope in list_scopes(node.name):

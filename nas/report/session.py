@@ -39,9 +39,7 @@ def say_start(prepared: Prepared, console: Console) -> None:
         f"{extent.smallest_cost.macs:,} to {extent.largest_cost.macs:,} MACs.",
     )
     if data is None:
-        metric = prepared.evaluator.metric
-        what = "higher" if metric.maximize else "lower"
-        say(console, f"Evaluator {prepared.evaluator}: score {metric.name}, the {what} the better.")
+        say(console, f"Evaluator {prepared.evaluator}: score {prepared.evaluator.metric}.")
         return
     side = prepared.config.data.resolution
     say(

@@ -31,7 +31,7 @@ class StageRow:
 
 
 def list_stages(space: Space, architecture: Architecture) -> list[StageRow]:
-    """The rows of a network without choices, which together have all of its cost.
+    """Return the rows of a network without choices, which together have all of its cost.
 
     A network that does nothing has none: its one operator, the identity, belongs to no part.
     """
@@ -52,7 +52,7 @@ class _Run:
 
 
 def _split_runs(part: Part) -> Iterator[_Run]:
-    """A part as it is, a stage as runs of layers that are equal but for their channels and strides."""
+    """Yield a part as it is, and a stage as runs of layers that are equal but for channels and strides."""
     if not part.is_stage:
         yield _Run(part.scope, (part,), None)
         return
@@ -70,7 +70,7 @@ def _make_row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> S
 
 
 def _multiply_strides(nodes: Sequence[Node]) -> int:
-    """Product of the strides from the smallest image that comes in to the last node."""
+    """Return the product of the strides from the smallest image that comes in to the last node."""
     passed: dict[str, int] = {}
     for node in nodes:
         before = min(passed.get(name, 1) for name in node.inputs)

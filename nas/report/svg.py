@@ -6,10 +6,10 @@ import re
 
 
 def replace_invalid(text: str) -> str:
-    """Text without the characters that XML has no place for."""
+    """Replace the characters that XML cannot hold."""
     return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def format_coordinate(value: float) -> str:
-    """A coordinate in pixels, to a tenth."""
+    """Return a coordinate in pixels as text, to a tenth."""
     return f"{value:.1f}".removesuffix(".0")

@@ -17,6 +17,7 @@ from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError
 from nas.files import write_atomically
+from nas.importing import read_file
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices
@@ -24,7 +25,7 @@ from nas.space.language.source import read_text, read_yaml, to_plain_data
 from nas.training.base import Metric
 
 if TYPE_CHECKING:
-    from nas.importing import SourceFile
+    from nas.importing import FileFunction, SourceFile
 
 FORMAT = 2
 """Version of the folder's layout. Format 1 is read too; a folder of any other is refused."""
@@ -109,9 +110,9 @@ class Manifest:
         if not isinstance(document, dict) or not document:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         version = document.get("format")
-        if version not in (1, FORMAT):
+        if version not in range(1, FORMAT + 1):
             raise InputError(
-                f"{folder.path}: has format {version}, this nas {__version__} reads format {FORMAT}; "
+                f"{folder.path}: has format {version}, this nas {__version__} reads formats 1 to {FORMAT}; "
                 "use the nas that made it, or start a new run"
             )
         settings = document.get("settings", {})
@@ -174,17 +175,25 @@ class Manifest:
         for name in by_name.keys() - self.plugins.keys():
             raise InputError(f"{by_name[name].file}: {folder.path} was searched without it; leave it out")
 
-    def check_evaluator(self, folder: RunFolder, given: SourceFile | None) -> None:
-        """Raise InputError where this is not the evaluator's file that the run was searched with."""
-        if self.evaluator is None:
+    def check_evaluator(self, folder: RunFolder, named: FileFunction | None) -> None:
+        """Raise InputError where this is not the evaluator of a file that the run was searched with."""
+        own = self.config.evaluator
+        if own is None:
+            if named is not None:
+                raise InputError(f"--evaluator {named}: {folder.path} was searched without it; leave it out")
             return
         flag = f"--evaluator {self._evaluator_copy(folder)}"
-        if given is None:
+        if named is None:
             raise InputError(
                 f"{folder.path}: was searched by an evaluator of a user's own, and no file is run that is "
                 f"not named; add {flag}"
             )
-        _check_unchanged(folder, given, self.evaluator, flag)
+        _check_unchanged(folder, read_file(named.file), self.evaluator, flag)
+        if named.function != own.function:
+            raise InputError(
+                f"--evaluator {named}: {folder.path} was searched by '{own.function}' of this file; give "
+                f"{flag}"
+            )
 
     def _evaluator_copy(self, folder: RunFolder) -> str:
         """FILE:FUNCTION of the folder's copy."""
@@ -193,7 +202,7 @@ class Manifest:
         return f"{folder.source_file(own.file.name)}:{own.function}"
 
 
-def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str, flag: str) -> None:
+def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, flag: str) -> None:
     if source.sha256 != digest:
         raise InputError(
             f"{source.file}: is not as it was when {folder.path} was searched; restore it, or name the copy, "

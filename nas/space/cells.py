@@ -34,16 +34,16 @@ class CellPlace:
     leaving: Shape
 
     def stride(self, from_cell: bool) -> int:
-        """Of an operator on what enters the cell, or on one of its nodes."""
+        """Return the stride of an operator on an input of the cell, or on one of its nodes."""
         return 2 if from_cell and self.kind == REDUCTION else 1
 
     def shape(self, from_cell: bool) -> Shape:
-        """Of what an operator reads."""
+        """Return the shape that an operator reads."""
         return self.entering if from_cell else self.leaving
 
 
 def list_cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
-    """Kind of each cell of a stack, and how many reductions it has behind it, its own included."""
+    """Yield the kind of each cell of a stack, and the number of reductions up to it, its own included."""
     for group in range(reductions + 1):
         if group:
             yield REDUCTION, group
@@ -53,7 +53,7 @@ def list_cell_kinds(depth: int, reductions: int) -> Iterator[tuple[int, int]]:
 def place_cells(
     shape: Shape, out: int, depth: int, reductions: int, scaled: Callable[[int], int]
 ) -> list[CellPlace]:
-    """The cells of a stack behind an image of this shape; `scaled` applies the width.
+    """Return the cells of a stack behind an image of this shape; `scaled` applies the width.
 
     Raises ShapeError where a reduction would shrink the image below 1 x 1.
     """
@@ -74,7 +74,7 @@ def place_cells(
 
 
 def prepare_input(net: Builder, x: Ref, entering: Shape) -> Ref:
-    """The output of an earlier cell with the channels and the size of what enters this one.
+    """Bring the output of an earlier cell to the channels and size that enter this one.
 
     A 1x1 convolution; where that cell came before a reduction, a factorised one (Zoph et al. 2018, appendix
     A.4; Liu et al. 2019, released code).
@@ -85,7 +85,7 @@ def prepare_input(net: Builder, x: Ref, entering: Shape) -> Ref:
 
 
 def find_cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> tuple[str, ...]:
-    """The values that a cell concatenates, given those that its operators read."""
+    """Return the values that a cell concatenates, given those that its operators read."""
     names = tuple(node.name for node in kind.nodes)
     if output == ALL:
         return names
@@ -95,7 +95,7 @@ def find_cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collecti
 
 
 def find_lost_node(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> CellNode | None:
-    """The first node that is neither read nor concatenated."""
+    """Return the first node that is neither read nor concatenated, if any."""
     used = {*read, *find_cell_ends(kind, output, read)}
     return next((node for node in kind.nodes if node.name not in used), None)
 

@@ -57,7 +57,7 @@ def elaborate(
     drop_path: float = 0,
     details: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Architecture:
-    """The graph of operators of a network without choices.
+    """Build the graph of operators of a network without choices.
 
     `details` are the arguments of operators that blocks leave open. `drop_path` is the stochastic depth rate
     towards which layers grow linearly from 0: layer i of n has `drop_path * i / n` (Huang et al. 2016,
@@ -137,7 +137,7 @@ class _Elaborator:
         return x
 
     def _advance_rate(self) -> float:
-        """Rate of stochastic depth of the next layer of the network."""
+        """Return the stochastic depth rate of the next layer of the network."""
         self._layers_done += 1
         return self._drop_path * (self._layers_done - 1) / self._total_layers
 
@@ -157,7 +157,7 @@ class _Elaborator:
     def _build_cell(
         self, stack: Cells, place: CellPlace, cells: tuple[Ref, Ref], present: dict[str, bool], rate: float
     ) -> Ref:
-        """One cell; `present` remembers which operators, by path, give more than zeros."""
+        """Build one cell; `present` remembers which operators, by path, give more than zeros."""
         net, kind = self._net, stack.kinds[place.kind]
         values: dict[str, Ref] = {}
         with locate_errors(stack):
@@ -185,7 +185,8 @@ class _Elaborator:
         return net.concat(*(values[end] for end in find_cell_ends(kind, kind.output, read)))
 
     def _build_operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
-        """An operator of a cell, dropped at a rate where it does something; None where it gives zeros."""
+        """Build an operator of a cell, with stochastic depth unless it is an identity; None if it gives
+        zeros."""
         net = self._net
         first = len(net.nodes)
         self._layers[stack.path] = 1  # so that its stride is that of a first layer
@@ -223,7 +224,7 @@ def add_call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], wid
 
 
 def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
-    """Body y of x plus a shortcut of x, then the activation.
+    """Add a shortcut of x to its body y, then the activation.
 
     `identity` is x; `projection` a 1x1 convolution with the stride (He et al. 2016, option B); `pooled`
     pools first, then projects (He et al. 2019, ResNet-D); `padded` pools and pads channels with zeros
@@ -249,13 +250,13 @@ def _stride_between(x: Ref, y: Ref) -> int:
 
 
 def join_branches(net: Builder, branches: list[Ref], join: str) -> Ref:
-    """The branches joined by concat or add."""
+    """Join branches by concat or add."""
     return net.concat(*branches) if join == "concat" else net.add(Add(), *branches, name="add")
 
 
 @contextmanager
 def locate_errors(node: Call | Residual | Parallel | Cells | CellNode) -> Iterator[None]:
-    """Gives a ShapeError raised inside its place in the file."""
+    """Raise a ShapeError from inside as a SpaceError with the node's place in the file."""
     try:
         yield
     except ShapeError as error:
@@ -270,7 +271,7 @@ def _scale_to_width(channels: int | Unscaled, width: float) -> int:
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """Channels times width, as a multiple of 8; at width 1 they stay as they are."""
+    """Return channels times width, as a multiple of 8; at width 1 they stay as they are."""
     return channels if width == 1 else round_channels(channels * width)
 
 

@@ -8,14 +8,14 @@ from nas.errors import InputError, did_you_mean
 
 
 def list_spaces() -> dict[str, Path]:
-    """Files of the bundled spaces by name; `reference/…` are networks without choices."""
+    """Return the files of the bundled spaces by name; `reference/…` are networks without choices."""
     folder = _folder()
     files = [*sorted(folder.glob("*.yaml")), *sorted((folder / "reference").glob("*.yaml"))]
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
 
 
 def find_space(path_or_name: str) -> Path:
-    """The file of a space: a path, else a bundled one by name. Raises InputError where there is neither."""
+    """Return the file of a space, by its path or a bundled name. Raises InputError where there is neither."""
     path = Path(path_or_name)
     if is_run(path_or_name):
         raise InputError(f"{path_or_name}: is a folder; name the space file in it")
@@ -29,7 +29,7 @@ def find_space(path_or_name: str) -> Path:
 
 
 def is_run(path: str) -> bool:
-    """Whether the path is a folder, so that a run is meant and no space."""
+    """Return whether the path is a folder, so that a run is meant and no space."""
     try:
         return Path(path).is_dir()
     except OSError as error:
@@ -37,7 +37,7 @@ def is_run(path: str) -> bool:
 
 
 def _folder() -> Path:
-    """`search_spaces`: inside the package when installed from a wheel, beside it in a checkout."""
+    """Return `search_spaces`: inside the package when installed from a wheel, beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "search_spaces"
     return inside if inside.is_dir() else package.parent / "search_spaces"

@@ -43,7 +43,7 @@ _MAX_STEPS = 100_000
 
 
 def find_point(space: Space, network: Space) -> Choices:
-    """The point of a space at which it is `network`, a space without choices.
+    """Find the point of a space at which it is `network`, a space without choices.
 
     What the space says of operators inside blocks, such as how weights start, holds for the network too.
     Raises InputError where there is none, with the place and the value at which the nearest points differ.
@@ -62,7 +62,7 @@ def find_point(space: Space, network: Space) -> Choices:
 
 
 def _describe_distinction(space: Space, choices: Choices, network: Space) -> str:
-    """The first operators that differ although all nodes agree."""
+    """Describe the first operators that differ although all nodes agree."""
     pairs = zip(space.architecture(choices).nodes, network.architecture().nodes, strict=False)
     ours, theirs = next((a, b) for a, b in pairs if a.op != b.op)
     return (
@@ -91,7 +91,7 @@ class _Pair:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is still to be compared, the choices that follow so far, and how much agreed for that."""
+    """State of the search: pairs to be compared, the choices that follow so far, and how much agreed."""
 
     pairs: _Pair | None
     choices: Choices
@@ -107,7 +107,7 @@ class _Where:
     theirs: Place | str
 
     def at(self, key: str) -> _Where:
-        """The place of an argument."""
+        """Return the place of an argument."""
         return replace(self, path=f"{self.path}.{key}")
 
 
@@ -123,7 +123,7 @@ class _Mismatch(Exception):
 
 
 class _Search:
-    """Goes through the points of a space, each as far as it agrees with a network."""
+    """Depth-first search over the points of a space, each as far as it agrees with a network."""
 
     def __init__(self, space: Space, network: Space) -> None:
         self._space, self._network = space, network
@@ -131,7 +131,7 @@ class _Search:
         self._nearest: list[_Mismatch] = []
 
     def search_points(self) -> Iterator[Choices]:
-        """The points whose nodes and values are all those of the network."""
+        """Yield the points whose nodes and values are all those of the network."""
         pair = _Pair(_Nodes(self._space.network, {}, None), _Nodes(self._network.network, {}, None), None)
         states = self._advance(self._compare_outside, _State(pair, {}, 0))
         for _ in range(_MAX_STEPS):
@@ -144,14 +144,14 @@ class _Search:
                 states += self._advance(self._compare_next, state)
 
     def describe_difference(self) -> str:
-        """How the points that agree longest differ."""
+        """Describe how the points that agree longest differ."""
         first = self._nearest[0]
         wanted = list(dict.fromkeys(d.wanted for d in self._nearest if d.wanted))
         path = first.path.rpartition(".")[0] if len(wanted) > 1 else first.path
         return f"{first.place}: {path}: {first.message}{_join_alternatives(wanted)}"
 
     def _advance(self, step: Callable[[_State], list[_State]], state: _State) -> list[_State]:
-        """The states that follow in a step, the first to go on with at the end; none where it fails."""
+        """Return the states after a step, in reverse order; none where the step fails."""
         try:
             return step(state)[::-1]
         except _Mismatch as difference:
@@ -163,7 +163,7 @@ class _Search:
             return []
 
     def _compare_outside(self, state: _State) -> list[_State]:
-        """Compares what stands outside the nodes."""
+        """Compare what stands outside the nodes."""
         ours, theirs = self._space, self._network
         rows = list(zip((f"input.{axis}" for axis in INPUT_AXES), ours.input, theirs.input, strict=True))
         rows += [(key, getattr(ours, key), getattr(theirs, key)) for key in ("classes", "width")]
@@ -172,7 +172,7 @@ class _Search:
         return [state]
 
     def _compare_next(self, state: _State) -> list[_State]:
-        """Compares the next two nodes."""
+        """Compare the next two nodes."""
         assert state.pairs is not None
         ours, theirs, rest = (
             _flatten_first(state.pairs.ours),
@@ -205,7 +205,7 @@ class _Search:
         raise self._report_missing(state, ours, theirs)
 
     def _compare_stages(self, state: _State, ours: _Nodes, a: Stage, theirs: _Nodes, b: Stage) -> _State:
-        """Depth and stride compared; what is left are the layers, two by two, and the nodes behind."""
+        """Compare depth and stride; the layers, two by two, and the nodes behind are left."""
         where = _Where(a.place, a.path, b.place)
         depth = self._theirs.get_plain(b.depth, theirs.layers)
         state = self._agree(state, a.depth, ours.layers, depth, where.at("depth"))
@@ -218,7 +218,7 @@ class _Search:
         return replace(state, pairs=pairs)
 
     def _compare_nodes(self, state: _State, ours: _Nodes, theirs: _Nodes) -> _State:
-        """Kind and values compared; what is left are the nodes inside, and the nodes behind."""
+        """Compare kind and values; the nodes inside, and the nodes behind, are left."""
         a, b = ours.node, theirs.node
         assert isinstance(a, _PLACED) and isinstance(b, _PLACED)
         where = _Where(a.place, a.path, b.place)
@@ -240,7 +240,7 @@ class _Search:
         return replace(state, pairs=pairs)
 
     def _agree(self, state: _State, value: Value, layers: Layers, given: Any, where: _Where) -> _State:
-        """The state once a value of the space is the given one."""
+        """Return the state after setting a value of the space to the given one."""
         offered = []
         for option, choices in self._ours.list_offers(value, layers, state.choices):
             if option == given:
@@ -253,7 +253,7 @@ class _Search:
         raise _Mismatch(state.agreed, where.place, where.path if because or not name else name, message)
 
     def _report_missing(self, state: _State, ours: _Nodes | None, theirs: _Nodes | None) -> _Mismatch:
-        """One side has nodes left."""
+        """Return the mismatch of a side that has nodes left."""
         left = ours or theirs
         assert left is not None and isinstance(left.node, _PLACED)
         place, path, what = left.node.place, left.node.path, _describe(left.node)
@@ -270,7 +270,7 @@ class _Values:
         self._strides = {n.path: n.stride for n in walk(space.network) if isinstance(n, Stage)}
 
     def list_offers(self, value: Value, layers: Layers, choices: Choices) -> Iterator[tuple[Any, Choices]]:
-        """What a value can be once some choices are made, each with the choices that are made then."""
+        """Yield what a value can be given some choices, each with the choices made then."""
         match self._unwrap(value, layers):
             case Choice() as choice:
                 name = choice.at(layers)
@@ -280,16 +280,16 @@ class _Values:
                 yield plain, choices
 
     def get_plain(self, value: Value, layers: Layers) -> Any:
-        """A value that is not open."""
+        """Return a value that is not open."""
         return next(self.list_offers(value, layers, {}))[0]
 
     def get_decision(self, value: Value, layers: Layers) -> str:
-        """Name of the decision that an open value waits for; empty for a plain one."""
+        """Return the name of the decision that an open value waits for; empty for a plain one."""
         own = self._unwrap(value, layers)
         return own.at(layers) if isinstance(own, Choice) else ""
 
     def _unwrap(self, value: Value, layers: Layers) -> Any:
-        """The choice or the plain value behind a coupling, a list of layers, a stage's stride."""
+        """Return the choice or plain value behind a coupling, a list of layers or a stage's stride."""
         match value:
             case SameAs():
                 return self._declared[value.target]
@@ -308,7 +308,7 @@ _PLACED = (Call, Stage, Residual, Parallel, Cells)
 
 
 def _flatten_first(nodes: _Nodes | None) -> _Nodes | None:
-    """The nodes with the first not a list."""
+    """Expand the first of the nodes until it is not a list."""
     while nodes is not None:
         match nodes.node:
             case Sequence(items=items):
@@ -323,13 +323,13 @@ def _flatten_first(nodes: _Nodes | None) -> _Nodes | None:
 
 
 def _skip_both(ours: _Nodes, theirs: _Nodes, state: _State) -> _Pair:
-    """What is compared once two nodes are."""
+    """Return the pairs that follow once two nodes agree."""
     assert state.pairs is not None
     return _Pair(ours.rest, theirs.rest, state.pairs.rest)
 
 
 def _unroll(nodes: _Nodes, stage: Stage, depth: int) -> _Nodes | None:
-    """The nodes with the layers of the first, a stage, one after the other."""
+    """Return the nodes with the first, a stage, replaced by its layers."""
     result = nodes.rest
     for layer in range(depth, 0, -1):
         result = _Nodes(stage.block, {**nodes.layers, stage.path: layer}, result)
@@ -337,7 +337,7 @@ def _unroll(nodes: _Nodes, stage: Stage, depth: int) -> _Nodes | None:
 
 
 def _get_values(node: Node) -> dict[str, Value]:
-    """The values of a node by name, with those that are left out."""
+    """Return the values of a node by name, with the defaults of those left out."""
     match node:
         case Call():
             known = get_block_arguments(node.block)
@@ -352,7 +352,7 @@ def _get_values(node: Node) -> dict[str, Value]:
 
 
 def _get_cell_values(stack: Cells) -> dict[str, Value]:
-    """The values of a stack of cells; inputs that are plain are listed both as one value and one by one."""
+    """Return the values of a stack of cells; plain inputs are listed both as one value and one by one."""
     values = {"out": stack.out, "depth": stack.depth, "reductions": stack.reductions}
     for name, kind in zip(CELL_KINDS, stack.kinds, strict=False):
         for node in kind.nodes:
@@ -366,12 +366,12 @@ def _get_cell_values(stack: Cells) -> dict[str, Value]:
 
 
 def _count_operators(node: Node) -> list[list[int]]:
-    """How many operators each node of each kind of cell has."""
+    """Return how many operators each node of each kind of cell has."""
     return [[len(n.ops) for n in kind.nodes] for kind in node.kinds] if isinstance(node, Cells) else []
 
 
 def _describe(node: Node) -> str:
-    """`mbconv`, `residual`, `parallel of 4 branches`, `cells of 4 and 5 nodes, with 16 operators`."""
+    """Describe a node: `mbconv`, `parallel of 4 branches`, `cells of 4 and 5 nodes, with 16 operators`."""
     kind = _get_kind(node)
     if isinstance(node, Cells):
         sizes = " and ".join(str(len(one.nodes)) for one in node.kinds)
@@ -384,5 +384,5 @@ def _get_kind(node: Node) -> str:
 
 
 def _join_alternatives(words: list[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
+    """Return alternatives as text: `a`, `a or b`, `a, b or c`."""
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

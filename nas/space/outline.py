@@ -49,12 +49,12 @@ class Part:
 
 
 def outline(space: Space) -> tuple[Part, ...]:
-    """The parts of a network without choices, one after the other."""
+    """Return the parts of a network without choices, one after the other."""
     return _Outliner(space.defaults).outline_node(space.resolve({}).network, "", {})
 
 
 def walk_parts(parts: Iterable[Part]) -> Iterator[Part]:
-    """Parts and all those inside, outer first."""
+    """Yield parts and all those inside, outer first."""
     for part in parts:
         yield part
         yield from walk_parts(part.parts)
@@ -65,7 +65,7 @@ class _Outliner:
         self._defaults = defaults
 
     def outline_node(self, node: Node, scope: str, layers: Layers) -> tuple[Part, ...]:
-        """What a node puts into a scope: several parts for a sequence that has no name, else one."""
+        """Return the parts that a node adds to a scope: several for a sequence without a name, else one."""
         match node:
             case Call():
                 name = node.name or (node.block if is_operator(node.block) else None)
@@ -97,7 +97,7 @@ class _Outliner:
                 raise AssertionError("a choice is left")
 
     def _outline_scope(self, node: Node, scope: str, layers: Layers) -> Part:
-        """The one part that a scope is."""
+        """Return a scope as one part."""
         parts = self.outline_node(node, scope, layers)
         return parts[0] if [part.scope for part in parts] == [scope] else _make_group(scope, parts)
 
@@ -119,7 +119,7 @@ class _Outliner:
         return Part(scope, "cell", _count_runs(cell.text for cell in cells), cells, is_stage=True)
 
     def _outline_cell(self, kind: CellKind, scope: str, layers: Layers) -> tuple[Part, ...]:
-        """What enters a cell, and its nodes."""
+        """Return the inputs of a cell, and its nodes."""
         parts = [Part(f"{scope}.{name}", "input", name) for name in CELL_INPUTS]
         for node in kind.nodes:
             inside = f"{scope}.{node.name}"
@@ -131,7 +131,7 @@ class _Outliner:
         return tuple(parts)
 
     def _describe_call(self, node: Call, layers: Layers) -> str:
-        """The block, its kernel, and what the file gives it, but for defaults and what shapes tell."""
+        """Describe a call: block, kernel and arguments, without defaults and what shapes tell."""
         defaults = self._defaults.get(node.block, {})
         given = {key: _pick_layer(value, layers) for key, value in node.args if defaults.get(key) != value}
         kernel = given.pop("kernel", _find_kernel(node, layers))
@@ -147,7 +147,7 @@ _UNTOLD = ("out", "stride", "padding", "ceil")
 
 
 def _find_kernel(node: Call, layers: Layers) -> Any:
-    """The kernel of a block that has one: its argument, else what the block takes by itself."""
+    """Return the kernel of a block that has one: as given, else its default."""
     argument = get_block_arguments(node.block).get("kernel")
     return argument and _pick_layer(dict(node.args).get("kernel", argument.default), layers)
 
@@ -158,7 +158,7 @@ def _format_kernel(kernel: Any) -> str:
 
 
 def _pick_layer(value: Value, layers: Layers) -> Any:
-    """A value as it is in the current layers; what a stage or a cell gives is left out."""
+    """Return a value in the current layers; None for what a stage or a cell gives."""
     if isinstance(value, PerLayer):
         return _pick_layer(value.values[layers[value.stage] - 1], layers)
     return None if isinstance(value, StageStride | CellOut) else value
@@ -174,12 +174,12 @@ def _make_group(scope: str, parts: tuple[Part, ...]) -> Part:
 
 
 def _find_common_block(parts: tuple[Part, ...]) -> str:
-    """The block of which all parts are, else `sequence`."""
+    """Return the block that all parts are, else `sequence`."""
     blocks = {part.block for part in parts}
     return blocks.pop() if len(blocks) == 1 else "sequence"
 
 
 def _count_runs(texts: Iterable[str]) -> str:
-    """`conv 1x1 + 2 x conv 3x3`: equal neighbours in one."""
+    """Merge equal neighbours: `conv 1x1 + 2 x conv 3x3`."""
     runs = [(text, len(list(run))) for text, run in groupby(texts)]
     return " + ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)

@@ -32,7 +32,7 @@ Choose = Callable[[str, tuple[Option, ...]], Option]
 
 
 class Resolver:
-    """Replaces choices by what `choose` says, asking once for each decision that is needed."""
+    """Replaces choices by options, asking `choose` once for each decision that is needed."""
 
     def __init__(self, declared: dict[str, Choice], choose: Choose) -> None:
         self._declared = declared
@@ -40,19 +40,19 @@ class Resolver:
         self.decided: dict[str, Option] = {}
 
     def decide(self, choice: Choice, layers: Layers) -> Option:
-        """The option taken for a choice."""
+        """Return the option taken for a choice."""
         name = choice.at(layers)
         if name not in self.decided:
             self.decided[name] = self._choose(name, choice.options)
         return self.decided[name]
 
     def is_settled(self, value: Value) -> bool:
-        """Whether nothing about a value outside stages is still open."""
+        """Return whether nothing about a value outside stages is still open."""
         name = value.target if isinstance(value, SameAs) else getattr(value, "name", "")
         return not isinstance(value, Choice | SameAs) or name in self.decided
 
     def resolve_value(self, value: Value, layers: Layers) -> Any:
-        """A value without choices; the stage's stride stays for the builder to fill in."""
+        """Return a value without choices; the stage's stride stays for the builder to fill in."""
         if isinstance(value, SameAs):
             value = self._declared[value.target]
         if isinstance(value, Choice):
@@ -62,11 +62,11 @@ class Resolver:
         return value
 
     def resolve_sequence(self, node: Sequence, layers: Layers) -> Sequence:
-        """A sequence without choices."""
+        """Return a sequence without choices."""
         return Sequence(node.name, tuple(self.resolve_node(item, layers) for item in node.items))
 
     def resolve_node(self, node: Node, layers: Layers) -> Node:
-        """A node without choices, as it is in the current layers."""
+        """Return a node without choices, as it is in the current layers."""
         match node:
             case Call():
                 if not node.open_args:
@@ -123,7 +123,7 @@ class Resolver:
 
 
 def _merge_layers(nodes: list[Node], stage: str) -> Node:
-    """One node that stands for the nodes of a stage's layers: alike but for values, or listed."""
+    """Return one node for all layers of a stage: merged where only values differ, else a list."""
     first = nodes[0]
     if all(node == first for node in nodes):
         return first

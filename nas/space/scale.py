@@ -63,7 +63,7 @@ class Scale:
 
 
 def scale_space(space: Space, scale: Scale) -> Space:
-    """The space with every depth, width and input size scaled; choices stay choices, of scaled options.
+    """Scale every depth, width and input size of a space; choices stay choices, of scaled options.
 
     A stage inside a stage keeps its depth. Where layers of a stage differ, a layer of the deeper stage is
     like the one at its share of the depth: the first like the first, the last like the last.
@@ -79,7 +79,7 @@ def scale_space(space: Space, scale: Scale) -> Space:
 
 
 def scale_unchecked(space: Space, scale: Scale) -> Space:
-    """As `scale_space`, without the proof that the result can be built."""
+    """Scale as `scale_space`, without the proof that the result can be built."""
     scaler = _Scaler(space, scale)
     return replace(
         space,
@@ -102,11 +102,11 @@ class _Scaler:
         self._check_couplings(scaled_values)
 
     def scale_side(self, value: Value) -> Value:
-        """A height or width of the input."""
+        """Scale a height or width of the input."""
         return _map_options(value, lambda side: max(1, round(side * self._scale.resolution)))
 
     def scale_width(self, value: Value) -> Value:
-        """The multiplier of channels; ten digits, so that 1.1 * 1.1 reads 1.21."""
+        """Scale the multiplier of channels, to ten digits, so that 1.1 * 1.1 reads 1.21."""
         return _map_options(value, lambda width: round(width * self._scale.width, 10))
 
     def scale_node(self, node: Node) -> Node:
@@ -158,7 +158,7 @@ class _Scaler:
         return result
 
     def _scale_depth(self, depth: int) -> int:
-        """Rounded up, but not for what floating point adds to a whole number."""
+        """Scale and round up, but not for what floating point adds to a whole number."""
         return max(1, math.ceil(round(depth * self._scale.depth, 9)))
 
     def _stretch_value(self, value: Value) -> Value:
@@ -204,7 +204,7 @@ def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
 
 
 def _map_options(value: Value, change: Callable[[Any], Any]) -> Value:
-    """A value, or every option of a choice, changed; options that become equal are one."""
+    """Change a value, or every option of a choice; options that become equal are merged."""
     if isinstance(value, SameAs):
         return value
     if isinstance(value, Choice):

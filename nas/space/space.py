@@ -91,7 +91,7 @@ class Space:
         return not self.declared
 
     def sample(self, choose: Choose) -> Choices:
-        """A point: `choose(name, options)` is asked once for each decision that the point needs."""
+        """Return a point, asking `choose(name, options)` once for each decision that it needs."""
         decided: Choices = {}
 
         def once(name: str, options: tuple[Option, ...]) -> Option:
@@ -107,7 +107,7 @@ class Space:
         return decided
 
     def resolve(self, choices: Mapping[str, Option]) -> Space:
-        """The space without choices at a point.
+        """Return the space without choices at a point.
 
         Raises InputError where the choices are not a point of this space.
         """
@@ -119,7 +119,7 @@ class Space:
         return resolved
 
     def architecture(self, choices: Mapping[str, Option] | None = None) -> Architecture:
-        """The simplified graph at a point. Raises SpaceError where it cannot be built."""
+        """Return the simplified graph at a point. Raises SpaceError where it cannot be built."""
         space = self.resolve(choices or {})
         height, width = space.input[1], space.input[2]
         return simplify(
@@ -134,7 +134,7 @@ class Space:
         )
 
     def with_details_of(self, other: Space) -> Space:
-        """The same networks, with the details of another space inside their blocks."""
+        """Return the same networks, with the details of another space inside their blocks."""
         details = other.details
         own = {
             name: {k: v for k, v in args.items() if not is_detail(name, k)}
@@ -153,11 +153,11 @@ class Space:
         return {name: args for name, args in found.items() if args}
 
     def identity(self, choices: Mapping[str, Option]) -> str:
-        """Canonical hash of the network at a point; known at once for a point that was met before."""
+        """Return the canonical hash of the network at a point, which is cached."""
         return _remember(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
 
     def cost(self, choices: Mapping[str, Option]) -> Cost:
-        """Cost of the network at a point, at the space's own input and classes.
+        """Return the cost of the network at a point, at the space's own input and classes.
 
         Points and parts that were met before are not worked out again. Raises SpaceError where it cannot be
         built.
@@ -181,17 +181,17 @@ class Space:
         return self.amounts(choices)(measure)
 
     def uniform(self, budget: Budget) -> Uniform:
-        """Draws points inside a budget, each with the same chance."""
+        """Return a sampler of points inside a budget, each with the same chance."""
         from nas.space.counting.uniform import Uniform
 
         return Uniform(self, budget)
 
     def smallest(self) -> Choices:
-        """The point of least MACs."""
+        """Return the point of least MACs."""
         return self.extent.smallest
 
     def largest(self) -> Choices:
-        """The point of most MACs."""
+        """Return the point of most MACs."""
         return self.extent.largest
 
     @cached_property
@@ -219,7 +219,7 @@ class Space:
         return self._ends[measure]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was worked out from it, which is large."""
+        """Drop the caches, which are large."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @property
@@ -248,15 +248,15 @@ class Space:
         return sorted({size for v in values for size in (v.values if isinstance(v, Choice) else (v,))})
 
     def adapt(self, channels: int, resolution: int, classes: int) -> Space:
-        """The same family for another input and number of classes, as a proxy trains it."""
+        """Return the same family for another input and number of classes, as a proxy trains it."""
         return replace(self, input=(channels, resolution, resolution), classes=classes)
 
     def for_data(self, channels: int, classes: int) -> Space:
-        """The same family for the channels and classes of a data set, at its own input size."""
+        """Return the same family for the channels and classes of a data set, at its own input size."""
         return replace(self, input=(channels, *self.input[1:]), classes=classes)
 
     def with_at_least(self, channels: int, classes: int) -> Space:
-        """The same family with at least these channels and classes: never cheaper than `for_data`'s."""
+        """Return the family with at least these channels and classes, never cheaper than `for_data`'s."""
         own = self.input[0]
         most = max(own.values) if isinstance(own, Choice) else own
         return self.for_data(max(most, channels), max(self.classes, classes))
@@ -357,7 +357,7 @@ def _find_couplings(values: Iterable[Value]) -> Iterator[SameAs]:
 
 
 def _flatten(values: Iterable[Value]) -> Iterator[Value]:
-    """Values, those of each layer one by one."""
+    """Yield values, those of each layer one by one."""
     for value in values:
         if isinstance(value, PerLayer):
             yield from _flatten(value.values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,14 +116,19 @@ class Ledger:
         return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Write the metric of a running trial after an epoch, counted from 1."""
+        """Write the metric of a running trial after an epoch, counted from 1.
+
+        Values of later epochs are those of an attempt that died; they count no longer.
+        """
         self._storage.set_trial_intermediate_value(self.trial_id(number), epoch, value)
         trial = self._trials[number]
-        self._trials[number] = replace(trial, curve={**trial.curve, epoch: value})
+        self._trials[number] = replace(trial, curve={**_up_to(epoch - 1, trial.curve), epoch: value})
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
         """Return what a pruner says of a running trial after its last reported epoch."""
-        return pruner.prune(self.study, self._storage.get_trial(self.trial_id(number)))
+        trial = copy(self._storage.get_trial(self.trial_id(number)))
+        trial.intermediate_values = dict(self._trials[number].curve)
+        return pruner.prune(self.study, trial)
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
         """Write the last epoch of a trial, and its end."""
@@ -190,8 +196,14 @@ class Ledger:
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1
+        if state is not TrialState.COMPLETE:
+            changes["curve"] = _up_to(changes["result"].epochs, before.curve)
         self._trials[number] = replace(before, state=state, **changes)
         return self._trials[number]
+
+
+def _up_to(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
+    return {e: value for e, value in curve.items() if e <= epoch}
 
 
 def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:

@@ -42,7 +42,7 @@ def _median(epochs: int) -> BasePruner:
     Google Vizier does (Golovin et al. 2017)."""
     from optuna.pruners import MedianPruner
 
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 3) - 1)
+    return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 3))
 
 
 PRUNERS: dict[str, PrunerFactory] = {"asha": _asha, "hyperband": _hyperband, "median": _median}

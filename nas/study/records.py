@@ -176,8 +176,10 @@ def read_trial(frozen: FrozenTrial) -> Trial:
     }
     state = states[frozen.state]
     facts = {**attrs, **attrs.get("result", {})}  # runs of format 1 have each of them as an attribute
-    last = facts.get("fidelity", facts.get("epochs", math.inf) if state is TrialState.PRUNED else math.inf)
-    # The values behind it are of an attempt whose worker died later than this one was stopped.
+    last = attrs.get("fidelity", math.inf)
+    if "result" in attrs and state in (TrialState.PRUNED, TrialState.FAILED):
+        last = attrs["result"].get("epochs", 0)
+    # The values behind it are of an attempt whose worker died later than this one ended.
     curve = {epoch: value for epoch, value in frozen.intermediate_values.items() if epoch <= last}
     result = TrialResult.from_data({"epochs": max(curve, default=0), **facts})
     failure = None

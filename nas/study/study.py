@@ -169,8 +169,7 @@ class Study:
     def report(self, number: int, result: EpochResult) -> bool:
         """Take the result of an epoch of a running trial. Return whether the trial goes on."""
         self.ledger.report(number, result.epoch, result.value)
-        reward = self.objective.reward(result.value, self.ledger.trials[number].candidate.amount)
-        self._mirror[number].intermediate_values[result.epoch] = reward
+        self._mirror[number].intermediate_values = self._rewards(self.ledger.trials[number])
         return self._pruner is None or not self.ledger.should_prune(number, self._pruner)
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
@@ -290,9 +289,7 @@ class Study:
         """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
         several objectives; to samplers, one that was stopped early is then one that failed."""
         told, amounts = copy(frozen), trial.candidate.amount
-        told.intermediate_values = {
-            epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()
-        }
+        told.intermediate_values = self._rewards(trial)
         told.state, told.values = OPTUNA_STATES[trial.state], None
         if told.state == OptunaState.COMPLETE:
             assert trial.score is not None
@@ -305,6 +302,11 @@ class Study:
         if told.state.is_finished() and told.datetime_complete is None:
             told.datetime_complete = datetime.now()
         return told
+
+    def _rewards(self, trial: Trial) -> dict[int, float]:
+        """Return the rewards of a trial by epoch."""
+        amounts = trial.candidate.amount
+        return {epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()}
 
 
 class _Rejected(Exception):

@@ -1,9 +1,10 @@
-"""Conformance suites: what every operator, block, sampler, pruner and exporter keeps to, as tests.
+"""Conformance suites: what every operator, block, sampler, pruner, exporter and evaluator keeps to.
 
 They run over the parts of one's own that are named, or else over the built-in ones:
 
     pytest --pyargs nas.testing --plugin my_blocks.py
     pytest --pyargs nas.testing --sampler my_module:MySampler --pruner my_module:MyPruner
+    pytest --pyargs nas.testing --evaluator my_training.py:train --space my_space.yaml
 
 or in a test suite of one's own, by a subclass:
 
@@ -20,5 +21,8 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{suite}" for suite in ("operators", "blocks", "samplers", "pruners", "exporters"))
+    *(
+        f"{__name__}.{suite}"
+        for suite in ("operators", "blocks", "samplers", "pruners", "exporters", "evaluators")
+    )
 )

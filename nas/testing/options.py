@@ -23,6 +23,8 @@ class Parts:
     samplers: tuple[str, ...] = ()
     pruners: tuple[str, ...] = ()
     exporters: tuple[str, ...] = ()
+    evaluators: tuple[str, ...] = ()
+    space: str = ""
     are_own: bool = False
 
 
@@ -40,6 +42,8 @@ def pytest_load_initial_conftests(
     option("--plugin", action="append", default=[], metavar="FILE", help="Blocks and operators in a file.")
     option("--sampler", action="append", default=[], metavar="MODULE:CLASS", help="An Optuna sampler.")
     option("--pruner", action="append", default=[], metavar="MODULE:CLASS", help="An Optuna pruner.")
+    option("--evaluator", action="append", default=[], metavar="FILE:FUNCTION", help="A training.")
+    option("--space", default="", metavar="FILE", help="The space whose networks an evaluator trains.")
     option("--format", action="append", default=[], metavar="NAME", help="A format of nas export.")
 
 
@@ -64,31 +68,41 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def _chosen(config: pytest.Config) -> Parts:
     """Return the parts that options name, else all built-in ones. Raises InputError for one that is wrong."""
     from nas.blocks import BLOCKS
+    from nas.errors import InputError
     from nas.exporters import EXPORTERS, find_exporter
     from nas.ops import OPERATORS
     from nas.samplers import SAMPLERS, find_sampler
     from nas.space.plugins import load_plugins, read_plugins
-    from nas.testing.pruners import imported_pruner
+    from nas.study.pruning import PRUNERS, find_pruner
+    from nas.testing.evaluators import case_of_file
 
     sys.path.insert(0, str(config.invocation_params.dir))  # where MODULE is, as `python -m pytest` has it
-    plugins, samplers, pruners, formats = (
-        tuple(config.getoption(name)) for name in ("--plugin", "--sampler", "--pruner", "--format")
+    plugins, samplers, pruners, formats, evaluators = (
+        tuple(config.getoption(name))
+        for name in ("--plugin", "--sampler", "--pruner", "--format", "--evaluator")
     )
+    space = config.getoption("--space")
     blocks, operators = set(BLOCKS), set(OPERATORS)
-    if not (plugins or samplers or pruners or formats):
-        return Parts(tuple(OPERATORS), tuple(BLOCKS), tuple(SAMPLERS), (), tuple(EXPORTERS))
+    if not (plugins or samplers or pruners or formats or evaluators):
+        return Parts(tuple(OPERATORS), tuple(BLOCKS), tuple(SAMPLERS), tuple(PRUNERS), tuple(EXPORTERS))
     load_plugins(read_plugins(map(Path, plugins)))
     for sampler in samplers:
         find_sampler(sampler)
     for pruner in pruners:
-        imported_pruner(pruner)
+        find_pruner(pruner)
     for name in formats:
         find_exporter(name)
+    if evaluators and not space:
+        raise InputError("--evaluator: name the space whose networks it trains; add --space FILE")
+    for name in evaluators:
+        case_of_file(name, space)
     return Parts(
         tuple(name for name in OPERATORS if name not in operators),
         tuple(name for name in BLOCKS if name not in blocks),
         samplers,
         pruners,
         formats,
+        evaluators,
+        space,
         are_own=True,
     )

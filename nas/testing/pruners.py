@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from types import MappingProxyType
 from typing import Literal
 
@@ -14,7 +13,6 @@ import pytest
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
-from nas.errors import InputError
 from nas.testing.studies import QuietStudies
 
 EPOCHS = 27
@@ -106,16 +104,3 @@ def stops(study: optuna.Study, scores: Curves) -> list[int | None]:
             study.tell(trial, state=TrialState.FAIL if stop is None else TrialState.PRUNED)
         found.append(stop)
     return found
-
-
-def imported_pruner(path: str) -> Callable[[], BasePruner]:
-    """Return the pruner class at MODULE:CLASS. Raises InputError where there is none."""
-    module, _, name = path.partition(":")
-    try:
-        kind = getattr(import_module(module), name)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"pruner '{path}': cannot be imported ({reason}); write MODULE:CLASS") from None
-    if not (isinstance(kind, type) and issubclass(kind, BasePruner)):
-        raise InputError(f"pruner '{path}': is not an Optuna pruner; name a class of optuna.pruners")
-    return kind

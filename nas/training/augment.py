@@ -21,7 +21,7 @@ _ATTEMPTS = 10
 
 
 class Augmentation:
-    """What a recipe does to a batch, in this order: crop, flip, policy, colours, cutout, mixup or cutmix.
+    """Augmentation of a batch, in this order: crop, flip, policy, colours, cutout, mixup or cutmix.
 
     Draws come from `generator`, which is on the images' device, and from a generator of numpy with its seed;
     a policy is torchvision's and draws from torch's global generator. Where `mixup` and `cutmix` are both
@@ -42,7 +42,7 @@ class Augmentation:
         ]
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (N, C, H, W) uint8 and labels (N,), changed; mixed labels are shares (N, classes)."""
+        """Augment pixels (N, C, H, W) uint8 and labels (N,); mixed labels are shares (N, classes)."""
         pixels = self._crop(pixels)
         if self._policy:
             pixels = torch.stack([self._policy(image) for image in pixels])
@@ -86,7 +86,7 @@ class Augmentation:
 
 
 def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) -> Tensor:
-    """Images shifted by dy, dx (N, 1) pixels, then mirrored left to right where flip (N, 1).
+    """Shift images by dy, dx (N, 1) pixels, then mirror left to right those where flip (N, 1) is true.
 
     Pixels shifted in are the reflection at the edge.
     """
@@ -101,7 +101,8 @@ def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) 
 
 
 def sample_boxes(size: int, least: float, draws: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Top, left, height and width (N, 1) of boxes of at least a share of the area, sides 3:4 to 4:3.
+    """Return top, left, height and width (N, 1) of random boxes, at least a share of the area, sides 3:4 to
+    4:3.
 
     `draws`: uniform, of the areas and the ratios (N, attempts), of the tops and the lefts (N, 1). The first
     attempt that fits into an image of size x size is taken, else the whole image (Szegedy et al. 2015).
@@ -119,7 +120,7 @@ def sample_boxes(size: int, least: float, draws: list[Tensor]) -> tuple[Tensor, 
 
 
 def resized_crop(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Boxes (N, 1) of the images, enlarged to their size: bilinear, uint8."""
+    """Crop boxes (N, 1) of the images and enlarge them to the images' size, bilinear, to uint8."""
 
     def places(start: Tensor, side: Tensor, size: int) -> Tensor:
         at = (torch.arange(size, device=pixels.device) + 0.5) * side / size - 0.5
@@ -134,7 +135,7 @@ def resized_crop(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, widt
 
 
 def color_jitter(pixels: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Brightness, contrast and saturation of each image times its factors (N, 3), in its own order (N, 3).
+    """Multiply brightness, contrast and saturation by factors (N, 3), in each image's own order (N, 3).
 
     Each is a blend of the image: with black, with its mean grey, with its grey version.
     """
@@ -148,7 +149,7 @@ def color_jitter(pixels: Tensor, factors: Tensor, order: Tensor) -> Tensor:
 
 
 def cutout(pixels: Tensor, y: Tensor, x: Tensor, side: int, fill: Tensor) -> Tensor:
-    """Squares around y, x (N, 1), cut off at the edges, get the colour `fill` (C, 1, 1)."""
+    """Fill squares around y, x (N, 1), cut off at the edges, with the colour `fill` (C, 1, 1)."""
 
     def within(center: Tensor, size: int) -> Tensor:
         offset = torch.arange(size, device=pixels.device) - (center - side // 2)
@@ -159,12 +160,12 @@ def cutout(pixels: Tensor, y: Tensor, x: Tensor, side: int, fill: Tensor) -> Ten
 
 
 def mixup(values: Tensor, share: float) -> Tensor:
-    """A share of each, and for the rest the one before it in the batch (Zhang et al. 2018)."""
+    """Blend each value with the one before it in the batch, by a share (Zhang et al. 2018)."""
     return share * values + (1 - share) * values.roll(1, 0)
 
 
 def cutmix(pixels: Tensor, share: float, y: int, x: int) -> tuple[Tensor, float]:
-    """A box around y, x comes from the image before in the batch (Yun et al. 2019, equation 1).
+    """Replace a box around y, x by that of the image before in the batch (Yun et al. 2019, equation 1).
 
     Gives the share of the pixels that stay, which is more than `share` where the edge cuts the box off.
     """
@@ -187,7 +188,7 @@ def _cutmix(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Ten
 
 
 def _make_policy(name: str) -> torch.nn.Module:
-    """A policy with torchvision's defaults: its own draws and operations for one image at a time."""
+    """Return torchvision's policy with its defaults, which draws for one image at a time."""
     from torchvision.transforms import v2
 
     policy: torch.nn.Module = {"randaugment": v2.RandAugment, "autoaugment": v2.AutoAugment}[name]()
@@ -195,7 +196,7 @@ def _make_policy(name: str) -> torch.nn.Module:
 
 
 def _to_grey(pixels: Tensor) -> Tensor:
-    """The images in grey (N, 1, H, W), with the weights of ITU-R BT.601 for red, green and blue."""
+    """Return the images in grey (N, 1, H, W), with the weights of ITU-R BT.601 for red, green and blue."""
     if pixels.shape[1] != 3:
         return pixels.mean(1, keepdim=True)
     weights = torch.tensor([0.2989, 0.587, 0.114], device=pixels.device)[:, None, None]

@@ -26,6 +26,9 @@ class Metric:
     name: str = "accuracy"
     maximize: bool = True
 
+    def __str__(self) -> str:
+        return f"{self.name}, the {'higher' if self.maximize else 'lower'} the better"
+
     @property
     def sign(self) -> int:
         """1 where more is better, -1 where less is."""

@@ -39,15 +39,15 @@ class DeviceImages:
         return len(self.labels)
 
     def pixels(self, index: Tensor) -> Tensor:
-        """Images `index` (N,) as they are."""
+        """Return images `index` (N,) as they are, uint8."""
         return self._images[index.to(self._images.device)].to(self._device)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, C, H, W) from 0 to 255 with mean 0 and deviation 1, as float in channels_last."""
+        """Return pixels (N, C, H, W) from 0 to 255 with mean 0 and deviation 1, as float in channels_last."""
         return (pixels * self._scale + self._offset).contiguous(memory_format=torch.channels_last)
 
     def batch(self, index: Tensor) -> Tensor:
-        """Images `index` (N,) normalised."""
+        """Return images `index` (N,), normalised."""
         return self.normalise(self.pixels(index))
 
 
@@ -85,7 +85,7 @@ def _fits(images: Tensor, device: torch.device) -> bool:
 
 
 def _wrap_array(array: NDArray[np.uint8]) -> Tensor:
-    """A tensor over the array's own memory, which is read-only when it lies in Ray's object store."""
+    """Return a tensor over the array's own memory, which is read-only when it lies in Ray's object store."""
     with warnings.catch_warnings():
         # torch warns because writing to such a tensor is undefined: the images are only ever read.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

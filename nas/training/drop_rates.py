@@ -13,13 +13,13 @@ from nas.ops import ColumnMean, Dropout, DropPath
 def disable_drops(
     network: Architecture, kinds: tuple[type[Dropout | DropPath | ColumnMean], ...]
 ) -> Architecture:
-    """The network with all operators of some kinds that drop at random at rate 0."""
+    """Set the rate of all operators of some kinds, which drop at random, to 0."""
     nodes = (replace(n, op=replace(n.op, p=0)) if isinstance(n.op, kinds) else n for n in network.nodes)
     return Architecture(network.input_shape, tuple(nodes))
 
 
 def set_dropout(network: Architecture, p: float) -> Architecture:
-    """The network with its last dropout at rate `p`; without any, one comes before its last layer of weights.
+    """Set the rate of the last dropout to `p`; without any, add one before the last layer of weights.
 
     Weights keep their names. Raises InputError for a network that has neither.
     """

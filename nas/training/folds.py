@@ -15,8 +15,9 @@ from nas.training.scores import compute_score
 
 
 class FoldedTraining:
-    """Trainings of one network on the folds of a data set, which go on together, an epoch each. None of them
-    stops early by itself.
+    """Trainings of one network on all folds of a data set, an epoch of each at a time.
+
+    None of them stops early by itself.
 
     An epoch's accuracy and loss are the means over the folds, so that stopping early and scores work as they
     do for one training. The weights are those of the first fold.
@@ -49,12 +50,12 @@ class FoldedTraining:
         )
 
     def _train_next(self, training: ClassifierTraining) -> EpochResult:
-        """The epoch that is next for all; a fold that began anew with a smaller batch catches up."""
+        """Train the next epoch; a fold that began anew with a smaller batch catches up."""
         result = training.epoch()
         while result.epoch <= len(self._accuracies):
             result = training.epoch()
         return result
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of the first fold's weights, as `Training.state_dict`."""
+        """Return a copy of the first fold's weights, as `Training.state_dict`."""
         return self._trainings[0].state_dict()

@@ -16,7 +16,7 @@ Groups = list[dict[str, Any]]
 
 
 def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay."""
+    """Make the recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups: Groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -55,7 +55,7 @@ def _make_adamw(groups: Groups, recipe: Recipe) -> Optimizer:
 
 
 def _make_rmsprop(groups: Groups, recipe: Recipe) -> Optimizer:
-    """With torchvision's settings for MobileNetV3: TensorFlow's epsilon of 0.001 stands under the root."""
+    """Make RMSprop as torchvision trains MobileNetV3: TensorFlow's epsilon of 0.001 stands under the root."""
     return torch.optim.RMSprop(groups, recipe.peak_lr, alpha=0.9, eps=0.0316, momentum=recipe.momentum)
 
 

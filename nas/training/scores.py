@@ -21,27 +21,27 @@ _PRIOR = (0.05, 2.0)
 
 
 def last(curve: Curve) -> float:
-    """The accuracy after the last epoch."""
+    """Return the accuracy after the last epoch."""
     return curve[-1]
 
 
 def best(curve: Curve) -> float:
-    """The highest accuracy."""
+    """Return the highest accuracy."""
     return max(curve)
 
 
 def mean_last_k(curve: Curve) -> float:
-    """The mean accuracy of the last three epochs."""
+    """Return the mean accuracy of the last three epochs."""
     return fmean(curve[-LAST:])
 
 
 def auc(curve: Curve) -> float:
-    """The mean accuracy of all epochs: the area under the curve."""
+    """Return the mean accuracy of all epochs: the area under the curve."""
     return fmean(curve)
 
 
 def extrapolated(curve: Curve) -> float:
-    """The accuracy that a power law through the curve has after `HORIZON` times as many epochs."""
+    """Return the accuracy that a power law through the curve has after `HORIZON` times as many epochs."""
     return fit_power_law(curve).mean
 
 
@@ -51,7 +51,7 @@ SCORES: dict[str, Callable[[Curve], float]] = {
 
 
 def compute_score(name: str, curve: Curve) -> tuple[float, float | None]:
-    """A score by its name and, of an extrapolated one, its standard deviation."""
+    """Return a score by its name and, of an extrapolated one, its standard deviation."""
     if name == "extrapolated":
         return fit_power_law(curve)
     return SCORES[name](curve), None
@@ -65,7 +65,7 @@ class Extrapolation(NamedTuple):
 
 
 def fit_power_law(curve: Curve) -> Extrapolation:
-    """What accuracy `a - b * epoch ** -c` leads to (the power law of Domhan et al. 2015, table 1).
+    """Extrapolate accuracy by `a - b * epoch ** -c` (the power law of Domhan et al. 2015, table 1).
 
     For each of some exponents `c`, `a` and `b` are fitted as a Bayesian linear regression, `b` about the rise
     that was seen; the fits are averaged by how likely they make the curve. Fewer than three epochs say

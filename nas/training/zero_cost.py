@@ -39,10 +39,12 @@ def snip(module: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Logarithm of the sum of synaptic flow, |weight * dR/dweight| with R the output for an image of ones and
-    all weights made positive (Tanaka et al. 2020). It sees no data. Norms pass their input through, as
-    Abdelfattah et al. 2021 have it, and so do activations that are not bounded on both sides, or are but at
-    six: the flow is that of the weights."""
+    """Return the logarithm of the sum of synaptic flow, |weight * dR/dweight| (Tanaka et al. 2020).
+
+    R is the output for an image of ones and all weights made positive, so that no data are seen. Norms pass
+    their input through, as Abdelfattah et al. 2021 have it, and so do activations that are not bounded on
+    both sides, or are but at six: the flow is that of the weights.
+    """
     module = deepcopy(module).eval().double()
     with torch.no_grad():
         for parameter in module.parameters():
@@ -62,8 +64,8 @@ def synflow(module: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def naswot(module: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Logarithm of the determinant of how alike images are to the network: entry (i, j) counts the
-    activations that are on, or off, for both (Mellor et al. 2021)."""
+    """Return the log-determinant of the similarity of images: entry (i, j) counts the activations that are
+    on, or off, for both (Mellor et al. 2021)."""
     module = _copy_for_scoring(module)
     alike = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
 
@@ -79,9 +81,12 @@ def naswot(module: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def jacob_cov(module: nn.Module, x: Tensor, y: Tensor) -> float:
-    """How little the gradients of the output by each image correlate, from the eigenvalues of their
-    correlation matrix (Mellor et al. 2020, the first version of "NAS without training"). The statistics of
-    the batch are held: the sum of what they normalise has no gradient. -inf where some image has none."""
+    """Return how little the gradients of the output by each image correlate (Mellor et al. 2020).
+
+    This is the first version of "NAS without training", from the eigenvalues of the correlation matrix. The
+    statistics of the batch are held: the sum of what they normalise has no gradient. -inf where some image
+    has no gradient.
+    """
     module, x = _copy_for_scoring(module), x.clone().requires_grad_()
     for norm in _find_layers(module, _NORMS):
         norm.momentum = 1.0
@@ -111,9 +116,12 @@ def zico(module: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def zen(module: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Logarithm of how far the last feature map moves when noise is added to noise, with normal weights, and
-    of the scales that batch norms take away (Lin et al. 2021, algorithm 1). It sees no data. Shortcuts stay,
-    which the paper takes out; without a global pooling, what enters the last linear layer is the map."""
+    """Return the logarithm of how far the last feature map moves when noise is added to noise, and of the
+    scales that batch norms take away (Lin et al. 2021, algorithm 1).
+
+    Weights are normal, and no data are seen. Shortcuts stay, which the paper takes out; without a global
+    pooling, what enters the last linear layer is the map.
+    """
     module = _copy_for_scoring(module).double()
     generator = torch.Generator(x.device).manual_seed(0)
     normal = partial(torch.randn, generator=generator, device=x.device, dtype=torch.float64)
@@ -145,7 +153,7 @@ ZERO_COST: dict[str, ZeroCost] = {name: globals()[name] for name in ZERO_COST_NA
 
 
 def _copy_for_scoring(module: nn.Module) -> Any:
-    """A copy that is in training only where batches are normalised."""
+    """Copy a network, in training mode only where batches are normalised."""
     module = deepcopy(module).eval()
     for norm in _find_layers(module, _NORMS):
         norm.train()
@@ -153,7 +161,7 @@ def _copy_for_scoring(module: nn.Module) -> Any:
 
 
 def _compute_gradients(module: nn.Module, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The weights of convolutions and linear layers, and the gradient of the loss by each."""
+    """Return weights of convolutions and linear layers, each with the gradient of the loss by it."""
     module = _copy_for_scoring(module)
     weights = _list_weights(module)
     loss = F.cross_entropy(module(x), y)
@@ -170,6 +178,6 @@ def _find_layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[
 
 
 def _capture_last_map(entered: list[Tensor]) -> Tensor:
-    """What entered the last global pooling, else the last linear layer."""
+    """Return what entered the last global pooling, else the last linear layer."""
     maps = [tensor for tensor in entered if tensor.ndim == 4]
     return maps[-1] if maps else entered[-1]

@@ -13,7 +13,7 @@ from nas.ops import Add, BatchNorm, Multiply, Operator
 
 
 def zero_init_residuals(network: Architecture) -> Architecture:
-    """The network with a first scale of 0 in the last norm of each residual branch (Goyal et al. 2017, 5.1).
+    """Set the scale of the last norm of each residual branch to 0 at the start (Goyal et al. 2017, 5.1).
 
     A residual branch is one that is added to a value it is computed from, and that nothing but the sum reads.
     In one without a norm at its end, and beside a shortcut with weights, nothing changes.
@@ -34,7 +34,7 @@ def zero_init_residuals(network: Architecture) -> Architecture:
 
 
 def _find_last_norm(nodes: Mapping[str, Node], branch: str) -> str | None:
-    """The norm that a branch ends with."""
+    """Return the norm that a branch ends with, if any."""
     while branch != INPUT:
         node = nodes[branch]
         if not _passes(node.op):
@@ -44,7 +44,7 @@ def _find_last_norm(nodes: Mapping[str, Node], branch: str) -> str | None:
 
 
 def _passes(op: Operator) -> bool:
-    """Whether a branch may have this behind its last norm: of a product, the norm is its first input.
+    """Return whether a branch may have this behind its last norm: of a product, the norm is its first input.
 
     An activation is not among them, as the gradient of one may be zero there.
     """
@@ -52,7 +52,7 @@ def _passes(op: Operator) -> bool:
 
 
 def _is_residual(graph: nx.DiGraph[str], norm: str, branch: str, total: str) -> bool:
-    """Whether a branch is added to what it is computed from, and its norm has no other reader."""
+    """Return whether a branch is added to what it is computed from, and its norm has no other reader."""
     before = nx.ancestors(graph, branch)
     shortcuts = before.intersection(graph.predecessors(total))
     inside = nx.descendants(graph, norm) & before | {norm, branch}

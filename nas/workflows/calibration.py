@@ -24,7 +24,7 @@ from nas.deadline import TimeIsUp, deadline
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.measures import SHOWN, amounts_at
-from nas.runs.config import SearchConfig
+from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices, Space
 from nas.space.language.source import read_text, read_yaml, to_plain_data
@@ -189,6 +189,11 @@ def calibrate(
     """
     began = time.monotonic()
     plan, observer = plan or Plan(), observer or Observer()
+    if config.evaluator:
+        raise InputError(
+            f"evaluator: {config.evaluator} trains by code of a user's own, and a calibration is of the "
+            "proxy; leave the evaluator out"
+        )
     prepared = prepare(config, None, plugins, observer)
     _ = select_points(prepared.space, config, plan)  # before a folder is made
     like = f"calibrate-{Path(config.space).stem}"
@@ -223,6 +228,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
     ]
     with stoppable(session), session.folder.locked():
         ledger = Ledger(session.open_storage(), session.manifest.study, session.evaluator.metric)
+        session.write_changes()
         queue = FixedQueue(session.space, jobs, ledger)
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
@@ -451,13 +457,13 @@ def describe_calibration(folder: RunFolder) -> str | None:
 
 def _describe(config: SearchConfig) -> dict[str, Any]:
     """What scores depend on."""
-    data = asdict(config.data)
-    return {"dataset": absolute(data.pop("dataset")), "data": data, "recipe": asdict(config.recipe)}
+    dataset = absolute(config.data.dataset)
+    return {**asdict(config.data), "dataset": dataset, "recipe": asdict(config.recipe)}
 
 
 def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_format_1(json.loads(path.read_text(encoding="utf-8")))
         found["dataset"] = absolute(found["dataset"])
         if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None

@@ -17,7 +17,7 @@ from nas.space.compound import PUBLISHED
 from nas.space.feasible import Domain
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
-from nas.training.base import Metric
+from nas.training.base import Evaluator, Metric
 from nas.workflows.warm_start import find_warm_start
 
 _DRAWS = 100
@@ -178,4 +178,13 @@ def check_objective(objective: Objective, metric: Metric) -> None:
         raise InputError(
             f"--objective: a reward falls with the cost, and '{metric.name}' is to be minimised; give a "
             "front such as score,flops, or limit the cost by --budget-flops"
+        )
+
+
+def check_finals(config: SearchConfig, evaluator: Evaluator) -> None:
+    """Raise InputError where there are to be finalists, and the evaluator gives no longer trainings."""
+    if config.finals.count and not hasattr(evaluator, "with_epochs"):
+        raise InputError(
+            f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
+            "it, or leave the finalists out"
         )

@@ -150,6 +150,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
     with stoppable(session), session.folder.locked():
         storage, metric = session.open_storage(), session.evaluator.metric
         study = _study(session, Ledger(storage, session.manifest.study, metric))
+        session.write_changes()
         finals: Ledger | None = None
         if config.finals.count:
             finals = Ledger(storage, finals_name(session.manifest.study), metric)
@@ -164,9 +165,10 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             in_time = False
         state = session.state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
+            within = f"budget {config.budget}" if config.budget else "no budget"
             raise InputError(
-                f"{session.folder.path}: no network of '{session.space.name}' was found within "
-                f"{config.budget}; widen the budget and start a new run"
+                f"{session.folder.path}: no network of '{session.space.name}' was found within {within}; "
+                "widen the budget and start a new run"
             )
         reason = StopReason.FINISHED if in_time else StopReason.TIME_LIMIT
         if study.exhausted:
@@ -254,11 +256,6 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
 
 def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
     """Return an evaluator whose trainings have the epochs of the finals, under fresh seeds."""
-    if not hasattr(evaluator, "with_epochs"):
-        raise InputError(
-            f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
-            "it, or leave the finalists out"
-        )
     longer: Evaluator = evaluator.with_epochs(config.finals.epochs, config.seed + FRESH)
     return longer
 

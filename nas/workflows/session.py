@@ -23,7 +23,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
-from nas.runs.state import RunState, read_space
+from nas.runs.state import RunState, read_space, read_study
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
@@ -35,6 +35,7 @@ from nas.training.custom import CustomEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.workflows.checks import (
     check_budget,
+    check_finals,
     check_machine,
     check_objective,
     check_sampler,
@@ -93,15 +94,22 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Session(Prepared):
-    """What is prepared, with the run folder that it is trained into."""
+    """What is prepared, with the run folder that it is trained into. `changed`: settings are others than
+    those in the folder."""
 
     folder: RunFolder
     manifest: Manifest
+    changed: bool = False
 
     def open_storage(self) -> BaseStorage:
         """Open the storage of the run's studies. Call it while the folder is locked: it repairs a torn
         journal."""
         return claim_storage(self.manifest.storage(self.folder))
+
+    def write_changes(self) -> None:
+        """Write settings that a resume has changed. Call it while the folder is locked."""
+        if self.changed:
+            self.manifest.write(self.folder)
 
     def state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
         """Return the state of the run with these trials."""
@@ -129,6 +137,8 @@ def prepare(
     `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
     Raises InputError.
     """
+    if evaluator is not None:
+        config = replace(config, evaluator=None)
     check_sampler(config)
     files = read_plugins(map(Path, plugins))
     load_plugins(files)
@@ -138,7 +148,9 @@ def prepare(
     check_warm_start(space, config)
     check_machine(config)
     heard = observer or Observer()
-    return _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
+    prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
+    starts = find_warm_start(config.warm_start, prepared.space, config.budget)
+    return replace(prepared, warm_start=starts)
 
 
 def _prepare(
@@ -166,8 +178,8 @@ def _prepare(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
     check_objective(config.objective, evaluator.metric)
-    warm_start = find_warm_start(config.warm_start, space, config.budget)
-    return Prepared(config, space, evaluator, data, warm_start, plugins, file)
+    check_finals(config, evaluator)
+    return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 
 def start(
@@ -225,12 +237,10 @@ def reopen(
     Raises InputError where its data or files are not those that it began with.
     """
     manifest = Manifest.read(folder)
-    own = manifest.config
-    # What the folder names is not run by itself: who resumes names it.
-    config = replace(own, evaluator=None).changed(changes, "nas resume")
+    config = manifest.config.changed(changes, "nas resume")
     if evaluator is None:
-        given = read_file(config.evaluator.file) if config.evaluator else None
-        manifest.check_evaluator(folder, given)
+        # What the folder names is not run by itself: who resumes names it.
+        manifest.check_evaluator(folder, config.evaluator if "evaluator" in changes else None)
         if manifest.data is None and config.evaluator is None:
             raise InputError(
                 f"{folder.path}: was searched by an evaluator that was given in Python; go on with "
@@ -238,6 +248,7 @@ def reopen(
             )
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
+    read_study(folder, manifest)  # where it is lost, nothing is to be begun anew and written over
     check_machine(config)
     heard = observer or Observer()
 
@@ -259,11 +270,9 @@ def reopen(
             f"{folder.path}: was searched for {manifest.metric}, and this evaluator gives "
             f"{prepared.evaluator.metric}; resume it with the evaluator that it began with"
         )
-    if config != own:
-        manifest = replace(manifest, config=config)
-        manifest.write(folder)
     kept = replace(prepared, warm_start=manifest.warm_start)
-    return Session(**vars(kept), folder=folder, manifest=manifest)
+    changed = config != manifest.config
+    return Session(**vars(kept), folder=folder, manifest=manifest.with_config(config), changed=changed)
 
 
 def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,10 +16,11 @@ import yaml
 from command_line import SHORT, TINY, command, nas, rows
 
 from nas import __version__
-from nas.runs import folder as runs
-from nas.runs.folder import Run
+from nas.measures import MACS
+from nas.runs.state import RunState
 from nas.space import load_space, parse_space
 from nas.space.library import find_space, list_spaces
+from nas.workflows import session
 
 HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
 
@@ -34,11 +36,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run folder of three trials, and what its search said."""
-    import torch
-
-    threads, here, there = torch.get_num_threads(), Path.cwd(), tmp_path_factory.mktemp("finished")
-    os.chdir(there)
-    try:
+    there = tmp_path_factory.mktemp("finished")
+    with contextlib.chdir(there):
         Path("tiny.yaml").write_text(TINY)
         Path("search.yaml").write_text(
             "space: nowhere.yaml\nbudget-flops: 400K\ntrials: 9\nkeep: 2\nrecipe: {epochs: 1, lr: 0.03}\n"
@@ -47,9 +46,6 @@ def finished(tmp_path_factory):
             "search", "tiny.yaml", "--config", "search.yaml", "--trials", "3", "--workers", "0",
             "--max-images", "200", "--seed", "5", "--recipe", "ema=0.9", "--recipe", "cutout=0.25",
         )  # fmt: skip
-    finally:
-        os.chdir(here)
-        torch.set_num_threads(threads)
     assert said.code == 0, said
     return there / "runs" / "tiny-1", said
 
@@ -234,7 +230,7 @@ def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch)
     """The folder appears between the choice of its number and its making: the next number is taken."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
-    real, raced = runs.next_run_path, []
+    real, raced = session.next_run_path, []
 
     def next_run_path(folder, space):
         path = real(folder, space)
@@ -243,7 +239,7 @@ def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch)
             path.mkdir(parents=True)
         return path
 
-    monkeypatch.setattr(runs, "next_run_path", next_run_path)
+    monkeypatch.setattr(session, "next_run_path", next_run_path)
     assert nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", *SHORT).code == 0
     assert Path("runs/tiny-2/best.py").is_file()
 
@@ -251,33 +247,21 @@ def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch)
 def test_the_settings_are_kept_and_flags_win(finished):
     """Trials, the space and two settings of the recipe are those of the flags, keep and lr those of the file,
     the rest are defaults."""
-    settings = Run.open(finished[0]).settings
-    assert (settings.space, settings.trials, settings.seed, settings.executor.workers) == (
-        "tiny.yaml",
-        3,
-        5,
-        0,
-    )
-    assert (settings.budget.macs.high, settings.keep, settings.sampler) == (400_000, 2, "predictor")
-    assert (settings.recipe.epochs, settings.recipe.lr, settings.data.max_images) == (1, 0.03, 200)
-    assert (settings.recipe.ema, settings.recipe.cutout, settings.recipe.optimizer) == (0.9, 0.25, "sgd")
-    assert all(r.facts["batch"] == 64 for r in Run.open(finished[0]).records())
+    state = RunState.load(finished[0])
+    config, recipe = state.config, state.config.recipe
+    assert (config.space, config.trials, config.seed, config.executor.workers) == ("tiny.yaml", 3, 5, 0)
+    assert (config.budget[MACS].high, config.keep, config.sampler) == (400_000, 2, "predictor")
+    assert (recipe.epochs, recipe.lr, config.data.max_images) == (1, 0.03, 200)
+    assert (recipe.ema, recipe.cutout, recipe.optimizer) == (0.9, 0.25, "sgd")
+    assert [trial.result.batch for trial in state.trials] == [64] * 3
     document = yaml.safe_load((finished[0] / "run.yaml").read_text())
     assert document["versions"]["nas"] == __version__ and {"torch", "optuna", "ray"} <= set(
         document["versions"]
     )
     assert set(document) == {
-        "format",
-        "settings",
-        "versions",
-        "git_commit",
-        "machine",
-        "data",
-        "space_sha256",
-        "study",
-        "starts",
-        "plugins",
-    }
+        "format", "study", "settings", "versions", "git_commit", "machine", "metric", "data", "space_sha256",
+        "starts", "plugins", "evaluator_sha256",
+    }  # fmt: skip
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
 

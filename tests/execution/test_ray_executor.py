@@ -1,4 +1,4 @@
-"""Runners: in this process, and on Ray. The trainings are fakes; studies, workers and clusters are real."""
+"""Trials on Ray. The trainings are fakes; studies, workers and clusters are real."""
 
 from __future__ import annotations
 
@@ -9,16 +9,29 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from clusters import Cluster, descendants, wait_until, works
-from fakes import DATA, EPOCHS, Breeding, Fake, start
-from toys import history
+from fakes import (
+    EPOCHS,
+    INFINITE,
+    MISUSES,
+    Fake,
+    breed,
+    check_faults,
+    check_infinite,
+    check_misuse,
+    infinite_faults,
+    start,
+)
+from toys import ToySpace, history
 
 from nas.errors import InputError, NasError
-from nas.execution.local import Events, run_local
+from nas.execution.local import LocalExecutor
+from nas.study.pruning import PRUNERS, find_pruner
+from nas.study.records import TrialState
+from nas.training.base import EvaluatorError, FailureReason
+from nas.workflows.observer import Observer
 
 
 @pytest.fixture(autouse=True)
@@ -27,78 +40,14 @@ def _importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
-def test_local_runs_every_trial_and_tells_in_order(tmp_path):
-    s, heard = start(tmp_path, trials=4)
-    run_local(s, Fake(tmp_path / "log"), DATA, heard)
-    assert s.counts.complete == 4
-    for record in s.records():
-        assert record.score == pytest.approx((sum(record.candidate.choices.values()) + 0.25) * 0.03)
-        assert list(record.scores) == [1, 2, 3] and record.scores[3] == record.score
-        assert record.facts == {"seconds": 1.5, "loss": 1 / 3, "batch": 64}
-    assert heard.log[:5] == [("started", 0), (1, 0), (2, 0), (3, 0), ("complete", 0)]
-    assert heard.kept == {r.candidate.number: (r.score, [float(r.candidate.number)] * 2) for r in s.records()}
-
-
-def check_faults(s, heard):
-    assert [r.state for r in s.records()] == [
-        "complete",
-        "failed",
-        "failed",
-        *["complete"] * (s.counts.complete - 1),
-    ]
-    nan, bug = s.records()[1:3]
-    assert nan.facts == {"reason": "nan_loss", "message": "the loss was nan in epoch 1"}
-    assert bug.facts["reason"] == "error"
-    assert bug.facts["message"].startswith("ValueError: a block went wrong (fakes.py:")
-    assert heard.of(1) == ["started", "failed"]
-    assert set(heard.kept) == {r.candidate.number for r in s.records() if r.state == "complete"}
-
-
-def test_local_records_a_failure_and_goes_on(tmp_path):
-    s, heard = start(tmp_path, trials=5)
-    run_local(s, Fake(tmp_path / "log", {1: "nan", 2: "bug"}), DATA, heard)
-    check_faults(s, heard)
-
-
-def test_local_starts_from_a_parent_where_it_can(tmp_path):
-    s, _ = start(tmp_path, trials=6)
-    heard = Breeding(s)
-    run_local(s, Fake(tmp_path / "log", {3: "barren", 5: "bug"}), DATA, heard)
-    assert [r.facts.get("parent") for r in s.records()] == [None] * 4 + [3, 4]
-    assert s.records()[3].facts["not_inherited"] == "from trial 2: there is nothing"
-    assert s.records()[5].state == "failed"
-    inherited = 100 + 3 + sum(s.records()[3].candidate.choices.values())
-    assert heard.kept[3][1] == [3.0, 3.0] and heard.kept[4][1] == [4.0 + inherited] * 2
-
-
-def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path):
-    class Interrupted(Events):
-        def epoch(self, candidate, progress):
-            if candidate.number == 1:
-                raise KeyboardInterrupt
-
-    s, heard = start(tmp_path, trials=3)
-    fake = Fake(tmp_path / "log")
-    with pytest.raises(KeyboardInterrupt):
-        run_local(s, fake, DATA, Interrupted())
-    resumed, heard = start(tmp_path, trials=3)
-    assert [r.state for r in resumed.records()] == ["complete", "running"]
-    run_local(resumed, fake, DATA, heard)
-    assert fake.starts() == [0, 1, 1, 2] and resumed.counts.complete == 3
-
-
-# On Ray
-
-
 def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
     """One worker: the same trials, parents and scores as in this process."""
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     faults = {1: "nan", 2: "bug", 4: "barren"}
-    s, _ = start(tmp_path, trials=6, sampler="evolution")
-    heard = Breeding(s)
+    s, heard = start(tmp_path, trials=6, sampler="evolution", inherit=breed)
     fake = Fake(tmp_path / "log", faults)
-    run(s, fake, DATA, heard, Resources(concurrency=1), epochs=EPOCHS)
+    RayExecutor(concurrency=1).run(s, fake, heard)
     check_faults(s, heard)
     assert fake.starts() == [0, 1, 2, 3, 4, 5] and set(fake.threads()) == {1}
     assert heard.of(3) == ["started", 1, 2, 3, "complete"]
@@ -106,39 +55,38 @@ def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
     (tmp_path / "local").mkdir()
-    local, _ = start(tmp_path / "local", trials=6, sampler="evolution")
-    heard_locally = Breeding(local)
-    run_local(local, Fake(tmp_path / "local" / "log", faults), DATA, heard_locally)
+    local, heard_locally = start(tmp_path / "local", trials=6, sampler="evolution", inherit=breed)
+    LocalExecutor().run(local, Fake(tmp_path / "local" / "log", faults), heard_locally)
     assert history(s) == history(local)
-    assert [r.facts for r in s.records()] == [r.facts for r in local.records()]
-    assert [r.facts.get("parent") for r in s.records()] == [None, None, None, 2, None, 4]
+    assert list(s.trials) == list(local.trials)
+    assert [t.result.parent for t in s.trials] == [None, None, None, 2, None, 4]
     assert heard.kept == heard_locally.kept
 
 
 def test_nothing_is_started_for_a_finished_study(tmp_path):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=0)
-    run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address="nowhere:1"), epochs=EPOCHS)
+    RayExecutor(address="nowhere:1").run(s, Fake(tmp_path / "log"), heard)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "ray://127.0.0.1:10001", "127.0.0.1:", ":6379"])
 def test_an_address_that_is_none(tmp_path, address):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=1)
     with pytest.raises(InputError) as error:
-        run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=address), epochs=EPOCHS)
+        RayExecutor(address=address).run(s, Fake(tmp_path / "log"), heard)
     assert str(error.value) == f"'{address}' is not a Ray address; write local, auto or host:port"
 
 
 def unanswered(tmp_path, address):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=1)
     started = time.monotonic()
     with pytest.raises(InputError) as error:
-        run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=address), epochs=EPOCHS)
+        RayExecutor(address=address).run(s, Fake(tmp_path / "log"), heard)
     assert str(error.value) == (
         f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or start "
         "Ray here with --address local"
@@ -158,141 +106,113 @@ def test_an_address_where_something_else_answers(tmp_path):
         assert unanswered(tmp_path, f"127.0.0.1:{other.getsockname()[1]}") < 20
 
 
-def test_an_unknown_scheduler(tmp_path):
-    from nas.execution.ray_executor import Resources
-
-    with pytest.raises(InputError) as error:
-        Resources(scheduler="hyperbnd")
-    assert str(error.value) == "unknown scheduler 'hyperbnd'; did you mean 'hyperband'?"
-
-
-def test_brackets_of_hyperband():
-    """Of 27 epochs: rungs at 1, 3 and 9, at 3 and 9, at 9, none; 27 is the end. A trial's number decides."""
-    from ray.tune.schedulers import TrialScheduler
-
-    from nas.execution.ray_executor import _hyperband
-
-    def first_rung(number):
-        """Among good trials a poor one stops at the first rung of its bracket, if it has one."""
-        scheduler = _hyperband(27)
-        trials = [SimpleNamespace(trial_id=str(i), config={"number": number}) for i in range(4)]
-        for trial, score in zip(trials, (0.9, 0.9, 0.9, 0.1), strict=True):
-            scheduler.on_trial_add(None, trial)
-            for epoch in range(1, 27):
-                result = {"epoch": epoch, "score": score}
-                if scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
-                    break
-            else:
-                epoch = None
-        return epoch
-
-    found = [first_rung(number) for number in range(400)]
-    assert found == [first_rung(number) for number in range(400)]
-    # exp(-s) of bracket s, as Ray has it: 0.644, 0.237, 0.087, 0.032 of 400, each within three deviations
-    assert 228 < found.count(1) < 287 and 69 < found.count(3) < 121 and 17 < found.count(9) < 52
-    assert 2 < found.count(None) < 24 and len(set(found)) == 4
-
-
-def test_hyperband_leaves_the_global_random_state():
-    from nas.execution.ray_executor import _hyperband
-
-    state = np.random.get_state()[1].tolist()
-    _hyperband(4).on_trial_add(None, SimpleNamespace(trial_id="0", config={"number": 3}))
-    assert np.random.get_state()[1].tolist() == state
-
-
 @pytest.mark.slow
 def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(tmp_path, capfd):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=4)
     fake = Fake(tmp_path / "log", {1: "dies", 2: "dies once"})
-    run(s, fake, DATA, heard, Resources(max_failures=2), epochs=EPOCHS)
+    RayExecutor(max_failures=2).run(s, fake, heard)
     assert capfd.readouterr() == ("", "")
     assert sorted(fake.starts()) == [0, 1, 1, 1, 2, 2, 3]
     assert heard.of(2) == ["started", "started", 1, 2, 3, "complete"]
-    died = s.records()[1]
-    assert died.facts["reason"] == "worker_died"
-    assert died.facts["message"].startswith("3 times; ")
+    died = s.trials[1]
+    assert died.failure.reason is FailureReason.WORKER_DIED
+    assert died.failure.message.startswith("3 times; ")
     assert s.counts.complete == 3
 
 
 @pytest.mark.slow
-def test_asha_prunes_the_poor(tmp_path):
-    """Nine trials on one worker: the first and every new best go on, the rest stops after epoch 1."""
-    from nas.execution.ray_executor import Resources, run
+@pytest.mark.parametrize("name", [*PRUNERS, "optuna.pruners:MedianPruner"])
+def test_ray_prunes_what_local_prunes(tmp_path, name):
+    from nas.execution.ray_executor import RayExecutor
 
-    s, heard = start(tmp_path, trials=9)
-    run(s, Fake(tmp_path / "log"), DATA, heard, Resources(concurrency=1, scheduler="asha"), epochs=EPOCHS)
-    assert s.counts.complete + s.counts.pruned == 9 and s.counts.pruned >= 3
-    for record in s.records():
-        if record.state == "pruned":
-            assert record.facts["fidelity"] == 1 and list(record.scores) == [1]
-            assert record.score is None and record.candidate.number not in heard.kept
-        else:
-            assert list(record.scores) == [1, 2, 3]
-    first = [r.scores[1] for r in s.records()]
-    assert s.records()[first.index(max(first))].state == "complete"
+    def opened(folder):
+        folder.mkdir()
+        pruner = find_pruner(name)(EPOCHS)
+        return start(folder, trials=14, space=ToySpace(layers=8), pruner=pruner)
+
+    s, heard = opened(tmp_path / "ray")
+    RayExecutor(concurrency=1).run(s, Fake(tmp_path / "log"), heard)
+    local, heard_locally = opened(tmp_path / "local")
+    LocalExecutor().run(local, Fake(tmp_path / "log"), heard_locally)
+    assert s.counts.complete + s.counts.pruned == 14 and s.counts.pruned >= 2
+    assert list(s.trials) == list(local.trials)
+    assert (heard.log, heard.kept) == (heard_locally.log, heard_locally.kept)
 
 
 @pytest.mark.slow
-def test_hyperband_prunes_some(tmp_path):
-    """Of 3 epochs: trials 2, 3, 4, ... are in the bracket with a rung at 1, or in the one without."""
-    from nas.execution.ray_executor import Resources, run
+def test_many_workers_prune_too(tmp_path):
+    from nas.execution.ray_executor import RayExecutor
 
-    s, heard = start(tmp_path, trials=14, sampler="predictor")
-    run(
-        s, Fake(tmp_path / "log"), DATA, heard, Resources(concurrency=1, scheduler="hyperband"), epochs=EPOCHS
-    )
-    assert s.counts.complete + s.counts.pruned == 14 and s.counts.pruned >= 2
-    for record in s.records():
-        if record.state == "pruned":
-            assert record.facts["fidelity"] == 1 and list(record.scores) == [1] and record.score is None
-        else:
-            assert list(record.scores) == [1, 2, 3]
-    assert {r.state for r in s.best(14)} == {"complete"}
+    s, heard = start(tmp_path, trials=12, space=ToySpace(layers=8), pruner=find_pruner("asha")(EPOCHS))
+    RayExecutor().run(s, Fake(tmp_path / "log"), heard)
+    assert s.counts.complete + s.counts.pruned == 12 and s.counts.pruned >= 2
+    for trial in s.trials:
+        pruned = trial.state is TrialState.PRUNED
+        assert list(trial.curve) == ([1] if pruned else [1, 2, 3])
+        assert (trial.score is None, trial.number not in heard.kept) == (pruned, pruned)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", MISUSES)
+def test_an_evaluator_that_is_none_ends_the_run_on_ray(tmp_path, fault):
+    from nas.execution.ray_executor import RayExecutor
+
+    s, heard = start(tmp_path, trials=4)
+    with pytest.raises(EvaluatorError) as error:
+        RayExecutor(concurrency=1).run(s, Fake(tmp_path / "log", {1: fault}), heard)
+    check_misuse(s, heard, fault, error.value)
+
+
+@pytest.mark.slow
+def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path):
+    from nas.execution.ray_executor import RayExecutor
+
+    s, heard = start(tmp_path, trials=len(INFINITE) + 3)
+    RayExecutor().run(s, Fake(tmp_path / "log", infinite_faults()), heard)
+    check_infinite(s, heard)
 
 
 @pytest.mark.slow
 def test_trials_that_no_node_has_room_for(tmp_path):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=1)
-    resources = Resources(cpus_per_trial=512, gpus_per_trial=1)
     with pytest.raises(InputError) as error:
-        run(s, Fake(tmp_path / "log"), DATA, heard, resources, epochs=EPOCHS)
+        RayExecutor(cpus_per_trial=512, gpus_per_trial=1).run(s, Fake(tmp_path / "log"), heard)
     assert str(error.value).startswith(
         "a trial asks for 512 CPUs and 1 GPUs, and no node of the Ray cluster has that ("
     )
     assert str(error.value).endswith("); lower --cpus-per-trial or --gpus-per-trial")
-    assert s.records() == []
+    assert s.trials == []
 
 
 @pytest.mark.slow
 def test_an_error_of_a_listener_ends_the_run_as_it_is(tmp_path):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
-    class Full(Events):
-        def weights(self, candidate, score, weights):
+    class Full(Observer):
+        def trained(self, candidate, score, weights):
             raise OSError(28, "No space left on device")
 
     s, _ = start(tmp_path, trials=3)
     with pytest.raises(OSError, match="No space left on device"):
-        run(s, Fake(tmp_path / "log"), DATA, Full(), Resources(), epochs=EPOCHS)
-    assert {r.state for r in s.records()} == {"running"}
+        RayExecutor().run(s, Fake(tmp_path / "log"), Full())
+    assert {t.state for t in s.trials} == {TrialState.RUNNING}
 
 
 _DRIVER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from fakes import DATA, EPOCHS, Fake, start
-from nas.execution.ray_executor import Resources, run
+from fakes import Fake, start
+from nas.execution.ray_executor import RayExecutor
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
     study, heard = start(folder, trials=40)
     try:
-        run(study, Fake(folder / "log", epoch_s=0.3), DATA, heard, Resources(), epochs=EPOCHS)
+        RayExecutor().run(study, Fake(folder / "log", epoch_s=0.3), heard)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
@@ -314,40 +234,40 @@ def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kil
     assert said == ("interrupted\n" if kill == signal.SIGINT else "")
     wait_until(lambda: not any(map(works, workers)), timeout_s=20)
     s, heard = start(tmp_path, trials=7)
-    before = [r for r in s.records() if r.state == "complete"]
+    before = [t for t in s.trials if t.state is TrialState.COMPLETE]
     assert before and s.counts.failed == 0 and 1 <= s.counts.running <= os.cpu_count()
-    run_local(s, fake, DATA, heard)
-    assert s.counts.complete == len(s.records())
-    assert [r for r in s.records() if r in before] == before
-    assert all(fake.starts().count(r.candidate.number) == 1 for r in before)
+    LocalExecutor().run(s, fake, heard)
+    assert s.counts.complete == len(s.trials)
+    assert [t for t in s.trials if t in before] == before
+    assert all(fake.starts().count(t.number) == 1 for t in before)
 
 
 @pytest.mark.slow
 def test_workers_that_cannot_start_end_the_run(tmp_path, monkeypatch):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     monkeypatch.delenv("PYTHONPATH")
     s, heard = start(tmp_path, trials=3)
     with pytest.raises(NasError) as error:
-        run(s, Fake(tmp_path / "log"), DATA, heard, Resources(), epochs=EPOCHS)
+        RayExecutor().run(s, Fake(tmp_path / "log"), heard)
     assert str(error.value) == (
         "a worker cannot start: ModuleNotFoundError: No module named 'fakes'; every node needs nas, "
         "and the modules that the search uses"
     )
-    assert {r.state for r in s.records()} == {"running"}
+    assert {t.state for t in s.trials} == {TrialState.RUNNING}
 
 
 @pytest.mark.slow
 def test_a_dead_node_fails_no_trial(tmp_path):
     """A head without CPUs for trials and two nodes; the raylet of trial 3 is killed while it trains."""
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=8)
     fake = Fake(tmp_path / "log", {3: "node dies once"}, epoch_s=0.3)
     with Cluster(tmp_path / "ray") as cluster:
         cluster.node(cpus=1)
         cluster.node(cpus=1)
-        run(s, fake, DATA, heard, Resources(address=cluster.address, max_failures=1), epochs=EPOCHS)
+        RayExecutor(address=cluster.address, max_failures=1).run(s, fake, heard)
     assert s.counts.complete == 8
     assert set(heard.kept) == set(range(8))
     assert fake.starts().count(3) == 2
@@ -355,14 +275,14 @@ def test_a_dead_node_fails_no_trial(tmp_path):
 
 @pytest.mark.slow
 def test_a_cluster_with_another_token_refuses(tmp_path, monkeypatch):
-    from nas.execution.ray_executor import Resources, run
+    from nas.execution.ray_executor import RayExecutor
 
     with Cluster(tmp_path / "ray") as cluster:
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
         s, heard = start(tmp_path, trials=1)
         with pytest.raises(InputError) as error:
-            run(s, Fake(tmp_path / "log"), DATA, heard, Resources(address=cluster.address), epochs=EPOCHS)
+            RayExecutor(address=cluster.address).run(s, Fake(tmp_path / "log"), heard)
     assert str(error.value) == (
         f"the Ray cluster at address '{cluster.address}' refuses this machine's token; copy "
         "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"

@@ -285,7 +285,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def search(name: str, observer: Observer | None = None, **options: object) -> list[dict[str, str]]:
     """Search without Ray; gives trials.csv."""
-    own = {"space": "tiny.yaml", "trials": 6, "workers": 0, "keep": 3, "max_images": 200, "recipe": {"epochs": 1}}
+    own: dict[str, object] = {"space": "tiny.yaml", "trials": 6, "workers": 0, "keep": 3, "max_images": 200}
+    own["recipe"] = {"epochs": 1}
     nas.search(SearchConfig.from_data({**own, **options}, "test"), observer, runs=Path(), name=name)
     return rows(Path(name) / "trials.csv")
 

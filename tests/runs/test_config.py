@@ -9,13 +9,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.cost import Budget, Interval, parse_interval
+from nas.cost import Interval, parse_interval
 from nas.data.config import DataConfig
 from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
-from nas.runs.config import PRUNERS, FinalsConfig, ScreenConfig, SearchConfig, merge, read_format_1
+from nas.importing import FileFunction
+from nas.measures import MACS, MEASURES, Budget
+from nas.runs.config import FinalsConfig, ScreenConfig, SearchConfig, merge, read_format_1
 from nas.study.objective import Factor, Objective, parse_objective
+from nas.study.pruning import PRUNERS
 from nas.training.recipe import LEARNING_RATES, POLICIES, SCHEDULES, Recipe
 from nas.training.scores import SCORES
 from nas.training.screens import SCREENS
@@ -26,10 +29,11 @@ shares = st.floats(0, 1, exclude_min=True, exclude_max=True)
 intervals = st.just(Interval()) | st.builds(
     lambda low, more: Interval(low, low + more), st.integers(0, 10**12), st.integers(0, 10**12)
 )
-costs = st.lists(st.sampled_from(["macs", "params"]), unique=True).map(tuple)
+measures = st.sampled_from([*MEASURES.values()])
+costs = st.lists(measures, unique=True).map(tuple)
 factors = st.builds(
     Factor,
-    st.sampled_from(["macs", "params"]),
+    measures,
     counts,
     st.floats(-10, 0, exclude_max=True, allow_subnormal=False),
 )
@@ -74,7 +78,7 @@ def configs(draw: st.DrawFn) -> SearchConfig:
     finals = st.builds(FinalsConfig, st.integers(0, 9 if objective.is_single else 0), counts, counts)
     return SearchConfig(
         space=draw(words),
-        budget=draw(st.builds(Budget, intervals, intervals)),
+        budget=draw(st.dictionaries(measures, intervals).map(Budget)),
         trials=draw(counts),
         sampler=draw(words),
         objective=objective,
@@ -87,7 +91,7 @@ def configs(draw: st.DrawFn) -> SearchConfig:
         data=draw(datas),
         recipe=draw(recipes),
         inherit=draw(st.booleans()),
-        evaluator=draw(st.none() | st.just("mine.py:evaluator")),
+        evaluator=draw(st.none() | st.just(FileFunction.parse("mine.py:train"))),
         executor=draw(executors),
         time_limit=draw(st.none() | seconds),
         keep=draw(counts),
@@ -173,7 +177,7 @@ def test_a_scheduler_stops_trials_with_and_without_ray() -> None:
          "Optuna "
          "pruner, or is left out"),
         ({"evaluator": "mine.py"},
-         "evaluator: 'mine.py' is not an evaluator; it is FILE:FUNCTION, such as regression.py:evaluator"),
+         "evaluator: 'mine.py' is not FILE:FUNCTION, such as my_training.py:train"),
         ({"prescreen": "nawsot:8"}, "prescreen: 'nawsot' is not a score; did you mean 'naswot'?"),
         ({"prescreen": "naswot"},
          "prescreen: 'naswot' does not say how many candidates it chooses among; write naswot:8, or any "
@@ -222,6 +226,6 @@ def test_settings_of_format_1() -> None:
     }  # fmt: skip
     two = SearchConfig.from_data(read_format_1(one), "run.yaml")
     assert two.data == DataConfig("digits", 16, 0.3, 90, 0.1, 2) and two.recipe == Recipe(epochs=2)
-    assert two.budget == Budget(macs=Interval(360_000, 400_000))
+    assert two.budget == Budget({MACS: Interval(360_000, 400_000)})
     assert read_format_1(two.to_data()) == two.to_data()
     assert [read_format_1(damaged) for damaged in (None, {"recipe": 4})] == [None, {"recipe": 4}]

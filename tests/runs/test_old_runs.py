@@ -20,6 +20,7 @@ import yaml
 from command_line import apart, nas, rows
 
 from nas.blocks import BLOCKS
+from nas.runs.config import read_format_1
 
 DATA = Path(__file__).parents[1] / "data"
 DATABASE = "sqlite:///study.db"
@@ -176,8 +177,10 @@ def test_a_finished_calibration_trains_nothing(old):
     run = old("calibration")
     before = contents(run)
     resume(run)
-    for name in ("networks.csv", "calibration.json", "calibration.yaml"):
+    for name in ("networks.csv", "calibration.yaml"):
         assert (run / name).read_bytes() == before[run / name], name
+    figures, old_figures = (run / "calibration.json").read_bytes(), before[run / "calibration.json"]
+    assert json.loads(figures) == read_format_1(json.loads(old_figures))
     added = (run / "study.journal").read_bytes()[len(before[run / "study.journal"]) :]
     assert {json.loads(line)["op_code"] for line in added.splitlines()} <= {0}  # that there is a study
 

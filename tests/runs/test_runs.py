@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import signal
 import subprocess
 import sys
@@ -10,73 +12,84 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command_line import TINY, nas, rows
+from command_line import TINY, nas
 
-from nas.cost import Budget, Cost, Interval
+from nas.cost import Cost, Interval
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
+from nas.measures import MACS, Budget
 from nas.runs.config import SearchConfig
-from nas.runs.folder import Run, RunExists, next_run_path
-from nas.space import parse_space
-from nas.study.records import Candidate, Record
+from nas.runs.folder import RunExists, RunFolder, next_run_path
+from nas.runs.manifest import Manifest
+from nas.runs.state import RunState
+from nas.space import dump_space, parse_space
+from nas.study.objective import ACCURACY
+from nas.study.pareto import pareto_front
+from nas.study.records import Candidate, Trial, TrialResult, TrialState, trials_table
+from nas.training.base import ACCURACY_METRIC, Failure, FailureReason
 from nas.training.recipe import Recipe
 
 CARD = DataCard("digits", tuple("0123456789"), 1, (0.3099,), (0.3244,), 160, 40)
 SPACE = parse_space(TINY, "tiny.yaml")
-SETTINGS = SearchConfig(
+CONFIG = SearchConfig(
     "tiny.yaml",
-    budget=Budget(macs=Interval(300_000, 400_000)),
+    budget=Budget({MACS: Interval(300_000, 400_000)}),
     trials=7,
     data=DataConfig(max_images=200),
     recipe=Recipe(epochs=2),
 )
 
 
+def make(path, data=CARD):
+    """Return the folder of a new run at a path."""
+    text = dump_space(SPACE)
+    manifest = Manifest.make(path.name, CONFIG, data, ACCURACY_METRIC, text, "cpu", (), (), None)
+    return RunFolder.create(path, {"run.yaml": manifest.to_text(), "space.yaml": text})
+
+
 @pytest.fixture
 def run(tmp_path):
-    return Run.create(tmp_path / "runs" / "tiny-1", SETTINGS, SPACE, CARD, "cpu")
+    return make(tmp_path / "runs" / "tiny-1")
 
 
-def record(number, score=None, macs=0, params=0, state="complete", **facts):
-    scores = {1: score} if score is not None else {}
-    return Record(
-        Candidate(number, {"a": number}, Cost(macs, params), str(number)), state, score, scores, facts
-    )
+def document(run):
+    return yaml.safe_load(run.manifest_file.read_text())
 
 
 # Making and opening
 
 
 def test_what_is_written_is_read(run):
-    opened = Run.open(run.path)
-    assert opened == run and opened.study == "tiny-1"
-    assert opened.settings == SETTINGS and opened.data == CARD
-    assert opened.space.name == "tiny" and opened.space.extent.count == 252
-    assert opened.document["versions"]["nas"] and opened.document["machine"]["device"] == "cpu"
+    state = RunState.load(run.path)
+    assert state.folder == RunFolder.open(run.path) == run and state.manifest.study == "tiny-1"
+    assert state.config == CONFIG and state.manifest.data == CARD and state.trials == state.finals == ()
+    assert state.manifest.metric == ACCURACY_METRIC and state.objective == ACCURACY
+    assert state.space.name == "tiny" and state.space.extent.count == 252
+    environment = state.manifest.environment
+    assert environment["versions"]["nas"] and environment["machine"]["device"] == "cpu"
     assert sorted(p.name for p in run.path.iterdir()) == ["run.yaml", "space.yaml", "weights"]
     assert sorted(p.name for p in run.path.parent.iterdir()) == ["tiny-1"]
 
 
 def test_the_space_of_a_run_has_the_classes_of_its_data(tmp_path):
     many = DataCard("many", tuple(map(str, range(12))), 3, (0.3,), (0.25,), 160, 40)
-    run = Run.create(tmp_path / "many", SETTINGS, SPACE, many, "cpu")
-    assert run.space.classes == 12
+    assert RunState.load(make(tmp_path / "many", many).path).space.classes == 12
 
 
 def test_a_data_set_of_many_classes_is_read_again(tmp_path):
     many = replace(CARD, classes=tuple(map(str, range(20_001))))
-    assert Run.open(Run.create(tmp_path / "many", SETTINGS, SPACE, many, "cpu").path).data == many
+    assert Manifest.read(make(tmp_path / "many", many)).data == many
 
 
 @pytest.mark.parametrize("key", ["classes", "channels", "train"])
 def test_a_damaged_data_card_is_said_to_be(run, key):
-    document = run.document
-    document["data"][key] = None
-    (run.path / "run.yaml").write_text(yaml.safe_dump(document))
+    damaged = document(run)
+    damaged["data"][key] = None
+    run.manifest_file.write_text(yaml.safe_dump(damaged))
     with pytest.raises(InputError, match=r"run.yaml: data: is damaged \(.*\); restore the file"):
-        _ = Run.open(run.path).data
+        Manifest.read(run)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +111,14 @@ def test_two_searches_that_make_one_folder(run, monkeypatch):
     monkeypatch.setattr(Path, "exists", lambda path: path.name == "tiny-1" and (run.path / "taken").is_file())
     (run.path / "taken").touch()
     with pytest.raises(RunExists):
-        Run.create(run.path, SETTINGS, SPACE, CARD, "cpu")
+        make(run.path)
     assert [p.name for p in run.path.parent.iterdir()] == ["tiny-1"]
 
 
 def test_a_folder_that_exists_is_left_alone(run):
     before = [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)]
     with pytest.raises(InputError) as error:
-        Run.create(run.path, SETTINGS, SPACE, CARD, "cpu")
+        make(run.path)
     assert str(error.value) == (
         f"{run.path}: exists already; continue it with 'nas resume {run.path}', or choose another --name"
     )
@@ -115,7 +128,7 @@ def test_a_folder_that_exists_is_left_alone(run):
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(NasError) as error:
-        Run.create(tmp_path / "runs" / "mine", SETTINGS, SPACE, CARD, "cpu")
+        make(tmp_path / "runs" / "mine")
     assert str(error.value) == (
         f"{tmp_path}/runs/mine: cannot be made: Not a directory; "
         "choose a folder that you can write with --runs"
@@ -133,26 +146,20 @@ os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
     code = _KILLED + (
-        "from nas.data.card import DataCard\n"
-        "from nas.runs.folder import Run\n"
-        "from nas.runs.config import SearchConfig\n"
-        "from nas.space import parse_space\n"
-        "space = parse_space('network: [classifier]')\n"
-        "card = DataCard('digits', ('0', '1'), 1, (0.3,), (0.25,), 160, 40)\n"
-        "Run.create(Path(sys.argv[1]), SearchConfig('tiny.yaml'), space, card, 'cpu')\n"
+        "from nas.runs.folder import RunFolder\n"
+        "RunFolder.create(Path(sys.argv[1]), {'run.yaml': 'format: 2', 'space.yaml': 'name: tiny'})\n"
     )
     path = tmp_path / "runs" / "mine"
     killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL and not path.exists()
-    assert Run.create(path, SETTINGS, SPACE, CARD, "cpu").settings == SETTINGS
+    assert Manifest.read(make(path)).config == CONFIG
 
 
 def test_changed_settings_are_kept(run):
-    from dataclasses import replace
-
-    run.write_settings(replace(SETTINGS, trials=9))
-    assert Run.open(run.path).settings == replace(SETTINGS, trials=9)
-    assert Run.open(run.path).data == CARD
+    changed = replace(CONFIG, trials=9)
+    Manifest.read(run).with_config(changed).write(run)
+    assert Manifest.read(run).config == changed
+    assert Manifest.read(run).data == CARD
 
 
 @pytest.mark.parametrize(
@@ -166,28 +173,28 @@ def test_changed_settings_are_kept(run):
 def test_a_run_that_is_missing(run, monkeypatch, name, hint):
     monkeypatch.chdir(run.path.parent.parent)
     with pytest.raises(InputError) as error:
-        Run.open(Path(name))
+        RunFolder.open(Path(name))
     assert str(error.value) == f"{name}: there is no such run{hint}"
 
 
 def test_a_run_of_format_1_is_read_and_brought_up_to_date(run):
-    document = yaml.safe_load((run.path / "run.yaml").read_text())
-    settings = document["settings"]
+    old = document(run)
+    settings = old["settings"]
     moved = {
         key: settings.pop(key) for key in ("resolution", "val_fraction", "max_images", "max_broken", "folds")
     }
     settings |= {"recipe": settings["recipe"] | moved, "budget_flops": "300K..400K"}
-    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 1}))
-    opened = Run.open(run.path)
-    assert opened.settings == SETTINGS
-    opened.write_settings(opened.settings)
-    assert opened.document["format"] == 2 and opened.document["settings"] == SETTINGS.to_data()
-    assert Run.open(run.path).settings == SETTINGS
+    del old["metric"], old["evaluator_sha256"]
+    run.manifest_file.write_text(yaml.safe_dump({**old, "format": 1}))
+    manifest = Manifest.read(run)
+    assert manifest.config == CONFIG and manifest.metric == ACCURACY_METRIC
+    manifest.write(run)
+    assert document(run)["format"] == 2 and document(run)["settings"] == CONFIG.to_data()
+    assert Manifest.read(run) == manifest
 
 
 def test_a_run_of_another_version(run):
-    document = yaml.safe_load((run.path / "run.yaml").read_text())
-    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, "format": 3, "versions": None}))
+    run.manifest_file.write_text(yaml.safe_dump({**document(run), "format": 3, "versions": None}))
     said = nas("resume", str(run.path))
     assert said.code == 2 and said.out == ""
     assert said.err == (
@@ -201,13 +208,12 @@ def test_a_run_of_another_version(run):
     [
         ({"settings": 5}, "run.yaml: wanted a mapping of settings, such as trials: 50"),
         ({"settings": {"space": "tiny", "speed": 3}}, "run.yaml: unknown key 'speed'; did you mean 'seed'?"),
-        ({"data": None}, "run.yaml: data: is damaged ("),
+        ({"data": 5}, "run.yaml: data: is damaged ("),
         ({"data": {"name": "digits"}}, "run.yaml: data: is damaged ("),
     ],
 )
 def test_a_damaged_run(run, change, message):
-    document = yaml.safe_load((run.path / "run.yaml").read_text())
-    (run.path / "run.yaml").write_text(yaml.safe_dump({**document, **change}))
+    run.manifest_file.write_text(yaml.safe_dump({**document(run), **change}))
     said = nas("resume", str(run.path))
     assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
     assert said.err.startswith(f"error: {run.path}/{message}")
@@ -253,8 +259,8 @@ def test_next_run_path(tmp_path):
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from nas.runs.folder import Run
-with Run(Path(sys.argv[1])).locked():
+from nas.runs.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).locked():
     print("locked", flush=True)
     time.sleep(60)
 """
@@ -316,17 +322,25 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path):
 # Tables
 
 
-def test_the_tables(run):
-    records = [
-        record(0, 0.5, 20, 2, seconds=1.5),
-        record(1, 0.7, 30, 3, seconds=2.0, parent=0),
-        record(2, 0.4, 25, 2, seconds=2.0),
-        record(3, None, 9, 1, "failed", reason="nan_loss", message='the loss, "nan"'),
-        Record(Candidate(4, {"b": "x"}, Cost(5, 1), "4"), "pruned", None, {1: 0.2, 2: 0.3}, {"seconds": 0.1}),
-        record(5, None, 7, 1, "running"),
-    ]
-    run.write_tables(records)
-    table = rows(run.path / "trials.csv")
+def trial(number, score=None, macs=0, params=0, state=TrialState.COMPLETE, failure=None, **result):
+    curve = {1: score} if score is not None else {}
+    candidate = Candidate(number, {"a": number}, Cost(macs, params), str(number))
+    return Trial(candidate, state, score, curve, TrialResult(**result), failure)
+
+
+def test_the_tables():
+    trials = [
+        trial(0, 0.5, 20, 2, seconds=1.5),
+        trial(1, 0.7, 30, 3, seconds=2.0, parent=0),
+        trial(2, 0.4, 25, 2, seconds=2.0),
+        trial(3, None, 9, 1, TrialState.FAILED, Failure(FailureReason.NAN_LOSS, 'the loss, "nan"')),
+        Trial(
+            Candidate(4, {"b": "x"}, Cost(5, 1), "4"), TrialState.PRUNED, None, {1: 0.2, 2: 0.3},
+            TrialResult(seconds=0.1),
+        ),
+        trial(5, None, 7, 1, TrialState.RUNNING),
+    ]  # fmt: skip
+    table = list(csv.DictReader(io.StringIO(trials_table(trials, ["a", "b"]))))
     fixed = ["trial", "state", "score", "epochs", "macs", "params", "deviation", "seconds", "parent",
              "reason", "message"]  # fmt: skip
     assert list(table[0]) == [*fixed, "a", "b"]
@@ -338,4 +352,4 @@ def test_the_tables(run):
     ]  # fmt: skip
     assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "", "0.1", "", "", "", "", "x"]
     assert table[5]["state"] == "running" and table[5]["score"] == ""
-    assert [r["trial"] for r in rows(run.path / "pareto.csv")] == ["0", "1"]
+    assert [one.number for one in pareto_front(trials, ACCURACY)] == [0, 1]

@@ -13,18 +13,19 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
-from optuna.trial import TrialState
-from toys import ToySpace, history, run, score, study
+from optuna.trial import TrialState as OptunaState
+from toys import ToySpace, after, end, history, run, score, study
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
 from nas.measures import MACS, PARAMS, Budget
-from nas.samplers import SAMPLERS, find_sampler
+from nas.samplers import SAMPLERS
 from nas.space import load_space, parse_space
 from nas.space.library import find_space
-from nas.study.records import Candidate
+from nas.study.records import Candidate, TrialResult, TrialState
 from nas.study.storage import open_storage
-from nas.study.study import ATTEMPTS, LAST_ATTEMPTS, Study
+from nas.study.study import ATTEMPTS, LAST_ATTEMPTS
+from nas.training.base import Failure, FailureReason
 
 
 @pytest.fixture
@@ -35,10 +36,10 @@ def journal(tmp_path) -> Path:
 def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal):
     budget = Budget({MACS: Interval(0, 9000)})
     run(s := study(journal, trials=15, budget=budget))
-    records = s.records()
-    assert [r.candidate.number for r in records] == list(range(15))
-    assert len({r.candidate.identity for r in records}) == 15
-    assert all(budget.admits(r.candidate.amount) for r in records)
+    trials = s.trials
+    assert [t.candidate.number for t in trials] == list(range(15))
+    assert len({t.candidate.identity for t in trials}) == 15
+    assert all(budget.admits(t.candidate.amount) for t in trials)
     assert s.counts.complete == 15 and s.remaining == 0 and not s.exhausted
     assert s.ask() is None
 
@@ -65,13 +66,13 @@ def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
 
     budget = Budget({PARAMS: Interval(0, 77)})
     run(s := study(journal, trials=4, budget=budget, sampler=sampler, space=Trade()))
-    assert s.counts.complete == 4 and all(budget.admits(r.candidate.amount) for r in s.records())
+    assert s.counts.complete == 4 and all(budget.admits(t.candidate.amount) for t in s.trials)
 
 
 def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal):
     budget = Budget({MACS: Interval(4000, 10_000)})
     run(s := study(journal, trials=6, budget=budget, sampler="tpe"))
-    for trial in s._trials():
+    for trial in s.ledger.stored():
         macs = trial.user_attrs["macs"]
         assert trial.system_attrs["constraints"] == [macs / 10_000 - 1, 1 - macs / 4000]
 
@@ -79,7 +80,7 @@ def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal):
 def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal):
     run(s := study(journal, trials=25, space=ToySpace(layers=3)))
     known = []
-    for trial in s._trials():
+    for trial in s.ledger.stored():
         repeats = trial.system_attrs.get("nas:repeats", [])
         assert set(repeats) <= set(known) and len(repeats) == trial.user_attrs["rejected"].get("duplicate", 0)
         known.append(trial.user_attrs["identity"])
@@ -93,20 +94,20 @@ def test_what_cannot_be_trained_is_no_trial(journal):
 
     s = study(journal, trials=12, try_out=no_two)
     run(s)
-    assert all(r.candidate.choices["depth"] > 2 for r in s.records()) and s.counts.unbuildable > 0
+    assert all(t.candidate.choices["depth"] > 2 for t in s.trials) and s.counts.unbuildable > 0
 
 
 def test_an_attempt_that_died_leaves_no_scores_to_the_one_that_was_stopped(journal):
     s = study(journal, trials=1)
     number = s.ask().number
     for epoch, value in ((1, 0.1), (2, 0.6), (3, 0.9)):
-        s.report(number, epoch, value)
+        s.report(number, after(epoch, value))
     again = study(journal, trials=1)
     assert again.ask().number == number
-    again.report(number, 1, 0.2)
-    again.prune(number, 1)
-    (pruned,) = again.records()
-    assert dict(pruned.scores) == {1: 0.2} and pruned.facts == {"fidelity": 1}
+    again.report(number, after(1, 0.2))
+    again.prune(number, TrialResult(epochs=1))
+    (pruned,) = again.trials
+    assert pruned.curve == {1: 0.2} and pruned.result == TrialResult(epochs=1)
 
 
 def test_rejected_proposals_are_counted_and_the_counts_survive(journal):
@@ -145,11 +146,11 @@ STARTS = ({"depth": 2, "w0": 4, "w1": 4}, {"depth": 3, "w0": 1, "w1": 1, "w2": 4
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampler):
     def opened(name):
-        return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), starts=STARTS)
+        return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), warm_start=STARTS)
 
     run(whole := opened("whole"))
-    assert [r.candidate.choices for r in whole.records()[:2]] == [*STARTS]
-    assert len({r.candidate.identity for r in whole.records()}) == 26
+    assert [t.candidate.choices for t in whole.trials[:2]] == [*STARTS]
+    assert len({t.candidate.identity for t in whole.trials}) == 26
     for stop in (1, 5):
         run(opened("parts"), until=stop)
         assert opened("parts").ask() is not None
@@ -158,8 +159,8 @@ def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampl
 
 
 def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal):
-    run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), starts=STARTS))
-    notes = [trial.system_attrs for trial in s._trials()]
+    run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), warm_start=STARTS))
+    notes = [trial.system_attrs for trial in s.ledger.stored()]
     (key,) = (k for k in notes[0] if k.endswith("generation"))
     assert [n[key] for n in notes] == [i // 5 for i in range(22)]  # five individuals for so few trials
 
@@ -173,7 +174,7 @@ def test_other_seed_other_trials(tmp_path):
 def test_an_interrupted_trial_is_handed_out_again_first(journal):
     s = study(journal, trials=4)
     first, second = s.ask(), s.ask()
-    s.complete(first.number, 0.5)
+    end(s, first.number, 0.5)
     resumed = study(journal, trials=4)
     assert resumed.remaining == 3
     assert resumed.ask() == second
@@ -183,13 +184,15 @@ def test_an_interrupted_trial_is_handed_out_again_first(journal):
 
 def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal):
     s = study(journal, trials=2)
-    s.fail(s.ask().number, "nan_loss", "the loss was nan in epoch 3")
-    s.complete(s.ask().number, 0.25, seconds=1.5)
+    failure = Failure(FailureReason.NAN_LOSS, "the loss was nan in epoch 3")
+    s.fail(s.ask().number, failure)
+    end(s, s.ask().number, 0.25, seconds=1.5)
     assert s.ask() is None
-    failed, complete = study(journal, trials=2).records()
-    assert (failed.state, failed.score) == ("failed", None)
-    assert failed.facts == {"reason": "nan_loss", "message": "the loss was nan in epoch 3"}
-    assert (complete.state, complete.score, complete.facts) == ("complete", 0.25, {"seconds": 1.5})
+    failed, complete = study(journal, trials=2).trials
+    assert (failed.state, failed.score) == (TrialState.FAILED, None)
+    assert (failed.failure, failed.result) == (failure, TrialResult())
+    assert (complete.state, complete.score) == (TrialState.COMPLETE, 0.25)
+    assert (complete.failure, complete.result) == (None, TrialResult(epochs=1, seconds=1.5))
     assert s.counts.failed == 1 and s.best(5) == [complete]
 
 
@@ -197,15 +200,15 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
     s = study(journal, trials=2)
     number = s.ask().number
     for epoch, value in ((1, 0.5), (2, 0.9)):
-        s.report(number, epoch, value)
-    s.prune(number, 2)
-    s.complete(s.ask().number, 0.1)
-    pruned = s.records()[0]
-    assert (pruned.state, pruned.score, dict(pruned.scores)) == ("pruned", None, {1: 0.5, 2: 0.9})
-    assert pruned.facts == {"fidelity": 2}
+        s.report(number, after(epoch, value))
+    s.prune(number, TrialResult(epochs=2))
+    end(s, s.ask().number, 0.1)
+    pruned = s.trials[0]
+    assert (pruned.state, pruned.score, pruned.curve) == (TrialState.PRUNED, None, {1: 0.5, 2: 0.9})
+    assert pruned.result == TrialResult(epochs=2)
     trial = optuna.load_study(study_name="nas", storage=open_storage(journal)).trials[0]
-    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.9)
-    assert [r.candidate.number for r in s.best(2)] == [1]
+    assert (trial.state, trial.value) == (OptunaState.PRUNED, 0.9)
+    assert [t.candidate.number for t in s.best(2)] == [1]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -215,12 +218,12 @@ def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
     while (candidate := s.ask()) is not None:
         match candidate.number % 4:
             case 0:
-                s.fail(candidate.number, "error", "no")
+                s.fail(candidate.number, Failure(FailureReason.ERROR, "no"))
             case 1:
-                s.report(candidate.number, 1, score(candidate.choices))
-                s.prune(candidate.number, 1)
+                s.report(candidate.number, after(1, score(candidate.choices)))
+                s.prune(candidate.number, TrialResult(epochs=1))
             case _:
-                s.complete(candidate.number, score(candidate.choices))
+                end(s, candidate.number, score(candidate.choices))
     assert s.counts.running == len(running)
     assert s.counts.complete + s.counts.pruned + s.counts.failed == 28
 
@@ -242,12 +245,12 @@ def test_tpe_learns_from_trials_that_were_stopped(journal):
         s = study(None, trials=60, sampler="tpe", space=Flat())
         while (candidate := s.ask()) is not None:
             value = sign * sum(candidate.choices.values())
-            s.report(candidate.number, 1, value)
+            s.report(candidate.number, after(1, value))
             if stopped:
-                s.prune(candidate.number, 1)
+                s.prune(candidate.number, TrialResult(epochs=1))
             else:
-                s.complete(candidate.number, value)
-        return [sum(r.candidate.choices.values()) for r in s.records()]
+                end(s, candidate.number, value)
+        return [sum(t.candidate.choices.values()) for t in s.trials]
 
     wide, slim = points(1, True), points(-1, True)
     assert sum(wide[30:]) / 30 > 23 and sum(slim[30:]) / 30 < 17
@@ -260,14 +263,14 @@ def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal):
 
     class Seeing(optuna.samplers.RandomSampler):
         def infer_relative_search_space(self, study, trial):
-            seen[:] = [t for t in study.trials if t.state == TrialState.PRUNED]
+            seen[:] = [t for t in study.trials if t.state == OptunaState.PRUNED]
             return {}
 
-    s = Study(ToySpace(), Budget(), trials=2, sampler=lambda *_: Seeing(seed=0), seed=0, storage=journal)
+    s = study(journal, trials=2, sampler=lambda *_: Seeing(seed=0))
     number = s.ask().number
     for epoch, value in ((1, 0.1), (2, 0.9), (1, 0.2)):
-        s.report(number, epoch, value)
-    s.prune(number, 1)
+        s.report(number, after(epoch, value))
+    s.prune(number, TrialResult(epochs=1))
     s.ask()
     assert [(t.intermediate_values, t.value) for t in seen] == [({1: 0.2}, 0.2)]
 
@@ -275,8 +278,8 @@ def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal):
 def test_best_ranks_by_score_then_cost_then_age(journal):
     s = study(journal, trials=6)
     for value in (0.5, 0.7, 0.5, 0.7, 0.5, 0.1):
-        s.complete(s.ask().number, value)
-    expected = sorted(s.records(), key=lambda r: (-r.score, r.candidate.cost.macs, r.candidate.number))
+        end(s, s.ask().number, value)
+    expected = sorted(s.trials, key=lambda t: (-t.score, t.candidate.cost.macs, t.candidate.number))
     assert s.best(4) == expected[:4]
     assert s.best(1)[0].score == 0.7
 
@@ -349,7 +352,7 @@ def test_a_database_url(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     run(study(url, trials=2))
     run(s := study(url, trials=4))
-    assert [r.candidate.number for r in s.records()] == [0, 1, 2, 3]
+    assert [t.candidate.number for t in s.trials] == [0, 1, 2, 3]
     assert s.counts.complete == 4
 
 
@@ -369,7 +372,7 @@ def test_plain_optuna_reads_the_ledger(journal):
     run(s := study(journal, trials=5))
     theirs = optuna.load_study(study_name="nas", storage=JournalStorage(JournalFileBackend(str(journal))))
     assert theirs.best_value == s.best(1)[0].score
-    assert [t.params for t in theirs.trials] == [r.candidate.choices for r in s.records()]
+    assert [t.params for t in theirs.trials] == [t.candidate.choices for t in s.trials]
 
 
 def test_nothing_is_printed(tmp_path, capfd):
@@ -399,9 +402,9 @@ def test_kill_9_loses_nothing_and_leaves_no_lock(journal):
         started = time.monotonic()
         resumed = study(journal, trials=2000, space=ToySpace(layers=12))
         assert time.monotonic() - started < 5
-        finished = [r for r in resumed.records() if r.state == "complete"]
+        finished = [t for t in resumed.trials if t.state is TrialState.COMPLETE]
         assert finished[: len(seen)] == seen and len(finished) > len(seen)
-        assert [r.candidate.number for r in resumed.records()] == list(range(len(resumed.records())))
+        assert [t.candidate.number for t in resumed.trials] == list(range(len(resumed.trials)))
         assert resumed.counts.running <= 1
         seen = finished
     assert os.listdir(journal.parent) == [journal.name]  # noqa: PTH208
@@ -424,23 +427,18 @@ def test_the_best_of_the_candidates_is_trained():
     space, screen = load_space(find_space("mbconv")), MostMacs()
     budget = Budget({MACS: Interval(0, 400_000_000)})
     start = space.smallest()
-    study = Study(
-        space, budget, trials=5, sampler=find_sampler("random"), seed=0, storage=None, starts=[start],
-        screen=screen,
-    )  # fmt: skip
-    assert study.ask().choices == start and not screen.asked
+    s = study(None, space=space, budget=budget, trials=5, warm_start=[start], screen=screen)
+    assert s.ask().choices == start and not screen.asked
     for number in range(1, 5):
         screen.asked.clear()
-        candidate = study.ask()
+        candidate = s.ask()
         assert len({c.identity for c in screen.asked}) == 4
         assert candidate.cost.macs == max(c.cost.macs for c in screen.asked) <= 400_000_000
-        assert study.records()[number].facts["prescreen"] == candidate.cost.macs
+        assert s.trials[number].prescreen == candidate.cost.macs
 
 
 def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_end():
     space = parse_space("name: two\nnetwork: [conv: {out: {choice: [4, 8]}}, classifier]\n", "two.yaml")
-    study = Study(
-        space, Budget(), trials=5, sampler=find_sampler("random"), seed=0, storage=None, screen=MostMacs()
-    )
-    assert [study.ask().choices["conv.out"], study.ask().choices["conv.out"]] == [8, 4]
-    assert study.ask() is None and study.exhausted
+    s = study(None, space=space, trials=5, screen=MostMacs())
+    assert [s.ask().choices["conv.out"], s.ask().choices["conv.out"]] == [8, 4]
+    assert s.ask() is None and s.exhausted

@@ -53,12 +53,24 @@ def test_the_documentation_of_plugins(tmp_path: Path) -> None:
     assert code == 0 and counts["PASSED"] > 14, said
 
 
+def test_an_evaluator_over_a_space(tmp_path: Path) -> None:
+    named = (f"{ROOT}/examples/regression.py:train", "--space", f"{ROOT}/examples/regression.yaml")
+    code, counts, said = run_suites(tmp_path, "--evaluator", *named)
+    assert code == 0 and counts["PASSED"] == 5, said
+    assert "::TestEvaluators::" in said and "::TestPruners::" not in said
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("--plugin", "none.py", "none.py: no such file"),
         ("--sampler", "none:None", "sampler 'none:None': 'none' cannot be imported "),
-        ("--pruner", "optuna.samplers:TPESampler", "is not an Optuna pruner; name a class of optuna.pruners"),
+        (
+            "--pruner",
+            "optuna.samplers:TPESampler",
+            "'TPESampler' is not an Optuna scheduler; name a class of it",
+        ),
+        ("--evaluator", "own.py:train", "--evaluator: name the space whose networks it trains; add --space"),
         ("--format", "onxx", "unknown format 'onxx'; allowed: python"),
     ],
 )

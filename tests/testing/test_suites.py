@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -11,22 +12,28 @@ from unittest.mock import patch
 import optuna
 import pytest
 import torch
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from command_line import TINY
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from torch import nn
 
 from nas.blocks import BLOCKS, block
 from nas.cost import Cost
-from nas.errors import InputError
+from nas.data.datasets import load_dataset
 from nas.exporters import PythonExporter
 from nas.ops import OPERATORS, Conv2d, Join, Layer, Shape, Unary, operator
 from nas.ops.arguments import Channels, Positive, Stride
+from nas.space import parse_space
+from nas.study.pruning import PRUNERS
 from nas.testing.blocks import BlockSuite
 from nas.testing.cases import BlockCase, OperatorCase, block_cases, operator_cases
+from nas.testing.evaluators import EvaluatorCase, EvaluatorSuite, case_of_file
 from nas.testing.exporters import ExporterSuite
 from nas.testing.operators import OperatorSuite
-from nas.testing.pruners import PrunerSuite, imported_pruner
+from nas.testing.pruners import EPOCHS, PrunerSuite
 from nas.testing.samplers import SamplerSuite
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.recipe import Recipe
 
 IMAGE = (6, 9, 8)
 
@@ -267,9 +274,7 @@ def test_samplers_that_are_no_good() -> None:
 
 class TestPruners(PrunerSuite):
     pruners: ClassVar[dict[str, Callable[[], BasePruner]]] = {
-        "median": MedianPruner,
-        "asha": SuccessiveHalvingPruner,
-        "hyperband": HyperbandPruner,
+        name: partial(make, EPOCHS) for name, make in PRUNERS.items()
     }
 
 
@@ -301,18 +306,33 @@ def test_pruners_that_are_no_good() -> None:
     assert "its_state_is_in_the_study" in failures(PrunerSuite(), make=Counting)
 
 
-def test_a_path_that_is_no_pruner() -> None:
-    with pytest.raises(InputError) as error:
-        imported_pruner("optuna.samplers:TPESampler")
-    assert str(error.value) == (
-        "pruner 'optuna.samplers:TPESampler': is not an Optuna pruner; name a class of optuna.pruners"
-    )
-    with pytest.raises(InputError) as error:
-        imported_pruner("optuna.pruner:MedianPruner")
-    assert str(error.value) == (
-        "pruner 'optuna.pruner:MedianPruner': cannot be imported (ModuleNotFoundError: No module named "
-        "'optuna.pruner'); write MODULE:CLASS"
-    )
+# Evaluators
+
+
+def proxy() -> EvaluatorCase:
+    space = parse_space(TINY, "tiny.yaml")
+    data = load_dataset("digits", resolution=16, seed=0, max_images=60)
+    return EvaluatorCase(ProxyEvaluator(space, Recipe(epochs=2, batch=16), data, seed=0), space)
+
+
+class TestEvaluators(EvaluatorSuite):
+    cases: ClassVar[dict[str, Callable[[], EvaluatorCase]]] = {"proxy": proxy}
+
+
+def test_evaluators_that_are_no_good(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    loop = "    for _ in range(network.epochs):\n        yield 0.5\n"
+    broken = {
+        "seedless": f"    import torch\n    torch.manual_seed(0)\n    network.module()\n{loop}",
+        "text": f"    network.module()\n{loop}".replace("0.5", "'0.5'"),
+    }
+    found = {}
+    for name, body in broken.items():
+        (tmp_path / f"{name}.py").write_text(f"def train(network):\n{body}")
+        make = partial(case_of_file, f"{tmp_path / name}.py:train", str(tmp_path / "tiny.yaml"))
+        found[name] = failures(EvaluatorSuite(), make=make)
+    assert found["seedless"] == {"a_number_is_a_seed"}
+    assert found["text"] == {"a_training_has_its_epochs_and_scores", "it_travels"}
 
 
 # Formats

@@ -14,14 +14,17 @@ import pytest
 import torch
 from hashed import digest, fails, score
 
-from nas.execution.local import Events, run_local
-from nas.runs.config import read_budget
+from nas.execution.local import LocalExecutor
+from nas.runs.budget import read_budget
 from nas.samplers import find_sampler
 from nas.space import load_space
 from nas.space.library import find_space
+from nas.study.ledger import Ledger
 from nas.study.objective import parse_objective
+from nas.study.storage import claim_storage
 from nas.study.study import Study
-from nas.training.loop import EpochResult, TrainingFailed
+from nas.training.base import ACCURACY_METRIC, EpochResult, TrainingFailed
+from nas.workflows.observer import Observer
 
 _DATA = Path(__file__).parents[1] / "data"
 SEARCHES = json.loads((_DATA / "searches-ea9396c.json").read_text())
@@ -39,7 +42,7 @@ _FAST = {
 class HashedTraining:
     """Two epochs of no time; where the point fails, in the second."""
 
-    def __init__(self, choices, number, data, parent):
+    def __init__(self, choices):
         self._choices = choices
         self._epoch = 0
 
@@ -52,10 +55,17 @@ class HashedTraining:
         if self._epoch == 2 and fails(self._choices):
             raise TrainingFailed("nan_loss", "the loss was nan")
         value = score(self._choices) * self._epoch / 2
-        return EpochResult(self._epoch, value, value, 1.0, 0.0, 64)
+        return EpochResult(self._epoch, value, value, seconds=1.0, loss=0.0, batch=64)
 
     def state_dict(self):
         return {"w": torch.zeros(1)}
+
+
+class HashedEvaluator:
+    metric = ACCURACY_METRIC
+
+    def __call__(self, choices, number, parent):
+        return HashedTraining(choices)
 
 
 def search(folder, *, space, sampler, objective, budget_flops, budget_params, trials, seed):
@@ -64,14 +74,14 @@ def search(folder, *, space, sampler, objective, budget_flops, budget_params, tr
     study = Study(
         load_space(file),
         read_budget(budget_flops, budget_params),
+        Ledger(claim_storage(folder / "study.journal"), "nas"),
         trials=trials,
         sampler=find_sampler(sampler),
         seed=seed,
-        storage=folder / "study.journal",
         objective=parse_objective(objective),
     )
-    run_local(study, HashedTraining, None, Events())
-    trials = [(r.state, r.candidate.cost, dict(r.candidate.choices)) for r in study.records()]
+    LocalExecutor().run(study, HashedEvaluator(), Observer())
+    trials = [(t.state.value, t.candidate.cost, dict(t.candidate.choices)) for t in study.trials]
     return trials, study.exhausted, asdict(study.counts)
 
 

@@ -20,12 +20,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from nas.execution.config import ExecutorConfig
-from nas.report.progress import SearchProgress
+from nas.report.progress import SearchScreen
 from nas.runs.config import SearchConfig
-from nas.runs.folder import Run
+from nas.runs.folder import RunFolder
+from nas.runs.manifest import Manifest
+from nas.runs.state import RunState
 from nas.space import load_space
-from nas.study.records import best_of
-from nas.workflows import search as searching
+from nas.study.records import TrialState
+from nas.workflows.session import device_of
 
 # The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
 FRAGILE = """\
@@ -56,6 +58,10 @@ def images(folder, count):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
 
 
+def load(path=Path("runs/mine")):
+    return RunState.load(path)
+
+
 def table(name="mine"):
     return rows(Path("runs") / name / "trials.csv")
 
@@ -64,32 +70,29 @@ def test_every_trial_is_within_the_budget_and_none_is_another():
     said = search("--workers", "0", "--trials", "8", "--budget-flops", "100K..400K", "--budget-params", "6K")
     assert said.code == 0
     assert "Networks are drawn evenly by their MACs, and anew while their parameters are outside." in said.out
-    trials = Run.open(Path("runs/mine")).records()
-    space = load_space(Path("tiny.yaml"))
-    assert [r.candidate.number for r in trials] == list(range(8))
-    assert all(100_000 <= space.cost(r.candidate.choices).macs <= 400_000 for r in trials)
-    assert all(space.cost(r.candidate.choices).params <= 6000 for r in trials)
-    assert len({space.identity(r.candidate.choices) for r in trials}) == 8
+    space, trials = load_space(Path("tiny.yaml")), load().trials
+    assert [trial.number for trial in trials] == list(range(8))
+    costs = [space.cost(trial.candidate.choices) for trial in trials]
+    assert all(100_000 <= cost.macs <= 400_000 and cost.params <= 6000 for cost in costs)
+    assert len({space.identity(trial.candidate.choices) for trial in trials}) == 8
 
 
 def test_a_finished_search_goes_further(tiny_run):
     """The weights of the best `keep` stay, results are those of all trials, and nothing is trained again."""
-    run, before = tiny_run, tiny_run.records()
+    run, before = tiny_run, load().trials
     said = nas("resume", "runs/mine", "--trials", "6")
     assert said.code == 0 and "[6/6] trial 5: score " in said.out and "[3/6]" not in said.out
-    trials = run.records()
+    state = load()
+    trials = state.trials
     assert trials[:3] == before and len(trials) == 6
-    assert run.settings.trials == 6
-    best = sorted(trials, key=lambda r: (-r.score, r.candidate.cost.macs, r.candidate.number))[:2]
-    kept = {run.weights_file(r.candidate.number) for r in best}
-    assert set((run.path / "weights").iterdir()) == kept
-    assert load_space(run.best_file).meta["trial"] == best[0].candidate.number
-    assert (
-        load_file(run.path / "best.safetensors").keys()
-        == load_file(run.weights_file(best[0].candidate.number)).keys()
-    )
+    assert state.config.trials == 6
+    best = sorted(trials, key=lambda t: (-t.score, t.candidate.cost.macs, t.number))[:2]
+    assert set(run.weights_folder.iterdir()) == {run.weights_file(trial.number) for trial in best}
+    assert load_space(run.best_file).meta["trial"] == best[0].number
+    exported = load_file(run.path / "best.safetensors")
+    assert exported.keys() == load_file(run.weights_file(best[0].number)).keys()
     again = nas("resume", "runs/mine")
-    assert again.code == 0 and "trial 0" not in again.out and run.records() == trials
+    assert again.code == 0 and "trial 0" not in again.out and load().trials == trials
 
 
 @pytest.mark.parametrize(
@@ -100,23 +103,23 @@ def test_a_run_goes_on_under_another_name_and_from_another_folder(storage, tiny_
     run = tiny_run
     if storage:
         assert search("--workers", "0", "--trials", "3", "--keep", "2", *storage, name="stored").code == 0
-        run = Run.open(Path("runs/stored"))
-    before, kept = run.records(), {file.name for file in run.weights()}
+        run = RunFolder.open(Path("runs/stored"))
+    before, kept = load(run.path).trials, {file.name for file in run.kept_weights()}
     run.path.rename("moved")
     with monkeypatch.context() as inside:
         inside.chdir("moved")
         assert "3 of 3 trials ended" in nas("show", ".").out
         said = nas("resume", ".", "--trials", "4")
     assert said.code == 0 and "[3/4]" not in said.out
-    moved = Run.open(Path("moved"))
-    left = {file.name for file in moved.weights()}
-    assert moved.records()[:3] == before
+    moved = RunFolder.open(Path("moved"))
+    left = {file.name for file in moved.kept_weights()}
+    assert load(moved.path).trials[:3] == before
     assert len(left) == len(kept) == 2 and left <= kept | {moved.weights_file(3).name}
 
 
 def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run):
     run = tiny_run
-    weights = set(run.weights())
+    weights = set(run.kept_weights())
     run.journal.unlink()
     for arguments in (("resume", "runs/mine"), ("show", "runs/mine"), ("export", "runs/mine")):
         said = nas(*arguments)
@@ -125,11 +128,11 @@ def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run):
             "error: runs/mine: the study 'mine' is not in runs/mine/study.journal, though the run has "
             "results of it; restore it, or start a new run\n",
         )
-    assert not run.journal.exists() and set(run.weights()) == weights
+    assert not run.journal.exists() and set(run.kept_weights()) == weights
 
 
 def test_files_of_the_user_in_a_run_stay(tiny_run):
-    folder = tiny_run.path / "weights"
+    folder = tiny_run.weights_folder
     (folder / "notes.txt").write_text("mine")
     (folder / "more").mkdir()
     assert nas("resume", "runs/mine", "--trials", "4").code == 0
@@ -138,17 +141,17 @@ def test_files_of_the_user_in_a_run_stay(tiny_run):
 
 def test_a_folder_of_weights_that_is_gone(tiny_run):
     """Later trials keep theirs; the best may be one of those that are lost."""
-    run = tiny_run
-    run.write_settings(replace(run.settings, keep=4))
-    shutil.rmtree(run.path / "weights")
+    run, manifest = tiny_run, Manifest.read(tiny_run)
+    manifest.with_config(replace(manifest.config, keep=4)).write(run)
+    shutil.rmtree(run.weights_folder)
     said = nas("resume", "runs/mine", "--trials", "4")
-    assert [r.state for r in run.records()] == ["complete"] * 4
+    assert [trial.state for trial in load().trials] == [TrialState.COMPLETE] * 4
     assert run.weights_file(3).is_file()
-    (best,) = best_of(run.records(), 1)
-    if best.candidate.number == 3:
+    (best,) = load().best(1)
+    if best.number == 3:
         assert said.code == 0
     else:
-        weights = run.weights_file(best.candidate.number)
+        weights = run.weights_file(best.number)
         assert (said.code, said.err) == (
             2,
             f"error: {weights}: the weights cannot be read: No such file or directory: {weights}; restore "
@@ -188,7 +191,7 @@ def test_a_network_for_data_of_more_channels_is_counted_with_them():
     for name in ("cat", "dog"):
         images(Path("photos", name), 12)
     said = search(
-        "--workers", "0", "--trials", "3", "--dataset", "imagefolder:photos", "--budget-flops", "60K"
+        "--workers", "0", "--trials", "2", "--dataset", "imagefolder:photos", "--budget-flops", "60K"
     )
     assert said.code == 0
     text = Path("runs/mine/best.py").read_text()
@@ -205,15 +208,15 @@ def test_a_network_for_data_of_more_channels_is_counted_with_them():
 def test_a_better_network_takes_the_exports_of_the_one_before_away(monkeypatch):
     """After Ctrl-C, best.yaml and best.py are never two networks."""
     assert search("--workers", "0", "--trials", "1", "--seed", "1").code == 0
-    run = Run.open(Path("runs/mine"))
+    run = RunFolder.open(Path("runs/mine"))
     ended = []
 
-    def interrupted(self, candidate):
-        ended.append(candidate.number)
+    def interrupted(self, trial):
+        ended.append(trial.number)
         if len(ended) == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(SearchProgress, "finished", interrupted)
+    monkeypatch.setattr(SearchScreen, "finished", interrupted)
     assert nas("resume", "runs/mine", "--trials", "10").code == 130
     assert load_space(run.best_file).meta["trial"] != 0
     assert not run.path.joinpath("best.py").exists() and not run.path.joinpath("best.pt").exists()
@@ -226,14 +229,14 @@ def test_a_resume_with_fewer_trials_than_there_are_is_refused(tiny_run):
     assert (said.code, said.err) == (
         2, "error: --trials: runs/mine has 3 trials already; give more than that to go on\n"
     )  # fmt: skip
-    assert tiny_run.settings.trials == 3
+    assert load().config.trials == 3
 
 
 def test_a_space_without_a_name_is_called_after_its_file():
     Path("mynet.yaml").write_text(TINY.partition("\n")[2])
     said = search("--workers", "0", "--trials", "1", space="mynet.yaml")
     assert "Space mynet: " in said.out
-    assert Run.open(Path("runs/mine")).space.name == "mynet"
+    assert load().space.name == "mynet"
 
 
 def test_what_the_proxy_cannot_train_is_never_tried():
@@ -321,19 +324,10 @@ def test_one_worker_of_ray_gives_the_same_search_as_none():
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_asha_stops_trials_and_gives_them_no_score():
-    arguments = (
-        "--epochs",
-        "6",
-        "--max-images",
-        "400",
-        "--trials",
-        "9",
-        "--workers",
-        "1",
-        "--scheduler",
-        "asha",
-    )
-    said = apart("search", "tiny.yaml", "--name", "mine", *arguments)
+    said = apart(
+        "search", "tiny.yaml", "--name", "mine", "--epochs", "6", "--max-images", "400", "--trials", "9",
+        "--workers", "1", "--scheduler", "asha",
+    )  # fmt: skip
     assert said.code == 0 and "stopped early" in said.out, said
     states = {row["trial"]: row for row in table()}
     pruned = [row for row in states.values() if row["state"] == "pruned"]
@@ -363,7 +357,7 @@ def ended(run=Path("runs/mine")):
     """The finished trials by number; none before there is a run."""
     if not (run / "run.yaml").is_file():
         return {}
-    return {r.candidate.number: r for r in Run.open(run).records() if r.state != "running"}
+    return {trial.number: trial for trial in load(run).trials if not trial.is_running}
 
 
 @pytest.mark.slow
@@ -391,7 +385,8 @@ def test_a_driver_that_is_killed_loses_no_trial():
     assert last.code == 0, last
     now = ended()
     assert {n: now[n] for n in before} == before
-    assert sorted(now) == list(range(trials)) and {r.state for r in now.values()} == {"complete"}
+    assert sorted(now) == list(range(trials))
+    assert {trial.state for trial in now.values()} == {TrialState.COMPLETE}
     assert [f"trial {n}:" in last.out for n in before] == [False] * len(before)
     assert [(r["trial"], r["score"]) for r in table()] == [(str(n), str(now[n].score)) for n in range(trials)]
     assert (
@@ -451,6 +446,4 @@ def test_a_cluster_that_loses_a_node(tmp_path):
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, "cuda")])
 def test_trials_train_where_their_resources_are(gpus, device):
-    assert (
-        searching._device(SearchConfig("tiny.yaml", executor=ExecutorConfig(gpus_per_trial=gpus))) == device
-    )
+    assert device_of(SearchConfig("tiny.yaml", executor=ExecutorConfig(gpus_per_trial=gpus))) == device

@@ -17,16 +17,16 @@ class Total(Protocol):
     """A set of points, each with a cost and the decisions that led to it."""
 
     def after(self, cost: Cost, decisions: Decisions) -> Self:
-        """The same points, each with a part of this cost added and these decisions made."""
+        """Return the same points, each with a part of this cost added and these decisions made."""
 
     def with_other(self, other: Self) -> Self:
-        """These points and those, together."""
+        """Return the union of two disjoint sets of points."""
 
     def then(self, other: Self) -> Self:
-        """Every one of these points with every one of those, which decide other things."""
+        """Return the product: every point of one with every point of the other, which decide other things."""
 
     def nothing(self) -> Self:
-        """One point that has cost nothing and decided nothing."""
+        """Return one point that has cost nothing and decided nothing."""
 
 
 @dataclass(frozen=True, slots=True)

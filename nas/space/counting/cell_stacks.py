@@ -43,7 +43,7 @@ Variants = Mapping[tuple["Env", Decisions], tuple[Cost, bool]]
 
 
 class End(NamedTuple):
-    """What a kind of cell comes to: how many values it gives, which of the cells before it it needs."""
+    """Outcome of a kind of cell: the number of values that it gives, and the earlier cells that it needs."""
 
     values: int
     needed: Read
@@ -63,14 +63,17 @@ class CellStack:
         self._kinds: dict[object, dict[tuple[Env, End], Any]] = {}
 
     def totals(self, env: Env, total: Any) -> Iterator[tuple[State, Any]]:
-        """States behind the stack; `total` is of the points before it."""
+        """Yield the totals by the state behind the stack; `total` is of the points before it."""
         nothing = total.nothing()
+        # Which cells are live depends on what the cells read, which depends on the decisions inside them. So
+        # the possible reads come first, as if all cells were live, and the totals once for each of them.
         every = self._ends(env, frozenset(range(len(self._places))), None, nothing)
         needs = {tuple(end.needed for end in ends) for _, ends in every}
         for needed in sorted(needs, key=lambda reads: [sorted(read) for read in reads]):
             live = self._live(needed)
             arrivals = self._arrivals(needed, live)
             for (after, ends), inside in self._ends(env, live, needed, nothing).items():
+                # `needed` bounds what cells may read; here only the points that read all of it count.
                 if tuple(end.needed for end in ends) != needed:
                     continue
                 try:
@@ -82,8 +85,9 @@ class CellStack:
                     yield (out, after), total.then(inside).after(cost, ())
 
     def _live(self, needed: tuple[Read, ...]) -> frozenset[int]:
-        """The cells that the last one needs, itself included."""
+        """Return the cells that the last one needs, itself included."""
         live = {len(self._places) - 1}
+        # One pass from the end is enough, since cells read only earlier ones.
         for i in reversed(range(len(self._places))):
             if i in live:
                 reads = needed[self._places[i].kind]
@@ -91,18 +95,17 @@ class CellStack:
         return frozenset(live)
 
     def _arrivals(self, needed: tuple[Read, ...], live: frozenset[int]) -> Arrivals:
-        """What enters the cells: the cell that it is from, the shape that it is brought to, how often that
-        costs something.
-        """
+        """Return what enters cells: cell of origin, shape wanted, and how often preparing it costs."""
         found: Counter[tuple[CellPlace | None, Shape]] = Counter()
         for i, place in enumerate(self._places):
             for back, name in _BACK:
                 source = self._places[i - back] if i >= back else None
+                # An input that nothing uses counts 0 times, but is kept: it must be possible to prepare it.
                 found[source, place.entering] += i in live and name in needed[place.kind]
         return found
 
     def _prepared(self, arrivals: Arrivals, ends: tuple[End, ...]) -> Cost:
-        """Cost of bringing to their shapes what enters the cells. Raises ShapeError where it cannot be."""
+        """Return the cost of preparing the inputs of cells. Raises ShapeError where they cannot be."""
         total = Cost()
         for (source, entering), times in arrivals.items():
             flow = Flow(_output(source, ends)) if source else self._flow
@@ -119,18 +122,20 @@ class CellStack:
     def _ends(
         self, env: Env, live: frozenset[int], needed: tuple[Read, ...] | None, nothing: Any
     ) -> dict[tuple[Env, tuple[End, ...]], Any]:
-        """Totals of the decisions within cells, by what each kind comes to; only live cells cost.
+        """Return the totals of the decisions within cells, by the ends of each kind; only live cells cost.
 
         Of the points whose cells need no others than `needed`, where given.
         """
         states: dict[tuple[Env, tuple[End, ...]], Any] = {(env, ()): nothing}
         for index, kind in enumerate(self._node.kinds):
+            # Equal cells count once with their number; dead ones stay at 0, as their shapes must fit as well.
             cells = Counter({place: 0 for place in self._places if place.kind == index})
             cells.update(place for i, place in enumerate(self._places) if place.kind == index and i in live)
             alike = frozenset(cells.items())
             allowed = needed[index] if needed else frozenset(CELL_INPUTS)
             result: dict[tuple[Env, tuple[End, ...]], Any] = {}
             for (before, ends), total in states.items():
+                # The totals within a kind do not depend on the other kind, so they serve all its states.
                 key = (index, alike, allowed, before)
                 if key not in self._kinds:
                     of_kind = _KindTotals(self._composer, self._node, kind, alike, allowed)
@@ -152,7 +157,7 @@ class _KindTotals:
     needed: Read
 
     def totals(self, env: Env, nothing: Any) -> dict[tuple[Env, End], Any]:
-        """By what the kind comes to."""
+        """Return the totals by the kind's end."""
         states: dict[tuple[Env, Read], Any] = {(env, frozenset()): nothing}
         for node in self.kind.nodes:
             states = self._node(node, states)
@@ -171,6 +176,7 @@ class _KindTotals:
     @cached_property
     def _tracked(self) -> Read:
         """The values of which it matters whether they are read: not nodes that are concatenated anyway."""
+        # Fewer values tracked are fewer states, and each one halves their number.
         names = {node.name for node in self.kind.nodes}
         if self.kind.output == ALL:
             return frozenset(CELL_INPUTS)
@@ -179,9 +185,10 @@ class _KindTotals:
         return frozenset(names.union(CELL_INPUTS))
 
     def _node(self, node: CellNode, states: dict[tuple[Env, Read], Any]) -> dict[tuple[Env, Read], Any]:
-        """Totals after a node, by the values that were read so far."""
+        """Return the totals after a node, by the values that were read so far."""
         result: dict[tuple[Env, Read], Any] = {}
         for inputs, some in self._inputs(node, states):
+            # A node is a sum: it needs one operator at least that does not give zeros.
             reached = {(env, read, False): total for (env, read), total in some.items()}
             for value, op in zip(inputs, node.ops, strict=True):
                 reached = self._slot(node, op, value, reached)
@@ -195,7 +202,7 @@ class _KindTotals:
     def _inputs(
         self, node: CellNode, states: dict[tuple[Env, Read], Any]
     ) -> Iterator[tuple[tuple[Value, ...], dict[tuple[Env, Read], Any]]]:
-        """What a node's inputs can be, where they are decided together, with the states of each."""
+        """Yield the options of a node's inputs where these are decided together, with the states of each."""
         if isinstance(node.inputs, tuple):
             yield node.inputs, states
             return
@@ -208,7 +215,7 @@ class _KindTotals:
     def _slot(
         self, node: CellNode, op: Node, value: Value, states: dict[tuple[Env, Read, bool], Any]
     ) -> dict[tuple[Env, Read, bool], Any]:
-        """Totals after one operator of a node, and whether the node has one that gives more than zeros."""
+        """Return the totals after one operator of a node, by whether the node has a nonzero operator yet."""
         result: dict[tuple[Env, Read, bool], Any] = {}
         totals: dict[tuple[Env, bool], dict[tuple[Env, bool], Any]] = {}
         for (env, read, is_present), total in states.items():
@@ -216,10 +223,13 @@ class _KindTotals:
                 start = total.after(Cost(), decisions) if decisions else total
                 now = read | self._tracked.intersection((source,))
                 from_cell = source in CELL_INPUTS
+                # All earlier nodes have one shape, and both inputs another, so the source itself does not
+                # matter.
                 key = (after, from_cell)
                 if key not in totals:
                     totals[key] = self._operator(node, op, *key, total.nothing())
                 for (last, is_zero), new in totals[key].items():
+                    # A zero operator reads nothing, so its source stays a loose end.
                     if is_zero:
                         merge(result, (last, read, is_present), start.then(new))
                     elif not from_cell or source in self.needed:
@@ -229,8 +239,10 @@ class _KindTotals:
     def _operator(
         self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any
     ) -> dict[tuple[Env, bool], Any]:
-        """Totals of an operator in all cells of its kind, and whether it gives zeros: then for nothing."""
+        """Return the totals of an operator in all cells of its kind, and whether it is zero and so free."""
         result: dict[tuple[Env, bool], Any] = {}
+        # One decision for all cells of the kind: only variants that every cell can have, at their summed
+        # cost.
         tables = [(self._variants(node, op, env, from_cell, place), times) for place, times in self.cells]
         for variant in tables[0][0]:
             here = [(*table[variant], times) for table, times in tables if variant in table]
@@ -238,6 +250,7 @@ class _KindTotals:
                 continue
             after, made = variant
             zero = {is_zero for _, is_zero, _ in here}
+            # Whether a source is read must be the same in all cells, as it is one state for all of them.
             if len(zero) > 1:
                 self.composer.blocked(node, ShapeError(SOMETIMES_ZERO))
                 continue
@@ -247,11 +260,12 @@ class _KindTotals:
         return result
 
     def _variants(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
-        """Cost of each variant of an operator in one cell, and whether it gives zeros."""
+        """Return the cost of each variant of an operator in one cell, and whether it is zero."""
         shape, stride = place.shape(from_cell), place.stride(from_cell)
         known = self.composer.variants
         key = (id(op), shape, stride, place.out, env)
         if key not in known:
+            # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
             start: dict[State, Any] = {(Flow(shape), env): Listing()}
             result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
             for (flow, after), listing in self.composer.operator(

@@ -67,7 +67,7 @@ def census(space: Space, budget: Budget) -> Census:
 
 
 def _spread_inside(spread: Spread, interval: Interval) -> tuple[Integers, Numbers]:
-    """Costs of the bins, as near as rounding leaves them, and the share of the points in each."""
+    """Return costs of the bins, as near as rounding leaves them, and the share of the points in each."""
     bins = spread.bins(interval)
     numbers = spread.whole.at(bins)
     costs = bins * spread.unit + (spread.whole.under + spread.whole.over) // 2
@@ -83,7 +83,7 @@ def _quantiles(costs: Integers, shares: Numbers) -> dict[float, int]:
 
 
 def _rows(costs: Integers, shares: Numbers) -> tuple[tuple[int, int, float], ...]:
-    """Of equal width, but that the first has the rare costs below the others too."""
+    """Return rows of equal width; the first has the rare costs below the others too."""
     costs, shares = costs[shares > 0], shares[shares > 0]
     common = costs[np.cumsum(shares) >= _RARE]
     if not len(common):

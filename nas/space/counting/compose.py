@@ -61,7 +61,7 @@ State = tuple[Flow, Env]
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """Values that meet, and whether the total counts the cost of those that come from a branch, the last."""
+    """Values at a join; `kept` says of each branch, the last values, whether `total` counts its cost."""
 
     flows: tuple[Flow, ...]
     kept: tuple[bool, ...]
@@ -70,7 +70,7 @@ class _Joined:
 
 
 class Composer:
-    """Carries totals through a network.
+    """Composition of totals along a network.
 
     `options` gives, for a choice and the name of a decision on it, the options to follow: all of them for a
     whole space, one for a point.
@@ -98,8 +98,9 @@ class Composer:
         """What kept points from being built, first come first."""
 
     def network(self, network: Node, input_values: tuple[Value, ...], start: Total) -> dict[State, Any]:
-        """Totals by the state at the end, from all decisions on the input, the width and the network."""
+        """Return the totals by the state at the end, over all decisions on input, width and network."""
         states: dict[State, Any] = {}
+        # The width is decided here with the input, as every block needs it.
         for (*shape, _), env, decisions in self.combinations((*input_values, self._width), frozenset()):
             merge(states, (Flow(tuple(shape)), env), start.after(Cost(), decisions))
         return self.through(network, states)
@@ -107,7 +108,7 @@ class Composer:
     # Nodes ---------------------------------------------------------------------------------------------
 
     def through(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
-        """Totals after a node, by the state there."""
+        """Return the totals after a node, by the state there."""
         match node:
             case Sequence():
                 for item in node.items:
@@ -121,6 +122,7 @@ class Composer:
                 for (flow, env), total in states.items():
                     self._one(node, flow, env, total, result)
                 states = result
+        # A decision that nothing needs any more only splits states which could be counted together.
         ended = self._coupling.ends.get(id(node))
         return _forget(states, ended) if ended else states
 
@@ -141,6 +143,8 @@ class Composer:
             case Parallel():
                 ends = [_Joined((), (), env, total)]
                 for branch in node.branches:
+                    # Totals of a branch depend on the environment alone, so each is composed once, not for
+                    # each end.
                     follow = {
                         before.env: list(self._branch(branch, (flow, before.env), total)) for before in ends
                     }
@@ -157,11 +161,12 @@ class Composer:
                 raise AssertionError(node)
 
     def _branch(self, node: Node, state: State, total: Any) -> Iterator[tuple[bool, State, Any]]:
-        """States at the end of a branch, totals of the branch alone, and whether they count its cost.
+        """Yield the states at a branch's end, the totals of it alone, and whether they count its cost.
 
         A sum drops what is zero, and with it all that the zero was made from. Which branches it drops is
         known at the join only, so a branch that ends in zero is followed both ways.
         """
+        # From nothing, not from `total`: the branches' totals are multiplied with it once, at the join.
         ends = self.through(node, {state: total.nothing()})
         for end, new in ends.items():
             yield True, end, new
@@ -175,6 +180,7 @@ class Composer:
         values = (self._width, *(value for _, value in node.open_args))
         for (width, *given), after, decisions in self.combinations(values, env):
             arguments = node.fixed_args | dict(zip(names, given, strict=True))
+            # The same block on the same shape costs the same wherever it stands.
             key = (node.block, flow, width, *arguments.items())
             try:
                 part = self.parts.get(
@@ -202,6 +208,7 @@ class Composer:
             except ShapeError as error:
                 self.blocked(node, error)
             else:
+                # Of the two totals of a zero branch, the one stays whose guess of its fate was right.
                 if part.used[-len(end.kept) :] == end.kept:
                     merge(result, (part.out, env), end.total.after(part.cost, decisions))
 
@@ -211,6 +218,8 @@ class Composer:
         depth = node.depth
         if isinstance(depth, Choice) and depth.name not in self._coupling.coupled:
             name = depth.at(self._layers)
+            # Depths share their first layers: one pass to the deepest, leaving totals at every depth on the
+            # way.
             wanted = self._options(depth, name)
             for layer in range(1, max(map(depth.value, wanted)) + 1):
                 states = self._layer(node, layer, states)
@@ -218,6 +227,7 @@ class Composer:
                     for state, total in states.items():
                         merge(result, state, total.after(Cost(), ((name, layer),)))
             return result
+        # A coupled depth is part of the state from the first layer on, so each depth walks by itself.
         for (flow, env), total in states.items():
             for layers, after, decisions in self.expand(depth, env):
                 one = {(flow, after): total.after(Cost(), decisions)}
@@ -243,7 +253,7 @@ class Composer:
     def operator(
         self, node: Node, cell: str, stride: int, out: int, states: dict[State, Any]
     ) -> dict[State, Any]:
-        """Totals after an operator of a cell, by the state there."""
+        """Return the totals after an operator of a cell, by the state there."""
         self._strides[cell], self._channels[cell], self._layers[cell] = stride, out, 1
         states = self.through(node, states)
         del self._layers[cell]
@@ -264,7 +274,7 @@ class Composer:
     # Values --------------------------------------------------------------------------------------------
 
     def expand(self, value: Value, env: Env) -> Iterable[tuple[Any, Env, Decisions]]:
-        """What a value can be, each with the decisions shared and made by it."""
+        """Return what a value can be, each with the decisions shared and made by it."""
         if isinstance(value, CellOut):
             value = self._channels[value.cell]
         while isinstance(value, StageStride):
@@ -278,6 +288,7 @@ class Composer:
         name = value.at(self._layers)
         shared = value.name in self._coupling.coupled
         if shared:
+            # Decided before, in another place: follow that decision and count no new one.
             for decision in env:
                 if decision.name == name:
                     return ((value.value(decision.option), env, ()),)
@@ -293,7 +304,8 @@ class Composer:
     def combinations(
         self, values: tuple[Value, ...], env: Env
     ) -> Iterable[tuple[tuple[Any, ...], Env, Decisions]]:
-        """What several values can be together."""
+        """Return what several values can be together."""
+        # One after the other, since two values may be the same coupled decision.
         found: list[tuple[tuple[Any, ...], Env, Decisions]] = [((), env, ())]
         for value in values:
             found = [
@@ -310,7 +322,7 @@ def _join_branches(net: Builder, *branches_and_join: Any) -> Ref:
 
 
 def _forget(states: dict[State, Any], ended: frozenset[str]) -> dict[State, Any]:
-    """The states without the decisions that nothing needs any more."""
+    """Return the states without the decisions that nothing needs any more."""
     result: dict[State, Any] = {}
     for (flow, env), total in states.items():
         merge(result, (flow, frozenset(d for d in env if d.choice not in ended)), total)

@@ -11,7 +11,7 @@ from nas.space.language.tree import Choice, Node, PerLayer, SameAs, Stage, Value
 
 @dataclass(frozen=True)
 class Coupling:
-    """Which choices several places need, and where the last of their uses is.
+    """Choices that several places need, and where the last of their uses is.
 
     `ends` are the choices whose uses all lie inside a node, by the node's id.
     """
@@ -21,12 +21,12 @@ class Coupling:
 
     @classmethod
     def none(cls) -> Coupling:
-        """For a point: every choice has one option, so nothing needs to be remembered."""
+        """Return the coupling of a single point: every choice has one option, so none is to be remembered."""
         return cls(frozenset(), {})
 
     @classmethod
     def of(cls, network: Node, outside: tuple[Value, ...], declared: dict[str, Choice]) -> Coupling:
-        """Of a network and the values outside it, which every part may need."""
+        """Return the coupling of a network and the values outside it, which every part may need."""
         counts: dict[int, Counter[str]] = {}
 
         def count(node: Node) -> Counter[str]:

@@ -45,12 +45,13 @@ _NO_COST = 1 << 62
 
 
 def count_within(root: Points, measure: CostOf, interval: Interval) -> int | None:
-    """The number of points whose cost by `measure` is in the interval; None where that takes too long."""
+    """Return the number of points whose cost by `measure` is inside; None where that takes too long."""
     order = in_order(root)
     least, most = (extreme(order, measure, pick).value for pick in (min, max))
     end = _end(interval, most)
     if interval.low <= least and most <= end:
         return size(order)
+    # The whole space needs no costs at all; everything else adds costs in 64 bits.
     if most >= _NO_COST:
         return None
     try:
@@ -60,7 +61,7 @@ def count_within(root: Points, measure: CostOf, interval: Interval) -> int | Non
 
 
 def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, int] | None:
-    """The costs next to an interval that holds none, where there are some on both sides.
+    """Return the costs next to an interval that holds none, where there are some on both sides.
 
     None where it holds some, and where it takes too long to know.
     """
@@ -69,6 +70,7 @@ def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, 
     end, room = _end(interval, most), 1 << 10
     if not least < interval.low <= end < most < _NO_COST:
         return None
+    # Look ahead in growing steps: the next cost is usually near, and a table up to it is short.
     below: list[int] = []
     above: list[int] = []
     while not above:
@@ -118,7 +120,7 @@ class _Grid:
         return self if places >= len(self.numbers) else replace(self, numbers=self.numbers[:places])
 
     def rows(self) -> tuple[Integers, Numbers]:
-        """The costs that occur, ascending, and the number of points of each."""
+        """Return the costs that occur, ascending, and the number of points of each."""
         places = np.flatnonzero(self.numbers)
         return self.first + self.step * places, self.numbers[places]
 
@@ -128,15 +130,18 @@ _NONE = _Grid(0, 0, np.zeros(0, np.uint64), 0)
 
 
 def _sum(parts: Iterable[tuple[_Grid, int]], highest: int) -> _Grid:
-    """Grids together, each as many times over as is said, up to a highest cost."""
+    """Add grids, each as many times over as is given, up to a highest cost."""
     some = [(grid, times) for grid, times in ((g.up_to(highest), t) for g, t in parts) if len(grid.numbers)]
     if not some:
         return _NONE
+    # Sharing the grid instead of copying it keeps long chains of parts linear.
     if len(some) == 1 and some[0][1] == 1:
         return some[0][0]
+    # Checked before the addition, as uint64 would wrap in silence.
     if sum(grid.total * times for grid, times in some) >= _NUMBERS:
         raise _TooMany
     first = min(grid.first for grid, _ in some)
+    # Costs of networks have large common divisors (channels are multiples of 8), so grids stay short.
     step = math.gcd(*(n for grid, _ in some for n in (grid.step, grid.first - first)))
     places = (max(grid.last for grid, _ in some) - first) // step + 1 if step else 1
     if places > LENGTH:
@@ -151,41 +156,43 @@ def _sum(parts: Iterable[tuple[_Grid, int]], highest: int) -> _Grid:
 
 @dataclass(frozen=True)
 class _Meeting:
-    """What was spent outside a set and the table of the set, of at least one cost each."""
+    """Grid of what was spent outside a set, and the table of the set, of at least one cost each."""
 
     spent: _Grid
     table: _Grid
 
     def count(self, low: int, high: int) -> int:
-        """The number of points from a cost to another."""
+        """Return the number of points from a cost to another."""
         costs, ways = self.spent.rows()
+        # Prefix sums: each cost spent outside is answered by two look-ups, not by a pass over the table.
         below = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self.table.numbers)])
         start, end = self._places(low - 1 - costs), self._places(high - costs)
         return _dot(ways, below[end] - below[start])
 
     def least_above(self, cost: int) -> list[int]:
-        """The least cost above one, if there is any."""
+        """Return the least cost above one, if there is any."""
         spent, costs = self.spent.rows()[0], self.table.rows()[0]
         place = np.searchsorted(costs, cost - spent, "right")
         inside = place < len(costs)
         return [int((spent[inside] + costs[place[inside]]).min())] if inside.any() else []
 
     def most_below(self, cost: int) -> list[int]:
-        """The most below a cost, if there is any."""
+        """Return the most below a cost, if there is any."""
         spent, costs = self.spent.rows()[0], self.table.rows()[0]
         place = np.searchsorted(costs, cost - spent, "left")
         inside = place > 0
         return [int((spent[inside] + costs[place[inside] - 1]).max())] if inside.any() else []
 
     def _places(self, costs: Integers) -> Integers:
-        """How many places of the table are at most each cost."""
+        """Return how many places of the table are at most each cost."""
+        # Floor division also sends costs below the first place to 0, and the clip those beyond the last.
         beyond = costs - self.table.first
         return np.clip(beyond // max(1, self.table.step) + 1, 0, len(self.table.numbers))
 
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """What is known of a grid before it is made: its ends and the divisor of its steps."""
+    """Bounds of a grid before it is made: its ends and the divisor of its steps."""
 
     least: int
     most: int
@@ -203,7 +210,7 @@ class _Reach:
 
 
 class _Meetings:
-    """What was spent outside a set, and the table of that set, wherever the two meet.
+    """Meetings of what was spent outside sets with the tables of these sets.
 
     Each point of at most the highest cost is in one meeting.
     """
@@ -212,6 +219,7 @@ class _Meetings:
         self._order = order
         self._measure = measure
         self._work = 0
+        # Bounds from both sides: a cost that cannot end below the highest is never tabulated nor carried on.
         least = least_costs(self._order, measure)
         rest = least_beside(self._order, least, measure)
         # the highest cost of a set and of what is outside it that leave the whole below the highest
@@ -221,7 +229,9 @@ class _Meetings:
         self._tabulate()
 
     def all(self) -> Iterator[_Meeting]:
-        """Once."""
+        """Yield the meetings of all sets with a table, once: it consumes what it is made from."""
+        # From the whole down to the parts: all that is spent outside a set has arrived when its turn comes,
+        # as every set stands behind its parts in the order.
         waiting: dict[int, list[_Grid]] = {id(self._order[-1]): [_POINT]}
         for points in reversed(self._order):
             mine = id(points)
@@ -232,6 +242,7 @@ class _Meetings:
             table = self._tables.pop(mine, None)
             if not len(spent.numbers):
                 continue
+            # Where a table stands the walk ends: what is below it is in the table, so no point is met twice.
             if table is None:
                 for part, outside in self._onward(points, spent):
                     waiting.setdefault(id(part), []).append(outside)
@@ -249,6 +260,9 @@ class _Meetings:
             reaches[mine] = self._reach(points, [reaches[id(part)] for part in points.parts])
             parts = [self._tables[id(part)] for part in points.parts if id(part) in self._tables]
             spent, ways = outside[mine]
+            # Meet where the two sides are equally long: further up tables grow, further down what is spent
+            # does. More ways than a grid can hold make carrying impossible, so the table stands however long
+            # it is.
             is_longer = reaches[mine].places(self._most[mine]) > spent.places(self._most_outside[mine])
             if len(parts) < len(points.parts) or (is_longer and ways < _NUMBERS >> 8):
                 continue
@@ -256,6 +270,7 @@ class _Meetings:
                 self._tables[mine] = self._table(points, parts)
             except _TooMany:
                 continue
+            # A table whose every user has one is never met: it is only memory.
             for part in map(id, points.parts):
                 users[part] -= 1
                 if not users[part]:
@@ -275,7 +290,7 @@ class _Meetings:
                 return _POINT
 
     def _onward(self, points: Points, spent: _Grid) -> list[tuple[Points, _Grid]]:
-        """What was spent outside each part of a set that has no table."""
+        """Pass on what was spent outside to each part of a set that has no table."""
         match points:
             case After():
                 return [(points.before, spent.dearer(self._measure(points.cost)))]
@@ -285,6 +300,7 @@ class _Meetings:
                 beside = [part for part in points.parts if id(part) in self._tables]
                 if not beside:
                     raise _TooMany
+                # The product is expanded on the side that has fewer points; the other is carried on.
                 few = min(beside, key=lambda part: self._tables[id(part)].total)
                 other = points.other if few is points.one else points.one
                 most = self._most_outside[id(other)]
@@ -293,7 +309,7 @@ class _Meetings:
                 raise AssertionError(points)
 
     def _outside(self) -> dict[int, tuple[_Reach, int]]:
-        """What may be spent outside each set, and in how many ways."""
+        """Return what may be spent outside each set, and in how many ways."""
         reaches: dict[int, _Reach] = {}
         sizes: dict[int, int] = {}
         for points in self._order:
@@ -333,12 +349,13 @@ class _Meetings:
         return _Reach(value, value, 0)
 
     def _either(self, grids: Sequence[_Grid], highest: int) -> _Grid:
-        """The points of several sets."""
+        """Return the points of several sets, with no point in two of them."""
         self._worked(sum(len(grid.numbers) for grid in grids))
         return _sum(((grid, 1) for grid in grids), highest)
 
     def _both(self, one: _Grid, other: _Grid, highest: int) -> _Grid:
-        """Every point of one set with every point of another."""
+        """Return every point of one set with every point of another: a convolution of their numbers."""
+        # The direct sum, not an FFT: numbers are exact, and one side has few costs.
         few, many = sorted((one, other), key=lambda grid: int(np.count_nonzero(grid.numbers)))
         costs, numbers = (row.tolist() for row in few.rows())
         self._worked(len(costs) * len(many.numbers))
@@ -351,7 +368,8 @@ class _Meetings:
 
 
 def _dot(one: Numbers, other: Numbers) -> int:
-    """The exact sum of products, by limbs of 22 bits."""
+    """Return the exact sum of products, by limbs of 22 bits."""
+    # Products of 22-bit limbs, 2^20 of them, sum to less than 2^64; Python's integers hold the rest.
     total = 0
     for start in range(0, len(one), 1 << 20):
         a, b = (_limbs(numbers[start : start + (1 << 20)]) for numbers in (one, other))
@@ -361,5 +379,5 @@ def _dot(one: Numbers, other: Numbers) -> int:
 
 
 def _limbs(numbers: Numbers) -> Numbers:
-    """`(3, n)` of `(n,)`."""
+    """Split numbers `(n,)` into limbs `(3, n)`."""
     return np.stack([(numbers >> np.uint64(shift)) & np.uint64((1 << 22) - 1) for shift in (0, 22, 44)])

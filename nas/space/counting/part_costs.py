@@ -13,14 +13,14 @@ from nas.ops import Shape, ShapeError
 
 
 class Flow(NamedTuple):
-    """What is known of a value between two parts: its shape, and whether it is always zero."""
+    """Abstract value between two parts: its shape, and whether it is always zero."""
 
     shape: Shape
     dead: bool = False
 
 
 class PartCost(NamedTuple):
-    """What a part gives and costs once simplified; `used` says which of its inputs it needs."""
+    """Output and cost of a simplified part; `used` says which of its inputs it needs."""
 
     out: Flow
     cost: Cost
@@ -35,7 +35,7 @@ class PartCosts:
         self._known: dict[object, PartCost | str] = {}
 
     def get(self, key: object, inputs: Sequence[Flow], build: Callable[..., Ref]) -> PartCost:
-        """What `build(net, *inputs)` adds to a network. Raises ShapeError where it cannot be built.
+        """Return what `build(net, *inputs)` adds to a network. Raises ShapeError where it cannot be built.
 
         `key` stands for all that the answer depends on.
         """

@@ -85,7 +85,7 @@ ONE = Points()
 
 
 def in_order(root: Points) -> list[Points]:
-    """The sets that a set is made of and the set itself, each behind its parts."""
+    """Return the sets that a set is made of and the set itself, in topological order."""
     found: list[Points] = []
     met: set[int] = set()  # each set is met twice: before its parts, and behind them
     done: set[int] = set()
@@ -105,7 +105,7 @@ def in_order(root: Points) -> list[Points]:
 
 
 def size(order: list[Points]) -> int:
-    """Return the number of points of the last set; `order` is as `in_order` gives it."""
+    """Return the number of points."""
     sizes: dict[int, int] = {}
     for points in order:
         if isinstance(points, After):
@@ -145,12 +145,12 @@ def extreme(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]]
 
 
 def least_costs(order: list[Points], measure: CostOf) -> dict[int, int]:
-    """The least cost of each set, by id; `order` is as `in_order` gives it."""
+    """Return the least cost of each set, by id; `order` is as `in_order` gives it."""
     return _values(order, measure, min)
 
 
 def least_beside(order: list[Points], least: dict[int, int], measure: CostOf) -> dict[int, int]:
-    """For each set, by id, the least that the rest of a point costs which it is part of."""
+    """Return, by the id of each set, the least that the rest of a point costs of which it is part."""
     rest = {id(order[-1]): 0}
     for points in reversed(order):
         outside = rest[id(points)]
@@ -182,5 +182,5 @@ _FLAT = 64
 
 
 def _options(points: Points) -> tuple[Points, ...]:
-    """Sets of a union; of a long one the union itself, since joining tuples takes their length."""
+    """Return the sets of a union; of a long one the union itself, since joining tuples takes their length."""
     return points.options if isinstance(points, Either) and len(points.options) < _FLAT else (points,)

@@ -47,8 +47,10 @@ _NUMBERS = 1 << 24
 
 @dataclass(frozen=True)
 class Histogram:
-    """Numbers of points `(bins,)` from bin `first` on. A cost is at `bin * unit`, give or take an error:
-    `under` to `over` is what rounding took off, so exact costs are within `[bin * unit + under, ... + over]`.
+    """Numbers of points `(bins,)` from bin `first` on.
+
+    A cost is at `bin * unit`, give or take what rounding took off: exact costs are within `[bin * unit +
+    under, bin * unit + over]`.
     """
 
     first: int
@@ -57,7 +59,7 @@ class Histogram:
     over: int
 
     def at(self, bins: Integers) -> Numbers:
-        """The numbers in these bins, 0 outside."""
+        """Return the numbers in these bins, 0 outside."""
         index = bins - self.first
         inside = (index >= 0) & (index < len(self.numbers))
         found = np.zeros(len(bins), self.numbers.dtype)
@@ -71,9 +73,11 @@ class Spread:
     def __init__(self, root: Points, measure: CostOf, highest: int, most_bins: int = MOST_BINS) -> None:
         self.order = in_order(root)
         self.measure = measure
+        # The memory is shared by the histograms of all sets, so large spaces have coarser bins.
         bins = max(FEWEST_BINS, min(most_bins, _NUMBERS // len(self.order)))
         least = least_costs(self.order, measure)
         self.unit = max(1, -(-(highest - least[id(root)]) // bins))
+        # A bin that no completion brings below the highest cost is cut off, which keeps sums short.
         self._most = {part: highest - rest for part, rest in least_beside(self.order, least, measure).items()}
         # more than 10^300 points need numbers with a wider exponent
         self._kind: type[np.floating[Any]] = np.float64 if size(self.order) < 10**300 else np.longdouble
@@ -101,8 +105,9 @@ class Spread:
         return self._histograms[id(self.order[-1])]
 
     def bins(self, interval: Interval) -> Integers:
-        """Those that may hold points of the interval."""
+        """Return the bins that may hold points of the interval."""
         whole = self.whole
+        # Widened by the rounding error on both sides: a bin too many costs draws, one too few loses points.
         first = max(whole.first, -(-(interval.low - whole.over) // self.unit))
         last = whole.first + len(whole.numbers) - 1
         if interval.high is not None:
@@ -110,13 +115,15 @@ class Spread:
         return np.arange(first, last + 1)
 
     def rounded(self, cost: Cost) -> int:
-        """The bins by which a part moves what is before it."""
+        """Return the number of bins by which a part moves the points before it."""
         return (self.measure(cost) + self.unit // 2) // self.unit
 
     def _made(self, points: Points) -> Histogram:
         parts = [self._histograms[id(part)] for part in points.parts]
         match points:
             case After():
+                # Shifting by whole bins is exact in the numbers; the error of the rounding is carried beside
+                # them.
                 shift = self.rounded(points.cost)
                 error = self.measure(points.cost) - shift * self.unit
                 (before,) = parts
@@ -128,6 +135,7 @@ class Spread:
                 one, other = parts
                 if not (len(one.numbers) and len(other.numbers)):
                     return Histogram(0, np.zeros(0), 0, 0)
+                # Independent decisions: the cost of a pair is a sum, so its distribution is a convolution.
                 numbers = np.convolve(one.numbers, other.numbers)
                 under, over = one.under + other.under, one.over + other.over
                 return self._cut(points, one.first + other.first, numbers, under, over)
@@ -145,14 +153,14 @@ class Spread:
         return Histogram(first, total, min(part.under for part in parts), max(part.over for part in parts))
 
     def _cut(self, points: Points, first: int, numbers: Numbers, under: int, over: int) -> Histogram:
-        """Without what certainly leads above the highest cost."""
+        """Drop the bins from which every point ends above the highest cost."""
         last = (self._most[id(points)] - under) // self.unit
         kept = numbers[: max(0, last - first + 1)]
         return Histogram(first, kept if len(kept) == len(numbers) else kept.copy(), under, over)
 
 
 class Walk:
-    """Draws points from chosen bins of the whole, with their decisions and exact costs."""
+    """Sampler of points from chosen bins of the whole, with their decisions and exact costs."""
 
     def __init__(self, spread: Spread, rng: np.random.Generator) -> None:
         self._spread = spread
@@ -163,6 +171,7 @@ class Walk:
         chosen: list[dict[str, Option]] = [{} for _ in bins]
         figures = np.zeros((len(_NAMES), len(bins)), np.int64)
         root = self._spread.order[-1]
+        # All points walk at once: each set is visited once, with the points that chose it and their bins.
         waiting: dict[int, list[tuple[Integers, Integers]]] = {id(root): [(np.arange(len(bins)), bins)]}
         for points in reversed(self._spread.order):
             arrived = waiting.pop(id(points), None)
@@ -172,6 +181,8 @@ class Walk:
             if isinstance(points, After):
                 for figure, added in zip(figures, _figures(points.cost), strict=True):
                     if added:
+                        # Not `figure[who] += added`, which counts a point once that passes the same part
+                        # twice.
                         np.add.at(figure, who, added)
                 for index in who if points.decisions else ():
                     chosen[index].update(points.decisions)
@@ -183,11 +194,13 @@ class Walk:
     def _onward(
         self, points: Points, who: Integers, where: Integers
     ) -> list[tuple[Points, Integers, Integers]]:
-        """Which of the drawn go to which part, and to which of its bins."""
+        """Assign the drawn points to the parts, and to their bins."""
         match points:
             case After():
                 return [(points.before, who, where - self._spread.rounded(points.cost))]
             case Either():
+                # Each option in proportion to the points that it has in this bin, so that all have equal
+                # chances.
                 taken = self._sample_rows(self._spread.weights(points, where))
                 masks = ((option, taken == k) for k, option in enumerate(points.options))
                 return [(option, who[mask], where[mask]) for option, mask in masks if mask.any()]
@@ -200,6 +213,7 @@ class Walk:
         one, other = self._spread.of(points.one), self._spread.of(points.other)
         first = np.zeros(len(where), np.int64)
         places = other.first + np.arange(len(other.numbers))
+        # The bin of the whole is the sum of two: how many points each way of parting it has are the weights.
         for bin in np.unique(where):
             mask = where == bin
             weights = other.numbers * one.at(bin - places)
@@ -207,15 +221,16 @@ class Walk:
         return [(points.one, who, where - first), (points.other, who, first)]
 
     def _sample_rows(self, weights: Numbers) -> Integers:
-        """A row for each column of weights `(rows, columns)`, in proportion to them."""
+        """Sample a row for each column of weights `(rows, columns)`, in proportion to them."""
         sums = np.cumsum(weights, axis=0)
+        # Inverse transform sampling; the minimum guards against the last sum being rounded below the draw.
         at = self._rng.random(weights.shape[1]) * sums[-1]
         rows: Integers = np.minimum((sums <= at).sum(axis=0), len(weights) - 1)
         return rows
 
 
 class Uniform:
-    """Draws points of a space inside a budget, each with the same chance.
+    """Sampler of points of a space inside a budget, each with the same chance.
 
     `spread` and `interval` are of the measure by which the budget's networks are counted; the other limits
     are met by drawing again.
@@ -237,7 +252,7 @@ class Uniform:
         self._weights = self.spread.whole.at(self._bins)
 
     def sample(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
-        """`n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
+        """Return `n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
         found: list[dict[str, Option]] = []
         batch = min(2 * n, 1024)
         for _ in range(max(1, tries * n // batch) if n and self._weights.any() else 0):
@@ -247,7 +262,7 @@ class Uniform:
         return found[:n]
 
     def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
-        """Bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
+        """Return bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
         return self.bounds(len(self.draw(rng, draws)), draws)
 
     def draw(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
@@ -258,6 +273,7 @@ class Uniform:
 
     def bounds(self, kept: int, draws: int) -> tuple[int, int]:
         """Return the bounds of the number of points inside, of `draws` of which `kept` were."""
+        # Wilson's interval, as it holds where few or nearly all draws are inside.
         share, z = kept / draws, 1.96
         middle = (share + z * z / (2 * draws)) / (1 + z * z / draws)
         half = z / (1 + z * z / draws) * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
@@ -265,9 +281,10 @@ class Uniform:
         return _share(total, max(0.0, middle - half)), _share(total, min(1.0, middle + half))
 
     def _batch(self, rng: np.random.Generator, size: int) -> list[dict[str, Option]]:
-        """Those of `size` points, drawn from the bins of the budget, that are inside."""
+        """Return those of `size` points, drawn from the bins of the budget, that are inside."""
         if not self._weights.any():
             return []
+        # Weights may be longdoubles beyond float64; numpy's choice takes shares as float64 that sum to 1.
         shares = (self._weights / self._weights.sum()).astype(np.float64)
         bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
         return [point for point, cost in Walk(self.spread, rng).sample(bins) if self._admits(point, cost)]
@@ -280,5 +297,5 @@ class Uniform:
 
 
 def _share(number: int, part: float) -> int:
-    """A part of a number that may be too large for a float."""
+    """Return a part of a number that may be too large for a float."""
     return number * round(part * 10**9) // 10**9

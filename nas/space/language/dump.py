@@ -31,7 +31,7 @@ from nas.space.space import INPUT_AXES, Space
 
 
 def dump_space(space: Space) -> str:
-    """YAML text from which `parse_space` makes a space with the same choices and networks.
+    """Return YAML text from which `parse_space` makes a space with the same choices and networks.
 
     User blocks are written out.
     """
@@ -89,7 +89,7 @@ class _Writer:
         }
 
     def write_node(self, node: Node) -> Any:
-        """A node as YAML data."""
+        """Return a node as YAML data."""
         match node:
             case Call():
                 args = self._write_arguments(node)
@@ -133,14 +133,14 @@ class _Writer:
                 return {"cell": self._write_name(node.name, "cell") | self._write_cells(node)}
 
     def write_unnamed(self, node: Node) -> Any:
-        """A node where its surroundings name it."""
+        """Return a node as YAML data where its surroundings name it."""
         data = self.write_node(node)
         if isinstance(node, Stage):
             del data["stage"]["name"]
         return data
 
     def write_value(self, value: Value, path: str) -> Any:
-        """A value as YAML data; a choice met before is written as a coupling with it.
+        """Return a value as YAML data; a choice met before becomes a coupling with it.
 
         A choice that came as an argument of a user's block is named by the place of that argument, which
         is gone once the block is written out: such a choice keeps its name explicitly.
@@ -207,7 +207,7 @@ class _Writer:
         return {"inputs": inputs, "ops": [self.write_unnamed(op) for op in node.ops]}
 
     def _write_labelled(self, option: Node, label: str) -> Any:
-        """An alternative with its label as its name, unless it has it anyway."""
+        """Return an alternative named by its label, unless it has that name by default."""
         data = self.write_node(option)
         if label == (
             data if isinstance(data, str) else next(iter(data), None) if isinstance(data, dict) else ""
@@ -224,5 +224,5 @@ class _Writer:
         return {key: kind({"name": label} | inner)}
 
     def _write_name(self, name: str | None, default: str) -> dict[str, Any]:
-        """`name`, unless the reader would give it by itself."""
+        """Return the key `name`, unless the parser gives that name by default."""
         return {"name": name} if name and name != default else {}

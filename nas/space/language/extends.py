@@ -30,7 +30,7 @@ class Description:
 
 
 def read_description(source: str, file: str, above: tuple[Path, ...] = ()) -> Description:
-    """What a text describes together with the files that it extends; `above` are those that extend it.
+    """Read a text together with the files that it extends; `above` are the files that extend it.
 
     Raises SpaceError where a file is missing, extends itself or has an unknown key.
     """
@@ -69,7 +69,7 @@ def _read_base(item: Item, file: str, above: tuple[Path, ...]) -> Description:
 
 
 def _set_defaults(top: Mapping, replaced: dict[str, Item]) -> Mapping:
-    """The keys, with what is set under `defaults` taken from `replaced` to where it belongs."""
+    """Move what is set under `defaults` from `replaced` to the keys."""
     for path in [path for path in replaced if path.startswith("defaults.") and path.count(".") == 2]:
         item = replaced.pop(path)
         _, block, argument = path.split(".")

@@ -24,7 +24,7 @@ RESERVED = frozenset(
 
 
 def find_name_problem(name: object) -> str | None:
-    """What is wrong with a name, or None."""
+    """Return what is wrong with a name, or None."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         return f"{as_written(name)} is not a name; a name is a letter, then letters, digits and underscores"
     if re.fullmatch(r"layer[0-9]+", name):

@@ -8,7 +8,7 @@ from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError
 
 
 def _find_holder(item: Item) -> Mapping | None:
-    """The mapping that may hold a node's `name`."""
+    """Return the mapping that may hold a node's `name`."""
     if not isinstance(item, Mapping) or not item.entries:
         return None
     if "choice" in item.entries or "layers" in item.entries:
@@ -18,7 +18,7 @@ def _find_holder(item: Item) -> Mapping | None:
 
 
 def read_name(item: Item, context: Context) -> str | None:
-    """The name that is written in a node."""
+    """Read the name that is written in a node."""
     holder = _find_holder(item)
     named = holder.entries.get("name") if holder else None
     if named is None:
@@ -31,20 +31,20 @@ def read_name(item: Item, context: Context) -> str | None:
 
 
 def reject_name(item: Item, context: Context, why: str) -> None:
-    """Raises SpaceError for a node that is named."""
+    """Raise SpaceError for a node that is named."""
     holder = _find_holder(item)
     if holder and "name" in holder.entries:
         raise SpaceError(holder.entries["name"].place, context.path, f"'name' is not wanted here; {why}")
 
 
 def wrap_named(item: Item) -> Item:
-    """A node with a name of its own as a list, in which it keeps the name."""
+    """Return a node with a name of its own as a list, in which it keeps the name."""
     holder = _find_holder(item)
     return Listing((item,), item.place) if holder and "name" in holder.entries else item
 
 
 def get_block(item: Item) -> str:
-    """The block or form that a node is."""
+    """Return the block or form that a node is."""
     if isinstance(item, Scalar):
         return str(item.value)
     if isinstance(item, Mapping) and item.entries:

@@ -28,12 +28,12 @@ _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", g
 
 
 def load_space(path: Path | str) -> Space:
-    """The space in a file. Raises InputError, with file and line, for anything that is wrong in it."""
+    """Read the space in a file. Raises InputError, with file and line, for anything that is wrong in it."""
     return parse_space(read_text(Path(path)), str(path))
 
 
 def parse_space(source: str, file: str = "<text>") -> Space:
-    """The space in a text; `file` is the name that messages use."""
+    """Parse the text of a space; `file` is the name that messages use."""
     description = read_description(source, file)
     top = description.top
     parser = NodeParser()
@@ -117,7 +117,7 @@ def _read_definitions(top: Mapping) -> dict[str, tuple[dict[str, Item], Item]]:
 
 
 def _collect_values(item: Item) -> set[Any]:
-    """All values below an item."""
+    """Return all values below an item."""
     if isinstance(item, Scalar):
         return {item.value}
     inside = item.items if isinstance(item, Listing) else item.entries.values()

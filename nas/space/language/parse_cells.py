@@ -58,7 +58,7 @@ _REDUCTIONS = _make_count_kind("reductions", _MAX_REDUCTIONS)
 
 
 class _Parser(Protocol):
-    """What reads the values and the operators of a cell."""
+    """Parser of the values and the operators of a cell."""
 
     def parse_operator(self, item: Item, context: Context) -> Node: ...
 
@@ -70,7 +70,7 @@ class _Parser(Protocol):
 
 
 class CellParser:
-    """Reads one stack of cells."""
+    """Parser of one stack of cells."""
 
     def __init__(self, parser: _Parser, context: Context) -> None:
         self._parser = parser
@@ -78,7 +78,7 @@ class CellParser:
         self._context = replace(context, cell=context.path)
 
     def parse_cells(self, item: Mapping, name: str | None, place: Place) -> Cells:
-        """The stack that stands at the context's path."""
+        """Parse the stack of cells at the context's path."""
         context = self._outside
         reject_unknown(item, ["name", "out", "depth", "reductions", *CELL_KINDS], context.path)
         if context.stages or context.cell is not None:
@@ -122,7 +122,7 @@ class CellParser:
         return CellKind(nodes, self._parse_output(inner, context.at("output"), known))
 
     def _list_rows(self, item: Mapping, context: Context) -> Iterator[Mapping]:
-        """Inputs and operators of each node; `nodes: 4` is four of which all have those of the cell."""
+        """Yield inputs and operators of each node; `nodes: 4` stands for four nodes that share the cell's."""
         nodes = item.entries.get("nodes")
         if nodes is None:
             raise SpaceError(item.place, context.path, "a cell needs 'nodes'; add nodes: ...")
@@ -187,7 +187,7 @@ class CellParser:
         return op
 
     def _parse_inputs(self, item: Item, context: Context, known: tuple[str, ...], count: int | None) -> Value:
-        """Names of values, each of which may be open; or one open value that gives them all."""
+        """Parse a list of names, each of which may be open, or one open value that gives them all."""
         if isinstance(item, Listing):
             if not item.items:
                 raise SpaceError(item.place, context.path, "no inputs; list at least one")
@@ -240,7 +240,7 @@ class CellParser:
 
 
 def _parse_number(item: Item, context: Context, what: str, most: int) -> int:
-    """A plain number. Raises SpaceError for anything else."""
+    """Parse a plain number. Raises SpaceError for anything else."""
     try:
         return int(_make_count_kind(what, most).read(to_plain(item, context.path)))
     except ValueError as error:
@@ -248,14 +248,14 @@ def _parse_number(item: Item, context: Context, what: str, most: int) -> int:
 
 
 def _count_inputs(inputs: Value) -> int | None:
-    """How many inputs there are; None where another choice says it."""
+    """Return the number of inputs; None where another choice decides it."""
     if isinstance(inputs, Choice):
         return len(inputs.values[0])
     return len(inputs) if isinstance(inputs, tuple) else None
 
 
 def _count_variants(node: Node) -> int:
-    """A bound on the number of points of an operator."""
+    """Return an upper bound on the number of points of an operator."""
     inside = [_count_variants(child) for child in children(node)]
     own = prod(len(value.values) for value in own_values(node) if isinstance(value, Choice))
     return sum(inside) if isinstance(node, Alternative) else own * prod(inside)

@@ -65,7 +65,7 @@ Definitions = MappingABC[str, tuple[dict[str, Item], Item]]
 
 
 class NodeParser(ValueParser):
-    """Reads nodes; `defaults` are arguments by block, `definitions` the user's own blocks."""
+    """Parser of nodes; `defaults` are arguments by block, `definitions` the user's own blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class NodeParser(ValueParser):
         self._depth = 0
 
     def parse_node(self, item: Item, context: Context, name: str | None, in_stage: bool = False) -> Node:
-        """The node at `context.path`; `in_stage` when it is a stage's layer and so takes its stride."""
+        """Parse the node at `context.path`; `in_stage` for a stage's layer, which takes its stride."""
         self._count += 1
         if self._count > _MAX_NODES:
             raise SpaceError(
@@ -145,7 +145,7 @@ class NodeParser(ValueParser):
         return self._parse_call(key, arguments, place, context, name, in_stage)
 
     def parse_sequence(self, item: Listing, context: Context, name: str | None) -> Sequence:
-        """Nodes one after the other; a list inside a list is part of it."""
+        """Parse nodes one after the other; a list inside a list is flattened."""
         flat = list(_flatten(item))
         names = self._name_nodes(flat, context)
         return Sequence(
@@ -153,7 +153,7 @@ class NodeParser(ValueParser):
         )
 
     def _name_nodes(self, items: list[Item], context: Context) -> list[str]:
-        """Names of a sequence's nodes: as given, else the block's, numbered where they repeat."""
+        """Return names for a sequence's nodes: as given, else the block's, numbered where they repeat."""
         given = [read_name(item, context) for item in items]
         used: set[str] = set()
         for item, name in zip(items, given, strict=True):
@@ -226,7 +226,7 @@ class NodeParser(ValueParser):
         return node if isinstance(node, Sequence) or name is None else Sequence(name, (replace_name(node),))
 
     def parse_operator(self, item: Item, context: Context) -> Node:
-        """An operator of a cell: a node that takes the cell's channels and stride by itself."""
+        """Parse an operator of a cell: a node that takes the cell's channels and stride by default."""
         reject_name(item, context, "an operator of a cell is named by its place")
         return self.parse_node(item, context, None, in_stage=True)
 
@@ -311,7 +311,7 @@ class NodeParser(ValueParser):
         return LayerNodes(name, nodes, stage)
 
     def _apply_replaced(self, item: Mapping, context: Context, keys: Iterable[str]) -> Mapping:
-        """The arguments of a node, with those that are set from elsewhere and do not stand in it."""
+        """Return the arguments of a node, with those that `set` adds to it."""
         self.places_seen.update(context.at(key).path for key in keys)
         set_elsewhere = {
             key: self.replaced[context.at(key).path] for key in keys if context.at(key).path in self.replaced
@@ -353,7 +353,7 @@ class NodeParser(ValueParser):
 
 
 def replace_name(node: Node) -> Node:
-    """A node that stands alone in a group, under its own default name."""
+    """Return a node that is alone in its group, under its own default name."""
     return node if isinstance(node, Sequence | Stage) else replace(node, name=_get_kind_name(node))
 
 

@@ -19,16 +19,14 @@ _FORMS = ("choice", "range", "same_as", "layers", *UNSCALED)
 
 
 def get_kind(annotated: Any) -> Kind:
-    """The kind inside an annotation of `nas.ops.arguments`."""
+    """Return the kind inside an annotation of `nas.ops.arguments`."""
     (kind,) = (k for k in get_args(annotated) if isinstance(k, Kind))
     return kind
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where in a space we are: the path that names choices, the stages or the cell around, the block's
-    arguments.
-    """
+    """Place in a space: the path that names choices, the stages or the cell around, the block's arguments."""
 
     path: str = ""
     stages: tuple[str, ...] = ()
@@ -37,7 +35,7 @@ class Context:
     expanding: tuple[str, ...] = ()
 
     def at(self, name: str) -> Context:
-        """The context one step inside."""
+        """Return the context one step inside."""
         return replace(self, path=f"{self.path}.{name}" if self.path else name)
 
     @property
@@ -49,7 +47,7 @@ class Context:
 
 
 class ValueParser:
-    """Reads values and remembers the choices they declare, by name."""
+    """Parser of values, which remembers the choices that they declare, by name."""
 
     def __init__(self) -> None:
         self.declared: dict[str, Choice] = {}
@@ -61,7 +59,7 @@ class ValueParser:
         self._places: dict[str, Place] = {}
 
     def parse_value(self, item: Item, context: Context, kind: Kind | None) -> Value:
-        """The value at `context.path`; `kind` None leaves the check to where the value is used."""
+        """Parse the value at `context.path`; with `kind` None it is checked where it is used."""
         self.places_seen.add(context.path)
         item = self.replaced.pop(context.path, item)
         if isinstance(item, Mapping):
@@ -72,7 +70,7 @@ class ValueParser:
         return self.check_kind(value, context, kind, item.place)
 
     def check_kind(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
-        """The value again. Raises SpaceError where it, or one of its options, is not of the kind."""
+        """Return the value. Raises SpaceError where it, or one of its options, is not of the kind."""
         if kind is None:
             return value
         if isinstance(value, StageStride):
@@ -135,7 +133,7 @@ class ValueParser:
             )
 
     def couple_repeated(self, value: Value, place: Place) -> Value:
-        """The value, or a coupling with it where a node has this choice already.
+        """Return the value, or a coupling where a node has this choice already.
 
         A choice that is given to a user's block may end up in several nodes.
         """
@@ -154,7 +152,7 @@ class ValueParser:
         per_layer: bool,
         name: str | None = None,
     ) -> Choice:
-        """A choice, named by its place unless `name` is given.
+        """Declare a choice, named by its place unless `name` is given.
 
         Raises SpaceError where it is empty, repeats an option or has a name that is taken.
         """
@@ -216,7 +214,7 @@ class ValueParser:
         return self.check_kind(choice, context, kind, inner.place)
 
     def _choice_name(self, item: Mapping, context: Context, per_layer: bool) -> str | None:
-        """The name that a choice is given where it stands."""
+        """Read the name that a choice is given."""
         if "name" not in item.entries:
             return None
         place = item.entries["name"].place
@@ -260,7 +258,7 @@ NO_STAGE = "'layers' needs a stage around it; give a plain value, or put the blo
 
 
 def to_plain(item: Item, path: str) -> Any:
-    """A scalar's value, or a list's as a tuple."""
+    """Return a scalar's value, or a list's as a tuple."""
     if isinstance(item, Scalar):
         return item.value
     if isinstance(item, Listing):
@@ -269,28 +267,28 @@ def to_plain(item: Item, path: str) -> Any:
 
 
 def expect_text(item: Item, path: str, what: str) -> str:
-    """A scalar that must be text."""
+    """Return a scalar that must be text."""
     if not isinstance(item, Scalar) or not isinstance(item.value, str):
         raise SpaceError(item.place, path, f"wanted {what}, not {_describe_item(item)}")
     return item.value
 
 
 def expect_list(item: Item, path: str, example: str = "[3, 5, 7]") -> tuple[Item, ...]:
-    """Items of what must be a list."""
+    """Return the items of what must be a list."""
     if not isinstance(item, Listing):
         raise SpaceError(item.place, path, f"wanted a list, such as {example}, not {_describe_item(item)}")
     return item.items
 
 
 def expect_mapping(item: Item, path: str, what: str) -> Mapping:
-    """What must be a mapping."""
+    """Return what must be a mapping."""
     if not isinstance(item, Mapping):
         raise SpaceError(item.place, path, f"wanted {what}, not {_describe_item(item)}")
     return item
 
 
 def _describe_item(item: Item) -> str:
-    """What stands in a place, as messages say it."""
+    """Describe what stands in a place, for messages."""
     match item:
         case Scalar():
             return as_written(item.value)
@@ -308,7 +306,7 @@ def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
 
 
 def is_per_layer(item: Mapping, path: str) -> bool:
-    """Whether `per: layer` stands beside a choice."""
+    """Return whether `per: layer` stands beside a choice."""
     per = item.entries.get("per")
     if per is None:
         return False

@@ -40,7 +40,7 @@ class SpaceError(InputError):
         self._parts = place, path, message
 
     def __reduce__(self) -> tuple[type[SpaceError], tuple[Place, str, str]]:
-        """A space remembers why points cannot be built, and travels to other processes."""
+        """Pickle by the parts: a space keeps its obstacles, and travels to other processes."""
         return type(self), self._parts
 
 
@@ -76,7 +76,7 @@ Item = Scalar | Listing | Mapping
 
 
 def read_text(path: Path) -> str:
-    """Text of a file. Raises InputError where there is none, or no UTF-8."""
+    """Read a text file. Raises InputError where there is none, or no UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -128,7 +128,7 @@ _TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep; use fewer levels, or bl
 
 
 def to_plain_data(item: Item) -> Any:
-    """An item without its lines: dicts, lists, scalars."""
+    """Return an item without its lines, as dicts, lists and scalars."""
     if isinstance(item, Mapping):
         return {key: to_plain_data(inner) for key, inner in item}
     if isinstance(item, Listing):

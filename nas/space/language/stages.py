@@ -20,7 +20,7 @@ from nas.space.language.tree import (
 
 
 def takes_stride(node: Node, stage: str) -> bool:
-    """Whether the first layer of the stage takes its stride, whatever is chosen."""
+    """Return whether the first layer of the stage takes its stride, whatever is chosen."""
     inside = (takes_stride(child, stage) for child in children(node))
     match node:
         case Alternative():
@@ -34,7 +34,7 @@ def takes_stride(node: Node, stage: str) -> bool:
 
 
 def find_max_depth(depth: Value, declared: Mapping[str, Choice]) -> int:
-    """The largest value that a depth can have."""
+    """Return the largest value that a depth can have."""
     if isinstance(depth, SameAs):
         depth = declared[depth.target]
     if isinstance(depth, Choice | PerLayer):
@@ -43,7 +43,7 @@ def find_max_depth(depth: Value, declared: Mapping[str, Choice]) -> int:
 
 
 def find_list_lengths(node: Node, stage: str) -> list[int]:
-    """Lengths of the lists inside that give one value or node for each layer of the stage."""
+    """Return the lengths of the lists inside that give one value or node for each layer of the stage."""
     sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
     values = [v for n in walk(node) for v in own_values(n)]
     return sizes + [len(v.values) for v in values if isinstance(v, PerLayer) and v.stage == stage]

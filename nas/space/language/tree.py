@@ -34,7 +34,7 @@ class Choice:
         return intern(f"{self.stage}.layer{layers[self.stage]}{self.name[len(self.stage) :]}")
 
     def value(self, option: Option) -> Any:
-        """The value that an option stands for."""
+        """Return the value that an option stands for."""
         return self.values[self.options.index(option)]
 
 
@@ -192,7 +192,7 @@ class CellNode:
 
 @dataclass(frozen=True)
 class CellKind:
-    """What all cells of one kind are made of; `output` says which of their values are concatenated."""
+    """Nodes of all cells of one kind; `output` says which of their values are concatenated."""
 
     nodes: tuple[CellNode, ...]
     output: Value
@@ -223,7 +223,7 @@ Node = Call | Sequence | Stage | Residual | Parallel | Alternative | LayerNodes 
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes directly inside a node."""
+    """Return the nodes directly inside a node."""
     match node:
         case Sequence(items=inside) | Parallel(branches=inside):
             return inside
@@ -238,7 +238,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def own_values(node: Node) -> tuple[Value, ...]:
-    """The values of a node itself, not of the nodes inside."""
+    """Return the values of a node itself, not of the nodes inside."""
     match node:
         case Call(args=args):
             return tuple(value for _, value in args)
@@ -260,7 +260,7 @@ def own_values(node: Node) -> tuple[Value, ...]:
 
 
 def rename_node(node: Node, name: str | None) -> Node:
-    """The node under the name of the choice or list that it was an option of; a stage keeps its own."""
+    """Return a node under the name of the choice or list that it was an option of; a stage keeps its own."""
     if isinstance(node, Stage):
         return node if node.name == name else Sequence(name, (node,))
     if name is None:
@@ -269,7 +269,7 @@ def rename_node(node: Node, name: str | None) -> Node:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """A node and all nodes inside it, outer first."""
+    """Yield a node and all nodes inside it, outer first."""
     yield node
     for child in children(node):
         yield from walk(child)

@@ -1,0 +1,195 @@
+"""The ledger and the mirror: what is written, what is kept in memory, what samplers find again."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState as OptunaState
+from toys import ToySpace, after, end, history, run, study
+
+from nas.cost import Cost
+from nas.measures import MACS, Budget
+from nas.space import load_space
+from nas.space.library import find_space
+from nas.study.ledger import Ledger, read_trials
+from nas.study.mirror import Mirror, running_trial
+from nas.study.records import Candidate, TrialResult, TrialState
+from nas.study.storage import claim_storage
+from nas.training.base import Failure, FailureReason
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "study.journal"
+
+
+# The ledger
+
+
+def test_what_is_known_is_what_is_written(journal):
+    """Trials of every state, as the writer has them and as another process reads them."""
+    s = study(journal, trials=6)
+    for number in range(5):
+        assert s.ask().number == number
+        s.report(number, after(1, 0.25))
+        s.report(number, after(2, 0.5))
+    s.complete(0, after(3, 0.75), TrialResult(epochs=3, seconds=2.5))
+    s.prune(1, TrialResult(epochs=2, seconds=1.0, parent=0))
+    s.fail(2, Failure(FailureReason.ERROR, "no"), TrialResult(epochs=2, batch=32))
+    s.fail(3, Failure(FailureReason.WORKER_DIED, "4 times"))  # of no attempt there is a result
+    (theirs,) = read_trials(journal, "nas")
+    assert theirs == list(s.trials) == list(Ledger(claim_storage(journal), "nas").trials)
+    assert [t.state.value for t in theirs] == ["complete", "pruned", "failed", "failed", "running"]
+    two = {1: 0.25, 2: 0.5}
+    assert [dict(t.curve) for t in theirs] == [two | {3: 0.75}, two, two, {}, two]
+
+
+def test_a_study_that_is_not_there_has_no_trials(journal):
+    assert read_trials(journal, "nas", "more") == [[], []]
+    run(study(journal, trials=2))
+    found = read_trials(journal, "nas", "more")
+    assert [len(trials) for trials in found] == [2, 0]
+
+
+def test_nothing_that_was_written_is_read_again(journal, monkeypatch):
+    storage = claim_storage(journal)
+    reads = []
+    get_all_trials = type(storage).get_all_trials
+
+    def noted(self: BaseStorage, *arguments: Any, **more: Any) -> Any:
+        reads.append(1)
+        return get_all_trials(self, *arguments, **more)
+
+    monkeypatch.setattr(type(storage), "get_all_trials", noted)
+    s = study(journal, trials=12, sampler="evolution")
+    opening = len(reads)
+    run(s)
+    assert len(history(s)) == s.counts.complete == len(s.best(12)) == 12
+    assert opening == len(reads) == 2  # the trials, and what samplers are told of them
+
+
+def test_equal_options_are_one_object_in_all_trials():
+    """And options that only look equal are not."""
+    ledger = study(None, trials=1).ledger
+
+    class Kinds(ToySpace):
+        def sample(self, choose):
+            return {"one": choose("one", (0, 1)), "bool": choose("bool", (False, True))}
+
+    samples = [ledger.sample(Kinds(), lambda name, options: options[1]) for _ in range(2)]
+    (choices, first), (_, second) = samples
+    assert choices == {"one": 1, "bool": True} and choices["bool"] is True
+    assert first["one"] is second["one"] and first["bool"] is second["bool"]
+    assert first["one"] is not first["bool"]
+    assert [type(option) for option in first["one"].choices] == [int, int]
+    assert first["bool"] == CategoricalDistribution((False, True))
+
+
+def test_trials_of_the_storage_share_what_they_were_entered_with(journal):
+    run(s := study(journal, trials=4))
+    shared = {id(d) for frozen in s.ledger.stored() for d in frozen.distributions.values()}
+    assert len(shared) == 2  # depths and widths
+    for trial, frozen in zip(s.trials, s.ledger.stored(), strict=True):
+        assert frozen.params is trial.candidate.choices
+
+
+@pytest.mark.parametrize(
+    "space",
+    [ToySpace(layers=60), pytest.param(load_space(find_space("mbconv")), marks=pytest.mark.slow)],
+    ids=lambda space: space.name,
+)
+def test_a_trial_of_a_long_search_takes_little_memory(journal, space):
+    """Of dozens of decisions; with copies of all, as Optuna's storages make them, it takes much more."""
+    s = study(journal, trials=260, space=space)
+    run(s, until=60)
+    tracemalloc.start()
+    try:
+        run(s)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert s.counts.complete == 260
+    assert grown / 200 < 10_000
+
+
+def test_a_job_and_a_prescreen_score_are_kept(journal):
+    ledger = Ledger(claim_storage(journal), "nas")
+    choices, distributions = ledger.sample(ToySpace(), lambda name, options: options[0])
+    candidate = Candidate(0, choices, Cost(2000, 2), "11")
+    ledger.enter(candidate, distributions, job="one", prescreen=0.5, rejected={"duplicate": 3})
+    for found in (ledger, Ledger(claim_storage(journal), "nas")):
+        (trial,) = found.trials
+        assert (trial.candidate, trial.job, trial.prescreen) == (candidate, "one", 0.5)
+        assert trial.state is TrialState.RUNNING and trial.is_running
+        assert (found.counts.running, found.counts.duplicate) == (1, 3)
+
+
+# The mirror
+
+
+def trial(number: int) -> optuna.trial.FrozenTrial:
+    return running_trial(number, {"x": 1}, {"x": CategoricalDistribution((1, 2))}, {}, {})
+
+
+def test_a_proposal_is_gone_in_the_end():
+    mirror = Mirror([StudyDirection.MAXIMIZE])
+    mirror.add(trial(0))
+    for _ in range(3):
+        with mirror.proposal(RandomSampler(seed=0)) as proposal:
+            assert proposal.number == 1
+            assert proposal.suggest_categorical("x", [1, 2]) in (1, 2)
+            assert proposal.study.trials[1].params.keys() == {"x"}
+            assert [t.number for t in proposal.study.trials] == [0, 1]
+        assert [t.number for t in proposal.study.trials] == [0]
+    with pytest.raises(ZeroDivisionError), mirror.proposal(RandomSampler(seed=0)) as proposal:
+        raise ZeroDivisionError  # as a sampler may
+    assert [t.number for t in proposal.study.trials] == [0]
+
+
+def test_trials_are_taken_as_they_are_and_handed_out_as_copies_where_these_are_asked_for():
+    mirror = Mirror([StudyDirection.MAXIMIZE])
+    mirror.add(mine := trial(0))
+    with mirror.proposal(RandomSampler()) as proposal:
+        assert proposal.study.get_trials(deepcopy=False)[0] is mine is mirror[0]
+        assert proposal.study.get_trials()[0] is not mine
+        assert proposal.study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,)) == []
+    mirror.replace(other := trial(0))
+    assert mirror[0] is other
+
+
+class Noting(RandomSampler):
+    """Writes on its proposals, and notes what it finds of those that were written earlier."""
+
+    def __init__(self, found: list[list[Any]]) -> None:
+        super().__init__(seed=len(found))
+        self._found = found
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Any:
+        self._found.append([t.system_attrs.get("own") for t in study.get_trials(deepcopy=False)][:-1])
+        study._storage.set_trial_system_attr(trial._trial_id, "own", len(self._found))
+        return {}
+
+
+def test_what_a_sampler_writes_on_a_proposal_is_kept_with_the_trial_it_becomes(journal):
+    """Of proposals that are refused nothing is kept; a resumed search finds the same."""
+    found: list[list[Any]] = []
+    budget = Budget.parse({"flops": "0..8K"})
+    s = study(journal, trials=6, budget=budget, sampler=lambda *_: Noting(found))
+    while (candidate := s.ask()) is not None:
+        written = len(found)
+        assert s.ledger.stored()[candidate.number].system_attrs["own"] == written
+        end(s, candidate.number, 0.5)
+    assert s.counts.over_budget > 0 and len(found) > 6
+    notes = [frozen.system_attrs["own"] for frozen in s.ledger.stored()]
+    assert all(seen == notes[: len(seen)] for seen in found)
+    assert {MACS.of(t.candidate.cost) <= 8000 for t in s.trials} == {True}
+    study(journal, trials=7, budget=budget, sampler=lambda *_: Noting(found)).ask()
+    assert found[-1] == notes

@@ -1,0 +1,241 @@
+"""Pruners by name: which trials they stop, what is kept of those, that a resumed search stops the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import optuna
+import pytest
+from fakes import Fake, Heard
+from optuna.pruners import BasePruner
+from optuna.trial import TrialState as OptunaState
+from toys import ToySpace, after, end, study
+
+from nas.errors import InputError
+from nas.execution.local import LocalExecutor
+from nas.study.objective import parse_objective
+from nas.study.pruning import PRUNERS, find_pruner
+from nas.study.records import Trial, TrialResult, TrialState
+from nas.study.study import Study
+from nas.training.base import ACCURACY_METRIC, EpochResult, Metric
+from nas.workflows.observer import Observer
+
+EPOCHS = 9
+NAMES = [*PRUNERS, "optuna.pruners:MedianPruner"]
+LOSS = Metric("loss", maximize=False)
+
+
+def opened(path: Path | None, name: str, trials: int = 24, **options) -> Study:
+    pruner = find_pruner(name)(EPOCHS)
+    return study(path, trials=trials, space=ToySpace(layers=8), pruner=pruner, **options)
+
+
+def searched(tmp_path: Path, name: str, metric: Metric = ACCURACY_METRIC, **options) -> Sequence[Trial]:
+    s = opened(None, name, metric=metric, **options)
+    LocalExecutor().run(s, Fake(tmp_path / "log", epochs=EPOCHS, metric=metric), Observer())
+    return s.trials
+
+
+def stops(trials: Sequence[Trial]) -> list[int | None]:
+    """The epochs after which trials were stopped."""
+    return [t.result.epochs if t.state is TrialState.PRUNED else None for t in trials]
+
+
+# What is stopped
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_that_is_stopped_has_its_value_and_no_score(name, tmp_path):
+    s = opened(tmp_path / "journal", name)
+    heard = Heard(s)
+    LocalExecutor().run(s, Fake(tmp_path / "log", epochs=EPOCHS), heard)
+    assert s.counts.complete + s.counts.pruned == 24 and s.counts.pruned >= 5 <= s.counts.complete
+    for trial, frozen in zip(s.trials, s.ledger.stored(), strict=True):
+        epochs = trial.result.epochs
+        assert list(trial.curve) == list(range(1, epochs + 1))
+        if trial.state is TrialState.PRUNED:
+            assert epochs < EPOCHS and trial.score is None and trial.number not in heard.kept
+            assert (frozen.state, frozen.value) == (OptunaState.PRUNED, trial.curve[epochs])
+            assert heard.of(trial.number) == ["started", *trial.curve, "pruned"]
+        else:
+            assert epochs == EPOCHS and trial.score == trial.curve[EPOCHS] == frozen.value
+    assert {t.state for t in s.best(24)} == {TrialState.COMPLETE}
+    assert list(opened(tmp_path / "journal", name).trials) == list(s.trials)
+
+
+def test_asha_lets_the_best_third_pass_a_third_of_the_training(tmp_path):
+    trials = searched(tmp_path, "asha")
+    expected = []
+    for number, trial in enumerate(trials):
+        met = sorted((t.curve[3] for t in trials[: number + 1]), reverse=True)
+        expected.append(None if trial.curve[3] >= met[max(0, len(met) // 3 - 1)] else 3)
+    assert stops(trials) == expected
+
+
+def test_median_stops_below_the_median_from_a_third_of_the_training_on(tmp_path):
+    trials = searched(tmp_path, "median")
+    for number, (trial, stop) in enumerate(zip(trials, stops(trials), strict=True)):
+        before = [t for t in trials[:number] if t.state is TrialState.COMPLETE]
+        poor = [
+            epoch
+            for epoch, value in trial.curve.items()
+            if 3 <= epoch < EPOCHS and value < median(t.curve[epoch] for t in before)
+        ] if len(before) >= 5 else []  # fmt: skip
+        assert poor == ([] if stop is None else [stop])
+    assert {stop for stop in stops(trials) if stop} == {3}
+
+
+def test_brackets_of_hyperband():
+    """Of 27 epochs: rungs at 1, 3 and 9, at 3 and 9, at 9, none; 27 is the end. A trial's number decides.
+
+    Each trial is poorer than all before, so that it stops at the first rung of its bracket, unless it is the
+    first there.
+    """
+
+    def first_rungs() -> list[int | None]:
+        pruner = find_pruner("hyperband")(27)
+        theirs = optuna.create_study(direction="maximize", pruner=pruner, study_name="nas")
+        found: list[int | None] = []
+        for number in range(200):
+            trial, stop = theirs.ask(), None
+            for epoch in range(1, 27):
+                trial.report(-number, epoch)
+                if trial.should_prune():
+                    stop = epoch
+                    break
+            theirs.tell(trial, *([-number] if stop is None else [None, OptunaState.PRUNED]))
+            found.append(stop)
+        return found
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found = first_rungs()
+    # shares of 27, 18, 6 and 4 of 55 of 200, each within three deviations
+    assert 77 <= found.count(1) <= 119 and 45 <= found.count(3) <= 85 and 9 <= found.count(9) <= 35
+    assert 3 <= found.count(None) <= 28 and len(set(found)) == 4
+    assert first_rungs() == found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_a_loss_the_high_are_stopped(name, tmp_path):
+    """The values are those of the other search with another sign."""
+    assert stops(searched(tmp_path, name, LOSS)) == stops(searched(tmp_path, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("objective", ["accuracy,flops", "accuracy*(flops/1K)^-2"])
+def test_trials_are_stopped_by_the_metric_whatever_the_objective(name, objective, tmp_path):
+    plain = searched(tmp_path, name)
+    judged = searched(tmp_path, name, objective=parse_objective(objective))
+    assert stops(judged) == stops(plain)
+    assert [(t.state, t.score, t.curve) for t in judged] == [(t.state, t.score, t.curve) for t in plain]
+
+
+def test_without_epochs_to_spare_nothing_is_stopped(tmp_path):
+    for name in PRUNERS:
+        s = study(None, trials=8, pruner=find_pruner(name)(1))
+        LocalExecutor().run(s, Fake(tmp_path / "log", epochs=1), Observer())
+        assert s.counts.complete == 8
+
+
+# Stopped and resumed
+
+
+class Stop(Observer):
+    """Stops the driver as a signal does, at the epoch that is heard as the `n`th."""
+
+    def __init__(self, n: int) -> None:
+        self._left = n
+
+    def epoch(self, candidate: object, result: EpochResult) -> None:
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stopped_and_resumed_prunes_what_it_would_have(name, tmp_path):
+    fake = Fake(tmp_path / "log", epochs=EPOCHS)
+    whole = opened(tmp_path / "whole", name)
+    LocalExecutor().run(whole, fake, Observer())
+    stopped = 0
+    for n in (1, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22):
+        try:
+            LocalExecutor().run(opened(tmp_path / "parts", name), fake, Stop(n))
+        except KeyboardInterrupt:
+            stopped += 1
+    assert stopped >= 6
+    parts = opened(tmp_path / "parts", name)
+    LocalExecutor().run(parts, fake, Observer())
+    assert list(parts.trials) == list(whole.trials) and parts.counts.pruned >= 5
+
+
+@dataclass
+class Seeing(BasePruner):
+    """Notes what it is shown; stops at values below 0."""
+
+    def __post_init__(self) -> None:
+        self.seen: list[dict[int, float]] = []
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        self.seen.append(dict(trial.intermediate_values))
+        assert trial.last_step is not None
+        return trial.intermediate_values[trial.last_step] < 0
+
+
+def test_a_pruner_sees_no_values_of_an_attempt_that_died(tmp_path):
+    s = study(tmp_path / "journal", trials=1, pruner=Seeing())
+    number = s.ask().number
+    assert [s.report(number, after(epoch, 0.1 * epoch)) for epoch in (1, 2, 3)] == [True] * 3
+    again = study(tmp_path / "journal", trials=1, pruner=(pruner := Seeing()))
+    assert again.ask().number == number
+    assert again.report(number, after(1, 0.2)) and not again.report(number, after(2, -0.3))
+    assert pruner.seen == [{1: 0.2}, {1: 0.2, 2: -0.3}]
+    again.prune(number, TrialResult(epochs=2))
+    assert again.trials[0].curve == {1: 0.2, 2: -0.3}
+    assert list(study(tmp_path / "journal", trials=1).trials) == list(again.trials)
+
+
+def test_the_last_epoch_is_not_judged():
+    s = study(None, trials=1, pruner=(pruner := Seeing()))
+    end(s, s.ask().number, -1.0)
+    assert pruner.seen == [] and s.counts.complete == 1
+
+
+# Names
+
+
+class Failing(BasePruner):
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        return self.patience < math.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hyperbnd", "unknown scheduler 'hyperbnd'; did you mean 'hyperband'?"),
+        ("first", "unknown scheduler 'first'; allowed: asha, hyperband, median"),
+        ("optuna.pruners:Own", "scheduler 'optuna.pruners:Own': optuna.pruners: has no 'Own'; name a class "
+         "of it"),
+        ("optuna.pruners:MedianPrunr", "scheduler 'optuna.pruners:MedianPrunr': optuna.pruners: has no "
+         "'MedianPrunr'; did you mean 'MedianPruner'?"),
+        ("optuna.samplers:GPSampler", "scheduler 'optuna.samplers:GPSampler': optuna.samplers: 'GPSampler' "
+         "is not an Optuna pruner; name a class of it"),
+        ("no_such.module:Pruner", "scheduler 'no_such.module:Pruner': 'no_such.module' cannot be imported "
+         "(ModuleNotFoundError: No module named 'no_such'); write MODULE:CLASS, such as "
+         "optuna.pruners:MedianPruner"),
+        (f"{__name__}:Failing", f"scheduler '{__name__}:Failing': cannot be made without arguments "
+         "(Failing.__init__() missing 1 required positional argument: 'patience'); write a class of your own "
+         "that gives them"),
+    ],
+)  # fmt: skip
+def test_a_name_of_no_pruner(name, message):
+    with pytest.raises(InputError) as error:
+        find_pruner(name)
+    assert str(error.value) == message
