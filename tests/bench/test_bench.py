@@ -32,8 +32,11 @@ from nas.report.chart import choose_ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
 from nas.space.plugins import read_plugins
-from nas.study.records import Counts
+from nas.study.ledger import Ledger
+from nas.study.records import NO_RESULT, Counts
+from nas.study.storage import open_storage
 from nas.study.study import Study
+from nas.training.base import EpochResult
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -231,14 +234,13 @@ def test_the_best_is_the_true_score_of_what_the_search_would_return(
     """The same study again, with `Study.best` asked after each trial."""
     budget = Budget({MACS: Interval(0, 80_000)})
     outcome = run_search(contest(table, budget=budget, seed=5, noisy=noisy), sampler, 2)
-    study = Study(space, budget, trials=8, sampler=SAMPLERS[sampler], seed=7, storage=None)
+    ledger = Ledger(open_storage(None), "bench")
+    study = Study(space, budget, ledger, trials=8, sampler=SAMPLERS[sampler], seed=7)
     best = []
     while (candidate := study.ask()) is not None:
         assert budget.admits(candidate.amount)
-        study.complete(
-            candidate.number,
-            table.entries[candidate.identity].observe(candidate.identity, 7 if noisy else None),
-        )
+        told = table.entries[candidate.identity].observe(candidate.identity, 7 if noisy else None)
+        study.complete(candidate.number, EpochResult(1, told, told, 0.0), NO_RESULT)
         best.append(table.entries[study.best(1)[0].candidate.identity].true_score)
     assert outcome.best == tuple(best) and len(best) == 8
     assert len(outcome.asked_s) == 8 and min(outcome.asked_s) > 0
@@ -529,7 +531,7 @@ def test_a_large_space_is_not_listed(
         (["--sampler", "random,evolutoin"], "unknown sampler 'evolutoin'; did you mean 'evolution'?"),
         (["--sampler", "tpe", "--score", "median"], "--score: 'median' is not mean or random, which is what "
          "a search can be told"),
-        (["--sampler", "tpe", "--budget-flops", "4Q"], "nas bench: budget-flops: '4Q' is not a count; write "
+        (["--sampler", "tpe", "--budget-flops", "4Q"], "budget-flops: '4Q' is not a count; write "
          "a number with K, M, G or T, such as 400M or 1.5G"),
         (["--sampler", "tpe", "--trials", "17"], "--trials: 17, and {table} has 16 networks inside the "
          "budget; ask for at most so many"),
