@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.measures import Budget
 from nas.samplers import SamplerFactory, find_sampler
-from nas.space import Choices
+from nas.space import Choices, Space
 from nas.study.ledger import Ledger
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import claim_storage
@@ -69,13 +69,13 @@ def study(
     sampler: str | SamplerFactory = "random",
     seed: int = 0,
     budget: Budget | None = None,
-    space: Any = None,
+    space: object = None,
     metric: Metric = ACCURACY_METRIC,
     **more: Any,
 ) -> Study:
-    toy: Any = ToySpace()
+    """Return a study of a space, a toy if none is given, in the storage at a path or URL, or in memory."""
     return Study(
-        space or toy,
+        cast("Space", space or ToySpace()),
         budget or Budget(),
         Ledger(claim_storage(path), "nas", metric),
         trials=trials,
