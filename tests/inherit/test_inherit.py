@@ -9,22 +9,26 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from command_line import SHORT, TINY, nas, rows
+from command_line import SHORT, TINY, exports_checked_here, rows
+from command_line import nas as command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_spaces import spaces
 from torch import fx, nn
 
+import nas
 from nas.errors import InputError
-from nas.execution.local import Events, Progress
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.inherit import InheritedState, NotInherited, inherit, read_weights
 from nas.runs.config import SearchConfig
-from nas.runs.folder import Run
+from nas.runs.folder import RunFolder
+from nas.runs.state import RunState
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
-from nas.study.records import Candidate, best_of
-from nas.workflows import search as searching
+from nas.study.records import Candidate, Trial, best_of
+from nas.training.base import EpochResult
+from nas.workflows.observer import Observer
+from nas.workflows.session import Stopped
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
 SPACES = sorted(FOLDER.glob("*.yaml"))
@@ -279,69 +283,79 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def search(path: str, listener: Events, trials: int = 6, **options: object) -> list[dict[str, str]]:
-    """Search without Ray and without an export, or go on with a search; gives trials.csv."""
+def search(name: str, observer: Observer | None = None, trials: int = 6, **options: object) -> None:
+    """Search into `runs/name`, or go on with that search."""
     own = {"space": "tiny.yaml", "trials": trials, "workers": 0, "keep": 3, "max_images": 200}
-    given = SearchConfig.from_data({**own, "recipe": {"epochs": 1}, **options}, "test")
-    folder = Path(path)
-    run = (
-        searching.resume(Run.open(folder), given)
-        if folder.exists()
-        else searching.start(searching.prepare(given), folder)
-    )
-    with run.run.locked():
-        run.go(run.study(), listener)
-    return rows(folder / "trials.csv")
+    config = SearchConfig.from_data({**own, "recipe": {"epochs": 1}, **options}, "test")
+    with exports_checked_here():
+        if Path("runs", name).exists():
+            nas.resume(Path("runs", name), observer)
+        else:
+            nas.search(config, observer, name=name)
+
+
+def table(name: str) -> list[dict[str, str]]:
+    return rows(Path("runs", name, "trials.csv"))
+
+
+def trials_of(name: str) -> tuple[Trial, ...]:
+    return RunState.load(Path("runs", name)).trials
 
 
 def test_the_parent_is_the_kept_trial_with_the_most_equal_choices(tiny: Path) -> None:
-    table = search("run", Events(), sampler="evolution", inherit=True)
-    records = Run.open(tiny / "run").records()
-    assert [row["parent"] for row in table] == [str(r.facts.get("parent", "")) for r in records]
-    assert "parent" not in records[0].facts
-    for number, record in enumerate(records[1:], 1):
-        before = best_of(records[:number], 3)
-        equal = [len(record.candidate.choices.items() & r.candidate.choices.items()) for r in before]
-        assert record.facts["parent"] == before[equal.index(max(equal))].candidate.number
+    search("run", sampler="evolution", inherit=True)
+    first, *others = trials = trials_of("run")
+    assert [row["parent"] for row in table("run")] == ["", *(str(t.result.parent) for t in others)]
+    assert first.result.parent is None
+    for number, trial in enumerate(others, 1):
+        before = best_of(trials[:number], 3)
+        equal = [len(trial.candidate.choices.items() & t.candidate.choices.items()) for t in before]
+        assert trial.result.parent == before[equal.index(max(equal))].number
 
 
 def test_a_stopped_search_goes_on_with_the_parents_that_it_would_have_had(tiny: Path) -> None:
-    class Stopping(Events):
-        def epoch(self, candidate: Candidate, progress: Progress) -> None:
+    class Stopping(Observer):
+        def epoch(self, candidate: Candidate, result: EpochResult) -> None:
             if candidate.number == 4:
                 raise KeyboardInterrupt
 
-    whole = search("whole", Events(), inherit=True)
-    with pytest.raises(KeyboardInterrupt):
+    search("whole", inherit=True)
+    with pytest.raises(Stopped):
         search("stopped", Stopping(), inherit=True)
-    stopped = search("stopped", Events(), inherit=True)
+    assert [trial.is_running for trial in trials_of("stopped")] == [False] * 4 + [True]
+    search("stopped")
+    whole, stopped = table("whole"), table("stopped")
     for row in (*whole, *stopped):
         row.pop("seconds")
     assert stopped == whole and whole[4]["parent"]
 
 
 def test_weights_that_are_damaged_are_not_inherited_and_no_trial_fails(tiny: Path) -> None:
-    class Damaging(Events):
-        def finished(self, candidate: Candidate) -> None:
-            for file in Run.open(tiny / "run").weights():
+    class Damaging(Observer):
+        def finished(self, trial: Trial) -> None:
+            for file in RunFolder(Path("runs/run")).kept_weights():
                 file.write_bytes(b"\0" * 9)
 
-    table = search("run", Damaging(), trials=3, inherit=True)
-    assert [(row["state"], row["parent"]) for row in table] == [("complete", "")] * 3
-    records = Run.open(tiny / "run").records()
-    assert "not_inherited" not in records[0].facts
-    for record in records[1:]:
-        assert re.match(r"from trial [01]: the weights cannot be read: ", record.facts["not_inherited"])
+    with pytest.raises(InputError, match="the weights cannot be read"):  # there are none to export
+        search("run", Damaging(), trials=3, inherit=True)
+    assert [(row["state"], row["parent"]) for row in table("run")] == [("complete", "")] * 3
+    first, *others = (trial.result for trial in trials_of("run"))
+    assert first.not_inherited is None and len(others) == 2
+    for result in others:
+        assert result.not_inherited is not None
+        assert re.match(r"from trial [01]: the weights cannot be read: ", result.not_inherited)
 
 
 def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights(tiny: Path) -> None:
-    class Removing(Events):
-        def finished(self, candidate: Candidate) -> None:
-            for file in Run.open(tiny / "removed").weights():
+    class Removing(Observer):
+        def finished(self, trial: Trial) -> None:
+            for file in RunFolder(Path("runs/removed")).kept_weights():
                 file.unlink()
 
-    unasked = search("run", Events(), trials=3)
-    removed = search("removed", Removing(), trials=3, inherit=True)
+    search("run", trials=3)
+    with pytest.raises(InputError, match="the weights cannot be read"):
+        search("removed", Removing(), trials=3, inherit=True)
+    unasked, removed = table("run"), table("removed")
     for row in (*unasked, *removed):
         row.pop("seconds")
     assert unasked == removed and {row["parent"] for row in unasked} == {""}
@@ -358,7 +372,7 @@ def test_a_setting_that_is_neither_true_nor_false() -> None:
 @pytest.mark.slow
 def test_the_flag_is_written_to_the_run(tiny: Path) -> None:
     flags = (*SHORT, "--workers", "0", "--trials", "2", "--inherit")
-    said = nas("search", "tiny.yaml", "--name", "mine", *flags)
+    said = command("search", "tiny.yaml", "--name", "mine", *flags)
     assert said.code == 0
-    assert Run.open(tiny / "runs" / "mine").settings.inherit
+    assert RunState.load(tiny / "runs" / "mine").config.inherit
     assert [row["parent"] for row in rows(tiny / "runs" / "mine" / "trials.csv")] == ["", "0"]
