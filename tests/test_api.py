@@ -19,7 +19,7 @@ def test_a_public_name_is_found_and_documented(name: str) -> None:
 
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="module 'nas' has no attribute 'serach'"):
-        _ = nas.serach  # type: ignore[attr-defined]
+        _ = nas.serach
 
 
 def test_functions_and_packages_have_different_names() -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 from nas.cost import Cost
 from nas.errors import InputError
 from nas.measures import Budget
-from nas.samplers import find_sampler
+from nas.samplers import SamplerFactory, find_sampler
+from nas.space import Choices, Space
 from nas.study.ledger import Ledger
-from nas.study.records import Trial, TrialResult
+from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.testing.spaces import ByRejection
-from nas.training.base import ACCURACY_METRIC, EpochResult
+from nas.training.base import ACCURACY_METRIC, EpochResult, Metric
 
 
 @dataclass
@@ -29,39 +33,49 @@ class ToySpace(ByRejection):
     layers: int = 4
     costs: int = field(default=0)
 
-    def sample(self, choose):
+    def sample(self, choose: Callable[[str, tuple[Any, ...]], Any]) -> Choices:
         depth = choose("depth", tuple(range(2, self.layers + 1)))
         return {"depth": depth, **{f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(depth)}}
 
-    def _widths(self, choices):
+    def _widths(self, choices: Mapping[str, Any]) -> list[int]:
         return [choices[f"w{i}"] for i in range(choices["depth"])]
 
-    def cost(self, choices):
+    def cost(self, choices: Choices) -> Cost:
         self.costs += 1
         widths = self._widths(choices)
         if (3, 4) in pairwise(widths):
             raise InputError("3 before 4 cannot be built")
         return Cost(macs=1000 * sum(widths), params=sum(widths))
 
-    def identity(self, choices):
+    def identity(self, choices: Choices) -> str:
         return "".join(map(str, sorted(self._widths(choices))))
 
     @property
-    def extent(self):
+    def extent(self) -> SimpleNamespace:
         least = {"depth": 2, "w0": 1, "w1": 1}
         most = {"depth": self.layers, **{f"w{i}": 4 for i in range(self.layers)}}
         return SimpleNamespace(smallest=least, largest=most)
 
 
-def score(choices):
-    return sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8)) / 10
+def score(choices: Mapping[str, Any]) -> float:
+    total: float = sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8))
+    return total / 10
 
 
 def study(
-    path, *, trials=12, sampler="random", seed=0, budget=None, space=None, metric=ACCURACY_METRIC, **more
-):
+    path: Path | str | None,
+    *,
+    trials: int = 12,
+    sampler: str | SamplerFactory = "random",
+    seed: int = 0,
+    budget: Budget | None = None,
+    space: object = None,
+    metric: Metric = ACCURACY_METRIC,
+    **more: Any,
+) -> Study:
+    """Return a study of a space, a toy if none is given, in the storage at a path or URL, or in memory."""
     return Study(
-        space or ToySpace(),
+        cast("Space", space or ToySpace()),
         budget or Budget(),
         Ledger(claim_storage(path), "nas", metric),
         trials=trials,
@@ -81,11 +95,11 @@ def end(study: Study, number: int, score: float, seconds: float = 0.0) -> Trial:
     return study.complete(number, after(1, score), TrialResult(epochs=1, seconds=seconds))
 
 
-def run(study, until=10**9):
+def run(study: Study, until: int = 10**9) -> None:
     """The fake executor: trains in no time, until so many trials are complete."""
     while study.counts.complete < until and (candidate := study.ask()) is not None:
         end(study, candidate.number, score(candidate.choices))
 
 
-def history(study):
+def history(study: Study) -> list[tuple[Candidate, TrialState, float | None]]:
     return [(t.candidate, t.state, t.score) for t in study.trials]

@@ -14,7 +14,7 @@ from nas.data.functions import is_function
 from nas.data.kept import read_data, write_data
 from nas.data.sources import absolute, find_source
 from nas.errors import InputError
-from nas.runs.folder import Run
+from nas.runs.folder import RunFolder
 
 TEXT = """\
 import numpy as np
@@ -247,7 +247,7 @@ def test_data_that_are_kept_are_the_same(tmp_path: Path) -> None:
         assert getattr(found, "dtype", None) == getattr(value, "dtype", None)
 
 
-def test_a_run_whose_set_has_a_name_keeps_no_images(tiny_run: Run) -> None:
+def test_a_run_whose_set_has_a_name_keeps_no_images(tiny_run: RunFolder) -> None:
     assert not (tiny_run.path / "data.npz").exists()
 
 

@@ -22,7 +22,7 @@ from nas.exporters.files import export_python
 from nas.graph.module import build_module, count_macs
 from nas.inherit import inherit
 from nas.ops import OPERATORS
-from nas.space import Space, load_space
+from nas.space import Choices, Space, load_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.study import Study
 
@@ -84,7 +84,7 @@ def test_an_operator_with_weights_and_a_matrix_product_passes_its_own_export(tmp
 
 def test_its_weights_are_inherited_where_their_shapes_are_equal() -> None:
     space = attention_space()
-    point = {"stem.out": 8, "s1.depth": 1, "s1.out": 8, "mix.block": "channel_attention"}
+    point: Choices = {"stem.out": 8, "s1.depth": 1, "s1.out": 8, "mix.block": "channel_attention"}
     parent, deeper, wider = (
         space.resolve(point | change).architecture() for change in ({}, {"s1.depth": 2}, {"s1.out": 16})
     )

@@ -80,10 +80,12 @@ def test_a_recipes_rates_are_those_of_what_is_trained() -> None:
     images, labels = np.zeros((4, 3, 32, 32), np.uint8), np.array([0, 1, 0, 1])
     data = ImageData("a", ("a", "b"), images, labels, images, labels, (0.5,) * 3, (0.25,) * 3, flip=True)
 
-    def trained(**settings: float | None) -> Architecture:
-        return ProxyEvaluator(space, Recipe(**settings), data, 0).network({})  # type: ignore[arg-type]
+    def trained(recipe: Recipe) -> Architecture:
+        return ProxyEvaluator(space, recipe, data, 0).network({})
 
-    own, other = trained(drop_path=None, dropout=None), trained(drop_path=0.2, dropout=0.5)
-    assert (rates(own, DropPath), rates(own, Dropout)) == (pytest.approx([0.1, 0.2, 0.3]), [0.2])
-    assert (rates(other, DropPath), rates(other, Dropout)) == (pytest.approx([0.05, 0.1, 0.15]), [0.5])
-    assert (rates(trained(), DropPath), rates(trained(), Dropout)) == ([], [0])
+    own = trained(Recipe(drop_path=None, dropout=None))
+    assert rates(own, DropPath) == pytest.approx([0.1, 0.2, 0.3]) and rates(own, Dropout) == [0.2]
+    other = trained(Recipe(drop_path=0.2, dropout=0.5))
+    assert rates(other, DropPath) == pytest.approx([0.05, 0.1, 0.15]) and rates(other, Dropout) == [0.5]
+    none = trained(Recipe())
+    assert (rates(none, DropPath), rates(none, Dropout)) == ([], [0])

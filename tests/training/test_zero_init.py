@@ -85,9 +85,9 @@ def test_it_is_how_a_training_starts_and_no_score_without_training() -> None:
     space = load_space(REFERENCE / "mobilenet_v2.yaml")
     images, labels = np.zeros((4, 3, 32, 32), np.uint8), np.array([0, 1, 0, 1])
     data = ImageData("a", ("a", "b"), images, labels, images, labels, (0.5,) * 3, (0.25,) * 3, flip=True)
-    for settings, count in (({}, 10), ({"zero_init_residual": False}, 0)):
-        task = ProxyEvaluator(space, Recipe(**settings), data, 0)  # type: ignore[arg-type]
+    for recipe, count in ((Recipe(), 10), (Recipe(zero_init_residual=False), 0)):
+        task = ProxyEvaluator(space, recipe, data, 0)
         state = task({}, 0).state_dict()
         scales = [v for name, v in state.items() if name.endswith("norm.weight")]
         assert sum(not scale.any() for scale in scales) == count
-        assert all(n.op.gamma for n in task.network({}, data).nodes if isinstance(n.op, BatchNorm))
+        assert all(n.op.gamma for n in task.network({}).nodes if isinstance(n.op, BatchNorm))
