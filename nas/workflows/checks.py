@@ -18,6 +18,7 @@ from nas.space.feasible import Domain
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.training.base import Evaluator, Metric
+from nas.training.evaluator import ProxyEvaluator
 from nas.workflows.warm_start import find_warm_start
 
 _DRAWS = 100
@@ -181,10 +182,15 @@ def check_objective(objective: Objective, metric: Metric) -> None:
         )
 
 
-def check_finals(config: SearchConfig, evaluator: Evaluator) -> None:
-    """Raise InputError where there are to be finalists, and the evaluator gives no longer trainings."""
+def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
+    """Raise InputError where the config asks for what an evaluator of a user's own does not do."""
     if config.finals.count and not hasattr(evaluator, "with_epochs"):
         raise InputError(
             f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
             "it, or leave the finalists out"
+        )
+    if config.prescreen and not isinstance(evaluator, ProxyEvaluator):
+        raise InputError(
+            f"prescreen: {config.prescreen} is of what the proxy trains, and an evaluator of a user's own "
+            "trains here; leave one of the two out"
         )

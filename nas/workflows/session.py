@@ -35,7 +35,7 @@ from nas.training.custom import CustomEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.workflows.checks import (
     check_budget,
-    check_finals,
+    check_evaluator,
     check_machine,
     check_objective,
     check_sampler,
@@ -178,7 +178,7 @@ def _prepare(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
     check_objective(config.objective, evaluator.metric)
-    check_finals(config, evaluator)
+    check_evaluator(config, evaluator)
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 

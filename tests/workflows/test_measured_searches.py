@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import SHORT, TINY, nas, rows
+from toys import end
 
 from nas.cost import Interval
 from nas.errors import InputError
 from nas.graph import Architecture
 from nas.measures import ACTIVATIONS, MACS, MEASURES, MEMORY, PARAMS, Budget, Measure
-from nas.runs.folder import Run
+from nas.runs.state import RunState
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler
-from nas.space import Space, load_space, parse_space
+from nas.space import load_space, parse_space
 from nas.space.feasible import Domain
+from nas.study.ledger import Ledger
 from nas.study.objective import parse_objective
+from nas.study.records import Trial
+from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.workflows.checks import check_budget
 
@@ -29,15 +33,15 @@ pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 def study(storage: Path | None, sampler: str, objective: str, budget: Budget = LIMITS) -> Study:
     return Study(
-        SPACE, budget, trials=20, sampler=find_sampler(sampler), seed=0, storage=storage,
-        objective=parse_objective(objective),
+        SPACE, budget, Ledger(claim_storage(storage), "nas"), trials=20, sampler=find_sampler(sampler),
+        seed=0, objective=parse_objective(objective),
     )  # fmt: skip
 
 
-def go_on(s: Study, until: int = 10**9) -> list[Any]:
-    while len(s.records()) < until and (candidate := s.ask()) is not None:
-        s.complete(candidate.number, candidate.cost.macs / (candidate.cost.macs + 2e5))
-    return s.records()
+def go_on(s: Study, until: int = 10**9) -> Sequence[Trial]:
+    while len(s.trials) < until and (candidate := s.ask()) is not None:
+        end(s, candidate.number, candidate.cost.macs / (candidate.cost.macs + 2e5))
+    return s.trials
 
 
 # Studies
@@ -47,9 +51,9 @@ def go_on(s: Study, until: int = 10**9) -> list[Any]:
 def test_every_sampler_stays_inside_any_limit(sampler: str) -> None:
     found = go_on(study(None, sampler, "accuracy"))
     assert len(found) == 20
-    for record in found:
-        assert LIMITS.admits(SPACE.amounts(record.candidate.choices))
-        assert record.candidate.amounts == {"memory": SPACE.amount(record.candidate.choices, MEMORY)}
+    for trial in found:
+        assert LIMITS.admits(SPACE.amounts(trial.candidate.choices))
+        assert trial.candidate.amounts == {"memory": SPACE.amount(trial.candidate.choices, MEMORY)}
 
 
 @pytest.mark.parametrize("sampler", MULTI_OBJECTIVE)
@@ -58,17 +62,17 @@ def test_amounts_are_kept_and_resuming_changes_nothing(sampler: str, tmp_path: P
     go_on(study(tmp_path / "journal", sampler, "accuracy,memory"), until=9)
     s = study(tmp_path / "journal", sampler, "accuracy,memory")
     assert go_on(s) == whole
-    for trial, record in zip(s._trials(), whole, strict=True):
-        figures = {measure.name: record.candidate.amount(measure) for measure in MEASURES.values()}
-        assert figures == {name: trial.user_attrs[name] for name in MEASURES}
-        assert not figures.keys() & record.facts.keys()
+    for stored, trial in zip(s.ledger.stored(), whole, strict=True):
+        figures = {measure.name: trial.candidate.amount(measure) for measure in MEASURES.values()}
+        assert figures == {name: stored.user_attrs[name] for name in MEASURES}
+        assert not figures.keys() & trial.result.to_data().keys()
 
 
 def test_an_amount_that_was_not_kept_is_missed() -> None:
-    (record, *_) = go_on(study(None, "random", "accuracy", Budget()), until=1)
-    assert record.candidate.amounts == {} and record.candidate.amount(ACTIVATIONS) > 0
+    (trial, *_) = go_on(study(None, "random", "accuracy", Budget()), until=1)
+    assert trial.candidate.amounts == {} and trial.candidate.amount(ACTIVATIONS) > 0
     with pytest.raises(KeyError, match="memory"):
-        record.candidate.amount(MEMORY)
+        trial.candidate.amount(MEMORY)
 
 
 def test_a_reward_of_memory_leads_to_less_of_it() -> None:
@@ -144,10 +148,11 @@ def test_a_command_refuses_a_limit(command: str, flags: list[str], message: str)
 
 
 def test_limits_in_a_file_of_settings() -> None:
-    Path("search.yaml").write_text("space: tiny.yaml\nbudgets: memory=5K\n")
+    Path("search.yaml").write_text("space: tiny.yaml\nbudget: memory=5K\n")
     said = nas("search", "--config", "search.yaml")
     assert said.err == (
-        "error: search.yaml: budgets: 'memory=5K' is not a list of limits, such as [memory=8M]\n"
+        "error: search.yaml: budget: 'memory=5K' is not a list of limits; write them as text, such as "
+        "[memory=8M]\n"
     )
 
 
@@ -180,18 +185,13 @@ def test_a_search_for_a_front_of_memory() -> None:
         in lines
     )
     assert any("budget activations <= 4,000 and memory <= 30,000 B, 1 epoch each" in line for line in lines)
-    trials = rows(Path("runs/mine/trials.csv"))
-    space = Run.open(Path("runs/mine")).space
-    assert [*trials[0]][:8] == [
-        "trial",
-        "state",
-        "score",
-        "epochs",
-        *("macs", "params", "activations", "memory"),
-    ]
-    for trial, record in zip(trials, Run.open(Path("runs/mine")).records(), strict=True):
+    table = rows(Path("runs/mine/trials.csv"))
+    state = RunState.load(Path("runs/mine"))
+    head = ["trial", "state", "score", "epochs", "macs", "params", "activations", "memory"]
+    assert [*table[0]][:8] == head
+    for row, trial in zip(table, state.trials, strict=True):
         for measure in MEASURES.values():
-            assert int(trial[measure.name]) == space.amount(record.candidate.choices, measure)
+            assert int(row[measure.name]) == state.space.amount(trial.candidate.choices, measure)
     front = rows(Path("runs/mine/pareto.csv"))
     (line,) = (line for line in lines if line.startswith("Front"))
     assert line.startswith(f"Front of score and bytes of memory: {len(front)} network")
@@ -227,11 +227,10 @@ def test_another_measure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     assert said.code == 0, said.err
     assert "Networks are drawn from the whole space, and anew while their operators are outside." in said.out
-    run = Run.open(Path("runs/mine"))
-    space: Space = run.space
-    for trial, record in zip(rows(Path("runs/mine/trials.csv")), run.records(), strict=True):
-        found = operators(space.architecture(record.candidate.choices))
-        assert 9 <= found <= 15 and trial["depth"] == str(found) == str(record.candidate.amounts["depth"])
+    state = RunState.load(Path("runs/mine"))
+    for row, trial in zip(rows(Path("runs/mine/trials.csv")), state.trials, strict=True):
+        found = operators(state.space.architecture(trial.candidate.choices))
+        assert 9 <= found <= 15 and row["depth"] == str(found) == str(trial.candidate.amounts["depth"])
     assert "depth" in nas("show", "runs/mine").out
     said = nas("show", "tiny.yaml", "--budget", "depth=12")
     assert said.code == 0 and "depth <= 12: about" in said.out

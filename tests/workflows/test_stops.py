@@ -1,0 +1,201 @@
+"""Searches that are stopped from outside: by Ctrl-C, by a batch system, by their time limit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import exports_checked_here
+from instant import Instant, config
+
+import nas
+from nas.errors import NasError
+from nas.runs.state import RunState
+from nas.study.records import Candidate, Trial
+from nas.workflows.observer import Observer
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+RUN = Path("runs/mine")
+
+
+@pytest.fixture(autouse=True)
+def quick_exports() -> Iterator[None]:
+    with exports_checked_here():
+        yield
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+
+
+class Stopping(Observer):
+    """Does something when trial 1 starts."""
+
+    def __init__(self, stop: object) -> None:
+        self._stop = stop
+
+    def started(self, candidate: Candidate) -> None:
+        if candidate.number == 1:
+            assert callable(self._stop)
+            self._stop()
+
+
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+
+
+def test_what_a_search_changes_in_its_process_is_given_back() -> None:
+    """Signal handlers, and torch's threads, of which a trial has its own number."""
+    before, threads = handlers(), torch.get_num_threads()
+    seen = []
+    observer = Stopping(lambda: seen.append((torch.get_num_threads(), handlers() == before)))
+    given = config(cpus_per_trial=threads + 1, time_limit="1h")
+    result = nas.search(given, observer, evaluator=Instant(), name="mine")
+    assert result.stopped_by is nas.StopReason.FINISHED and result.counts.complete == 3
+    assert seen == [(threads + 1, False)]
+    assert handlers() == before and torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("stop", [press_ctrl_c, terminate])
+def test_a_stop_says_how_to_go_on_and_loses_nothing(stop: object) -> None:
+    before, threads = handlers(), torch.get_num_threads()
+    given = config(cpus_per_trial=threads + 1, time_limit="1h")
+    with pytest.raises(nas.Stopped) as error:
+        nas.search(given, Stopping(stop), evaluator=Instant(), name="mine")
+    assert str(error.value) == ("stopped; nothing finished is lost. Go on with: nas resume runs/mine") and (
+        error.value.exit_code == 130
+    )
+    assert handlers() == before and torch.get_num_threads() == threads
+    state = RunState.load(RUN)
+    assert [trial.is_running for trial in state.trials] == [False, True]
+    assert (RUN / "trials.csv").is_file() and (RUN / "best.yaml").is_file()
+    result = nas.resume(RUN, evaluator=Instant())
+    assert isinstance(result, nas.SearchResult)
+    assert result.state.trials[0] == state.trials[0] and result.counts.complete == 3
+
+
+def test_any_other_error_gives_back_the_same() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    before, threads = handlers(), torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError):
+        nas.search(config(cpus_per_trial=threads + 1), Stopping(fail), evaluator=Instant(), name="mine")
+    assert handlers() == before and torch.get_num_threads() == threads
+
+
+def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on() -> None:
+    def fill() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(NasError) as error:
+        nas.search(config(), Stopping(fill), evaluator=Instant(), name="mine")
+    assert str(error.value) == (
+        "runs/mine: cannot be written: No space left on device; make room. Nothing finished is lost. Go on "
+        "with: nas resume runs/mine"
+    )
+
+
+def test_a_search_outside_the_main_thread() -> None:
+    """It gets no signals, and does without."""
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(nas.search(config(), evaluator=Instant(), name="mine"))
+    )
+    thread.start()
+    thread.join()
+    assert found[0].counts.complete == 3
+
+
+# Time limits
+
+
+def test_the_time_limit_decides_and_a_resume_goes_on() -> None:
+    """It is no failure: what there is is exported, and the finals are left for later."""
+    given = config(time_limit="1.5s", finalists=1, final_seeds=1, final_epochs=1)
+    began = time.monotonic()
+    result = nas.search(given, Stopping(lambda: time.sleep(60)), evaluator=Instant(), name="mine")
+    assert 1.5 < time.monotonic() - began < 30
+    assert result.stopped_by is nas.StopReason.TIME_LIMIT
+    assert (result.counts.complete, result.counts.running) == (1, 1)
+    assert result.exported[0].is_file() and not result.state.finals and result.finalists == []
+    result.check()
+    again = nas.resume(RUN, evaluator=Instant(), changes={"time_limit": "1h"})
+    assert isinstance(again, nas.SearchResult) and again.stopped_by is nas.StopReason.FINISHED
+    assert again.state.trials[0] == result.state.trials[0] and again.counts.complete == 3
+    assert len(again.finalists) == 1
+
+
+def test_time_before_the_first_trial_counts() -> None:
+    class Slow(Observer):
+        def began(self, session: object) -> None:
+            time.sleep(0.2)
+
+    result = nas.search(config(time_limit="0.1s"), Slow(), evaluator=Instant(), name="mine")
+    assert result.stopped_by is nas.StopReason.TIME_LIMIT and result.best is None and not result.exported
+    with pytest.raises(NasError, match="runs/mine: no trial was begun in time; go on with more --time-limit"):
+        result.check()
+
+
+# Without a terminal
+
+
+def test_a_search_from_python_prints_nothing_and_needs_no_reports(tmp_path: Path) -> None:
+    """Neither `nas.report` nor what it prints with, nor the command line."""
+    code = (
+        "import sys\n"
+        "for name in ('nas.report', 'nas.cli', 'rich', 'typer', 'ray'):\n"
+        "    sys.modules[name] = None\n"
+        "import nas\n"
+        "given = {'space': 'tiny.yaml', 'workers': 0, 'trials': 1, 'max_images': 100}\n"
+        "result = nas.search(nas.SearchConfig.from_data(given, 'here'), name='mine')\n"
+        "assert result.best.score is not None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "runs" / "mine" / "best.py").is_file()
+
+
+def test_an_observer_hears_everything_in_its_order() -> None:
+    log: list[object] = []
+
+    class Hearing(Observer):
+        def began(self, session: object) -> None:
+            log.append("began")
+
+        def round(self, queue: object, title: str, trials: int, epochs: int) -> None:
+            log.append((title, trials, epochs))
+
+        def started(self, candidate: Candidate) -> None:
+            log.append(("started", candidate.number))
+
+        def epoch(self, candidate: Candidate, result: nas.EpochResult) -> None:
+            log.append(("epoch", candidate.number, result.epoch))
+
+        def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+            log.append(("trained", candidate.number))
+
+        def finished(self, trial: Trial) -> None:
+            log.append(("finished", trial.number))
+
+    given = config(trials=1, finalists=1, final_epochs=2, final_seeds=1, recipe={"epochs": 1})
+    nas.search(given, Hearing(), evaluator=Instant(), name="mine")
+    one, final = [("epoch", 0, 1)], [("epoch", 0, 1), ("epoch", 0, 2)]
+    ends = [("trained", 0), ("finished", 0)]
+    assert log == [
+        "began", ("search", 1, 1), ("started", 0), *one, *ends,
+        ("finalists", 1, 2), ("started", 0), *final, *ends,
+    ]  # fmt: skip
