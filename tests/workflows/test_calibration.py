@@ -9,18 +9,20 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-import yaml
 from command_line import TINY, nas
 from scipy.stats import kendalltau, spearmanr
 
 from nas.cost import Cost
-from nas.runs.folder import Run
-from nas.study.records import read_records
-from nas.workflows.calibration import LONG, PROXY, Row, figures, known_line
+from nas.runs.folder import RunFolder
+from nas.runs.manifest import Manifest
+from nas.runs.state import RunState
+from nas.study.records import TrialState
+from nas.workflows.calibration import LONG, PROXY, Row, compute_figures, find_calibration
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
 PLAN = ("--networks", "4", "--seeds", "2", "--long-epochs", "3")
@@ -44,7 +46,11 @@ pytestmark = pytest.mark.usefixtures("tiny_folder")
 def run(tiny_folder, calibrated):
     """A copy of it to work in."""
     shutil.copytree(calibrated[1], tiny_folder, dirs_exist_ok=True)
-    return Run.open(Path("runs/calibrate-tiny-1"))
+    return RunFolder.open(Path("runs/calibrate-tiny-1"))
+
+
+def load_trials(run):
+    return RunState.load(run.path).trials
 
 
 def row(number, proxy, long):
@@ -54,13 +60,14 @@ def row(number, proxy, long):
 
 @pytest.mark.slow
 def test_every_network_is_within_the_budget_and_trained_as_planned(run):
-    records = read_records(run.storage, run.study)
-    assert len({r.candidate.identity for r in records}) == 4
-    assert all(r.candidate.cost.macs <= 300_000 and r.state == "complete" for r in records)
+    trials = load_trials(run)
+    assert len({trial.candidate.identity for trial in trials}) == 4
+    assert all(trial.candidate.cost.macs <= 300_000 for trial in trials)
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     epochs = {}
-    for r in records:
-        _, training, _ = r.facts["job"].split(", ")
-        epochs.setdefault(training, []).append(len(r.scores))
+    for trial in trials:
+        _, training, _ = trial.job.split(", ")
+        epochs.setdefault(training, []).append(len(trial.curve))
     assert epochs == {
         PROXY: [2] * 8, LONG: [3] * 4, "epochs / 2": [1] * 4, "epochs x 2": [4] * 4, "images / 2": [2] * 4,
         "smaller": [2] * 4,
@@ -71,8 +78,8 @@ def test_every_network_is_within_the_budget_and_trained_as_planned(run):
 def test_no_two_trainings_of_a_network_have_one_seed(run):
     """Were the weights in the beginning the same, scores would agree more than those of a search."""
     losses = {}
-    for r in read_records(run.storage, run.study):
-        losses.setdefault(r.candidate.identity, []).append(r.facts["loss"])
+    for trial in load_trials(run):
+        losses.setdefault(trial.candidate.identity, []).append(trial.result.loss)
     assert all(len(set(each)) == len(each) for each in losses.values())
 
 
@@ -102,16 +109,15 @@ def test_the_same_data_by_another_path(run):
     """The line of a calibration is found however the path of the data is written."""
     file = run.path / "calibration.json"
     found = json.loads(file.read_text())
-    other = Run.open(Path(shutil.copytree(run.path, "runs/other")))
-    document = other.document
-    document["settings"]["dataset"] = "imagefolder:photos"
-    (other.path / "run.yaml").write_text(yaml.safe_dump(document))
+    other, manifest = RunFolder(Path(shutil.copytree(run.path, "runs/other"))), Manifest.read(run)
+    config = manifest.config.changed({"dataset": "imagefolder:photos"}, "test")
+    session = SimpleNamespace(folder=other, manifest=manifest, config=config, proxy=True)
     whole = f"imagefolder:{Path('photos').absolute()}"
     same, others = ("imagefolder:./photos/", whole), ("imagefolder:photo", "digits")
     for written, is_same in ((text, text in same) for text in (*same, *others)):
         file.write_text(json.dumps(found | {"dataset": written}))
         (other.path / "calibration.json").unlink(missing_ok=True)
-        assert (known_line(other) is not None) == is_same
+        assert (find_calibration(session) is not None) == is_same
 
 
 def test_a_damaged_calibration_stops_no_search(run):
@@ -121,11 +127,11 @@ def test_a_damaged_calibration_stops_no_search(run):
 
 @pytest.mark.slow
 def test_a_calibration_that_is_resumed_trains_nothing_twice(run):
-    before = read_records(run.storage, run.study)
+    before = load_trials(run)
     (run.path / "calibration.json").unlink()
     said = nas("resume", "runs/calibrate-tiny-1")
     assert said.code == 0 and "Kendall's tau" in said.out
-    assert read_records(run.storage, run.study) == before
+    assert load_trials(run) == before
     assert (run.path / "calibration.json").is_file()
 
 
@@ -133,7 +139,7 @@ def test_ranks_against_scipy():
     rng = np.random.default_rng(0)
     long = rng.random(12)
     proxy = long[:, None] + rng.normal(0, 0.2, (12, 3))
-    found = figures([row(i, proxy[i].tolist(), long[i]) for i in range(12)])
+    found = compute_figures([row(i, proxy[i].tolist(), long[i]) for i in range(12)])
     own = found.proxy.ranking
     taus = [kendalltau(proxy[:, s], long).statistic for s in range(3)]
     rhos = [spearmanr(proxy[:, s], long).statistic for s in range(3)]
@@ -158,7 +164,7 @@ def test_the_interval_has_the_truth_about_as_often_as_it_says():
     covered = 0
     for _ in range(60):
         pairs = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 24)
-        found = figures(
+        found = compute_figures(
             [row(i, [x, x], y) for i, (x, y) in enumerate(pairs)], draws=100
         ).proxy.ranking.kendall
         covered += found.low <= truth <= found.high
@@ -166,7 +172,7 @@ def test_the_interval_has_the_truth_about_as_often_as_it_says():
 
 
 def test_a_proxy_without_differences_ranks_nothing():
-    found = figures([row(i, [0.1, 0.1], i / 10) for i in range(6)])
+    found = compute_figures([row(i, [0.1, 0.1], i / 10) for i in range(6)])
     assert found.noise == 0 and found.proxy.ranking.kendall.value == 0
 
 
@@ -206,8 +212,8 @@ def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it():
         replace(one, scores=one.scores | {"other": [0.5]}, seconds=one.seconds | {"other": [1.0]})
         for one in rows
     ]
-    assert [p.name for p in figures(other[:3] + rows[3:]).proxies] == [PROXY]
-    found = figures(other[:4] + rows[4:]).proxies
+    assert [p.name for p in compute_figures(other[:3] + rows[3:]).proxies] == [PROXY]
+    found = compute_figures(other[:4] + rows[4:]).proxies
     assert [(p.name, p.networks) for p in found] == [(PROXY, 6), ("other", 4)]
 
 

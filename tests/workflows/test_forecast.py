@@ -15,7 +15,7 @@ from nas.runs.config import SearchConfig
 from nas.space import parse_space
 from nas.training.recipe import Recipe
 from nas.workflows.forecast import forecast
-from nas.workflows.search import prepare
+from nas.workflows.session import prepare
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
@@ -54,8 +54,8 @@ def test_a_forecast_is_near_to_what_a_search_takes():
     found = forecast(prepared)
     space = prepared.space
     taken = []
-    for point in space.uniform(prepared.settings.budget).sample(np.random.default_rng(3), 8):
-        training = prepared.task(point, 0, prepared.data)
+    for point in space.uniform(prepared.config.budget).sample(np.random.default_rng(3), 8):
+        training = prepared.evaluator(point, 0, None)
         taken.append(training.epoch().seconds)
     assert 0.6 < found.trial_s / np.mean(taken[1:]) < 1.6
 

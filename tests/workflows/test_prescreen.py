@@ -10,10 +10,10 @@ from command_line import SHORT, TINY, nas
 
 from nas.data.datasets import load_dataset
 from nas.measures import ACTIVATIONS, MACS, PARAMS
-from nas.runs.folder import Run
+from nas.runs.state import RunState
 from nas.space import parse_space
 from nas.study.records import Candidate
-from nas.training.evaluator import ProxyTask
+from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.training.screens import SCREENS
 from nas.training.zero_cost import ZERO_COST
@@ -31,11 +31,11 @@ def test_the_scores_are_those_of_nas_score():
     point = space.smallest()
     data = load_dataset("digits", resolution=32, seed=0, max_images=100)
     (expected,) = untrained_scores([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
-    task = ProxyTask(space, Recipe(batch=16), 5, "cpu")
+    evaluator = ProxyEvaluator(space, Recipe(batch=16), data, 5)
     candidate = Candidate(0, point, space.cost(point), "")
     for name, score in expected.scores.items():
-        assert Prescreen(name, 4, task, data).score(candidate) == score
-    assert Prescreen("params", 4, task, data).score(candidate) == candidate.cost.params
+        assert Prescreen(name, 4, evaluator).score(candidate) == score
+    assert Prescreen("params", 4, evaluator).score(candidate) == candidate.cost.params
 
 
 @pytest.mark.slow
@@ -45,8 +45,8 @@ def test_a_search_trains_what_it_has_chosen():
         "--prescreen", "naswot:3",
     )  # fmt: skip
     assert said.code == 0, said.err
-    records = Run.open(Path("runs/mine")).records()
-    assert len(records) == 3 and all(record.facts["prescreen"] > 0 for record in records)
+    trials = RunState.load(Path("runs/mine")).trials
+    assert len(trials) == 3 and all(trial.prescreen > 0 for trial in trials)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_a_network_without_a_score_comes_last():
     space = parse_space(TINY, "tiny.yaml")
     data = load_dataset("digits", resolution=32, seed=0, max_images=100)
 
-    class Broken(ProxyTask):
-        def network(self, choices, data):
+    class Broken(ProxyEvaluator):
+        def network(self, choices):
             raise ValueError("Expected more than 1 value per channel")
 
-    screen = Prescreen("naswot", 4, Broken(space, Recipe(), 0, "cpu"), data)
+    screen = Prescreen("naswot", 4, Broken(space, Recipe(), data, 0))
     candidate = Candidate(0, space.smallest(), space.cost(space.smallest()), "")
     assert screen.score(candidate) == -math.inf
 
@@ -93,8 +93,8 @@ def test_a_search_whose_networks_have_no_score_says_so(monkeypatch):
     assert (
         said.code == 0 and "No network could be scored by naswot: each was trained as proposed." in said.out
     )
-    (record,) = Run.open(Path("runs/mine")).records()
-    assert "prescreen" not in record.facts
+    (trial,) = RunState.load(Path("runs/mine")).trials
+    assert trial.prescreen is None
 
 
 def test_inheritance_with_folds_is_refused():

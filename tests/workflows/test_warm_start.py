@@ -9,7 +9,7 @@ import yaml
 from command_line import SHORT, nas, rows
 
 from nas.runs.config import SearchConfig, read_config
-from nas.runs.folder import Run
+from nas.runs.state import RunState
 from nas.space import load_space
 
 ONE = """\
@@ -70,11 +70,11 @@ def test_the_same_seed_gives_the_same_search_after_them():
 def test_a_resumed_search_needs_no_file_of_them(monkeypatch):
     """Stopped after the first start: the second is tried next, from what the run folder keeps."""
 
-    def stop(self, candidate):
+    def stop(self, trial):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nas.report.progress.SearchProgress.finished", stop)
+        patch.setattr("nas.report.progress.SearchScreen.finished", stop)
         assert search("--start", "two.yaml", "--start", "one.yaml").code == 130
     for name in ("one", "two", "tiny"):
         Path(f"{name}.yaml").unlink()
@@ -171,7 +171,7 @@ def test_a_bundled_network_by_name():
 
 def test_the_winner_is_scaled_in_the_end():
     said = search("--scale", "1..2")
-    assert said.code == 0 and Run.open(Path("runs/mine")).settings.scale == range(1, 3)
+    assert said.code == 0 and RunState.load(Path("runs/mine")).config.scale == range(1, 3)
     best = load_space(Path("runs/mine/best.yaml"))
     costs = [best.cost({}).macs]
     for step in (1, 2):
