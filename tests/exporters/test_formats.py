@@ -15,7 +15,9 @@ from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, export_suffixes, find_exporter
 from nas.graph import Architecture
 from nas.graph.module import build_module
-from nas.runs.folder import Run
+from nas.measures import SHOWN
+from nas.runs.folder import RunFolder
+from nas.runs.state import RunState
 from nas.testing.exporters import ExporterSuite
 
 
@@ -69,14 +71,13 @@ class TestTorchExport(ExporterSuite):
             metafunc.parametrize("exporter", [TorchExport()], ids=["torch_export"])
 
 
-def test_the_command_line_writes_it_and_a_better_network_takes_it_away(tiny_run: Run) -> None:
+def test_the_command_line_writes_it_and_a_better_network_takes_it_away(tiny_run: RunFolder) -> None:
     assert export_suffixes() == [".pt", ".pt2", ".py", ".safetensors"]
     assert nas("export", "runs/mine", "--format", "torch_export").out == "runs/mine/best.pt2\n"
     assert nas("export", "runs/mine/best.yaml", "--format", "torch_export", "-o", "own").out == "own.pt2\n"
-    best = tiny_run.path / "best.yaml"
-    space, record = tiny_run.space, tiny_run.records()[0]
-    best.write_text("another")
-    tiny_run.write_best(space, record, {})
+    state = RunState.load(tiny_run.path)
+    tiny_run.best_file.write_text("another")
+    tiny_run.write_best(state.space, state.trials[0], {}, SHOWN)
     assert sorted(file.name for file in tiny_run.path.glob("best.*")) == ["best.yaml"]
 
 
