@@ -46,7 +46,8 @@ def test_every_setting_is_an_option_of_a_search() -> None:
 
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
     assert resumable() == [
-        "trials", "finalists", "workers", "cpus_per_trial", "gpus_per_trial", "address", "time_limit"
+        "trials", "finalists", "evaluator", "workers", "cpus_per_trial", "gpus_per_trial", "address",
+        "time_limit",
     ]  # fmt: skip
     shown = helped("resume")
     options = {f"--{key.replace('_', '-')}" for key in resumable()}
@@ -84,7 +85,7 @@ def test_the_help_names_all_that_can_be_chosen() -> None:
     known = {"sampler": SAMPLERS, "dataset": [name.partition(":")[0] for name in NAMES], "scheduler": PRUNERS}
     for key, names in known.items():
         help = SearchConfig.settings()[key].option.help
-        assert set(names) <= set(re.findall(r"`([a-z0-9_]+)", help)), key
+        assert set(names) <= set(re.findall(r"`([A-Za-z0-9_.]+)", help)), key
     assert set(SCORES) == set(re.findall(r"`([a-z_]+)`", Recipe.settings()["score"].option.help))
 
 

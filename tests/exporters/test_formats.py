@@ -15,6 +15,7 @@ from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, export_suffixes, find_exporter
 from nas.graph import Architecture
 from nas.graph.module import build_module
+from nas.measures import SHOWN
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.testing.exporters import ExporterSuite
@@ -74,10 +75,9 @@ def test_the_command_line_writes_it_and_a_better_network_takes_it_away(tiny_run:
     assert export_suffixes() == [".pt", ".pt2", ".py", ".safetensors"]
     assert nas("export", "runs/mine", "--format", "torch_export").out == "runs/mine/best.pt2\n"
     assert nas("export", "runs/mine/best.yaml", "--format", "torch_export", "-o", "own").out == "own.pt2\n"
-    best = tiny_run.path / "best.yaml"
     state = RunState.load(tiny_run.path)
-    best.write_text("another")
-    tiny_run.write_best(state.space, state.trials[0], {}, ())
+    tiny_run.best_file.write_text("another")
+    tiny_run.write_best(state.space, state.trials[0], {}, SHOWN)
     assert sorted(file.name for file in tiny_run.path.glob("best.*")) == ["best.yaml"]
 
 
