@@ -116,16 +116,22 @@ def test_the_picture_is_what_its_command_draws():
 
 
 def test_the_settings_file_is_read():
+    from nas.measures import MACS
     from nas.runs.config import SearchConfig, read_config
 
     settings = SearchConfig.from_data(read_config(Path("search.yaml")), "search.yaml")
-    assert settings.budget.macs.high == 400_000_000
+    assert settings.budget[MACS].high == 400_000_000
     assert settings.recipe.epochs == 2
 
 
 @pytest.mark.parametrize("snippet", BLOCKS["python"], ids=["best", "study", "space"])
 def test_a_snippet(snippet):
     path = "runs/mbconv-1" if "import best" in snippet else "."
+    if "SearchConfig" in snippet:
+        assert "trials=16," in snippet
+        snippet = snippet.replace(
+            "trials=16,", "trials=1, recipe=nas.Recipe(epochs=1), data=nas.DataConfig(max_images=200),"
+        )
     code = f"import sys; sys.path.insert(0, {path!r})\n{snippet}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -68,7 +68,7 @@ def test_an_evaluator_over_a_space(tmp_path: Path) -> None:
         (
             "--pruner",
             "optuna.samplers:TPESampler",
-            "'TPESampler' is not an Optuna scheduler; name a class of it",
+            "'TPESampler' is not an Optuna pruner; name a class of it",
         ),
         ("--evaluator", "own.py:train", "--evaluator: name the space whose networks it trains; add --space"),
         ("--format", "onxx", "unknown format 'onxx'; allowed: python"),
