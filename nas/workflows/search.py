@@ -148,12 +148,8 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
     """Train what is still to be trained, and write the results. `began`: when the time limit started."""
     config = session.config
     with stoppable(session), session.folder.locked():
-        storage, metric = session.open_storage(), session.evaluator.metric
-        study = _study(session, Ledger(storage, session.manifest.study, metric))
+        study, finals = _open_studies(session)
         session.write_changes()
-        finals: Ledger | None = None
-        if config.finals.count:
-            finals = Ledger(storage, finals_name(session.manifest.study), metric)
         observer.began(session)
         in_time = True
         try:
@@ -161,7 +157,13 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
                 _train(session, study, finals, observer)
                 if finals:
                     _train_finalists(session, study, finals, observer)
-        except TimeIsUp:
+        except KeyboardInterrupt as stop:
+            # It may have come between the write of a trial and its note: what is written counts.
+            study, finals = _open_studies(session)
+            write_tables(session, study.trials)
+            _name_best(session, study, finals)
+            if not isinstance(stop, TimeIsUp):
+                raise
             in_time = False
         state = session.state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
@@ -183,7 +185,15 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         )
 
 
-def _study(session: Session, ledger: Ledger) -> Study:
+def _open_studies(session: Session) -> tuple[Study, Ledger | None]:
+    """Return the study of a search, and the ledger of its finals where there are to be some."""
+    storage, metric = session.open_storage(), session.evaluator.metric
+    name = session.manifest.study
+    study = _make_study(session, Ledger(storage, name, metric))
+    return study, Ledger(storage, finals_name(name), metric) if session.config.finals.count else None
+
+
+def _make_study(session: Session, ledger: Ledger) -> Study:
     config = session.config
     if config.trials < len(ledger.trials):
         raise InputError(

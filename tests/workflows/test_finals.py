@@ -240,7 +240,7 @@ def test_a_time_limit_ends_a_search_on_ray():
         "--time-limit", "60s",
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert "The time limit of 60s is over. Go on with: nas resume runs/ray" in said.out
+    assert "The time limit of 1m is over. Go on with: nas resume runs/ray" in said.out
     assert Path("runs/ray/best.py").is_file()
 
 

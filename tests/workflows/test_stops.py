@@ -9,17 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from command_line import exports_checked_here
+from command_line import exports_checked_here, rows
 from instant import Instant, config
+from optuna.storages import BaseStorage
 
 import nas
+from nas.deadline import TimeIsUp
 from nas.errors import NasError
 from nas.runs.state import RunState
+from nas.space import load_space
+from nas.study import ledger
 from nas.study.records import Candidate, Trial
+from nas.study.storage import write_together
 from nas.workflows.observer import Observer
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
@@ -85,6 +91,37 @@ def test_a_stop_says_how_to_go_on_and_loses_nothing(stop: object) -> None:
     result = nas.resume(RUN, evaluator=Instant())
     assert isinstance(result, nas.SearchResult)
     assert result.state.trials[0] == state.trials[0] and result.counts.complete == 3
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, TimeIsUp])
+def test_a_stop_between_the_write_of_a_trial_and_its_note(
+    stop: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written counts: for the table, for the best network and for what a search returns."""
+    numbers = []
+
+    @contextmanager
+    def interrupted(storage: BaseStorage) -> Iterator[None]:
+        with write_together(storage):
+            yield
+        numbers.append(len(numbers))
+        if len(numbers) == 2:
+            raise stop
+
+    monkeypatch.setattr(ledger, "write_together", interrupted)
+    try:
+        result = nas.search(config(trials=9), evaluator=Instant(), name="mine")
+    except nas.Stopped:
+        assert stop is KeyboardInterrupt
+    else:
+        assert stop is TimeIsUp and result.stopped_by is nas.StopReason.TIME_LIMIT
+        assert result.counts.complete == 2 and result.state == RunState.load(RUN)
+    state = RunState.load(RUN)
+    assert [trial.is_running for trial in state.trials] == [False] * 2
+    assert [(row["trial"], row["state"]) for row in rows(RUN / "trials.csv")] == [
+        (str(number), "complete") for number in range(2)
+    ]
+    assert load_space(RUN / "best.yaml").meta["trial"] == state.best(1)[0].number == 1
 
 
 def test_any_other_error_gives_back_the_same() -> None:
