@@ -33,7 +33,11 @@ from nas.measures import Budget
 from nas.samplers import SAMPLERS, find_sampler
 from nas.space import Choices, Space, load_space
 from nas.space.resolve import Choose
+from nas.study.ledger import Ledger
+from nas.study.records import NO_RESULT
+from nas.study.storage import open_storage
 from nas.study.study import Study
+from nas.training.base import EpochResult
 
 HERE = Path(__file__).parent
 CAP = Budget.parse({"macs": "60M"})
@@ -107,10 +111,10 @@ def _asks(name: str) -> tuple[float, float]:
     study = Study(
         space,
         Budget.parse({"macs": "400M"}),
+        Ledger(open_storage(None), "asks"),
         trials=ASKED_FROM + 40,
         sampler=lambda context: current[0](context),
         seed=0,
-        storage=None,
     )
     asked = []
     while True:
@@ -119,7 +123,8 @@ def _asks(name: str) -> tuple[float, float]:
         if candidate is None:
             break
         asked.append(time.perf_counter() - start)
-        study.complete(candidate.number, score(candidate.choices))
+        value = score(candidate.choices)
+        study.complete(candidate.number, EpochResult(1, value, value, 0.0), NO_RESULT)
         if candidate.number == ASKED_FROM - 1:
             current[0] = find_sampler(name)
     late = asked[ASKED_FROM:]

@@ -6,10 +6,13 @@ import contextlib
 import gc
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from command_line import SHORT, TINY, nas
+from forks import ForkedChecks
 from hypothesis import settings
 
 from nas.runs.folder import RunFolder
@@ -31,6 +34,15 @@ def small_heap() -> None:
     """What was imported is not searched for cycles before each training, which took longer than to train."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_checks() -> Iterator[None]:
+    """Exports of this process are checked by forks; those of commands in processes of their own are not."""
+    checks = ForkedChecks()
+    with patch("nas.exporters.files.check_apart", checks.check):
+        yield
+    checks.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -80,24 +80,36 @@ def test_nothing_is_unpickled(path: Path) -> None:
             assert called not in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all"), called
 
 
-@pytest.mark.parametrize(
-    ("module", "allowed"),
-    [
-        *(
-            (f"nas.{name}", set())
-            for name in ("settings", "cost", "ops", "graph", "measures", "blocks", "space", "cli")
-        ),
-        ("nas.training.recipe", set()),
-        ("nas.runs.config", set()),
-        ("nas.report.drawing", set()),
-        ("nas.study.study", {"optuna"}),
-        ("nas.graph.module", {"torch"}),
-    ],
-)  # fmt: skip
-def test_heavy_libraries_wait_until_they_are_needed(module: str, allowed: set[str]) -> None:
-    code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+LIGHT = [
+    *(f"nas.{name}" for name in ("settings", "cost", "ops", "graph", "measures", "blocks", "space", "cli")),
+    "nas.training.recipe", "nas.runs.config", "nas.report.drawing",
+]  # fmt: skip
+
+
+def heavy_imports(*modules: str) -> dict[str, set[str]]:
+    """Return the heavy libraries that are there after each of some imports in one fresh interpreter."""
+    code = "import sys\n" + "".join(
+        f"import {module}; print({module!r}, *{HEAVY!r} & set(sys.modules))\n" for module in modules
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert set(shown.split()) <= allowed
+    return {name: set(found) for name, *found in map(str.split, shown.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def heavy_behind_light() -> dict[str, set[str]]:
+    return heavy_imports(*LIGHT)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_no_heavy_library_is_needed(module: str, heavy_behind_light: dict[str, set[str]]) -> None:
+    assert heavy_behind_light[module] == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"), [("nas.study.study", {"optuna"}), ("nas.graph.module", {"torch"})]
+)
+def test_heavy_libraries_wait_until_they_are_needed(module: str, allowed: set[str]) -> None:
+    assert heavy_imports(module)[module] <= allowed
 
 
 def test_cost_and_size_of_a_space_need_no_torch() -> None:

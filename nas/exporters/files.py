@@ -112,18 +112,26 @@ def _verify(
 ) -> None:
     with TemporaryDirectory(prefix="nas-export-") as expected:
         write_expected(Path(expected), architecture, network, has_weights)
-        done = subprocess.run(
-            [sys.executable, "-B", "-P", check.__file__, str(file), expected],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        lines = (done.stdout or done.stderr).strip().splitlines() or [f"exit code {done.returncode}"]
+        wrong = check_apart(file, Path(expected))
+    if wrong:
         raise NasError(
-            f"{shown}: the exported network is not the one it was made from: {lines[-1]}; "
+            f"{shown}: the exported network is not the one it was made from: {wrong}; "
             "export it again, and report this should it repeat"
         )
+
+
+def check_apart(file: Path, expected: Path) -> str | None:
+    """Return what a fresh interpreter without `nas` finds wrong with a file, by `nas.exporters.check`."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-P", check.__file__, str(file), str(expected)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not done.returncode:
+        return None
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
 
 
 def write_expected(folder: Path, architecture: Architecture, network: nn.Module, has_weights: bool) -> None:

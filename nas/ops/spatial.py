@@ -134,7 +134,7 @@ class ScaledConv2d(Conv2d):
 
     def layer(self, shape: Shape) -> Layer:
         plain = super().layer(shape)
-        gains = (("gamma", self.gamma), ("gain", self.gain))
+        gains = (("gamma", self.gamma), ("gain", float(self.gain)))
         return Layer("ScaledConv2d", plain.args, plain.kwargs + gains, self.init)
 
 

@@ -190,15 +190,15 @@ class Ledger:
         with write_together(self._storage):
             if last is not None:
                 self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
-                changes["curve"] = {**self._trials[number].curve, last.epoch: last.value}
             self._storage.set_trial_user_attr(trial_id, "result", data)
             self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1
-        if state is not TrialState.COMPLETE:
-            changes["curve"] = _up_to(changes["result"].epochs, before.curve)
-        self._trials[number] = replace(before, state=state, **changes)
+        curve = _up_to(changes["result"].epochs, before.curve)
+        if last is not None:
+            curve = {**_up_to(last.epoch - 1, before.curve), last.epoch: last.value}
+        self._trials[number] = replace(before, state=state, curve=curve, **changes)
         return self._trials[number]
 
 

@@ -181,8 +181,9 @@ def read_trial(frozen: FrozenTrial) -> Trial:
         last = attrs["result"].get("epochs", 0)
     # The values behind it are of an attempt whose worker died later than this one ended.
     curve = {epoch: value for epoch, value in frozen.intermediate_values.items() if epoch <= last}
-    result = TrialResult.from_data({"epochs": max(curve, default=0), **facts})
-    failure = None
+    result, failure = NO_RESULT, None
+    if state is not TrialState.RUNNING:
+        result = TrialResult.from_data({"epochs": max(curve, default=0), **facts})
     if state is TrialState.FAILED:
         failure = Failure(FailureReason(facts.get("reason", "error")), str(facts.get("message", "")))
     score = frozen.value if state is TrialState.COMPLETE else None

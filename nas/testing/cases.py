@@ -66,7 +66,7 @@ class BlockCase:
 
 
 def operator_cases(name: str) -> list[OperatorCase]:
-    """Return cases of a registered operator, each of which fits its inputs; none where nothing is found."""
+    """Return cases of a registered operator on images, else on vectors; none where nothing fits."""
     kind = OPERATORS[name]
     inputs: list[tuple[Shape, ...]] = [(IMAGE,), (VECTOR,)]
     if issubclass(kind, Join):
@@ -77,11 +77,12 @@ def operator_cases(name: str) -> list[OperatorCase]:
         op.output_shape(*shapes)
         return OperatorCase(op, shapes)
 
-    return [case for shapes in inputs for case in _fitting(arguments_of(kind), partial(make, shapes))]
+    found = ([*_fitting(arguments_of(kind), partial(make, shapes))] for shapes in inputs)
+    return next((cases for cases in found if cases), [])
 
 
 def block_cases(name: str) -> list[BlockCase]:
-    """Return cases of a registered block, each of which can be built; none where nothing is found."""
+    """Return cases of a registered block on an image, else on a vector; none where nothing fits."""
 
     def make(shape: Shape, given: Mapping[str, Any]) -> BlockCase:
         case = BlockCase(name, given, shape)
@@ -89,7 +90,8 @@ def block_cases(name: str) -> list[BlockCase]:
         return case
 
     kinds = get_block_arguments(name)
-    return [case for shape in (LARGE_IMAGE, VECTOR) for case in _fitting(kinds, partial(make, shape))]
+    found = ([*_fitting(kinds, partial(make, shape))] for shape in (LARGE_IMAGE, VECTOR))
+    return next((cases for cases in found if cases), [])
 
 
 def _fitting(arguments: Mapping[str, Argument], make: Callable[[Mapping[str, Any]], Case]) -> Iterator[Case]:

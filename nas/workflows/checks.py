@@ -141,9 +141,9 @@ def check_sampler(config: SearchConfig) -> None:
     find_sampler(config.sampler)
     if not config.objective.is_single and config.sampler not in MULTI_OBJECTIVE:
         raise InputError(
-            f"--objective {config.objective}: has {1 + len(config.objective.costs)} objectives, and sampler "
-            f"'{config.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a reward "
-            "such as accuracy*(flops/400M)^-0.07"
+            f"--objective {config.objective.text}: has {1 + len(config.objective.costs)} objectives, and "
+            f"sampler '{config.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a "
+            "reward such as accuracy*(flops/400M)^-0.07"
         )
 
 

@@ -531,7 +531,7 @@ def test_a_large_space_is_not_listed(
         (["--sampler", "random,evolutoin"], "unknown sampler 'evolutoin'; did you mean 'evolution'?"),
         (["--sampler", "tpe", "--score", "median"], "--score: 'median' is not mean or random, which is what "
          "a search can be told"),
-        (["--sampler", "tpe", "--budget-flops", "4Q"], "nas bench: budget-flops: '4Q' is not a count; write "
+        (["--sampler", "tpe", "--budget-flops", "4Q"], "budget-flops: '4Q' is not a count; write "
          "a number with K, M, G or T, such as 400M or 1.5G"),
         (["--sampler", "tpe", "--trials", "17"], "--trials: 17, and {table} has 16 networks inside the "
          "budget; ask for at most so many"),

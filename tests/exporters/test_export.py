@@ -22,7 +22,7 @@ from nas.blocks import Builder
 from nas.errors import NasError
 from nas.exporters import EXPORTERS
 from nas.exporters.check import problem
-from nas.exporters.files import export_python, verify, write_expected
+from nas.exporters.files import check_apart, export_python, verify, write_expected
 from nas.exporters.source import python_source
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_parameters
@@ -449,6 +449,17 @@ def test_the_fresh_interpreter_is_without_nas(exported: Path, tmp_path: Path) ->
         f"{tmp_path}/best.py: the exported network is not the one it was made from: ImportError: an exported "
         "file must not import nas; export it again, and report this should it repeat"
     )
+
+
+def test_a_check_has_an_interpreter_of_its_own(exported: Path, tmp_path: Path) -> None:
+    """Other tests are checked by forks of one."""
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
+    assert check_apart(tmp_path / "best.py", tmp_path / "expected") is None
+    replaced(tmp_path, "import torch\n", "import torch\nimport nas\n")
+    wrong = "ImportError: an exported file must not import nas"
+    assert check_apart(tmp_path / "best.py", tmp_path / "expected") == wrong
+    replaced(tmp_path, "import nas\n", "import os\nos._exit(3)\n")
+    assert check_apart(tmp_path / "best.py", tmp_path / "expected") == "exit code 3"
 
 
 def test_without_weights_only_the_code_is_written(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from command_line import SHORT, TINY, exports_checked_here, rows
+from command_line import SHORT, TINY, rows
 from command_line import nas as command
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ from random_spaces import spaces
 from torch import fx, nn
 
 import nas
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.inherit import InheritedState, NotInherited, inherit, read_weights
@@ -283,79 +283,73 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def search(name: str, observer: Observer | None = None, trials: int = 6, **options: object) -> None:
-    """Search into `runs/name`, or go on with that search."""
-    own = {"space": "tiny.yaml", "trials": trials, "workers": 0, "keep": 3, "max_images": 200}
-    config = SearchConfig.from_data({**own, "recipe": {"epochs": 1}, **options}, "test")
-    with exports_checked_here():
-        if Path("runs", name).exists():
-            nas.resume(Path("runs", name), observer)
-        else:
-            nas.search(config, observer, name=name)
+def search(name: str, observer: Observer | None = None, **options: object) -> list[dict[str, str]]:
+    """Search without Ray; gives trials.csv."""
+    own: dict[str, object] = {"space": "tiny.yaml", "trials": 6, "workers": 0, "keep": 3, "max_images": 200}
+    own["recipe"] = {"epochs": 1}
+    nas.search(SearchConfig.from_data({**own, **options}, "test"), observer, runs=Path(), name=name)
+    return rows(Path(name) / "trials.csv")
 
 
-def table(name: str) -> list[dict[str, str]]:
-    return rows(Path("runs", name, "trials.csv"))
-
-
-def trials_of(name: str) -> tuple[Trial, ...]:
-    return RunState.load(Path("runs", name)).trials
-
-
-def test_the_parent_is_the_kept_trial_with_the_most_equal_choices(tiny: Path) -> None:
-    search("run", sampler="evolution", inherit=True)
-    first, *others = trials = trials_of("run")
-    assert [row["parent"] for row in table("run")] == ["", *(str(t.result.parent) for t in others)]
-    assert first.result.parent is None
-    for number, trial in enumerate(others, 1):
+@pytest.mark.usefixtures("tiny")
+def test_the_parent_is_the_kept_trial_with_the_most_equal_choices() -> None:
+    table = search("run", sampler="evolution", inherit=True)
+    trials = RunState.load(Path("run")).trials
+    assert trials[0].result.parent is None and [row["parent"] for row in table] == [
+        "" if trial.result.parent is None else str(trial.result.parent) for trial in trials
+    ]
+    for number, trial in enumerate(trials[1:], 1):
         before = best_of(trials[:number], 3)
         equal = [len(trial.candidate.choices.items() & t.candidate.choices.items()) for t in before]
         assert trial.result.parent == before[equal.index(max(equal))].number
 
 
-def test_a_stopped_search_goes_on_with_the_parents_that_it_would_have_had(tiny: Path) -> None:
+@pytest.mark.usefixtures("tiny")
+def test_a_stopped_search_goes_on_with_the_parents_that_it_would_have_had() -> None:
     class Stopping(Observer):
         def epoch(self, candidate: Candidate, result: EpochResult) -> None:
             if candidate.number == 4:
                 raise KeyboardInterrupt
 
-    search("whole", inherit=True)
+    whole = search("whole", inherit=True)
     with pytest.raises(Stopped):
         search("stopped", Stopping(), inherit=True)
-    assert [trial.is_running for trial in trials_of("stopped")] == [False] * 4 + [True]
-    search("stopped")
-    whole, stopped = table("whole"), table("stopped")
+    nas.resume(Path("stopped"))
+    stopped = rows(Path("stopped/trials.csv"))
     for row in (*whole, *stopped):
         row.pop("seconds")
     assert stopped == whole and whole[4]["parent"]
 
 
-def test_weights_that_are_damaged_are_not_inherited_and_no_trial_fails(tiny: Path) -> None:
+@pytest.mark.usefixtures("tiny")
+def test_weights_that_are_damaged_are_not_inherited_and_no_trial_fails() -> None:
     class Damaging(Observer):
         def finished(self, trial: Trial) -> None:
-            for file in RunFolder(Path("runs/run")).kept_weights():
+            for file in RunFolder(Path("run")).kept_weights():
                 file.write_bytes(b"\0" * 9)
 
-    with pytest.raises(InputError, match="the weights cannot be read"):  # there are none to export
+    with pytest.raises(NasError, match="the weights cannot be read"):  # those of the best, by the export
         search("run", Damaging(), trials=3, inherit=True)
-    assert [(row["state"], row["parent"]) for row in table("run")] == [("complete", "")] * 3
-    first, *others = (trial.result for trial in trials_of("run"))
-    assert first.not_inherited is None and len(others) == 2
-    for result in others:
-        assert result.not_inherited is not None
-        assert re.match(r"from trial [01]: the weights cannot be read: ", result.not_inherited)
+    table = rows(Path("run/trials.csv"))
+    assert [(row["state"], row["parent"]) for row in table] == [("complete", "")] * 3
+    first, *others = RunState.load(Path("run")).trials
+    assert first.result.not_inherited is None
+    for trial in others:
+        why = trial.result.not_inherited
+        assert why and re.match(r"from trial [01]: the weights cannot be read: ", why)
 
 
-def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights(tiny: Path) -> None:
+@pytest.mark.usefixtures("tiny")
+def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights() -> None:
     class Removing(Observer):
         def finished(self, trial: Trial) -> None:
-            for file in RunFolder(Path("runs/removed")).kept_weights():
+            for file in RunFolder(Path("removed")).kept_weights():
                 file.unlink()
 
-    search("run", trials=3)
-    with pytest.raises(InputError, match="the weights cannot be read"):
+    unasked = search("run", trials=3)
+    with pytest.raises(NasError, match="the weights cannot be read"):  # those of the best, by the export
         search("removed", Removing(), trials=3, inherit=True)
-    unasked, removed = table("run"), table("removed")
+    removed = rows(Path("removed/trials.csv"))
     for row in (*unasked, *removed):
         row.pop("seconds")
     assert unasked == removed and {row["parent"] for row in unasked} == {""}

@@ -58,6 +58,7 @@ _CASES: list[tuple[Operator, tuple[Shape, ...]]] = [
     (Conv2d(3, (5, 1), 2), (IMAGE,)),
     (Conv2d(4, 3, padding=0), (IMAGE,)),
     (ScaledConv2d(4, 3, gamma=1.7, gain=0.5), (IMAGE,)),
+    (ScaledConv2d(4, gain=1), (IMAGE,)),
     (ScaledConv2d(6, (1, 3), 2, groups=3, bias=False), (IMAGE,)),
     (BatchNorm(), (IMAGE,)),
     (BatchNorm(eps=1e-3, momentum=0.01), (IMAGE,)),

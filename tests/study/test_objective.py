@@ -9,29 +9,32 @@ import pytest
 from command_line import SHORT, TINY, nas, rows
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import after
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
 from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget, amounts_at
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
 from nas.space import load_space, parse_space
+from nas.study.ledger import Ledger
 from nas.study.objective import ACCURACY, Factor, Objective, parse_objective
-from nas.study.pareto import hypervolume, pareto, worst_costs
-from nas.study.records import Candidate, Record, best_of
+from nas.study.pareto import hypervolume, pareto_front, worst_costs
+from nas.study.records import Candidate, Trial, TrialResult, TrialState, best_of
+from nas.study.storage import claim_storage
 from nas.study.study import Study
 
 COSTS = [(MACS,), (PARAMS,), (MACS, PARAMS), (MEMORY, ACTIVATIONS)]
 
 
-def record(number: int, score: float | None, macs: int, params: int = 1) -> Record:
+def trial(number: int, score: float | None, macs: int, params: int = 1) -> Trial:
     """A trial of which the activations are its MACs, and the memory its parameters."""
-    state = "failed" if score is None else "complete"
+    state = TrialState.FAILED if score is None else TrialState.COMPLETE
     cost, amounts = Cost(macs, params, macs), {"memory": params}
-    return Record(Candidate(number, {}, cost, str(number), amounts), state, score, {}, {})
+    return Trial(Candidate(number, {}, cost, str(number), amounts), state, score)
 
 
 _FIGURES = st.tuples(st.sampled_from([None, 0.0, 0.1, 0.5, 0.9]), st.integers(0, 5), st.integers(1, 4))
-records = st.lists(_FIGURES, max_size=10).map(lambda rows: [record(n, *row) for n, row in enumerate(rows)])
+several = st.lists(_FIGURES, max_size=10).map(lambda rows: [trial(n, *row) for n, row in enumerate(rows)])
 
 
 # Reading
@@ -104,30 +107,30 @@ def test_values_are_the_reward_then_the_costs():
 
 
 def test_the_best_are_those_of_the_highest_reward():
-    trials = [record(0, 0.9, 1000), record(1, 0.8, 100), record(2, None, 1)]
-    assert [r.candidate.number for r in best_of(trials, 5)] == [0, 1]
+    trials = [trial(0, 0.9, 1000), trial(1, 0.8, 100), trial(2, None, 1)]
+    assert [t.candidate.number for t in best_of(trials, 5)] == [0, 1]
     reward = parse_objective("accuracy*(flops/100)^-0.07")
-    assert [r.candidate.number for r in best_of(trials, 5, reward)] == [1, 0]
+    assert [t.candidate.number for t in best_of(trials, 5, reward)] == [1, 0]
 
 
 # Fronts
 
 
-@given(records, st.sampled_from(COSTS))
+@given(several, st.sampled_from(COSTS))
 def test_the_front_is_what_no_other_beats(trials, costs):
-    def figures(r):
-        return (*(r.candidate.amount(cost) for cost in costs), -r.score)
+    def figures(t):
+        return (*(t.candidate.amount(cost) for cost in costs), -t.score)
 
     def beats(a, b):
         no_worse = all(x <= y for x, y in zip(figures(a), figures(b), strict=True))
         return no_worse and (figures(a) != figures(b) or a.candidate.number < b.candidate.number)
 
-    scored = [r for r in trials if r.score is not None]
-    front = [r for r in scored if not any(beats(other, r) for other in scored)]
-    assert pareto(trials, costs) == sorted(front, key=figures)
+    scored = [t for t in trials if t.score is not None]
+    front = [t for t in scored if not any(beats(other, t) for other in scored)]
+    assert pareto_front(trials, Objective(costs)) == sorted(front, key=figures)
 
 
-@given(records, st.sampled_from(COSTS), st.integers(3, 6), st.integers(2, 5))
+@given(several, st.sampled_from(COSTS), st.integers(3, 6), st.integers(2, 5))
 def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, macs, params):
     """Scores are tenths and costs whole, so that a grid of such cells fills the box."""
     most = {MACS: macs, PARAMS: params, ACTIVATIONS: macs, MEMORY: params}
@@ -138,15 +141,15 @@ def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, 
     def dominated(cell):
         score, *at = cell
         return any(
-            r.score is not None
-            and 10 * r.score >= score + 1
-            and all(r.candidate.amount(cost) <= x for cost, x in zip(costs, at, strict=True))
-            for r in trials
+            t.score is not None
+            and 10 * t.score >= score + 1
+            and all(t.candidate.amount(cost) <= x for cost, x in zip(costs, at, strict=True))
+            for t in trials
         )
 
     share = sum(map(dominated, cells)) / len(cells)
-    assert hypervolume(pareto(trials, costs), worst) == pytest.approx(share)
-    everything = [r for r in trials if r.score is not None]
+    assert hypervolume(pareto_front(trials, Objective(costs)), worst) == pytest.approx(share)
+    everything = [t for t in trials if t.score is not None]
     assert hypervolume(everything, worst) == pytest.approx(share)
 
 
@@ -171,11 +174,11 @@ def test_the_reference_of_memory_is_that_of_the_dearest_networks():
 # Studies
 
 
-def study(storage, sampler: str, objective: str, trials: int = 60) -> Study:
+def study(storage: Path | None, sampler: str, objective: str, trials: int = 60) -> Study:
     space = load_space(Path(__file__).parents[2] / "benchmarks" / "spaces" / "nas_bench_macro.yaml")
     return Study(
-        space, Budget(), trials=trials, sampler=SAMPLERS[sampler], seed=0, storage=storage,
-        objective=parse_objective(objective),
+        space, Budget(), Ledger(claim_storage(storage), "nas"), trials=trials, sampler=SAMPLERS[sampler],
+        seed=0, objective=parse_objective(objective),
     )  # fmt: skip
 
 
@@ -184,21 +187,21 @@ def accuracy(cost: Cost) -> float:
     return cost.macs / (cost.macs + 2e7)
 
 
-def go_on(s: Study, until: int = 10**9) -> list[Record]:
-    while len(s.records()) < until and (candidate := s.ask()) is not None:
+def go_on(s: Study, until: int = 10**9) -> list[Trial]:
+    while len(s.trials) < until and (candidate := s.ask()) is not None:
         number = candidate.number
-        s.report(number, 1, accuracy(candidate.cost) / 2)
+        s.report(number, after(1, accuracy(candidate.cost) / 2))
         if number % 10 == 9:
-            s.prune(number, 1)
+            s.prune(number, TrialResult(epochs=1))
         else:
-            s.complete(number, accuracy(candidate.cost))
-    return s.records()
+            s.complete(number, after(2, accuracy(candidate.cost)), TrialResult(epochs=2))
+    return list(s.trials)
 
 
 @pytest.mark.parametrize("sampler", MULTI_OBJECTIVE)
 def test_samplers_of_several_objectives_run_with_trials_that_were_stopped(sampler):
     found = go_on(study(None, sampler, "accuracy,flops"))
-    assert len(found) == 60 and sum(r.state == "pruned" for r in found) == 6
+    assert len(found) == 60 and sum(t.state is TrialState.PRUNED for t in found) == 6
 
 
 def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
@@ -206,7 +209,7 @@ def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
     least = {}
     for objective in ("accuracy", "accuracy,flops"):
         later = go_on(study(tmp_path / objective, "nsga2", objective))[30:]
-        least[objective] = sorted(r.candidate.cost.macs for r in later)[5]
+        least[objective] = sorted(t.candidate.cost.macs for t in later)[5]
     assert least["accuracy,flops"] < 0.7 * least["accuracy"]
 
 
@@ -216,7 +219,7 @@ def test_a_reward_leads_to_its_target(sampler):
     means = {}
     for objective in ("accuracy", "accuracy*(flops/20M)^-0.5"):
         later = go_on(study(None, sampler, objective))[40:]
-        means[objective] = sum(r.candidate.cost.macs for r in later) / len(later)
+        means[objective] = sum(t.candidate.cost.macs for t in later) / len(later)
     assert means["accuracy*(flops/20M)^-0.5"] < 0.6 * means["accuracy"]
 
 
@@ -226,8 +229,8 @@ def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path):
     go_on(study(tmp_path / "ledger", "evolution", reward, 24), until=12)
     resumed = go_on(s := study(tmp_path / "ledger", "evolution", reward, 24))
     assert resumed == whole and len(whole) == 24
-    assert all(r.score in (None, accuracy(r.candidate.cost)) for r in resumed)
-    rewards = [parse_objective(reward).reward(r.score, r.candidate.amount) for r in s.best(5)]
+    assert all(t.score in (None, accuracy(t.candidate.cost)) for t in resumed)
+    rewards = [parse_objective(reward).reward(t.score, t.candidate.amount) for t in s.best(5)]
     assert rewards == sorted(rewards, reverse=True)
 
 
