@@ -1,22 +1,19 @@
 """Where the boxes of a graph stand and how its edges run.
 
-Rows and columns are those of `fast_sugiyama`: layers with few crossings (Sugiyama et al. 1981), columns after
-Brandes & Köpf (2002). Here they become pixels.
+Here the rows and columns of `nas.report.layers` become pixels.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fast_sugiyama import from_edges
+from nas.report.layers import Edge, arrange
 
 GAP_X, GAP_Y, EDGE, TIP, PORT = 28, 32, 20, 8, 14
 """Pixels: free between boxes of a row, free between rows, kept for an edge that passes a row, straight before
 the end of an edge, between the ends of edges at a box."""
-
-Edge = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,16 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
 
     `edges` are pairs of indices of boxes; they form one connected graph without cycles, of two boxes or more.
     """
-    ((placed, span, _, routed),) = from_edges(
-        edges, vertex_spacing=width + GAP_X, dummy_vertices=True, dummy_size=EDGE, transpose=True
-    )
-    assert routed is not None
-    # mirrored, so that branches stand from left to right
-    points = {int(vertex): (span - x + width / 2, -y) for vertex, (x, y) in placed}
-    rows = _rows([points[box][1] for box in range(len(heights))], heights)
-    slots = {vertex: Run(x, rows[y].top, rows[y].bottom) for vertex, (x, y) in points.items()}
+    arranged = arrange(len(heights), edges, width + GAP_X, EDGE)
+    rows = _rows(arranged.row[: len(heights)], heights)
+    halves = [width / 2 if vertex < len(heights) else 0 for vertex in range(len(arranged.x))]
+    left = min(x - half for x, half in zip(arranged.x, halves, strict=True))
+    slots = [
+        Run(x - left, rows[row].top, rows[row].bottom)
+        for x, row in zip(arranged.x, arranged.row, strict=True)
+    ]
     places = tuple(_centred(slots[box], height) for box, height in enumerate(heights))
-    paths = _paths([(int(a), int(b)) for a, b in routed], len(heights))
+    paths = list(arranged.paths.values())
     ports = _ports(paths, slots, width)
     routes = {
         (start, end): (
@@ -65,18 +62,19 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
         )
         for start, *passed, end in paths
     }
-    return Layout(span + width, max(row.bottom for row in rows.values()), places, routes)
+    right = max(slot.x + half for slot, half in zip(slots, halves, strict=True))
+    return Layout(right, max(row.bottom for row in rows), places, routes)
 
 
-def _rows(levels: Sequence[float], heights: Sequence[float]) -> dict[float, Run]:
-    """Top and bottom of each row, by the level of its boxes; it is as high as the highest of them."""
-    highest: defaultdict[float, float] = defaultdict(float)
-    for level, height in zip(levels, heights, strict=True):
-        highest[level] = max(highest[level], height)
-    rows, top = {}, 0.0
-    for level in sorted(highest):
-        rows[level] = Run(0, top, top + highest[level])
-        top = rows[level].bottom + GAP_Y
+def _rows(numbers: Sequence[int], heights: Sequence[float]) -> list[Run]:
+    """Top and bottom of each row, by its number; it is as high as the highest of its boxes."""
+    highest: defaultdict[int, float] = defaultdict(float)
+    for number, height in zip(numbers, heights, strict=True):
+        highest[number] = max(highest[number], height)
+    rows: list[Run] = []
+    for number in sorted(highest):
+        top = rows[-1].bottom + GAP_Y if rows else 0.0
+        rows.append(Run(0, top, top + highest[number]))
     return rows
 
 
@@ -85,20 +83,7 @@ def _centred(slot: Run, height: float) -> Run:
     return Run(slot.x, top, top + height)
 
 
-def _paths(routed: Sequence[Edge], boxes: int) -> list[list[int]]:
-    """Each edge as the vertices that it passes, from box to box; those that are no box have one edge on."""
-    following = {a: b for a, b in routed if a >= boxes}
-    paths = []
-    for start, vertex in routed:
-        if start < boxes:
-            path = [start, vertex]
-            while path[-1] >= boxes:
-                path.append(following[path[-1]])
-            paths.append(path)
-    return paths
-
-
-def _ports(paths: Sequence[Sequence[int]], slots: Mapping[int, Run], width: float) -> dict[Edge, float]:
+def _ports(paths: Sequence[Sequence[int]], slots: Sequence[Run], width: float) -> dict[Edge, float]:
     """The x at which each edge ends: side by side on the box, in the order from which they come."""
     arrivals = defaultdict(list)
     for path in paths:

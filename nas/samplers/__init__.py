@@ -73,8 +73,9 @@ def _gp(context: SamplerContext) -> BaseSampler:
     """Gaussian process with expected improvement, Optuna's (Jones, Schonlau & Welch 1998; Optuna 2024)."""
     from nas.samplers.bayesian import SharedGPSampler
 
-    # the fit takes a second for 100 trials of 20 decisions
-    return _repaired(SharedGPSampler(seed=context.seed, warn_independent_sampling=False), context, most=40)
+    with _no_warnings():
+        gp = SharedGPSampler(seed=context.seed, warn_independent_sampling=False)
+    return _repaired(gp, context, most=40)  # the fit takes a second for 100 trials of 20 decisions
 
 
 def _evolution(context: SamplerContext) -> BaseSampler:
