@@ -48,7 +48,7 @@ def arrange(boxes: int, edges: Sequence[Edge], wide: float, narrow: float) -> Ar
     sizes = [wide] * boxes + [narrow] * (len(row) - boxes)
     found = []
     for alternating in (False, True):
-        rows, crossings = _order_rows(graph, row, _in_reach(graph, boxes, alternating))
+        rows, crossings = _order_rows(graph, row, _traverse(graph, boxes, alternating))
         x = _place_columns(graph, rows, sizes, boxes)
         found.append((crossings, round(sum(abs(x[a] - x[b]) for a, b in links)), x))
     *_, x = min(found, key=lambda one: one[:2])
@@ -103,25 +103,28 @@ def _order_rows(graph: _Graph, row: Sequence[int], vertices: Iterable[int]) -> t
     return best, fewest
 
 
-def _in_reach(graph: _Graph, boxes: int, alternating: bool) -> Iterator[int]:
-    """All vertices, depth first, so that what hangs together stands together.
+def _traverse(graph: _Graph, boxes: int, alternating: bool) -> Iterator[int]:
+    """All vertices, depth first and each after those above it, so that what hangs together stands together.
 
     Edges that pass a row stand to the right of what they pass; `alternating` ones, in the order of the boxes
     that they leave, every other time to the left, so that cells which each read the two before them do not
     drift to one side.
     """
-    left = [box for box in range(boxes) if any(below >= boxes for below in graph.below[box])][1::2]
-    on_left = set(left) if alternating else set()
-    waiting = [vertex for vertex in range(len(graph.above)) if not graph.above[vertex]][::-1]
-    met = set(waiting)
-    while waiting:
-        vertex = waiting.pop()
+    leaving = [box for box in range(boxes) if any(below >= boxes for below in graph.below[box])]
+    on_left = set(leaving[1::2]) if alternating else set()
+    waits = [len(above) for above in graph.above]
+    ready = [vertex for vertex in reversed(range(len(waits))) if not waits[vertex]]
+    while ready:
+        vertex = ready.pop()
         yield vertex
-        fresh = [below for below in graph.below[vertex] if below not in met]
-        met.update(fresh)
+        fresh = []
+        for below in graph.below[vertex]:
+            waits[below] -= 1
+            if not waits[below]:
+                fresh.append(below)
         if vertex < boxes:
             fresh.sort(key=lambda below: (below >= boxes) != (vertex in on_left))
-        waiting += reversed(fresh)
+        ready += reversed(fresh)
 
 
 def _sort_rows(graph: _Graph, rows: Rows, downwards: bool) -> Rows:
