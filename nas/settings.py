@@ -106,7 +106,7 @@ class Config:
         return {p.of.SECTION: p.of for p in parts_of(cls).values() if isinstance(p, Keys) and p.of.SECTION}
 
     @classmethod
-    def from_data(cls, data: Any, where: str) -> Self:
+    def from_data(cls, data: Any, where: str = "config") -> Self:
         """Return the config of a mapping of plain values; `where` names what they are from in messages.
 
         Raises InputError for an unknown key and for a value that is not allowed.

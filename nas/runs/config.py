@@ -259,7 +259,7 @@ class SearchConfig(Config):
         return type(self).from_data(merge(self.to_data(), settings), where)
 
     @classmethod
-    def from_data(cls, data: Any, where: str) -> SearchConfig:
+    def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
         """Return the config of plain values, as `Config.from_data` does. There has to be a space."""
         if isinstance(data, Mapping) and "space" not in data:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")

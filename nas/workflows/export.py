@@ -34,7 +34,7 @@ def export(
     module first.
 
         >>> import nas
-        >>> nas.export("reference/mobilenet_v2", "mobilenet.py")  # doctest: +SKIP
+        >>> nas.export("reference/mobilenet_v2", "mobilenet.py")
         [PosixPath('mobilenet.py')]
 
     Raises InputError where there is no such network, or no weights of it.
