@@ -56,7 +56,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A closed interval of counts; `high` None means unbounded."""
+    """A closed interval of counts; `high` None means unbounded.
+
+    >>> 400 in Interval(300, 400), Interval(300, 400).side(500)
+    (True, 1)
+    >>> str(Interval(0, 400_000_000))
+    '<= 400,000,000'
+    """
 
     low: int = 0
     high: int | None = None
@@ -83,6 +89,9 @@ class Interval:
 def parse_count(text: str) -> int:
     """Read a count such as `400M`, `1.5G`, `5_000_000`, `5,000,000` or `4e8` exactly.
 
+    >>> parse_count("1.5G")
+    1500000000
+
     Raises InputError for anything else.
     """
     count = _number(text, _UNITS)
@@ -95,6 +104,9 @@ def parse_count(text: str) -> int:
 
 def parse_bytes(text: str) -> int:
     """Read a number of bytes such as `8M`, `8MB` (8,000,000), `8MiB` (8,388,608) or `64_000` exactly.
+
+    >>> parse_bytes("8MiB")
+    8388608
 
     Raises InputError for anything else.
     """
@@ -112,6 +124,9 @@ def parse_bytes(text: str) -> int:
 def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Interval:
     """Read a limit: `400M` is an upper bound, `300M..400M` a band, both ends in. `parse` reads an end.
 
+    >>> parse_interval("300M..400M")
+    Interval(low=300000000, high=400000000)
+
     Raises InputError for an end that cannot be read and for an empty band.
     """
     low_text, dots, high_text = text.partition("..")
@@ -126,7 +141,11 @@ def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Inte
 
 
 def format_count(value: int) -> str:
-    """`385814752` -> `386M`: three digits, for reading; files keep the exact figure."""
+    """`385814752` -> `386M`: three digits, for reading; files keep the exact figure.
+
+    >>> format_count(385_814_752)
+    '386M'
+    """
     if value < 1000:
         return str(value)
     scaled, unit = 0.0, ""

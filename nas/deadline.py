@@ -20,7 +20,11 @@ class TimeIsUp(KeyboardInterrupt):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a text such as `2h`, `90m`, `1h30m`, `45s` or `45`. Raises InputError for any other."""
+    """Seconds of a text such as `2h`, `90m`, `1h30m`, `45s` or `45`. Raises InputError for any other.
+
+    >>> parse_duration("1h30m")
+    5400.0
+    """
     rule = f"'{text}' is not a time; write it as 2h, 90m, 1h30m or 45s"
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
@@ -35,7 +39,11 @@ def parse_duration(text: str) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """Return what `parse_duration` reads back exactly: `1h30m` of 5,400."""
+    """Return what `parse_duration` reads back exactly: `1h30m` of 5,400.
+
+    >>> duration_text(5400.0)
+    '1h30m'
+    """
     if seconds % 1:
         return f"{Decimal(repr(seconds)):f}s"
     minutes, rest = divmod(int(seconds), 60)

@@ -116,7 +116,11 @@ SHOWN = (MACS, PARAMS)
 
 
 def find_measure(text: str) -> Measure:
-    """Return the measure of a name or an alias, in capitals or not. Raises InputError where there is none."""
+    """Return the measure of a name or an alias, in capitals or not. Raises InputError where there is none.
+
+    >>> find_measure("FLOPs") is MACS
+    True
+    """
     known = {word: measure for measure in MEASURES.values() for word in (measure.name, *measure.aliases)}
     if text.strip().lower() not in known:
         raise InputError(f"'{text}' is not a measure{did_you_mean(text.lower(), list(known))}")
@@ -139,6 +143,9 @@ class Budget(Mapping[Measure, Interval]):
     @classmethod
     def parse(cls, texts: Mapping[str, str]) -> Budget:
         """Return the budget of limits by the names of their measures, `{"flops": "300M..400M"}`.
+
+        >>> str(Budget.parse({"flops": "300M..400M", "memory": "8MB"}))
+        'MACs 300,000,000..400,000,000 and memory <= 8,000,000 B'
 
         Raises InputError for an unknown measure, one that is limited twice and a limit that cannot be read.
         """

@@ -27,7 +27,11 @@ from nas.ops.arguments import Activation, Kernel, Padding
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
-    """Return the nearest multiple that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`)."""
+    """Return the nearest multiple that is not below 90 % (Sandler et al. 2018, code, `_make_divisible`).
+
+    >>> round_channels(26), round_channels(27)
+    (24, 32)
+    """
     multiple = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return multiple if multiple >= 0.9 * channels else multiple + divisor
 

@@ -51,7 +51,11 @@ SCORES: dict[str, Callable[[Curve], float]] = {
 
 
 def compute_score(name: str, curve: Curve) -> tuple[float, float | None]:
-    """Return a score by its name and, of an extrapolated one, its standard deviation."""
+    """Return a score by its name and, of an extrapolated one, its standard deviation.
+
+    >>> compute_score("best", [0.5, 0.75, 0.625])
+    (0.75, None)
+    """
     if name == "extrapolated":
         return fit_power_law(curve)
     return SCORES[name](curve), None
