@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 from command_line import SHORT, TINY, nas
-from forks import ForkedChecks
+from forks import CHECKS, SUITES, check_by_fork
 from hypothesis import settings
 
 from nas.runs.folder import RunFolder
@@ -23,7 +23,8 @@ settings.load_profile("nas")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Networks of tests are too small to share among threads."""
+    """Networks of tests are too small to share among threads, here and in processes that tests start."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
     torch.set_num_threads(1)
@@ -37,12 +38,12 @@ def small_heap() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_checks() -> Iterator[None]:
+def forks() -> Iterator[None]:
     """Exports of this process are checked by forks; those of commands in processes of their own are not."""
-    checks = ForkedChecks()
-    with patch("nas.exporters.files.check_apart", checks.check):
+    with patch("nas.exporters.files.check_apart", check_by_fork):
         yield
-    checks.end()
+    CHECKS.end()
+    SUITES.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

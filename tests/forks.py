@@ -1,20 +1,22 @@
-"""Checks of exports by forks of one interpreter, which has imported torch and never `nas`."""
+"""Programs run by forks of one interpreter that has imported what is slow to import."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nas.exporters import check
 
 _SERVER = """
-import json, os, runpy, sys, traceback
-import safetensors.torch, torch._dynamo, torch.utils.flop_counter  # all that a check imports
+import importlib, json, os, runpy, sys, traceback
 
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 for line in sys.stdin:
-    folder, *sys.argv = json.loads(line)
+    folder, path, arguments = json.loads(line)
     said, into = os.pipe()
     child = os.fork()
     if not child:
@@ -22,13 +24,19 @@ for line in sys.stdin:
         code = 1
         try:
             os.chdir(folder)
-            runpy.run_path(sys.argv[0], run_name="__main__")
+            sys.path[:0] = path
+            if arguments[0] == "-m":
+                sys.argv = arguments[1:]
+                runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+            else:
+                sys.argv = arguments
+                runpy.run_path(sys.argv[0], run_name="__main__")
             code = 0
         except SystemExit as end:
-            code = end.code or 0
+            code = int(end.code or 0)
         except BaseException:
             traceback.print_exc()
-        sys.stdout.flush()
+        sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)
     os.close(into)
     with open(said) as text:
@@ -37,28 +45,46 @@ for line in sys.stdin:
 """
 
 
-class ForkedChecks:
-    """Stands in for `nas.exporters.files.check_apart`, most of which is the import of torch."""
+class Forks:
+    """An interpreter that is started when it is first needed and has imported the modules that are named."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str, options: Sequence[str] = ()) -> None:
+        self._modules, self._options = modules, options
         self._server: subprocess.Popen[str] | None = None
 
-    def check(self, file: Path, expected: Path) -> str | None:
-        """Return what is wrong with an exported file."""
+    def run(self, *arguments: str, path: Sequence[str] = ()) -> tuple[int, str]:
+        """Return the exit code of `python ARGUMENTS` in the working folder, and what it printed.
+
+        `path`: folders where its imports are looked up first.
+        """
         server = self._server = self._server or subprocess.Popen(
-            [sys.executable, "-B", "-P", "-c", _SERVER],
+            [sys.executable, "-P", *self._options, "-c", _SERVER, *self._modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         assert server.stdin is not None and server.stdout is not None
-        server.stdin.write(json.dumps([str(Path.cwd()), check.__file__, str(file), str(expected)]) + "\n")
+        server.stdin.write(json.dumps([str(Path.cwd()), path, arguments]) + "\n")
         server.stdin.flush()
         code, said = json.loads(server.stdout.readline())
-        lines = said.strip().splitlines()
-        return (lines[-1] if lines else f"exit code {code}") if code else None
+        return code, said
 
     def end(self) -> None:
         """End the interpreter."""
         if self._server is not None:
             self._server.communicate()
+
+
+CHECKS = Forks("safetensors.torch", "torch._dynamo", "torch.utils.flop_counter", options=["-B"])
+"""Has imported all that the check of an export does, and never `nas`."""
+
+SUITES = Forks("pytest", "torch", "torch._dynamo", "torch.utils.flop_counter", "optuna", "networkx", "yaml")
+"""Has imported what `nas` does, and not `nas`, which pytest wants to rewrite the assertions of."""
+
+
+def check_by_fork(file: Path, expected: Path) -> str | None:
+    """Return what is wrong with an exported file. Stands in for `nas.exporters.files.check_apart`, most of
+    which is the import of torch."""
+    code, said = CHECKS.run(check.__file__, str(file), str(expected))
+    lines = said.strip().splitlines()
+    return (lines[-1] if lines else f"exit code {code}") if code else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import contextlib
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+from forks import SUITES
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,19 +26,16 @@ def installed(folder: Path) -> Path:
 
 
 def run_suites(
-    folder: Path, *arguments: str | Path, what: tuple[str, ...] = ("--pyargs", "nas.testing")
+    folder: Path,
+    *arguments: str | Path,
+    what: tuple[str, ...] = ("--pyargs", "nas.testing"),
+    path: Sequence[str] = (),
 ) -> tuple[int, Counter[str], str]:
     """Return the exit code, how many tests passed, failed and so on, and all that was said."""
-    places = [str(installed(folder)), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    pytest = (sys.executable, "-m", "pytest", "-rA", "-q", "-p", "no:cacheprovider")
-    done = subprocess.run(
-        [*pytest, *what, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    words = ("PASSED", "FAILED", "ERROR", "SKIPPED")
-    counts = Counter(line.split()[0] for line in done.stdout.splitlines() if line.startswith(words))
-    return done.returncode, counts, done.stdout + done.stderr
+    places = [str(installed(folder)), str(ROOT)]
+    options = ("-rA", "-q", "-p", "no:cacheprovider", "-n", "0")
+    with contextlib.chdir(folder):
+        code, said = SUITES.run("-m", "pytest", *options, *what, *map(str, arguments), path=[*path, *places])
+    words = ("PASSED ", "FAILED ", "ERROR ", "SKIPPED ")
+    counts = Counter(line.split()[0] for line in said.splitlines() if line.startswith(words))
+    return code, counts, said

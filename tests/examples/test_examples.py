@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +48,9 @@ def test_it_is_short_and_says_how_it_is_run(file: Path) -> None:
 
 def test_the_suites_pass(tmp_path: Path) -> None:
     named = ("--plugin", EXAMPLES / "attention.py", "--plugin", EXAMPLES / "large_kernel.py")
-    with patch.dict(os.environ, PYTHONPATH=str(EXAMPLES)):
-        code, counts, said = run_suites(tmp_path, *named, "--sampler", "annealing:AnnealingSampler")
+    code, counts, said = run_suites(
+        tmp_path, *named, "--sampler", "annealing:AnnealingSampler", path=[str(EXAMPLES)]
+    )
     assert code == 0, said
     assert counts["PASSED"] > 100
     for name in ("channel_attention", "large_kernel", "annealing:AnnealingSampler"):
