@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 from command_line import SHORT, TINY, nas
-from forks import CHECKS, SUITES, check_by_fork
+from forks import CHECKS, OURS, check_by_fork
 from hypothesis import settings
 
 from nas.runs.folder import RunFolder
@@ -43,7 +43,7 @@ def forks() -> Iterator[None]:
     with patch("nas.exporters.files.check_apart", check_by_fork):
         yield
     CHECKS.end()
-    SUITES.end()
+    OURS.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nas.cost import format_count
@@ -104,11 +105,11 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
             costs[phi] = cost
             if (cost - target) * direction >= 0:
                 break
-    for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]:
-        exact = math.sqrt(target / costs[phi])  # both grow with the square
-        for dimension in ("width",) if measure == PARAMS else ("width", "resolution"):
-            for percent in range(-10, 11):
-                attempt(phi, exact * (1 + percent / 100), dimension)
+    wanted = range(math.ceil((1 - TOLERANCE) * target), target + 1)
+    for phi, fine, dimension in _finer(costs, measure, target):
+        if any(cost in wanted and strain[cost] < abs(math.log(fine)) for cost in found):
+            break  # those that follow take up more
+        attempt(phi, fine, dimension)
     near = [cost for cost in found if abs(cost - target) <= TOLERANCE * target]
     if not near:
         below, above = (
@@ -121,6 +122,17 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
             f"{nearest}"
         )
     return found[min(near, key=lambda cost: (cost > target, strain[cost], target - cost))]
+
+
+def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> list[tuple[float, float, str]]:
+    """Values of phi near a target, with what one dimension takes up at each, least first."""
+    steps = [
+        (phi, math.sqrt(target / costs[phi]) * (1 + percent / 100), dimension)  # both grow with the square
+        for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]
+        for dimension in (("width",) if measure == PARAMS else ("width", "resolution"))
+        for percent in range(-10, 11)
+    ]
+    return sorted(steps, key=lambda step: abs(math.log(step[1])))
 
 
 _STEPS = 8

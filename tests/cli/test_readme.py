@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer
 from command_line import SHORT, nas
+from forks import OURS
 
 from nas.cli import app
 
@@ -133,5 +132,5 @@ def test_a_snippet(snippet):
             "trials=16,", "trials=1, recipe=nas.Recipe(epochs=1), data=nas.DataConfig(max_images=200),"
         )
     code = f"import sys; sys.path.insert(0, {path!r})\n{snippet}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    exit_code, said = OURS.run("-c", code)
+    assert exit_code == 0, said
