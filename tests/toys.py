@@ -57,6 +57,11 @@ class ToySpace(ByRejection):
         return SimpleNamespace(smallest=least, largest=most)
 
 
+def total(choices: Mapping[str, Any]) -> int:
+    """The sum of all options, where these are numbers."""
+    return sum(map(int, choices.values()))
+
+
 def score(choices: Mapping[str, Any]) -> float:
     total: float = sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8))
     return total / 10
@@ -83,6 +88,13 @@ def study(
         seed=seed,
         **more,
     )
+
+
+def asked(study: Study) -> Candidate:
+    """The next candidate of a study that has one."""
+    candidate = study.ask()
+    assert candidate is not None
+    return candidate
 
 
 def after(epoch: int, value: float) -> EpochResult:
