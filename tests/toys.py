@@ -113,5 +113,11 @@ def run(study: Study, until: int = 10**9) -> None:
         end(study, candidate.number, score(candidate.choices))
 
 
+def score_of(trial: Trial) -> float:
+    """The score of a trial that has one."""
+    assert trial.score is not None
+    return trial.score
+
+
 def history(study: Study) -> list[tuple[Candidate, TrialState, float | None]]:
     return [(t.candidate, t.state, t.score) for t in study.trials]
