@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from nas.cost import Cost
 from nas.errors import InputError
+from nas.execution.base import TrialQueue
 from nas.measures import Budget
 from nas.samplers import SamplerFactory, find_sampler
 from nas.space import Choices, Space
@@ -90,9 +91,9 @@ def study(
     )
 
 
-def asked(study: Study) -> Candidate:
-    """The next candidate of a study that has one."""
-    candidate = study.ask()
+def asked(queue: TrialQueue) -> Candidate:
+    """The next candidate of a study, or of another queue, that has one."""
+    candidate = queue.ask()
     assert candidate is not None
     return candidate
 
