@@ -6,15 +6,20 @@ import math
 import os
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
 import safetensors.torch
 import torch
-from toys import study
+from torch import Tensor
+from toys import study, total
 
 from nas.inherit import NotInherited
-from nas.study.records import TrialState
+from nas.space import Choices
+from nas.study.records import Candidate, Trial, TrialState
+from nas.study.study import Study
 from nas.training.base import (
     ACCURACY_METRIC,
     EpochResult,
@@ -28,7 +33,14 @@ from nas.training.base import (
 from nas.workflows.observer import Observer
 
 EPOCHS = 3
-ODD = {"text": "0.93", "None": None, "True": True, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+ODD: dict[str, Any] = {
+    "text": "0.93",
+    "None": None,
+    "True": True,
+    "nan": math.nan,
+    "inf": math.inf,
+    "-inf": -math.inf,
+}
 """What the fault `odd score WORD` gives as the score of epoch 2, and `odd value WORD` as its value."""
 _NUMBER = "which is no number; give a float, such as 0.93"
 MISUSES = {
@@ -48,21 +60,21 @@ class FakeTraining:
     """Some epochs of no time; the score is a function of the choices and of the data, negative where less is
     better. The weights are the number, and those of the parent."""
 
-    def __init__(self, fake: Fake, choices, number, parent):
+    def __init__(self, fake: Fake, choices: Choices, number: int, parent: Parent | None) -> None:
         if parent and fake.faults.get(number) == "barren":
             raise NotInherited("there is nothing")
         if fake.faults.get(number) == "no training":
             raise EvaluatorError("gave None, which is no training")
         self._fake, self._number, self._epoch = fake, number, 0
-        self._inherited = sum(parent.choices.values()) + sum(parent.weights) if parent else 0
-        self._score = (sum(choices.values()) + fake.data[0]) / 100
+        self._inherited = total(parent.choices) + sum(parent.weights) if parent else 0
+        self._score = (total(choices) + fake.data[0]) / 100
         fake.note(number)
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return self._epoch == self._fake.epochs
 
-    def epoch(self):
+    def epoch(self) -> EpochResult:
         time.sleep(self._fake.epoch_s)
         self._epoch += 1
         score = self._fake.metric.sign * self._score * self._epoch
@@ -80,14 +92,14 @@ class FakeTraining:
             case ["dies"]:
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["odd", "result"] if self._epoch == 2:
-                return 0.5
+                return cast("EpochResult", 0.5)
             case ["odd", ("value" | "score") as name, what] if self._epoch == 2:
                 return replace(result, **{name: ODD[what]})
         return result
 
-    def state_dict(self):
+    def state_dict(self) -> Mapping[str, Tensor]:
         if self._fake.faults.get(self._number) == "no weights":
-            return {"w": "none"}
+            return {"w": cast("Tensor", "none")}
         return {"w": torch.full((2,), float(self._number + self._inherited))}
 
 
@@ -102,58 +114,58 @@ class Fake:
     metric: Metric = ACCURACY_METRIC
     data: tuple[float, ...] = (0.25,)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "fakes.py:fake"
 
-    def __call__(self, choices, number, parent):
+    def __call__(self, choices: Choices, number: int, parent: Parent | None) -> FakeTraining:
         return FakeTraining(self, choices, number, parent)
 
-    def note(self, number):
+    def note(self, number: int) -> None:
         with self.log.open("a") as file:
             file.write(f"{number} {torch.get_num_threads()}\n")
 
-    def starts(self):
+    def starts(self) -> list[int]:
         return [int(line.split()[0]) for line in self._lines()]
 
-    def threads(self):
+    def threads(self) -> list[int]:
         """How many of torch's each training had."""
         return [int(line.split()[1]) for line in self._lines()]
 
-    def _lines(self):
+    def _lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
 class Heard(Observer):
     """Notes what it hears, and that the study knows of it when it should."""
 
-    def __init__(self, study):
+    def __init__(self, study: Study) -> None:
         self.study = study
-        self.log = []
-        self.kept = {}
-        self.url = None
+        self.log: list[tuple[str | int, int]] = []
+        self.kept: dict[int, tuple[float, list[float]]] = {}
+        self.url: str | None = None
 
-    def dashboard(self, url):
+    def dashboard(self, url: str) -> None:
         self.url = url
 
-    def started(self, candidate):
+    def started(self, candidate: Candidate) -> None:
         self.log.append(("started", candidate.number))
 
-    def epoch(self, candidate, result):
+    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
         self.log.append((result.epoch, candidate.number))
 
-    def trained(self, candidate, score, weights):
+    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         assert self.study.trials[candidate.number].state is TrialState.RUNNING
         self.kept[candidate.number] = score, safetensors.torch.load(weights)["w"].tolist()
 
-    def finished(self, trial):
+    def finished(self, trial: Trial) -> None:
         assert self.study.trials[trial.number] == trial
         self.log.append((trial.state.value, trial.number))
 
-    def of(self, number):
+    def of(self, number: int) -> list[str | int]:
         return [what for what, which in self.log if which == number]
 
 
-def breed(candidate, trials):
+def breed(candidate: Candidate, trials: Sequence[Trial]) -> Parent | None:
     """Trials from 3 on have the one before as their parent."""
     if candidate.number < 3:
         return None
@@ -161,19 +173,19 @@ def breed(candidate, trials):
     return Parent(one.number, one.choices, bytes([100, one.number]))
 
 
-def check_faults(s, heard):
+def check_faults(s: Study, heard: Heard) -> None:
     """Of faults of trials 1, `nan`, and 2, `bug`."""
     states = [trial.state.value for trial in s.trials]
     assert states == ["complete", "failed", "failed", *["complete"] * (s.counts.complete - 1)]
     nan, bug = s.trials[1:3]
     assert nan.failure == Failure(FailureReason.NAN_LOSS, "the loss was nan in epoch 1")
-    assert bug.failure.reason is FailureReason.ERROR
+    assert bug.failure is not None and bug.failure.reason is FailureReason.ERROR
     assert bug.failure.message.startswith("ValueError: a block went wrong (fakes.py:")
     assert heard.of(1) == ["started", "failed"]
     assert set(heard.kept) == {t.number for t in s.trials if t.state is TrialState.COMPLETE}
 
 
-def check_misuse(s, heard, fault, error):
+def check_misuse(s: Study, heard: Heard, fault: str, error: EvaluatorError) -> None:
     """Of an evaluator that is none in trial 1 of 4 on one worker."""
     assert str(error) == f"evaluator fakes.py:fake: {MISUSES[fault]}"
     assert [trial.state for trial in s.trials][:2] == [TrialState.COMPLETE, TrialState.RUNNING]
@@ -181,12 +193,12 @@ def check_misuse(s, heard, fault, error):
     assert heard.of(1) == (["started"] if fault == "no training" else ["started", 1])
 
 
-def infinite_faults():
+def infinite_faults() -> dict[int, str]:
     """One in each trial but the first and the last two."""
     return dict(enumerate(INFINITE, 1))
 
 
-def check_infinite(s, heard):
+def check_infinite(s: Study, heard: Heard) -> None:
     for number, fault in infinite_faults().items():
         _, what, figure = fault.split()
         trial = s.trials[number]
@@ -197,7 +209,7 @@ def check_infinite(s, heard):
     assert s.counts.complete == 3 and len(heard.kept) == 3
 
 
-def start(tmp_path, *, trials, **options):
+def start(tmp_path: Path, *, trials: int, **options: Any) -> tuple[Study, Heard]:
     """A study and its observer."""
     s = study(tmp_path / "journal", trials=trials, **options)
     return s, Heard(s)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from nas.cost import Cost
 from nas.errors import InputError
+from nas.execution.base import TrialQueue
 from nas.measures import Budget
 from nas.samplers import SamplerFactory, find_sampler
 from nas.space import Choices, Space
@@ -57,6 +58,11 @@ class ToySpace(ByRejection):
         return SimpleNamespace(smallest=least, largest=most)
 
 
+def total(choices: Mapping[str, Any]) -> int:
+    """The sum of all options, where these are numbers."""
+    return sum(map(int, choices.values()))
+
+
 def score(choices: Mapping[str, Any]) -> float:
     total: float = sum(choices.get(f"w{i}", 0) * 3**-i for i in range(8))
     return total / 10
@@ -85,6 +91,13 @@ def study(
     )
 
 
+def asked(queue: TrialQueue) -> Candidate:
+    """The next candidate of a study, or of another queue, that has one."""
+    candidate = queue.ask()
+    assert candidate is not None
+    return candidate
+
+
 def after(epoch: int, value: float) -> EpochResult:
     """What an epoch of no time gave."""
     return EpochResult(epoch, value, value, seconds=0.0)
@@ -99,6 +112,12 @@ def run(study: Study, until: int = 10**9) -> None:
     """The fake executor: trains in no time, until so many trials are complete."""
     while study.counts.complete < until and (candidate := study.ask()) is not None:
         end(study, candidate.number, score(candidate.choices))
+
+
+def score_of(trial: Trial) -> float:
+    """The score of a trial that has one."""
+    assert trial.score is not None
+    return trial.score
 
 
 def history(study: Study) -> list[tuple[Candidate, TrialState, float | None]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fakes import (
     INFINITE,
@@ -14,44 +16,45 @@ from fakes import (
     infinite_faults,
     start,
 )
+from toys import total
 
 from nas.execution.local import LocalExecutor
-from nas.study.records import TrialResult, TrialState
-from nas.training.base import EvaluatorError, FailureReason
+from nas.study.records import Candidate, TrialResult, TrialState
+from nas.training.base import EpochResult, EvaluatorError, FailureReason
 from nas.workflows.observer import Observer
 
 
-def test_local_runs_every_trial_and_tells_in_order(tmp_path):
+def test_local_runs_every_trial_and_tells_in_order(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=4)
     LocalExecutor().run(s, Fake(tmp_path / "log"), heard)
     assert s.counts.complete == 4
     for trial in s.trials:
-        assert trial.score == pytest.approx((sum(trial.candidate.choices.values()) + 0.25) * 0.03)
+        assert trial.score == pytest.approx((total(trial.candidate.choices) + 0.25) * 0.03)
         assert list(trial.curve) == [1, 2, 3] and trial.curve[3] == trial.score
         assert trial.result == TrialResult(epochs=3, seconds=1.833333, loss=0.5, batch=64)
     assert heard.log[:5] == [("started", 0), (1, 0), (2, 0), (3, 0), ("complete", 0)]
     assert heard.kept == {t.number: (t.score, [float(t.number)] * 2) for t in s.trials}
 
 
-def test_local_records_a_failure_and_goes_on(tmp_path):
+def test_local_records_a_failure_and_goes_on(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=5)
     LocalExecutor().run(s, Fake(tmp_path / "log", {1: "nan", 2: "bug"}), heard)
     check_faults(s, heard)
 
 
-def test_local_starts_from_a_parent_where_it_can(tmp_path):
+def test_local_starts_from_a_parent_where_it_can(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=6, inherit=breed)
     LocalExecutor().run(s, Fake(tmp_path / "log", {3: "barren", 5: "bug"}), heard)
     assert [t.result.parent for t in s.trials] == [None] * 4 + [3, 4]
     assert s.trials[3].result.not_inherited == "from trial 2: there is nothing"
     assert s.trials[5].state is TrialState.FAILED
-    inherited = 100 + 3 + sum(s.trials[3].candidate.choices.values())
+    inherited = 100 + 3 + total(s.trials[3].candidate.choices)
     assert heard.kept[3][1] == [3.0, 3.0] and heard.kept[4][1] == [4.0 + inherited] * 2
 
 
-def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path):
+def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path: Path) -> None:
     class Interrupted(Observer):
-        def epoch(self, candidate, result):
+        def epoch(self, candidate: Candidate, result: EpochResult) -> None:
             if candidate.number == 1:
                 raise KeyboardInterrupt
 
@@ -66,7 +69,7 @@ def test_local_leaves_an_interrupted_trial_to_be_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("fault", MISUSES)
-def test_an_evaluator_that_is_none_ends_the_run(tmp_path, fault):
+def test_an_evaluator_that_is_none_ends_the_run(tmp_path: Path, fault: str) -> None:
     """Its trial stays running: with the evaluator mended it is trained again."""
     s, heard = start(tmp_path, trials=4)
     with pytest.raises(EvaluatorError) as error:
@@ -77,16 +80,17 @@ def test_an_evaluator_that_is_none_ends_the_run(tmp_path, fault):
     assert resumed.counts.complete == 4 and resumed.trials[0] == s.trials[0]
 
 
-def test_figures_that_are_not_finite_fail_a_trial(tmp_path):
+def test_figures_that_are_not_finite_fail_a_trial(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=len(INFINITE) + 3)
     LocalExecutor().run(s, Fake(tmp_path / "log", infinite_faults()), heard)
     check_infinite(s, heard)
     assert list(start(tmp_path, trials=1)[0].trials) == list(s.trials)
 
 
-def test_weights_that_cannot_be_kept_fail_a_trial(tmp_path):
+def test_weights_that_cannot_be_kept_fail_a_trial(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=2)
     LocalExecutor().run(s, Fake(tmp_path / "log", {0: "no weights"}), heard)
     failed, complete = s.trials
+    assert failed.failure is not None
     assert (failed.failure.reason, complete.state) == (FailureReason.ERROR, TrialState.COMPLETE)
     assert failed.result.epochs == 2 and heard.of(0) == ["started", 1, 2, "failed"]

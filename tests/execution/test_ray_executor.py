@@ -17,6 +17,7 @@ from fakes import (
     INFINITE,
     MISUSES,
     Fake,
+    Heard,
     breed,
     check_faults,
     check_infinite,
@@ -29,18 +30,21 @@ from toys import ToySpace, history
 from nas.errors import InputError, NasError
 from nas.execution.local import LocalExecutor
 from nas.study.pruning import PRUNERS, find_pruner
-from nas.study.records import TrialState
+from nas.study.records import Candidate, TrialState
+from nas.study.study import Study
 from nas.training.base import EvaluatorError, FailureReason
 from nas.workflows.observer import Observer
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch):
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers import the fakes from here."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
-def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
+def test_ray_runs_what_local_runs_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """One worker: the same trials, parents and scores as in this process."""
     from nas.execution.ray_executor import RayExecutor
 
@@ -51,7 +55,7 @@ def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
     check_faults(s, heard)
     assert fake.starts() == [0, 1, 2, 3, 4, 5] and set(fake.threads()) == {1}
     assert heard.of(3) == ["started", 1, 2, 3, "complete"]
-    assert heard.url.startswith("http://127.0.0.1:")
+    assert heard.url is not None and heard.url.startswith("http://127.0.0.1:")
     assert capfd.readouterr() == ("", "")
 
     (tmp_path / "local").mkdir()
@@ -63,7 +67,7 @@ def test_ray_runs_what_local_runs_and_prints_nothing(tmp_path, capfd):
     assert heard.kept == heard_locally.kept
 
 
-def test_nothing_is_started_for_a_finished_study(tmp_path):
+def test_nothing_is_started_for_a_finished_study(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=0)
@@ -71,7 +75,7 @@ def test_nothing_is_started_for_a_finished_study(tmp_path):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "ray://127.0.0.1:10001", "127.0.0.1:", ":6379"])
-def test_an_address_that_is_none(tmp_path, address):
+def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=1)
@@ -80,7 +84,7 @@ def test_an_address_that_is_none(tmp_path, address):
     assert str(error.value) == f"'{address}' is not a Ray address; write local, auto or host:port"
 
 
-def unanswered(tmp_path, address):
+def unanswered(tmp_path: Path, address: str) -> float:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=1)
@@ -94,20 +98,22 @@ def unanswered(tmp_path, address):
     return time.monotonic() - started
 
 
-def test_an_address_that_does_not_answer(tmp_path):
+def test_an_address_that_does_not_answer(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert unanswered(tmp_path, f"127.0.0.1:{free.getsockname()[1]}") < 5
 
 
 @pytest.mark.slow
-def test_an_address_where_something_else_answers(tmp_path):
+def test_an_address_where_something_else_answers(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert unanswered(tmp_path, f"127.0.0.1:{other.getsockname()[1]}") < 20
 
 
 @pytest.mark.slow
-def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(tmp_path, capfd):
+def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=4)
@@ -117,17 +123,17 @@ def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(tmp_pa
     assert sorted(fake.starts()) == [0, 1, 1, 1, 2, 2, 3]
     assert heard.of(2) == ["started", "started", 1, 2, 3, "complete"]
     died = s.trials[1]
-    assert died.failure.reason is FailureReason.WORKER_DIED
+    assert died.failure is not None and died.failure.reason is FailureReason.WORKER_DIED
     assert died.failure.message.startswith("3 times; ")
     assert s.counts.complete == 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*PRUNERS, "optuna.pruners:MedianPruner"])
-def test_ray_prunes_what_local_prunes(tmp_path, name):
+def test_ray_prunes_what_local_prunes(tmp_path: Path, name: str) -> None:
     from nas.execution.ray_executor import RayExecutor
 
-    def opened(folder):
+    def opened(folder: Path) -> tuple[Study, Heard]:
         folder.mkdir()
         pruner = find_pruner(name)(EPOCHS)
         return start(folder, trials=14, space=ToySpace(layers=8), pruner=pruner)
@@ -142,7 +148,7 @@ def test_ray_prunes_what_local_prunes(tmp_path, name):
 
 
 @pytest.mark.slow
-def test_many_workers_prune_too(tmp_path):
+def test_many_workers_prune_too(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=12, space=ToySpace(layers=8), pruner=find_pruner("asha")(EPOCHS))
@@ -156,7 +162,7 @@ def test_many_workers_prune_too(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", MISUSES)
-def test_an_evaluator_that_is_none_ends_the_run_on_ray(tmp_path, fault):
+def test_an_evaluator_that_is_none_ends_the_run_on_ray(tmp_path: Path, fault: str) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=4)
@@ -166,7 +172,7 @@ def test_an_evaluator_that_is_none_ends_the_run_on_ray(tmp_path, fault):
 
 
 @pytest.mark.slow
-def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path):
+def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=len(INFINITE) + 3)
@@ -175,7 +181,7 @@ def test_figures_that_are_not_finite_fail_a_trial_on_ray(tmp_path):
 
 
 @pytest.mark.slow
-def test_trials_that_no_node_has_room_for(tmp_path):
+def test_trials_that_no_node_has_room_for(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     s, heard = start(tmp_path, trials=1)
@@ -189,11 +195,11 @@ def test_trials_that_no_node_has_room_for(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_error_of_a_listener_ends_the_run_as_it_is(tmp_path):
+def test_an_error_of_a_listener_ends_the_run_as_it_is(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     class Full(Observer):
-        def trained(self, candidate, score, weights):
+        def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
             raise OSError(28, "No space left on device")
 
     s, _ = start(tmp_path, trials=3)
@@ -221,7 +227,9 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kill):
+def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(
+    tmp_path: Path, kill: signal.Signals
+) -> None:
     command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parents[1]), str(tmp_path)]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     fake = Fake(tmp_path / "log")
@@ -235,7 +243,7 @@ def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kil
     wait_until(lambda: not any(map(works, workers)), timeout_s=20)
     s, heard = start(tmp_path, trials=7)
     before = [t for t in s.trials if t.state is TrialState.COMPLETE]
-    assert before and s.counts.failed == 0 and 1 <= s.counts.running <= os.cpu_count()
+    assert before and s.counts.failed == 0 and 1 <= s.counts.running <= (os.cpu_count() or 1)
     LocalExecutor().run(s, fake, heard)
     assert s.counts.complete == len(s.trials)
     assert [t for t in s.trials if t in before] == before
@@ -243,7 +251,7 @@ def test_a_stopped_driver_leaves_no_process_and_a_ledger_to_resume(tmp_path, kil
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_start_end_the_run(tmp_path, monkeypatch):
+def test_workers_that_cannot_start_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     monkeypatch.delenv("PYTHONPATH")
@@ -258,7 +266,7 @@ def test_workers_that_cannot_start_end_the_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_dead_node_fails_no_trial(tmp_path):
+def test_a_dead_node_fails_no_trial(tmp_path: Path) -> None:
     """A head without CPUs for trials and two nodes; the raylet of trial 3 is killed while it trains."""
     from nas.execution.ray_executor import RayExecutor
 
@@ -274,7 +282,7 @@ def test_a_dead_node_fails_no_trial(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_with_another_token_refuses(tmp_path, monkeypatch):
+def test_a_cluster_with_another_token_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nas.execution.ray_executor import RayExecutor
 
     with Cluster(tmp_path / "ray") as cluster:

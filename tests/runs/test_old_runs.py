@@ -10,6 +10,7 @@ import importlib.util
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
@@ -17,10 +18,14 @@ from unittest.mock import patch
 import pytest
 import torch
 import yaml
-from command_line import apart, nas, rows
+from command_line import Said, apart, nas, rows
+from torch import Tensor
 
 from nas.blocks import BLOCKS
 from nas.runs.config import read_format_1
+
+Old = Callable[[str], Path]
+"""Copies the run folder of a name."""
 
 DATA = Path(__file__).parents[1] / "data"
 DATABASE = "sqlite:///study.db"
@@ -34,12 +39,12 @@ MEASURED = ("score", "epochs", "deviation", "seconds", "parent")
 
 
 @pytest.fixture
-def old(tmp_path, monkeypatch):
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Old]:
     """Copy a run folder to `runs/` in the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
 
-    def copy(name):
+    def copy(name: str) -> Path:
         run = Path("runs") / name
         shutil.copytree(DATA / "runs" / name, run)
         dump = run / "study.sql"
@@ -57,21 +62,21 @@ def old(tmp_path, monkeypatch):
         yield copy
 
 
-def plugins(run):
+def plugins(run: Path) -> tuple[str, ...]:
     return PLUGIN if run.name == "plugin" else ()
 
 
-def kept(name):
+def kept(name: str) -> list[dict[str, str]]:
     """Return the rows of the table after a resumption by the old command."""
     return rows(DATA / "resumed" / f"{name}.csv")
 
 
-def proposed(row):
+def proposed(row: dict[str, str]) -> dict[str, str]:
     """Return a row without what differs from machine to machine."""
     return {key: value for key, value in row.items() if key not in MEASURED}
 
 
-def contents(folder):
+def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != ".lock"}
 
 
@@ -79,7 +84,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("name", SEARCHES + CALIBRATIONS)
-def test_a_run_is_shown_as_it_was(old, name):
+def test_a_run_is_shown_as_it_was(old: Old, name: str) -> None:
     run = old(name)
     before = contents(run)
     said = nas("show", str(run), *plugins(run))
@@ -89,14 +94,14 @@ def test_a_run_is_shown_as_it_was(old, name):
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_its_best_network_is_shown_as_it_was(old, name):
+def test_its_best_network_is_shown_as_it_was(old: Old, name: str) -> None:
     run = old(name)
     said = nas("show", str(run / "best.yaml"), *plugins(run))
     assert (said.code, said.err) == (0, "")
     assert said.out == (DATA / "shown" / f"{name}-best.txt").read_text()
 
 
-def test_its_best_network_is_scaled_as_it_was(old):
+def test_its_best_network_is_scaled_as_it_was(old: Old) -> None:
     run = old("finals")
     said = nas("scale", str(run), "--phi", "1", "-o", "scaled.yaml")
     assert said.code == 0, said
@@ -107,7 +112,7 @@ def test_its_best_network_is_scaled_as_it_was(old):
 # Resuming
 
 
-def resume(run, *flags):
+def resume(run: Path, *flags: str) -> Said:
     """Go on with a run. Its journal only grows: what was written of a trial stays as it is."""
     journal = run / "study.journal"
     before = journal.read_bytes() if journal.exists() else b""
@@ -122,7 +127,7 @@ def resume(run, *flags):
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=() if n == "plain" else pytest.mark.slow) for n in FURTHER]
 )
-def test_a_finished_search_goes_further(old, name):
+def test_a_finished_search_goes_further(old: Old, name: str) -> None:
     """What was trained stays, and the next point is the one that followed from it."""
     run = old(name)
     before, best = rows(run / "trials.csv"), yaml.safe_load((run / "best.yaml").read_text())
@@ -139,7 +144,7 @@ def test_a_finished_search_goes_further(old, name):
     assert first["trial"] in (best["meta"]["trial"], int(new["trial"]))
 
 
-def test_a_killed_search_trains_what_was_running_first(old):
+def test_a_killed_search_trains_what_was_running_first(old: Old) -> None:
     """Trial 2 was in its second epoch; it starts from the weights of the best before it, as inherited."""
     run = old("stopped")
     assert not (run / "trials.csv").exists()
@@ -151,7 +156,7 @@ def test_a_killed_search_trains_what_was_running_first(old):
 
 
 @pytest.mark.slow
-def test_finalists_that_are_known_are_not_trained_again(old):
+def test_finalists_that_are_known_are_not_trained_again(old: Old) -> None:
     run = old("finals")
     before = {file.name: file.read_bytes() for file in run.glob("weights/final-*")}
     said = resume(run)
@@ -162,7 +167,7 @@ def test_finalists_that_are_known_are_not_trained_again(old):
 
 
 @pytest.mark.slow
-def test_a_front_is_kept_in_its_database(old):
+def test_a_front_is_kept_in_its_database(old: Old) -> None:
     run = old("front")
     before = {path: path.read_bytes() for path in (run / "trials.csv", run / "pareto.csv", run / "best.yaml")}
     said = resume(run)
@@ -173,7 +178,7 @@ def test_a_front_is_kept_in_its_database(old):
 
 
 @pytest.mark.slow
-def test_a_finished_calibration_trains_nothing(old):
+def test_a_finished_calibration_trains_nothing(old: Old) -> None:
     run = old("calibration")
     before = contents(run)
     resume(run)
@@ -186,7 +191,7 @@ def test_a_finished_calibration_trains_nothing(old):
 
 
 @pytest.mark.slow
-def test_a_killed_calibration_trains_what_is_missing(old):
+def test_a_killed_calibration_trains_what_is_missing(old: Old) -> None:
     run = old("stopped_calibration")
     resume(run)
     found, expected = rows(run / "networks.csv"), kept("stopped_calibration")
@@ -205,19 +210,21 @@ def test_a_killed_calibration_trains_what_is_missing(old):
 # Exporting
 
 
-def same_outputs(*files):
+def same_outputs(*files: Path | str) -> bool:
     """Return whether two exported files give equal outputs."""
     one, other = map(_outputs, files)
     assert one.std() > 0
     return torch.equal(one, other)
 
 
-def _outputs(file):
+def _outputs(file: Path | str) -> Tensor:
     spec = importlib.util.spec_from_file_location(f"exported_{Path(file).stem}", file)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with torch.no_grad():
-        return module.load()(torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0)))
+        outputs: Tensor = module.load()(torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0)))
+        return outputs
 
 
 @pytest.mark.parametrize(
@@ -228,7 +235,7 @@ def _outputs(file):
         if n != "stopped"  # which was exported never
     ],
 )
-def test_an_export_gives_the_outputs_of_the_old_one(old, name):
+def test_an_export_gives_the_outputs_of_the_old_one(old: Old, name: str) -> None:
     run = old(name)
     said = nas("export", str(run), "-o", "again.py", *plugins(run))
     assert said.code == 0, said
@@ -236,7 +243,7 @@ def test_an_export_gives_the_outputs_of_the_old_one(old, name):
 
 
 @pytest.mark.slow
-def test_another_trial_whose_weights_were_kept_is_exported(old):
+def test_another_trial_whose_weights_were_kept_is_exported(old: Old) -> None:
     run = old("plain")
     assert nas("export", str(run), "--trial", "3", "-o", "three.py").code == 0
     assert "Choices" in Path("three.py").read_text()
@@ -246,7 +253,7 @@ def test_another_trial_whose_weights_were_kept_is_exported(old):
 
 
 @pytest.mark.slow
-def test_a_killed_search_is_exported_before_it_goes_on(old):
+def test_a_killed_search_is_exported_before_it_goes_on(old: Old) -> None:
     run = old("stopped")
     before = contents(run)
     said = nas("export", str(run), "-o", "mine.py")
@@ -255,7 +262,7 @@ def test_a_killed_search_is_exported_before_it_goes_on(old):
 
 
 @pytest.mark.slow
-def test_what_an_old_search_found_starts_a_new_one(old):
+def test_what_an_old_search_found_starts_a_new_one(old: Old) -> None:
     run = old("plain")
     best = yaml.safe_load((run / "best.yaml").read_text())["meta"]["choices"]
     said = nas(

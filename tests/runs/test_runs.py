@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,7 +43,7 @@ CONFIG = SearchConfig(
 )
 
 
-def make(path, data=CARD):
+def make(path: Path, data: DataCard = CARD) -> RunFolder:
     """Return the folder of a new run at a path."""
     text = dump_space(SPACE)
     manifest = Manifest.make(path.name, CONFIG, data, ACCURACY_METRIC, text, "cpu", (), (), None)
@@ -50,18 +51,19 @@ def make(path, data=CARD):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> RunFolder:
     return make(tmp_path / "runs" / "tiny-1")
 
 
-def document(run):
-    return yaml.safe_load(run.manifest_file.read_text())
+def document(run: RunFolder) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(run.manifest_file.read_text())
+    return read
 
 
 # Making and opening
 
 
-def test_what_is_written_is_read(run):
+def test_what_is_written_is_read(run: RunFolder) -> None:
     state = RunState.load(run.path)
     assert state.folder == RunFolder.open(run.path) == run and state.manifest.study == "tiny-1"
     assert state.config == CONFIG and state.manifest.data == CARD and state.trials == state.finals == ()
@@ -73,18 +75,18 @@ def test_what_is_written_is_read(run):
     assert sorted(p.name for p in run.path.parent.iterdir()) == ["tiny-1"]
 
 
-def test_the_space_of_a_run_has_the_classes_of_its_data(tmp_path):
+def test_the_space_of_a_run_has_the_classes_of_its_data(tmp_path: Path) -> None:
     many = DataCard("many", tuple(map(str, range(12))), 3, (0.3,), (0.25,), 160, 40)
     assert RunState.load(make(tmp_path / "many", many).path).space.classes == 12
 
 
-def test_a_data_set_of_many_classes_is_read_again(tmp_path):
+def test_a_data_set_of_many_classes_is_read_again(tmp_path: Path) -> None:
     many = replace(CARD, classes=tuple(map(str, range(20_001))))
     assert Manifest.read(make(tmp_path / "many", many)).data == many
 
 
 @pytest.mark.parametrize("key", ["classes", "channels", "train"])
-def test_a_damaged_data_card_is_said_to_be(run, key):
+def test_a_damaged_data_card_is_said_to_be(run: RunFolder, key: str) -> None:
     damaged = document(run)
     damaged["data"][key] = None
     run.manifest_file.write_text(yaml.safe_dump(damaged))
@@ -101,12 +103,12 @@ def test_a_damaged_data_card_is_said_to_be(run, key):
         ({"classes": tuple("abcdefghij")}, "10 classes were 10, or have other names"),
     ],
 )
-def test_a_change_of_the_data_is_named(other, change):
+def test_a_change_of_the_data_is_named(other: dict[str, Any], change: str | None) -> None:
     assert CARD.change(replace(CARD, mean=(0.30995,))) is None
     assert CARD.change(replace(CARD, **other)) == change
 
 
-def test_two_searches_that_make_one_folder(run, monkeypatch):
+def test_two_searches_that_make_one_folder(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second to rename finds the folder there."""
     monkeypatch.setattr(Path, "exists", lambda path: path.name == "tiny-1" and (run.path / "taken").is_file())
     (run.path / "taken").touch()
@@ -115,7 +117,7 @@ def test_two_searches_that_make_one_folder(run, monkeypatch):
     assert [p.name for p in run.path.parent.iterdir()] == ["tiny-1"]
 
 
-def test_a_folder_that_exists_is_left_alone(run):
+def test_a_folder_that_exists_is_left_alone(run: RunFolder) -> None:
     before = [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)]
     with pytest.raises(InputError) as error:
         make(run.path)
@@ -125,7 +127,7 @@ def test_a_folder_that_exists_is_left_alone(run):
     assert [p.read_bytes() for p in (run.path / "run.yaml", run.space_file)] == before
 
 
-def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path):
+def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(NasError) as error:
         make(tmp_path / "runs" / "mine")
@@ -144,7 +146,7 @@ os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
+def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path: Path) -> None:
     code = _KILLED + (
         "from nas.runs.folder import RunFolder\n"
         "RunFolder.create(Path(sys.argv[1]), {'run.yaml': 'format: 2', 'space.yaml': 'name: tiny'})\n"
@@ -155,7 +157,7 @@ def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path):
     assert Manifest.read(make(path)).config == CONFIG
 
 
-def test_changed_settings_are_kept(run):
+def test_changed_settings_are_kept(run: RunFolder) -> None:
     changed = replace(CONFIG, trials=9)
     Manifest.read(run).with_config(changed).write(run)
     assert Manifest.read(run).config == changed
@@ -170,14 +172,14 @@ def test_changed_settings_are_kept(run):
         ("zzz/y", "; allowed: runs/tiny-1"),
     ],
 )
-def test_a_run_that_is_missing(run, monkeypatch, name, hint):
+def test_a_run_that_is_missing(run: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
     monkeypatch.chdir(run.path.parent.parent)
     with pytest.raises(InputError) as error:
         RunFolder.open(Path(name))
     assert str(error.value) == f"{name}: there is no such run{hint}"
 
 
-def test_a_run_of_format_1_is_read_and_brought_up_to_date(run):
+def test_a_run_of_format_1_is_read_and_brought_up_to_date(run: RunFolder) -> None:
     old = document(run)
     settings = old["settings"]
     moved = {
@@ -193,7 +195,7 @@ def test_a_run_of_format_1_is_read_and_brought_up_to_date(run):
     assert Manifest.read(run) == manifest
 
 
-def test_a_run_of_another_version(run):
+def test_a_run_of_another_version(run: RunFolder) -> None:
     run.manifest_file.write_text(yaml.safe_dump({**document(run), "format": 3, "versions": None}))
     said = nas("resume", str(run.path))
     assert said.code == 2 and said.out == ""
@@ -212,7 +214,7 @@ def test_a_run_of_another_version(run):
         ({"data": {"name": "digits"}}, "run.yaml: data: is damaged ("),
     ],
 )
-def test_a_damaged_run(run, change, message):
+def test_a_damaged_run(run: RunFolder, change: dict[str, Any], message: str) -> None:
     run.manifest_file.write_text(yaml.safe_dump({**document(run), **change}))
     said = nas("resume", str(run.path))
     assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
@@ -220,7 +222,7 @@ def test_a_damaged_run(run, change, message):
 
 
 @pytest.mark.parametrize("command", ["resume", "show"])
-def test_a_space_that_was_changed(run, command):
+def test_a_space_that_was_changed(run: RunFolder, command: str) -> None:
     run.space_file.write_text(run.space_file.read_text().replace("[4, 6, 8]", "[4, 6]"))
     said = nas(command, str(run.path))
     assert (said.code, said.out) == (2, "")
@@ -232,14 +234,14 @@ def test_a_space_that_was_changed(run, command):
 
 @pytest.mark.parametrize("text", ["- 1", "a: [", "", "3"])
 @pytest.mark.parametrize("command", ["resume", "show", "export"])
-def test_a_run_yaml_that_is_none(run, command, text):
+def test_a_run_yaml_that_is_none(run: RunFolder, command: str, text: str) -> None:
     (run.path / "run.yaml").write_text(text)
     said = nas(command, str(run.path))
     assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
     assert said.err.startswith(f"error: {run.path}/run.yaml:")
 
 
-def test_a_damaged_journal(run):
+def test_a_damaged_journal(run: RunFolder) -> None:
     run.journal.write_text('{"op_code": 0\n{}\n{"op_code"\n')
     for command in ("show", "export"):
         said = nas(command, str(run.path))
@@ -247,7 +249,7 @@ def test_a_damaged_journal(run):
         assert said.err.endswith("); restore the file, or start a new run\n")
 
 
-def test_next_run_path(tmp_path):
+def test_next_run_path(tmp_path: Path) -> None:
     assert next_run_path(tmp_path / "runs", "spaces/mb conv.yaml") == tmp_path / "runs" / "mb-conv-1"
     (tmp_path / "mine-1").mkdir()
     (tmp_path / "mine-3").mkdir()
@@ -266,10 +268,11 @@ with RunFolder(Path(sys.argv[1])).locked():
 """
 
 
-def test_a_run_that_another_process_searches_in(run):
+def test_a_run_that_another_process_searches_in(run: RunFolder) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(run.path)], stdout=subprocess.PIPE, text=True
     )
+    assert holder.stdout is not None
     try:
         assert holder.stdout.readline() == "locked\n"
         said = nas("resume", str(run.path))
@@ -286,7 +289,7 @@ def test_a_run_that_another_process_searches_in(run):
         pass
 
 
-def test_a_run_that_cannot_be_written(run):
+def test_a_run_that_cannot_be_written(run: RunFolder) -> None:
     (run.path / ".lock").mkdir()
     said = nas("resume", str(run.path))
     assert said.code == 1
@@ -298,7 +301,7 @@ def test_a_run_that_cannot_be_written(run):
 # Atomic writes
 
 
-def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "best.yaml"
     write_atomically(file, "old")
     code = _KILLED + "files.write_atomically(Path(sys.argv[1]), 'new')"
@@ -308,7 +311,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
     assert file.read_text() == "new"
 
 
-def test_what_cannot_be_written_leaves_no_part(tmp_path):
+def test_what_cannot_be_written_leaves_no_part(tmp_path: Path) -> None:
     (tmp_path / "best.yaml").mkdir()
     with pytest.raises(NasError) as error:
         write_atomically(tmp_path / "best.yaml", "new")
@@ -322,13 +325,21 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path):
 # Tables
 
 
-def trial(number, score=None, macs=0, params=0, state=TrialState.COMPLETE, failure=None, **result):
+def trial(
+    number: int,
+    score: float | None = None,
+    macs: int = 0,
+    params: int = 0,
+    state: TrialState = TrialState.COMPLETE,
+    failure: Failure | None = None,
+    **result: Any,
+) -> Trial:
     curve = {1: score} if score is not None else {}
     candidate = Candidate(number, {"a": number}, Cost(macs, params), str(number))
     return Trial(candidate, state, score, curve, TrialResult(**result), failure)
 
 
-def test_the_tables():
+def test_the_tables() -> None:
     trials = [
         trial(0, 0.5, 20, 2, seconds=1.5),
         trial(1, 0.7, 30, 3, seconds=2.0, parent=0),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
+from typing import Any, Literal
 
 import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from toys import total
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
@@ -19,10 +22,13 @@ from nas.measures import MACS, PARAMS, Budget
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler
 from nas.samplers.bounded import bounded
 from nas.samplers.evolution import RegularizedEvolutionSampler
-from nas.samplers.gaussian import GaussianProcess, Inputs, Posterior, quantiles
+from nas.samplers.gaussian import Array, GaussianProcess, Inputs, Posterior, quantiles
 from nas.samplers.local import LocalSearchSampler
 from nas.samplers.points import CONSTRAINTS, REPEATS
-from nas.testing.samplers import SamplerSuite, objective, points, sampler_of, search
+from nas.space import Choices
+from nas.space.feasible import Domain
+from nas.space.language.tree import Option
+from nas.testing.samplers import Points, SamplerSuite, objective, points, sampler_of, search
 from nas.testing.spaces import WIDTHS, Layers, domain_of
 
 
@@ -32,12 +38,12 @@ class TestSamplers(SamplerSuite):
     multi_objective = MULTI_OBJECTIVE
     margin = 1.0
 
-    def marks(self, name, test):
+    def marks(self, name: str, test: str) -> Sequence[pytest.MarkDecorator]:
         """The slowest sampler is tried in the slow tests, where it trains often."""
         often = ("test_it_learns", "test_the_same_seed_gives_the_same_points_and_another_seed_others")
         return [pytest.mark.slow] if name == "gp" and test in often else []
 
-    def seeds_of(self, name):
+    def seeds_of(self, name: str) -> int:
         return 1 if name == "gp" else self.seeds
 
 
@@ -47,22 +53,28 @@ class TestSamplersOfOptuna(SamplerSuite):
     multi_objective = names
 
 
-def domain(budget=None, space=None):
+def domain(budget: Budget | None = None, space: Layers | None = None) -> Domain:
     return domain_of(space or Layers(), budget)
 
 
+def value_of(trial: FrozenTrial) -> float:
+    """The value of a trial that has one."""
+    assert trial.value is not None
+    return trial.value
+
+
 @pytest.fixture(autouse=True)
-def _quiet():
+def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_description_with_its_year(name):
+def test_a_description_with_its_year(name: str) -> None:
     description = find_sampler(name).__doc__
     assert description is not None and "\n" not in description and "20" in description
 
 
-def test_an_unknown_sampler_is_refused_with_the_nearest_name():
+def test_an_unknown_sampler_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InputError) as error:
         find_sampler("evolutoin")
     assert str(error.value) == "unknown sampler 'evolutoin'; did you mean 'evolution'?"
@@ -95,20 +107,20 @@ def test_an_unknown_sampler_is_refused_with_the_nearest_name():
         ),
     ],
 )
-def test_an_import_path_that_is_no_sampler_is_refused(path, message):
+def test_an_import_path_that_is_no_sampler_is_refused(path: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         find_sampler(path)
     assert str(error.value) == f"sampler '{path}': {message}"
 
 
-def test_a_sampler_of_optuna_by_its_path_repeats_itself():
-    def late(seed):
+def test_a_sampler_of_optuna_by_its_path_repeats_itself() -> None:
+    def late(seed: int) -> Points:
         return points(search(sampler_of("optuna.samplers:TPESampler", seed, 30), 30))
 
     assert late(1) == late(1) != late(2)
 
 
-def test_the_names_are_known_without_optuna():
+def test_the_names_are_known_without_optuna() -> None:
     code = "import sys, nas.samplers; assert 'optuna' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -116,19 +128,19 @@ def test_the_names_are_known_without_optuna():
 # Regularised evolution
 
 
-def evolve(trials: int, *, population: int = 8, sample: int = 3, seed: int = 0) -> list:
+def evolve(trials: int, *, population: int = 8, sample: int = 3, seed: int = 0) -> list[FrozenTrial]:
     return search(
         RegularizedEvolutionSampler(domain(), population=population, sample=sample, seed=seed), trials
     ).trials
 
 
-def is_child(child: dict, parent: dict) -> bool:
+def is_child(child: Mapping[str, Any], parent: Mapping[str, Any]) -> bool:
     """One choice that both have differs; others only come or go with it."""
     changed = [name for name in child.keys() & parent.keys() if child[name] != parent[name]]
     return len(changed) == 1 and (changed == ["skip"] or child.keys() == parent.keys())
 
 
-def test_the_first_population_is_random_and_every_later_trial_is_one_mutation_of_a_living_one():
+def test_the_first_population_is_random_and_every_later_trial_is_one_mutation_of_a_living_one() -> None:
     trials = evolve(60)
     for number in range(8, 60):
         living = trials[number - 8 : number]
@@ -137,15 +149,15 @@ def test_the_first_population_is_random_and_every_later_trial_is_one_mutation_of
     assert not any(is_child(firsts[i], p) for i in range(1, 8) for p in firsts[:i])
 
 
-def test_the_parent_is_the_best_of_the_sample():
+def test_the_parent_is_the_best_of_the_sample() -> None:
     """A sample of 400 from 8 misses one of them with a chance below 1e-22: the best is always the parent."""
     trials = search(RegularizedEvolutionSampler(domain(), population=400, sample=400, seed=0), 401).trials
-    best = max(trials[:400], key=lambda t: t.value)
+    best = max(trials[:400], key=value_of)
     bests = [t.params for t in trials[:400] if t.value == best.value]
     assert any(is_child(trials[400].params, parent) for parent in bests)
 
 
-def test_age_alone_removes_a_network():
+def test_age_alone_removes_a_network() -> None:
     """The best network of all is the oldest of nine: with a population of eight it has no children."""
     distribution = CategoricalDistribution((0, 1, 2, 3))
     study = optuna.create_study(
@@ -161,7 +173,7 @@ def test_age_alone_removes_a_network():
         assert child.count(0) == 1
 
 
-def test_pruned_failed_and_running_trials_do_not_breed():
+def test_pruned_failed_and_running_trials_do_not_breed() -> None:
     distribution = CategoricalDistribution((0, 1, 2, 3))
     study = optuna.create_study(
         direction="maximize",
@@ -180,17 +192,24 @@ def test_pruned_failed_and_running_trials_do_not_breed():
 class Pair(Layers):
     """Two decisions, `a` of four options and `b` of as many as wanted."""
 
-    def __init__(self, b=4):
+    def __init__(self, b: int = 4) -> None:
         self.b = tuple(range(b))
 
-    def sample(self, choose):
+    def sample(self, choose: Callable[[str, tuple[Any, ...]], Any]) -> Choices:
         return {"a": choose("a", (0, 1, 2, 3)), "b": choose("b", self.b)}
 
-    def cost(self, choices):
+    def cost(self, choices: Choices) -> Cost:
         return Cost()
 
 
-def add(study, distribution, *, state=TrialState.COMPLETE, value=None, **params):
+def add(
+    study: optuna.Study,
+    distribution: CategoricalDistribution,
+    *,
+    state: TrialState = TrialState.COMPLETE,
+    value: float | None = None,
+    **params: int,
+) -> None:
     trial = create_trial(
         state=state,
         value=value,
@@ -200,7 +219,7 @@ def add(study, distribution, *, state=TrialState.COMPLETE, value=None, **params)
     study.add_trial(trial)
 
 
-def test_every_mutation_is_equally_likely():
+def test_every_mutation_is_equally_likely() -> None:
     """Two choices of 4 and 2 options: 1/2 for each choice, 1/6 for each other option of the first.
 
     600 draws; the bounds are 5 standard deviations wide, so a right sampler fails once in 10^6.
@@ -211,7 +230,7 @@ def test_every_mutation_is_equally_likely():
         sampler=RegularizedEvolutionSampler(domain(space=Pair(2)), population=1, sample=1, seed=0),
     )
     study.add_trial(create_trial(value=1.0, params={"a": 1, "b": 0}, distributions={"a": a, "b": b}))
-    seen: dict[tuple, int] = {}
+    seen: dict[tuple[object, object], int] = {}
     for _ in range(600):
         trial = study.ask()
         child = trial.suggest_categorical("a", a.choices), trial.suggest_categorical("b", b.choices)
@@ -221,7 +240,7 @@ def test_every_mutation_is_equally_likely():
     assert all(abs(seen[(value, 0)] - 100) < 46 for value in (0, 2, 3))
 
 
-def test_newly_active_choices_are_drawn_uniformly():
+def test_newly_active_choices_are_drawn_uniformly() -> None:
     """`skip` is true in the whole population; where it becomes false, every kernel turns up.
 
     300 draws, about 40 of them unskipped: a kernel is missing with a chance below 1e-6.
@@ -243,26 +262,26 @@ def test_newly_active_choices_are_drawn_uniformly():
 
 
 @pytest.mark.parametrize("name", ["evolution", "local", "reinforce", "predictor"])
-def test_minimisation_works_too(name):
+def test_minimisation_works_too(name: str) -> None:
     """Random networks score 5.0 on average, with a deviation of 1.3."""
     study = optuna.create_study(direction="minimize", sampler=sampler_of(name, 0, 90))
     study.optimize(objective, 90)
-    assert sum(t.value for t in study.trials[-30:]) / 30 < 4.5
+    assert sum(map(value_of, study.trials[-30:])) / 30 < 4.5
 
 
-def test_a_sample_larger_than_the_population_is_refused():
+def test_a_sample_larger_than_the_population_is_refused() -> None:
     with pytest.raises(ValueError, match="a sample of 5 cannot be drawn from a population of 4"):
         RegularizedEvolutionSampler(domain(), population=4, sample=5)
 
 
-def test_a_known_child_is_born_again():
+def test_a_known_child_is_born_again() -> None:
     """The best network is older than the population, and has just been proposed again: it breeds.
 
     A sample of 4 misses one of 4 with a chance of 0.32, all of 40 samples with one below 1e-19.
     """
     both = CategoricalDistribution((0, 1, 2, 3))
 
-    def children(repeats):
+    def children(repeats: list[str]) -> list[list[Option]]:
         sampler = RegularizedEvolutionSampler(domain(space=Pair()), population=4, sample=4, seed=0)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         facts = [(3, 9.0, "best", []), *((0, 1.0, str(i), []) for i in range(5)), (0, 1.0, "last", repeats)]
@@ -281,7 +300,7 @@ def test_a_known_child_is_born_again():
     assert any(child.count(3) == 1 and 0 not in child for child in children(["best"]))
 
 
-def test_crossover_takes_every_choice_from_either_parent():
+def test_crossover_takes_every_choice_from_either_parent() -> None:
     sampler = RegularizedEvolutionSampler(domain(), population=2, sample=1, crossover=1.0, seed=0)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     widths = CategoricalDistribution(WIDTHS)
@@ -303,18 +322,18 @@ def test_crossover_takes_every_choice_from_either_parent():
 # Local search
 
 
-def test_a_climb_goes_on_from_the_best_to_its_neighbours_until_all_are_known():
+def test_a_climb_goes_on_from_the_best_to_its_neighbours_until_all_are_known() -> None:
     study = optuna.create_study(
         direction="maximize", sampler=LocalSearchSampler(domain(space=Pair()), seed=1)
     )
-    study.optimize(lambda t: float(sum(Pair().sample(t.suggest_categorical).values())), 16)
+    study.optimize(lambda t: float(total(Pair().sample(t.suggest_categorical))), 16)
     trials = study.trials
     assert len({tuple(t.params.values()) for t in trials}) == 16
     climbs = [t.system_attrs["nas:climb"] for t in trials]
     for trial in trials:
         climb = [t for t in trials[: trial.number] if climbs[t.number] == climbs[trial.number]]
         if climb:
-            top = max(climb, key=lambda t: t.value)
+            top = max(climb, key=value_of)
             assert sum(top.params[n] != trial.params[n] for n in "ab") == 1
     assert climbs == sorted(climbs) and set(climbs) == {*range(max(climbs) + 1)}
 
@@ -322,19 +341,19 @@ def test_a_climb_goes_on_from_the_best_to_its_neighbours_until_all_are_known():
 # The predictor
 
 
-def test_quantiles_are_of_ranks_and_equal_for_equal_scores():
+def test_quantiles_are_of_ranks_and_equal_for_equal_scores() -> None:
     found = quantiles(np.array([0.1, 5.0, 5.0, 900.0]))
     normal = NormalDist()
     assert np.allclose(found, [normal.inv_cdf(p) for p in (1 / 8, 1 / 2, 1 / 2, 7 / 8)])
 
 
-def inputs(count, rng):
+def inputs(count: int, rng: np.random.Generator) -> Inputs:
     taken = rng.integers(0, 3, size=(count, 8))
     choices = np.eye(3)[taken].reshape(count, 24)
     return Inputs(choices, choices @ rng.random((24, 2)))
 
 
-def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn():
+def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn() -> None:
     """Another route to the same numbers, at the hyperparameters that were fitted."""
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF
@@ -345,7 +364,7 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn():
     model = GaussianProcess(seen, scores)
     ours = model.posterior(unseen)
 
-    def flat(i):
+    def flat(i: Inputs) -> Array:
         costs = (i.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0) / model.length
         return np.hstack([i.choices / np.sqrt(8 * model.reach), costs])
 
@@ -355,7 +374,7 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn():
     assert np.allclose(ours.covariance, model.variance * covariance, atol=1e-6)
 
 
-def test_the_fitted_noise_follows_the_noise_of_the_scores():
+def test_the_fitted_noise_follows_the_noise_of_the_scores() -> None:
     rng = np.random.default_rng(0)
     seen = inputs(120, rng)
     signal = seen.choices @ rng.random(24)
@@ -365,7 +384,7 @@ def test_the_fitted_noise_follows_the_noise_of_the_scores():
     assert noises[0] < 0.05 < noises[1]
 
 
-def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief():
+def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief() -> None:
     """4,000 samples: the bounds are 6 standard errors of a mean wide."""
     belief = Posterior(np.array([1.0, -1.0]), np.array([[1.0, 0.9], [0.9, 1.0]]))
     rng = np.random.default_rng(0)
@@ -375,7 +394,7 @@ def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief():
 
 
 @pytest.mark.parametrize("name", ["local", "predictor", "reinforce"])
-def test_what_is_proposed_is_new_and_inside_the_budget(name):
+def test_what_is_proposed_is_new_and_inside_the_budget(name: str) -> None:
     budget = Budget({MACS: Interval(80, 104)})
     study = search(sampler_of(name, 0, 60, budget), 60)
     assert len({Layers().identity(t.params) for t in study.trials}) == 60
@@ -385,9 +404,9 @@ def test_what_is_proposed_is_new_and_inside_the_budget(name):
 # Domain
 
 
-def test_moving_inside_changes_few_choices_and_then_the_cost_little():
+def test_moving_inside_changes_few_choices_and_then_the_cost_little() -> None:
     """From 150 to at most 126 one layer can go: from 32 to 8, or two by less; over 120 is nearest."""
-    start = {"w0": 32, "w1": 24, "w2": 32, "w3": 32, "w4": 24, "w5": 6 + 2, "skip": True}
+    start: Choices = {"w0": 32, "w1": 24, "w2": 32, "w3": 32, "w4": 24, "w5": 6 + 2, "skip": True}
     near = domain(Budget({MACS: Interval(0, 130)}))
     for seed in range(10):
         moved = near.moved_inside(start, random.Random(seed))
@@ -397,26 +416,26 @@ def test_moving_inside_changes_few_choices_and_then_the_cost_little():
     assert sum(two[name] != start[name] for name in start) == 2
 
 
-def test_neighbours_are_all_points_with_one_other_option():
-    start = {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 3}
+def test_neighbours_are_all_points_with_one_other_option() -> None:
+    start: Choices = {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 3}
     near = [*domain().neighbours(start, random.Random(0))]
     assert len(near) == 6 * 3 + 1 + 2
     assert all(is_child(point, start) for point in near)
 
 
-def test_draws_are_inside_also_where_hardly_anything_is():
+def test_draws_are_inside_also_where_hardly_anything_is() -> None:
     tight = domain(Budget({MACS: Interval(48, 48), PARAMS: Interval(7, 7)}))
     for point in tight.sample(random.Random(0), 5):
         assert point == {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 7}
 
 
-def test_two_objectives_are_refused():
+def test_two_objectives_are_refused() -> None:
     study = optuna.create_study(directions=["maximize"] * 2, sampler=RegularizedEvolutionSampler(domain()))
     with pytest.raises(ValueError, match="multi-objective"):
         study.ask().suggest_categorical("a", (1, 2))
 
 
-def test_reseeding_changes_what_is_proposed():
+def test_reseeding_changes_what_is_proposed() -> None:
     sampler = RegularizedEvolutionSampler(domain(), seed=0)
     first = points(search(sampler, 5))
     sampler.reseed_rng()
@@ -428,7 +447,9 @@ def test_reseeding_changes_what_is_proposed():
 
 
 @pytest.mark.parametrize(("direction", "values"), [("maximize", [9, 1, 7, 8]), ("minimize", [3, 9, 1, 2])])
-def test_a_bounded_study_has_the_best_and_some_of_the_others(direction, values):
+def test_a_bounded_study_has_the_best_and_some_of_the_others(
+    direction: Literal["maximize", "minimize"], values: list[int]
+) -> None:
     """Of the others the best and the worst. Failed trials and constraints are left out."""
     study = optuna.create_study(direction=direction)
     for value in (3, 9, 1, 7, None, 8, 2, 6, 4, 5):
@@ -445,7 +466,7 @@ def test_a_bounded_study_has_the_best_and_some_of_the_others(direction, values):
     assert study.trials[-1].system_attrs["written"] == 1
 
 
-def test_of_several_objectives_all_trials_are_seen():
+def test_of_several_objectives_all_trials_are_seen() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     for value in range(9):
         study.add_trial(create_trial(values=[value, value]))

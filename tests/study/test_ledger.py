@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import pytest
@@ -13,11 +14,11 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
-from toys import ToySpace, after, end, history, run, study
+from toys import ToySpace, after, asked, end, history, run, study
 
 from nas.cost import Cost
 from nas.measures import MACS, Budget
-from nas.space import load_space
+from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.study.ledger import Ledger, read_trials
 from nas.study.mirror import Mirror, running_trial
@@ -34,11 +35,11 @@ def journal(tmp_path: Path) -> Path:
 # The ledger
 
 
-def test_what_is_known_is_what_is_written(journal):
+def test_what_is_known_is_what_is_written(journal: Path) -> None:
     """Trials of every state, as the writer has them and as another process reads them."""
     s = study(journal, trials=6)
     for number in range(5):
-        assert s.ask().number == number
+        assert asked(s).number == number
         s.report(number, after(1, 0.25))
         s.report(number, after(2, 0.5))
     s.complete(0, after(3, 0.75), TrialResult(epochs=3, seconds=2.5))
@@ -52,14 +53,14 @@ def test_what_is_known_is_what_is_written(journal):
     assert [dict(t.curve) for t in theirs] == [two | {3: 0.75}, two, two, {}, two]
 
 
-def test_a_study_that_is_not_there_has_no_trials(journal):
+def test_a_study_that_is_not_there_has_no_trials(journal: Path) -> None:
     assert read_trials(journal, "nas", "more") == [[], []]
     run(study(journal, trials=2))
     found = read_trials(journal, "nas", "more")
     assert [len(trials) for trials in found] == [2, 0]
 
 
-def test_nothing_that_was_written_is_read_again(journal, monkeypatch):
+def test_nothing_that_was_written_is_read_again(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = claim_storage(journal)
     reads = []
     get_all_trials = type(storage).get_all_trials
@@ -76,24 +77,25 @@ def test_nothing_that_was_written_is_read_again(journal, monkeypatch):
     assert opening == len(reads) == 2  # the trials, and what samplers are told of them
 
 
-def test_equal_options_are_one_object_in_all_trials():
+def test_equal_options_are_one_object_in_all_trials() -> None:
     """And options that only look equal are not."""
     ledger = study(None, trials=1).ledger
 
     class Kinds(ToySpace):
-        def sample(self, choose):
+        def sample(self, choose: Callable[[str, tuple[Any, ...]], Any]) -> Choices:
             return {"one": choose("one", (0, 1)), "bool": choose("bool", (False, True))}
 
-    samples = [ledger.sample(Kinds(), lambda name, options: options[1]) for _ in range(2)]
+    samples = [ledger.sample(cast("Space", Kinds()), lambda name, options: options[1]) for _ in range(2)]
     (choices, first), (_, second) = samples
     assert choices == {"one": 1, "bool": True} and choices["bool"] is True
     assert first["one"] is second["one"] and first["bool"] is second["bool"]
     assert first["one"] is not first["bool"]
+    assert isinstance(first["one"], CategoricalDistribution)
     assert [type(option) for option in first["one"].choices] == [int, int]
     assert first["bool"] == CategoricalDistribution((False, True))
 
 
-def test_trials_of_the_storage_share_what_they_were_entered_with(journal):
+def test_trials_of_the_storage_share_what_they_were_entered_with(journal: Path) -> None:
     run(s := study(journal, trials=4))
     shared = {id(d) for frozen in s.ledger.stored() for d in frozen.distributions.values()}
     assert len(shared) == 2  # depths and widths
@@ -106,7 +108,7 @@ def test_trials_of_the_storage_share_what_they_were_entered_with(journal):
     [ToySpace(layers=60), pytest.param(load_space(find_space("mbconv")), marks=pytest.mark.slow)],
     ids=lambda space: space.name,
 )
-def test_a_trial_of_a_long_search_takes_little_memory(journal, space):
+def test_a_trial_of_a_long_search_takes_little_memory(journal: Path, space: Space) -> None:
     """Of dozens of decisions; with copies of all, as Optuna's storages make them, it takes much more."""
     s = study(journal, trials=260, space=space)
     run(s, until=60)
@@ -120,9 +122,9 @@ def test_a_trial_of_a_long_search_takes_little_memory(journal, space):
     assert grown / 200 < 10_000
 
 
-def test_a_job_and_a_prescreen_score_are_kept(journal):
+def test_a_job_and_a_prescreen_score_are_kept(journal: Path) -> None:
     ledger = Ledger(claim_storage(journal), "nas")
-    choices, distributions = ledger.sample(ToySpace(), lambda name, options: options[0])
+    choices, distributions = ledger.sample(cast("Space", ToySpace()), lambda name, options: options[0])
     candidate = Candidate(0, choices, Cost(2000, 2), "11")
     ledger.enter(candidate, distributions, job="one", prescreen=0.5, rejected={"duplicate": 3})
     for found in (ledger, Ledger(claim_storage(journal), "nas")):
@@ -139,7 +141,7 @@ def trial(number: int) -> optuna.trial.FrozenTrial:
     return running_trial(number, {"x": 1}, {"x": CategoricalDistribution((1, 2))}, {}, {})
 
 
-def test_a_proposal_is_gone_in_the_end():
+def test_a_proposal_is_gone_in_the_end() -> None:
     mirror = Mirror([StudyDirection.MAXIMIZE])
     mirror.add(trial(0))
     for _ in range(3):
@@ -154,7 +156,7 @@ def test_a_proposal_is_gone_in_the_end():
     assert [t.number for t in proposal.study.trials] == [0]
 
 
-def test_trials_are_taken_as_they_are_and_handed_out_as_copies_where_these_are_asked_for():
+def test_trials_are_taken_as_they_are_and_handed_out_as_copies_where_these_are_asked_for() -> None:
     mirror = Mirror([StudyDirection.MAXIMIZE])
     mirror.add(mine := trial(0))
     with mirror.proposal(RandomSampler()) as proposal:
@@ -178,7 +180,7 @@ class Noting(RandomSampler):
         return {}
 
 
-def test_what_a_sampler_writes_on_a_proposal_is_kept_with_the_trial_it_becomes(journal):
+def test_what_a_sampler_writes_on_a_proposal_is_kept_with_the_trial_it_becomes(journal: Path) -> None:
     """Of proposals that are refused nothing is kept; a resumed search finds the same."""
     found: list[list[Any]] = []
     budget = Budget.parse({"flops": "0..8K"})

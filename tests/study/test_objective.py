@@ -9,11 +9,11 @@ import pytest
 from command_line import SHORT, TINY, nas, rows
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import after
+from toys import after, score_of
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
-from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget, amounts_at
+from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget, Measure, amounts_at
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
 from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
@@ -55,7 +55,7 @@ several = st.lists(_FIGURES, max_size=10).map(lambda rows: [trial(n, *row) for n
         ),
     ],
 )
-def test_an_objective_is_read(text, objective):
+def test_an_objective_is_read(text: str, objective: Objective) -> None:
     assert parse_objective(text) == objective
 
 
@@ -85,13 +85,13 @@ _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accura
          "target above 0 and an exponent from -10 to below 0"),
     ],
 )  # fmt: skip
-def test_an_objective_that_is_none(text, message):
+def test_an_objective_that_is_none(text: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         parse_objective(text)
     assert str(error.value) == message
 
 
-def test_the_reward_of_efficientnet_b0():
+def test_the_reward_of_efficientnet_b0() -> None:
     """Accuracy 0.771 at 386M of 400M, as Tan & Le 2019 have it; at the target the reward is the accuracy."""
     objective = parse_objective("accuracy*(flops/400M)^-0.07")
     assert objective.reward(0.771, amounts_at(Cost(macs=400_000_000))) == pytest.approx(0.771)
@@ -102,11 +102,11 @@ def test_the_reward_of_efficientnet_b0():
     assert objective.reward(0.5, amounts_at(Cost(macs=0))) > 0.5
 
 
-def test_values_are_the_reward_then_the_costs():
+def test_values_are_the_reward_then_the_costs() -> None:
     assert parse_objective("accuracy,params,flops").values(0.5, amounts_at(Cost(7, 3))) == [0.5, 3.0, 7.0]
 
 
-def test_the_best_are_those_of_the_highest_reward():
+def test_the_best_are_those_of_the_highest_reward() -> None:
     trials = [trial(0, 0.9, 1000), trial(1, 0.8, 100), trial(2, None, 1)]
     assert [t.candidate.number for t in best_of(trials, 5)] == [0, 1]
     reward = parse_objective("accuracy*(flops/100)^-0.07")
@@ -117,11 +117,11 @@ def test_the_best_are_those_of_the_highest_reward():
 
 
 @given(several, st.sampled_from(COSTS))
-def test_the_front_is_what_no_other_beats(trials, costs):
-    def figures(t):
-        return (*(t.candidate.amount(cost) for cost in costs), -t.score)
+def test_the_front_is_what_no_other_beats(trials: list[Trial], costs: tuple[Measure, ...]) -> None:
+    def figures(t: Trial) -> tuple[float, ...]:
+        return (*(t.candidate.amount(cost) for cost in costs), -score_of(t))
 
-    def beats(a, b):
+    def beats(a: Trial, b: Trial) -> bool:
         no_worse = all(x <= y for x, y in zip(figures(a), figures(b), strict=True))
         return no_worse and (figures(a) != figures(b) or a.candidate.number < b.candidate.number)
 
@@ -131,14 +131,16 @@ def test_the_front_is_what_no_other_beats(trials, costs):
 
 
 @given(several, st.sampled_from(COSTS), st.integers(3, 6), st.integers(2, 5))
-def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, macs, params):
+def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(
+    trials: list[Trial], costs: tuple[Measure, ...], macs: int, params: int
+) -> None:
     """Scores are tenths and costs whole, so that a grid of such cells fills the box."""
     most = {MACS: macs, PARAMS: params, ACTIVATIONS: macs, MEMORY: params}
     worst = {cost: most[cost] for cost in costs}
     sides = [range(worst[cost]) for cost in costs]
     cells = list(itertools.product(range(10), *sides))
 
-    def dominated(cell):
+    def dominated(cell: tuple[int, ...]) -> bool:
         score, *at = cell
         return any(
             t.score is not None
@@ -153,7 +155,7 @@ def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(trials, costs, 
     assert hypervolume(everything, worst) == pytest.approx(share)
 
 
-def test_the_reference_is_the_budget_else_the_space():
+def test_the_reference_is_the_budget_else_the_space() -> None:
     space = parse_space(TINY)
     most = {measure: space.ends(measure).most.value for measure in (MACS, PARAMS, ACTIVATIONS)}
     both = (PARAMS, MACS)
@@ -163,7 +165,7 @@ def test_the_reference_is_the_budget_else_the_space():
     assert worst_costs(space, Budget({MACS: Interval(5)}), (MACS,)) == {MACS: most[MACS]}
 
 
-def test_the_reference_of_memory_is_that_of_the_dearest_networks():
+def test_the_reference_of_memory_is_that_of_the_dearest_networks() -> None:
     space = parse_space(TINY)
     dearest = [space.ends(measure).most.choices for measure in (MACS, PARAMS, ACTIVATIONS)]
     most = max(space.amount(choices, MEMORY) for choices in dearest)
@@ -199,12 +201,12 @@ def go_on(s: Study, until: int = 10**9) -> list[Trial]:
 
 
 @pytest.mark.parametrize("sampler", MULTI_OBJECTIVE)
-def test_samplers_of_several_objectives_run_with_trials_that_were_stopped(sampler):
+def test_samplers_of_several_objectives_run_with_trials_that_were_stopped(sampler: str) -> None:
     found = go_on(study(None, sampler, "accuracy,flops"))
     assert len(found) == 60 and sum(t.state is TrialState.PRUNED for t in found) == 6
 
 
-def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
+def test_several_objectives_lead_to_cheap_networks_too(tmp_path: Path) -> None:
     """The later half of the trials: with accuracy alone they are dear."""
     least = {}
     for objective in ("accuracy", "accuracy,flops"):
@@ -214,7 +216,7 @@ def test_several_objectives_lead_to_cheap_networks_too(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "tpe"])
-def test_a_reward_leads_to_its_target(sampler):
+def test_a_reward_leads_to_its_target(sampler: str) -> None:
     """Accuracy rises with MACs throughout, so that it alone leads to the dearest networks."""
     means = {}
     for objective in ("accuracy", "accuracy*(flops/20M)^-0.5"):
@@ -223,14 +225,14 @@ def test_a_reward_leads_to_its_target(sampler):
     assert means["accuracy*(flops/20M)^-0.5"] < 0.6 * means["accuracy"]
 
 
-def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path):
+def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path: Path) -> None:
     reward = "accuracy*(flops/20M)^-0.5"
     whole = go_on(study(None, "evolution", reward, 24))
     go_on(study(tmp_path / "ledger", "evolution", reward, 24), until=12)
     resumed = go_on(s := study(tmp_path / "ledger", "evolution", reward, 24))
     assert resumed == whole and len(whole) == 24
     assert all(t.score in (None, accuracy(t.candidate.cost)) for t in resumed)
-    rewards = [parse_objective(reward).reward(t.score, t.candidate.amount) for t in s.best(5)]
+    rewards = [parse_objective(reward).reward(score_of(t), t.candidate.amount) for t in s.best(5)]
     assert rewards == sorted(rewards, reverse=True)
 
 
@@ -238,12 +240,12 @@ def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
 
 
-def test_a_search_for_a_front():
+def test_a_search_for_a_front() -> None:
     said = nas(
         "search", "tiny.yaml", "--workers", "0", "--trials", "5", "--name", "mine", "--sampler", "nsga2",
         "--objective", "accuracy,params", "--budget-params", "20K", *SHORT,
@@ -262,7 +264,7 @@ def test_a_search_for_a_front():
     assert line in nas("show", "runs/mine").out
 
 
-def test_a_search_for_a_reward():
+def test_a_search_for_a_reward() -> None:
     said = nas(
         "search", "tiny.yaml", "--workers", "0", "--trials", "4", "--name", "mine", "--keep", "1",
         "--objective", "accuracy*(flops/100K)^-0.9", *SHORT,
@@ -285,7 +287,7 @@ def test_a_search_for_a_reward():
          "nsga2 or nsga3 or tpe or random, or a reward such as accuracy*(flops/400M)^-0.07"),
     ],
 )  # fmt: skip
-def test_objectives_that_are_refused(flags, message):
+def test_objectives_that_are_refused(flags: list[str], message: str) -> None:
     said = nas("search", "tiny.yaml", "--workers", "0", *flags)
     assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
     assert not Path("runs").exists()

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import optuna
 import pytest
 from fakes import Fake, Heard
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState as OptunaState
-from toys import ToySpace, after, end, study
+from toys import ToySpace, after, asked, end, study
 
 from nas.errors import InputError
 from nas.execution.local import LocalExecutor
@@ -29,12 +30,12 @@ NAMES = [*PRUNERS, "optuna.pruners:MedianPruner"]
 LOSS = Metric("loss", maximize=False)
 
 
-def opened(path: Path | None, name: str, trials: int = 24, **options) -> Study:
+def opened(path: Path | None, name: str, trials: int = 24, **options: Any) -> Study:
     pruner = find_pruner(name)(EPOCHS)
     return study(path, trials=trials, space=ToySpace(layers=8), pruner=pruner, **options)
 
 
-def searched(tmp_path: Path, name: str, metric: Metric = ACCURACY_METRIC, **options) -> Sequence[Trial]:
+def searched(tmp_path: Path, name: str, metric: Metric = ACCURACY_METRIC, **options: Any) -> Sequence[Trial]:
     s = opened(None, name, metric=metric, **options)
     LocalExecutor().run(s, Fake(tmp_path / "log", epochs=EPOCHS, metric=metric), Observer())
     return s.trials
@@ -49,7 +50,7 @@ def stops(trials: Sequence[Trial]) -> list[int | None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_trial_that_is_stopped_has_its_value_and_no_score(name, tmp_path):
+def test_a_trial_that_is_stopped_has_its_value_and_no_score(name: str, tmp_path: Path) -> None:
     s = opened(tmp_path / "journal", name)
     heard = Heard(s)
     LocalExecutor().run(s, Fake(tmp_path / "log", epochs=EPOCHS), heard)
@@ -67,7 +68,7 @@ def test_a_trial_that_is_stopped_has_its_value_and_no_score(name, tmp_path):
     assert list(opened(tmp_path / "journal", name).trials) == list(s.trials)
 
 
-def test_asha_lets_the_best_third_pass_a_third_of_the_training(tmp_path):
+def test_asha_lets_the_best_third_pass_a_third_of_the_training(tmp_path: Path) -> None:
     trials = searched(tmp_path, "asha")
     expected = []
     for number, trial in enumerate(trials):
@@ -76,7 +77,7 @@ def test_asha_lets_the_best_third_pass_a_third_of_the_training(tmp_path):
     assert stops(trials) == expected
 
 
-def test_median_stops_below_the_median_from_a_third_of_the_training_on(tmp_path):
+def test_median_stops_below_the_median_from_a_third_of_the_training_on(tmp_path: Path) -> None:
     trials = searched(tmp_path, "median")
     for number, (trial, stop) in enumerate(zip(trials, stops(trials), strict=True)):
         before = [t for t in trials[:number] if t.state is TrialState.COMPLETE]
@@ -89,7 +90,7 @@ def test_median_stops_below_the_median_from_a_third_of_the_training_on(tmp_path)
     assert {stop for stop in stops(trials) if stop} == {3}
 
 
-def test_brackets_of_hyperband():
+def test_brackets_of_hyperband() -> None:
     """Of 27 epochs: rungs at 1, 3 and 9, at 3 and 9, at 9, none; 27 is the end. A trial's number decides.
 
     Each trial is poorer than all before, so that it stops at the first rung of its bracket, unless it is the
@@ -120,21 +121,23 @@ def test_brackets_of_hyperband():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_of_a_loss_the_high_are_stopped(name, tmp_path):
+def test_of_a_loss_the_high_are_stopped(name: str, tmp_path: Path) -> None:
     """The values are those of the other search with another sign."""
     assert stops(searched(tmp_path, name, LOSS)) == stops(searched(tmp_path, name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("objective", ["accuracy,flops", "accuracy*(flops/1K)^-2"])
-def test_trials_are_stopped_by_the_metric_whatever_the_objective(name, objective, tmp_path):
+def test_trials_are_stopped_by_the_metric_whatever_the_objective(
+    name: str, objective: str, tmp_path: Path
+) -> None:
     plain = searched(tmp_path, name)
     judged = searched(tmp_path, name, objective=parse_objective(objective))
     assert stops(judged) == stops(plain)
     assert [(t.state, t.score, t.curve) for t in judged] == [(t.state, t.score, t.curve) for t in plain]
 
 
-def test_without_epochs_to_spare_nothing_is_stopped(tmp_path):
+def test_without_epochs_to_spare_nothing_is_stopped(tmp_path: Path) -> None:
     for name in PRUNERS:
         s = study(None, trials=8, pruner=find_pruner(name)(1))
         LocalExecutor().run(s, Fake(tmp_path / "log", epochs=1), Observer())
@@ -157,7 +160,7 @@ class Stop(Observer):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stopped_and_resumed_prunes_what_it_would_have(name, tmp_path):
+def test_stopped_and_resumed_prunes_what_it_would_have(name: str, tmp_path: Path) -> None:
     fake = Fake(tmp_path / "log", epochs=EPOCHS)
     whole = opened(tmp_path / "whole", name)
     LocalExecutor().run(whole, fake, Observer())
@@ -186,12 +189,12 @@ class Seeing(BasePruner):
         return trial.intermediate_values[trial.last_step] < 0
 
 
-def test_a_pruner_sees_no_values_of_an_attempt_that_died(tmp_path):
+def test_a_pruner_sees_no_values_of_an_attempt_that_died(tmp_path: Path) -> None:
     s = study(tmp_path / "journal", trials=1, pruner=Seeing())
-    number = s.ask().number
+    number = asked(s).number
     assert [s.report(number, after(epoch, 0.1 * epoch)) for epoch in (1, 2, 3)] == [True] * 3
     again = study(tmp_path / "journal", trials=1, pruner=(pruner := Seeing()))
-    assert again.ask().number == number
+    assert asked(again).number == number
     assert again.report(number, after(1, 0.2)) and not again.report(number, after(2, -0.3))
     assert pruner.seen == [{1: 0.2}, {1: 0.2, 2: -0.3}]
     again.prune(number, TrialResult(epochs=2))
@@ -199,9 +202,9 @@ def test_a_pruner_sees_no_values_of_an_attempt_that_died(tmp_path):
     assert list(study(tmp_path / "journal", trials=1).trials) == list(again.trials)
 
 
-def test_the_last_epoch_is_not_judged():
+def test_the_last_epoch_is_not_judged() -> None:
     s = study(None, trials=1, pruner=(pruner := Seeing()))
-    end(s, s.ask().number, -1.0)
+    end(s, asked(s).number, -1.0)
     assert pruner.seen == [] and s.counts.complete == 1
 
 
@@ -235,7 +238,7 @@ class Failing(BasePruner):
          "that gives them"),
     ],
 )  # fmt: skip
-def test_a_name_of_no_pruner(name, message):
+def test_a_name_of_no_pruner(name: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         find_pruner(name)
     assert str(error.value) == message

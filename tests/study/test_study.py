@@ -8,32 +8,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState as OptunaState
-from toys import ToySpace, after, end, history, run, score, study
+from toys import ToySpace, after, asked, end, history, run, score, score_of, study, total
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError, NasError
 from nas.measures import MACS, PARAMS, Budget
 from nas.samplers import SAMPLERS
-from nas.space import load_space, parse_space
+from nas.space import Choices, load_space, parse_space
 from nas.space.library import find_space
-from nas.study.records import Candidate, TrialResult, TrialState
+from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import open_storage
-from nas.study.study import ATTEMPTS, LAST_ATTEMPTS
+from nas.study.study import ATTEMPTS, LAST_ATTEMPTS, Study
 from nas.training.base import Failure, FailureReason
 
 
 @pytest.fixture
-def journal(tmp_path) -> Path:
+def journal(tmp_path: Path) -> Path:
     return tmp_path / "study.journal"
 
 
-def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal):
+def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal: Path) -> None:
     budget = Budget({MACS: Interval(0, 9000)})
     run(s := study(journal, trials=15, budget=budget))
     trials = s.trials
@@ -45,22 +47,22 @@ def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
+def test_a_budget_that_only_dear_networks_meet_is_met(journal: Path, sampler: str) -> None:
     """Of 24 layers each is fat (few MACs, many parameters) or slim; the budget is of parameters."""
 
     class Trade(ToySpace):
-        def sample(self, choose):
+        def sample(self, choose: Callable[[str, tuple[Any, ...]], Any]) -> Choices:
             return {f"w{i}": choose(f"w{i}", (1, 2)) for i in range(24)}
 
-        def cost(self, choices):
+        def cost(self, choices: Choices) -> Cost:
             slim = sum(option == 2 for option in choices.values())
             return Cost(macs=1000 + 100 * slim, params=100 - slim)
 
-        def identity(self, choices):
+        def identity(self, choices: Choices) -> str:
             return str(choices)
 
         @property
-        def extent(self):
+        def extent(self) -> SimpleNamespace:
             fat, slim = (dict.fromkeys((f"w{i}" for i in range(24)), option) for option in (1, 2))
             return SimpleNamespace(smallest=fat, largest=slim)
 
@@ -69,7 +71,7 @@ def test_a_budget_that_only_dear_networks_meet_is_met(journal, sampler):
     assert s.counts.complete == 4 and all(budget.admits(t.candidate.amount) for t in s.trials)
 
 
-def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal):
+def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal: Path) -> None:
     budget = Budget({MACS: Interval(4000, 10_000)})
     run(s := study(journal, trials=6, budget=budget, sampler="tpe"))
     for trial in s.ledger.stored():
@@ -77,9 +79,9 @@ def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal):
         assert trial.system_attrs["constraints"] == [macs / 10_000 - 1, 1 - macs / 4000]
 
 
-def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal):
+def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal: Path) -> None:
     run(s := study(journal, trials=25, space=ToySpace(layers=3)))
-    known = []
+    known: list[str] = []
     for trial in s.ledger.stored():
         repeats = trial.system_attrs.get("nas:repeats", [])
         assert set(repeats) <= set(known) and len(repeats) == trial.user_attrs["rejected"].get("duplicate", 0)
@@ -87,31 +89,32 @@ def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal):
     assert s.counts.duplicate > 0
 
 
-def test_what_cannot_be_trained_is_no_trial(journal):
-    def no_two(choices):
+def test_what_cannot_be_trained_is_no_trial(journal: Path) -> None:
+    def no_two(choices: Choices) -> None:
         if choices["depth"] == 2:
             raise InputError("two layers are too few")
 
     s = study(journal, trials=12, try_out=no_two)
     run(s)
-    assert all(t.candidate.choices["depth"] > 2 for t in s.trials) and s.counts.unbuildable > 0
+    depths = [t.candidate.choices["depth"] for t in s.trials]
+    assert all(isinstance(depth, int) and depth > 2 for depth in depths) and s.counts.unbuildable > 0
 
 
-def test_an_attempt_that_died_leaves_no_scores_to_the_one_that_was_stopped(journal):
+def test_an_attempt_that_died_leaves_no_scores_to_the_one_that_was_stopped(journal: Path) -> None:
     s = study(journal, trials=1)
-    number = s.ask().number
+    number = asked(s).number
     for epoch, value in ((1, 0.1), (2, 0.6), (3, 0.9)):
         s.report(number, after(epoch, value))
     again = study(journal, trials=1)
-    assert again.ask().number == number
+    assert asked(again).number == number
     again.report(number, after(1, 0.2))
     again.prune(number, TrialResult(epochs=1))
     (pruned,) = again.trials
     assert pruned.curve == {1: 0.2} and pruned.result == TrialResult(epochs=1)
 
 
-def test_rejected_proposals_are_counted_and_the_counts_survive(journal):
-    def opened(trials):
+def test_rejected_proposals_are_counted_and_the_counts_survive(journal: Path) -> None:
+    def opened(trials: int) -> Study:
         path = "optuna.samplers:RandomSampler"
         return study(journal, trials=trials, budget=Budget({MACS: Interval(0, 9000)}), sampler=path)
 
@@ -120,7 +123,7 @@ def test_rejected_proposals_are_counted_and_the_counts_survive(journal):
     assert opened(25).counts == s.counts
 
 
-def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal):
+def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal: Path) -> None:
     run(study(journal, trials=3))
     assert study(journal, trials=3).ask() is None
     run(s := study(journal, trials=5))
@@ -128,8 +131,8 @@ def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_stopped_and_resumed_equals_never_stopped(tmp_path, sampler):
-    def opened(name):
+def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, sampler: str) -> None:
+    def opened(name: str) -> Study:
         return study(tmp_path / name, trials=32, sampler=sampler, space=ToySpace(layers=8))
 
     run(whole := opened("whole"))
@@ -144,8 +147,8 @@ STARTS = ({"depth": 2, "w0": 4, "w1": 4}, {"depth": 3, "w0": 1, "w1": 1, "w2": 4
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampler):
-    def opened(name):
+def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path: Path, sampler: str) -> None:
+    def opened(name: str) -> Study:
         return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), warm_start=STARTS)
 
     run(whole := opened("whole"))
@@ -158,35 +161,35 @@ def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path, sampl
     assert history(parts) == history(whole)
 
 
-def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal):
+def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal: Path) -> None:
     run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), warm_start=STARTS))
     notes = [trial.system_attrs for trial in s.ledger.stored()]
     (key,) = (k for k in notes[0] if k.endswith("generation"))
     assert [n[key] for n in notes] == [i // 5 for i in range(22)]  # five individuals for so few trials
 
 
-def test_other_seed_other_trials(tmp_path):
+def test_other_seed_other_trials(tmp_path: Path) -> None:
     run(one := study(tmp_path / "one", seed=1))
     run(two := study(tmp_path / "two", seed=2))
     assert history(one) != history(two)
 
 
-def test_an_interrupted_trial_is_handed_out_again_first(journal):
+def test_an_interrupted_trial_is_handed_out_again_first(journal: Path) -> None:
     s = study(journal, trials=4)
-    first, second = s.ask(), s.ask()
+    first, second = asked(s), asked(s)
     end(s, first.number, 0.5)
     resumed = study(journal, trials=4)
     assert resumed.remaining == 3
     assert resumed.ask() == second
     assert resumed.remaining == 2
-    assert resumed.ask().number == 2
+    assert asked(resumed).number == 2
 
 
-def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal):
+def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal: Path) -> None:
     s = study(journal, trials=2)
     failure = Failure(FailureReason.NAN_LOSS, "the loss was nan in epoch 3")
-    s.fail(s.ask().number, failure)
-    end(s, s.ask().number, 0.25, seconds=1.5)
+    s.fail(asked(s).number, failure)
+    end(s, asked(s).number, 0.25, seconds=1.5)
     assert s.ask() is None
     failed, complete = study(journal, trials=2).trials
     assert (failed.state, failed.score) == (TrialState.FAILED, None)
@@ -196,13 +199,13 @@ def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal):
     assert s.counts.failed == 1 and s.best(5) == [complete]
 
 
-def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
+def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal: Path) -> None:
     s = study(journal, trials=2)
-    number = s.ask().number
+    number = asked(s).number
     for epoch, value in ((1, 0.5), (2, 0.9)):
         s.report(number, after(epoch, value))
     s.prune(number, TrialResult(epochs=2))
-    end(s, s.ask().number, 0.1)
+    end(s, asked(s).number, 0.1)
     pruned = s.trials[0]
     assert (pruned.state, pruned.score, pruned.curve) == (TrialState.PRUNED, None, {1: 0.5, 2: 0.9})
     assert pruned.result == TrialResult(epochs=2)
@@ -212,7 +215,7 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
+def test_samplers_take_pruned_failed_and_running_trials(journal: Path, sampler: str) -> None:
     s = study(journal, trials=30, sampler=sampler, space=ToySpace(layers=8))
     running = [s.ask(), s.ask()]
     while (candidate := s.ask()) is not None:
@@ -228,46 +231,48 @@ def test_samplers_take_pruned_failed_and_running_trials(journal, sampler):
     assert s.counts.complete + s.counts.pruned + s.counts.failed == 28
 
 
-def test_tpe_learns_from_trials_that_were_stopped(journal):
+def test_tpe_learns_from_trials_that_were_stopped(journal: Path) -> None:
     """Scores after one epoch, and of nothing else, lead it as full ones would; the widths' mean sum is 20."""
 
     class Flat(ToySpace):
-        def sample(self, choose):
+        def sample(self, choose: Callable[[str, tuple[Any, ...]], Any]) -> Choices:
             return {f"w{i}": choose(f"w{i}", (1, 2, 3, 4)) for i in range(8)}
 
-        def cost(self, choices):
+        def cost(self, choices: Choices) -> Cost:
             return Cost(1, 1)
 
-        def identity(self, choices):
+        def identity(self, choices: Choices) -> str:
             return str(choices)
 
-    def points(sign, stopped):
+    def points(sign: int, stopped: bool) -> list[int]:
         s = study(None, trials=60, sampler="tpe", space=Flat())
         while (candidate := s.ask()) is not None:
-            value = sign * sum(candidate.choices.values())
+            value = sign * total(candidate.choices)
             s.report(candidate.number, after(1, value))
             if stopped:
                 s.prune(candidate.number, TrialResult(epochs=1))
             else:
                 end(s, candidate.number, value)
-        return [sum(t.candidate.choices.values()) for t in s.trials]
+        return [total(t.candidate.choices) for t in s.trials]
 
     wide, slim = points(1, True), points(-1, True)
     assert sum(wide[30:]) / 30 > 23 and sum(slim[30:]) / 30 < 17
     assert (wide, slim) == (points(1, False), points(-1, False))
 
 
-def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal):
+def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal: Path) -> None:
     """A sampler that sees the study: the trial that was stopped after one epoch has one score there."""
-    seen = []
+    seen: list[optuna.trial.FrozenTrial] = []
 
     class Seeing(optuna.samplers.RandomSampler):
-        def infer_relative_search_space(self, study, trial):
+        def infer_relative_search_space(
+            self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+        ) -> dict[str, Any]:
             seen[:] = [t for t in study.trials if t.state == OptunaState.PRUNED]
             return {}
 
     s = study(journal, trials=2, sampler=lambda *_: Seeing(seed=0))
-    number = s.ask().number
+    number = asked(s).number
     for epoch, value in ((1, 0.1), (2, 0.9), (1, 0.2)):
         s.report(number, after(epoch, value))
     s.prune(number, TrialResult(epochs=1))
@@ -275,11 +280,11 @@ def test_scores_of_an_attempt_that_died_are_not_told_to_the_sampler(journal):
     assert [(t.intermediate_values, t.value) for t in seen] == [({1: 0.2}, 0.2)]
 
 
-def test_best_ranks_by_score_then_cost_then_age(journal):
+def test_best_ranks_by_score_then_cost_then_age(journal: Path) -> None:
     s = study(journal, trials=6)
     for value in (0.5, 0.7, 0.5, 0.7, 0.5, 0.1):
-        end(s, s.ask().number, value)
-    expected = sorted(s.trials, key=lambda t: (-t.score, t.candidate.cost.macs, t.candidate.number))
+        end(s, asked(s).number, value)
+    expected = sorted(s.trials, key=lambda t: (-score_of(t), t.candidate.cost.macs, t.candidate.number))
     assert s.best(4) == expected[:4]
     assert s.best(1)[0].score == 0.7
 
@@ -288,22 +293,24 @@ def test_best_ranks_by_score_then_cost_then_age(journal):
 @pytest.mark.parametrize(
     "band", [Interval(0, 2000), Interval(28_000, None), Interval(14_500, 15_500)], ids=str
 )
-def test_a_budget_that_the_sampler_misses_is_reached_by_moving_its_proposal(journal, sampler, band):
+def test_a_budget_that_the_sampler_misses_is_reached_by_moving_its_proposal(
+    journal: Path, sampler: str, band: Interval
+) -> None:
     """Eight layers cost 18,000 on average: none of 100 proposals is that small, few that large."""
     budget = Budget({MACS: band})
     s = study(journal, trials=1, sampler=sampler, budget=budget, space=ToySpace(layers=8))
-    candidate = s.ask()
+    candidate = asked(s)
     assert budget.admits(candidate.amount)
 
 
-def test_conflicting_limits_are_moved_into_as_well(journal):
+def test_conflicting_limits_are_moved_into_as_well(journal: Path) -> None:
     budget = Budget({MACS: Interval(0, 30_000), PARAMS: Interval(2, 3)})
     s = study(journal, trials=2, budget=budget, space=ToySpace(layers=8))
-    assert budget.admits(s.ask().amount) and budget.admits(s.ask().amount)
+    assert budget.admits(asked(s).amount) and budget.admits(asked(s).amount)
 
 
 @pytest.mark.parametrize("sampler", ["random", "evolution"])
-def test_a_small_space_is_searched_to_its_end_and_then_exhausted(journal, sampler):
+def test_a_small_space_is_searched_to_its_end_and_then_exhausted(journal: Path, sampler: str) -> None:
     """Two or three sorted widths of 1 to 4 make 10 + 20 networks; 3 before 4 is never forced."""
     s = study(journal, trials=100, sampler=sampler, space=ToySpace(layers=3))
     run(s)
@@ -313,7 +320,7 @@ def test_a_small_space_is_searched_to_its_end_and_then_exhausted(journal, sample
     assert s.remaining == 70
 
 
-def test_exhaustion_is_bounded_work(journal):
+def test_exhaustion_is_bounded_work(journal: Path) -> None:
     space = ToySpace()
     s = study(journal, trials=5, budget=Budget({MACS: Interval(2000, 2000)}), space=space)
     run(s)
@@ -321,7 +328,7 @@ def test_exhaustion_is_bounded_work(journal):
     assert space.costs < 20 * (ATTEMPTS + LAST_ATTEMPTS)
 
 
-def test_a_torn_last_line_is_cut_off(journal):
+def test_a_torn_last_line_is_cut_off(journal: Path) -> None:
     run(s := study(journal, trials=3))
     whole = history(s)
     with journal.open("ab") as file:
@@ -333,7 +340,7 @@ def test_a_torn_last_line_is_cut_off(journal):
     assert all(json.loads(line) for line in journal.read_text().splitlines())
 
 
-def test_a_damaged_journal_is_said_to_be_damaged(journal):
+def test_a_damaged_journal_is_said_to_be_damaged(journal: Path) -> None:
     run(study(journal, trials=2))
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([lines[0], "not json", *lines[2:]]) + "\n")
@@ -343,12 +350,12 @@ def test_a_damaged_journal_is_said_to_be_damaged(journal):
         study(journal)
 
 
-def test_a_journal_that_cannot_be_opened(tmp_path):
+def test_a_journal_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(NasError, match=r": the journal cannot be opened: Is a directory"):
         study(tmp_path)
 
 
-def test_a_database_url(tmp_path):
+def test_a_database_url(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     run(study(url, trials=2))
     run(s := study(url, trials=4))
@@ -357,7 +364,7 @@ def test_a_database_url(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["nosuch://host/x", "sqlite:////no/such/folder/study.db"])
-def test_a_database_url_that_cannot_be_opened(url):
+def test_a_database_url_that_cannot_be_opened(url: str) -> None:
     with pytest.raises(InputError) as error:
         study(url)
     assert str(error.value).startswith(f"storage '{url}' cannot be opened: ")
@@ -365,7 +372,7 @@ def test_a_database_url_that_cannot_be_opened(url):
     assert "\n" not in str(error.value)
 
 
-def test_plain_optuna_reads_the_ledger(journal):
+def test_plain_optuna_reads_the_ledger(journal: Path) -> None:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -375,7 +382,7 @@ def test_plain_optuna_reads_the_ledger(journal):
     assert [t.params for t in theirs.trials] == [t.candidate.choices for t in s.trials]
 
 
-def test_nothing_is_printed(tmp_path, capfd):
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(study(tmp_path / "journal", trials=12, sampler="tpe"))
     assert capfd.readouterr() == ("", "")
 
@@ -388,9 +395,9 @@ run(study(sys.argv[2], trials=2000, sampler="evolution", space=ToySpace(layers=1
 """
 
 
-def test_kill_9_loses_nothing_and_leaves_no_lock(journal):
+def test_kill_9_loses_nothing_and_leaves_no_lock(journal: Path) -> None:
     command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parents[1]), str(journal)]
-    seen = []
+    seen: list[Trial] = []
     for _ in range(3):
         driver = subprocess.Popen(command)
         size = journal.stat().st_size if journal.exists() else 0
@@ -423,22 +430,22 @@ class MostMacs:
         return float(candidate.cost.macs)
 
 
-def test_the_best_of_the_candidates_is_trained():
+def test_the_best_of_the_candidates_is_trained() -> None:
     space, screen = load_space(find_space("mbconv")), MostMacs()
     budget = Budget({MACS: Interval(0, 400_000_000)})
     start = space.smallest()
     s = study(None, space=space, budget=budget, trials=5, warm_start=[start], screen=screen)
-    assert s.ask().choices == start and not screen.asked
+    assert asked(s).choices == start and not screen.asked
     for number in range(1, 5):
         screen.asked.clear()
-        candidate = s.ask()
+        candidate = asked(s)
         assert len({c.identity for c in screen.asked}) == 4
         assert candidate.cost.macs == max(c.cost.macs for c in screen.asked) <= 400_000_000
         assert s.trials[number].prescreen == candidate.cost.macs
 
 
-def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_end():
+def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_end() -> None:
     space = parse_space("name: two\nnetwork: [conv: {out: {choice: [4, 8]}}, classifier]\n", "two.yaml")
     s = study(None, space=space, trials=5, screen=MostMacs())
-    assert [s.ask().choices["conv.out"], s.ask().choices["conv.out"]] == [8, 4]
+    assert [asked(s).choices["conv.out"], asked(s).choices["conv.out"]] == [8, 4]
     assert s.ask() is None and s.exhausted

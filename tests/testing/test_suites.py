@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from nas.blocks import BLOCKS, block
 from nas.cost import Cost
 from nas.data.datasets import load_dataset
 from nas.exporters import PythonExporter
-from nas.ops import OPERATORS, Conv2d, Join, Layer, Shape, Unary, operator
+from nas.ops import OPERATORS, Conv2d, Join, Layer, Operator, Shape, Unary, operator
 from nas.ops.arguments import Channels, Positive, Stride
 from nas.space import parse_space
 from nas.study.pruning import PRUNERS
@@ -48,9 +48,11 @@ def failures(suite: object, **given: object) -> set[str]:
     """The tests of a suite, among those that take just these arguments, that fail."""
     failed = set()
     for name in dir(suite):
+        if not name.startswith("test_"):
+            continue
         test = getattr(suite, name)
-        code = getattr(test, "__code__", None)
-        if name.startswith("test_") and set(code.co_varnames[1 : code.co_argcount]) == set(given):
+        code = test.__code__
+        if set(code.co_varnames[1 : code.co_argcount]) == set(given):
             try:
                 test(**given)
             except AssertionError:
@@ -94,7 +96,7 @@ class Scaled(Unary):
 
 def wrong_operator(name: str = "wrong", **members: Any) -> set[str]:
     """What fails of an operator in which some members are others."""
-    kind = operator(dataclass(frozen=True)(type("Wrong", (Scaled,), {"name": name, **members})))
+    kind: type[Scaled] = operator(dataclass(frozen=True)(type("Wrong", (Scaled,), {"name": name, **members})))
     return failures(OperatorSuite(), unary=OperatorCase(kind(), (IMAGE,)))
 
 
@@ -158,7 +160,7 @@ class Idle(nn.Module):
 
 
 def test_weights_that_learn_nothing() -> None:
-    layer = {"layer": lambda self, shape: Layer(Idle, (shape[0],)), "is_channelwise": False}
+    layer: dict[str, Any] = {"layer": lambda self, shape: Layer(Idle, (shape[0],)), "is_channelwise": False}
     assert wrong_operator(**layer) == {"every_parameter_gets_a_gradient"}
     assert "filters_are_one_for_each_output_channel" in wrong_operator("other", has_filters=True, **layer)
 
@@ -194,7 +196,9 @@ def test_a_layer_that_needs_more_than_torch() -> None:
 )  # fmt: skip
 def test_a_join_that_says_what_is_not_so(members: dict[str, Any], failing: set[str]) -> None:
     add = OPERATORS["add"]
-    kind = operator(dataclass(frozen=True)(type("Wrong", (add,), {"name": "wrong", **members})))
+    kind: type[Operator] = operator(
+        dataclass(frozen=True)(type("Wrong", (add,), {"name": "wrong", **members}))
+    )
     op = kind()
     assert isinstance(op, Join)
     assert failures(OperatorSuite(), join=OperatorCase(op, (IMAGE, IMAGE))) >= failing
@@ -273,7 +277,7 @@ def test_samplers_that_are_no_good() -> None:
 
 
 class TestPruners(PrunerSuite):
-    pruners: ClassVar[dict[str, Callable[[], BasePruner]]] = {
+    pruners: Mapping[str, Callable[[], BasePruner]] = {
         name: partial(make, EPOCHS) for name, make in PRUNERS.items()
     }
 
@@ -316,7 +320,7 @@ def proxy() -> EvaluatorCase:
 
 
 class TestEvaluators(EvaluatorSuite):
-    cases: ClassVar[dict[str, Callable[[], EvaluatorCase]]] = {"proxy": proxy}
+    cases: Mapping[str, Callable[[], EvaluatorCase]] = {"proxy": proxy}
 
 
 def test_evaluators_that_are_no_good(tmp_path: Path) -> None:

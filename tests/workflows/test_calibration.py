@@ -7,29 +7,32 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from command_line import TINY, nas
+from command_line import TINY, Said, nas
 from scipy.stats import kendalltau, spearmanr
 
 from nas.cost import Cost
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
-from nas.study.records import TrialState
+from nas.study.records import Trial, TrialState
 from nas.workflows.calibration import LONG, PROXY, Row, compute_figures, find_calibration
+from nas.workflows.session import Session
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
 PLAN = ("--networks", "4", "--seeds", "2", "--long-epochs", "3")
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory):
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Path]:
     """What a calibration said, and the folder that it was in."""
     folder = tmp_path_factory.mktemp("calibrated")
     with contextlib.chdir(folder):
@@ -43,29 +46,30 @@ pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 @pytest.fixture
-def run(tiny_folder, calibrated):
+def run(tiny_folder: Path, calibrated: tuple[Said, Path]) -> RunFolder:
     """A copy of it to work in."""
     shutil.copytree(calibrated[1], tiny_folder, dirs_exist_ok=True)
     return RunFolder.open(Path("runs/calibrate-tiny-1"))
 
 
-def load_trials(run):
+def load_trials(run: RunFolder) -> tuple[Trial, ...]:
     return RunState.load(run.path).trials
 
 
-def row(number, proxy, long):
+def row(number: int, proxy: Sequence[float], long: float) -> Row:
     scores = {PROXY: list(proxy), LONG: [long]}
     return Row(number, {}, Cost(number, 1), scores, {PROXY: [2.0] * len(proxy), LONG: [8.0]})
 
 
 @pytest.mark.slow
-def test_every_network_is_within_the_budget_and_trained_as_planned(run):
+def test_every_network_is_within_the_budget_and_trained_as_planned(run: RunFolder) -> None:
     trials = load_trials(run)
     assert len({trial.candidate.identity for trial in trials}) == 4
     assert all(trial.candidate.cost.macs <= 300_000 for trial in trials)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
-    epochs = {}
+    epochs: dict[str, list[int]] = {}
     for trial in trials:
+        assert trial.job is not None
         _, training, _ = trial.job.split(", ")
         epochs.setdefault(training, []).append(len(trial.curve))
     assert epochs == {
@@ -75,15 +79,15 @@ def test_every_network_is_within_the_budget_and_trained_as_planned(run):
 
 
 @pytest.mark.slow
-def test_no_two_trainings_of_a_network_have_one_seed(run):
+def test_no_two_trainings_of_a_network_have_one_seed(run: RunFolder) -> None:
     """Were the weights in the beginning the same, scores would agree more than those of a search."""
-    losses = {}
+    losses: dict[str, list[float | None]] = {}
     for trial in load_trials(run):
         losses.setdefault(trial.candidate.identity, []).append(trial.result.loss)
     assert all(len(set(each)) == len(each) for each in losses.values())
 
 
-def test_what_is_written(run, calibrated):
+def test_what_is_written(run: RunFolder, calibrated: tuple[Said, Path]) -> None:
     found = json.loads((run.path / "calibration.json").read_text())
     scores = np.array([n["scores"][PROXY] for n in found["networks"]])
     assert found["noise"] == pytest.approx(math.sqrt(scores.var(axis=1, ddof=1).mean()))
@@ -97,7 +101,7 @@ def test_what_is_written(run, calibrated):
 
 
 @pytest.mark.slow
-def test_a_search_of_the_same_proxy_says_so_and_no_other(run):
+def test_a_search_of_the_same_proxy_says_so_and_no_other(run: RunFolder) -> None:
     same = nas("search", "tiny.yaml", *SHORT, "--trials", "1")
     other = nas("search", "tiny.yaml", *SHORT, "--trials", "1", "--batch", "32")
     line = "Calibrated: differences below "
@@ -105,13 +109,13 @@ def test_a_search_of_the_same_proxy_says_so_and_no_other(run):
 
 
 @pytest.mark.slow
-def test_the_same_data_by_another_path(run):
+def test_the_same_data_by_another_path(run: RunFolder) -> None:
     """The line of a calibration is found however the path of the data is written."""
     file = run.path / "calibration.json"
     found = json.loads(file.read_text())
     other, manifest = RunFolder(Path(shutil.copytree(run.path, "runs/other"))), Manifest.read(run)
     config = manifest.config.changed({"dataset": "imagefolder:photos"}, "test")
-    session = SimpleNamespace(folder=other, manifest=manifest, config=config, proxy=True)
+    session = cast("Session", SimpleNamespace(folder=other, manifest=manifest, config=config, proxy=True))
     whole = f"imagefolder:{Path('photos').absolute()}"
     same, others = ("imagefolder:./photos/", whole), ("imagefolder:photo", "digits")
     for written, is_same in ((text, text in same) for text in (*same, *others)):
@@ -120,13 +124,13 @@ def test_the_same_data_by_another_path(run):
         assert (find_calibration(session) is not None) == is_same
 
 
-def test_a_damaged_calibration_stops_no_search(run):
+def test_a_damaged_calibration_stops_no_search(run: RunFolder) -> None:
     (run.path / "calibration.json").write_text("[]")
     assert nas("search", "tiny.yaml", *SHORT, "--trials", "1").code == 0
 
 
 @pytest.mark.slow
-def test_a_calibration_that_is_resumed_trains_nothing_twice(run):
+def test_a_calibration_that_is_resumed_trains_nothing_twice(run: RunFolder) -> None:
     before = load_trials(run)
     (run.path / "calibration.json").unlink()
     said = nas("resume", "runs/calibrate-tiny-1")
@@ -135,7 +139,7 @@ def test_a_calibration_that_is_resumed_trains_nothing_twice(run):
     assert (run.path / "calibration.json").is_file()
 
 
-def test_ranks_against_scipy():
+def test_ranks_against_scipy() -> None:
     rng = np.random.default_rng(0)
     long = rng.random(12)
     proxy = long[:, None] + rng.normal(0, 0.2, (12, 3))
@@ -154,7 +158,7 @@ def test_ranks_against_scipy():
 
 
 @pytest.mark.slow
-def test_the_interval_has_the_truth_about_as_often_as_it_says():
+def test_the_interval_has_the_truth_about_as_often_as_it_says() -> None:
     """Scores of a normal copula have the tau 2 / pi * asin(r); 95 % of intervals should have it.
 
     Of 60 the bootstrap of 24 networks covered 57 or so; fewer than 50 has a chance below 0.1 % at 95 %.
@@ -171,7 +175,7 @@ def test_the_interval_has_the_truth_about_as_often_as_it_says():
     assert covered >= 50
 
 
-def test_a_proxy_without_differences_ranks_nothing():
+def test_a_proxy_without_differences_ranks_nothing() -> None:
     found = compute_figures([row(i, [0.1, 0.1], i / 10) for i in range(6)])
     assert found.noise == 0 and found.proxy.ranking.kendall.value == 0
 
@@ -184,12 +188,12 @@ def test_a_proxy_without_differences_ranks_nothing():
         ("--long-epochs", "0", "long-epochs: 0 is not a number of these; it is a whole number, 1 or more"),
     ],
 )
-def test_what_is_refused(option, value, message):
+def test_what_is_refused(option: str, value: str, message: str) -> None:
     said = nas("calibrate", "tiny.yaml", option, value)
     assert (said.code, said.err) == (2, f"error: {message}\n")
 
 
-def test_more_networks_than_there_are():
+def test_more_networks_than_there_are() -> None:
     said = nas("calibrate", "tiny.yaml", *SHORT, "--budget-flops", "30K", "--name", "few")
     assert said.code == 2 and "are wanted, and draws found" in said.err
     assert said.err.startswith("error: networks: 12 are wanted, and draws found ")
@@ -197,7 +201,7 @@ def test_more_networks_than_there_are():
 
 
 @pytest.mark.slow
-def test_a_calibration_is_no_search(run):
+def test_a_calibration_is_no_search(run: RunFolder) -> None:
     no_best = "is a calibration, which has no best network; name the run of a search"
     no_trials = "is a calibration, which has no --trials and no --finalists; leave them out"
     for arguments, message in ((["export"], no_best), (["resume", "--trials", "9"], no_trials)):
@@ -206,7 +210,7 @@ def test_a_calibration_is_no_search(run):
     assert nas("show", str(run.path)).out.startswith("Calibrated: differences below ")
 
 
-def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it():
+def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it() -> None:
     rows = [row(i, [i / 10, i / 9], i / 10) for i in range(6)]
     other = [
         replace(one, scores=one.scores | {"other": [0.5]}, seconds=one.seconds | {"other": [1.0]})
@@ -217,7 +221,7 @@ def test_a_proxy_that_gave_few_scores_is_left_out_and_no_network_for_it():
     assert [(p.name, p.networks) for p in found] == [(PROXY, 6), ("other", 4)]
 
 
-def test_a_time_limit_stops_a_calibration():
+def test_a_time_limit_stops_a_calibration() -> None:
     said = nas("calibrate", "tiny.yaml", *SHORT, *PLAN, "--name", "none", "--time-limit", "0.001s")
     assert said.code == 0
     assert said.out.endswith("The time limit of 0.001s is over. Go on with: nas resume runs/none\n")

@@ -31,7 +31,9 @@ SEARCHES = [
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("space", "sampler"), SEARCHES)
-def test_every_space_with_every_sampler(space, sampler, tmp_path, monkeypatch):
+def test_every_space_with_every_sampler(
+    space: str, sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One of them on Ray, the others in this process."""
     monkeypatch.chdir(tmp_path)
     on_ray = (space, sampler) == _ON_RAY
@@ -51,5 +53,5 @@ def test_every_space_with_every_sampler(space, sampler, tmp_path, monkeypatch):
     assert subprocess.check_output([sys.executable, "-c", check], cwd="runs/mine", text=True) == "False\n"
 
 
-def test_no_space_is_left_out():
+def test_no_space_is_left_out() -> None:
     assert set(_BUDGETS) == {name for name in list_spaces() if not name.startswith("reference/")}

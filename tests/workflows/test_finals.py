@@ -10,8 +10,9 @@ from statistics import fmean
 
 import pytest
 import torch
-from command_line import SHORT, TINY, apart, nas
+from command_line import SHORT, TINY, Said, apart, nas
 from safetensors.torch import load_file
+from toys import asked, score_of
 
 from nas.cost import Cost
 from nas.report.session import finals_notes
@@ -30,7 +31,7 @@ FINAL = ("--workers", "0", "--finalists", "2", "--final-epochs", "1", "--final-s
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Path]:
     """What a search with finalists said, and the folder that it was in."""
     folder = tmp_path_factory.mktemp("searched")
     with contextlib.chdir(folder):
@@ -44,25 +45,27 @@ pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 @pytest.fixture
-def run(tiny_folder, searched):
+def run(tiny_folder: Path, searched: tuple[Said, Path]) -> RunFolder:
     """A copy of it to work in."""
     shutil.copytree(searched[1], tiny_folder, dirs_exist_ok=True)
     return RunFolder.open(Path("runs/mine"))
 
 
-def load(path=Path("runs/mine")):
+def load(path: Path = Path("runs/mine")) -> RunState:
     return RunState.load(path)
 
 
-def trial(number, score):
+def trial(number: int, score: float) -> Trial:
     return Trial(Candidate(number, {}, Cost(1, 1), str(number)), TrialState.COMPLETE, score, {1: score})
 
 
-def finalist(*scores, number=0):
+def finalist(*scores: float, number: int = 0) -> Finalist:
     return Finalist(trial(number, 0.5), tuple(trial(i, s) for i, s in enumerate(scores)))
 
 
-def test_the_best_are_trained_longer_and_the_winner_leaves(run, searched):
+def test_the_best_are_trained_longer_and_the_winner_leaves(
+    run: RunFolder, searched: tuple[Said, Path]
+) -> None:
     said, state = searched[0], load()
     best, finals = state.best(2), state.finals
     assert [(f.candidate.choices, len(f.curve), f.job) for f in finals] == [
@@ -72,7 +75,7 @@ def test_the_best_are_trained_longer_and_the_winner_leaves(run, searched):
     ]
     ranked = state.finalists
     assert {one.trial.number for one in ranked} == {one.number for one in best}
-    means = {one.number: fmean(f.score for f in finals[i::2]) for i, one in enumerate(best)}
+    means = {one.number: fmean(score_of(f) for f in finals[i::2]) for i, one in enumerate(best)}
     assert [one.mean for one in ranked] == sorted(means.values(), reverse=True)
     first = state.winner
     assert first is not None and first.mean == max(means.values())
@@ -85,18 +88,19 @@ def test_the_best_are_trained_longer_and_the_winner_leaves(run, searched):
 
 
 @pytest.mark.slow
-def test_the_winner_has_the_weights_of_its_best_seed_and_others_go(run):
+def test_the_winner_has_the_weights_of_its_best_seed_and_others_go(run: RunFolder) -> None:
     state = load()
     kept = {one.finals[0].number for one in state.finalists}
     found = {file.name for file in run.weights_folder.glob("final-*")}
     assert found == {f"final-{n:05d}.safetensors" for n in kept}
+    assert state.winner is not None
     long = load_file(run.final_weights_file(state.winner.finals[0].number))
     shipped = load_file(run.path / "best.safetensors")
     assert sorted(map(torch.Tensor.sum, shipped.values())) == sorted(map(torch.Tensor.sum, long.values()))
 
 
 @pytest.mark.slow
-def test_seeds_are_fresh(run):
+def test_seeds_are_fresh(run: RunFolder) -> None:
     """A long training is not that of the trial, nor that of another seed."""
     state = load()
     (best,) = state.best(1)
@@ -106,7 +110,7 @@ def test_seeds_are_fresh(run):
 
 
 @pytest.mark.slow
-def test_finals_that_ended_are_not_repeated(run):
+def test_finals_that_ended_are_not_repeated(run: RunFolder) -> None:
     before = load().finals
     said = nas("resume", "runs/mine", "--finalists", "3")
     assert said.code == 0
@@ -116,32 +120,32 @@ def test_finals_that_ended_are_not_repeated(run):
     assert len(after.finalists) == 3
 
 
-def test_jobs_that_ran_when_the_driver_died_run_again():
+def test_jobs_that_ran_when_the_driver_died_run_again() -> None:
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
     jobs = [Job(name, point, "final", seed) for seed, name in enumerate("abc")]
 
-    def queue(jobs):
+    def queue(jobs: list[Job]) -> FixedQueue:
         return FixedQueue(space, jobs, Ledger(open_storage(Path("jobs.journal")), "jobs"))
 
-    def complete(queue, number, score):
+    def complete(queue: FixedQueue, number: int, score: float) -> None:
         queue.complete(number, EpochResult(1, score, score, 1.0), TrialResult(epochs=1))
 
     first = queue(jobs)
-    complete(first, first.ask().number, 0.5)
+    complete(first, asked(first).number, 0.5)
     first.ask()
     again = queue(jobs)
     assert {number: job.name for number, job in again.by_number.items()} == {1: "b", 2: "c"}
-    assert [again.ask().number for _ in range(2)] == [1, 2] and again.ask() is None
+    assert [asked(again).number for _ in range(2)] == [1, 2] and again.ask() is None
     complete(again, 1, 0.25)
     again.fail(2, Failure(FailureReason.ERROR, "no luck"))
     assert {name: r.score for name, r in again.results().items()} == {"a": 0.5, "b": 0.25}
     assert queue(jobs).remaining == 0
     other = queue([replace(jobs[0], name="d")])
-    assert other.ask().number == 3 and other.counts.complete == 0
+    assert asked(other).number == 3 and other.counts.complete == 0
 
 
-def test_the_first_two_are_told_apart_by_welch():
+def test_the_first_two_are_told_apart_by_welch() -> None:
     # Student's t of (0.9, 0.92) and (0.8, 0.82) is 0.1 / 0.01414 = 7.07 with 2 degrees of freedom: p = 0.0194
     assert compare_first_two([finalist(0.92, 0.9), finalist(0.82, 0.8)]) is None
     # (0.92, 0.9) and (0.91, 0.88): t = 0.015 / 0.01803 = 0.832 with 1.74 degrees of freedom: p = 0.50
@@ -151,8 +155,8 @@ def test_the_first_two_are_told_apart_by_welch():
     assert compare_first_two([finalist(0.9), finalist(0.9)]) is None
 
 
-def test_an_order_that_is_not_sure_is_said_to_be():
-    def notes(first, second, seeds):
+def test_an_order_that_is_not_sure_is_said_to_be() -> None:
+    def notes(first: Finalist, second: Finalist, seeds: int) -> list[str]:
         return list(finals_notes([first, replace(second, trial=trial(7, 0.5))], seeds))
 
     assert notes(finalist(0.92, 0.9), finalist(0.82, 0.8), 2) == []
@@ -168,7 +172,7 @@ def test_an_order_that_is_not_sure_is_said_to_be():
 
 
 @pytest.mark.slow
-def test_finalists_that_cannot_be_told_apart_are_said_to_be(run):
+def test_finalists_that_cannot_be_told_apart_are_said_to_be(run: RunFolder) -> None:
     ranked = load().finalists
     p, numbers = compare_first_two(ranked), [one.trial.number for one in ranked]
     message = (
@@ -179,7 +183,7 @@ def test_finalists_that_cannot_be_told_apart_are_said_to_be(run):
     assert message in nas("show", "runs/mine").out
 
 
-def test_several_objectives_have_no_finalists():
+def test_several_objectives_have_no_finalists() -> None:
     said = nas(
         "search", "tiny.yaml", "--objective", "accuracy,flops", "--sampler", "nsga2", "--finalists", "2"
     )
@@ -191,7 +195,7 @@ def test_several_objectives_have_no_finalists():
 
 
 @pytest.mark.slow
-def test_a_time_limit_ends_the_search_and_exports_what_there_is():
+def test_a_time_limit_ends_the_search_and_exports_what_there_is() -> None:
     said = apart(
         "search", "tiny.yaml", "--name", "short", "--workers", "0", "--trials", "250", "--epochs", "3",
         "--time-limit", "20s", "--finalists", "2",
@@ -204,13 +208,13 @@ def test_a_time_limit_ends_the_search_and_exports_what_there_is():
 
 
 @pytest.mark.parametrize("value", ["soon", "0h"])
-def test_a_time_limit_that_is_none_is_refused(value):
+def test_a_time_limit_that_is_none_is_refused(value: str) -> None:
     said = nas("search", "tiny.yaml", "--time-limit", value)
     assert said.code == 2 and said.err.startswith(f"error: nas search: time-limit: '{value}' is not ")
 
 
 @pytest.mark.slow
-def test_a_winner_is_named_when_all_finals_have_ended(run):
+def test_a_winner_is_named_when_all_finals_have_ended(run: RunFolder) -> None:
     assert load().winner is not None
     manifest = Manifest.read(run)
     manifest.with_config(manifest.config.changed({"finalists": 3}, "test")).write(run)
@@ -220,12 +224,13 @@ def test_a_winner_is_named_when_all_finals_have_ended(run):
 
 
 @pytest.mark.slow
-def test_finalists_come_back_with_their_weights(run):
+def test_finalists_come_back_with_their_weights(run: RunFolder) -> None:
     """Fewer finalists, then more again: what was trained before is neither lost nor trained anew."""
     before = load().finals
     for count in ("1", "2"):
         assert nas("resume", "runs/mine", "--finalists", count).code == 0
         first = load().winner
+        assert first is not None
         network = load_space(run.best_file)
         assert network.meta["trial"] == first.trial.number
         assert f"(trial {first.trial.number})" in (run.path / "best.py").read_text()
@@ -234,7 +239,7 @@ def test_finalists_come_back_with_their_weights(run):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_time_limit_ends_a_search_on_ray():
+def test_a_time_limit_ends_a_search_on_ray() -> None:
     said = apart(
         "search", "tiny.yaml", "--name", "ray", "--workers", "1", "--trials", "250", "--epochs", "8",
         "--time-limit", "60s",
@@ -244,7 +249,7 @@ def test_a_time_limit_ends_a_search_on_ray():
     assert Path("runs/ray/best.py").is_file()
 
 
-def test_a_storage_that_has_finals_of_that_name_is_refused():
+def test_a_storage_that_has_finals_of_that_name_is_refused() -> None:
     space = parse_space(TINY, "tiny.yaml")
     ledger = Ledger(open_storage("sqlite:///s.db"), "a-finals")
     FixedQueue(space, [Job("a", space.smallest(), "f", 0)], ledger).ask()
@@ -253,7 +258,7 @@ def test_a_storage_that_has_finals_of_that_name_is_refused():
     assert said.err.endswith("has a study 'a-finals' already; choose another --name\n")
 
 
-def test_a_time_limit_that_leaves_no_trial():
+def test_a_time_limit_that_leaves_no_trial() -> None:
     said = nas("search", "tiny.yaml", "--name", "none", *SHORT, "--workers", "0", "--time-limit", "0.001s")
     message = "error: runs/none: no trial was begun in time; go on with more --time-limit\n"
     assert (said.code, said.err) == (1, message)

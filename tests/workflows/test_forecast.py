@@ -20,12 +20,12 @@ from nas.workflows.session import prepare
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
-def settings(**more):
+def settings(**more: object) -> SearchConfig:
     given = {"budget_flops": "300K", "trials": 20, "workers": 0, "max_images": 300, "resolution": 16}
     return SearchConfig.from_data({"space": "tiny.yaml", "recipe": {"epochs": 3}} | given | more, "test")
 
 
-def test_the_parts_add_up():
+def test_the_parts_add_up() -> None:
     found = forecast(prepare(settings(finalists=2, final_epochs=10, final_seeds=3)))
     smallest, median, largest = found.members
     assert smallest.cost.macs < median.cost.macs < largest.cost.macs <= 300_000
@@ -37,7 +37,7 @@ def test_the_parts_add_up():
     assert all(2**26 < member.peak_bytes < 2**40 for member in found.members)
 
 
-def test_the_candidates_of_a_trial_take_time_too():
+def test_the_candidates_of_a_trial_take_time_too() -> None:
     plain, screened = (forecast(prepare(settings(prescreen=text))) for text in (None, "naswot:64"))
     epoch_s = max(member.epoch_s for member in screened.members)
     assert plain.trial_s < 3 * max(member.epoch_s for member in plain.members) + 1e-9
@@ -45,7 +45,7 @@ def test_the_candidates_of_a_trial_take_time_too():
 
 
 @pytest.mark.slow
-def test_a_forecast_is_near_to_what_a_search_takes():
+def test_a_forecast_is_near_to_what_a_search_takes() -> None:
     """Of more images than it measures, in small batches."""
     recipe = Recipe(epochs=1, batch=16)
     prepared = prepare(
@@ -61,7 +61,7 @@ def test_a_forecast_is_near_to_what_a_search_takes():
 
 
 @pytest.mark.slow
-def test_more_workers_take_less_time_and_as_much_work():
+def test_more_workers_take_less_time_and_as_much_work() -> None:
     one = forecast(prepare(settings()))
     space = parse_space(TINY, "tiny.yaml")
     inside = sum(space.cost(point).macs <= 300_000 for point in points(space, 252) or [])
@@ -71,7 +71,7 @@ def test_more_workers_take_less_time_and_as_much_work():
     assert found.wall_s == pytest.approx(15 + found.device_s / 2)
 
 
-def test_the_command_forecasts_and_writes_nothing():
+def test_the_command_forecasts_and_writes_nothing() -> None:
     said = nas(
         "search", "tiny.yaml", "--budget-flops", "300K", "--dry-run", "--epochs", "1", "--max-images", "200",
         "--workers", "0", "--time-limit", "0.001s",
@@ -97,7 +97,7 @@ def test_the_command_forecasts_and_writes_nothing():
         ),
     ],
 )
-def test_what_cannot_be_forecast(options, message):
+def test_what_cannot_be_forecast(options: tuple[str, ...], message: str) -> None:
     if "--gpus-per-trial" in options and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     said = nas("search", "tiny.yaml", "--dry-run", "--epochs", "1", "--max-images", "200", *options)

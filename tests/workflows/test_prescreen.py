@@ -9,9 +9,10 @@ import pytest
 from command_line import SHORT, TINY, nas
 
 from nas.data.datasets import load_dataset
+from nas.graph.architecture import Architecture
 from nas.measures import ACTIVATIONS, MACS, PARAMS
 from nas.runs.state import RunState
-from nas.space import parse_space
+from nas.space import Choices, parse_space
 from nas.study.records import Candidate
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
@@ -22,11 +23,11 @@ from nas.workflows.prescreen import Prescreen, untrained_scores
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
-def test_every_score_screens():
+def test_every_score_screens() -> None:
     assert (*ZERO_COST, MACS.name, PARAMS.name, ACTIVATIONS.name) == SCREENS
 
 
-def test_the_scores_are_those_of_nas_score():
+def test_the_scores_are_those_of_nas_score() -> None:
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
     data = load_dataset("digits", resolution=32, seed=0, max_images=100)
@@ -39,14 +40,14 @@ def test_the_scores_are_those_of_nas_score():
 
 
 @pytest.mark.slow
-def test_a_search_trains_what_it_has_chosen():
+def test_a_search_trains_what_it_has_chosen() -> None:
     said = nas(
         "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "3",
         "--prescreen", "naswot:3",
     )  # fmt: skip
     assert said.code == 0, said.err
     trials = RunState.load(Path("runs/mine")).trials
-    assert len(trials) == 3 and all(trial.prescreen > 0 for trial in trials)
+    assert len(trials) == 3 and all((trial.prescreen or 0) > 0 for trial in trials)
 
 
 @pytest.mark.parametrize(
@@ -65,18 +66,18 @@ def test_a_search_trains_what_it_has_chosen():
         ),
     ],
 )
-def test_what_is_refused(value, message):
+def test_what_is_refused(value: str, message: str) -> None:
     said = nas("search", "tiny.yaml", "--prescreen", value)
     assert (said.code, said.err) == (2, f"error: nas search: prescreen: {message}\n")
 
 
-def test_a_network_without_a_score_comes_last():
+def test_a_network_without_a_score_comes_last() -> None:
     """Batch norm of one value fails: the network is not chosen, and the search goes on."""
     space = parse_space(TINY, "tiny.yaml")
     data = load_dataset("digits", resolution=32, seed=0, max_images=100)
 
     class Broken(ProxyEvaluator):
-        def network(self, choices):
+        def network(self, choices: Choices) -> Architecture:
             raise ValueError("Expected more than 1 value per channel")
 
     screen = Prescreen("naswot", 4, Broken(space, Recipe(), data, 0))
@@ -84,7 +85,7 @@ def test_a_network_without_a_score_comes_last():
     assert screen.score(candidate) == -math.inf
 
 
-def test_a_search_whose_networks_have_no_score_says_so(monkeypatch):
+def test_a_search_whose_networks_have_no_score_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Prescreen, "score", lambda self, candidate: -math.inf)
     said = nas(
         "search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "1",
@@ -97,7 +98,7 @@ def test_a_search_whose_networks_have_no_score_says_so(monkeypatch):
     assert trial.prescreen is None
 
 
-def test_inheritance_with_folds_is_refused():
+def test_inheritance_with_folds_is_refused() -> None:
     said = nas("search", "tiny.yaml", "--inherit", "--folds", "3")
     assert (said.code, said.err) == (
         2,

@@ -42,7 +42,7 @@ def noted(*functions: Callable[..., Any]) -> Iterator[Calls]:
 
 def reads(*command: str) -> dict[str, int]:
     """Return how often a command reads and makes each thing."""
-    made, read, kept = SearchConfig.__post_init__, Manifest.read.__func__, Ledger.__init__
+    made, read, kept = SearchConfig.__post_init__, Manifest.read, Ledger.__init__
     with noted(made, read, kept, parse_space, read_text, open_storage) as calls:
         said = nas(*command)
     assert said.code == 0, said

@@ -7,23 +7,27 @@ Gaussian processes: with another BLAS than there they may propose other points.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hashed import digest, fails, score
+from torch import Tensor
 
+from nas.cost import Cost
 from nas.execution.local import LocalExecutor
 from nas.runs.budget import read_budget
 from nas.samplers import find_sampler
-from nas.space import load_space
+from nas.space import Choices, load_space
 from nas.space.library import find_space
 from nas.study.ledger import Ledger
 from nas.study.objective import parse_objective
 from nas.study.storage import claim_storage
 from nas.study.study import Study
-from nas.training.base import ACCURACY_METRIC, EpochResult, TrainingFailed
+from nas.training.base import ACCURACY_METRIC, EpochResult, Parent, TrainingFailed
 from nas.workflows.observer import Observer
 
 _DATA = Path(__file__).parents[1] / "data"
@@ -39,36 +43,49 @@ _FAST = {
 """Those of less than a second, and one of the predictor."""
 
 
+Searched = tuple[list[tuple[str, Cost, Choices]], bool, dict[str, int]]
+
+
 class HashedTraining:
     """Two epochs of no time; where the point fails, in the second."""
 
-    def __init__(self, choices):
+    def __init__(self, choices: Choices) -> None:
         self._choices = choices
         self._epoch = 0
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return self._epoch == 2
 
-    def epoch(self):
+    def epoch(self) -> EpochResult:
         self._epoch += 1
         if self._epoch == 2 and fails(self._choices):
             raise TrainingFailed("nan_loss", "the loss was nan")
         value = score(self._choices) * self._epoch / 2
         return EpochResult(self._epoch, value, value, seconds=1.0, loss=0.0, batch=64)
 
-    def state_dict(self):
+    def state_dict(self) -> Mapping[str, Tensor]:
         return {"w": torch.zeros(1)}
 
 
 class HashedEvaluator:
     metric = ACCURACY_METRIC
 
-    def __call__(self, choices, number, parent):
+    def __call__(self, choices: Choices, number: int, parent: Parent | None) -> HashedTraining:
         return HashedTraining(choices)
 
 
-def search(folder, *, space, sampler, objective, budget_flops, budget_params, trials, seed):
+def search(
+    folder: Path,
+    *,
+    space: str,
+    sampler: str,
+    objective: str,
+    budget_flops: str | None,
+    budget_params: str | None,
+    trials: int,
+    seed: int,
+) -> Searched:
     """Return the state, cost and choices of each trial, whether the space was exhausted, and the counts."""
     file = _DATA / space if space.endswith(".yaml") else find_space(space)
     study = Study(
@@ -81,19 +98,23 @@ def search(folder, *, space, sampler, objective, budget_flops, budget_params, tr
         objective=parse_objective(objective),
     )
     LocalExecutor().run(study, HashedEvaluator(), Observer())
-    trials = [(t.state.value, t.candidate.cost, dict(t.candidate.choices)) for t in study.trials]
-    return trials, study.exhausted, asdict(study.counts)
+    found = [(t.state.value, t.candidate.cost, dict(t.candidate.choices)) for t in study.trials]
+    return found, study.exhausted, asdict(study.counts)
 
 
-def _case(expected):
+def _key(expected: Mapping[str, Any]) -> tuple[str, str, str]:
     settings = expected["settings"]
-    key = settings["space"], settings["sampler"], settings["objective"]
-    marks = () if key in _FAST else pytest.mark.slow
-    return pytest.param(expected, marks=marks, id=" ".join(key))
+    return settings["space"], settings["sampler"], settings["objective"]
 
 
-@pytest.mark.parametrize("expected", [_case(expected) for expected in SEARCHES])
-def test_a_search_is_as_it_was(expected, tmp_path):
+@pytest.mark.parametrize(
+    "expected",
+    [
+        pytest.param(one, marks=() if _key(one) in _FAST else pytest.mark.slow, id=" ".join(_key(one)))
+        for one in SEARCHES
+    ],
+)
+def test_a_search_is_as_it_was(expected: dict[str, Any], tmp_path: Path) -> None:
     trials, exhausted, counts = search(tmp_path, **expected["settings"])
     assert [choices for _, _, choices in trials[: len(expected["choices"])]] == expected["choices"]
     found = [[state, cost.macs, cost.params, digest(choices)] for state, cost, choices in trials]
@@ -102,14 +123,14 @@ def test_a_search_is_as_it_was(expected, tmp_path):
     assert {key: counts[key] for key in expected["rejected"]} == expected["rejected"]
 
 
-def test_every_space_and_sampler_is_compared():
+def test_every_space_and_sampler_is_compared() -> None:
     compared = {(s["settings"]["space"], s["settings"]["sampler"]) for s in SEARCHES}
     spaces = ("mbconv", "residual", "inception", "depthwise", "mixed", "cell", "darts")
     samplers = ("random", "evolution", "tpe", "predictor")
     assert compared >= {(space, sampler) for space in spaces for sampler in samplers}
 
 
-def test_the_searches_have_failures_and_rejections():
+def test_the_searches_have_failures_and_rejections() -> None:
     """Else the comparison would show less than it says."""
     states = {trial[0] for s in SEARCHES for trial in s["trials"]}
     assert states == {"complete", "failed"}

@@ -9,15 +9,18 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from clusters import Cluster, descendants, works
-from command_line import SHORT, TINY, apart, command, nas, rows
+from command_line import SHORT, TINY, Said, apart, command, nas, rows
 from PIL import Image
 from safetensors.torch import load_file
+from toys import score_of
 
 from nas.execution.config import ExecutorConfig
 from nas.report.progress import SearchScreen
@@ -26,7 +29,7 @@ from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import load_space
-from nas.study.records import TrialState
+from nas.study.records import Trial, TrialState
 from nas.workflows.session import device_of
 
 # The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
@@ -47,26 +50,26 @@ network:
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
-def search(*arguments, space="tiny.yaml", name="mine"):
+def search(*arguments: str, space: str = "tiny.yaml", name: str = "mine") -> Said:
     return nas("search", space, "--name", name, *SHORT, *arguments)
 
 
-def images(folder, count):
+def images(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(len(folder.name))
     for i in range(count):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
 
 
-def load(path=Path("runs/mine")):
+def load(path: Path = Path("runs/mine")) -> RunState:
     return RunState.load(path)
 
 
-def table(name="mine"):
+def table(name: str = "mine") -> list[dict[str, str]]:
     return rows(Path("runs") / name / "trials.csv")
 
 
-def test_every_trial_is_within_the_budget_and_none_is_another():
+def test_every_trial_is_within_the_budget_and_none_is_another() -> None:
     said = search("--workers", "0", "--trials", "8", "--budget-flops", "100K..400K", "--budget-params", "6K")
     assert said.code == 0
     assert "Networks are drawn evenly by their MACs, and anew while their parameters are outside." in said.out
@@ -77,7 +80,7 @@ def test_every_trial_is_within_the_budget_and_none_is_another():
     assert len({space.identity(trial.candidate.choices) for trial in trials}) == 8
 
 
-def test_a_finished_search_goes_further(tiny_run):
+def test_a_finished_search_goes_further(tiny_run: RunFolder) -> None:
     """The weights of the best `keep` stay, results are those of all trials, and nothing is trained again."""
     run, before = tiny_run, load().trials
     said = nas("resume", "runs/mine", "--trials", "6")
@@ -86,7 +89,7 @@ def test_a_finished_search_goes_further(tiny_run):
     trials = state.trials
     assert trials[:3] == before and len(trials) == 6
     assert state.config.trials == 6
-    best = sorted(trials, key=lambda t: (-t.score, t.candidate.cost.macs, t.number))[:2]
+    best = sorted(trials, key=lambda t: (-score_of(t), t.candidate.cost.macs, t.number))[:2]
     assert set(run.weights_folder.iterdir()) == {run.weights_file(trial.number) for trial in best}
     assert load_space(run.best_file).meta["trial"] == best[0].number
     exported = load_file(run.path / "best.safetensors")
@@ -98,7 +101,9 @@ def test_a_finished_search_goes_further(tiny_run):
 @pytest.mark.parametrize(
     "storage", [(), pytest.param(("--storage", "sqlite:///studies.db"), marks=pytest.mark.slow)]
 )
-def test_a_run_goes_on_under_another_name_and_from_another_folder(storage, tiny_run, monkeypatch):
+def test_a_run_goes_on_under_another_name_and_from_another_folder(
+    storage: tuple[str, ...], tiny_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is trained again and no weights are lost, wherever the study is kept."""
     run = tiny_run
     if storage:
@@ -117,7 +122,7 @@ def test_a_run_goes_on_under_another_name_and_from_another_folder(storage, tiny_
     assert len(left) == len(kept) == 2 and left <= kept | {moved.weights_file(3).name}
 
 
-def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run):
+def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run: RunFolder) -> None:
     run = tiny_run
     weights = set(run.kept_weights())
     run.journal.unlink()
@@ -131,7 +136,7 @@ def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run):
     assert not run.journal.exists() and set(run.kept_weights()) == weights
 
 
-def test_files_of_the_user_in_a_run_stay(tiny_run):
+def test_files_of_the_user_in_a_run_stay(tiny_run: RunFolder) -> None:
     folder = tiny_run.weights_folder
     (folder / "notes.txt").write_text("mine")
     (folder / "more").mkdir()
@@ -139,7 +144,7 @@ def test_files_of_the_user_in_a_run_stay(tiny_run):
     assert (folder / "notes.txt").exists() and (folder / "more").is_dir()
 
 
-def test_a_folder_of_weights_that_is_gone(tiny_run):
+def test_a_folder_of_weights_that_is_gone(tiny_run: RunFolder) -> None:
     """Later trials keep theirs; the best may be one of those that are lost."""
     run, manifest = tiny_run, Manifest.read(tiny_run)
     manifest.with_config(replace(manifest.config, keep=4)).write(run)
@@ -160,19 +165,25 @@ def test_a_folder_of_weights_that_is_gone(tiny_run):
 
 
 @pytest.mark.slow
-def test_the_images_to_test_on_are_never_read(monkeypatch):
+def test_the_images_to_test_on_are_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for split in ("train", "test"):
         for name in ("cat", "dog"):
             images(Path("photos", split, name), 12)
-    opened, original = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda file, *more: opened.append(Path(file)) or original(file, *more))
+    opened: list[Path] = []
+    original = Image.open
+
+    def noted(file: Path | str, *more: Any) -> Image.Image:
+        opened.append(Path(file))
+        return original(file, *more)
+
+    monkeypatch.setattr(Image, "open", noted)
     data = ("--dataset", "imagefolder:photos", "--workers", "0")
     assert search(*data, "--trials", "2", "--finalists", "1", "--final-epochs", "1").code == 0
     assert nas("calibrate", "tiny.yaml", *data, *SHORT, "--networks", "4", "--long-epochs", "1").code == 0
     assert len(opened) == 24 and {file.parts[-3] for file in opened} == {"train"}
 
 
-def test_a_resume_needs_the_data_that_the_search_began_with():
+def test_a_resume_needs_the_data_that_the_search_began_with() -> None:
     for name in ("cat", "dog"):
         images(Path("photos", name), 12)
     search("--workers", "0", "--trials", "1", "--dataset", "imagefolder:photos", space="tiny.yaml")
@@ -186,7 +197,7 @@ def test_a_resume_needs_the_data_that_the_search_began_with():
     assert len(table()) == 1
 
 
-def test_a_network_for_data_of_more_channels_is_counted_with_them():
+def test_a_network_for_data_of_more_channels_is_counted_with_them() -> None:
     """Its space has one channel, its images have three, and what is shipped is within the budget."""
     for name in ("cat", "dog"):
         images(Path("photos", name), 12)
@@ -196,7 +207,7 @@ def test_a_network_for_data_of_more_channels_is_counted_with_them():
     assert said.code == 0
     text = Path("runs/mine/best.py").read_text()
     searched, shipped = (
-        int(re.search(rf"{what}: +([0-9,]+) MACs", text)[1].replace(",", ""))
+        int(re.findall(rf"{what}: +([0-9,]+) MACs", text)[0].replace(",", ""))
         for what in ("Searched", "This file")
     )
     assert (
@@ -205,13 +216,13 @@ def test_a_network_for_data_of_more_channels_is_counted_with_them():
 
 
 @pytest.mark.slow
-def test_a_better_network_takes_the_exports_of_the_one_before_away(monkeypatch):
+def test_a_better_network_takes_the_exports_of_the_one_before_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """After Ctrl-C, best.yaml and best.py are never two networks."""
     assert search("--workers", "0", "--trials", "1", "--seed", "1").code == 0
     run = RunFolder.open(Path("runs/mine"))
-    ended = []
+    ended: list[int] = []
 
-    def interrupted(self, trial):
+    def interrupted(self: SearchScreen, trial: Trial) -> None:
         ended.append(trial.number)
         if len(ended) == 6:
             raise KeyboardInterrupt
@@ -224,7 +235,7 @@ def test_a_better_network_takes_the_exports_of_the_one_before_away(monkeypatch):
     assert run.path.joinpath("best.py").exists()
 
 
-def test_a_resume_with_fewer_trials_than_there_are_is_refused(tiny_run):
+def test_a_resume_with_fewer_trials_than_there_are_is_refused(tiny_run: RunFolder) -> None:
     said = nas("resume", "runs/mine", "--trials", "2")
     assert (said.code, said.err) == (
         2, "error: --trials: runs/mine has 3 trials already; give more than that to go on\n"
@@ -232,14 +243,14 @@ def test_a_resume_with_fewer_trials_than_there_are_is_refused(tiny_run):
     assert load().config.trials == 3
 
 
-def test_a_space_without_a_name_is_called_after_its_file():
+def test_a_space_without_a_name_is_called_after_its_file() -> None:
     Path("mynet.yaml").write_text(TINY.partition("\n")[2])
     said = search("--workers", "0", "--trials", "1", space="mynet.yaml")
     assert "Space mynet: " in said.out
     assert load().space.name == "mynet"
 
 
-def test_what_the_proxy_cannot_train_is_never_tried():
+def test_what_the_proxy_cannot_train_is_never_tried() -> None:
     Path("fragile.yaml").write_text(FRAGILE)
     said = search(
         "--workers", "0", "--trials", "5", "--resolution", "8", "--sampler", "random", space="fragile.yaml"
@@ -248,7 +259,7 @@ def test_what_the_proxy_cannot_train_is_never_tried():
     assert "The search ended early" in said.out and "not buildable" in said.out
 
 
-def test_a_trial_that_takes_too_long_fails():
+def test_a_trial_that_takes_too_long_fails() -> None:
     said = search("--workers", "0", "--trials", "2", "--trial-timeout", "0.000001")
     assert said.code == 1
     assert {(row["state"], row["reason"], row["message"]) for row in table()} == {
@@ -256,7 +267,7 @@ def test_a_trial_that_takes_too_long_fails():
     }
 
 
-def test_a_search_without_any_score_fails():
+def test_a_search_without_any_score_fails() -> None:
     said = search("--workers", "0", "--trials", "3", "--lr", "1e38")
     assert said.code == 1
     assert said.err == (
@@ -271,7 +282,7 @@ def test_a_search_without_any_score_fails():
     assert said.err == "error: runs/mine: no trial is finished; go on with: nas resume runs/mine\n"
 
 
-def test_a_budget_that_no_network_meets():
+def test_a_budget_that_no_network_meets() -> None:
     budget = ("--budget-flops", "41000", "--budget-params", "500..600")
     said = search("--workers", "0", "--sampler", "random", *budget)
     assert said.code == 2
@@ -281,14 +292,14 @@ def test_a_budget_that_no_network_meets():
     )
 
 
-def test_a_space_that_ends_before_the_trials():
+def test_a_space_that_ends_before_the_trials() -> None:
     Path("small.yaml").write_text(TINY.replace("[1, 2, 3]", "[1]").replace("[8, 12, 16]", "[8]"))
     said = search("--workers", "0", "--sampler", "random", "--trials", "20", space="small.yaml")
     assert said.code == 0 and len(table()) == 12
     assert "The search ended early: no untried network inside the budget was found." in said.out
 
 
-def test_a_study_in_a_database():
+def test_a_study_in_a_database() -> None:
     storage = ("--storage", "sqlite:///study.db", "--workers", "0", "--trials", "2")
     assert search(*storage).code == 0
     assert not Path("runs/mine/study.journal").exists()
@@ -301,11 +312,11 @@ def test_a_study_in_a_database():
     )
 
 
-def figures(name):
+def figures(name: str) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in table(name)]
 
 
-def test_the_same_seed_gives_the_same_search(tiny_run):
+def test_the_same_seed_gives_the_same_search(tiny_run: RunFolder) -> None:
     for name, seed in (("same", "0"), ("other", "2")):
         assert search("--workers", "0", "--trials", "3", "--seed", seed, name=name).code == 0
     assert figures("mine") == figures("same") != figures("other")
@@ -314,7 +325,7 @@ def test_the_same_seed_gives_the_same_search(tiny_run):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_one_worker_of_ray_gives_the_same_search_as_none():
+def test_one_worker_of_ray_gives_the_same_search_as_none() -> None:
     for name, workers in (("a", "1"), ("b", "0")):
         said = apart("search", "tiny.yaml", "--name", name, *SHORT, "--workers", workers, "--trials", "5")
         assert said.code == 0, said
@@ -323,7 +334,7 @@ def test_one_worker_of_ray_gives_the_same_search_as_none():
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_asha_stops_trials_and_gives_them_no_score():
+def test_asha_stops_trials_and_gives_them_no_score() -> None:
     said = apart(
         "search", "tiny.yaml", "--name", "mine", "--epochs", "6", "--max-images", "400", "--trials", "9",
         "--workers", "1", "--scheduler", "asha",
@@ -342,36 +353,42 @@ def test_asha_stops_trials_and_gives_them_no_score():
 # Kills
 
 
-def start(*arguments):
+def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_until(condition, driver, timeout_s=60.0):
+def wait_until(condition: Callable[[], bool], driver: subprocess.Popen[str], timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end and driver.poll() is None
         time.sleep(0.02)
 
 
-def ended(run=Path("runs/mine")):
+def ended(run: Path = Path("runs/mine")) -> dict[int, Trial]:
     """The finished trials by number; none before there is a run."""
     if not (run / "run.yaml").is_file():
         return {}
     return {trial.number: trial for trial in load(run).trials if not trial.is_running}
 
 
+def have_ended(count: int) -> Callable[[], bool]:
+    """What says whether so many trials are finished."""
+    return lambda: len(ended()) >= count
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_driver_that_is_killed_loses_no_trial():
+def test_a_driver_that_is_killed_loses_no_trial() -> None:
     """Killed five times at random moments, from its own start to the third trial it ends; then resumed. It
     has workers of Ray twice, and none otherwise."""
     trials, rng = 14, random.Random(2)
     arguments = ["search", "tiny.yaml", "--name", "mine", "--trials", str(trials), "--epochs", "6"]
-    before, orphans = {}, set()
+    before: dict[int, Trial] = {}
+    orphans: set[int] = set()
     for workers in ("2", "0", "0", "2", "0"):
         driver = start(*arguments, "--workers", workers)
         target = len(before) + rng.randrange(3)
-        wait_until(lambda target=target: len(ended()) >= target, driver, 120)
+        wait_until(have_ended(target), driver, 120)
         time.sleep(rng.random())
         orphans.update(descendants(driver.pid))
         driver.kill()
@@ -404,11 +421,11 @@ def test_a_driver_that_is_killed_loses_no_trial():
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_ctrl_c_stops_and_says_how_to_go_on(workers):
+def test_ctrl_c_stops_and_says_how_to_go_on(workers: str) -> None:
     driver = start(
         "search", "tiny.yaml", "--name", "mine", "--trials", "12", "--workers", workers, "--epochs", "6"
     )
-    wait_until(lambda: len(ended()) >= 2, driver, 120)
+    wait_until(have_ended(2), driver, 120)
     stopped = time.monotonic()
     driver.send_signal(signal.SIGINT)
     said, _ = driver.communicate(timeout=30)
@@ -426,7 +443,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(workers):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_cluster_that_loses_a_node(tmp_path):
+def test_a_cluster_that_loses_a_node(tmp_path: Path) -> None:
     """A head without CPUs for trials and two nodes; one is killed once two trials have ended."""
     with Cluster(tmp_path / "ray") as cluster:
         cluster.node(cpus=1)
@@ -435,7 +452,7 @@ def test_a_cluster_that_loses_a_node(tmp_path):
             "search", "tiny.yaml", "--name", "mine", "--trials", "6", "--epochs", "6",
             "--address", cluster.address,
         )  # fmt: skip
-        wait_until(lambda: len(ended()) >= 2, driver, 120)
+        wait_until(have_ended(2), driver, 120)
         for pid in [*descendants(second.pid), second.pid]:
             os.kill(pid, signal.SIGKILL)
         said, _ = driver.communicate(timeout=200)
@@ -445,5 +462,5 @@ def test_a_cluster_that_loses_a_node(tmp_path):
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, "cuda")])
-def test_trials_train_where_their_resources_are(gpus, device):
+def test_trials_train_where_their_resources_are(gpus: float, device: str) -> None:
     assert device_of(SearchConfig("tiny.yaml", executor=ExecutorConfig(gpus_per_trial=gpus))) == device

@@ -97,7 +97,7 @@ def test_a_stop_between_the_write_of_a_trial_and_its_note(
     stop: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written counts: for the table, for the best network and for what a search returns."""
-    numbers = []
+    numbers: list[int] = []
 
     @contextmanager
     def interrupted(storage: BaseStorage) -> Iterator[None]:
