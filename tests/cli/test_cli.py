@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import yaml
@@ -79,8 +80,8 @@ def imported(*arguments: str) -> tuple[list[str], str]:
 def test_help_imports_nothing_heavy() -> None:
     modules, out = imported("--help")
     assert modules == []
-    for name in COMMANDS:
-        assert re.search(rf"^│ {name} ", out, re.MULTILINE)
+    listed = out.partition("Commands")[2]
+    assert re.findall(r"^│ (\w+) ", listed, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize(("what", "text"), [("mbconv", "networks"), ("spaces", "mbconv")])
@@ -110,7 +111,7 @@ def test_every_command_has_help(name: str) -> None:
 def test_help_shows_the_defaults_of_the_settings() -> None:
     out = " ".join(nas("search", "--help").out.replace("│", " ").split())
     for text in (
-        "--trials NUMBER Networks to try. [default: 50]",
+        "--trials NUMBER Networks to try. [default: 50] --sampler TEXT",
         "[default: predictor]",
         "[default: digits]",
     ):
@@ -124,6 +125,14 @@ def test_the_version() -> None:
 def test_no_arguments_are_answered_with_help() -> None:
     said = nas()
     assert said.code == 2 and "Usage: nas" in said.out + said.err
+
+
+def test_an_interrupted_command_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.space.load_space", interrupt)
+    assert nas("show", "tiny.yaml") == Said(130, "", "")
 
 
 def test_a_closed_pipe_is_no_error() -> None:
