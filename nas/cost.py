@@ -14,6 +14,9 @@ from decimal import Decimal
 
 from nas.errors import InputError
 
+BYTES = 4
+"""Of a number in float32."""
+
 _COUNT = r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*)(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([A-Za-z]*)"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTE_UNITS = {

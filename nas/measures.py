@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from nas.cost import Cost, Interval, format_count, parse_bytes, parse_count, parse_interval
+from nas.cost import BYTES, Cost, Interval, format_count, parse_bytes, parse_count, parse_interval
 from nas.errors import InputError, did_you_mean
-from nas.graph import Architecture
-from nas.graph.memory import BYTES, peak_memory
+
+if TYPE_CHECKING:
+    from nas.graph import Architecture
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ def _activations(cost: Cost) -> int:
     return cost.activations
 
 
+def _memory(architecture: Architecture) -> int:
+    from nas.graph.memory import peak_memory  # with the operators, which take their time
+
+    return peak_memory(architecture)
+
+
 MACS = Measure(
     "macs", "MACs", "MACs",
     "multiply-accumulates of convolutions, linear layers and matrix products",
@@ -105,7 +113,7 @@ ACTIVATIONS = Measure(
 MEMORY = Measure(
     "memory", "memory", "bytes of memory",
     "bytes that inference of one image takes at most, in float32, weights included",
-    unit="B", parse=parse_bytes, of_architecture=peak_memory, at_least=(BYTES, PARAMS),
+    unit="B", parse=parse_bytes, of_architecture=_memory, at_least=(BYTES, PARAMS),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in (MACS, PARAMS, ACTIVATIONS, MEMORY)}

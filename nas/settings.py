@@ -47,6 +47,13 @@ class Setting:
     default: Any = MISSING
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """The options that give it on a command line: those that it names, else one like the key."""
+        if self.option.is_argument:
+            return ()
+        return (f"--{self.key.replace('_', '-')}",) if self.option.flags is None else self.option.flags
+
+    @property
     def shown_default(self) -> str | None:
         """The default as a user writes it; None where nothing stands for it."""
         plain = None if self.default is MISSING else self.kind.write(self.default)

@@ -35,5 +35,5 @@ def test_functions_and_packages_have_different_names() -> None:
 def test_importing_nas_imports_next_to_nothing() -> None:
     code = "import sys; before = set(sys.modules); import nas; print(*sorted(set(sys.modules) - before))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert not {"torch", "ray", "optuna", "numpy", "rich", "typer"} & set(shown.split())
+    assert not {"torch", "ray", "optuna", "numpy", "rich", "click"} & set(shown.split())
     assert len(shown.split()) < 60

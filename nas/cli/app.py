@@ -1,23 +1,17 @@
-"""The application, its entry point, and what its commands share."""
+"""The application and its entry point."""
 
 from __future__ import annotations
 
 import sys
 from collections import UserDict
 from contextlib import suppress
-from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-from typer.core import TyperGroup
+import rich_click as click
 
 from nas import __version__
 from nas.errors import NasError
-
-if TYPE_CHECKING:
-    from nas.space.plugins import Plugin
 
 COMMANDS = {
     "search": "search",
@@ -33,67 +27,41 @@ COMMANDS = {
 }
 """The module of `nas.cli` that a command is in."""
 
-_LOOKS: dict[str, Any] = {
-    "add_completion": False,
-    "rich_markup_mode": "rich",
-    "pretty_exceptions_enable": False,
-}
+_LOOKS = {"option_groups": {"*": [{"name": "Arguments"}, {"name": "Options"}]}}
+"""Panels that stand before those of settings."""
 
-
-class _Group(TyperGroup):
-    """The commands. The module of one is imported when it is run or its help is shown."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.commands = _Commands(COMMANDS)
+_INTERRUPTED = 130
 
 
 class _Commands(UserDict[str, Any]):
+    """The commands by name. The module of one is imported when it is looked up."""
+
     def __getitem__(self, name: str) -> Any:
-        return _build(name) if name in self else super().__getitem__(name)
+        return getattr(import_module(f"nas.cli.{super().__getitem__(name)}"), name)
 
 
-@cache
-def _build(name: str) -> Any:
-    """Return the command of that name, as typer makes it."""
-    import_module(f"nas.cli.{COMMANDS[name]}")
-    alone = typer.Typer(**_LOOKS)
-    alone.registered_commands += [
-        command for command in app.registered_commands if getattr(command.callback, "__name__", "") == name
-    ]
-    return typer.main.get_command(alone)
+class _Group(click.RichGroup):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.commands = _Commands(COMMANDS)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)
 
 
-app = typer.Typer(
-    name="nas",
+@click.group(
     cls=_Group,
-    help="Find the best CNN of a family under a budget, and get it as a plain PyTorch file.",
     epilog="Example: nas search mbconv --budget-flops 400M --trials 16",
-    no_args_is_help=True,
-    **_LOOKS,
+    context_settings={"show_default": True, "rich_help_config": _LOOKS},
 )
-
-
-PluginOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugin", help="A Python file with blocks or operators of your own, which is run; repeatable."
-    ),
-]
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"nas {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
+@click.version_option(__version__, message="%(prog)s %(version)s", help="Print the version.")
+def app() -> None:
     """Find the best CNN of a family under a budget, and get it as a plain PyTorch file."""
 
 
@@ -108,12 +76,3 @@ def main() -> None:
         with suppress(OSError):
             sys.stdout.close()
         sys.exit(1)
-
-
-def load(files: list[Path] | None) -> tuple[Plugin, ...]:
-    """Return the plugins in files, their blocks registered."""
-    from nas.space.plugins import load_plugins, read_plugins
-
-    plugins = read_plugins(files or ())
-    load_plugins(plugins)
-    return plugins

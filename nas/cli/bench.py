@@ -4,44 +4,56 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import rich_click as click
 
-from nas.cli.app import PluginOption, app, load
-from nas.cli.options import budget_option
+from nas.cli.shared import budget_option, load, plugin_option
 from nas.errors import InputError
 
 
-@app.command()
+@click.command()
+@click.argument("space", help="A space: a YAML file, or the name of a bundled one.")
+@click.argument(
+    "table",
+    type=Path,
+    help="A CSV file of networks: a column for each choice; 'score', or 'score_1', 'score_2', ... "
+    "for several seeds; and 'true_score', which is reported in place of their mean.",
+)
+@click.option("--sampler", required=True, help="Samplers to compare with random, such as evolution,tpe.")
+@click.option("--trials", type=click.IntRange(1), default=100, help="Networks that a search tries.")
+@click.option("--repeats", type=click.IntRange(1), default=30, help="Searches by each sampler.")
+@click.option("--budget-flops", "--budget-macs", help="As in a search: 400M, 300M..400M.")
+@click.option("--budget-params", help="As in a search: 5M, or 4M..5M.")
+@budget_option("As in a search")
+@click.option(
+    "--score",
+    default="mean",
+    help="What a search is told: the mean of a network's scores, or a random one.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, help="Of the first repeat; the next have the next seeds."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Searches at a time, each in a process. [default: one a core]",
+)
+@click.option("--output", "-o", type=Path, help="Write figures, curves and a plot to this folder.")
+@plugin_option
 def bench(
-    space: Annotated[str, typer.Argument(help="A space: a YAML file, or the name of a bundled one.")],
-    table: Annotated[
-        Path,
-        typer.Argument(
-            help="A CSV file of networks: a column for each choice; 'score', or 'score_1', 'score_2', ... "
-            "for several seeds; and 'true_score', which is reported in place of their mean."
-        ),
-    ],
-    sampler: Annotated[str, typer.Option(help="Samplers to compare with random, such as evolution,tpe.")],
-    trials: Annotated[int, typer.Option(help="Networks that a search tries.", min=1)] = 100,
-    repeats: Annotated[int, typer.Option(help="Searches by each sampler.", min=1)] = 30,
-    budget_flops: Annotated[
-        str | None, typer.Option("--budget-flops", "--budget-macs", help="As in a search: 400M, 300M..400M.")
-    ] = None,
-    budget_params: Annotated[str | None, typer.Option(help="As in a search: 5M, or 4M..5M.")] = None,
-    budget: Annotated[list[str] | None, budget_option("As in a search")] = None,
-    score: Annotated[
-        str, typer.Option(help="What a search is told: the mean of a network's scores, or a random one.")
-    ] = "mean",
-    seed: Annotated[int, typer.Option(help="Of the first repeat; the next have the next seeds.", min=0)] = 0,
-    jobs: Annotated[
-        int | None, typer.Option(help="Searches at a time, each in a process. \\[default: one a core]", min=1)
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write figures, curves and a plot to this folder.")
-    ] = None,
-    plugin: PluginOption = None,
+    space: str,
+    table: Path,
+    sampler: str,
+    trials: int,
+    repeats: int,
+    budget_flops: str | None,
+    budget_params: str | None,
+    budget: tuple[str, ...],
+    score: str,
+    seed: int,
+    jobs: int | None,
+    output: Path | None,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Measure samplers on a table of trained networks: what would a search have found?
 
@@ -64,8 +76,8 @@ def bench(
     names = [BASELINE, *(name.strip() for name in sampler.split(","))]
     for name in names:
         find_sampler(name)
-    limits = read_budget(budget_flops, budget_params, budget or [])
-    plugins = load(plugin)
+    limits = read_budget(budget_flops, budget_params, budget)
+    loaded = load(plugins)
     found = load_space(find_space(space))
     check_budget(found, limits)
     contest = Contest(
@@ -79,9 +91,9 @@ def bench(
     )
     if output:
         make_folder(output)
-    ended = show_progress(run_contest(contest, jobs or os.cpu_count() or 1, plugins), contest)
+    ended = show_progress(run_contest(contest, jobs or os.cpu_count() or 1, loaded), contest)
     result = compute_standings(ended)
     print_contest(contest, result)
     if output:
         for file in write_contest(output, contest, ended, result):
-            typer.echo(file)
+            click.echo(file)

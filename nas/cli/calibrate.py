@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import rich_click as click
 
-from nas.cli.app import PluginOption, app
 from nas.cli.options import read_settings, with_settings
+from nas.cli.shared import plugin_option
 
 _OF_SEARCHES = (
     "trials", "sampler", "objective", "prescreen", "start", "scale", "finalists", "final_epochs",
@@ -18,21 +18,24 @@ _OF_SEARCHES = (
 """Settings without a meaning for a calibration."""
 
 
-@app.command()
+@click.command()
 @with_settings(leave_out=_OF_SEARCHES)
+@click.option("--networks", default=12, help="Networks that are trained.")
+@click.option("--seeds", default=3, help="Seeds that the proxy trains each under.")
+@click.option("--long-epochs", default=30, help="Epochs of the longer training.")
+@click.option("--config", type=Path, help="A YAML file of a search's settings; flags win over it.")
+@click.option("--name", help="Name of the run folder. [default: calibrate-SPACE and a number]")
+@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@plugin_option
 def calibrate(
     given: Mapping[str, Any],
-    networks: Annotated[int, typer.Option(help="Networks that are trained.")] = 12,
-    seeds: Annotated[int, typer.Option(help="Seeds that the proxy trains each under.")] = 3,
-    long_epochs: Annotated[int, typer.Option(help="Epochs of the longer training.")] = 30,
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML file of a search's settings; flags win over it.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run folder. \\[default: calibrate-SPACE and a number]")
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
-    plugin: PluginOption = None,
+    networks: int,
+    seeds: int,
+    long_epochs: int,
+    config: Path | None,
+    name: str | None,
+    runs: Path,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Measure what the scores of a search's short trainings are worth.
 
@@ -50,5 +53,5 @@ def calibrate(
 
     plan, console = Plan(networks, seeds, long_epochs), terminal()
     with SearchScreen(console) as screen:
-        result = calibrate_proxy(settings, plan, screen, plugins=plugin or (), runs=runs, name=name)
+        result = calibrate_proxy(settings, plan, screen, plugins=plugins, runs=runs, name=name)
     print_calibration(result, console)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import rich_click as click
 
+from nas.cli.shared import Command, Decorator
 from nas.errors import InputError, did_you_mean
-from nas.measures import MEASURES
 from nas.runs.config import SearchConfig, merge, read_config
 from nas.settings import Config, Setting, parts_of
-
-Command = Callable[..., None]
 
 
 def with_settings(
     *, only: Iterable[str] | None = None, leave_out: Iterable[str] = (), default: str | None = None
-) -> Callable[[Command], Command]:
+) -> Decorator:
     """Return a decorator that gives a command the settings of a search as options.
 
     The command takes `given`, a mapping as a file has it of those that a user gave, in place of them. `only`
@@ -30,20 +27,18 @@ def with_settings(
     names = [*SearchConfig.settings(), *SearchConfig.sections()]
     wanted = set(names if only is None else only) - set(leave_out)
     assert wanted <= set(names), wanted - set(names)
+    options = dict(_options(SearchConfig, wanted, default))
 
     def decorate(command: Command) -> Command:
-        options = {option.name: option for option in _options(SearchConfig, wanted, default)}
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
-
         @wraps(command)
         def run(**values: Any) -> None:
-            settings = {name: values.pop(name) for name in options}
+            settings = {key: values.pop(key) for key in options}
             command(given=_given(settings), **values)
 
-        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        vars(run)["__signature__"] = inspect.Signature([*options.values(), *own])
-        run.__annotations__ = {p.name: p.annotation for p in (*options.values(), *own)}
-        return run
+        decorated: Command = run
+        for option in reversed(options.values()):
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 
@@ -58,60 +53,52 @@ def resumable() -> list[str]:
     return [key for key, setting in SearchConfig.settings().items() if setting.option.resumable]
 
 
-def _options(config: type[Config], wanted: set[str], default: str | None) -> Iterator[inspect.Parameter]:
-    """A parameter for each setting in the order of fields, of sections those with a flag of their own."""
+def _options(config: type[Config], wanted: set[str], default: str | None) -> Iterator[tuple[str, Decorator]]:
+    """An option for each setting in the order of fields, of sections those with a flag of their own."""
     for part in parts_of(config).values():
         if isinstance(part, Setting):
             if part.key in wanted:
-                yield _parameter(part, default)
+                yield part.key, _option(part, default)
         elif not part.of.SECTION:
             yield from _options(part.of, wanted, default)
         elif part.of.SECTION in wanted:
             settings = part.of.settings().values()
-            yield from (_parameter(setting, default) for setting in settings if setting.option.flags != ())
-            yield _section_parameter(part.of)
+            yield from ((setting.key, _option(setting, default)) for setting in settings if setting.flags)
+            yield part.of.SECTION, _section_option(part.of)
 
 
-def _parameter(setting: Setting, default: str | None) -> inspect.Parameter:
-    option = setting.option
-    shown = default or setting.shown_default
-    help = option.help.replace("`", "") + (f" \\[default: {shown}]" if shown else "")
-    kind, more = _form(setting)
+def _option(setting: Setting, default: str | None) -> Decorator:
+    """The option of a setting, None where nothing is given."""
+    option, shown = setting.option, default or setting.shown_default
+    help = option.help.replace("`", "") + (f" [default: {shown}]" if shown else "")
     if option.is_argument:
-        mark = typer.Argument(help=help)
-    else:
-        mark = typer.Option(*option.flags or (), help=help, rich_help_panel=option.panel, **more)
-    return _optional(setting.key, kind, mark)
+        return click.argument(setting.key, required=False, help=help)
+    flags = [f"{flag}/--no-{flag[2:]}" if setting.type is bool else flag for flag in setting.flags]
+    return click.option(setting.key, *flags, help=help, panel=option.panel, **_form(setting))
 
 
-def _section_parameter(section: type[Config]) -> inspect.Parameter:
+def _section_option(section: type[Config]) -> Decorator:
     settings = section.settings().values()
-    others = ", ".join(setting.key for setting in settings if setting.option.flags == ())
-    panel = next(setting.option.panel for setting in settings)
-    mark = typer.Option(
+    others = ", ".join(setting.key for setting in settings if not setting.flags)
+    return click.option(
+        f"--{section.SECTION}",
         help=f"A setting of the training, such as optimizer=adamw; repeatable. Also: {others}.",
         metavar="KEY=VALUE",
-        rich_help_panel=panel,
+        multiple=True,
+        panel=next(setting.option.panel for setting in settings),
     )
-    return _optional(section.SECTION, list[str], mark)
 
 
-def _optional(name: str, kind: Any, mark: Any) -> inspect.Parameter:
-    """A parameter that is None where nothing is given."""
-    annotation = Annotated[kind | None, mark]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _form(setting: Setting) -> tuple[Any, dict[str, Any]]:
-    """The type of an option as typer has it, and how it is read."""
-    if setting.kind.is_parsed:
-        return str, {}
+def _form(setting: Setting) -> dict[str, Any]:
+    """How the option of a setting is read."""
     types = [t for t in typing.get_args(setting.type) or (setting.type,) if t is not type(None)]
+    if setting.kind.is_parsed:
+        return {}
     if typing.get_origin(setting.type) is tuple:
-        return list[str], {}
+        return {"multiple": True}
     if types[0] in (int, float):
-        return types[0], {"parser": number(types[0]), "metavar": "NUMBER"}
-    return types[0], {}
+        return {"type": number(types[0]), "metavar": "NUMBER"}
+    return {"type": types[0], "default": None}
 
 
 def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
@@ -128,9 +115,9 @@ def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     """What a user gave, as a file has it: settings of a section under it."""
-    given = {key: value for key, value in values.items() if value not in (None, [])}
+    given = {key: value for key, value in values.items() if value not in (None, ())}
     for name, section in SearchConfig.sections().items():
-        texts = given.pop(name, [])
+        texts = given.pop(name, ())
         flags = {key: given.pop(key) for key in section.settings() if key in given}
         inner = {**flags, **read_pairs(section, texts, flags)}
         if inner:
@@ -162,11 +149,3 @@ def read_pairs(
             raise InputError(f"{where}: {key} is given twice; keep one")
         found[key] = to_plain_data(read_yaml(value, where))
     return found
-
-
-def budget_option(help: str) -> Any:
-    """Return the option of limits by the names of their measures, for commands without a config."""
-    return typer.Option(
-        "--budget", help=f"{help}, such as memory=8M: {', '.join(MEASURES)}; repeatable.",
-        metavar="NAME=INTERVAL",
-    )  # fmt: skip

@@ -59,10 +59,7 @@ def _table(section: str | None, panel: str) -> str:
 
 
 def _flags(setting: Setting) -> str:
-    if setting.option.is_argument:
-        return ""
-    flags = (f"--{setting.key.replace('_', '-')}",) if setting.option.flags is None else setting.option.flags
-    return ", ".join(f"`{flag}`" for flag in flags)
+    return ", ".join(f"`{flag}`" for flag in setting.flags)
 
 
 def _default(setting: Setting) -> str:

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-import typer
+import rich_click as click
 
-from nas.cli.app import PluginOption, app
 from nas.cli.options import with_settings
+from nas.cli.shared import plugin_option
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.training.screens import ZERO_COST_NAMES
 
 
-@app.command()
+@click.command()
+@click.argument(
+    "networks",
+    nargs=-1,
+    required=True,
+    metavar="ARCH...",
+    help="Network files, bundled names such as reference/resnet18, or run folders.",
+)
 @with_settings(only=("dataset", "resolution", "max_broken"))
+@click.option("--batch", type=click.IntRange(4), default=64, help="Images in the batch.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the weights and the batch.")
+@click.option("--scores", help=f"Some of {', '.join(ZERO_COST_NAMES)}.")
+@plugin_option
 def score(
-    networks: Annotated[
-        list[str],
-        typer.Argument(
-            help="Network files, bundled names such as reference/resnet18, or run folders.", metavar="ARCH..."
-        ),
-    ],
     given: Mapping[str, Any],
-    batch: Annotated[int, typer.Option(help="Images in the batch.", min=4)] = 64,
-    seed: Annotated[int, typer.Option(help="Of the weights and the batch.", min=0)] = 0,
-    scores: Annotated[str | None, typer.Option(help=f"Some of {', '.join(ZERO_COST_NAMES)}.")] = None,
-    plugin: PluginOption = None,
+    networks: tuple[str, ...],
+    batch: int,
+    seed: int,
+    scores: str | None,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Score networks that are not trained, by one batch of images.
 
@@ -41,14 +48,14 @@ def score(
     from nas.space.plugins import read_plugins
     from nas.workflows.prescreen import batch_data, chosen_scores, untrained_scores
 
-    chosen, plugins = chosen_scores(scores), read_plugins(plugin or ())
+    chosen, found = chosen_scores(scores), read_plugins(plugins)
     spaces = []
     for what in networks:
-        space = load_space(find_network(what, plugins))
+        space = load_space(find_network(what, found))
         if not space.is_architecture:
             raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
         spaces.append(space)
     data = batch_data(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
     for note in data.notes:
-        typer.echo(note)
+        click.echo(note)
     show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import rich_click as click
 
-from nas.cli.app import PluginOption, app
 from nas.cli.options import read_settings, resumable, with_settings
+from nas.cli.shared import plugin_option
 
 
-@app.command()
+@click.command()
 @with_settings()
+@click.option("--config", type=Path, help="A YAML file of these settings; flags win over it.")
+@click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
+@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--dry-run", is_flag=True, help="Only forecast time and memory, from three short trainings.")
+@plugin_option
 def search(
     given: Mapping[str, Any],
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run folder. \\[default: the space's name and a number]")
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only forecast time and memory, from three short trainings.")
-    ] = False,
-    plugin: PluginOption = None,
+    config: Path | None,
+    name: str | None,
+    runs: Path,
+    dry_run: bool,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Search a space for the best network within a budget.
 
@@ -39,7 +38,7 @@ def search(
     from nas.report.session import print_result
     from nas.workflows.search import search as search_space
 
-    console, plugins = terminal(), plugin or ()
+    console = terminal()
     with SearchScreen(console) as screen:
         if dry_run:
             from nas.report.forecast import print_forecast
@@ -53,13 +52,11 @@ def search(
     print_result(result, console)
 
 
-@app.command()
+@click.command()
+@click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
 @with_settings(only=resumable(), default="as before")
-def resume(
-    run: Annotated[Path, typer.Argument(help="The run folder, such as runs/mbconv-1.")],
-    given: Mapping[str, Any],
-    plugin: PluginOption = None,
-) -> None:
+@plugin_option
+def resume(given: Mapping[str, Any], run: Path, plugins: tuple[Path, ...]) -> None:
     """Go on with a search that was stopped or killed.
 
     No finished trial is lost or trained again. With --trials a finished search goes further.
@@ -73,7 +70,7 @@ def resume(
 
     console = terminal()
     with SearchScreen(console) as screen:
-        result = resume_run(run, screen, changes=given, plugins=plugin or ())
+        result = resume_run(run, screen, changes=given, plugins=plugins)
     if isinstance(result, SearchResult):
         print_result(result, console)
     else:

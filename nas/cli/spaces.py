@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import rich_click as click
 
-from nas.cli.app import PluginOption, app, load
-from nas.cli.options import budget_option
+from nas.cli.shared import budget_option, load, plugin_option
 from nas.errors import InputError
-from nas.runs.budget import read_budget
 
 
-@app.command()
+@click.command()
+@click.argument("what", metavar="FILE|RUN", help="A space or network file, a bundled name, or a run folder.")
+@click.option(
+    "--budget-flops",
+    metavar="B",
+    help="Count the networks of a space inside it: 400M, or 300M..400M; MACs.",
+)
+@click.option("--budget-params", metavar="B", help="The same of parameters: 5M, or 4M..5M.")
+@budget_option("The same of any measure")
+@click.option("--top", type=click.IntRange(1), default=5, help="How many trials of a run.")
+@plugin_option
 def show(
-    what: Annotated[
-        str,
-        typer.Argument(help="A space or network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
-    ],
-    budget_flops: Annotated[
-        str | None,
-        typer.Option(help="Count the networks of a space inside it: 400M, or 300M..400M; MACs.", metavar="B"),
-    ] = None,
-    budget_params: Annotated[
-        str | None, typer.Option(help="The same of parameters: 5M, or 4M..5M.", metavar="B")
-    ] = None,
-    budget: Annotated[list[str] | None, budget_option("The same of any measure")] = None,
-    top: Annotated[int, typer.Option(help="How many trials of a run.", min=1)] = 5,
-    plugin: PluginOption = None,
+    what: str,
+    budget_flops: str | None,
+    budget_params: str | None,
+    budget: tuple[str, ...],
+    top: int,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run.
 
@@ -36,10 +35,11 @@ def show(
     """
     from nas.report import tables
     from nas.report.console import show as show_view
+    from nas.runs.budget import read_budget
     from nas.space import load_space
     from nas.space.library import find_space, is_run
 
-    limits = read_budget(budget_flops, budget_params, budget or [])
+    limits = read_budget(budget_flops, budget_params, budget)
     if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     if is_run(what):
@@ -47,9 +47,9 @@ def show(
         from nas.runs.state import RunState
         from nas.space.plugins import read_plugins
 
-        print_run(RunState.load(Path(what), read_plugins(plugin or ())), top)
+        print_run(RunState.load(Path(what), read_plugins(plugins)), top)
         return
-    load(plugin)
+    load(plugins)
     space = load_space(find_space(what))
     if not limits:
         show_view(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
@@ -67,29 +67,23 @@ def show(
     show_view(tables.census_view(space, limits, counted))
 
 
-@app.command()
-def draw(
-    what: Annotated[
-        str,
-        typer.Argument(help="A network file, a bundled name, or a run folder.", metavar="FILE|RUN"),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The SVG file to write.")],
-    depth: Annotated[
-        int,
-        typer.Option(
-            help="Levels of the names to open: 1 draws stages, 2 their layers, 3 what a block has inside; "
-            "as many as the names have draw every operator.",
-            min=1,
-        ),
-    ] = 1,
-    largest: Annotated[
-        bool | None,
-        typer.Option(
-            "--largest/--smallest", help="Of a space with choices, draw the network of most or least MACs."
-        ),
-    ] = None,
-    plugin: PluginOption = None,
-) -> None:
+@click.command()
+@click.argument("what", metavar="FILE|RUN", help="A network file, a bundled name, or a run folder.")
+@click.option("--output", "-o", type=Path, required=True, help="The SVG file to write.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1),
+    default=1,
+    help="Levels of the names to open: 1 draws stages, 2 their layers, 3 what a block has inside; "
+    "as many as the names have draw every operator.",
+)
+@click.option(
+    "--largest/--smallest",
+    default=None,
+    help="Of a space with choices, draw the network of most or least MACs.",
+)
+@plugin_option
+def draw(what: str, output: Path, depth: int, largest: bool | None, plugins: tuple[Path, ...]) -> None:
     """Draw a network as SVG: a box for each part, with its output shape and MACs, and how they connect.
 
     Of a run, its best network is drawn.
@@ -99,58 +93,51 @@ def draw(
     from nas.space import load_space
     from nas.space.plugins import read_plugins
 
-    write_drawing(load_space(find_network(what, read_plugins(plugin or ()))), output, depth, largest)
-    typer.echo(output)
+    write_drawing(load_space(find_network(what, read_plugins(plugins))), output, depth, largest)
+    click.echo(output)
 
 
-@app.command()
-def export(
-    what: Annotated[
-        str, typer.Argument(help="A run folder, or the file of a network.", metavar="RUN|FILE")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The Python file. \\[default: best.py in the run, else NAME.py]"),
-    ] = None,
-    trial: Annotated[
-        int | None, typer.Option(help="A trial of the run whose weights were kept. \\[default: the best]")
-    ] = None,
-    format: Annotated[
-        str, typer.Option("--format", help="What to write; python is a module and its weights.")
-    ] = "python",
-    plugin: PluginOption = None,
-) -> None:  # fmt: skip
+@click.command()
+@click.argument("what", metavar="RUN|FILE", help="A run folder, or the file of a network.")
+@click.option(
+    "--output", "-o", type=Path, help="The Python file. [default: best.py in the run, else NAME.py]"
+)
+@click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
+@click.option("--format", default="python", help="What to write; python is a module and its weights.")
+@plugin_option
+def export(what: str, output: Path | None, trial: int | None, format: str, plugins: tuple[Path, ...]) -> None:
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
     from nas.workflows.export import export as export_network
 
-    files = export_network(what, output, format=format, trial=trial, plugins=plugin or ())
+    files = export_network(what, output, format=format, trial=trial, plugins=plugins)
     for file in files:
-        typer.echo(file)
+        click.echo(file)
 
 
-@app.command()
+@click.command()
+@click.argument("what", metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder.")
+@click.option("--output", "-o", type=Path, required=True, help="The YAML file to write.")
+@click.option(
+    "--phi", type=click.IntRange(0, 7), help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7."
+)
+@click.option("--depth", type=float, help="Layers of each stage, times this.")
+@click.option("--width", type=float, help="Channels, times this.")
+@click.option("--resolution", type=float, help="Side of the input, times this.")
+@click.option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down.")
+@click.option("--target-params", help="Parameters to reach, up or down.")
+@click.option("--family", help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
+@plugin_option
 def scale(
-    what: Annotated[
-        str,
-        typer.Argument(help="A network or space file, a bundled name, or a run folder.", metavar="FILE|RUN"),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")],
-    phi: Annotated[
-        int | None,
-        typer.Option(help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7.", min=0, max=7),
-    ] = None,
-    depth: Annotated[float | None, typer.Option(help="Layers of each stage, times this.")] = None,
-    width: Annotated[float | None, typer.Option(help="Channels, times this.")] = None,
-    resolution: Annotated[float | None, typer.Option(help="Side of the input, times this.")] = None,
-    target_flops: Annotated[
-        str | None,
-        typer.Option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down."),
-    ] = None,
-    target_params: Annotated[str | None, typer.Option(help="Parameters to reach, up or down.")] = None,
-    family: Annotated[
-        str | None, typer.Option(help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
-    ] = None,
-    plugin: PluginOption = None,
+    what: str,
+    output: Path,
+    phi: int | None,
+    depth: float | None,
+    width: float | None,
+    resolution: float | None,
+    target_flops: str | None,
+    target_params: str | None,
+    family: str | None,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Scale a network in depth, width and resolution together, as EfficientNet does.
 
@@ -170,12 +157,12 @@ def scale(
         target_flops=target_flops,
         target_params=target_params,
         family=family,
-        plugins=plugin or (),
+        plugins=plugins,
     )
     show_view(tables.scaled_view(files))
 
 
-@app.command()
+@click.command()
 def spaces() -> None:
     """List the bundled spaces."""
     from nas.report import tables

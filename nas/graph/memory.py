@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+from nas.cost import BYTES
 from nas.graph.architecture import INPUT, Architecture
-
-BYTES = 4
-"""Of a number in float32."""
 
 
 def peak_memory(architecture: Architecture) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nas.measures import MACS, MEASURES, Budget, Measure
-from nas.study.objective import Objective
-from nas.study.records import Trial
 
 if TYPE_CHECKING:
     from nas.space import Space
+    from nas.study.objective import Objective
+    from nas.study.records import Trial
 
 
 def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:

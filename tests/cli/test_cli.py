@@ -10,23 +10,28 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import yaml
-from command_line import SHORT, TINY, command, nas, rows
+from command_line import SHORT, TINY, Said, command, nas, rows
 
 from nas import __version__
+from nas.cli.app import COMMANDS
 from nas.measures import MACS
+from nas.runs.folder import next_run_path
 from nas.runs.state import RunState
 from nas.space import load_space, parse_space
 from nas.space.library import find_space, list_spaces
 from nas.workflows import session
 
-HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy")
+HEAVY = ("torch", "torchvision", "optuna", "ray", "networkx", "sklearn", "numpy", "pydantic")
+UNNEEDED = {*HEAVY} - {"networkx", "numpy"}
+"""By views."""
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     Path("tiny.yaml").write_text(TINY)
@@ -34,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
     """A run folder of three trials, and what its search said."""
     there = tmp_path_factory.mktemp("finished")
     with contextlib.chdir(there):
@@ -51,7 +56,7 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def run(finished, tmp_path):
+def run(finished: tuple[Path, Said], tmp_path: Path) -> Path:
     """A copy of the finished run."""
     return Path(shutil.copytree(finished[0], tmp_path / "runs" / "tiny-1"))
 
@@ -59,7 +64,7 @@ def run(finished, tmp_path):
 # Quick answers
 
 
-def imported(*arguments):
+def imported(*arguments: str) -> tuple[list[str], str]:
     """What of HEAVY a command imports, and what it prints."""
     code = (
         "import sys\nfrom nas.cli import main\n"
@@ -72,60 +77,69 @@ def imported(*arguments):
     return modules.split(), out
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     modules, out = imported("--help")
     assert modules == []
-    for name in ("search", "resume", "show", "draw", "scale", "export", "spaces"):
-        assert re.search(rf"^│ {name} ", out, re.MULTILINE)
+    listed = out.partition("Commands")[2]
+    assert re.findall(r"^│ (\w+) ", listed, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize(("what", "text"), [("mbconv", "networks"), ("spaces", "mbconv")])
-def test_views_import_no_torch(what, text):
+def test_views_import_no_torch(what: str, text: str) -> None:
     modules, out = imported(*(["spaces"] if what == "spaces" else ["show", what]))
-    assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and text in out
+    assert not UNNEEDED & set(modules) and text in out
 
 
-def test_a_network_is_shown_without_torch(run):
+def test_a_network_is_shown_without_torch(run: Path) -> None:
     modules, out = imported("show", str(run / "best.yaml"))
-    assert not {"torch", "torchvision", "optuna", "ray", "sklearn"} & set(modules) and "total" in out
+    assert not UNNEEDED & set(modules) and "total" in out
 
 
-def test_a_network_is_drawn_without_torch(run):
+def test_a_network_is_drawn_without_torch(run: Path) -> None:
     modules, out = imported("draw", str(run), "--depth", "2", "-o", "best.svg")
     assert not set(HEAVY) & set(modules) and out == "best.svg\n"
     cost = load_space(run / "best.yaml").cost({})
     assert f"{cost}, input 1 x 32 x 32" in Path("best.svg").read_text()
 
 
-@pytest.mark.parametrize("name", ["search", "resume", "show", "draw", "scale", "export", "spaces"])
-def test_every_command_has_help(name):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
     said = nas(name, "--help")
     assert said.code == 0 and said.err == "" and f"Usage: nas {name}" in said.out
 
 
-def test_help_shows_the_defaults_of_the_settings():
+def test_help_shows_the_defaults_of_the_settings() -> None:
     out = " ".join(nas("search", "--help").out.replace("│", " ").split())
     for text in (
-        "--trials NUMBER Networks to try. [default: 50]",
+        "--trials NUMBER Networks to try. [default: 50] --sampler TEXT",
         "[default: predictor]",
         "[default: digits]",
     ):
         assert text in out
 
 
-def test_the_version():
+def test_the_version() -> None:
     assert nas("--version").out == f"nas {__version__}\n"
 
 
-def test_no_arguments_are_answered_with_help():
+def test_no_arguments_are_answered_with_help() -> None:
     said = nas()
     assert said.code == 2 and "Usage: nas" in said.out + said.err
 
 
-def test_a_closed_pipe_is_no_error():
+def test_an_interrupted_command_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.space.load_space", interrupt)
+    assert nas("show", "tiny.yaml") == Said(130, "", "")
+
+
+def test_a_closed_pipe_is_no_error() -> None:
     shown = subprocess.Popen(
         command("show", "mbconv"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert shown.stdout and shown.stderr
     shown.stdout.close()
     assert shown.stderr.read() == ""
     shown.stderr.close()
@@ -135,14 +149,14 @@ def test_a_closed_pipe_is_no_error():
 # Views
 
 
-def test_the_bundled_spaces_are_listed():
+def test_the_bundled_spaces_are_listed() -> None:
     lines = nas("spaces").out.splitlines()
     for name, file in list_spaces().items():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert load_space(file).about[:30] in line
 
 
-def test_a_space_is_shown():
+def test_a_space_is_shown() -> None:
     out = nas("show", "tiny.yaml").out
     assert out.startswith("tiny: 252 networks\nA few small networks.\n")
     lines = [" ".join(line.split()) for line in out.splitlines()]
@@ -155,7 +169,7 @@ def test_a_space_is_shown():
         assert line in lines
 
 
-def test_a_network_is_shown(run):
+def test_a_network_is_shown(run: Path) -> None:
     """The rows have all of its cost, and their parts are those of the file."""
     out = nas("show", str(run / "best.yaml")).out
     cost = load_space(run / "best.yaml").cost({})
@@ -168,7 +182,7 @@ def test_a_network_is_shown(run):
     assert {"stem", "classifier"} <= {line[0] for line in parts}
 
 
-def test_a_run_is_shown(run):
+def test_a_run_is_shown(run: Path) -> None:
     out = nas("show", str(run), "--top", "2").out
     table = sorted(rows(run / "trials.csv"), key=lambda r: -float(r["score"]))
     assert out.startswith(f"{run}: tiny, 252 networks\n3 of 3 trials ended, budget MACs <= 400,000.\n")
@@ -177,7 +191,7 @@ def test_a_run_is_shown(run):
     assert float(shown[0][1]) == pytest.approx(float(table[0]["score"]), abs=1e-4)
 
 
-def test_a_piped_view_is_as_wide_as_it_needs(monkeypatch):
+def test_a_piped_view_is_as_wide_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     out = nas("show", "mbconv").out
     assert max(map(len, out.splitlines())) > 60 and "\x1b" not in out
@@ -186,7 +200,7 @@ def test_a_piped_view_is_as_wide_as_it_needs(monkeypatch):
 # A whole search
 
 
-def test_what_a_search_says(finished):
+def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     run, said = finished
     assert said.err == ""
     lines = said.out.splitlines()
@@ -226,25 +240,27 @@ def test_what_a_search_says(finished):
     ]
 
 
-def test_a_number_that_another_search_takes_is_left_to_it(tmp_path, monkeypatch):
+def test_a_number_that_another_search_takes_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The folder appears between the choice of its number and its making: the next number is taken."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
-    real, raced = session.next_run_path, []
+    raced = list[Path]()
 
-    def next_run_path(folder, space):
-        path = real(folder, space)
+    def racing(folder: Path, space: str) -> Path:
+        path = next_run_path(folder, space)
         if not raced:
             raced.append(path)
             path.mkdir(parents=True)
         return path
 
-    monkeypatch.setattr(session, "next_run_path", next_run_path)
+    monkeypatch.setattr(session, "next_run_path", racing)
     assert nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", *SHORT).code == 0
     assert Path("runs/tiny-2/best.py").is_file()
 
 
-def test_the_settings_are_kept_and_flags_win(finished):
+def test_the_settings_are_kept_and_flags_win(finished: tuple[Path, Said]) -> None:
     """Trials, the space and two settings of the recipe are those of the flags, keep and lr those of the file,
     the rest are defaults."""
     state = RunState.load(finished[0])
@@ -265,7 +281,7 @@ def test_the_settings_are_kept_and_flags_win(finished):
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
 
-def test_the_files_of_a_run(finished):
+def test_the_files_of_a_run(finished: tuple[Path, Said]) -> None:
     assert {p.name for p in finished[0].iterdir()} == {
         ".lock", "run.yaml", "space.yaml", "study.journal", "weights", "best.yaml", "best.py", "best.pt",
         "best.safetensors", "trials.csv", "pareto.csv",
@@ -286,12 +302,12 @@ print(sum(p.numel() for p in network.parameters()))
 """
 
 
-def test_the_best_network_needs_torch_alone(run):
+def test_the_best_network_needs_torch_alone(run: Path) -> None:
     params = subprocess.check_output([sys.executable, "-c", _ALONE], cwd=run, text=True)
     assert int(params) == load_space(run / "best.yaml").cost({}).params
 
 
-def test_the_exports(run):
+def test_the_exports(run: Path) -> None:
     """Of a run, of a trial, of a file: what was written is printed."""
     kept = sorted(int(p.stem.removeprefix("trial-")) for p in (run / "weights").iterdir())
     said = nas("export", str(run), "--trial", str(kept[1]), "-o", "out/mine.py")
@@ -307,7 +323,7 @@ def test_the_exports(run):
     )
 
 
-def test_weights_that_are_damaged(run):
+def test_weights_that_are_damaged(run: Path) -> None:
     for file in (run / "weights").iterdir():
         file.write_bytes(b"12345")
     said = nas("export", str(run))
@@ -316,7 +332,7 @@ def test_weights_that_are_damaged(run):
     assert re.fullmatch(rf"error: {run}/weights/trial-0000\d.safetensors: {message}", said.err)
 
 
-def test_the_best_network_is_a_space(run):
+def test_the_best_network_is_a_space(run: Path) -> None:
     """The network found can be searched again: it has no choices, so it is tried once."""
     said = nas("search", str(run / "best.yaml"), "--workers", "0", "--trials", "2", *SHORT)
     assert said.code == 0 and len(rows(Path("runs/best-1/trials.csv"))) == 1
@@ -325,7 +341,7 @@ def test_the_best_network_is_a_space(run):
 # Finding spaces
 
 
-def test_a_path_wins_over_a_name():
+def test_a_path_wins_over_a_name() -> None:
     assert find_space("mbconv") == list_spaces()["mbconv"]
     Path("mbconv").write_text(TINY)
     assert find_space("mbconv") == Path("mbconv")
@@ -334,7 +350,7 @@ def test_a_path_wins_over_a_name():
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_wheel_has_the_spaces(tmp_path):
+def test_the_wheel_has_the_spaces(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     build = [sys.executable, "-m", "pip", "wheel", str(root), "--no-deps", "-w", str(tmp_path)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rich_click as click
 from command_line import nas
 
 from nas.cli.options import resumable, with_settings
 from nas.cli.reference import main, panels, settings_of, with_tables
 from nas.data.sources import NAMES
 from nas.errors import InputError
-from nas.runs.config import PRUNERS, SearchConfig
+from nas.runs.config import SearchConfig
 from nas.samplers import SAMPLERS
+from nas.study.pruning import PRUNERS
 from nas.training.recipe import Recipe
 from nas.training.scores import SCORES
 
@@ -64,20 +65,20 @@ def test_a_calibration_takes_what_means_something_to_it() -> None:
 def test_a_command_is_given_what_a_file_would_have() -> None:
     seen: list[Mapping[str, Any]] = []
 
+    @click.command()
     @with_settings(only=("trials", "start", "resolution", "recipe"))
-    def command(given: Mapping[str, Any], name: str = "mine") -> None:
+    @click.option("--name", default="mine")
+    def command(given: Mapping[str, Any], name: str) -> None:
         seen.append({**given, "name": name})
 
-    parameters = inspect.signature(command).parameters
-    assert list(parameters) == [
+    assert [parameter.name for parameter in command.params] == [
         "trials", "start", "resolution", "epochs", "batch", "lr", "score", "recipe", "name"
     ]  # fmt: skip
-    nothing: dict[str, Any] = dict.fromkeys(parameters)
-    command(**nothing | {"name": "a"})
-    command(**nothing | {"trials": 3, "start": ["x"], "epochs": 2, "recipe": ["ema=0.9"], "name": "b"})
+    for line in ("", "--trials 3 --start x --start y --epochs 2 --recipe ema=0.9 --name b"):
+        command.main(line.split(), standalone_mode=False)
     assert seen == [
-        {"name": "a"},
-        {"trials": 3, "start": ["x"], "recipe": {"epochs": 2, "ema": 0.9}, "name": "b"},
+        {"name": "mine"},
+        {"trials": 3, "start": ("x", "y"), "recipe": {"epochs": 2, "ema": 0.9}, "name": "b"},
     ]
 
 

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 from command_line import SHORT, nas
 from forks import OURS
 
@@ -27,7 +26,7 @@ VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder where the README's files are, after a first command of few trials."""
     folder = tmp_path_factory.mktemp("checkout")
     with pytest.MonkeyPatch.context() as patch:
@@ -42,31 +41,30 @@ def checkout(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def folder(checkout, monkeypatch):
+def folder(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
 
 
-def test_commands_are_found():
+def test_commands_are_found() -> None:
     assert SEARCHES[0].startswith("nas search search_spaces/mbconv.yaml --budget-flops 400M --trials 16")
     assert len(SEARCHES) >= 8
     assert len(VIEWS) >= 4
 
 
 @pytest.mark.parametrize("line", SEARCHES)
-def test_options_of_a_search(line):
+def test_options_of_a_search(line: str) -> None:
     _, name, *arguments = shlex.split(line)
-    group = typer.main.get_command(app)
-    group.commands[name].make_context(name, arguments)
+    app.commands[name].make_context(name, arguments)
 
 
 @pytest.mark.parametrize("line", VIEWS)
-def test_a_view(line):
+def test_a_view(line: str) -> None:
     said = nas(*shlex.split(line)[1:])
     assert (said.code, said.err) == (0, "")
     assert said.out
 
 
-def test_the_family_has_members_in_the_budget_it_is_searched_with():
+def test_the_family_has_members_in_the_budget_it_is_searched_with() -> None:
     from nas.cost import parse_interval
     from nas.measures import MACS, PARAMS, Budget
     from nas.space import load_space
@@ -79,19 +77,19 @@ def test_the_family_has_members_in_the_budget_it_is_searched_with():
     check_budget(load_space(Path("mine.yaml")), Budget({MACS: macs, PARAMS: params}))
 
 
-def test_the_space_around_resnet_50_is_as_large_as_said():
+def test_the_space_around_resnet_50_is_as_large_as_said() -> None:
     from nas.space import parse_space
 
     assert f"a space of {parse_space(EXTENDED).extent.count} networks" in README
 
 
-def test_the_mistake_in_the_family_is_named():
+def test_the_mistake_in_the_family_is_named() -> None:
     Path("wrong.yaml").write_text(FAMILY.replace("choice: [3, 5, 7]", "choice: [3, 4, 7]"))
     shown = next(text for text in BLOCKS["text"] if text.startswith("error:"))
     assert nas("show", "wrong.yaml").err == shown.replace("mine.yaml", "wrong.yaml")
 
 
-def test_the_family_of_efficientnets_is_the_one_shown():
+def test_the_family_of_efficientnets_is_the_one_shown() -> None:
     shown = next(text for text in BLOCKS["text"] if "net_b7.yaml" in text)
     said = nas("scale", "reference/efficientnet_b0", "--family", "0..7", "-o", "net.yaml")
     assert [line.split() for line in said.out.split("\n") if line.strip()] == [
@@ -99,7 +97,7 @@ def test_the_family_of_efficientnets_is_the_one_shown():
     ]
 
 
-def test_the_table_of_a_network_is_the_one_shown():
+def test_the_table_of_a_network_is_the_one_shown() -> None:
     shown = next(text for text in BLOCKS["text"] if text.startswith(" part"))
     said = nas("show", "reference/efficientnet_b0")
     table = said.out[said.out.index(" part") :]
@@ -108,13 +106,13 @@ def test_the_table_of_a_network_is_the_one_shown():
     ]
 
 
-def test_the_picture_is_what_its_command_draws():
+def test_the_picture_is_what_its_command_draws() -> None:
     line = next(c for c in VIEWS if c.startswith("nas draw inception"))
     assert nas(*shlex.split(line)[1:]).code == 0
     assert Path("inception.svg").read_text() == (ROOT / "docs" / "inception.svg").read_text()
 
 
-def test_the_settings_file_is_read():
+def test_the_settings_file_is_read() -> None:
     from nas.measures import MACS
     from nas.runs.config import SearchConfig, read_config
 
@@ -124,7 +122,7 @@ def test_the_settings_file_is_read():
 
 
 @pytest.mark.parametrize("snippet", BLOCKS["python"], ids=["best", "study", "space"])
-def test_a_snippet(snippet):
+def test_a_snippet(snippet: str) -> None:
     path = "runs/mbconv-1" if "import best" in snippet else "."
     if "SearchConfig" in snippet:
         assert "trials=16," in snippet

@@ -193,7 +193,7 @@ def test_a_search_from_python_prints_nothing_and_needs_no_reports(tmp_path: Path
     """Neither `nas.report` nor what it prints with, nor the command line."""
     code = (
         "import sys\n"
-        "for name in ('nas.report', 'nas.cli', 'rich', 'typer', 'ray'):\n"
+        "for name in ('nas.report', 'nas.cli', 'rich', 'rich_click', 'ray'):\n"
         "    sys.modules[name] = None\n"
         "import nas\n"
         "given = {'space': 'tiny.yaml', 'workers': 0, 'trials': 1, 'max_images': 100}\n"

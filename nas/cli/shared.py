@@ -1,0 +1,42 @@
+"""What commands share: options, and how plugins are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from nas.measures import MEASURES
+
+if TYPE_CHECKING:
+    from nas.space.plugins import Plugin
+
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
+
+plugin_option: Decorator = click.option(
+    "plugins",
+    "--plugin",
+    type=Path,
+    multiple=True,
+    help="A Python file with blocks or operators of your own, which is run; repeatable.",
+)
+
+
+def budget_option(help: str) -> Decorator:
+    """Return the option of limits by the names of their measures, for commands without a config."""
+    return click.option(
+        "--budget", multiple=True, metavar="NAME=INTERVAL",
+        help=f"{help}, such as memory=8M: {', '.join(MEASURES)}; repeatable.",
+    )  # fmt: skip
+
+
+def load(files: Iterable[Path]) -> tuple[Plugin, ...]:
+    """Return the plugins in files, their blocks registered."""
+    from nas.space.plugins import load_plugins, read_plugins
+
+    plugins = read_plugins(files)
+    load_plugins(plugins)
+    return plugins
