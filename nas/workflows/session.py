@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
-from nas.data.kept import read_data, write_data
+from nas.data.kept import pack_data, read_data
 from nas.errors import InputError, NasError
 from nas.execution import make_executor
 from nas.execution.base import Executor
-from nas.files import write_atomically
 from nas.importing import read_file
 from nas.runs.config import SearchConfig
 from nas.runs.finals import finals_name
@@ -211,18 +210,30 @@ def start(
             prepared.plugins,
             prepared.evaluator_file,
         )
-        content = {"run.yaml": manifest.to_text(), "space.yaml": space_text, **(files or {})}
+        content = {
+            "run.yaml": manifest.to_text(),
+            "space.yaml": space_text,
+            **_data_files(prepared),
+            **(files or {}),
+        }
         try:
             folder = RunFolder.create(path, content, sources)
         except RunExists:
             if name:
                 raise  # else another search has just taken the number
             continue
-        if prepared.data and is_function(config.data.dataset):
-            write_data(folder.data_file, prepared.data)
-        if prepared.data and prepared.data.broken:
-            write_atomically(folder.broken_file, "".join(f"{why}\n" for why in prepared.data.broken))
         return Session(**vars(prepared), folder=folder, manifest=manifest)
+
+
+def _data_files(prepared: Prepared) -> dict[str, str | bytes]:
+    """Return what a run folder has of its data: the images of a function, and why others are left out."""
+    data, files = prepared.data, RunFolder(Path())
+    found: dict[str, str | bytes] = {}
+    if data and is_function(prepared.config.data.dataset):
+        found[files.data_file.name] = pack_data(data)
+    if data and data.broken:
+        found[files.broken_file.name] = "".join(f"{why}\n" for why in data.broken)
+    return found
 
 
 def reopen(
