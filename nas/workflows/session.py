@@ -14,6 +14,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
+from nas.deadline import deadline
 from nas.errors import InputError, NasError
 from nas.execution import make_executor
 from nas.execution.base import Executor
@@ -41,15 +42,18 @@ from nas.workflows.checks import (
     check_scale,
     check_warm_start,
 )
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Observers
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from nas.data.datasets import ImageData
+    from nas.execution.base import TrialQueue
     from nas.importing import SourceFile
     from nas.space.plugins import Plugin
+    from nas.study.records import Candidate
+    from nas.training.base import EpochResult
 
 
 class Stopped(NasError):
@@ -333,9 +337,34 @@ def stoppable(session: Session) -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def time_left(config: SearchConfig, began: float) -> float | None:
-    """Return the seconds of the time limit that are left; `began` by `time.monotonic`."""
-    return None if config.time_limit is None else began + config.time_limit - time.monotonic()
+@contextmanager
+def timed(config: SearchConfig, began: float, observer: Observer) -> Iterator[Observer]:
+    """Raise TimeIsUp when the time limit is over; `began` by `time.monotonic`.
+
+    What trains in the block tells the observer that this gives, which keeps the limit between epochs where
+    signals cannot: outside the main thread.
+    """
+    left = None if config.time_limit is None else began + config.time_limit - time.monotonic()
+    with deadline(left) as check:
+        yield Observers(observer, _Timekeeper(check))
+
+
+class _Timekeeper(Observer):
+    """Checks the time before each trial, and after each epoch of it but the last, whose trial is complete."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._epochs = 0
+
+    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+        self._epochs = epochs
+
+    def started(self, candidate: Candidate) -> None:
+        self._check()
+
+    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+        if result.epoch < self._epochs:
+            self._check()
 
 
 def gpus_of(config: SearchConfig) -> float:
