@@ -19,11 +19,12 @@ from nas.errors import InputError, NasError
 from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.importing import read_file
-from nas.runs.config import SearchConfig
+from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
 from nas.runs.state import RunState, read_space, read_study
+from nas.settings import User
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
@@ -33,6 +34,7 @@ from nas.study.storage import claim_storage, make_absolute
 from nas.training.base import Evaluator
 from nas.training.custom import CustomEvaluator
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
     check_budget,
     check_evaluator,
@@ -140,6 +142,8 @@ def prepare(
     `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
     Raises InputError.
     """
+    if evaluator is not None or config.evaluator is not None:
+        check_used(config.given(), User.EVALUATOR)
     if evaluator is not None:
         config = replace(config, evaluator=None)
     check_sampler(config)
@@ -165,6 +169,7 @@ def _prepare(
 ) -> Prepared:
     """Make the evaluator, and `read` the data if it needs some."""
     data, file, device = None, None, device_of(config)
+    timeout = config.executor.trial_timeout
     if evaluator is None and config.evaluator is not None:
         file = read_file(config.evaluator.file)
         name, epochs = config.evaluator.function, config.recipe.epochs
@@ -175,13 +180,14 @@ def _prepare(
         if counted != space:
             space = counted
             check_budget(space, config.budget)
-        timeout = config.executor.trial_timeout
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
     check_objective(config.objective, evaluator.metric)
     check_evaluator(config, evaluator)
+    if timeout is not None and data is None:
+        evaluator = TimedEvaluator(evaluator, config.recipe.epochs, timeout)
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 
@@ -253,6 +259,8 @@ def reopen(
     """
     manifest = Manifest.read(folder)
     config = manifest.config.changed(changes, "nas resume")
+    if manifest.data is None:
+        check_used(changes, User.EVALUATOR, "nas resume")
     if evaluator is None:
         # What the folder names is not run by itself: who resumes names it.
         manifest.check_evaluator(folder, config.evaluator if "evaluator" in changes else None)
