@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from types import FrameType
@@ -56,29 +58,39 @@ _MOST_S = 366 * 24 * 3600.0
 
 
 @contextmanager
-def deadline(seconds: float | None) -> Iterator[None]:
-    """Raises TimeIsUp inside the block when these are over; None is no limit. For the main thread.
+def deadline(seconds: float | None) -> Iterator[Callable[[], None]]:
+    """Raises TimeIsUp inside the block when these are over; None is no limit.
 
-    Where something takes no notice it rings again, after a time in which whatever ends well has ended.
+    In the main thread that is whatever the block does, and where something takes no notice it rings again,
+    after a time in which whatever ends well has ended. In any other, which gets no signals, it is where the
+    block calls what this gives.
     """
     if seconds is None:
-        yield
+        yield lambda: None
         return
-    rung = False
+    rung, end = False, time.monotonic() + seconds
+    has_signals = threading.current_thread() is threading.main_thread()
 
-    def ring(signum: int, frame: FrameType | None) -> None:
+    def ring(signum: int = 0, frame: FrameType | None = None) -> None:
         nonlocal rung
         rung = True
         raise TimeIsUp
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _AGAIN_S)
+    def check() -> None:
+        if not has_signals and time.monotonic() >= end:
+            ring()
+
+    if has_signals:
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _AGAIN_S)
     try:
-        yield
+        check()
+        yield check
     except KeyboardInterrupt:
         if rung:  # Ray makes a plain one of whatever a signal's handler raises
             raise TimeIsUp from None
         raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        if has_signals:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)

@@ -13,10 +13,20 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
+from enum import Flag, auto
 from typing import Any, Self
 
 from nas.errors import InputError, did_you_mean
 from nas.kinds import Kind, as_written
+
+
+class User(Flag):
+    """Who takes the settings of a search beside a search by the proxy, and may have no use for some."""
+
+    NOBODY = 0
+    EVALUATOR = auto()
+    """A search by an evaluator of a user's own."""
+    CALIBRATION = auto()
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Option:
 
     `panel`: the group that it is listed in. `key`: its name in files, where that is not the field's. `flags`:
     its options, None for one like the key, empty for none of its own. `is_argument`: it needs no flag.
-    `resumable`: a search that goes on may change it.
+    `resumable`: a search that goes on may change it. `unused_by`: on whom it has no effect.
     """
 
     help: str
@@ -34,6 +44,7 @@ class Option:
     flags: tuple[str, ...] | None = None
     is_argument: bool = False
     resumable: bool = False
+    unused_by: User = User.NOBODY
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,28 @@ class Config:
             else:
                 data |= part.write(value)
         return data
+
+    def given(self) -> dict[str, Any]:
+        """Return the plain values that are no defaults, from which `from_data` makes an equal config."""
+        data = self.to_data()
+        found = {
+            key: data[key]
+            for key, setting in self.settings().items()
+            if setting.default is MISSING or data[key] != setting.kind.write(setting.default)
+        }
+        for name, section in self.sections().items():
+            found[name] = {k: v for k, v in data[name].items() if v != section.settings()[k].default}
+        return {key: value for key, value in found.items() if value != {}}
+
+    @classmethod
+    def unused(cls, data: Mapping[str, Any], user: User) -> Iterator[tuple[str, Any]]:
+        """List what has no effect on a user of plain values, of those that are given: place and value."""
+        for key, setting in cls.settings().items():
+            if key in data and user in setting.option.unused_by:
+                yield cls.place(key), data[key]
+        for name, section in cls.sections().items():
+            if isinstance(data.get(name), Mapping):
+                yield from section.unused(data[name], user)
 
     @classmethod
     def read(cls, data: Any) -> dict[str, Any]:

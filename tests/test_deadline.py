@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,24 @@ def test_no_exception_handler_keeps_the_time_from_running_out() -> None:
 
 def test_a_time_that_is_over_is_over_at_once() -> None:
     with pytest.raises(TimeIsUp), deadline(-3.0):
+        time.sleep(20)
+
+
+def test_outside_the_main_thread_a_block_asks() -> None:
+    def work(seconds: float | None, pause: float) -> None:
+        with deadline(seconds) as check:
+            check()
+            time.sleep(pause)
+            check()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work, None, 0.01).result()
+        pool.submit(work, 20.0, 0.01).result()
+        for seconds in (0.05, -3.0):
+            with pytest.raises(TimeIsUp):
+                pool.submit(work, seconds, 0.1).result()
+    with deadline(0.05) as check, pytest.raises(TimeIsUp):  # what asks in the main thread is not told twice
+        check()
         time.sleep(20)
 
 

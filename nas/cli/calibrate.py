@@ -10,11 +10,12 @@ import rich_click as click
 
 from nas.cli.options import read_settings, with_settings
 from nas.cli.shared import plugin_option
+from nas.runs.config import SearchConfig
+from nas.settings import User
 
-_OF_SEARCHES = (
-    "trials", "sampler", "objective", "prescreen", "start", "scale", "finalists", "final_epochs",
-    "final_seeds", "scheduler", "inherit", "evaluator", "trial_timeout", "keep", "storage",
-)  # fmt: skip
+_OF_SEARCHES = [
+    key for key, setting in SearchConfig.settings().items() if User.CALIBRATION in setting.option.unused_by
+]
 """Settings without a meaning for a calibration."""
 
 

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from nas.kinds import number, optional, text, whole
-from nas.settings import Config, Option
+from nas.settings import Config, Option, User
 
 _PANEL = "Data"
 _MOST_PIXELS = 2_048
+
+
+def _option(help: str) -> Option:
+    """An evaluator of a user's own has its own data."""
+    return Option(help, _PANEL, unused_by=User.EVALUATOR)
 
 
 @dataclass(frozen=True)
@@ -19,34 +24,33 @@ class DataConfig(Config):
     dataset: Annotated[
         str,
         text("a data set, such as digits or imagefolder:PATH"),
-        Option(
+        _option(
             "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE`, "
-            "`npz:FILE` or `FILE.py:FUNCTION`, which is run.",
-            _PANEL,
+            "`npz:FILE` or `FILE.py:FUNCTION`, which is run."
         ),
     ] = "digits"
     resolution: Annotated[
         int,
         whole(f"a resolution; it is a whole number of pixels, 8 to {_MOST_PIXELS:,}", 8, _MOST_PIXELS),
-        Option("Side of the proxy's images in pixels.", _PANEL),
+        _option("Side of the proxy's images in pixels."),
     ] = 32
     val_fraction: Annotated[
         float,
         number("a share of the images; it is above 0 and below 1", lambda v: 0 < v < 1),
-        Option("Share of each class to validate on, where the data have no such part.", _PANEL),
+        _option("Share of each class to validate on, where the data have no such part."),
     ] = 0.2
     max_images: Annotated[
         int | None,
         optional(whole("a number of images; it is a whole number of at least 4", 4), "for all"),
-        Option("Use so many images at most, to train and to validate on, else all.", _PANEL),
+        _option("Use so many images at most, to train and to validate on, else all."),
     ] = None
     max_broken: Annotated[
         float,
         number("a share of the images; it is at least 0 and below 1", lambda v: 0 <= v < 1),
-        Option("Leave files out that cannot be read, up to this share.", _PANEL),
+        _option("Leave files out that cannot be read, up to this share."),
     ] = 0.01
     folds: Annotated[
         int,
         whole("a number of folds; it is a whole number of at least 1, such as 5", 1),
-        Option("Train a network once for each of so many parts to validate on, for few images.", _PANEL),
+        _option("Train a network once for each of so many parts to validate on, for few images."),
     ] = 1

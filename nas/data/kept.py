@@ -11,19 +11,18 @@ import numpy as np
 
 from nas.data.datasets import ImageData
 from nas.errors import InputError
-from nas.files import write_atomically
 
 
-def write_data(path: Path, data: ImageData) -> None:
-    """Write the data, as it was split and resized, to an npz file. Raises NasError where it cannot."""
+def pack_data(data: ImageData) -> bytes:
+    """Return the data, as it was split and resized, as an npz file has it."""
     content = io.BytesIO()
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(data).items()}
     np.savez(content, **arrays)
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
 def read_data(path: Path) -> ImageData:
-    """Return the data in a file of `write_data`. Raises InputError where it cannot be read."""
+    """Return the data in a file of `pack_data`. Raises InputError where it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found: dict[str, Any] = {field.name: file[field.name] for field in fields(ImageData)}

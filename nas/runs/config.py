@@ -12,10 +12,10 @@ from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
 from nas.importing import FileFunction
-from nas.kinds import BOOLEAN, Kind, is_number, listed, optional, parsed, text, whole
+from nas.kinds import BOOLEAN, Kind, as_written, is_number, listed, optional, parsed, text, whole
 from nas.measures import SHOWN, Budget, Measure
 from nas.runs.budget import ANY, BUDGET
-from nas.settings import Config, Option
+from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import TRAINING, Recipe
@@ -37,17 +37,18 @@ class FinalsConfig(Config):
             _SEARCH,
             key="finalists",
             resumable=True,
+            unused_by=User.CALIBRATION,
         ),
     ] = 0
     epochs: Annotated[
         int,
         whole("a number of epochs; it is a whole number, 1 or more", 1),
-        Option("Epochs of a finalist.", _SEARCH, key="final_epochs"),
+        Option("Epochs of a finalist.", _SEARCH, key="final_epochs", unused_by=User.CALIBRATION),
     ] = 30
     seeds: Annotated[
         int,
         whole("a number of seeds; it is a whole number, 1 or more", 1),
-        Option("Seeds of a finalist.", _SEARCH, key="final_seeds"),
+        Option("Seeds of a finalist.", _SEARCH, key="final_seeds", unused_by=User.CALIBRATION),
     ] = 3
 
 
@@ -107,7 +108,7 @@ class SearchConfig(Config):
     trials: Annotated[
         int,
         whole("a number of trials; it is a whole number, 1 or more", 1),
-        Option("Networks to try.", _SEARCH, resumable=True),
+        Option("Networks to try.", _SEARCH, resumable=True, unused_by=User.CALIBRATION),
     ] = 50
     sampler: Annotated[
         str,
@@ -116,6 +117,7 @@ class SearchConfig(Config):
             "What proposes networks: `predictor`, `evolution`, `local`, `reinforce`, `tpe`, `nsga2`, "
             "`nsga3`, `gp`, `random`, or MODULE:CLASS of an Optuna sampler.",
             _SEARCH,
+            unused_by=User.CALIBRATION,
         ),
     ] = "predictor"
     objective: Annotated[
@@ -127,7 +129,9 @@ class SearchConfig(Config):
             lambda value: value.text,
         ),
         Option(
-            "`accuracy`; `accuracy,flops` for a front; or a reward, `accuracy*(flops/400M)^-0.07`.", _SEARCH
+            "`accuracy`; `accuracy,flops` for a front; or a reward, `accuracy*(flops/400M)^-0.07`.",
+            _SEARCH,
+            unused_by=User.CALIBRATION,
         ),
     ] = ACCURACY
     seed: Annotated[
@@ -149,7 +153,9 @@ class SearchConfig(Config):
             null=None,
         ),
         Option(
-            "Train the best of several candidates by a score without training, such as `naswot:8`.", _SEARCH
+            "Train the best of several candidates by a score without training, such as `naswot:8`.",
+            _SEARCH,
+            unused_by=User.EVALUATOR | User.CALIBRATION,
         ),
     ] = None
     warm_start: Annotated[
@@ -159,7 +165,10 @@ class SearchConfig(Config):
             lambda v: isinstance(v, tuple) and all(isinstance(one, str) and one for one in v),
         ),
         Option(
-            "Try this network first: a file, or the name of a bundled one; repeatable.", _SEARCH, key="start"
+            "Try this network first: a file, or the name of a bundled one; repeatable.",
+            _SEARCH,
+            key="start",
+            unused_by=User.CALIBRATION,
         ),
     ] = ()
     scale: Annotated[
@@ -171,7 +180,11 @@ class SearchConfig(Config):
             lambda value: f"{value.start}..{value.stop - 1}",
             null=range(0),
         ),
-        Option("Scale the best network in the end, by EfficientNet's steps `1..3`.", _SEARCH),
+        Option(
+            "Scale the best network in the end, by EfficientNet's steps `1..3`.",
+            _SEARCH,
+            unused_by=User.CALIBRATION,
+        ),
     ] = range(0)
     finals: FinalsConfig = field(default_factory=FinalsConfig)
     pruner: Annotated[
@@ -186,6 +199,7 @@ class SearchConfig(Config):
             "`asha`, `hyperband` or `median` stop poor trials early, or MODULE:CLASS of an Optuna pruner.",
             _SEARCH,
             key="scheduler",
+            unused_by=User.CALIBRATION,
         ),
     ] = None
     data: DataConfig = field(default_factory=DataConfig)
@@ -193,7 +207,11 @@ class SearchConfig(Config):
     inherit: Annotated[
         bool,
         Kind(f"{BOOLEAN.rule}; true starts trials from the weights of those before", BOOLEAN.accepts),
-        Option("Start trials from the weights of the kept trial that is most like them.", TRAINING),
+        Option(
+            "Start trials from the weights of the kept trial that is most like them.",
+            TRAINING,
+            unused_by=User.CALIBRATION,
+        ),
     ] = False
     evaluator: Annotated[
         FileFunction | None,
@@ -204,7 +222,12 @@ class SearchConfig(Config):
             str,
             null=None,
         ),
-        Option("Train by code of your own, FILE:FUNCTION; the file is run.", TRAINING, resumable=True),
+        Option(
+            "Train by code of your own, FILE:FUNCTION; the file is run.",
+            TRAINING,
+            resumable=True,
+            unused_by=User.CALIBRATION,
+        ),
     ] = None
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     time_limit: Annotated[
@@ -223,7 +246,7 @@ class SearchConfig(Config):
     keep: Annotated[
         int,
         whole("a number of trials; it is a whole number, 1 or more", 1),
-        Option("Keep the weights of so many best trials."),
+        Option("Keep the weights of so many best trials.", unused_by=User.CALIBRATION),
     ] = 5
     storage: Annotated[
         str | None,
@@ -259,11 +282,33 @@ class SearchConfig(Config):
         return type(self).from_data(merge(self.to_data(), settings), where)
 
     @classmethod
+    def from_given(cls, given: Any, where: str) -> SearchConfig:
+        """Return the config of what a user wrote. Raises InputError as `from_data`, and for a setting that
+        has no effect."""
+        config = cls.from_data(given, where)
+        if config.evaluator:
+            check_used(given, User.EVALUATOR, where)
+        return config
+
+    @classmethod
     def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
         """Return the config of plain values, as `Config.from_data` does. There has to be a space."""
         if isinstance(data, Mapping) and "space" not in data:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
         return super().from_data(data, where)
+
+
+_WHY = {
+    User.EVALUATOR: "it is of the proxy, and an evaluator of a user's own trains here; leave one out",
+    User.CALIBRATION: "it is of searches, and this is a calibration; leave it out",
+}
+
+
+def check_used(given: Mapping[str, Any], user: User, where: str | None = None) -> None:
+    """Raise InputError for one of the plain settings that are given that has no effect on a user of them."""
+    for place, value in SearchConfig.unused(given, user):
+        start = f"{where}: {place}" if where else place
+        raise InputError(f"{start}: {as_written(value)} has no effect: {_WHY[user]}")
 
 
 def read_config(path: Path) -> dict[str, Any]:

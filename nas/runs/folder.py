@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -117,25 +118,28 @@ class RunFolder:
         return folder
 
     @classmethod
-    def create(cls, path: Path, files: Mapping[str, str], sources: Sequence[SourceFile] = ()) -> RunFolder:
+    def create(
+        cls, path: Path, files: Mapping[str, str | bytes], sources: Sequence[SourceFile] = ()
+    ) -> RunFolder:
         """Make a run folder with `files`, by name, and copies of a user's `sources`.
 
-        A kill leaves the whole folder or none. Raises RunExists where there is one, NasError where it cannot
+        A kill leaves the whole folder or none: it is made beside, under a name of its own, where run.yaml,
+        which makes a folder a run, comes last. Raises RunExists where there is one, NasError where it cannot
         be made.
         """
-        beside = cls(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
+        beside = cls(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"))
         try:
             if path.exists():
                 raise RunExists(
                     f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
                 )
             beside.weights_folder.mkdir(parents=True)
-            for name, text in files.items():
-                write_atomically(beside.path / name, text)
             for source in sources:
                 copy = beside.source_file(source.name)
                 copy.parent.mkdir(exist_ok=True)
                 write_atomically(copy, source.text)
+            for file in sorted(map(beside.path.joinpath, files), key=beside.manifest_file.__eq__):
+                write_atomically(file, files[file.name])
             beside.path.rename(path)
         except OSError as error:
             if path.exists():

@@ -62,15 +62,16 @@ class Ledger:
         self.metric = metric
         self._storage = storage
         direction = StudyDirection.MAXIMIZE if metric.maximize else StudyDirection.MINIMIZE
-        self.study = optuna.create_study(
+        self._study = optuna.create_study(
             storage=self._storage, study_name=name, direction=direction, load_if_exists=True
         )
-        """Optuna's own view of it, for pruners."""
         self._id = self._storage.get_study_id_from_name(name)
         self._shared: dict[Any, CategoricalDistribution] = {}
         self._trials: list[Trial] = []
         self._states: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
+        self._notes: dict[int, dict[str, Any]] = {}
+        """What a pruner has noted on running trials, each in its present attempt."""
         for frozen in self.stored():
             self._take(read_trial(frozen), frozen.user_attrs.get("rejected"))
 
@@ -122,13 +123,29 @@ class Ledger:
         """
         self._storage.set_trial_intermediate_value(self.trial_id(number), epoch, value)
         trial = self._trials[number]
+        if epoch <= max(trial.curve, default=0):
+            self._notes.pop(number, None)
         self._trials[number] = replace(trial, curve={**_up_to(epoch - 1, trial.curve), epoch: value})
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
-        """Return what a pruner says of a running trial after its last reported epoch."""
+        """Return what a pruner says of a running trial after its last reported epoch.
+
+        It finds on the trial what it has noted in this attempt, and nothing of one that died: by Optuna's
+        notes that attempt has passed rungs where it was stopped.
+        """
         trial = copy(self._storage.get_trial(self.trial_id(number)))
         trial.intermediate_values = dict(self._trials[number].curve)
-        return pruner.prune(self.study, trial)
+        trial.system_attrs = self._notes.get(number, {})
+        judged = _Judged(self._study._storage, trial)  # which Optuna has a cache for, before a database
+        study = optuna.load_study(
+            study_name=self._study.study_name,
+            storage=judged,  # type: ignore[arg-type]  # Optuna's base class would hide what is not written here
+            sampler=self._study.sampler,
+            pruner=pruner,
+        )
+        stops = pruner.prune(study, trial)
+        self._notes[number] = judged.trial.system_attrs
+        return stops
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
         """Write the last epoch of a trial, and its end."""
@@ -192,6 +209,7 @@ class Ledger:
                 self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
             self._storage.set_trial_user_attr(trial_id, "result", data)
             self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
+        self._notes.pop(number, None)
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1
@@ -200,6 +218,36 @@ class Ledger:
             curve = {**_up_to(last.epoch - 1, before.curve), last.epoch: last.value}
         self._trials[number] = replace(before, state=state, curve=curve, **changes)
         return self._trials[number]
+
+
+class _Judged:
+    """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
+
+    It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
+    of the trial, so that trials that were read before stay as they were.
+    """
+
+    def __init__(self, storage: BaseStorage, trial: FrozenTrial) -> None:
+        self.trial = trial
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self._present(self._storage.get_trial(trial_id))
+
+    def get_all_trials(self, study_id: int, *args: Any, **options: Any) -> list[FrozenTrial]:
+        return [self._present(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._storage.set_trial_system_attr(trial_id, key, value)
+        if trial_id == self.trial._trial_id:
+            self.trial = copy(self.trial)
+            self.trial.system_attrs = {**self.trial.system_attrs, key: value}
+
+    def _present(self, trial: FrozenTrial) -> FrozenTrial:
+        return self.trial if trial._trial_id == self.trial._trial_id else trial
 
 
 def _up_to(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:

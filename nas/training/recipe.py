@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from nas.kinds import BOOLEAN, Kind, number, one_of, optional, whole
-from nas.settings import Config, Option
+from nas.settings import Config, Option, User
 from nas.training.scores import SCORES
 
 LEARNING_RATES = {"sgd": 0.02, "adamw": 0.005, "rmsprop": 0.002}
@@ -42,7 +42,7 @@ _RATE = optional(
 
 def _key(help: str, panel: str = TRAINING) -> Option:
     """A setting that is given by --recipe KEY=VALUE."""
-    return Option(help, panel, flags=())
+    return Option(help, panel, flags=(), unused_by=User.EVALUATOR)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Recipe(Config):
     batch: Annotated[
         int,
         whole("a batch; it is a whole number of at least 2, as batch norm needs two images", 2),
-        Option("Images in a batch.", TRAINING),
+        Option("Images in a batch.", TRAINING, unused_by=User.EVALUATOR),
     ] = 64
     optimizer: Annotated[
         str,
@@ -89,6 +89,7 @@ class Recipe(Config):
             "Peak learning rate, else the optimizer's own: 0.02 of `sgd`, 0.005 of `adamw`, 0.002 of "
             "`rmsprop`.",
             TRAINING,
+            unused_by=User.EVALUATOR,
         ),
     ] = None
     schedule: Annotated[
@@ -164,6 +165,7 @@ class Recipe(Config):
             "What the epochs' accuracies are made into: `last`, `best`, `mean_last_k`, `auc` or "
             "`extrapolated`.",
             TRAINING,
+            unused_by=User.EVALUATOR,
         ),
     ] = "last"
     cuda_graph: Annotated[

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nas.cost import Cost
 from nas.data.config import DataConfig
 from nas.data.sources import absolute
-from nas.deadline import TimeIsUp, deadline
+from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.measures import SHOWN, amounts_at
@@ -33,7 +33,7 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.observer import Observer
-from nas.workflows.session import Session, prepare, reopen, start, stoppable, time_left
+from nas.workflows.session import Session, prepare, reopen, start, stoppable, timed
 
 PROXY, LONG = "proxy", "long"
 """Names of the search's own training, and of the longer one that it stands for."""
@@ -232,11 +232,11 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         queue = FixedQueue(session.space, jobs, ledger)
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
-        observer.round(queue, "calibration", len(jobs), epochs)
         evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
         try:
-            with deadline(time_left(session.config, began)):
-                session.executor.run(queue, evaluator, observer)
+            with timed(session.config, began, observer) as punctual:
+                punctual.round(queue, "calibration", len(jobs), epochs)
+                session.executor.run(queue, evaluator, punctual)
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
         rows = _rows(session.space, points, queue, seeds)

@@ -18,7 +18,6 @@ from nas.space.feasible import Domain
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.training.base import Evaluator, Metric
-from nas.training.evaluator import ProxyEvaluator
 from nas.workflows.warm_start import find_warm_start
 
 _DRAWS = 100
@@ -188,9 +187,4 @@ def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
         raise InputError(
             f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
             "it, or leave the finalists out"
-        )
-    if config.prescreen and not isinstance(evaluator, ProxyEvaluator):
-        raise InputError(
-            f"prescreen: {config.prescreen} is of what the proxy trains, and an evaluator of a user's own "
-            "trains here; leave one of the two out"
         )

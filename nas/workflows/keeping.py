@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from nas.files import write_atomically
 from nas.runs.folder import RunFolder
 from nas.study.objective import Objective
-from nas.study.records import Candidate, Trial, TrialState, best_of
+from nas.study.records import Candidate, Trial, best_of
 from nas.study.study import Study
-from nas.training.base import EvaluatorError, Parent
+from nas.training.base import EvaluatorError, FailureReason, Parent
 from nas.workflows.observer import Observer
 
 
@@ -61,7 +61,10 @@ class FinalsKeeper(Observer):
 
 
 class EarlyFailure(Observer):
-    """Ends a search by a user's evaluator that fails before any trial has a score: it would fail again."""
+    """Ends a search by a user's evaluator that fails before any trial has a score: it would fail again.
+
+    That is not so of a training that took too long, as networks differ in that.
+    """
 
     def __init__(self, study: Study, evaluator: object, resume_command: str) -> None:
         self._study = study
@@ -69,7 +72,8 @@ class EarlyFailure(Observer):
         self._resume = resume_command
 
     def finished(self, trial: Trial) -> None:
-        if trial.state is TrialState.FAILED and not self._study.counts.complete:
+        failed = trial.failure is not None and trial.failure.reason is not FailureReason.TIMEOUT
+        if failed and not self._study.counts.complete:
             raise EvaluatorError(
                 f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it, then "
                 f"go on with: {self._resume}"

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InputError
+from nas.runs.config import check_used
 from nas.runs.folder import RunFolder
+from nas.settings import User
 from nas.training.base import Evaluator
 from nas.workflows.calibration import CalibrationResult, resume_calibration
 from nas.workflows.observer import Observer
 from nas.workflows.search import SearchResult, resume_search
-
-_OF_SEARCHES = ("trials", "finalists")
 
 
 def resume(
@@ -39,8 +38,5 @@ def resume(
     given = dict(changes or {})
     if not found.is_calibration:
         return resume_search(found, observer, changes=given, evaluator=evaluator, plugins=plugins)
-    if set(given) & set(_OF_SEARCHES):
-        raise InputError(
-            f"{folder}: is a calibration, which has no --trials and no --finalists; leave them out"
-        )
+    check_used(given, User.CALIBRATION, str(folder))
     return resume_calibration(found, observer, changes=given, plugins=plugins)

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from nas.deadline import TimeIsUp, deadline
+from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.files import write_atomically
 from nas.runs.config import SearchConfig
@@ -36,7 +36,7 @@ from nas.workflows.export import export_run
 from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, WeightsKeeper
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
-from nas.workflows.session import Session, prepare, reopen, start, stoppable, time_left
+from nas.workflows.session import Session, prepare, reopen, start, stoppable, timed
 
 FRESH = 500_000
 """Added to the seed of a search for its long trainings."""
@@ -121,6 +121,9 @@ def search(
         >>> result.best.score, result.exported[0]  # doctest: +SKIP
         (0.9972, PosixPath('runs/mbconv-1/best.py'))
 
+    Outside the main thread, which alone gets signals, a time limit ends the search after an epoch and not in
+    the middle of one.
+
     Raises InputError for what cannot be searched, Stopped on Ctrl-C, NasError where the run cannot be
     written. Whatever ends it, `resume` goes on.
     """
@@ -153,10 +156,10 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         observer.began(session)
         in_time = True
         try:
-            with deadline(time_left(config, began)):
-                _train(session, study, finals, observer)
+            with timed(config, began, observer) as punctual:
+                _train(session, study, finals, punctual)
                 if finals:
-                    _train_finalists(session, study, finals, observer)
+                    _train_finalists(session, study, finals, punctual)
         except KeyboardInterrupt as stop:
             # It may have come between the write of a trial and its note: what is written counts.
             study, finals = _open_studies(session)

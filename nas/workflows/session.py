@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
-from nas.data.kept import read_data, write_data
+from nas.data.kept import pack_data, read_data
+from nas.deadline import deadline
 from nas.errors import InputError, NasError
 from nas.execution import make_executor
 from nas.execution.base import Executor
-from nas.files import write_atomically
 from nas.importing import read_file
-from nas.runs.config import SearchConfig
+from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
 from nas.runs.state import RunState, read_space, read_study
+from nas.settings import User
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
@@ -33,6 +34,7 @@ from nas.study.storage import claim_storage, make_absolute
 from nas.training.base import Evaluator
 from nas.training.custom import CustomEvaluator
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
     check_budget,
     check_evaluator,
@@ -42,15 +44,18 @@ from nas.workflows.checks import (
     check_scale,
     check_warm_start,
 )
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Observers
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from nas.data.datasets import ImageData
+    from nas.execution.base import TrialQueue
     from nas.importing import SourceFile
     from nas.space.plugins import Plugin
+    from nas.study.records import Candidate
+    from nas.training.base import EpochResult
 
 
 class Stopped(NasError):
@@ -137,6 +142,8 @@ def prepare(
     `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
     Raises InputError.
     """
+    if evaluator is not None or config.evaluator is not None:
+        check_used(config.given(), User.EVALUATOR)
     if evaluator is not None:
         config = replace(config, evaluator=None)
     check_sampler(config)
@@ -162,6 +169,7 @@ def _prepare(
 ) -> Prepared:
     """Make the evaluator, and `read` the data if it needs some."""
     data, file, device = None, None, device_of(config)
+    timeout = config.executor.trial_timeout
     if evaluator is None and config.evaluator is not None:
         file = read_file(config.evaluator.file)
         name, epochs = config.evaluator.function, config.recipe.epochs
@@ -172,13 +180,14 @@ def _prepare(
         if counted != space:
             space = counted
             check_budget(space, config.budget)
-        timeout = config.executor.trial_timeout
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
     check_objective(config.objective, evaluator.metric)
     check_evaluator(config, evaluator)
+    if timeout is not None and data is None:
+        evaluator = TimedEvaluator(evaluator, config.recipe.epochs, timeout)
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 
@@ -211,18 +220,30 @@ def start(
             prepared.plugins,
             prepared.evaluator_file,
         )
-        content = {"run.yaml": manifest.to_text(), "space.yaml": space_text, **(files or {})}
+        content = {
+            "run.yaml": manifest.to_text(),
+            "space.yaml": space_text,
+            **_data_files(prepared),
+            **(files or {}),
+        }
         try:
             folder = RunFolder.create(path, content, sources)
         except RunExists:
             if name:
                 raise  # else another search has just taken the number
             continue
-        if prepared.data and is_function(config.data.dataset):
-            write_data(folder.data_file, prepared.data)
-        if prepared.data and prepared.data.broken:
-            write_atomically(folder.broken_file, "".join(f"{why}\n" for why in prepared.data.broken))
         return Session(**vars(prepared), folder=folder, manifest=manifest)
+
+
+def _data_files(prepared: Prepared) -> dict[str, str | bytes]:
+    """Return what a run folder has of its data: the images of a function, and why others are left out."""
+    data, files = prepared.data, RunFolder(Path())
+    found: dict[str, str | bytes] = {}
+    if data and is_function(prepared.config.data.dataset):
+        found[files.data_file.name] = pack_data(data)
+    if data and data.broken:
+        found[files.broken_file.name] = "".join(f"{why}\n" for why in data.broken)
+    return found
 
 
 def reopen(
@@ -238,6 +259,8 @@ def reopen(
     """
     manifest = Manifest.read(folder)
     config = manifest.config.changed(changes, "nas resume")
+    if manifest.data is None:
+        check_used(changes, User.EVALUATOR, "nas resume")
     if evaluator is None:
         # What the folder names is not run by itself: who resumes names it.
         manifest.check_evaluator(folder, config.evaluator if "evaluator" in changes else None)
@@ -322,9 +345,34 @@ def stoppable(session: Session) -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def time_left(config: SearchConfig, began: float) -> float | None:
-    """Return the seconds of the time limit that are left; `began` by `time.monotonic`."""
-    return None if config.time_limit is None else began + config.time_limit - time.monotonic()
+@contextmanager
+def timed(config: SearchConfig, began: float, observer: Observer) -> Iterator[Observer]:
+    """Raise TimeIsUp when the time limit is over; `began` by `time.monotonic`.
+
+    What trains in the block tells the observer that this gives, which keeps the limit between epochs where
+    signals cannot: outside the main thread.
+    """
+    left = None if config.time_limit is None else began + config.time_limit - time.monotonic()
+    with deadline(left) as check:
+        yield Observers(observer, _Timekeeper(check))
+
+
+class _Timekeeper(Observer):
+    """Checks the time before each trial, and after each epoch of it but the last, whose trial is complete."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._epochs = 0
+
+    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+        self._epochs = epochs
+
+    def started(self, candidate: Candidate) -> None:
+        self._check()
+
+    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
+        if result.epoch < self._epochs:
+            self._check()
 
 
 def gpus_of(config: SearchConfig) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from command_line import SHORT, apart, nas, rows
 
 from nas.data import datasets
 from nas.data.functions import is_function
-from nas.data.kept import read_data, write_data
+from nas.data.kept import pack_data, read_data
 from nas.data.sources import absolute, find_source
 from nas.errors import InputError
 from nas.runs.folder import RunFolder
@@ -235,9 +237,54 @@ def test_a_search_keeps_the_images_and_a_resumed_one_runs_no_file() -> None:
     assert said.err.endswith("); restore the file, or start a new run\n")
 
 
+@pytest.mark.parametrize("what", ["search", "calibrate"])
+def test_a_kill_while_a_run_is_made_leaves_a_whole_run_or_none(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each write to the disk in turn, until the run is there. What is left beside it is no run."""
+    Path("blocks.py").write_text(
+        "from nas.blocks import block\n\n\n@block\ndef as_it_was(net, x):\n    return x\n"
+    )
+    options = [*("--dataset", SPEC, "--name", "own", "--workers", "0", *SHORT), "--plugin", "blocks.py"]
+    options += (
+        ["--trials", "1"] if what == "search" else ["--networks", "4", "--seeds", "2", "--long-epochs", "2"]
+    )
+    fsync, clear, left = os.fsync, shutil.rmtree, [0]
+
+    class Killed(BaseException):
+        """Nothing in the process hears of a kill, and nothing is tidied after it."""
+
+    def sync(descriptor: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        fsync(descriptor)
+
+    writes = 0
+    while not Path("runs/own").exists():
+        writes += 1
+        left[0] = writes
+        with monkeypatch.context() as stop, pytest.raises(Killed):
+            stop.setattr(os, "fsync", sync)
+            stop.setattr(shutil, "rmtree", lambda path, **options: None)
+            nas(what, "tiny.yaml", *options)
+        if not Path("runs/own").exists():
+            said = nas("resume", "runs/own")
+            assert (said.code, said.err) == (
+                2, "error: runs/own: there is no such run; name a folder that nas search made\n"
+            )  # fmt: skip
+            (beside,) = Path("runs").iterdir()
+            said = nas("resume", str(beside))
+            assert said.code == 2 and said.err.startswith(f"error: {beside}: is not a run folder, it has no ")
+            clear(beside)
+    assert writes == (5 if what == "search" else 6)
+    said = nas("resume", "runs/own", "--plugin", "runs/own/plugins/blocks.py")
+    assert said.code == 0, said
+
+
 def test_data_that_are_kept_are_the_same(tmp_path: Path) -> None:
     data = datasets.load_dataset("digits", resolution=8, seed=0, max_images=100)
-    write_data(tmp_path / "data.npz", data)
+    (tmp_path / "data.npz").write_bytes(pack_data(data))
     again = read_data(tmp_path / "data.npz")
     assert vars(again).keys() == vars(data).keys()
     for name, value in vars(data).items():

@@ -18,6 +18,7 @@ from toys import ToySpace, after, asked, end, study
 
 from nas.errors import InputError
 from nas.execution.local import LocalExecutor
+from nas.study.ledger import Ledger
 from nas.study.objective import parse_objective
 from nas.study.pruning import PRUNERS, find_pruner
 from nas.study.records import Trial, TrialResult, TrialState
@@ -30,7 +31,7 @@ NAMES = [*PRUNERS, "optuna.pruners:MedianPruner"]
 LOSS = Metric("loss", maximize=False)
 
 
-def opened(path: Path | None, name: str, trials: int = 24, **options: Any) -> Study:
+def opened(path: Path | str | None, name: str, trials: int = 24, **options: Any) -> Study:
     pruner = find_pruner(name)(EPOCHS)
     return study(path, trials=trials, space=ToySpace(layers=8), pruner=pruner, **options)
 
@@ -174,6 +175,46 @@ def test_stopped_and_resumed_prunes_what_it_would_have(name: str, tmp_path: Path
     parts = opened(tmp_path / "parts", name)
     LocalExecutor().run(parts, fake, Observer())
     assert list(parts.trials) == list(whole.trials) and parts.counts.pruned >= 5
+
+
+@pytest.mark.parametrize("database", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_stopped_between_a_pruners_word_and_its_write(
+    name: str, database: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each trial that is stopped early takes two drivers: the first ends when the pruner has noted all, and
+    before the trial's end is written."""
+    where = f"sqlite:///{tmp_path}/study.db" if database else tmp_path / "parts"
+    fake = Fake(tmp_path / "log", epochs=EPOCHS)
+    whole = opened(None, name)
+    LocalExecutor().run(whole, fake, Observer())
+    prune = Ledger.prune
+    stopped: list[int] = []
+
+    def stop_first(ledger: Ledger, number: int, result: TrialResult) -> Trial:
+        if number not in stopped:
+            stopped.append(number)
+            raise KeyboardInterrupt
+        return prune(ledger, number, result)
+
+    monkeypatch.setattr(Ledger, "prune", stop_first)
+    parts = opened(where, name)
+    for _ in whole.trials:
+        try:
+            LocalExecutor().run(parts, fake, Observer())
+        except KeyboardInterrupt:
+            parts = opened(where, name)
+    assert len(stopped) == whole.counts.pruned >= 5
+    assert list(parts.trials) == list(whole.trials) == list(opened(where, name).trials)
+
+
+def test_a_trial_whose_worker_died_is_judged_anew() -> None:
+    """Its first attempt passed a rung alone; the next comes to it when there is a better trial."""
+    s = study(None, trials=2, pruner=find_pruner("asha")(EPOCHS))
+    first, better = (asked(s).number for _ in range(2))
+    assert [s.report(first, after(epoch, 0.1)) for epoch in (1, 2, 3, 4)] == [True] * 4
+    assert [s.report(better, after(epoch, 0.9)) for epoch in (1, 2, 3, 4)] == [True] * 4
+    assert [s.report(first, after(epoch, 0.1)) for epoch in (1, 2, 3)] == [True, True, False]
 
 
 @dataclass

@@ -203,7 +203,7 @@ def test_more_networks_than_there_are() -> None:
 @pytest.mark.slow
 def test_a_calibration_is_no_search(run: RunFolder) -> None:
     no_best = "is a calibration, which has no best network; name the run of a search"
-    no_trials = "is a calibration, which has no --trials and no --finalists; leave them out"
+    no_trials = "trials: 9 has no effect: it is of searches, and this is a calibration; leave it out"
     for arguments, message in ((["export"], no_best), (["resume", "--trials", "9"], no_trials)):
         said = nas(*arguments, str(run.path))
         assert (said.code, said.err) == (2, f"error: {run.path}: {message}\n")

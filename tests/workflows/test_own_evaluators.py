@@ -227,8 +227,8 @@ def test_candidates_are_not_screened_for_it() -> None:
     with pytest.raises(InputError) as error:
         nas.search(config(prescreen="naswot:4"), evaluator=Instant(), name="mine")
     assert str(error.value) == (
-        "prescreen: naswot:4 is of what the proxy trains, and an evaluator of a user's own trains here; "
-        "leave one of the two out"
+        "prescreen: 'naswot:4' has no effect: it is of the proxy, and an evaluator of a user's own trains "
+        "here; leave one out"
     )
     assert not RUN.exists()
 

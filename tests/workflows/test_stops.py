@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
@@ -145,15 +147,76 @@ def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on() -> None:
     )
 
 
-def test_a_search_outside_the_main_thread() -> None:
+Done = TypeVar("Done")
+
+
+def in_a_thread(work: Callable[[], Done]) -> Done:
+    """Return what work comes to outside the main thread, where Python allows no handlers of signals."""
+    before = handlers()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work).result()
+    assert handlers() == before
+    return done
+
+
+@pytest.mark.parametrize("limit", [None, "1h"])
+def test_a_search_outside_the_main_thread(limit: str | None) -> None:
     """It gets no signals, and does without."""
-    found = []
-    thread = threading.Thread(
-        target=lambda: found.append(nas.search(config(), evaluator=Instant(), name="mine"))
-    )
-    thread.start()
-    thread.join()
-    assert found[0].counts.complete == 3
+    given = config(time_limit=limit)
+    assert in_a_thread(lambda: nas.search(given, evaluator=Instant(), name="mine")).counts.complete == 3
+
+
+class SlowAt(Observer):
+    """Takes two seconds over an epoch of trial 1."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def epoch(self, candidate: Candidate, result: nas.EpochResult) -> None:
+        if (candidate.number, result.epoch) == (1, self._epoch):
+            time.sleep(2)
+
+
+@pytest.mark.parametrize(("slow", "complete", "running"), [(1, 1, 1), (2, 1, 1), (3, 2, 1)])
+def test_a_time_limit_outside_the_main_thread(slow: int, complete: int, running: int) -> None:
+    """It is kept after each epoch: a trial whose last one was trained is complete."""
+    evaluator, given = Instant(epochs=3), config(trials=4, time_limit="2s", recipe={"epochs": 3})
+    began = time.monotonic()
+    result = in_a_thread(lambda: nas.search(given, SlowAt(slow), evaluator=evaluator, name="mine"))
+    assert time.monotonic() - began < 30 and result.stopped_by is nas.StopReason.TIME_LIMIT
+    assert (result.counts.complete, result.counts.running) == (complete, running)
+    assert result.exported[0].is_file() and result.state == RunState.load(RUN)
+    again = in_a_thread(lambda: nas.resume(RUN, evaluator=evaluator, changes={"time_limit": "1h"}))
+    assert isinstance(again, nas.SearchResult) and again.stopped_by is nas.StopReason.FINISHED
+    whole = nas.search(replace(given, time_limit=None), evaluator=evaluator, name="whole")
+    assert again.state.trials == whole.state.trials
+
+
+def test_a_time_that_is_over_outside_the_main_thread() -> None:
+    class Slow(Observer):
+        def began(self, session: object) -> None:
+            time.sleep(0.2)
+
+    given = config(time_limit="0.1s")
+    result = in_a_thread(lambda: nas.search(given, Slow(), evaluator=Instant(), name="mine"))
+    assert result.stopped_by is nas.StopReason.TIME_LIMIT and not result.state.trials
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_time_limit_outside_the_main_thread_on_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # workers import the evaluator
+    evaluator = Instant(epochs=3)
+    given = config(trials=200, workers=1, time_limit="40s", recipe={"epochs": 3})
+
+    class Slow(Observer):
+        def started(self, candidate: Candidate) -> None:
+            time.sleep(5)
+
+    result = in_a_thread(lambda: nas.search(given, Slow(), evaluator=evaluator, name="mine"))
+    assert result.stopped_by is nas.StopReason.TIME_LIMIT and 0 < result.counts.complete < 20
+    again = nas.resume(RUN, evaluator=evaluator, changes={"time_limit": "1h", "workers": 0, "trials": 20})
+    assert isinstance(again, nas.SearchResult) and again.counts.complete == 20
 
 
 # Time limits
