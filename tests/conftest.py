@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 from command_line import SHORT, TINY, nas
-from forks import CHECKS, OURS, check_by_fork
+from forks import FORKS, check_by_fork
 from hypothesis import settings
 
 from nas.runs.folder import RunFolder
@@ -42,8 +42,7 @@ def forks() -> Iterator[None]:
     """Exports of this process are checked by forks; those of commands in processes of their own are not."""
     with patch("nas.exporters.files.check_apart", check_by_fork):
         yield
-    CHECKS.end()
-    OURS.end()
+    FORKS.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ for line in sys.stdin:
         try:
             os.chdir(folder)
             sys.path[:0] = path
+            if arguments[0] == "-B":
+                sys.dont_write_bytecode = bool(arguments.pop(0))
             if arguments[0] == "-c":
                 sys.argv = ["-c", *arguments[2:]]
                 exec(arguments[1], {"__name__": "__main__"})
@@ -49,10 +52,9 @@ for line in sys.stdin:
 
 
 class Forks:
-    """An interpreter that is started when it is first needed and has imported the modules that are named."""
+    """An interpreter that is started when it is first needed, and has imported torch and never `nas`."""
 
-    def __init__(self, *modules: str, options: Sequence[str] = ()) -> None:
-        self._modules, self._options = modules, options
+    def __init__(self) -> None:
         self._server: subprocess.Popen[str] | None = None
 
     def run(self, *arguments: str, path: Sequence[str] = ()) -> tuple[int, str]:
@@ -61,10 +63,11 @@ class Forks:
         `path`: folders where its imports are looked up first.
         """
         server = self._server = self._server or subprocess.Popen(
-            [sys.executable, "-P", *self._options, "-c", _SERVER, *self._modules],
+            [sys.executable, "-P", "-c", _SERVER, *_IMPORTED],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         )
         assert server.stdin is not None and server.stdout is not None
         server.stdin.write(json.dumps([str(Path.cwd()), path, arguments]) + "\n")
@@ -78,18 +81,13 @@ class Forks:
             self._server.communicate()
 
 
-CHECKS = Forks("safetensors.torch", "torch._dynamo", "torch.utils.flop_counter", options=["-B"])
-"""Has imported all that the check of an export does, and never `nas`."""
-
-OURS = Forks(
-    "pytest", "torch._dynamo", "torch.utils.flop_counter", "optuna", "networkx", "yaml", "sklearn.datasets"
-)
-"""Has imported what `nas` needs, and never `nas`."""
+FORKS = Forks()
+_IMPORTED = ("pytest", "safetensors.torch", "torch._dynamo", "torch.utils.flop_counter")
 
 
 def check_by_fork(file: Path, expected: Path) -> str | None:
     """Return what is wrong with an exported file. Stands in for `nas.exporters.files.check_apart`, most of
     which is the import of torch."""
-    code, said = CHECKS.run(check.__file__, str(file), str(expected))
+    code, said = FORKS.run("-B", check.__file__, str(file), str(expected))
     lines = said.strip().splitlines()
     return (lines[-1] if lines else f"exit code {code}") if code else None

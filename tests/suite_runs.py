@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from forks import OURS
+from forks import FORKS
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +35,7 @@ def run_suites(
     places = [str(installed(folder)), str(ROOT)]
     options = ("-rA", "-q", "-p", "no:cacheprovider", "-n", "0")
     with contextlib.chdir(folder):
-        code, said = OURS.run("-m", "pytest", *options, *what, *map(str, arguments), path=[*path, *places])
+        code, said = FORKS.run("-m", "pytest", *options, *what, *map(str, arguments), path=[*path, *places])
     words = ("PASSED ", "FAILED ", "ERROR ", "SKIPPED ")
     counts = Counter(line.split()[0] for line in said.splitlines() if line.startswith(words))
     return code, counts, said

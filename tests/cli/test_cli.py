@@ -84,7 +84,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert re.findall(r"^│ (\w+) ", listed, re.MULTILINE) == list(COMMANDS)
 
 
-@pytest.mark.parametrize(("what", "text"), [("mbconv", "networks"), ("spaces", "mbconv")])
+@pytest.mark.parametrize(
+    ("what", "text"), [("mbconv", "networks"), pytest.param("spaces", "mbconv", marks=pytest.mark.slow)]
+)
 def test_views_import_no_torch(what: str, text: str) -> None:
     modules, out = imported(*(["spaces"] if what == "spaces" else ["show", what]))
     assert not UNNEEDED & set(modules) and text in out

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import SHORT, nas
-from forks import OURS
+from forks import FORKS
 
 from nas.cli import app
 
@@ -16,10 +16,11 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
-COMMANDS = re.findall(
+FOUND = re.findall(
     r"nas (?:search|resume|bench|calibrate|score|show|draw|scale|export|spaces)[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
+COMMANDS = list(dict.fromkeys(command.strip() for command in FOUND))
 LONG = ("search", "resume", "bench", "calibrate")
 SEARCHES = [c for c in COMMANDS if c.split()[1] in LONG and len(c.split()) > 2]
 VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2 or c.split()[1] == "spaces")]
@@ -121,7 +122,12 @@ def test_the_settings_file_is_read() -> None:
     assert settings.recipe.epochs == 2
 
 
-@pytest.mark.parametrize("snippet", BLOCKS["python"], ids=["best", "study", "space"])
+BEST, STUDY, SEARCH = BLOCKS["python"]
+
+
+@pytest.mark.parametrize(
+    "snippet", [BEST, STUDY, pytest.param(SEARCH, marks=pytest.mark.slow)], ids=["best", "study", "search"]
+)
 def test_a_snippet(snippet: str) -> None:
     path = "runs/mbconv-1" if "import best" in snippet else "."
     if "SearchConfig" in snippet:
@@ -130,5 +136,5 @@ def test_a_snippet(snippet: str) -> None:
             "trials=16,", "trials=1, recipe=nas.Recipe(epochs=1), data=nas.DataConfig(max_images=200),"
         )
     code = f"import sys; sys.path.insert(0, {path!r})\n{snippet}"
-    exit_code, said = OURS.run("-c", code)
+    exit_code, said = FORKS.run("-c", code)
     assert exit_code == 0, said

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import apart, nas, rows
-from forks import OURS
+from forks import FORKS
 
 from nas.runs.state import RunState
 
@@ -48,7 +48,7 @@ def test_regression_is_minimised_from_search_to_export() -> None:
     said = nas("export", "runs/regression-1", "-o", "reader.py")
     assert said.code == 0, said.err
     code = "import torch, reader; print(tuple(reader.load()(torch.zeros(2, 1, 24, 24)).shape))"
-    assert OURS.run("-c", code, path=["."]) == (0, "(2, 1)\n")
+    assert FORKS.run("-c", code, path=["."]) == (0, "(2, 1)\n")
 
 
 def test_segmentation_trains_a_backbone_under_a_head_that_is_not_kept() -> None:
@@ -61,7 +61,7 @@ def test_segmentation_trains_a_backbone_under_a_head_that_is_not_kept() -> None:
     state = RunState.load(Path("runs/backbone-1"))
     assert state.front and state.manifest.metric.name == "mean IoU"
     code = "import torch, best; print(best.load()(torch.zeros(1, 1, 24, 24)).dim())"
-    assert OURS.run("-c", code, path=[str(state.folder.path)]) == (0, "4\n")
+    assert FORKS.run("-c", code, path=[str(state.folder.path)]) == (0, "4\n")
 
 
 @pytest.mark.slow

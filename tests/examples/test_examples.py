@@ -46,6 +46,7 @@ def test_it_is_short_and_says_how_it_is_run(file: Path) -> None:
     assert re.search(rf"^ +(PYTHONPATH=examples )?nas .*{file.stem}", file.read_text(), re.M)
 
 
+@pytest.mark.slow
 def test_the_suites_pass(tmp_path: Path) -> None:
     named = ("--plugin", EXAMPLES / "attention.py", "--plugin", EXAMPLES / "large_kernel.py")
     code, counts, said = run_suites(

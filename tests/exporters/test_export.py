@@ -451,6 +451,7 @@ def test_the_fresh_interpreter_is_without_nas(exported: Path, tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_a_check_has_an_interpreter_of_its_own(exported: Path, tmp_path: Path) -> None:
     """Other tests are checked by forks of one."""
     shutil.copytree(exported, tmp_path, dirs_exist_ok=True)

@@ -64,6 +64,7 @@ def test_a_member_is_exported_by_torch(path: Path) -> None:
     assert set(exported.state_dict) == set(module.state_dict())
 
 
+@pytest.mark.slow
 def test_a_member_is_compiled_in_one_graph() -> None:
     """With the eager backend: what Dynamo and AOT autograd capture, without waiting for kernels."""
     check_compiles(FOLDER / "mixed.yaml", "aot_eager")

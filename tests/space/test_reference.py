@@ -19,7 +19,6 @@ from nas.space.scale import Scale, scale_space
 
 FILES = {name.removeprefix("reference/"): path for name, path in list_spaces().items() if "/" in name}
 every_file = pytest.mark.parametrize("name", list(FILES))
-every_twin = pytest.mark.parametrize("name", list(TWINS))
 QUICK = ("resnet18", "googlenet", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0")
 
 
@@ -59,7 +58,7 @@ def test_every_reference_is_compared_with_something(name: str) -> None:
     assert name in TWINS or name in PUBLISHED
 
 
-@every_twin
+@in_time(list(TWINS))
 def test_parameters_and_macs_are_the_twins(name: str) -> None:
     with torch.device(TWINS[name].device):
         twin = TWINS[name].make()

@@ -177,7 +177,7 @@ def test_stopped_and_resumed_prunes_what_it_would_have(name: str, tmp_path: Path
     assert list(parts.trials) == list(whole.trials) and parts.counts.pruned >= 5
 
 
-@pytest.mark.parametrize("database", [False, True])
+@pytest.mark.parametrize("database", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_stopped_between_a_pruners_word_and_its_write(
     name: str, database: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

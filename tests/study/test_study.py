@@ -46,7 +46,12 @@ def test_trials_are_numbered_without_gaps_unique_and_inside_the_budget(journal: 
     assert s.ask() is None
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+each_sampler = pytest.mark.parametrize(
+    "sampler", [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in SAMPLERS]
+)
+
+
+@each_sampler
 def test_a_budget_that_only_dear_networks_meet_is_met(journal: Path, sampler: str) -> None:
     """Of 24 layers each is fat (few MACs, many parameters) or slim; the budget is of parameters."""
 
@@ -130,7 +135,7 @@ def test_a_finished_study_is_not_asked_again_but_can_be_extended(journal: Path) 
     assert s.counts.complete == 5
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@each_sampler
 def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, sampler: str) -> None:
     def opened(name: str) -> Study:
         return study(tmp_path / name, trials=32, sampler=sampler, space=ToySpace(layers=8))
@@ -146,7 +151,7 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, sampler: str) 
 STARTS = ({"depth": 2, "w0": 4, "w1": 4}, {"depth": 3, "w0": 1, "w1": 1, "w2": 4})
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@each_sampler
 def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path: Path, sampler: str) -> None:
     def opened(name: str) -> Study:
         return study(tmp_path / name, trials=26, sampler=sampler, space=ToySpace(layers=8), warm_start=STARTS)
@@ -214,7 +219,7 @@ def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal: Path) -> None
     assert [t.candidate.number for t in s.best(2)] == [1]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@each_sampler
 def test_samplers_take_pruned_failed_and_running_trials(journal: Path, sampler: str) -> None:
     s = study(journal, trials=30, sampler=sampler, space=ToySpace(layers=8))
     running = [s.ask(), s.ask()]
@@ -289,7 +294,7 @@ def test_best_ranks_by_score_then_cost_then_age(journal: Path) -> None:
     assert s.best(1)[0].score == 0.7
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@each_sampler
 @pytest.mark.parametrize(
     "band", [Interval(0, 2000), Interval(28_000, None), Interval(14_500, 15_500)], ids=str
 )

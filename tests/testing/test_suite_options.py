@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from suite_runs import ROOT, run_suites
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = '''\
 from nas.blocks import block
 from nas.ops import Conv2d
@@ -85,7 +87,6 @@ def test_the_options_are_of_these_suites_alone(tmp_path: Path) -> None:
     assert code == 4 and "unrecognized arguments: --sampler" in said
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_built_in_parts_pass(tmp_path: Path) -> None:
     code, counts, said = run_suites(tmp_path, "-k", "not gp and not learns")

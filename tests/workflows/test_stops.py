@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 import torch
 from command_line import exports_checked_here, rows
-from forks import OURS
+from forks import FORKS
 from instant import Instant, config
 from optuna.storages import BaseStorage
 
@@ -263,7 +263,7 @@ def test_a_search_from_python_prints_nothing_and_needs_no_reports(tmp_path: Path
         "result = nas.search(nas.SearchConfig.from_data(given, 'here'), name='mine')\n"
         "assert result.best.score is not None\n"
     )
-    assert OURS.run("-c", code) == (0, "")
+    assert FORKS.run("-c", code) == (0, "")
     assert (tmp_path / "runs" / "mine" / "best.py").is_file()
 
 
