@@ -173,5 +173,6 @@ def spaces() -> None:
     rows = tables.table("name", ">networks", "about")
     for name, path in list_spaces().items():
         space = load_space(path)
-        rows.add_row(name, tables.large_number(space.count), space.about)
+        count = 1 if space.is_architecture else space.count  # a bundled network can be built
+        rows.add_row(name, tables.large_number(count), space.about)
     show_view(rows)

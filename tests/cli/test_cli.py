@@ -151,6 +151,7 @@ def test_a_closed_pipe_is_no_error() -> None:
 # Views
 
 
+@pytest.mark.slow
 def test_the_bundled_spaces_are_listed() -> None:
     lines = nas("spaces").out.splitlines()
     for name, file in list_spaces().items():

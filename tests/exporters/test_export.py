@@ -154,7 +154,11 @@ def test_members_of_every_space_are_equal_to_their_modules(file: Path) -> None:
         assert_equal(architecture)
 
 
-@each_space
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=[] if f.stem in ("mbconv", "inception") else pytest.mark.slow) for f in SPACES],
+    ids=lambda path: path.stem,
+)
 def test_a_trained_member_of_every_space_is_exported(file: Path, tmp_path: Path) -> None:
     architecture = min(members(file, 3, seed=2), key=lambda member: member.cost.params)
     torch.manual_seed(0)

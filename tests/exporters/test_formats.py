@@ -65,6 +65,7 @@ def own_format() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 class TestTorchExport(ExporterSuite):
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "exporter" in metafunc.fixturenames:

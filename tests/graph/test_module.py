@@ -54,7 +54,11 @@ def test_a_member_pickles(path: Path) -> None:
     assert torch.equal(pickle.loads(pickle.dumps(module))(x), module(x))
 
 
-@every_space
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[] if p.stem in ("mbconv", "inception") else pytest.mark.slow) for p in SPACES],
+    ids=lambda path: path.stem,
+)
 def test_a_member_is_exported_by_torch(path: Path) -> None:
     module = smallest(path).eval()
     x = torch.randn(2, 3, SIZE, SIZE)

@@ -39,8 +39,9 @@ class TestSamplers(SamplerSuite):
     margin = 1.0
 
     def marks(self, name: str, test: str) -> Sequence[pytest.MarkDecorator]:
-        """The slowest sampler is tried in the slow tests."""
-        return [pytest.mark.slow] if name == "gp" else []
+        """The slowest sampler is tried in the slow tests, and another where it trains often."""
+        often = ("test_it_learns", "test_the_same_seed_gives_the_same_points_and_another_seed_others")
+        return [pytest.mark.slow] if name == "gp" or (name == "predictor" and test in often) else []
 
     def seeds_of(self, name: str) -> int:
         return 1 if name == "gp" else self.seeds

@@ -64,6 +64,7 @@ def key(point: Choices) -> str:
     return str(sorted(point.items()))
 
 
+@pytest.mark.slow
 @given(spaces(), st.data())
 @settings(max_examples=80)
 def test_random_spaces_are_counted_inside_intervals(space: Space, data: st.DataObject) -> None:

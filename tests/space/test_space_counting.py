@@ -10,6 +10,7 @@ from space_checks import check_counts
 from nas.space import Space, SpaceError, parse_space
 
 
+@pytest.mark.slow
 @given(spaces())
 @settings(max_examples=80)
 def test_random_spaces_are_counted_exactly(space: Space) -> None:

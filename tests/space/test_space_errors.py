@@ -354,6 +354,7 @@ def mutated(draw: Any) -> str:
     return as_text(document)
 
 
+@pytest.mark.slow
 @given(mutated())
 @settings(max_examples=300)
 def test_damaged_spaces_raise_input_errors_only(text: str) -> None:

@@ -32,6 +32,7 @@ from nas.space.language.parse_nodes import FORMS, JOINS, SHORTCUTS
 FOLDER = Path(__file__).parents[2] / "search_spaces"
 SPACES = [*sorted(FOLDER.glob("*.yaml")), FOLDER / "reference" / "efficientnet_b0.yaml"]
 every_space = pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])
+QUICK = ("mbconv", "inception", "residual")
 
 
 def space_of(*lines: str, top: str = "input: [3, 16, 16]") -> Space:
@@ -477,6 +478,7 @@ def test_the_same_family_for_other_data() -> None:
 # Written and read again -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(spaces(budget=8), st.randoms(use_true_random=False))
 @settings(max_examples=150)
 def test_random_spaces_read_back(space: Space, rng: random.Random) -> None:
@@ -536,7 +538,14 @@ def check_members(path: Path, count: int, with_norms: bool = True) -> None:
         left, count = left - len(architecture.nodes), count - 1
 
 
-@every_space
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.stem in ("cell", "darts", "efficientnet_b0") else [])
+        for p in SPACES
+    ],
+    ids=lambda path: path.stem,
+)
 def test_cost_of_random_members_is_the_modules(path: Path) -> None:
     check_members(path, 8)
 

@@ -34,13 +34,13 @@ _DATA = Path(__file__).parents[1] / "data"
 SEARCHES = json.loads((_DATA / "searches-ea9396c.json").read_text())
 _FAST = {
     ("mbconv", "random", "accuracy"), ("mbconv", "evolution", "accuracy"), ("mbconv", "tpe", "accuracy"),
-    ("mbconv", "predictor", "accuracy"), ("mbconv", "nsga2", "accuracy,params"),
+    ("mbconv", "nsga2", "accuracy,params"),
     ("mbconv", "tpe", "accuracy,flops"), ("mbconv", "evolution", "accuracy*(flops/110M)^-0.07"),
     ("residual", "evolution", "accuracy"),
     ("small.yaml", "random", "accuracy"),
     ("mixed", "random", "accuracy"), ("darts", "evolution", "accuracy"),
 }  # fmt: skip
-"""Those of less than a second, and one of the predictor."""
+"""Those of less than a second."""
 
 
 Searched = tuple[list[tuple[str, Cost, Choices]], bool, dict[str, int]]

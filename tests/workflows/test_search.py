@@ -282,6 +282,7 @@ def test_a_search_without_any_score_fails() -> None:
     assert said.err == "error: runs/mine: no trial is finished; go on with: nas resume runs/mine\n"
 
 
+@pytest.mark.slow
 def test_a_budget_that_no_network_meets() -> None:
     budget = ("--budget-flops", "41000", "--budget-params", "500..600")
     said = search("--workers", "0", "--sampler", "random", *budget)
