@@ -405,7 +405,7 @@ def test_what_is_proposed_is_new_and_inside_the_budget(name: str) -> None:
 
 
 def test_moving_inside_changes_few_choices_and_then_the_cost_little() -> None:
-    """From 150 to at most 126 one layer can go: from 32 to 8, or two by less; over 120 is nearest."""
+    """From 152 to at most 130 one layer can go, from 32 to 8; at most 112 takes two."""
     start: Choices = {"w0": 32, "w1": 24, "w2": 32, "w3": 32, "w4": 24, "w5": 6 + 2, "skip": True}
     near = domain(Budget({MACS: Interval(0, 130)}))
     for seed in range(10):

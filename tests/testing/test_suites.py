@@ -46,17 +46,19 @@ def own_registries() -> Iterator[None]:
 
 def failures(suite: object, **given: object) -> set[str]:
     """The tests of a suite, among those that take just these arguments, that fail."""
-    failed = set()
+    failed, tried = set(), 0
     for name in dir(suite):
         if not name.startswith("test_"):
             continue
         test = getattr(suite, name)
         code = test.__code__
         if set(code.co_varnames[1 : code.co_argcount]) == set(given):
+            tried += 1
             try:
                 test(**given)
             except AssertionError:
                 failed.add(name.removeprefix("test_"))
+    assert tried, f"no test takes {sorted(given)}"
     return failed
 
 
