@@ -45,7 +45,7 @@ def with_settings(
 
 def read_settings(given: Mapping[str, Any], config: Path | None, where: str) -> SearchConfig:
     """Return the config of what a user gave as options, over that of a file. Raises InputError."""
-    return SearchConfig.from_given(merge(read_config(config) if config else {}, given), where)
+    return SearchConfig.from_data(merge(read_config(config) if config else {}, given), where)
 
 
 def resumable() -> list[str]:

@@ -89,6 +89,9 @@ class TrialObserver(Protocol):
     def epoch(self, candidate: Candidate, result: EpochResult) -> None:
         """A trial has trained an epoch."""
 
+    def continued(self, candidate: Candidate) -> None:
+        """A trial goes on: its last epoch was not its end, and the queue has it."""
+
     def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
         """A trial is complete and the queue does not know it yet: what is kept here survives any kill.
 
@@ -212,7 +215,9 @@ def tell(
     observer.epoch(candidate, step.epoch)
     if stopped is not None:
         observer.finished(stopped)
-    return stopped is None
+        return False
+    observer.continued(candidate)
+    return True
 
 
 def describe_error(error: BaseException) -> str:

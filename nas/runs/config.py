@@ -282,15 +282,6 @@ class SearchConfig(Config):
         return type(self).from_data(merge(self.to_data(), settings), where)
 
     @classmethod
-    def from_given(cls, given: Any, where: str) -> SearchConfig:
-        """Return the config of what a user wrote. Raises InputError as `from_data`, and for a setting that
-        has no effect."""
-        config = cls.from_data(given, where)
-        if config.evaluator:
-            check_used(given, User.EVALUATOR, where)
-        return config
-
-    @classmethod
     def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
         """Return the config of plain values, as `Config.from_data` does. There has to be a space."""
         if isinstance(data, Mapping) and "space" not in data:

@@ -105,7 +105,7 @@ class RunFolder:
         """Return an existing run folder. Raises InputError for what is none."""
         if not path.is_dir():
             near = [
-                str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("*/run.yaml")
+                str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("[!.]*/run.yaml")
             ]
             hint = did_you_mean(str(path), near) or "; name a folder that nas search made"
             what = "is a file, not a run" if path.is_file() else "there is no such run"

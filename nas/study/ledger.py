@@ -131,7 +131,7 @@ class Ledger:
         """Return what a pruner says of a running trial after its last reported epoch.
 
         It finds on the trial what it has noted in this attempt, and nothing of one that died: by Optuna's
-        notes that attempt has passed rungs where it was stopped.
+        notes that attempt has passed rungs where it was stopped. Notes of the sampler are not shown either.
         """
         trial = copy(self._storage.get_trial(self.trial_id(number)))
         trial.intermediate_values = dict(self._trials[number].curve)
@@ -232,6 +232,8 @@ class _Judged:
         self._storage = storage
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_storage":  # of a copy that is being made
+            raise AttributeError(name)
         return getattr(self._storage, name)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:

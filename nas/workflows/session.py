@@ -51,11 +51,9 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from nas.data.datasets import ImageData
-    from nas.execution.base import TrialQueue
     from nas.importing import SourceFile
     from nas.space.plugins import Plugin
     from nas.study.records import Candidate
-    from nas.training.base import EpochResult
 
 
 class Stopped(NasError):
@@ -206,6 +204,7 @@ def start(
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
     space_text = dump_space(load_space(find_space(config.space)))
+    data_files = _data_files(prepared)
     while True:
         path = runs / name if name else next_run_path(runs, like)
         _check_storage(config, path.name)
@@ -223,7 +222,7 @@ def start(
         content = {
             "run.yaml": manifest.to_text(),
             "space.yaml": space_text,
-            **_data_files(prepared),
+            **data_files,
             **(files or {}),
         }
         try:
@@ -362,17 +361,12 @@ class _Timekeeper(Observer):
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
-        self._epochs = 0
-
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
-        self._epochs = epochs
 
     def started(self, candidate: Candidate) -> None:
         self._check()
 
-    def epoch(self, candidate: Candidate, result: EpochResult) -> None:
-        if result.epoch < self._epochs:
-            self._check()
+    def continued(self, candidate: Candidate) -> None:
+        self._check()
 
 
 def gpus_of(config: SearchConfig) -> float:

@@ -177,10 +177,11 @@ class SlowAt(Observer):
             time.sleep(2)
 
 
+@pytest.mark.parametrize("epochs", [3, 1, 30])
 @pytest.mark.parametrize(("slow", "complete", "running"), [(1, 1, 1), (2, 1, 1), (3, 2, 1)])
-def test_a_time_limit_outside_the_main_thread(slow: int, complete: int, running: int) -> None:
-    """It is kept after each epoch: a trial whose last one was trained is complete."""
-    evaluator, given = Instant(epochs=3), config(trials=4, time_limit="2s", recipe={"epochs": 3})
+def test_a_time_limit_outside_the_main_thread(slow: int, complete: int, running: int, epochs: int) -> None:
+    """It is kept after each epoch, however many there were to be: a trial with its last one is complete."""
+    evaluator, given = Instant(epochs=3), config(trials=4, time_limit="2s", recipe={"epochs": epochs})
     began = time.monotonic()
     result = in_a_thread(lambda: nas.search(given, SlowAt(slow), evaluator=evaluator, name="mine"))
     assert time.monotonic() - began < 30 and result.stopped_by is nas.StopReason.TIME_LIMIT
