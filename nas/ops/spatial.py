@@ -37,12 +37,12 @@ def _slide(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = 
     result = []
     for n, k, p in zip(size, window, padding, strict=True):
         room = n + 2 * p - k
-        if room < 0:
+        steps = -(-room // stride) if ceil else room // stride
+        if steps < 0:
             raise ShapeError(
                 f"a window of {k} pixels does not fit into {n} pixels with padding {p}; "
                 "use a smaller kernel, more padding or a larger input"
             )
-        steps = -(-room // stride) if ceil else room // stride
         # torch starts no window in the padding that follows the image
         if ceil and steps * stride >= n + p:
             steps -= 1

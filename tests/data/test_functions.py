@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import yaml
 from command_line import SHORT, apart, nas, rows
 
+from nas.blocks import BLOCKS
 from nas.data import datasets
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
@@ -238,6 +240,7 @@ def test_a_search_keeps_the_images_and_a_resumed_one_runs_no_file() -> None:
 
 
 @pytest.mark.parametrize("what", ["search", "calibrate"])
+@patch.dict(BLOCKS)
 def test_a_kill_while_a_run_is_made_leaves_a_whole_run_or_none(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -196,6 +196,8 @@ def pools(draw: Any) -> tuple[MaxPool | AvgPool, Shape]:
 
 
 @given(convolutions() | pools())
+@example((MaxPool(kernel=4, stride=2, padding=0, ceil=True), (2, 3, 3)))
+@example((AvgPool(kernel=6, stride=2, padding=0, ceil=True), (2, 3, 3)))
 def test_windows_give_the_shape_and_cost_that_torch_counts(case: tuple[Any, Shape]) -> None:
     op, shape = case
     try:

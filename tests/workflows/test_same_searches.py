@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from hashed import digest, fails, score
@@ -115,6 +116,8 @@ def _key(expected: Mapping[str, Any]) -> tuple[str, str, str]:
     ],
 )
 def test_a_search_is_as_it_was(expected: dict[str, Any], tmp_path: Path) -> None:
+    if expected["settings"]["sampler"] == "tpe" and optuna.__version__ < "5":
+        pytest.skip("the draws are those of Optuna 5's TPE")
     trials, exhausted, counts = search(tmp_path, **expected["settings"])
     assert [choices for _, _, choices in trials[: len(expected["choices"])]] == expected["choices"]
     found = [[state, cost.macs, cost.params, digest(choices)] for state, cost, choices in trials]
