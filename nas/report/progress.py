@@ -106,10 +106,12 @@ class SearchScreen(Observer):
         )
 
     def _seconds_left(self) -> float:
-        """For the trials that have not ended, each as long as those that have."""
+        """For the epochs that are left, each as long as those that are trained, of trials that run too."""
         assert self._began is not None
-        done = self._counts.ended - self._ended_before
-        return (time.monotonic() - self._began) / max(1, done) * (self._trials - self._counts.ended)
+        begun = sum(result.epoch for result in self._running.values() if result) / self._epochs
+        done = self._counts.ended - self._ended_before + begun
+        left = max(0.0, self._trials - self._counts.ended - begun)
+        return (time.monotonic() - self._began) / max(1.0, done) * left
 
     def _left(self) -> str:
         """The time left, counted down from the last trial that ended."""

@@ -102,7 +102,8 @@ def print_result(result: SearchResult, console: Console) -> None:
     state, config = result.state, result.state.config
     command = state.manifest.resume_command(state.folder)
     if result.stopped_by is StopReason.EXHAUSTED:
-        say(console, "The search ended early: no untried network inside the budget was found.")
+        inside = " inside the budget" if config.budget else ""
+        say(console, f"The search ended early: no untried network{inside} was found.")
     if result.stopped_by is StopReason.TIME_LIMIT:
         assert config.time_limit is not None
         say(console, f"The time limit of {duration_text(config.time_limit)} is over. Go on with: {command}")
@@ -184,12 +185,16 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     best: Path = state.folder.best_file
     further = f"{command} --trials {2 * len(state.trials)}"
     plugins = state.manifest.plugin_flags(state.folder)
-    in_time = result.stopped_by is not StopReason.TIME_LIMIT
     say(console, "Next:")
+    go_on = {
+        StopReason.FINISHED: [(further, "search further")],
+        StopReason.EXHAUSTED: [],
+        StopReason.TIME_LIMIT: [(command, "what is missing")],
+    }
     commands = (
         (f"nas show {best}{plugins}", "the network, stage by stage"),
         (f"nas show {state.folder.path}{plugins}", "the trials"),
-        (further, "search further") if in_time else (command, "what is missing"),
+        *go_on[result.stopped_by],
         (f"nas export {state.folder.path}{plugins} -o my_network.py", "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)

@@ -24,7 +24,9 @@ def find_space(path_or_name: str) -> Path:
     known = list_spaces()
     if path_or_name in known:
         return known[path_or_name]
-    hint = did_you_mean(path_or_name, list(known), "'nas spaces' lists them")
+    beside = [str(p) for p in path.parent.glob("*") if p.suffix == ".yaml" or (p / "run.yaml").is_file()]
+    names = [] if "/" in path_or_name and beside else list(known)
+    hint = did_you_mean(path_or_name, [*beside, *names], "'nas spaces' lists them")
     raise InputError(f"{path_or_name}: no such file or folder, and no bundled space has this name{hint}")
 
 

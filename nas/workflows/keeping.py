@@ -75,8 +75,8 @@ class EarlyFailure(Observer):
         failed = trial.failure is not None and trial.failure.reason is not FailureReason.TIMEOUT
         if failed and not self._study.counts.complete:
             raise EvaluatorError(
-                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it, then "
-                f"go on with: {self._resume}"
+                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it and "
+                f"search anew, or, where the file is right, go on with: {self._resume}"
             )
 
 

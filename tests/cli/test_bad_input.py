@@ -239,9 +239,16 @@ def test_settings_without_a_space() -> None:
 
 @pytest.mark.parametrize("command", ["search", "show", "export"])
 def test_a_space_that_is_missing(command: str) -> None:
-    assert refused(command, "tine.yml") == (
-        2, "tine.yml: no such file or folder, and no bundled space has this name; 'nas spaces' lists them"
-    )  # fmt: skip
+    missing = "no such file or folder, and no bundled space has this name"
+    Path("runs/tiny-1").mkdir(parents=True)
+    Path("runs/tiny-1/run.yaml").write_text("")
+    for what, hint in {
+        "elsewhere.yml": "'nas spaces' lists them",
+        "tine.yml": "did you mean 'tiny.yaml'?",
+        "runs/tiny-2": "did you mean 'runs/tiny-1'?",
+        "runs/mbconv": "'nas spaces' lists them",
+    }.items():
+        assert refused(command, what) == (2, f"{what}: {missing}; {hint}")
     assert refused(command, "mbcov") == (
         2, "mbcov: no such file or folder, and no bundled space has this name; did you mean 'mbconv'?"
     )  # fmt: skip

@@ -138,3 +138,5 @@ def test_a_snippet(snippet: str) -> None:
     code = f"import sys; sys.path.insert(0, {path!r})\n{snippet}"
     exit_code, said = FORKS.run("-c", code)
     assert exit_code == 0, said
+    if snippet is SEARCH:
+        assert (printed := said.splitlines()[0]) and f"print(space.cost(point))  # {printed}:" in SEARCH

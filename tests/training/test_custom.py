@@ -85,7 +85,11 @@ def test_what_is_no_evaluator(body: str, message: str) -> None:
 def test_one_that_fails_before_any_score_ends_the_search(body: str, failure: str) -> None:
     write(body)
     resume = "nas resume runs/mine --evaluator runs/mine/plugins/own.py:train"
-    assert said() == (2, f"{RUN}fails in trial 0: {failure}; mend it, then go on with: {resume}\n")
+    assert said() == (
+        2,
+        f"{RUN}fails in trial 0: {failure}; mend it and search anew, or, where the file is right, go on "
+        f"with: {resume}\n",
+    )
 
 
 def test_one_failure_among_scores_costs_one_trial() -> None:
