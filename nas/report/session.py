@@ -133,7 +133,14 @@ def print_run(state: RunState, top: int) -> None:
     ended = sum(not trial.is_running for trial in state.trials)
     config = state.config
     say(console, f"{ended} of {plural(config.trials, 'trial')} ended, {budget_text(config.budget)}.")
-    console.print(best_view(state.best(top), state.objective, config.measures))
+    if failed := [trial for trial in state.trials if trial.failure]:
+        say(console, f"{len(failed)} failed, trial {failed[-1].number} with: {failed[-1].failure}.")
+    if ended < len(state.trials):
+        say(console, f"Go on with: {state.manifest.resume_command(folder)}")
+    if best := state.best(top):
+        console.print(best_view(best, state.objective, config.measures))
+    else:
+        say(console, "No trial has a score.")
     _print_finals(state, console)
     _print_front(state, console)
 

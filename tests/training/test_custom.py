@@ -90,6 +90,8 @@ def test_one_that_fails_before_any_score_ends_the_search(body: str, failure: str
         f"{RUN}fails in trial 0: {failure}; mend it and search anew, or, where the file is right, go on "
         f"with: {resume}\n",
     )
+    shown = nas("show", "runs/mine").out.splitlines()
+    assert shown[2:] == [f"1 failed, trial 0 with: {failure}.", "No trial has a score."]
 
 
 def test_one_failure_among_scores_costs_one_trial() -> None:
