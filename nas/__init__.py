@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nas.workflows.resume import resume
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
-    from nas.workflows.session import Stopped
+    from nas.workflows.stops import Stopped
 
 _PLACES = {
     "nas.data.config": ("DataConfig",),
@@ -56,7 +56,7 @@ _PLACES = {
     "nas.workflows.resume": ("resume",),
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
-    "nas.workflows.session": ("Stopped",),
+    "nas.workflows.stops": ("Stopped",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 

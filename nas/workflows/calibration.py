@@ -33,7 +33,8 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.observer import Observer
-from nas.workflows.session import Session, prepare, reopen, start, stoppable, timed
+from nas.workflows.session import Session, prepare, reopen, start
+from nas.workflows.stops import stoppable, timed
 
 PROXY, LONG = "proxy", "long"
 """Names of the search's own training, and of the longer one that it stands for."""

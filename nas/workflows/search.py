@@ -36,7 +36,8 @@ from nas.workflows.export import export_run
 from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, WeightsKeeper
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
-from nas.workflows.session import Session, prepare, reopen, start, stoppable, timed
+from nas.workflows.session import Session, prepare, reopen, start
+from nas.workflows.stops import stoppable, timed
 
 FRESH = 500_000
 """Added to the seed of a search for its long trainings."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +11,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
-from nas.deadline import deadline
-from nas.errors import InputError, NasError
+from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.importing import read_file
@@ -44,7 +40,7 @@ from nas.workflows.checks import (
     check_scale,
     check_warm_start,
 )
-from nas.workflows.observer import Observer, Observers
+from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
@@ -53,13 +49,6 @@ if TYPE_CHECKING:
     from nas.data.datasets import ImageData
     from nas.importing import SourceFile
     from nas.space.plugins import Plugin
-    from nas.study.records import Candidate
-
-
-class Stopped(NasError):
-    """The user pressed Ctrl-C; nothing is lost."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -321,52 +310,6 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
             f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
         ) from None
     return data
-
-
-@contextmanager
-def stoppable(session: Session) -> Iterator[None]:
-    """Raise Stopped on Ctrl-C or SIGTERM, and NasError where the run cannot be written; both say how to go
-    on. Signal handlers are given back."""
-    before = None
-    with suppress(ValueError):  # raised outside the main thread, which gets no signals
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; nothing finished is lost. Go on with: {session.resume_command}") from None
-    except OSError as error:
-        raise NasError(
-            f"{session.folder.path}: cannot be written: {error.strerror or error}; make room. Nothing "
-            f"finished is lost. Go on with: {session.resume_command}"
-        ) from error
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def timed(config: SearchConfig, began: float, observer: Observer) -> Iterator[Observer]:
-    """Raise TimeIsUp when the time limit is over; `began` by `time.monotonic`.
-
-    What trains in the block tells the observer that this gives, which keeps the limit between epochs where
-    signals cannot: outside the main thread.
-    """
-    left = None if config.time_limit is None else began + config.time_limit - time.monotonic()
-    with deadline(left) as check:
-        yield Observers(observer, _Timekeeper(check))
-
-
-class _Timekeeper(Observer):
-    """Checks the time before each trial, and after each epoch of it but the last, whose trial is complete."""
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        self._check = check
-
-    def started(self, candidate: Candidate) -> None:
-        self._check()
-
-    def continued(self, candidate: Candidate) -> None:
-        self._check()
 
 
 def gpus_of(config: SearchConfig) -> float:

@@ -28,7 +28,7 @@ from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.study.records import Candidate, Trial, best_of
 from nas.training.base import EpochResult
 from nas.workflows.observer import Observer
-from nas.workflows.session import Stopped
+from nas.workflows.stops import Stopped
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
 SPACES = sorted(FOLDER.glob("*.yaml"))

@@ -1,0 +1,36 @@
+"""What is shown while a search runs."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+from toys import after, asked, study
+
+from nas.report.progress import SearchScreen
+from nas.study.records import TrialResult
+
+
+def test_the_time_left_is_of_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four trials of four epochs, two at a time: as the first ends, the second has trained three epochs."""
+    clock, said = [100.0], io.StringIO()
+    monkeypatch.setattr("nas.report.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    for name in ("say_beginning", "say_round"):
+        monkeypatch.setattr(f"nas.report.progress.{name}", lambda *_: None)
+    queue = study(None, trials=4)
+    screen = SearchScreen(Console(file=said, width=200))
+    screen.began(cast(Any, "a session"))
+    screen.round(queue, "search", 4, 4)
+    first, second = asked(queue), asked(queue)
+    screen.started(first)
+    screen.started(second)
+    for epoch in (1, 2, 3):
+        screen.epoch(first, after(epoch, 0.5))
+        screen.epoch(second, after(epoch, 0.5))
+    clock[0] += 14  # seven epochs, of which nine are left
+    screen.finished(queue.complete(first.number, after(4, 0.5), TrialResult(epochs=4)))
+    assert said.getvalue().startswith("[1/4] trial 0: score 0.5000, ")
+    assert said.getvalue().endswith(", 18 s left\n")
