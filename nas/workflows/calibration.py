@@ -234,9 +234,9 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
+        observer.round(queue, "calibration", len(jobs), epochs)
         try:
             with timed(session.config, began, observer) as punctual:
-                punctual.round(queue, "calibration", len(jobs), epochs)
                 session.executor.run(queue, evaluator, punctual)
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
