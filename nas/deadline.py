@@ -61,9 +61,10 @@ _MOST_S = 366 * 24 * 3600.0
 def deadline(seconds: float | None) -> Iterator[Callable[[], None]]:
     """Raises TimeIsUp inside the block when these are over; None is no limit.
 
-    In the main thread that is whatever the block does, and where something takes no notice it rings again,
-    after a time in which whatever ends well has ended. In any other, which gets no signals, it is where the
-    block calls what this gives.
+    In the main thread that is whatever the block does, and it rings again after a time in which whatever
+    ends well has ended. Where Python drops what is raised, as in a callback of its collector, nobody hears
+    that: so the block also ends where it calls what this gives. In any other thread, which gets no signals,
+    it ends only there.
     """
     if seconds is None:
         yield lambda: None
@@ -77,7 +78,9 @@ def deadline(seconds: float | None) -> Iterator[Callable[[], None]]:
         raise TimeIsUp
 
     def check() -> None:
-        if not has_signals and time.monotonic() >= end:
+        if time.monotonic() >= end:
+            if has_signals:
+                signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)  # not on the way out of the block
             ring()
 
     if has_signals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +85,28 @@ def test_outside_the_main_thread_a_block_asks() -> None:
         for seconds in (0.05, -3.0):
             with pytest.raises(TimeIsUp):
                 pool.submit(work, seconds, 0.1).result()
-    with deadline(0.05) as check, pytest.raises(TimeIsUp):  # what asks in the main thread is not told twice
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_an_alarm_that_nobody_heard_is_heard_where_the_block_asks() -> None:
+    def deaf(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            time.sleep(0.2)
+
+    gc.callbacks.append(deaf)
+    try:
+        with pytest.raises(TimeIsUp), deadline(0.05) as check:
+            gc.collect()
+            heard = time.monotonic()
+            check()
+    finally:
+        gc.callbacks.remove(deaf)
+    assert time.monotonic() - heard < 10
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_what_asks_in_time_goes_on_to_the_alarm() -> None:
+    with pytest.raises(TimeIsUp), deadline(0.5) as check:
         check()
         time.sleep(20)
 
