@@ -83,7 +83,7 @@ def _parse_steps(text: str) -> range:
 
 
 def _names_pruner(value: Any) -> bool:
-    return value in PRUNERS or (isinstance(value, str) and all(value.partition(":")))
+    return isinstance(value, str) and (value in PRUNERS or all(value.partition(":")))
 
 
 @dataclass(frozen=True)
