@@ -83,6 +83,9 @@ class Rendering:
         return parse_colour(self.background)
 
 
+ON_WHITE = Rendering()
+
+
 def parse_colour(text: str) -> tuple[int, int, int]:
     """Return red, green and blue of a name or `#rrggbb`. Raises InputError for what is none."""
     if text in _COLOURS:
@@ -147,9 +150,7 @@ def _parts(images: NDArray[Any]) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def render_arrays(
-    images: NDArray[Any], rendering: Rendering
-) -> tuple[NDArray[np.uint8], Levels | None]:
+def render_arrays(images: NDArray[Any], rendering: Rendering) -> tuple[NDArray[np.uint8], Levels | None]:
     """Return images (N, C, H, W) of any type as eight bits, and the levels that were used, if any: those of
     the rendering, or found over the images where it has none.
 
