@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import Cost
+from nas.data.card import DataCard
+from nas.data.levels import Levels
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter, find_exporter
 from nas.ops.base import format_shape
@@ -119,9 +121,11 @@ def _facts(
         facts |= {"Weights": weights, "Input": "as the evaluator of the search gave it"}
     else:
         side = proxy_resolution(state.space, resolved, state.config.data.resolution)
+        images = {"Images": _image_line(data, side)} if data.background or data.levels else {}
         names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
         facts |= {
             "Weights": f"{weights}, at {side} pixels",
+            **images,
             "Input": (
                 f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
                 f"{_round(data.std)} of each channel"
@@ -130,6 +134,20 @@ def _facts(
         }
     choices = ", ".join(f"{k}: {v}" for k, v in trial.candidate.choices.items()) or "none"
     return {**facts, "Choices": choices}
+
+
+def _image_line(data: DataCard, side: int) -> str:
+    """What becomes of an image before its pixels are the network's input, in this order."""
+    steps = (
+        [f"of more than 8 bits, the values {Levels(*data.levels)} as black to white"] if data.levels else []
+    )
+    if data.is_of_files:
+        steps += ["RGB with alpha" if data.channels == 4 else "RGB"]
+    steps += [f"resized to {side} x {side} (bilinear, antialiased, whatever its aspect ratio)"]
+    if data.is_of_files:
+        steps += ["turned as its EXIF orientation says"]
+        steps += [] if data.channels == 4 else [f"transparent pixels on {data.background}"]
+    return ", ".join(steps)
 
 
 def _find_trial(state: RunState, number: int | None) -> Trial:

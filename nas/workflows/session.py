@@ -11,6 +11,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
+from nas.data.traits import describe_renewed
 from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
@@ -270,12 +271,12 @@ def reopen(
 
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
-        change = DataCard.of(prepared.data).change(manifest.data)
-        if change:
-            raise InputError(
-                f"data set '{config.data.dataset}' has changed since the search began: {change}; restore it, "
-                "or start a new run"
+        _check_data(prepared.data, manifest.data)
+        if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
+            note = (
+                f"Since the run began, images are read otherwise: {renewed}; what it trained saw them so not."
             )
+            prepared = replace(prepared, data=replace(prepared.data, notes=(*prepared.data.notes, note)))
     if prepared.evaluator.metric != manifest.metric:
         raise InputError(
             f"{folder.path}: was searched for {manifest.metric}, and this evaluator gives "
@@ -284,6 +285,21 @@ def reopen(
     kept = replace(prepared, warm_start=manifest.warm_start)
     changed = config != manifest.config
     return Session(**vars(kept), folder=folder, manifest=manifest.with_config(config), changed=changed)
+
+
+def _check_data(data: ImageData, began: DataCard) -> None:
+    """Raise InputError where the data are others than those that a run began with."""
+    change = DataCard.of(data).change(began)
+    if change is None:
+        return
+    start = f"data set '{data.name}' has changed since the search began: {change}"
+    renewed = describe_renewed(data.traits) if began.background is None else ""
+    if renewed:
+        raise InputError(
+            f"{start}, as this nas reads images otherwise: {renewed}; go on with the nas that began it, or "
+            "start a new run"
+        )
+    raise InputError(f"{start}; restore it, or start a new run")
 
 
 def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
@@ -297,6 +313,7 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
         max_images=own.max_images,
         max_broken=own.max_broken,
         folds=own.folds,
+        rendering=own.rendering,
         progress=observer.decoding,
     )
     smallest = space.smallest()
