@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
+from nas.files import lock, write_atomically
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 
 
@@ -126,7 +126,7 @@ class _FileLock:
 
     def acquire(self) -> bool:
         self._descriptor = os.open(self._path, os.O_RDWR)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        lock(self._descriptor, wait=True)  # where there are no locks, that of the run folder has to do
         return True
 
     def release(self) -> None:
@@ -147,6 +147,8 @@ def repair_journal(path: Path) -> None:
             if end != len(text):
                 file.truncate(end)
                 os.fsync(file.fileno())
+        if path.stat().st_nlink > 1:  # what is appended is not to be written into another file too
+            write_atomically(path, text[:end])
     except OSError as error:
         raise _unopenable(path, error) from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ import yaml
 from command_line import SHORT, nas
 
 from nas.errors import InputError
+from nas.files import write_atomically
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -32,6 +35,108 @@ def change(tiny_run: RunFolder) -> Change:
         tiny_run.manifest_file.write_text(yaml.safe_dump(document))
 
     return write
+
+
+# What is in the folder
+
+COMMANDS = [
+    ("show", "runs/mine"),
+    ("resume", "runs/mine", "--trials", "4"),
+    ("export", "runs/mine", "-o", "out.py"),
+    ("draw", "runs/mine", "-o", "out.svg"),
+    ("scale", "runs/mine", "--phi", "1", "-o", "out.yaml"),
+    ("score", "runs/mine"),
+]
+"""All that read a run folder."""
+WRITTEN = (".lock", "study.journal", "weights", "best.yaml", "trials.csv", "best.py", "plugins", "run.yaml")
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [*((command, "weights") for command in COMMANDS), *((COMMANDS[1], name) for name in WRITTEN)],
+)
+def test_a_link_that_leads_out_is_refused(tiny_run: RunFolder, command: tuple[str, ...], name: str) -> None:
+    """What it leads to is what was there, moved, so that a command could use it."""
+    entry, outside = tiny_run.path / name, Path("outside").absolute()
+    outside.mkdir()
+    target = outside / "trial-00009.safetensors"
+    if entry.exists():
+        entry.rename(target)
+    else:
+        target.write_text("mine")
+    entry.symlink_to(target)
+    before = contents(outside)
+    said = nas(*command)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"error: runs/mine/{name}: is a link out of the run folder, to {target}; put what is there in its "
+        "place, or remove the link\n"
+    )
+    assert contents(outside) == before and not list(Path().glob("out.*"))
+
+
+@pytest.mark.parametrize("target", ["nowhere", "/dev/null", "../../mine-2", "../../../runs"])
+def test_a_link_further_in_is_found(tiny_run: RunFolder, target: str) -> None:
+    link = tiny_run.weights_folder / "trial-00007.safetensors"
+    link.symlink_to(target)
+    if target == "nowhere":
+        assert RunFolder.open(tiny_run.path) == tiny_run
+    else:
+        with pytest.raises(InputError, match="is a link out of the run folder"):
+            RunFolder.open(tiny_run.path)
+
+
+@pytest.mark.parametrize("name", ["data.npz", "plugins", "weights/trial-00001.safetensors"])
+def test_a_pipe_is_refused_and_not_waited_for(tiny_run: RunFolder, name: str) -> None:
+    (tiny_run.path / name).unlink(missing_ok=True)
+    os.mkfifo(tiny_run.path / name)
+    said = nas("show", "runs/mine")
+    assert (said.code, said.err) == (
+        2,
+        f"error: runs/mine/{name}: is neither a file nor a folder, and has no place in a run; remove it\n",
+    )
+
+
+def test_links_to_the_folder_and_inside_of_it_are_followed(tiny_run: RunFolder, tiny_folder: Path) -> None:
+    Path("real").mkdir()
+    tiny_run.path.rename("real/mine")
+    tiny_run.path.symlink_to(tiny_folder / "real" / "mine")
+    Path("real/mine/also.yaml").symlink_to("best.yaml")
+    assert nas("resume", "runs/mine", "--trials", "4").code == 0
+    assert "4 of 4 trials ended" in nas("show", "runs/mine").out
+
+
+def test_a_file_that_is_elsewhere_too_is_not_written_there(tiny_run: RunFolder) -> None:
+    """Hard links, as a backup by `cp -al` has them."""
+    with tiny_run.locked():
+        pass
+    Path("backup").mkdir()
+    for name in (".lock", "study.journal", "best.yaml", "trials.csv"):
+        Path("backup", name).hardlink_to(tiny_run.path / name)
+    before = contents(Path("backup"))
+    assert nas("resume", "runs/mine", "--trials", "4").code == 0
+    assert contents(Path("backup")) == before
+
+
+def test_a_link_that_waits_for_a_write_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / f".best.yaml.{os.getpid()}.tmp").symlink_to(tmp_path / "mine")
+    write_atomically(tmp_path / "best.yaml", "new")
+    assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "best.yaml").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "run.yaml"])
+def test_a_folder_beside_a_run_is_no_trap(tiny_run: RunFolder, name: str) -> None:
+    beside = Path("runs/theirs")
+    shutil.copytree(tiny_run.path, beside)
+    (beside / "calibration.json").write_text("{}")
+    (beside / name).unlink()
+    os.mkfifo(beside / name)
+    assert nas("resume", "runs/mine", "--trials", "4").code == 0
 
 
 # What run.yaml names
