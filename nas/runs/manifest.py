@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from nas.errors import InputError
 from nas.files import write_atomically
 from nas.importing import read_file
 from nas.passwords import SecretUrl
+from nas.runs.commit import find_commit
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices
@@ -80,7 +80,7 @@ class Manifest:
         """Return the manifest of a new run."""
         environment = {
             "versions": _versions(),
-            "git_commit": _git_commit(),
+            "git_commit": find_commit(Path()),
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
         }
         digests = {plugin.name: plugin.sha256 for plugin in plugins}
@@ -307,18 +307,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the folder the search was started in, `+` behind it when files differ from it."""
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
-        ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit + ("+" if changes.strip() else "")
