@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:  # no link that waits there is followed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -32,6 +34,31 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+"""What file systems without locks say: Lustre by default, NFS without its daemon, some of FUSE."""
+
+
+def lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file; the system drops the lock with its process, however that ends.
+
+    Return False where its file system, or this system, has no such locks. Raises BlockingIOError where
+    another process holds it, unless that is to be waited for.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        if error.errno == errno.EACCES:  # as NFS says that it is held
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
+        raise
+    return True
 
 
 def write_output(path: Path, content: bytes | str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from nas.data.levels import ALPHA, Levels, Rendering, parse_colour
 from nas.errors import InputError
@@ -14,9 +15,9 @@ _PANEL = "Data"
 _MOST_PIXELS = 2_048
 
 
-def _option(help: str) -> Option:
+def _option(help: str, again: Callable[[Any], bool] | None = None) -> Option:
     """An evaluator of a user's own has its own data."""
-    return Option(help, _PANEL, unused_by=User.EVALUATOR)
+    return Option(help, _PANEL, again=again, unused_by=User.EVALUATOR)
 
 
 def _is_background(value: object) -> bool:
@@ -35,7 +36,8 @@ class DataConfig(Config):
         text("a data set, such as digits or imagefolder:PATH"),
         _option(
             "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE`, "
-            "`npz:FILE` or `FILE.py:FUNCTION`, which is run."
+            "`npz:FILE` or `FILE.py:FUNCTION`, which is run.",
+            again=lambda value: False,  # what is to be downloaded is asked for when it is not there
         ),
     ] = "digits"
     resolution: Annotated[

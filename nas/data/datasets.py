@@ -97,6 +97,7 @@ def load_dataset(
     folds: int = 1,
     rendering: Rendering = ON_WHITE,
     progress: Decoding = ignore_progress,
+    download: bool = True,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
@@ -106,7 +107,7 @@ def load_dataset(
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
-    source = find_source(spec, root)
+    source = find_source(spec, root, download)
     data = load_source(
         source,
         spec,

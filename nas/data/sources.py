@@ -22,13 +22,13 @@ from nas.data.npz import open_arrays
 from nas.errors import InputError, NasError, did_you_mean
 
 
-def find_source(spec: str, root: Path) -> Source:
+def find_source(spec: str, root: Path, download: bool = True) -> Source:
     """The data set of a name or `KIND:PATH`; `root` is where downloaded ones lie. No image is decoded yet.
 
     Raises InputError for one that cannot be used, NasError for one that cannot be downloaded.
     """
     try:
-        return _found(spec, root)
+        return _found(spec, root, download)
     except (OSError, RuntimeError) as error:  # a path without permission, too long, or of no known user
         raise InputError(f"data set '{spec}' cannot be read: {error}") from error
 
@@ -42,7 +42,7 @@ def absolute(spec: str) -> str:
     return f"{kind}:{Path(path).expanduser().resolve()}" if colon else spec
 
 
-def _found(spec: str, root: Path) -> Source:
+def _found(spec: str, root: Path, download: bool) -> Source:
     name, colon, path = spec.partition(":")
     if name in _OWN:
         what, needs, read = _OWN[name]
@@ -54,7 +54,7 @@ def _found(spec: str, root: Path) -> Source:
     if not colon and name == "digits":
         return _digits()
     if not colon and name in _TORCHVISION:
-        return _torchvision(name, root)
+        return _torchvision(name, root, download)
     file = Path(spec).expanduser()
     if file.is_dir():
         raise InputError(f"data set '{spec}' is a folder: write imagefolder:{spec}")
@@ -86,13 +86,18 @@ _TORCHVISION = {
 }
 
 
-def _torchvision(name: str, root: Path) -> Source:
+def _torchvision(name: str, root: Path, download: bool) -> Source:
     from torchvision import datasets
 
     kind, flip, folder, files = _TORCHVISION[name]
     try:
-        data: Any = getattr(datasets, kind)(root, train=True, download=True)
+        data: Any = getattr(datasets, kind)(root, train=True, download=download)
     except (OSError, RuntimeError, ValueError) as error:
+        if not download:
+            raise InputError(
+                f"data set '{name}' is not in {root}, and nothing that a run folder names is downloaded by "
+                f"itself; add --dataset {name}"
+            ) from None
         cause = " ".join(str(error).split())
         where = root / folder
         if where.is_dir() and any(where.iterdir()):

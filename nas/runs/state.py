@@ -38,14 +38,15 @@ class RunState:
     finals: tuple[Trial, ...] = ()
 
     @classmethod
-    def load(cls, path: Path, plugins: Sequence[Plugin] = ()) -> RunState:
+    def load(cls, path: Path, plugins: Sequence[Plugin] = (), storage: str | None = None) -> RunState:
         """Read a run, while it is searched or after. `plugins`: those of its blocks, which are registered.
+        `storage`: the database that its trials are in, where they are in one.
 
         Raises InputError for what is no run, is damaged, or needs other files, and where there are results of
         trials but no trials.
         """
         folder = RunFolder.open(path)
-        manifest = Manifest.read(folder)
+        manifest = Manifest.read(folder).with_storage(folder, storage)
         space = read_space(folder, manifest, plugins)
         trials, finals = read_study(folder, manifest)
         return cls(folder, manifest, space, trials, finals)

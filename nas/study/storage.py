@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
+from nas.files import lock, write_atomically
+from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 
 
 def open_storage(where: Path | str | None) -> BaseStorage:
@@ -53,13 +54,13 @@ def claim_storage(where: Path | str | None) -> BaseStorage:
 def make_absolute(url: str) -> str:
     """The URL with the path of an SQLite file made absolute, so that it is found from any folder."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(SecretUrl(url).whole)
     except ArgumentError:
         return url  # refused with its reason when it is opened
     file = parsed.database
     if parsed.get_backend_name() != "sqlite" or not file or file == ":memory:":
         return url
-    return parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False)
+    return SecretUrl(parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False))
 
 
 @contextmanager
@@ -125,7 +126,7 @@ class _FileLock:
 
     def acquire(self) -> bool:
         self._descriptor = os.open(self._path, os.O_RDWR)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        lock(self._descriptor, wait=True)  # where there are no locks, that of the run folder has to do
         return True
 
     def release(self) -> None:
@@ -146,6 +147,8 @@ def repair_journal(path: Path) -> None:
             if end != len(text):
                 file.truncate(end)
                 os.fsync(file.fileno())
+        if path.stat().st_nlink > 1:  # what is appended is not to be written into another file too
+            write_atomically(path, text[:end])
     except OSError as error:
         raise _unopenable(path, error) from error
 
@@ -155,10 +158,17 @@ def _unopenable(path: Path, error: OSError) -> NasError:
 
 
 def _open_url(url: str) -> BaseStorage:
+    shown = SecretUrl(url)
     try:
-        return RDBStorage(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        whole = shown.to_open
+    except KeyError:
         raise InputError(
-            f"storage '{url}' cannot be opened: {reason}; write a URL such as sqlite:///study.db"
-        ) from error
+            f"storage '{shown}': {HIDDEN} stands for the password in the environment variable {VARIABLE}, "
+            "which is not set; set it, or write the password"
+        ) from None
+    try:
+        return RDBStorage(whole)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].replace(whole, shown)
+    # Outside of the block, as a traceback shows the error in whose handling another one is raised.
+    raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")

@@ -327,10 +327,18 @@ def find_calibration(session: Session) -> str | None:
         return None  # scores then depend on more than the proxy
     wanted = {"space_sha256": session.manifest.space_sha256, **_describe(config)}
     folder = session.folder
-    files = sorted(
-        folder.path.parent.glob(f"*/{folder.figures_file.name}"), key=lambda path: -path.stat().st_mtime
-    )
+    found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
+    files = sorted(found, key=lambda path: -path.stat().st_mtime)
     return next((line for line in (_line(path, wanted) for path in files) if line), None)
+
+
+def _is_of_a_run(figures: Path) -> bool:
+    """Whether a file of figures lies in a run folder that can be read."""
+    try:
+        RunFolder.open(figures.parent)
+    except InputError:
+        return False
+    return figures.is_file()
 
 
 def describe_calibration(folder: RunFolder) -> str | None:
@@ -362,5 +370,5 @@ def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
         return (
             f"Calibrated: differences below {found['resolvable']:.4f} are noise; {ranks}. See {path.parent}"
         )
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError):
         return None  # a damaged one says nothing, and stops no search

@@ -188,9 +188,7 @@ def start(
     """
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    config = prepared.config
-    if config.storage:
-        config = replace(config, storage=make_absolute(config.storage))
+    config = _with_absolute_storage(prepared.config)
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
     space_text = dump_space(load_space(find_space(config.space)))
@@ -224,6 +222,10 @@ def start(
         return Session(**vars(prepared), folder=folder, manifest=manifest)
 
 
+def _with_absolute_storage(config: SearchConfig) -> SearchConfig:
+    return replace(config, storage=make_absolute(config.storage)) if config.storage else config
+
+
 def _data_files(prepared: Prepared) -> dict[str, str | bytes]:
     """Return what a run folder has of its data: the images of a function, and why others are left out."""
     data, files = prepared.data, RunFolder(Path())
@@ -247,7 +249,8 @@ def reopen(
     Raises InputError where its data or files are not those that it began with.
     """
     manifest = Manifest.read(folder)
-    config = manifest.config.changed(changes, "nas resume")
+    manifest.check_again(folder, changes)
+    config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")
     if evaluator is None:
@@ -260,14 +263,18 @@ def reopen(
             )
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
-    read_study(folder, manifest)  # where it is lost, nothing is to be begun anew and written over
+    read_study(
+        folder, manifest.with_config(config)
+    )  # where it is lost, nothing is to be begun anew and written over
     check_machine(config)
     heard = observer or Observer()
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.
         kept = is_function(config.data.dataset)
-        return read_data(folder.data_file) if kept else load_data(space, config, heard)
+        if kept:
+            return read_data(folder.data_file)
+        return load_data(space, config, heard, download="dataset" in changes)
 
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
@@ -302,8 +309,9 @@ def _check_data(data: ImageData, began: DataCard) -> None:
     raise InputError(f"{start}; restore it, or start a new run")
 
 
-def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
-    """Read the data of a search; the space's smallest network must train on it."""
+def load_data(space: Space, config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
+    """Read the data of a search, downloading them if need be; the space's smallest network must train on
+    them."""
     own = config.data
     data = datasets.load_dataset(
         own.dataset,
@@ -315,6 +323,7 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
         folds=own.folds,
         rendering=own.rendering,
         progress=observer.decoding,
+        download=download,
     )
     smallest = space.smallest()
     try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -287,6 +290,56 @@ def test_a_run_that_another_process_searches_in(run: RunFolder) -> None:
         holder.stdout.close()
     with run.locked():
         pass
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_the_file_system_has_no_locks(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file stands for the lock; one that a killed process left is in nobody's way."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with run.locked(), pytest.raises(InputError) as busy, run.locked():
+        pass
+    assert str(busy.value) == (
+        f"{run.path}: another process is searching in it; wait for it, or stop it first. Where none is, on "
+        f"any machine, one was killed: remove {run.path}/.lock.held"
+    )
+    assert not (run.path / ".lock.held").exists()
+    killed = (
+        "import fcntl, os, signal, sys\n"
+        "def flock(*given): raise OSError(38, '')\n"
+        "fcntl.flock = flock\n" + _HOLDER.replace('print("locked", flush=True)', "os.kill(os.getpid(), 9)")
+    )
+    subprocess.run([sys.executable, "-c", killed, str(run.path)], check=False)
+    assert (run.path / ".lock.held").exists()
+    with run.locked():
+        assert (run.path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_lock_whose_holder_has_not_said_who_it_is(run: RunFolder) -> None:
+    with (run.path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError) as error, run.locked():
+            pass
+        assert str(error.value) == (
+            f"{run.path}: another process is searching in it; wait for it, or stop it first"
+        )
+
+
+def test_a_lock_that_fails_for_another_reason(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(NasError) as error, run.locked():
+        pass
+    assert str(error.value) == (
+        f"{run.path}: cannot be written: Input/output error; check the folder's permissions"
+    )
 
 
 def test_a_run_that_cannot_be_written(run: RunFolder) -> None:
