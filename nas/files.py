@@ -1,19 +1,95 @@
-"""Writing files so that a kill at any moment leaves the old one or the new one, never a part."""
+"""Reading text that anyone may have written; writing so that a kill at any moment leaves the old file or the
+new one, never a part."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nas.errors import NasError
+from nas.errors import InputError, NasError
+
+MOST_BYTES = 4_000_000
+"""Of a text file that a person writes: a space, a config, a Python file."""
+
+MOST_TABLE_BYTES = 500_000_000
+"""Of a text file that a program writes: a table, a list of results."""
 
 
 def cache_folder() -> Path:
     """Where the user's files lie that can be made anew."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # names no one
     return Path(home) / "nas"
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a text file of up to `most` bytes. A pipe or a device, which may have no end, is not opened.
+
+    Raises InputError where it cannot be read as UTF-8, or has more. No message has a word of the file.
+    """
+
+    def open_at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | _AT_ONCE)
+
+    def read() -> str:
+        check_regular(path)
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
+            _check_mode(path, os.fstat(file.fileno()))
+            return _read_up_to(file, path, most)
+
+    return _read_or_say(path, read)
+
+
+def read_given_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a text file that the user named, as `read_text` does; it may be a pipe, such as /dev/stdin."""
+
+    def read() -> str:
+        with path.open("rb", buffering=0) as file:
+            return _read_up_to(file, path, most)
+
+    return _read_or_say(path, read)
+
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+"""Open without waiting for one who writes. Windows has neither."""
+
+
+def check_regular(path: Path) -> None:
+    """Raise InputError where there is a pipe or a device, which may have no end, without opening it."""
+    with suppress(OSError):
+        _check_mode(path, path.stat())
+
+
+def _check_mode(path: Path, about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        raise InputError(f"{path}: is a pipe or a device; name a regular file")
+
+
+def _read_up_to(file: io.FileIO, path: Path, most: int) -> str:
+    content = bytearray()
+    if os.fstat(file.fileno()).st_size <= most:
+        while (more := file.read(most + 1 - len(content))) and len(content) <= most:
+            content += more
+        if len(content) <= most:
+            return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
+    raise InputError(f"{path}: has more than {most:,} bytes, the most that is read of such a file")
+
+
+def _read_or_say(path: Path, read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: cannot be read: it is not UTF-8 text") from None
+    except ValueError:
+        raise InputError(f"{path}: no file can have this name") from None
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -15,7 +15,7 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "passwords", "errors", "kinds", "settings", "importing", "files", "deadline", "cost", "ops", "graph",
+    "passwords", "errors", "kinds", "settings", "files", "importing", "deadline", "cost", "ops", "graph",
     "measures", "blocks", "space", "exporters", "inherit", "data", "training", "samplers", "study",
     "execution", "runs", "workflows", "report", "bench", "cli", "testing",
 ]  # fmt: skip

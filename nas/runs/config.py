@@ -11,6 +11,7 @@ from nas.data.config import DataConfig
 from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
+from nas.files import read_given_text
 from nas.importing import FileFunction
 from nas.kinds import BOOLEAN, Kind, as_written, is_number, listed, optional, parsed, text, whole
 from nas.measures import SHOWN, Budget, Measure
@@ -335,9 +336,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises InputError for what cannot be read, an unknown key and a value that is not allowed.
     """
-    from nas.space.language.source import read_text, read_yaml, to_plain_data
+    from nas.space.language.source import read_yaml, to_plain_data
 
-    data: Any = to_plain_data(read_yaml(read_text(path), str(path)))
+    data: Any = to_plain_data(read_yaml(read_given_text(path), str(path)))
     if isinstance(data, dict):
         data = {str(key).replace("-", "_"): value for key, value in data.items()}
     SearchConfig.from_data({"space": "given later", **data} if isinstance(data, dict) else data, str(path))

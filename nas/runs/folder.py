@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, did_you_mean
 from nas.exporters import export_suffixes
-from nas.files import lock, write_atomically
+from nas.files import lock, read_text, write_atomically
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Return an existing run folder. Raises InputError for what is none."""
+        """Return an existing run folder. Raises InputError for what is none, or has a pipe for a file."""
         if not path.is_dir():
             near = [
                 str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("[!.]*/run.yaml")
@@ -209,8 +209,9 @@ class RunFolder:
         Where that is another than before, the exports of the one before go.
         """
         text = dump_space(_with_meta(space, trial, facts, measures))
-        if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
-            return
+        with suppress(InputError):  # what cannot be read is another
+            if read_text(self.best_file) == text:
+                return
         for suffix in export_suffixes():
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)

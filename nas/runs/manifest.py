@@ -16,14 +16,14 @@ import yaml
 from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError
-from nas.files import write_atomically
+from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.importing import read_file
 from nas.passwords import SecretUrl
 from nas.runs.commit import find_commit
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices
-from nas.space.language.source import read_text, read_yaml, to_plain_data
+from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.base import Metric
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Version of the folder's layout. Format 1 is read too; a folder of any other is refused."""
 
-_MOST_VALUES = 10_000_000
+_MOST_VALUES = 1_000_000
 """Of run.yaml, which lists every class of the data."""
 
 
@@ -108,7 +108,7 @@ class Manifest:
     def read(cls, folder: RunFolder) -> Manifest:
         """Read the manifest of a run. Raises InputError for a damaged one, or one of another format."""
         path = folder.manifest_file
-        document = to_plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
+        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
         if not isinstance(document, dict) or not document:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         version = document.get("format")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
+from nas.files import read_text
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest, digest_text
 from nas.space import Space
 from nas.space.language.parse import parse_space
-from nas.space.language.source import read_text
 from nas.space.library import find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective

@@ -18,12 +18,12 @@ from nas.data.config import DataConfig
 from nas.data.sources import absolute
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices, Space
-from nas.space.language.source import read_text, read_yaml, to_plain_data
+from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
@@ -355,7 +355,7 @@ def _describe(config: SearchConfig) -> dict[str, Any]:
 
 def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
-        found = read_format_1(json.loads(path.read_text(encoding="utf-8")))
+        found = read_format_1(json.loads(read_text(path, MOST_TABLE_BYTES)))
         found["dataset"] = absolute(found["dataset"])
         if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None
@@ -370,5 +370,5 @@ def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
         return (
             f"Calibrated: differences below {found['resolvable']:.4f} are noise; {ranks}. See {path.parent}"
         )
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError):
+    except (InputError, ValueError, LookupError, TypeError):
         return None  # a damaged one says nothing, and stops no search

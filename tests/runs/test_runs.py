@@ -28,7 +28,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
-from nas.space import dump_space, parse_space
+from nas.space import dump_space, load_space, parse_space
 from nas.study.objective import ACCURACY
 from nas.study.pareto import pareto_front
 from nas.study.records import Candidate, Trial, TrialResult, TrialState, trials_table
@@ -242,6 +242,46 @@ def test_a_run_yaml_that_is_none(run: RunFolder, command: str, text: str) -> Non
     said = nas(command, str(run.path))
     assert said.code == 2 and said.out == "" and said.err.count("\n") == 1
     assert said.err.startswith(f"error: {run.path}/run.yaml:")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "study.journal",
+        "space.yaml",
+        "best.yaml",
+        ".lock",
+        "data.npz",
+        "weights/trial-00000.safetensors",
+    ],
+)
+def test_a_pipe_in_a_run_is_not_opened(run: RunFolder, file: str) -> None:
+    (run.path / file).unlink(missing_ok=True)
+    os.mkfifo(run.path / file)
+    for command in (["show"], ["resume"], ["export"], ["draw", "-o", "net.svg"]):
+        said = nas(command[0], str(run.path), *command[1:])
+        assert (said.code, said.out) == (2, "")
+        assert said.err == f"error: {run.path / file}: is a pipe or a device; name a regular file\n"
+
+
+@pytest.mark.parametrize("file", ["space.yaml", "run.yaml", "best.yaml"])
+def test_a_file_of_a_run_that_is_too_large_or_no_text(run: RunFolder, file: str) -> None:
+    (run.path / "best.yaml").write_text(TINY)
+    for size, said in ((6 * 10**9, "has more than "), (0, "cannot be read: it is not UTF-8 text")):
+        with (run.path / file).open("wb") as out:
+            out.write(b"\xff")
+            out.truncate(size or 1)  # takes no room
+        failed = nas("show", str(run.path / file) if file == "best.yaml" else str(run.path))
+        assert failed.code == 2 and failed.err.startswith(f"error: {run.path / file}: {said}")
+
+
+def test_a_best_yaml_that_cannot_be_read_is_written_anew(run: RunFolder) -> None:
+    network = SPACE.smallest()
+    candidate = Candidate(0, network, SPACE.cost(network), "x")
+    for text in (b"\xff", b""):
+        run.best_file.write_bytes(text)
+        run.write_best(SPACE, Trial(candidate, TrialState.COMPLETE, 0.5), {}, ())
+        assert load_space(run.best_file).meta["score"] == 0.5
 
 
 def test_a_damaged_journal(run: RunFolder) -> None:
