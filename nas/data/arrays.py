@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nas.data.base import Source
 from nas.data.images import Decoding, Images, Pictures, resize_images
-from nas.data.levels import ON_WHITE, Rendering, render_arrays
+from nas.data.levels import ON_WHITE, Rendering
+from nas.data.pixels import render_arrays
 from nas.data.traits import Trait
 from nas.errors import InputError
 

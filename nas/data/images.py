@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.levels import Levels, Rendering, compose, measure_range
+from nas.data.levels import Levels, Rendering
+from nas.data.pixels import compose, measure_range, to_bytes
 from nas.data.traits import Trait, Traits
 from nas.errors import NasError
 
@@ -223,7 +224,7 @@ def _render(image: Image.Image, size: tuple[int, int], rendering: Rendering) -> 
                 raise ValueError("none of its pixels is a number")
             return DeepImage(*found, is_whole=bool(np.issubdtype(deep.dtype, np.integer)))
         traits |= Trait.DEEP
-        image = Image.fromarray(rendering.levels.to_bytes(deep))
+        image = Image.fromarray(to_bytes(deep, rendering.levels))
         if alpha is not None:
             image = image.convert("RGBA")
             image.putalpha(Image.fromarray(alpha))

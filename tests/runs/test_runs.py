@@ -244,26 +244,6 @@ def test_a_run_yaml_that_is_none(run: RunFolder, command: str, text: str) -> Non
     assert said.err.startswith(f"error: {run.path}/run.yaml:")
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        "study.journal",
-        "space.yaml",
-        "best.yaml",
-        ".lock",
-        "data.npz",
-        "weights/trial-00000.safetensors",
-    ],
-)
-def test_a_pipe_in_a_run_is_not_opened(run: RunFolder, file: str) -> None:
-    (run.path / file).unlink(missing_ok=True)
-    os.mkfifo(run.path / file)
-    for command in (["show"], ["resume"], ["export"], ["draw", "-o", "net.svg"]):
-        said = nas(command[0], str(run.path), *command[1:])
-        assert (said.code, said.out) == (2, "")
-        assert said.err == f"error: {run.path / file}: is a pipe or a device; name a regular file\n"
-
-
 @pytest.mark.parametrize("file", ["space.yaml", "run.yaml", "best.yaml"])
 def test_a_file_of_a_run_that_is_too_large_or_no_text(run: RunFolder, file: str) -> None:
     (run.path / "best.yaml").write_text(TINY)
