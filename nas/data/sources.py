@@ -221,7 +221,9 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
         ]
     if beside:
         named = os.path.relpath(beside[0], path)
-notes.append(f"Files that a system keeps beside images are not read, {len(beside):,} of them: {named}.")
+        notes.append(
+            f"Files that a system keeps beside images are not read, {len(beside):,} of them: {named}."
+        )
     if classes is None and len(folder.classes) < 2:
         raise InputError(
             f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
