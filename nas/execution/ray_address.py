@@ -48,7 +48,7 @@ def _healthy(address: str) -> bool:
     """Asks in a process of its own, for `ray.init` would try for minutes and print."""
     show_token()
     where = [] if address == "auto" else ["--address", address]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *where]
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", *where]
     try:
         check = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
     except subprocess.TimeoutExpired:
