@@ -7,9 +7,9 @@ import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 from nas.errors import InputError
+from nas.files import home_folder
 
 
 def show_token() -> None:
@@ -18,7 +18,8 @@ def show_token() -> None:
     Ray does so by itself on a cluster that it starts here, but for no cluster named by host:port.
     """
     named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
-    if named or Path("~/.ray/auth_token").expanduser().exists():
+    home = home_folder()
+    if named or (home is not None and (home / ".ray" / "auth_token").exists()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
