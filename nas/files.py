@@ -3,12 +3,15 @@ new one, never a part."""
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from nas.errors import InputError, NasError
@@ -20,10 +23,33 @@ MOST_TABLE_BYTES = 500_000_000
 """Of a text file that a program writes: a table, a list of results."""
 
 
+def home_folder() -> Path | None:
+    """Where the user's files lie; None where neither HOME nor the system's list of users says so."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111  # Path.home raises
+    return home if home.is_absolute() else None
+
+
 def cache_folder() -> Path:
-    """Where the user's files lie that can be made anew."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # names no one
-    return Path(home) / "nas"
+    """Where the user's files lie that can be made anew: of a user without a home, until this process ends."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if named.partition("/")[0] == "~":  # as a file of settings has it, which no shell has read
+        home = home_folder()
+        named = str(home / named[2:]) if home else ""
+    if named:
+        return Path(named) / "nas"
+    home = home_folder()
+    return home / ".cache" / "nas" if home else _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
+    """Return a folder, which is made by whoever needs it, of a name that no one else knows."""
+    import secrets
+    from tempfile import gettempdir
+
+    folder = Path(gettempdir()) / f"nas-cache-{secrets.token_hex(8)}"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:

@@ -24,6 +24,7 @@ from nas.data.levels import Levels, Rendering
 from nas.data.pixels import compose, measure_range, to_bytes
 from nas.data.traits import Trait, Traits
 from nas.errors import NasError
+from nas.importing import without_current_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -100,7 +101,7 @@ def decode_files(files: Sequence[Path], resolution: int, rendering: Rendering) -
     parts = [files[start : start + _PART] for start in range(0, len(files), _PART)]
     # An error, or Ctrl-C, cancels what has not begun.
     try:
-        with warnings.catch_warnings(), _start_pool(len(files)) as pool:
+        with warnings.catch_warnings(), without_current_folder(), _start_pool(len(files)) as pool:
             _ignore_large()
             decode = partial(_decode_part, resolution=resolution, rendering=rendering)
             for part in pool.map(decode, parts):

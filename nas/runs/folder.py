@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, did_you_mean
 from nas.exporters import export_suffixes
-from nas.files import lock, read_text, write_atomically
+from nas.files import check_regular, lock, read_text, write_atomically
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -119,15 +118,14 @@ class RunFolder:
         return folder
 
     def check_inside(self) -> None:
-        """Raise InputError where something in the folder leads out of it, or is neither a file nor a folder.
+        """Raise InputError where something in the folder leads out of it, or is a pipe or a device.
 
         A link to the folder itself, or above it, leads into it.
         """
         inside = os.path.realpath(self.path)
         for parent, folders, files in os.walk(self.path):
-            for entry in (os.path.join(parent, name) for name in (*folders, *files)):  # noqa: PTH118
-                with suppress(FileNotFoundError):  # removed since by a search that runs
-                    _check_entry(entry, inside)
+            for name in (*folders, *files):
+                _check_entry(Path(parent, name), inside)
 
     @classmethod
     def create(
@@ -229,17 +227,14 @@ def _standing_lock(file: Path) -> Any:
     return SoftFileLock(_standing_file(file), timeout=0)
 
 
-def _check_entry(entry: str, inside: str) -> None:
-    mode = os.lstat(entry).st_mode
-    if stat.S_ISLNK(mode):
-        target = os.path.realpath(entry)
-        if not Path(target).is_relative_to(inside):
-            raise InputError(
-                f"{entry}: is a link out of the run folder, to {target}; put what is there in its place, or "
-                "remove the link"
-            )
-    elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"{entry}: is neither a file nor a folder, and has no place in a run; remove it")
+def _check_entry(entry: Path, inside: str) -> None:
+    if not entry.is_symlink():
+        check_regular(entry)
+    elif not Path(target := os.path.realpath(entry)).is_relative_to(inside):
+        raise InputError(
+            f"{entry}: is a link out of the run folder, to {target}; put what is there in its place, or "
+            "remove the link"
+        )
 
 
 def next_run_path(folder: Path, space: str) -> Path:

@@ -22,6 +22,7 @@ from nas.passwords import SecretUrl
 from nas.runs.commit import find_commit
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
+from nas.settings import User
 from nas.space import Choices
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.base import Metric
@@ -164,7 +165,7 @@ class Manifest:
 
     def resume_command(self, folder: RunFolder) -> str:
         """Return the command that goes on with a run."""
-        own = _again_flags(self.config.asked_again())
+        own = _again_flags(self._asked_again(folder))
         if self.config.evaluator:
             own += _flag("--evaluator", self._evaluator_copy(folder))
         return f"nas resume {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
@@ -194,13 +195,19 @@ class Manifest:
                 flag = settings[key].flags[0]
                 was = f"with{_flag(flag, own[key])}; give that" if own[key] else "without it; leave it out"
                 raise InputError(f"{flag} {value}: {folder.path} was searched {was}, or start a new run")
-        missing = {key: value for key, value in self.config.asked_again().items() if key not in given}
+        missing = {key: value for key, value in self._asked_again(folder).items() if key not in given}
         if missing:
             raise InputError(
                 f"{folder.path}: was searched with{_again_flags(missing)}, and nothing that a run folder "
                 "names is imported, opened or connected to by itself; where you trust it, go on with: "
                 f"{self.resume_command(folder)}"
             )
+
+    def _asked_again(self, folder: RunFolder) -> dict[str, Any]:
+        """Of a calibration, without what only searches use."""
+        user = User.CALIBRATION if folder.is_calibration else User.NOBODY
+        unused = {key for key, one in SearchConfig.settings().items() if user & one.option.unused_by}
+        return {key: value for key, value in self.config.asked_again().items() if key not in unused}
 
     def _check_has_database(self, folder: RunFolder, named: str) -> None:
         if self.config.storage is None:

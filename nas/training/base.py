@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from nas.errors import InputError
+from nas.passwords import hide_passwords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +65,9 @@ class Failure:
 
     reason: FailureReason
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", hide_passwords(self.message))  # it is kept with the trial
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"

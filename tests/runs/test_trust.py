@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
+from nas.training.base import Failure, FailureReason
 from nas.workflows.export import export
 
 Change = Callable[..., None]
@@ -88,17 +90,6 @@ def test_a_link_further_in_is_found(tiny_run: RunFolder, target: str) -> None:
     else:
         with pytest.raises(InputError, match="is a link out of the run folder"):
             RunFolder.open(tiny_run.path)
-
-
-@pytest.mark.parametrize("name", ["data.npz", "plugins", "weights/trial-00001.safetensors"])
-def test_a_pipe_is_refused_and_not_waited_for(tiny_run: RunFolder, name: str) -> None:
-    (tiny_run.path / name).unlink(missing_ok=True)
-    os.mkfifo(tiny_run.path / name)
-    said = nas("show", "runs/mine")
-    assert (said.code, said.err) == (
-        2,
-        f"error: runs/mine/{name}: is neither a file nor a folder, and has no place in a run; remove it\n",
-    )
 
 
 def test_links_to_the_folder_and_inside_of_it_are_followed(tiny_run: RunFolder, tiny_folder: Path) -> None:
@@ -259,6 +250,14 @@ def test_what_no_resume_changes(tiny_run: RunFolder, flags: tuple[str, str], mes
     assert not Path("mine.db").exists()
 
 
+def test_a_calibration_is_not_asked_for_what_only_searches_use(change: Change, tiny_run: RunFolder) -> None:
+    change(sampler="theirs:Own", scheduler="theirs:Never", address="auto", workers=1)
+    tiny_run.plan_file.write_text("networks: 4\n")
+    manifest = Manifest.read(tiny_run)
+    assert manifest.resume_command(tiny_run) == "nas resume runs/mine --address auto"
+    manifest.check_again(tiny_run, {"address": "auto"})
+
+
 def test_nothing_is_downloaded_unless_it_is_named_again(
     change: Change, monkeypatch: pytest.MonkeyPatch, listening: str
 ) -> None:
@@ -384,6 +383,22 @@ def test_a_run_folder_has_no_password(tiny_run: RunFolder) -> None:
         with pytest.raises(InputError) as error:
             read()
         assert "s3cret" not in str(error.value)
+
+
+def test_what_a_training_fails_with_has_no_password() -> None:
+    failure = Failure(FailureReason.ERROR, f"OSError: {URL} does not answer")
+    assert str(failure).endswith(f"OSError: {SHOWN} does not answer")
+
+
+@pytest.mark.slow
+def test_the_dashboard_of_ray_has_no_password() -> None:
+    """It shows the command line, which Ray keeps in its logs too."""
+    code = (
+        "from nas.execution.ray_executor import _discreet, ray\n"
+        "with _discreet(): print(ray._private.utils.get_entrypoint_name())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, URL], capture_output=True, text=True, check=True)
+    assert SHOWN in done.stdout and "s3cret" not in done.stdout
 
 
 def test_the_address_of_a_cluster_has_none_either(tiny_folder: Path) -> None:
