@@ -48,6 +48,9 @@ class SearchScreen(Observer):
     def decoding(self, done: int, total: int) -> None:
         self._bar(done, total)
 
+    def noted(self, text: str) -> None:
+        say(self._console, text)
+
     def began(self, session: Session) -> None:
         self._bar.__exit__()
         self._session = session

@@ -208,11 +208,12 @@ def resume_calibration(
     *,
     changes: Mapping[str, Any] | None = None,
     plugins: Sequence[Path | str] = (),
+    repair: bool = False,
 ) -> CalibrationResult:
     """Go on with a calibration that was stopped."""
     began = time.monotonic()
     observer = observer or Observer()
-    session = reopen(folder, dict(changes or {}), None, plugins, observer)
+    session = reopen(folder, dict(changes or {}), None, plugins, observer, repair)
     return run_calibration(session, read_plan(folder), observer, began)
 
 
@@ -228,7 +229,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         for n, point in enumerate(points)
     ]
     with stoppable(session), session.folder.locked():
-        ledger = Ledger(session.open_storage(), session.manifest.study, session.evaluator.metric)
+        ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         session.write_changes()
         queue = FixedQueue(session.space, jobs, ledger)
         observer.began(session)

@@ -141,18 +141,20 @@ def resume_search(
     changes: Mapping[str, Any] | None = None,
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
+    repair: bool = False,
 ) -> SearchResult:
     """Go on with a search that was stopped, or further with `changes` such as `{"trials": 64}`."""
     began = time.monotonic()
     observer = observer or Observer()
-    return run_search(reopen(folder, dict(changes or {}), evaluator, plugins, observer), observer, began)
+    session = reopen(folder, dict(changes or {}), evaluator, plugins, observer, repair)
+    return run_search(session, observer, began)
 
 
 def run_search(session: Session, observer: Observer, began: float) -> SearchResult:
     """Train what is still to be trained, and write the results. `began`: when the time limit started."""
     config = session.config
     with stoppable(session), session.folder.locked():
-        study, finals = _open_studies(session)
+        study, finals = _open_studies(session, observer)
         session.write_changes()
         observer.began(session)
         in_time = True
@@ -163,7 +165,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
                     _train_finalists(session, study, finals, punctual)
         except KeyboardInterrupt as stop:
             # It may have come between the write of a trial and its note: what is written counts.
-            study, finals = _open_studies(session)
+            study, finals = _open_studies(session, observer)
             write_tables(session, study.trials)
             _name_best(session, study, finals)
             if not isinstance(stop, TimeIsUp):
@@ -189,9 +191,9 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         )
 
 
-def _open_studies(session: Session) -> tuple[Study, Ledger | None]:
+def _open_studies(session: Session, observer: Observer) -> tuple[Study, Ledger | None]:
     """Return the study of a search, and the ledger of its finals where there are to be some."""
-    storage, metric = session.open_storage(), session.evaluator.metric
+    storage, metric = session.open_storage(observer), session.evaluator.metric
     name = session.manifest.study
     study = _make_study(session, Ledger(storage, name, metric))
     return study, Ledger(storage, finals_name(name), metric) if session.config.finals.count else None

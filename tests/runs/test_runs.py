@@ -241,12 +241,29 @@ def test_a_run_yaml_that_is_none(run: RunFolder, command: str, text: str) -> Non
     assert said.err.startswith(f"error: {run.path}/run.yaml:")
 
 
-def test_a_damaged_journal(run: RunFolder) -> None:
-    run.journal.write_text('{"op_code": 0\n{}\n{"op_code"\n')
-    for command in ("show", "export"):
-        said = nas(command, str(run.path))
-        assert said.code == 1 and said.err.startswith(f"error: {run.journal}: the journal is damaged (")
-        assert said.err.endswith("); restore the file, or start a new run\n")
+@pytest.mark.parametrize("command", ["resume", "show", "export"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"op_code": 0\n{}\n{"op_code"\n', "it is no JSON"),
+        (b"[]\n{}\n", "it is no mapping"),
+        (b"\x00\xff\n" * 9, "it is no JSON"),
+    ],
+)
+def test_a_damaged_journal(run: RunFolder, command: str, content: bytes, why: str) -> None:
+    run.journal.write_bytes(content)
+    said = nas(command, str(run.path))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"error: {run.journal}: line 1 is damaged: {why}; restore the file, or keep what is whole with: nas "
+        f"resume {run.path} --repair\n"
+    )
+    assert run.journal.read_bytes() == content
+
+
+def test_a_run_without_a_journal_has_nothing_to_repair(run: RunFolder) -> None:
+    said = nas("resume", str(run.path), "--repair")
+    assert (said.code, said.err) == (2, f"error: --repair: {run.path} has no study.journal; leave it out\n")
 
 
 def test_next_run_path(tmp_path: Path) -> None:
