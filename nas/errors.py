@@ -5,11 +5,19 @@ A message states place, value, rule and way out. `assert` is for our own invaria
 
 from __future__ import annotations
 
+from nas.passwords import hide_passwords
+
 
 class NasError(Exception):
-    """The work could not be done although the input was right. The command line exits with 1."""
+    """The work could not be done although the input was right. The command line exits with 1.
+
+    No message has the password of a URL.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide_passwords(message))
 
 
 class InputError(NasError):

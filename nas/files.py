@@ -1,12 +1,23 @@
-"""Writing files so that a kill at any moment leaves the old one or the new one, never a part."""
+"""Reading text that anyone may have written; writing so that a kill at any moment leaves the old file or the
+new one, never a part."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nas.errors import NasError
+from nas.errors import InputError, NasError
+
+MOST_BYTES = 4_000_000
+"""Of a text file that a person writes: a space, a config, a Python file."""
+
+MOST_TABLE_BYTES = 500_000_000
+"""Of a text file that a program writes: a table, a list of results."""
 
 
 def cache_folder() -> Path:
@@ -15,12 +26,79 @@ def cache_folder() -> Path:
     return Path(home) / "nas"
 
 
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a text file of up to `most` bytes. A pipe or a device, which may have no end, is not opened.
+
+    Raises InputError where it cannot be read as UTF-8, or has more. No message has a word of the file.
+    """
+
+    def open_at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | _AT_ONCE)
+
+    def read() -> str:
+        check_regular(path)
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
+            _check_mode(path, os.fstat(file.fileno()))
+            return _read_up_to(file, path, most)
+
+    return _read_or_say(path, read)
+
+
+def read_given_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a text file that the user named, as `read_text` does; it may be a pipe, such as /dev/stdin."""
+
+    def read() -> str:
+        with path.open("rb", buffering=0) as file:
+            return _read_up_to(file, path, most)
+
+    return _read_or_say(path, read)
+
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+"""Open without waiting for one who writes. Windows has neither."""
+
+
+def check_regular(path: Path) -> None:
+    """Raise InputError where there is a pipe or a device, which may have no end, without opening it."""
+    with suppress(OSError):
+        _check_mode(path, path.stat())
+
+
+def _check_mode(path: Path, about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        raise InputError(f"{path}: is a pipe or a device; name a regular file")
+
+
+def _read_up_to(file: io.FileIO, path: Path, most: int) -> str:
+    content = bytearray()
+    if os.fstat(file.fileno()).st_size <= most:
+        while (more := file.read(most + 1 - len(content))) and len(content) <= most:
+            content += more
+        if len(content) <= most:
+            return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
+    raise InputError(f"{path}: has more than {most:,} bytes, the most that is read of such a file")
+
+
+def _read_or_say(path: Path, read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: cannot be read: it is not UTF-8 text") from None
+    except ValueError:
+        raise InputError(f"{path}: no file can have this name") from None
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write beside, flush to disk, rename. Raises NasError where the folder cannot be written."""
     data = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:  # no link that waits there is followed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -32,6 +110,31 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+"""What file systems without locks say: Lustre by default, NFS without its daemon, some of FUSE."""
+
+
+def lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file; the system drops the lock with its process, however that ends.
+
+    Return False where its file system, or this system, has no such locks. Raises BlockingIOError where
+    another process holds it, unless that is to be waited for.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        if error.errno == errno.EACCES:  # as NFS says that it is held
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
+        raise
+    return True
 
 
 def write_output(path: Path, content: bytes | str) -> None:

@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from nas.errors import InputError, NasError, did_you_mean
+from nas.files import read_given_text
 
 
 def import_class(path: str, base: Any, what: str, example: str, make: Callable[[Any], object]) -> Any:
@@ -144,7 +145,6 @@ def one_line(error: BaseException) -> str:
 def read_file(path: Path) -> SourceFile:
     """Read a user's Python file; it is not run. Raises InputError where it cannot be read."""
     try:
-        return SourceFile(str(path), path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot be read: {reason}; name a Python file") from None
+        return SourceFile(str(path), read_given_text(path))
+    except InputError as error:
+        raise InputError(f"{error}; name a Python file") from None

@@ -9,18 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.base import Source
-from nas.data.images import Images, Pictures, resize_images
+from nas.data.images import Decoding, Images, Pictures, resize_images
+from nas.data.levels import ON_WHITE, Rendering, render_arrays
+from nas.data.traits import Trait
 from nas.errors import InputError
 
 
-def source_of_pixels(classes: tuple[str, ...], labels: NDArray[Any], pixels: Images, flip: bool) -> Source:
-    """Return a source of images (N, C, H, W) in memory."""
-    return Source(
-        classes,
-        labels.astype(np.int64),
-        flip,
-        lambda indices, resolution, progress: Pictures(resize_images(pixels[indices], resolution), {}),
-    )
+def source_of_pixels(
+    classes: tuple[str, ...], labels: NDArray[Any], pixels: NDArray[Any], flip: bool
+) -> Source:
+    """Return a source of images (N, C, H, W) in memory, of any type and with alpha or without."""
+
+    def read(
+        indices: NDArray[np.int64],
+        resolution: int,
+        progress: Decoding,
+        rendering: Rendering = ON_WHITE,
+    ) -> Pictures:
+        some = pixels[indices]
+        images, levels = render_arrays(some, rendering)
+        traits = {Trait.DEEP: len(images) if levels else 0}
+        if some.shape[1] in (2, 4):
+            traits[Trait.TRANSPARENT] = int((some[:, -1].min(axis=(1, 2)) < some[:, -1].max()).sum())
+        return Pictures(resize_images(images, resolution), {}, (), traits, levels)
+
+    return Source(classes, labels.astype(np.int64), flip, read)
 
 
 def source_of_arrays(

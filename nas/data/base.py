@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.images import Decoding, Pictures
+from nas.data.levels import ON_WHITE, Rendering
 
 Labels = NDArray[np.int64]
+
+
+class Reader(Protocol):
+    """Reads some of a source's images, in this order, at a resolution."""
+
+    def __call__(
+        self,
+        indices: NDArray[np.int64],
+        resolution: int,
+        progress: Decoding,
+        rendering: Rendering = ON_WHITE,
+        /,
+    ) -> Pictures: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +38,6 @@ class Source:
     classes: tuple[str, ...]
     labels: Labels
     flip: bool
-    read: Callable[[NDArray[np.int64], int, Decoding], Pictures]
+    read: Reader
     validation: Source | None = None
     notes: tuple[str, ...] = ()

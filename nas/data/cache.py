@@ -11,20 +11,32 @@ import shutil
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.images import BrokenImage, Decoding, Images, Pictures, decode_files
+from nas.data.images import (
+    BrokenImage,
+    Decoding,
+    DeepImage,
+    Found,
+    Images,
+    Picture,
+    Pictures,
+    decode_files,
+)
+from nas.data.levels import ON_WHITE, Levels, Rendering, join_ranges
+from nas.data.traits import Trait
 from nas.errors import NasError
 from nas.files import cache_folder, write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
 _UNUSED_S = 30 * 24 * 3600
 """A file that was not used for so long is removed."""
 _BLOCK_BYTES = 2**30
@@ -38,22 +50,24 @@ class ImageFiles:
     root: Path
     names: Sequence[str]
 
-    def read(self, indices: NDArray[np.int64], resolution: int, progress: Decoding) -> Pictures:
+    def read(
+        self,
+        indices: NDArray[np.int64],
+        resolution: int,
+        progress: Decoding,
+        rendering: Rendering = ON_WHITE,
+    ) -> Pictures:
         """Read some of the images, in this order, at a resolution; only those not in the cache are decoded.
 
         More than fits in memory lies in a file and is mapped: `Pictures.images` is a `numpy.memmap`. Raises
         NasError where there is no room for that file.
         """
-        import PIL
-
-        folder = image_folder()
-        _remove_unused(folder)
-        key = hashlib.sha256(f"{_FORMAT} {PIL.__version__} {resolution} {self._state}".encode())
-        file = folder / f"{key.hexdigest()[:32]}.rows"
+        _remove_unused(image_folder())
+        reading = _Reading(self, resolution, rendering, progress)
         # A data set has two parts, and Ray's object store takes a copy of each.
-        if len(indices) * _row_bytes(resolution) <= memory_bytes() / 4:
-            return self._read_in_memory(file, indices, resolution, progress)
-        return self._read_mapped(file, indices, resolution, progress)
+        if len(indices) * math.prod(reading.shape) <= memory_bytes() / 4:
+            return reading.read_in_memory(indices)
+        return reading.read_mapped(indices)
 
     @cached_property
     def _state(self) -> str:
@@ -73,61 +87,67 @@ class ImageFiles:
             found.update(os.fsencode(name) + f"\0{stamp}\n".encode())
         return found.hexdigest()
 
-    def _read_in_memory(
-        self, file: Path, indices: NDArray[np.int64], resolution: int, progress: Decoding
-    ) -> Pictures:
-        images = np.empty((len(indices), 3, resolution, resolution), dtype=np.uint8)
-        broken: dict[int, str] = {}
 
-        def file_of(place: int) -> Path:
-            return Path(self.root, self.names[indices[place]])
+@dataclass(eq=False)
+class _Part:
+    """Some of the images: their pixels, but of the broken and the deep ones, and what else was found."""
 
-        def put(place: int, found: Images | BrokenImage) -> None:
-            if isinstance(found, BrokenImage):
-                broken[place] = f"{file_of(place)} ({found.reason})"
-            else:
-                images[place] = found
+    images: Images
+    traits: NDArray[np.uint8]
+    broken: dict[int, str]
+    deep: dict[int, DeepImage]
+    notes: tuple[str, ...] = ()
 
-        with closing(_Rows(file, len(self.names), resolution)) as rows:
-            missing = []
-            for place in np.argsort(indices).tolist():  # in the order of the file, which disks are fast at
-                found = rows.read(indices[place])
-                if found is None:
-                    missing.append(place)
-                else:
-                    put(place, found)
-            rows.make_room(len(missing))
-            new = decode_files([file_of(place) for place in missing], resolution)
-            for done, (place, image) in enumerate(zip(missing, new, strict=True), 1):
-                put(place, image)
-                rows.write(indices[place], image)
-                progress(done, len(missing))
-        whole = np.delete(images, list(broken), axis=0) if broken else images
-        return Pictures(whole, dict(sorted(broken.items())), rows.notes)
 
-    def _read_mapped(
-        self, file: Path, indices: NDArray[np.int64], resolution: int, progress: Decoding
-    ) -> Pictures:
+@dataclass(frozen=True)
+class _Reading:
+    """Files read at a resolution.
+
+    Rows of the cache do not depend on levels: that of a deep image says what its pixels lie between. Such an
+    image has its pixels in a second file, of the levels.
+    """
+
+    files: ImageFiles
+    resolution: int
+    rendering: Rendering
+    progress: Decoding
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.rendering.channels, self.resolution, self.resolution)
+
+    def read_in_memory(self, indices: NDArray[np.int64]) -> Pictures:
+        return self._render(self._read(indices), indices, self.rendering.levels)
+
+    def read_mapped(self, indices: NDArray[np.int64]) -> Pictures:
         """Write a second copy to disk, in the order of `indices`, and map it.
 
         Training reads an array, and a map whose rows are in another order becomes one only by a copy in
         memory.
         """
-        part = hashlib.sha256(indices.tobytes()).hexdigest()[:16]
+        part = hashlib.sha256(indices.tobytes() + str(self.rendering.levels).encode()).hexdigest()[:16]
+        file = self._file(None)
         path = file.with_name(f"{file.stem}-{part}.map")
-        found = _open_map(path, resolution)
+        found = _open_map(path, self.shape)
         if found is not None:
             return found
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         broken: dict[int, str] = {}
-        step = max(1, _BLOCK_BYTES // _row_bytes(resolution))
+        traits: Counter[Trait] = Counter()
+        levels = self.rendering.levels
+        step = max(1, _BLOCK_BYTES // math.prod(self.shape))
+        blocks = [indices[start : start + step] for start in range(0, len(indices), step)]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as out:
-                for start in range(0, len(indices), step):
-                    block = self._read_in_memory(file, indices[start : start + step], resolution, progress)
-                    broken |= {start + place: why for place, why in block.broken.items()}
-                    out.write(block.images.data)
+                for number, block in enumerate(blocks):
+                    read = self._read(block)
+                    if read.deep and levels is None:
+                        levels = _join(deep for other in blocks for deep in self._read(other).deep.values())
+                    rendered = self._render(read, block, levels)
+                    broken |= {number * step + place: why for place, why in rendered.broken.items()}
+                    traits.update(rendered.traits)
+                    out.write(rendered.images.data)
             beside.replace(path)
         except OSError as error:
             raise NasError(
@@ -138,10 +158,78 @@ class ImageFiles:
         finally:
             with suppress(OSError):
                 beside.unlink()
-        write_atomically(
-            _get_facts_file(path), json.dumps({"images": len(indices) - len(broken), "broken": broken})
-        )
-        return Pictures(map_images(path, (len(indices) - len(broken), 3, resolution, resolution)), broken)
+        shape = (len(indices) - len(broken), *self.shape)
+        facts = {
+            "images": shape[0],
+            "broken": broken,
+            "traits": traits,
+            "levels": [levels.low, levels.high] if levels else None,
+        }
+        write_atomically(_get_facts_file(path), json.dumps(facts))
+        return Pictures(map_images(path, shape), broken, (), dict(traits), levels)
+
+    def _render(self, part: _Part, indices: NDArray[np.int64], levels: Levels | None) -> Pictures:
+        """Return a part with its deep images at levels, found over them where there are none."""
+        if part.deep:
+            levels = levels or _join(part.deep.values())
+            places = np.array(list(part.deep))
+            deep = self._read(indices[places], levels)
+            part.images[places], part.traits[places] = deep.images, deep.traits
+            part.broken |= {int(places[place]): why for place, why in deep.broken.items()}
+            part.notes = part.notes or deep.notes
+        whole = np.delete(part.images, list(part.broken), axis=0) if part.broken else part.images
+        traits = {trait: int(np.count_nonzero(part.traits & trait)) for trait in Trait}
+        found = {trait: count for trait, count in traits.items() if count}
+        used = levels if Trait.DEEP in found else None
+        return Pictures(whole, dict(sorted(part.broken.items())), part.notes, found, used)
+
+    def _read(self, indices: NDArray[np.int64], levels: Levels | None = None) -> _Part:
+        """Read images from the cache, and those that it has not from their files."""
+        count, root, names = len(indices), self.files.root, self.files.names
+        part = _Part(np.empty((count, *self.shape), np.uint8), np.zeros(count, np.uint8), {}, {})
+
+        def file_of(place: int) -> Path:
+            return Path(root, names[indices[place]])
+
+        def put(place: int, found: Found) -> None:
+            if isinstance(found, BrokenImage):
+                part.broken[place] = f"{file_of(place)} ({found.reason})"
+            elif isinstance(found, DeepImage):
+                part.deep[place] = found
+            else:
+                part.images[place], part.traits[place] = found.pixels, found.traits
+
+        with closing(_Rows(self._file(levels), len(names), self.shape)) as rows:
+            missing = []
+            for place in np.argsort(indices).tolist():  # in the order of the file, which disks are fast at
+                found = rows.read(indices[place])
+                if found is None:
+                    missing.append(place)
+                else:
+                    put(place, found)
+            rows.make_room(len(missing))
+            rendering = replace(self.rendering, levels=levels)
+            new = decode_files([file_of(place) for place in missing], self.resolution, rendering)
+            for done, (place, found) in enumerate(zip(missing, new, strict=True), 1):
+                put(place, found)
+                rows.write(indices[place], found)
+                self.progress(done, len(missing))
+        part.notes = rows.notes
+        return part
+
+    def _file(self, levels: Levels | None) -> Path:
+        import PIL
+
+        what = f"{_FORMAT} {PIL.__version__} {self.resolution} {self.rendering.background} {levels}"
+        key = hashlib.sha256(f"{what} {self.files._state}".encode())
+        return image_folder() / f"{key.hexdigest()[:32]}.rows"
+
+
+def _join(images: Iterable[DeepImage]) -> Levels:
+    """Return the levels of deep images."""
+    found = list(images)
+    ranges = np.array([(image.low, image.high) for image in found])
+    return join_ranges(ranges, all(image.is_whole for image in found))
 
 
 class _Rows:
@@ -153,11 +241,11 @@ class _Rows:
     cannot be kept is decoded anew by every search; `notes` say why.
     """
 
-    def __init__(self, path: Path, count: int, resolution: int) -> None:
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
         self.notes: tuple[str, ...] = ()
         self._path = path
-        self._shape = (3, resolution, resolution)
-        self._bytes = _row_bytes(resolution)
+        self._shape = shape
+        self._bytes = math.prod(shape)
         self._end = count * self._bytes
         self._file: int | None = None
         with self._note_errors():
@@ -169,19 +257,22 @@ class _Rows:
             records = os.pread(self._file, count * _RECORD.size, self._end)
             self._records = list(_RECORD.iter_unpack(records))
 
-    def read(self, index: int) -> Images | BrokenImage | None:
+    def read(self, index: int) -> Found | None:
         """Read what is in a row, if anything."""
         if self._file is None or not self._records[index][0]:
             return None
-        kind, checksum = self._records[index]
+        state, checksum = self._records[index]
         content = b""
         with self._note_errors():
             content = os.pread(self._file, self._bytes, index * self._bytes)
-        if zlib.crc32(content, kind) != checksum:
+        if zlib.crc32(content, state) != checksum:
             return None
+        kind, traits = state & 0xFF, state >> 8
         if kind == _BROKEN:
             return BrokenImage(content.rstrip(b"\0").decode(errors="ignore"))
-        return np.frombuffer(content, np.uint8).reshape(self._shape)
+        if kind == _DEEP:
+            return DeepImage(*_RANGE.unpack_from(content))
+        return Picture(np.frombuffer(content, np.uint8).reshape(self._shape), traits)
 
     def make_room(self, count: int) -> None:
         """Write no row where so many do not fit."""
@@ -189,14 +280,17 @@ class _Rows:
             if count and shutil.disk_usage(self._path.parent).free < count * self._bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def write(self, index: int, found: Images | BrokenImage) -> None:
+    def write(self, index: int, found: Found) -> None:
         if self._file is None or (isinstance(found, BrokenImage) and not found.lasting):
             return
         if isinstance(found, BrokenImage):
-            kind, content = _BROKEN, found.reason.encode()[: self._bytes].ljust(self._bytes, b"\0")
+            state, content = _BROKEN, found.reason.encode()[: self._bytes].ljust(self._bytes, b"\0")
+        elif isinstance(found, DeepImage):
+            range_ = _RANGE.pack(found.low, found.high, found.is_whole)
+            state, content = _DEEP, range_.ljust(self._bytes, b"\0")
         else:
-            kind, content = _IMAGE, found.tobytes()
-        record = _RECORD.pack(kind, zlib.crc32(content, kind))
+            state, content = _IMAGE | found.traits << 8, found.pixels.tobytes()
+        record = _RECORD.pack(state, zlib.crc32(content, state))
         with self._note_errors():
             try:
                 os.pwrite(self._file, content, index * self._bytes)
@@ -223,9 +317,12 @@ class _Rows:
             )
 
 
-_RECORD = struct.Struct("<BI")
-"""What a row holds, nothing (0) or one of these, and the checksum of that and its bytes."""
-_IMAGE, _BROKEN = 1, 2
+_RECORD = struct.Struct("<HI")
+"""What a row holds, nothing (0) or one of these and the traits of an image, and the checksum of that and its
+bytes."""
+_IMAGE, _BROKEN, _DEEP = 1, 2, 3
+_RANGE = struct.Struct("<dd?")
+"""What a row holds of a deep image."""
 
 
 def image_folder() -> Path:
@@ -249,28 +346,26 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _row_bytes(resolution: int) -> int:
-    return 3 * resolution**2
-
-
 def _get_facts_file(path: Path) -> Path:
     """Return the file beside a map that says how many images it has, and which are broken."""
     return path.with_suffix(".json")
 
 
-def _open_map(path: Path, resolution: int) -> Pictures | None:
+def _open_map(path: Path, image: tuple[int, ...]) -> Pictures | None:
     """Open a map that was written before, if it is whole."""
     try:
         facts = json.loads(_get_facts_file(path).read_text())
-        shape = (facts["images"], 3, resolution, resolution)
+        shape = (facts["images"], *image)
         if path.stat().st_size != math.prod(shape):
             return None
         for file in (path, _get_facts_file(path)):
             os.utime(file)
         broken = {int(place): why for place, why in facts["broken"].items()}
+        traits = {Trait(int(trait)): count for trait, count in facts["traits"].items()}
+        levels = None if facts["levels"] is None else Levels(*facts["levels"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Pictures(map_images(path, shape), broken)
+    return Pictures(map_images(path, shape), broken, (), traits, levels)
 
 
 def _remove_unused(folder: Path) -> None:

@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from nas.data.levels import Levels
+
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData
 
 
 @dataclass(frozen=True)
 class DataCard:
-    """What is kept of a data set with a run: what the networks trained on it expect and give."""
+    """What is kept of a data set with a run: what the networks trained on it expect and give.
+
+    `background`: what transparent pixels are put on; None in a run of before that was said. `levels`: what is
+    black and white in images of more than eight bits; None where there are none.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -22,9 +28,12 @@ class DataCard:
     std: tuple[float, ...]
     train: int
     validation: int
+    background: str | None = None
+    levels: tuple[float, ...] | None = None
 
     @classmethod
     def of(cls, data: ImageData) -> DataCard:
+        levels = data.rendering.levels
         return cls(
             data.name,
             data.classes,
@@ -33,6 +42,8 @@ class DataCard:
             data.std,
             len(data.train_labels),
             len(data.val_labels),
+            data.rendering.background,
+            (levels.low, levels.high) if levels else None,
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -58,7 +69,30 @@ class DataCard:
         if self._counts != other._counts:
             own, others = sum(self._counts[1:]), sum(other._counts[1:])
             return f"{own:,} images of {self.channels} channels were {others:,} of {other.channels}"
+        if other.background is not None and self.levels != other.levels:
+            return f"the levels {_range(self.levels)} of its images were {_range(other.levels)}"
         moments = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
         if not all(math.isclose(a, b, abs_tol=1e-3) for a, b in moments):
             return "the pixels are others"
         return None
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether its images were decoded from files."""
+        return self.name.startswith(("imagefolder:", "csv:"))
+
+    def preprocessing(self, side: int) -> dict[str, Any]:
+        """Return what makes an image the network's input, in this order, of images side x side.
+
+        A run of before that was said has less of it.
+        """
+        found: dict[str, Any] = {"size": [side, side]}
+        if self.background is not None and self.is_of_files:
+            found |= {"orientation": "exif", "background": self.background}
+        if self.levels:
+            found["levels"] = list(self.levels)
+        return {**found, "mean": list(self.mean), "deviation": list(self.std)}
+
+
+def _range(levels: tuple[float, ...] | None) -> str:
+    return str(Levels(*levels)) if levels else "none"

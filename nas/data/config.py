@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from nas.kinds import number, optional, text, whole
+from nas.data.levels import ALPHA, Levels, Rendering, parse_colour
+from nas.errors import InputError
+from nas.kinds import Kind, number, optional, parsed, text, whole
 from nas.settings import Config, Option, User
 
 _PANEL = "Data"
 _MOST_PIXELS = 2_048
 
 
-def _option(help: str) -> Option:
+def _option(help: str, again: Callable[[Any], bool] | None = None) -> Option:
     """An evaluator of a user's own has its own data."""
-    return Option(help, _PANEL, unused_by=User.EVALUATOR)
+    return Option(help, _PANEL, again=again, unused_by=User.EVALUATOR)
+
+
+def _is_background(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(value == ALPHA or parse_colour(value))
+    except InputError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,8 @@ class DataConfig(Config):
         text("a data set, such as digits or imagefolder:PATH"),
         _option(
             "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE`, "
-            "`npz:FILE` or `FILE.py:FUNCTION`, which is run."
+            "`npz:FILE` or `FILE.py:FUNCTION`, which is run.",
+            again=lambda value: False,  # what is to be downloaded is asked for when it is not there
         ),
     ] = "digits"
     resolution: Annotated[
@@ -54,3 +65,24 @@ class DataConfig(Config):
         whole("a number of folds; it is a whole number of at least 1, such as 5", 1),
         _option("Train a network once for each of so many parts to validate on, for few images."),
     ] = 1
+    background: Annotated[
+        str,
+        Kind("a background; it is white, black, grey, a colour such as '#ff8000', or alpha", _is_background),
+        _option("What transparent pixels are put on, such as `#ff8000`; `alpha` keeps them as a channel."),
+    ] = "white"
+    levels: Annotated[
+        Levels | None,
+        parsed(
+            "a range of values; write it as text, such as 0..4095",
+            lambda value: value is None or isinstance(value, Levels),
+            Levels.parse,
+            str,
+            null=None,
+        ),
+        _option("Values that are black and white in images of more than 8 bits, else found over them."),
+    ] = None
+
+    @property
+    def rendering(self) -> Rendering:
+        """How the pixels of its images become eight bits."""
+        return Rendering(self.background, self.levels)

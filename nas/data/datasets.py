@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from nas.data import images
 from nas.data.base import Labels, Source
 from nas.data.cache import map_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
+from nas.data.levels import ON_WHITE, Rendering
 from nas.data.sources import find_source
+from nas.data.traits import Traits, describe_traits
 from nas.errors import InputError
 from nas.files import cache_folder
 
@@ -38,8 +41,9 @@ class ImageData:
     Images are uint8 (N, C, H, W), labels int64 (N,). `mean` and `std` are per channel, over search-train, on
     the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
     are for the user: what is left out, what makes scores hard to read. `broken`: files that could not be
-    read, and why. The arrays are never written to, so they may lie read-only in memory that processes share;
-    images that are mapped travel as their file's path.
+    read, and why. `rendering`: how pixels became eight bits, with the levels of deep images where there are
+    some; `traits`: of how many images it is what. The arrays are never written to, so they may lie read-only
+    in memory that processes share; images that are mapped travel as their file's path.
     """
 
     name: str
@@ -53,6 +57,8 @@ class ImageData:
     flip: bool
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    rendering: Rendering = ON_WHITE
+    traits: Traits = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -89,7 +95,9 @@ def load_dataset(
     max_images: int | None = None,
     max_broken: float = 0.01,
     folds: int = 1,
+    rendering: Rendering = ON_WHITE,
     progress: Decoding = ignore_progress,
+    download: bool = True,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
@@ -99,7 +107,7 @@ def load_dataset(
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
-    source = find_source(spec, root)
+    source = find_source(spec, root, download)
     data = load_source(
         source,
         spec,
@@ -109,6 +117,7 @@ def load_dataset(
         max_images=max_images,
         max_broken=max_broken,
         folds=folds,
+        rendering=rendering,
         progress=progress,
     )
     return replace(data, notes=(*data.notes, *_note_coarse(data, source, folds)))
@@ -124,21 +133,26 @@ def load_source(
     max_images: int | None = None,
     max_broken: float = 0.01,
     folds: int = 1,
+    rendering: Rendering = ON_WHITE,
     progress: Decoding = ignore_progress,
 ) -> ImageData:
     """Read and split a source, which messages call `spec`.
 
     Images become resolution x resolution; `max_images` keeps a subset with the classes in proportion. Files
     that cannot be read are left out, up to a share of `max_broken`. With `folds` the validation part is the
-    first of so many equal ones, whatever `val_fraction` is.
+    first of so many equal ones, whatever `val_fraction` is. Levels that the `rendering` has not are found
+    over the images to train on.
 
     Raises InputError for a class, `max_images` or `folds` that cannot be used.
     """
     rng = np.random.default_rng(seed)
     train, val = _select_parts(source, spec, max_images, val_fraction, folds, rng)
     own = source.validation or source
-    train_found = source.read(train, resolution, progress)
-    val_found = own.read(val, resolution, progress)
+    train_found = source.read(train, resolution, progress, rendering)
+    levels = rendering.levels or train_found.levels
+    val_found = own.read(val, resolution, progress, replace(rendering, levels=levels))
+    used = replace(rendering, levels=train_found.levels or val_found.levels)
+    traits = Counter(train_found.traits) + Counter(val_found.traits)
     train_labels = np.delete(source.labels[train], list(train_found.broken))
     val_labels = np.delete(own.labels[val], list(val_found.broken))
     notes = [
@@ -163,12 +177,15 @@ def load_source(
             *source.notes,
             *(own.notes if own is not source else ()),
             *notes,
+            *describe_traits(traits, rendering, used.levels),
             *dict.fromkeys((*train_found.notes, *val_found.notes)),
             *_note_uneven(source.classes, train_labels),
         ),
         broken=tuple(
             _make_printable(why) for part in (train_found, val_found) for why in part.broken.values()
         ),
+        rendering=used,
+        traits=dict(traits),
     )
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import signal
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.levels import Levels, Rendering, compose, measure_range
+from nas.data.traits import Trait, Traits
 from nas.errors import NasError
 
 if TYPE_CHECKING:
@@ -25,6 +31,12 @@ Images = NDArray[np.uint8]
 Decoding = Callable[[int, int], None]
 """Told how many files are decoded, of how many."""
 
+MOST_PIXELS = 178_956_970
+"""A file of more pixels is not decoded: it is broken."""
+_LARGE = 2**24
+"""Of images of more pixels one is decoded at a time, as each takes up to 20 bytes a pixel."""
+_MOST_BYTES = 2**28
+"""A JPEG file whose end is missing is looked at again up to this size."""
 _MANY = 4_000
 """So many files are decoded by processes."""
 _PART = 64
@@ -33,11 +45,34 @@ _PART = 64
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The images that could be read, (N, C, H, W) uint8, and why others could not, by place."""
+    """The images that could be read, (N, C, H, W) uint8, and why others could not, by place.
+
+    `traits`: how many of the images have which. `levels`: those that were used, where some image is deep.
+    """
 
     images: Images
     broken: dict[int, str]
     notes: tuple[str, ...] = ()
+    traits: Traits = field(default_factory=dict)
+    levels: Levels | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as it is trained on, (C, H, W). `traits`: those of `Trait`, as a number."""
+
+    pixels: Images
+    traits: int
+
+
+@dataclass(frozen=True)
+class DeepImage:
+    """An image of more than eight bits for which no levels are given: all but few of its pixels lie between
+    `low` and `high`."""
+
+    low: float
+    high: float
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -48,12 +83,16 @@ class BrokenImage:
     lasting: bool = True
 
 
+Found = Picture | DeepImage | BrokenImage
+"""What a file is."""
+
+
 def ignore_progress(done: int, total: int) -> None:
     """Ignore progress."""
 
 
-def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | BrokenImage]:
-    """Yield each file in order as (3, resolution, resolution), decoded on all cores.
+def decode_files(files: Sequence[Path], resolution: int, rendering: Rendering) -> Iterator[Found]:
+    """Yield each file in order, resolution x resolution, decoded on all cores.
 
     Aspect ratios are not kept, so that nothing is cut off.
     """
@@ -62,7 +101,8 @@ def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | Br
     try:
         with warnings.catch_warnings(), _start_pool(len(files)) as pool:
             _ignore_large()
-            for part in pool.map(partial(_decode_part, resolution=resolution), parts):
+            decode = partial(_decode_part, resolution=resolution, rendering=rendering)
+            for part in pool.map(decode, parts):
                 yield from part
     except BrokenProcessPool:
         raise NasError(
@@ -77,55 +117,231 @@ def _start_pool(files: int) -> Executor:
     if files < _MANY:
         return ThreadPoolExecutor(cores)
     # Not forked: another thread may hold a lock, which the copy would wait for.
-    return ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _start_process)
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(cores, spawn, _start_process, (spawn.Lock(),))
 
 
-def _start_process() -> None:
+_turn: AbstractContextManager[Any] = threading.Lock()
+"""Held by who decodes a large image."""
+
+
+def _start_process(turn: AbstractContextManager[Any]) -> None:
+    global _turn
+    _turn = turn
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
     _ignore_large()
 
 
 def _ignore_large() -> None:
-    """Ignore Pillow's warning of images of more than 89 million pixels; twice as many it refuses."""
+    """Ignore Pillow's warning of images of more than 89 million pixels, and others of odd files."""
     from PIL import Image
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def _decode_part(files: Sequence[Path], resolution: int) -> list[Images | BrokenImage]:
-    return [_decode_image(file, resolution) for file in files]
+def _decode_part(files: Sequence[Path], resolution: int, rendering: Rendering) -> list[Found]:
+    return [_decode_image(file, resolution, rendering) for file in files]
 
 
-def _decode_image(file: Path, resolution: int) -> Images | BrokenImage:
-    """Decode the first frame of a file as RGB (3, resolution, resolution)."""
+def _decode_image(file: Path, resolution: int, rendering: Rendering) -> Found:
+    """Decode the first frame of a file."""
     from PIL import Image
 
     try:
         with Image.open(file) as image:
-            # A JPEG decoder reads at 1/2, 1/4 or 1/8 for less work; the rest is left to the filter below.
-            image.draft("RGB", (2 * resolution, 2 * resolution))
-            rgb = _reduce_to_8_bits(image).convert("RGB")
-        pixels = np.asarray(rgb.resize((resolution, resolution), Image.Resampling.BILINEAR))
+            try:
+                return render(image, resolution, rendering)
+            except OSError:
+                if image.format not in ("JPEG", "MPO"):
+                    raise
+                found = _decode_without_end(file, resolution, rendering)
+                if found is None:
+                    raise
+                return found
     except FileNotFoundError:
         return BrokenImage("there is no such file", lasting=False)
+    except Image.DecompressionBombError:
+        return BrokenImage(_TOO_MANY)
     except Exception as error:  # decoders have many for a damaged file
         from_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno)
         text = " ".join(str(error).split()).replace(str(file), file.name)
         return BrokenImage(text or type(error).__name__, lasting=not from_machine)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _reduce_to_8_bits(image: Image.Image) -> Image.Image:
-    """Return an image of 16 bits a pixel with 8; Pillow itself would clip all above 255."""
+_TOO_MANY = f"it has more than {MOST_PIXELS:,} pixels, the most that are decoded"
+
+
+def render(image: Image.Image, resolution: int, rendering: Rendering) -> Picture | DeepImage:
+    """Return an image that was opened, and not loaded, as eight bits, (3, resolution, resolution) in RGB.
+
+    In this order, whatever the file: its first frame; of more than eight bits the levels of the rendering
+    from black to white; RGB; resized by a bilinear filter, antialiased; turned as its EXIF orientation says;
+    put on the background, or with alpha as a fourth channel where that is kept. Without levels, a deep image
+    is measured alone.
+
+    Raises ValueError for an image of more than `MOST_PIXELS` and for one that is no picture, and what a
+    decoder raises.
+    """
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(_TOO_MANY)
+    if image.format in _PROGRAMS:
+        raise ValueError(f"it is {image.format}, which is drawn by a program; save it as PNG")
+    # A JPEG decoder reads at 1/2, 1/4 or 1/8 for less work; the rest is left to the filter below.
+    image.draft("RGB", (2 * resolution, 2 * resolution))
+    if "progressive" not in image.info:  # else it has them all in memory
+        width, height = image.size
+    with _turn if width * height > _LARGE else nullcontext():
+        return _render(image, (resolution, resolution), rendering)
+
+
+_PROGRAMS = ("EPS", "WMF")
+"""Formats that are drawn by another program, or the system."""
+_SEVERAL = ("GIF", "WEBP", "PNG", "TIFF", "MPO", "AVIF")
+"""Formats of files with several images."""
+
+
+def _render(image: Image.Image, size: tuple[int, int], rendering: Rendering) -> Picture | DeepImage:
     from PIL import Image
 
-    if image.mode == "F":
-        raise ValueError("its pixels are floating point numbers, whose range is not known")
-    if not image.mode.startswith("I"):
-        return image
-    levels = np.asarray(image).astype(np.int64).clip(0, 65_535)
-    has_eight = image.mode == "I" and levels.max() <= 255  # levels of 8 bits in 32
-    return Image.fromarray((levels if has_eight else levels // 257).astype(np.uint8))
+    traits = 0
+    if image.format in _SEVERAL and getattr(image, "is_animated", False):
+        traits |= Trait.FRAMES
+    turned = _orientation(image) if image.format == "TIFF" else 1  # Pillow turns it while it is loaded
+    lower = _open_lower_bytes(image)
+    if lower is None and ";16" in _raw_mode(image) and not image.mode.startswith("I"):
+        traits |= Trait.CUT_DEPTH
+    image.load()
+    turn = _orientation(image) if image.format != "TIFF" else 1
+    if turn != 1 or turned != 1:
+        traits |= Trait.TURNED
+    if lower is not None or image.mode == "F" or image.mode.startswith("I"):
+        deep, alpha = _deep_values(image, lower)
+        if rendering.levels is None:
+            found = measure_range(deep)
+            if found is None:
+                raise ValueError("none of its pixels is a number")
+            return DeepImage(*found, is_whole=bool(np.issubdtype(deep.dtype, np.integer)))
+        traits |= Trait.DEEP
+        image = Image.fromarray(rendering.levels.to_bytes(deep))
+        if alpha is not None:
+            image = image.convert("RGBA")
+            image.putalpha(Image.fromarray(alpha))
+    if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+        # Pillow takes it for inverted, as Adobe's programs write it, and mark the file.
+        image = image.point(lambda level: 255 - level)
+        traits |= Trait.INVERTED
+    has_alpha = image.has_transparency_data
+    small = image.convert("RGBA") if has_alpha else _to_colour(image)
+    small = small.resize(size, Image.Resampling.BILINEAR)
+    small = small.convert("RGBA" if has_alpha or rendering.keeps_alpha else "RGB")
+    if turn != 1:
+        small = small.transpose(_TURNS[turn])
+    pixels = np.asarray(small).transpose(2, 0, 1)
+    if has_alpha and pixels[-1].min() < 255:
+        traits |= Trait.TRANSPARENT
+    if len(pixels) > rendering.channels:
+        pixels = compose(pixels[None], rendering.colour)[0]
+    return Picture(np.ascontiguousarray(pixels), traits)
+
+
+# Values of Image.Transpose, as the module is imported late: what makes an image of each orientation upright.
+_TURNS: dict[int, Any] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+_ORIENTATION = 0x0112
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none that can be read."""
+    info = image.info
+    if not any(key in info for key in _EXIF_KEYS) and image.format != "TIFF":
+        return 1
+    with suppress(Exception):  # of a damaged segment; the image is whole
+        found = image.getexif().get(_ORIENTATION, 1)
+        return found if found in _TURNS else 1
+    return 1
+
+
+_EXIF_KEYS = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
+
+def _to_colour(image: Image.Image) -> Image.Image:
+    """Return an image without transparency in grey or RGB, which can be resized."""
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        found = ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+        assert found is not None  # it is None where it is done in place
+        return found
+    return image.convert("RGB")
+
+
+def _raw_mode(image: Any) -> str:
+    """Return how the decoder unpacks pixels, `RGB;16B`, of formats with 16 bits a channel."""
+    if image.format not in ("PNG", "TIFF") or not image.tile:
+        return ""
+    args = image.tile[0][3]
+    mode = args[0] if isinstance(args, tuple) and args else args
+    return mode if isinstance(mode, str) else ""
+
+
+_OTHER_ENDS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+
+def _open_lower_bytes(image: Any) -> Any:
+    """Open an image of 16 bits a colour once more, as its lower bytes; None for any other.
+
+    Pillow has no mode for such, and reads the upper byte of each: as of the other byte order, it is the
+    lower.
+    """
+    from PIL import Image
+
+    raw = _raw_mode(image)
+    kind, _, bits = raw.partition(";")
+    if kind not in ("RGB", "RGBA") or kind != image.mode or bits not in ("16B", "16L", "16N"):
+        return None
+    other = Image.open(getattr(image, "filename", None) or image.fp)
+    raw = f"{kind};16{_OTHER_ENDS[bits[-1]]}"
+    other.tile = [tile._replace(args=_with_first(tile.args, raw)) for tile in other.tile]
+    return other
+
+
+def _with_first(args: Any, raw: str) -> Any:
+    return (raw, *args[1:]) if isinstance(args, tuple) else raw
+
+
+def _deep_values(image: Image.Image, lower: Image.Image | None) -> tuple[NDArray[Any], Images | None]:
+    """Return the values of an image with more than eight bits, (H, W) or (H, W, 3), and its alpha."""
+    if lower is not None:
+        upper = np.asarray(image)
+        with lower:
+            values = upper[..., :3].astype(np.uint16) << 8 | np.asarray(lower)[..., :3]
+        return values, upper[..., 3] if upper.shape[2] == 4 else None
+    values = np.asarray(image)
+    clear = image.info.get("transparency")
+    return values, np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
+
+
+def _decode_without_end(file: Path, resolution: int, rendering: Rendering) -> Picture | None:
+    """Decode a JPEG file whose last bytes are missing, where no pixel depends on them.
+
+    Whatever follows the bytes that are there, it is the same image.
+    """
+    from PIL import Image
+
+    if file.stat().st_size > _MOST_BYTES:
+        return None
+    content = file.read_bytes().rstrip(b"\xff")  # which may be the half of a marker
+    one, other = (io.BytesIO(content + 64 * filler + b"\xff\xd9") for filler in (b"\x00", b"\x55"))
+    with Image.open(one) as image, Image.open(other) as like:
+        if not np.array_equal(np.asarray(image), np.asarray(like)):
+            return None
+    with Image.open(one) as image:
+        found = render(image, resolution, rendering)
+    assert isinstance(found, Picture)  # no JPEG is deep
+    return Picture(found.pixels, found.traits | Trait.CUT_END)
 
 
 def resize_images(images: Images, resolution: int) -> Images:

@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 
 from nas.data.datasets import ImageData
+from nas.data.levels import Levels, Rendering
+from nas.data.npz import open_arrays
 from nas.errors import InputError
+
+_KEPT = [field.name for field in fields(ImageData) if field.name not in ("rendering", "traits")]
 
 
 def pack_data(data: ImageData) -> bytes:
     """Return the data, as it was split and resized, as an npz file has it."""
     content = io.BytesIO()
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(data).items()}
+    arrays: dict[str, Any] = {name: np.asarray(getattr(data, name)) for name in _KEPT}
+    levels = data.rendering.levels
+    arrays |= {"background": data.rendering.background, "levels": str(levels) if levels else ""}
     np.savez(content, **arrays)
     return content.getvalue()
 
@@ -24,8 +30,13 @@ def pack_data(data: ImageData) -> bytes:
 def read_data(path: Path) -> ImageData:
     """Return the data in a file of `pack_data`. Raises InputError where it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found: dict[str, Any] = {field.name: file[field.name] for field in fields(ImageData)}
+        with open_arrays(path) as file:
+            found: dict[str, Any] = {name: file[name] for name in _KEPT}
+            if "background" in file.files:  # it is not in runs of before there was one
+                levels = str(file["levels"])
+                found["rendering"] = Rendering(
+                    str(file["background"]), Levels.parse(levels) if levels else None
+                )
     except Exception as error:  # numpy and zipfile have many for a damaged file
         reason = " ".join(str(error).split())
         raise InputError(

@@ -8,6 +8,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from nas.data.arrays import source_of_arrays, source_of_pixels
 from nas.data.base import Source
 from nas.data.cache import ImageFiles
 from nas.data.functions import function_source, is_function
+from nas.data.npz import open_arrays
 from nas.errors import InputError, NasError, did_you_mean
 
 
-def find_source(spec: str, root: Path) -> Source:
+def find_source(spec: str, root: Path, download: bool = True) -> Source:
     """The data set of a name or `KIND:PATH`; `root` is where downloaded ones lie. No image is decoded yet.
 
     Raises InputError for one that cannot be used, NasError for one that cannot be downloaded.
     """
     try:
-        return _found(spec, root)
+        return _found(spec, root, download)
     except (OSError, RuntimeError) as error:  # a path without permission, too long, or of no known user
         raise InputError(f"data set '{spec}' cannot be read: {error}") from error
 
@@ -40,7 +42,7 @@ def absolute(spec: str) -> str:
     return f"{kind}:{Path(path).expanduser().resolve()}" if colon else spec
 
 
-def _found(spec: str, root: Path) -> Source:
+def _found(spec: str, root: Path, download: bool) -> Source:
     name, colon, path = spec.partition(":")
     if name in _OWN:
         what, needs, read = _OWN[name]
@@ -52,7 +54,7 @@ def _found(spec: str, root: Path) -> Source:
     if not colon and name == "digits":
         return _digits()
     if not colon and name in _TORCHVISION:
-        return _torchvision(name, root)
+        return _torchvision(name, root, download)
     file = Path(spec).expanduser()
     if file.is_dir():
         raise InputError(f"data set '{spec}' is a folder: write imagefolder:{spec}")
@@ -84,13 +86,18 @@ _TORCHVISION = {
 }
 
 
-def _torchvision(name: str, root: Path) -> Source:
+def _torchvision(name: str, root: Path, download: bool) -> Source:
     from torchvision import datasets
 
     kind, flip, folder, files = _TORCHVISION[name]
     try:
-        data: Any = getattr(datasets, kind)(root, train=True, download=True)
+        data: Any = getattr(datasets, kind)(root, train=True, download=download)
     except (OSError, RuntimeError, ValueError) as error:
+        if not download:
+            raise InputError(
+                f"data set '{name}' is not in {root}, and nothing that a run folder names is downloaded by "
+                f"itself; add --dataset {name}"
+            ) from None
         cause = " ".join(str(error).split())
         where = root / folder
         if where.is_dir() and any(where.iterdir()):
@@ -126,6 +133,8 @@ def _imagefolder(path: Path) -> Source:
     Beside a folder to train on, PATH/test/ and folders that are no splits are not read.
     """
     place = f"data set imagefolder:{path}"
+    if path.is_file():
+        raise InputError(f"{place}: is a file, and no archive is unpacked; unpack it, and name the folder")
     if not path.is_dir():
         raise InputError(f"{place}: there is no such folder; {_layout(path)}")
     folders = {
@@ -155,7 +164,26 @@ def _has_classes(folder: Path) -> bool:
 
 def _is_seen(name: str) -> bool:
     """Whether a folder is one of the user's, and not of an editor or system."""
-    return not name.startswith((".", "__"))
+    return not name.startswith((".", "__")) and name.casefold() not in _SYSTEM_FOLDERS
+
+
+_SYSTEM_FOLDERS = frozenset(
+    ["@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"]
+)
+_SYSTEM_FILES = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])
+
+
+def _is_beside(file: str, root: str) -> bool:
+    """Whether a file below a folder is one that a system keeps beside images: `._NAME` of macOS, or in a
+    folder of its own, such as `@eaDir` or `.ipynb_checkpoints`."""
+    folder, name = os.path.split(file)
+    return name.startswith("._") or _is_below_system(folder.removeprefix(root))
+
+
+@cache
+def _is_below_system(folder: str) -> bool:
+    names = folder.casefold().split("/")
+    return any(name.startswith(".") or name in _SYSTEM_FOLDERS for name in names)
 
 
 def _layout(path: Path) -> str:
@@ -167,12 +195,20 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
     from torchvision.datasets import ImageFolder
 
     others: Counter[str] = Counter()
+    beside: list[str] = []
+    root = str(path)
 
     def is_image(file: str) -> bool:
         suffix = os.path.splitext(file)[1].casefold()  # noqa: PTH122  # ten times as fast
-        if suffix not in _SUFFIXES and _is_seen(os.path.basename(file)):  # noqa: PTH119
+        if suffix in _SUFFIXES:
+            if not _is_beside(file, root):
+                return True
+            beside.append(file)
+            return False
+        name = os.path.basename(file)  # noqa: PTH119
+        if _is_seen(name) and name.casefold() not in _SYSTEM_FILES:
             others[suffix or "none"] += 1
-        return suffix in _SUFFIXES
+        return False
 
     class Seen(ImageFolder):  # type: ignore[misc]  # torchvision has no types
         def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
@@ -183,7 +219,16 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
         raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
     folder = Seen(path, allow_empty=True, is_valid_file=is_image)
     kinds = ", ".join(sorted(others))
-    notes = [f"{others.total():,} files of {path} are not read, as their suffix ({kinds}) is of no image."]
+    notes = []
+    if others:
+        notes = [
+            f"{others.total():,} files of {path} are not read, as their suffix ({kinds}) is of no image."
+        ]
+    if beside:
+        named = os.path.relpath(beside[0], path)
+        notes.append(
+            f"Files that a system keeps beside images are not read, {len(beside):,} of them: {named}."
+        )
     if classes is None and len(folder.classes) < 2:
         raise InputError(
             f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
@@ -204,7 +249,7 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
     labels = np.asarray([known[found[target]] for target in folder.targets], dtype=np.int64)
     names = [file.removeprefix(str(path)).lstrip("/") for file, _ in folder.samples]
     read = ImageFiles(path, names).read
-    return Source(allowed, labels, True, read, notes=tuple(notes) if others else ())
+    return Source(allowed, labels, True, read, notes=tuple(notes))
 
 
 # Tables and arrays
@@ -290,7 +335,7 @@ def _npz(path: Path) -> Source:
     if path.is_file() and not zipfile.is_zipfile(path):
         raise InputError(f"{place}: is no npz file; write it by numpy.savez(FILE, images=..., labels=...)")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             arrays = {name: file[name] for name in ("images", "labels", "classes") if name in file.files}
             names = ", ".join(file.files)
     except FileNotFoundError:

@@ -57,7 +57,10 @@ class ExecutorConfig(Config):
         str,
         text("an address; it is local, auto or HOST:PORT"),
         Option(
-            "The Ray cluster to join, `auto` or `HOST:PORT`; `local` starts Ray here.", _PANEL, resumable=True
+            "The Ray cluster to join, `auto` or `HOST:PORT`; `local` starts Ray here.",
+            _PANEL,
+            resumable=True,
+            again=lambda value: value != "local",
         ),
     ] = "local"
 

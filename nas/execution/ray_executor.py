@@ -44,6 +44,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import InputError, NasError
 from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, tell
+from nas.passwords import hide_passwords
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason
 
@@ -136,12 +137,13 @@ class RayExecutor:
         check_address(self._address)
         here: dict[str, Any] = {"include_dashboard": self._dashboard, "dashboard_host": "127.0.0.1"}
         on_sigterm = signal.getsignal(signal.SIGTERM)
-        context = ray.init(
-            address=self._address,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            **(here if self._address == "local" else {}),
-        )
+        with _discreet():
+            context = ray.init(
+                address=self._address,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **(here if self._address == "local" else {}),
+            )
         with suppress(ValueError):  # raised outside the main thread, which gets no signals
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
         try:
@@ -149,6 +151,18 @@ class RayExecutor:
             yield f"http://{url}" if url else None
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """Ray shows the command line of a search on its dashboard, and keeps it: without passwords, in here."""
+    utils: Any = ray._private.utils  # there is no public way
+    described = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: hide_passwords(described())
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = described
 
 
 def _nodes() -> list[dict[str, float]]:

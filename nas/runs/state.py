@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
+from nas.files import read_text
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest, digest_text
 from nas.space import Space
 from nas.space.language.parse import parse_space
-from nas.space.language.source import read_text
 from nas.space.library import find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective
@@ -38,14 +38,15 @@ class RunState:
     finals: tuple[Trial, ...] = ()
 
     @classmethod
-    def load(cls, path: Path, plugins: Sequence[Plugin] = ()) -> RunState:
+    def load(cls, path: Path, plugins: Sequence[Plugin] = (), storage: str | None = None) -> RunState:
         """Read a run, while it is searched or after. `plugins`: those of its blocks, which are registered.
+        `storage`: the database that its trials are in, where they are in one.
 
         Raises InputError for what is no run, is damaged, or needs other files, and where there are results of
         trials but no trials.
         """
         folder = RunFolder.open(path)
-        manifest = Manifest.read(folder)
+        manifest = Manifest.read(folder).with_storage(folder, storage)
         space = read_space(folder, manifest, plugins)
         trials, finals = read_study(folder, manifest)
         return cls(folder, manifest, space, trials, finals)

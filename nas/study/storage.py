@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -19,7 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.files import lock, write_atomically
+from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.journal import Checker, DamagedJournal, free_name
 
 
@@ -54,6 +54,8 @@ def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda
 
     Raises as `open_storage`.
     """
+    if isinstance(where, Path) and where.exists() and where.stat().st_nlink > 1:
+        write_atomically(where, where.read_bytes())  # what is appended is not for another file too
     storage = open_storage(where)
     if isinstance(storage, _JournalStorage):
         try:
@@ -68,13 +70,13 @@ def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda
 def make_absolute(url: str) -> str:
     """The URL with the path of an SQLite file made absolute, so that it is found from any folder."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(SecretUrl(url).whole)
     except ArgumentError:
         return url  # refused with its reason when it is opened
     file = parsed.database
     if parsed.get_backend_name() != "sqlite" or not file or file == ":memory:":
         return url
-    return parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False)
+    return SecretUrl(parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False))
 
 
 @contextmanager
@@ -200,7 +202,7 @@ class _FileLock:
 
     def acquire(self) -> bool:
         self._descriptor = os.open(self._path, os.O_RDWR)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        lock(self._descriptor, wait=True)  # where there are no locks, that of the run folder has to do
         return True
 
     def release(self) -> None:
@@ -212,10 +214,17 @@ def _unopenable(path: Path, error: OSError) -> NasError:
 
 
 def _open_url(url: str) -> BaseStorage:
+    shown = SecretUrl(url)
     try:
-        return RDBStorage(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        whole = shown.to_open
+    except KeyError:
         raise InputError(
-            f"storage '{url}' cannot be opened: {reason}; write a URL such as sqlite:///study.db"
-        ) from error
+            f"storage '{shown}': {HIDDEN} stands for the password in the environment variable {VARIABLE}, "
+            "which is not set; set it, or write the password"
+        ) from None
+    try:
+        return RDBStorage(whole)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].replace(whole, shown)
+    # Outside of the block, as a traceback shows the error in whose handling another one is raised.
+    raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")

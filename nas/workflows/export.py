@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import Cost
+from nas.data.card import DataCard
+from nas.data.levels import Levels
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter, find_exporter
 from nas.ops.base import format_shape
@@ -26,12 +28,13 @@ def export(
     format: str = "python",
     trial: int | None = None,
     plugins: Sequence[Path | str] = (),
+    storage: str | None = None,
 ) -> list[Path]:
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter.
 
     `what`: a run folder, whose best network is written with its weights, or a `trial` of it whose weights
-    were kept; or the file of one network. `plugins`: files of the blocks that it needs. Return the files, the
-    module first.
+    were kept; or the file of one network. `plugins`: files of the blocks that it needs. `storage`: the
+    database of a run that keeps its trials in one. Return the files, the module first.
 
         >>> import nas
         >>> nas.export("reference/mobilenet_v2", "mobilenet.py")
@@ -42,9 +45,10 @@ def export(
     exporter, target = find_exporter(format), None if output is None else Path(output)
     sources = read_plugins(map(Path, plugins))
     if is_run(str(what)):
-        return export_run(RunState.load(Path(what), sources), trial, target, exporter)
-    if trial is not None:
-        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
+        return export_run(RunState.load(Path(what), sources, storage), trial, target, exporter)
+    for flag, given in (("--trial", trial), ("--storage", storage)):
+        if given is not None:
+            raise InputError(f"{flag}: {what} is a file, and trials are those of a run folder; leave it out")
     load_plugins(sources)
     return export_file(find_space(str(what)), target, exporter)
 
@@ -119,9 +123,11 @@ def _facts(
         facts |= {"Weights": weights, "Input": "as the evaluator of the search gave it"}
     else:
         side = proxy_resolution(state.space, resolved, state.config.data.resolution)
+        images = {"Images": _image_line(data, side)} if data.background or data.levels else {}
         names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
         facts |= {
             "Weights": f"{weights}, at {side} pixels",
+            **images,
             "Input": (
                 f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
                 f"{_round(data.std)} of each channel"
@@ -132,15 +138,27 @@ def _facts(
     return {**facts, "Choices": choices}
 
 
+def _image_line(data: DataCard, side: int) -> str:
+    """What becomes of an image before its pixels are the network's input, in this order."""
+    steps = (
+        [f"of more than 8 bits, the values {Levels(*data.levels)} as black to white"] if data.levels else []
+    )
+    if data.is_of_files:
+        steps += ["RGB with alpha" if data.channels == 4 else "RGB"]
+    steps += [f"resized to {side} x {side} (bilinear, antialiased, whatever its aspect ratio)"]
+    if data.is_of_files:
+        steps += ["turned as its EXIF orientation says"]
+        steps += [] if data.channels == 4 else [f"transparent pixels on {data.background}"]
+    return ", ".join(steps)
+
+
 def _find_trial(state: RunState, number: int | None) -> Trial:
     folder = state.folder
     if number is None:
         best = state.best(1)
         if not best:
-            flags = state.manifest.plugin_flags(folder)
-            raise InputError(
-                f"{folder.path}: no trial is finished; go on with: nas resume {folder.path}{flags}"
-            )
+            command = state.manifest.resume_command(folder)
+            raise InputError(f"{folder.path}: no trial is finished; go on with: {command}")
         return best[0]
     kept = [t for t in state.trials if t.score is not None and folder.weights_file(t.number).is_file()]
     for trial in kept:

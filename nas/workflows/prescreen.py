@@ -60,6 +60,7 @@ def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
         seed=seed,
         max_images=most,
         max_broken=config.max_broken,
+        rendering=config.rendering,
     )
     if len(data.train_labels) < _LEAST:
         raise InputError(

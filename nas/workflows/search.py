@@ -31,6 +31,7 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial, trials_table
 from nas.study.study import Screen, Study
 from nas.training.base import Evaluator
+from nas.training.evaluator import proxy_resolution
 from nas.training.threads import torch_threads
 from nas.workflows.export import export_run
 from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, WeightsKeeper
@@ -292,6 +293,11 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
             "final_epochs": config.finals.epochs,
         }
     best = [winner.trial] if winner else study.best(1)
+    data = session.manifest.data
+    if best and data and data.background:
+        resolved = session.space.resolve(best[0].candidate.choices)
+        side = proxy_resolution(session.space, resolved, config.data.resolution)
+        facts["preprocessing"] = data.preprocessing(side)
     if best:
         session.folder.write_best(session.space, best[0], facts, config.measures)
 

@@ -11,6 +11,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
+from nas.data.traits import describe_renewed
 from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
@@ -187,9 +188,7 @@ def start(
     """
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    config = prepared.config
-    if config.storage:
-        config = replace(config, storage=make_absolute(config.storage))
+    config = _with_absolute_storage(prepared.config)
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
     space_text = dump_space(load_space(find_space(config.space)))
@@ -223,6 +222,10 @@ def start(
         return Session(**vars(prepared), folder=folder, manifest=manifest)
 
 
+def _with_absolute_storage(config: SearchConfig) -> SearchConfig:
+    return replace(config, storage=make_absolute(config.storage)) if config.storage else config
+
+
 def _data_files(prepared: Prepared) -> dict[str, str | bytes]:
     """Return what a run folder has of its data: the images of a function, and why others are left out."""
     data, files = prepared.data, RunFolder(Path())
@@ -249,7 +252,8 @@ def reopen(
     """
     heard = observer or Observer()
     manifest = Manifest.read(folder)
-    config = manifest.config.changed(changes, "nas resume")
+    manifest.check_again(folder, changes)
+    config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")
     if evaluator is None:
@@ -263,23 +267,26 @@ def reopen(
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
     if repair:
-        heard.noted(repair_study(folder, manifest))
-    read_study(folder, manifest)  # where it is lost, nothing is to be begun anew and written over
+        heard.noted(repair_study(folder, manifest.with_config(config)))
+    # where it is lost, nothing is to be begun anew and written over
+    read_study(folder, manifest.with_config(config))
     check_machine(config)
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.
         kept = is_function(config.data.dataset)
-        return read_data(folder.data_file) if kept else load_data(space, config, heard)
+        if kept:
+            return read_data(folder.data_file)
+        return load_data(space, config, heard, download="dataset" in changes)
 
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
-        change = DataCard.of(prepared.data).change(manifest.data)
-        if change:
-            raise InputError(
-                f"data set '{config.data.dataset}' has changed since the search began: {change}; restore it, "
-                "or start a new run"
+        _check_data(prepared.data, manifest.data)
+        if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
+            note = (
+                f"Since the run began, images are read otherwise: {renewed}; what it trained saw them so not."
             )
+            prepared = replace(prepared, data=replace(prepared.data, notes=(*prepared.data.notes, note)))
     if prepared.evaluator.metric != manifest.metric:
         raise InputError(
             f"{folder.path}: was searched for {manifest.metric}, and this evaluator gives "
@@ -290,8 +297,24 @@ def reopen(
     return Session(**vars(kept), folder=folder, manifest=manifest.with_config(config), changed=changed)
 
 
-def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
-    """Read the data of a search; the space's smallest network must train on it."""
+def _check_data(data: ImageData, began: DataCard) -> None:
+    """Raise InputError where the data are others than those that a run began with."""
+    change = DataCard.of(data).change(began)
+    if change is None:
+        return
+    start = f"data set '{data.name}' has changed since the search began: {change}"
+    renewed = describe_renewed(data.traits) if began.background is None else ""
+    if renewed:
+        raise InputError(
+            f"{start}, as this nas reads images otherwise: {renewed}; go on with the nas that began it, or "
+            "start a new run"
+        )
+    raise InputError(f"{start}; restore it, or start a new run")
+
+
+def load_data(space: Space, config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
+    """Read the data of a search, downloading them if need be; the space's smallest network must train on
+    them."""
     own = config.data
     data = datasets.load_dataset(
         own.dataset,
@@ -301,7 +324,9 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
         max_images=own.max_images,
         max_broken=own.max_broken,
         folds=own.folds,
+        rendering=own.rendering,
         progress=observer.decoding,
+        download=download,
     )
     smallest = space.smallest()
     try:

@@ -47,8 +47,8 @@ def test_every_setting_is_an_option_of_a_search() -> None:
 
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
     assert resumable() == [
-        "trials", "finalists", "evaluator", "workers", "cpus_per_trial", "gpus_per_trial", "address",
-        "time_limit",
+        "trials", "sampler", "finalists", "scheduler", "dataset", "evaluator", "workers", "cpus_per_trial",
+        "gpus_per_trial", "address", "time_limit", "storage",
     ]  # fmt: skip
     shown = helped("resume")
     options = {f"--{key.replace('_', '-')}" for key in resumable()}

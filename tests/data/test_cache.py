@@ -19,7 +19,8 @@ from PIL import Image
 from nas.data import cache, images
 from nas.data.cache import ImageFiles, image_folder
 from nas.data.datasets import load_dataset
-from nas.data.images import BrokenImage, Pictures, decode_files
+from nas.data.images import Picture, Pictures, decode_files
+from nas.data.levels import ON_WHITE, Rendering
 from nas.errors import NasError
 from nas.report.decoding import DecodingBar
 
@@ -49,9 +50,9 @@ def opened_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     image = images._decode_image
 
-    def counting(file: Path, resolution: int) -> images.Images | BrokenImage:
+    def counting(file: Path, resolution: int, rendering: Rendering) -> images.Found:
         names.append(file.name)
-        return image(file, resolution)
+        return image(file, resolution, rendering)
 
     monkeypatch.setattr(images, "_decode_image", counting)
     return names
@@ -399,22 +400,26 @@ def test_the_memory_of_this_machine() -> None:
 @pytest.mark.slow
 def test_processes_decode_as_threads_do(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [photos / f"{i % COUNT}.png" for i in range(200)]
-    expected = list(decode_files(files, 8))
+    expected = list(decode_files(files, 8, ON_WHITE))
     monkeypatch.setattr(images, "_MANY", 1)
-    found = list(decode_files(files, 8))
+    found = list(decode_files(files, 8, ON_WHITE))
     for one, other in zip(expected, found, strict=True):
-        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-            assert np.array_equal(one, other)
+        if isinstance(one, Picture) and isinstance(other, Picture):
+            assert np.array_equal(one.pixels, other.pixels)
         else:
             assert one == other
+
+
+def _abort(turn: object) -> None:
+    os.abort()
 
 
 @pytest.mark.slow
 def test_a_process_that_dies(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_MANY", 1)
-    monkeypatch.setattr(images, "_start_process", os.abort)
+    monkeypatch.setattr(images, "_start_process", _abort)
     with pytest.raises(NasError) as caught:
-        list(decode_files([photos / "1.png"], 8))
+        list(decode_files([photos / "1.png"], 8, ON_WHITE))
     assert str(caught.value) == (
         "a process that decodes images has died; make sure that memory is free, and that a script of your "
         "own starts below: if __name__ == '__main__'"

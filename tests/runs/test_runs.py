@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -25,7 +28,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
-from nas.space import dump_space, parse_space
+from nas.space import dump_space, load_space, parse_space
 from nas.study.objective import ACCURACY
 from nas.study.pareto import pareto_front
 from nas.study.records import Candidate, Trial, TrialResult, TrialState, trials_table
@@ -266,6 +269,46 @@ def test_a_run_without_a_journal_has_nothing_to_repair(run: RunFolder) -> None:
     assert (said.code, said.err) == (2, f"error: --repair: {run.path} has no study.journal; leave it out\n")
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "study.journal",
+        "space.yaml",
+        "best.yaml",
+        ".lock",
+        "data.npz",
+        "weights/trial-00000.safetensors",
+    ],
+)
+def test_a_pipe_in_a_run_is_not_opened(run: RunFolder, file: str) -> None:
+    (run.path / file).unlink(missing_ok=True)
+    os.mkfifo(run.path / file)
+    for command in (["show"], ["resume"], ["export"], ["draw", "-o", "net.svg"]):
+        said = nas(command[0], str(run.path), *command[1:])
+        assert (said.code, said.out) == (2, "")
+        assert said.err == f"error: {run.path / file}: is a pipe or a device; name a regular file\n"
+
+
+@pytest.mark.parametrize("file", ["space.yaml", "run.yaml", "best.yaml"])
+def test_a_file_of_a_run_that_is_too_large_or_no_text(run: RunFolder, file: str) -> None:
+    (run.path / "best.yaml").write_text(TINY)
+    for size, said in ((6 * 10**9, "has more than "), (0, "cannot be read: it is not UTF-8 text")):
+        with (run.path / file).open("wb") as out:
+            out.write(b"\xff")
+            out.truncate(size or 1)  # takes no room
+        failed = nas("show", str(run.path / file) if file == "best.yaml" else str(run.path))
+        assert failed.code == 2 and failed.err.startswith(f"error: {run.path / file}: {said}")
+
+
+def test_a_best_yaml_that_cannot_be_read_is_written_anew(run: RunFolder) -> None:
+    network = SPACE.smallest()
+    candidate = Candidate(0, network, SPACE.cost(network), "x")
+    for text in (b"\xff", b""):
+        run.best_file.write_bytes(text)
+        run.write_best(SPACE, Trial(candidate, TrialState.COMPLETE, 0.5), {}, ())
+        assert load_space(run.best_file).meta["score"] == 0.5
+
+
 def test_next_run_path(tmp_path: Path) -> None:
     assert next_run_path(tmp_path / "runs", "spaces/mb conv.yaml") == tmp_path / "runs" / "mb-conv-1"
     (tmp_path / "mine-1").mkdir()
@@ -304,6 +347,56 @@ def test_a_run_that_another_process_searches_in(run: RunFolder) -> None:
         holder.stdout.close()
     with run.locked():
         pass
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_the_file_system_has_no_locks(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file stands for the lock; one that a killed process left is in nobody's way."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with run.locked(), pytest.raises(InputError) as busy, run.locked():
+        pass
+    assert str(busy.value) == (
+        f"{run.path}: another process is searching in it; wait for it, or stop it first. Where none is, on "
+        f"any machine, one was killed: remove {run.path}/.lock.held"
+    )
+    assert not (run.path / ".lock.held").exists()
+    killed = (
+        "import fcntl, os, signal, sys\n"
+        "def flock(*given): raise OSError(38, '')\n"
+        "fcntl.flock = flock\n" + _HOLDER.replace('print("locked", flush=True)', "os.kill(os.getpid(), 9)")
+    )
+    subprocess.run([sys.executable, "-c", killed, str(run.path)], check=False)
+    assert (run.path / ".lock.held").exists()
+    with run.locked():
+        assert (run.path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_lock_whose_holder_has_not_said_who_it_is(run: RunFolder) -> None:
+    with (run.path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError) as error, run.locked():
+            pass
+        assert str(error.value) == (
+            f"{run.path}: another process is searching in it; wait for it, or stop it first"
+        )
+
+
+def test_a_lock_that_fails_for_another_reason(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(NasError) as error, run.locked():
+        pass
+    assert str(error.value) == (
+        f"{run.path}: cannot be written: Input/output error; check the folder's permissions"
+    )
 
 
 def test_a_run_that_cannot_be_written(run: RunFolder) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nas.blocks import list_blocks
 from nas.errors import InputError, did_you_mean
+from nas.files import read_given_text
 from nas.kinds import Kind
 from nas.ops.arguments import Channels, Count, Probability, Ratio
 from nas.space.language.extends import read_description
@@ -20,7 +21,7 @@ from nas.space.language.parse_values import (
     get_kind,
     reject_unknown,
 )
-from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, read_text, to_plain_data
+from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, to_plain_data
 from nas.space.scale import Scale, scale_unchecked
 from nas.space.space import INPUT_AXES, Space
 
@@ -29,7 +30,7 @@ _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", g
 
 def load_space(path: Path | str) -> Space:
     """Read the space in a file. Raises InputError, with file and line, for anything that is wrong in it."""
-    return parse_space(read_text(Path(path)), str(path))
+    return parse_space(read_given_text(Path(path)), str(path))
 
 
 def parse_space(source: str, file: str = "<text>") -> Space:
