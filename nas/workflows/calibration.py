@@ -154,7 +154,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         for seed in seeds[name]
         for n, point in enumerate(points)
     ]
-    with stoppable(session), session.folder.locked():
+    with stoppable(session) as stop, session.folder.locked():
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         session.write_changes()
         queue = FixedQueue(session.space, jobs, ledger)
@@ -163,7 +163,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
         observer.round(queue, "calibration", len(jobs), epochs)
         try:
-            with timed(session.config, began, observer) as punctual:
+            with timed(session.config, began, observer, stop) as punctual:
                 session.executor.run(queue, evaluator, punctual)
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)

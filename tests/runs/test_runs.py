@@ -22,7 +22,7 @@ from nas.cost import Cost, Interval
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.files import scratch_folder, write_atomically
 from nas.measures import MACS, Budget
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunExists, RunFolder, next_run_path
@@ -158,6 +158,41 @@ def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path: Path) -> None
     killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL and not path.exists()
     assert Manifest.read(make(path)).config == CONFIG
+
+
+def test_what_killed_processes_have_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Of runs that were being made, and of files that were being written; what a live one makes stays."""
+    runs = tmp_path / "runs"
+    for name in (".mine.77-0a1b2c3d.tmp", ".other.78-00000000.tmp", ".notes.tmp", ".mine.backup"):
+        (runs / name / "weights").mkdir(parents=True)
+    with scratch_folder(runs, ".live.", ".tmp") as live:
+        run = make(runs / "mine")
+        assert sorted(p.name for p in runs.iterdir()) == sorted(
+            [".mine.backup", ".notes.tmp", live.name, "mine"]
+        )
+    for file in (run.path / ".trials.csv.77.tmp", run.weights_folder / ".trial-00001.safetensors.77.tmp"):
+        file.touch()
+    (run.path / ".mine.tmp").touch()
+    with run.locked():
+        left = [p.name for p in run.path.rglob(".*.tmp")]
+    assert left == [".mine.tmp"]
+
+
+def test_a_scratch_folder_that_was_taken_for_a_left_one_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, made = Path.mkdir, []
+
+    def taken(path: Path, *arguments: Any, **more: Any) -> None:
+        mkdir(path, *arguments, **more)
+        made.append(path)
+        if len(made) == 1:
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", taken)
+    with scratch_folder(tmp_path, ".x-") as folder:
+        assert folder == made[1] and folder.is_dir()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_changed_settings_are_kept(run: RunFolder) -> None:
