@@ -7,10 +7,11 @@ import atexit
 import errno
 import io
 import os
+import secrets
 import shutil
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -44,7 +45,6 @@ def cache_folder() -> Path:
 @cache
 def _temporary_folder() -> Path:
     """Return a folder, which is made by whoever needs it, of a name that no one else knows."""
-    import secrets
     from tempfile import gettempdir
 
     folder = Path(gettempdir()) / f"nas-cache-{secrets.token_hex(8)}"
@@ -118,6 +118,61 @@ def _read_or_say(path: Path, read: Callable[[], str]) -> str:
         raise InputError(f"{path}: no file can have this name") from None
 
 
+def way_out(error: OSError, elsewhere: str = "check the folder's permissions and free space") -> str:
+    """Return what a person can do about a file that cannot be written, which is not always `elsewhere`."""
+    match error.errno:
+        case errno.ENOSPC:
+            return "make room"
+        case errno.EDQUOT:
+            return "make room within your quota, or have it raised"
+        case errno.EIO:
+            return "check the disk"
+        case errno.ENAMETOOLONG:
+            return "choose a shorter name"
+        case errno.EMFILE | errno.ENFILE:
+            return "allow more open files, by ulimit -n"
+        case errno.EROFS:
+            return "have its file system mounted for writing, or choose a folder of another"
+        case errno.ENOENT:
+            return f"its folder is gone; {elsewhere}"
+        case _:
+            return elsewhere
+
+
+@contextmanager
+def scratch_folder(folder: Path, prefix: str, suffix: str = "", left: Iterable[Path] = ()) -> Iterator[Path]:
+    """Make a folder of a name of its own in another one; in the end it is gone, unless it was renamed.
+
+    `left`: folders that this has made, which are removed where their process was killed. Raises OSError.
+    """
+    for other in left:
+        with suppress(OSError), ExitStack() as held:
+            if not other.is_symlink() and _hold(other, held):
+                shutil.rmtree(other, ignore_errors=True)
+    with ExitStack() as held:
+        while True:
+            made = folder / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+            made.mkdir()
+            with suppress(BlockingIOError, FileNotFoundError):  # as another process takes it for a left one
+                _hold(made, held)
+                if made.exists():
+                    break
+        held.callback(shutil.rmtree, made, ignore_errors=True)
+        yield made
+
+
+def _hold(folder: Path, held: ExitStack) -> bool:
+    """Lock a folder until the end of `held`, and return whether that can be done here.
+
+    Raises OSError where another process holds it, and where it is gone.
+    """
+    if not hasattr(os, "O_DIRECTORY"):  # on Windows
+        return False
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    held.callback(os.close, descriptor)
+    return lock(descriptor)
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write beside, flush to disk, rename. Raises NasError where the folder cannot be written."""
     data = content.encode() if isinstance(content, str) else content
@@ -130,9 +185,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise NasError(
-            f"{path}: cannot be written: {error.strerror}; check the folder's permissions and free space"
-        ) from None
+        raise NasError(f"{path}: cannot be written: {error.strerror}; {way_out(error)}") from None
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -176,4 +229,5 @@ def make_folder(folder: Path, wanted: Path | None = None) -> None:
     except OSError as error:
         is_file = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a file is where its folder would be" if is_file else error.strerror
-        raise NasError(f"{wanted or folder}: cannot be written: {reason}; choose another -o") from None
+        way = way_out(error, "choose another -o")
+        raise NasError(f"{wanted or folder}: cannot be written: {reason}; {way}") from None

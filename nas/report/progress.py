@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -41,12 +42,16 @@ class SearchScreen(Observer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.__exit__()
-        if self._live.is_started:
-            self._live.stop()
+        with suppress(OSError):  # of a terminal that was closed
+            self._bar.__exit__()
+            if self._live.is_started:
+                self._live.stop()
 
     def decoding(self, done: int, total: int) -> None:
         self._bar(done, total)
+
+    def noted(self, text: str) -> None:
+        say(self._console, text)
 
     def began(self, session: Session) -> None:
         self._bar.__exit__()

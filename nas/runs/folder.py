@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, did_you_mean
 from nas.exporters import export_suffixes
-from nas.files import check_regular, lock, read_text, write_atomically
+from nas.files import check_regular, lock, read_text, scratch_folder, way_out, write_atomically
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -137,28 +135,29 @@ class RunFolder:
         which makes a folder a run, comes last. Raises RunExists where there is one, NasError where it cannot
         be made.
         """
-        beside = cls(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"))
         try:
             if path.exists():
                 raise RunExists(
                     f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
                 )
-            beside.weights_folder.mkdir(parents=True)
-            for source in sources:
-                copy = beside.source_file(source.name)
-                copy.parent.mkdir(exist_ok=True)
-                write_atomically(copy, source.text)
-            for file in sorted(map(beside.path.joinpath, files), key=beside.manifest_file.__eq__):
-                write_atomically(file, files[file.name])
-            beside.path.rename(path)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            left = [other for other in path.parent.glob(".*.tmp") if _BESIDE.fullmatch(other.name)]
+            with scratch_folder(path.parent, f".{path.name}.", ".tmp", left) as made:
+                beside = cls(made)
+                beside.weights_folder.mkdir()
+                for source in sources:
+                    copy = beside.source_file(source.name)
+                    copy.parent.mkdir(exist_ok=True)
+                    write_atomically(copy, source.text)
+                for file in sorted(map(made.joinpath, files), key=beside.manifest_file.__eq__):
+                    write_atomically(file, files[file.name])
+                made.rename(path)
         except OSError as error:
             if path.exists():
                 raise RunExists(f"{path}: another search has just made it; choose another --name") from None
-            raise NasError(
-                f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
-            ) from None
-        finally:
-            shutil.rmtree(beside.path, ignore_errors=True)
+            way = way_out(error, "choose a folder that you can write with --runs")
+            raise NasError(f"{path}: cannot be made: {error.strerror}; {way}") from None
         return cls(path)
 
     @contextmanager
@@ -194,7 +193,16 @@ class RunFolder:
             if os.fstat(descriptor).st_nlink == 1:  # else it is a file elsewhere too
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, str(os.getpid()).encode())
+            self._remove_parts()
             yield
+
+    def _remove_parts(self) -> None:
+        """Remove what writers that were killed have left of files."""
+        for folder in (self.path, self.weights_folder):
+            for file in folder.glob(".*.tmp"):
+                if _PART.fullmatch(file.name):
+                    with suppress(OSError):
+                        file.unlink()
 
     def _unwritable(self, error: OSError) -> NasError:
         return NasError(f"{self.path}: cannot be written: {error.strerror}; check the folder's permissions")
@@ -213,6 +221,12 @@ class RunFolder:
         for suffix in export_suffixes():
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
+
+
+_BESIDE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp")
+"""The name of a run folder that is being made."""
+_PART = re.compile(r"\..+\.[0-9]+\.tmp")
+"""The name of a file that is being written."""
 
 
 def _standing_file(file: Path) -> Path:

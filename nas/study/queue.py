@@ -42,7 +42,7 @@ class FixedQueue:
             known[job.name].number: job for job in jobs if job.name in known and known[job.name].is_running
         }
         fresh = [job for job in jobs if job.name not in known]
-        self._waiting = running | dict(enumerate(fresh, len(known)))
+        self._waiting = running | dict(enumerate(fresh, len(ledger.trials)))
         self._entered = set(running)
         self.by_number: Mapping[int, Job] = dict(self._waiting)
         """What is still to be trained, by the number of its trial."""

@@ -57,6 +57,8 @@ class FailureReason(StrEnum):
     """The process that trained it ended, more often than it is started anew."""
     ERROR = "error"
     """The training raised an exception."""
+    LOST = "lost"
+    """What was known of the trial was damaged, and a repair has left it out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,11 +134,12 @@ def resume_calibration(
     *,
     changes: Mapping[str, Any] | None = None,
     plugins: Sequence[Path | str] = (),
+    repair: bool = False,
 ) -> CalibrationResult:
     """Go on with a calibration that was stopped."""
     began = time.monotonic()
     observer = observer or Observer()
-    session = reopen(folder, dict(changes or {}), None, plugins, observer)
+    session = reopen(folder, dict(changes or {}), None, plugins, observer, repair)
     return run_calibration(session, read_plan(folder), observer, began)
 
 
@@ -153,8 +154,8 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         for seed in seeds[name]
         for n, point in enumerate(points)
     ]
-    with stoppable(session), session.folder.locked():
-        ledger = Ledger(session.open_storage(), session.manifest.study, session.evaluator.metric)
+    with stoppable(session) as stop, session.folder.locked():
+        ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         session.write_changes()
         queue = FixedQueue(session.space, jobs, ledger)
         observer.began(session)
@@ -162,7 +163,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
         observer.round(queue, "calibration", len(jobs), epochs)
         try:
-            with timed(session.config, began, observer) as punctual:
+            with timed(session.config, began, observer, stop) as punctual:
                 session.executor.run(queue, evaluator, punctual)
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)

@@ -20,7 +20,7 @@ from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
-from nas.runs.state import RunState, read_space, read_study
+from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.library import find_space
@@ -94,10 +94,10 @@ class Session(Prepared):
     manifest: Manifest
     changed: bool = False
 
-    def open_storage(self) -> BaseStorage:
-        """Open the storage of the run's studies. Call it while the folder is locked: it repairs a torn
-        journal."""
-        return claim_storage(self.manifest.storage(self.folder))
+    def open_storage(self, observer: Observer) -> BaseStorage:
+        """Open the storage of the run's studies. Call it while the folder is locked: it moves aside what an
+        earlier writer tore, which the observer hears."""
+        return claim_storage(self.manifest.storage(self.folder), observer.noted)
 
     def write_changes(self) -> None:
         """Write settings that a resume has changed. Call it while the folder is locked."""
@@ -243,11 +243,14 @@ def reopen(
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
     observer: Observer | None = None,
+    repair: bool = False,
 ) -> Session:
-    """Return a run to go on with. `changes`: settings that this resume changes.
+    """Return a run to go on with. `changes`: settings that this resume changes. `repair`: keep what is whole
+    of a damaged journal, which the observer hears.
 
     Raises InputError where its data or files are not those that it began with.
     """
+    heard = observer or Observer()
     manifest = Manifest.read(folder)
     manifest.check_again(folder, changes)
     config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
@@ -263,11 +266,11 @@ def reopen(
             )
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
-    read_study(
-        folder, manifest.with_config(config)
-    )  # where it is lost, nothing is to be begun anew and written over
+    if repair:
+        heard.noted(repair_study(folder, manifest.with_config(config)))
+    # where it is lost, nothing is to be begun anew and written over
+    read_study(folder, manifest.with_config(config))
     check_machine(config)
-    heard = observer or Observer()
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.

@@ -22,7 +22,7 @@ from nas.cost import Cost, Interval
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.files import scratch_folder, write_atomically
 from nas.measures import MACS, Budget
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunExists, RunFolder, next_run_path
@@ -160,6 +160,41 @@ def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path: Path) -> None
     assert Manifest.read(make(path)).config == CONFIG
 
 
+def test_what_killed_processes_have_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Of runs that were being made, and of files that were being written; what a live one makes stays."""
+    runs = tmp_path / "runs"
+    for name in (".mine.77-0a1b2c3d.tmp", ".other.78-00000000.tmp", ".notes.tmp", ".mine.backup"):
+        (runs / name / "weights").mkdir(parents=True)
+    with scratch_folder(runs, ".live.", ".tmp") as live:
+        run = make(runs / "mine")
+        assert sorted(p.name for p in runs.iterdir()) == sorted(
+            [".mine.backup", ".notes.tmp", live.name, "mine"]
+        )
+    for file in (run.path / ".trials.csv.77.tmp", run.weights_folder / ".trial-00001.safetensors.77.tmp"):
+        file.touch()
+    (run.path / ".mine.tmp").touch()
+    with run.locked():
+        left = [p.name for p in run.path.rglob(".*.tmp")]
+    assert left == [".mine.tmp"]
+
+
+def test_a_scratch_folder_that_was_taken_for_a_left_one_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, made = Path.mkdir, []
+
+    def taken(path: Path, *arguments: Any, **more: Any) -> None:
+        mkdir(path, *arguments, **more)
+        made.append(path)
+        if len(made) == 1:
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", taken)
+    with scratch_folder(tmp_path, ".x-") as folder:
+        assert folder == made[1] and folder.is_dir()
+    assert not [*tmp_path.iterdir()]
+
+
 def test_changed_settings_are_kept(run: RunFolder) -> None:
     changed = replace(CONFIG, trials=9)
     Manifest.read(run).with_config(changed).write(run)
@@ -244,6 +279,31 @@ def test_a_run_yaml_that_is_none(run: RunFolder, command: str, text: str) -> Non
     assert said.err.startswith(f"error: {run.path}/run.yaml:")
 
 
+@pytest.mark.parametrize("command", ["resume", "show", "export"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"op_code": 0\n{}\n{"op_code"\n', "it is no JSON"),
+        (b"[]\n{}\n", "it is no mapping"),
+        (b"\x00\xff\n" * 9, "it is no JSON"),
+    ],
+)
+def test_a_damaged_journal(run: RunFolder, command: str, content: bytes, why: str) -> None:
+    run.journal.write_bytes(content)
+    said = nas(command, str(run.path))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"error: {run.journal}: line 1 is damaged: {why}; restore the file, or keep what is whole with: nas "
+        f"resume {run.path} --repair\n"
+    )
+    assert run.journal.read_bytes() == content
+
+
+def test_a_run_without_a_journal_has_nothing_to_repair(run: RunFolder) -> None:
+    said = nas("resume", str(run.path), "--repair")
+    assert (said.code, said.err) == (2, f"error: --repair: {run.path} has no study.journal; leave it out\n")
+
+
 @pytest.mark.parametrize("file", ["space.yaml", "run.yaml", "best.yaml"])
 def test_a_file_of_a_run_that_is_too_large_or_no_text(run: RunFolder, file: str) -> None:
     (run.path / "best.yaml").write_text(TINY)
@@ -262,14 +322,6 @@ def test_a_best_yaml_that_cannot_be_read_is_written_anew(run: RunFolder) -> None
         run.best_file.write_bytes(text)
         run.write_best(SPACE, Trial(candidate, TrialState.COMPLETE, 0.5), {}, ())
         assert load_space(run.best_file).meta["score"] == 0.5
-
-
-def test_a_damaged_journal(run: RunFolder) -> None:
-    run.journal.write_text('{"op_code": 0\n{}\n{"op_code"\n')
-    for command in ("show", "export"):
-        said = nas(command, str(run.path))
-        assert said.code == 1 and said.err.startswith(f"error: {run.journal}: the journal is damaged (")
-        assert said.err.endswith("); restore the file, or start a new run\n")
 
 
 def test_next_run_path(tmp_path: Path) -> None:
