@@ -18,7 +18,7 @@ from nas.data.card import DataCard
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.importing import read_file
-from nas.runs.config import SearchConfig, read_format_1
+from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
 from nas.runs.folder import RunFolder
 from nas.space import Choices
 from nas.space.language.source import read_text, read_yaml, to_plain_data
@@ -118,7 +118,7 @@ class Manifest:
         settings = document.get("settings", {})
         if version == 1:
             settings = read_format_1(settings)
-        config = SearchConfig.from_data(settings, str(path))
+        config = SearchConfig.from_data(with_old_defaults(settings), str(path))
         parts: dict[str, Any] = {}
         for key, read in _PARTS.items():
             try:

@@ -314,6 +314,8 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
         max_broken=own.max_broken,
         folds=own.folds,
         rendering=own.rendering,
+        duplicates=own.duplicates,
+        layout=own.layout,
         progress=observer.decoding,
     )
     smallest = space.smallest()
