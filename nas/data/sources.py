@@ -466,7 +466,9 @@ def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], list[str
                 )
             )
     except csv.Error as error:
-        raise InputError(f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8") from error
+        raise InputError(
+            f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8 or UTF-16"
+        ) from error
     if not rows:
         raise InputError(f"{place}: the table has no rows; give one for each image, with path and label")
     notes = []
@@ -490,7 +492,9 @@ def _read_table(path: Path, place: str) -> str:
     except FileNotFoundError:
         raise InputError(f"{place}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8") from error
+        raise InputError(
+            f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8 or UTF-16"
+        ) from error
 
 
 def _find_columns(columns: Sequence[str], place: str, layout: Layout) -> tuple[str, str]:
