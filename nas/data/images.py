@@ -34,7 +34,7 @@ Decoding = Callable[[int, int], None]
 MOST_PIXELS = 178_956_970
 """A file of more pixels is not decoded: it is broken."""
 _LARGE = 2**24
-"""Of images of more pixels one is decoded at a time, as each takes up to 16 bytes a pixel."""
+"""Of images of more pixels one is decoded at a time, as each takes up to 20 bytes a pixel."""
 _MOST_BYTES = 2**28
 """A JPEG file whose end is missing is looked at again up to this size."""
 _MANY = 4_000
@@ -232,11 +232,9 @@ def _render(image: Image.Image, size: tuple[int, int], rendering: Rendering) -> 
         image = image.point(lambda level: 255 - level)
         traits |= Trait.INVERTED
     has_alpha = image.has_transparency_data
-    if not has_alpha and not rendering.keeps_alpha:
-        small = _to_rgb(image).resize(size, Image.Resampling.BILINEAR)
-    else:
-        small = (image if has_alpha else _to_rgb(image)).convert("RGBA")
-        small = small.resize(size, Image.Resampling.BILINEAR)
+    small = image.convert("RGBA") if has_alpha else _to_colour(image)
+    small = small.resize(size, Image.Resampling.BILINEAR)
+    small = small.convert("RGBA" if has_alpha or rendering.keeps_alpha else "RGB")
     if turn != 1:
         small = small.transpose(_TURNS[turn])
     pixels = np.asarray(small).transpose(2, 0, 1)
@@ -266,8 +264,10 @@ def _orientation(image: Image.Image) -> int:
 _EXIF_KEYS = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image without transparency in RGB."""
+def _to_colour(image: Image.Image) -> Image.Image:
+    """Return an image without transparency in grey or RGB, which can be resized."""
+    if image.mode in ("1", "L"):
+        return image.convert("L")
     if image.mode == "LAB":
         from PIL import ImageCms
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.data.datasets import ImageData
 from nas.data.levels import Levels, Rendering
+from nas.data.npz import open_arrays
 from nas.errors import InputError
 
 _KEPT = [
@@ -32,7 +33,7 @@ def pack_data(data: ImageData) -> bytes:
 def read_data(path: Path) -> ImageData:
     """Return the data in a file of `pack_data`. Raises InputError where it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             found: dict[str, Any] = {name: file[name] for name in _KEPT}
             if "background" in file.files:  # it is not in runs of before there was one
                 levels = str(file["levels"])

@@ -12,16 +12,18 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas.data.arrays import source_of_arrays, source_of_pixels
+from nas.data.arrays import ARRAY_NAMES, source_of_arrays, source_of_pixels
 from nas.data.base import Labels, Source
 from nas.data.cache import ImageFiles
 from nas.data.functions import function_source, is_function
 from nas.data.layout import PLAIN, Layout
+from nas.data.npz import open_arrays
 from nas.errors import InputError, NasError, did_you_mean
 
 
@@ -149,6 +151,8 @@ def _imagefolder(path: Path, layout: Layout) -> Source:
     Beside a folder to train on, PATH/test/ and folders that are no splits are not read.
     """
     place = f"data set imagefolder:{path}"
+    if path.is_file():
+        raise InputError(f"{place}: is a file, and no archive is unpacked; unpack it, and name the folder")
     if not path.is_dir():
         raise InputError(f"{place}: there is no such folder; {_layout(path)}")
     folders = {
@@ -182,7 +186,26 @@ def _has_classes(folder: Path) -> bool:
 
 def _is_seen(name: str) -> bool:
     """Whether a folder is one of the user's, and not of an editor or system."""
-    return not name.startswith((".", "__"))
+    return not name.startswith((".", "__")) and name.casefold() not in _SYSTEM_FOLDERS
+
+
+_SYSTEM_FOLDERS = frozenset(
+    ["@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"]
+)
+_SYSTEM_FILES = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])
+
+
+def _is_beside(file: str, root: str) -> bool:
+    """Whether a file below a folder is one that a system keeps beside images: `._NAME` of macOS, or in a
+    folder of its own, such as `@eaDir` or `.ipynb_checkpoints`."""
+    folder, name = os.path.split(file)
+    return name.startswith("._") or _is_below_system(folder.removeprefix(root))
+
+
+@cache
+def _is_below_system(folder: str) -> bool:
+    names = folder.casefold().split("/")
+    return any(name.startswith(".") or name in _SYSTEM_FOLDERS for name in names)
 
 
 def _layout(path: Path) -> str:
@@ -202,18 +225,26 @@ def _class_folders(
 
     others: Counter[str] = Counter()
     not_followed: list[str] = []
+    beside: list[str] = []
+    root = str(path)
 
     def is_image(file: str) -> bool:
         suffix = os.path.splitext(file)[1].casefold()  # noqa: PTH122  # ten times as fast
-        if suffix not in _SUFFIXES and _is_seen(os.path.basename(file)):  # noqa: PTH119
+        if suffix in _SUFFIXES:
+            if not _is_beside(file, root):
+                return True
+            beside.append(file)
+            return False
+        name = os.path.basename(file)  # noqa: PTH119
+        if _is_seen(name) and name.casefold() not in _SYSTEM_FILES:
             others[suffix or "none"] += 1
-        return suffix in _SUFFIXES
+        return False
 
     class Seen(ImageFolder):  # type: ignore[misc]  # torchvision has no types
         def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
             names = sorted(e.name for e in Path(directory).iterdir() if e.is_dir() and _is_seen(e.name))
             leading_up = [name for name in names if _contains(os.path.realpath(path / name), real)]
-            not_followed.extend(leading_up)
+            not_followed.extend(str(path / name) for name in leading_up)
             names = [name for name in names if name not in leading_up]
             return names, {name: label for label, name in enumerate(names)}
 
@@ -231,14 +262,19 @@ def _class_folders(
     if not any(entry.is_dir() and _is_seen(entry.name) for entry in path.iterdir()):
         raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
     folder = Seen(path, allow_empty=True, is_valid_file=is_image)
+    kinds = ", ".join(sorted(others))
     notes = []
     if others:
-        kinds = ", ".join(sorted(others))
-        notes.append(
+        notes = [
             f"{others.total():,} files of {path} are not read, as their suffix ({kinds}) is of no image."
+        ]
+    if beside:
+        named = os.path.relpath(beside[0], path)
+        notes.append(
+            f"Files that a system keeps beside images are not read, {len(beside):,} of them: {named}."
         )
     if not_followed:
-        links = ", ".join(link.removeprefix(f"{path}/") for link in not_followed[:_NAMED])
+        links = ", ".join(os.path.relpath(link, path) for link in not_followed[:_NAMED])
         notes.append(
             f"{len(not_followed):,} links of {path} to folders that are read anyway are not followed, "
             f"such as {links}."
@@ -577,30 +613,60 @@ def _natural(name: str) -> tuple[bool, int, str]:
     return (False, int(name), name) if name.isdecimal() else (True, 0, name)
 
 
+_ARRAYS = (
+    ARRAY_NAMES,
+    ("train_images", "train_labels", "val_images", "val_labels"),  # as MedMNIST has them
+    ("x_train", "y_train", "x_val", "y_val"),  # as Keras has them
+)
+"""Names of images and labels, to train on and to validate on."""
+
+
 def _npz(path: Path, layout: Layout) -> Source:
-    """Arrays `images`, uint8 as (N, H, W, C), (N, C, H, W) or (N, H, W), and `labels` (N,) from 0 on; names
-    of the `classes` where they are given."""
+    """Arrays of images and labels, those to validate on where they are given, and names of the `classes`;
+    what the arrays are is said where they are checked (`source_of_arrays`)."""
     place = f"data set npz:{path}"
     if path.is_file() and not zipfile.is_zipfile(path):
         raise InputError(f"{place}: is no npz file; write it by numpy.savez(FILE, images=..., labels=...)")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("images", "labels", "classes") if name in file.files}
-            names = ", ".join(file.files)
+        with open_arrays(path) as file:
+            names = next((names for names in _ARRAYS if names[0] in file.files), ARRAY_NAMES)
+            has_validation = all(name in file.files for name in names[2:])
+            groups: tuple[str, ...] = ()
+            if layout.group:
+                groups = (layout.group, f"train_{layout.group}", f"val_{layout.group}")
+            wanted = (*names[: 4 if has_validation else 2], "classes", *groups)
+            arrays = {name: file[name] for name in wanted if name in file.files}
+            listed = ", ".join(file.files) or "none"
     except FileNotFoundError:
         raise InputError(f"{place}: there is no such file") from None
     except Exception as error:  # numpy and zipfile have many for a damaged file
         raise InputError(
             f"{place}: the arrays cannot be read ({error}); write them by numpy.savez"
         ) from error
-    for name in ("images", "labels"):
+    for name in names[:2]:
         if name not in arrays:
-            raise InputError(f"{place}: there is no array '{name}' among {names or 'none'}")
+            raise InputError(f"{place}: there is no array '{name}' among {listed}")
     names_given = arrays.get("classes")
     if names_given is not None and names_given.ndim != 1:
         raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")
     classes = None if names_given is None else [str(name) for name in names_given]
-    return source_of_arrays(place, arrays["images"], arrays["labels"], classes)
+    validation = (arrays[names[2]], arrays[names[3]]) if has_validation else None
+    source = source_of_arrays(
+        place, arrays[names[0]], arrays[names[1]], classes, validation=validation, names=names
+    )
+    number = _numbering()
+
+    def grouped(part: Source, *keys: str) -> Source:
+        values = next((arrays[key] for key in keys if key in arrays), None)
+        if values is None or values.shape not in ((len(part.labels),), (len(part.labels), 1)):
+            shape = "" if values is None else f" of {len(part.labels):,} values, one for each image,"
+            raise InputError(f"{place}: --group: there is no array '{keys[0]}'{shape} among {listed}")
+        return replace(part, groups=number([str(value) for value in values.ravel()]))
+
+    if layout.group is None:
+        return source
+    own = source.validation and grouped(source.validation, groups[2])
+    return replace(grouped(source, *groups[:2]), validation=own)
 
 
 _OWN: dict[str, tuple[str, str, Callable[[Path, Layout], Source]]] = {

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
+import shutil
 import sys
+import tracemalloc
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib import format as npy
 from PIL import Image
 
-from nas.data import datasets
+from nas.data import datasets, npz
 from nas.data.arrays import source_of_pixels
 from nas.data.datasets import ImageData, load_dataset, load_source, make_folds
 from nas.data.images import ignore_progress, resize_images
@@ -444,8 +449,8 @@ def test_arrays_of_images_and_labels(tmp_path: Path, images: np.ndarray, channel
     ("content", "said"),
     [
         ({"images": PIXELS}, "there is no array 'labels' among images"),
-        ({"images": PIXELS / 255, "labels": LABELS}, "images are float64 of shape (12, 8, 8, 3); they must "
-         "be uint8 of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1 or 3 channels"),
+        ({"images": PIXELS * 1j, "labels": LABELS}, "images are complex128 of shape (12, 8, 8, 3); they must "
+         "be numbers of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1, 3 or, with alpha, 4 channels"),
         ({"images": PIXELS[..., :2], "labels": LABELS}, "images have the shape (12, 8, 8, 2); they must be "),
         ({"images": PIXELS, "labels": LABELS[:5]}, "labels are int64 of shape (5,); they must be 12 whole "
          "numbers, one for each image"),
@@ -457,15 +462,51 @@ def test_arrays_of_images_and_labels(tmp_path: Path, images: np.ndarray, channel
         ({"images": PIXELS, "labels": LABELS, "classes": 3}, "classes have the shape (); give one name for "
          "each class"),
         ({"images": PIXELS, "labels": LABELS * 10**9}, "label 1000000000 of image 1 is not one of 0 to 2, as "
-         "there are 3 classes; number the labels from 0 on, without gaps"),
+         "there are 3 classes; number the labels from 0 or 1 on, without gaps"),
         ({"images": PIXELS, "labels": LABELS * 2}, "label 4 of image 2 is not one of 0 to 2, "),
-        ({"images": PIXELS, "labels": LABELS + 1}, "label 3 of image 2 is not one of 0 to 2, "),
+        ({"images": PIXELS, "labels": LABELS + 2}, "label 3 of image 1 is not one of 0 to 2, "),
         ({"images": np.array([None] * 12), "labels": LABELS}, "the arrays cannot be read ("),
     ],
 )  # fmt: skip
 def test_arrays_that_are_refused(tmp_path: Path, content: dict[str, object], said: str) -> None:
     file = arrays(tmp_path, **content)
     assert message(f"npz:{file}").startswith(f"data set npz:{file}: {said}")
+
+
+def with_header(folder: Path, shape: tuple[int, ...]) -> Path:
+    """An npz file whose images are said to be of another shape than they are."""
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    file = arrays(folder, labels=LABELS)
+    with zipfile.ZipFile(file, "a") as zipped:
+        zipped.writestr("images.npy", header.getvalue() + PIXELS.tobytes())
+    return file
+
+
+@pytest.mark.parametrize("count", [13, 10**6, 10**12, 10**30])
+def test_a_header_that_says_more_than_there_is(tmp_path: Path, count: int) -> None:
+    """No memory is taken for it."""
+    file = with_header(tmp_path, (count, 8, 8, 3))
+    tracemalloc.start()
+    said = message(f"npz:{file}")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    assert said == (
+        f"data set npz:{file}: the arrays cannot be read ('images' is uint8 of shape ({count}, 8, 8, 3), "
+        f"{count * 192:,} bytes, and the file has 2,304); write them by numpy.savez"
+    )
+
+
+def test_arrays_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file may hold many zeros: those are not made. What is not read may be of any size."""
+    monkeypatch.setattr(npz, "memory_bytes", lambda: 5000)
+    np.savez_compressed(tmp_path / "own.npz", images=PIXELS, labels=LABELS, more=np.zeros(10**6))
+    assert len(rows(load_dataset(f"npz:{tmp_path}/own.npz", resolution=8, seed=0))) == 12
+    monkeypatch.setattr(npz, "memory_bytes", lambda: 4000)
+    assert (
+        "('images' is uint8 of shape (12, 8, 8, 3), 0.0 GB, more than half of this machine's memory; keep "
+        "such images as files, and name them by csv:FILE or imagefolder:PATH)"
+    ) in message(f"npz:{tmp_path}/own.npz")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -564,6 +605,50 @@ def test_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
         file.rename(file.with_suffix(".heic"))
     text = message(f"imagefolder:{tmp_path}")
     assert "class 'dog' has 0 image(s)" in text and "(.db, .heic, .txt) is of no image" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cat/._0.png", "cat/@eaDir/0.png/SYNOPHOTO_THUMB_M.png", "cat/.ipynb_checkpoints/0-checkpoint.png",
+        "cat/sub/.AppleDouble/0.png", "@eaDir/0.png", "__MACOSX/0.png", "__MACOSX/cat/._0.png",
+        ".ipynb_checkpoints/0.png", "lost+found/0.png", "$RECYCLE.BIN/0.png",
+        "cat/Thumbs.db", "cat/.DS_Store", "dog/desktop.ini",
+    ],
+)  # fmt: skip
+def test_what_a_system_keeps_beside_images_is_none(tmp_path: Path, name: str) -> None:
+    photos(tmp_path, {"cat": 4, "dog": 4})
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".png":
+        Image.new("RGB", (9, 9)).save(file)
+    else:
+        file.write_bytes(b"\0\5\x16\7")
+    data = load_dataset(f"imagefolder:{tmp_path}", resolution=8, seed=0, max_broken=0)
+    assert data.classes == ("cat", "dog") and len(rows(data)) == 8
+    read = "images" if file.suffix == ".png" and name.startswith("cat") else "none"
+    said = f"Files that a system keeps beside images are not read, 1 of them: {name}."
+    assert [note for note in data.notes if "are not read" in note] == ([said] if read == "images" else [])
+
+
+def test_hidden_folders_above_the_images_are_of_no_account(tmp_path: Path) -> None:
+    folder = photos(tmp_path / ".cache" / "@eaDir" / "own", {"cat": 4, "dog": 4})
+    assert len(rows(load_dataset(f"imagefolder:{folder}", resolution=8, seed=0))) == 8
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar"])
+def test_no_archive_is_unpacked(tmp_path: Path, suffix: str) -> None:
+    """Neither one in place of the folder, nor one beside the images, nor one that is called an image."""
+    photos(tmp_path / "own", {"cat": 4, "dog": 4})
+    file = Path(shutil.make_archive(str(tmp_path / "own"), suffix, tmp_path / "own"))
+    assert message(f"imagefolder:{file}") == (
+        f"data set imagefolder:{file}: is a file, and no archive is unpacked; unpack it, and name the folder"
+    )
+    shutil.copy(file, tmp_path / "own/cat")
+    shutil.copy(file, tmp_path / "own/cat/x.png")
+    data = load_dataset(f"imagefolder:{tmp_path}/own", resolution=8, seed=0, max_broken=0.5)
+    assert len(rows(data)) == 8 and data.notes[0].endswith(f"as their suffix (.{suffix}) is of no image.")
+    assert data.broken == (f"{tmp_path}/own/cat/x.png (cannot identify image file 'x.png')",)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "jfif", "JPEG", "webp", "tif"])

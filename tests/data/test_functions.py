@@ -149,14 +149,14 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
             "returns an unknown 'label'; did you mean 'labels'?",
         ),
         (
-            returning("{'images': x / 255, 'labels': y}"), SPEC,
-            "images are float64 of shape (4, 1, 8, 8); they must be uint8 of shape (N, H, W, C), (N, C, H, "
-            "W) or (N, H, W), with 1 or 3 channels",
+            returning("{'images': x.astype(str), 'labels': y}"), SPEC,
+            "images are <U3 of shape (4, 1, 8, 8); they must be numbers of shape (N, H, W, C), (N, C, H, W) "
+            "or (N, H, W), with 1, 3 or, with alpha, 4 channels",
         ),
         (
-            returning("{'images': x.reshape(4, 2, 8, 4), 'labels': y}"), SPEC,
-            "images have the shape (4, 2, 8, 4); they must be uint8 of shape (N, H, W, C), (N, C, H, "
-            "W) or (N, H, W), with 1 or 3 channels",
+            returning("{'images': x.reshape(4, 2, 16, 2), 'labels': y}"), SPEC,
+            "images have the shape (4, 2, 16, 2); they must be numbers of shape (N, H, W, C), (N, C, H, W) "
+            "or (N, H, W), with 1, 3 or, with alpha, 4 channels",
         ),
         (
             returning("{'images': x, 'labels': y[:3]}"), SPEC,
@@ -167,9 +167,9 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
             "labels are <U1 of shape (4,); they must be 4 whole numbers, one for each image",
         ),
         (
-            returning("{'images': x, 'labels': [1, 2, 1, 2]}"), SPEC,
-            "label 2 of image 1 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
-            "on, without gaps",
+            returning("{'images': x, 'labels': [1, 3, 1, 3]}"), SPEC,
+            "label 3 of image 1 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
+            "or 1 on, without gaps",
         ),
         (
             returning("{'images': x, 'labels': [0] * 4}"), SPEC,
@@ -190,12 +190,11 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
         (
             returning("{'images': x, 'labels': y, 'val_images': x, 'val_labels': [0, 1, 2, 1]}"), SPEC,
             "val_label 2 of image 2 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
-            "on, without gaps",
+            "or 1 on, without gaps",
         ),
         (
             returning("{'images': x, 'labels': y, 'val_images': x / 2, 'val_labels': y}"), SPEC,
-            "val_images are float64 of shape (4, 1, 8, 8); they must be uint8 of shape (N, H, W, C), "
-            "(N, C, H, W) or (N, H, W), with 1 or 3 channels",
+            "images are uint8 and val_images float64; give both alike",
         ),
         (
             returning("{'images': x, 'labels': y, 'val_images': x.repeat(3, 1), 'val_labels': y}"), SPEC,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -424,3 +427,56 @@ def test_what_is_said() -> None:
     (kept,) = describe_traits({Trait.TRANSPARENT: 1200}, Rendering("alpha"), None)
     assert kept == "1,200 images have transparent pixels, which keep their alpha as a channel."
     assert describe_renewed({Trait.TURNED: 3, Trait.FRAMES: 4, Trait.DEEP: 0}) == "3 turned by EXIF"
+
+
+# What is not decoded, and how much at once
+
+
+def test_a_drawing_by_a_program_is_no_image(tmp_path: Path) -> None:
+    """Pillow has Ghostscript run such a file, whatever its suffix."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    assert reason(tmp_path / "a.png") == "it is EPS, which is drawn by a program; save it as PNG"
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(8):
+        Image.new("RGB", (200, 200), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    at_once, most, inner = [0], [0], images._render
+
+    def counting(*args: Any) -> Any:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        time.sleep(0.01)
+        found = inner(*args)
+        at_once[0] -= 1
+        return found
+
+    monkeypatch.setattr(images, "_render", counting)
+    monkeypatch.setattr(images, "_PART", 1)
+    monkeypatch.setattr(images, "_LARGE", 200 * 200 - 1)
+    found = images.decode_files(sorted(tmp_path.iterdir()), SIDE, ON_WHITE)
+    assert [f.pixels[0, 0, 0] for f in found if isinstance(f, Picture)] == list(range(8))
+    assert most == [1]
+    monkeypatch.setattr(images, "_LARGE", 200 * 200)
+    assert len(list(images.decode_files(sorted(tmp_path.iterdir()), SIDE, ON_WHITE))) == 8
+    assert most[0] > 1
+
+
+@pytest.mark.slow
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """Small files of 18 million pixels each, in a process of its own: one at a time, and no copy too many."""
+    for i, mode in enumerate(("1", "L", "P", "RGB", "RGBA", "I;16")):
+        Image.new(mode, (4200, 4200)).save(tmp_path / f"{i}.png")
+    code = (
+        "import resource, sys; from pathlib import Path; import PIL.Image, numpy\n"
+        "from nas.data.images import decode_files; from nas.data.levels import *\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "files = sorted(Path(sys.argv[1]).iterdir())\n"
+        "for found in decode_files(files, 32, Rendering(levels=Levels(0, 9))): found.pixels\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) * 1024 < 16 * 4200 * 4200

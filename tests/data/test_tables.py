@@ -11,6 +11,7 @@ from PIL import Image
 
 from nas.data.datasets import ImageData, load_dataset
 from nas.data.layout import Layout
+from nas.data.levels import Levels, Rendering
 from nas.errors import InputError
 
 NAMES = [f"{name}/{i}.png" for name in ("cat", "dog") for i in range(6)]
@@ -122,7 +123,8 @@ def test_labels_that_are_numbers(folder: Path) -> None:
     rows = [f"{name},{0.25 * i}" for i, name in enumerate(NAMES)]
     assert refused(write(folder, "path,label", rows)) == (
         "line 3 has the label 0.25: are the labels classes, or numbers to be predicted? Write classes as "
-        "whole numbers or names; numbers are for an --evaluator of your own, such as examples/regression.py:train"
+        "whole numbers or names; numbers are for an --evaluator of your own, such as "
+        "examples/regression.py:train"
     )
     check(load(write(folder, "path,label", [f"{n},{float(n[0] == 'd')}" for n in NAMES])), ("0.0", "1.0"))
     check(
@@ -147,7 +149,7 @@ def test_flags_without_effect(folder: Path) -> None:
          "imagefolder:PATH, csv:FILE or npz:FILE"),
     ):  # fmt: skip
         with pytest.raises(InputError) as error:
-            load_dataset("digits", resolution=8, seed=0, layout=Layout(**layout))  # type: ignore[arg-type]
+            load_dataset("digits", resolution=8, seed=0, layout=Layout(**layout))
         assert str(error.value) == said
 
 
@@ -155,3 +157,129 @@ def test_a_group_by_a_column_needs_each_row(folder: Path) -> None:
     rows = [f"{name},{name[:3]},{name[4] if i else ''}" for i, name in enumerate(NAMES)]
     file = write(folder, "path,label,Patient", rows)
     assert refused(file, group="Patient") == "line 2 has no patient; fill it in, or remove the row"
+
+
+# Arrays
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(24) % 3
+DARK = RNG.integers(0, 60, (24, 8, 8, 3), dtype=np.uint8)
+PIXELS = DARK + (90 * LABELS).astype(np.uint8)[:, None, None, None]
+"""Images whose level says the class."""
+
+
+def arrays(folder: Path, **content: Any) -> Path:
+    np.savez(folder / "own.npz", **content)
+    return folder / "own.npz"
+
+
+def check_levels(data: ImageData, images: int = 24) -> None:
+    assert len(data.train_labels) + len(data.val_labels) == images
+    for part, labels in ((data.train_images, data.train_labels), (data.val_images, data.val_labels)):
+        assert np.array_equal(part.mean(axis=(1, 2, 3)) // 85, labels)
+
+
+@pytest.mark.parametrize("keys", ["train_images train_labels val_images val_labels test_images test_labels",
+                                  "x_train y_train x_val y_val x_test y_test",
+                                  "images labels val_images val_labels more other"])  # fmt: skip
+def test_arrays_by_usual_names(tmp_path: Path, keys: str) -> None:
+    """As MedMNIST has them, labels of shape (N, 1); what is to test on is not looked at."""
+    names = keys.split()
+    labels = LABELS[:, None].astype(np.uint8)
+    test = np.zeros((3, 5))
+    content = zip(names, (PIXELS, labels, PIXELS[:6] + 1, labels[:6], test, test), strict=True)
+    data = load(arrays(tmp_path, **dict(content)))
+    check_levels(data, 30)
+    assert len(data.val_labels) == 6 and data.classes == ("0", "1", "2")
+    content = zip(names[:2], (PIXELS, labels), strict=True)
+    check_levels(load(arrays(tmp_path, **dict(content))))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_])
+def test_labels_of_one_hot_rows(tmp_path: Path, dtype: type) -> None:
+    data = load(arrays(tmp_path, images=PIXELS, labels=np.eye(3)[LABELS].astype(dtype)))
+    check_levels(data)
+    assert data.classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.ones((24, 3), np.uint8), "labels of shape (24, 3) have several classes, or none, for an image; "
+         "they must be 24 whole numbers, one for each image, or a row with a single 1 for each; for anything else "
+         "train by an --evaluator of your own"),
+        (np.full((24, 3), 0.3), "labels of shape (24, 3) are no classes; they must be 24 whole "),
+        (np.ones((24, 1, 1), int), "labels are int64 of shape (24, 1, 1); they must be 24 whole "),
+        (LABELS / 2, "labels are float64 of shape (24,); they must be 24 whole numbers, one for each image"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_refused(tmp_path: Path, labels: np.ndarray, said: str) -> None:
+    assert refused(arrays(tmp_path, images=PIXELS, labels=labels)).startswith(said)
+
+
+def test_labels_from_1_on(tmp_path: Path) -> None:
+    data = load(arrays(tmp_path, images=PIXELS, labels=LABELS + 1))
+    check_levels(data)
+    assert data.classes == ("1", "2", "3")
+    content = {"images": PIXELS, "labels": LABELS + 1, "classes": ["a", "b", "c"]}
+    assert load(arrays(tmp_path, **content)).classes == ("a", "b", "c")
+    validation = {"val_images": PIXELS[:4] + 1, "val_labels": LABELS[:4] + 1}
+    check_levels(load(arrays(tmp_path, **content, **validation)), 28)
+    assert refused(arrays(tmp_path, **content, **validation | {"val_labels": LABELS[:4]})).startswith(
+        "val_label 0 of image 0 is not one of 1 to 3, "
+    )
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int16", "float32", "float64"])
+def test_images_of_more_than_eight_bits(tmp_path: Path, kind: str) -> None:
+    """With the range that is stated they are those of eight bits."""
+    scaled = (PIXELS.astype(np.float64) * 16 - (800 if kind == "int16" else 0)).astype(kind)
+    levels = Levels(scaled.min(), scaled.min() + 255 * 16)
+    spec = f"npz:{arrays(tmp_path, images=scaled, labels=LABELS)}"
+    data = load_dataset(spec, resolution=8, seed=0, rendering=Rendering(levels=levels))
+    found = {image.tobytes() for image in (*data.train_images, *data.val_images)}
+    assert len(found) == 24 and found == {
+        (image.transpose(2, 0, 1) - PIXELS.min()).tobytes() for image in PIXELS
+    }
+    assert any("black to white, given" in note for note in data.notes)
+    assert any("found over those to train on" in note for note in load(tmp_path / "own.npz").notes)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_images_with_alpha(tmp_path: Path, layout: str) -> None:
+    alpha = np.full((24, 8, 8, 1), 255, np.uint8)
+    alpha[:, :4] = 0
+    images = np.concatenate([PIXELS, alpha], axis=3)
+    file = arrays(
+        tmp_path, images=images.transpose(0, 3, 1, 2) if layout == "NCHW" else images, labels=LABELS
+    )
+    data = load(file)
+    assert data.channels == 3 and (data.train_images[:, :, :4] == 255).all()
+    assert data.train_images[:, :, 4:].max() < 255
+    assert load_dataset(f"npz:{file}", resolution=8, seed=0, rendering=Rendering("alpha")).channels == 4
+
+
+def test_parts_of_two_kinds(tmp_path: Path) -> None:
+    content = {"images": PIXELS, "labels": LABELS, "val_labels": LABELS}
+    assert refused(arrays(tmp_path, **content, val_images=PIXELS / 255)) == (
+        "images are uint8 and val_images float64; give both alike"
+    )
+    assert refused(arrays(tmp_path, **content, val_images=PIXELS[..., 0])) == (
+        "images have 3 channels and val_images 1; give both as many"
+    )
+
+
+def test_groups_of_arrays(tmp_path: Path) -> None:
+    patients = np.arange(24) // 6 * 3 + LABELS  # two images each
+    file = arrays(tmp_path, images=PIXELS, labels=LABELS, patients=patients)
+    data = load(file, group="patients")
+    known = {image.transpose(2, 0, 1).tobytes(): p for image, p in zip(PIXELS, patients, strict=True)}
+    train, val = ({known[i.tobytes()] for i in part} for part in (data.train_images, data.val_images))
+    assert train and val and not train & val
+    assert refused(file, group="patient") == (
+        "--group: there is no array 'patient' among images, labels, patients"
+    )
+    short = arrays(tmp_path, images=PIXELS, labels=LABELS, patients=patients[:5])
+    assert "--group: there is no array 'patients' of 24 values, one for each image, among" in refused(
+        short, group="patients"
+    )
