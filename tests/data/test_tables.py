@@ -206,8 +206,8 @@ def test_labels_of_one_hot_rows(tmp_path: Path, dtype: type) -> None:
     ("labels", "said"),
     [
         (np.ones((24, 3), np.uint8), "labels of shape (24, 3) have several classes, or none, for an image; "
-         "they must be 24 whole numbers, one for each image, or a row with a single 1 for each; for anything else "
-         "train by an --evaluator of your own"),
+         "they must be 24 whole numbers, one for each image, or a row with a single 1 for each; for anything "
+         "else train by an --evaluator of your own"),
         (np.full((24, 3), 0.3), "labels of shape (24, 3) are no classes; they must be 24 whole "),
         (np.ones((24, 1, 1), int), "labels are int64 of shape (24, 1, 1); they must be 24 whole "),
         (LABELS / 2, "labels are float64 of shape (24,); they must be 24 whole numbers, one for each image"),
