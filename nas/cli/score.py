@@ -23,7 +23,7 @@ from nas.training.screens import ZERO_COST_NAMES
     metavar="ARCH...",
     help="Network files, bundled names such as reference/resnet18, or run folders.",
 )
-@with_settings(only=("dataset", "resolution", "max_broken", "background", "levels"))
+@with_settings(only=("dataset", "resolution", "max_broken", "columns", "suffix", "background", "levels"))
 @click.option("--batch", type=click.IntRange(4), default=64, help="Images in the batch.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the weights and the batch.")
 @click.option("--scores", help=f"Some of {', '.join(ZERO_COST_NAMES)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,8 @@ from nas.training.base import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nas.space import Choices
 
 
@@ -150,7 +152,9 @@ class Attempt:
             epoch = _checked(self._training.epoch(), self._result.epochs + 1)
             done = bool(self._training.done)
             if done:
-                self._weights = safetensors.torch.save(dict(self._training.state_dict()))
+                state = dict(self._training.state_dict())
+                _check_finite(state, epoch.epoch)
+                self._weights = safetensors.torch.save(state)
         except TrainingFailed as error:
             return Step(self._result, failure=error.failure)
         except EvaluatorError as error:
@@ -226,6 +230,14 @@ def describe_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
     return text + where
+
+
+def _check_finite(state: Mapping[str, Tensor], epoch: int) -> None:
+    """Raise TrainingFailed where weights or statistics are not finite: a score says little of such a network,
+    and it cannot be exported."""
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise TrainingFailed(FailureReason.NAN_LOSS, f"{name} was not finite after epoch {epoch}")
 
 
 def _checked(result: Any, epoch: int) -> EpochResult:

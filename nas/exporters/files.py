@@ -154,6 +154,11 @@ def write_expected(folder: Path, architecture: Architecture, network: nn.Module,
         _settle(network, x)
     with torch.inference_mode():
         y = network.eval()(x)
+    if not y.isfinite().all():
+        raise NasError(
+            "the network has diverged: its outputs for random images are not finite; export a network whose "
+            "training did not fail"
+        )
     save_file(network.state_dict(), folder / "weights.safetensors")
     save_file({"x": x, "y": y}, folder / "batch.safetensors")
     (folder / "facts.json").write_text(json.dumps(facts))

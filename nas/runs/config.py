@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from nas.data.config import DataConfig
+from nas.data.layout import KEEP
 from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
@@ -361,3 +362,8 @@ def read_format_1(settings: Any) -> Any:
         return settings
     moved = {key: recipe[key] for key in DataConfig.settings() if key in recipe}
     return {**settings, **moved, "recipe": {key: recipe[key] for key in recipe if key not in moved}}
+
+
+def with_old_defaults(settings: Any) -> Any:
+    """Return the settings of a run folder with what was done before there was a setting for it."""
+    return {"duplicates": KEEP, **settings} if isinstance(settings, Mapping) else settings

@@ -20,7 +20,7 @@ from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.importing import read_file
 from nas.passwords import SecretUrl
 from nas.runs.commit import find_commit
-from nas.runs.config import SearchConfig, read_format_1
+from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
 from nas.runs.folder import RunFolder
 from nas.settings import User
 from nas.space import Choices
@@ -121,7 +121,7 @@ class Manifest:
         settings = document.get("settings", {})
         if version == 1:
             settings = read_format_1(settings)
-        config = SearchConfig.from_data(settings, str(path))
+        config = SearchConfig.from_data(with_old_defaults(settings), str(path))
         parts: dict[str, Any] = {}
         for key, read in _PARTS.items():
             try:

@@ -48,7 +48,7 @@ class FailureReason(StrEnum):
     """Why a trial has no score."""
 
     NAN_LOSS = "nan_loss"
-    """A loss, an output or a score that is not finite."""
+    """A loss, an output, a score, a weight or a statistic that is not finite."""
     OUT_OF_MEMORY = "out_of_memory"
     """The smallest batch did not fit."""
     TIMEOUT = "timeout"

@@ -325,6 +325,8 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
         max_broken=own.max_broken,
         folds=own.folds,
         rendering=own.rendering,
+        duplicates=own.duplicates,
+        layout=own.layout,
         progress=observer.decoding,
         download=download,
     )

@@ -234,7 +234,9 @@ def test_the_levels_are_those_of_the_images_to_train_on(tmp_path: Path) -> None:
         for name in ("cat", "dog"):
             (tmp_path / "own" / part / name).mkdir(parents=True)
             for i in range(2):
-                Image.fromarray(deep("uint16", bits)).save(tmp_path / "own" / part / name / f"{i}.png")
+                values = deep("uint16", bits)
+                values[0, 0] = 60 * i + 30 * (name == "dog")
+                Image.fromarray(values).save(tmp_path / "own" / part / name / f"{i}.png")
     spec = f"imagefolder:{tmp_path / 'own'}"
     for seed in (0, 1):
         data = load_dataset(spec, resolution=SIDE, seed=seed)
