@@ -6,7 +6,7 @@ the proxy that trains image classifiers; `nas.training.custom` wraps a user's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -156,3 +156,17 @@ class Evaluator(Protocol):
         Raises NotInherited where there is a parent and nothing to inherit from it.
         """
         ...
+
+
+def time_limit(evaluator: Evaluator, number: int) -> float | None:
+    """Return the seconds that the epochs of a trial may take by an evaluator that knows, else None."""
+    limit: Callable[[int], float | None] | None = getattr(evaluator, "time_limit", None)
+    return limit(number) if limit else None
+
+
+def seconds_allowed(limit: float) -> float:
+    """Return the seconds after which what has not ended by itself is ended.
+
+    A training looks at its limit between steps: the last one, and a validation, may take some more.
+    """
+    return 1.25 * limit + 5
