@@ -10,9 +10,8 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,15 +199,8 @@ _SYSTEM_FOLDERS = frozenset(
 _SYSTEM_FILES = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])
 
 
-def _is_beside(file: str, root: str) -> bool:
-    """Whether a file below a folder is one that a system keeps beside images: `._NAME` of macOS, or in a
-    folder of its own, such as `@eaDir` or `.ipynb_checkpoints`."""
-    folder, name = os.path.split(file)
-    return name.startswith("._") or _is_below_system(folder.removeprefix(root))
-
-
-@cache
 def _is_below_system(folder: str) -> bool:
+    """Whether a folder below the data set's is in one that a system or an editor keeps, such as `@eaDir`."""
     names = folder.casefold().split("/")
     return any(name.startswith(".") or name in _SYSTEM_FOLDERS for name in names)
 
@@ -226,47 +218,31 @@ def _class_folders(
 ) -> Source:
     """The images of a folder for each class; with `classes`, those that it may have. `prefix`: what the names
     of its images begin with."""
-    from torchvision.datasets import ImageFolder
-
     others: Counter[str] = Counter()
     not_followed: list[str] = []
     beside: list[str] = []
-    root = str(path)
-
-    def is_image(file: str) -> bool:
-        suffix = os.path.splitext(file)[1].casefold()  # noqa: PTH122  # ten times as fast
-        if suffix in _SUFFIXES:
-            if not _is_beside(file, root):
-                return True
-            beside.append(file)
-            return False
-        name = os.path.basename(file)  # noqa: PTH119
-        if _is_seen(name) and name.casefold() not in _SYSTEM_FILES:
-            others[suffix or "none"] += 1
-        return False
-
-    class Seen(ImageFolder):  # type: ignore[misc]  # torchvision has no types
-        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-            names = sorted(e.name for e in Path(directory).iterdir() if e.is_dir() and _is_seen(e.name))
-            leading_up = [name for name in names if _contains(os.path.realpath(path / name), real)]
-            not_followed.extend(str(path / name) for name in leading_up)
-            names = [name for name in names if name not in leading_up]
-            return names, {name: label for label, name in enumerate(names)}
-
-        @staticmethod
-        def make_dataset(directory: str, class_to_idx: dict[str, int], **_: Any) -> list[tuple[str, int]]:
-            folders = [os.path.realpath(path / name) for name in class_to_idx]
-            return [
-                (file, label)
-                for name, label in class_to_idx.items()
-                for file in _walk(str(path / name), real, folders, not_followed)
-                if is_image(file)
-            ]
-
-    real = os.path.realpath(path)
-    if not any(entry.is_dir() and _is_seen(entry.name) for entry in path.iterdir()):
+    root, real = str(path), os.path.realpath(path)
+    there = sorted(e.name for e in path.iterdir() if e.is_dir() and _is_seen(e.name))
+    folders = {name: os.path.realpath(path / name) for name in there}
+    found = tuple(name for name in there if not _contains(folders[name], real))
+    not_followed += [name for name in there if name not in found]
+    if not found:
         raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
-    folder = Seen(path, allow_empty=True, is_valid_file=is_image)
+    names: list[str] = []
+    targets: list[int] = []
+    for target, name in enumerate(found):
+        own = [folders[other] for other in found]
+        for parent, files in _walk(os.path.join(root, name), real, own, not_followed):  # noqa: PTH118
+            inner = parent.removeprefix(root).lstrip("/")
+            is_below_system = _is_below_system(inner)
+            for file in files:
+                suffix = os.path.splitext(file)[1].casefold()  # noqa: PTH122  # ten times as fast
+                if suffix in _SUFFIXES:
+                    is_own = not (is_below_system or file.startswith("._"))
+                    (names if is_own else beside).append(f"{inner}/{file}")
+                elif _is_seen(file) and file.casefold() not in _SYSTEM_FILES:
+                    others[suffix or "none"] += 1
+        targets += [target] * (len(names) - len(targets))
     kinds = ", ".join(sorted(others))
     notes = []
     if others:
@@ -274,25 +250,23 @@ def _class_folders(
             f"{others.total():,} files of {path} are not read, as their suffix ({kinds}) is of no image."
         ]
     if beside:
-        named = os.path.relpath(beside[0], path)
         notes.append(
-            f"Files that a system keeps beside images are not read, {len(beside):,} of them: {named}."
+            f"Files that a system keeps beside images are not read, {len(beside):,} of them: {beside[0]}."
         )
     if not_followed:
-        links = ", ".join(os.path.relpath(link, path) for link in not_followed[:_NAMED])
+        links = ", ".join(link.removeprefix(f"{root}/") for link in not_followed[:_NAMED])
         notes.append(
             f"{len(not_followed):,} links of {path} to folders that are read anyway are not followed, "
             f"such as {links}."
         )
-    if classes is None and len(folder.classes) < 2:
+    if classes is None and len(found) < 2:
         raise InputError(
-            f"{place}: there is one class, '{folder.classes[0]}', and at least 2 are needed; {_layout(path)}"
+            f"{place}: there is one class, '{found[0]}', and at least 2 are needed; {_layout(path)}"
         )
-    if not folder.samples:
+    if not names:
         raise InputError(
             f"{place}: there are no images in its class folders; allowed: {', '.join(_SUFFIXES)}"
         )
-    found = tuple(folder.classes)
     allowed = classes or found
     for name in found:
         if name not in allowed:
@@ -301,8 +275,7 @@ def _class_folders(
                 f"{did_you_mean(name, list(allowed))}"
             )
     known = {name: label for label, name in enumerate(allowed)}
-    labels = np.asarray([known[found[target]] for target in folder.targets], dtype=np.int64)
-    names = [file.removeprefix(str(path)).lstrip("/") for file, _ in folder.samples]
+    labels = np.asarray([known[found[target]] for target in targets], dtype=np.int64)
     return Source(
         allowed,
         labels,
@@ -314,8 +287,10 @@ def _class_folders(
     )
 
 
-def _walk(folder: str, root: str, folders: Sequence[str], not_followed: list[str]) -> Iterator[str]:
-    """Yield the files below a class folder, each folder once.
+def _walk(
+    folder: str, root: str, folders: Sequence[str], not_followed: list[str]
+) -> list[tuple[str, list[str]]]:
+    """Return the folders in a class folder, each once, with the names of their files, in their order.
 
     Not followed are links to what holds the data set, `root`, to what its class `folders` have, and to what
     was walked.
@@ -323,7 +298,7 @@ def _walk(folder: str, root: str, folders: Sequence[str], not_followed: list[str
     seen: set[str] = set()
     found = []
     for parent, inner, names in os.walk(folder, followlinks=True):
-        found.append((parent, names))
+        found.append((parent, sorted(names)))
         for name in list(inner):
             link = os.path.join(parent, name)  # noqa: PTH118
             if not os.path.islink(link):  # noqa: PTH114
@@ -333,8 +308,7 @@ def _walk(folder: str, root: str, folders: Sequence[str], not_followed: list[str
                 not_followed.append(link)
                 inner.remove(name)
             seen.add(real)
-    for parent, names in sorted(found):
-        yield from (os.path.join(parent, name) for name in sorted(names))  # noqa: PTH118
+    return sorted(found)
 
 
 def _contains(folder: str, path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PIL import Image
 from nas.data import cache
 from nas.data.card import DataCard
 from nas.data.datasets import ImageData, load_dataset, make_folds
-from nas.data.duplicates import FLAT, find_copies, find_flat, keep_together
+from nas.data.duplicates import FLAT, Pool, find_copies, find_flat, keep_together, place_images
 from nas.data.layout import Layout
 from nas.errors import InputError
 from nas.runs.config import SearchConfig
@@ -393,3 +394,20 @@ def test_a_run_of_before_keeps_its_split(tmp_path: Path) -> None:
     text = folder.manifest_file.read_text()
     folder.manifest_file.write_text(text.replace("  duplicates: group\n", ""))
     assert Manifest.read(folder).config.data.duplicates == "keep"
+
+
+# What it takes
+
+
+@pytest.mark.slow
+def test_sixty_thousand_images_are_checked_in_two_seconds() -> None:
+    """All checks together, of images that are read; about 0.2 s on a free core."""
+    images = np.random.default_rng(0).integers(0, 256, (60_000, 3, 32, 32), dtype=np.uint8)
+    images[30_000:33_000] = images[:3_000]
+    labels = np.arange(60_000) % 10
+    classes = tuple("abcdefghij")
+    pool = Pool("x", classes, images[:48_000], images[48_000:], labels, None, True, str)
+    start = time.process_time()
+    placing = place_images(pool, "group")
+    assert time.process_time() - start < 2
+    assert placing.notes[0].startswith("3,000 of 60,000 images are copies by their pixels: 30000 of 0, ")

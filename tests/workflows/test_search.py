@@ -56,7 +56,7 @@ def search(*arguments: str, space: str = "tiny.yaml", name: str = "mine") -> Sai
 
 def images(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(len(folder.name))
+    rng = np.random.default_rng(list(folder.name.encode()))
     for i in range(count):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
 
