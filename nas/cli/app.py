@@ -11,7 +11,7 @@ from typing import Any
 import rich_click as click
 
 from nas import __version__
-from nas.errors import NasError
+from nas.errors import NasError, printable
 
 COMMANDS = {
     "search": "search",
@@ -70,7 +70,7 @@ def main() -> None:
     try:
         app(prog_name="nas")
     except NasError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         with suppress(OSError):
