@@ -12,7 +12,7 @@ from typing import Any
 import rich_click as click
 
 from nas import __version__
-from nas.errors import NasError
+from nas.errors import NasError, printable
 
 COMMANDS = {
     "search": "search",
@@ -72,7 +72,7 @@ def main() -> None:
         app(prog_name="nas")
     except NasError as error:
         try:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {printable(error)}", file=sys.stderr, flush=True)
             sys.stdout.flush()
         except OSError:  # of a terminal that was closed; what waits to be printed would change the exit code
             nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -11,7 +11,7 @@ import rich_click as click
 from nas.cli.options import with_settings
 from nas.cli.shared import plugin_option
 from nas.data.config import DataConfig
-from nas.errors import InputError
+from nas.errors import InputError, printable
 from nas.training.screens import ZERO_COST_NAMES
 
 
@@ -57,5 +57,5 @@ def score(
         spaces.append(space)
     data = batch_data(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
     for note in data.notes:
-        click.echo(note)
+        click.echo(printable(note))
     show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))

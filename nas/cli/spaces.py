@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from nas.cli.shared import budget_option, load, plugin_option, storage_option
-from nas.errors import InputError
+from nas.errors import InputError, printable
 
 
 @click.command()
@@ -98,7 +98,7 @@ def draw(what: str, output: Path, depth: int, largest: bool | None, plugins: tup
     from nas.space.plugins import read_plugins
 
     write_drawing(load_space(find_network(what, read_plugins(plugins))), output, depth, largest)
-    click.echo(output)
+    click.echo(printable(output))
 
 
 @click.command()
@@ -123,7 +123,7 @@ def export(
 
     files = export_network(what, output, format=format, trial=trial, plugins=plugins, storage=storage)
     for file in files:
-        click.echo(file)
+        click.echo(printable(file))
 
 
 @click.command()

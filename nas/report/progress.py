@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nas.errors import printable
 from nas.execution.base import TrialQueue
 from nas.report.console import duration, say
 from nas.report.decoding import DecodingBar
@@ -86,7 +87,7 @@ class SearchScreen(Observer):
         self._read()
         self._left_at_last = self._seconds_left()
         self._last = time.monotonic()
-        self._console.print(Text(self._line(trial)), soft_wrap=True)
+        self._console.print(Text(printable(self._line(trial))), soft_wrap=True)
 
     def _read(self) -> None:
         """Read the queue once for all that is shown: the display's own thread must not touch it."""
