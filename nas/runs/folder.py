@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,8 @@ class RunFolder:
         except OSError as error:
             if path.exists():
                 raise RunExists(f"{path}: another search has just made it; choose another --name") from None
-            way = way_out(error, "choose a folder that you can write with --runs")
+            other = "choose a folder that you can write with --runs"
+            way = other if error.errno == ENOENT else way_out(error, other)
             raise NasError(f"{path}: cannot be made: {error.strerror}; {way}") from None
         return cls(path)
 

@@ -33,7 +33,7 @@ def change(tiny_run: RunFolder) -> Change:
 
     def write(**settings: Any) -> None:
         document = yaml.safe_load(tiny_run.manifest_file.read_text())
-        document["settings"] |= settings
+        document["settings"] |= {"in_process": False, **settings}
         tiny_run.manifest_file.write_text(yaml.safe_dump(document))
 
     return write
