@@ -118,8 +118,9 @@ def _read_or_say(path: Path, read: Callable[[], str]) -> str:
         raise InputError(f"{path}: no file can have this name") from None
 
 
-def way_out(error: OSError, elsewhere: str = "check the folder's permissions and free space") -> str:
+def way_out(error: OSError, elsewhere: str | None = None) -> str:
     """Return what a person can do about a file that cannot be written, which is not always `elsewhere`."""
+    check = "check the folder's permissions and free space"
     match error.errno:
         case errno.ENOSPC:
             return "make room"
@@ -134,9 +135,9 @@ def way_out(error: OSError, elsewhere: str = "check the folder's permissions and
         case errno.EROFS:
             return "have its file system mounted for writing, or choose a folder of another"
         case errno.ENOENT:
-            return f"its folder is gone; {elsewhere}"
+            return elsewhere or f"its folder is gone; {check}"
         case _:
-            return elsewhere
+            return elsewhere or check
 
 
 @contextmanager

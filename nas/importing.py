@@ -48,6 +48,9 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
         raise InputError(f"{place}: {module_name}: {said}{hint}")
     try:
         make(found)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: needs a library that is not installed ({reason}); install it") from None
     except Exception as error:
         raise InputError(
             f"{place}: cannot be made without arguments ({' '.join(str(error).split())}); write a class of "

@@ -93,6 +93,12 @@ class RayExecutor:
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
             self._tune(_Trials(queue, observer, self), evaluator)
 
+    def check_room(self) -> None:
+        """Ask Ray, and raise InputError where no node has room for a trial."""
+        with self._ray():
+            if not self.slots():
+                raise InputError(self._no_room())
+
     def slots(self) -> int:
         """Return how many trials may run at a time on the nodes that are alive."""
         room = sum(

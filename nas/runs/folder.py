@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,11 +136,7 @@ class RunFolder:
         which makes a folder a run, comes last. Raises RunExists where there is one, NasError where it cannot
         be made.
         """
-        try:
-            if path.exists():
-                raise RunExists(
-                    f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
-                )
+        with _making(path):
             if not path.parent.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
             left = [other for other in path.parent.glob(".*.tmp") if _BESIDE.fullmatch(other.name)]
@@ -154,13 +150,15 @@ class RunFolder:
                 for file in sorted(map(made.joinpath, files), key=beside.manifest_file.__eq__):
                     write_atomically(file, files[file.name])
                 made.rename(path)
-        except OSError as error:
-            if path.exists():
-                raise RunExists(f"{path}: another search has just made it; choose another --name") from None
-            other = "choose a folder that you can write with --runs"
-            way = other if error.errno == ENOENT else way_out(error, other)
-            raise NasError(f"{path}: cannot be made: {error.strerror}; {way}") from None
         return cls(path)
+
+    @classmethod
+    def check_new(cls, path: Path) -> None:
+        """Raise what `create` would raise where a run folder cannot be made; nothing is left of the try."""
+        with _making(path):
+            place = next(parent for parent in path.absolute().parents if parent.exists())
+            with scratch_folder(place, f".{path.name}.", ".tmp"):
+                pass
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -223,6 +221,23 @@ class RunFolder:
         for suffix in export_suffixes():
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Say of a run folder that cannot be made why."""
+    try:
+        if path.exists():
+            raise RunExists(
+                f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
+            )
+        yield
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and path.is_dir():
+            raise RunExists(f"{path}: another search has just made it; choose another --name") from None
+        other = "choose a folder that you can write with --runs"
+        way = other if error.errno == errno.ENOENT else way_out(error, other)
+        raise NasError(f"{path}: cannot be made: {error.strerror}; {way}") from None
 
 
 _BESIDE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp")

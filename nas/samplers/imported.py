@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from nas.importing import import_class
@@ -26,7 +26,7 @@ def imported_sampler(path: str) -> partial[BaseSampler]:
     from optuna.samplers import BaseSampler
 
     example = "optuna.samplers:CmaEsSampler"
-    found = import_class(path, BaseSampler, "sampler", example, lambda sampler: _made(sampler, 0))
+    found = import_class(path, BaseSampler, "sampler", example, _try)
     return partial(_sampler, found)
 
 
@@ -34,6 +34,29 @@ def _sampler(sampler: type[BaseSampler], context: SamplerContext) -> BaseSampler
     from nas.samplers.uniform import UniformStart
 
     return UniformStart(_made(sampler, context.seed), context.domain, start=_START, seed=context.seed)
+
+
+@cache
+def _try(sampler: type[BaseSampler]) -> None:
+    """Make a sampler and let it propose once after its start. Raises ImportError where it lacks a library."""
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+    made = _made(sampler, 0)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    decisions: dict[str, BaseDistribution] = {name: CategoricalDistribution((0, 1, 2, 3)) for name in "ab"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(sampler=made)
+        for n in range(_START + 1):
+            point = {"a": n % 4, "b": n // 4}
+            study.add_trial(optuna.create_trial(params=point, distributions=decisions, value=float(n)))
+        try:
+            study.ask(decisions)
+        except ImportError:
+            raise
+        except Exception:  # what else goes wrong is for a real study to say
+            return
 
 
 def _made(sampler: type[BaseSampler], seed: int) -> BaseSampler:

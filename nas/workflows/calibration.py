@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from nas.workflows.figures import (
     too_few,
 )
 from nas.workflows.observer import Observer
-from nas.workflows.session import Session, prepare, reopen, start
+from nas.workflows.session import Session, check_place, prepare, reopen, start
 from nas.workflows.stops import stoppable, timed
 
 _DRAWS = 50
@@ -121,9 +122,9 @@ def calibrate(
             f"evaluator: {config.evaluator} trains by code of a user's own, and a calibration is of the "
             "proxy; leave the evaluator out"
         )
-    prepared = prepare(config, None, plugins, observer)
-    _ = select_points(prepared.space, config, plan)  # before a folder is made
     like = f"calibrate-{Path(config.space).stem}"
+    prepared = prepare(config, None, plugins, observer, partial(check_place, config, Path(runs), name, like))
+    _ = select_points(prepared.space, config, plan)  # before a folder is made
     session = start(prepared, Path(runs), name, like, {"calibration.yaml": plan_text(plan)})
     return run_calibration(session, plan, observer, began)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
+from itertools import combinations
 
 import numpy as np
 
@@ -18,17 +20,21 @@ from nas.space.compound import PUBLISHED
 from nas.space.feasible import Domain
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
+from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Metric
 from nas.workflows.warm_start import find_warm_start
 
 _DRAWS = 100
 """Networks by which it is judged whether a limit can be met that is of no additive measure."""
+_MANY_DRAWS = 4096
+"""Networks by which it is judged how rare those are that meet all of several limits."""
 _MOVED = 2
 """Of these, so many are moved towards the limit."""
 
 
-def check_budget(space: Space, budget: Budget) -> None:
-    """Raise InputError where no network of the space is inside the budget.
+def check_budget(space: Space, budget: Budget) -> str | None:
+    """Raise InputError where no network of the space is inside the budget. Return in a line what is known
+    where that could not be told.
 
     That is known exactly of measures that add up, for each by itself; of others it is what many draws say.
     """
@@ -39,13 +45,27 @@ def check_budget(space: Space, budget: Budget) -> None:
             _check_least(space, measure, budget[measure], *measure.at_least)
     is_band = any(interval.low for interval in budget.values())
     measured = [measure for measure in budget if not measure.is_additive]
-    if not (is_band or measured) or space.uniform(budget).sample(np.random.default_rng(0), 1):
-        return
+    together = len(budget) - len(measured) > 1
+    if not (is_band or measured or together) or _is_met(space, budget):
+        return None
+    _check_together(space, budget)
     for measure in budget:
-        if measure.is_additive:
+        if measure.is_additive and not (together and _is_met(space, Budget({measure: budget[measure]}))):
             _check_band(space, measure, budget[measure])
     for measure in measured:
         _check_measured(space, measure, budget)
+    if measured or not together:
+        return None
+    inside = space.uniform(budget)
+    if inside.draw(np.random.default_rng(1), _MANY_DRAWS):
+        return None
+    # Wilson's bound of a share of which no draw was (Wilson 1927), with 95 % confidence
+    rarity = int((_MANY_DRAWS + 1.96**2) / 1.96**2)
+    return (
+        f"No network inside {budget} was found in {_MANY_DRAWS:,} draws of those inside "
+        f"--{option_of(budget.counted)}: there is none, or fewer than one in {rarity:,}. Widen a limit where "
+        "the search finds none."
+    )
 
 
 def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
@@ -75,6 +95,41 @@ def _check_least(space: Space, measure: Measure, interval: Interval, times: int,
             f"--{option_of(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: {times} "
             f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least"
         )
+
+
+def _is_met(space: Space, budget: Budget) -> bool:
+    """Whether some of many draws is inside a budget."""
+    return bool(space.uniform(budget).sample(np.random.default_rng(0), 1))
+
+
+def _check_together(space: Space, budget: Budget) -> None:
+    """Raise InputError where it is known that no network is inside two limits of measures that add up."""
+    from nas.space.counting.dual import least_within
+
+    ends = [
+        (measure, sign, sign * bound)
+        for measure, interval in budget.items()
+        if measure.is_additive
+        for sign, bound in ((1, interval.high), (-1, interval.low or None))
+        if bound is not None
+    ]
+    for (one, way, high), (other, sign, limit) in combinations(ends, 2):
+        if one == other:
+            continue
+        least = least_within(
+            space,
+            lambda cost, other=other, sign=sign: sign * other.of(cost),  # type: ignore[misc]
+            lambda cost, one=one, way=way: way * one.of(cost),  # type: ignore[misc]
+            high,
+        )
+        if least > limit:
+            within = f"at most {high:,}" if way > 0 else f"{-high:,} or more"
+            wanted = f"at most {limit:,}" if sign > 0 else f"{-limit:,} or more"
+            most = f"at least {least:,}" if sign > 0 else f"at most {-least:,}"
+            raise InputError(
+                f"--{option_of(other)}: no network of '{space.name}' with {within} {one.noun} has {wanted} "
+                f"{other.noun}; such networks have {most}"
+            )
 
 
 def _check_band(space: Space, measure: Measure, interval: Interval) -> None:
@@ -139,6 +194,8 @@ def format_count_down(value: int) -> str:
 def check_sampler(config: SearchConfig) -> None:
     """Raises InputError for an unknown sampler, and for one that does not take the objectives."""
     find_sampler(config.sampler)
+    if config.pruner:
+        find_pruner(config.pruner)(config.recipe.epochs)
     if not config.objective.is_single and config.sampler not in MULTI_OBJECTIVE:
         raise InputError(
             f"--objective {config.objective.text}: has {1 + len(config.objective.costs)} objectives, and "
@@ -161,18 +218,29 @@ def check_machine(config: SearchConfig) -> None:
     """Raises InputError where what trials are to run on is not there."""
     if sys.platform == "win32":
         raise InputError("a search runs on Linux and macOS; on Windows, run it inside of WSL")
-    if config.executor.workers != 0:
+    executor = config.executor
+    if executor.workers != 0:
         from nas.execution.ray_address import check_address
 
-        check_address(config.executor.address)
-    elif config.executor.gpus_per_trial:
+        check_address(executor.address)
+    if executor.address != "local":
+        return
+    if executor.gpus_per_trial:
         import torch
 
-        if not torch.cuda.is_available():
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if found < executor.gpus_per_trial:
+            has = f"only {found} GPUs" if found > 1 else "only one GPU" if found else "no GPU"
             raise InputError(
-                f"gpus-per-trial: {config.executor.gpus_per_trial:g}, but torch finds no GPU on this "
-                "machine; leave it out, or join a cluster with GPUs by --address"
+                f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine; "
+                f"{'lower it' if found else 'leave it out'}, or join a cluster with GPUs by --address"
             )
+    cores = os.cpu_count() or 1
+    if executor.workers != 0 and executor.cpus_per_trial > cores:
+        raise InputError(
+            f"cpus-per-trial: {executor.cpus_per_trial}, but this machine has {cores}; lower it, or join a "
+            "cluster by --address"
+        )
 
 
 def check_objective(objective: Objective, metric: Metric) -> None:

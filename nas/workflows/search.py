@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from nas.workflows.export import export_run
 from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, WeightsKeeper
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
-from nas.workflows.session import Session, prepare, reopen, start
+from nas.workflows.session import Session, check_place, prepare, reopen, start
 from nas.workflows.stops import Stop, stoppable, timed
 
 FRESH = 500_000
@@ -131,7 +132,8 @@ def search(
     """
     began = time.monotonic()
     observer = observer or Observer()
-    prepared = prepare(config, evaluator, plugins, observer)
+    place = partial(check_place, config, Path(runs), name, config.space)
+    prepared = prepare(config, evaluator, plugins, observer, place)
     return run_search(start(prepared, Path(runs), name, config.space), observer, began)
 
 

@@ -124,8 +124,9 @@ def prepare(
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
     observer: Observer | None = None,
+    before_data: Callable[[], None] = lambda: None,
 ) -> Prepared:
-    """Check what would stop a search later, and read its data.
+    """Check what would stop a search later, `before_data` in the end, and read its data.
 
     `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
     Raises InputError.
@@ -138,11 +139,15 @@ def prepare(
     files = read_plugins(map(Path, plugins))
     load_plugins(files)
     space = load_space(find_space(config.space))
-    check_budget(space, config.budget)
+    heard = observer or Observer()
+    if note := check_budget(space, config.budget):
+        heard.noted(note)
     check_scale(space, config.scale)
     check_warm_start(space, config)
     check_machine(config)
-    heard = observer or Observer()
+    if config.executor.address != "local":
+        check_room(config)
+    before_data()
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
     starts = find_warm_start(config.warm_start, prepared.space, config.budget)
     return replace(prepared, warm_start=starts)
@@ -179,6 +184,16 @@ def _prepare(
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 
+def check_place(config: SearchConfig, runs: Path, name: str | None, like: str) -> None:
+    """Raise what `start` would where no run folder can be made, before data are read. Nothing is written but
+    a database that is to have the study."""
+    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+    path = runs / name if name else next_run_path(runs, like)
+    RunFolder.check_new(path)
+    _check_storage(_with_absolute_storage(config), path.name)
+
+
 def start(
     prepared: Prepared, runs: Path, name: str | None, like: str, files: dict[str, str] | None = None
 ) -> Session:
@@ -186,8 +201,6 @@ def start(
 
     Raises InputError where it cannot be made, RunExists where there is one of that name.
     """
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
     config = _with_absolute_storage(prepared.config)
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
@@ -341,6 +354,15 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
             f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
         ) from None
     return data
+
+
+def check_room(config: SearchConfig) -> None:
+    """Raise InputError where no node of the cluster to join has room for a trial."""
+    from nas.execution.ray_executor import RayExecutor
+
+    executor = make_executor(config.executor, gpus_of(config))
+    assert isinstance(executor, RayExecutor), "a cluster is Ray's"
+    executor.check_room()
 
 
 def gpus_of(config: SearchConfig) -> float:

@@ -92,8 +92,8 @@ def test_the_command_forecasts_and_writes_nothing() -> None:
         ),
         (
             ("--gpus-per-trial", "1"),
-            "--dry-run: trains on this machine, where torch finds no GPU; run it where there is one, or "
-            "leave --gpus-per-trial out",
+            "gpus-per-trial: 1, but torch finds no GPU on this machine; leave it out, or join a cluster with "
+            "GPUs by --address",
         ),
     ],
 )

@@ -1,0 +1,121 @@
+"""What costs no data is found before any are read, and before a run folder exists."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from instant import config
+
+import nas
+from nas.errors import InputError, NasError
+from nas.workflows import session
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+
+LACKING = """
+from optuna.samplers import RandomSampler
+
+class Lacking(RandomSampler):
+    def sample_relative(self, study, trial, search_space):
+        import no_such_library
+        return {}
+"""
+
+
+def refused(name: str | None = "mine", runs: str = "runs", **settings: object) -> str:
+    """What is said of a search whose data must not be read."""
+
+    def read(*_: object) -> None:
+        raise AssertionError("the data were read")
+
+    before = sorted(str(path) for path in Path().rglob("*"))
+    with patch.object(session, "load_data", read):
+        for search in (nas.search, nas.calibrate):
+            with pytest.raises(NasError) as error:
+                search(config(**{"workers": 1, **settings}), name=name, runs=runs)
+    assert sorted(str(path) for path in Path().rglob("*")) == before
+    return str(error.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1, None])
+def test_gpus_that_are_not_there(workers: int | None) -> None:
+    with patch("torch.cuda.is_available", lambda: False):
+        assert refused(workers=workers, gpus_per_trial=1) == (
+            "gpus-per-trial: 1, but torch finds no GPU on this machine; leave it out, or join a cluster with "
+            "GPUs by --address"
+        )
+
+
+def test_more_gpus_than_there_are() -> None:
+    with patch("torch.cuda.is_available", lambda: True), patch("torch.cuda.device_count", lambda: 2):
+        assert refused(gpus_per_trial=3) == (
+            "gpus-per-trial: 3, but torch finds only 2 GPUs on this machine; lower it, or join a cluster "
+            "with GPUs by --address"
+        )
+
+
+def test_more_cores_than_there_are() -> None:
+    cores = os.cpu_count() or 1
+    assert refused(cpus_per_trial=cores + 1) == (
+        f"cpus-per-trial: {cores + 1}, but this machine has {cores}; lower it, or join a cluster by --address"
+    )
+
+
+def test_a_library_that_a_sampler_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("lacking.py").write_text(LACKING)
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    assert refused(sampler="lacking:Lacking") == (
+        "sampler 'lacking:Lacking': needs a library that is not installed (No module named "
+        "'no_such_library'); install it"
+    )
+
+
+def test_a_scheduler_that_is_none() -> None:
+    assert refused(scheduler="optuna.pruners:Mean").startswith("scheduler 'optuna.pruners:Mean': ")
+
+
+def test_a_run_that_exists() -> None:
+    Path("runs/mine").mkdir(parents=True)
+    assert refused().startswith("runs/mine: exists already; continue it with")
+
+
+def test_a_name_that_is_none() -> None:
+    assert refused(name="a/b") == "--name: 'a/b' is not a folder name; --runs says where the folder is made"
+
+
+def test_a_name_that_is_too_long() -> None:
+    name = "a" * 250  # with what a folder that is being made is called
+    assert refused(name=name) == f"runs/{name}: cannot be made: File name too long; choose a shorter name"
+
+
+def test_a_file_where_the_folder_would_be() -> None:
+    Path("file").touch()
+    assert refused(runs="file") == (
+        "file/mine: cannot be made: Not a directory; choose a folder that you can write with --runs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [
+        (errno.EACCES, "choose a folder that you can write with --runs"),
+        (errno.EROFS, "have its file system mounted for writing, or choose a folder of another"),
+        (errno.ENOSPC, "make room"),
+    ],
+)
+def test_a_folder_that_cannot_be_written(number: int, way: str) -> None:
+    def fail(path: Path, *_: object, **more: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with patch.object(Path, "mkdir", fail):
+        assert refused() == f"runs/mine: cannot be made: {os.strerror(number)}; {way}"
+
+
+def test_a_database_that_cannot_be_opened() -> None:
+    with pytest.raises(InputError, match=r"storage 'nosuch://x/y' cannot be opened"):
+        raise InputError(refused(storage="nosuch://x/y"))
