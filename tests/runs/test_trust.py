@@ -205,18 +205,20 @@ def test_a_class_is_imported_where_it_is_named_again(
 
 
 def test_an_address_is_connected_to_where_it_is_named_again(change: Change, listening: str) -> None:
-    change(address=listening, workers=2, trials=4)
+    change(address=listening, workers=2, in_process=False, trials=4)
     said = nas("resume", "runs/mine")
     assert said.code == 2 and said.err.endswith(f"go on with: nas resume runs/mine --address {listening}\n")
 
 
 def test_an_address_may_be_replaced(change: Change, listening: str) -> None:
-    change(address=listening, workers=2)
+    change(address=listening, workers=2, in_process=False)
     assert nas("resume", "runs/mine", "--address", "local", "--workers", "0").code == 0
 
 
 def test_all_that_is_missing_is_said_at_once(change: Change) -> None:
-    change(storage="sqlite:///their own; x.db", sampler="theirs:Own", address="auto", workers=2)
+    change(
+        storage="sqlite:///their own; x.db", sampler="theirs:Own", address="auto", workers=2, in_process=False
+    )
     flags = "--sampler theirs:Own --address auto --storage 'sqlite:///their own; x.db'"
     assert nas("resume", "runs/mine", "--sampler", "theirs:Own").err.endswith(
         f"go on with: nas resume runs/mine {flags}\n"
@@ -251,7 +253,7 @@ def test_what_no_resume_changes(tiny_run: RunFolder, flags: tuple[str, str], mes
 
 
 def test_a_calibration_is_not_asked_for_what_only_searches_use(change: Change, tiny_run: RunFolder) -> None:
-    change(sampler="theirs:Own", scheduler="theirs:Never", address="auto", workers=1)
+    change(sampler="theirs:Own", scheduler="theirs:Never", address="auto", workers=1, in_process=False)
     tiny_run.plan_file.write_text("networks: 4\n")
     manifest = Manifest.read(tiny_run)
     assert manifest.resume_command(tiny_run) == "nas resume runs/mine --address auto"
