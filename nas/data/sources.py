@@ -168,15 +168,9 @@ _SYSTEM_FOLDERS = frozenset(
 _SYSTEM_FILES = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])
 
 
-def _is_beside(file: str, root: str) -> bool:
-    """Whether a file below a folder is one that a system keeps beside images: `._NAME` of macOS, or in a
-    folder of its own, such as `@eaDir` or `.ipynb_checkpoints`."""
-    folder, name = os.path.split(file)
-    return name.startswith("._") or _is_below_system(folder.removeprefix(root))
-
-
 @cache
-def _is_below_system(folder: str) -> bool:
+def _is_kept_by_system(folder: str) -> bool:
+    """Whether a folder, or one that it is in, is a system's or a program's own, such as `@eaDir`."""
     names = folder.casefold().split("/")
     return any(name.startswith(".") or name in _SYSTEM_FOLDERS for name in names)
 
@@ -194,14 +188,14 @@ def _class_folders(path: Path, place: str, classes: tuple[str, ...] | None = Non
     root = str(path)
 
     def is_image(file: str) -> bool:
-        suffix = os.path.splitext(file)[1].casefold()  # noqa: PTH122  # ten times as fast
+        folder, _, name = file.rpartition("/")  # os.path takes three times as long
+        stem, _, ending = name.rpartition(".")
+        suffix = f".{ending.casefold()}" if stem.strip(".") else ""
         if suffix in _SUFFIXES:
-            if not _is_beside(file, root):
+            if not (name.startswith("._") or _is_kept_by_system(folder.removeprefix(root))):
                 return True
             beside.append(file)
-            return False
-        name = os.path.basename(file)  # noqa: PTH119
-        if _is_seen(name) and name.casefold() not in _SYSTEM_FILES:
+        elif _is_seen(name) and name.casefold() not in _SYSTEM_FILES:
             others[suffix or "none"] += 1
         return False
 
