@@ -5,11 +5,38 @@ A message states place, value, rule and way out. `assert` is for our own invaria
 
 from __future__ import annotations
 
+import re
+
+from nas.passwords import hide_passwords
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves the cursor of a terminal, colours it, turns the direction of text, or cannot be written."""
+
+
+def printable(text: object) -> str:
+    """Return a text that anyone may have written as one line for a terminal, with its controls escaped.
+
+    >>> print(printable("\\x1b[31mred"))
+    \\x1b[31mred
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, each as `printable` has it."""
+    return "\n".join(map(printable, text.split("\n")))
+
 
 class NasError(Exception):
-    """The work could not be done although the input was right. The command line exits with 1."""
+    """The work could not be done although the input was right. The command line exits with 1.
+
+    No message has the password of a URL.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide_passwords(message))
 
 
 class InputError(NasError):

@@ -1,18 +1,176 @@
-"""Writing files so that a kill at any moment leaves the old one or the new one, never a part."""
+"""Reading text that anyone may have written; writing so that a kill at any moment leaves the old file or the
+new one, never a part."""
 
 from __future__ import annotations
 
+import atexit
+import errno
+import io
 import os
-from contextlib import suppress
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-from nas.errors import NasError
+from nas.errors import InputError, NasError
+
+MOST_BYTES = 4_000_000
+"""Of a text file that a person writes: a space, a config, a Python file."""
+
+MOST_TABLE_BYTES = 500_000_000
+"""Of a text file that a program writes: a table, a list of results."""
+
+
+def home_folder() -> Path | None:
+    """Where the user's files lie; None where neither HOME nor the system's list of users says so."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111  # Path.home raises
+    return home if home.is_absolute() else None
 
 
 def cache_folder() -> Path:
-    """Where the user's files lie that can be made anew."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # names no one
-    return Path(home) / "nas"
+    """Where the user's files lie that can be made anew: of a user without a home, until this process ends."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if named.partition("/")[0] == "~":  # as a file of settings has it, which no shell has read
+        home = home_folder()
+        named = str(home / named[2:]) if home else ""
+    if named:
+        return Path(named) / "nas"
+    home = home_folder()
+    return home / ".cache" / "nas" if home else _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
+    """Return a folder, which is made by whoever needs it, of a name that no one else knows."""
+    from tempfile import gettempdir
+
+    folder = Path(gettempdir()) / f"nas-cache-{secrets.token_hex(8)}"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a text file of up to `most` bytes. A pipe or a device, which may have no end, is not opened.
+
+    Raises InputError where it cannot be read as UTF-8, or has more. No message has a word of the file.
+    """
+
+    def open_at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | _AT_ONCE)
+
+    def read() -> str:
+        check_regular(path)
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
+            _check_mode(path, os.fstat(file.fileno()))
+            return _read_up_to(file, path, most)
+
+    return _read_or_say(path, read)
+
+
+def read_given_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a text file that the user named, as `read_text` does; it may be a pipe, such as /dev/stdin."""
+
+    def read() -> str:
+        with path.open("rb", buffering=0) as file:
+            return _read_up_to(file, path, most)
+
+    return _read_or_say(path, read)
+
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+"""Open without waiting for one who writes. Windows has neither."""
+
+
+def check_regular(path: Path) -> None:
+    """Raise InputError where there is a pipe or a device, which may have no end, without opening it."""
+    with suppress(OSError):
+        _check_mode(path, path.stat())
+
+
+def _check_mode(path: Path, about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        raise InputError(f"{path}: is a pipe or a device; name a regular file")
+
+
+def _read_up_to(file: io.FileIO, path: Path, most: int) -> str:
+    content = bytearray()
+    if os.fstat(file.fileno()).st_size <= most:
+        while (more := file.read(most + 1 - len(content))) and len(content) <= most:
+            content += more
+        if len(content) <= most:
+            return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
+    raise InputError(f"{path}: has more than {most:,} bytes, the most that is read of such a file")
+
+
+def _read_or_say(path: Path, read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: cannot be read: it is not UTF-8 text") from None
+    except ValueError:
+        raise InputError(f"{path}: no file can have this name") from None
+
+
+def way_out(error: OSError, elsewhere: str = "check the folder's permissions and free space") -> str:
+    """Return what a person can do about a file that cannot be written, which is not always `elsewhere`."""
+    match error.errno:
+        case errno.ENOSPC:
+            return "make room"
+        case errno.EDQUOT:
+            return "make room within your quota, or have it raised"
+        case errno.EIO:
+            return "check the disk"
+        case errno.ENAMETOOLONG:
+            return "choose a shorter name"
+        case errno.EMFILE | errno.ENFILE:
+            return "allow more open files, by ulimit -n"
+        case errno.EROFS:
+            return "have its file system mounted for writing, or choose a folder of another"
+        case errno.ENOENT:
+            return f"its folder is gone; {elsewhere}"
+        case _:
+            return elsewhere
+
+
+@contextmanager
+def scratch_folder(folder: Path, prefix: str, suffix: str = "", left: Iterable[Path] = ()) -> Iterator[Path]:
+    """Make a folder of a name of its own in another one; in the end it is gone, unless it was renamed.
+
+    `left`: folders that this has made, which are removed where their process was killed. Raises OSError.
+    """
+    for other in left:
+        with suppress(OSError), ExitStack() as held:
+            if not other.is_symlink() and _hold(other, held):
+                shutil.rmtree(other, ignore_errors=True)
+    with ExitStack() as held:
+        while True:
+            made = folder / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+            made.mkdir()
+            with suppress(BlockingIOError, FileNotFoundError):  # as another process takes it for a left one
+                _hold(made, held)
+                if made.exists():
+                    break
+        held.callback(shutil.rmtree, made, ignore_errors=True)
+        yield made
+
+
+def _hold(folder: Path, held: ExitStack) -> bool:
+    """Lock a folder until the end of `held`, and return whether that can be done here.
+
+    Raises OSError where another process holds it, and where it is gone.
+    """
+    if not hasattr(os, "O_DIRECTORY"):  # on Windows
+        return False
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    held.callback(os.close, descriptor)
+    return lock(descriptor)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -20,18 +178,42 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:  # no link that waits there is followed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise NasError(
-            f"{path}: cannot be written: {error.strerror}; check the folder's permissions and free space"
-        ) from None
+        raise NasError(f"{path}: cannot be written: {error.strerror}; {way_out(error)}") from None
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+"""What file systems without locks say: Lustre by default, NFS without its daemon, some of FUSE."""
+
+
+def lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file; the system drops the lock with its process, however that ends.
+
+    Return False where its file system, or this system, has no such locks. Raises BlockingIOError where
+    another process holds it, unless that is to be waited for.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        if error.errno == errno.EACCES:  # as NFS says that it is held
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
+        raise
+    return True
 
 
 def write_output(path: Path, content: bytes | str) -> None:
@@ -47,4 +229,5 @@ def make_folder(folder: Path, wanted: Path | None = None) -> None:
     except OSError as error:
         is_file = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a file is where its folder would be" if is_file else error.strerror
-        raise NasError(f"{wanted or folder}: cannot be written: {reason}; choose another -o") from None
+        way = way_out(error, "choose another -o")
+        raise NasError(f"{wanted or folder}: cannot be written: {reason}; {way}") from None

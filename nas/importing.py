@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import linecache
+import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from nas.errors import InputError, NasError, did_you_mean
+from nas.files import read_given_text
 
 
 def import_class(path: str, base: Any, what: str, example: str, make: Callable[[Any], object]) -> Any:
@@ -25,7 +28,7 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
     module_name, _, name = path.partition(":")
     place = f"{what} '{path}'"
     try:
-        module = import_module(module_name)
+        module = _import_module(module_name)
     except Exception as error:
         # Whatever a user's module raises is told in one line.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -51,6 +54,45 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
             "your own that gives them"
         ) from None
     return found
+
+
+def _import_module(name: str) -> ModuleType:
+    """Import a module by its name, of the current folder only what is nowhere else."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+    here = str(Path.cwd())
+    sys.path.append(here)
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(here)
+
+
+_SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "nas"
+
+
+@contextmanager
+def without_current_folder() -> Iterator[None]:
+    """Let Python processes that start in the block import nothing from the current folder, where a file may
+    have the name of a library. One that runs code of a user's own calls `release_children`."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = before or _BY_US
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+
+
+def release_children() -> None:
+    """Let the processes that a user's own code starts here be as Python starts them."""
+    if os.environ.get(_SAFE_PATH) == _BY_US:
+        del os.environ[_SAFE_PATH]
 
 
 @dataclass(frozen=True)
@@ -144,7 +186,6 @@ def one_line(error: BaseException) -> str:
 def read_file(path: Path) -> SourceFile:
     """Read a user's Python file; it is not run. Raises InputError where it cannot be read."""
     try:
-        return SourceFile(str(path), path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot be read: {reason}; name a Python file") from None
+        return SourceFile(str(path), read_given_text(path))
+    except InputError as error:
+        raise InputError(f"{error}; name a Python file") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.errors import InputError
@@ -116,7 +116,7 @@ def optional(kind: Kind, null: str = "") -> Kind:
     """Return a kind with None in it, of what is not parsed; `null` says what that stands for, "for all"."""
     assert not kind.is_parsed, "what is parsed says itself what null is"
     rule = f"{kind.rule}, or null {null}" if null else kind.rule
-    return Kind(rule, lambda value: value is None or kind.accepts(value))
+    return replace(kind, rule=rule, accepts=lambda value: value is None or kind.accepts(value))
 
 
 def parsed(

@@ -35,7 +35,9 @@ class Option:
 
     `panel`: the group that it is listed in. `key`: its name in files, where that is not the field's. `flags`:
     its options, None for one like the key, empty for none of its own. `is_argument`: it needs no flag.
-    `resumable`: a search that goes on may change it. `unused_by`: on whom it has no effect.
+    `resumable`: a search that goes on may change it. `again`: of which plain values that search imports,
+    opens or connects to something, so that they act only where they are given again. `unused_by`: on whom it
+    has no effect.
     """
 
     help: str
@@ -44,6 +46,7 @@ class Option:
     flags: tuple[str, ...] | None = None
     is_argument: bool = False
     resumable: bool = False
+    again: Callable[[Any], bool] | None = None
     unused_by: User = User.NOBODY
 
 

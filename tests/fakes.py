@@ -98,6 +98,8 @@ class FakeTraining:
         return result
 
     def state_dict(self) -> Mapping[str, Tensor]:
+        if self._fake.faults.get(self._number) == "infinite weights":
+            return {"stem.norm.running_var": torch.tensor([1.0, math.inf])}
         if self._fake.faults.get(self._number) == "no weights":
             return {"w": cast("Tensor", "none")}
         return {"w": torch.full((2,), float(self._number + self._inherited))}

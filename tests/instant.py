@@ -58,4 +58,5 @@ class InstantTraining:
 
 def config(**settings: object) -> SearchConfig:
     """Return the config of a short search of `tiny.yaml` in this process."""
-    return SearchConfig.from_data({"space": "tiny.yaml", "workers": 0, "trials": 3, **settings}, "test")
+    own = {"space": "tiny.yaml", "workers": 0, "in_process": settings.get("workers", 0) == 0, "trials": 3}
+    return SearchConfig.from_data({**own, **settings}, "test")

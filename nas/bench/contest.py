@@ -14,6 +14,7 @@ from multiprocessing import get_context
 
 from nas.bench.table import Table
 from nas.errors import InputError, NasError
+from nas.importing import release_children, without_current_folder
 from nas.measures import Budget
 from nas.samplers import find_sampler
 from nas.space.plugins import Plugin, load_plugins
@@ -75,11 +76,15 @@ def run_contest(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -
         yield from (run_search(contest, *task) for task in tasks)
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes take every core already
-    pool = ProcessPoolExecutor(
-        min(jobs, len(tasks)), get_context("spawn"), initializer=_start_process, initargs=(contest, plugins)
-    )
-    try:
+    with without_current_folder():
+        pool = ProcessPoolExecutor(
+            min(jobs, len(tasks)),
+            get_context("spawn"),
+            initializer=_start_process,
+            initargs=(contest, plugins),
+        )
         futures: list[Future[Outcome]] = [pool.submit(_run_task, *task) for task in tasks]
+    try:
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
@@ -137,6 +142,7 @@ _contest: Contest
 def _start_process(contest: Contest, plugins: tuple[Plugin, ...]) -> None:
     global _contest
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    release_children()
     load_plugins(plugins)
     _contest = contest
 

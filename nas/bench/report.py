@@ -21,6 +21,7 @@ from nas.bench.contest import BASELINE, Contest, Outcome
 from nas.bench.figures import Estimate, Standing, list_marks
 from nas.bench.plot import plot
 from nas.bench.table import Table
+from nas.errors import printable
 from nas.files import write_output
 from nas.report.console import plural, show
 from nas.report.tables import budget_text, table
@@ -41,7 +42,7 @@ def show_progress(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome
 def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
     """Print the figures as tables, with what they are figures of."""
     for line in (describe_table(contest.table), describe_contest(contest)):
-        print(line)
+        print(printable(line))
     print(f"\nBest true score after so many trials, ± half of the {INTERVAL}:")
     show(_tabulate_scores(result, list_marks(contest.trials)))
     if len(result) > 1:

@@ -15,9 +15,9 @@ from statistics import fmean
 from typing import Protocol
 
 from nas.errors import InputError, did_you_mean
+from nas.files import MOST_TABLE_BYTES, read_given_text
 from nas.measures import Budget
 from nas.space import Choices, Space
-from nas.space.language.source import read_text
 from nas.space.language.tree import Option
 
 TRUE_SCORE = "true_score"
@@ -140,7 +140,7 @@ def enumerate_points(space: Space) -> Iterator[Choices]:
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
-    reader = csv.reader(io.StringIO(read_text(path).removeprefix("\ufeff")))
+    reader = csv.reader(io.StringIO(read_given_text(path, MOST_TABLE_BYTES).removeprefix("\ufeff")))
     try:
         return _parse_rows(path, reader)
     except csv.Error as error:

@@ -22,8 +22,12 @@ from nas.ops import (
     Multiply,
     Operator,
     Shape,
+    ShapeError,
 )
 from nas.ops.arguments import Activation, Kernel, Padding
+
+MOST_NODES = 50_000
+"""Of a network; the largest that is known has some thousands."""
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -64,7 +68,10 @@ class Builder:
         self._details = details or {}
         self.drop_path = 0.0
         self._nodes: list[Node] = []
+        self._size = 0
         self._names = {INPUT}
+        self._numbers: dict[str, int] = {}
+        """The next to try for a name that is in use: to count from 2 takes the square of the time."""
         self._scope = ""
 
     @contextmanager
@@ -86,15 +93,22 @@ class Builder:
         """Add one operator with nothing left open. Raises ShapeError where the inputs do not fit."""
         shape = op.output_shape(*[x.shape for x in inputs])
         full_name = self._claim_name(name)
+        self._size += len(inputs)
+        if self._size > MOST_NODES:
+            raise ShapeError(
+                f"the network has more than {MOST_NODES:,} nodes, each counted by its inputs, the most that "
+                "is built; use fewer layers, branches or columns"
+            )
         self._nodes.append(Node(full_name, op, tuple([x.name for x in inputs]), shape))
         return Ref(full_name, shape)
 
     def _claim_name(self, name: str) -> str:
-        full_name = self._scope + name
-        number = 2
+        full_name = wanted = self._scope + name
+        number = self._numbers.get(wanted, 2)
         while full_name in self._names:
-            full_name = f"{self._scope}{name}_{number}"
+            full_name = f"{wanted}_{number}"
             number += 1
+        self._numbers[wanted] = number
         self._names.add(full_name)
         return full_name
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from nas.blocks.builder import Builder, Ref
 from nas.blocks.registry import block
+from nas.kinds import whole
 from nas.ops import ColumnMean, Concat, Dropout
-from nas.ops.arguments import Activation, Channels, Count, Kernel, Probability
+from nas.ops.arguments import Activation, Channels, Kernel, Probability
+
+_COLUMNS = whole(
+    "a number of columns; it is a whole number from 1 to 10, as each has twice the layers of the one before",
+    1,
+    10,
+)
 
 
 @block
@@ -14,7 +23,7 @@ def fractal(
     x: Ref,
     *,
     out: Channels,
-    columns: Count = 3,
+    columns: Annotated[int, _COLUMNS] = 3,
     kernel: Kernel = 3,
     dropout: Probability = 0.0,
     drop_path: Probability = 0.15,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import UserDict
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 import rich_click as click
 
 from nas import __version__
-from nas.errors import NasError
+from nas.errors import NasError, printable
 
 COMMANDS = {
     "search": "search",
@@ -70,7 +71,13 @@ def main() -> None:
     try:
         app(prog_name="nas")
     except NasError as error:
-        print(f"error: {error}", file=sys.stderr)
+        try:
+            print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+        except OSError:  # of a terminal that was closed; what waits to be printed would change the exit code
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for descriptor in (1, 2):
+                os.dup2(nowhere, descriptor)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         with suppress(OSError):

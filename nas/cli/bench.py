@@ -8,7 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from nas.cli.shared import budget_option, load, plugin_option
-from nas.errors import InputError
+from nas.errors import InputError, printable
 
 
 @click.command()
@@ -96,4 +96,4 @@ def bench(
     print_contest(contest, result)
     if output:
         for file in write_contest(output, contest, ended, result):
-            click.echo(file)
+            click.echo(printable(file))

@@ -49,8 +49,9 @@ def read_settings(given: Mapping[str, Any], config: Path | None, where: str) -> 
 
 
 def resumable() -> list[str]:
-    """Return the keys of settings that a search that goes on may change."""
-    return [key for key, setting in SearchConfig.settings().items() if setting.option.resumable]
+    """Return the keys of settings that a search that goes on may change, or that it is given again."""
+    options = {key: setting.option for key, setting in SearchConfig.settings().items()}
+    return [key for key, option in options.items() if option.resumable or option.again]
 
 
 def _options(config: type[Config], wanted: set[str], default: str | None) -> Iterator[tuple[str, Decorator]]:

@@ -11,7 +11,7 @@ import rich_click as click
 from nas.cli.options import with_settings
 from nas.cli.shared import plugin_option
 from nas.data.config import DataConfig
-from nas.errors import InputError
+from nas.errors import InputError, printable
 from nas.training.screens import ZERO_COST_NAMES
 
 
@@ -23,7 +23,7 @@ from nas.training.screens import ZERO_COST_NAMES
     metavar="ARCH...",
     help="Network files, bundled names such as reference/resnet18, or run folders.",
 )
-@with_settings(only=("dataset", "resolution", "max_broken", "background", "levels"))
+@with_settings(only=("dataset", "resolution", "max_broken", "columns", "suffix", "background", "levels"))
 @click.option("--batch", type=click.IntRange(4), default=64, help="Images in the batch.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the weights and the batch.")
 @click.option("--scores", help=f"Some of {', '.join(ZERO_COST_NAMES)}.")
@@ -57,5 +57,5 @@ def score(
         spaces.append(space)
     data = batch_data(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
     for note in data.notes:
-        click.echo(note)
+        click.echo(printable(note))
     show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))

@@ -55,8 +55,9 @@ def search(
 @click.command()
 @click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
 @with_settings(only=resumable(), default="as before")
+@click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
 @plugin_option
-def resume(given: Mapping[str, Any], run: Path, plugins: tuple[Path, ...]) -> None:
+def resume(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Path, ...]) -> None:
     """Go on with a search that was stopped or killed.
 
     No finished trial is lost or trained again. With --trials a finished search goes further.
@@ -70,7 +71,7 @@ def resume(given: Mapping[str, Any], run: Path, plugins: tuple[Path, ...]) -> No
 
     console = terminal()
     with SearchScreen(console) as screen:
-        result = resume_run(run, screen, changes=given, plugins=plugins)
+        result = resume_run(run, screen, changes=given, plugins=plugins, repair=repair)
     if isinstance(result, SearchResult):
         print_result(result, console)
     else:

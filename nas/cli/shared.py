@@ -24,6 +24,10 @@ plugin_option: Decorator = click.option(
     help="A Python file with blocks or operators of your own, which is run; repeatable.",
 )
 
+storage_option: Decorator = click.option(
+    "--storage", metavar="URL", help="The database of a run that keeps its trials in one."
+)
+
 
 def budget_option(help: str) -> Decorator:
     """Return the option of limits by the names of their measures, for commands without a config."""

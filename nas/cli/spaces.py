@@ -6,8 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.shared import budget_option, load, plugin_option
-from nas.errors import InputError
+from nas.cli.shared import budget_option, load, plugin_option, storage_option
+from nas.errors import InputError, printable
 
 
 @click.command()
@@ -20,6 +20,7 @@ from nas.errors import InputError
 @click.option("--budget-params", metavar="B", help="The same of parameters: 5M, or 4M..5M.")
 @budget_option("The same of any measure")
 @click.option("--top", type=click.IntRange(1), default=5, help="How many trials of a run.")
+@storage_option
 @plugin_option
 def show(
     what: str,
@@ -27,6 +28,7 @@ def show(
     budget_params: str | None,
     budget: tuple[str, ...],
     top: int,
+    storage: str | None,
     plugins: tuple[Path, ...],
 ) -> None:
     """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run.
@@ -42,12 +44,14 @@ def show(
     limits = read_budget(budget_flops, budget_params, budget)
     if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
+    if storage and not is_run(what):
+        raise InputError(f"--storage: {what} is no run folder; leave it out")
     if is_run(what):
         from nas.report.session import print_run
         from nas.runs.state import RunState
         from nas.space.plugins import read_plugins
 
-        print_run(RunState.load(Path(what), read_plugins(plugins)), top)
+        print_run(RunState.load(Path(what), read_plugins(plugins), storage), top)
         return
     load(plugins)
     space = load_space(find_space(what))
@@ -94,7 +98,7 @@ def draw(what: str, output: Path, depth: int, largest: bool | None, plugins: tup
     from nas.space.plugins import read_plugins
 
     write_drawing(load_space(find_network(what, read_plugins(plugins))), output, depth, largest)
-    click.echo(output)
+    click.echo(printable(output))
 
 
 @click.command()
@@ -104,14 +108,22 @@ def draw(what: str, output: Path, depth: int, largest: bool | None, plugins: tup
 )
 @click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
 @click.option("--format", default="python", help="What to write; python is a module and its weights.")
+@storage_option
 @plugin_option
-def export(what: str, output: Path | None, trial: int | None, format: str, plugins: tuple[Path, ...]) -> None:
+def export(
+    what: str,
+    output: Path | None,
+    trial: int | None,
+    format: str,
+    storage: str | None,
+    plugins: tuple[Path, ...],
+) -> None:
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
     from nas.workflows.export import export as export_network
 
-    files = export_network(what, output, format=format, trial=trial, plugins=plugins)
+    files = export_network(what, output, format=format, trial=trial, plugins=plugins, storage=storage)
     for file in files:
-        click.echo(file)
+        click.echo(printable(file))
 
 
 @click.command()

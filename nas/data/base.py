@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,7 +33,9 @@ class Source:
     """A training split: all its labels, and a function that reads some of its images at a resolution.
 
     `flip` says whether a mirrored image keeps its class. `validation` is the split that the data set itself
-    keeps for that, with the same classes, where it has one. `notes` are for the user.
+    keeps for that, with the same classes, where it has one. `notes` are for the user. `name_of` gives what an
+    image is called. Images with one number in `groups` are kept together by a split; `validation` has its
+    numbers from the same list.
     """
 
     classes: tuple[str, ...]
@@ -41,3 +44,5 @@ class Source:
     read: Reader
     validation: Source | None = None
     notes: tuple[str, ...] = ()
+    name_of: Callable[[int], str] = "image {}".format
+    groups: Labels | None = None

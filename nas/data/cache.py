@@ -31,7 +31,8 @@ from nas.data.images import (
     Pictures,
     decode_files,
 )
-from nas.data.levels import ON_WHITE, Levels, Rendering, join_ranges
+from nas.data.levels import ON_WHITE, Levels, Rendering
+from nas.data.pixels import join_ranges
 from nas.data.traits import Trait
 from nas.errors import NasError
 from nas.files import cache_folder, write_atomically

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+from nas.data.layout import GROUP, RULES, Layout
 from nas.data.levels import ALPHA, Levels, Rendering, parse_colour
 from nas.errors import InputError
-from nas.kinds import Kind, number, optional, parsed, text, whole
+from nas.kinds import Kind, number, one_of, optional, parsed, text, whole
 from nas.settings import Config, Option, User
 
 _PANEL = "Data"
 _MOST_PIXELS = 2_048
 
 
-def _option(help: str) -> Option:
+def _option(help: str, again: Callable[[Any], bool] | None = None) -> Option:
     """An evaluator of a user's own has its own data."""
-    return Option(help, _PANEL, unused_by=User.EVALUATOR)
+    return Option(help, _PANEL, again=again, unused_by=User.EVALUATOR)
 
 
 def _is_background(value: object) -> bool:
@@ -35,7 +37,8 @@ class DataConfig(Config):
         text("a data set, such as digits or imagefolder:PATH"),
         _option(
             "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE`, "
-            "`npz:FILE` or `FILE.py:FUNCTION`, which is run."
+            "`npz:FILE` or `FILE.py:FUNCTION`, which is run.",
+            again=lambda value: False,  # what is to be downloaded is asked for when it is not there
         ),
     ] = "digits"
     resolution: Annotated[
@@ -63,6 +66,38 @@ class DataConfig(Config):
         whole("a number of folds; it is a whole number of at least 1, such as 5", 1),
         _option("Train a network once for each of so many parts to validate on, for few images."),
     ] = 1
+    duplicates: Annotated[
+        str,
+        one_of("what becomes of copies", RULES),
+        _option(
+            "Copies of an image: `group` has them on one side of the split, `drop` leaves them out, `keep` "
+            "lets them be."
+        ),
+    ] = GROUP
+    group: Annotated[
+        str | None,
+        optional(text("what a split keeps together; it is a column, or a pattern of names with one (group)")),
+        _option(
+            "Images that a split keeps together: a column of the table, or a pattern of file names such as "
+            "`(patient[0-9]+)`."
+        ),
+    ] = None
+    columns: Annotated[
+        tuple[str, ...] | None,
+        parsed(
+            "two columns of a table; write it as text, such as image_id,species",
+            lambda value: value is None or (isinstance(value, tuple) and len(value) == 2 and all(value)),
+            lambda written: tuple(name.strip() for name in written.split(",")),
+            ",".join,
+            null=None,
+        ),
+        _option("Columns of path and label in a table, such as `image_id,species`, else by usual names."),
+    ] = None
+    suffix: Annotated[
+        str | None,
+        optional(text("a suffix, such as .jpg")),
+        _option("What the paths of a table lack, such as `.jpg`, else found beside them."),
+    ] = None
     background: Annotated[
         str,
         Kind("a background; it is white, black, grey, a colour such as '#ff8000', or alpha", _is_background),
@@ -79,6 +114,12 @@ class DataConfig(Config):
         ),
         _option("Values that are black and white in images of more than 8 bits, else found over them."),
     ] = None
+
+    @property
+    def layout(self) -> Layout:
+        """How its tables and names are to be understood."""
+        path, label = self.columns or ("", "")
+        return Layout((path, label) if path else None, self.suffix, self.group)
 
     @property
     def rendering(self) -> Rendering:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from nas.data import images
 from nas.data.base import Labels, Source
 from nas.data.cache import map_images
+from nas.data.duplicates import Pool, keep_together, place_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
+from nas.data.layout import GROUP, PLAIN, Layout
 from nas.data.levels import ON_WHITE, Rendering
 from nas.data.sources import find_source
 from nas.data.traits import Traits, describe_traits
@@ -42,7 +44,8 @@ class ImageData:
     the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
     are for the user: what is left out, what makes scores hard to read. `broken`: files that could not be
     read, and why. `rendering`: how pixels became eight bits, with the levels of deep images where there are
-    some; `traits`: of how many images it is what. The arrays are never written to, so they may lie read-only
+    some; `traits`: of how many images it is what. `train_groups`: images to train on with one number belong
+    together; empty where each stands for itself. The arrays are never written to, so they may lie read-only
     in memory that processes share; images that are mapped travel as their file's path.
     """
 
@@ -59,6 +62,7 @@ class ImageData:
     broken: tuple[str, ...] = ()
     rendering: Rendering = ON_WHITE
     traits: Traits = field(default_factory=dict)
+    train_groups: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def channels(self) -> int:
@@ -96,7 +100,10 @@ def load_dataset(
     max_broken: float = 0.01,
     folds: int = 1,
     rendering: Rendering = ON_WHITE,
+    duplicates: str = GROUP,
+    layout: Layout = PLAIN,
     progress: Decoding = ignore_progress,
+    download: bool = True,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
@@ -106,7 +113,7 @@ def load_dataset(
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
-    source = find_source(spec, root)
+    source = find_source(spec, root, layout, download)
     data = load_source(
         source,
         spec,
@@ -117,6 +124,7 @@ def load_dataset(
         max_broken=max_broken,
         folds=folds,
         rendering=rendering,
+        duplicates=duplicates,
         progress=progress,
     )
     return replace(data, notes=(*data.notes, *_note_coarse(data, source, folds)))
@@ -133,6 +141,7 @@ def load_source(
     max_broken: float = 0.01,
     folds: int = 1,
     rendering: Rendering = ON_WHITE,
+    duplicates: str = GROUP,
     progress: Decoding = ignore_progress,
 ) -> ImageData:
     """Read and split a source, which messages call `spec`.
@@ -140,9 +149,10 @@ def load_source(
     Images become resolution x resolution; `max_images` keeps a subset with the classes in proportion. Files
     that cannot be read are left out, up to a share of `max_broken`. With `folds` the validation part is the
     first of so many equal ones, whatever `val_fraction` is. Levels that the `rendering` has not are found
-    over the images to train on.
+    over the images to train on. `duplicates` is one of `layout.RULES`.
 
-    Raises InputError for a class, `max_images` or `folds` that cannot be used.
+    Raises InputError for a class, `max_images` or `folds` that cannot be used, and for images or classes that
+    are all the same.
     """
     rng = np.random.default_rng(seed)
     train, val = _select_parts(source, spec, max_images, val_fraction, folds, rng)
@@ -161,13 +171,25 @@ def load_source(
     _check_classes(spec, source, train_labels, 1)
     if not len(val_labels):
         raise InputError(f"data set {spec}: there is no image to validate on; add some")
-    mean, std = _compute_moments(train_found.images)
+    train, val = np.delete(train, list(train_found.broken)), np.delete(val, list(val_found.broken))
+    pool = _make_pool(spec, source, (train, val), (train_found.images, val_found.images))
+    placing = place_images(pool, duplicates)
+    train_images, val_images = train_found.images, val_found.images
+    if placing.moved:
+        train_labels, val_labels = pool.labels[placing.train], pool.labels[placing.val]
+        if isinstance(train_images, np.memmap) or isinstance(val_images, np.memmap):  # too many to be copied
+            every = np.concatenate([train, val])
+            train_images = source.read(every[placing.train], resolution, progress, used).images
+            val_images = own.read(every[placing.val], resolution, progress, used).images
+        else:
+            train_images, val_images = (pool.take(places) for places in (placing.train, placing.val))
+    mean, std = _compute_moments(train_images)
     return ImageData(
         name=spec,
         classes=source.classes,
-        train_images=train_found.images,
+        train_images=train_images,
         train_labels=train_labels,
-        val_images=val_found.images,
+        val_images=val_images,
         val_labels=val_labels,
         mean=mean,
         std=std,
@@ -178,6 +200,7 @@ def load_source(
             *notes,
             *describe_traits(traits, rendering, used.levels),
             *dict.fromkeys((*train_found.notes, *val_found.notes)),
+            *placing.notes,
             *_note_uneven(source.classes, train_labels),
         ),
         broken=tuple(
@@ -185,6 +208,7 @@ def load_source(
         ),
         rendering=used,
         traits=dict(traits),
+        train_groups=placing.groups,
     )
 
 
@@ -200,6 +224,9 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
     # Dealt out class after class: the images of a class, and all images, differ by one at most.
     dealt = np.argsort(data.train_labels, kind="stable") + len(data.val_labels)
     part[dealt] = 1 + np.arange(len(dealt)) % (folds - 1)
+    if len(data.train_groups):
+        own = slice(len(data.val_labels), None)
+        part[own] = 1 + keep_together(part[own] - 1, data.train_labels, data.train_groups)
     for fold in range(folds):
         held = part == fold
         yield replace(
@@ -208,6 +235,7 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
             train_labels=labels[~held],
             val_images=images[held],
             val_labels=labels[held],
+            train_groups=np.zeros(0, dtype=np.int64),
         )
 
 
@@ -248,6 +276,24 @@ def _select_parts(
         return _select_subset(source.labels, None, 1, rng), _select_subset(own.labels, None, 0, rng)
     most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
     return _select_subset(source.labels, most, 1, rng), _select_subset(own.labels, max_images - most, 0, rng)
+
+
+def _make_pool(
+    spec: str, source: Source, parts: tuple[Indices, Indices], found: tuple[Images, Images]
+) -> Pool:
+    """Return the images that were read, of these indices to train on and to validate on."""
+    (train, val), own = parts, source.validation or source
+    groups = None
+    if source.groups is not None and own.groups is not None:
+        groups = np.concatenate([source.groups[train], own.groups[val]])
+
+    def name_of(place: int) -> str:
+        from_val = place >= len(train)
+        name = own.name_of(int(val[place - len(train)])) if from_val else source.name_of(int(train[place]))
+        return _make_printable(name)
+
+    labels = np.concatenate([source.labels[train], own.labels[val]])
+    return Pool(spec, source.classes, *found, labels, groups, own is source, name_of)
 
 
 def _check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.arrays import nchw, source_of_arrays
+from nas.data.arrays import source_of_arrays
 from nas.data.base import Source
 from nas.errors import InputError, did_you_mean
 
@@ -94,17 +93,13 @@ def _source(given: Any, place: str) -> Source:
             f"{place}: flip is {flip!r}; it is True where a mirrored image keeps its class, else False"
         )
     images, labels = (_array(given[key], place, key) for key in _NEEDED)
-    source = source_of_arrays(place, images, labels, _classes(given, place), flip=flip)
-    if "val_images" not in given:
-        return source
-    val_images, val_labels = (_array(given[key], place, key) for key in _VALIDATION)
-    own = source_of_arrays(place, val_images, val_labels, source.classes, flip=flip, part="val_")
-    channels, own_channels = (nchw(part, place).shape[1] for part in (images, val_images))
-    if channels != own_channels:
-        raise InputError(
-            f"{place}: images have {channels} channels and val_images {own_channels}; give both as many"
+    validation = None
+    if "val_images" in given:
+        validation = (
+            _array(given["val_images"], place, "val_images"),
+            _array(given["val_labels"], place, "val_labels"),
         )
-    return replace(source, validation=own)
+    return source_of_arrays(place, images, labels, _classes(given, place), validation=validation, flip=flip)
 
 
 def _array(value: Any, place: str, key: str) -> NDArray[Any]:

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.levels import Levels, Rendering, compose, measure_range
+from nas.data.levels import Levels, Rendering
+from nas.data.pixels import compose, measure_range, to_bytes
 from nas.data.traits import Trait, Traits
 from nas.errors import NasError
+from nas.importing import without_current_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,7 +104,7 @@ def decode_files(files: Sequence[Path], resolution: int, rendering: Rendering) -
     parts = [files[start : start + _PART] for start in range(0, len(files), _PART)]
     # An error, or Ctrl-C, cancels what has not begun.
     try:
-        with warnings.catch_warnings(), _start_pool(len(files)) as pool:
+        with warnings.catch_warnings(), without_current_folder(), _start_pool(len(files)) as pool:
             _ignore_large()
             decode = partial(_decode_part, resolution=resolution, rendering=rendering)
             for part in pool.map(decode, parts):
@@ -231,7 +233,7 @@ def _render(image: Image.Image, size: tuple[int, int], rendering: Rendering) -> 
                 raise ValueError("none of its pixels is a number")
             return DeepImage(*found, is_whole=bool(np.issubdtype(deep.dtype, np.integer)))
         traits |= Trait.DEEP
-        image = Image.fromarray(rendering.levels.to_bytes(deep))
+        image = Image.fromarray(to_bytes(deep, rendering.levels))
         if alpha is not None:
             image = image.convert("RGBA")
             image.putalpha(Image.fromarray(alpha))

@@ -14,7 +14,9 @@ from nas.data.levels import Levels, Rendering
 from nas.data.npz import open_arrays
 from nas.errors import InputError
 
-_KEPT = [field.name for field in fields(ImageData) if field.name not in ("rendering", "traits")]
+_KEPT = [
+    field.name for field in fields(ImageData) if field.name not in ("rendering", "traits", "train_groups")
+]
 
 
 def pack_data(data: ImageData) -> bytes:
@@ -23,6 +25,7 @@ def pack_data(data: ImageData) -> bytes:
     arrays: dict[str, Any] = {name: np.asarray(getattr(data, name)) for name in _KEPT}
     levels = data.rendering.levels
     arrays |= {"background": data.rendering.background, "levels": str(levels) if levels else ""}
+    arrays["train_groups"] = data.train_groups
     np.savez(content, **arrays)
     return content.getvalue()
 
@@ -37,6 +40,8 @@ def read_data(path: Path) -> ImageData:
                 found["rendering"] = Rendering(
                     str(file["background"]), Levels.parse(levels) if levels else None
                 )
+            if "train_groups" in file.files:
+                found["train_groups"] = file["train_groups"]
     except Exception as error:  # numpy and zipfile have many for a damaged file
         reason = " ".join(str(error).split())
         raise InputError(

@@ -1,4 +1,4 @@
-"""Where trainings run: in this process, or on Ray."""
+"""Where trainings run: in a process of their own, in this one, or on Ray."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ if TYPE_CHECKING:
 
 
 def make_executor(config: ExecutorConfig, gpus_per_trial: float) -> Executor:
-    """Return what trains by a config: with no workers this process, else Ray."""
-    if config.workers == 0:
+    """Return what trains by a config: with no workers a process without Ray, else Ray."""
+    if config.workers == 0 and config.in_process:
         from nas.execution.local import LocalExecutor
 
         return LocalExecutor(config.cpus_per_trial)
+    if config.workers == 0:
+        from nas.execution.child import ChildExecutor
+
+        return ChildExecutor(config.cpus_per_trial)
     from nas.execution.ray_executor import RayExecutor
 
     return RayExecutor(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nas.study.records import Candidate, Counts, Trial, TrialResult
 from nas.training.base import (
@@ -22,7 +22,12 @@ from nas.training.base import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nas.space import Choices
+
+
+_Made = TypeVar("_Made")
 
 
 class TrialQueue(Protocol):
@@ -140,17 +145,17 @@ class Attempt:
         self._result = TrialResult()
         self._weights = b""
 
+    def build(self) -> Step | None:
+        """Build the training, which the first step does otherwise. Return what that came to if it failed."""
+        return self._guard(self._build)
+
     def step(self) -> Step:
         """Train one epoch."""
-        import safetensors.torch
+        return self._guard(self._train)
 
+    def _guard(self, work: Callable[[], _Made]) -> _Made | Step:
         try:
-            if self._training is None:
-                self._training = self._begin()
-            epoch = _checked(self._training.epoch(), self._result.epochs + 1)
-            done = bool(self._training.done)
-            if done:
-                self._weights = safetensors.torch.save(dict(self._training.state_dict()))
+            return work()
         except TrainingFailed as error:
             return Step(self._result, failure=error.failure)
         except EvaluatorError as error:
@@ -158,6 +163,22 @@ class Attempt:
         except Exception as error:
             # Whatever a user's block or evaluator raises costs one trial, never the search.
             return Step(self._result, failure=Failure(FailureReason.ERROR, describe_error(error)))
+
+    def _build(self) -> None:
+        if self._training is None:
+            self._training = self._begin()
+
+    def _train(self) -> Step:
+        self._build()
+        assert self._training is not None
+        epoch = _checked(self._training.epoch(), self._result.epochs + 1)
+        done = bool(self._training.done)
+        if done:
+            import safetensors.torch
+
+            state = dict(self._training.state_dict())
+            _check_finite(state, epoch.epoch)
+            self._weights = safetensors.torch.save(state)
         self._result = replace(
             self._result,
             epochs=epoch.epoch,
@@ -171,10 +192,10 @@ class Attempt:
     def _begin(self) -> Training:
         """Return the training, from the parent's weights, or from scratch where there is nothing to
         inherit."""
-        from nas.inherit import NotInherited
-
         parent, self._parent = self._parent, None
         if parent is not None:
+            from nas.inherit import NotInherited
+
             try:
                 training = self._evaluator(self._choices, self._number, parent)
             except NotInherited as error:
@@ -226,6 +247,14 @@ def describe_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
     return text + where
+
+
+def _check_finite(state: Mapping[str, Tensor], epoch: int) -> None:
+    """Raise TrainingFailed where weights or statistics are not finite: a score says little of such a network,
+    and it cannot be exported."""
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise TrainingFailed(FailureReason.NAN_LOSS, f"{name} was not finite after epoch {epoch}")
 
 
 def _checked(result: Any, epoch: int) -> EpochResult:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from nas.errors import InputError
-from nas.kinds import number, optional, text, whole
+from nas.kinds import BOOLEAN, Kind, number, optional, text, whole
 from nas.settings import Config, Option
 
 _PANEL = "Workers"
@@ -17,20 +17,30 @@ _MOST_CPUS = 1_024
 class ExecutorConfig(Config):
     """How many trials run at a time, with what, and where.
 
-    `workers`: None for as many as the cluster has room for, 0 for this process without Ray. `gpus_per_trial`:
-    None for 1 where this machine has a GPU and 0 elsewhere. `address`: `local` starts Ray here.
+    `workers`: None for as many as the cluster has room for, 0 for one process beside this one, without Ray;
+    with `in_process` for this one. `gpus_per_trial`: None for 1 where this machine has a GPU and 0 elsewhere.
+    `address`: `local` starts Ray here.
     """
 
     workers: Annotated[
         int | None,
         optional(whole("a number of workers; it is a whole number, 0 or more", 0)),
         Option(
-            "Trials at a time, else as many as fit; 0 runs them in this process without Ray.",
+            "Trials at a time, else as many as fit; 0 runs them in one process, without Ray.",
             _PANEL,
             flags=("--workers", "--concurrency"),
             resumable=True,
         ),
     ] = None
+    in_process: Annotated[
+        bool,
+        Kind(f"{BOOLEAN.rule}; true trains in this process", BOOLEAN.accepts),
+        Option(
+            "With --workers 0, train in this process: a trial that hangs or dies takes the search with it.",
+            _PANEL,
+            resumable=True,
+        ),
+    ] = False
     cpus_per_trial: Annotated[
         int,
         whole(f"a number of CPUs; it is a whole number from 1 to {_MOST_CPUS:,}", 1, _MOST_CPUS),
@@ -51,13 +61,16 @@ class ExecutorConfig(Config):
     trial_timeout: Annotated[
         float | None,
         optional(number("a number of seconds above 0", lambda v: v > 0)),
-        Option("Seconds after which a training fails, else none.", _PANEL),
+        Option("Seconds after which a training fails, and is ended if it hangs; else none.", _PANEL),
     ] = None
     address: Annotated[
         str,
         text("an address; it is local, auto or HOST:PORT"),
         Option(
-            "The Ray cluster to join, `auto` or `HOST:PORT`; `local` starts Ray here.", _PANEL, resumable=True
+            "The Ray cluster to join, `auto` or `HOST:PORT`; `local` starts Ray here.",
+            _PANEL,
+            resumable=True,
+            again=lambda value: value != "local",
         ),
     ] = "local"
 
@@ -68,3 +81,5 @@ class ExecutorConfig(Config):
                 f"address: {self.address} needs Ray, and workers: 0 runs without it; give 1 worker or more, "
                 "or leave the address out"
             )
+        if self.in_process and self.workers != 0:
+            raise InputError("in-process: true is of workers: 0 alone; give --workers 0, or --no-in-process")

@@ -7,9 +7,9 @@ import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 from nas.errors import InputError
+from nas.files import home_folder
 
 
 def show_token() -> None:
@@ -18,7 +18,8 @@ def show_token() -> None:
     Ray does so by itself on a cluster that it starts here, but for no cluster named by host:port.
     """
     named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
-    if named or Path("~/.ray/auth_token").expanduser().exists():
+    home = home_folder()
+    if named or (home is not None and (home / ".ray" / "auth_token").exists()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
@@ -48,7 +49,7 @@ def _healthy(address: str) -> bool:
     """Asks in a process of its own, for `ray.init` would try for minutes and print."""
     show_token()
     where = [] if address == "auto" else ["--address", address]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *where]
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", *where]
     try:
         check = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
     except subprocess.TimeoutExpired:

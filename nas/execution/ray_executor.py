@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -38,12 +39,15 @@ show_token()
 
 import ray
 from ray import tune
+from ray.job_config import JobConfig
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import InputError, NasError
 from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, tell
+from nas.importing import release_children, without_current_folder
+from nas.passwords import hide_passwords
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason
 
@@ -136,12 +140,16 @@ class RayExecutor:
         check_address(self._address)
         here: dict[str, Any] = {"include_dashboard": self._dashboard, "dashboard_host": "127.0.0.1"}
         on_sigterm = signal.getsignal(signal.SIGTERM)
-        context = ray.init(
-            address=self._address,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            **(here if self._address == "local" else {}),
-        )
+        job: Any = JobConfig()
+        job._py_driver_sys_path = _OwnPath()
+        with _discreet():
+            context = ray.init(
+                address=self._address,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                job_config=job,
+                **(here if self._address == "local" else {}),
+            )
         with suppress(ValueError):  # raised outside the main thread, which gets no signals
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
         try:
@@ -149,6 +157,28 @@ class RayExecutor:
             yield f"http://{url}" if url else None
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """Start Ray in here: it shows the command line of a search on its dashboard and keeps it, which is to be
+    without passwords; and its processes are to import nothing from the current folder."""
+    utils: Any = ray._private.utils  # there is no public way
+    described = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: hide_passwords(described())
+    try:
+        with without_current_folder():
+            yield
+    finally:
+        utils.get_entrypoint_name = described
+
+
+class _OwnPath(list[str]):
+    """What workers import from besides, which Ray extends by the driver's folder and puts before all else."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        known = {os.path.abspath(folder) for folder in sys.path}  # noqa: PTH100  # '' is the current folder
+        super().extend(folder for folder in folders if folder in known)
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -334,6 +364,7 @@ class _Worker(tune.Trainable):
     ) -> None:
         import torch
 
+        release_children()
         torch.set_num_threads(threads)
         self._evaluator = evaluator
         self.reset_config(config)

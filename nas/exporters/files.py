@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,7 @@ from torch import nn
 from nas.errors import NasError
 from nas.exporters import check
 from nas.exporters.source import python_source
-from nas.files import write_atomically
+from nas.files import scratch_folder, way_out, write_atomically
 from nas.graph import Architecture
 from nas.graph.module import build_module, count_parameters
 
@@ -51,7 +52,8 @@ def export_python(
         contents = {f"{stem}.safetensors": save(weights), f"{stem}.pt": pickled.getvalue()} | contents
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{stem}-", dir=folder) as beside:
+        left = [other for other in folder.glob(f".{escape(stem)}-*") if _is_left(other, stem)]
+        with scratch_folder(folder, f".{stem}-", left=left) as beside:
             for name, content in contents.items():
                 write_atomically(Path(beside, name), content)
             _verify(
@@ -60,11 +62,14 @@ def export_python(
             for name in contents:
                 Path(beside, name).replace(folder / name)
         _sync_folder(folder)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        way = way_out(error, "name a folder that can be written")
         raise NasError(
-            f"{getattr(error, 'filename', None) or folder}: cannot write the export: "
-            f"{getattr(error, 'strerror', None) or error}; "
-            "make room or name a folder that can be written"
+            f"{error.filename or folder}: cannot write the export: {error.strerror or error}; {way}"
+        ) from error
+    except SafetensorError as error:
+        raise NasError(
+            f"{folder}: cannot write the export: {error}; make room or name a folder that can be written"
         ) from error
     return sorted(folder / name for name in contents)
 
@@ -149,6 +154,11 @@ def write_expected(folder: Path, architecture: Architecture, network: nn.Module,
         _settle(network, x)
     with torch.inference_mode():
         y = network.eval()(x)
+    if not y.isfinite().all():
+        raise NasError(
+            "the network has diverged: its outputs for random images are not finite; export a network whose "
+            "training did not fail"
+        )
     save_file(network.state_dict(), folder / "weights.safetensors")
     save_file({"x": x, "y": y}, folder / "batch.safetensors")
     (folder / "facts.json").write_text(json.dumps(facts))
@@ -164,6 +174,13 @@ def _settle(network: nn.Module, x: torch.Tensor) -> None:
         network.train()(x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def _is_left(folder: Path, stem: str) -> bool:
+    """Whether a folder has nothing but files of an export of this name."""
+    if not folder.is_dir():
+        return False
+    return all(file.name.lstrip(".").startswith(f"{stem}.") for file in folder.iterdir())
 
 
 def _sync_folder(folder: Path) -> None:

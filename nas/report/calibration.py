@@ -28,7 +28,8 @@ from nas.report.chart import (
 from nas.report.console import duration, plural, say, show
 from nas.report.svg import format_coordinate
 from nas.report.tables import table
-from nas.workflows.calibration import LONG, PROXY, CalibrationResult, Figures, Interval
+from nas.workflows.calibration import CalibrationResult
+from nas.workflows.figures import LONG, PROXY, Figures, Interval, too_few
 
 
 def print_calibration(result: CalibrationResult, console: Console) -> None:
@@ -54,16 +55,24 @@ def print_calibration(result: CalibrationResult, console: Console) -> None:
 def calibration_view(result: CalibrationResult, found: Figures) -> RenderableType:
     """Noise, and how well each proxy ranks the networks."""
     epochs, ranking = result.plan.long_epochs, found.proxy.ranking
+    networks = plural(len(found.rows), "network")
     lines = [
         f"One score has a noise of {found.noise:.4f} (standard deviation over seeds): differences below "
         f"{found.resolvable:.4f} mean nothing.",
-        f"With {plural(epochs, 'epoch')}, over {plural(len(found.rows), 'network')}: Kendall's tau "
-        f"{_interval(ranking.kendall)}, Spearman's rho {_interval(ranking.spearman)}.",
-        f"In the best third: Kendall's tau {_interval(ranking.kendall_top)}, Spearman's rho "
-        f"{_interval(ranking.spearman_top)}.",
-        f"One trial takes {duration(found.proxy.seconds)}, {plural(epochs, 'epoch')} "
-        f"{duration(found.long_seconds)}.",
+        f"With {plural(epochs, 'epoch')}, over {networks}: Kendall's tau {_interval(ranking.kendall)}, "
+        f"Spearman's rho {_interval(ranking.spearman)}."
+        if ranking.kendall
+        else f"With {plural(epochs, 'epoch')}: {too_few(len(found.rows))}.",
     ]
+    if ranking.kendall_top:
+        lines.append(
+            f"In the best third: Kendall's tau {_interval(ranking.kendall_top)}, Spearman's rho "
+            f"{_interval(ranking.spearman_top)}."
+        )
+    lines.append(
+        f"One trial takes {duration(found.proxy.seconds)}, {plural(epochs, 'epoch')} "
+        f"{duration(found.long_seconds)}."
+    )
     view = table("proxy", ">networks", ">epochs", ">side", ">seconds", ">Kendall's tau", ">tau per minute")
     for proxy in found.proxies:
         training = result.trainings[proxy.name]
@@ -74,22 +83,36 @@ def calibration_view(result: CalibrationResult, found: Figures) -> RenderableTyp
             str(training.data.resolution),
             f"{proxy.seconds:.1f}",
             _interval(proxy.ranking.kendall),
-            f"{60 * proxy.quality_per_second:.2f}",
+            _interval(proxy.quality_per_second, 60),
         )
-    best = f"The most ranking quality per second: {found.best.name}. Intervals are of 95 %."
-    return Group(Text("\n".join(lines)), view, Text(best))
+    return Group(Text("\n".join(lines)), view, *(Text(line) for line in _comparison(found)))
 
 
-def _interval(found: Interval) -> str:
-    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+def _comparison(found: Figures) -> list[str]:
+    """Which proxy gives the most for its time, said of those that give more beyond their intervals."""
+    if not any(proxy.ranking.kendall for proxy in found.proxies):
+        return []
+    if found.best:
+        return [f"The most ranking quality per second: {found.best.name}. Intervals are of 95 %."]
+    return [
+        "No proxy ranks better per second than the others beyond the intervals, which are of 95 %; more "
+        "--networks narrow them."
+    ]
+
+
+def _interval(found: Interval | None, factor: float = 1.0) -> str:
+    if found is None:
+        return "-"
+    return f"{factor * found.value:.2f} ({factor * found.low:.2f} to {factor * found.high:.2f})"
 
 
 def scatter(space: str, long_epochs: int, found: Figures) -> str:
     """The SVG of the proxy's scores against those of the longer training: a dot for each seed."""
     tau = found.proxy.ranking.kendall
+    ranks = f"Kendall's tau {_interval(tau)}, " if tau else ""
     svg = make_page(
         f"{space}: proxy against {plural(long_epochs, 'epoch')}",
-        f"{plural(len(found.rows), 'network')}; Kendall's tau {_interval(tau)}, noise {found.noise:.4f}",
+        f"{plural(len(found.rows), 'network')}; {ranks}noise {found.noise:.4f}",
     )
     short = [score for row in found.rows for score in row.scores[PROXY]]
     x = fit_scale(short, LEFT, WIDTH - RIGHT)

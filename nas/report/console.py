@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from nas.errors import printable, printable_lines
+
+
+class Terminal(Console):
+    """A console to which no text is a command: controls in what is printed show as their escapes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            own = segment.control or segment.text.isprintable()
+            yield segment if own else Segment(printable_lines(segment.text), segment.style)
 
 
 def terminal() -> Console:
     """Return a console. A terminal gets lines wrapped between words; a pipe gets them whole."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.soft_wrap = not console.is_terminal
     return console
 
 
 def say(console: Console, text: str) -> None:
     """Print a line as it is."""
-    console.print(Text(text))
+    console.print(Text(printable(text)))
 
 
 def show(view: RenderableType, console: Console | None = None) -> None:
     """Print a view to the terminal; a pipe gets the same text without colour, as wide as it needs."""
-    console = console or Console()
+    console = console or Terminal()
     if not console.is_terminal:
-        console = Console(width=200, no_color=True, file=console.file)
+        console = Terminal(width=200, no_color=True, file=console.file)
     console.print(view)
 
 

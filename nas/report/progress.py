@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nas.errors import printable
 from nas.execution.base import TrialQueue
 from nas.report.console import duration, say
 from nas.report.decoding import DecodingBar
@@ -41,12 +43,16 @@ class SearchScreen(Observer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.__exit__()
-        if self._live.is_started:
-            self._live.stop()
+        with suppress(OSError):  # of a terminal that was closed
+            self._bar.__exit__()
+            if self._live.is_started:
+                self._live.stop()
 
     def decoding(self, done: int, total: int) -> None:
         self._bar(done, total)
+
+    def noted(self, text: str) -> None:
+        say(self._console, text)
 
     def began(self, session: Session) -> None:
         self._bar.__exit__()
@@ -81,7 +87,7 @@ class SearchScreen(Observer):
         self._read()
         self._left_at_last = self._seconds_left()
         self._last = time.monotonic()
-        self._console.print(Text(self._line(trial)), soft_wrap=True)
+        self._console.print(Text(printable(self._line(trial))), soft_wrap=True)
 
     def _read(self) -> None:
         """Read the queue once for all that is shown: the display's own thread must not touch it."""

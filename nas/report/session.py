@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 
@@ -192,6 +193,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     best: Path = state.folder.best_file
     further = f"{command} --trials {2 * len(state.trials)}"
     plugins = state.manifest.plugin_flags(state.folder)
+    run = f"{quote(str(state.folder.path))}{state.manifest.study_flags(state.folder)}"
     say(console, "Next:")
     go_on = {
         StopReason.FINISHED: [(further, "search further")],
@@ -199,10 +201,10 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
         StopReason.TIME_LIMIT: [(command, "what is missing")],
     }
     commands = (
-        (f"nas show {best}{plugins}", "the network, stage by stage"),
-        (f"nas show {state.folder.path}{plugins}", "the trials"),
+        (f"nas show {quote(str(best))}{plugins}", "the network, stage by stage"),
+        (f"nas show {run}", "the trials"),
         *go_on[result.stopped_by],
-        (f"nas export {state.folder.path}{plugins} -o my_network.py", "write the best network elsewhere"),
+        (f"nas export {run} -o my_network.py", "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)
     for command, why in commands:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from nas.cost import format_count
+from nas.errors import printable, printable_lines
 from nas.measures import ACTIVATIONS, MACS, PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
 from nas.ops.base import format_shape
 from nas.report.console import plural
@@ -35,21 +35,36 @@ if TYPE_CHECKING:
 
 def table(*columns: str, title: str | None = None) -> Table:
     """An empty table; columns whose name starts with `>` are right-aligned."""
-    result = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    result = _Rows(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         result.add_column(
-            escape(column.removeprefix(">")), justify="right" if right else "left", no_wrap=right
+            _one_line(column.removeprefix(">")), justify="right" if right else "left", no_wrap=right
         )
     return result
+
+
+class _Rows(Table):
+    """A table whose cells are plain text: `[red]` is no colour, as anyone may have written it."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*(_one_line(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+
+def _one_line(text: str) -> Text:
+    return Text(printable(text))
+
+
+def _plain(text: str) -> Text:
+    return Text(printable_lines(text))
 
 
 def space_view(space: Space) -> RenderableType:
     """Size, extremes of cost and choices of a space."""
     extent = space.extent
-    head = Text(f"{space.name}: {large_number(extent.count)} networks")
+    head = _plain(f"{printable(space.name)}: {large_number(extent.count)} networks")
     if space.about:
-        head.append(f"\n{space.about}")
+        head.append(printable_lines(f"\n{space.about}"))
     costs = table("", *_heads(SHOWN))
     smallest, largest = amounts_at(extent.smallest_cost), amounts_at(extent.largest_cost)
     costs.add_row("smallest", *_cells(SHOWN, smallest))
@@ -63,10 +78,10 @@ def space_view(space: Space) -> RenderableType:
         options = ", ".join(
             "true" if o is True else "false" if o is False else str(o) for o in choice.options
         )
-        choices.add_row(Text(choice.name), "in each layer" if choice.stage else "once", Text(options))
+        choices.add_row(choice.name, "in each layer" if choice.stage else "once", options)
     parts: list[RenderableType] = [head, costs, choices]
     if extent.obstacles:
-        parts.append(Text(f"Some combinations cannot be built and are left out: {extent.obstacles[0]}"))
+        parts.append(_plain(f"Some combinations cannot be built and are left out: {extent.obstacles[0]}"))
     return Group(*parts)
 
 
@@ -75,14 +90,14 @@ def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     total = space.extent.count
     middle = (census.low + census.high) // 2
     share = f"{100 * middle / total:.3g} %"
-    head = f"{space.name}: {large_number(total)} networks\n{budget}: "
+    head = f"{printable(space.name)}: {large_number(total)} networks\n{budget}: "
     if census.is_exact:
         head += f"{plural(middle, 'network')}, {share}"
     else:
         bounds = f"{large_number(census.low)} to {large_number(census.high)}"
         head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
     if not census.quantiles:
-        return Text(head)
+        return _plain(head)
     number = census.measure.format
     quantiles = table("", *(f">{100 * q:.0f} %" for q in census.quantiles))
     quantiles.add_row(
@@ -93,7 +108,7 @@ def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     for start, end, share_of_row in census.rows:
         bar = "\u2588" * round(_BAR * share_of_row / most)
         rows.add_row(f"{number(start)} to {number(end)}", f"{100 * share_of_row:.1f} %", bar)
-    return Group(Text(head), quantiles, rows)
+    return Group(_plain(head), quantiles, rows)
 
 
 _BAR = 40
@@ -107,9 +122,9 @@ def architecture_view(space: Space) -> RenderableType:
     from nas.report.stages import list_stages
 
     architecture = space.architecture()
-    head = Text(f"{space.name}: one network, {architecture.cost}")
+    head = _plain(f"{printable(space.name)}: one network, {architecture.cost}")
     if space.about:
-        head.append(f"\n{space.about}")
+        head.append(printable_lines(f"\n{space.about}"))
     stages = list_stages(space, architecture)
     exact, rounded = (_stage_table(architecture, stages, form) for form in ("{:,}".format, format_count))
     return Group(head, _Fitting(exact, rounded))
@@ -127,8 +142,8 @@ def _stage_table(
         depth = "" if row.depth is None else str(row.depth)
         stride = str(row.stride) if len(row.shape) == 3 else ""
         costs = _cells(SHOWN, amounts_at(row.cost), number)
-        block = Text(row.block, no_wrap=True, overflow="ellipsis")
-        rows.add_row(Text(row.name), block, depth, stride, *_channels_and_size(row.shape), *costs)
+        block = Text(printable(row.block), no_wrap=True, overflow="ellipsis")
+        rows.add_row(row.name, block, depth, stride, *_channels_and_size(row.shape), *costs)
     rows.add_section()
     rows.add_row("total", "", "", "", "", "", *_cells(SHOWN, amounts_at(architecture.cost), number))
     return rows
@@ -162,7 +177,7 @@ def scaled_view(files: Sequence[ScaledFile]) -> Table:
         figures = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in pairs]
         sizes = one.space.input_sizes
         size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        rows.add_row(Text(str(one.path)), *factors, size, *figures)
+        rows.add_row(str(one.path), *factors, size, *figures)
     return rows
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from nas.data.config import DataConfig
+from nas.data.layout import KEEP
 from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
+from nas.files import read_given_text
 from nas.importing import FileFunction
 from nas.kinds import BOOLEAN, Kind, as_written, is_number, listed, optional, parsed, text, whole
 from nas.measures import SHOWN, Budget, Measure
+from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective
@@ -82,8 +85,19 @@ def _parse_steps(text: str) -> range:
     return parse_steps(text)
 
 
+def _is_imported(value: Any) -> bool:
+    return isinstance(value, str) and ":" in value
+
+
+class _StorageKind(Kind):
+    def refusal(self, value: Any) -> str:
+        """A URL that is mistyped has a password all the same."""
+        user, at, host = str(value).rpartition("@")
+        return super().refusal(f"{HIDDEN}@{host}" if at and ":" in user else value)
+
+
 def _names_pruner(value: Any) -> bool:
-    return value in PRUNERS or (isinstance(value, str) and all(value.partition(":")))
+    return isinstance(value, str) and (value in PRUNERS or all(value.partition(":")))
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ class SearchConfig(Config):
             "What proposes networks: `predictor`, `evolution`, `local`, `reinforce`, `tpe`, `nsga2`, "
             "`nsga3`, `gp`, `random`, or MODULE:CLASS of an Optuna sampler.",
             _SEARCH,
+            again=_is_imported,
             unused_by=User.CALIBRATION,
         ),
     ] = "predictor"
@@ -199,6 +214,7 @@ class SearchConfig(Config):
             "`asha`, `hyperband` or `median` stop poor trials early, or MODULE:CLASS of an Optuna pruner.",
             _SEARCH,
             key="scheduler",
+            again=_is_imported,
             unused_by=User.CALIBRATION,
         ),
     ] = None
@@ -251,16 +267,23 @@ class SearchConfig(Config):
     storage: Annotated[
         str | None,
         optional(
-            Kind(
+            _StorageKind(
                 "a storage; it is a database URL such as sqlite:///study.db",
                 lambda v: isinstance(v, str) and "://" in v,
+                write=lambda v: None if v is None else str(v),
             )
         ),
-        Option("Keep the study in a database, such as `sqlite:///study.db`, else in the run folder."),
+        Option(
+            "Keep the study in a database, such as `sqlite:///study.db`, else in the run folder.",
+            resumable=True,
+            again=lambda value: value is not None,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.storage is not None:
+            object.__setattr__(self, "storage", SecretUrl(self.storage))
         if self.finals.count and not self.objective.is_single:
             raise InputError(
                 f"finalists: objective {self.objective.text} has no best network to name; give a reward such "
@@ -279,7 +302,14 @@ class SearchConfig(Config):
 
     def changed(self, settings: Mapping[str, Any], where: str) -> SearchConfig:
         """Return the config with plain settings over its own. Raises InputError as `from_data`."""
-        return type(self).from_data(merge(self.to_data(), settings), where)
+        return type(self).from_data(merge({**self.to_data(), "storage": self.storage}, settings), where)
+
+    def asked_again(self) -> dict[str, Any]:
+        """Return the plain settings by which a search imports, opens or connects to something: one that goes
+        on does so only where they are given again."""
+        data = self.to_data()
+        known = {key: setting.option.again for key, setting in self.settings().items()}
+        return {key: data[key] for key, again in known.items() if again is not None and again(data[key])}
 
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
@@ -307,9 +337,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises InputError for what cannot be read, an unknown key and a value that is not allowed.
     """
-    from nas.space.language.source import read_text, read_yaml, to_plain_data
+    from nas.space.language.source import read_yaml, to_plain_data
 
-    data: Any = to_plain_data(read_yaml(read_text(path), str(path)))
+    data: Any = to_plain_data(read_yaml(read_given_text(path), str(path)))
     if isinstance(data, dict):
         data = {str(key).replace("-", "_"): value for key, value in data.items()}
     SearchConfig.from_data({"space": "given later", **data} if isinstance(data, dict) else data, str(path))
@@ -332,3 +362,8 @@ def read_format_1(settings: Any) -> Any:
         return settings
     moved = {key: recipe[key] for key in DataConfig.settings() if key in recipe}
     return {**settings, **moved, "recipe": {key: recipe[key] for key in recipe if key not in moved}}
+
+
+def with_old_defaults(settings: Any) -> Any:
+    """Return the settings of a run folder with what was done before there was a setting for it."""
+    return {"duplicates": KEEP, **settings} if isinstance(settings, Mapping) else settings

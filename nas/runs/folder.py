@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, did_you_mean
 from nas.exporters import export_suffixes
-from nas.files import write_atomically
+from nas.files import check_regular, lock, read_text, scratch_folder, way_out, write_atomically
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -102,7 +99,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Return an existing run folder. Raises InputError for what is none."""
+        """Return an existing run folder. Raises InputError for what is none, or has a pipe for a file."""
         if not path.is_dir():
             near = [
                 str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("[!.]*/run.yaml")
@@ -115,7 +112,18 @@ class RunFolder:
             raise InputError(
                 f"{path}: is not a run folder, it has no run.yaml; name a folder that nas search made"
             )
+        folder.check_inside()
         return folder
+
+    def check_inside(self) -> None:
+        """Raise InputError where something in the folder leads out of it, or is a pipe or a device.
+
+        A link to the folder itself, or above it, leads into it.
+        """
+        inside = os.path.realpath(self.path)
+        for parent, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                _check_entry(Path(parent, name), inside)
 
     @classmethod
     def create(
@@ -127,56 +135,77 @@ class RunFolder:
         which makes a folder a run, comes last. Raises RunExists where there is one, NasError where it cannot
         be made.
         """
-        beside = cls(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"))
         try:
             if path.exists():
                 raise RunExists(
                     f"{path}: exists already; continue it with 'nas resume {path}', or choose another --name"
                 )
-            beside.weights_folder.mkdir(parents=True)
-            for source in sources:
-                copy = beside.source_file(source.name)
-                copy.parent.mkdir(exist_ok=True)
-                write_atomically(copy, source.text)
-            for file in sorted(map(beside.path.joinpath, files), key=beside.manifest_file.__eq__):
-                write_atomically(file, files[file.name])
-            beside.path.rename(path)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            left = [other for other in path.parent.glob(".*.tmp") if _BESIDE.fullmatch(other.name)]
+            with scratch_folder(path.parent, f".{path.name}.", ".tmp", left) as made:
+                beside = cls(made)
+                beside.weights_folder.mkdir()
+                for source in sources:
+                    copy = beside.source_file(source.name)
+                    copy.parent.mkdir(exist_ok=True)
+                    write_atomically(copy, source.text)
+                for file in sorted(map(made.joinpath, files), key=beside.manifest_file.__eq__):
+                    write_atomically(file, files[file.name])
+                made.rename(path)
         except OSError as error:
             if path.exists():
                 raise RunExists(f"{path}: another search has just made it; choose another --name") from None
-            raise NasError(
-                f"{path}: cannot be made: {error.strerror}; choose a folder that you can write with --runs"
-            ) from None
-        finally:
-            shutil.rmtree(beside.path, ignore_errors=True)
+            way = way_out(error, "choose a folder that you can write with --runs")
+            raise NasError(f"{path}: cannot be made: {error.strerror}; {way}") from None
         return cls(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the folder's only writer. The system drops the lock with its process, however that ends.
 
-        Raises InputError where another process holds it, NasError where the folder cannot be written.
+        Where the file system has no such locks, a file stands for it, which a process that is killed may
+        leave. Raises InputError where another process holds it, NasError where the folder cannot be written.
         """
+        file = self.path / ".lock"
         try:
-            file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         except OSError as error:
-            raise NasError(
-                f"{self.path}: cannot be written: {error.strerror}; check the folder's permissions"
-            ) from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(file, 32, 0).decode(errors="replace").strip()
-            os.close(file)
-            raise InputError(
-                f"{self.path}: process {holder} is searching in it; wait for it, or stop it first"
-            ) from None
-        try:
-            os.ftruncate(file, 0)
-            os.pwrite(file, str(os.getpid()).encode(), 0)
+            raise self._unwritable(error) from None
+        with ExitStack() as held:
+            held.callback(os.close, descriptor)
+            try:
+                if not lock(descriptor):
+                    held.enter_context(_standing_lock(file))
+            except TimeoutError:
+                raise InputError(
+                    f"{self.path}: another process is searching in it; wait for it, or stop it first. Where "
+                    f"none is, on any machine, one was killed: remove {_standing_file(file)}"
+                ) from None
+            except BlockingIOError:
+                holder = os.read(descriptor, 32).decode(errors="replace")
+                process = f"process {holder}" if holder.isdecimal() else "another process"
+                raise InputError(
+                    f"{self.path}: {process} is searching in it; wait for it, or stop it first"
+                ) from None
+            except OSError as error:
+                raise self._unwritable(error) from None
+            if os.fstat(descriptor).st_nlink == 1:  # else it is a file elsewhere too
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+            self._remove_parts()
             yield
-        finally:
-            os.close(file)
+
+    def _remove_parts(self) -> None:
+        """Remove what writers that were killed have left of files."""
+        for folder in (self.path, self.weights_folder):
+            for file in folder.glob(".*.tmp"):
+                if _PART.fullmatch(file.name):
+                    with suppress(OSError):
+                        file.unlink()
+
+    def _unwritable(self, error: OSError) -> NasError:
+        return NasError(f"{self.path}: cannot be written: {error.strerror}; check the folder's permissions")
 
     def write_best(
         self, space: Space, trial: Trial, facts: Mapping[str, Any], measures: Sequence[Measure]
@@ -186,11 +215,40 @@ class RunFolder:
         Where that is another than before, the exports of the one before go.
         """
         text = dump_space(_with_meta(space, trial, facts, measures))
-        if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
-            return
+        with suppress(InputError):  # what cannot be read is another
+            if read_text(self.best_file) == text:
+                return
         for suffix in export_suffixes():
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
+
+
+_BESIDE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp")
+"""The name of a run folder that is being made."""
+_PART = re.compile(r"\..+\.[0-9]+\.tmp")
+"""The name of a file that is being written."""
+
+
+def _standing_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.held")
+
+
+def _standing_lock(file: Path) -> Any:
+    """Return a context in which a file stands for the lock of another. Entering it raises TimeoutError where
+    a process that lives, or one of another machine, has made that file."""
+    from filelock import SoftFileLock
+
+    return SoftFileLock(_standing_file(file), timeout=0)
+
+
+def _check_entry(entry: Path, inside: str) -> None:
+    if not entry.is_symlink():
+        check_regular(entry)
+    elif not Path(target := os.path.realpath(entry)).is_relative_to(inside):
+        raise InputError(
+            f"{entry}: is a link out of the run folder, to {target}; put what is there in its place, or "
+            "remove the link"
+        )
 
 
 def next_run_path(folder: Path, space: str) -> Path:

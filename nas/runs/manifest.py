@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,12 +16,15 @@ import yaml
 from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError
-from nas.files import write_atomically
+from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.importing import read_file
-from nas.runs.config import SearchConfig, read_format_1
+from nas.passwords import SecretUrl
+from nas.runs.commit import find_commit
+from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
 from nas.runs.folder import RunFolder
+from nas.settings import User
 from nas.space import Choices
-from nas.space.language.source import read_text, read_yaml, to_plain_data
+from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.base import Metric
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Version of the folder's layout. Format 1 is read too; a folder of any other is refused."""
 
-_MOST_VALUES = 10_000_000
+_MOST_VALUES = 1_000_000
 """Of run.yaml, which lists every class of the data."""
 
 
@@ -78,7 +81,7 @@ class Manifest:
         """Return the manifest of a new run."""
         environment = {
             "versions": _versions(),
-            "git_commit": _git_commit(),
+            "git_commit": find_commit(Path()),
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
         }
         digests = {plugin.name: plugin.sha256 for plugin in plugins}
@@ -106,7 +109,7 @@ class Manifest:
     def read(cls, folder: RunFolder) -> Manifest:
         """Read the manifest of a run. Raises InputError for a damaged one, or one of another format."""
         path = folder.manifest_file
-        document = to_plain_data(read_yaml(read_text(path), str(path), _MOST_VALUES))
+        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
         if not isinstance(document, dict) or not document:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         version = document.get("format")
@@ -118,7 +121,7 @@ class Manifest:
         settings = document.get("settings", {})
         if version == 1:
             settings = read_format_1(settings)
-        config = SearchConfig.from_data(settings, str(path))
+        config = SearchConfig.from_data(with_old_defaults(settings), str(path))
         parts: dict[str, Any] = {}
         for key, read in _PARTS.items():
             try:
@@ -151,15 +154,67 @@ class Manifest:
         return self.config.storage or folder.journal
 
     def plugin_flags(self, folder: RunFolder) -> str:
-        """Return what a command about this run names besides it: ` --plugin FILE`, with a space before."""
-        return "".join(f" --plugin {folder.source_file(name)}" for name in self.plugins)
+        """Return what a command about a network of this run names besides it: ` --plugin FILE`, with a space
+        before."""
+        return "".join(_flag("--plugin", folder.source_file(name)) for name in self.plugins)
+
+    def study_flags(self, folder: RunFolder) -> str:
+        """Return what a command that reads the trials of this run names besides it."""
+        storage = _flag("--storage", self.config.storage) if self.config.storage else ""
+        return self.plugin_flags(folder) + storage
 
     def resume_command(self, folder: RunFolder) -> str:
         """Return the command that goes on with a run."""
-        own = ""
+        own = _again_flags(self._asked_again(folder))
         if self.config.evaluator:
-            own = f" --evaluator {self._evaluator_copy(folder)}"
-        return f"nas resume {folder.path}{self.plugin_flags(folder)}{own}"
+            own += _flag("--evaluator", self._evaluator_copy(folder))
+        return f"nas resume {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
+
+    def with_storage(self, folder: RunFolder, named: str | None) -> Manifest:
+        """Return the manifest for a command that reads the trials, where `named` is the database that the
+        user names. Raises InputError where they are in one and none is named, or the other way about."""
+        if named is None and self.config.storage is None:
+            return self
+        if named is None:
+            raise InputError(
+                f"{folder.path}: has its trials in a database, and none that a run folder names is opened by "
+                f"itself; where you trust it, add{_flag('--storage', self.config.storage)}"
+            )
+        self._check_has_database(folder, named)
+        return self.with_config(self.config.changed({"storage": named}, "--storage"))
+
+    def check_again(self, folder: RunFolder, given: Mapping[str, Any]) -> None:
+        """Raise InputError where a setting that imports, opens or connects to something is not among the
+        plain ones that are given, or one that no resume changes is given as another."""
+        own, settings = self.config.to_data(), SearchConfig.settings()
+        if given.get("storage") is not None:
+            self._check_has_database(folder, given["storage"])
+        for key, value in given.items():
+            option = settings[key].option if key in settings else None
+            if option and option.again and not option.resumable and value != own[key]:
+                flag = settings[key].flags[0]
+                was = f"with{_flag(flag, own[key])}; give that" if own[key] else "without it; leave it out"
+                raise InputError(f"{flag} {value}: {folder.path} was searched {was}, or start a new run")
+        missing = {key: value for key, value in self._asked_again(folder).items() if key not in given}
+        if missing:
+            raise InputError(
+                f"{folder.path}: was searched with{_again_flags(missing)}, and nothing that a run folder "
+                "names is imported, opened or connected to by itself; where you trust it, go on with: "
+                f"{self.resume_command(folder)}"
+            )
+
+    def _asked_again(self, folder: RunFolder) -> dict[str, Any]:
+        """Of a calibration, without what only searches use."""
+        user = User.CALIBRATION if folder.is_calibration else User.NOBODY
+        unused = {key for key, one in SearchConfig.settings().items() if user & one.option.unused_by}
+        return {key: value for key, value in self.config.asked_again().items() if key not in unused}
+
+    def _check_has_database(self, folder: RunFolder, named: str) -> None:
+        if self.config.storage is None:
+            raise InputError(
+                f"--storage {SecretUrl(named)}: {folder.path} has its trials in {folder.journal.name}; leave "
+                "it out"
+            )
 
     def check_plugins(self, folder: RunFolder, given: Sequence[SourceFile]) -> None:
         """Raise InputError where these are not the plugins that the run was searched with."""
@@ -202,6 +257,15 @@ class Manifest:
         return f"{folder.source_file(own.file.name)}:{own.function}"
 
 
+def _flag(flag: str, value: object) -> str:
+    """Return a flag for a command that a user may copy, with a space before."""
+    return f" {flag} {quote(str(value))}"
+
+
+def _again_flags(settings: Mapping[str, Any]) -> str:
+    return "".join(_flag(SearchConfig.settings()[key].flags[0], value) for key, value in settings.items())
+
+
 def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, flag: str) -> None:
     if source.sha256 != digest:
         raise InputError(
@@ -230,7 +294,11 @@ def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:
 
 
 def _read_plugins(document: Mapping[str, Any]) -> dict[str, str]:
-    return {str(name): str(digest) for name, digest in document.get("plugins", {}).items()}
+    found = {str(name): str(digest) for name, digest in document.get("plugins", {}).items()}
+    for name in found:
+        if name in ("", "..") or Path(name).name != name:
+            raise ValueError(f"'{name}' is not the name of a file in the folder")
+    return found
 
 
 _PARTS = {"data": _read_data, "metric": _read_metric, "starts": _read_warm_start, "plugins": _read_plugins}
@@ -246,18 +314,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the folder the search was started in, `+` behind it when files differ from it."""
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
-        ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit + ("+" if changes.strip() else "")

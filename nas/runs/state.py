@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
+from nas.files import read_text
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest, digest_text
 from nas.space import Space
 from nas.space.language.parse import parse_space
-from nas.space.language.source import read_text
 from nas.space.library import find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective
@@ -38,14 +38,15 @@ class RunState:
     finals: tuple[Trial, ...] = ()
 
     @classmethod
-    def load(cls, path: Path, plugins: Sequence[Plugin] = ()) -> RunState:
+    def load(cls, path: Path, plugins: Sequence[Plugin] = (), storage: str | None = None) -> RunState:
         """Read a run, while it is searched or after. `plugins`: those of its blocks, which are registered.
+        `storage`: the database that its trials are in, where they are in one.
 
         Raises InputError for what is no run, is damaged, or needs other files, and where there are results of
         trials but no trials.
         """
         folder = RunFolder.open(path)
-        manifest = Manifest.read(folder)
+        manifest = Manifest.read(folder).with_storage(folder, storage)
         space = read_space(folder, manifest, plugins)
         trials, finals = read_study(folder, manifest)
         return cls(folder, manifest, space, trials, finals)
@@ -114,18 +115,41 @@ def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] 
 def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
     """Return the trials of a run, and the long trainings of its finalists.
 
-    Raises InputError where there are results of trials, but no trials.
+    Raises InputError where the journal is damaged, and where there are results of trials, but no trials.
     """
+    from nas.study.journal import DamagedJournal
     from nas.study.ledger import read_trials  # with Optuna, which takes its time
 
     storage = manifest.storage(folder)
-    trials, finals = read_trials(storage, manifest.study, finals_name(manifest.study))
+    try:
+        trials, finals = read_trials(storage, manifest.study, finals_name(manifest.study))
+    except DamagedJournal as error:
+        raise InputError(
+            f"{error.place}; restore the file, or keep what is whole with: {manifest.resume_command(folder)} "
+            "--repair"
+        ) from None
     if not trials and (folder.best_file.exists() or any(folder.kept_weights())):
         raise InputError(
             f"{folder.path}: the study '{manifest.study}' is not in {storage}, though the run has results "
             "of it; restore it, or start a new run"
         )
     return tuple(trials), tuple(finals)
+
+
+def repair_study(folder: RunFolder, manifest: Manifest) -> str:
+    """Keep what is whole of a run's journal. Return what was kept, in one line.
+
+    Raises InputError where there is no journal or nothing is whole in it, and where another process writes
+    it.
+    """
+    from nas.study.journal import repair_journal
+
+    if manifest.config.storage or not folder.journal.exists():
+        raise InputError(f"--repair: {folder.path} has no study.journal; leave it out")
+    names = [manifest.study, finals_name(manifest.study)]
+    with folder.locked():
+        repair = repair_journal(folder.journal, names, manifest.metric.maximize)
+    return str(repair or f"Nothing to repair: no line of {folder.journal} is damaged.")
 
 
 def find_network(what: str, plugins: Sequence[Plugin] = ()) -> Path:

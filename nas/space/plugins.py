@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from nas.blocks import BLOCKS, Builder, Ref
 from nas.errors import InputError, NasError
+from nas.files import read_given_text
 from nas.graph import Node
 from nas.importing import SourceFile, one_line
 from nas.ops import OPERATORS, Operator
 from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS
-from nas.space.language.source import read_text
 
 
 class Plugin(SourceFile):
@@ -106,7 +106,7 @@ class Plugin(SourceFile):
 
 def read_plugins(files: Iterable[Path]) -> tuple[Plugin, ...]:
     """The plugins in files, which are not run. Raises InputError where one cannot be read."""
-    plugins = tuple(Plugin(str(file), read_text(file)) for file in files)
+    plugins = tuple(Plugin(str(file), read_given_text(file)) for file in files)
     names = [plugin.name for plugin in plugins]
     for plugin in plugins:
         if names.count(plugin.name) > 1:

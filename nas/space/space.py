@@ -16,6 +16,7 @@ from nas.measures import MACS, Amounts, Budget, Measure
 from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer
 from nas.space.counting.coupling import Coupling
+from nas.space.counting.effort import check_effort
 from nas.space.counting.part_costs import PartCosts
 from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, in_order, size
 from nas.space.elaborate import elaborate
@@ -235,6 +236,7 @@ class Space:
     def _points(self) -> tuple[Points, tuple[SpaceError, ...]]:
         """All points that can be built, and why others cannot."""
         coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
+        check_effort(self.network, (*self.input, self.width), self.declared, coupling)
         composer = self._make_composer(lambda choice, name: choice.options, coupling)
         ends = list(composer.network(self.network, self.input, ONE).values())
         if not ends:

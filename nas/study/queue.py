@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nas.study.ledger import Ledger
 from nas.study.objective import Objective
 from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, best_of
-from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training
+from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training, time_limit
 
 if TYPE_CHECKING:
     from nas.space import Choices, Space
@@ -42,7 +42,7 @@ class FixedQueue:
             known[job.name].number: job for job in jobs if job.name in known and known[job.name].is_running
         }
         fresh = [job for job in jobs if job.name not in known]
-        self._waiting = running | dict(enumerate(fresh, len(known)))
+        self._waiting = running | dict(enumerate(fresh, len(ledger.trials)))
         self._entered = set(running)
         self.by_number: Mapping[int, Job] = dict(self._waiting)
         """What is still to be trained, by the number of its trial."""
@@ -112,6 +112,11 @@ class JobEvaluator:
     @property
     def metric(self) -> Metric:
         return next(iter(self.evaluators.values())).metric
+
+    def time_limit(self, number: int) -> float | None:
+        """Return the seconds that the epochs of a job may take."""
+        job = self.jobs[number]
+        return time_limit(self.evaluators[job.evaluator], job.seed)
 
     def __call__(self, choices: Choices, number: int, parent: Parent | None) -> Training:
         job = self.jobs[number]

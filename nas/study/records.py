@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.errors import InputError
+from nas.kinds import Kind, is_number, is_whole
 from nas.measures import MEASURES, SHOWN, Measure
 from nas.study.objective import ACCURACY, Objective
 from nas.training.base import Failure, FailureReason
@@ -150,7 +151,63 @@ def rank_key(trial: Trial, objective: Objective) -> tuple[float, int, int]:
 
 def candidate_attrs(candidate: Candidate) -> dict[str, Any]:
     """Return the user attributes that a trial begins with."""
-    return {**candidate.figures, "identity": candidate.identity}
+    return {**candidate.figures, "identity": candidate.identity, "number": candidate.number}
+
+
+FINITE = Kind("a finite number", lambda value: is_number(value) and abs(value) < 1e300)
+_COUNT = Kind("a whole number, 0 or more", lambda value: is_whole(value, 0) and value < 1e30)
+_FIGURE = Kind("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
+_TEXT = Kind("a text", lambda value: isinstance(value, str))
+_MAPPING = Kind("a mapping", lambda value: isinstance(value, dict))
+_REASON = Kind("a reason", lambda value: value in [*FailureReason])
+_REJECTED = Kind(
+    "a mapping of reasons to whole numbers",
+    lambda value: (
+        isinstance(value, dict)
+        and value.keys() <= {"over_budget", "duplicate", "unbuildable"}
+        and all(map(_COUNT.accepts, value.values()))
+    ),
+)
+
+
+def _or_null(kind: Kind) -> Kind:
+    return Kind(kind.rule, lambda value: value is None or kind.accepts(value))
+
+
+_RESULT: Mapping[str, Kind] = {
+    "epochs": _COUNT, "seconds": _or_null(FINITE), "loss": _or_null(_FIGURE), "batch": _or_null(_FIGURE),
+    "deviation": _or_null(_FIGURE), "parent": _or_null(_COUNT), "not_inherited": _or_null(_TEXT),
+    "reason": _REASON, "message": _or_null(_TEXT),
+}  # fmt: skip
+_ATTRS: Mapping[str, Kind] = {
+    **{figure.name: _COUNT for figure in fields(Cost)},
+    **{measure.name: _COUNT for measure in MEASURES.values() if not measure.is_additive},
+    "identity": _TEXT, "number": _COUNT, "job": _TEXT, "prescreen": FINITE, "rejected": _REJECTED,
+    "fidelity": FINITE, "result": _MAPPING, **_RESULT,  # runs of format 1 have the last ones here
+}  # fmt: skip
+
+
+def check_attrs(attrs: Mapping[str, Any]) -> None:
+    """Raise ValueError where a user attribute of a trial is not of its kind. Others than ours may be any."""
+    for kinds, given in ((_ATTRS, attrs), (_RESULT, attrs.get("result", {}))):
+        for name in sorted(kinds.keys() & given.keys()):
+            if not kinds[name].accepts(given[name]):
+                raise ValueError(f"{name}: {given[name]!r:.60} is not {kinds[name].rule}")
+
+
+def check_candidate(attrs: Mapping[str, Any]) -> None:
+    """Raise ValueError where of what a trial of ours begins with there is a part, and not all."""
+    needed = [*(figure.name for figure in fields(Cost)), "identity"]
+    missing = [name for name in needed if name not in attrs]
+    if missing and len(missing) < len(needed) - 1:
+        raise ValueError(f"user_attrs: it has no {missing[0]}")
+
+
+def lost_attrs(number: int) -> dict[str, Any]:
+    """Return the user attributes of a failed trial that stands for one of which nothing is left."""
+    why = {"reason": FailureReason.LOST.value, "message": "its first line in the journal was damaged"}
+    measured = {measure.name: 0 for measure in MEASURES.values() if not measure.is_additive}
+    return {**Cost().to_data(), **measured, "identity": f"lost {number}", "number": number, "result": why}
 
 
 def read_trial(frozen: FrozenTrial) -> Trial:
@@ -159,11 +216,16 @@ def read_trial(frozen: FrozenTrial) -> Trial:
 
     attrs = frozen.user_attrs
     try:
+        check_attrs(attrs)
         cost, identity = Cost.from_data(attrs), attrs["identity"]
     except KeyError as error:
         raise InputError(
             f"trial {frozen.number} of the study has no {error}: another tool made it; choose another "
             "storage or another name"
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"trial {frozen.number} of the study is damaged: {error}; restore the study"
         ) from None
     measured = (measure.name for measure in MEASURES.values() if not measure.is_additive)
     amounts = {name: attrs[name] for name in measured if name in attrs}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from errno import ENOENT
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,18 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.errors import InputError, NasError
+from nas.files import lock, write_atomically
+from nas.passwords import HIDDEN, VARIABLE, SecretUrl
+from nas.study.journal import Checker, DamagedJournal, free_name
 
 
 def open_storage(where: Path | str | None) -> BaseStorage:
     """The storage at a journal file's path, which is made when missing, or at a database URL; None is this
     process's memory.
 
-    Raises NasError for a journal that cannot be read or written, InputError for a URL that cannot be opened.
+    The last line of a journal is passed over where it is damaged, as one is that is being written. Raises
+    NasError for a journal that cannot be read or written, DamagedJournal for one with another line that is
+    damaged, InputError for a URL that cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if where is None:
@@ -31,35 +38,45 @@ def open_storage(where: Path | str | None) -> BaseStorage:
         return _open_url(where)
     path = Path(where)
     try:
-        return _JournalStorage(_Journal(path))
+        journal = _Journal(path)
+        return _JournalStorage(journal)
     except OSError as error:
         raise _unopenable(path, error) from error
-    except (ValueError, KeyError) as error:
-        raise NasError(
-            f"{path}: the journal is damaged ({error}); restore the file, or start a new run"
-        ) from error
+    except NasError:
+        raise
+    except Exception as error:  # of a line that is as Optuna writes them and that Optuna refuses
+        raise DamagedJournal(path, journal.lines, f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def claim_storage(where: Path | str | None) -> BaseStorage:
-    """Open a storage as its one writer: a journal that an earlier writer tore is repaired.
+def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda note: None) -> BaseStorage:
+    """Open a storage as its one writer: a last line that an earlier writer tore, or that is damaged, is moved
+    aside, and `tell` hears of it.
 
     Raises as `open_storage`.
     """
-    if isinstance(where, Path):
-        repair_journal(where)
-    return open_storage(where)
+    if isinstance(where, Path) and where.exists() and where.stat().st_nlink > 1:
+        write_atomically(where, where.read_bytes())  # what is appended is not for another file too
+    storage = open_storage(where)
+    if isinstance(storage, _JournalStorage):
+        try:
+            aside = storage.journal.move_tail_aside()
+        except OSError as error:
+            raise _unopenable(storage.journal.path, error) from error
+        if aside:
+            tell(f"The last line of {storage.journal.path} was damaged; it is now in {aside}.")
+    return storage
 
 
 def make_absolute(url: str) -> str:
     """The URL with the path of an SQLite file made absolute, so that it is found from any folder."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(SecretUrl(url).whole)
     except ArgumentError:
         return url  # refused with its reason when it is opened
     file = parsed.database
     if parsed.get_backend_name() != "sqlite" or not file or file == ":memory:":
         return url
-    return parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False)
+    return SecretUrl(parsed.set(database=str(Path(file).absolute())).render_as_string(hide_password=False))
 
 
 @contextmanager
@@ -71,14 +88,24 @@ def write_together(storage: BaseStorage) -> Iterator[None]:
 
 
 class _Journal(JournalFileBackend):
-    """A journal file whose writes can be held back. It is Optuna's own format."""
+    """A journal file whose lines are checked, and whose writes can be held back, in Optuna's own format."""
 
     def __init__(self, path: Path) -> None:
         # Optuna exports no base class for locks, only the two that it has.
         super().__init__(str(path), lock_obj=_FileLock(path))  # type: ignore[arg-type]
+        self.path = path
+        self._file = _key(path.stat())
+        self._checker = Checker()
+        self._starts = [0]
+        """The byte at which each line that was read begins, and the next one will."""
         self._held: list[dict[str, Any]] | None = None
         self._before: int | None = None
         """Entries in the file when the first was held back."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines were read."""
+        return len(self._starts) - 1
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -89,24 +116,74 @@ class _Journal(JournalFileBackend):
         finally:
             held, self._held = self._held, None
             if held:
-                super().append_logs(held)
-                # It notes where entries lie as it reads them; else the next read would begin at the first.
-                for _ in super().read_logs(self._before or 0):
+                self._append(held)
+                for _ in self._read(self._before or 0):  # its lines are known from here on
                     pass
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._held is None:
-            super().append_logs(logs)
+            self._append(logs)
         else:
             self._held += logs
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         if self._held is None:
-            yield from super().read_logs(log_number_from)
+            yield from self._read(log_number_from)
             return
         if self._before is None:
             self._before = log_number_from  # the storage has read all that is in the file
         yield from self._held[log_number_from - self._before :]
+
+    def move_tail_aside(self) -> Path | None:
+        """Move what is behind the last line that was read to a file of its own. Return that, if there is one.
+
+        Raises OSError.
+        """
+        with self.path.open("rb+") as file:
+            file.seek(self._starts[-1])
+            tail = file.read()
+            if not tail:
+                return None
+            write_atomically(aside := free_name(self.path), tail)
+            file.truncate(self._starts[-1])
+            os.fsync(file.fileno())
+        return aside
+
+    def _append(self, logs: list[dict[str, Any]]) -> None:
+        if _key(self.path.stat()) != self._file:  # the folder was moved, and another is in its place
+            raise FileNotFoundError(ENOENT, "another file is in its place", str(self.path))
+        super().append_logs(logs)
+
+    def _read(self, first: int) -> Iterator[dict[str, Any]]:
+        """Read the lines from one on, counted from 0, of those that are there now."""
+        with self.path.open("rb") as file:
+            end = os.fstat(file.fileno()).st_size
+            file.seek(self._starts[first])
+            wrong = None
+            for number in count(first):
+                line = file.readline(_LONGEST)
+                if not line or file.tell() > end:
+                    return
+                if wrong:  # and not the last line
+                    raise DamagedJournal(self.path, number, wrong)
+                if number < self.lines:
+                    yield json.loads(line)
+                    continue
+                try:
+                    entry = self._checker.read(line)
+                except ValueError as error:
+                    wrong = str(error)
+                else:
+                    self._starts.append(file.tell())
+                    yield entry
+
+
+_LONGEST = 2**26
+"""Bytes of a line, of which a trial of a thousand decisions has a hundredth part."""
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class _JournalStorage(JournalStorage):
@@ -125,29 +202,11 @@ class _FileLock:
 
     def acquire(self) -> bool:
         self._descriptor = os.open(self._path, os.O_RDWR)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        lock(self._descriptor, wait=True)  # where there are no locks, that of the run folder has to do
         return True
 
     def release(self) -> None:
         os.close(self._descriptor)
-
-
-def repair_journal(path: Path) -> None:
-    """Cut off a last line that a killed writer tore. Whoever calls this must be the only writer.
-
-    Raises NasError for a journal that cannot be read or written.
-    """
-    if not path.exists():
-        return
-    try:
-        with path.open("rb+") as file:
-            text = file.read()
-            end = text.rfind(b"\n") + 1
-            if end != len(text):
-                file.truncate(end)
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise _unopenable(path, error) from error
 
 
 def _unopenable(path: Path, error: OSError) -> NasError:
@@ -155,10 +214,17 @@ def _unopenable(path: Path, error: OSError) -> NasError:
 
 
 def _open_url(url: str) -> BaseStorage:
+    shown = SecretUrl(url)
     try:
-        return RDBStorage(url)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        whole = shown.to_open
+    except KeyError:
         raise InputError(
-            f"storage '{url}' cannot be opened: {reason}; write a URL such as sqlite:///study.db"
-        ) from error
+            f"storage '{shown}': {HIDDEN} stands for the password in the environment variable {VARIABLE}, "
+            "which is not set; set it, or write the password"
+        ) from None
+    try:
+        return RDBStorage(whole)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0].replace(whole, shown)
+    # Outside of the block, as a traceback shows the error in whose handling another one is raised.
+    raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")

@@ -295,8 +295,9 @@ class Study:
             assert trial.score is not None
             told.values = self.objective.values(trial.score, amounts)
         elif told.state == OptunaState.PRUNED:
-            if self.objective.is_single:
-                told.values = [told.intermediate_values[trial.result.epochs]]
+            last = told.intermediate_values.get(trial.result.epochs)  # which a damaged journal may lack
+            if self.objective.is_single and last is not None:
+                told.values = [last]
             else:
                 told.state = OptunaState.FAIL
         if told.state.is_finished() and told.datetime_complete is None:

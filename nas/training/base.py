@@ -6,12 +6,13 @@ the proxy that trains image classifiers; `nas.training.custom` wraps a user's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from nas.errors import InputError
+from nas.passwords import hide_passwords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ class FailureReason(StrEnum):
     """Why a trial has no score."""
 
     NAN_LOSS = "nan_loss"
-    """A loss, an output or a score that is not finite."""
+    """A loss, an output, a score, a weight or a statistic that is not finite."""
     OUT_OF_MEMORY = "out_of_memory"
     """The smallest batch did not fit."""
     TIMEOUT = "timeout"
@@ -56,6 +57,8 @@ class FailureReason(StrEnum):
     """The process that trained it ended, more often than it is started anew."""
     ERROR = "error"
     """The training raised an exception."""
+    LOST = "lost"
+    """What was known of the trial was damaged, and a repair has left it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class Failure:
 
     reason: FailureReason
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", hide_passwords(self.message))  # it is kept with the trial
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
@@ -150,3 +156,17 @@ class Evaluator(Protocol):
         Raises NotInherited where there is a parent and nothing to inherit from it.
         """
         ...
+
+
+def time_limit(evaluator: Evaluator, number: int) -> float | None:
+    """Return the seconds that the epochs of a trial may take by an evaluator that knows, else None."""
+    limit: Callable[[int], float | None] | None = getattr(evaluator, "time_limit", None)
+    return limit(number) if limit else None
+
+
+def seconds_allowed(limit: float) -> float:
+    """Return the seconds after which what has not ended by itself is ended.
+
+    A training looks at its limit between steps: the last one, and a validation, may take some more.
+    """
+    return 1.25 * limit + 5

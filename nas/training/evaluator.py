@@ -57,6 +57,10 @@ class ProxyEvaluator:
         timeout = self.timeout_s and self.timeout_s * epochs / self.recipe.epochs
         return replace(self, recipe=replace(self.recipe, epochs=epochs), seed=seed, timeout_s=timeout)
 
+    def time_limit(self, number: int) -> float | None:
+        """Return the seconds that the epochs of a trial may take."""
+        return self.timeout_s
+
     def __call__(self, choices: Choices, number: int, parent: Parent | None = None) -> Training:
         import torch
 

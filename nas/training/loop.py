@@ -90,7 +90,8 @@ class ClassifierTraining:
         A batch that does not fit into memory is halved, the learning rate too, and the training begins again
         from its initial weights with the first epoch.
 
-        Raises TrainingFailed: `nan_loss` for a loss or logits that are not finite, `out_of_memory` with the
+        Raises TrainingFailed: `nan_loss` for a loss or logits that are not finite, of random images too after
+        the last epoch, `out_of_memory` with the
         smallest batch, `timeout`. Other exceptions of the module pass through.
         """
         assert not self.done, "the training is over"
@@ -110,6 +111,8 @@ class ClassifierTraining:
                 torch.cuda.empty_cache()
         self._epoch += 1
         self._accuracies.append(accuracy)
+        if self._recipe.is_over(self._accuracies):
+            self._check_outputs()
         seconds = time.perf_counter() - start
         self._seconds += seconds
         score, deviation = compute_score(self._recipe.score, self._accuracies)
@@ -208,6 +211,21 @@ class ClassifierTraining:
         if not finite:
             raise TrainingFailed("nan_loss", f"the logits were not finite after epoch {self._epoch + 1}")
         return correct.item() / len(self._val)
+
+    @torch.inference_mode()
+    def _check_outputs(self) -> None:
+        """Raise TrainingFailed where images unlike those of the data give outputs that are not finite.
+
+        Where images are alike, batch norm divides by variances near zero, and every other image overflows.
+        """
+        first = self._val.pixels(torch.arange(min(2, len(self._val)), device=self._device))
+        noise = torch.randn(first.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
+        with _failures(), self._autocast():
+            logits = self._scored(noise.contiguous(memory_format=torch.channels_last))
+        if not logits.isfinite().all():
+            raise TrainingFailed(
+                "nan_loss", f"the logits of random images were not finite after epoch {self._epoch}"
+            )
 
     def _batch_of(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented images, and their labels or shares of classes."""

@@ -37,6 +37,10 @@ class TimedEvaluator:
         longer, timeout = self.evaluator.with_epochs(epochs, seed), self.timeout_s * epochs / self.epochs
         return replace(self, evaluator=longer, epochs=epochs, timeout_s=timeout)
 
+    def time_limit(self, number: int) -> float | None:
+        """Return the seconds that the epochs of a trial may take."""
+        return self.timeout_s
+
     def __call__(self, choices: Choices, number: int, parent: Parent | None = None) -> Training:
         own: Evaluator = self.evaluator
         return _TimedTraining(own(choices, number, parent), self.timeout_s)

@@ -1,52 +1,50 @@
-"""What a proxy's scores are worth: their noise, and how they rank networks as a longer training does."""
+"""What a proxy's scores are worth: what is trained to find it, and what is kept of it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean, variance
 from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-from nas.cost import Cost
 from nas.data.config import DataConfig
 from nas.data.sources import absolute
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.space import Choices, Space
-from nas.space.language.source import read_text, read_yaml, to_plain_data
+from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
+from nas.workflows.figures import (
+    LEAST,
+    LEAST_RANKED,
+    LONG,
+    PROXY,
+    Figures,
+    Row,
+    compute_figures,
+    too_few,
+)
 from nas.workflows.observer import Observer
 from nas.workflows.session import Session, prepare, reopen, start
 from nas.workflows.stops import stoppable, timed
 
-PROXY, LONG = "proxy", "long"
-"""Names of the search's own training, and of the longer one that it stands for."""
-
-LEAST = 4
-"""Networks that a ranking is of."""
-LEVEL = 0.95
 _DRAWS = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,78 +67,6 @@ class Plan:
                     f"{name.replace('_', '-')}: {value!r} is not a number of these; it is a whole number, "
                     f"{least[name]} or more"
                 )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How a proxy ranks networks as the longer training does: Kendall's tau-b and Spearman's rho, over all
-    and in the third that the longer training has as the best."""
-
-    kendall: Interval
-    spearman: Interval
-    kendall_top: Interval
-    spearman_top: Interval
-
-
-@dataclass(frozen=True)
-class ProxyFigures:
-    """A proxy: the number of networks that it gave scores of, seconds of one training, and its ranking by one
-    score of each network."""
-
-    name: str
-    networks: int
-    seconds: float
-    ranking: Ranking
-
-    @property
-    def quality_per_second(self) -> float:
-        """Kendall's tau over the seconds of a training."""
-        return self.ranking.kendall.value / self.seconds
-
-
-@dataclass(frozen=True)
-class Row:
-    """A network with its scores by training: of each seed of the proxy, of one of the others."""
-
-    number: int
-    choices: Choices
-    cost: Cost
-    scores: dict[str, list[float]]
-    seconds: dict[str, list[float]]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a calibration found. `noise`: standard deviation of one score of the proxy over seeds."""
-
-    rows: tuple[Row, ...]
-    noise: float
-    proxies: tuple[ProxyFigures, ...]
-    long_seconds: float
-
-    @property
-    def resolvable(self) -> float:
-        """The least difference of two scores that is not noise, at 95 %."""
-        return 1.96 * math.sqrt(2) * self.noise
-
-    @property
-    def proxy(self) -> ProxyFigures:
-        """The search's own."""
-        return self.proxies[0]
-
-    @property
-    def best(self) -> ProxyFigures:
-        """The proxy of the most ranking quality per second."""
-        return max(self.proxies, key=lambda proxy: proxy.quality_per_second)
 
 
 @dataclass(frozen=True)
@@ -208,11 +134,12 @@ def resume_calibration(
     *,
     changes: Mapping[str, Any] | None = None,
     plugins: Sequence[Path | str] = (),
+    repair: bool = False,
 ) -> CalibrationResult:
     """Go on with a calibration that was stopped."""
     began = time.monotonic()
     observer = observer or Observer()
-    session = reopen(folder, dict(changes or {}), None, plugins, observer)
+    session = reopen(folder, dict(changes or {}), None, plugins, observer, repair)
     return run_calibration(session, read_plan(folder), observer, began)
 
 
@@ -227,8 +154,8 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         for seed in seeds[name]
         for n, point in enumerate(points)
     ]
-    with stoppable(session), session.folder.locked():
-        ledger = Ledger(session.open_storage(), session.manifest.study, session.evaluator.metric)
+    with stoppable(session) as stop, session.folder.locked():
+        ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         session.write_changes()
         queue = FixedQueue(session.space, jobs, ledger)
         observer.began(session)
@@ -236,7 +163,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
         observer.round(queue, "calibration", len(jobs), epochs)
         try:
-            with timed(session.config, began, observer) as punctual:
+            with timed(session.config, began, observer, stop) as punctual:
                 session.executor.run(queue, evaluator, punctual)
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
@@ -352,52 +279,6 @@ def read_plan(folder: RunFolder) -> Plan:
         raise InputError(f"{path}: is damaged ({error}); restore the file") from None
 
 
-def compute_figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
-    """The figures of at least four networks; intervals are by the bootstrap over networks, of so many
-    `draws` from `seed`."""
-    rng = np.random.default_rng(seed)
-    names = dict.fromkeys(name for row in rows for name in row.scores if name != LONG)
-    proxies = []
-    for name in names:
-        own = [row for row in rows if name in row.scores]
-        if len(own) >= LEAST:
-            scores, long = (np.array([row.scores[which] for row in own]) for which in (name, LONG))
-            seconds = fmean(s for row in own for s in row.seconds[name])
-            proxies.append(ProxyFigures(name, len(own), seconds, _ranking(scores, long[:, 0], rng, draws)))
-    noise = math.sqrt(fmean(variance(row.scores[PROXY]) for row in rows))
-    return Figures(tuple(rows), noise, tuple(proxies), fmean(row.seconds[LONG][0] for row in rows))
-
-
-def _ranking(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) -> Ranking:
-    """Of `scores` (networks, seeds) against those of the longer training (networks,)."""
-    from scipy.stats import kendalltau, spearmanr
-
-    top = np.argsort(-long, kind="stable")[: max(2, math.ceil(len(long) / 3))]
-
-    def interval(statistic: Any, members: NDArray[np.int64]) -> Interval:
-        def of(chosen: NDArray[np.int64], seeds: NDArray[np.int64]) -> float:
-            one, other = scores[chosen, seeds], long[chosen]
-            if len(set(one.tolist())) < 2 or len(set(other.tolist())) < 2:
-                return 0.0  # what does not tell networks apart does not rank them
-            return float(statistic(one, other).statistic)
-
-        every = [of(members, np.full(len(members), s)) for s in range(scores.shape[1])]
-        resampled = []
-        for _ in range(draws):
-            chosen = rng.choice(members, len(members))
-            resampled.append(of(chosen, rng.integers(scores.shape[1], size=len(chosen))))
-        low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Interval(fmean(every), float(low), float(high))
-
-    whole = np.arange(len(long))
-    return Ranking(
-        interval(kendalltau, whole),
-        interval(spearmanr, whole),
-        interval(kendalltau, top),
-        interval(spearmanr, top),
-    )
-
-
 # What is kept of it
 
 
@@ -413,7 +294,10 @@ def _write(result: CalibrationResult, found: Figures) -> None:
         "noise": found.noise,
         "resolvable": found.resolvable,
         "long_seconds": found.long_seconds,
-        "proxies": [{**asdict(p), "quality_per_second": p.quality_per_second} for p in found.proxies],
+        "proxies": [
+            {**asdict(p), "quality_per_second": (q := p.quality_per_second) and q.value}
+            for p in found.proxies
+        ],
         "networks": [asdict(row) for row in found.rows],
     }
     write_atomically(session.folder.figures_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -444,10 +328,18 @@ def find_calibration(session: Session) -> str | None:
         return None  # scores then depend on more than the proxy
     wanted = {"space_sha256": session.manifest.space_sha256, **_describe(config)}
     folder = session.folder
-    files = sorted(
-        folder.path.parent.glob(f"*/{folder.figures_file.name}"), key=lambda path: -path.stat().st_mtime
-    )
+    found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
+    files = sorted(found, key=lambda path: -path.stat().st_mtime)
     return next((line for line in (_line(path, wanted) for path in files) if line), None)
+
+
+def _is_of_a_run(figures: Path) -> bool:
+    """Whether a file of figures lies in a run folder that can be read."""
+    try:
+        RunFolder.open(figures.parent)
+    except InputError:
+        return False
+    return figures.is_file()
 
 
 def describe_calibration(folder: RunFolder) -> str | None:
@@ -464,15 +356,20 @@ def _describe(config: SearchConfig) -> dict[str, Any]:
 
 def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
-        found = read_format_1(json.loads(path.read_text(encoding="utf-8")))
+        found = read_format_1(json.loads(read_text(path, MOST_TABLE_BYTES)))
         found["dataset"] = absolute(found["dataset"])
         if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None
-        tau = found["proxies"][0]["ranking"]["kendall"]
-        return (
-            f"Calibrated: differences below {found['resolvable']:.4f} are noise; scores rank networks as "
-            f"{found['plan']['long_epochs']} epochs do with Kendall's tau {tau['value']:.2f} "
-            f"({tau['low']:.2f} to {tau['high']:.2f}). See {path.parent}"
+        proxy = found["proxies"][0]
+        tau = proxy["ranking"]["kendall"]
+        ranks = (
+            too_few(proxy["networks"])  # of which older files have a tau too
+            if proxy["networks"] < LEAST_RANKED
+            else f"scores rank networks as {found['plan']['long_epochs']} epochs do with Kendall's tau "
+            f"{tau['value']:.2f} ({tau['low']:.2f} to {tau['high']:.2f})"
         )
-    except (OSError, ValueError, LookupError, TypeError):
+        return (
+            f"Calibrated: differences below {found['resolvable']:.4f} are noise; {ranks}. See {path.parent}"
+        )
+    except (InputError, ValueError, LookupError, TypeError):
         return None  # a damaged one says nothing, and stops no search

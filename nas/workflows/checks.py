@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import numpy as np
 
@@ -158,6 +159,8 @@ def check_warm_start(space: Space, config: SearchConfig) -> None:
 
 def check_machine(config: SearchConfig) -> None:
     """Raises InputError where what trials are to run on is not there."""
+    if sys.platform == "win32":
+        raise InputError("a search runs on Linux and macOS; on Windows, run it inside of WSL")
     if config.executor.workers != 0:
         from nas.execution.ray_address import check_address
 

@@ -28,12 +28,13 @@ def export(
     format: str = "python",
     trial: int | None = None,
     plugins: Sequence[Path | str] = (),
+    storage: str | None = None,
 ) -> list[Path]:
     """Write a network as one Python file that imports only torch, checked in a fresh interpreter.
 
     `what`: a run folder, whose best network is written with its weights, or a `trial` of it whose weights
-    were kept; or the file of one network. `plugins`: files of the blocks that it needs. Return the files, the
-    module first.
+    were kept; or the file of one network. `plugins`: files of the blocks that it needs. `storage`: the
+    database of a run that keeps its trials in one. Return the files, the module first.
 
         >>> import nas
         >>> nas.export("reference/mobilenet_v2", "mobilenet.py")
@@ -44,9 +45,10 @@ def export(
     exporter, target = find_exporter(format), None if output is None else Path(output)
     sources = read_plugins(map(Path, plugins))
     if is_run(str(what)):
-        return export_run(RunState.load(Path(what), sources), trial, target, exporter)
-    if trial is not None:
-        raise InputError(f"--trial: {what} is a file, and trials are those of a run folder; leave it out")
+        return export_run(RunState.load(Path(what), sources, storage), trial, target, exporter)
+    for flag, given in (("--trial", trial), ("--storage", storage)):
+        if given is not None:
+            raise InputError(f"{flag}: {what} is a file, and trials are those of a run folder; leave it out")
     load_plugins(sources)
     return export_file(find_space(str(what)), target, exporter)
 
@@ -155,10 +157,8 @@ def _find_trial(state: RunState, number: int | None) -> Trial:
     if number is None:
         best = state.best(1)
         if not best:
-            flags = state.manifest.plugin_flags(folder)
-            raise InputError(
-                f"{folder.path}: no trial is finished; go on with: nas resume {folder.path}{flags}"
-            )
+            command = state.manifest.resume_command(folder)
+            raise InputError(f"{folder.path}: no trial is finished; go on with: {command}")
         return best[0]
     kept = [t for t in state.trials if t.score is not None and folder.weights_file(t.number).is_file()]
     for trial in kept:

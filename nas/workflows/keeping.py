@@ -63,21 +63,30 @@ class FinalsKeeper(Observer):
 class EarlyFailure(Observer):
     """Ends a search by a user's evaluator that fails before any trial has a score: it would fail again.
 
-    That is not so of a training that took too long, as networks differ in that.
+    That is not so of a training that took too long, as networks differ in that, and of one or two whose
+    process died, as of too little memory.
     """
 
     def __init__(self, study: Study, evaluator: object, resume_command: str) -> None:
         self._study = study
         self._evaluator = evaluator
         self._resume = resume_command
+        self._deaths = 0
 
     def finished(self, trial: Trial) -> None:
-        failed = trial.failure is not None and trial.failure.reason is not FailureReason.TIMEOUT
-        if failed and not self._study.counts.complete:
+        reason = trial.failure and trial.failure.reason
+        self._deaths += reason is FailureReason.WORKER_DIED
+        excused = reason is FailureReason.TIMEOUT or (
+            reason is FailureReason.WORKER_DIED and self._deaths < _DEATHS
+        )
+        if reason and not excused and not self._study.counts.complete:
             raise EvaluatorError(
                 f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it and "
                 f"search anew, or, where the file is right, go on with: {self._resume}"
             )
+
+
+_DEATHS = 3
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ class Observer:
     def decoding(self, done: int, total: int) -> None:
         """So many images of the data set are decoded."""
 
+    def noted(self, text: str) -> None:
+        """Something about the run that a person may want to know, in one line."""
+
     def began(self, session: Session) -> None:
         """A search, or a calibration, has its run folder; nothing is trained yet."""
 
@@ -54,6 +57,10 @@ class Observers(Observer):
     def decoding(self, done: int, total: int) -> None:
         for observer in self._observers:
             observer.decoding(done, total)
+
+    def noted(self, text: str) -> None:
+        for observer in self._observers:
+            observer.noted(text)
 
     def began(self, session: Session) -> None:
         for observer in self._observers:

@@ -51,7 +51,7 @@ def chosen_scores(text: str | None) -> list[str]:
 def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     """Enough of a data set for one batch. Raises InputError where it cannot be used."""
     dataset = config.dataset
-    source = find_source(dataset, datasets.DATA_ROOT)
+    source = find_source(dataset, datasets.DATA_ROOT, config.layout)
     most = max(2 * len(source.classes), 2 * batch)
     data = datasets.load_source(
         source,
@@ -61,6 +61,7 @@ def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
         max_images=most,
         max_broken=config.max_broken,
         rendering=config.rendering,
+        duplicates=config.duplicates,
     )
     if len(data.train_labels) < _LEAST:
         raise InputError(

@@ -22,11 +22,13 @@ def resume(
     changes: Mapping[str, Any] | None = None,
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
+    repair: bool = False,
 ) -> SearchResult | CalibrationResult:
     """Go on with a search or a calibration that was stopped or killed; nothing finished is trained again.
 
     `changes`: settings that are others from now on, as in a config file; a finished search goes further with
     more `trials`. `evaluator` and `plugins` as it began with: nothing that a folder names is run by itself.
+    `repair`: of a damaged journal keep what is whole; the observer hears what that is.
 
         >>> import nas
         >>> nas.resume("runs/mbconv-1", changes={"trials": 64}).counts.complete  # doctest: +SKIP
@@ -37,6 +39,8 @@ def resume(
     found = RunFolder.open(Path(folder))
     given = dict(changes or {})
     if not found.is_calibration:
-        return resume_search(found, observer, changes=given, evaluator=evaluator, plugins=plugins)
+        return resume_search(
+            found, observer, changes=given, evaluator=evaluator, plugins=plugins, repair=repair
+        )
     check_used(given, User.CALIBRATION, str(folder))
-    return resume_calibration(found, observer, changes=given, plugins=plugins)
+    return resume_calibration(found, observer, changes=given, plugins=plugins, repair=repair)

@@ -38,7 +38,7 @@ from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, Weigh
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, prepare, reopen, start
-from nas.workflows.stops import stoppable, timed
+from nas.workflows.stops import Stop, stoppable, timed
 
 FRESH = 500_000
 """Added to the seed of a search for its long trainings."""
@@ -142,32 +142,35 @@ def resume_search(
     changes: Mapping[str, Any] | None = None,
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
+    repair: bool = False,
 ) -> SearchResult:
     """Go on with a search that was stopped, or further with `changes` such as `{"trials": 64}`."""
     began = time.monotonic()
     observer = observer or Observer()
-    return run_search(reopen(folder, dict(changes or {}), evaluator, plugins, observer), observer, began)
+    session = reopen(folder, dict(changes or {}), evaluator, plugins, observer, repair)
+    return run_search(session, observer, began)
 
 
 def run_search(session: Session, observer: Observer, began: float) -> SearchResult:
     """Train what is still to be trained, and write the results. `began`: when the time limit started."""
     config = session.config
-    with stoppable(session), session.folder.locked():
-        study, finals = _open_studies(session)
+    with stoppable(session) as stop, session.folder.locked():
+        study, finals = _open_studies(session, observer)
         session.write_changes()
         observer.began(session)
         in_time = True
         try:
-            with timed(config, began, observer) as punctual:
-                _train(session, study, finals, punctual)
+            with timed(config, began, observer, stop) as punctual:
+                _train(session, study, finals, punctual, stop)
                 if finals:
                     _train_finalists(session, study, finals, punctual)
-        except KeyboardInterrupt as stop:
+        except KeyboardInterrupt as end:
+            stop.check_place()
             # It may have come between the write of a trial and its note: what is written counts.
-            study, finals = _open_studies(session)
+            study, finals = _open_studies(session, observer)
             write_tables(session, study.trials)
             _name_best(session, study, finals)
-            if not isinstance(stop, TimeIsUp):
+            if not isinstance(end, TimeIsUp):
                 raise
             in_time = False
         state = session.state(study.trials, finals.trials if finals else ())
@@ -181,6 +184,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         if study.exhausted:
             reason = StopReason.EXHAUSTED
         has_best = bool(state.best(1))
+        stop.check_place()
         return SearchResult(
             state,
             study.counts,
@@ -190,9 +194,9 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         )
 
 
-def _open_studies(session: Session) -> tuple[Study, Ledger | None]:
+def _open_studies(session: Session, observer: Observer) -> tuple[Study, Ledger | None]:
     """Return the study of a search, and the ledger of its finals where there are to be some."""
-    storage, metric = session.open_storage(), session.evaluator.metric
+    storage, metric = session.open_storage(observer), session.evaluator.metric
     name = session.manifest.study
     study = _make_study(session, Ledger(storage, name, metric))
     return study, Ledger(storage, finals_name(name), metric) if session.config.finals.count else None
@@ -231,7 +235,7 @@ def _screen(session: Session) -> Screen | None:
     return Prescreen(chosen.name, chosen.candidates, replace(session.proxy, device="cpu"))
 
 
-def _train(session: Session, study: Study, finals: Ledger | None, observer: Observer) -> None:
+def _train(session: Session, study: Study, finals: Ledger | None, observer: Observer, stop: Stop) -> None:
     """Train the trials of the search, and write its tables. Those are written on KeyboardInterrupt too."""
     config = session.config
 
@@ -247,6 +251,7 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
         with torch_threads(config.executor.cpus_per_trial if config.prescreen else None):
             session.executor.run(study, session.evaluator, Observers(observer, *keepers))
     finally:
+        stop.check_place()
         write_tables(session, study.trials)
 
 

@@ -20,7 +20,7 @@ from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
-from nas.runs.state import RunState, read_space, read_study
+from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.library import find_space
@@ -94,10 +94,10 @@ class Session(Prepared):
     manifest: Manifest
     changed: bool = False
 
-    def open_storage(self) -> BaseStorage:
-        """Open the storage of the run's studies. Call it while the folder is locked: it repairs a torn
-        journal."""
-        return claim_storage(self.manifest.storage(self.folder))
+    def open_storage(self, observer: Observer) -> BaseStorage:
+        """Open the storage of the run's studies. Call it while the folder is locked: it moves aside what an
+        earlier writer tore, which the observer hears."""
+        return claim_storage(self.manifest.storage(self.folder), observer.noted)
 
     def write_changes(self) -> None:
         """Write settings that a resume has changed. Call it while the folder is locked."""
@@ -188,9 +188,7 @@ def start(
     """
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    config = prepared.config
-    if config.storage:
-        config = replace(config, storage=make_absolute(config.storage))
+    config = _with_absolute_storage(prepared.config)
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
     space_text = dump_space(load_space(find_space(config.space)))
@@ -224,6 +222,10 @@ def start(
         return Session(**vars(prepared), folder=folder, manifest=manifest)
 
 
+def _with_absolute_storage(config: SearchConfig) -> SearchConfig:
+    return replace(config, storage=make_absolute(config.storage)) if config.storage else config
+
+
 def _data_files(prepared: Prepared) -> dict[str, str | bytes]:
     """Return what a run folder has of its data: the images of a function, and why others are left out."""
     data, files = prepared.data, RunFolder(Path())
@@ -241,13 +243,17 @@ def reopen(
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
     observer: Observer | None = None,
+    repair: bool = False,
 ) -> Session:
-    """Return a run to go on with. `changes`: settings that this resume changes.
+    """Return a run to go on with. `changes`: settings that this resume changes. `repair`: keep what is whole
+    of a damaged journal, which the observer hears.
 
     Raises InputError where its data or files are not those that it began with.
     """
+    heard = observer or Observer()
     manifest = Manifest.read(folder)
-    config = manifest.config.changed(changes, "nas resume")
+    manifest.check_again(folder, changes)
+    config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")
     if evaluator is None:
@@ -260,22 +266,24 @@ def reopen(
             )
     files = read_plugins(map(Path, plugins))
     space = read_space(folder, manifest, files)
-    read_study(folder, manifest)  # where it is lost, nothing is to be begun anew and written over
+    if repair:
+        heard.noted(repair_study(folder, manifest.with_config(config)))
+    # where it is lost, nothing is to be begun anew and written over
+    read_study(folder, manifest.with_config(config))
     check_machine(config)
-    heard = observer or Observer()
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.
         kept = is_function(config.data.dataset)
-        return read_data(folder.data_file) if kept else load_data(space, config, heard)
+        if kept:
+            return read_data(folder.data_file)
+        return load_data(space, config, heard, download="dataset" in changes)
 
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         _check_data(prepared.data, manifest.data)
         if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
-            note = (
-                f"Since the run began, images are read otherwise: {renewed}; what it trained saw them so not."
-            )
+            note = f"Images are read otherwise than when the run began: {renewed}."
             prepared = replace(prepared, data=replace(prepared.data, notes=(*prepared.data.notes, note)))
     if prepared.evaluator.metric != manifest.metric:
         raise InputError(
@@ -302,8 +310,9 @@ def _check_data(data: ImageData, began: DataCard) -> None:
     raise InputError(f"{start}; restore it, or start a new run")
 
 
-def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageData:
-    """Read the data of a search; the space's smallest network must train on it."""
+def load_data(space: Space, config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
+    """Read the data of a search, downloading them if need be; the space's smallest network must train on
+    them."""
     own = config.data
     data = datasets.load_dataset(
         own.dataset,
@@ -314,7 +323,10 @@ def load_data(space: Space, config: SearchConfig, observer: Observer) -> ImageDa
         max_broken=own.max_broken,
         folds=own.folds,
         rendering=own.rendering,
+        duplicates=own.duplicates,
+        layout=own.layout,
         progress=observer.decoding,
+        download=download,
     )
     smallest = space.smallest()
     try:

@@ -1,67 +1,179 @@
-"""What ends a search before its trials do: Ctrl-C, a batch system, a full disk, a time limit."""
+"""What ends a search before its trials do: Ctrl-C, a batch system, a terminal that is closed, a full disk, a
+folder that goes, a time limit."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from errno import ENOENT
+from pathlib import Path
+from types import FrameType
 
 from nas.deadline import deadline
 from nas.errors import NasError
+from nas.files import way_out
 from nas.runs.config import SearchConfig
+from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.session import Session
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_HANG_UP = getattr(signal, "SIGHUP", None)
+
 
 class Stopped(NasError):
-    """The user pressed Ctrl-C; nothing is lost."""
+    """The user pressed Ctrl-C, or a batch system ended the search; nothing is lost."""
 
     exit_code = 130
 
 
+class HungUp(Stopped):
+    """The terminal was closed."""
+
+    exit_code = 129
+
+
+class Stop:
+    """Whether a search was asked to stop, and whether its folder is where it was."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._path = session.folder.path
+        self.asked: int | None = None
+        self._folder = os.open(self._path, os.O_RDONLY)
+
+    def close(self) -> None:
+        os.close(self._folder)
+
+    def ask(self, signum: int, frame: FrameType | None = None) -> None:
+        """Take a signal: raise KeyboardInterrupt. What ends terminals and jobs asks more than once, which is
+        not to break off what the first one began."""
+        again = self.asked is not None and signum != signal.SIGINT
+        self.asked = self.asked or signum
+        if not again:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where a signal was taken and Python has dropped what it raised, as in a
+        callback of its collector; else as `check_place`."""
+        if self.asked is not None:
+            raise KeyboardInterrupt
+        self.check_place()
+
+    def check_place(self) -> None:
+        """Raise NasError where the run folder was moved or deleted: what is written would go elsewhere."""
+        if gone := self.gone():
+            raise NasError(gone)
+
+    def gone(self) -> str | None:
+        """Return what became of the run folder, and how to go on, where it is not at its place any more."""
+        own = os.fstat(self._folder)
+        with suppress(OSError):
+            if os.path.samestat(self._path.stat(), own):
+                return None
+        if not own.st_nlink:
+            return f"{self._path}: was deleted while it was searched in; start a new run"
+        try:
+            now = Path(f"/proc/self/fd/{self._folder}").readlink()
+            if not os.path.samestat(now.stat(), own):
+                raise FileNotFoundError
+        except OSError:  # no Linux, or out of reach
+            return (
+                f"{self._path}: was moved while it was searched in; go on with: nas resume, and its new name"
+            )
+        if not self._path.is_absolute():
+            now = Path(os.path.relpath(now))
+        command = self._session.manifest.resume_command(RunFolder(now))
+        return (
+            f"{self._path}: was moved while it was searched in, to {now}. Nothing finished is lost. Go on "
+            f"with: {command}"
+        )
+
+    @property
+    def ended(self) -> Stopped:
+        """What is raised for the signal that was taken, or for Ctrl-C."""
+        kind = HungUp if self.asked is not None and self.asked == _HANG_UP else Stopped
+        return kind(f"stopped; nothing finished is lost. Go on with: {self._session.resume_command}")
+
+
 @contextmanager
-def stoppable(session: Session) -> Iterator[None]:
-    """Raise Stopped on Ctrl-C or SIGTERM, and NasError where the run cannot be written; both say how to go
-    on. Signal handlers are given back."""
-    before = None
-    with suppress(ValueError):  # raised outside the main thread, which gets no signals
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop
+def stoppable(session: Session) -> Iterator[Stop]:
+    """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run cannot be written or is not at
+    its place any more; all say how to go on. Signal handlers are given back."""
     try:
-        yield
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; nothing finished is lost. Go on with: {session.resume_command}") from None
+        stop = Stop(session)
     except OSError as error:
-        raise NasError(
-            f"{session.folder.path}: cannot be written: {error.strerror or error}; make room. Nothing "
-            f"finished is lost. Go on with: {session.resume_command}"
-        ) from error
+        raise _failed(session, error) from error
+    before = {}
+    try:
+        with suppress(ValueError):  # raised outside the main thread, which gets no signals
+            for number in _SIGNALS:
+                handler = signal.getsignal(number)
+                if number == signal.SIGTERM or handler in (signal.SIG_DFL, signal.default_int_handler):
+                    before[number] = signal.signal(number, stop.ask)  # nohup has SIGHUP ignored
+        yield stop
+    except KeyboardInterrupt:
+        raise stop.ended from None
+    except BrokenPipeError:  # who reads what is printed has gone
+        raise
+    except (OSError, NasError) as error:
+        if gone := stop.gone():
+            raise NasError(gone) from error
+        if isinstance(error, NasError):
+            raise
+        if stop.asked is not None:  # a terminal that is closed cannot be written
+            raise stop.ended from error
+        raise _failed(session, error) from error
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.close()
+
+
+def _failed(session: Session, error: OSError) -> NasError:
+    """What is told of an error of the system: of which file, what it is, and the way out."""
+    run, file = session.folder.path, error.filename
+    if error.errno is None:
+        what = f"{run}: stopped by {type(error).__name__}: {error}"
+    elif file is None or Path(os.fsdecode(file)).is_relative_to(run):
+        what = f"{file or run}: cannot be written: {error.strerror}; {way_out(error)}"
+    else:
+        way = "mend that" if error.errno == ENOENT else way_out(error, "mend that")
+        what = f"{file}: {error.strerror}; {way}"
+    return NasError(f"{what}. Nothing finished is lost. Go on with: {session.resume_command}")
 
 
 @contextmanager
-def timed(config: SearchConfig, began: float, observer: Observer) -> Iterator[Observer]:
+def timed(config: SearchConfig, began: float, observer: Observer, stop: Stop) -> Iterator[Observer]:
     """Raise TimeIsUp when the time limit is over; `began` by `time.monotonic`.
 
     What trains in the block tells the observer that this gives, which keeps the limit between epochs where
-    signals cannot: outside the main thread.
+    signals cannot: outside the main thread. There it also ends where `stop` was asked for unheard.
     """
     left = None if config.time_limit is None else began + config.time_limit - time.monotonic()
     with deadline(left) as check:
-        yield Observers(observer, _Timekeeper(check))
+        yield Observers(observer, _Timekeeper(check, stop))
 
 
 class _Timekeeper(Observer):
-    """Checks the time before each trial, and after each epoch of it but the last, whose trial is complete."""
+    """Checks before each trial, and after each epoch of it but the last, whose trial is complete, whether
+    there is to be more; and before weights are written, whether their folder is the run's."""
 
-    def __init__(self, check: Callable[[], None]) -> None:
+    def __init__(self, check: Callable[[], None], stop: Stop) -> None:
         self._check = check
+        self._stop = stop
 
     def started(self, candidate: Candidate) -> None:
+        self._stop.check()
         self._check()
 
     def continued(self, candidate: Candidate) -> None:
+        self._stop.check()
         self._check()
+
+    def trained(self, candidate: Candidate, score: float, weights: bytes) -> None:
+        self._stop.check_place()

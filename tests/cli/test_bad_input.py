@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import sys
 from pathlib import Path
 
 import optuna
@@ -521,6 +522,15 @@ def test_data_with_channels_that_the_network_cannot_take() -> None:
 
 
 # Ray and storages
+
+
+@pytest.mark.parametrize("command", [("search", "tiny.yaml"), ("calibrate", "tiny.yaml")])
+def test_a_system_that_searches_do_not_run_on(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    message = "a search runs on Linux and macOS; on Windows, run it inside of WSL"
+    assert refused(*command) == (2, message)
 
 
 def test_a_cluster_without_ray() -> None:

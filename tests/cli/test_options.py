@@ -45,14 +45,17 @@ def test_every_setting_is_an_option_of_a_search() -> None:
         assert own or re.search(rf"Also: .*\b{key}\b", shown)
 
 
+_OTHERS = {"--plugin", "--help", "--concurrency", "--no-in-process"}
+
+
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
     assert resumable() == [
-        "trials", "finalists", "evaluator", "workers", "cpus_per_trial", "gpus_per_trial", "address",
-        "time_limit",
+        "trials", "sampler", "finalists", "scheduler", "dataset", "evaluator", "workers", "in_process",
+        "cpus_per_trial", "gpus_per_trial", "address", "time_limit", "storage",
     ]  # fmt: skip
     shown = helped("resume")
     options = {f"--{key.replace('_', '-')}" for key in resumable()}
-    assert set(re.findall(r"--[a-z-]+", shown)) - {"--plugin", "--help", "--concurrency"} == options
+    assert set(re.findall(r"--[a-z-]+", shown)) - _OTHERS == options
     assert shown.count("[default: as before]") == len(resumable())
 
 

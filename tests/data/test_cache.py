@@ -369,10 +369,10 @@ def test_no_room_for_a_map(photos: Path, small_disk: Path, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("little_memory")
 def test_mapped_data_travel_as_a_path(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
+    for k, name in enumerate(("cat", "dog")):
         (tmp_path / "own" / name).mkdir(parents=True)
         for i in range(40):
-            Image.new("L", (8, 8), i).save(tmp_path / "own" / name / f"{i}.png")
+            Image.new("L", (8, 8), 3 * i + k).save(tmp_path / "own" / name / f"{i}.png")
     data = load_dataset(f"imagefolder:{tmp_path / 'own'}", resolution=8, seed=0)
     assert isinstance(data.train_images, np.memmap) and isinstance(data.val_images, np.memmap)
     text = pickle.dumps(data, protocol=5)

@@ -57,6 +57,7 @@ def refused(text: str, spec: str = SPEC) -> str:
 def returning(given: str) -> str:
     return (
         "import numpy as np\n\n\ndef stripes():\n    x, y = np.zeros((4, 1, 8, 8), np.uint8), [0, 1, 0, 1]\n"
+        "    x += np.arange(0, 80, 20, np.uint8).reshape(4, 1, 1, 1)\n"
         f"    return {given}\n"
     )
 
@@ -71,7 +72,7 @@ def test_what_a_function_returns_is_a_data_set() -> None:
 
 def test_a_part_to_validate_on_lists_and_other_layouts() -> None:
     text = returning(
-        '{"images": x.transpose(0, 2, 3, 1), "labels": y, "val_images": x[:2, 0], "val_labels": (1, 1), '
+        '{"images": x.transpose(0, 2, 3, 1), "labels": y, "val_images": 9 + x[:2, 0], "val_labels": (1, 1), '
         '"flip": False}'
     )
     Path("mine.py").write_text(text)
@@ -83,7 +84,7 @@ def test_a_part_to_validate_on_lists_and_other_layouts() -> None:
 def test_tensors_are_arrays_too() -> None:
     Path("mine.py").write_text(
         "import torch\n\n\ndef stripes():\n"
-        "    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)\n"
+        "    images = torch.arange(4 * 3 * 8 * 8).reshape(4, 3, 8, 8).to(torch.uint8)\n"
         "    return {'images': images, 'labels': torch.tensor([0, 1, 0, 1])}\n"
     )
     assert datasets.load_dataset(SPEC, resolution=8, seed=0).channels == 3
@@ -124,7 +125,7 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
         ("raise SystemExit(3)\n", SPEC, "mine.py:1: SystemExit: 3; mend it, or name another data set"),
         (
             returning("x[7]"), SPEC,
-            "mine.py:6: IndexError: index 7 is out of bounds for axis 0 with size 4; mend it, or name "
+            "mine.py:7: IndexError: index 7 is out of bounds for axis 0 with size 4; mend it, or name "
             "another data set",
         ),
         (
@@ -148,14 +149,14 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
             "returns an unknown 'label'; did you mean 'labels'?",
         ),
         (
-            returning("{'images': x / 255, 'labels': y}"), SPEC,
-            "images are float64 of shape (4, 1, 8, 8); they must be uint8 of shape (N, H, W, C), (N, C, H, "
-            "W) or (N, H, W), with 1 or 3 channels",
+            returning("{'images': x.astype(str), 'labels': y}"), SPEC,
+            "images are <U3 of shape (4, 1, 8, 8); they must be numbers of shape (N, H, W, C), (N, C, H, W) "
+            "or (N, H, W), with 1, 3 or, with alpha, 4 channels",
         ),
         (
-            returning("{'images': x.reshape(4, 2, 8, 4), 'labels': y}"), SPEC,
-            "images have the shape (4, 2, 8, 4); they must be uint8 of shape (N, H, W, C), (N, C, H, "
-            "W) or (N, H, W), with 1 or 3 channels",
+            returning("{'images': x.reshape(4, 2, 16, 2), 'labels': y}"), SPEC,
+            "images have the shape (4, 2, 16, 2); they must be numbers of shape (N, H, W, C), (N, C, H, W) "
+            "or (N, H, W), with 1, 3 or, with alpha, 4 channels",
         ),
         (
             returning("{'images': x, 'labels': y[:3]}"), SPEC,
@@ -166,9 +167,9 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
             "labels are <U1 of shape (4,); they must be 4 whole numbers, one for each image",
         ),
         (
-            returning("{'images': x, 'labels': [1, 2, 1, 2]}"), SPEC,
-            "label 2 of image 1 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
-            "on, without gaps",
+            returning("{'images': x, 'labels': [1, 3, 1, 3]}"), SPEC,
+            "label 3 of image 1 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
+            "or 1 on, without gaps",
         ),
         (
             returning("{'images': x, 'labels': [0] * 4}"), SPEC,
@@ -189,12 +190,11 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
         (
             returning("{'images': x, 'labels': y, 'val_images': x, 'val_labels': [0, 1, 2, 1]}"), SPEC,
             "val_label 2 of image 2 is not one of 0 to 1, as there are 2 classes; number the labels from 0 "
-            "on, without gaps",
+            "or 1 on, without gaps",
         ),
         (
             returning("{'images': x, 'labels': y, 'val_images': x / 2, 'val_labels': y}"), SPEC,
-            "val_images are float64 of shape (4, 1, 8, 8); they must be uint8 of shape (N, H, W, C), "
-            "(N, C, H, W) or (N, H, W), with 1 or 3 channels",
+            "images are uint8 and val_images float64; give both alike",
         ),
         (
             returning("{'images': x, 'labels': y, 'val_images': x.repeat(3, 1), 'val_labels': y}"), SPEC,

@@ -17,16 +17,8 @@ from nas.data import images
 from nas.data.cache import ImageFiles
 from nas.data.datasets import load_dataset
 from nas.data.images import BrokenImage, Picture, Pictures, ignore_progress
-from nas.data.levels import (
-    ON_WHITE,
-    Levels,
-    Rendering,
-    find_levels,
-    join_ranges,
-    measure_range,
-    parse_colour,
-    render_arrays,
-)
+from nas.data.levels import ON_WHITE, Levels, Rendering, parse_colour
+from nas.data.pixels import find_levels, join_ranges, measure_range, render_arrays, to_bytes
 from nas.data.traits import Trait, describe_renewed, describe_traits
 from nas.errors import InputError
 
@@ -242,7 +234,9 @@ def test_the_levels_are_those_of_the_images_to_train_on(tmp_path: Path) -> None:
         for name in ("cat", "dog"):
             (tmp_path / "own" / part / name).mkdir(parents=True)
             for i in range(2):
-                Image.fromarray(deep("uint16", bits)).save(tmp_path / "own" / part / name / f"{i}.png")
+                values = deep("uint16", bits)
+                values[0, 0] = 60 * i + 30 * (name == "dog")
+                Image.fromarray(values).save(tmp_path / "own" / part / name / f"{i}.png")
     spec = f"imagefolder:{tmp_path / 'own'}"
     for seed in (0, 1):
         data = load_dataset(spec, resolution=SIDE, seed=seed)
@@ -270,7 +264,7 @@ def test_levels_of_odd_arrays() -> None:
     assert find_levels(np.eye(4, dtype=bool)[None, None]) == Levels(0, 1)
     assert find_levels(np.arange(200).reshape(1, 1, 10, 20)) == Levels(0, 255)
     odd = np.array([-np.inf, -1e300, 0, 0.5, 1, 1e300, np.inf, np.nan])
-    assert Levels(0, 1).to_bytes(odd).tolist() == [0, 0, 0, 128, 255, 255, 255, 0]
+    assert to_bytes(odd, Levels(0, 1)).tolist() == [0, 0, 0, 128, 255, 255, 255, 0]
     assert measure_range(np.array([np.nan, np.inf])) is None
 
 

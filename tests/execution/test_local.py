@@ -87,6 +87,15 @@ def test_figures_that_are_not_finite_fail_a_trial(tmp_path: Path) -> None:
     assert list(start(tmp_path, trials=1)[0].trials) == list(s.trials)
 
 
+def test_weights_that_are_not_finite_fail_a_trial(tmp_path: Path) -> None:
+    """Of whatever evaluator: those of a running variance too, though every score was finite."""
+    s, heard = start(tmp_path, trials=2)
+    LocalExecutor().run(s, Fake(tmp_path / "log", {0: "infinite weights"}), heard)
+    failed, complete = s.trials
+    assert str(failed.failure) == "nan_loss: stem.norm.running_var was not finite after epoch 3"
+    assert complete.state is TrialState.COMPLETE and heard.of(0) == ["started", 1, 2, "failed"]
+
+
 def test_weights_that_cannot_be_kept_fail_a_trial(tmp_path: Path) -> None:
     s, heard = start(tmp_path, trials=2)
     LocalExecutor().run(s, Fake(tmp_path / "log", {0: "no weights"}), heard)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import random
 import re
 import shutil
@@ -24,6 +26,7 @@ from nas.exporters import EXPORTERS
 from nas.exporters.check import problem
 from nas.exporters.files import check_apart, export_python, verify, write_expected
 from nas.exporters.source import python_source
+from nas.files import scratch_folder
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_parameters
 from nas.ops import (
@@ -485,7 +488,9 @@ def test_a_failed_check_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
         state["classifier.linear.bias"], -torch.inf
     ).nan_to_num()
     state["stem.norm.bias"] += 100
-    with pytest.raises(NasError, match="its outputs differ from the network's by nan, the largest being inf"):
+    with pytest.raises(
+        NasError, match="has diverged: its outputs for random images are not finite; export a"
+    ):
         export_python(tmp_path, "best", small_network(), state, title="T", facts={})
     assert [path.name for path in tmp_path.iterdir()] == ["best.py"]
     assert (tmp_path / "best.py").read_text() == "older"
@@ -526,9 +531,40 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(NasError) as error:
         export_python(tmp_path / "run", "best", small_network(), None, title="T", facts={})
     assert str(error.value) == (
-        f"{tmp_path}/run: cannot write the export: File exists; "
-        "make room or name a folder that can be written"
+        f"{tmp_path}/run: cannot write the export: File exists; name a folder that can be written"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "make room within your quota, or have it raised"),
+        (errno.EIO, "check the disk"),
+        (errno.EACCES, "name a folder that can be written"),
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+    ],
+)
+def test_why_an_export_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, way: str
+) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("nas.exporters.files._sync_folder", fail)
+    with pytest.raises(NasError) as error:
+        export_python(tmp_path, "best", small_network(), None, title="T", facts={})
+    assert str(error.value) == f"{tmp_path}: cannot write the export: {os.strerror(number)}; {way}"
+
+
+def test_what_a_killed_export_has_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """What a live one is making stays, and what is not of an export."""
+    for name, file in ((".best-abcd1234", "best.pt"), (".best-9-0", ".best.py.9.tmp"), (".best-of", "a.txt")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    with scratch_folder(tmp_path, ".best-") as live:
+        export_python(tmp_path, "best", small_network(), None, title="T", facts={})
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([live.name, ".best-of", "best.py"])
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -229,3 +230,34 @@ def test_settings_of_format_1() -> None:
     assert two.budget == Budget({MACS: Interval(360_000, 400_000)})
     assert read_format_1(two.to_data()) == two.to_data()
     assert [read_format_1(damaged) for damaged in (None, {"recipe": 4})] == [None, {"recipe": 4}]
+
+
+ODD: tuple[Any, ...] = (
+    {},
+    [],
+    [[]],
+    {"a": 1},
+    [None],
+    {1},
+    10**400,
+    float("nan"),
+    float("inf"),
+    -1,
+    "",
+    b"x",
+    True,
+)
+
+
+@pytest.mark.parametrize("key", sorted({*SearchConfig.settings(), *SearchConfig.sections()}))
+def test_any_value_of_a_setting_is_taken_or_refused(key: str) -> None:
+    for value in ODD:
+        with contextlib.suppress(InputError):
+            SearchConfig.from_data({"space": "tiny.yaml", key: value}, "file.yaml")
+
+
+@pytest.mark.parametrize("key", sorted(Recipe.settings()))
+def test_any_value_of_the_recipe_is_taken_or_refused(key: str) -> None:
+    for value in ODD:
+        with contextlib.suppress(InputError):
+            SearchConfig.from_data({"space": "tiny.yaml", "recipe": {key: value}}, "file.yaml")

@@ -67,6 +67,11 @@ def plugins(run: Path) -> tuple[str, ...]:
     return PLUGIN if run.name == "plugin" else ()
 
 
+def named(run: Path) -> tuple[str, ...]:
+    """What a command that reads the trials is given beside the folder."""
+    return ("--storage", DATABASE) if run.name == "front" else plugins(run)
+
+
 def kept(name: str) -> list[dict[str, str]]:
     """Return the rows of the table after a resumption by the old command."""
     return rows(DATA / "resumed" / f"{name}.csv")
@@ -89,7 +94,7 @@ def test_a_run_is_shown_as_it_was(old: Old, name: str) -> None:
     """But for what failed and where a stopped search goes on, which nothing said then."""
     run = old(name)
     before = contents(run)
-    said = nas("show", str(run), *plugins(run))
+    said = nas("show", str(run), *named(run))
     assert (said.code, said.err) == (0, "")
     new = re.compile(r"1 failed, trial \d+ with: .*\n|Go on with: nas resume .*\n")
     assert new.sub("", said.out) == (DATA / "shown" / f"{name}.txt").read_text()
@@ -121,7 +126,7 @@ def resume(run: Path, *flags: str) -> Said:
     journal = run / "study.journal"
     before = journal.read_bytes() if journal.exists() else b""
     command = apart if run.name == "pruned" else nas  # on Ray
-    said = command("resume", str(run), *flags, *plugins(run))
+    said = command("resume", str(run), *flags, *named(run))
     assert said.code == 0, said
     assert not before or journal.read_bytes().startswith(before)
     return said
@@ -241,7 +246,7 @@ def _outputs(file: Path | str) -> Tensor:
 )
 def test_an_export_gives_the_outputs_of_the_old_one(old: Old, name: str) -> None:
     run = old(name)
-    said = nas("export", str(run), "-o", "again.py", *plugins(run))
+    said = nas("export", str(run), "-o", "again.py", *named(run))
     assert said.code == 0, said
     assert same_outputs(run / "best.py", "again.py")
 

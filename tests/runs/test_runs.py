@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -19,13 +22,13 @@ from nas.cost import Cost, Interval
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError, NasError
-from nas.files import write_atomically
+from nas.files import scratch_folder, write_atomically
 from nas.measures import MACS, Budget
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
-from nas.space import dump_space, parse_space
+from nas.space import dump_space, load_space, parse_space
 from nas.study.objective import ACCURACY
 from nas.study.pareto import pareto_front
 from nas.study.records import Candidate, Trial, TrialResult, TrialState, trials_table
@@ -157,6 +160,41 @@ def test_a_kill_while_a_run_is_made_leaves_no_part_of_it(tmp_path: Path) -> None
     assert Manifest.read(make(path)).config == CONFIG
 
 
+def test_what_killed_processes_have_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Of runs that were being made, and of files that were being written; what a live one makes stays."""
+    runs = tmp_path / "runs"
+    for name in (".mine.77-0a1b2c3d.tmp", ".other.78-00000000.tmp", ".notes.tmp", ".mine.backup"):
+        (runs / name / "weights").mkdir(parents=True)
+    with scratch_folder(runs, ".live.", ".tmp") as live:
+        run = make(runs / "mine")
+        assert sorted(p.name for p in runs.iterdir()) == sorted(
+            [".mine.backup", ".notes.tmp", live.name, "mine"]
+        )
+    for file in (run.path / ".trials.csv.77.tmp", run.weights_folder / ".trial-00001.safetensors.77.tmp"):
+        file.touch()
+    (run.path / ".mine.tmp").touch()
+    with run.locked():
+        left = [p.name for p in run.path.rglob(".*.tmp")]
+    assert left == [".mine.tmp"]
+
+
+def test_a_scratch_folder_that_was_taken_for_a_left_one_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, made = Path.mkdir, []
+
+    def taken(path: Path, *arguments: Any, **more: Any) -> None:
+        mkdir(path, *arguments, **more)
+        made.append(path)
+        if len(made) == 1:
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", taken)
+    with scratch_folder(tmp_path, ".x-") as folder:
+        assert folder == made[1] and folder.is_dir()
+    assert not [*tmp_path.iterdir()]
+
+
 def test_changed_settings_are_kept(run: RunFolder) -> None:
     changed = replace(CONFIG, trials=9)
     Manifest.read(run).with_config(changed).write(run)
@@ -241,12 +279,49 @@ def test_a_run_yaml_that_is_none(run: RunFolder, command: str, text: str) -> Non
     assert said.err.startswith(f"error: {run.path}/run.yaml:")
 
 
-def test_a_damaged_journal(run: RunFolder) -> None:
-    run.journal.write_text('{"op_code": 0\n{}\n{"op_code"\n')
-    for command in ("show", "export"):
-        said = nas(command, str(run.path))
-        assert said.code == 1 and said.err.startswith(f"error: {run.journal}: the journal is damaged (")
-        assert said.err.endswith("); restore the file, or start a new run\n")
+@pytest.mark.parametrize("command", ["resume", "show", "export"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"op_code": 0\n{}\n{"op_code"\n', "it is no JSON"),
+        (b"[]\n{}\n", "it is no mapping"),
+        (b"\x00\xff\n" * 9, "it is no JSON"),
+    ],
+)
+def test_a_damaged_journal(run: RunFolder, command: str, content: bytes, why: str) -> None:
+    run.journal.write_bytes(content)
+    said = nas(command, str(run.path))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"error: {run.journal}: line 1 is damaged: {why}; restore the file, or keep what is whole with: nas "
+        f"resume {run.path} --repair\n"
+    )
+    assert run.journal.read_bytes() == content
+
+
+def test_a_run_without_a_journal_has_nothing_to_repair(run: RunFolder) -> None:
+    said = nas("resume", str(run.path), "--repair")
+    assert (said.code, said.err) == (2, f"error: --repair: {run.path} has no study.journal; leave it out\n")
+
+
+@pytest.mark.parametrize("file", ["space.yaml", "run.yaml", "best.yaml"])
+def test_a_file_of_a_run_that_is_too_large_or_no_text(run: RunFolder, file: str) -> None:
+    (run.path / "best.yaml").write_text(TINY)
+    for size, said in ((6 * 10**9, "has more than "), (0, "cannot be read: it is not UTF-8 text")):
+        with (run.path / file).open("wb") as out:
+            out.write(b"\xff")
+            out.truncate(size or 1)  # takes no room
+        failed = nas("show", str(run.path / file) if file == "best.yaml" else str(run.path))
+        assert failed.code == 2 and failed.err.startswith(f"error: {run.path / file}: {said}")
+
+
+def test_a_best_yaml_that_cannot_be_read_is_written_anew(run: RunFolder) -> None:
+    network = SPACE.smallest()
+    candidate = Candidate(0, network, SPACE.cost(network), "x")
+    for text in (b"\xff", b""):
+        run.best_file.write_bytes(text)
+        run.write_best(SPACE, Trial(candidate, TrialState.COMPLETE, 0.5), {}, ())
+        assert load_space(run.best_file).meta["score"] == 0.5
 
 
 def test_next_run_path(tmp_path: Path) -> None:
@@ -287,6 +362,56 @@ def test_a_run_that_another_process_searches_in(run: RunFolder) -> None:
         holder.stdout.close()
     with run.locked():
         pass
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_the_file_system_has_no_locks(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file stands for the lock; one that a killed process left is in nobody's way."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with run.locked(), pytest.raises(InputError) as busy, run.locked():
+        pass
+    assert str(busy.value) == (
+        f"{run.path}: another process is searching in it; wait for it, or stop it first. Where none is, on "
+        f"any machine, one was killed: remove {run.path}/.lock.held"
+    )
+    assert not (run.path / ".lock.held").exists()
+    killed = (
+        "import fcntl, os, signal, sys\n"
+        "def flock(*given): raise OSError(38, '')\n"
+        "fcntl.flock = flock\n" + _HOLDER.replace('print("locked", flush=True)', "os.kill(os.getpid(), 9)")
+    )
+    subprocess.run([sys.executable, "-c", killed, str(run.path)], check=False)
+    assert (run.path / ".lock.held").exists()
+    with run.locked():
+        assert (run.path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_lock_whose_holder_has_not_said_who_it_is(run: RunFolder) -> None:
+    with (run.path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError) as error, run.locked():
+            pass
+        assert str(error.value) == (
+            f"{run.path}: another process is searching in it; wait for it, or stop it first"
+        )
+
+
+def test_a_lock_that_fails_for_another_reason(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(NasError) as error, run.locked():
+        pass
+    assert str(error.value) == (
+        f"{run.path}: cannot be written: Input/output error; check the folder's permissions"
+    )
 
 
 def test_a_run_that_cannot_be_written(run: RunFolder) -> None:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,3 +164,98 @@ def test_what_is_refused(text: str, message: str) -> None:
     with pytest.raises(SpaceError) as error:
         load_space("mine.yaml")
     assert str(error.value) == message
+
+
+def refusal(name: str) -> str:
+    """What is said of a file that extends another."""
+    Path("mine.yaml").write_text(f"extends: {json.dumps(name)}")
+    with pytest.raises(SpaceError) as error:
+        load_space("mine.yaml")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+PIPE = "is a pipe or a device; name a regular file"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("pipe", PIPE),
+        ("/dev/zero", PIPE),
+        ("/dev/stdin", PIPE),
+        ("loop", "cannot be read: Too many levels of symbolic links"),
+        ("large", "has more than 4,000,000 bytes, the most that is read of such a file"),
+        ("folder", "cannot be read: Is a directory"),
+        ("a\0b", "no file can have this name"),
+        ("a\ud800b", "no file can have this name"),
+        ("a" * 5000, "cannot be read: File name too long"),
+        ("no/../" * 2000, "cannot be read: File name too long"),
+    ],
+)
+def test_what_is_no_regular_file_is_not_read(
+    name: str, reason: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if name == "/dev/stdin":  # an open pipe that nobody writes to
+        reading, writing = os.pipe()
+        request.addfinalizer(partial(os.close, reading))
+        request.addfinalizer(partial(os.close, writing))
+        name = f"/dev/fd/{reading}"
+    os.mkfifo("pipe")
+    Path("loop").symlink_to("loop")
+    Path("folder").mkdir()
+    with Path("large").open("wb") as file:
+        file.truncate(6 * 10**9)  # takes no room
+    assert reason in refusal(name)
+
+
+SECRET = "hunter2-of-another"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"root:x:0:0:{SECRET}",
+        f"{SECRET}: 1",
+        f"- {SECRET}",
+        f"{SECRET}: 1\n{SECRET}: 2",
+        f"a: !{SECRET} 1",
+        f"a: *{SECRET}",
+        f"a: b: {SECRET}",
+        f"!!int {SECRET}",
+        json.dumps({"token": SECRET}),
+    ],
+)
+def test_a_file_that_is_no_space_is_named_and_not_quoted(text: str) -> None:
+    Path("other.txt").write_text(text)
+    said = refusal("other.txt")
+    assert "other.txt" in said and SECRET not in said and ("is no space" in said or "nas show" in said)
+
+
+def test_a_file_of_a_run_extends_what_is_inside_it_or_bundled(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "inner").mkdir(parents=True)
+    (run / "run.yaml").touch()
+    (run / "space.yaml").write_text(BASE)
+    (run / "link.yaml").symlink_to(tmp_path / "base.yaml")
+    for name in ("space.yaml", "inner/../space.yaml", "reference/resnet18"):
+        (run / "mine.yaml").write_text(f"extends: {name}")
+        assert load_space(run / "mine.yaml").name == "mine"
+    (run / "inner" / "deep.yaml").write_text("extends: ../../base.yaml")
+    for name in ("../base.yaml", str(tmp_path / "base.yaml"), "link.yaml", "inner/deep.yaml"):
+        (run / "mine.yaml").write_text(f"extends: {name}")
+        with pytest.raises(SpaceError, match=r"is outside of the run .*; copy this file out of the run"):
+            load_space(run / "mine.yaml")
+    (tmp_path / "own.yaml").write_text("extends: run/space.yaml")
+    assert load_space(tmp_path / "own.yaml").name == "own"
+
+
+def test_a_chain_of_files_has_an_end() -> None:
+    for number in range(25):
+        Path(f"f{number}.yaml").write_text(f"extends: f{number + 1}.yaml")
+    Path("f25.yaml").write_text(BASE)
+    assert load_space("f6.yaml").name == "f6"
+    with pytest.raises(
+        SpaceError, match=r"f19.yaml:1: extends: more than 20 files extend one another; write"
+    ):
+        load_space("f0.yaml")

@@ -350,7 +350,7 @@ def test_a_damaged_journal_is_said_to_be_damaged(journal: Path) -> None:
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([lines[0], "not json", *lines[2:]]) + "\n")
     with pytest.raises(
-        NasError, match=r"study\.journal: the journal is damaged \(.*\); restore the file, or"
+        InputError, match=r"study\.journal: line 2 is damaged: it is no JSON; restore the file"
     ):
         study(journal)
 

@@ -111,7 +111,7 @@ def train(network):
     [
         ("own.py:trian", "evaluator own.py: 'trian' is not in the file; did you mean 'train'?"),
         ("own.py:x", "evaluator own.py: 'x' is not a function; write FILE:FUNCTION"),
-        ("none.py:train", "none.py: cannot be read: No such file or directory; name a Python file"),
+        ("none.py:train", "none.py: no such file; name a Python file"),
         ("own.py", "nas search: evaluator: 'own.py' is not FILE:FUNCTION, such as my_training.py:train"),
     ],
 )  # fmt: skip

@@ -499,6 +499,28 @@ def test_weights_that_are_not_finite_after_the_last_step_give_no_score() -> None
     assert str(failed.value) == "nan_loss: the logits were not finite after epoch 1"
 
 
+class Brittle(Flat):
+    """A classifier that overflows for what is not black, as norms of images that are all alike make one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        excess = (x + 2).square().sum((1, 2, 3))
+        logits: Tensor = super().forward(x) + (1e30 * excess * 1e30)[:, None]
+        return logits
+
+
+def test_a_network_that_overflows_for_other_images_gives_no_score() -> None:
+    """The data cannot show it, and its export would be refused."""
+    data = random_data(8)
+    black = dataclasses.replace(
+        data, train_images=np.zeros_like(data.train_images), val_images=np.zeros_like(data.val_images)
+    )
+    training = ClassifierTraining(Brittle(3 * 64), black, Recipe(epochs=2, batch=8), seed=0)
+    training.epoch()
+    with pytest.raises(TrainingFailed) as failed:
+        training.epoch()
+    assert str(failed.value) == "nan_loss: the logits of random images were not finite after epoch 2"
+
+
 class Hungry(Flat):
     """A classifier with batch norm whose memory is enough for batches of `most` images."""
 

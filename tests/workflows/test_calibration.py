@@ -24,7 +24,8 @@ from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
-from nas.workflows.calibration import LONG, PROXY, Row, compute_figures, find_calibration
+from nas.workflows.calibration import describe_calibration, find_calibration
+from nas.workflows.figures import LONG, PROXY, Figures, Interval, Row, compute_figures
 from nas.workflows.session import Session
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
@@ -61,6 +62,12 @@ def row(number: int, proxy: Sequence[float], long: float) -> Row:
     return Row(number, {}, Cost(number, 1), scores, {PROXY: [2.0] * len(proxy), LONG: [8.0]})
 
 
+def tau_of(found: Figures) -> Interval:
+    tau = found.proxy.ranking.kendall
+    assert tau is not None
+    return tau
+
+
 @pytest.mark.slow
 def test_every_network_is_within_the_budget_and_trained_as_planned(run: RunFolder) -> None:
     trials = load_trials(run)
@@ -91,6 +98,8 @@ def test_what_is_written(run: RunFolder, calibrated: tuple[Said, Path]) -> None:
     found = json.loads((run.path / "calibration.json").read_text())
     scores = np.array([n["scores"][PROXY] for n in found["networks"]])
     assert found["noise"] == pytest.approx(math.sqrt(scores.var(axis=1, ddof=1).mean()))
+    assert [proxy["ranking"]["kendall"] for proxy in found["proxies"]] == [None] * 5
+    assert [proxy["quality_per_second"] for proxy in found["proxies"]] == [None] * 5
     assert found["resolvable"] == pytest.approx(1.96 * math.sqrt(2) * found["noise"])
     with (run.path / "networks.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -98,6 +107,11 @@ def test_what_is_written(run: RunFolder, calibrated: tuple[Said, Path]) -> None:
     dots = ET.fromstring((run.path / "calibration.svg").read_text()).findall(".//{*}circle")
     assert len(dots) == scores.size
     assert f"One score has a noise of {found['noise']:.4f}" in calibrated[0].out
+    assert (
+        "With 3 epochs: 4 networks are too few for a rank correlation; 8 or more give one.\n"
+        in calibrated[0].out
+    )
+    assert "tau 1.00" not in calibrated[0].out and "quality" not in calibrated[0].out
 
 
 @pytest.mark.slow
@@ -106,6 +120,20 @@ def test_a_search_of_the_same_proxy_says_so_and_no_other(run: RunFolder) -> None
     other = nas("search", "tiny.yaml", *SHORT, "--trials", "1", "--batch", "32")
     line = "Calibrated: differences below "
     assert line in same.out and "See runs/calibrate-tiny-1" in same.out and line not in other.out
+
+
+def test_a_line_says_a_tau_of_enough_networks_alone(run: RunFolder) -> None:
+    """Also of a file of before, which has one of four networks."""
+    file = run.path / "calibration.json"
+    found = json.loads(file.read_text())
+    few = "; 4 networks are too few for a rank correlation; 8 or more give one. See"
+    assert few in str(describe_calibration(run))
+    found["proxies"][0]["ranking"]["kendall"] = {"value": 1.0, "low": -1.0, "high": 1.0}
+    file.write_text(json.dumps(found))
+    assert few in str(describe_calibration(run))
+    found["proxies"][0]["networks"] = 8
+    file.write_text(json.dumps(found))
+    assert "as 3 epochs do with Kendall's tau 1.00 (-1.00 to 1.00). See" in str(describe_calibration(run))
 
 
 @pytest.mark.slow
@@ -134,27 +162,30 @@ def test_a_calibration_that_is_resumed_trains_nothing_twice(run: RunFolder) -> N
     before = load_trials(run)
     (run.path / "calibration.json").unlink()
     said = nas("resume", "runs/calibrate-tiny-1")
-    assert said.code == 0 and "Kendall's tau" in said.out
+    assert said.code == 0 and "One score has a noise of" in said.out
     assert load_trials(run) == before
     assert (run.path / "calibration.json").is_file()
 
 
-def test_ranks_against_scipy() -> None:
+@pytest.mark.parametrize("count", [8, 12, 24])
+def test_ranks_against_scipy(count: int) -> None:
     rng = np.random.default_rng(0)
-    long = rng.random(12)
-    proxy = long[:, None] + rng.normal(0, 0.2, (12, 3))
-    found = compute_figures([row(i, proxy[i].tolist(), long[i]) for i in range(12)])
-    own = found.proxy.ranking
+    long = rng.random(count)
+    proxy = long[:, None] + rng.normal(0, 0.2, (count, 3))
+    found = compute_figures([row(i, proxy[i].tolist(), long[i]) for i in range(count)], draws=200)
     taus = [kendalltau(proxy[:, s], long).statistic for s in range(3)]
     rhos = [spearmanr(proxy[:, s], long).statistic for s in range(3)]
-    assert own.kendall.value == pytest.approx(np.mean(taus))
-    assert own.spearman.value == pytest.approx(np.mean(rhos))
-    top = np.argsort(-long)[:4]
-    tops = [kendalltau(proxy[top, s], long[top]).statistic for s in range(3)]
-    assert own.kendall_top.value == pytest.approx(np.mean(tops))
-    assert own.kendall.low < own.kendall.value < own.kendall.high
-    assert found.proxy.quality_per_second == pytest.approx(own.kendall.value / 2)
+    own, tau = found.proxy.ranking, tau_of(found)
+    assert own.spearman and own.spearman.value == pytest.approx(np.mean(rhos))
+    assert tau.value == pytest.approx(np.mean(taus)) and tau.low < tau.value < tau.high
+    assert found.proxy.quality_per_second == Interval(tau.value / 2, tau.low / 2, tau.high / 2)
     assert found.long_seconds == 8
+    top = np.argsort(-long)[: count // 3]
+    if count < 24:
+        assert own.kendall_top is own.spearman_top is None
+    else:
+        tops = [kendalltau(proxy[top, s], long[top]).statistic for s in range(3)]
+        assert own.kendall_top and own.kendall_top.value == pytest.approx(np.mean(tops))
 
 
 @pytest.mark.slow
@@ -168,16 +199,52 @@ def test_the_interval_has_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(60):
         pairs = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 24)
-        found = compute_figures(
-            [row(i, [x, x], y) for i, (x, y) in enumerate(pairs)], draws=100
-        ).proxy.ranking.kendall
-        covered += found.low <= truth <= found.high
+        tau = tau_of(compute_figures([row(i, [x, x], y) for i, (x, y) in enumerate(pairs)], draws=100))
+        covered += tau.low <= truth <= tau.high
     assert covered >= 50
 
 
 def test_a_proxy_without_differences_ranks_nothing() -> None:
-    found = compute_figures([row(i, [0.1, 0.1], i / 10) for i in range(6)])
-    assert found.noise == 0 and found.proxy.ranking.kendall.value == 0
+    found = compute_figures([row(i, [0.1, 0.1], i / 10) for i in range(8)])
+    assert found.noise == 0 and tau_of(found).value == 0
+
+
+@pytest.mark.parametrize("count", [4, 7])
+def test_so_few_networks_have_no_rank_correlation(count: int) -> None:
+    found = compute_figures([row(i, [i / 10, i / 9], i / 10) for i in range(count)])
+    own = found.proxy.ranking
+    assert own.kendall is own.spearman is own.kendall_top is own.spearman_top is None
+    assert found.noise > 0 and found.proxy.quality_per_second is None and found.best is None
+
+
+def compare(noise: float, seconds: float, *, networks: int = 12, other: int = 12) -> Figures:
+    """Figures of a proxy that ranks well, and of one whose scores are off by `noise` and take `seconds`."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(networks):
+        one = row(i, (i / 10 + 0.1 * rng.standard_normal(2)).tolist(), i / 10)
+        if i < other:
+            scores = one.scores | {"other": [i / 10 + noise * rng.standard_normal()]}
+            one = replace(one, scores=scores, seconds=one.seconds | {"other": [seconds]})
+        rows.append(one)
+    return compute_figures(rows, draws=200)
+
+
+@pytest.mark.parametrize(
+    ("found", "best"),
+    [
+        (compare(0.2, 1.5), None),  # ranks a little worse, a little faster
+        (compare(0.2, 0.05), "other"),  # forty times faster
+        (compare(5.0, 2.0), PROXY),  # ranks nothing
+        (compare(0.0, 0.05, other=7), None),  # too few for a tau: none to compare with
+    ],
+)
+def test_the_best_for_its_time_is_named_where_intervals_are_apart(found: Figures, best: str | None) -> None:
+    assert (found.best and found.best.name) == best
+    own = [q for proxy in found.proxies if (q := proxy.quality_per_second)]
+    if len(own) == 2:
+        apart = own[0].low > own[1].high or own[1].low > own[0].high
+        assert apart == (best is not None)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from command_line import SHORT, nas
 
+from nas.files import read_text
 from nas.runs.config import SearchConfig
 from nas.runs.manifest import Manifest
 from nas.space import parse_space
-from nas.space.language.source import read_text
 from nas.study.ledger import Ledger
 from nas.study.storage import open_storage
 

@@ -56,7 +56,7 @@ def search(*arguments: str, space: str = "tiny.yaml", name: str = "mine") -> Sai
 
 def images(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(len(folder.name))
+    rng = np.random.default_rng(list(folder.name.encode()))
     for i in range(count):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
 
@@ -102,23 +102,25 @@ def test_a_finished_search_goes_further(tiny_run: RunFolder) -> None:
     "storage", [(), pytest.param(("--storage", "sqlite:///studies.db"), marks=pytest.mark.slow)]
 )
 def test_a_run_goes_on_under_another_name_and_from_another_folder(
-    storage: tuple[str, ...], tiny_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    storage: tuple[str, ...], tiny_run: RunFolder, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is trained again and no weights are lost, wherever the study is kept."""
     run = tiny_run
     if storage:
         assert search("--workers", "0", "--trials", "3", "--keep", "2", *storage, name="stored").code == 0
         run = RunFolder.open(Path("runs/stored"))
-    before, kept = load(run.path).trials, {file.name for file in run.kept_weights()}
+    before = RunState.load(run.path, (), *storage[1:]).trials
+    kept = {file.name for file in run.kept_weights()}
     run.path.rename("moved")
     with monkeypatch.context() as inside:
         inside.chdir("moved")
-        assert "3 of 3 trials ended" in nas("show", ".").out
-        said = nas("resume", ".", "--trials", "4")
+        named = ("--storage", f"sqlite:///{tiny_folder}/studies.db") if storage else ()
+        assert "3 of 3 trials ended" in nas("show", ".", *named).out
+        said = nas("resume", ".", "--trials", "4", *named)
     assert said.code == 0 and "[3/4]" not in said.out
     moved = RunFolder.open(Path("moved"))
     left = {file.name for file in moved.kept_weights()}
-    assert load(moved.path).trials[:3] == before
+    assert RunState.load(moved.path, (), *storage[1:]).trials[:3] == before
     assert len(left) == len(kept) == 2 and left <= kept | {moved.weights_file(3).name}
 
 
@@ -305,7 +307,7 @@ def test_a_study_in_a_database() -> None:
     storage = ("--storage", "sqlite:///study.db", "--workers", "0", "--trials", "2")
     assert search(*storage).code == 0
     assert not Path("runs/mine/study.journal").exists()
-    assert nas("resume", "runs/mine", "--trials", "3").code == 0 and len(table()) == 3
+    assert nas("resume", "runs/mine", "--trials", "3", *storage[:2]).code == 0 and len(table()) == 3
     said = nas("search", "tiny.yaml", "--runs", "others", "--name", "mine", *SHORT, *storage)
     assert said.code == 2 and not Path("others").exists()
     assert said.err == (

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import gc
 import os
+import pty
+import shutil
 import signal
+import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +21,7 @@ from typing import TypeVar
 
 import pytest
 import torch
-from command_line import exports_checked_here, rows
+from command_line import SHORT, command, exports_checked_here, rows
 from forks import FORKS
 from instant import Instant, config
 from optuna.storages import BaseStorage
@@ -40,7 +47,8 @@ def quick_exports() -> Iterator[None]:
 
 
 def handlers() -> list[object]:
-    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    return [signal.getsignal(number) for number in numbers]
 
 
 class Stopping(Observer):
@@ -64,6 +72,15 @@ def terminate() -> None:
     time.sleep(5)
 
 
+def hang_up() -> None:
+    """As a terminal that is closed: its system and its shell say so, one after the other."""
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(5)
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
 def test_what_a_search_changes_in_its_process_is_given_back() -> None:
     """Signal handlers, and torch's threads, of which a trial has its own number."""
     before, threads = handlers(), torch.get_num_threads()
@@ -76,14 +93,14 @@ def test_what_a_search_changes_in_its_process_is_given_back() -> None:
     assert handlers() == before and torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("stop", [press_ctrl_c, terminate])
-def test_a_stop_says_how_to_go_on_and_loses_nothing(stop: object) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(press_ctrl_c, 130), (terminate, 130), (hang_up, 129)])
+def test_a_stop_says_how_to_go_on_and_loses_nothing(stop: object, code: int) -> None:
     before, threads = handlers(), torch.get_num_threads()
     given = config(cpus_per_trial=threads + 1, time_limit="1h")
     with pytest.raises(nas.Stopped) as error:
         nas.search(given, Stopping(stop), evaluator=Instant(), name="mine")
     assert str(error.value) == ("stopped; nothing finished is lost. Go on with: nas resume runs/mine") and (
-        error.value.exit_code == 130
+        error.value.exit_code == code
     )
     assert handlers() == before and torch.get_num_threads() == threads
     state = RunState.load(RUN)
@@ -135,16 +152,132 @@ def test_any_other_error_gives_back_the_same() -> None:
     assert handlers() == before and torch.get_num_threads() == threads
 
 
-def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on() -> None:
-    def fill() -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_that_nobody_heard_is_heard_between_epochs(number: signal.Signals) -> None:
+    """Python drops what is raised in a callback of its collector."""
+
+    def deaf(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            gc.callbacks.remove(deaf)
+            os.kill(os.getpid(), number)
+
+    def collect() -> None:
+        gc.callbacks.append(deaf)
+        gc.collect()
+
+    evaluator = Instant(epochs=3)
+    with pytest.raises(nas.Stopped) as error:
+        nas.search(config(trials=9), Stopping(collect), evaluator=evaluator, name="mine")
+    assert error.value.exit_code == (129 if number == signal.SIGHUP else 130)
+    trials = RunState.load(RUN).trials
+    assert [trial.is_running for trial in trials] == [False, True] and not trials[1].curve
+    assert (RUN / "trials.csv").is_file()
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As `nohup` has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        result = nas.search(config(), Stopping(hang_up_quickly), evaluator=Instant(), name="mine")
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert result.counts.complete == 3
+
+
+def hang_up_quickly() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+GO_ON = "Nothing finished is lost. Go on with: nas resume runs/mine"
+CHECK = "check the folder's permissions and free space"
+
+
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "make room within your quota, or have it raised"),
+        (errno.EACCES, CHECK),
+        (errno.EROFS, "have its file system mounted for writing, or choose a folder of another"),
+        (errno.EIO, "check the disk"),
+        (errno.ENOENT, f"its folder is gone; {CHECK}"),
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+        (errno.EMFILE, "allow more open files, by ulimit -n"),
+    ],
+)
+def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on(number: int, way: str) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
 
     with pytest.raises(NasError) as error:
-        nas.search(config(), Stopping(fill), evaluator=Instant(), name="mine")
+        nas.search(config(), Stopping(fail), evaluator=Instant(), name="mine")
+    assert str(error.value) == f"runs/mine: cannot be written: {os.strerror(number)}; {way}. {GO_ON}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (FileNotFoundError(2, "No such file", "a.png"), "a.png: No such file; mend that"),
+        (PermissionError(13, "No", "runs/mine/a"), f"runs/mine/a: cannot be written: No; {CHECK}"),
+        (ConnectionError("refused"), "runs/mine: stopped by ConnectionError: refused"),
+    ],
+)
+def test_an_error_of_the_system_is_told_as_what_it_is(fault: OSError, what: str) -> None:
+    def fail() -> None:
+        raise fault
+
+    with pytest.raises(NasError) as error:
+        nas.search(config(), Stopping(fail), evaluator=Instant(), name="mine")
+    assert str(error.value) == f"{what}. {GO_ON}"
+
+
+# Folders that go
+
+
+class At(Observer):
+    """Does something when trial 1 has trained its only epoch, before its weights are written."""
+
+    def __init__(self, change: Callable[[], object]) -> None:
+        self._change = change
+
+    def epoch(self, candidate: Candidate, result: nas.EpochResult) -> None:
+        if candidate.number == 1:
+            self._change()
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["alone", "another in its place"])
+@pytest.mark.parametrize("when", [Stopping, At])
+def test_a_run_that_is_moved_says_where_to_go_on(when: type[Stopping] | type[At], taken: bool) -> None:
+    other = Path("runs/other")
+    if taken:
+        nas.search(config(trials=1), evaluator=Instant(), name="other")
+
+    def move() -> None:
+        RUN.rename("runs/moved")
+        if taken:
+            other.rename(RUN)
+
+    with pytest.raises(NasError) as error:
+        nas.search(config(), when(move), evaluator=Instant(), name="mine")
     assert str(error.value) == (
-        "runs/mine: cannot be written: No space left on device; make room. Nothing finished is lost. Go on "
-        "with: nas resume runs/mine"
+        "runs/mine: was moved while it was searched in, to runs/moved. Nothing finished is lost. Go on with: "
+        "nas resume runs/moved"
     )
+    assert RUN.exists() == taken
+    if taken:
+        assert len(RunState.load(RUN).trials) == 1 and len([*(RUN / "weights").iterdir()]) == 1
+    result = nas.resume("runs/moved", evaluator=Instant())
+    assert isinstance(result, nas.SearchResult) and result.counts.complete == 3
+
+
+@pytest.mark.parametrize("when", [Stopping, At])
+def test_a_run_that_is_deleted_is_said_to_be(when: type[Stopping] | type[At]) -> None:
+    with pytest.raises(NasError) as error:
+        nas.search(config(), when(lambda: shutil.rmtree(RUN)), evaluator=Instant(), name="mine")
+    assert str(error.value) == "runs/mine: was deleted while it was searched in; start a new run"
+    assert error.value.exit_code == 1 and not [*Path("runs").iterdir()]
 
 
 Done = TypeVar("Done")
@@ -301,3 +434,24 @@ def test_an_observer_hears_everything_in_its_order() -> None:
         "began", ("search", 1, 1), ("started", 0), *one, *ends,
         ("finalists", 1, 2), ("started", 0), *final, *ends,
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_ends_a_search_with_its_tables_and_129() -> None:
+    """What it prints then fails; the exit code does not."""
+    master, terminal = pty.openpty()
+    driver = subprocess.Popen(
+        command("search", "tiny.yaml", "--name", "mine", *SHORT, "--workers", "0", "--trials", "500"),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    said = b""
+    while b"[2/500]" not in said:
+        said += os.read(master, 4096)
+    os.close(master)
+    assert driver.wait(60) == 129
+    assert (RUN / "trials.csv").is_file() and len(rows(RUN / "trials.csv")) >= 2

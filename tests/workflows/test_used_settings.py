@@ -116,7 +116,7 @@ def searched(settings: Mapping[str, Any], name: str) -> object:
     Path("log").unlink(missing_ok=True)
     recipe = {**BASE["recipe"], **settings.get("recipe", {})}  # type: ignore[dict-item]
     result = nas.search(SearchConfig.from_data({**BASE, **settings, "recipe": recipe}), name=name)
-    state = RunState.load(result.state.folder.path)
+    state = RunState.load(result.state.folder.path, (), settings.get("storage"))
     files = sorted(str(p.relative_to(state.folder.path)) for p in state.folder.path.rglob("*") if p.is_file())
     figures = [
         [(t.candidate.choices, t.state, t.score, t.result.epochs, t.result.parent, t.failure) for t in trials]

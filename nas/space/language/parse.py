@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.blocks import list_blocks
+from nas.blocks.builder import MOST_NODES
 from nas.errors import InputError, did_you_mean
+from nas.files import read_given_text
 from nas.kinds import Kind
 from nas.ops.arguments import Channels, Count, Probability, Ratio
 from nas.space.language.extends import read_description
@@ -20,7 +22,8 @@ from nas.space.language.parse_values import (
     get_kind,
     reject_unknown,
 )
-from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, read_text, to_plain_data
+from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, to_plain_data
+from nas.space.language.stages import count_nodes
 from nas.space.scale import Scale, scale_unchecked
 from nas.space.space import INPUT_AXES, Space
 
@@ -29,7 +32,7 @@ _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", g
 
 def load_space(path: Path | str) -> Space:
     """Read the space in a file. Raises InputError, with file and line, for anything that is wrong in it."""
-    return parse_space(read_text(Path(path)), str(path))
+    return parse_space(read_given_text(Path(path)), str(path))
 
 
 def parse_space(source: str, file: str = "<text>") -> Space:
@@ -69,7 +72,19 @@ def parse_space(source: str, file: str = "<text>") -> Space:
     for path, item in parser.replaced.items():
         hint = did_you_mean(path, sorted(parser.places_seen), "name the place of a value, such as s1.depth")
         raise SpaceError(item.place, "set", f"there is no value at '{path}'{hint}")
-    return _scale(space, top)
+    return _check_nodes(_scale(space, top), top)
+
+
+def _check_nodes(space: Space, top: Mapping) -> Space:
+    most = count_nodes(space.network, space.declared)
+    if most > MOST_NODES:
+        raise SpaceError(
+            top.key_places["network"],
+            "network",
+            f"has up to {most:,} nodes, layers counted one by one, and {MOST_NODES:,} are the most that is "
+            "built; lower the depth of stages",
+        )
+    return space
 
 
 def _scale(space: Space, top: Mapping) -> Space:

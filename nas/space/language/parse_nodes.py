@@ -161,11 +161,13 @@ class NodeParser(ValueParser):
                 raise SpaceError(item.place, context.path, f"two nodes are named '{name}'; rename one")
             used.update([name] if name else [])
         names = []
+        numbers: dict[str, int] = {}
         for item, name in zip(items, given, strict=True):
             base = get_block(item)
-            fresh, number = name or base, 2
+            fresh, number = name or base, numbers.get(base, 2)
             while not name and fresh in used:
                 fresh, number = f"{base}_{number}", number + 1
+            numbers[base] = number
             used.add(fresh)
             names.append(fresh)
         return names

@@ -158,9 +158,11 @@ class ValueParser:
         """
         if not options:
             raise SpaceError(place, context.path, "an empty choice has no option; list at least one")
-        for i, option in enumerate(options):
-            if option in options[:i]:
+        seen: set[Any] = set()
+        for option in options:
+            if option in seen:
                 raise SpaceError(place, context.path, f"option {as_written(option)} stands twice; keep one")
+            seen.add(option)
         if per_layer and not context.stages:
             raise SpaceError(
                 place,

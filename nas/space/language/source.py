@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,10 +13,19 @@ from nas.errors import InputError
 _MAX_ITEMS = 20_000
 """A file that expands to more than this is not written by hand: aliases multiply in it."""
 
+_MAX_DIGITS = 4_300
+"""Of a number: Python writes no longer ones, and reads them in the square of the time."""
+
+_LONG = 200_000
+"""Characters from which a text is not read again by the slow parser."""
+
 _MAX_DEPTH = 100
 """Levels of lists and mappings; every reader of a space calls itself that deep."""
 
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
+
+
+_NUMBERS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,10 @@ class SpaceError(InputError):
     def __init__(self, place: Place, path: str, message: str) -> None:
         super().__init__(f"{place}: {path}: {message}" if path else f"{place}: {message}")
         self._parts = place, path, message
+
+    @property
+    def place(self) -> Place:
+        return self._parts[0]
 
     def __reduce__(self) -> tuple[type[SpaceError], tuple[Place, str, str]]:
         """Pickle by the parts: a space keeps its obstacles, and travels to other processes."""
@@ -75,24 +86,13 @@ class Mapping:
 Item = Scalar | Listing | Mapping
 
 
-def read_text(path: Path) -> str:
-    """Read a text file. Raises InputError where there is none, or no UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot be read: {reason}") from None
-
-
 def read_yaml(text: str, file: str, most: int = _MAX_ITEMS) -> Item:
     """Parse one YAML document of up to `most` values; an empty one is an empty mapping.
 
     Raises SpaceError with the line for anything that is not plain data.
     """
     try:
-        loader, node = _compose(text)
+        loader, node = _compose(text, file, most)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -107,21 +107,37 @@ def read_yaml(text: str, file: str, most: int = _MAX_ITEMS) -> Item:
     return _Converter(loader, file, most).convert(node)
 
 
-def _compose(text: str) -> tuple[yaml.SafeLoader, yaml.Node | None]:
+def _compose(text: str, file: str, most: int) -> tuple[yaml.SafeLoader, yaml.Node | None]:
     """Return the nodes of a document, and a loader that reads their values.
 
     The parser in C, where there is one, is ten times as fast. What it refuses is left to the one in Python,
-    so that messages are the same everywhere.
+    so that messages are the same everywhere, unless that would take seconds.
     """
     if yaml.__with_libyaml__:
-        with suppress(yaml.YAMLError, UnicodeError):
-            return _compose_with(yaml.CSafeLoader, text)
-    return _compose_with(yaml.SafeLoader, text)
+        try:
+            return _compose_with(yaml.CSafeLoader, text, file, most)
+        except (yaml.YAMLError, UnicodeError):
+            if len(text) > _LONG:
+                raise
+    return _compose_with(yaml.SafeLoader, text, file, most)
 
 
-def _compose_with(kind: Any, text: str) -> tuple[Any, yaml.Node | None]:
+def _compose_with(kind: Any, text: str, file: str, most: int) -> tuple[Any, yaml.Node | None]:
+    event: Any
+    count = depth = 0
+    for event in yaml.parse(text, kind):  # before anything is made of more than is read
+        count += isinstance(event, yaml.NodeEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if count > most or depth > _MAX_DEPTH:
+            place = Place(file, event.start_mark.line + 1)
+            raise SpaceError(place, "", _TOO_DEEP if depth > _MAX_DEPTH else _say_too_many(most))
     loader = kind(text)
     return loader, loader.get_single_node()
+
+
+def _say_too_many(most: int) -> str:
+    return f"more than {most:,} values, those of aliases included; list fewer, and smaller aliases"
 
 
 _TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep; use fewer levels, or blocks of your own"
@@ -148,9 +164,7 @@ class _Converter:
         place = Place(self._file, node.start_mark.line + 1)
         self._count += 1
         if self._count > self._most:
-            raise SpaceError(
-                place, "", f"expands to more than {self._most:,} values; use fewer or smaller aliases"
-            )
+            raise SpaceError(place, "", _say_too_many(self._most))
         if node.tag == "tag:yaml.org,2002:merge":
             raise SpaceError(
                 place, "", "'<<' does not merge here; write shared arguments once under 'defaults'"
@@ -176,8 +190,13 @@ class _Converter:
 
     def _scalar(self, node: yaml.ScalarNode, place: Place) -> Scalar:
         try:
-            return Scalar(self._loader.construct_object(node), place)
-        except (ValueError, LookupError):
+            if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
+                raise ValueError
+            value = self._loader.construct_object(node)
+            if node.tag in _NUMBERS:
+                str(value)  # raises for a hexadecimal number of too many digits
+            return Scalar(value, place)
+        except (ValueError, LookupError, OverflowError):
             kind = node.tag.rpartition(":")[2]
             raise SpaceError(
                 place, "", f"'{node.value[:40]}' cannot be read as {kind}; put text in quotes"

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from nas.space.language.tree import (
     Alternative,
+    Call,
     Choice,
     LayerNodes,
     Node,
     PerLayer,
     SameAs,
+    Stage,
     StageStride,
     Value,
     children,
@@ -40,6 +42,22 @@ def find_max_depth(depth: Value, declared: Mapping[str, Choice]) -> int:
     if isinstance(depth, Choice | PerLayer):
         return max(find_max_depth(value, declared) for value in depth.values)
     return int(depth)
+
+
+def count_nodes(node: Node, declared: Mapping[str, Choice]) -> int:
+    """Return the number of nodes of the largest network, each layer's by itself."""
+    inside = [count_nodes(child, declared) for child in children(node)]
+    match node:
+        case Stage():
+            return sum(inside) * find_max_depth(node.depth, declared)
+        case Alternative():
+            return max(inside)
+        case LayerNodes():
+            return sum(inside) // len(inside)
+        case Call():
+            return 1
+        case _:
+            return sum(inside)
 
 
 def find_list_lengths(node: Node, stage: str) -> list[int]:
