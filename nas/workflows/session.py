@@ -296,9 +296,7 @@ def reopen(
     if prepared.data is not None and manifest.data is not None:
         _check_data(prepared.data, manifest.data)
         if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
-            note = (
-                f"Since the run began, images are read otherwise: {renewed}; what it trained saw them so not."
-            )
+            note = f"Images are read otherwise than when the run began: {renewed}."
             prepared = replace(prepared, data=replace(prepared.data, notes=(*prepared.data.notes, note)))
     if prepared.evaluator.metric != manifest.metric:
         raise InputError(
