@@ -87,7 +87,8 @@ OTHERS: dict[str, Any] = {
     "dropout": 0.1, "drop_path": 0.1, "zero_init_residual": False, "early_stop": 1, "fraction": 0.5,
     "score": "best", "cuda_graph": True, "crop": 0.1, "random_resized_crop": 0.5, "flip": False,
     "policy": "randaugment", "color_jitter": 0.4, "cutout": 0.5, "mixup": 0.2, "cutmix": 1.0,
-    "background": "black", "levels": "0..4095",
+    "background": "black", "levels": "0..4095", "duplicates": "drop", "group": "(a)", "columns": "a,b",
+    "suffix": ".jpg",
 }  # fmt: skip
 """Values other than the default of those that are refused."""
 
