@@ -15,9 +15,9 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "errors", "kinds", "settings", "importing", "files", "deadline", "cost", "ops", "graph", "measures",
-    "blocks", "space", "exporters", "inherit", "data", "training", "samplers", "study", "execution", "runs",
-    "workflows", "report", "bench", "cli", "testing",
+    "errors", "kinds", "settings", "importing", "files", "machine", "deadline", "cost", "ops", "graph",
+    "measures", "blocks", "space", "exporters", "inherit", "data", "training", "samplers", "study",
+    "execution", "runs", "workflows", "report", "bench", "cli", "testing",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])

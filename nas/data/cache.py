@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nas.data.images import BrokenImage, Decoding, Images, Pictures, decode_files
 from nas.errors import NasError
 from nas.files import cache_folder, write_atomically
+from nas.machine import memory_bytes
 
 _FORMAT = 1
 _UNUSED_S = 30 * 24 * 3600
@@ -242,11 +243,6 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Images:
             f"{path}: images too many for memory are read from this file, which is not on this machine; "
             "share the folder by XDG_CACHE_HOME, or lower --max-images or --resolution"
         ) from None
-
-
-def memory_bytes() -> int:
-    """Return the memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _row_bytes(resolution: int) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
+from nas.machine import count_cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,7 +74,7 @@ def decode_files(files: Sequence[Path], resolution: int) -> Iterator[Images | Br
 
 def _start_pool(files: int) -> Executor:
     """Start threads for a few files, else processes: decoding small files mostly holds Python's lock."""
-    cores = multiprocessing.cpu_count()
+    cores = count_cores()
     if files < _MANY:
         return ThreadPoolExecutor(cores)
     # Not forked: another thread may hold a lock, which the copy would wait for.
