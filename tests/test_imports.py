@@ -15,8 +15,8 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "passwords", "errors", "kinds", "settings", "files", "importing", "deadline", "cost", "ops", "graph",
-    "measures", "blocks", "space", "exporters", "inherit", "data", "training", "samplers", "study",
+    "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "deadline", "cost", "ops",
+    "graph", "measures", "blocks", "space", "exporters", "inherit", "data", "training", "samplers", "study",
     "execution", "runs", "workflows", "report", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import rich_click as click
 
 from nas.cli.shared import budget_option, load, plugin_option
 from nas.errors import InputError, printable
+from nas.machine import count_cores
 
 
 @click.command()
@@ -91,7 +91,7 @@ def bench(
     )
     if output:
         make_folder(output)
-    ended = show_progress(run_contest(contest, jobs or os.cpu_count() or 1, loaded), contest)
+    ended = show_progress(run_contest(contest, jobs or count_cores(), loaded), contest)
     result = compute_standings(ended)
     print_contest(contest, result)
     if output:

@@ -36,6 +36,7 @@ from nas.data.pixels import join_ranges
 from nas.data.traits import Trait
 from nas.errors import NasError
 from nas.files import cache_folder, write_atomically
+from nas.machine import memory_bytes
 
 _FORMAT = 2
 _UNUSED_S = 30 * 24 * 3600
@@ -340,11 +341,6 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Images:
             f"{path}: images too many for memory are read from this file, which is not on this machine; "
             "share the folder by XDG_CACHE_HOME, or lower --max-images or --resolution"
         ) from None
-
-
-def memory_bytes() -> int:
-    """Return the memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _get_facts_file(path: Path) -> Path:

@@ -26,6 +26,7 @@ from nas.data.pixels import compose, measure_range, to_bytes
 from nas.data.traits import Trait, Traits
 from nas.errors import NasError
 from nas.importing import without_current_folder
+from nas.machine import count_cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -118,7 +119,7 @@ def decode_files(files: Sequence[Path], resolution: int, rendering: Rendering) -
 
 def _start_pool(files: int) -> Executor:
     """Start threads for a few files, else processes: decoding small files mostly holds Python's lock."""
-    cores = multiprocessing.cpu_count()
+    cores = count_cores()
     if files < _MANY:
         return ThreadPoolExecutor(cores)
     # Not forked: another thread may hold a lock, which the copy would wait for.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.files import home_folder
 
 
@@ -21,6 +23,39 @@ def show_token() -> None:
     home = home_folder()
     if named or (home is not None and (home / ".ray" / "auth_token").exists()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def make_token() -> None:
+    """Give a cluster that starts here a token of its own where Ray could not write one to the home."""
+    home = home_folder()
+    folder = home / ".ray" if home is not None else None
+    if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        return
+    if folder is not None and (folder / "auth_token").exists():
+        return
+    nearest = folder if folder is None or folder.exists() else folder.parent
+    if nearest is None or not os.access(nearest, os.W_OK):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def short_folder() -> str | None:
+    """Return a folder for Ray's sockets where the temporary one has too long a name for them, else None.
+
+    Raises NasError where there is none.
+    """
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(folder)) + len(_SOCKET) <= _MOST_BYTES:
+        return None
+    if os.access("/tmp", os.W_OK):  # noqa: S108  # Ray makes its own folder in it
+        return "/tmp/ray"  # noqa: S108
+    raise NasError(
+        f"{folder}: Ray's sockets in it would have names of over {_MOST_BYTES} bytes, which no system "
+        "allows; name a folder of a shorter path by RAY_TMPDIR"
+    )
+
+
+_MOST_BYTES = 107
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 
 
 def check_address(address: str) -> None:
@@ -49,12 +84,17 @@ def _healthy(address: str) -> bool:
     """Asks in a process of its own, for `ray.init` would try for minutes and print."""
     show_token()
     where = [] if address == "auto" else ["--address", address]
-    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check", *where]
-    try:
-        check = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
-    except subprocess.TimeoutExpired:
-        return False
-    if "AuthenticationError" in check.stderr:
+    command = [sys.executable, "-P", "-c", _HEALTH_CHECK, "health-check", *where]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as check:
+        assert check.stdout is not None
+        check.stdout.readline()  # the import of Ray, which takes its time on a busy machine
+        try:
+            _, said = check.communicate(timeout=_ANSWER_S)
+        except subprocess.TimeoutExpired:
+            check.kill()
+            return False
+    if "AuthenticationError" in said:
         raise InputError(
             f"the Ray cluster at address '{address}' refuses this machine's token; copy ~/.ray/auth_token "
             "from its head node, or set RAY_AUTH_TOKEN"
@@ -62,4 +102,5 @@ def _healthy(address: str) -> bool:
     return check.returncode == 0
 
 
+_HEALTH_CHECK = "from ray.scripts.scripts import main; print(flush=True); main()"
 _ANSWER_S = 10

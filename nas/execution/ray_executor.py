@@ -8,18 +8,22 @@ a trial that was stopped early as complete, with its score at that time.
 # ruff: noqa: E402
 from __future__ import annotations
 
+import faulthandler
 import logging
+import math
 import os
+import re
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nas.execution.ray_address import check_address, show_token
+from nas.execution.ray_address import check_address, make_token, short_folder, show_token
 
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
@@ -27,6 +31,8 @@ _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # prints no line of the raylets': a worker's death is told by the study
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
+    "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to us as KeyboardInterrupt
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no score
@@ -46,10 +52,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import InputError, NasError
 from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, tell
-from nas.importing import release_children, without_current_folder
+from nas.execution.ray_watch import Watch
+from nas.importing import one_line, release_children, without_current_folder
+from nas.machine import count_cores
 from nas.passwords import hide_passwords
 from nas.study.records import Candidate, TrialResult
-from nas.training.base import Evaluator, Failure, FailureReason
+from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
 
 class RayExecutor:
@@ -91,7 +99,11 @@ class RayExecutor:
             if not slots:
                 raise InputError(self._no_room())
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-            self._tune(_Trials(queue, observer, self), evaluator)
+            here = ray.get_runtime_context()
+            own = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
+            raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
+            with Watch(here.gcs_address, raylet) as watch:
+                self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
 
     def check_room(self) -> None:
         """Ask Ray, and raise InputError where no node has room for a trial."""
@@ -144,18 +156,33 @@ class RayExecutor:
     def _ray(self) -> Iterator[str | None]:
         """Ray, started or joined; gives the dashboard's URL."""
         check_address(self._address)
-        here: dict[str, Any] = {"include_dashboard": self._dashboard, "dashboard_host": "127.0.0.1"}
+        here: dict[str, Any] = {}
+        if self._address == "local":
+            make_token()
+            here = {
+                "include_dashboard": self._dashboard,
+                "dashboard_host": "127.0.0.1",
+                "num_cpus": count_cores(),
+                "_temp_dir": short_folder(),
+            }
         on_sigterm = signal.getsignal(signal.SIGTERM)
         job: Any = JobConfig()
         job._py_driver_sys_path = _OwnPath()
-        with _discreet():
-            context = ray.init(
-                address=self._address,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                job_config=job,
-                **(here if self._address == "local" else {}),
-            )
+        try:
+            with _discreet():
+                context = ray.init(
+                    address=self._address,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    job_config=job,
+                    **here,
+                )
+        except Exception as error:  # Ray has no class of its own for what it raises here
+            ray.shutdown()
+            raise NasError(
+                f"Ray cannot start: {one_line(error):.300}; mend the cause, or train without Ray by "
+                "--workers 0"
+            ) from None
         with suppress(ValueError):  # raised outside the main thread, which gets no signals
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
         try:
@@ -198,15 +225,27 @@ def _nodes() -> list[dict[str, float]]:
 class _Trials:
     """The queue's trials that are on Tune, by Tune's name for them."""
 
-    def __init__(self, queue: TrialQueue, observer: TrialObserver, executor: RayExecutor) -> None:
+    def __init__(
+        self,
+        queue: TrialQueue,
+        observer: TrialObserver,
+        executor: RayExecutor,
+        evaluator: Evaluator,
+        watch: Watch,
+    ) -> None:
         self._queue = queue
         self._observer = observer
         self._executor = executor
+        self._evaluator = evaluator
+        self._watch = watch
+        self._began: dict[str, float] = {}
+        self._last: dict[str, TrialResult] = {}
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: dict[int, int] = {}
 
     def next(self, trial_id: str) -> Candidate | None:
+        self._watch.check()
         if len(self._running) >= self._executor.slots():
             return None
         candidate = self._again.pop() if self._again else self._queue.ask()
@@ -229,6 +268,7 @@ class _Trials:
     def started(self, trial_id: str) -> None:
         # Not earlier without need: it would take the process that Ray keeps ready for the first worker.
         _ = self._mailbox
+        self._began[trial_id] = time.monotonic()
         self._observer.started(self._running[trial_id])
 
     def told(self, trial_id: str, step: Step) -> bool:
@@ -236,6 +276,7 @@ class _Trials:
         candidate = self._running.get(trial_id)
         if candidate is None:  # Tune calls a trial complete that it was told to stop
             return False
+        self._last[trial_id] = step.result
         goes_on = tell(
             self._queue,
             self._observer,
@@ -247,14 +288,22 @@ class _Trials:
             del self._running[trial_id]
         return goes_on
 
-    def died(self, trial_id: str, message: str) -> None:
+    def died(self, trial_id: str, report: str) -> None:
         candidate = self._running.pop(trial_id)
+        result = self._last.pop(trial_id, TrialResult())
+        limit = time_limit(self._evaluator, candidate.number)
+        began = self._began.get(trial_id, math.inf)
+        if limit and time.monotonic() - began >= seconds_allowed(limit):  # its worker ended itself
+            text = f"{limit:g} s were over in epoch {result.epochs + 1}, which did not end"
+            failure = Failure(FailureReason.TIMEOUT, text)
+            tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
+            return
         deaths = self._deaths[candidate.number] = self._deaths.get(candidate.number, 0) + 1
         if deaths <= self._executor.max_failures:
             self._again.append(candidate)
         else:
-            failure = Failure(FailureReason.WORKER_DIED, f"{deaths} times; {message}")
-            tell(self._queue, self._observer, candidate, Step(TrialResult(), failure=failure), bytes)
+            failure = Failure(FailureReason.WORKER_DIED, f"{deaths} times; {_describe_death(report)}")
+            tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
 
     @cached_property
     def _mailbox(self) -> Any:
@@ -334,13 +383,25 @@ class _Listener(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():
             report = Path(trial.error_file).read_text()
-            message = [line for line in report.splitlines() if line.strip()][-1].strip()
             if "raised in its creation task" in report:
+                message = [line for line in report.splitlines() if line.strip()][-1].strip()
                 raise NasError(
                     f"a worker cannot start: {message}; every node needs nas, and the modules that the "
                     "search uses"
                 )
-            self._trials.died(trial.trial_id, message)
+            self._trials.died(trial.trial_id, report)
+
+
+def _describe_death(report: str) -> str:
+    """Return in a few words how a worker ended, by Ray's report of it."""
+    code = re.search(r"exit code (?!2\. End of file)(-?\d+)", report.replace("error code", "exit code"))
+    if "low on memory" in report or "OutOfMemoryError" in report:
+        return "Ray ended its process, as the memory of its machine was nearly full"
+    if re.search(r"node (has died|died|was terminated|was dead)", report) and not code:
+        return "its machine has gone, or Ray on it"
+    if code:
+        return f"its process ended with exit code {code[1]}"
+    return "its process was killed, as a system does where memory is full, or crashed"
 
 
 class _Abort(BaseException):
@@ -380,10 +441,39 @@ class _Worker(tune.Trainable):
         letters = [ray.get_actor(_MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
         (parent,) = ray.get(letters) or [None]
         self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
+        limit = time_limit(self._evaluator, self._number)
+        self._allowed_s = seconds_allowed(limit) if limit else None
+        self._is_built = False
         return True
 
     def step(self) -> dict[str, Any]:
-        step = self._attempt.step()
+        step = self._next()
         if step.done and step.epoch:
             ray.get(ray.get_actor(_MAILBOX).put.remote(self._number, self._attempt.weights()))
         return {"done": step.done, "step": step}
+
+    def _next(self) -> Step:
+        """Train an epoch, of which the first is built before. What does not end in time ends this process."""
+        if not self._is_built:
+            self._is_built = True
+            with _ending(self._allowed_s):
+                failed = self._attempt.build()
+            if failed is not None:
+                return failed
+        start = time.monotonic()
+        with _ending(self._allowed_s):
+            step = self._attempt.step()
+        if self._allowed_s is not None:
+            self._allowed_s = max(0.001, self._allowed_s - (time.monotonic() - start))
+        return step
+
+
+@contextmanager
+def _ending(seconds: float | None) -> Iterator[None]:
+    """End this process where the block takes longer, even one that holds Python's lock."""
+    if seconds is not None:
+        faulthandler.dump_traceback_later(seconds, file=2, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -83,6 +83,8 @@ class SearchScreen(Observer):
         self._running[candidate.number] = result
 
     def finished(self, trial: Trial) -> None:
+        if self._began is None:  # its worker died before it began
+            self._began = time.monotonic()
         self._running.pop(trial.number, None)
         self._read()
         self._left_at_last = self._seconds_left()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from itertools import combinations
@@ -11,6 +10,7 @@ import numpy as np
 
 from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
+from nas.machine import count_cores
 from nas.measures import MEASURES, Budget, Measure
 from nas.runs.budget import option_of
 from nas.runs.config import SearchConfig
@@ -235,7 +235,7 @@ def check_machine(config: SearchConfig) -> None:
                 f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine; "
                 f"{'lower it' if found else 'leave it out'}, or join a cluster with GPUs by --address"
             )
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     if executor.workers != 0 and executor.cpus_per_trial > cores:
         raise InputError(
             f"cpus-per-trial: {executor.cpus_per_trial}, but this machine has {cores}; lower it, or join a "

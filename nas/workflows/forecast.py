@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from nas.cost import Cost
 from nas.errors import InputError, NasError
+from nas.machine import count_cores
 from nas.space.counting.census import Census, census
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
@@ -168,7 +168,7 @@ def _slots(prepared: Prepared) -> int:
     config = prepared.config
     if config.executor.workers == 0:
         return 1
-    room = (os.cpu_count() or 1) // config.executor.cpus_per_trial
+    room = count_cores() // config.executor.cpus_per_trial
     if _proxy(prepared).device == "cuda":
         each = config.executor.gpus_per_trial or 1  # a part of one GPU, or whole ones
         gpus = torch.cuda.device_count()

@@ -390,10 +390,6 @@ def test_mapped_data_travel_as_a_path(tmp_path: Path) -> None:
     )
 
 
-def test_the_memory_of_this_machine() -> None:
-    assert 2**27 < cache.memory_bytes() < 2**50
-
-
 # Many files
 
 

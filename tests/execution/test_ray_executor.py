@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster, descendants, wait_until, works
+from dying import Dying
 from fakes import (
     EPOCHS,
     INFINITE,
@@ -32,7 +33,7 @@ from nas.execution.local import LocalExecutor
 from nas.study.pruning import PRUNERS, find_pruner
 from nas.study.records import Candidate, TrialState
 from nas.study.study import Study
-from nas.training.base import EvaluatorError, FailureReason
+from nas.training.base import EvaluatorError, Failure, FailureReason
 from nas.workflows.observer import Observer
 
 
@@ -125,8 +126,101 @@ def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(
     assert heard.of(2) == ["started", "started", 1, 2, 3, "complete"]
     died = s.trials[1]
     assert died.failure is not None and died.failure.reason is FailureReason.WORKER_DIED
-    assert died.failure.message.startswith("3 times; ")
+    assert died.failure.message == (
+        "3 times; its process was killed, as a system does where memory is full, or crashed"
+    )
     assert s.counts.complete == 3
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_ended_on_ray(tmp_path: Path) -> None:
+    """Even one that holds Python's lock; its epochs are kept, and it is not begun again."""
+    from nas.execution.ray_executor import RayExecutor
+
+    s, heard = start(tmp_path, trials=3)
+    dying = Dying(tmp_path / "log", {1: "hangs in C"}, limit_s=1)
+    RayExecutor(concurrency=1).run(s, dying, heard)
+    failures = [trial.failure for trial in s.trials]
+    assert failures[1] == Failure(FailureReason.TIMEOUT, "1 s were over in epoch 2, which did not end")
+    assert [failure and failure.reason for failure in failures[::2]] == [FailureReason.NAN_LOSS] * 2
+    assert [list(trial.curve) for trial in s.trials] == [[1]] * 3 and heard.of(1) == ["started", 1, "failed"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_itself(tmp_path: Path) -> None:
+    from nas.execution.ray_executor import RayExecutor
+
+    s, heard = start(tmp_path, trials=1)
+    RayExecutor(max_failures=0).run(s, Dying(tmp_path / "log", {0: "exits"}), heard)
+    (trial,) = s.trials
+    assert trial.failure is not None and trial.failure.reason is FailureReason.WORKER_DIED
+    assert trial.failure.message.startswith("1 times; its process ") and "\n" not in trial.failure.message
+    assert list(trial.curve) == [1] and trial.result.epochs == 1
+
+
+@pytest.mark.slow
+def test_ray_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.execution.ray_executor import RayExecutor
+
+    monkeypatch.setenv("RAY_TMPDIR", "/dev/null")
+    s, heard = start(tmp_path, trials=1)
+    with pytest.raises(NasError) as error:
+        RayExecutor().run(s, Fake(tmp_path / "log"), heard)
+    assert str(error.value).startswith("Ray cannot start: ") and "\n" not in str(error.value)
+    assert str(error.value).endswith("; mend the cause, or train without Ray by --workers 0")
+    assert s.trials == []
+
+
+@pytest.mark.slow
+def test_a_temporary_folder_whose_name_is_too_long_for_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nas.execution.ray_executor import RayExecutor
+
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 20)))
+    s, heard = start(tmp_path, trials=1)
+    RayExecutor().run(s, Fake(tmp_path / "log"), heard)
+    assert s.counts.complete == 1
+
+
+_ENDED = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import ray
+from fakes import Fake, start
+from nas.errors import NasError
+from nas.execution.ray_executor import RayExecutor
+fake = Fake(Path(sys.argv[2]) / "log", epoch_s=0.5)
+def end():
+    while len(fake.starts()) < 2:
+        time.sleep(0.2)
+    ray._private.worker._global_node.all_processes[sys.argv[3]][0].process.kill()
+study, heard = start(Path(sys.argv[2]), trials=400)
+threading.Thread(target=end, daemon=True).start()
+try:
+    RayExecutor(dashboard=False).run(study, fake, heard)
+except NasError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("process", "what"), [("raylet", "Ray on this machine"), ("gcs_server", "the head of the Ray cluster")]
+)
+def test_a_process_of_ray_that_goes(tmp_path: Path, process: str, what: str) -> None:
+    code = [sys.executable, "-c", _ENDED, str(Path(__file__).parents[1]), str(tmp_path), process]
+    said = subprocess.run(code, capture_output=True, text=True, timeout=110)
+    assert said.returncode == 1 and said.stdout == ""
+    assert said.stderr.startswith(f"error: {what} (") and said.stderr.count("\n") == 1
+    assert said.stderr.endswith(
+        ") has gone: it was stopped or killed, as a system does where memory is full. Nothing finished is "
+        "lost; 'nas resume' goes on\n"
+    )
+    s, _ = start(tmp_path, trials=400)
+    assert s.counts.failed == 0 and s.counts.running
 
 
 @pytest.mark.slow

@@ -12,6 +12,21 @@ from toys import after, asked, study
 
 from nas.report.progress import SearchScreen
 from nas.study.records import TrialResult
+from nas.training.base import Failure, FailureReason
+
+
+def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker died before."""
+    said = io.StringIO()
+    for name in ("say_beginning", "say_round"):
+        monkeypatch.setattr(f"nas.report.progress.{name}", lambda *_: None)
+    queue = study(None, trials=4)
+    screen = SearchScreen(Console(file=said, width=200))
+    screen.began(cast(Any, "a session"))
+    screen.round(queue, "search", 4, 4)
+    failure = Failure(FailureReason.WORKER_DIED, "4 times; its machine has gone, or Ray on it")
+    screen.finished(queue.fail(asked(queue).number, failure, TrialResult()))
+    assert said.getvalue().startswith("[1/4] trial 0: failed: worker_died: 4 times; its machine has gone")
 
 
 def test_the_time_left_is_of_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
