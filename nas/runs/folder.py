@@ -183,12 +183,12 @@ class RunFolder:
     ) -> None:
         """Write best.yaml: the network of a trial as a space without choices, its figures under `meta`.
 
-        Where that is another than before, the exports of the one before go.
+        Where that is another than before, the exports and the drawing of the one before go.
         """
         text = dump_space(_with_meta(space, trial, facts, measures))
         if self.best_file.is_file() and self.best_file.read_text(encoding="utf-8") == text:
             return
-        for suffix in export_suffixes():
+        for suffix in (*export_suffixes(), ".svg"):
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
 
