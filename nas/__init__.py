@@ -4,7 +4,7 @@ A family of networks written as YAML, a data set and a budget go in; the best ne
 budget comes out, as a plain PyTorch file.
 
     >>> import nas
-    >>> space = nas.load_space("search_spaces/mbconv.yaml")
+    >>> space = nas.load_space("mbconv")
     >>> space.cost(space.smallest()).macs
     62410976
 

@@ -28,8 +28,9 @@ COMMANDS = {
 }
 """The module of `nas.cli` that a command is in."""
 
-_LOOKS = {"option_groups": {"*": [{"name": "Arguments"}, {"name": "Options"}]}}
-"""Panels that stand before those of settings."""
+_PANELS = ("Arguments", "Budget", "Data", "Search", "Proxy training", "Workers", "Options")
+"""In this order, those that a command has: what every search needs is asked for first."""
+_LOOKS = {"option_groups": {"*": [{"name": name} for name in _PANELS]}}
 
 _INTERRUPTED = 130
 

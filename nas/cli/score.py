@@ -43,15 +43,14 @@ def score(
     """
     from nas.report import tables
     from nas.report.console import show
-    from nas.runs.state import find_network
-    from nas.space import load_space
+    from nas.runs.state import load_network
     from nas.space.plugins import read_plugins
     from nas.workflows.prescreen import batch_data, chosen_scores, untrained_scores
 
     chosen, found = chosen_scores(scores), read_plugins(plugins)
     spaces = []
     for what in networks:
-        space = load_space(find_network(what, found))
+        space = load_network(what, found)
         if not space.is_architecture:
             raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
         spaces.append(space)

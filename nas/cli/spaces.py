@@ -20,6 +20,7 @@ from nas.errors import InputError, printable
 @click.option("--budget-params", metavar="B", help="The same of parameters: 5M, or 4M..5M.")
 @budget_option("The same of any measure")
 @click.option("--top", type=click.IntRange(1), default=5, help="How many trials of a run.")
+@click.option("--trial", type=int, help="The network of this trial of a run, whatever became of it.")
 @storage_option
 @plugin_option
 def show(
@@ -28,6 +29,7 @@ def show(
     budget_params: str | None,
     budget: tuple[str, ...],
     top: int,
+    trial: int | None,
     storage: str | None,
     plugins: tuple[Path, ...],
 ) -> None:
@@ -39,20 +41,23 @@ def show(
     from nas.report.console import show as show_view
     from nas.runs.budget import read_budget
     from nas.space import load_space
-    from nas.space.library import find_space, is_run
+    from nas.space.library import check_no_trial, find_space, is_run
 
     limits = read_budget(budget_flops, budget_params, budget)
     if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
-    if storage and not is_run(what):
-        raise InputError(f"--storage: {what} is no run folder; leave it out")
     if is_run(what):
-        from nas.report.session import print_run
+        from nas.report.session import print_run, print_trial
         from nas.runs.state import RunState
         from nas.space.plugins import read_plugins
 
-        print_run(RunState.load(Path(what), read_plugins(plugins), storage), top)
+        state = RunState.load(Path(what), read_plugins(plugins), storage)
+        if trial is None:
+            print_run(state, top)
+        else:
+            print_trial(state, state.trial(trial))
         return
+    check_no_trial(what, trial, storage)
     load(plugins)
     space = load_space(find_space(what))
     if not limits:
@@ -73,7 +78,13 @@ def show(
 
 @click.command()
 @click.argument("what", metavar="FILE|RUN", help="A network file, a bundled name, or a run folder.")
-@click.option("--output", "-o", type=Path, required=True, help="The SVG file to write.")
+@click.option(
+    "--output",
+    "-o",
+    type=Path,
+    help="The SVG file to write. [default: best.svg or trial_N.svg in the run, else NAME.svg]",
+)
+@click.option("--trial", type=int, help="A trial of the run, whatever became of it. [default: the best]")
 @click.option(
     "--depth",
     type=click.IntRange(1),
@@ -86,18 +97,30 @@ def show(
     default=None,
     help="Of a space with choices, draw the network of most or least MACs.",
 )
+@storage_option
 @plugin_option
-def draw(what: str, output: Path, depth: int, largest: bool | None, plugins: tuple[Path, ...]) -> None:
+def draw(
+    what: str,
+    output: Path | None,
+    trial: int | None,
+    depth: int,
+    largest: bool | None,
+    storage: str | None,
+    plugins: tuple[Path, ...],
+) -> None:
     """Draw a network as SVG: a box for each part, with its output shape and MACs, and how they connect.
 
     Of a run, its best network is drawn.
     """
     from nas.report.drawing import write_drawing
-    from nas.runs.state import find_network
-    from nas.space import load_space
+    from nas.runs.state import load_network
+    from nas.space.library import is_run
     from nas.space.plugins import read_plugins
 
-    write_drawing(load_space(find_network(what, read_plugins(plugins))), output, depth, largest)
+    network = load_network(what, read_plugins(plugins), trial, storage)
+    name = Path(what, "best" if trial is None else f"trial_{trial}") if is_run(what) else Path(what).stem
+    output = output or Path(f"{name}.svg")
+    write_drawing(network, output, depth, largest)
     click.echo(printable(output))
 
 

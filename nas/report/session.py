@@ -12,6 +12,7 @@ from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
 from nas.report.console import plural, say, show, terminal
 from nas.report.tables import (
+    architecture_view,
     best_view,
     budget_text,
     counts_line,
@@ -24,6 +25,7 @@ from nas.report.tables import (
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
 from nas.study.pareto import worst_costs
+from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration, find_calibration
 from nas.workflows.search import SearchResult, StopReason
@@ -146,6 +148,28 @@ def print_run(state: RunState, top: int) -> None:
     _print_front(state, console)
 
 
+def print_trial(state: RunState, trial: Trial) -> None:
+    """Print what became of a trial, its choices and its network."""
+    console = terminal()
+    say(console, f"{state.folder.path}, trial {trial.number}: {_fate(trial, state.objective.metric.name)}.")
+    choices = ", ".join(f"{name}: {option}" for name, option in trial.candidate.choices.items())
+    say(console, f"Choices: {choices or 'none'}.")
+    show(architecture_view(state.network(trial)), console)
+
+
+def _fate(trial: Trial, metric: str) -> str:
+    epochs = plural(len(trial.curve), "epoch")
+    match trial.state:
+        case TrialState.COMPLETE:
+            return f"{metric} {trial.score:.4f} after {epochs}"
+        case TrialState.PRUNED:
+            return f"stopped early, after {epochs}"
+        case TrialState.FAILED:
+            return f"failed with {trial.failure}"
+        case TrialState.RUNNING:
+            return f"not ended, after {epochs}"
+
+
 def _print_finals(state: RunState, console: Console) -> None:
     """Print the finalists of a search that has some."""
     ranked = state.finalists
@@ -186,6 +210,9 @@ def _print_front(state: RunState, console: Console) -> None:
     if objective.metric == ACCURACY_METRIC:  # others have no worst score
         worst = worst_costs(state.space, config.budget, objective.costs)
     console.print(front_view(state.front, objective, config.measures, worst))
+    if state.front:
+        end = "highest" if objective.metric.maximize else "lowest"
+        say(console, f"The best network is the one of the {end} {objective.metric.name}, whatever it costs.")
 
 
 def _say_next(result: SearchResult, command: str, console: Console) -> None:

@@ -212,13 +212,13 @@ class RunFolder:
     ) -> None:
         """Write best.yaml: the network of a trial as a space without choices, its figures under `meta`.
 
-        Where that is another than before, the exports of the one before go.
+        Where that is another than before, the exports and the drawing of the one before go.
         """
         text = dump_space(_with_meta(space, trial, facts, measures))
         with suppress(InputError):  # what cannot be read is another
             if read_text(self.best_file) == text:
                 return
-        for suffix in export_suffixes():
+        for suffix in (*export_suffixes(), ".svg"):
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
 

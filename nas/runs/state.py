@@ -13,8 +13,8 @@ from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest, digest_text
 from nas.space import Space
-from nas.space.language.parse import parse_space
-from nas.space.library import find_space, is_run
+from nas.space.language.parse import load_space, parse_space
+from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective
 from nas.study.pareto import pareto_front
@@ -68,6 +68,17 @@ class RunState:
     def best(self, k: int) -> list[Trial]:
         """Return the `k` best trials."""
         return best_of(self.trials, k, self.objective)
+
+    def trial(self, number: int) -> Trial:
+        """Return a trial, whatever became of it. Raises InputError where there is none of this number."""
+        if 0 <= number < len(self.trials):
+            return self.trials[number]
+        has = f"it has trials 0 to {len(self.trials) - 1}" if self.trials else "it has none yet"
+        raise InputError(f"{self.folder.path}: has no trial {number}; {has}")
+
+    def network(self, trial: Trial) -> Space:
+        """Return the network of a trial, for the channels and classes of the data set."""
+        return self.for_data(self.space.resolve(trial.candidate.choices))
 
     @property
     def finalists(self) -> list[Finalist]:
@@ -150,6 +161,24 @@ def repair_study(folder: RunFolder, manifest: Manifest) -> str:
     with folder.locked():
         repair = repair_journal(folder.journal, names, manifest.metric.maximize)
     return str(repair or f"Nothing to repair: no line of {folder.journal} is damaged.")
+
+
+def load_network(
+    what: str, plugins: Sequence[Plugin] = (), trial: int | None = None, storage: str | None = None
+) -> Space:
+    """Return the space in the file that `find_network` finds, or the network of a trial of a run. `storage`:
+    the database that the run's trials are in.
+
+    Raises InputError where there is none.
+    """
+    if not is_run(what):
+        check_no_trial(what, trial, storage)
+    if trial is None:
+        if storage is not None:
+            raise InputError("--storage: the best network is in the run folder; leave it out, or add --trial")
+        return load_space(find_network(what, plugins))
+    state = RunState.load(Path(what), plugins, storage)
+    return state.network(state.trial(trial))
 
 
 def find_network(what: str, plugins: Sequence[Plugin] = ()) -> Path:

@@ -103,10 +103,11 @@ def _reinforce(context: SamplerContext) -> BaseSampler:
 
 
 def _predictor(context: SamplerContext) -> BaseSampler:
-    """Gaussian process of the score with Thompson sampling (after White, Neiswanger & Savani 2021)."""
+    """Gaussian process of the score with expected improvement (after White, Neiswanger & Savani 2021)."""
     from nas.samplers.predictor import PredictorSampler
 
-    return PredictorSampler(context.domain, start=_population(context.trials), seed=context.seed)
+    start = min(10, _population(context.trials))
+    return PredictorSampler(context.domain, start=start, seed=context.seed)
 
 
 def _started(sampler: BaseSampler, context: SamplerContext, start: int) -> BaseSampler:

@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 
@@ -33,17 +34,17 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """What is believed of some networks' scores without noise: mean (n,) and covariance (n, n)."""
+    """What is believed of some networks' scores without noise: means and standard deviations, both (n,)."""
 
     mean: Array
-    covariance: Array
+    deviation: Array
 
-    def sample(self, rng: np.random.Generator) -> Array:
-        """One function drawn from the belief, at the networks: (n,)."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        steps = np.sqrt(np.maximum(values, 0)) * rng.standard_normal(len(values))
-        sample: Array = self.mean + vectors @ steps
-        return sample
+    def improvement(self, beyond: float) -> Array:
+        """Expected improvement beyond a score (Jones, Schonlau & Welch 1998, equation 15): (n,)."""
+        distance = (self.mean - beyond) / self.deviation
+        density = np.exp(-(distance**2) / 2) / np.sqrt(2 * np.pi)
+        gain: Array = self.deviation * (distance * ndtr(distance) + density)
+        return gain
 
 
 class GaussianProcess:
@@ -80,8 +81,8 @@ class GaussianProcess:
     def posterior(self, inputs: Inputs) -> Posterior:
         """The belief about networks."""
         cross = self._correlation(inputs, self._inputs, self.reach, self.length)
-        own = self._correlation(inputs, inputs, self.reach, self.length)
-        return Posterior(cross @ self._weights, self.variance * (own - cross @ self._inverse @ cross.T))
+        known = ((cross @ self._inverse) * cross).sum(axis=1)
+        return Posterior(cross @ self._weights, np.sqrt(self.variance * np.maximum(1 - known, _JITTER)))
 
     def _correlation(self, one: Inputs, other: Inputs, reach: float, length: float) -> Array:
         """Of shape (networks of one, networks of the other)."""

@@ -15,9 +15,9 @@ from nas.space import Choices
 from nas.space.feasible import Domain
 
 _PARENTS = 20
-_UNIFORM = 100
-_CHILDREN = 100
-"""Candidates of either kind for one proposal."""
+_CHILDREN = 50
+_UNIFORM = 10
+"""Candidates of either kind for one proposal; what takes time is their costs."""
 _MOST = 300
 """Trials that the model is fitted to."""
 
@@ -27,12 +27,11 @@ class PredictorSampler(PointSampler):
     Architectures for Neural Architecture Search"), with a Gaussian process for the ensemble of networks.
 
     The first `start` trials are random. From then on a Gaussian process is fitted to the choices, costs and
-    scores of the complete trials, and of a pool of candidates inside the budget the one is proposed that is
-    best in one function drawn from it (Thompson sampling): half of the pool is drawn uniformly, the other
-    half are children of the best trials.
+    scores of the complete trials, and of a pool of candidates inside the budget the one of the greatest
+    expected improvement is proposed. Most of the pool are children of the best trials, some random networks.
     """
 
-    def __init__(self, domain: Domain, *, start: int = 20, seed: int | None = None) -> None:
+    def __init__(self, domain: Domain, *, start: int = 10, seed: int | None = None) -> None:
         super().__init__(domain, seed)
         self._start = start
 
@@ -40,8 +39,7 @@ class PredictorSampler(PointSampler):
         history = known(study)
         if len(history) < self._start:
             return self._sample_new(study)
-        pool = self._pool(history)
-        ranked = self._ranked(_thinned(history), pool)
+        ranked = self._ranked(_thinned(history), self._pool(history))
         return self._first_new(study, ranked) or self._sample_new(study)
 
     def _pool(self, history: Sequence[Known]) -> list[Choices]:
@@ -49,21 +47,22 @@ class PredictorSampler(PointSampler):
         best = sorted(history, key=lambda member: -member.score)[:_PARENTS]
         children = []
         for i in range(_CHILDREN):
-            child = self._domain.mutate(best[i % len(best)].choices, self._rng)
+            changes = 1
             while self._rng.random() < 0.5:
-                child = self._domain.mutate(child, self._rng)
-            children.append(child)
+                changes += 1
+            children.append(self._domain.mutate(best[i % len(best)].choices, self._rng, changes))
         points = [c for c in children if self._domain.is_inside(c)]
         return points + self._domain.sample(self._rng, _UNIFORM)
 
     def _ranked(self, history: Sequence[Known], pool: Sequence[Choices]) -> list[Choices]:
-        """The pool, the best of one function drawn from the model first."""
+        """The pool, the greatest expected improvement on the best trial first."""
         inputs = self._inputs([member.choices for member in history] + [*pool])
         seen, unseen = _split(inputs, len(history))
         with threadpool_limits(1, user_api="blas"):  # matrices are too small to share among threads
             model = GaussianProcess(seen, np.array([member.score for member in history]))
-            drawn = model.posterior(unseen).sample(np.random.default_rng(self._rng.getrandbits(32)))
-        return [pool[i] for i in np.argsort(-drawn, kind="stable")]
+            best = float(model.posterior(seen).mean.max())  # as the scores themselves have noise
+            gains = model.posterior(unseen).improvement(best)
+        return [pool[i] for i in np.argsort(-gains, kind="stable")]
 
     def _inputs(self, points: Sequence[Choices]) -> Inputs:
         columns: dict[object, int] = {}

@@ -96,14 +96,18 @@ class Domain:
         points = self._uniform.sample(source, n) if self._is_roomy else []
         return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
 
-    def mutate(self, choices: Choices, rng: random.Random) -> Choices:
-        """A point with one other option than `choices`, each decision and each of its other options equally
-        likely; decisions that this opens are drawn. It may be outside the budget."""
+    def mutate(self, choices: Choices, rng: random.Random, changes: int = 1) -> Choices:
+        """A point with so many other options than `choices`, or fewer where a decision is drawn twice; each
+        decision and each of its other options equally likely; decisions that this opens are drawn. It may be
+        outside the budget."""
         alternatives = self._others(_key(choices))
         if not alternatives:
             return choices
-        name = rng.choice([*alternatives])
-        return self.completed({**choices, name: rng.choice(alternatives[name])}, rng)
+        changed = dict(choices)
+        for _ in range(changes):
+            name = rng.choice([*alternatives])
+            changed[name] = rng.choice(alternatives[name])
+        return self.completed(changed, rng)
 
     def neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
         """All points with one other option than `choices`, in random order; decisions that this opens are

@@ -19,7 +19,7 @@ def find_space(path_or_name: str) -> Path:
     path = Path(path_or_name)
     if is_run(path_or_name):
         raise InputError(f"{path_or_name}: is a folder; name the space file in it")
-    if path.is_file():
+    if path.exists():
         return path
     known = list_spaces()
     if path_or_name in known:
@@ -36,6 +36,13 @@ def is_run(path: str) -> bool:
         return Path(path).is_dir()
     except OSError as error:
         raise InputError(f"{path[:60]}...: cannot be read: {error.strerror}; name a file") from None
+
+
+def check_no_trial(what: str, trial: int | None, storage: str | None = None) -> None:
+    """Raise InputError for a trial, or a database of trials, of a file or a bundled name."""
+    for flag, given in (("--trial", trial), ("--storage", storage)):
+        if given is not None:
+            raise InputError(f"{flag}: {what} is a file, and trials are those of a run folder; leave it out")
 
 
 def _folder() -> Path:

@@ -15,7 +15,7 @@ from nas.measures import MEASURES, Budget, Measure
 from nas.runs.budget import option_of
 from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
-from nas.space import Space
+from nas.space import Choices, Space
 from nas.space.compound import PUBLISHED
 from nas.space.feasible import Domain
 from nas.space.scale import scale_space
@@ -28,6 +28,8 @@ _DRAWS = 100
 """Networks by which it is judged whether a limit can be met that is of no additive measure."""
 _MANY_DRAWS = 4096
 """Networks by which it is judged how rare those are that meet all of several limits."""
+_NAMED = 4
+"""Choices that a message names."""
 _MOVED = 2
 """Of these, so many are moved towards the limit."""
 
@@ -73,11 +75,11 @@ def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
     place, what = f"--{option_of(measure)}", measure.noun
     (least, choices), (most, _) = space.ends(measure)
     if interval.high is not None and interval.high < least:
-        point = ", ".join(f"{k}: {v}" for k, v in sorted(choices.items())) or "none"
         raise InputError(
             f"{place}: {interval.high:,} {what} is below the smallest network of "
             f"'{space.name}', {least:,}; the largest has {most:,}. "
-            f"Allow at least {format_count_up(least)}; choices that give the least {what}: {point}"
+            f"Allow at least {format_count_up(least)}; choices that give the least {what}: "
+            f"{_name_decisive(space, measure, choices)}"
         )
     if interval.low > most:
         raise InputError(
@@ -85,6 +87,19 @@ def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
             f"'{space.name}', {most:,}; the smallest has {least:,}. "
             f"Ask for at most {format_count_down(most)}"
         )
+
+
+def _name_decisive(space: Space, measure: Measure, choices: Choices) -> str:
+    """Name the choices of the network of the least of a measure by which another one would have most more."""
+    rises: dict[str, int] = dict.fromkeys(choices, 0)
+    domain = Domain(space, Budget())
+    for point in domain.neighbours(choices, random.Random(0)):
+        if cost := domain.cost(point):
+            (name,) = (n for n, option in choices.items() if n in point and point[n] != option)
+            rises[name] = max(rises[name], measure.of(cost))
+    first = sorted(rises, key=lambda name: (-rises[name], name))[:_NAMED]
+    named = ", ".join(f"{name}: {choices[name]}" for name in first) or "none"
+    return named + (f" ({len(first)} of {len(choices)})" if len(first) < len(choices) else "")
 
 
 def _check_least(space: Space, measure: Measure, interval: Interval, times: int, other: Measure) -> None:

@@ -15,7 +15,7 @@ from nas.ops.base import format_shape
 from nas.runs.finals import Finalist
 from nas.runs.state import RunState
 from nas.space import Space, load_space
-from nas.space.library import find_space, is_run
+from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Trial
 from nas.training.evaluator import proxy_resolution
@@ -46,9 +46,7 @@ def export(
     sources = read_plugins(map(Path, plugins))
     if is_run(str(what)):
         return export_run(RunState.load(Path(what), sources, storage), trial, target, exporter)
-    for flag, given in (("--trial", trial), ("--storage", storage)):
-        if given is not None:
-            raise InputError(f"{flag}: {what} is a file, and trials are those of a run folder; leave it out")
+    check_no_trial(str(what), trial, storage)
     load_plugins(sources)
     return export_file(find_space(str(what)), target, exporter)
 
@@ -72,7 +70,7 @@ def export_run(
     trial = winner.trial if winner else _find_trial(state, number)
     file = exporter.target(output or folder.path / ("best" if number is None else f"trial_{trial.number}"))
     resolved = state.space.resolve(trial.candidate.choices)
-    network = state.for_data(resolved).architecture()
+    network = state.network(trial).architecture()
     weights = _read_weights(
         folder.final_weights_file(winner.finals[0].number) if winner else folder.weights_file(trial.number)
     )

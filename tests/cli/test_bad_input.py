@@ -279,7 +279,7 @@ def test_a_budget_below_the_smallest(budget: str) -> None:
         2,
         "--budget-flops: 20,000 MACs is below the smallest network of 'tiny', 27,728; the largest has "
         "1,075,360. Allow at least 27,728; choices that give the least MACs: s1.depth: 1, "
-        "s1.layer1.kernel: 3, s1.out: 8, stem.kernel: 3, stem.out: 4",
+        "s1.layer1.kernel: 3, stem.out: 4, s1.out: 8 (4 of 5)",
     )
 
 
@@ -288,7 +288,14 @@ def test_a_budget_of_parameters_below_the_fewest() -> None:
         2,
         "--budget-params: 20 parameters is below the smallest network of 'tiny', 438; the largest has "
         "16,482. Allow at least 438; choices that give the least parameters: s1.depth: 1, "
-        "s1.layer1.kernel: 3, s1.out: 8, stem.kernel: 3, stem.out: 4",
+        "s1.layer1.kernel: 3, s1.out: 8, stem.out: 4 (4 of 5)",
+    )
+
+
+def test_a_budget_below_the_smallest_of_many_choices_names_those_that_matter() -> None:
+    code, said = refused("search", "depthwise", "--budget-flops", "1M")
+    assert code == 2 and said.endswith(
+        "choices that give the least MACs: width: 0.25, input.height: 128, s4.depth: 2, s2.depth: 1 (4 of 21)"
     )
 
 

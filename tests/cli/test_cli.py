@@ -120,6 +120,13 @@ def test_help_shows_the_defaults_of_the_settings() -> None:
         assert text in out
 
 
+def test_help_of_a_search_begins_with_what_each_needs() -> None:
+    out = nas("search", "--help").out
+    firsts = ["SPACE  TEXT", "--budget-flops", "--dataset", "--trials", "--epochs", "--workers", "--keep"]
+    places = [out.index(first) for first in firsts]
+    assert places == sorted(places)
+
+
 def test_the_version() -> None:
     assert nas("--version").out == f"nas {__version__}\n"
 
@@ -192,6 +199,43 @@ def test_a_run_is_shown(run: Path) -> None:
     shown = [line.split() for line in out.splitlines() if line.strip()[:1].isdigit()][1:]
     assert [line[0] for line in shown] == ["1", "2"]
     assert float(shown[0][1]) == pytest.approx(float(table[0]["score"]), abs=1e-4)
+
+
+def test_a_trial_of_a_run_is_shown(run: Path) -> None:
+    for row in rows(run / "trials.csv"):
+        said = nas("show", str(run), "--trial", row["trial"])
+        assert said.err == ""
+        first, choices, *_ = said.out.splitlines()
+        assert first == f"{run}, trial {row['trial']}: accuracy {float(row['score']):.4f} after 1 epoch."
+        assert f"stem.kernel: {row['stem.kernel']}" in choices and choices.startswith("Choices: ")
+        assert ["total", f"{int(row['macs']):,}", f"{int(row['params']):,}"] in map(
+            str.split, said.out.splitlines()
+        )
+
+
+@pytest.mark.parametrize("command", ["show", "draw"])
+def test_a_trial_that_is_not_there(run: Path, command: str) -> None:
+    has = "has no trial {}; it has trials 0 to 2"
+    for number in (3, -1, 10**30):
+        said = nas(command, str(run), "--trial", str(number))
+        assert (said.code, said.out) == (2, "") and said.err == f"error: {run}: {has.format(number)}\n"
+    for file in ("mbconv", str(run / "best.yaml")):
+        said = nas(command, file, "--trial", "0")
+        rule = "is a file, and trials are those of a run folder; leave it out"
+        assert (said.code, said.err) == (2, f"error: --trial: {file} {rule}\n")
+
+
+def test_a_drawing_without_a_name_goes_beside_what_is_drawn(run: Path) -> None:
+    for arguments, file in (
+        ([str(run)], run / "best.svg"),
+        ([str(run), "--trial", "1"], run / "trial_1.svg"),
+        (["reference/resnet50"], Path("resnet50.svg")),
+        (["tiny.yaml", "--smallest"], Path("tiny.svg")),
+    ):
+        said = nas("draw", *arguments)
+        assert (said.code, said.out, said.err) == (0, f"{file}\n", "") and file.is_file()
+    network = load_space("tiny.yaml").resolve(RunState.load(run).trials[1].candidate.choices)
+    assert f"{network.cost({})}, input" in (run / "trial_1.svg").read_text()
 
 
 def test_a_piped_view_is_as_wide_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,11 +43,11 @@ BUDGETS = {
     "depthwise": ("60M", None), "mixed": ("400M", "2M..8M"), "cell": ("150M", None), "darts": ("150M", "2M"),
     "small.yaml": ("215K..240K", None),
 }  # fmt: skip
-SAMPLERS = ("random", "evolution", "tpe", "predictor")
+SAMPLERS = ("random", "evolution", "tpe")
 OTHERS = (
     ("nsga2", "accuracy"), ("nsga3", "accuracy"), ("local", "accuracy"), ("reinforce", "accuracy"),
     ("gp", "accuracy"), ("tpe", "accuracy,flops"), ("nsga2", "accuracy,params"),
-    ("evolution", "accuracy*(flops/110M)^-0.07"), ("predictor", "accuracy*(params/2M)^-0.5"),
+    ("evolution", "accuracy*(flops/110M)^-0.07"),
 )  # fmt: skip
 """Searches of mbconv only."""
 

@@ -240,6 +240,14 @@ def test_every_mutation_is_equally_likely() -> None:
     assert all(abs(seen[(value, 0)] - 100) < 46 for value in (0, 2, 3))
 
 
+def test_several_changes_are_of_as_many_decisions_or_fewer() -> None:
+    start: Choices = {**{f"w{i}": 8 for i in range(6)}, "skip": True}
+    rng = random.Random(0)
+    children = [domain().mutate(start, rng, 3) for _ in range(100)]
+    counts = {sum(child[name] != option for name, option in start.items()) for child in children}
+    assert counts == {1, 2, 3}
+
+
 def test_newly_active_choices_are_drawn_uniformly() -> None:
     """`skip` is true in the whole population; where it becomes false, every kernel turns up.
 
@@ -369,9 +377,9 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn() -> None
         return np.hstack([i.choices / np.sqrt(8 * model.reach), costs])
 
     theirs = GaussianProcessRegressor(RBF(1.0), alpha=model.noise, optimizer=None)
-    mean, covariance = theirs.fit(flat(seen), quantiles(scores)).predict(flat(unseen), return_cov=True)
+    mean, deviation = theirs.fit(flat(seen), quantiles(scores)).predict(flat(unseen), return_std=True)
     assert np.allclose(ours.mean, mean, atol=1e-6)
-    assert np.allclose(ours.covariance, model.variance * covariance, atol=1e-6)
+    assert np.allclose(ours.deviation, np.sqrt(model.variance) * deviation, atol=1e-6)
 
 
 def test_the_fitted_noise_follows_the_noise_of_the_scores() -> None:
@@ -384,13 +392,27 @@ def test_the_fitted_noise_follows_the_noise_of_the_scores() -> None:
     assert noises[0] < 0.05 < noises[1]
 
 
-def test_thompson_samples_have_the_mean_and_the_spread_of_the_belief() -> None:
-    """4,000 samples: the bounds are 6 standard errors of a mean wide."""
-    belief = Posterior(np.array([1.0, -1.0]), np.array([[1.0, 0.9], [0.9, 1.0]]))
-    rng = np.random.default_rng(0)
-    samples = np.array([belief.sample(rng) for _ in range(4000)])
-    assert np.allclose(samples.mean(axis=0), belief.mean, atol=0.1)
-    assert np.allclose(np.cov(samples.T), belief.covariance, atol=0.15)
+def test_the_expected_improvement_is_the_mean_of_what_is_gained() -> None:
+    """Of 40,000 draws: the bounds are 6 standard errors of a mean wide. Far below it is next to nothing."""
+    belief = Posterior(np.array([1.0, 0.0, -9.0]), np.array([0.5, 2.0, 1e-3]))
+    draws = belief.mean + belief.deviation * np.random.default_rng(0).standard_normal((40_000, 3))
+    gained = np.maximum(draws - 0.8, 0).mean(axis=0)
+    assert np.allclose(belief.improvement(0.8), gained, atol=0.04) and belief.improvement(0.8)[1] > 0.4
+
+
+@pytest.mark.parametrize(("trials", "start"), [(16, 4), (24, 6), (40, 10), (100, 10), (1000, 10)])
+def test_a_predictor_models_after_a_quarter_of_the_trials_and_ten_at_most(trials: int, start: int) -> None:
+    """Random networks are those that the same seed draws without a model."""
+
+    def first(name: str) -> Points:
+        study = optuna.create_study(direction="maximize")
+        for number in range(start + 1):
+            study.sampler = sampler_of(name, number, trials)
+            study.optimize(objective, 1)
+        return points(study)
+
+    modelled, drawn = first("predictor"), first("random")
+    assert modelled[:-1] == drawn[:-1] and modelled[-1] != drawn[-1]
 
 
 @pytest.mark.parametrize("name", ["local", "predictor", "reinforce"])

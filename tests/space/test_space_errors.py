@@ -19,6 +19,7 @@ from nas.errors import InputError
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS
+from nas.space.library import list_spaces
 
 SPACES = sorted(Path(__file__).parents[2].joinpath("search_spaces").rglob("*.yaml"))
 BLOCKS = ", ".join(sorted([*list_blocks(), *FORMS])[:5])
@@ -274,13 +275,29 @@ def test_blocks_of_blocks_do_not_explode() -> None:
         parse_space("\n".join(["blocks:", "  b0: {body: [max_pool]}", *chain, "network: [b99]"]))
 
 
+@pytest.mark.parametrize("name", ["mbconv", "reference/resnet50"])
+def test_a_bundled_space_is_loaded_by_its_name_unless_a_file_has_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_space(name) == load_space(Path(name)) == load_space(list_spaces()[name])
+    with pytest.raises(InputError, match=r"^mbcov: .* has this name; did you mean 'mbconv'\?$"):
+        load_space("mbcov")
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("name: mine\nnetwork: [classifier]\n")
+    assert load_space(name).name == "mine"
+
+
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         load_space(tmp_path / "none.yaml")
-    assert str(error.value) == f"{tmp_path}/none.yaml: no such file"
+    assert str(error.value) == (
+        f"{tmp_path}/none.yaml: no such file or folder, and no bundled space has this name; "
+        "'nas spaces' lists them"
+    )
     with pytest.raises(InputError) as error:
         load_space(tmp_path)
-    assert str(error.value) == f"{tmp_path}: cannot be read: Is a directory"
+    assert str(error.value) == f"{tmp_path}: is a folder; name the space file in it"
     (tmp_path / "image.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError) as error:
         load_space(tmp_path / "image.yaml")

@@ -116,7 +116,7 @@ def test_a_limit_that_only_the_smallest_network_meets_is_accepted() -> None:
         ({"activations": "1K"},
          "--budget activations: 1,000 activations is below the smallest network of 'tiny', 1,546; the "
          "largest has 5,130. Allow at least 1.55K; choices that give the least activations: s1.depth: 1, "
-         "s1.layer1.kernel: 3, s1.out: 8, stem.kernel: 3, stem.out: 4"),
+         "stem.out: 4, s1.out: 8, s1.layer1.kernel: 3 (4 of 5)"),
         ({"activations": "1547..1550"},
          "--budget activations: no network of 'tiny' has 1,547 to 1,550 activations; the nearest have 1,546 "
          "and 1,802"),

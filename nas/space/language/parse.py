@@ -24,15 +24,20 @@ from nas.space.language.parse_values import (
 )
 from nas.space.language.source import Item, Listing, Mapping, Scalar, SpaceError, to_plain_data
 from nas.space.language.stages import count_nodes
+from nas.space.library import find_space
 from nas.space.scale import Scale, scale_unchecked
 from nas.space.space import INPUT_AXES, Space
 
 _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", get_kind(Count).accepts)
 
 
-def load_space(path: Path | str) -> Space:
-    """Read the space in a file. Raises InputError, with file and line, for anything that is wrong in it."""
-    return parse_space(read_given_text(Path(path)), str(path))
+def load_space(path_or_name: Path | str) -> Space:
+    """Read the space in a file, or the bundled one of a name, such as `mbconv`. A file of that name wins.
+
+    Raises InputError where there is neither, and with file and line for anything that is wrong in it.
+    """
+    path = find_space(str(path_or_name))
+    return parse_space(read_given_text(path), str(path))
 
 
 def parse_space(source: str, file: str = "<text>") -> Space:
