@@ -183,6 +183,8 @@ class _Writer:
         names = [f"node{i}" for i in range(1, count + 1)]
         known = ["prev2", "prev1", *names]
         output = names if place.path.endswith("reduction") else ["prev2", *names]
+        if self.one_of([False, False, True]):
+            output = self.one_of([names[-1:], {"choice": [names[-1:], "loose", [names[0], "loose"]]}])
         if self.one_of([True, True, False]):
             output = self.value("output", place.at("output"))
         if self.budget > 2 and self.one_of([False, False, True]):
@@ -193,7 +195,7 @@ class _Writer:
             return {"nodes": count, "inputs": inputs, "ops": ops, "output": output}
         nodes = [self.cell_node(place.at(n), depth, known[: i + 2]) for i, n in enumerate(names)]
         if count > 1 and "node1" in str([node["inputs"] for node in nodes]):
-            output = names[1:] if isinstance(output, list) else output
+            output = names[1:] if output == ["prev2", *names] else output
         return {"nodes": nodes, "output": output}
 
     def cell_node(self, place: _Place, depth: int, known: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Identity of a network: a hash that is equal exactly for isomorphic graphs.
+"""Identity of a network: a hash that is equal exactly for graphs that are isomorphic, their joins regrouped.
 
 Colour refinement with individualisation (McKay & Piperno 2014, "Practical graph isomorphism, II"), made
 cheap by the shape of networks. A node through which every path runs splits the graph into parts, and a
@@ -14,28 +14,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from nas.graph.architecture import INPUT, Architecture
+from nas.graph.architecture import Architecture
+from nas.graph.regroup import Edges, regroup
 from nas.graph.simplify import simplify
 from nas.ops import Join
-
-_Edges = list[list[int]]
 
 
 def canonical_hash(architecture: Architecture) -> str:
     """Return a hex digest that is equal for two networks exactly when they are isomorphic as labelled graphs.
 
-    Labels are operators with their arguments and shapes; names do not count; the graphs are simplified
-    first; inputs of add, multiply and concat are unordered.
+    Labels are operators with their arguments and shapes; names do not count. The graphs are simplified and
+    their joins regrouped first, so networks of one hash compute the same with the same weights, at one cost.
     """
     return hash_simplified(simplify(architecture))
 
 
 def hash_simplified(simple: Architecture) -> str:
     """Return the canonical hash of an architecture that `simplify` returned."""
-    index = {INPUT: 0} | {node.name: i for i, node in enumerate(simple.nodes, 1)}
-    labels = [f"input {simple.input_shape}"] + [f"{node.op!r} {node.shape}" for node in simple.nodes]
-    inputs: _Edges = [[]] + [[index[name] for name in node.inputs] for node in simple.nodes]
     assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
+    labels, inputs = regroup(simple)
     digest = hashlib.blake2b(digest_size=16)
     for first, last in _split_parts(inputs):
         part = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]
@@ -43,7 +40,7 @@ def hash_simplified(simple: Architecture) -> str:
     return digest.hexdigest()
 
 
-def _describe_part(labels: Sequence[str], inputs: _Edges) -> str:
+def _describe_part(labels: Sequence[str], inputs: Edges) -> str:
     """Return the digest of a part. Networks of a space share most of their parts, so it is remembered, by a
     short key: the labels themselves are most of the memory that a search would take."""
     key = hashlib.blake2b(repr((labels, inputs)).encode(), digest_size=16).digest()
@@ -58,7 +55,7 @@ _MOST_PARTS = 1 << 16
 _known_parts: dict[bytes, str] = {}
 
 
-def _split_parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
+def _split_parts(inputs: Edges) -> Iterator[tuple[int, int]]:
     """Yield the first and last node of each part; every path runs through both."""
     last_use = list(range(len(inputs)))
     for node, sources in enumerate(inputs):
@@ -75,12 +72,12 @@ def _split_parts(inputs: _Edges) -> Iterator[tuple[int, int]]:
         yield 0, 0
 
 
-def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> str:
+def _describe(labels: Sequence[str], inputs: Edges, *, least: bool = True) -> str:
     """Return a hex digest that determines a graph up to isomorphism.
 
     With `least` isomorphic graphs have equal digests; without, these depend on the order of nodes too.
     """
-    outputs: _Edges = [[] for _ in inputs]
+    outputs: Edges = [[] for _ in inputs]
     for node, sources in enumerate(inputs):
         for source in sources:
             outputs[source].append(node)
@@ -102,7 +99,7 @@ def _describe(labels: Sequence[str], inputs: _Edges, *, least: bool = True) -> s
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
+def _refine(colours: list[int], inputs: Edges, outputs: Edges) -> list[int]:
     """Return the coarsest refinement of `colours` in which nodes of a colour have equally coloured
     neighbours."""
     count = len(set(colours))
@@ -121,7 +118,7 @@ def _refine(colours: list[int], inputs: _Edges, outputs: _Edges) -> list[int]:
     return colours
 
 
-def _split_pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[list[int]]:
+def _split_pieces(nodes: list[int], inputs: Edges, outputs: Edges) -> list[list[int]]:
     """Return the connected components of the subgraph of some nodes."""
     left = set(nodes)
     pieces = []
@@ -135,9 +132,7 @@ def _split_pieces(nodes: list[int], inputs: _Edges, outputs: _Edges) -> list[lis
     return pieces
 
 
-def _cut_out(
-    piece: list[int], colours: list[int], inputs: _Edges, outputs: _Edges
-) -> tuple[list[str], _Edges]:
+def _cut_out(piece: list[int], colours: list[int], inputs: Edges, outputs: Edges) -> tuple[list[str], Edges]:
     """Return a piece as a graph of its own, whose labels keep the colours of the neighbours left behind."""
     index = {node: i for i, node in enumerate(piece)}
     labels = [
@@ -148,7 +143,7 @@ def _cut_out(
     return labels, [[index[i] for i in inputs[n] if i in index] for n in piece]
 
 
-def _describe_symmetric(colours: list[int], inputs: _Edges, *, least: bool) -> str:
+def _describe_symmetric(colours: list[int], inputs: Edges, *, least: bool) -> str:
     """Return the digest of a graph without a node of its own colour, by individualising each in turn."""
     first = min(colours)
     seen: set[str] = set()

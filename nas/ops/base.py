@@ -123,6 +123,11 @@ class Unary(Operator):
 class Join(Operator):
     """An operator with several inputs whose order does not matter, which is an expression."""
 
+    is_associative: ClassVar[bool] = False
+    """A join of joins like it is one join of all that they join, in the same order."""
+    stacks_channels: ClassVar[bool] = False
+    """The channels of its inputs stand in the output one behind the other: the order is that of channels."""
+
     @abstractmethod
     def apply(self, inputs: Sequence[Any]) -> Any:
         """Join tensors or fx proxies."""

@@ -18,6 +18,7 @@ class Add(Join):
     """Sum of equal shapes."""
 
     name: ClassVar[str] = "add"
+    is_associative: ClassVar[bool] = True
     leaves_out_zeros: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -44,6 +45,7 @@ class Multiply(Join):
     """Product of an image with gates of `(C, 1, 1)` or of its own shape (Hu et al. 2018, equation 4)."""
 
     name: ClassVar[str] = "multiply"
+    is_associative: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         largest = max(map(as_image, inputs))
@@ -67,6 +69,8 @@ class Concat(Join):
     """Concatenation along the channels."""
 
     name: ClassVar[str] = "concat"
+    is_associative: ClassVar[bool] = True
+    stacks_channels: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         images = [as_image(s) for s in inputs]

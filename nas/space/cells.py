@@ -12,12 +12,15 @@ from nas.blocks import Builder, Ref
 from nas.blocks.cells import act_conv, factorized_reduce
 from nas.ops import Shape, ShapeError
 from nas.ops.base import as_image, format_shape
-from nas.space.language.tree import CellKind, CellNode
+from nas.space.language.tree import CellKind
 
 NORMAL, REDUCTION = 0, 1
 
 LOOSE, ALL = "loose", "all"
 """Outputs of a cell: the nodes that no operator reads, all nodes."""
+
+ZEROS_OF = "prev1"
+"""The input whose shape the zeros of a cell have, all of whose given nodes are absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +87,26 @@ def prepare_input(net: Builder, x: Ref, entering: Shape) -> Ref:
     return factorized_reduce(net, x, out=entering[0])
 
 
-def find_cell_ends(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> tuple[str, ...]:
-    """Return the values that a cell concatenates, given those that its operators read."""
+def find_cell_ends(
+    kind: CellKind, output: str | tuple[str, ...], read: Collection[str], absent: Collection[str]
+) -> tuple[str, ...]:
+    """Return the values that a cell concatenates, given the nodes that are read and those that are absent.
+
+    An absent node, all of whose connections are, is no loose end; where it is given by name, it is zeros.
+    """
+    given = find_given(kind, output)
+    if LOOSE not in output:
+        return given
     names = tuple(node.name for node in kind.nodes)
+    loose = [name for name in names if name not in {*read, *absent, *given}]
+    return (*given, *loose) or names[-1:]
+
+
+def find_given(kind: CellKind, output: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values that a cell concatenates whatever is read."""
     if output == ALL:
-        return names
-    given = () if output == LOOSE else tuple(name for name in output if name != LOOSE)
-    loose = [name for name in names if name not in read and name not in given]
-    return (*given, *(loose if LOOSE in output else ()))
-
-
-def find_lost_node(kind: CellKind, output: str | tuple[str, ...], read: Collection[str]) -> CellNode | None:
-    """Return the first node that is neither read nor concatenated, if any."""
-    used = {*read, *find_cell_ends(kind, output, read)}
-    return next((node for node in kind.nodes if node.name not in used), None)
+        return tuple(node.name for node in kind.nodes)
+    return () if output == LOOSE else tuple(name for name in output if name != LOOSE)
 
 
 def check_operator(got: Shape, place: CellPlace) -> None:
@@ -109,6 +118,4 @@ def check_operator(got: Shape, place: CellPlace) -> None:
         )
 
 
-LOST = f"a loose end: nothing reads this node; add it, or '{LOOSE}', to 'output'"
-NO_OPERATOR = "every operator here gives zeros; a node needs one that does not"
 SOMETIMES_ZERO = "an operator gives zeros in some cells only; let it be the same in all"

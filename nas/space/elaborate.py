@@ -9,17 +9,15 @@ from typing import Any
 
 from nas.blocks import BLOCKS, Builder, Ref, get_block_arguments, is_operator, make_operator, round_channels
 from nas.graph import Architecture, simplify_part
-from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError
+from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError, Zero
 from nas.ops.arguments import Channels
 from nas.ops.base import as_image
 from nas.space.cells import (
-    LOST,
-    NO_OPERATOR,
     SOMETIMES_ZERO,
+    ZEROS_OF,
     CellPlace,
     check_operator,
     find_cell_ends,
-    find_lost_node,
     place_cells,
     prepare_input,
 )
@@ -165,28 +163,41 @@ class _Elaborator:
                 with net.scope(name):
                     values[name] = prepare_input(net, cell, place.entering)
         read: set[str] = set()
+        absent: set[str] = set()
         for node in kind.nodes:
             with net.scope(node.name), locate_errors(node):
-                terms: list[Ref] = []
+                ends: dict[bool, list[Ref]] = {True: [], False: []}
                 for i, (source, op) in enumerate(zip(node.inputs, node.ops, strict=True), 1):
                     self._strides[stack.path] = place.stride(source in CELL_INPUTS)
                     with net.scope(f"op{i}"):
-                        y = self._build_operator(stack, op, values[source], place, rate)
-                    if present.setdefault(f"{node.path}.op{i}", y is not None) != (y is not None):
+                        y, is_zero = self._build_operator(stack, op, values[source], place, rate)
+                    if present.setdefault(f"{node.path}.op{i}", not is_zero) == is_zero:
                         raise ShapeError(SOMETIMES_ZERO)
-                    terms += [y] if y else []
-                    read |= {source} if y else set()
-                if not terms:
-                    raise ShapeError(NO_OPERATOR)
-                values[node.name] = net.add(Add(), *terms, name="add")
-        lost = find_lost_node(kind, kind.output, read)
-        if lost:
-            raise SpaceError(lost.place, lost.path, LOST)
-        return net.concat(*(values[end] for end in find_cell_ends(kind, kind.output, read)))
+                    is_zero |= source in absent
+                    ends[is_zero].append(y)
+                    read |= set() if is_zero else {source}
+                if not ends[False]:
+                    absent.add(node.name)
+                values[node.name] = net.add(Add(), *(ends[False] or ends[True]), name="add")
+        given = find_cell_ends(kind, kind.output, read, absent)
+        return net.concat(*self._replace_absent(place, values, given, absent))
 
-    def _build_operator(self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float) -> Ref | None:
-        """Build an operator of a cell, with stochastic depth unless it is an identity; None if it gives
-        zeros."""
+    def _replace_absent(
+        self, place: CellPlace, values: Mapping[str, Ref], ends: tuple[str, ...], absent: set[str]
+    ) -> list[Ref]:
+        """Return the values that a cell gives; for absent nodes, zeros that need as little as they can."""
+        if absent.isdisjoint(ends):
+            return [values[end] for end in ends]
+        present = next((end for end in ends if end not in absent), None)
+        stride = 1 if present else place.stride(from_cell=True)
+        zeros = self._net.add(Zero(stride), values[present or ZEROS_OF], name="zeros")
+        return [zeros if end in absent else values[end] for end in ends]
+
+    def _build_operator(
+        self, stack: Cells, op: Node, x: Ref, place: CellPlace, rate: float
+    ) -> tuple[Ref, bool]:
+        """Build an operator of a cell, with stochastic depth unless it is an identity, and return whether it
+        gives zeros."""
         net = self._net
         first = len(net.nodes)
         self._layers[stack.path] = 1  # so that its stride is that of a first layer
@@ -194,9 +205,9 @@ class _Elaborator:
         del self._layers[stack.path]
         check_operator(y.shape, place)
         part = simplify_part(net.nodes[first:], {x.name: x.shape}, y.name)
-        if part.dead:
-            return None
-        return net.add(DropPath(rate), y, name="drop_path") if rate and part.nodes else y
+        if rate and part.nodes and not part.dead:
+            y = net.add(DropPath(rate), y, name="drop_path")
+        return y, part.dead
 
     def _get_value(self, value: Value) -> Any:
         if isinstance(value, CellOut):

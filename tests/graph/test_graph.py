@@ -22,6 +22,7 @@ from nas.ops import (
     Act,
     Add,
     BatchNorm,
+    ChannelSlice,
     Concat,
     Conv2d,
     Dropout,
@@ -85,8 +86,14 @@ def transformed(architecture: Architecture, rng: random.Random) -> Architecture:
     for name in [n for n in order if n != "input"] + [architecture.output]:
         node = nodes[name]
         inputs = [names[i] for i in node.inputs]
-        if isinstance(node.op, Join):
+        if isinstance(node.op, Join) and node.op != Concat():
             rng.shuffle(inputs)
+        if isinstance(node.op, Add | Concat) and len(inputs) > 2 and rng.random() < 0.5:
+            first, second, *others = inputs
+            inputs = [next(fresh), *others]
+            shapes = {"input": architecture.input_shape} | {n.name: n.shape for n in told}
+            shape = node.op.output_shape(shapes[first], shapes[second])
+            told.append(Node(inputs[0], node.op, (first, second), shape))
         for slot, source in enumerate(inputs):
             if rng.random() < 0.3:
                 op = rng.choice([Identity(), Act("none"), Dropout(0)])
@@ -110,13 +117,40 @@ def _shuffled(graph: nx.DiGraph[str], rng: random.Random) -> nx.DiGraph[str]:
 
 
 def isomorphic(a: Architecture, b: Architecture) -> bool:
-    """networkx's answer to what `canonical_hash` answers."""
+    """networkx's answer to what `canonical_hash` answers, of networks of sums and operators alone."""
     return nx.is_isomorphic(
-        simplify(a).graph,
-        simplify(b).graph,
-        node_match=lambda m, n: m["op"] == n["op"] and m["shape"] == n["shape"],
-        edge_match=lambda m, n: len(m["slots"]) == len(n["slots"]),
+        sums_of(a),
+        sums_of(b),
+        node_match=lambda m, n: m["op"] == n["op"],
+        edge_match=lambda m, n: m["times"] == n["times"],
     )
+
+
+def sums_of(architecture: Architecture) -> nx.DiGraph[Any]:
+    """A network in which a sum is the multiset of the values that it adds up, whatever their grouping."""
+    graph: nx.DiGraph[Any] = nx.DiGraph()
+    graph.add_node("input", op=None)
+    sums: dict[str, Counter[str]] = {"input": Counter(["input"])}
+
+    def read(name: str) -> object:
+        terms = frozenset(sums[name].items())
+        if sums[name].total() == 1:
+            return next(iter(sums[name]))
+        graph.add_node(terms, op="sum")
+        graph.add_edges_from([(term, terms, {"times": times}) for term, times in terms])
+        return terms
+
+    simple = simplify(architecture)
+    for node in simple.nodes:
+        if node.op == Add():
+            sums[node.name] = sum((sums[name] for name in node.inputs), Counter[str]())
+        else:
+            sums[node.name] = Counter([node.name])
+            graph.add_node(node.name, op=(node.op, node.shape))
+            graph.add_edge(read(node.inputs[0]), node.name, times=1)
+    graph.add_node("output", op="output")
+    graph.add_edge(read(simple.output), "output", times=1)
+    return graph
 
 
 # Text and networkx ------------------------------------------------------------------------------------
@@ -309,6 +343,80 @@ def test_the_input_shape_changes_the_hash(rows: Rows) -> None:
     assert canonical_hash(network(*rows)) != canonical_hash(network(*rows, shape=(4, 6, 7)))
 
 
+A, B, C = Conv2d(4), Conv2d(4, 3), Conv2d(4, 5)
+THREE: Rows = [(A, (0,)), (B, (0,)), (C, (0,))]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([(Add(), (1, 2)), (Add(), (4, 3))], [(Add(), (3, 2)), (Add(), (1, 4))]),
+        ([(Add(), (1, 2, 3))], [(Add(), (3, 2)), (Add(), (1, 4))]),
+        # a sum that is read elsewhere too: within another sum, or its values added again
+        ([(Add(), (1, 2)), (A, (4,)), (Add(), (4, 5))], [(Add(), (2, 1)), (A, (4,)), (Add(), (1, 2, 5))]),
+        # the same sum twice
+        (
+            [(Add(), (1, 2)), (A, (4,)), (B, (4,)), (Add(), (5, 6))],
+            [(Add(), (1, 2)), (Add(), (2, 1)), (A, (4,)), (B, (5,)), (Add(), (6, 7))],
+        ),
+        ([(Add(), (1, 1)), (Add(), (4, 2))], [(Add(), (1, 2)), (Add(), (4, 1))]),
+        ([(Multiply(), (1, 2)), (Multiply(), (4, 3))], [(Multiply(), (2, 3)), (Multiply(), (1, 4))]),
+        ([(Concat(), (1, 2)), (Concat(), (4, 3))], [(Concat(), (2, 3)), (Concat(), (1, 4))]),
+    ],
+)
+def test_how_joins_are_grouped_does_not_count(one: Rows, other: Rows) -> None:
+    a, b = network(*THREE, *one), network(*THREE, *other)
+    assert canonical_hash(a) == canonical_hash(b)
+    assert a.cost == b.cost
+    torch.manual_seed(0)
+    ours, theirs = build_module(a), build_module(b)
+    weights = list(ours.state_dict()), list(theirs.state_dict())
+    theirs.load_state_dict({to: ours.state_dict()[name] for name, to in zip(*weights, strict=True)})
+    x = torch.randn(2, *SHAPE)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-4)
+
+
+def test_sums_that_share_a_value_without_one_within_the_other_are_told_apart() -> None:
+    pairs = [(Add(), (1, 2)), (Add(), (2, 3)), (Act(), (4,)), (Act(), (5,))]
+    one = network(*THREE, *pairs, (Add(), (6, 7, 1, 2, 3)))
+    other = network(*THREE, *pairs, (Add(), (4, 3)), (Add(), (6, 7, 8)))
+    apart = network(*THREE, *pairs, (Add(), (6, 7, 1, 2, 2)))
+    assert canonical_hash(one) == canonical_hash(other) != canonical_hash(apart)
+
+
+def test_the_order_of_channels_counts_unless_weights_make_up_for_it() -> None:
+    def both(*behind: tuple[Operator, tuple[int, ...]]) -> set[str]:
+        stacks = [(Concat(), (1, 2)), (Concat(), (2, 1))]
+        return {canonical_hash(network(*THREE, stack, *behind)) for stack in stacks}
+
+    assert len(both((Conv2d(4), (4,)))) == 1
+    assert len(both((BatchNorm(), (4,)), (Act(), (5,)), (Conv2d(4), (6,)))) == 1
+    assert len(both((Concat(), (4, 3)), (Conv2d(4), (5,)))) == 1
+    assert len(both()) == 2
+    assert len(both((ChannelSlice(0, 4), (4,)), (Conv2d(4), (5,)))) == 2
+    assert len(both((Conv2d(4, groups=2), (4,)), (Conv2d(4), (5,)))) == 2
+    assert len(both((Concat(), (3, 1)), (Add(), (4, 5)), (Conv2d(4), (6,)))) == 2
+
+
+def test_a_sum_of_concatenations_is_one_of_the_channels_that_meet() -> None:
+    """As many networks as outputs: each convolution fills its output with a number of its own."""
+    hashes, outputs = set(), set()
+    for left, right in itertools.product(itertools.permutations((1, 2)), repeat=2):
+        rows: Rows = [*THREE, (Concat(), left), (Concat(), tuple(right)), (Add(), (4, 5))]
+        told = network(*rows, (Act(), (6,)), (Conv2d(1), (7,)))
+        hashes.add(canonical_hash(told))
+        outputs.add(frozenset(zip(left, right, strict=True)))
+    assert len(hashes) >= len(outputs) == 2
+
+
+@pytest.mark.timeout(60)
+def test_a_value_doubled_a_hundred_times_is_hashed_in_time() -> None:
+    def doubled(times: int) -> str:
+        return canonical_hash(network(*((Add(), (i, i)) for i in range(times)), (A, (times,))))
+
+    assert doubled(100) != doubled(99)
+
+
 def test_the_number_of_times_a_value_is_used_counts() -> None:
     once, twice = network((Add(), (0, 0))), network((Add(), (0, 0, 0)))
     assert canonical_hash(once) != canonical_hash(twice)
@@ -363,17 +471,19 @@ def test_many_equal_branches_into_one_sum_are_hashed_in_time() -> None:
 
 
 def rings(*lengths: int) -> Architecture:
-    """Sums of neighbours in rings of equal convolutions, all of them joined in the end."""
+    """Sums of neighbours in rings of equal convolutions, all of them activated and joined in the end."""
     rows: Rows = [(Conv2d(4), (0,)) for _ in range(sum(lengths))]
     first = 1
     for length in lengths:
         rows += [(Add(), (first + i, first + (i + 1) % length)) for i in range(length)]
         first += length
-    return network(*rows, (Add(), tuple(range(first, len(rows) + 1))))
+    count = sum(lengths)
+    rows += [(Act(), (first + i,)) for i in range(count)]
+    return network(*rows, (Add(), tuple(range(first + count, len(rows) + 1))))
 
 
 def test_networks_that_look_alike_from_every_node_are_told_apart() -> None:
-    assert not isomorphic(rings(6), rings(3, 3))
+    assert not nx.is_isomorphic(rings(6).graph, rings(3, 3).graph)
     assert canonical_hash(rings(6)) != canonical_hash(rings(3, 3))
     for made_of in ((6,), (3, 3), (3, 4), (4, 3, 3), (5, 5)):
         told = rings(*made_of)
