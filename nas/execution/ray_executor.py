@@ -53,7 +53,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.errors import InputError, NasError
 from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, tell
 from nas.execution.ray_watch import Watch
-from nas.importing import one_line, release_children, without_current_folder
+from nas.importing import release_children, without_current_folder
 from nas.machine import count_cores
 from nas.passwords import hide_passwords
 from nas.study.records import Candidate, TrialResult
@@ -179,9 +179,10 @@ class RayExecutor:
                 )
         except Exception as error:  # Ray has no class of its own for what it raises here
             ray.shutdown()
+            first, *_ = (*str(error).strip().splitlines(), "")  # others are a traceback
+            reason = f"{type(error).__name__}: {first}"
             raise NasError(
-                f"Ray cannot start: {one_line(error):.300}; mend the cause, or train without Ray by "
-                "--workers 0"
+                f"Ray cannot start: {reason:.300}; mend the cause, or train without Ray by --workers 0"
             ) from None
         with suppress(ValueError):  # raised outside the main thread, which gets no signals
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits

@@ -187,10 +187,10 @@ _ENDED = """
 import sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-import ray
 from fakes import Fake, start
 from nas.errors import NasError
 from nas.execution.ray_executor import RayExecutor
+import ray
 fake = Fake(Path(sys.argv[2]) / "log", epoch_s=0.5)
 def end():
     while len(fake.starts()) < 2:
