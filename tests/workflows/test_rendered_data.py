@@ -99,7 +99,7 @@ def test_a_run_of_before_says_so_when_it_is_resumed() -> None:
     note = f"Images are read otherwise than when the run began: {renewed}."
     assert note in " ".join(said.out.split())
     assert (
-        "background" not in manifest()["data"]
+        manifest()["data"]["background"] is None
         and "preprocessing" not in Path("runs/own/best.yaml").read_text()
     )
     as_of_before_mean = [value / 2 for value in manifest()["data"]["mean"]]
