@@ -19,6 +19,9 @@ from nas.graph.regroup import Edges, regroup
 from nas.graph.simplify import simplify
 from nas.ops import Join
 
+DIGEST_SIZE = 15
+"""Bytes of an identity. One of 16 is of a build that told more networks apart."""
+
 
 def canonical_hash(architecture: Architecture) -> str:
     """Return a hex digest that is equal for two networks exactly when they are isomorphic as labelled graphs.
@@ -33,7 +36,7 @@ def hash_simplified(simple: Architecture) -> str:
     """Return the canonical hash of an architecture that `simplify` returned."""
     assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
     labels, inputs = regroup(simple)
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     for first, last in _split_parts(inputs):
         part = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]
         digest.update(_describe_part(labels[first : last + 1], part).encode())

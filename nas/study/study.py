@@ -26,6 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from nas.graph.canonical import DIGEST_SIZE
 from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, REPEATS
@@ -114,7 +115,7 @@ class Study:
         self._pruner = pruner
         self._inherit = inherit
         self._interrupted = [trial.candidate for trial in ledger.trials if trial.is_running]
-        self._identities = {trial.candidate.identity for trial in ledger.trials}
+        self._identities = {self._identity(trial.candidate) for trial in ledger.trials}
         self._ranked = best_of(ledger.trials, len(ledger.trials), objective)
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
@@ -242,6 +243,11 @@ class Study:
         if not self._domain.can_train(choices):
             raise _Rejected("unbuildable")
         return amounts, identity
+
+    def _identity(self, candidate: Candidate) -> str:
+        """Return a trial's identity, worked out anew where the trial is of a build that told more apart."""
+        is_of_before = len(candidate.identity) == 2 * (DIGEST_SIZE + 1)
+        return self._domain.identity(candidate.choices) if is_of_before else candidate.identity
 
     def _candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
         """Return a network with the amounts that its cost does not tell."""

@@ -454,3 +454,17 @@ def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_en
     s = study(None, space=space, trials=5, screen=MostMacs())
     assert [asked(s).choices["conv.out"], asked(s).choices["conv.out"]] == [8, 4]
     assert s.ask() is None and s.exhausted
+
+
+def test_a_network_that_another_build_told_apart_is_not_trained_again(journal: Path) -> None:
+    """Its identity was of 32 digits: of each trial it is worked out anew."""
+    space = ToySpace(layers=2)
+    run(s := study(journal, space=space, trials=99))
+    text = journal.read_text()
+    for trial in s.trials:
+        assert f'"{trial.candidate.identity}"' in text
+        text = text.replace(f'"{trial.candidate.identity}"', f'"{trial.candidate.number:032d}"')
+    journal.write_text(text)
+    again = study(journal, space=space, trials=99)
+    assert [t.candidate.identity for t in again.trials] == [f"{i:032d}" for i in range(len(s.trials))]
+    assert again.ask() is None and again.exhausted
