@@ -291,6 +291,7 @@ ELSEWHERE = {
     "training/optimizers.py": "torch's own word",
     "exporters/files.py": "facts of a module that is built",
     "exporters/check.py": "the same, checked",
+    "study/journal.py": "Optuna's word for choices",
 }
 
 

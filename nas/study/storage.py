@@ -54,7 +54,7 @@ def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda
 
     Raises as `open_storage`.
     """
-    if isinstance(where, Path) and where.exists() and where.stat().st_nlink > 1:
+    if isinstance(where, Path) and where.is_file() and where.stat().st_nlink > 1:
         write_atomically(where, where.read_bytes())  # what is appended is not for another file too
     storage = open_storage(where)
     if isinstance(storage, _JournalStorage):

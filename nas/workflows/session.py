@@ -190,7 +190,11 @@ def check_place(config: SearchConfig, runs: Path, name: str | None, like: str) -
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
     path = runs / name if name else next_run_path(runs, like)
-    RunFolder.check_new(path)
+    try:
+        RunFolder.check_new(path)
+    except RunExists:
+        if name:
+            raise  # else another search has just taken the number
     _check_storage(_with_absolute_storage(config), path.name)
 
 

@@ -40,7 +40,7 @@ FULL = 3
 """Trials of a search whose choices are kept."""
 BUDGETS = {
     "mbconv": ("100M..150M", None), "residual": ("900M", "10M"), "inception": ("900M", None),
-    "depthwise": ("60M", None), "mixed": ("400M", "2M..8M"), "cell": ("150M", None), "darts": ("150M", "2M"),
+    "depthwise": ("60M", None), "mixed": ("400M", "2M..8M"),
     "small.yaml": ("215K..240K", None),
 }  # fmt: skip
 SAMPLERS = ("random", "evolution", "tpe")

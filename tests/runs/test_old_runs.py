@@ -110,7 +110,7 @@ def test_each_trial_is_shown_whatever_became_of_it(old: Old, name: str) -> None:
     said_of = {"complete": "accuracy 0.", "pruned": "stopped early, after ", "failed": "failed with "}
     table = kept(name) if name != "stopped" else kept(name)[:2]  # the third had not ended
     for row in table[: FURTHER.get(name, 3) - 1]:
-        said = nas("show", str(run), "--trial", row["trial"], *plugins(run))
+        said = nas("show", str(run), "--trial", row["trial"], *named(run))
         assert (said.code, said.err) == (0, "")
         assert said.out.startswith(f"{run}, trial {row['trial']}: {said_of[row['state']]}")
         total = ["total", f"{int(row['macs']):,}", f"{int(row['params']):,}"]
