@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.cost import Cost
+from nas.cost import Cost, large_number
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter, find_exporter
 from nas.ops.base import format_shape
@@ -87,7 +87,7 @@ def export_file(
     space = load_space(file)
     if not space.is_architecture:
         raise InputError(
-            f"{file}: is a space of {space.extent.count:,} networks, and one is exported at a time; "
+            f"{file}: is a space of {large_number(space.count)} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
     target = exporter.target(output or Path(file.stem.replace("-", "_")))
