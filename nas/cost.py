@@ -143,6 +143,14 @@ def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Inte
     return band
 
 
+def large_number(value: int) -> str:
+    """`6,561`, and `7.76 x 10^25` from a million million on; Python writes no more than 4,300 digits."""
+    if value < 10**12:
+        return f"{value:,}"
+    mantissa, exponent = f"{Decimal(value):.2e}".split("e+")
+    return f"{mantissa} x 10^{exponent}"
+
+
 def format_count(value: int) -> str:
     """`385814752` -> `386M`: three digits, for reading; files keep the exact figure.
 

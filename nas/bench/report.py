@@ -21,6 +21,7 @@ from nas.bench.contest import BASELINE, Contest, Outcome
 from nas.bench.figures import Estimate, Standing, list_marks
 from nas.bench.plot import plot
 from nas.bench.table import Table
+from nas.cost import large_number
 from nas.errors import printable
 from nas.files import write_output
 from nas.report.console import plural, show
@@ -80,13 +81,14 @@ def describe_table(found: Table) -> str:
         parts.append(f"{found.conflicts:,} {repeat} a network with other scores; the mean counts.")
     if found.missing:
         parts.append(
-            f"It lacks the networks of {found.missing:,} of the space's {found.space.extent.count:,} points; "
-            "a search that asks for one is told that it cannot be built."
+            f"It lacks the networks of {large_number(found.missing)} of the space's "
+            f"{large_number(found.space.count)} points; a search that asks for one is told that it "
+            "cannot be built."
         )
     if found.missing is None:
         parts.append(
-            f"The space has {found.space.extent.count:,} points; a search that asks for a network without a "
-            "row is told that it cannot be built."
+            f"The space has {large_number(found.space.count)} points; a search that asks for a network "
+            "without a row is told that it cannot be built."
         )
     return " ".join(parts)
 

@@ -200,6 +200,7 @@ def scale(
 @click.command()
 def spaces() -> None:
     """List the bundled spaces."""
+    from nas.cost import large_number
     from nas.report import tables
     from nas.report.console import show as show_view
     from nas.space import load_space
@@ -209,5 +210,5 @@ def spaces() -> None:
     for name, path in list_spaces().items():
         space = load_space(path)
         count = 1 if space.is_architecture else space.count  # a bundled network can be built
-        rows.add_row(name, tables.large_number(count), space.about)
+        rows.add_row(name, large_number(count), space.about)
     show_view(rows)

@@ -22,6 +22,7 @@ from nas.exporters import check
 from nas.exporters.source import python_source
 from nas.files import scratch_folder, way_out, write_atomically
 from nas.graph import Architecture
+from nas.graph.memory import check_memory
 from nas.graph.module import build_module, count_parameters
 
 
@@ -87,6 +88,7 @@ def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Ten
 
 def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> nn.Module:
     """Our own module with these weights; random ones where there are none."""
+    check_memory(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_module(architecture)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from math import prod
 
 from nas.cost import BYTES
+from nas.errors import NasError
 from nas.graph.architecture import INPUT, Architecture
+from nas.machine import memory_bytes
 
 
 def peak_memory(architecture: Architecture) -> int:
@@ -39,3 +41,13 @@ def peak_memory(architecture: Architecture) -> int:
         peak = max(peak, live)
         live -= sum(sizes[name] for name in freed.get(i, ()))
     return BYTES * (architecture.cost.params + peak)
+
+
+def check_memory(architecture: Architecture) -> None:
+    """Raise NasError where the network needs more memory than the machine has, before any is taken."""
+    needed, own = peak_memory(architecture), memory_bytes()
+    if needed > own:
+        raise NasError(
+            f"the network needs {needed / 2**30:,.0f} GiB of memory for one image, and this machine has "
+            f"{own / 2**30:,.0f}; give it fewer channels or a smaller input"
+        )

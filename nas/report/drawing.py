@@ -10,7 +10,7 @@ from itertools import cycle, pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from nas.cost import format_count
+from nas.cost import format_count, large_number
 from nas.errors import InputError
 from nas.files import write_output
 from nas.graph import Architecture, Node
@@ -18,7 +18,6 @@ from nas.ops.base import format_shape
 from nas.report.folding import Box, fold
 from nas.report.layout import Layout, Run, lay_out
 from nas.report.svg import format_coordinate, replace_invalid
-from nas.report.tables import large_number
 from nas.space import Space
 from nas.space.outline import Part, outline, walk_parts
 

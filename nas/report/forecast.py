@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from nas.cost import large_number
 from nas.deadline import duration_text
 from nas.measures import SHOWN
 from nas.report.console import duration, plural, say, show, terminal
 from nas.report.session import say_start
-from nas.report.tables import budget_text, large_number, table
+from nas.report.tables import budget_text, table
 from nas.workflows.forecast import Forecast
 from nas.workflows.session import Prepared
 

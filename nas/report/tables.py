@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -13,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from nas.cost import format_count
+from nas.cost import format_count, large_number
 from nas.errors import printable, printable_lines
 from nas.measures import ACTIVATIONS, MACS, PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
 from nas.ops.base import format_shape
@@ -92,7 +91,7 @@ def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     share = f"{100 * middle / total:.3g} %"
     head = f"{printable(space.name)}: {large_number(total)} networks\n{budget}: "
     if census.is_exact:
-        head += f"{plural(middle, 'network')}, {share}"
+        head += f"{large_number(middle)} network{'' if middle == 1 else 's'}, {share}"
     else:
         bounds = f"{large_number(census.low)} to {large_number(census.high)}"
         head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
@@ -282,14 +281,6 @@ def networks(space: Space) -> str:
     """`1 network`, `7.76 x 10^25 networks`."""
     count = space.extent.count
     return f"{large_number(count)} network" + ("" if count == 1 else "s")
-
-
-def large_number(value: int) -> str:
-    """`6,561`, and `7.76 x 10^25` from a million million on."""
-    if value < 10**12:
-        return f"{value:,}"
-    mantissa, exponent = f"{Decimal(value):.2e}".split("e+")
-    return f"{mantissa} x 10^{exponent}"
 
 
 def _heads(measures: Sequence[Measure]) -> list[str]:

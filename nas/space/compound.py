@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nas.cost import format_count
+from nas.cost import format_count, large_number
 from nas.errors import InputError
 from nas.measures import PARAMS, Measure
 from nas.space import Space
@@ -74,8 +74,8 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
     """
     if not space.is_architecture:
         raise InputError(
-            f"'{space.name}' is a space of {space.count:,} networks, and a target is for one; scale "
-            "the file of a network, or the space by factors"
+            f"'{space.name}' is a space of {large_number(space.count)} networks, and a target is for one; "
+            "scale the file of a network, or the space by factors"
         )
     if target < 1:
         raise InputError(f"a network has no {target} {measure.noun}; ask for 1 or more")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.cost import Cost
+from nas.cost import Cost, large_number
 from nas.data.card import DataCard
 from nas.data.levels import Levels
 from nas.errors import InputError
@@ -89,7 +89,7 @@ def export_file(
     space = load_space(file)
     if not space.is_architecture:
         raise InputError(
-            f"{file}: is a space of {space.extent.count:,} networks, and one is exported at a time; "
+            f"{file}: is a space of {large_number(space.count)} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
     target = exporter.target(output or Path(file.stem.replace("-", "_")))

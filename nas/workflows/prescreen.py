@@ -14,6 +14,7 @@ from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.data.sources import find_source
 from nas.errors import InputError, did_you_mean
+from nas.graph.memory import check_memory
 from nas.graph.module import build_module
 from nas.measures import MEASURES
 from nas.space import Choices, Space
@@ -111,6 +112,7 @@ def _scores(
 ) -> dict[str, float]:
     """Of one network on the first images of search-train."""
     architecture, data = evaluator.network(choices), evaluator.data
+    check_memory(architecture)
     images = datasets.resize_dataset(_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))

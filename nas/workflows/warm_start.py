@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from nas.cost import large_number
 from nas.errors import InputError
 from nas.measures import SHOWN, Budget
 from nas.runs.manifest import WarmStart
@@ -36,7 +37,7 @@ def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple
         network = load_space(find_space(file))
         if not network.is_architecture:
             raise InputError(
-                f"--start {file}: is a space of {network.extent.count:,} networks; name the file of one "
+                f"--start {file}: is a space of {large_number(network.count)} networks; name the file of one "
                 "network, such as a run's best.yaml"
             )
         network.cost({})

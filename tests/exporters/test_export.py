@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import nas
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -573,3 +574,24 @@ def test_many_members_are_equal_to_their_modules(file: Path) -> None:
     few = file.stem in ("cell", "darts")  # of a thousand operators each
     for architecture in members(file, 8 if few else 30, seed=4):
         assert_equal(architecture)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input: [3, 8, 8]\nnetwork: [conv2d: {out: 1000000}, conv2d: {out: 1000000}, classifier]",
+        "input: [3, 1000000, 1000000]\nnetwork: [conv2d: {out: 64}, classifier]",
+    ],
+)
+def test_a_network_larger_than_the_memory_is_refused(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("large.yaml").write_text(text)
+    said = nas("export", "large.yaml")
+    assert (said.code, said.out) == (1, "")
+    rule = (
+        "the network needs [0-9,]+ GiB of memory for one image, and this machine has [0-9,]+; give it fewer"
+    )
+    assert re.match(f"error: {rule} channels or a smaller input\n", said.err)
+    assert [p.name for p in tmp_path.iterdir()] == ["large.yaml"]

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from nas.samplers.bounded import bounded
 from nas.samplers.evolution import RegularizedEvolutionSampler
 from nas.samplers.gaussian import Array, GaussianProcess, Inputs, Posterior, quantiles
 from nas.samplers.local import LocalSearchSampler
-from nas.samplers.points import CONSTRAINTS, REPEATS
+from nas.samplers.points import CONSTRAINTS, REPEATS, known
 from nas.space import Choices
 from nas.space.feasible import Domain
 from nas.space.language.tree import Option
@@ -325,6 +326,20 @@ def test_crossover_takes_every_choice_from_either_parent() -> None:
     children = [Layers().sample(study.ask().suggest_categorical) for _ in range(40)]
     assert all(sum(child[name] not in (8, 32) for name in names) <= 1 for child in children)
     assert any(2 <= sum(child[name] == 8 for name in names) <= 4 for child in children)
+
+
+@pytest.mark.parametrize("name", ["evolution", "local", "reinforce", "predictor"])
+def test_times_with_and_without_a_zone_are_in_one_order(name: str) -> None:
+    """As in a run that was begun under Optuna 5 and goes on under 4."""
+    study = optuna.create_study(direction="maximize", sampler=sampler_of(name, 0, 90))
+    study.optimize(objective, 12)
+    began = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    trials = study.get_trials(deepcopy=False)
+    for i, trial in enumerate(trials):
+        ended = began - timedelta(minutes=i)
+        trial.datetime_complete = ended if i % 2 else ended.astimezone().replace(tzinfo=None)
+    assert [member.ended for member in known(study)] == [began - timedelta(minutes=i) for i in range(12)]
+    study.optimize(objective, 2)
 
 
 # Local search

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
+from command_line import nas
 
 from nas.space import SpaceError, load_space, parse_space
 from nas.space.counting.coupling import Coupling
@@ -29,6 +31,7 @@ def stages(number: int, depth: int, block: str = "conv: {out: 8}") -> str:
 COUPLED = repeated("conv: {out: 8, kernel: {choice: [1, 3]}}", 300) + "".join(
     f"- conv: {{out: 8, kernel: {{same_as: conv_{i}.kernel}}}}\n" for i in range(2, 300)
 )
+ALIKE = ", ".join(f"conv2d: {{out: 1, kernel: 1, name: n{i}}}" for i in range(10))
 NODES = "has up to {} nodes, layers counted one by one, and 50,000 are the most that is built; lower"
 BUILT = (
     "the network has more than 50,000 nodes, each counted by its inputs, the most that is built; use fewer"
@@ -76,6 +79,19 @@ def test_what_is_too_much_is_refused_at_once(text: str, rule: str) -> None:
 )
 def test_what_is_large_is_counted(text: str) -> None:
     assert parse_space(text).count >= 1000
+
+
+@pytest.mark.parametrize(
+    "command", ["show", "export", "draw -o net.svg", "scale -o net.yaml --target-flops 1G"]
+)
+def test_a_count_of_more_digits_than_python_writes_is_said(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("input: [1, 8, 8]\n" + stages(5, 900, f"choice: [{ALIKE}], per: layer"))
+    name, *options = command.split()
+    said = nas(name, "mine.yaml", *options)
+    assert " x 10^4" in said.out + said.err and "Traceback" not in said.err
 
 
 def test_names_are_numbered_in_a_time_that_grows_as_they_do() -> None:
