@@ -11,9 +11,9 @@ from nas.ops import ColumnMean, Concat, Dropout
 from nas.ops.arguments import Activation, Channels, Kernel, Probability
 
 _COLUMNS = whole(
-    "a number of columns; it is a whole number from 1 to 10, as each has twice the layers of the one before",
+    "a number of columns; it is a whole number from 1 to 13, as each has twice the layers of the one before",
     1,
-    10,
+    13,
 )
 
 
