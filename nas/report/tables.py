@@ -84,6 +84,10 @@ def space_view(space: Space) -> RenderableType:
     return Group(*parts)
 
 
+_UNREADABLE = 10**60
+"""A count from this on is not printed exactly."""
+
+
 def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     """How many networks of a space are inside a budget, and a histogram of their cost."""
     total = space.extent.count
@@ -91,7 +95,8 @@ def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
     share = f"{100 * middle / total:.3g} %"
     head = f"{printable(space.name)}: {large_number(total)} networks\n{budget}: "
     if census.is_exact:
-        head += f"{large_number(middle)} network{'' if middle == 1 else 's'}, {share}"
+        exact = large_number(middle) if middle >= _UNREADABLE else f"{middle:,}"
+        head += f"{exact} network{'' if middle == 1 else 's'}, {share}"
     else:
         bounds = f"{large_number(census.low)} to {large_number(census.high)}"
         head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
