@@ -77,8 +77,8 @@ class RunState:
         raise InputError(f"{self.folder.path}: has no trial {number}; {has}")
 
     def network(self, trial: Trial) -> Space:
-        """Return the network of a trial, for the channels and classes of the data set."""
-        return self.for_data(self.space.resolve(trial.candidate.choices))
+        """Return the network of a trial as it was counted."""
+        return self.space.resolve(trial.candidate.choices)
 
     @property
     def finalists(self) -> list[Finalist]:

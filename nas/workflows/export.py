@@ -70,7 +70,7 @@ def export_run(
     trial = winner.trial if winner else _find_trial(state, number)
     file = exporter.target(output or folder.path / ("best" if number is None else f"trial_{trial.number}"))
     resolved = state.space.resolve(trial.candidate.choices)
-    network = state.network(trial).architecture()
+    network = state.for_data(state.network(trial)).architecture()
     weights = _read_weights(
         folder.final_weights_file(winner.finals[0].number) if winner else folder.weights_file(trial.number)
     )

@@ -413,3 +413,17 @@ def test_the_wheel_has_the_spaces(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path / "site", env={**os.environ, "PYTHONPATH": "."}, text=True
     )
     assert Path(tmp_path / "site", found.strip()).resolve() == tmp_path / "site/nas/search_spaces/mbconv.yaml"
+
+
+def test_a_trial_is_shown_and_drawn_as_it_was_counted(tiny_folder: Path) -> None:
+    """The space has more channels and classes than the data."""
+    text = TINY.replace("[1, 32, 32]", "[3, 32, 32]").replace("classes: 10", "classes: 20")
+    Path("tiny.yaml").write_text(text)
+    assert nas("search", "tiny.yaml", "--name", "x", "--workers", "0", "--trials", "1", *SHORT).code == 0
+    (row,) = rows(Path("runs/x/trials.csv"))
+    total = ["total", f"{int(row['macs']):,}", f"{int(row['params']):,}"]
+    for arguments in (["runs/x", "--trial", "0"], ["runs/x/best.yaml"]):
+        assert total in [line.split() for line in nas("show", *arguments).out.splitlines()]
+    drawn = [nas("draw", "runs/x", *trial).out.strip() for trial in ([], ["--trial", "0"])]
+    best, own = (re.sub(r"\s+", " ", Path(file).read_text()) for file in drawn)
+    assert "3 x 32 x 32" in best and "3 x 32 x 32" in own
