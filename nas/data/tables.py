@@ -1,0 +1,259 @@
+"""Tables of paths and labels, as people have them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from nas.data.base import Source
+from nas.data.cache import ImageFiles
+from nas.data.folders import SPLITS, SUFFIXES, TRAIN, VALIDATION
+from nas.data.grouping import find_grouping, make_numbering
+from nas.data.layout import Layout
+from nas.errors import InputError, did_you_mean
+
+_PATHS = (
+    "path", "file_path", "filepath", "image_path", "img_path", "filename", "file_name", "file", "image",
+    "img", "image_name", "img_name", "image_id", "img_id", "image_file",
+)  # fmt: skip
+_LABELS = ("label", "labels", "class", "class_name", "classname", "class_id", "target", "category")
+"""Usual names of the two columns; the first is ours, and wins over the others."""
+_MOST_LABEL = 1_000
+"""Characters of a label."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What a row of a table says; `group` is empty where there is no such column."""
+
+    line: int
+    path: str
+    label: str
+    split: str
+    group: str
+
+
+def source_of_table(path: Path, layout: Layout) -> Source:
+    """A table with a column of paths, from the table's own folder, and one of labels; where it has a column
+    `split`, its rows to train on, with those to validate on."""
+    place = f"data set csv:{path}"
+    rows, notes = _table(path, place, layout)
+    seen: dict[str, int] = {}
+    for row in rows:
+        file = os.path.normpath(row.path)
+        if file in seen:
+            raise InputError(
+                f"{place}: line {row.line} names {row.path} as line {seen[file]} does; remove one"
+            )
+        seen[file] = row.line
+        if row.split.casefold() not in SPLITS:
+            raise InputError(
+                f"{place}: line {row.line}: the split '{row.split}' is not one of {', '.join(sorted(SPLITS))}"
+            )
+    parts: dict[tuple[str, ...], list[_Row]] = {
+        kind: [row for row in rows if row.split.casefold() in kind] for kind in (TRAIN, VALIDATION)
+    }
+    _check_labels(rows, place)
+    classes = tuple(sorted({row.label for row in parts[TRAIN]}, key=_natural))
+    if len(classes) < 2:
+        named = f"one class, '{classes[0]}'," if classes else "no image"
+        raise InputError(f"{place}: there is {named} to train on, and at least 2 classes are needed")
+    for row in parts[VALIDATION]:
+        if row.label not in classes:
+            raise InputError(f"{place}: no image to train on has the label '{row.label}' of {row.path}")
+    by_column = any(row.group for row in rows)
+    number, find_groups = (
+        make_numbering(),
+        find_grouping(replace(layout, group=None) if by_column else layout, place),
+    )
+
+    def part_of(kind: tuple[str, ...]) -> Source:
+        own = parts[kind]
+        names = [row.path for row in own]
+        groups = number([row.group for row in own]) if by_column else find_groups(names)
+        labels = np.array([known[row.label] for row in own], dtype=np.int64)
+        read = ImageFiles(path.parent, names).read
+        return Source(classes, labels, True, read, name_of=names.__getitem__, groups=groups)
+
+    known = {name: label for label, name in enumerate(classes)}
+    train = replace(part_of(TRAIN), notes=tuple(notes))
+    return replace(train, validation=part_of(VALIDATION)) if parts[VALIDATION] else train
+
+
+def _check_labels(rows: Sequence[_Row], place: str) -> None:
+    """Raise InputError where labels are no classes."""
+    for row in rows:
+        if len(row.label) > _MOST_LABEL:
+            raise InputError(
+                f"{place}: line {row.line} has a label of {len(row.label):,} characters; a class has a "
+                f"name of {_MOST_LABEL:,} at most"
+            )
+    numbers = [_read_number(row.label) for row in rows]
+    if any(number is None for number in numbers):
+        return
+    for row, number in zip(rows, numbers, strict=True):
+        if number is not None and not number.is_integer():
+            raise InputError(
+                f"{place}: line {row.line} has the label {row.label}: are the labels classes, or numbers to "
+                "be predicted? Write classes as whole numbers or names; numbers are for an --evaluator of "
+                "your own, such as examples/regression.py:train"
+            )
+
+
+def _read_number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], list[str]]:
+    """The rows of a table, and what is to be said of its columns."""
+    text = _read_table(path, place)
+    first = text.partition("\n")[0]
+    mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
+        columns = [column.strip().casefold() for column in reader.fieldnames or []]
+        reader.fieldnames = columns
+        names = _find_columns(columns, place, layout)
+        split = "split" if "split" in columns else None
+        group = (layout.group or "").casefold()
+        group = group if group in columns else ""
+        wanted = [name for name in (*names, split, group) if name]
+        rows = []
+        for row in reader:
+            cells = {name: (row[name] or "").strip() for name in wanted}
+            for name, cell in cells.items():
+                if not cell:
+                    raise InputError(
+                        f"{place}: line {reader.line_num} has no {name}; fill it in, or remove the row"
+                    )
+            rows.append(
+                _Row(
+                    reader.line_num,
+                    cells[names[0]],
+                    cells[names[1]],
+                    cells[split] if split else "train",
+                    cells[group] if group else "",
+                )
+            )
+    except csv.Error as error:
+        raise InputError(
+            f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8 or UTF-16"
+        ) from error
+    if not rows:
+        raise InputError(f"{place}: the table has no rows; give one for each image, with path and label")
+    notes = []
+    if names != ("path", "label"):
+        notes.append(f"Columns of {path.name}: {names[0]} names the files, {names[1]} the classes.")
+    rows, added = _complete_paths(rows, path.parent, place, layout.suffix)
+    return rows, [*notes, *added]
+
+
+def _read_table(path: Path, place: str) -> str:
+    """Return the text of a table in UTF-8 or UTF-16, with a mark of its order of bytes or without."""
+    try:
+        content = path.read_bytes()
+        head = content[:1_000]
+        encoding = "utf-8-sig"
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            encoding = "utf-16"
+        elif b"\0" in head:  # of each character of ASCII one byte is zero
+            encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+        return content.decode(encoding)
+    except FileNotFoundError:
+        raise InputError(f"{place}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{place}: the table cannot be read ({error}); give a CSV file in UTF-8 or UTF-16"
+        ) from error
+
+
+def _find_columns(columns: Sequence[str], place: str, layout: Layout) -> tuple[str, str]:
+    """Return the columns of path and label, those of a layout or by their usual names."""
+    listed = ", ".join(columns) or "none"
+    if layout.columns is not None:
+        for column in layout.columns:
+            if column.casefold() not in columns:
+                hint = did_you_mean(column.casefold(), list(columns))
+                raise InputError(f"{place}: there is no column '{column}' of --columns among {listed}{hint}")
+        path, label = layout.columns
+        return path.casefold(), label.casefold()
+    found = []
+    for usual in (_PATHS, _LABELS):
+        own = usual[0]
+        known = [own] if own in columns else [name for name in usual if name in columns]
+        if len(known) > 1:
+            raise InputError(
+                f"{place}: {' and '.join(known)} may both be the column '{own}'; name the columns by "
+                "--columns PATH,LABEL"
+            )
+        if not known:
+            hint = did_you_mean(own, list(columns), "name the columns by --columns PATH,LABEL")
+            raise InputError(f"{place}: there is no column '{own}' among {listed}{hint}")
+        found.append(known[0])
+    return found[0], found[1]
+
+
+def _complete_paths(
+    rows: list[_Row], folder: Path, place: str, suffix: str | None
+) -> tuple[list[_Row], list[str]]:
+    """Return rows whose paths are of files: with slashes, and with a suffix where they have none."""
+    stems: dict[str, dict[str, list[str]]] = {}
+
+    def complete(row: _Row) -> _Row:
+        path = row.path
+        if "\\" in path and not os.path.lexists(os.path.join(folder, path)):  # noqa: PTH118
+            path = path.replace("\\", "/")
+        if suffix is not None:
+            ending = suffix if "." in suffix else f".{suffix}"
+            return replace(row, path=path.removesuffix(ending) + ending)
+        if os.path.splitext(path)[1].casefold() in SUFFIXES:  # noqa: PTH122
+            return replace(row, path=path)
+        parent, name = os.path.split(path)
+        if parent not in stems:
+            stems[parent] = _list_images(folder / parent)
+        others = stems[parent].get(name, [])
+        if len(others) > 1:
+            raise InputError(
+                f"{place}: line {row.line}: '{row.path}' may be {' or '.join(sorted(others))}; say which by "
+                "--suffix, such as --suffix .jpg"
+            )
+        return replace(row, path=os.path.join(parent, others[0]) if others else path)  # noqa: PTH118
+
+    done = [complete(row) for row in rows]
+    added = [new.path for new, old in zip(done, rows, strict=True) if len(new.path) > len(old.path)]
+    notes = (
+        [f"Paths of {len(added):,} rows have no suffix, and are of files such as {added[0]}."]
+        if added
+        else []
+    )
+    return done, notes
+
+
+def _list_images(folder: Path) -> dict[str, list[str]]:
+    """Return the image files in a folder by their names without suffix."""
+    found: dict[str, list[str]] = {}
+    try:
+        for file in os.listdir(folder):  # noqa: PTH208
+            stem, suffix = os.path.splitext(file)  # noqa: PTH122
+            if suffix.casefold() in SUFFIXES:
+                found.setdefault(stem, []).append(file)
+    except OSError:  # then there are no such files, which is said of each
+        return {}
+    return found
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Labels that are numbers in their order, before others."""
+    return (False, int(name), name) if name.isdecimal() else (True, 0, name)
