@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import math
 import mmap
 import os
@@ -303,6 +304,7 @@ def serve(
             import torch
 
             torch.set_num_threads(threads)
+        gc.freeze()  # what outlives all trials is not looked through in each
         channel.send_bytes(pickle.dumps(problem))
         with suppress(EOFError, ConnectionError):
             while True:

@@ -9,6 +9,7 @@ a trial that was stopped early as complete, with its score at that time.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import math
 import os
@@ -435,6 +436,7 @@ class _Worker(tune.Trainable):
         release_children()
         torch.set_num_threads(threads)
         self._evaluator = evaluator
+        gc.freeze()  # what outlives all trials is not looked through in each
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
