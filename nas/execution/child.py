@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import gc
 import math
 import mmap
 import os
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from nas.errors import NasError
 from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, describe_error, tell
 from nas.execution.local import LocalExecutor
+from nas.execution.worker_process import release_memory, settle
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -300,19 +300,19 @@ def serve(
     faulthandler.register(_ASK_PLACE, trace, all_threads=False)
     with Connection(connection) as channel:
         evaluator, problem = _unpack(file, parts)
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)
-        gc.freeze()  # what outlives all trials is not looked through in each
+        settle(threads)
         channel.send_bytes(pickle.dumps(problem))
+        attempt: Attempt | None = None
         with suppress(EOFError, ConnectionError):
             while True:
                 match pickle.loads(channel.recv_bytes()):  # noqa: S301 - of our own driver
                     case ("build", choices, number, parent):
+                        attempt = None
+                        release_memory()
                         attempt = Attempt(evaluator, choices, number, parent)
                         answer: Any = attempt.build()
                     case _:
+                        assert attempt is not None
                         answer = (attempt.step(), attempt.weights())
                 channel.send_bytes(pickle.dumps(answer))
 

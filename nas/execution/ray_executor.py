@@ -9,7 +9,6 @@ a trial that was stopped early as complete, with its score at that time.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import logging
 import math
 import os
@@ -54,6 +53,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.errors import InputError, NasError
 from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, tell
 from nas.execution.ray_watch import Watch
+from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children, without_current_folder
 from nas.machine import count_cores
 from nas.passwords import hide_passwords
@@ -431,15 +431,14 @@ class _Worker(tune.Trainable):
     def setup(  # type: ignore[override]  # `with_parameters` gives the others
         self, config: dict[str, Any], evaluator: Evaluator, threads: int
     ) -> None:
-        import torch
-
         release_children()
-        torch.set_num_threads(threads)
+        settle(threads)
         self._evaluator = evaluator
-        gc.freeze()  # what outlives all trials is not looked through in each
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._attempt: Attempt | None = None
+        release_memory()
         self._number = new_config["number"]
         letters = [ray.get_actor(_MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
         (parent,) = ray.get(letters) or [None]
@@ -450,22 +449,23 @@ class _Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        step = self._next()
+        assert self._attempt is not None
+        step = self._next(self._attempt)
         if step.done and step.epoch:
             ray.get(ray.get_actor(_MAILBOX).put.remote(self._number, self._attempt.weights()))
         return {"done": step.done, "step": step}
 
-    def _next(self) -> Step:
+    def _next(self, attempt: Attempt) -> Step:
         """Train an epoch, of which the first is built before. What does not end in time ends this process."""
         if not self._is_built:
             self._is_built = True
             with _ending(self._allowed_s):
-                failed = self._attempt.build()
+                failed = attempt.build()
             if failed is not None:
                 return failed
         start = time.monotonic()
         with _ending(self._allowed_s):
-            step = self._attempt.step()
+            step = attempt.step()
         if self._allowed_s is not None:
             self._allowed_s = max(0.001, self._allowed_s - (time.monotonic() - start))
         return step
