@@ -28,6 +28,7 @@ def stages(number: int, depth: int, block: str = "conv: {out: 8}") -> str:
     return "network:\n" + "".join(rows)
 
 
+HUGE = "input: [1, 1000000000, 1000000000]\n"
 COUPLED = repeated("conv: {out: 8, kernel: {choice: [1, 3]}}", 300) + "".join(
     f"- conv: {{out: 8, kernel: {{same_as: conv_{i}.kernel}}}}\n" for i in range(2, 300)
 )
@@ -56,6 +57,13 @@ VALUES = "more than 20,000 values, those of aliases included; list fewer"
         (parallel(["conv: {out: {choice: [8, 16]}}"] * 300), WAYS),
         (parallel(["choice: [{conv: {out: 8}}, {conv: {out: {choice: [8, 16, 24]}}}]"] * 30), WAYS),
         (COUPLED, WAYS),
+        (HUGE + repeated("conv: {out: 8, stride: {range: [1, 30]}}", 100), WAYS),
+        (HUGE + repeated("max_pool: {kernel: 3, stride: {choice: [1, 2, 3, 5, 7]}}", 300), WAYS),
+        (HUGE + stages(1, 300, "conv: {out: 8, stride: {choice: [1, 2, 3, 5, 7], per: layer}}"), WAYS),
+        (HUGE + repeated("stage: {depth: 2, stride: {range: [1, 30]}, block: {conv: {out: 8}}}", 50), WAYS),
+        (HUGE + repeated("choice: [" + ", ".join(f"{{conv: {{out: 8, stride: {n}}}}}"
+                                                 for n in range(1, 20)) + "]", 100), WAYS),
+        (HUGE + repeated("residual: {body: [conv: {out: 8, stride: {range: [1, 30]}}]}", 100), WAYS),
     ],
 )  # fmt: skip
 def test_what_is_too_much_is_refused_at_once(text: str, rule: str) -> None:
@@ -75,6 +83,7 @@ def test_what_is_too_much_is_refused_at_once(text: str, rule: str) -> None:
         parallel(["conv: {out: 8, kernel: {choice: [1, 3]}}"] * 300),
         stages(3, 1000, "conv: {out: 8, kernel: {choice: [1, 3], per: layer}}"),
         "network: [conv: {out: {range: [1, 1000]}}]",
+        HUGE + repeated("conv: {out: 8, stride: {choice: [1, 2]}}", 100),
     ],
 )
 def test_what_is_large_is_counted(text: str) -> None:

@@ -22,7 +22,7 @@ from nas.space.cells import place_cells
 from nas.space.counting.algebra import Decisions, Muted, Total, merge
 from nas.space.counting.cell_stacks import CellStack, Variants
 from nas.space.counting.coupling import Coupling
-from nas.space.counting.effort import MOST_WAYS, make_refusal
+from nas.space.counting.effort import MOST_WAYS_BY_SIZE, make_refusal
 from nas.space.counting.part_costs import Flow, PartCosts
 from nas.space.elaborate import add_call, join_branches, join_residual, scale_channels
 from nas.space.language.source import SpaceError
@@ -182,7 +182,7 @@ class Composer:
         values = (self._width, *(value for _, value in node.open_args))
         for (width, *given), after, decisions in self.combinations(values, env):
             self._ways += 1
-            if self._ways > 2 * MOST_WAYS:  # sizes are many, which the effort beforehand does not see
+            if self._ways > MOST_WAYS_BY_SIZE:  # of sizes that the estimate beforehand does not see
                 raise make_refusal(node.place, node.path)
             arguments = node.fixed_args | dict(zip(names, given, strict=True))
             # The same block on the same shape costs the same wherever it stands.
