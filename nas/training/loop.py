@@ -21,6 +21,7 @@ from nas.training.device import DeviceImages, GraphedPass
 from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.scores import compute_score
+from nas.training.small_maps import speed_up_small_maps
 
 
 def seed_everything(seed: int) -> None:
@@ -57,6 +58,8 @@ class ClassifierTraining:
             self._module = module.to(self._device).to(memory_format=torch.channels_last)
             self._train = DeviceImages(data.train_images, data.train_labels, data, self._device)
             self._val = DeviceImages(data.val_images, data.val_labels, data, self._device)
+        if self._device.type == "cpu":
+            speed_up_small_maps(self._module)
         self._own = _first_of_each_class(self._train.labels, recipe.fraction)
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":
