@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from nas.data.datasets import ImageData
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, TrainingFailed
+from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass
 from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.scores import compute_score
-from nas.training.small_maps import speed_up_small_maps
 
 
 def seed_everything(seed: int) -> None:
@@ -59,7 +59,7 @@ class ClassifierTraining:
             self._train = DeviceImages(data.train_images, data.train_labels, data, self._device)
             self._val = DeviceImages(data.val_images, data.val_labels, data, self._device)
         if self._device.type == "cpu":
-            speed_up_small_maps(self._module)
+            speed_up_convolutions(self._module)
         self._own = _first_of_each_class(self._train.labels, recipe.fraction)
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":

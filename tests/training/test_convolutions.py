@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nas.training.small_maps import SmallMapConv2d, speed_up_small_maps
+from nas.training.convolutions import FastConv2d, speed_up_convolutions
 
 
 def run(conv: nn.Module, images: Tensor) -> list[Tensor]:
@@ -23,7 +23,7 @@ def run(conv: nn.Module, images: Tensor) -> list[Tensor]:
 @given(
     kernel=st.tuples(st.integers(1, 7), st.integers(1, 7)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     half=st.booleans(),
     groups=st.sampled_from([1, 2, 4]),
     out=st.sampled_from([4, 8]),
@@ -44,8 +44,8 @@ def test_outputs_and_gradients_are_those_of_torch(
     torch.manual_seed(0)
     theirs = nn.Conv2d(4, out, kernel, stride, padding, groups=groups, bias=bias, dtype=torch.float64)
     ours = copy.deepcopy(theirs)
-    speed_up_small_maps(ours)
-    assert type(ours) is SmallMapConv2d
+    speed_up_convolutions(ours)
+    assert type(ours) is FastConv2d
     images = torch.randn(3, 4, *size, dtype=torch.float64).to(memory_format=torch.channels_last)
     for given_, wanted in zip(run(ours, images), run(theirs, images), strict=True):
         torch.testing.assert_close(given_, wanted)
@@ -56,12 +56,26 @@ def test_small_maps_are_not_left_to_the_convolution() -> None:
     network = nn.Sequential(
         nn.Conv2d(8, 8, 7, padding=3, groups=8), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 8, 3, padding=1)
     )
-    speed_up_small_maps(network)
+    speed_up_convolutions(network)
     with torch.profiler.profile() as profile:
         network(torch.rand(2, 8, 1, 1))
         network(torch.rand(2, 8, 1, 1)).sum().backward()
     names = {event.key for event in profile.key_averages()}
     assert "aten::linear" in names and not {name for name in names if "convolution" in name}
+
+
+def test_wide_kernels_are_taken_in_parts_and_stay_bit_equal_forward() -> None:
+    torch.manual_seed(0)
+    theirs = nn.Conv2d(8, 8, 7, padding=3, groups=8, bias=False)
+    ours = copy.deepcopy(theirs)
+    speed_up_convolutions(ours)
+    images = torch.randn(4, 8, 9, 9).to(memory_format=torch.channels_last)
+    with torch.profiler.profile() as profile:
+        (outputs, *gradients), wanted = run(ours, images), run(theirs, images)
+    assert outputs.equal(wanted[0]) and gradients[0].equal(wanted[1])
+    torch.testing.assert_close(gradients[1], wanted[2], rtol=1e-4, atol=1e-4)
+    (calls,) = (event.count for event in profile.key_averages() if event.key == "aten::convolution_backward")
+    assert calls == 1 + 3 + 1  # the input's, of columns 0 to 2, 3 to 5 and 6; torch's
 
 
 @pytest.mark.parametrize(
@@ -76,5 +90,5 @@ def test_small_maps_are_not_left_to_the_convolution() -> None:
 )
 def test_others_stay_as_they_are(conv: nn.Module) -> None:
     before = type(conv)
-    speed_up_small_maps(conv)
+    speed_up_convolutions(conv)
     assert type(conv) is before
