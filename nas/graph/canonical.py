@@ -1,4 +1,5 @@
-"""Identity of a network: a hash that is equal exactly for graphs that are isomorphic, their joins regrouped.
+"""Identity of a network: a hash that is equal exactly for graphs that are isomorphic, once idle
+operators are left out and joins regrouped.
 
 Colour refinement with individualisation (McKay & Piperno 2014, "Practical graph isomorphism, II"), made
 cheap by the shape of networks. A node through which every path runs splits the graph into parts, and a
@@ -15,19 +16,23 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from nas.graph.architecture import Architecture
+from nas.graph.idle import leave_out_idle
 from nas.graph.regroup import Edges, regroup
 from nas.graph.simplify import simplify
 from nas.ops import Join
 
-DIGEST_SIZE = 15
-"""Bytes of an identity. One of 16 is of a build that told more networks apart."""
+DIGEST_SIZE = 14
+"""Bytes of an identity. Its length says which build made it: when more networks become one, it changes."""
+EARLIER_SIZES = (15, 16)
+"""Of builds that told more networks apart."""
 
 
 def canonical_hash(architecture: Architecture) -> str:
     """Return a hex digest that is equal for two networks exactly when they are isomorphic as labelled graphs.
 
-    Labels are operators with their arguments and shapes; names do not count. The graphs are simplified and
-    their joins regrouped first, so networks of one hash compute the same with the same weights, at one cost.
+    Labels are operators with their arguments and shapes; names do not count. The graphs are simplified,
+    operators that change nothing left out and joins regrouped first, so networks of one hash compute the same
+    with the same weights, at one cost.
     """
     return hash_simplified(simplify(architecture))
 
@@ -35,7 +40,7 @@ def canonical_hash(architecture: Architecture) -> str:
 def hash_simplified(simple: Architecture) -> str:
     """Return the canonical hash of an architecture that `simplify` returned."""
     assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
-    labels, inputs = regroup(simple)
+    labels, inputs = regroup(leave_out_idle(simple))
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     for first, last in _split_parts(inputs):
         part = [[j - first for j in inputs[i]] if i > first else [] for i in range(first, last + 1)]

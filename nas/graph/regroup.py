@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from nas.graph.architecture import INPUT, Architecture
+from nas.graph.simplify import simplify
 from nas.ops import Flatten, Join, Operator, Shape
 
 Edges = list[list[int]]
@@ -66,6 +67,8 @@ class _Regrouping:
             for stack in ordered:
                 self._mark(self._place(self.inputs[stack]))
             return self.labels, self.inputs
+        if repeats := self._find_repeats():
+            return regroup(self._without(repeats))
         within = {
             join
             for join, op in self.joins.items()
@@ -93,6 +96,30 @@ class _Regrouping:
             if first != join:
                 self._same[join] = first
         return self._rewrite(read)
+
+    def _find_repeats(self) -> dict[int, int]:
+        """Return, for each join of the same values as one before it, whatever the grouping, that one."""
+        repeats: dict[int, int] = {}
+        values: dict[int, Counter[int] | list[int]] = {}
+        met: dict[object, int] = {}
+        for join, op in self.joins.items():
+            own: Counter[int] | list[int] = [] if op.stacks_channels else Counter()
+            for i in (repeats.get(i, i) for i in self.inputs[join]):
+                more = values[i] if self.joins.get(i) == op else [i]
+                own.extend(more) if isinstance(own, list) else own.update(more)
+            values[join] = own
+            key = tuple(own) if isinstance(own, list) else frozenset(own.items())
+            first = met.setdefault((op, self._shape(join), key), join)
+            if first != join:
+                repeats[join] = first
+        return repeats
+
+    def _without(self, repeats: Mapping[int, int]) -> Architecture:
+        nodes = self.network.nodes
+        names = {nodes[join - 1].name: nodes[first - 1].name for join, first in repeats.items()}
+        kept = (node for node in nodes if node.name not in names)
+        read = (replace(n, inputs=tuple(names.get(name, name) for name in n.inputs)) for n in kept)
+        return simplify(Architecture(self.network.input_shape, tuple(read)))
 
     def _mark(self, placed: Sequence[tuple[int, str]]) -> None:
         for value, place in placed:

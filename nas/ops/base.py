@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.cost import Cost
 from nas.errors import InputError
+from nas.ops.values import ANY, Range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,6 +89,8 @@ class Operator(ABC):
     """Its `weight` is (O, I, ...), a filter for each output channel; other parameters have one value each."""
     keeps_zero: ClassVar[bool] = False
     """A zero input gives a zero output."""
+    is_idempotent: ClassVar[bool] = False
+    """Applied again to its own output it changes nothing, while training either."""
     leaves_out_zeros: ClassVar[bool] = False
     """Inputs that are zero can be left out: of a sum."""
     is_view: ClassVar[bool] = False
@@ -106,6 +109,20 @@ class Operator(ABC):
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         """Return whether the output is zero whatever the weights, given which inputs are."""
         return self.keeps_zero and zeros[0]
+
+    def output_range(self, *inputs: Range) -> Range:
+        """Return the range of the output's values, while training too and whatever the weights, given those
+        of the inputs; any unless the operator says more."""
+        return ANY
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        """Return whether the output equals an input of this shape whose values are in this range, while
+        training too. It is asked where the output has the shape of the input."""
+        return self.is_identity
+
+    def absorbs(self, before: Operator) -> bool:
+        """Return whether the output is the same where `before`, which stands before it, is left out."""
+        return self.is_idempotent and before == self
 
     def arguments(self) -> dict[str, Any]:
         """Return the fields by name as plain values, as files store them."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 from nas.ops.arguments import Channels, Count, Index, Positive, Probability
 from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image
 from nas.ops.registry import operator
+from nas.ops.values import ZERO, Range, hull, product
 
 
 @operator
@@ -36,6 +37,12 @@ class ChannelShuffle(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("ChannelShuffle", (self.groups,))
 
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return self.groups in (1, shape[0])
+
 
 @operator
 @dataclass(frozen=True)
@@ -61,6 +68,12 @@ class ChannelSlice(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("ChannelSlice", (self.start, self.stop))
 
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return True  # all channels
+
 
 @operator
 @dataclass(frozen=True)
@@ -80,6 +93,12 @@ class PadChannels(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("PadChannels", (self.out - shape[0],))
+
+    def output_range(self, *inputs: Range) -> Range:
+        return hull(ZERO, inputs[0])
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return True  # no channel is added
 
 
 @operator
@@ -102,6 +121,9 @@ class Times(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Times", (self.by,))
+
+    def output_range(self, *inputs: Range) -> Range:
+        return product(inputs[0], (self.by, self.by))
 
 
 @operator
@@ -134,3 +156,6 @@ class ColumnMean(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("ColumnMean", (self.columns, self.p))
+
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]

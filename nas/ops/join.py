@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from nas.ops.base import Join, Shape, ShapeError, as_image, format_shape
 from nas.ops.registry import operator
+from nas.ops.values import Range, hull, product, total
 
 
 @operator
@@ -35,6 +36,9 @@ class Add(Join):
     def expression(self, inputs: Sequence[str]) -> str:
         return " + ".join(inputs)
 
+    def output_range(self, *inputs: Range) -> Range:
+        return total(*inputs)
+
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return all(zeros)
 
@@ -58,6 +62,9 @@ class Multiply(Join):
 
     def expression(self, inputs: Sequence[str]) -> str:
         return " * ".join(inputs)
+
+    def output_range(self, *inputs: Range) -> Range:
+        return product(*inputs)
 
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return any(zeros)
@@ -88,6 +95,9 @@ class Concat(Join):
 
     def expression(self, inputs: Sequence[str]) -> str:
         return f"torch.cat([{', '.join(inputs)}], dim=1)"
+
+    def output_range(self, *inputs: Range) -> Range:
+        return hull(*inputs)
 
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return all(zeros)

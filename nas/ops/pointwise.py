@@ -19,8 +19,9 @@ from nas.ops.arguments import (
     Probability,
     Stride,
 )
-from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image, format_shape
+from nas.ops.base import Layer, Operator, Shape, ShapeError, Unary, as_image, format_shape
 from nas.ops.registry import operator
+from nas.ops.values import ANY, ZERO, Range, hull, product
 
 
 @operator
@@ -67,6 +68,10 @@ class LocalResponseNorm(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.LocalResponseNorm", (self.size, self.alpha, self.beta, self.k))
 
+    def output_range(self, *inputs: Range) -> Range:
+        most = self.k**-self.beta
+        return product(inputs[0], (0, most))
+
 
 @operator
 @dataclass(frozen=True)
@@ -91,6 +96,42 @@ class Act(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.Identity" if self.is_identity else ACTIVATIONS[self.kind])
+
+    def output_range(self, *inputs: Range) -> Range:
+        low, high = _BOUNDS.get(self.kind, ANY)
+        if not self.keeps_zero:
+            return low, high
+        ((least, most),) = inputs  # none of the others leads away from zero or to its other side
+        return max(low, min(least, 0)), min(high, max(most, 0))
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        low, high = _KEPT.get(self.kind, ANY)
+        return self.is_identity or (self.kind in _KEPT and low <= values[0] and values[1] <= high)
+
+    @property
+    def is_idempotent(self) -> bool:  # type: ignore[override]
+        return self.kind in ("relu", "relu6")
+
+    def absorbs(self, before: Operator) -> bool:
+        kept = _KEPT.get(before.kind) if self.is_idempotent and isinstance(before, Act) else None
+        return super().absorbs(before) or kept == _KEPT["relu"]
+
+
+_BOUNDS: dict[str, Range] = {
+    "relu": (0, math.inf),
+    "relu6": (0, 6),
+    "tanh": (-1, 1),
+    "sigmoid": (0, 1),
+    "hardsigmoid": (0, 1),
+}
+"""Values that an activation gives, of those that are bounded where it matters."""
+_KEPT: dict[str, Range] = {
+    "relu": (0, math.inf),
+    "relu6": (0, 6),
+    "leaky_relu": (0, math.inf),
+    "elu": (0, math.inf),
+}
+"""Values that an activation gives back as they are; those below stay below, and those above above."""
 
 
 @operator
@@ -141,6 +182,12 @@ class Flatten(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.Flatten")
 
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return True  # a vector
+
 
 @operator
 @dataclass(frozen=True)
@@ -164,6 +211,9 @@ class Dropout(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.Dropout", (self.p,))
+
+    def output_range(self, *inputs: Range) -> Range:
+        return product(inputs[0], (0, 1 / (1 - self.p)))
 
 
 @operator
@@ -189,6 +239,9 @@ class DropPath(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("StochasticDepth", (self.p,))
 
+    def output_range(self, *inputs: Range) -> Range:
+        return product(inputs[0], (0, 1 / (1 - self.p)))
+
 
 @operator
 @dataclass(frozen=True)
@@ -205,6 +258,9 @@ class Identity(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.Identity")
+
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]
 
 
 @operator
@@ -227,6 +283,9 @@ class Zero(Unary):
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return True
 
+    def output_range(self, *inputs: Range) -> Range:
+        return ZERO
+
 
 @operator
 @dataclass(frozen=True)
@@ -245,3 +304,6 @@ class Shift(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Shift")
+
+    def output_range(self, *inputs: Range) -> Range:
+        return hull(ZERO, inputs[0])

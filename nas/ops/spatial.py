@@ -10,6 +10,7 @@ from nas.cost import Cost
 from nas.ops.arguments import Channels, Count, Flag, Fraction, Init, Kernel, Padding, Positive, Stride, Window
 from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image
 from nas.ops.registry import operator
+from nas.ops.values import ZERO, Range, hull
 
 Pair = tuple[int, int]
 
@@ -161,6 +162,12 @@ class MaxPool(Unary):
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.MaxPool2d", (self.kernel,), _pool_options(self.stride, self.padding, self.ceil))
 
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return self.kernel == 1 or shape[1:] == (1, 1)  # what is padded is never the maximum
+
 
 @operator
 @dataclass(frozen=True)
@@ -188,6 +195,12 @@ class AvgPool(Unary):
         if not self.count_pad:
             options += (("count_include_pad", False),)
         return Layer("nn.AvgPool2d", (self.kernel,), options)
+
+    def output_range(self, *inputs: Range) -> Range:
+        return hull(ZERO, inputs[0])
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return self.kernel == 1 or (shape[1:] == (1, 1) and not self.count_pad)
 
 
 def _fill_padding(padding: Padding, kernel: int) -> int | Pair:
@@ -228,3 +241,9 @@ class GlobalPool(Unary):
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.AdaptiveAvgPool2d", (self.size,))
+
+    def output_range(self, *inputs: Range) -> Range:
+        return inputs[0]
+
+    def is_identity_on(self, shape: Shape, values: Range) -> bool:
+        return True  # each field of the grid is a pixel

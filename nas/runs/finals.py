@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from nas.space.space import point_key
 from nas.study.objective import Objective
 from nas.study.records import Trial, best_of
 
@@ -92,9 +93,9 @@ def find_winner(
 
 def select_spare(finals: Sequence[Trial], objective: Objective) -> list[int]:
     """Return the numbers of long trainings that are not the best of their network."""
-    best: dict[str, Trial] = {}
+    best: dict[bytes, Trial] = {}
     for final in best_of(finals, len(finals), replace(objective, factors=())):
-        best.setdefault(final.candidate.identity, final)
+        best.setdefault(point_key(final.candidate.choices), final)
     kept = {final.number for final in best.values()}
     return [final.number for final in finals if final.number not in kept]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from nas.graph.canonical import DIGEST_SIZE
+from nas.graph.canonical import EARLIER_SIZES
 from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, REPEATS
@@ -115,14 +115,16 @@ class Study:
         self._pruner = pruner
         self._inherit = inherit
         self._interrupted = [trial.candidate for trial in ledger.trials if trial.is_running]
-        self._identities = {self._identity(trial.candidate) for trial in ledger.trials}
+        renamed = self._work_out_anew(trial.candidate for trial in ledger.trials)
+        identities = (trial.candidate.identity for trial in ledger.trials)
+        self._identities = {renamed.get(identity, identity) for identity in identities}
         self._ranked = best_of(ledger.trials, len(ledger.trials), objective)
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
         first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
         self._mirror = Mirror([first, *(StudyDirection.MINIMIZE for _ in objective.costs)])
         for trial, frozen in zip(ledger.trials, ledger.stored(), strict=True):
-            self._mirror.add(self._told(trial, frozen))
+            self._mirror.add(self._told(trial, _rename(frozen, renamed)))
 
     # Asking
 
@@ -244,10 +246,11 @@ class Study:
             raise _Rejected("unbuildable")
         return amounts, identity
 
-    def _identity(self, candidate: Candidate) -> str:
-        """Return a trial's identity, worked out anew where the trial is of a build that told more apart."""
-        is_of_before = len(candidate.identity) == 2 * (DIGEST_SIZE + 1)
-        return self._domain.identity(candidate.choices) if is_of_before else candidate.identity
+    def _work_out_anew(self, candidates: Iterable[Candidate]) -> dict[str, str]:
+        """Return, by those that they had, the identities of networks of builds that told more apart."""
+        lengths = [2 * size for size in EARLIER_SIZES]
+        before = (one for one in candidates if len(one.identity) in lengths)
+        return {one.identity: self._domain.identity(one.choices) for one in before}
 
     def _candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
         """Return a network with the amounts that its cost does not tell."""
@@ -322,6 +325,18 @@ class _Rejected(Exception):
     def __init__(self, reason: str, repeats: Sequence[str] = ()) -> None:
         self.reason = reason
         self.repeats = repeats
+
+
+def _rename(frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:
+    """Return a stored trial whose notes have the identities of now."""
+    if not renamed:
+        return frozen
+    told = copy(frozen)
+    own: str = frozen.user_attrs.get("identity", "")  # which a damaged journal may lack
+    told.user_attrs = {**frozen.user_attrs, "identity": renamed.get(own, own)}
+    repeats: list[str] = frozen.system_attrs.get(REPEATS, [])
+    told.system_attrs = {**frozen.system_attrs, REPEATS: [renamed.get(one, one) for one in repeats]}
+    return told
 
 
 def _follow(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from nas.graph.architecture import INPUT
 from nas.graph.module import build_module
 from nas.ops import OPERATORS, Join, Layer, Shape, Unary, layers
 from nas.ops.arguments import arguments_of
+from nas.ops.values import ANY, Range
 from nas.testing.cases import OperatorCase
 
 
@@ -102,9 +104,36 @@ class OperatorSuite:
         with torch.no_grad():
             out, of_zeros = module(x), module(torch.zeros_like(x))
         is_same = op.output_shape(shape) == shape and torch.equal(out, x)
-        assert is_same == (op.is_identity or op.is_training_only)
+        assert is_same == (op.is_training_only or _is_idle(op, shape, ANY))
         assert bool((out == 0).all()) == op.gives_zero([False])
         assert bool((of_zeros == 0).all()) == op.gives_zero([True])
+
+    def test_what_it_says_of_values_is_true_while_training_too(self, unary: OperatorCase) -> None:
+        op, (shape,) = _unary(unary), unary.inputs
+        for values, training in product(_RANGES, (False, True)):
+            module, x = built(op, shape).train(training), _draw(values, shape)
+            with torch.no_grad():
+                out = module(x)
+                if op.is_idempotent:
+                    assert not op.cost(shape).params and torch.equal(module(out), out)
+            _assert_inside(out, op.output_range(values))
+            if _is_idle(op, shape, values):
+                assert torch.equal(out, x)
+
+    def test_it_absorbs_what_it_says(self, unary: OperatorCase) -> None:
+        op, (shape,) = _unary(unary), unary.inputs
+        others = [case.op for case in self.cases if case.inputs == (shape,) and op.absorbs(case.op)]
+        for before, training in product(others, (False, True)):
+            assert isinstance(before, Unary)
+            module, x = built(op, shape).train(training), _draw(ANY, shape)
+            with torch.no_grad():
+                assert torch.equal(module(built(before, shape).train(training)(x)), module(x))
+
+    def test_what_a_join_says_of_values_is_true(self, join: OperatorCase) -> None:
+        op, inputs = _join(join), join.inputs
+        for ranges in product(_RANGES, repeat=len(inputs)):
+            xs = [_draw(values, shape) for values, shape in zip(ranges, inputs, strict=True)]
+            _assert_inside(op.apply(xs), op.output_range(*ranges))
 
     def test_a_channelwise_operator_keeps_channels_apart(self, unary: OperatorCase) -> None:
         op, (shape,) = _unary(unary), unary.inputs
@@ -155,6 +184,26 @@ class OperatorSuite:
             assert bool((out == 0).all()) == op.gives_zero(zeros)
             if op.leaves_out_zeros and at is not None:
                 assert torch.equal(out, op.apply([x for slot, x in enumerate(xs) if slot != at]))
+
+
+_RANGES: list[Range] = [ANY, (0, math.inf), (0, 6), (-1, 1), (2, 8), (-8, -2)]
+"""Of values that operators are tried on."""
+
+
+def _draw(values: Range, shape: Shape) -> torch.Tensor:
+    """Return four images of values in a range."""
+    low, high = max(values[0], -20), min(values[1], 20)
+    return torch.rand(4, *shape) * (high - low) + low
+
+
+def _assert_inside(out: torch.Tensor, values: Range) -> None:
+    low, high = values
+    slack = 1e-5 * float(out.abs().max())  # of rounding
+    assert low - slack <= float(out.min()) and float(out.max()) <= high + slack
+
+
+def _is_idle(op: Unary, shape: Shape, values: Range) -> bool:
+    return op.output_shape(shape) == shape and op.is_identity_on(shape, values)
 
 
 def built(op: Unary, shape: Shape) -> nn.Module:

@@ -354,7 +354,22 @@ THREE: Rows = [(A, (0,)), (B, (0,)), (C, (0,))]
         ([(Add(), (1, 2, 3))], [(Add(), (3, 2)), (Add(), (1, 4))]),
         # a sum that is read elsewhere too: within another sum, or its values added again
         ([(Add(), (1, 2)), (A, (4,)), (Add(), (4, 5))], [(Add(), (2, 1)), (A, (4,)), (Add(), (1, 2, 5))]),
-        # the same sum twice
+        # the same sum twice, also where a concatenation reads both
+        (
+            [(Add(), (1, 2)), (Concat(), (4, 4)), (Concat(), (4, 4)), (Add(), (5, 6))],
+            [(Add(), (1, 2)), (Add(), (2, 1)), (Concat(), (4, 5)), (Concat(), (5, 4)), (Add(), (6, 7))],
+        ),
+        (
+            [(Add(), (1, 1)), (Concat(), (4, 4, 4)), (Add(), (4, 4)), (Concat(), (6, 6, 4)), (Add(), (5, 7))],
+            [
+                (Add(), (1, 1)),
+                (Add(), (1, 1)),
+                (Concat(), (4, 5, 4)),
+                (Add(), (5, 4)),
+                (Concat(), (7, 7, 5)),
+                (Add(), (6, 8)),
+            ],
+        ),
         (
             [(Add(), (1, 2)), (A, (4,)), (B, (4,)), (Add(), (5, 6))],
             [(Add(), (1, 2)), (Add(), (2, 1)), (A, (4,)), (B, (5,)), (Add(), (6, 7))],

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import pytest
+from computed import count_told_otherwise
 
 from nas.cost import Cost
 from nas.space import parse_space
@@ -91,6 +92,11 @@ def test_all_points_are_built() -> None:
 
 def test_some_points_are_one_network_just_where_they_are_written_alike() -> None:
     check(random.Random(0).sample(POINTS, 400))
+
+
+def test_networks_of_one_identity_compute_the_same() -> None:
+    sample = random.Random(1).sample(POINTS, 250)
+    assert count_told_otherwise(SPACE, map(choices, sample)) > 5  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

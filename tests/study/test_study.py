@@ -456,15 +456,44 @@ def test_a_space_with_fewer_networks_than_candidates_is_still_searched_to_its_en
     assert s.ask() is None and s.exhausted
 
 
-def test_a_network_that_another_build_told_apart_is_not_trained_again(journal: Path) -> None:
-    """Its identity was of 32 digits: of each trial it is worked out anew."""
-    space = ToySpace(layers=2)
-    run(s := study(journal, space=space, trials=99))
+each_earlier_identity = pytest.mark.parametrize("digits", [30, 32])
+
+
+def as_of_another_build(journal: Path, s: Study, digits: int) -> str:
+    """Return the text of a journal with the identities that another build would have given."""
     text = journal.read_text()
     for trial in s.trials:
         assert f'"{trial.candidate.identity}"' in text
-        text = text.replace(f'"{trial.candidate.identity}"', f'"{trial.candidate.number:032d}"')
-    journal.write_text(text)
+        text = text.replace(f'"{trial.candidate.identity}"', f'"{trial.candidate.number:0{digits}d}"')
+    return text
+
+
+@each_earlier_identity
+def test_a_network_that_another_build_told_apart_is_not_trained_again(journal: Path, digits: int) -> None:
+    """Of each trial its identity is worked out anew."""
+    space = ToySpace(layers=2)
+    run(s := study(journal, space=space, trials=99))
+    journal.write_text(as_of_another_build(journal, s, digits))
     again = study(journal, space=space, trials=99)
-    assert [t.candidate.identity for t in again.trials] == [f"{i:032d}" for i in range(len(s.trials))]
+    assert [len(t.candidate.identity) for t in again.trials] == [digits] * len(s.trials)
     assert again.ask() is None and again.exhausted
+
+
+@each_earlier_identity
+def test_samplers_are_told_the_identities_of_now(journal: Path, digits: int) -> None:
+    """The trials' own, and those of networks that were proposed again: as if all were of one build."""
+    seen: list[list[tuple[str, list[str]]]] = []
+
+    class Seeing(optuna.samplers.RandomSampler):
+        def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+            trials = study.get_trials(deepcopy=False)[:20]  # without what is proposed
+            seen.append([(t.user_attrs["identity"], t.system_attrs.get("nas:repeats", [])) for t in trials])
+
+    space = ToySpace(layers=3)
+    run(s := study(journal, space=space, trials=20))
+    assert s.counts.duplicate
+    now = journal.read_text()
+    for text in (now, as_of_another_build(journal, s, digits)):
+        journal.write_text(text)
+        asked(study(journal, space=space, trials=21, sampler=lambda context: Seeing(context.seed)))
+    assert seen[0] == seen[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -134,7 +135,19 @@ class Mixing(nn.Module):
             {"the_layer_gives_the_shape_and_has_the_cost"},
         ),
         ({"keeps_zero": False}, {"identity_and_zero_are_true_of_the_layer"}),
-        ({"is_identity": True}, {"identity_and_zero_are_true_of_the_layer"}),
+        (
+            {"is_identity": True},
+            {"identity_and_zero_are_true_of_the_layer", "what_it_says_of_values_is_true_while_training_too"},
+        ),
+        (
+            {"is_identity_on": lambda self, shape, values: values[0] >= 0},
+            {"what_it_says_of_values_is_true_while_training_too"},
+        ),
+        (
+            {"output_range": lambda self, *inputs: (0, math.inf)},
+            {"what_it_says_of_values_is_true_while_training_too"},
+        ),
+        ({"is_idempotent": True}, {"what_it_says_of_values_is_true_while_training_too"}),
         ({"is_training_only": True}, {"identity_and_zero_are_true_of_the_layer"}),
         (
             {"layer": lambda self, shape: Layer(Mixing, (shape[0],))},

@@ -16,12 +16,13 @@ from toys import asked, score_of
 
 from nas.cost import Cost
 from nas.report.session import finals_notes
-from nas.runs.finals import Finalist, compare_first_two
+from nas.runs.finals import Finalist, compare_first_two, select_spare
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
+from nas.study.objective import ACCURACY
 from nas.study.queue import FixedQueue, Job
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import open_storage
@@ -85,6 +86,16 @@ def test_the_best_are_trained_longer_and_the_winner_leaves(
     assert f"{first.mean:.4f}" in said.out and "Finalists, after 1 epoch under 2 seeds:" in said.out
     text = (run.path / "best.py").read_text()
     assert f"{first.mean:.4f} after epoch 1, the mean of" in " ".join(text.split())
+
+
+def test_one_training_of_each_network_is_kept_of_two_builds_too() -> None:
+    """Which may give a network two identities."""
+    options = (1, 1, 2, True)
+    finals = [
+        Trial(Candidate(i, {"a": option}, Cost(1, 1), str(i)), TrialState.COMPLETE, i / 10, {})
+        for i, option in enumerate(options)
+    ]
+    assert select_spare(finals, ACCURACY) == [0]
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from nas.cost import Cost
 from nas.ops import ShapeError
 from nas.space.cells import place_cells
 from nas.space.counting.algebra import Decisions, Muted, Total, merge
-from nas.space.counting.cell_stacks import CellStack, Variants
+from nas.space.counting.cell_kinds import Variants
+from nas.space.counting.cell_stacks import CellStack
 from nas.space.counting.coupling import Coupling
 from nas.space.counting.effort import MOST_WAYS_BY_SIZE, make_refusal
 from nas.space.counting.part_costs import Flow, PartCosts
