@@ -16,7 +16,7 @@ from random_spaces import documents
 
 from nas.errors import InputError
 from nas.graph.module import build_module, count_macs, count_parameters
-from nas.space import Choices, Space, SpaceError, dump_space, parse_space
+from nas.space import Choices, Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.fit import find_last_map, find_small_maps, fit_input
 from nas.space.language.tree import Call, Stage, walk
 from nas.space.library import list_spaces
@@ -109,6 +109,7 @@ def test_it_is_what_a_file_can_say(tmp_path: Path) -> None:
     )
     assert fitted.space.meta == {"fitted_from": {"input": 224, "strides_of_1": ["stem", "s2", "s3"]}}
     assert fit_input(bundled("mbconv"), 224).space == bundled("mbconv")
+    assert load_space("mbconv", 32) == fitted.space
 
 
 def test_a_pool_without_its_stride_goes() -> None:
