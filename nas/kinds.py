@@ -137,3 +137,5 @@ def parsed(
 
 
 BOOLEAN = Kind("true or false", lambda value: isinstance(value, bool))
+
+INPUT_SIDE = whole("an input size; it is a whole number of pixels, 1 to 1,000,000", 1, 1_000_000)

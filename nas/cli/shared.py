@@ -29,6 +29,15 @@ storage_option: Decorator = click.option(
 )
 
 
+input_option: Decorator = click.option(
+    "--input",
+    "side",
+    type=int,
+    metavar="SIDE",
+    help="Fit the space or network to images of so many pixels: early strides become 1. [default: its own]",
+)
+
+
 def budget_option(help: str) -> Decorator:
     """Return the option of limits by the names of their measures, for commands without a config."""
     return click.option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.shared import budget_option, load, plugin_option, storage_option
+from nas.cli.shared import budget_option, input_option, load, plugin_option, storage_option
 from nas.errors import InputError, printable
 
 
@@ -19,6 +19,7 @@ from nas.errors import InputError, printable
 )
 @click.option("--budget-params", metavar="B", help="The same of parameters: 5M, or 4M..5M.")
 @budget_option("The same of any measure")
+@input_option
 @click.option("--top", type=click.IntRange(1), default=5, help="How many trials of a run.")
 @click.option("--trial", type=int, help="The network of this trial of a run, whatever became of it.")
 @storage_option
@@ -28,6 +29,7 @@ def show(
     budget_flops: str | None,
     budget_params: str | None,
     budget: tuple[str, ...],
+    side: int | None,
     top: int,
     trial: int | None,
     storage: str | None,
@@ -46,6 +48,8 @@ def show(
     limits = read_budget(budget_flops, budget_params, budget)
     if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
+    if side is not None and is_run(what):
+        raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
     if is_run(what):
         from nas.report.session import print_run, print_trial
         from nas.runs.state import RunState
@@ -60,6 +64,12 @@ def show(
     check_no_trial(what, trial, storage)
     load(plugins)
     space = load_space(find_space(what))
+    if side is not None:
+        from nas.space.fit import fit_input
+
+        fitted = fit_input(space, side)
+        space = fitted.space
+        click.echo(printable(fitted))
     if not limits:
         show_view(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
         return
@@ -97,6 +107,7 @@ def show(
     default=None,
     help="Of a space with choices, draw the network of most or least MACs.",
 )
+@input_option
 @storage_option
 @plugin_option
 def draw(
@@ -105,6 +116,7 @@ def draw(
     trial: int | None,
     depth: int,
     largest: bool | None,
+    side: int | None,
     storage: str | None,
     plugins: tuple[Path, ...],
 ) -> None:
@@ -117,7 +129,13 @@ def draw(
     from nas.space.library import is_run
     from nas.space.plugins import read_plugins
 
+    if side is not None and is_run(what):
+        raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
     network = load_network(what, read_plugins(plugins), trial, storage)
+    if side is not None:
+        from nas.space.fit import fit_input
+
+        network = fit_input(network, side).space
     name = Path(what, "best" if trial is None else f"trial_{trial}") if is_run(what) else Path(what).stem
     output = output or Path(f"{name}.svg")
     write_drawing(network, output, depth, largest)

@@ -13,7 +13,7 @@ from nas.kinds import Kind, number, one_of, optional, parsed, text, whole
 from nas.settings import Config, Option, User
 
 _PANEL = "Data"
-_MOST_PIXELS = 2_048
+_LEAST_PIXELS, _MOST_PIXELS = 8, 2_048
 
 
 def _option(help: str, again: Callable[[Any], bool] | None = None) -> Option:
@@ -43,8 +43,12 @@ class DataConfig(Config):
     ] = "digits"
     resolution: Annotated[
         int,
-        whole(f"a resolution; it is a whole number of pixels, 8 to {_MOST_PIXELS:,}", 8, _MOST_PIXELS),
-        _option("Side of the proxy's images in pixels."),
+        whole(
+            f"a resolution; it is a whole number of pixels, {_LEAST_PIXELS} to {_MOST_PIXELS:,}",
+            _LEAST_PIXELS,
+            _MOST_PIXELS,
+        ),
+        _option("Side of the proxy's images in pixels; with `--input`, by itself that."),
     ] = 32
     val_fraction: Annotated[
         float,
@@ -125,3 +129,8 @@ class DataConfig(Config):
     def rendering(self) -> Rendering:
         """How the pixels of its images become eight bits."""
         return Rendering(self.background, self.levels)
+
+
+def resolution_of(side: int) -> int:
+    """Return the resolution that the input of a network stands for: that, or the nearest allowed one."""
+    return min(max(side, _LEAST_PIXELS), _MOST_PIXELS)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from nas.data.config import DataConfig
+from nas.data.config import DataConfig, resolution_of
 from nas.data.layout import KEEP
 from nas.deadline import duration_text, parse_duration
 from nas.errors import InputError, did_you_mean
 from nas.execution.config import ExecutorConfig
 from nas.files import read_given_text
 from nas.importing import FileFunction
-from nas.kinds import BOOLEAN, Kind, as_written, is_number, listed, optional, parsed, text, whole
+from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, as_written, is_number, listed, optional, parsed, text, whole
 from nas.measures import SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
@@ -104,7 +104,8 @@ def _names_pruner(value: Any) -> bool:
 class SearchConfig(Config):
     """Everything that decides a search, each value read once.
 
-    `space`: path or bundled name. `warm_start`: networks of the space to try first, paths or bundled names.
+    `space`: path or bundled name. `input`: side of the input that `fit_input` fits it to, None for its own.
+    `warm_start`: networks of the space to try first, paths or bundled names.
     `scale`: steps of `nas.space.compound.PUBLISHED` by which the best network is scaled in the end. `pruner`:
     a name of `PRUNERS`, or MODULE:CLASS. `time_limit`: seconds that one command may train. `keep`: how many
     trials' weights stay in the run folder. `inherit`: trials start from the weights of the kept one that is
@@ -119,6 +120,15 @@ class SearchConfig(Config):
         Option("A space: a YAML file, or the name of a bundled one (see 'nas spaces').", is_argument=True),
     ]
     budget: Annotated[Budget, BUDGET] = ANY
+    input: Annotated[
+        int | None,
+        optional(INPUT_SIDE, "for the space's own"),
+        Option(
+            "Side in pixels of images that the space is fitted to: early strides become 1, costs are counted "
+            "there, and the best network takes them; else the space's own.",
+            _SEARCH,
+        ),
+    ] = None
     trials: Annotated[
         int,
         whole("a number of trials; it is a whole number, 1 or more", 1),
@@ -313,10 +323,23 @@ class SearchConfig(Config):
 
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
-        """Return the config of plain values, as `Config.from_data` does. There has to be a space."""
+        """Return the config of plain values, as `Config.from_data` does. There has to be a space; an input
+        is the proxy's resolution too, where none is given."""
         if isinstance(data, Mapping) and "space" not in data:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
-        return super().from_data(data, where)
+        config = super().from_data(data, where)
+        if config.input is None or "resolution" in data:
+            return config
+        return replace(config, data=replace(config.data, resolution=resolution_of(config.input)))
+
+    def given(self) -> dict[str, Any]:
+        """Return the plain values that are no defaults; a resolution is one that is not that of the input."""
+        found = super().given()
+        if self.input is not None:
+            found["resolution"] = self.data.resolution
+            if self.data.resolution == resolution_of(self.input):
+                del found["resolution"]
+        return found
 
 
 _WHY = {

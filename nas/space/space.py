@@ -13,6 +13,7 @@ from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
+from nas.ops import Shape
 from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer
 from nas.space.counting.coupling import Coupling
@@ -21,7 +22,18 @@ from nas.space.counting.part_costs import PartCosts
 from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, in_order, size
 from nas.space.elaborate import elaborate
 from nas.space.language.source import SpaceError
-from nas.space.language.tree import Choice, Option, PerLayer, SameAs, Sequence, Value, own_values, walk
+from nas.space.language.tree import (
+    Choice,
+    Node,
+    Option,
+    PerLayer,
+    SameAs,
+    Sequence,
+    Value,
+    list_chain,
+    own_values,
+    walk,
+)
 from nas.space.resolve import Choose, Resolver
 
 if TYPE_CHECKING:
@@ -181,6 +193,22 @@ class Space:
         """
         return self.amounts(choices)(measure)
 
+    def trace(self, choices: Mapping[str, Option]) -> list[tuple[Node, Shape]]:
+        """Return the nodes that follow one another at a point, each with the shape that it gives.
+
+        Raises SpaceError where it cannot be built.
+        """
+        composer = self._make_point_composer(self._make_lookup(choices))
+        states = composer.network(Sequence(None, ()), self.input, Sum())
+        found = []
+        for node in list_chain(self.network):
+            states = composer.through(node, states)
+            if not states:
+                raise composer.obstacles[0]
+            ((flow, _),) = states
+            found.append((node, flow.shape))
+        return found
+
     def uniform(self, budget: Budget) -> Uniform:
         """Return a sampler of points inside a budget, each with the same chance."""
         from nas.space.counting.uniform import Uniform
@@ -278,7 +306,7 @@ class Space:
         return replace(space, defaults=settled), resolver.decided
 
     def _cost(self, choose: Choose) -> Cost:
-        composer = self._make_composer(lambda choice, name: (choose(name, choice.options),), Coupling.none())
+        composer = self._make_point_composer(choose)
         ends = composer.network(self.network, self.input, Sum())
         if not ends:
             raise composer.obstacles[0]
@@ -323,6 +351,9 @@ class Space:
     @cached_property
     def _parts(self) -> PartCosts:
         return PartCosts(self.classes)
+
+    def _make_point_composer(self, choose: Choose) -> Composer:
+        return self._make_composer(lambda choice, name: (choose(name, choice.options),), Coupling.none())
 
     def _make_composer(self, options: Any, coupling: Coupling) -> Composer:
         return Composer(self.declared, self._parts, options, coupling, self.width)

@@ -18,6 +18,7 @@ from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Choices, Space
 from nas.space.compound import PUBLISHED
 from nas.space.feasible import Domain
+from nas.space.fit import Fitted, find_small_maps
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
@@ -219,14 +220,29 @@ def check_sampler(config: SearchConfig) -> None:
         )
 
 
-def check_warm_start(space: Space, config: SearchConfig) -> None:
+def check_warm_start(space: Space, config: SearchConfig, fitted: Fitted | None) -> None:
     """Check what can be known of the warm start before the data are read."""
-    starts = find_warm_start(config.warm_start, space, config.budget)
+    starts = find_warm_start(config.warm_start, space, config.budget, fitted)
     if len(starts) > config.trials:
         raise InputError(
             f"--start: {len(starts)} networks are to be tried first, but --trials is {config.trials}; "
             "raise it, or leave some out"
         )
+
+
+def describe_small_maps(space: Space, resolution: int) -> str | None:
+    """Return in a line which stages see 1 x 1 maps at the proxy's resolution, and the ways out."""
+    small = find_small_maps(space, resolution)
+    if not small:
+        return None
+    enough = resolution
+    while find_small_maps(space, enough):
+        enough *= 2
+    own, here = (f"{side} x {side}" for side in (max(space.input_sizes), resolution))
+    return (
+        f"{', '.join(small)}: maps are 1 x 1 at the proxy's resolution of {here}, and larger at {own}; fit "
+        f"the space to such images with --input {resolution}, or train at --resolution {enough}."
+    )
 
 
 def check_machine(config: SearchConfig) -> None:

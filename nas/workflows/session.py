@@ -23,6 +23,7 @@ from nas.runs.manifest import Manifest, WarmStart
 from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
+from nas.space.fit import Fitted, fit_input
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.ledger import read_trials
@@ -40,6 +41,7 @@ from nas.workflows.checks import (
     check_sampler,
     check_scale,
     check_warm_start,
+    describe_small_maps,
 )
 from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
@@ -138,19 +140,33 @@ def prepare(
     check_sampler(config)
     files = read_plugins(map(Path, plugins))
     load_plugins(files)
-    space = load_space(find_space(config.space))
+    space, fitted = _load_space(config)
     heard = observer or Observer()
     if note := check_budget(space, config.budget):
         heard.noted(note)
     check_scale(space, config.scale)
-    check_warm_start(space, config)
+    check_warm_start(space, config, fitted)
     check_machine(config)
     if config.executor.address != "local":
         check_room(config)
     before_data()
+    if fitted:
+        heard.noted(str(fitted))
+    is_proxy = evaluator is None and config.evaluator is None
+    if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
+        heard.noted(note)
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
-    starts = find_warm_start(config.warm_start, prepared.space, config.budget)
+    starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)
+
+
+def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
+    """Return the space to search, and how it is fitted to an input other than its own."""
+    space = load_space(find_space(config.space))
+    if config.input is None:
+        return space, None
+    fitted = fit_input(space, config.input)
+    return fitted.space, fitted
 
 
 def _prepare(
@@ -208,7 +224,7 @@ def start(
     config = _with_absolute_storage(prepared.config)
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
-    space_text = dump_space(load_space(find_space(config.space)))
+    space_text = dump_space(_load_space(config)[0])
     data_files = _data_files(prepared)
     while True:
         path = runs / name if name else next_run_path(runs, like)
@@ -353,7 +369,8 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
             raise
         size = f"{config.data.resolution} x {config.data.resolution}"
         raise InputError(
-            f"{error}. That is at the proxy's resolution of {size}; raise --resolution"
+            f"{error}. That is at the proxy's resolution of {size}; raise --resolution, or fit the "
+            f"space to such images with --input {config.data.resolution}"
         ) from None
     return data
 

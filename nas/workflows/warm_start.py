@@ -10,19 +10,23 @@ from nas.errors import InputError
 from nas.measures import SHOWN, Budget
 from nas.runs.manifest import WarmStart
 from nas.space import Space, load_space
+from nas.space.fit import Fitted
 from nas.space.library import find_space
 from nas.space.member import find_point
 
 
-def find_warm_start(files: Sequence[str], space: Space, budget: Budget) -> list[WarmStart]:
+def find_warm_start(
+    files: Sequence[str], space: Space, budget: Budget, fitted: Fitted | None = None
+) -> list[WarmStart]:
     """The points of a space that are the networks in files, paths or bundled names.
 
-    The space's number of classes stands for theirs. Raises InputError for a network that is none, is not of
-    the space, is outside the budget or is named twice.
+    The space's number of classes stands for theirs; where it is `fitted` to another input, so are they.
+    Raises InputError for a network that is none, is not of the space, is outside the budget or is named
+    twice.
     """
     starts: list[WarmStart] = []
     known: dict[str, str] = {}
-    for start, identity in _found(files, space, budget):
+    for start, identity in _found(files, space, budget, fitted):
         if identity in known:
             raise InputError(
                 f"--start {start.file}: is the same network as --start {known[identity]}; name one of them"
@@ -32,7 +36,9 @@ def find_warm_start(files: Sequence[str], space: Space, budget: Budget) -> list[
     return starts
 
 
-def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple[WarmStart, str]]:
+def _found(
+    files: Sequence[str], space: Space, budget: Budget, fitted: Fitted | None
+) -> Iterator[tuple[WarmStart, str]]:
     for file in files:
         network = load_space(find_space(file))
         if not network.is_architecture:
@@ -42,6 +48,7 @@ def _found(files: Sequence[str], space: Space, budget: Budget) -> Iterator[tuple
             )
         network.cost({})
         try:
+            network = fitted.fit(network) if fitted else network
             choices = find_point(space, replace(network, classes=space.classes))
         except InputError as error:
             raise InputError(

@@ -337,7 +337,8 @@ def test_a_resolution_too_small_for_the_strides() -> None:
     assert said.startswith("deep.yaml:")
     assert said.endswith(
         "stride 2 shrinks an image of 1 x 1 below 1 x 1; use fewer strides or a larger input. "
-        "That is at the proxy's resolution of 16 x 16; raise --resolution"
+        "That is at the proxy's resolution of 16 x 16; raise --resolution, or fit the space to such "
+        "images with --input 16"
     )
 
 

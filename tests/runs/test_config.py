@@ -80,6 +80,7 @@ def configs(draw: st.DrawFn) -> SearchConfig:
     return SearchConfig(
         space=draw(words),
         budget=draw(st.dictionaries(measures, intervals).map(Budget)),
+        input=draw(st.none() | st.integers(1, 4096)),
         trials=draw(counts),
         sampler=draw(words),
         objective=objective,

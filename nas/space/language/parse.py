@@ -31,13 +31,20 @@ from nas.space.space import INPUT_AXES, Space
 _PIXELS = Kind("an image size; a size is a whole number of pixels, 1 or more", get_kind(Count).accepts)
 
 
-def load_space(path_or_name: Path | str) -> Space:
+def load_space(path_or_name: Path | str, input: int | None = None) -> Space:
     """Read the space in a file, or the bundled one of a name, such as `mbconv`. A file of that name wins.
+
+    `input`: the side in pixels of images that it is fitted to, as `--input` does; None for its own.
 
     Raises InputError where there is neither, and with file and line for anything that is wrong in it.
     """
     path = find_space(str(path_or_name))
-    return parse_space(read_given_text(path), str(path))
+    space = parse_space(read_given_text(path), str(path))
+    if input is None:
+        return space
+    from nas.space.fit import fit_input
+
+    return fit_input(space, input).space
 
 
 def parse_space(source: str, file: str = "<text>") -> Space:

@@ -273,3 +273,12 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def list_chain(node: Node) -> Iterator[Node]:
+    """Yield what stands one after the other in a node, groups opened."""
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from list_chain(item)
+    else:
+        yield node
