@@ -9,8 +9,13 @@ if TYPE_CHECKING:
     from nas.execution.config import ExecutorConfig
 
 
-def make_executor(config: ExecutorConfig, gpus_per_trial: float) -> Executor:
-    """Return what trains by a config: with no workers a process without Ray, else Ray."""
+def make_executor(
+    config: ExecutorConfig, gpus_per_trial: float, resume_command: str = "nas resume"
+) -> Executor:
+    """Return what trains by a config: with no workers a process without Ray, else Ray.
+
+    `resume_command`: goes on with the search where it is ended.
+    """
     if config.workers == 0 and config.in_process:
         from nas.execution.local import LocalExecutor
 
@@ -26,4 +31,5 @@ def make_executor(config: ExecutorConfig, gpus_per_trial: float) -> Executor:
         gpus_per_trial=gpus_per_trial,
         concurrency=config.workers,
         address=config.address,
+        resume_command=resume_command,
     )

@@ -66,7 +66,7 @@ class RayExecutor:
 
     `concurrency`: trials at a time, None for as many as there is room for. `address`: `local` starts Ray
     here, `auto` joins the cluster on this machine, `host:port` any other. `max_failures`: how often a trial
-    whose worker died starts anew.
+    whose worker died starts anew. `resume_command`: what a user is told to go on with where Ray has gone.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class RayExecutor:
         address: str = "local",
         max_failures: int = 3,
         dashboard: bool = True,
+        resume_command: str = "nas resume",
     ) -> None:
         self._bundle: dict[str, float] = {"CPU": cpus_per_trial}
         if gpus_per_trial:
@@ -87,6 +88,7 @@ class RayExecutor:
         self._address = address
         self.max_failures = max_failures
         self._dashboard = dashboard
+        self._resume_command = resume_command
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
         """As `Executor.run`. Raises InputError for an address that does not answer and for trials that no
@@ -103,7 +105,7 @@ class RayExecutor:
             here = ray.get_runtime_context()
             own = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
-            with Watch(here.gcs_address, raylet) as watch:
+            with Watch(here.gcs_address, raylet, self._resume_command, _find_started()) as watch:
                 self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
 
     def check_room(self) -> None:
@@ -214,6 +216,12 @@ class _OwnPath(list[str]):
     def extend(self, folders: Iterable[str]) -> None:
         known = {os.path.abspath(folder) for folder in sys.path}  # noqa: PTH100  # '' is the current folder
         super().extend(folder for folder in folders if folder in known)
+
+
+def _find_started() -> list[int]:
+    """Return the numbers of Ray's processes that were started here; none in a cluster that was joined."""
+    node: Any = ray._private.worker._global_node  # there is no public way
+    return [info.process.pid for infos in node.all_processes.values() for info in infos]
 
 
 def _nodes() -> list[dict[str, float]]:

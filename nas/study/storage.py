@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
@@ -21,6 +22,16 @@ from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.journal import Checker, DamagedJournal, free_name
+
+DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
+"""What a database raises that goes away, or cannot be written."""
+
+
+def describe_database_error(url: str, error: BaseException) -> str:
+    """Return storage and reason in one line, without a password."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+    return f"storage '{SecretUrl(url)}': {reason[0] if reason else type(cause).__name__}"
 
 
 def open_storage(where: Path | str | None) -> BaseStorage:

@@ -118,7 +118,7 @@ class Session(Prepared):
     @property
     def executor(self) -> Executor:
         """What trains."""
-        return make_executor(self.config.executor, gpus_of(self.config))
+        return make_executor(self.config.executor, gpus_of(self.config), self.resume_command)
 
 
 def prepare(

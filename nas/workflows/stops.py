@@ -1,5 +1,5 @@
 """What ends a search before its trials do: Ctrl-C, a batch system, a terminal that is closed, a full disk, a
-folder that goes, a time limit."""
+folder or a database that goes, a time limit."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from nas.files import way_out
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
+from nas.study.storage import DATABASE_ERRORS, describe_database_error
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.session import Session
 
@@ -102,8 +103,8 @@ class Stop:
 
 @contextmanager
 def stoppable(session: Session) -> Iterator[Stop]:
-    """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run cannot be written or is not at
-    its place any more; all say how to go on. Signal handlers are given back."""
+    """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run or its database cannot be
+    written or is not at its place any more; all say how to go on. Signal handlers are given back."""
     try:
         stop = Stop(session)
     except OSError as error:
@@ -128,6 +129,11 @@ def stoppable(session: Session) -> Iterator[Stop]:
         if stop.asked is not None:  # a terminal that is closed cannot be written
             raise stop.ended from error
         raise _failed(session, error) from error
+    except DATABASE_ERRORS as error:
+        what = describe_database_error(str(session.config.storage), error)
+        raise NasError(
+            f"{what}; bring it back. Nothing finished is lost. Go on with: {session.resume_command}"
+        ) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -199,11 +200,21 @@ def end():
 study, heard = start(Path(sys.argv[2]), trials=400)
 threading.Thread(target=end, daemon=True).start()
 try:
-    RayExecutor(dashboard=False).run(study, fake, heard)
+    RayExecutor(dashboard=False, resume_command="nas resume runs/mine").run(study, fake, heard)
 except NasError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
 """
+
+
+def started_with(variable: str) -> list[str]:
+    """Return the command lines of the processes that run with a variable in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
 
 
 @pytest.mark.slow
@@ -212,13 +223,18 @@ except NasError as error:
 )
 def test_a_process_of_ray_that_goes(tmp_path: Path, process: str, what: str) -> None:
     code = [sys.executable, "-c", _ENDED, str(Path(__file__).parents[1]), str(tmp_path), process]
-    said = subprocess.run(code, capture_output=True, text=True, timeout=110)
+    environment = os.environ | {"NAS_TEST": str(tmp_path)}
+    said = subprocess.run(code, capture_output=True, text=True, timeout=110, env=environment)
     assert said.returncode == 1 and said.stdout == ""
     assert said.stderr.startswith(f"error: {what} (") and said.stderr.count("\n") == 1
     assert said.stderr.endswith(
         ") has gone: it was stopped or killed, as a system does where memory is full. Nothing finished is "
-        "lost; 'nas resume' goes on\n"
+        "lost. Go on with: nas resume runs/mine\n"
     )
+    end = time.monotonic() + 10
+    while left := started_with(f"NAS_TEST={tmp_path}"):
+        assert time.monotonic() < end, left
+        time.sleep(0.5)
     s, _ = start(tmp_path, trials=400)
     assert s.counts.failed == 0 and s.counts.running
 
