@@ -22,6 +22,7 @@ from nas.ops import (
     Act,
     Add,
     BatchNorm,
+    ChannelShuffle,
     ChannelSlice,
     Concat,
     Conv2d,
@@ -76,7 +77,7 @@ def row_lists(draw: Any, zeros: bool = True) -> Rows:
 
 
 def transformed(architecture: Architecture, rng: random.Random) -> Architecture:
-    """The same network told otherwise: other names, order of nodes and of joins, identities in between."""
+    """The same network told otherwise: other names, order of nodes and of joins, what is idle in between."""
     order = list(nx.topological_sort(_shuffled(architecture.graph, rng)))
     order.remove(architecture.output)
     nodes = {node.name: node for node in architecture.nodes}
@@ -96,7 +97,7 @@ def transformed(architecture: Architecture, rng: random.Random) -> Architecture:
             told.append(Node(inputs[0], node.op, (first, second), shape))
         for slot, source in enumerate(inputs):
             if rng.random() < 0.3:
-                op = rng.choice([Identity(), Act("none"), Dropout(0)])
+                op = rng.choice([Identity(), Act("none"), Dropout(0), MaxPool(1, 1), ChannelShuffle(1)])
                 inputs[slot] = next(fresh)
                 shape = {n.name: n.shape for n in told}.get(source, architecture.input_shape)
                 told.append(Node(inputs[slot], op, (source,), shape))
