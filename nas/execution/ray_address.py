@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from nas.errors import InputError, NasError
 from nas.files import home_folder
@@ -33,9 +34,18 @@ def make_token() -> None:
         return
     if folder is not None and (folder / "auth_token").exists():
         return
-    nearest = folder if folder is None or folder.exists() else folder.parent
-    if nearest is None or not os.access(nearest, os.W_OK):
+    if folder is None or not _is_writable(folder):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Try it: on some network disks the system says yes and refuses then."""
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def short_folder() -> str | None:

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from clusters import Cluster, descendants, wait_until, works
+from command_line import SHORT, TINY, apart
 from dying import Dying
 from fakes import (
     EPOCHS,
@@ -182,6 +184,51 @@ def test_a_temporary_folder_whose_name_is_too_long_for_sockets(
     s, heard = start(tmp_path, trials=1)
     RayExecutor().run(s, Fake(tmp_path / "log"), heard)
     assert s.counts.complete == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "seconds"), [("gcs_server", 7), ("raylet", 12)])
+def test_a_process_of_ray_that_starts_slowly(tmp_path: Path, name: str, seconds: float) -> None:
+    """As on a busy machine: Ray itself gives up after 5 s without its GCS, and 10 s without its raylet."""
+    from nas.execution.ray_executor import RayExecutor
+
+    held: list[int] = []
+
+    def hold() -> None:
+        def begun() -> list[int]:
+            return [
+                pid
+                for pid in descendants(os.getpid())
+                if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(f"/{name}".encode())
+            ]
+
+        while not (found := begun()):
+            time.sleep(0.01)
+        held.extend(found)
+        os.kill(found[0], signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(found[0], signal.SIGCONT)
+
+    s, heard = start(tmp_path, trials=1)
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    began = time.monotonic()
+    RayExecutor(dashboard=False).run(s, Fake(tmp_path / "log"), heard)
+    holder.join()
+    assert held and time.monotonic() - began > seconds
+    assert s.counts.complete == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", ["/proc", "/dev/null/home"])
+def test_a_home_that_cannot_be_written(tmp_path: Path, home: str) -> None:
+    """The system says of /proc that root may write there, as of some network disks."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    environment = os.environ | {"HOME": home}
+    line = ("search", "tiny.yaml", "--trials", "1", "--workers", "1", *SHORT)
+    said = apart(*line, cwd=tmp_path, env=environment)
+    assert (said.code, said.err) == (0, "")
+    assert (tmp_path / "runs/tiny-1/best.py").exists()
 
 
 _ENDED = """
