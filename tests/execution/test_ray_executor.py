@@ -189,7 +189,7 @@ def test_a_temporary_folder_whose_name_is_too_long_for_sockets(
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "seconds"), [("gcs_server", 7), ("raylet", 12)])
 def test_a_process_of_ray_that_starts_slowly(tmp_path: Path, name: str, seconds: float) -> None:
-    """As on a busy machine: Ray itself gives up after 5 s without its GCS, and 10 s without its raylet."""
+    """As on a busy machine: longer than Ray's own limits of 5 s for its GCS and 10 s for its raylet."""
     from nas.execution.ray_executor import RayExecutor
 
     held: list[int] = []
