@@ -2,8 +2,9 @@
 
     python benchmarks/inputs.py imagefolder:CIFAR/train [--networks 2] [--seeds 2] [--jobs 2]
 
-Random networks of `mbconv` are trained on 32 x 32 images three times: as they are, their last map 1 x 1; fitted by
-the rule of `--input 32`, to 8 x 8; and fitted to 4 x 4. Each is brought by its width to the same MACs at 32 x 32.
+Random networks of `mbconv` are trained on 32 x 32 images three times: as they are, their last map 1 x 1;
+fitted by the rule of `--input 32`, to 8 x 8; and fitted to 4 x 4. Each is brought by its width to the same
+MACs at 32 x 32. Accuracies are on the validation part of the split.
 """
 
 from __future__ import annotations
