@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.cost import Cost
@@ -108,8 +108,6 @@ class CellStack:
         self._node = node
         self._flow = flow
         self._places = places
-        self._kinds: dict[object, dict[tuple[Env, End], Any]] = {}
-        self._operators: dict[object, OperatorTotals] = {}
 
     def totals(self, env: Env, total: Any) -> Iterator[tuple[State, Any]]:
         """Yield the totals by the state behind the stack; `total` is of the points before it."""
@@ -184,13 +182,9 @@ class CellStack:
             result: dict[tuple[Env, tuple[End, ...]], Any] = {}
             for (before, ends), total in states.items():
                 # The totals within a kind do not depend on the other kind, so they serve all its states.
-                key = (index, alike, allowed, before)
-                if key not in self._kinds:
-                    of_kind = _KindTotals(
-                        self._composer, self._node, kind, alike, allowed, before, self._operators
-                    )
-                    self._kinds[key] = of_kind.totals(nothing)
-                for (after, end), new in self._kinds[key].items():
+                of_kind = _KindTotals(self._composer, self._node, kind, alike, allowed, before)
+                key = (id(kind), alike, allowed, before, nothing)
+                for (after, end), new in self._composer.recall(key, partial(of_kind.totals, nothing)).items():
                     merge(result, (after, (*ends, end)), total.then(new))
             states = result
         return states
@@ -206,7 +200,6 @@ class _KindTotals:
     cells: Alike
     needed: Read
     env: Env
-    known: dict[object, OperatorTotals]
 
     def totals(self, nothing: Any) -> dict[tuple[Env, End], Any]:
         """Return the totals by the kind's end."""
@@ -362,10 +355,13 @@ class _KindTotals:
 
     def _operator(self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any) -> OperatorTotals:
         """Return the totals of an operator in all cells of its kind."""
-        key = (id(op), self.cells, from_cell, env)
-        if key in self.known:
-            return self.known[key]
-        found = self.known[key] = OperatorTotals({}, {}, {})
+        key = (id(op), self.cells, from_cell, env, nothing)
+        return self.composer.recall(key, lambda: self._operator_totals(node, op, env, from_cell, nothing))
+
+    def _operator_totals(
+        self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any
+    ) -> OperatorTotals:
+        found = OperatorTotals({}, {}, {})
         # One decision for all cells of the kind: only variants that every cell can have, at their summed
         # cost.
         tables = [(self._variants(node, op, env, from_cell, place), times) for place, times in self.cells]
@@ -388,24 +384,24 @@ class _KindTotals:
 
     def _variants(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
         """Return the cost of each variant of an operator in one cell, and whether it is zero."""
+        key = (id(op), place.shape(from_cell), place.stride(from_cell), place.out, env)
+        return self.composer.recall(key, lambda: self._listed(node, op, env, from_cell, place))
+
+    def _listed(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
         shape, stride = place.shape(from_cell), place.stride(from_cell)
-        known = self.composer.variants
-        key = (id(op), shape, stride, place.out, env)
-        if key not in known:
-            # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
-            start: dict[State, Any] = {(Flow(shape), env): Listing()}
-            result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
-            for (flow, after), listing in self.composer.operator(
-                op, self.stack.path, stride, place.out, start
-            ).items():
-                try:
-                    check_operator(flow.shape, place)
-                except ShapeError as error:
-                    self.composer.blocked(node, error)
-                else:
-                    result |= {(after, made): (cost, flow.dead) for made, cost in listing.costs.items()}
-            known[key] = result
-        return known[key]
+        # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
+        start: dict[State, Any] = {(Flow(shape), env): Listing()}
+        result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
+        for (flow, after), listing in self.composer.operator(
+            op, self.stack.path, stride, place.out, start
+        ).items():
+            try:
+                check_operator(flow.shape, place)
+            except ShapeError as error:
+                self.composer.blocked(node, error)
+            else:
+                result |= {(after, made): (cost, flow.dead) for made, cost in listing.costs.items()}
+        return result
 
 
 _BACK = ((2, "prev2"), (1, "prev1"))
