@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
 
 Array = NDArray[np.float64]
@@ -16,7 +19,7 @@ _REACHES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Part of the decisions that differ at which networks are correlated by 1/e."""
 _COST_LENGTHS = (np.inf, 3.0, 1.0)
 """In standard deviations of the log costs; infinite leaves costs out."""
-_NOISES = np.geomspace(1e-4, 1.0, 9)
+_NOISES = tuple(10 ** (power / 2) for power in range(-8, 1))
 """Variance of the noise, in parts of the signal's."""
 _JITTER = 1e-8
 
@@ -52,44 +55,91 @@ class GaussianProcess:
 
     The covariance of two networks is exp(-d / reach) exp(-c^2 / 2), times a variance, where d is the part of
     decisions that differ and c the distance of costs in a length. Reach, length and noise are those of the
-    greatest marginal likelihood on a grid, the variance is the likeliest for them (one eigendecomposition
-    gives all noises). Scores enter by their ranks, as quantiles of a normal distribution: a few networks that
-    do not learn at all would otherwise be all that the model sees (Salinas, Shen & Perrone 2020).
+    greatest marginal likelihood on a grid, the variance is the likeliest for them. Scores enter by their
+    ranks, as quantiles of a normal distribution: a few networks that do not learn at all would otherwise be
+    all that the model sees (Salinas, Shen & Perrone 2020).
     """
 
     def __init__(self, inputs: Inputs, scores: Array) -> None:
         self._inputs = inputs
-        self._mean, self._deviation = inputs.costs.mean(axis=0), inputs.costs.std(axis=0) + 1e-12
+        self._deviation = inputs.costs.std(axis=0) + 1e-12
         self._decisions = max(1.0, float(inputs.choices.sum(axis=1).mean()))
         targets = quantiles(scores)
-        best = -np.inf
+        apart = self._apart(inputs)
+        fits: list[_Fit] = []
         for reach, length in product(_REACHES, _COST_LENGTHS):
-            values, vectors = np.linalg.eigh(self._correlation(inputs, inputs, reach, length))
-            projected = vectors.T @ targets
-            noisy = np.maximum(values, 0)[:, None] + _NOISES
-            # 0 where all scores are equal
-            variances = np.maximum((projected[:, None] ** 2 / noisy).mean(axis=0), 1e-12)
-            likelihoods = -len(targets) * np.log(variances) - np.log(noisy).sum(axis=0)
-            chosen = int(likelihoods.argmax())
-            if likelihoods[chosen] > best:
-                best = likelihoods[chosen]
-                self.reach, self.length = reach, length
-                self.variance, self.noise = float(variances[chosen]), float(_NOISES[chosen])
-                self._inverse = vectors / noisy[:, chosen] @ vectors.T
-        self._weights = self._inverse @ targets
+            correlation = _correlation(apart, reach, length)
+            place = _NOISES.index(fits[-1].noise) if fits else len(_NOISES) // 2
+            fits.append(_likeliest(correlation, targets, place))
+        best = max(range(len(fits)), key=lambda i: fits[i].likelihood)
+        self.reach, self.length = [*product(_REACHES, _COST_LENGTHS)][best]
+        self.noise, self.variance = fits[best].noise, fits[best].variance
+        self._factor, self._weights = fits[best].factor, fits[best].weights
 
     def posterior(self, inputs: Inputs) -> Posterior:
         """The belief about networks."""
-        cross = self._correlation(inputs, self._inputs, self.reach, self.length)
-        known = ((cross @ self._inverse) * cross).sum(axis=1)
+        cross = _correlation(self._apart(inputs), self.reach, self.length)
+        known = (cross * cho_solve(self._factor, cross.T, check_finite=False).T).sum(axis=1)
         return Posterior(cross @ self._weights, np.sqrt(self.variance * np.maximum(1 - known, _JITTER)))
 
-    def _correlation(self, one: Inputs, other: Inputs, reach: float, length: float) -> Array:
-        """Of shape (networks of one, networks of the other)."""
-        differing = _squares(one.choices, other.choices) / 2 / self._decisions
-        scaled = [(i.costs - self._mean) / self._deviation / length for i in (one, other)]
-        correlation: Array = np.exp(-differing / reach - _squares(*scaled) / 2)
-        return correlation
+    def _apart(self, inputs: Inputs) -> _Apart:
+        choices = _squares(inputs.choices, self._inputs.choices) / 2 / self._decisions
+        scaled = [i.costs - self._inputs.costs.mean(axis=0) for i in (inputs, self._inputs)]
+        return _Apart(choices, _squares(*(costs / self._deviation for costs in scaled)))
+
+
+class _Apart(NamedTuple):
+    """How far networks are from those of the model, both (networks, networks of the model).
+
+    `choices`: the part of the decisions that differ. `costs`: the squared distance in standard deviations.
+    """
+
+    choices: Array
+    costs: Array
+
+
+class _Fit(NamedTuple):
+    """What follows from a correlation and a noise.
+
+    `factor` is as of `cho_factor`, `variance` the likeliest, and `likelihood` the logarithm of the likelihood
+    with that, doubled and without constants.
+    """
+
+    noise: float
+    factor: tuple[Array, bool]
+    weights: Array
+    variance: float
+    likelihood: float
+
+
+def _likeliest(correlation: Array, targets: Array, start: int) -> _Fit:
+    """Return the fit of the noise of the greatest likelihood. Along the noises it has one peak, looked for
+    from the noise at `start`."""
+    best = _fit(correlation, targets, _NOISES[start])
+    for side in (_NOISES[start + 1 :], _NOISES[:start][::-1]):
+        for noise in side:
+            fit = _fit(correlation, targets, noise)
+            if fit.likelihood <= best.likelihood:
+                break
+            best = fit
+        if best.noise != _NOISES[start]:
+            break
+    return best
+
+
+def _fit(correlation: Array, targets: Array, noise: float) -> _Fit:
+    noisy = correlation.copy()
+    noisy.flat[:: len(noisy) + 1] += noise
+    factor = cho_factor(noisy, lower=True, overwrite_a=True, check_finite=False)
+    weights = cho_solve(factor, targets, check_finite=False)
+    variance = max(float(targets @ weights) / len(targets), 1e-12)  # 0 where all scores are equal
+    spread = 2 * float(np.log(factor[0].diagonal()).sum())
+    return _Fit(noise, factor, weights, variance, -len(targets) * math.log(variance) - spread)
+
+
+def _correlation(apart: _Apart, reach: float, length: float) -> Array:
+    correlation: Array = np.exp(-apart.choices / reach - apart.costs / (2 * length**2))
+    return correlation
 
 
 def quantiles(scores: Array) -> Array:

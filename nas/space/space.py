@@ -20,6 +20,7 @@ from nas.space.counting.coupling import Coupling
 from nas.space.counting.effort import check_effort
 from nas.space.counting.part_costs import PartCosts
 from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, in_order, size
+from nas.space.counting.recall import Memory
 from nas.space.elaborate import elaborate
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import (
@@ -113,10 +114,10 @@ class Space:
             return decided[name]
 
         try:
-            cost = self._cost(once)  # who draws a point asks for its cost
+            cost = self._cost(once)  # as who draws a point asks for its cost
         except SpaceError:
             return self._resolve(once)[1]
-        _remember(self._costs, decided, lambda: cost)
+        self.note_cost(decided, cost)
         return decided
 
     def resolve(self, choices: Mapping[str, Option]) -> Space:
@@ -177,6 +178,10 @@ class Space:
         """
         look_up = self._make_lookup(choices)
         return _remember(self._costs, choices, lambda: self._cost(look_up))
+
+    def note_cost(self, choices: Mapping[str, Option], cost: Cost) -> None:
+        """Keep the cost of the network at a point at hand, by whoever has worked it out."""
+        _remember(self._costs, choices, lambda: cost)
 
     def amounts(self, choices: Mapping[str, Option]) -> Amounts:
         """Return how much of each measure the network at a point has, worked out when it is asked for.
@@ -265,7 +270,7 @@ class Space:
         """All points that can be built, and why others cannot."""
         coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
         check_effort(self.network, (*self.input, self.width), self.declared, coupling)
-        composer = self._make_composer(lambda choice, name: choice.options, coupling)
+        composer = self._make_composer(lambda choice, name: choice.options, coupling, None)
         ends = list(composer.network(self.network, self.input, ONE).values())
         if not ends:
             raise composer.obstacles[0]
@@ -352,11 +357,18 @@ class Space:
     def _parts(self) -> PartCosts:
         return PartCosts(self.classes)
 
-    def _make_point_composer(self, choose: Choose) -> Composer:
-        return self._make_composer(lambda choice, name: (choose(name, choice.options),), Coupling.none())
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory()
 
-    def _make_composer(self, options: Any, coupling: Coupling) -> Composer:
-        return Composer(self.declared, self._parts, options, coupling, self.width)
+    def _make_point_composer(self, choose: Choose) -> Composer:
+        def options(choice: Choice, name: str) -> tuple[Option, ...]:
+            return (choose(name, choice.options),)
+
+        return self._make_composer(options, Coupling.none(), self._memory)
+
+    def _make_composer(self, options: Any, coupling: Coupling, memory: Memory | None) -> Composer:
+        return Composer(self.declared, self._parts, options, coupling, self.width, memory)
 
 
 def point_key(choices: Mapping[str, Option]) -> bytes:

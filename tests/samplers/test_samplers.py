@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -15,12 +16,13 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy.stats import multivariate_normal
 from toys import total
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
 from nas.measures import MACS, PARAMS, Budget
-from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler
+from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler, gaussian
 from nas.samplers.bounded import bounded
 from nas.samplers.evolution import RegularizedEvolutionSampler
 from nas.samplers.gaussian import Array, GaussianProcess, Inputs, Posterior, quantiles
@@ -395,6 +397,27 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn() -> None
     mean, deviation = theirs.fit(flat(seen), quantiles(scores)).predict(flat(unseen), return_std=True)
     assert np.allclose(ours.mean, mean, atol=1e-6)
     assert np.allclose(ours.deviation, np.sqrt(model.variance) * deviation, atol=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 3.0])
+def test_reach_length_and_noise_are_the_likeliest_of_the_whole_grid(noise: float) -> None:
+    """By another route: scipy's density of the targets for every covariance on the grid."""
+    rng = np.random.default_rng(1)
+    seen = inputs(40, rng)
+    scores = seen.choices @ rng.random(24) + noise * rng.standard_normal(40)
+    model, targets = GaussianProcess(seen, scores), quantiles(scores)
+    differing = 1 - seen.choices @ seen.choices.T / 8
+    costs = (seen.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0)
+    squares = ((costs[:, None] - costs) ** 2).sum(axis=2)
+
+    def likelihood(reach: float, length: float, part: float) -> float:
+        unscaled = np.exp(-differing / reach - squares / length**2 / 2) + part * np.eye(40)
+        variance = targets @ np.linalg.solve(unscaled, targets) / 40
+        return float(multivariate_normal(cov=variance * unscaled).logpdf(targets))
+
+    grid = product(gaussian._REACHES, gaussian._COST_LENGTHS, gaussian._NOISES)
+    best = max(likelihood(*one) for one in grid)
+    assert likelihood(model.reach, model.length, model.noise) == pytest.approx(best, rel=1e-9)
 
 
 def test_the_fitted_noise_follows_the_noise_of_the_scores() -> None:

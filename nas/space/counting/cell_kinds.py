@@ -102,7 +102,6 @@ class KindTotals:
     cells: Alike
     needed: Read
     env: Env
-    known: dict[object, OperatorTotals]
 
     def totals(self, nothing: Any) -> dict[tuple[Env, End], Any]:
         """Return the totals by the kind's end."""
@@ -272,10 +271,13 @@ class KindTotals:
 
     def _operator(self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any) -> OperatorTotals:
         """Return the totals of an operator in all cells of its kind."""
-        key = (id(op), self.cells, from_cell, env)
-        if key in self.known:
-            return self.known[key]
-        found = self.known[key] = OperatorTotals({}, {}, {})
+        key = (id(op), self.cells, from_cell, env, nothing)
+        return self.composer.recall(key, lambda: self._operator_totals(node, op, env, from_cell, nothing))
+
+    def _operator_totals(
+        self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any
+    ) -> OperatorTotals:
+        found = OperatorTotals({}, {}, {})
         # One decision for all cells of the kind: only variants that every cell can have, at their summed
         # cost.
         tables = [(self._variants(node, op, env, from_cell, place), times) for place, times in self.cells]
@@ -298,21 +300,21 @@ class KindTotals:
 
     def _variants(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
         """Return the cost of each variant of an operator in one cell, and whether it is zero."""
+        key = (id(op), place.shape(from_cell), place.stride(from_cell), place.out, env)
+        return self.composer.recall(key, lambda: self._listed(node, op, env, from_cell, place))
+
+    def _listed(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
         shape, stride = place.shape(from_cell), place.stride(from_cell)
-        known = self.composer.variants
-        key = (id(op), shape, stride, place.out, env)
-        if key not in known:
-            # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
-            start: dict[State, Any] = {(Flow(shape), env): Listing()}
-            result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
-            for (flow, after), listing in self.composer.operator(
-                op, self.stack.path, stride, place.out, start
-            ).items():
-                try:
-                    check_operator(flow.shape, place)
-                except ShapeError as error:
-                    self.composer.blocked(node, error)
-                else:
-                    result |= {(after, made): (cost, flow.dead) for made, cost in listing.costs.items()}
-            known[key] = result
-        return known[key]
+        # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
+        start: dict[State, Any] = {(Flow(shape), env): Listing()}
+        result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
+        for (flow, after), listing in self.composer.operator(
+            op, self.stack.path, stride, place.out, start
+        ).items():
+            try:
+                check_operator(flow.shape, place)
+            except ShapeError as error:
+                self.composer.blocked(node, error)
+            else:
+                result |= {(after, made): (cost, flow.dead) for made, cost in listing.costs.items()}
+        return result

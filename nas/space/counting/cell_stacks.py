@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.ops import Shape, ShapeError
 from nas.space.cells import CellPlace, prepare_input
 from nas.space.counting.algebra import merge
-from nas.space.counting.cell_kinds import End, KindTotals, OperatorTotals, Read
+from nas.space.counting.cell_kinds import End, KindTotals, Read
 from nas.space.counting.part_costs import Flow, PartCosts
 from nas.space.language.tree import CELL_INPUTS, Cells
 
@@ -37,8 +38,6 @@ class CellStack:
         self._node = node
         self._flow = flow
         self._places = places
-        self._kinds: dict[object, dict[tuple[Env, End], Any]] = {}
-        self._operators: dict[object, OperatorTotals] = {}
 
     def totals(self, env: Env, total: Any) -> Iterator[tuple[State, Any]]:
         """Yield the totals by the state behind the stack; `total` is of the points before it."""
@@ -113,13 +112,9 @@ class CellStack:
             result: dict[tuple[Env, tuple[End, ...]], Any] = {}
             for (before, ends), total in states.items():
                 # The totals within a kind do not depend on the other kind, so they serve all its states.
-                key = (index, alike, allowed, before)
-                if key not in self._kinds:
-                    of_kind = KindTotals(
-                        self._composer, self._node, kind, alike, allowed, before, self._operators
-                    )
-                    self._kinds[key] = of_kind.totals(nothing)
-                for (after, end), new in self._kinds[key].items():
+                of_kind = KindTotals(self._composer, self._node, kind, alike, allowed, before)
+                key = (id(kind), alike, allowed, before, nothing)
+                for (after, end), new in self._composer.recall(key, partial(of_kind.totals, nothing)).items():
                     merge(result, (after, (*ends, end)), total.then(new))
             states = result
         return states

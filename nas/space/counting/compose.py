@@ -10,21 +10,21 @@ Decisions are made where they are first needed, as in a forward pass. One that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.ops import ShapeError
 from nas.space.cells import place_cells
-from nas.space.counting.algebra import Decisions, Muted, Total, merge
-from nas.space.counting.cell_kinds import Variants
+from nas.space.counting.algebra import Decisions, Muted, Sum, Total, merge
 from nas.space.counting.cell_stacks import CellStack
 from nas.space.counting.coupling import Coupling
 from nas.space.counting.effort import MOST_WAYS_BY_SIZE, make_refusal
 from nas.space.counting.part_costs import Flow, PartCosts
+from nas.space.counting.recall import Memory
 from nas.space.elaborate import add_call, join_branches, join_residual, scale_channels
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import (
@@ -57,6 +57,8 @@ class Shared:
     option: Option
 
 
+_Worked = TypeVar("_Worked")
+
 Env = frozenset[Shared]
 State = tuple[Flow, Env]
 
@@ -75,7 +77,7 @@ class Composer:
     """Composition of totals along a network.
 
     `options` gives, for a choice and the name of a decision on it, the options to follow: all of them for a
-    whole space, one for a point.
+    whole space, one for a point. `memory` is of all points, and None for a whole space.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Composer:
         options: Callable[[Choice, str], tuple[Option, ...]],
         coupling: Coupling,
         width: Value,
+        memory: Memory | None = None,
     ) -> None:
         self._declared = declared
         self.parts = parts
@@ -95,8 +98,9 @@ class Composer:
         self._strides: dict[str, Value] = {}
         self._channels: dict[str, int] = {}
         self._ways = 0
-        self.variants: dict[object, Variants] = {}
-        """Of the operators of cells, by operator and what surrounds it."""
+        self._memory = memory
+        self._results: dict[Hashable, Any] = {}
+        self._blocks = 0
         self.obstacles: list[SpaceError] = []
         """What kept points from being built, first come first."""
 
@@ -267,12 +271,53 @@ class Composer:
 
     def _layer(self, node: Stage, layer: int, states: dict[State, Any]) -> dict[State, Any]:
         self._layers[node.path] = layer
-        states = self.through(node.block, states)
+        states = self._recalled(node.block, states)
         del self._layers[node.path]
         return states
 
+    def _recalled(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
+        """Return the totals after a node; of one point, what was worked out for points like it."""
+        if self._memory is None or not all(isinstance(total, Sum) for total in states.values()):
+            return self.through(node, states)
+        result: dict[State, Any] = {}
+        for state, total in states.items():
+            ends = self.recall((id(node), state), partial(self.through, node, {state: Sum()}))
+            for end, new in ends.items():
+                merge(result, end, total.then(new))
+        return result
+
+    def recall(self, key: Hashable, work: Callable[[], _Worked]) -> _Worked:
+        """Return what `work` does, which is done once for all that make the same decisions in it.
+
+        `key` stands for all that it depends on beside these and the layers around.
+        """
+        if self._memory is None:
+            if key not in self._results:
+                self._results[key] = work()
+            return cast("_Worked", self._results[key])
+        around = [(n, i, self._strides.get(n), self._channels.get(n)) for n, i in self._layers.items()]
+        key = (key, *around)
+        met = self._memory.find(key, lambda choice, name: self._options(choice, name)[0])
+        if met is not None:
+            return cast("_Worked", met.value)
+        asked: dict[str, tuple[Choice, Option]] = {}
+        options, blocks = self._options, self._blocks
+
+        def noted(choice: Choice, name: str) -> tuple[Option, ...]:
+            taken = options(choice, name)
+            asked.setdefault(name, (choice, taken[0]))
+            return taken
+
+        self._options = noted  # what is recalled inside is noted as well
+        worked = work()
+        self._options = options
+        if self._blocks == blocks:  # what keeps a point from being built is said anew for each
+            self._memory.keep(key, asked, worked)
+        return worked
+
     def blocked(self, node: Call | Residual | Parallel | Cells | CellNode, error: ShapeError) -> None:
         """Remember what keeps points from being built."""
+        self._blocks += 1
         obstacle = SpaceError(node.place, node.path, str(error))
         if len(self.obstacles) < 8 and str(obstacle) not in map(str, self.obstacles):
             self.obstacles.append(obstacle)

@@ -9,7 +9,9 @@ moved out of it, and a point that turns out to be outside is drawn again.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -72,6 +74,7 @@ class Spread:
 
     def __init__(self, root: Points, measure: CostOf, highest: int, most_bins: int = MOST_BINS) -> None:
         self.order = in_order(root)
+        self.places = {id(points): place for place, points in enumerate(self.order)}
         self.measure = measure
         # The memory is shared by the histograms of all sets, so large spaces have coarser bins.
         bins = max(FEWEST_BINS, min(most_bins, _NUMBERS // len(self.order)))
@@ -169,27 +172,28 @@ class Walk:
     def sample(self, bins: Integers) -> list[tuple[dict[str, Option], Cost]]:
         """Return a point from each bin: its decisions and its cost."""
         chosen: list[dict[str, Option]] = [{} for _ in bins]
-        figures = np.zeros((len(_NAMES), len(bins)), np.int64)
-        root = self._spread.order[-1]
+        added: list[tuple[Integers, tuple[int, ...]]] = []
+        order = self._spread.order
         # All points walk at once: each set is visited once, with the points that chose it and their bins.
-        waiting: dict[int, list[tuple[Integers, Integers]]] = {id(root): [(np.arange(len(bins)), bins)]}
-        for points in reversed(self._spread.order):
-            arrived = waiting.pop(id(points), None)
-            if arrived is None:
-                continue
-            who, where = (np.concatenate(column) for column in zip(*arrived, strict=True))
+        waiting: dict[int, list[tuple[Integers, Integers]]] = {len(order) - 1: [(np.arange(len(bins)), bins)]}
+        latest = [-place for place in waiting]  # a few of many sets: those on the way, the last of them first
+        while latest:
+            place = -heappop(latest)
+            arrived = waiting.pop(place)
+            who, where = arrived[0] if len(arrived) == 1 else map(np.concatenate, zip(*arrived, strict=True))
+            points = order[place]
             if isinstance(points, After):
-                for figure, added in zip(figures, _figures(points.cost), strict=True):
-                    if added:
-                        # Not `figure[who] += added`, which counts a point once that passes the same part
-                        # twice.
-                        np.add.at(figure, who, added)
+                if any(figures := _figures(points.cost)):
+                    added.append((who, figures))
                 for index in who if points.decisions else ():
                     chosen[index].update(points.decisions)
             for part, some, there in self._onward(points, who, where):
-                waiting.setdefault(id(part), []).append((some, there))
-        costs = (Cost(*column) for column in figures.T.tolist())
-        return list(zip(chosen, costs, strict=True))
+                before = self._spread.places[id(part)]
+                if before not in waiting:
+                    waiting[before] = []
+                    heappush(latest, -before)
+                waiting[before].append((some, there))
+        return list(zip(chosen, _costs(len(bins), added), strict=True))
 
     def _onward(
         self, points: Points, who: Integers, where: Integers
@@ -201,9 +205,12 @@ class Walk:
             case Either():
                 # Each option in proportion to the points that it has in this bin, so that all have equal
                 # chances.
-                taken = self._sample_rows(self._spread.weights(points, where))
-                masks = ((option, taken == k) for k, option in enumerate(points.options))
-                return [(option, who[mask], where[mask]) for option, mask in masks if mask.any()]
+                weights = self._spread.weights(points, where)
+                if len(who) == 1:
+                    return [(points.options[self._sample_many(weights[:, 0], 1)[0]], who, where)]
+                taken = self._sample_rows(weights)
+                masks = ((points.options[k], taken == k) for k in np.unique(taken))
+                return [(option, who[mask], where[mask]) for option, mask in masks]
             case Both():
                 return self._split(points, who, where)
             case _:
@@ -212,13 +219,22 @@ class Walk:
     def _split(self, points: Both, who: Integers, where: Integers) -> list[tuple[Points, Integers, Integers]]:
         one, other = self._spread.of(points.one), self._spread.of(points.other)
         first = np.zeros(len(where), np.int64)
-        places = other.first + np.arange(len(other.numbers))
-        # The bin of the whole is the sum of two: how many points each way of parting it has are the weights.
-        for bin in np.unique(where):
+        for bin in np.unique(where) if len(where) > 1 else where:
             mask = where == bin
-            weights = other.numbers * one.at(bin - places)
-            first[mask] = places[self._sample_rows(np.repeat(weights[:, None], mask.sum(), axis=1))]
+            # The bin of the whole is the sum of two: how many points each way of parting it has are the
+            # weights. The bins of `other` that leave something for `one` begin at `low`.
+            low = max(0, bin - one.first - len(one.numbers) + 1 - other.first)
+            beside = one.numbers[: bin - one.first - other.first - low + 1][::-1]
+            weights = other.numbers[low : low + len(beside)] * beside[: len(other.numbers) - low]
+            first[mask] = other.first + low + self._sample_many(weights, int(mask.sum()))
         return [(points.one, who, where - first), (points.other, who, first)]
+
+    def _sample_many(self, weights: Numbers, count: int) -> Integers:
+        """Sample so many rows by one column of weights."""
+        sums = weights.cumsum()
+        at = self._rng.random(count) * sums[-1]
+        rows: Integers = np.minimum(sums.searchsorted(at, side="right"), len(sums) - 1)
+        return rows
 
     def _sample_rows(self, weights: Numbers) -> Integers:
         """Sample a row for each column of weights `(rows, columns)`, in proportion to them."""
@@ -227,6 +243,17 @@ class Walk:
         at = self._rng.random(weights.shape[1]) * sums[-1]
         rows: Integers = np.minimum((sums <= at).sum(axis=0), len(weights) - 1)
         return rows
+
+
+def _costs(count: int, added: list[tuple[Integers, tuple[int, ...]]]) -> Iterator[Cost]:
+    """Yield the sum for each of so many points of what was added to some of them at a time."""
+    totals = np.zeros((count, len(_NAMES)), np.int64)
+    if added:
+        whose = np.concatenate([who for who, _ in added])
+        figures = np.array([figures for _, figures in added])
+        # Not `totals[whose] += figures`, which counts a point once that passes several parts.
+        np.add.at(totals, whose, np.repeat(figures, [len(who) for who, _ in added], axis=0))
+    return (Cost(*row) for row in totals.tolist())
 
 
 class Uniform:
@@ -253,13 +280,15 @@ class Uniform:
 
     def sample(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
         """Return `n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
-        found: list[dict[str, Option]] = []
+        found: list[tuple[dict[str, Option], Cost]] = []
         batch = min(2 * n, 1024)
         for _ in range(max(1, tries * n // batch) if n and self._weights.any() else 0):
             found += self._batch(rng, batch)
             if len(found) >= n:
                 break
-        return found[:n]
+        for point, cost in found[:n]:
+            self._space.note_cost(point, cost)  # as who draws a point asks for its cost
+        return [point for point, _ in found[:n]]
 
     def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
         """Return bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
@@ -268,7 +297,7 @@ class Uniform:
     def draw(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
         """Return those of so many draws that are inside."""
         return [
-            point for done in range(0, draws, 1024) for point in self._batch(rng, min(1024, draws - done))
+            point for done in range(0, draws, 1024) for point, _ in self._batch(rng, min(1024, draws - done))
         ]
 
     def bounds(self, kept: int, draws: int) -> tuple[int, int]:
@@ -280,14 +309,14 @@ class Uniform:
         total = int(self._weights.sum())
         return _share(total, max(0.0, middle - half)), _share(total, min(1.0, middle + half))
 
-    def _batch(self, rng: np.random.Generator, size: int) -> list[dict[str, Option]]:
+    def _batch(self, rng: np.random.Generator, size: int) -> list[tuple[dict[str, Option], Cost]]:
         """Return those of `size` points, drawn from the bins of the budget, that are inside."""
         if not self._weights.any():
             return []
         # Weights may be longdoubles beyond float64; numpy's choice takes shares as float64 that sum to 1.
         shares = (self._weights / self._weights.sum()).astype(np.float64)
         bins = rng.choice(self._bins, size=size, p=shares / shares.sum())
-        return [point for point, cost in Walk(self.spread, rng).sample(bins) if self._admits(point, cost)]
+        return [drawn for drawn in Walk(self.spread, rng).sample(bins) if self._admits(*drawn)]
 
     def _admits(self, point: dict[str, Option], cost: Cost) -> bool:
         """Return whether a point is inside; what a cost does not tell is asked of the space."""
