@@ -113,7 +113,7 @@ class Shift(nn.Module):
     """Moves the image up and left by one pixel; what comes in behind is zero."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.pad(x, (-1, 1, -1, 1))
+        return nn.functional.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))  # ncnn has no negative padding
 
 
 class ColumnMean(nn.Module):

@@ -154,6 +154,13 @@ def test_random_drops_are_identities_at_rate_zero_only(op: Unary) -> None:
         assert torch.allclose(out[kept], x[kept] / 0.6)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 3)])
+def test_a_shift_is_padding_by_a_negative_amount_said_without_one(size: tuple[int, int]) -> None:
+    x, shift = torch.randn(2, 3, *size), Shift().layer((3, *size)).build()
+    assert torch.equal(shift(x), torch.nn.functional.pad(x, (-1, 1, -1, 1)))
+    assert "-1" not in str(torch.export.export(shift, (x,)).graph)
+
+
 def test_stochastic_depth_drops_whole_images() -> None:
     torch.manual_seed(0)
     out = DropPath(0.5).layer(IMAGE).build().train()(torch.ones(200, *IMAGE))
