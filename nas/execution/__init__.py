@@ -8,9 +8,14 @@ if TYPE_CHECKING:
     from nas.execution.base import Executor
     from nas.execution.config import ExecutorConfig
 
+_WAY_OUT = "Nothing finished is lost; 'nas resume' goes on"
 
-def make_executor(config: ExecutorConfig, gpus_per_trial: float) -> Executor:
-    """Return what trains by a config: with no workers a process without Ray, else Ray."""
+
+def make_executor(config: ExecutorConfig, gpus_per_trial: float, way_out: str = _WAY_OUT) -> Executor:
+    """Return what trains by a config: with no workers a process without Ray, else Ray.
+
+    `way_out`: how to go on where Ray is lost, as a message says it.
+    """
     if config.workers == 0 and config.in_process:
         from nas.execution.local import LocalExecutor
 
@@ -26,4 +31,5 @@ def make_executor(config: ExecutorConfig, gpus_per_trial: float) -> Executor:
         gpus_per_trial=gpus_per_trial,
         concurrency=config.workers,
         address=config.address,
+        way_out=way_out,
     )

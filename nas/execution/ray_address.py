@@ -19,23 +19,33 @@ def show_token() -> None:
 
     Ray does so by itself on a cluster that it starts here, but for no cluster named by host:port.
     """
-    named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
-    home = home_folder()
-    if named or (home is not None and (home / ".ray" / "auth_token").exists()):
+    if _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def make_token() -> None:
     """Give a cluster that starts here a token of its own where Ray could not write one to the home."""
-    home = home_folder()
-    folder = home / ".ray" if home is not None else None
-    if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+    if _has_token():
         return
-    if folder is not None and (folder / "auth_token").exists():
-        return
-    nearest = folder if folder is None or folder.exists() else folder.parent
-    if nearest is None or not os.access(nearest, os.W_OK):
+    try:
+        home = home_folder()
+        if home is None:
+            raise FileNotFoundError
+        (home / ".ray").mkdir(exist_ok=True)
+        tempfile.TemporaryFile(dir=home / ".ray").close()
+    except OSError:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _has_token() -> bool:
+    """Whether the environment names a token, or the home has one that can be read."""
+    if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        return True
+    home = home_folder()
+    try:
+        return home is not None and bool((home / ".ray" / "auth_token").read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def short_folder() -> str | None:

@@ -22,10 +22,13 @@ class Watch:
     """Looks after addresses `host:port`, and ends the block with NasError where nothing is there any more.
 
     Where a call of Ray does not return, which no signal ends either, it ends the process as Ray would, but
-    with a message. Every result is written by then.
+    with a message, and after a call of `clean`. Every result is written by then. `way_out`: how to go on, as
+    the message says it.
     """
 
-    def __init__(self, gcs: str, raylet: str) -> None:
+    def __init__(self, gcs: str, raylet: str, way_out: str, clean: Callable[[], None]) -> None:
+        self._way_out = way_out
+        self._clean = clean
         head, own = ("the head of the Ray cluster", _GCS_S), ("Ray on this machine", _RAYLET_S)
         self._places = {gcs: head, raylet: own}
         self._gone: str | None = None
@@ -52,7 +55,7 @@ class Watch:
     def _message(self) -> str:
         return (
             f"{self._gone} has gone: it was stopped or killed, as a system does where memory is full. "
-            "Nothing finished is lost; 'nas resume' goes on"
+            f"{self._way_out}"
         )
 
     def _look(self) -> None:
@@ -67,6 +70,7 @@ class Watch:
                         _thread.interrupt_main(_interrupting_signal())
                     if not self._done.wait(_REACT_S):
                         print(f"error: {self._message}", file=sys.stderr, flush=True)
+                        self._clean()
                         os._exit(NasError.exit_code)
                     return
 

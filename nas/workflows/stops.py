@@ -144,7 +144,7 @@ def _failed(session: Session, error: OSError) -> NasError:
     else:
         way = "mend that" if error.errno == ENOENT else way_out(error, "mend that")
         what = f"{file}: {error.strerror}; {way}"
-    return NasError(f"{what}. Nothing finished is lost. Go on with: {session.resume_command}")
+    return NasError(f"{what}. {session.way_out}")
 
 
 @contextmanager
