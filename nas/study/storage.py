@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
@@ -21,6 +22,9 @@ from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.journal import Checker, DamagedJournal, free_name
+
+DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
+"""What is raised where a database has gone or is full; `describe_database_error` tells it in a line."""
 
 
 def open_storage(where: Path | str | None) -> BaseStorage:
@@ -65,6 +69,13 @@ def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda
         if aside:
             tell(f"The last line of {storage.journal.path} was damaged; it is now in {aside}.")
     return storage
+
+
+def describe_database_error(error: Exception) -> str:
+    """Return in one line what a database said, without the statement and its values that SQLAlchemy adds."""
+    if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # Optuna guesses at invalid data
+    return " ".join(str(getattr(error, "orig", None) or error).split("\n[SQL:")[0].split())
 
 
 def make_absolute(url: str) -> str:
@@ -224,7 +235,7 @@ def _open_url(url: str) -> BaseStorage:
         ) from None
     try:
         return RDBStorage(whole)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].replace(whole, shown)
+    except (*DATABASE_ERRORS, ImportError, ValueError) as error:
+        reason = describe_database_error(error).replace(whole, shown)
     # Outside of the block, as a traceback shows the error in whose handling another one is raised.
     raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")

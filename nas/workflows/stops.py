@@ -18,6 +18,7 @@ from nas.files import way_out
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
+from nas.study.storage import DATABASE_ERRORS, describe_database_error
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.session import Session
 
@@ -128,6 +129,12 @@ def stoppable(session: Session) -> Iterator[Stop]:
         if stop.asked is not None:  # a terminal that is closed cannot be written
             raise stop.ended from error
         raise _failed(session, error) from error
+    except DATABASE_ERRORS as error:
+        reason = describe_database_error(error)
+        raise NasError(
+            f"storage '{session.config.storage}': stopped by an error of the database: {reason}; see "
+            f"that it can be reached and written. {session.way_out}"
+        ) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
