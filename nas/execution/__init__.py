@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from nas.execution.base import Executor
     from nas.execution.config import ExecutorConfig
 
+_WAY_OUT = "Nothing finished is lost; 'nas resume' goes on"
 
-def make_executor(
-    config: ExecutorConfig, gpus_per_trial: float, resume_command: str = "nas resume"
-) -> Executor:
+
+def make_executor(config: ExecutorConfig, gpus_per_trial: float, way_out: str = _WAY_OUT) -> Executor:
     """Return what trains by a config: with no workers a process without Ray, else Ray.
 
-    `resume_command`: goes on with the search where it is ended.
+    `way_out`: how to go on where Ray is lost, as a message says it.
     """
     if config.workers == 0 and config.in_process:
         from nas.execution.local import LocalExecutor
@@ -31,5 +31,5 @@ def make_executor(
         gpus_per_trial=gpus_per_trial,
         concurrency=config.workers,
         address=config.address,
-        resume_command=resume_command,
+        way_out=way_out,
     )

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 from nas.errors import InputError, NasError
 from nas.files import home_folder
@@ -20,31 +19,32 @@ def show_token() -> None:
 
     Ray does so by itself on a cluster that it starts here, but for no cluster named by host:port.
     """
-    named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
-    home = home_folder()
-    if named or (home is not None and (home / ".ray" / "auth_token").exists()):
+    if _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def make_token() -> None:
     """Give a cluster that starts here a token of its own where Ray could not write one to the home."""
-    home = home_folder()
-    folder = home / ".ray" if home is not None else None
-    if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+    if _has_token():
         return
-    if folder is not None and (folder / "auth_token").exists():
-        return
-    if folder is None or not _is_writable(folder):
+    try:
+        home = home_folder()
+        if home is None:
+            raise FileNotFoundError
+        (home / ".ray").mkdir(exist_ok=True)
+        tempfile.TemporaryFile(dir=home / ".ray").close()
+    except OSError:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _is_writable(folder: Path) -> bool:
-    """Try it: on some network disks the system says yes and refuses then."""
+def _has_token() -> bool:
+    """Whether the environment names a token, or the home has one that can be read."""
+    if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        return True
+    home = home_folder()
     try:
-        folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
+        return home is not None and bool((home / ".ray" / "auth_token").read_text().strip())
+    except (OSError, UnicodeDecodeError):
         return False
 
 

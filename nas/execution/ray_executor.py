@@ -1,62 +1,36 @@
-"""Trials on Ray Tune. The only module that imports ray.
+"""Trials on Ray Tune.
 
 Tune places, runs and retries; the study decides what is tried, and when a trial stops: a searcher hands its
 candidates to Tune, a scheduler asks it after every epoch. `ray.tune.search.optuna` is not used, as it reports
 a trial that was stopped early as complete, with its score at that time.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
 
-import faulthandler
-import logging
 import math
 import os
 import re
-import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nas.execution.ray_address import check_address, make_token, short_folder, show_token
+from nas.execution.ray_start import end_session, own_session, start_ray
 
-_SETTINGS = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints at any verbosity
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # prints no line of the raylets': a worker's death is told by the study
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
-    "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to us as KeyboardInterrupt
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no score
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the ledger is the only state
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
-# Ray and Tune take these from the environment alone, some when they are imported.
-os.environ.update(_SETTINGS)
-show_token()
-
+# isort: split
 import ray
 from ray import tune
-from ray.job_config import JobConfig
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import InputError, NasError
-from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, tell
+from nas.execution.base import Step, TrialObserver, TrialQueue, tell
 from nas.execution.ray_watch import Watch
-from nas.execution.worker_process import release_memory, settle
-from nas.importing import release_children, without_current_folder
-from nas.machine import count_cores
-from nas.passwords import hide_passwords
+from nas.execution.ray_worker import MAILBOX, Mailbox, Worker
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -66,7 +40,7 @@ class RayExecutor:
 
     `concurrency`: trials at a time, None for as many as there is room for. `address`: `local` starts Ray
     here, `auto` joins the cluster on this machine, `host:port` any other. `max_failures`: how often a trial
-    whose worker died starts anew. `resume_command`: what a user is told to go on with where Ray has gone.
+    whose worker died starts anew. `way_out`: how to go on where Ray is lost, as a message says it.
     """
 
     def __init__(
@@ -78,7 +52,7 @@ class RayExecutor:
         address: str = "local",
         max_failures: int = 3,
         dashboard: bool = True,
-        resume_command: str = "nas resume",
+        way_out: str = "Nothing finished is lost",
     ) -> None:
         self._bundle: dict[str, float] = {"CPU": cpus_per_trial}
         if gpus_per_trial:
@@ -88,14 +62,14 @@ class RayExecutor:
         self._address = address
         self.max_failures = max_failures
         self._dashboard = dashboard
-        self._resume_command = resume_command
+        self._way_out = way_out
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
         """As `Executor.run`. Raises InputError for an address that does not answer and for trials that no
         node has room for."""
         if not queue.remaining:
             return
-        with self._ray() as dashboard:
+        with start_ray(self._address, self._dashboard) as dashboard:
             if dashboard:
                 observer.dashboard(dashboard)
             slots = self.slots()
@@ -105,12 +79,13 @@ class RayExecutor:
             here = ray.get_runtime_context()
             own = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
-            with Watch(here.gcs_address, raylet, self._resume_command, _find_started()) as watch:
+            session = own_session(self._address)
+            with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
                 self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
 
     def check_room(self) -> None:
         """Ask Ray, and raise InputError where no node has room for a trial."""
-        with self._ray():
+        with start_ray(self._address, self._dashboard):
             if not self.slots():
                 raise InputError(self._no_room())
 
@@ -123,7 +98,7 @@ class RayExecutor:
         return room if self._concurrency is None else min(room, self._concurrency)
 
     def _tune(self, trials: _Trials, evaluator: Evaluator) -> None:
-        worker = tune.with_parameters(_Worker, evaluator=evaluator, threads=self._threads)
+        worker = tune.with_parameters(Worker, evaluator=evaluator, threads=self._threads)
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
                 tune.run(
@@ -154,74 +129,6 @@ class RayExecutor:
             f"a trial asks for {named(self._bundle)}, and no node of the Ray cluster has that ({nodes}); "
             "lower --cpus-per-trial or --gpus-per-trial"
         )
-
-    @contextmanager
-    def _ray(self) -> Iterator[str | None]:
-        """Ray, started or joined; gives the dashboard's URL."""
-        check_address(self._address)
-        here: dict[str, Any] = {}
-        if self._address == "local":
-            make_token()
-            here = {
-                "include_dashboard": self._dashboard,
-                "dashboard_host": "127.0.0.1",
-                "num_cpus": count_cores(),
-                "_temp_dir": short_folder(),
-            }
-        on_sigterm = signal.getsignal(signal.SIGTERM)
-        job: Any = JobConfig()
-        job._py_driver_sys_path = _OwnPath()
-        try:
-            with _discreet():
-                context = ray.init(
-                    address=self._address,
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                    job_config=job,
-                    **here,
-                )
-        except Exception as error:  # Ray has no class of its own for what it raises here
-            ray.shutdown()
-            first, *_ = (*str(error).strip().splitlines(), "")  # others are a traceback
-            reason = f"{type(error).__name__}: {first}"
-            raise NasError(
-                f"Ray cannot start: {reason:.300}; mend the cause, or train without Ray by --workers 0"
-            ) from None
-        with suppress(ValueError):  # raised outside the main thread, which gets no signals
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
-        try:
-            url = context.dashboard_url
-            yield f"http://{url}" if url else None
-        finally:
-            ray.shutdown()
-
-
-@contextmanager
-def _discreet() -> Iterator[None]:
-    """Start Ray in here: it shows the command line of a search on its dashboard and keeps it, which is to be
-    without passwords; and its processes are to import nothing from the current folder."""
-    utils: Any = ray._private.utils  # there is no public way
-    described = utils.get_entrypoint_name
-    utils.get_entrypoint_name = lambda: hide_passwords(described())
-    try:
-        with without_current_folder():
-            yield
-    finally:
-        utils.get_entrypoint_name = described
-
-
-class _OwnPath(list[str]):
-    """What workers import from besides, which Ray extends by the driver's folder and puts before all else."""
-
-    def extend(self, folders: Iterable[str]) -> None:
-        known = {os.path.abspath(folder) for folder in sys.path}  # noqa: PTH100  # '' is the current folder
-        super().extend(folder for folder in folders if folder in known)
-
-
-def _find_started() -> list[int]:
-    """Return the numbers of Ray's processes that were started here; none in a cluster that was joined."""
-    node: Any = ray._private.worker._global_node  # there is no public way
-    return [info.process.pid for infos in node.all_processes.values() for info in infos]
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -319,24 +226,7 @@ class _Trials:
     def _mailbox(self) -> Any:
         """On this node; workers find it by its name."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        return ray.remote(_Mailbox).options(name=_MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
-
-
-_MAILBOX = "nas-mailbox"
-
-
-class _Mailbox:
-    """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
-    it is taken: weights outlive the worker and its node, and stay out of what a scheduler keeps."""
-
-    def __init__(self) -> None:
-        self._letters: dict[int, Any] = {}
-
-    def put(self, number: int, letter: Any) -> None:
-        self._letters[number] = letter
-
-    def take(self, number: int) -> Any:
-        return self._letters.pop(number)
+        return ray.remote(Mailbox).options(name=MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
 
 
 class _Searcher(Searcher):
@@ -428,63 +318,3 @@ def _aborting() -> Iterator[None]:
 
 def _trial_name(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"
-
-
-# On the workers
-
-
-class _Worker(tune.Trainable):
-    """Trains one trial after the other, an epoch per step."""
-
-    def setup(  # type: ignore[override]  # `with_parameters` gives the others
-        self, config: dict[str, Any], evaluator: Evaluator, threads: int
-    ) -> None:
-        release_children()
-        settle(threads)
-        self._evaluator = evaluator
-        self.reset_config(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._attempt: Attempt | None = None
-        release_memory()
-        self._number = new_config["number"]
-        letters = [ray.get_actor(_MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
-        (parent,) = ray.get(letters) or [None]
-        self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
-        limit = time_limit(self._evaluator, self._number)
-        self._allowed_s = seconds_allowed(limit) if limit else None
-        self._is_built = False
-        return True
-
-    def step(self) -> dict[str, Any]:
-        assert self._attempt is not None
-        step = self._next(self._attempt)
-        if step.done and step.epoch:
-            ray.get(ray.get_actor(_MAILBOX).put.remote(self._number, self._attempt.weights()))
-        return {"done": step.done, "step": step}
-
-    def _next(self, attempt: Attempt) -> Step:
-        """Train an epoch, of which the first is built before. What does not end in time ends this process."""
-        if not self._is_built:
-            self._is_built = True
-            with _ending(self._allowed_s):
-                failed = attempt.build()
-            if failed is not None:
-                return failed
-        start = time.monotonic()
-        with _ending(self._allowed_s):
-            step = attempt.step()
-        if self._allowed_s is not None:
-            self._allowed_s = max(0.001, self._allowed_s - (time.monotonic() - start))
-        return step
-
-
-@contextmanager
-def _ending(seconds: float | None) -> Iterator[None]:
-    """End this process where the block takes longer, even one that holds Python's lock."""
-    if seconds is not None:
-        faulthandler.dump_traceback_later(seconds, file=2, exit=True)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()

@@ -13,8 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
 
 from nas.errors import NasError
 
@@ -23,17 +22,15 @@ class Watch:
     """Looks after addresses `host:port`, and ends the block with NasError where nothing is there any more.
 
     Where a call of Ray does not return, which no signal ends either, it ends the process as Ray would, but
-    with a message. Every result is written by then.
-
-    `resume_command`: goes on with the search. `started`: the numbers of Ray's processes that were started
-    here, whose workers may outlive them; they are ended.
+    with a message, and after a call of `clean`. Every result is written by then. `way_out`: how to go on, as
+    the message says it.
     """
 
-    def __init__(self, gcs: str, raylet: str, resume_command: str, started: Collection[int] = ()) -> None:
+    def __init__(self, gcs: str, raylet: str, way_out: str, clean: Callable[[], None]) -> None:
+        self._way_out = way_out
+        self._clean = clean
         head, own = ("the head of the Ray cluster", _GCS_S), ("Ray on this machine", _RAYLET_S)
         self._places = {gcs: head, raylet: own}
-        self._resume_command = resume_command
-        self._started = started
         self._gone: str | None = None
         self._done = threading.Event()
         self._is_main = threading.current_thread() is threading.main_thread()
@@ -46,8 +43,6 @@ class Watch:
     def __exit__(self, kind: object, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        if self._gone:
-            _end_all(self._started, workers_only=True)  # Ray ends the others itself
         if kind is not None:
             self.check()
 
@@ -60,7 +55,7 @@ class Watch:
     def _message(self) -> str:
         return (
             f"{self._gone} has gone: it was stopped or killed, as a system does where memory is full. "
-            f"Nothing finished is lost. Go on with: {self._resume_command}"
+            f"{self._way_out}"
         )
 
     def _look(self) -> None:
@@ -69,14 +64,13 @@ class Watch:
             for address, (what, patience_s) in self._places.items():
                 if _answers(address):
                     since.pop(address, None)
-                    continue
-                if time.monotonic() - since.setdefault(address, time.monotonic()) >= patience_s:
+                elif time.monotonic() - since.setdefault(address, time.monotonic()) >= patience_s:
                     self._gone = f"{what} ({address})"
                     if self._is_main:
                         _thread.interrupt_main(_interrupting_signal())
                     if not self._done.wait(_REACT_S):
                         print(f"error: {self._message}", file=sys.stderr, flush=True)
-                        _end_all(self._started, workers_only=False)
+                        self._clean()
                         os._exit(NasError.exit_code)
                     return
 
@@ -98,17 +92,6 @@ def _answers(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _end_all(started: Collection[int], workers_only: bool) -> None:
-    """Kill what is left of processes of Ray's by their numbers, and the workers of those among them."""
-    import psutil  # type: ignore[import-untyped]  # Ray's own copy, which `import ray` makes known
-
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):  # it has ended, or is another user's
-            its = process.environ().get("RAY_RAYLET_PID", "")
-            if its in map(str, started) or (process.pid in started and not workers_only):
-                process.kill()
 
 
 def _interrupting_signal() -> signal.Signals:

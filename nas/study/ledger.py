@@ -21,6 +21,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
+from nas.errors import InputError
+from nas.passwords import SecretUrl
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -31,7 +33,7 @@ from nas.study.records import (
     candidate_attrs,
     read_trial,
 )
-from nas.study.storage import open_storage, write_together
+from nas.study.storage import DATABASE_ERRORS, describe_database_error, open_storage, write_together
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
@@ -262,7 +264,12 @@ def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:
     if isinstance(storage, Path) and not storage.exists():
         return [[] for _ in names]
     opened = open_storage(storage)
-    return [_read_study(opened, name) for name in names]
+    try:
+        return [_read_study(opened, name) for name in names]
+    except DATABASE_ERRORS as error:
+        reason = describe_database_error(error)
+    # outside of the block, as a traceback would show a password
+    raise InputError(f"storage '{SecretUrl(str(storage))}' cannot be read: {reason}; restore it")
 
 
 def _read_study(storage: BaseStorage, name: str) -> list[Trial]:

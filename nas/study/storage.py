@@ -24,14 +24,7 @@ from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.journal import Checker, DamagedJournal, free_name
 
 DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
-"""What a database raises that goes away, or cannot be written."""
-
-
-def describe_database_error(url: str, error: BaseException) -> str:
-    """Return storage and reason in one line, without a password."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()
-    return f"storage '{SecretUrl(url)}': {reason[0] if reason else type(cause).__name__}"
+"""What is raised where a database has gone or is full; `describe_database_error` tells it in a line."""
 
 
 def open_storage(where: Path | str | None) -> BaseStorage:
@@ -76,6 +69,13 @@ def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda
         if aside:
             tell(f"The last line of {storage.journal.path} was damaged; it is now in {aside}.")
     return storage
+
+
+def describe_database_error(error: Exception) -> str:
+    """Return in one line what a database said, without the statement and its values that SQLAlchemy adds."""
+    if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # Optuna guesses at invalid data
+    return " ".join(str(getattr(error, "orig", None) or error).split("\n[SQL:")[0].split())
 
 
 def make_absolute(url: str) -> str:
@@ -235,7 +235,7 @@ def _open_url(url: str) -> BaseStorage:
         ) from None
     try:
         return RDBStorage(whole)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].replace(whole, shown)
+    except (*DATABASE_ERRORS, ImportError, ValueError) as error:
+        reason = describe_database_error(error).replace(whole, shown)
     # Outside of the block, as a traceback shows the error in whose handling another one is raised.
     raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")

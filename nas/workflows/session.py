@@ -116,9 +116,14 @@ class Session(Prepared):
         return self.manifest.resume_command(self.folder)
 
     @property
+    def way_out(self) -> str:
+        """What a message says where something that the search needs has gone."""
+        return f"Nothing finished is lost. Go on with: {self.resume_command}"
+
+    @property
     def executor(self) -> Executor:
         """What trains."""
-        return make_executor(self.config.executor, gpus_of(self.config), self.resume_command)
+        return make_executor(self.config.executor, gpus_of(self.config), self.way_out)
 
 
 def prepare(

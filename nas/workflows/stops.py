@@ -1,5 +1,5 @@
 """What ends a search before its trials do: Ctrl-C, a batch system, a terminal that is closed, a full disk, a
-folder or a database that goes, a time limit."""
+folder that goes, a time limit."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ class Stop:
 
 @contextmanager
 def stoppable(session: Session) -> Iterator[Stop]:
-    """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run or its database cannot be
-    written or is not at its place any more; all say how to go on. Signal handlers are given back."""
+    """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run cannot be written or is not at
+    its place any more; all say how to go on. Signal handlers are given back."""
     try:
         stop = Stop(session)
     except OSError as error:
@@ -130,9 +130,10 @@ def stoppable(session: Session) -> Iterator[Stop]:
             raise stop.ended from error
         raise _failed(session, error) from error
     except DATABASE_ERRORS as error:
-        what = describe_database_error(str(session.config.storage), error)
+        reason = describe_database_error(error)
         raise NasError(
-            f"{what}; bring it back. Nothing finished is lost. Go on with: {session.resume_command}"
+            f"storage '{session.config.storage}': stopped by an error of the database: {reason}; see "
+            f"that it can be reached and written. {session.way_out}"
         ) from None
     finally:
         for number, handler in before.items():
@@ -150,7 +151,7 @@ def _failed(session: Session, error: OSError) -> NasError:
     else:
         way = "mend that" if error.errno == ENOENT else way_out(error, "mend that")
         what = f"{file}: {error.strerror}; {way}"
-    return NasError(f"{what}. Nothing finished is lost. Go on with: {session.resume_command}")
+    return NasError(f"{what}. {session.way_out}")
 
 
 @contextmanager

@@ -396,7 +396,7 @@ def test_what_a_training_fails_with_has_no_password() -> None:
 def test_the_dashboard_of_ray_has_no_password() -> None:
     """It shows the command line, which Ray keeps in its logs too."""
     code = (
-        "from nas.execution.ray_executor import _discreet, ray\n"
+        "from nas.execution.ray_start import _discreet, ray\n"
         "with _discreet(): print(ray._private.utils.get_entrypoint_name())"
     )
     done = subprocess.run([sys.executable, "-c", code, URL], capture_output=True, text=True, check=True)

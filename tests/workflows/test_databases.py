@@ -1,104 +1,170 @@
-"""Databases that go away while a search keeps its study in them: one message, and the search goes on."""
+"""Searches whose trials are in a database that goes, is full or comes back."""
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 
 import pytest
-from command_line import TINY, apart, command, rows
+from instant import Instant, config
 
-pytestmark = pytest.mark.slow
+import nas
+from nas.errors import NasError
+from nas.study.ledger import read_trials
+from nas.study.records import Candidate
+from nas.workflows.observer import Observer
 
-
-class Postgres:
-    """A PostgreSQL of its own, on a free port of this machine."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
-        self._data = folder / "data"
-        self._user = "postgres" if os.getuid() == 0 else None  # it refuses to be root's
-        if self._user:
-            shutil.chown(folder, self._user)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._run("initdb", "--auth=trust", "--username=me", "--no-sync", "-D", str(self._data))
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-        self._options = ("-w", "-D", str(self._data), "-o", options, "-l", str(folder / "log"))
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+psycopg://me:s3cret@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        self._run("pg_ctl", *self._options, "start")
-
-    def stop(self) -> None:
-        self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._data), "stop")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        line = [str(self._programs / program), *arguments]
-        subprocess.run(line, check=True, user=self._user, cwd="/", stdout=subprocess.DEVNULL)
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+RUN = Path("runs/mine")
 
 
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    found = [*Path("/usr/lib/postgresql").glob("*/bin"), Path(shutil.which("initdb") or "").parent]
+class Noting(Observer):
+    """Notes the trials that start, and does something when trial 2 does."""
+
+    def __init__(self, fault: Callable[[], object] = lambda: None) -> None:
+        self.started_trials: list[int] = []
+        self._fault = fault
+
+    def started(self, candidate: Candidate) -> None:
+        self.started_trials.append(candidate.number)
+        if candidate.number == 2:
+            self._fault()
+
+
+def check_fault(url: str, shown: str, fault: Callable[[], object], mend: Callable[[], object]) -> str:
+    """Search until a fault, mend it, resume. Return what the database said."""
+    with pytest.raises(NasError) as error:
+        nas.search(config(trials=5, storage=url), Noting(fault), evaluator=Instant(), name="mine")
+    start = f"storage '{shown}': stopped by an error of the database: "
+    end = "; see that it can be reached and written. "
+    said, way_out = str(error.value).removeprefix(start).split(end)
+    assert str(error.value).startswith(start) and "\n" not in said and error.value.exit_code == 1
+    assert way_out == f"Nothing finished is lost. Go on with: nas resume runs/mine --storage {quote(shown)}"
+    mend()
+    (before,) = read_trials(url, "mine")
+    assert [trial.is_running for trial in before] == [False, False, True]
+    heard = Noting()
+    result = nas.resume(RUN, heard, evaluator=Instant(), changes={"storage": url})
+    assert isinstance(result, nas.SearchResult) and result.counts.complete == 5
+    assert list(result.state.trials[:2]) == before[:2] and sorted(heard.started_trials) == [2, 3, 4]
+    return said
+
+
+def test_an_sqlite_file_that_is_removed() -> None:
+    file, aside = Path("study.db").absolute(), Path("aside.db")
+    url = f"sqlite:///{file}"
+    said = check_fault(url, url, lambda: file.replace(aside), lambda: aside.replace(file))
+    assert said == "attempt to write a readonly database"
+
+
+def test_a_disk_that_is_full_for_an_sqlite_file() -> None:
+    disk = Path("disk").absolute()
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+
+    def fill() -> None:
+        with suppress(OSError), (disk / "other").open("wb", buffering=0) as file:
+            while file.write(b"0" * 512):
+                pass
+
+    try:
+        url = f"sqlite:///{disk}/study.db"
+        said = check_fault(url, url, fill, lambda: (disk / "other").unlink())
+        assert said in ("database or disk is full", "disk I/O error")
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_database_that_cannot_be_read_any_more() -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    nas.search(config(trials=1, storage=url), evaluator=Instant(), name="mine")
+    content = Path("study.db").read_bytes()
+    Path("study.db").write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    with pytest.raises(NasError) as error:
+        nas.resume(RUN, evaluator=Instant(), changes={"storage": url})
+    assert str(error.value).startswith(f"storage '{url}' cannot be ") and "SQL:" not in str(error.value)
+
+
+@contextmanager
+def postgres() -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
+    """A server of its own: its URL, what kills it and what starts it."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin"), Path(shutil.which("initdb") or "/none").parent]
     programs = next((folder for folder in found if (folder / "initdb").exists()), None)
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Postgres(programs, Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    user = "postgres" if os.geteuid() == 0 else None  # as root it does not run
+    folder = Path(tempfile.mkdtemp(prefix="nas-postgres-"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "password").write_text("s3cret")
+    if user:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, user)
+    data, secret = folder / "data", f"--pwfile={folder}/password"
+    made = [
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "me",
+        "--auth=scram-sha-256",
+        secret,
+        "--no-sync",
+    ]
+    subprocess.run(made, check=True, capture_output=True, user=user, cwd=folder)
+    server: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        control = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+        with (folder / "log").open("ab") as log:
+            server.append(
+                subprocess.Popen([*control, "-c", "fsync=off"], stdout=log, stderr=log, user=user, cwd=folder)
+            )
+        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        while subprocess.run(ready, check=False).returncode:
+            assert server[-1].poll() is None, (folder / "log").read_text()
+            time.sleep(0.05)
+
+    def kill() -> None:
+        server[-1].send_signal(signal.SIGQUIT)
+        server[-1].wait()
+
+    start()
+    try:
+        yield f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/postgres", kill, start
+    finally:
+        kill()
+        shutil.rmtree(folder)
 
 
-SEARCH = (
-    "search",
-    "tiny.yaml",
-    "--trials",
-    "40",
-    "--sampler",
-    "random",
-    "--epochs",
-    "2",
-    "--max-images",
-    "400",
-)
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")  # by SQLAlchemy's pool
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_server_that_is_killed_and_comes_back() -> None:
+    with postgres() as (url, kill, start):
+        said = check_fault(url, url.replace("s3cret", "***"), kill, start)
+        assert "s3cret" not in said and said
+        kill()
+        assert refused_again(url).startswith(f"storage '{url.replace('s3cret', '***')}' cannot be opened: ")
+        start()
+    gc.collect()  # what warns of the pool does so here
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_database_that_goes_away(workers: str, postgres: Postgres, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    storage = ("--storage", postgres.url)
-    line = command(*SEARCH, *storage, "--workers", workers, "--name", "run")
-    search = subprocess.Popen(line, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert search.stdout is not None
-    for text in search.stdout:  # until some trials are finished
-        if text.startswith("[3/40]"):
-            break
-    postgres.stop()
-    _, error = search.communicate(timeout=60)
-
-    shown = postgres.url.replace("s3cret", "***")
-    assert search.returncode == 1
-    assert error.startswith(f"error: storage '{shown}': ") and error.count("\n") == 1
-    assert error.endswith(
-        f"; bring it back. Nothing finished is lost. Go on with: nas resume runs/run --storage '{shown}'\n"
-    )
-
-    postgres.start()
-    done = apart("resume", "runs/run", *storage, "--trials", "8", cwd=tmp_path)
-    assert done.code == 0, done.err
-    table = rows(tmp_path / "runs/run/trials.csv")
-    assert len(table) >= 8 and {row["state"] for row in table} == {"complete"}
-    assert len({row["trial"] for row in table}) == len(table)
+def refused_again(url: str) -> str:
+    with pytest.raises(NasError) as error:
+        nas.resume(RUN, evaluator=Instant(), changes={"storage": url, "trials": 6})
+    assert "s3cret" not in str(error.value)
+    return str(error.value)

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import pytest
 import torch
+from clusters import descendants
 from command_line import SHORT, command, exports_checked_here, rows
 from forks import FORKS
 from instant import Instant, config
@@ -337,9 +338,28 @@ def test_a_time_that_is_over_outside_the_main_thread() -> None:
 
 
 @pytest.mark.slow
+def test_ray_that_is_lost_says_how_to_go_on() -> None:
+    settings = ("--name", "mine", *SHORT, "--workers", "1", "--trials", "500")
+    search, pipe = command("search", "tiny.yaml", *settings), subprocess.PIPE
+    with subprocess.Popen(search, stdout=pipe, stderr=pipe, text=True) as run:
+        assert run.stdout is not None
+        assert any(line.startswith("[1/500]") for line in run.stdout)
+        (raylet,) = (
+            process
+            for process in descendants(run.pid)
+            if Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/raylet")
+        )
+        os.kill(raylet, signal.SIGKILL)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 1 and said.startswith("error: Ray on this machine (")
+    assert said.endswith(". Nothing finished is lost. Go on with: nas resume runs/mine\n")
+    assert said.count("\n") == 1 and not any(trial.failure for trial in RunState.load(RUN).trials)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_time_limit_outside_the_main_thread_on_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # workers import the evaluator
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), os.pathsep)  # for the workers
     evaluator = Instant(epochs=3)
     given = config(trials=200, workers=1, time_limit="40s", recipe={"epochs": 3})
 

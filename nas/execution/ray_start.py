@@ -1,0 +1,145 @@
+"""Ray, started here or joined.
+
+Whoever imports ray imports this first: it is what Ray takes its settings from.
+"""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nas.execution.ray_address import check_address, make_token, short_folder, show_token
+
+_SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints at any verbosity
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # prints no line of the raylets': a worker's death is told by the study
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_gcs_rpc_server_connect_timeout_s": "60",  # a busy machine starts slowly: 5 s in Ray
+    "RAY_raylet_client_num_connect_attempts": "60",  # seconds; 10 in Ray
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to us as KeyboardInterrupt
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no score
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the ledger is the only state
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+# Ray and Tune take these from the environment alone, some when they are imported.
+os.environ.update(_SETTINGS)
+show_token()
+
+import ray
+from ray.job_config import JobConfig
+
+from nas.errors import NasError
+from nas.importing import without_current_folder
+from nas.machine import count_cores
+from nas.passwords import hide_passwords
+
+
+@contextmanager
+def start_ray(address: str, dashboard: bool) -> Iterator[str | None]:
+    """Ray, started or joined; gives the dashboard's URL. Of one that was started no process is left."""
+    check_address(address)
+    here: dict[str, Any] = {}
+    if address == "local":
+        make_token()
+        here = {
+            "include_dashboard": dashboard,
+            "dashboard_host": "127.0.0.1",
+            "num_cpus": count_cores(),
+            "_temp_dir": short_folder(),
+        }
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    job: Any = JobConfig()
+    job._py_driver_sys_path = _OwnPath()
+    try:
+        with _discreet():
+            context = ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                job_config=job,
+                **here,
+            )
+    except Exception as error:  # Ray has no class of its own for what it raises here
+        ray.shutdown()
+        first, *_ = (*str(error).strip().splitlines(), "")  # others are a traceback
+        reason = f"{type(error).__name__}: {first}"
+        raise NasError(
+            f"Ray cannot start: {reason:.300}; mend the cause, or train without Ray by --workers 0"
+        ) from None
+    with suppress(ValueError):  # raised outside the main thread, which gets no signals
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
+    session = own_session(address)
+    try:
+        url = context.dashboard_url
+        yield f"http://{url}" if url else None
+    finally:
+        ray.shutdown()
+        end_session(session)
+
+
+def own_session(address: str) -> Path | None:
+    """Return the folder of the Ray that was started here, to which its processes write what they print; None
+    for one that was joined."""
+    node = ray._private.worker._global_node  # there is no public way
+    return Path(node.get_session_dir_path()).resolve() if address == "local" and node else None
+
+
+def end_session(session: Path | None) -> None:
+    """End what is left of the processes of a session, as a worker is that waits for a head that has gone.
+
+    They are found by where they write what they print, which only Linux tells.
+    """
+    if session is None:
+        return
+    for _ in range(_ROUNDS):  # one that starts meanwhile is found in the next
+        found = list(_processes_of(session))
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(_ROUND_S)
+
+
+_ROUNDS = 20
+_ROUND_S = 0.1
+
+
+def _processes_of(session: Path) -> Iterator[int]:
+    for printed in Path("/proc").glob("[0-9]*/fd/1"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if printed.readlink().is_relative_to(session):
+                yield int(printed.parts[2])
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """Start Ray in here: it shows the command line of a search on its dashboard and keeps it, which is to be
+    without passwords; and its processes are to import nothing from the current folder."""
+    utils: Any = ray._private.utils  # there is no public way
+    described = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: hide_passwords(described())
+    try:
+        with without_current_folder():
+            yield
+    finally:
+        utils.get_entrypoint_name = described
+
+
+class _OwnPath(list[str]):
+    """What workers import from besides, which Ray extends by the driver's folder and puts before all else."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        known = {os.path.abspath(folder) for folder in sys.path}  # noqa: PTH100  # '' is the current folder
+        super().extend(folder for folder in folders if folder in known)

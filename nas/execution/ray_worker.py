@@ -1,0 +1,93 @@
+"""The half of the trials on Ray that is on its workers, and where both halves leave what the other takes."""
+
+from __future__ import annotations
+
+import faulthandler
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import nas.execution.ray_start  # noqa: F401  # its settings come first
+
+# isort: split
+import ray
+from ray import tune
+
+from nas.execution.base import Attempt, Step
+from nas.execution.worker_process import release_memory, settle
+from nas.importing import release_children
+from nas.training.base import Evaluator, seconds_allowed, time_limit
+
+MAILBOX = "nas-mailbox"
+
+
+class Mailbox:
+    """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
+    it is taken: weights outlive the worker and its node, and stay out of what a scheduler keeps."""
+
+    def __init__(self) -> None:
+        self._letters: dict[int, Any] = {}
+
+    def put(self, number: int, letter: Any) -> None:
+        self._letters[number] = letter
+
+    def take(self, number: int) -> Any:
+        return self._letters.pop(number)
+
+
+class Worker(tune.Trainable):
+    """Trains one trial after the other, an epoch per step."""
+
+    def setup(  # type: ignore[override]  # `with_parameters` gives the others
+        self, config: dict[str, Any], evaluator: Evaluator, threads: int
+    ) -> None:
+        release_children()
+        settle(threads)
+        self._evaluator = evaluator
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._attempt: Attempt | None = None
+        release_memory()
+        self._number = new_config["number"]
+        letters = [ray.get_actor(MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
+        (parent,) = ray.get(letters) or [None]
+        self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
+        limit = time_limit(self._evaluator, self._number)
+        self._allowed_s = seconds_allowed(limit) if limit else None
+        self._is_built = False
+        return True
+
+    def step(self) -> dict[str, Any]:
+        assert self._attempt is not None
+        step = self._next(self._attempt)
+        if step.done and step.epoch:
+            ray.get(ray.get_actor(MAILBOX).put.remote(self._number, self._attempt.weights()))
+        return {"done": step.done, "step": step}
+
+    def _next(self, attempt: Attempt) -> Step:
+        """Train an epoch, of which the first is built before. What does not end in time ends this process."""
+        if not self._is_built:
+            self._is_built = True
+            with _ending(self._allowed_s):
+                failed = attempt.build()
+            if failed is not None:
+                return failed
+        start = time.monotonic()
+        with _ending(self._allowed_s):
+            step = attempt.step()
+        if self._allowed_s is not None:
+            self._allowed_s = max(0.001, self._allowed_s - (time.monotonic() - start))
+        return step
+
+
+@contextmanager
+def _ending(seconds: float | None) -> Iterator[None]:
+    """End this process where the block takes longer, even one that holds Python's lock."""
+    if seconds is not None:
+        faulthandler.dump_traceback_later(seconds, file=2, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
