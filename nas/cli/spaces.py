@@ -48,8 +48,7 @@ def show(
     limits = read_budget(budget_flops, budget_params, budget)
     if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
-    if side is not None and is_run(what):
-        raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
+    _check_input(what, side)
     if is_run(what):
         from nas.report.session import print_run, print_trial
         from nas.runs.state import RunState
@@ -129,8 +128,7 @@ def draw(
     from nas.space.library import is_run
     from nas.space.plugins import read_plugins
 
-    if side is not None and is_run(what):
-        raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
+    _check_input(what, side)
     network = load_network(what, read_plugins(plugins), trial, storage)
     if side is not None:
         from nas.space.fit import fit_input
@@ -230,3 +228,11 @@ def spaces() -> None:
         count = 1 if space.is_architecture else space.count  # a bundled network can be built
         rows.add_row(name, large_number(count), space.about)
     show_view(rows)
+
+
+def _check_input(what: str, side: int | None) -> None:
+    """Raise InputError where a run is to be fitted to an input."""
+    from nas.space.library import is_run
+
+    if side is not None and is_run(what):
+        raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")

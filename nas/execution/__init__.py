@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from nas.execution.base import Executor
     from nas.execution.config import ExecutorConfig
 
-_WAY_OUT = "Nothing finished is lost; 'nas resume' goes on"
 
-
-def make_executor(config: ExecutorConfig, gpus_per_trial: float, way_out: str = _WAY_OUT) -> Executor:
+def make_executor(
+    config: ExecutorConfig, gpus_per_trial: float, way_out: str = "Nothing finished is lost"
+) -> Executor:
     """Return what trains by a config: with no workers a process without Ray, else Ray.
 
     `way_out`: how to go on where Ray is lost, as a message says it.

@@ -43,6 +43,7 @@ from nas.workflows.checks import (
     check_warm_start,
     describe_small_maps,
 )
+from nas.workflows.hardware import check_room, device_name, device_of, gpus_of
 from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
@@ -378,42 +379,6 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
             f"space to such images with --input {config.data.resolution}"
         ) from None
     return data
-
-
-def check_room(config: SearchConfig) -> None:
-    """Raise InputError where no node of the cluster to join has room for a trial."""
-    from nas.execution.ray_executor import RayExecutor
-
-    executor = make_executor(config.executor, gpus_of(config))
-    assert isinstance(executor, RayExecutor), "a cluster is Ray's"
-    executor.check_room()
-
-
-def gpus_of(config: SearchConfig) -> float:
-    """Return how many GPUs a trial gets."""
-    if config.executor.gpus_per_trial is not None:
-        return config.executor.gpus_per_trial
-    import torch
-
-    return 1.0 if torch.cuda.is_available() else 0.0
-
-
-def device_of(config: SearchConfig) -> str:
-    """Return where trials train, as torch names it. An Apple GPU, of which Ray does not know, all share."""
-    import torch
-
-    if gpus_of(config):
-        return "cuda"
-    apple = config.executor.gpus_per_trial is None and config.executor.address == "local"
-    return "mps" if apple and torch.backends.mps.is_available() else "cpu"
-
-
-def device_name(config: SearchConfig) -> str:
-    """Return the name of the hardware that trials train on, for a person."""
-    import torch
-
-    device = device_of(config)
-    return torch.cuda.get_device_name(0) if device == "cuda" and torch.cuda.is_available() else device
 
 
 def _check_storage(config: SearchConfig, study: str) -> None:

@@ -30,7 +30,7 @@ from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study.records import Trial, TrialState
-from nas.workflows.session import device_of
+from nas.workflows.hardware import device_of
 
 # The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
 FRAGILE = """\
