@@ -15,7 +15,7 @@ def settle(threads: int | None) -> None:
     """Set this process up, once it has its evaluator, to train with so many `threads` of torch.
 
     A step's tensors take the memory of those of the step before: glibc's malloc would give large ones back to
-    the system at once and have their pages cleared anew, which is a tenth of a small network's training. The
+    the system at once and have their pages cleared anew, which is 5 % of a small network's training. The
     collector leaves alone what outlives all trials.
     """
     if threads is not None:
