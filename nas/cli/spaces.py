@@ -143,24 +143,40 @@ def draw(
 @click.command()
 @click.argument("what", metavar="RUN|FILE", help="A run folder, or the file of a network.")
 @click.option(
-    "--output", "-o", type=Path, help="The Python file. [default: best.py in the run, else NAME.py]"
+    "--output",
+    "-o",
+    help="The file, or the new folder of several formats. [default: best.py in the run, else NAME.py]",
 )
 @click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
-@click.option("--format", default="python", help="What to write; python is a module and its weights.")
+@click.option(
+    "--format",
+    default="python",
+    help="What to write: python, a module and its weights; safetensors, pt2, onnx, openvino, ncnn, litert, "
+    "executorch; or several, such as python,onnx, into a folder.",
+)
 @storage_option
 @plugin_option
 def export(
     what: str,
-    output: Path | None,
+    output: str | None,
     trial: int | None,
     format: str,
     storage: str | None,
     plugins: tuple[Path, ...],
 ) -> None:
-    """Write a network as one Python file that imports only torch, checked in a fresh interpreter."""
+    """Write a network in a format, compared with it in a fresh interpreter.
+
+    By default it is one Python file that imports only torch. Several formats, or an output that ends in a
+    slash, make a folder, with labels, preprocessing, samples and a card.
+    """
     from nas.workflows.export import export as export_network
 
-    files = export_network(what, output, format=format, trial=trial, plugins=plugins, storage=storage)
+    def progress(text: str) -> None:
+        click.echo(printable(text), err=True)
+
+    files = export_network(
+        what, output, format=format, trial=trial, plugins=plugins, storage=storage, progress=progress
+    )
     for file in files:
         click.echo(printable(file))
 

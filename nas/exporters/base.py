@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Exporter(Protocol):
-    """A format that a network is written in, checked before its files get their names."""
+    """A format that a network is written in. `nas.exporters.parity` checks its files."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -21,8 +21,16 @@ class Exporter(Protocol):
 
     @property
     def usage(self) -> str:
-        """Python text that applies the file at `file` to `images` (N, C, H, W), without nas, and names the
-        scores (N, classes) `outputs`."""
+        """Python text that applies the file at `file` to `images`, a NumPy array (N, C, H, W) of float32,
+        without nas, and names the scores (N, classes) `outputs`."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What is imported to write and apply its files, beside what nas needs."""
+
+    @property
+    def checks_itself(self) -> bool:
+        """Whether `write` compares what it has written with the network, exactly."""
 
     def target(self, path: Path) -> Path:
         """Return the path that a network gets where a user names `path`.
@@ -42,7 +50,8 @@ class Exporter(Protocol):
     ) -> list[Path]:
         """Write the files FOLDER/STEM.*, in place of older ones, and return their paths.
 
-        `state` has the weights; without them files of weights are left out, and left alone. `title` and
+        `state` has the weights; without them files of weights are left out, and left alone, where a format
+        has files without, and have random ones where it has none. `title` and
         `facts` (name to text) say what the network is. Raises NasError where the weights are of another
         network or not finite, or a file cannot be written; the folder is then as it was.
         """

@@ -53,11 +53,12 @@ def problem(file: Path, expected: Path) -> str | None:
     if wrong:
         return wrong
     if facts["has_weights"]:
-        network = module.load()
-        for suffix, found in (
-            (".pt", network.state_dict()),
-            (".safetensors", load_file(file.with_suffix(".safetensors"))),
-        ):
+        kept = load_file(file.with_suffix(".safetensors"))
+        if facts["pickled"]:
+            network = module.load()
+        else:
+            network.load_state_dict(kept)
+        for suffix, found in ((".pt", network.state_dict()), (".safetensors", kept)):
             wrong = _difference("weight", _shapes(found), _shapes(weights))
             if wrong:
                 return f"in {file.stem}{suffix} {wrong}"

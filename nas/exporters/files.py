@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,15 +16,17 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save, save_file
-from torch import nn
+from torch import fx, nn
 
 from nas.errors import NasError
 from nas.exporters import check
+from nas.exporters.runtimes import quiet
 from nas.exporters.source import python_source
 from nas.files import scratch_folder, way_out, write_atomically
 from nas.graph import Architecture
 from nas.graph.memory import check_memory
 from nas.graph.module import build_module, count_parameters
+from nas.ops import Unary
 
 
 def export_python(
@@ -34,8 +37,9 @@ def export_python(
     *,
     title: str,
     facts: Mapping[str, str],
+    pickled: bool = True,
 ) -> list[Path]:
-    """Write STEM.py and, with weights, STEM.safetensors and STEM.pt; returns their paths.
+    """Write STEM.py and, with weights, STEM.safetensors and, if `pickled`, STEM.pt; returns their paths.
 
     STEM.pt is a plain dictionary of tensors for `torch.load(weights_only=True)`. The files are checked, as
     by `verify`, before they replace older ones of these names. Without weights, those are left alone.
@@ -47,20 +51,118 @@ def export_python(
     contents = {f"{stem}.py": python_source(architecture, title=title, facts=facts).encode()}
     if state is not None:
         weights = dict(network.state_dict())
-        pickled = io.BytesIO()
-        torch.save(weights, pickled)
         # the code comes last: where it is, its weights are
-        contents = {f"{stem}.safetensors": save(weights), f"{stem}.pt": pickled.getvalue()} | contents
+        contents = {f"{stem}.safetensors": save(weights)} | contents
+        if pickled:
+            stream = io.BytesIO()
+            torch.save(weights, stream)
+            contents = {f"{stem}.pt": stream.getvalue()} | contents
+    with _replacing(folder, stem, list(contents)) as beside:
+        for name, content in contents.items():
+            write_atomically(Path(beside, name), content)
+        _verify(
+            Path(beside, f"{stem}.py"),
+            folder / f"{stem}.py",
+            architecture,
+            network,
+            state is not None,
+            pickled,
+        )
+    return sorted(folder / name for name in contents)
+
+
+def write_converted(
+    folder: Path,
+    stem: str,
+    architecture: Architecture,
+    state: Mapping[str, torch.Tensor] | None,
+    suffixes: Sequence[str],
+    convert: Callable[[fx.GraphModule, torch.Tensor, Path], None],
+) -> list[Path]:
+    """Write FOLDER/STEM.* by a converter of the network, which is given two images; returns the paths.
+
+    Raises NasError where the weights are of another network or not trained, the converter has no word for an
+    operator, or a file cannot be written; the folder is then as it was.
+    """
+    network = _network(architecture, state).eval()
+    images = _random_images(architecture)
+    if state is None:
+        _settle(network, images)
+    check_trained(network)
+    names = [f"{stem}{suffix}" for suffix in suffixes]
+    with _replacing(folder, stem, names) as beside, quiet():
+        try:
+            convert(network.eval(), images, Path(beside, names[0]))
+        except Exception as error:  # converters have many
+            raise _unsayable(architecture, error, suffixes[0], convert) from None
+    return [folder / name for name in names]
+
+
+def trained_network(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
+    """Return the network with these weights, in evaluation mode. Raises NasError for those of another."""
+    return _network(architecture, state).eval()
+
+
+def settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
+    """Return random weights of a network, with statistics of batch norms that are those of random images."""
+    network = _network(architecture, None)
+    _settle(network, _random_images(architecture))
+    return dict(network.state_dict())
+
+
+def check_trained(network: nn.Module) -> None:
+    """Raise NasError where batch norms have seen no image: outputs are near zero, and any equal to them."""
+    for name, norm in network.named_modules():
+        if isinstance(norm, nn.BatchNorm2d) and not norm.num_batches_tracked:
+            raise NasError(
+                f"the batch norm {name} has seen no image, so that the outputs of the network are near zero, "
+                "and another's would be equal to them; export a network that was trained"
+            )
+
+
+def _unsayable(
+    architecture: Architecture,
+    error: Exception,
+    suffix: str,
+    convert: Callable[[fx.GraphModule, torch.Tensor, Path], None],
+) -> NasError:
+    """Say which operator a format has no word for, as found by converting each kind of them alone."""
+    seen = set()
+    for node in architecture.nodes:
+        if not isinstance(node.op, Unary) or node.op in seen:
+            continue
+        seen.add(node.op)
+        shape = architecture.shapes[node.inputs[0]]
+        layer = fx.symbolic_trace(nn.Sequential(node.op.layer(shape).build())).eval()
+        with TemporaryDirectory(prefix="nas-export-") as folder:
+            try:
+                convert(layer, torch.ones(2, *shape), Path(folder, f"layer{suffix}"))
+            except Exception as own:  # as above
+                place = f"node '{node.name}', operator '{node.op.name}'"
+                return NasError(
+                    f"{place}: {suffix} has no word for it: {_one_line(own)}; choose another --format"
+                )
+    return NasError(f"the network cannot be written as {suffix}: {_one_line(error)}; choose another --format")
+
+
+def _one_line(error: Exception) -> str:
+    """Return the first line of what a converter says, which may go on for pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+@contextmanager
+def _replacing(folder: Path, stem: str, names: Sequence[str]) -> Iterator[Path]:
+    """Make a folder for files of these names, which replace those in `folder` in this order in the end.
+
+    Raises NasError where one cannot be written; the folder is then as it was.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         left = [other for other in folder.glob(f".{escape(stem)}-*") if _is_left(other, stem)]
         with scratch_folder(folder, f".{stem}-", left=left) as beside:
-            for name, content in contents.items():
-                write_atomically(Path(beside, name), content)
-            _verify(
-                Path(beside, f"{stem}.py"), folder / f"{stem}.py", architecture, network, state is not None
-            )
-            for name in contents:
+            yield beside
+            for name in names:
                 Path(beside, name).replace(folder / name)
         _sync_folder(folder)
     except OSError as error:
@@ -72,7 +174,6 @@ def export_python(
         raise NasError(
             f"{folder}: cannot write the export: {error}; make room or name a folder that can be written"
         ) from error
-    return sorted(folder / name for name in contents)
 
 
 def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> None:
@@ -86,7 +187,7 @@ def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Ten
     _verify(file, file, architecture, _network(architecture, state), state is not None)
 
 
-def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> nn.Module:
+def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> fx.GraphModule:
     """Our own module with these weights; random ones where there are none."""
     check_memory(architecture)
     with torch.random.fork_rng(devices=[]):
@@ -115,10 +216,15 @@ def _shape_text(tensor: torch.Tensor | None) -> str:
 
 
 def _verify(
-    file: Path, shown: Path, architecture: Architecture, network: nn.Module, has_weights: bool
+    file: Path,
+    shown: Path,
+    architecture: Architecture,
+    network: nn.Module,
+    has_weights: bool,
+    pickled: bool = True,
 ) -> None:
     with TemporaryDirectory(prefix="nas-export-") as expected:
-        write_expected(Path(expected), architecture, network, has_weights)
+        write_expected(Path(expected), architecture, network, has_weights, pickled)
         wrong = check_apart(file, Path(expected))
     if wrong:
         raise NasError(
@@ -141,17 +247,20 @@ def check_apart(file: Path, expected: Path) -> str | None:
     return lines[-1] if lines else f"exit code {done.returncode}"
 
 
-def write_expected(folder: Path, architecture: Architecture, network: nn.Module, has_weights: bool) -> None:
-    """Write what `nas.exporters.check` compares an export with; `has_weights` where files of them exist."""
+def write_expected(
+    folder: Path, architecture: Architecture, network: nn.Module, has_weights: bool, pickled: bool = True
+) -> None:
+    """Write what `nas.exporters.check` compares an export with; `has_weights` where files of them exist,
+    `pickled` where one is of torch."""
     facts = {
         "layers": check.layers(network),
         "params": count_parameters(network),
         "macs": architecture.cost.macs,
         "threads": torch.get_num_threads(),
         "has_weights": has_weights,
+        "pickled": pickled,
     }
-    # two images, as batch statistics of pooled features need; more would cost seconds
-    x = torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
+    x = _random_images(architecture)
     if not has_weights:
         _settle(network, x)
     with torch.inference_mode():
@@ -164,6 +273,11 @@ def write_expected(folder: Path, architecture: Architecture, network: nn.Module,
     save_file(network.state_dict(), folder / "weights.safetensors")
     save_file({"x": x, "y": y}, folder / "batch.safetensors")
     (folder / "facts.json").write_text(json.dumps(facts))
+
+
+def _random_images(architecture: Architecture) -> torch.Tensor:
+    """Return two images, as batch statistics of pooled features need; more would cost seconds."""
+    return torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
 
 
 def _settle(network: nn.Module, x: torch.Tensor) -> None:

@@ -21,12 +21,14 @@ class PythonExporter:
     """A Python module, STEM.py, with the weights in STEM.pt and STEM.safetensors."""
 
     suffixes = (".py", ".pt", ".safetensors")
+    needs = ()
+    checks_itself = True
     usage = """\
-import importlib.util
+import importlib.util, torch
 spec = importlib.util.spec_from_file_location("network", file)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-outputs = module.load()(images)
+outputs = module.load()(torch.from_numpy(images)).detach().numpy()
 """
 
     def target(self, path: Path) -> Path:
@@ -55,6 +57,45 @@ outputs = module.load()(images)
         from nas.exporters.files import export_python  # with torch, which takes its time
 
         return export_python(folder, stem, architecture, state, title=title, facts=facts)
+
+
+class SafetensorsExporter:
+    """The weights, STEM.safetensors, beside the module that takes them, STEM.py."""
+
+    suffixes = (".safetensors", ".py")
+    needs = ()
+    checks_itself = True
+    usage = """\
+import importlib.util, torch
+from safetensors.torch import load_file
+spec = importlib.util.spec_from_file_location("network", file.removesuffix(".safetensors") + ".py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+network = module.Network()
+network.load_state_dict(load_file(file))
+outputs = network.eval()(torch.from_numpy(images)).detach().numpy()
+"""
+
+    def target(self, path: Path) -> Path:
+        """Return the path of the weights; the module beside it is named as `PythonExporter` allows."""
+        own = path.with_name(path.name.removesuffix(".safetensors"))
+        return PythonExporter().target(own).with_suffix(".safetensors")
+
+    def write(
+        self,
+        folder: Path,
+        stem: str,
+        architecture: Architecture,
+        state: Mapping[str, torch.Tensor] | None,
+        *,
+        title: str,
+        facts: Mapping[str, str],
+    ) -> list[Path]:
+        """Write as `nas.exporters.files.export_python` does, without weights random ones."""
+        from nas.exporters.files import export_python, settled_state
+
+        state = settled_state(architecture) if state is None else state
+        return export_python(folder, stem, architecture, state, title=title, facts=facts, pickled=False)
 
 
 def _is_installed(name: str, folder: Path) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost, large_number
 from nas.data.card import DataCard
 from nas.data.levels import Levels
 from nas.errors import InputError
-from nas.exporters import EXPORTERS, Exporter, find_exporter
+from nas.exporters import EXPORTERS, Exporter, find_exporters
 from nas.ops.base import format_shape
 from nas.runs.finals import Finalist
 from nas.runs.state import RunState
@@ -19,6 +20,51 @@ from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Trial
 from nas.training.evaluator import proxy_resolution
+
+if TYPE_CHECKING:
+    from nas.graph import Architecture
+
+
+def ignore(text: str) -> None:
+    """Ignore what is done."""
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A network that leaves. `stem`: what its files are called, and where, unless a user names another.
+
+    `state`: its weights, None where it has none. `run`: what it was found by; `side`: of its images.
+    """
+
+    stem: Path
+    network: Space
+    architecture: Architecture
+    state: Mapping[str, Any] | None
+    title: str
+    facts: Mapping[str, str]
+    run: RunState | None = None
+    side: int | None = None
+
+    def write(self, exporter: Exporter, folder: Path, stem: str) -> list[Path]:
+        """Write FOLDER/STEM.* in a format. Raises what that raises."""
+        return exporter.write(folder, stem, self.architecture, self.state, title=self.title, facts=self.facts)
+
+    def as_deployed(self) -> Leaving:
+        """Return it for images of the size that its weights were trained at; with random weights where it has
+        none."""
+        from nas.exporters.files import settled_state
+
+        if self.run and self.run.manifest.data and self.side:
+            data = self.run.manifest.data
+            network = self.network.adapt(data.channels, self.side, len(data.classes))
+            architecture = network.architecture()
+            cost = _cost_line(architecture.cost, architecture.input_shape, len(data.classes))
+            facts = {**self.facts, "This file": cost}
+            return replace(self, network=network, architecture=architecture, facts=facts)
+        if self.state is not None:
+            return self
+        facts = {**self.facts, "Weights": "random, with the batch statistics of random images"}
+        return replace(self, state=settled_state(self.architecture), facts=facts)
 
 
 def export(
@@ -29,35 +75,78 @@ def export(
     trial: int | None = None,
     plugins: Sequence[Path | str] = (),
     storage: str | None = None,
+    progress: Callable[[str], None] = ignore,
 ) -> list[Path]:
-    """Write a network as one Python file that imports only torch, checked in a fresh interpreter.
+    """Write a network in a format, checked in a fresh interpreter; by default as one Python file that imports
+    only torch.
 
     `what`: a run folder, whose best network is written with its weights, or a `trial` of it whose weights
-    were kept; or the file of one network. `plugins`: files of the blocks that it needs. `storage`: the
-    database of a run that keeps its trials in one. Return the files, the module first.
+    were kept; or the file of one network. `format`: one, or several as in `python,onnx`, which are written
+    into a new folder `output` with what one needs to use them; one is too where `output` ends in a slash.
+    `plugins`: files of the blocks that it needs. `storage`: the database of a run that keeps its trials in
+    one. `progress` is told what is done. Return the files, that of the first format first.
 
         >>> import nas
         >>> nas.export("reference/mobilenet_v2", "mobilenet.py")
         [PosixPath('mobilenet.py')]
 
-    Raises InputError where there is no such network, or no weights of it.
+    Raises InputError where there is no such network, or no weights of it, and for a format that is not there
+    or lacks its library; NasError where a file is not the network. Nothing is left then.
     """
-    exporter, target = find_exporter(format), None if output is None else Path(output)
+    exporters = find_exporters(format)
+    is_folder = len(exporters) > 1 or str(output).endswith("/")
+    target = None if output is None else Path(output)
+    if is_folder:
+        target = check_new_folder(target, format)
     sources = read_plugins(map(Path, plugins))
     if is_run(str(what)):
-        return export_run(RunState.load(Path(what), sources, storage), trial, target, exporter)
-    check_no_trial(str(what), trial, storage)
-    load_plugins(sources)
-    return export_file(find_space(str(what)), target, exporter)
+        leaving = of_run(RunState.load(Path(what), sources, storage), trial)
+    else:
+        check_no_trial(str(what), trial, storage)
+        load_plugins(sources)
+        leaving = of_file(find_space(str(what)))
+    if is_folder:
+        from nas.workflows.delivery import write_folder  # with all that reads images
+
+        assert target is not None
+        return write_folder(leaving, target, exporters, progress)
+    (exporter,) = exporters.values()
+    return write_one(leaving, target, exporter, progress)
 
 
-def export_run(
-    state: RunState,
-    number: int | None = None,
-    output: Path | None = None,
-    exporter: Exporter = EXPORTERS["python"],
+def check_new_folder(folder: Path | None, formats: str) -> Path:
+    """Return the folder for several formats. Raises InputError where none is named, or there is something."""
+    if folder is None:
+        raise InputError(
+            f"--format {formats}: several formats go into a folder; name a new one with -o FOLDER"
+        )
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise InputError(f"{folder}: exists already; choose another -o, or remove it")
+    return folder
+
+
+def export_run(state: RunState, number: int | None = None, output: Path | None = None) -> list[Path]:
+    """Write a trial of a run, or its best, with its weights, as Python, checked. Return the files.
+
+    Raises InputError where the run has no such trial or its weights were not kept.
+    """
+    return write_one(of_run(state, number), output, EXPORTERS["python"])
+
+
+def write_one(
+    leaving: Leaving, output: Path | None, exporter: Exporter, progress: Callable[[str], None] = ignore
 ) -> list[Path]:
-    """Write a trial of a run, or its best, with its weights, checked. Return the files.
+    """Write a network in one format, checked. Return the files. Raises NasError where it is another."""
+    file = exporter.target(output or leaving.stem)
+    if exporter.checks_itself:
+        return leaving.write(exporter, file.parent, file.name.removesuffix(exporter.suffixes[0]))
+    from nas.workflows.delivery import write_checked
+
+    return write_checked(leaving.as_deployed(), exporter, file, progress)
+
+
+def of_run(state: RunState, number: int | None = None) -> Leaving:
+    """Return a trial of a run, or its best, with its weights.
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
@@ -68,39 +157,41 @@ def export_run(
         )
     winner = state.winner if number is None else None
     trial = winner.trial if winner else _find_trial(state, number)
-    file = exporter.target(output or folder.path / ("best" if number is None else f"trial_{trial.number}"))
     resolved = state.space.resolve(trial.candidate.choices)
-    network = state.for_data(state.network(trial)).architecture()
+    network = state.for_data(state.network(trial))
+    architecture = network.architecture()
     weights = _read_weights(
         folder.final_weights_file(winner.finals[0].number) if winner else folder.weights_file(trial.number)
     )
-    title = f"Network found in the space '{state.space.name}'."
-    facts = _facts(state, trial, winner, resolved, network)
-    return exporter.write(file.parent, file.stem, network, weights, title=title, facts=facts)
+    has_data = state.manifest.data is not None
+    return Leaving(
+        folder.path / ("best" if number is None else f"trial_{trial.number}"),
+        network,
+        architecture,
+        weights,
+        f"Network found in the space '{state.space.name}'.",
+        _facts(state, trial, winner, resolved, architecture),
+        state,
+        proxy_resolution(state.space, resolved, state.config.data.resolution) if has_data else None,
+    )
 
 
-def export_file(
-    file: Path, output: Path | None = None, exporter: Exporter = EXPORTERS["python"]
-) -> list[Path]:
-    """Write the network in a file, without weights, checked. Return the files.
-
-    Raises InputError where the file is a space with choices left.
-    """
+def of_file(file: Path) -> Leaving:
+    """Return the network in a file, without weights. Raises InputError for a space with choices left."""
     space = load_space(file)
     if not space.is_architecture:
         raise InputError(
             f"{file}: is a space of {large_number(space.count)} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
-    target = exporter.target(output or Path(file.stem.replace("-", "_")))
-    network = space.architecture()
+    architecture = space.architecture()
     facts = {
         "Network": _title(space),
-        "Cost": _cost_line(network.cost, network.input_shape, space.classes),
+        "Cost": _cost_line(architecture.cost, architecture.input_shape, space.classes),
         "Weights": "none; torch's own initial values",
     }
-    title = f"Network '{space.name}'."
-    return exporter.write(target.parent, target.stem, network, None, title=title, facts=facts)
+    stem = Path(file.stem.replace("-", "_"))
+    return Leaving(stem, space, architecture, None, f"Network '{space.name}'.", facts)
 
 
 def _facts(

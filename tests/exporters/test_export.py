@@ -46,8 +46,13 @@ from nas.space import Space, SpaceError, load_space
 from nas.testing.exporters import ExporterSuite, small_network
 
 
-class TestExporters(ExporterSuite):
-    formats = tuple(EXPORTERS)
+class TestPython(ExporterSuite):
+    formats = ("python",)
+
+
+@pytest.mark.slow
+class TestOtherFormats(ExporterSuite):
+    formats = tuple(name for name in EXPORTERS if name not in ("python", "litert", "executorch"))
 
 
 SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))

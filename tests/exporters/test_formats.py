@@ -22,13 +22,18 @@ from nas.testing.exporters import ExporterSuite
 
 
 class TorchExport:
-    """A format of a test: what torch.export saves."""
+    """A format of a test: what torch.export saves, under a name of its own."""
 
-    suffixes = (".pt2",)
-    usage = "outputs = torch.export.load(file).module()(images)\n"
+    suffixes = (".program.pt2",)
+    needs = ()
+    checks_itself = True
+    usage = """\
+import torch
+outputs = torch.export.load(file).module()(torch.from_numpy(images)).detach()
+"""
 
     def target(self, path: Path) -> Path:
-        return path.with_suffix(".pt2")
+        return path.with_suffix(".program.pt2")
 
     def write(
         self,
@@ -52,7 +57,7 @@ class TorchExport:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NasError(f"{folder}: {error.strerror}") from None
-        file = folder / f"{stem}.pt2"
+        file = folder / f"{stem}.program.pt2"
         images = torch.zeros(2, *architecture.input_shape)
         program = torch.export.export(network, (images,), dynamic_shapes={"x": {0: torch.export.Dim("n")}})
         torch.export.save(program, file)
@@ -73,9 +78,12 @@ class TestTorchExport(ExporterSuite):
 
 
 def test_the_command_line_writes_it_and_a_better_network_takes_it_away(tiny_run: RunFolder) -> None:
-    assert export_suffixes() == [".pt", ".pt2", ".py", ".safetensors"]
-    assert nas("export", "runs/mine", "--format", "torch_export").out == "runs/mine/best.pt2\n"
-    assert nas("export", "runs/mine/best.yaml", "--format", "torch_export", "-o", "own").out == "own.pt2\n"
+    assert {".program.pt2", ".onnx", ".pt", ".py", ".safetensors"} <= set(export_suffixes())
+    assert nas("export", "runs/mine", "--format", "torch_export").out == "runs/mine/best.program.pt2\n"
+    assert (
+        nas("export", "runs/mine/best.yaml", "--format", "torch_export", "-o", "own").out
+        == "own.program.pt2\n"
+    )
     state = RunState.load(tiny_run.path)
     tiny_run.best_file.write_text("another")
     tiny_run.write_best(state.space, state.trials[0], {}, SHOWN)

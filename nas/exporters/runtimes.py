@@ -1,0 +1,223 @@
+"""Formats that a library writes of the built network: what each is, and the Python that applies its file."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+
+    from nas.graph import Architecture
+
+Convert = Callable[["fx.GraphModule", "torch.Tensor", Path], None]
+"""Writes a network in evaluation mode, for images such as these two, to a file and those beside it."""
+
+
+@dataclass(frozen=True)
+class RuntimeExporter:
+    """A format of a library. `needs`: what is imported to write and apply it, beside torch."""
+
+    suffixes: tuple[str, ...]
+    usage: str
+    convert: Convert
+    needs: tuple[str, ...] = ()
+    checks_itself = False
+
+    def target(self, path: Path) -> Path:
+        """Return the path with the suffix of the format. Raises InputError for a name that is only that."""
+        suffix = self.suffixes[0]
+        name = path.name.removesuffix(suffix)
+        if name in ("", ".", ".."):
+            raise InputError(f"{path}: is no name of a file; choose one such as -o my_network{suffix}")
+        return path.with_name(name + suffix)
+
+    def write(
+        self,
+        folder: Path,
+        stem: str,
+        architecture: Architecture,
+        state: Mapping[str, torch.Tensor] | None,
+        *,
+        title: str,
+        facts: Mapping[str, str],
+    ) -> list[Path]:
+        """Write the files; without weights, with random ones. `nas.exporters.parity` checks them.
+
+        Raises NasError where the weights are of another network, or its batch norms have seen no image, where
+        the format has no word for an operator, and where a file cannot be written.
+        """
+        from nas.exporters.files import write_converted  # with torch, which takes its time
+
+        return write_converted(folder, stem, architecture, state, self.suffixes, self.convert)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what converters say of themselves, and of what they do next time, from a user who can do nothing
+    about it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _program(network: fx.GraphModule, images: torch.Tensor) -> Any:
+    """Return the network as torch.export has it, for any number of images."""
+    import torch
+
+    return torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("n")},))
+
+
+def _write_pt2(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    import torch
+
+    torch.export.save(_program(network, images), file)
+
+
+def _write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    import torch
+
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores"]}
+    program = torch.onnx.export(_program(network, images), dynamo=True, verbose=False, **names)
+    assert program is not None
+    program.save(file)
+
+
+def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    import openvino
+
+    model = openvino.convert_model(_program(network, images))
+    model.reshape([-1, *images.shape[1:]])
+    openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    """Of one image at a time, as ncnn has no batches."""
+    import pnnx
+    import torch
+
+    stem = file.name.removesuffix(".ncnn.param")
+    with TemporaryDirectory(prefix="nas-pnnx-") as folder:
+        traced: Any = torch.jit.trace(network, images[:1])  # type: ignore[no-untyped-call]
+        traced.save(str(Path(folder, "network.pt")))
+        shape = ",".join(map(str, (1, *images.shape[1:])))
+        done = subprocess.run(
+            [pnnx.EXEC_PATH, "network.pt", f"inputshape=[{shape}]", "fp16=0"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for suffix in (".ncnn.param", ".ncnn.bin"):
+            made = Path(folder, f"network{suffix}")
+            if not made.is_file():
+                said = (done.stderr or done.stdout).strip().splitlines()
+                raise RuntimeError(said[-1] if said else f"pnnx ended with {done.returncode}")
+            (file.parent / f"{stem}{suffix}").write_bytes(made.read_bytes())
+    # pnnx leaves an operator that ncnn lacks under its name in torch, such as F.pad
+    kinds = [line.split()[0] for line in file.read_text().splitlines()[2:]]
+    if lacking := [kind for kind in kinds if "." in kind or ":" in kind]:
+        raise RuntimeError(f"ncnn has no layer {lacking[0]}")
+
+
+def _write_executorch(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    program = torch.export.export(network, (images[:1],))
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    file.write_bytes(lowered.to_executorch().buffer)
+
+
+def _write_litert(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    import litert_torch
+
+    litert_torch.convert(network, (images[:1],)).export(str(file))
+
+
+PT2 = RuntimeExporter(
+    (".pt2",),
+    """\
+import torch
+network = torch.export.load(file).module()
+outputs = network(torch.from_numpy(images)).detach().numpy()
+""",
+    _write_pt2,
+)
+ONNX = RuntimeExporter(
+    (".onnx",),
+    """\
+import onnxruntime
+session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+outputs = session.run(None, {"images": images})[0]
+""",
+    _write_onnx,
+    ("onnx", "onnxscript", "onnxruntime"),
+)
+OPENVINO = RuntimeExporter(
+    (".xml", ".bin"),
+    """\
+import openvino
+network = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+outputs = network(images)[0]
+""",
+    _write_openvino,
+    ("openvino",),
+)
+NCNN = RuntimeExporter(
+    (".ncnn.param", ".ncnn.bin"),
+    """\
+import ncnn, numpy
+net, outputs = ncnn.Net(), []
+for load, path in ((net.load_param, file), (net.load_model, file.removesuffix(".param") + ".bin")):
+    if load(path):
+        raise RuntimeError(f"{path}: ncnn cannot load it")
+for image in images:
+    extractor = net.create_extractor()
+    extractor.input("in0", ncnn.Mat(image).clone())
+    outputs.append(numpy.array(extractor.extract("out0")[1]))
+""",
+    _write_ncnn,
+    ("pnnx", "ncnn"),
+)
+EXECUTORCH = RuntimeExporter(
+    (".pte",),
+    """\
+import torch
+from executorch.runtime import Runtime
+network = Runtime.get().load_program(file).load_method("forward")
+outputs = [network.execute([image[None]])[0][0].numpy().copy() for image in torch.from_numpy(images)]
+""",
+    _write_executorch,
+    ("executorch",),
+)
+LITERT = RuntimeExporter(
+    (".tflite",),
+    """\
+from ai_edge_litert.interpreter import Interpreter
+network, outputs = Interpreter(model_path=file), []
+network.allocate_tensors()
+for image in images:
+    network.set_tensor(network.get_input_details()[0]["index"], image[None])
+    network.invoke()
+    outputs.append(network.get_tensor(network.get_output_details()[0]["index"])[0].copy())
+""",
+    _write_litert,
+    ("litert_torch",),
+)

@@ -1,0 +1,232 @@
+"""A network in several formats, in a folder with what one needs to use it: labels, preprocessing, a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas import __version__
+from nas.data import datasets
+from nas.data.card import DataCard
+from nas.data.functions import is_function
+from nas.data.kept import read_data
+from nas.errors import NasError, printable
+from nas.exporters import Exporter
+from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, network_outputs
+from nas.files import make_folder, scratch_folder, way_out
+from nas.runs.state import RunState
+from nas.space import dump_space
+from nas.workflows.export import Leaving
+from nas.workflows.observer import Observer
+from nas.workflows.session import load_data
+
+_SHOWN = 4
+"""Images that are given with the outputs that they must give."""
+
+Progress = Callable[[str], None]
+
+
+def write_checked(leaving: Leaving, exporter: Exporter, file: Path, progress: Progress) -> list[Path]:
+    """Write a network with weights as `file` and those beside it, compared with it. Return the files.
+
+    Raises NasError where a file is not the network; the folder is then as it was.
+    """
+    sample, wanted = _expect(leaving)
+    stem = file.name.removesuffix(exporter.suffixes[0])
+    make_folder(file.parent, file)
+    try:
+        with scratch_folder(file.parent, f".{stem}-", ".tmp") as beside:
+            written = leaving.write(exporter, beside, stem)
+            parity = check_parity(exporter, beside / file.name, file, wanted, sample)
+            for made in written:
+                made.replace(file.parent / made.name)
+    except OSError as error:
+        raise _unwritable(file, error) from None
+    progress(f"{file.name}: {parity}, on {sample.origin}")
+    return [file.parent / made.name for made in written]
+
+
+def write_folder(
+    leaving: Leaving, folder: Path, exporters: Mapping[str, Exporter], progress: Progress
+) -> list[Path]:
+    """Write a network into a new folder, in each format, with all that goes with it. Return the files.
+
+    It is for images as those that its weights were trained on; where it has no weights, random ones are
+    written. Raises NasError where a file is not the network, or
+    cannot be written; there is no folder then.
+    """
+    leaving = leaving.as_deployed()
+    sample, wanted = _expect(leaving)
+    make_folder(folder.parent, folder)
+    parities: dict[str, Parity] = {}
+    files: list[str] = []
+    try:
+        with scratch_folder(folder.parent, f".{folder.name}-", ".tmp") as made:
+            for name, exporter in exporters.items():
+                file = exporter.target(made / leaving.stem.name)
+                written = leaving.write(exporter, made, leaving.stem.name)
+                parities[name] = check_parity(exporter, file, folder / file.name, wanted, sample)
+                files += sorted((one.name for one in written), key=file.name.__ne__)
+                progress(f"{file.name}: {parities[name]}, on {sample.origin}")
+            for name, content in _contents(leaving, exporters, parities, sample).items():
+                (made / name).write_text(content, encoding="utf-8")
+            _write_samples(made, leaving, sample, wanted)
+            files += sorted({one.name for one in made.iterdir()} - set(files))
+            made.rename(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return [folder / name for name in dict.fromkeys(files)]
+
+
+def _expect(leaving: Leaving) -> tuple[Sample, Array]:
+    """Return images, and what the network gives for them."""
+    assert leaving.state is not None
+    sample = take_sample(leaving)
+    return sample, network_outputs(leaving.architecture, leaving.state, sample)
+
+
+def take_sample(leaving: Leaving) -> Sample:
+    """Return images that the run validates on, as its network takes them; random ones where it has none."""
+    shape, run = leaving.architecture.input_shape, leaving.run
+    if run is None or run.manifest.data is None or leaving.side is None:
+        return Sample.random(shape)
+    try:
+        return _validation_sample(run, run.manifest.data, leaving.side)
+    except NasError as error:
+        return Sample.random(shape, f", as the images of the run cannot be read ({error})")
+
+
+def _validation_sample(run: RunState, card: DataCard, side: int) -> Sample:
+    config = run.config
+    if is_function(config.data.dataset):
+        data = read_data(run.folder.data_file)
+    else:
+        data = load_data(run.space, config, Observer(), download=False)
+    if change := DataCard.of(data).change(card):
+        raise NasError(f"data set '{card.name}' has changed since the search began: {change}")
+    data = datasets.resize_dataset(data, side)
+    pixels, labels = np.asarray(data.val_images[:IMAGES]), np.asarray(data.val_labels[:IMAGES])
+    return Sample(normalise(pixels, card), labels, f"{len(pixels)} of the validation images of {card.name}")
+
+
+def normalise(pixels: NDArray[np.uint8], card: DataCard) -> Array:
+    """Return images of eight bits (N, C, H, W) as the network takes them."""
+    mean, deviation = _moments(card)
+    return ((pixels.astype(np.float32) / 255 - mean) / deviation).astype(np.float32)
+
+
+def _moments(card: DataCard) -> tuple[Array, Array]:
+    """Return mean and deviation (C, 1, 1)."""
+    mean, deviation = (np.array(values, np.float32)[:, None, None] for values in (card.mean, card.std))
+    return mean, deviation
+
+
+def _unwritable(path: Path, error: OSError) -> NasError:
+    way = way_out(error, "choose another -o")
+    return NasError(f"{path}: cannot be written: {error.strerror or error}; {way}")
+
+
+def _contents(
+    leaving: Leaving, exporters: Mapping[str, Exporter], parities: Mapping[str, Parity], sample: Sample
+) -> dict[str, str]:
+    """Return the texts of the folder by name."""
+    card = leaving.run.manifest.data if leaving.run else None
+    found = {"network.yaml": dump_space(leaving.network)}
+    if card and leaving.side:
+        found["labels.txt"] = "".join(f"{printable(name)}\n" for name in card.classes)
+        found["preprocess.json"] = json.dumps(preprocessing(card, leaving.side), indent=2) + "\n"
+    found["README.md"] = "\n".join(
+        [
+            *("---", "license: unknown", "---", "", f"# {_cell(leaving.title)}", ""),
+            "The licence is for you to say, in the first lines of this file.",
+            *("", "| what | |", "| --- | --- |"),
+            *(f"| {name} | {_cell(text)} |" for name, text in leaving.facts.items()),
+            *("", "## Files", "", *_parity_table(leaving, exporters, parities, sample)),
+            *("", "## How to load it", "", *_loading(leaving, exporters)),
+            *("## How to make it again", "", *_origin(leaving), ""),
+        ]
+    )
+    return found
+
+
+def preprocessing(card: DataCard, side: int) -> dict[str, Any]:
+    """Return what makes an image the network's input, (1, C, side, side) of float32."""
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(card.channels, "as in the data")
+    own = card.preprocessing(side)
+    moments = {key: own.pop(key) for key in ("mean", "deviation")}
+    resize = {"resize": "bilinear, antialiased, whatever the aspect ratio", "crop": "none"}
+    return {"channels": colours, **own, **resize, "scale": 1 / 255, **moments, "layout": "NCHW"}
+
+
+def _parity_table(
+    leaving: Leaving, exporters: Mapping[str, Exporter], parities: Mapping[str, Parity], sample: Sample
+) -> list[str]:
+    lines = [
+        f"Each was loaded in a process of its own and compared with the network on {_cell(sample.origin)}.",
+        "",
+        "| format | file | largest difference, of the range | equal classes | accuracy before | after |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, parity in parities.items():
+        scores = " | ".join(f"{value:.4f}" for value in parity.accuracy) if parity.accuracy else " | "
+        file = leaving.stem.name + exporters[name].suffixes[0]
+        lines.append(
+            f"| {name} | `{file}` | {parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores} |"
+        )
+    lines += ["", "`network.yaml` is the architecture; `samples.npz` has `inputs` and their `outputs`."]
+    if leaving.side:
+        lines.append("`preprocess.json` says how an image becomes an input, `labels.txt` has the classes.")
+    return lines
+
+
+def _loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:
+    lines = ["`images` is a NumPy array (N, C, H, W) of float32, as `preprocess.json` makes them.", ""]
+    if not leaving.side:
+        lines[0] = "`images` is a NumPy array (N, C, H, W) of float32."
+    for name, exporter in exporters.items():
+        file = leaving.stem.name + exporter.suffixes[0]
+        lines += [f"### {name}", "", "```python", f'file = "{file}"']
+        lines += [*exporter.usage.rstrip().splitlines(), "```", ""]
+    return lines
+
+
+def _origin(leaving: Leaving) -> list[str]:
+    run = leaving.run
+    if run is None:
+        return [f"By nas {__version__}: `nas export network.yaml --format python -o network.py`."]
+    kept = run.manifest.environment
+    versions = ", ".join(f"{name} {version}" for name, version in (kept.get("versions") or {}).items())
+    return [
+        f"Found by a search of the space '{_cell(run.space.name)}' with seed {run.config.seed}, "
+        f"{len(run.trials):,} trials; `run.yaml` of the run {_cell(run.folder.path.name)} has its settings.",
+        f"Versions: {_cell(versions)}; commit {_cell(str(kept.get('git_commit')))}.",
+    ]
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a table of Markdown."""
+    return printable(text.replace("\n", " ")).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _write_samples(folder: Path, leaving: Leaving, sample: Sample, wanted: Array) -> None:
+    """Write some images, with the outputs that they must give."""
+    arrays: dict[str, Any] = {"inputs": sample.images[:_SHOWN], "outputs": wanted[:_SHOWN]}
+    if sample.labels is None:
+        np.savez(folder / "samples.npz", **arrays)
+        return
+    from PIL import Image
+
+    np.savez(folder / "samples.npz", **arrays, labels=sample.labels[:_SHOWN])
+    card = leaving.run.manifest.data if leaving.run else None
+    if card is None or card.channels not in (1, 3, 4):
+        return
+    mean, deviation = _moments(card)
+    pixels = ((arrays["inputs"] * deviation + mean) * 255).round().clip(0, 255).astype(np.uint8)
+    for number, image in enumerate(pixels):
+        shown = image[0] if card.channels == 1 else image.transpose(1, 2, 0)
+        Image.fromarray(shown).save(folder / f"sample_{number}.png")

@@ -1,0 +1,253 @@
+"""Networks in several formats: each is loaded where there is no nas, and compared; folders are whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from command_line import SHORT, nas
+from torch import fx
+
+from nas.errors import InputError, NasError
+from nas.exporters import EXPORTERS, find_exporters
+from nas.exporters.parity import Parity, Sample, check_parity, network_outputs
+from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
+from nas.graph.module import build_module
+from nas.runs.folder import RunFolder
+from nas.runs.state import RunState
+from nas.space import Space, load_space, parse_space
+from nas.testing.exporters import small_network, trained
+from nas.workflows.delivery import take_sample, write_folder
+from nas.workflows.export import Leaving, of_run
+
+HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
+SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
+
+
+def _count(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    if any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()):
+        raise RuntimeError("no batch norms\nand more lines")
+    file.write_text("4")
+
+
+COUNT = RuntimeExporter((".count",), "outputs = images[:, 0, 0, :int(open(file).read())]\n", _count)
+"""A format of tests: it has a word for no batch norm, and no file of it is the network."""
+
+
+@contextmanager
+def formats(**more: RuntimeExporter) -> Iterator[None]:
+    with patch.dict(EXPORTERS, more):
+        yield
+
+
+WITHOUT_NORMS = """\
+name: plain
+input: [3, 8, 8]
+classes: 4
+network:
+  - conv: {name: stem, out: 4, kernel: 3, norm: false}
+  - classifier
+"""
+
+
+def test_outputs_are_compared_by_their_range() -> None:
+    one = np.array([[0.0, 1.0], [3.0, 5.0], [2.0, 0.0], [0.5, 0.4]], np.float32)
+    other = one + np.array([[0.001, 0], [0, 0], [0, 0], [-0.2, 0]], np.float32)
+    found = Parity.of(one, other, np.array([1, 1, 0, 0]))
+    assert found.difference == pytest.approx(0.2 / 5)
+    assert (found.agreement, found.accuracy) == (0.75, (1.0, 0.75))
+    assert not found.holds
+    assert Parity.of(one, one + 0.004).holds
+    assert not Parity.of(one, one + 0.006).holds
+    assert not Parity.of(0 * one, 0 * one).holds  # such outputs say nothing
+
+
+def test_a_file_that_is_not_the_network_is_refused_and_nothing_is_left(tiny_folder: Path) -> None:
+    Path("plain.yaml").write_text(WITHOUT_NORMS)
+    with formats(count=COUNT):
+        one = nas("export", "plain.yaml", "--format", "count", "-o", "some")
+        several = nas("export", "plain.yaml", "--format", "count,count", "-o", "out/")
+    for said, file in ((one, "some.count"), (several, "out/plain.count")):
+        assert said.code == 1
+        assert re.fullmatch(
+            rf"error: {file}: is not the network: on 64 random images of mean 0 and deviation 1 it "
+            r"differs by \S+ of the range, \S+ % of classes equal; at most 0.001 of the range and at least "
+            r"99.5 % are asked; choose another --format, and report this\n",
+            said.err,
+        ), said.err
+    assert sorted(file.name for file in tiny_folder.iterdir()) == ["plain.yaml", "tiny.yaml"]
+
+
+def test_the_node_that_a_format_has_no_word_for_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NasError) as error:
+        COUNT.write(tmp_path, "best", small_network(), trained().state_dict(), title="T", facts={})
+    assert str(error.value) == (
+        "node 'stem.norm', operator 'batch_norm': .count has no word for it: RuntimeError: no batch norms; "
+        "choose another --format"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_has_seen_no_image_is_refused(tmp_path: Path) -> None:
+    state = build_module(small_network()).state_dict()
+    message = "the batch norm stem.norm has seen no image, so that the outputs of the network are near zero"
+    with pytest.raises(NasError, match=message):
+        PT2.write(tmp_path, "best", small_network(), state, title="T", facts={})
+    with pytest.raises(NasError, match=message):
+        network_outputs(small_network(), state, Sample.random((3, 8, 8)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_without_its_library_says_how_to_install_it() -> None:
+    lacking = replace(LITERT, needs=("no_such_library", "nor_this", "torch"))
+    with formats(lacking=lacking), pytest.raises(InputError) as error:
+        find_exporters("python, lacking")
+    assert str(error.value) == (
+        "format 'lacking': needs no-such-library and nor-this, which is not installed; install it with: pip "
+        "install no-such-library nor-this"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--format", "python,pt2"), "--format python,pt2: several formats go into a folder; name a new one "
+         "with -o FOLDER"),
+        (("--format", "python,pt2", "-o", "there"), "there: exists already; choose another -o, or remove it"),
+        (("-o", "there/"), "there: exists already; choose another -o, or remove it"),
+        (("--format", "python,onx", "-o", "new"), "unknown format 'onx'; did you mean 'onnx'?"),
+        (("--format", "", "-o", "new"), "unknown format ''; allowed: executorch, litert, ncnn, onnx, "
+         "openvino, pt2, python, safetensors"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_refused_first(
+    tiny_folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    Path("there").mkdir()
+    Path("there/file").write_text("mine")
+    said = nas("export", "runs/none", *arguments)
+    assert (said.code, said.err) == (2, f"error: {message}\n")
+    assert sorted(file.name for file in tiny_folder.iterdir()) == ["there", "tiny.yaml"]
+
+
+def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None:
+    leaving = of_run(RunState.load(tiny_run.path)).as_deployed()
+    sample = take_sample(leaving)
+    card = leaving.run.manifest.data if leaving.run else None
+    assert card and sample.labels is not None and sample.labels.max() < 10
+    count = min(64, card.validation)
+    assert sample.images.shape == (count, *leaving.architecture.input_shape)
+    assert sample.origin == f"{count} of the validation images of digits"
+    assert abs(sample.images.mean()) < 0.2 and abs(sample.images.std() - 1) < 0.2
+
+
+def test_a_run_whose_images_are_gone_is_compared_on_random_ones_and_says_why(tiny_run: RunFolder) -> None:
+    text = tiny_run.manifest_file.read_text()
+    tiny_run.manifest_file.write_text(text.replace("dataset: digits", "dataset: npz:gone.npz"))
+    sample = take_sample(of_run(RunState.load(tiny_run.path)).as_deployed())
+    assert sample.labels is None and len(sample.images) == 64
+    assert sample.origin.startswith("64 random images of mean 0 and deviation 1, as the images of the run ")
+    assert "gone.npz" in sample.origin
+
+
+@pytest.mark.slow
+def test_a_folder_has_each_format_and_what_one_needs_to_use_it(tiny_run: RunFolder) -> None:
+    said = nas("export", "runs/mine", "--format", ",".join(HERE), "-o", "out/deep")
+    assert said.code == 0, said
+    folder = Path("out/deep")
+    assert sorted(said.out.splitlines()) == sorted(map(str, folder.iterdir()))
+    assert len(said.err.splitlines()) == len(HERE)
+    assert [file.name for file in Path("out").iterdir()] == ["deep"]
+    names = {file.name for file in folder.iterdir()}
+    suffixes = {suffix for name in HERE for suffix in EXPORTERS[name].suffixes}
+    assert names == {f"best{suffix}" for suffix in suffixes} | {
+        "README.md", "labels.txt", "network.yaml", "preprocess.json", "samples.npz",
+        *(f"sample_{n}.png" for n in range(4)),
+    }  # fmt: skip
+    assert (folder / "labels.txt").read_text().split() == list("0123456789")
+    given = json.loads((folder / "preprocess.json").read_text())
+    assert (given["channels"], given["size"], given["crop"]) == ("grey", [32, 32], "none")
+    readme = (folder / "README.md").read_text()
+    for name in HERE:
+        assert EXPORTERS[name].usage in readme
+    with np.load(folder / "samples.npz") as samples:
+        sample = Sample(samples["inputs"], samples["labels"], "the samples")
+        for name in HERE:
+            file = folder / f"best{EXPORTERS[name].suffixes[0]}"
+            assert check_parity(EXPORTERS[name], file, file, samples["outputs"], sample).holds
+    assert parse_space((folder / "network.yaml").read_text(), "network.yaml").is_architecture
+
+
+@pytest.mark.slow
+def test_a_network_that_was_trained_at_another_size_leaves_for_that(tiny_folder: Path) -> None:
+    Path("tiny.yaml").write_text(Path("tiny.yaml").read_text().replace("[1, 32, 32]", "[1, 64, 64]"))
+    options = ("--workers", "0", "--trials", "1", "--resolution", "16")
+    assert nas("search", "tiny.yaml", "--name", "mine", *SHORT, *options).code == 0
+    said = nas("export", "runs/mine", "--format", "python,onnx", "-o", "out")
+    assert said.code == 0, said
+    assert json.loads(Path("out/preprocess.json").read_text())["size"] == [16, 16]
+    assert re.search(
+        r"\| This file \| .* at 1 x 16 x 16 with 10 classes \|", Path("out/README.md").read_text()
+    )
+    assert nas("export", "runs/mine", "--format", "onnx").out == "runs/mine/best.onnx\n"
+
+
+@pytest.mark.slow
+def test_dynamic_batches_and_files_of_one_format(tmp_path: Path) -> None:
+    state = trained().state_dict()
+    for exporter in (PT2, ONNX, EXPORTERS["openvino"]):
+        (file, *_) = exporter.write(tmp_path, "best", small_network(), state, title="T", facts={})
+        for count in (1, 5):
+            images = np.random.default_rng(count).standard_normal((count, 3, 8, 8), np.float32)
+            sample = Sample(images, None, "images")
+            check_parity(exporter, file, file, network_outputs(small_network(), state, sample), sample)
+
+
+def trained_member(name: str) -> tuple[Space, dict[str, torch.Tensor], Sample]:
+    """The smallest network of a bundled space after some steps on digits, and 256 others of them."""
+    from sklearn.datasets import load_digits
+
+    space = load_space(Path(__file__).parents[2] / "search_spaces" / f"{name}.yaml")
+    network = space.resolve(space.smallest()).adapt(1, 32, 10)
+    digits = load_digits()
+    pixels = torch.from_numpy(digits.images / 16).float()[:, None]
+    images = (torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear") - 0.3) / 0.3
+    labels = torch.from_numpy(digits.target)
+    torch.manual_seed(0)
+    module = build_module(network.architecture())
+    optimizer = torch.optim.Adam(module.parameters(), lr=2e-3)
+    for step in range(12):
+        part = slice(64 * step, 64 * step + 64)
+        loss = torch.nn.functional.cross_entropy(module(images[part]), labels[part])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    sample = Sample(images[-256:].numpy(), labels[-256:].numpy(), "256 images of digits")
+    return network, module.state_dict(), sample
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPACES)
+def test_networks_of_every_space_leave_in_every_format_of_the_documentation(
+    name: str, tmp_path: Path
+) -> None:
+    network, state, sample = trained_member(name)
+    leaving = Leaving(Path(name), network, network.architecture(), state, "T", {})
+    with patch("nas.workflows.delivery.take_sample", lambda leaving: sample):
+        write_folder(leaving, tmp_path / "out", {one: EXPORTERS[one] for one in HERE}, lambda text: None)
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    heads, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if _is_row(line, name))
+    assert heads[1:] == list(HERE) and row[1:] == ["yes"] * len(HERE)
+
+
+def _is_row(line: str, name: str) -> bool:
+    return line.startswith((f"| `{name}` |", "| space |"))
