@@ -47,7 +47,7 @@ def problem(file: Path, expected: Path) -> str | None:
     weights = load_file(expected / "weights.safetensors")
     wrong = (
         _difference("weight", _shapes(network.state_dict()), _shapes(weights))
-        or _difference("layer", layers(network), facts["layers"])
+        or _difference("layer", _layers(network, facts["layers"]), facts["layers"])
         or _difference("count of", {"parameters": _parameters(network)}, {"parameters": facts["params"]})
     )
     if wrong:
@@ -73,6 +73,17 @@ def problem(file: Path, expected: Path) -> str | None:
 def layers(network: nn.Module) -> dict[str, str]:
     """The layers by name, as torch prints them: what outputs in evaluation mode do not show included."""
     return {name: repr(layer) for name, layer in network.named_modules() if not list(layer.children())}
+
+
+def _layers(network: nn.Module, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The layers of an exported network, without classes of the file that only join what others give."""
+    own = type(network).__module__
+    joins = {
+        name
+        for name, layer in network.named_modules()
+        if type(layer).__module__ == own and repr(layer) == f"{type(layer).__name__}()"
+    }
+    return {name: text for name, text in layers(network).items() if name in wanted or name not in joins}
 
 
 def _imported(file: Path) -> Any:

@@ -288,6 +288,15 @@ def test_scopes_of_several_inputs_and_outputs() -> None:
     )
 
 
+def test_a_scope_that_only_joins_is_no_layer_to_the_check(tmp_path: Path) -> None:
+    net = Builder((3, 8, 8), 4)
+    x = net.conv_norm_act(net.input, 3, 3, 1, name="stem")
+    with net.scope("node"):
+        x = net.add(Add(), x, net.input, name="sum")
+    export_python(tmp_path, "best", net.architecture(x), None, title="T", facts={})
+    assert "Node(" in (tmp_path / "best.py").read_text()
+
+
 def test_every_layer_that_torch_lacks_is_carried_along() -> None:
     net = Builder((3, 8, 8), 4)
     x = net.add(PadChannels(8), net.input, name="pad")
