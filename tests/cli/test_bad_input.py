@@ -502,8 +502,9 @@ def test_the_export_of_a_trial_of_a_file() -> None:
 
 
 def test_an_unknown_format() -> None:
-    assert refused("export", "tiny.yaml", "--format", "onnx") == (
-        2, "unknown format 'onnx'; allowed: python"
+    assert refused("export", "tiny.yaml", "--format", "savedmodel") == (
+        2, "unknown format 'savedmodel'; allowed: executorch, litert, ncnn, onnx, openvino, pt2, python, "
+        "safetensors"
     )  # fmt: skip
 
 
