@@ -12,6 +12,7 @@ fewer epochs or images raise the ratio. The target is a ratio of at most 1.05.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import platform
@@ -41,6 +42,7 @@ def main() -> None:
     args = _arguments()
     if args.side:
         _SIDES[args.side](args.trials, Recipe(epochs=args.epochs), args.images, Path(args.folder))
+        gc.freeze()  # both end as the command does
         return
     import ray
     import torch
@@ -76,11 +78,15 @@ def main() -> None:
 
 def ray_side(trials: int, recipe: Recipe, images: int | None, folder: Path) -> None:
     """The trials through Ray, as `nas search` runs them."""
+    from nas.execution import keep_ready
+    from nas.execution.config import ExecutorConfig
     from nas.execution.ray_executor import RayExecutor
     from nas.workflows.observer import Observer
 
-    study = _study(trials, folder)
-    RayExecutor(concurrency=WORKERS).run(study, _evaluator(recipe, images), Observer())
+    with keep_ready(ExecutorConfig(workers=WORKERS)) as begin:
+        begin()
+        study = _study(trials, folder)
+        RayExecutor(concurrency=WORKERS).run(study, _evaluator(recipe, images), Observer())
     _write(folder, [(trial.score or 0.0, trial.result.seconds) for trial in study.trials])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import UserDict
@@ -84,3 +85,5 @@ def main() -> None:
         with suppress(OSError):
             sys.stdout.close()
         sys.exit(1)
+    finally:
+        gc.freeze()  # else Python looks for cycles in all of torch before it ends: a second

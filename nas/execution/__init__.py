@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,3 +35,18 @@ def make_executor(
         address=config.address,
         way_out=way_out,
     )
+
+
+@contextmanager
+def keep_ready(config: ExecutorConfig) -> Iterator[Callable[[], None]]:
+    """Start Ray once for all that a config's executors train in here, where it trains on a Ray of its own.
+
+    Call what this gives to let Ray start meanwhile.
+    """
+    if config.workers == 0 or config.address != "local":
+        yield lambda: None
+        return
+    from nas.execution.ray_start import keep_ray
+
+    with keep_ray(config.address, dashboard=True) as begin:
+        yield begin

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from nas.execution.ray_start import end_session, own_session, start_ray
 
@@ -30,7 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.errors import InputError, NasError
 from nas.execution.base import Step, TrialObserver, TrialQueue, tell
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import MAILBOX, Mailbox, Worker
+from nas.execution.ray_worker import Mailbox, Worker
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -98,7 +99,9 @@ class RayExecutor:
         return room if self._concurrency is None else min(room, self._concurrency)
 
     def _tune(self, trials: _Trials, evaluator: Evaluator) -> None:
-        worker = tune.with_parameters(Worker, evaluator=evaluator, threads=self._threads)
+        worker = tune.with_parameters(
+            Worker, evaluator=evaluator, threads=self._threads, mailbox=trials.mailbox
+        )
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
                 tune.run(
@@ -160,6 +163,7 @@ class _Trials:
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: dict[int, int] = {}
+        self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
     def next(self, trial_id: str) -> Candidate | None:
         self._watch.check()
@@ -226,7 +230,7 @@ class _Trials:
     def _mailbox(self) -> Any:
         """On this node; workers find it by its name."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        return ray.remote(Mailbox).options(name=MAILBOX, num_cpus=0, scheduling_strategy=here).remote()
+        return ray.remote(Mailbox).options(name=self.mailbox, num_cpus=0, scheduling_strategy=here).remote()
 
 
 class _Searcher(Searcher):

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,77 @@ from nas.passwords import hide_passwords
 
 
 @contextmanager
+def keep_ray(address: str, dashboard: bool) -> Iterator[Callable[[], None]]:
+    """Start or join Ray once for every `start_ray` of these arguments in here; it ends with the block.
+
+    It starts when the first one needs it, or meanwhile, where what this gives is called.
+    """
+    kept = _Kept(address, dashboard)
+    _all_kept.append(kept)
+    try:
+        yield kept.begin
+    finally:
+        _all_kept.remove(kept)
+        kept.end()
+
+
+@contextmanager
 def start_ray(address: str, dashboard: bool) -> Iterator[str | None]:
-    """Ray, started or joined; gives the dashboard's URL. Of one that was started no process is left."""
+    """Ray, started, joined or kept; gives the dashboard's URL. Of one that was started no process is left."""
+    for kept in _all_kept:
+        if (kept.address, kept.dashboard) == (address, dashboard):
+            yield kept.url()
+            return
+    with _start(address, dashboard) as url:
+        yield url
+
+
+class _Kept:
+    """Ray in a thread of its own, which lives as long as Ray does: its processes end with the thread that
+    began them."""
+
+    def __init__(self, address: str, dashboard: bool) -> None:
+        self.address, self.dashboard = address, dashboard
+        self._ready, self._unneeded = threading.Event(), threading.Event()
+        self._url: str | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._keep, name="nas-ray", daemon=True)
+
+    def begin(self) -> None:
+        """Start it, if that was not done."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def url(self) -> str | None:
+        """Wait until it has started, and return the dashboard's URL. Raises what kept it from starting."""
+        self.begin()
+        self._ready.wait()
+        if self._error is not None:
+            raise self._error
+        return self._url
+
+    def end(self) -> None:
+        """End it, if it was begun."""
+        self._unneeded.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _keep(self) -> None:
+        try:
+            with _start(self.address, self.dashboard) as self._url:
+                self._ready.set()
+                self._unneeded.wait()
+        except BaseException as error:  # who needs Ray raises it
+            self._error = error
+        finally:
+            self._ready.set()
+
+
+_all_kept: list[_Kept] = []
+
+
+@contextmanager
+def _start(address: str, dashboard: bool) -> Iterator[str | None]:
     check_address(address)
     here: dict[str, Any] = {}
     if address == "local":
@@ -84,6 +154,7 @@ def start_ray(address: str, dashboard: bool) -> Iterator[str | None]:
         url = context.dashboard_url
         yield f"http://{url}" if url else None
     finally:
+        _end_monitor(session)
         ray.shutdown()
         end_session(session)
 
@@ -93,6 +164,15 @@ def own_session(address: str) -> Path | None:
     for one that was joined."""
     node = ray._private.worker._global_node  # there is no public way
     return Path(node.get_session_dir_path()).resolve() if address == "local" and node else None
+
+
+def _end_monitor(session: Path | None) -> None:
+    """End the autoscaler's monitor of a session. It has nothing to do in one that was started here, and would
+    take the second that Ray waits for it."""
+    for process in _processes_of(session) if session else ():
+        with suppress(OSError):
+            if b"/autoscaler/" in Path(f"/proc/{process}/cmdline").read_bytes():
+                os.kill(process, signal.SIGKILL)
 
 
 def end_session(session: Path | None) -> None:

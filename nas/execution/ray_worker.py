@@ -19,8 +19,6 @@ from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
 from nas.training.base import Evaluator, seconds_allowed, time_limit
 
-MAILBOX = "nas-mailbox"
-
 
 class Mailbox:
     """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
@@ -40,18 +38,19 @@ class Worker(tune.Trainable):
     """Trains one trial after the other, an epoch per step."""
 
     def setup(  # type: ignore[override]  # `with_parameters` gives the others
-        self, config: dict[str, Any], evaluator: Evaluator, threads: int
+        self, config: dict[str, Any], evaluator: Evaluator, threads: int, mailbox: str
     ) -> None:
         release_children()
         settle(threads)
         self._evaluator = evaluator
+        self._mailbox = mailbox
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._attempt: Attempt | None = None
         release_memory()
         self._number = new_config["number"]
-        letters = [ray.get_actor(MAILBOX).take.remote(self._number)] if new_config["inherits"] else []
+        letters = [ray.get_actor(self._mailbox).take.remote(self._number)] if new_config["inherits"] else []
         (parent,) = ray.get(letters) or [None]
         self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
         limit = time_limit(self._evaluator, self._number)
@@ -63,7 +62,7 @@ class Worker(tune.Trainable):
         assert self._attempt is not None
         step = self._next(self._attempt)
         if step.done and step.epoch:
-            ray.get(ray.get_actor(MAILBOX).put.remote(self._number, self._attempt.weights()))
+            ray.get(ray.get_actor(self._mailbox).put.remote(self._number, self._attempt.weights()))
         return {"done": step.done, "step": step}
 
     def _next(self, attempt: Attempt) -> Step:

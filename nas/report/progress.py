@@ -31,6 +31,7 @@ class SearchScreen(Observer):
         self._trials = self._epochs = 0
         self._counts = Counts()
         self._best: Trial | None = None
+        self._dashboard = ""
         self._running: dict[int, EpochResult | None] = {}
         self._began: float | None = None
         self._ended_before = 0
@@ -72,7 +73,9 @@ class SearchScreen(Observer):
             self._live.start()
 
     def dashboard(self, url: str) -> None:
-        say(self._console, f"Ray dashboard: {url}")
+        if url != self._dashboard:  # the finalists train on the same Ray
+            say(self._console, f"Ray dashboard: {url}")
+        self._dashboard = url
 
     def started(self, candidate: Candidate) -> None:
         if self._began is None:

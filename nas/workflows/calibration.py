@@ -19,6 +19,7 @@ from nas.data.config import DataConfig
 from nas.data.sources import absolute
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
+from nas.execution import keep_ready
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig, read_format_1
@@ -123,10 +124,12 @@ def calibrate(
             "proxy; leave the evaluator out"
         )
     like = f"calibrate-{Path(config.space).stem}"
-    prepared = prepare(config, None, plugins, observer, partial(check_place, config, Path(runs), name, like))
-    _ = select_points(prepared.space, config, plan)  # before a folder is made
-    session = start(prepared, Path(runs), name, like, {"calibration.yaml": plan_text(plan)})
-    return run_calibration(session, plan, observer, began)
+    place = partial(check_place, config, Path(runs), name, like)
+    with keep_ready(config.executor) as begin:
+        prepared = prepare(config, None, plugins, observer, place, begin)
+        _ = select_points(prepared.space, config, plan)  # before a folder is made
+        session = start(prepared, Path(runs), name, like, {"calibration.yaml": plan_text(plan)})
+        return run_calibration(session, plan, observer, began)
 
 
 def resume_calibration(

@@ -12,6 +12,7 @@ from typing import Any
 
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
+from nas.execution import keep_ready
 from nas.files import write_atomically
 from nas.runs.config import SearchConfig
 from nas.runs.finals import (
@@ -133,8 +134,9 @@ def search(
     began = time.monotonic()
     observer = observer or Observer()
     place = partial(check_place, config, Path(runs), name, config.space)
-    prepared = prepare(config, evaluator, plugins, observer, place)
-    return run_search(start(prepared, Path(runs), name, config.space), observer, began)
+    with keep_ready(config.executor) as begin:
+        prepared = prepare(config, evaluator, plugins, observer, place, begin)
+        return run_search(start(prepared, Path(runs), name, config.space), observer, began)
 
 
 def resume_search(
@@ -150,7 +152,8 @@ def resume_search(
     began = time.monotonic()
     observer = observer or Observer()
     session = reopen(folder, dict(changes or {}), evaluator, plugins, observer, repair)
-    return run_search(session, observer, began)
+    with keep_ready(session.config.executor):
+        return run_search(session, observer, began)
 
 
 def run_search(session: Session, observer: Observer, began: float) -> SearchResult:

@@ -133,11 +133,13 @@ def prepare(
     plugins: Sequence[Path | str] = (),
     observer: Observer | None = None,
     before_data: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """Check what would stop a search later, `before_data` in the end, and read its data.
 
     `evaluator`: what trains, in place of the configured one. `plugins`: files of blocks, which are run.
-    Raises InputError.
+    `meanwhile`: begins what is to go on while the built-in data are read; not called before code of a
+    user's own, which is to find this process as it was. Raises InputError.
     """
     if evaluator is not None or config.evaluator is not None:
         check_used(config.given(), User.EVALUATOR)
@@ -161,6 +163,8 @@ def prepare(
     is_proxy = evaluator is None and config.evaluator is None
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
+    if is_proxy and not is_function(config.data.dataset):
+        meanwhile()
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)

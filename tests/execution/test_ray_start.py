@@ -1,0 +1,80 @@
+"""Ray as it starts and ends, without trials or with fakes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from clusters import descendants, wait_until, works
+from fakes import Fake, start
+
+from nas.errors import NasError
+from nas.execution import keep_ready
+from nas.execution.config import ExecutorConfig
+
+
+@pytest.mark.slow
+def test_ray_is_kept_from_one_round_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts while the driver does something else, and leaves neither a process nor a thread."""
+    from nas.execution.ray_executor import RayExecutor
+
+    # isort: split
+    import ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    before = descendants(os.getpid())
+    jobs = []
+    with keep_ready(ExecutorConfig(workers=1)) as begin:
+        begin()
+        begin()
+        for name in ("search", "finals"):
+            (tmp_path / name).mkdir()
+            queue, heard = start(tmp_path / name, trials=2)
+            RayExecutor(concurrency=1).run(queue, Fake(tmp_path / name / "log"), heard)
+            assert queue.counts.complete == 2
+            jobs.append(ray.get_runtime_context().get_job_id())
+    assert len(set(jobs)) == 1 and not ray.is_initialized()
+    wait_until(lambda: not any(map(works, {*descendants(os.getpid())} - {*before})), 10)
+    assert "nas-ray" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.slow
+def test_ray_that_is_begun_and_not_needed_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    """As where the data cannot be read: the error comes out, and nothing of Ray stays."""
+    import nas.execution.ray_start  # noqa: F401  # its settings come first
+
+    # isort: split
+    import ray
+
+    before = descendants(os.getpid())
+    with pytest.raises(ZeroDivisionError), keep_ready(ExecutorConfig(workers=1)) as begin:
+        begin()
+        _ = 1 / 0
+    assert not ray.is_initialized() and capfd.readouterr() == ("", "")
+    wait_until(lambda: not any(map(works, {*descendants(os.getpid())} - {*before})), 10)
+
+
+@pytest.mark.slow
+def test_what_keeps_ray_from_starting_is_told_to_who_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nas.execution.ray_executor import RayExecutor
+
+    monkeypatch.setenv("RAY_TMPDIR", "/dev/null")
+    queue, heard = start(tmp_path, trials=1)
+    with keep_ready(ExecutorConfig(workers=1)) as begin:
+        begin()
+        with pytest.raises(NasError, match=r"^Ray cannot start: "):
+            RayExecutor(concurrency=1).run(queue, Fake(tmp_path / "log"), heard)
+    assert queue.trials == []
+
+
+@pytest.mark.parametrize("config", [ExecutorConfig(workers=0), ExecutorConfig(workers=2)])
+def test_nothing_is_started_where_nothing_is_needed(config: ExecutorConfig) -> None:
+    with keep_ready(config):
+        assert "nas-ray" not in {thread.name for thread in threading.enumerate()}
+    with keep_ready(ExecutorConfig(workers=0)) as begin:
+        begin()
+        assert "nas-ray" not in {thread.name for thread in threading.enumerate()}
