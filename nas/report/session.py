@@ -81,7 +81,7 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
         say(console, draws_line(config.budget))
     if config.warm_start:
         say(console, f"First: {', '.join(config.warm_start)}.")
-    known = find_calibration(session)
+    known = find_calibration(session.folder, session.manifest)
     if known:
         say(console, known)
 
