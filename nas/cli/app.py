@@ -21,6 +21,7 @@ COMMANDS = {
     "score": "score",
     "show": "spaces",
     "draw": "spaces",
+    "report": "report",
     "export": "spaces",
     "scale": "spaces",
     "spaces": "spaces",

@@ -14,7 +14,7 @@ LEAST = 20
 """Complete trials below which no importance is worked out."""
 MOST = 1000
 """Trials that trees are fitted to; of more, as many at equal steps, the first and the last among them."""
-TREES = 32
+TREES = 20
 
 
 @dataclass(frozen=True, slots=True)

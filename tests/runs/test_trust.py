@@ -46,6 +46,7 @@ COMMANDS = [
     ("resume", "runs/mine", "--trials", "4"),
     ("export", "runs/mine", "-o", "out.py"),
     ("draw", "runs/mine", "-o", "out.svg"),
+    ("report", "runs/mine", "-o", "out.html"),
     ("scale", "runs/mine", "--phi", "1", "-o", "out.yaml"),
     ("score", "runs/mine"),
 ]
