@@ -47,8 +47,6 @@ figure .thin { fill: none; stroke: var(--soft); stroke-width: 1 }
 figure .faint { fill: none; stroke: var(--soft); stroke-width: .7; opacity: .25 }
 figure .on { paint-order: stroke; stroke: var(--ground); stroke-width: 4px; stroke-linejoin: round }
 figure .good { fill: none; stroke: var(--one); stroke-width: 1.8; opacity: .9 }
-figure .bar { fill: var(--one) }
-figure .whisker { stroke: var(--ink); stroke-width: 1.6 }
 """
 
 
@@ -173,7 +171,7 @@ def draw_front(
     scored = [(amount(trial), trial.score, trial) for trial in trials if trial.score is not None]
     x = fit_scale([float(cost) for cost, *_ in scored], LEFT, WIDTH - RIGHT)
     y = fit_rewards([score for _, score, _ in scored], metric.sign)
-    ticks = [(v, measure.format(round(v))) for v in choose_ticks(x.low, x.high, 4) if v >= 0]
+    ticks = [(v, measure.format(round(v))) for v in choose_ticks(x.low, x.high, 5) if v >= 0]
     frame = Frame(f"{metric.name} against {label}", x, y, label, metric.name, ticks)
     on_front = {trial.number for trial in front}
     for cost, score, trial in thin([one for one in scored if one[2].number not in on_front], MOST_DOTS):
@@ -185,23 +183,24 @@ def draw_front(
     return frame.svg
 
 
-def draw_importances(found: Sequence[Importance]) -> ET.Element:
-    """Draw a bar for each decision, with the middle 90 % of the trees as a whisker."""
-    names = max(len(cut(one.name)) for one in found)
-    left = 14 + CHARACTER * names
-    row = 22
-    svg = make_svg("Importance of each choice", WIDTH, row * len(found) + 4)
+def list_importances(found: Sequence[Importance]) -> ET.Element:
+    """List decisions, each with a bar, and the middle 90 % of the trees as a whisker."""
     most = max(one.high for one in found) or 1.0
-    scale = Scale(0.0, most, left, WIDTH - 52)
-    for i, one in enumerate(found):
-        y = row * i + row / 2 + 2
-        svg.append(_text(cut(one.name), left - 8, y, "end"))
-        svg.append(_rectangle(left, y - 6, max(0.5, scale(one.value) - left), 12, "bar"))
-        low, high = scale(one.low), scale(one.high)
-        for points in ([(low, y), (high, y)], [(low, y - 4), (low, y + 4)], [(high, y - 4), (high, y + 4)]):
-            svg.append(element("path", class_="whisker", d=format_path(points)))
-        svg.append(_text(f"{100 * one.value:.1f} %", WIDTH - 46, y, "plain"))
-    return svg
+
+    def part(value: float) -> str:
+        return f"{100 * value / most:.1f}%"
+
+    rows = []
+    for one in found:
+        bar = element("i", class_="strong", style=f"width: {part(one.value)}")
+        whisker = element("b", style=f"left: {part(one.low)}; width: {part(one.high - one.low)}")
+        share = element("span", f"{100 * one.value:.1f} %")
+        rows.append(
+            element(
+                "div", element("span", one.name), element("div", bar, whisker), share, class_="importance"
+            )
+        )
+    return element("div", *rows)
 
 
 def draw_curves(trials: Sequence[Trial], metric: str) -> ET.Element:
@@ -235,7 +234,7 @@ def _name_curve(rank: int, trial: Trial) -> str:
 _DASHES = ("none", "7 3", "2 2", "9 3 2 3", "12 4", "4 4", "1 3", "9 2 2 2 2 2")
 
 
-ROW = 42
+ROW = 54
 
 
 def draw_parallel(
@@ -248,15 +247,14 @@ def draw_parallel(
     """Draw each trial as a line down through its options, one row a decision, to its reward in the last row;
     those of `good` are thicker, on top. A network without a decision passes at its left end."""
     names = [*options, reward]
-    left, right = 14 + CHARACTER * max(len(cut(name)) for name in names), WIDTH - 16
-    levels = {name: ROW * i + 14.0 for i, name in enumerate(names)}
-    svg = make_svg("Each trial as a line through its options", WIDTH, ROW * len(names) + 4)
+    left, right = 6.0, WIDTH - 16.0
+    levels = {name: ROW * i + 30.0 for i, name in enumerate(names)}
+    svg = make_svg("Each trial as a line through its options", WIDTH, ROW * len(names) + 12)
     rewarded = [(objective.reward(t.score, t.candidate.amount), t) for t in trials if t.score is not None]
     rewarded.sort(key=lambda one: one[0])
     last = fit_rewards([value for value, _ in rewarded], objective.metric.sign)
     scale = Scale(last.low, last.high, left + 8, right)
-    for name, y in levels.items():
-        svg.append(_text(cut(name), left - 10, y, "end"))
+    for y in levels.values():
         svg.append(element("path", class_="grid", d=format_path([(left, y), (right, y)])))
 
     best = {trial.number for trial in good}
@@ -276,6 +274,8 @@ def draw_parallel(
         title = element("title", f"trial {trial.number}: {value:.4f}")
         svg.append(element("path", title, class_=kind, d=format_path(points)))
 
+    for name, y in levels.items():
+        svg.append(_text(cut(name), left, y - 16, "on"))
     for name, own in options.items():
         for i, option in enumerate(own, 1):
             x = left + i * (right - left) / (len(own) + 1)
@@ -321,7 +321,7 @@ def show_option(option: Any) -> str:
     return str(option).lower() if isinstance(option, bool) else str(option)
 
 
-def cut(text: str, most: int = 22) -> str:
+def cut(text: str, most: int = 54) -> str:
     """Return a text that fits beside a figure, its end being what tells it from others."""
     return text if len(text) <= most else f"…{text[1 - most :]}"
 
@@ -333,8 +333,3 @@ def _whole_ticks(x: Scale, parts: bool) -> Iterable[float]:
 
 def _text(text: str, x: float, y: float, kind: str) -> ET.Element:
     return element("text", text, class_=kind, x=format_coordinate(x), y=format_coordinate(y))
-
-
-def _rectangle(x: float, y: float, width: float, height: float, kind: str) -> ET.Element:
-    size = {"x": x, "y": y, "width": width, "height": height}
-    return element("rect", class_=kind, **{key: format_coordinate(value) for key, value in size.items()})

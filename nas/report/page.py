@@ -70,6 +70,14 @@ details > summary { cursor: pointer; color: var(--one); margin: 8px 0 }
 .option i { display: block; height: 8px; border: 1px solid var(--soft); background: var(--ground) }
 .option i.strong { background: var(--one); border-color: var(--one) }
 .option span { font-variant-numeric: tabular-nums; line-height: 1.15 }
+.importance { display: grid; grid-template-columns: minmax(90px, 40%) 1fr 56px; gap: 2px 10px;
+  align-items: center; font-size: 14px; margin: 4px 0 }
+.importance > :first-child { overflow-wrap: anywhere; line-height: 1.2 }
+.importance > :last-child { text-align: right; font-variant-numeric: tabular-nums }
+.importance div { position: relative; height: 14px }
+.importance i { display: block; height: 14px; background: var(--one) }
+.importance b { position: absolute; top: 3px; height: 8px; border: solid var(--ink); border-width: 0 2px;
+  background: linear-gradient(var(--ink), var(--ink)) center / 100% 2px no-repeat }
 @media print { .drawing { max-height: none } section { break-inside: avoid } }
 """
 

@@ -20,7 +20,7 @@ from nas.report.stages import list_stages
 from nas.report.tables import budget_text, networks
 from nas.runs.beside import find_random
 from nas.runs.state import RunState
-from nas.study.history import Reached, ancestry, best_so_far, parent_of, random_search, time_spent
+from nas.study.history import Reached, ancestry, best_so_far, parent_of, random_search, thin, time_spent
 from nas.study.importance import LEAST, TREES, importances
 from nas.study.objective import Objective
 from nas.study.pareto import hypervolume, pareto_front, worst_costs
@@ -31,7 +31,9 @@ from nas.workflows.calibration import find_calibration
 BEST = 10
 """Trials of the table and of the learning curves."""
 SHARE = 0.1
-"""The part of the finished trials that counts as good, of which there are at least `BEST`."""
+"""The part of the finished trials that counts as good; at least `BEST`, of which a third may be fewer."""
+MOST_FRONT = 50
+"""Networks of the front of a search of several objectives; of more, as many at equal steps."""
 MOST_ROWS = 12
 """Decisions that are shown at once."""
 _BARS = 200
@@ -51,9 +53,10 @@ class Parts:
         self.objective: Objective = state.objective
         self.ended = [trial for trial in state.trials if not trial.is_running]
         self.scored = best_of(state.trials, len(state.trials), self.objective)
-        self.good = self.scored[: max(BEST, math.ceil(SHARE * len(self.scored)))]
-        winner = state.winner
-        self.winner = winner.trial if winner else next(iter(self.scored), None)
+        count = len(self.scored)
+        self.good = self.scored[: max(math.ceil(SHARE * count), min(BEST, math.ceil(count / 3)))]
+        self.finalist = state.winner
+        self.winner = self.finalist.trial if self.finalist else next(iter(self.scored), None)
         self.metric = self.objective.metric.name
         self.reward = "reward" if self.objective.factors else self.metric
         self.importances = importances(state.trials, self.objective, self.config.seed)
@@ -78,7 +81,10 @@ class Parts:
         """The figures that are looked for first."""
         facts: dict[str, str] = {}
         if self.winner is not None:
-            facts[f"best {self.metric}"] = f"{self.winner.score:.4f}"
+            if self.finalist:
+                facts[f"mean {self.metric} of the winner"] = f"{self.finalist.mean:.4f}"
+            else:
+                facts[f"best {self.metric}"] = f"{self.winner.score:.4f}"
             amounts = {m.label: m.format(self.winner.candidate.amount(m)) for m in self.config.measures}
             facts |= {f"{label} of the best": amount for label, amount in amounts.items()}
         facts["trials ended"] = f"{len(self.ended):,}"
@@ -180,6 +186,12 @@ class Parts:
         choices = trial.candidate.choices.items()
         epochs = plural(trial.result.epochs, "epoch")
         said = f"Trial {trial.number}: {self.metric} {trial.score:.4f} after {epochs}."
+        if self.finalist:
+            seeds = plural(len(self.finalist.scores), "fresh seed")
+            longer = plural(self.config.finals.epochs, "epoch")
+            said += (
+                f" It won over the other finalists: mean {self.finalist.mean:.4f} after {longer}, {seeds}."
+            )
         if self.objective.costs:
             end = "highest" if self.objective.metric.maximize else "lowest"
             said += f" It is the one of the {end} {self.metric}, whatever it costs; the front is below."
@@ -282,19 +294,36 @@ class Parts:
         drawn = [self._cost(measure) for measure in self.config.measures]
         note = _note("Diamonds on a line are the front: no trial has a better score at no more of this cost.")
         title = f"{self.metric} against cost"
-        return _section("costs", title[0].upper() + title[1:], element("div", *drawn, class_="figures"), note)
+        plots = element("div", *drawn, class_="figures")
+        return _section("costs", title[0].upper() + title[1:], plots, note, *self._front())
 
     def _cost(self, measure: Measure) -> ET.Element:
         alone = Objective(costs=(measure,), metric=self.objective.metric)
         front = pareto_front(self.scored, alone)
-        said = f"{plural(len(front), 'network')} on the front of {self.metric} and {measure.noun}"
-        if alone.metric == ACCURACY_METRIC:  # others have no worst score
-            worst = worst_costs(self.state.space, self.config.budget, alone.costs)
-            said += (
-                f"; hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and 0 to {worst[measure]:,}"
-            )
         drawn = figures.draw_front(self.scored, front, measure, alone.metric)
-        return element("figure", drawn, element("figcaption", f"{said}."))
+        return element("figure", drawn, element("figcaption", self._describe_front(front, alone)))
+
+    def _front(self) -> list[ET.Element]:
+        """The front of a search of several objectives, as a table."""
+        if not self.objective.costs:
+            return []
+        front, measures = self.state.front, self.config.measures
+        rows = [
+            [f"{t.score:.4f}", *(f"{t.candidate.amount(m):,}" for m in measures), str(t.number)]
+            for t in thin(front, MOST_FRONT)
+        ]
+        heads = (f">{self.metric}", *(f">{m.label}" for m in measures), ">trial")
+        said = f"The front of the search: {self._describe_front(front, self.objective)}"
+        return [element("h3", said), make_table(heads, rows)]
+
+    def _describe_front(self, front: Sequence[Trial], objective: Objective) -> str:
+        nouns = " and ".join(cost.noun for cost in objective.costs)
+        said = f"{plural(len(front), 'network')} on the front of {self.metric} and {nouns}"
+        if objective.metric == ACCURACY_METRIC:  # others have no worst score
+            worst = worst_costs(self.state.space, self.config.budget, objective.costs)
+            box = " and ".join(f"0 to {most:,} {cost.noun}" for cost, most in worst.items())
+            said += f"; hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and {box}"
+        return f"{said}."
 
     def _importance(self) -> ET.Element | None:
         if not self.scored:
@@ -321,9 +350,9 @@ class Parts:
             element(
                 "div",
                 element(
-                    "figure",
-                    figures.draw_importances(shown),
-                    element("figcaption", "The bar is the mean of the trees, the whisker the middle 90 %."),
+                    "div",
+                    figures.list_importances(shown),
+                    _note("The bar is the mean of the trees, the whisker the middle 90 % of them."),
                 ),
                 element(
                     "div",

@@ -230,6 +230,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     commands = (
         (f"nas show {quote(str(best))}{plugins}", "the network, stage by stage"),
         (f"nas show {run}", "the trials"),
+        (f"nas report {run}", "the search as one page"),
         *go_on[result.stopped_by],
         (f"nas export {run} -o my_network.py", "write the best network elsewhere"),
     )

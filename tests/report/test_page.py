@@ -111,7 +111,8 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
         ).objective
         front = pareto_front(state.trials, alone)
         worst = worst_costs(state.space, state.config.budget, alone.costs)
-        figure = f"hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and 0 to {worst[measure]:,}"
+        box = f"score 0 to 1 and 0 to {worst[measure]:,} {measure.noun}"
+        figure = f"hypervolume {hypervolume(front, worst):.4f} of {box}"
         assert (
             f"{len(front)} networks on the front of accuracy and {measure.noun}; {figure}"
             in page.texts["costs"]
@@ -136,7 +137,7 @@ def test_random_search_beside_it_is_a_line_of_dashes(searched: Path, page: Page)
 
 def test_figures_are_told_without_colour(page: Page) -> None:
     shown = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(shown) == 7 and all(attrs["aria-label"] for attrs in shown)
+    assert len(shown) == 6 and all(attrs["aria-label"] for attrs in shown)
     assert "Diamonds on a line are the front" in page.texts["costs"]
 
 
@@ -186,6 +187,19 @@ def test_scores_that_fall_and_a_reward(tmp_path: Path) -> None:
     )
 
 
+def test_the_front_of_several_objectives_is_a_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", SPACE, 12, objective="accuracy,flops,params", budget_params="1M").path
+    page, state = report(run), RunState.load(run)
+    worst = worst_costs(state.space, state.config.budget, state.objective.costs)
+    text = page.texts["costs"].partition("The front of the search: ")[2]
+    assert text.startswith(f"{len(state.front)} networks on the front of accuracy and MACs and parameters")
+    assert f"hypervolume {hypervolume(state.front, worst):.4f} of score 0 to 1" in text
+    assert "and 0 to 1,000,000 parameters." in text
+    for trial in state.front:
+        cost = trial.candidate.cost
+        assert f" {trial.score:.4f} {cost.macs:,} {cost.params:,} {trial.number}" in text
+
+
 @pytest.mark.parametrize("name", ["finals", "pruned", "screened", "stopped"])
 def test_a_run_of_an_older_build(tmp_path: Path, name: str) -> None:
     run = Path(shutil.copytree(Path(__file__).parents[1] / "data" / "runs" / name, tmp_path / name))
@@ -193,6 +207,8 @@ def test_a_run_of_an_older_build(tmp_path: Path, name: str) -> None:
     state = RunState.load(run)
     winner = state.winner.trial if state.winner else state.best(1)[0]
     assert f"Trial {winner.number}: " in page.texts["winner"]
+    if state.winner:
+        assert f"mean {state.winner.mean:.4f} after 3 epochs, 2 fresh seeds" in page.texts["winner"]
     for one in state.finalists:
         assert f"{one.mean:.4f}" in page.texts["trust"]
     if name == "stopped":  # which inherits
