@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, quantiles
@@ -49,7 +50,9 @@ def importances(trials: Sequence[Trial], objective: Objective, seed: int = 0) ->
     rewards = [objective.reward(t.score, t.candidate.amount) for t in scored if t.score is not None]
     if len(scored) < LEAST or not names or min(rewards) == max(rewards):
         return []
-    found = _by_tree(scored, rewards, names, seed)
+    # Squares may be beyond a float; by a power of two nothing is rounded, and the shares are the same.
+    power = -math.frexp(max(map(abs, rewards)))[1]
+    found = _by_tree(scored, [math.ldexp(reward, power) for reward in rewards], names, seed)
     if len(found) < 2:
         return []
     result = []

@@ -291,6 +291,7 @@ def test_a_run_of_ones_own_says_how_it_goes_on(tiny_folder: Path) -> None:
     ):
         assert f"  {command}" in said.out
     assert nas("show", "runs/mine", "--storage", url).code == 0
+    assert nas("report", "runs/mine", "--storage", url).code == 0
 
 
 # Passwords

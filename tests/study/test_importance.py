@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from statistics import fmean
 
 import optuna
@@ -56,6 +57,13 @@ def test_they_are_those_of_optuna() -> None:
     trees = [FanovaImportanceEvaluator(n_trees=1, seed=seed).evaluate(study) for seed in range(TREES)]
     found = {one.name: one.value for one in importances(trials, Objective())}
     assert found == pytest.approx({name: fmean(tree[name] for tree in trees) for name in NAMES})
+
+
+def test_the_unit_of_scores_does_not_count() -> None:
+    trials = made(40)
+    huge = [replace(trial, score=2.0**700 * (trial.score or 0.0)) for trial in trials]
+    values = [[one.value for one in importances(one, Objective())] for one in (trials, huge)]
+    assert values[0] == values[1]
 
 
 def test_nothing_is_said_of_too_few_or_of_equal_scores() -> None:
