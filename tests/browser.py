@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 CHROMIUM = shutil.which("chromium")
 _SECONDS = 60
+"""After which a browser is ended, whatever it does."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,18 @@ def browser() -> Iterator[Browser]:
         )  # fmt: skip
         for end in (its_in, its_out):
             os.close(end)
-        previous = signal.signal(signal.SIGALRM, lambda *_: process.kill())
-        signal.alarm(_SECONDS)
+
+        def end_it() -> None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        late = Timer(_SECONDS, end_it)
+        late.start()
         try:
             yield Browser(ours_out, ours_in)
         finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, previous)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            late.cancel()
+            end_it()
             process.wait()
             for end in (ours_in, ours_out):
                 os.close(end)
