@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.execution.config import ExecutorConfig
     from nas.graph.module import build_module
     from nas.measures import Budget, Measure
+    from nas.report.page import write_report
     from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
     from nas.space import Space, load_space, parse_space
@@ -44,6 +45,7 @@ _PLACES = {
     "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
     "nas.measures": ("Budget", "Measure"),
+    "nas.report.page": ("write_report",),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
     "nas.space": ("Space", "load_space", "parse_space"),
@@ -93,6 +95,7 @@ __all__ = [
     "resume",
     "scale",
     "search",
+    "write_report",
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "score": "score",
     "show": "spaces",
     "draw": "spaces",
+    "report": "report",
     "export": "spaces",
     "scale": "spaces",
     "spaces": "spaces",

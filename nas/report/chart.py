@@ -79,19 +79,20 @@ def choose_ticks(low: float, high: float, about: int = 6) -> list[float]:
 
 def mark_rows(svg: ET.Element, scale: Scale) -> None:
     """Draw round figures beside the page's height, each with a line."""
-    for value, text in _format_ticks(scale):
+    for value, text in format_ticks(scale):
         write_grid(svg, (LEFT, scale(value)), (WIDTH - RIGHT, scale(value)))
         write_text(svg, text, LEFT - 8, scale(value), "end")
 
 
 def mark_columns(svg: ET.Element, scale: Scale) -> None:
     """Draw round figures along the page's width, each with a line."""
-    for value, text in _format_ticks(scale):
+    for value, text in format_ticks(scale):
         write_grid(svg, (scale(value), TOP), (scale(value), HEIGHT - BOTTOM))
         write_text(svg, text, scale(value), HEIGHT - BOTTOM + 14, "middle")
 
 
-def _format_ticks(scale: Scale) -> list[tuple[float, str]]:
+def format_ticks(scale: Scale) -> list[tuple[float, str]]:
+    """Return round figures on a scale, and how they are written."""
     marks = choose_ticks(scale.low, scale.high)
     digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)) if len(marks) > 1 else 2
     return [(value, f"{value:.{digits}f}") for value in marks]

@@ -81,7 +81,7 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
         say(console, draws_line(config.budget))
     if config.warm_start:
         say(console, f"First: {', '.join(config.warm_start)}.")
-    known = find_calibration(session)
+    known = find_calibration(session.folder, session.manifest)
     if known:
         say(console, known)
 
@@ -230,6 +230,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     commands = (
         (f"nas show {quote(str(best))}{plugins}", "the network, stage by stage"),
         (f"nas show {run}", "the trials"),
+        (f"nas report {run}", "the search as one page"),
         *go_on[result.stopped_by],
         (f"nas export {run} -o my_network.py", "write the best network elsewhere"),
     )

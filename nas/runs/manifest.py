@@ -18,11 +18,12 @@ from nas.data.card import DataCard
 from nas.errors import InputError
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.importing import read_file
+from nas.kinds import as_written
 from nas.passwords import SecretUrl
 from nas.runs.commit import find_commit
 from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
 from nas.runs.folder import RunFolder
-from nas.settings import User
+from nas.settings import Setting, User
 from nas.space import Choices
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.base import Metric
@@ -163,6 +164,18 @@ class Manifest:
         storage = _flag("--storage", self.config.storage) if self.config.storage else ""
         return self.plugin_flags(folder) + storage
 
+    def start_command(self, folder: RunFolder) -> str:
+        """Return the command of a search of these settings."""
+        settings, sections = SearchConfig.settings(), SearchConfig.sections()
+        flags = ""
+        for key, value in self.config.given().items():
+            if key in sections:
+                own = sections[key].settings()
+                flags += "".join(_setting_flags(own[k], v, f"--{key}") for k, v in value.items())
+            elif not settings[key].option.is_argument:
+                flags += _setting_flags(settings[key], value)
+        return f"nas search {quote(self.config.space)}{flags}{self.plugin_flags(folder)}"
+
     def resume_command(self, folder: RunFolder) -> str:
         """Return the command that goes on with a run."""
         own = _again_flags(self._asked_again(folder))
@@ -260,6 +273,18 @@ class Manifest:
 def _flag(flag: str, value: object) -> str:
     """Return a flag for a command that a user may copy, with a space before."""
     return f" {flag} {quote(str(value))}"
+
+
+def _setting_flags(setting: Setting, value: Any, section: str = "") -> str:
+    """Return the flags that give a setting a plain value. `section`: the flag of its section."""
+    if not setting.flags:
+        return _flag(section, f"{setting.key}={value if isinstance(value, str) else as_written(value)}")
+    flag = setting.flags[0]
+    if isinstance(value, bool):
+        return f" {flag}" if value else f" --no-{flag[2:]}"
+    if isinstance(value, list):
+        return "".join(_flag(flag, one) for one in value)
+    return _flag(flag, value)
 
 
 def _again_flags(settings: Mapping[str, Any]) -> str:

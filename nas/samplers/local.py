@@ -32,6 +32,8 @@ class LocalSearchSampler(PointSampler):
             top = max(complete, key=lambda member: member.score)
             near = self._first_new(study, self._domain.neighbours(top.choices, self._rng))
             climb += near is None
+            if near is not None:
+                self._note_parent(study, trial, top)
         study._storage.set_trial_system_attr(trial._trial_id, _CLIMB, climb)
         return near or self._sample_new(study)
 

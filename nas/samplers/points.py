@@ -26,6 +26,9 @@ CONSTRAINTS = "constraints"
 PROPOSAL = "nas:proposal"
 """System attribute of a trial that only a proposal was made in; what became of it is a trial of its own."""
 
+BRED_FROM = "nas:bred_from"
+"""System attribute of a trial: the number of the one that its sampler made it from."""
+
 _TRIES = 100
 
 
@@ -71,6 +74,10 @@ class PointSampler(BaseSampler, ABC):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         return self._points[trial.number][param_name]
+
+    def _note_parent(self, study: Study, trial: FrozenTrial, parent: Known) -> None:
+        """Keep whose child the proposal is."""
+        study._storage.set_trial_system_attr(trial._trial_id, BRED_FROM, parent.number)
 
     def _sample_inside(self) -> Choices:
         (point,) = self._domain.sample(self._rng, 1)

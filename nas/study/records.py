@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,9 @@ class Trial:
 
     `score`: of a complete trial, else None. `curve`: the metric by epoch, counted from 1. `job`: the name of
     a training that was decided beforehand. `prescreen`: the zero-cost score by which it was chosen.
+
+    Of a trial that was read from its storage alone: `began`, `ended`, when it was entered and when it ended;
+    `bred_from`, the trial that its sampler made it from.
     """
 
     candidate: Candidate
@@ -105,6 +109,9 @@ class Trial:
     failure: Failure | None = None
     job: str | None = None
     prescreen: float | None = None
+    began: datetime | None = field(default=None, compare=False)
+    ended: datetime | None = field(default=None, compare=False)
+    bred_from: int | None = field(default=None, compare=False)
 
     @property
     def number(self) -> int:
@@ -249,7 +256,23 @@ def read_trial(frozen: FrozenTrial) -> Trial:
     if state is TrialState.FAILED:
         failure = Failure(FailureReason(facts.get("reason", "error")), str(facts.get("message", "")))
     score = frozen.value if state is TrialState.COMPLETE else None
-    return Trial(candidate, state, score, curve, result, failure, attrs.get("job"), attrs.get("prescreen"))
+    return Trial(
+        candidate, state, score, curve, result, failure, attrs.get("job"), attrs.get("prescreen"),
+        _in_utc(frozen.datetime_start), _in_utc(frozen.datetime_complete), _read_bred(frozen),
+    )  # fmt: skip
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    """Optuna 5 notes times with their zone, 4 without: then they are local."""
+    return None if time is None else time.astimezone(UTC)
+
+
+def _read_bred(frozen: FrozenTrial) -> int | None:
+    """Return the earlier trial that a sampler noted; what else a note says is of another tool."""
+    from nas.samplers.points import BRED_FROM  # with Optuna, which takes its time
+
+    noted = frozen.system_attrs.get(BRED_FROM)
+    return noted if isinstance(noted, int) and 0 <= noted < frozen.number else None
 
 
 def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:

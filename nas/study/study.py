@@ -29,7 +29,7 @@ from optuna.trial import TrialState as OptunaState
 from nas.graph.canonical import EARLIER_SIZES
 from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
-from nas.samplers.points import CONSTRAINTS, REPEATS
+from nas.samplers.points import BRED_FROM, CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
 from nas.study.ledger import OPTUNA_STATES, Distributions, Ledger
 from nas.study.mirror import Mirror, running_trial
@@ -211,7 +211,7 @@ class Study:
         them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random search."""
         if number < len(self._warm_start):
             # A genetic sampler finds its trials by what it noted on them.
-            notes = self._propose(self._sampler, number, 0).system_attrs
+            notes = _without_parent(self._propose(self._sampler, number, 0).system_attrs)
             yield replace(self._sample(_follow(self._warm_start[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
@@ -221,7 +221,7 @@ class Study:
         yield replace(self._sample(_follow(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             sampled = self._propose(SAMPLERS["random"], number, attempt)
-            yield replace(sampled, system_attrs=proposal.system_attrs)
+            yield replace(sampled, system_attrs=_without_parent(proposal.system_attrs))
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
         context = SamplerContext(_derive(self._seed, number, attempt), self._wanted, self._domain)
@@ -325,6 +325,11 @@ class _Rejected(Exception):
     def __init__(self, reason: str, repeats: Sequence[str] = ()) -> None:
         self.reason = reason
         self.repeats = repeats
+
+
+def _without_parent(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sampler's notes for a network that it did not breed."""
+    return {key: note for key, note in notes.items() if key != BRED_FROM}
 
 
 def _rename(frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:

@@ -24,6 +24,7 @@ from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
+from nas.runs.manifest import Manifest
 from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
@@ -325,13 +326,12 @@ def networks_table(found: Figures) -> str:
     return text.getvalue()
 
 
-def find_calibration(session: Session) -> str | None:
+def find_calibration(folder: RunFolder, manifest: Manifest) -> str | None:
     """Return what a calibration beside a run says of the run's proxy, in one line; the last that was made."""
-    config = session.config
-    if config.inherit or session.proxy is None:
+    config = manifest.config
+    if config.inherit or config.evaluator or manifest.data is None:
         return None  # scores then depend on more than the proxy
-    wanted = {"space_sha256": session.manifest.space_sha256, **_describe(config)}
-    folder = session.folder
+    wanted = {"space_sha256": manifest.space_sha256, **_describe(config)}
     found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
     files = sorted(found, key=lambda path: -path.stat().st_mtime)
     return next((line for line in (_line(path, wanted) for path in files) if line), None)

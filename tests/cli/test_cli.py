@@ -282,6 +282,7 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     assert [line.split("  #")[0].strip() for line in lines[lines.index("Next:") + 1 :]] == [
         "nas show runs/tiny-1/best.yaml",
         "nas show runs/tiny-1",
+        "nas report runs/tiny-1",
         "nas resume runs/tiny-1 --trials 6",
         "nas export runs/tiny-1 -o my_network.py",
     ]

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rich_click as click
-from command_line import nas
+from command_line import TINY, nas
+from written_runs import write_run
 
 from nas.cli.options import resumable, with_settings
 from nas.cli.reference import main, panels, settings_of, with_tables
 from nas.data.sources import NAMES
 from nas.errors import InputError
 from nas.runs.config import SearchConfig
+from nas.runs.folder import RunFolder
+from nas.runs.manifest import Manifest
 from nas.samplers import SAMPLERS
+from nas.space import parse_space
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import Recipe
 from nas.training.scores import SCORES
 
+SPACE = parse_space(TINY, "tiny.yaml")
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -31,6 +37,40 @@ def helped(command: str) -> str:
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"budget_flops": "300M..400M", "budget": ["memory=8M", "activations=2M..3M"], "trials": 7},
+        {"objective": "accuracy*(flops/400M)^-0.07", "start": ["a.yaml", "it's b.yaml"], "scale": "1..3"},
+        {
+            "recipe": {"epochs": 2, "optimizer": "adamw", "ema": 0.99, "lr": 0.01},
+            "inherit": True,
+            "workers": 0,
+            "in_process": True,
+        },
+        {"dataset": "csv:my photos.csv", "time_limit": "1h30m", "prescreen": "naswot:8"},
+        {"evaluator": "a.py:train", "finalists": 2, "final_seeds": 4, "scheduler": "asha", "seed": 3},
+    ],
+    ids=lambda settings: " ".join(settings) or "defaults",
+)
+def test_the_command_of_a_run_gives_its_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
+    config = SearchConfig.from_data({"space": "my space.yaml", **settings}, "test")
+    folder = write_run(tmp_path / "run", SPACE, 0).path
+    manifest = Manifest.read(RunFolder(folder)).with_config(config)
+    first, *words = shlex.split(manifest.start_command(RunFolder(folder)))
+    kept: dict[str, Any] = {}
+
+    @click.command()
+    @with_settings()
+    def keep(given: Mapping[str, Any]) -> None:
+        kept.update(given)
+
+    assert (first, words.pop(0)) == ("nas", "search")
+    keep.main(words, standalone_mode=False)
+    assert SearchConfig.from_data(kept, "test") == config
 
 
 def test_every_setting_is_an_option_of_a_search() -> None:

@@ -46,6 +46,7 @@ COMMANDS = [
     ("resume", "runs/mine", "--trials", "4"),
     ("export", "runs/mine", "-o", "out.py"),
     ("draw", "runs/mine", "-o", "out.svg"),
+    ("report", "runs/mine", "-o", "out.html"),
     ("scale", "runs/mine", "--phi", "1", "-o", "out.yaml"),
     ("score", "runs/mine"),
 ]
@@ -290,6 +291,7 @@ def test_a_run_of_ones_own_says_how_it_goes_on(tiny_folder: Path) -> None:
     ):
         assert f"  {command}" in said.out
     assert nas("show", "runs/mine", "--storage", url).code == 0
+    assert nas("report", "runs/mine", "--storage", url).code == 0
 
 
 # Passwords

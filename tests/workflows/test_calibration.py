@@ -10,8 +10,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -26,7 +24,6 @@ from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.workflows.calibration import describe_calibration, find_calibration
 from nas.workflows.figures import LONG, PROXY, Figures, Interval, Row, compute_figures
-from nas.workflows.session import Session
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
 PLAN = ("--networks", "4", "--seeds", "2", "--long-epochs", "3")
@@ -143,13 +140,13 @@ def test_the_same_data_by_another_path(run: RunFolder) -> None:
     found = json.loads(file.read_text())
     other, manifest = RunFolder(Path(shutil.copytree(run.path, "runs/other"))), Manifest.read(run)
     config = manifest.config.changed({"dataset": "imagefolder:photos"}, "test")
-    session = cast("Session", SimpleNamespace(folder=other, manifest=manifest, config=config, proxy=True))
+    manifest = manifest.with_config(config)
     whole = f"imagefolder:{Path('photos').absolute()}"
     same, others = ("imagefolder:./photos/", whole), ("imagefolder:photo", "digits")
     for written, is_same in ((text, text in same) for text in (*same, *others)):
         file.write_text(json.dumps(found | {"dataset": written}))
         (other.path / "calibration.json").unlink(missing_ok=True)
-        assert (find_calibration(session) is not None) == is_same
+        assert (find_calibration(other, manifest) is not None) == is_same
 
 
 def test_a_damaged_calibration_stops_no_search(run: RunFolder) -> None:

@@ -1,0 +1,29 @@
+"""The command that writes the report of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from nas.cli.shared import plugin_option, storage_option
+from nas.errors import printable
+
+
+@click.command()
+@click.argument("run", type=Path, help="A run folder of a search, while it is searched or after.")
+@click.option("--output", "-o", type=Path, help="The HTML file to write. [default: report.html in the run]")
+@storage_option
+@plugin_option
+def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[Path, ...]) -> None:
+    """Write the report of a search as one HTML file, which a browser opens without a network.
+
+    It has the best network, how the best rose, the front of score and each cost, which choices matter, and
+    how far to trust the score. It may be written at any time, and anew.
+    """
+    from nas.report.page import write_report
+
+    def tell(text: str) -> None:
+        click.echo(printable(text), err=True)
+
+    click.echo(printable(write_report(run, output, plugins=plugins, storage=storage, tell=tell)))

@@ -1,0 +1,156 @@
+"""A page as Debian's Chromium shows it: what went wrong in it, what it asked for, when it was painted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+CHROMIUM = shutil.which("chromium")
+_SECONDS = 60
+"""After which a browser is ended, whatever it does."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page that was opened. `problems`: script errors, and what the console says of the page; `asked`: the
+    addresses that it asked for beside its own; `first_paint_s`; `too_wide`: pixels beyond the window."""
+
+    problems: list[str]
+    asked: list[str]
+    first_paint_s: float
+    too_wide: int
+    picture: bytes
+
+
+class Browser:
+    """Chromium, told over its pipe what to do."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands, self._answers = commands, answers
+        self._read = b""
+        self._last = 0
+        self._events: list[dict[str, Any]] = []
+        target = self._tell("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._tell(f"{domain}.enable")
+
+    def show(
+        self, page: Path, width: int = 900, height: int = 900, dark: bool = False, whole: bool = False
+    ) -> Shown:
+        """Open a file in a window of so many pixels. `whole`: the picture has all of the page."""
+        self._tell(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._tell("Emulation.setEmulatedMedia", features=[scheme])
+        self._events.clear()
+        address = page.resolve().as_uri()
+        self._tell("Page.navigate", url=address)
+        self._wait("Page.loadEventFired")
+        paint = 0.0
+        for _ in range(100):
+            paint = self._value("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
+            if paint:
+                break
+            time.sleep(0.05)
+        too_wide = self._value("document.documentElement.scrollWidth - innerWidth")
+        picture = base64.b64decode(
+            self._tell("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]
+        )
+        problems = [
+            json.dumps(event["params"])
+            for event in self._events
+            if event["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+        ]
+        requests = [
+            e["params"]["request"]["url"] for e in self._events if e["method"] == "Network.requestWillBeSent"
+        ]
+        return Shown(
+            problems, [one for one in requests if one != address], paint / 1000, max(0, too_wide), picture
+        )
+
+    def _clip(self, whole: bool) -> dict[str, Any]:
+        if not whole:
+            return {}
+        size = self._tell("Page.getLayoutMetrics")["cssContentSize"]
+        return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
+
+    def _value(self, expression: str) -> Any:
+        return self._tell("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+
+    def _tell(self, method: str, **params: Any) -> dict[str, Any]:
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": params}
+        if hasattr(self, "_session"):
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._hear()
+            if answer.get("id") == self._last:
+                assert "error" not in answer, answer
+                return dict(answer["result"])
+            self._events.append(answer)
+
+    def _wait(self, method: str) -> None:
+        while not any(event.get("method") == method for event in self._events):
+            self._events.append(self._hear())
+
+    def _hear(self) -> dict[str, Any]:
+        while b"\0" not in self._read:
+            part = os.read(self._answers, 1 << 20)
+            assert part, "Chromium has ended"
+            self._read += part
+        message, _, self._read = self._read.partition(b"\0")
+        return dict(json.loads(message))
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start Chromium without a window, and end it."""
+    assert CHROMIUM is not None
+    ours_in, its_out = os.pipe()
+    its_in, ours_out = os.pipe()
+    with tempfile.TemporaryDirectory() as profile:
+        command = (
+            f'exec "$0" --headless --no-sandbox --disable-gpu --remote-debugging-pipe --user-data-dir="$1" '
+            f"--no-first-run --hide-scrollbars 3<&{its_in} 4>&{its_out}"
+        )
+        process = subprocess.Popen(
+            ["bash", "-c", command, CHROMIUM, profile], pass_fds=(its_in, its_out), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for end in (its_in, its_out):
+            os.close(end)
+
+        def end_it() -> None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        late = Timer(_SECONDS, end_it)
+        late.start()
+        try:
+            yield Browser(ours_out, ours_in)
+        finally:
+            late.cancel()
+            end_it()
+            process.wait()
+            for end in (ours_in, ours_out):
+                os.close(end)
+            time.sleep(0.2)  # its children are gone, and the profile with them

@@ -1,0 +1,268 @@
+"""The report of a run: a page that opens without a network, of searches in every state."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from command_line import TINY, nas
+from written_runs import write_run
+
+import nas as api
+from nas.data.card import DataCard
+from nas.errors import InputError
+from nas.report.html import element
+from nas.report.page import make_report, write_report
+from nas.runs.state import RunState
+from nas.space import parse_space
+from nas.study.history import ancestry
+from nas.study.pareto import hypervolume, pareto_front, worst_costs
+
+SPACE = parse_space(TINY, "tiny.yaml")
+BOLD = "<b>bold</b>"
+
+
+class Page(HTMLParser):
+    """What is in a page: its elements, and the text outside of styles by the section that it is in."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {"": ""}
+        self._section = ""
+        self._is_style = False
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._is_style = tag == "style"
+        if tag == "section":
+            self._section = dict(attrs)["id"] or ""
+            self.texts[self._section] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_style = False
+        if tag == "section":
+            self._section = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._is_style:
+            self.texts[self._section] += f" {data}"
+
+
+def report(run: Path) -> Page:
+    return Page(write_report(run))
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of forty trials, whose names and message are those of a user who writes markup."""
+    card = DataCard(f"csv:{BOLD}.csv", (BOLD, "<script>alert(1)</script>", "c"), 1, (0.5,), (0.5,), 90, 30)
+    path, data = tmp_path_factory.mktemp("runs") / "<b>run", f"csv:{BOLD}.csv"
+    message = f"{BOLD} & \x1b[31mred \u202e"
+    return write_run(path, SPACE, 40, card=card, message=message, sampler="evolution", dataset=data).path
+
+
+@pytest.fixture(scope="module")
+def page(searched: Path) -> Page:
+    return report(searched)
+
+
+def test_names_and_messages_of_users_are_text(page: Page) -> None:
+    assert "script" not in {tag for tag, _ in page.tags}
+    whole = " ".join(page.texts.values())
+    assert "<b>run: search of tiny" in page.texts[""]
+    assert f"3 classes ({BOLD}, <script>alert(1)</script>, c)" in page.texts["command"]
+    assert f"--dataset 'csv:{BOLD}.csv'" in page.texts["command"]
+    assert f"{BOLD} & \\x1b[31mred \\u202e" in page.texts["failures"]
+    assert not re.search("[\x00-\x08\x1b\u202e]", whole)
+
+
+def test_nothing_is_loaded_and_nothing_runs(page: Page) -> None:
+    attributes = [(tag, key, value) for tag, attrs in page.tags for key, value in attrs.items()]
+    assert not [one for one in attributes if one[1] == "src" or one[1].startswith("on")]
+    links = [value for _, key, value in attributes if key in ("href", "xlink:href")]
+    ids = {value for _, key, value in attributes if key == "id"}
+    assert links and all(link and link.startswith("#") and link[1:] in ids for link in links)
+    policies = [attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+
+
+def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
+    state = RunState.load(searched)
+    best = state.best(10)
+    assert page.texts[""].count(f"{best[0].score:.4f}") == 1
+    assert "40 of 40 trials ended: 32 finished, 4 stopped early, 4 failed." in page.texts[""]
+    assert f"Trial {best[0].number}: accuracy {best[0].score:.4f} after 3 epochs." in page.texts["winner"]
+    cost = best[0].candidate.cost
+    for figure in (f"{cost.macs:,}", f"{cost.params:,}", *(f"{t.score:.4f}" for t in best)):
+        assert figure in page.texts["winner"]
+    drawn = [attrs["data-name"] for tag, attrs in page.tags if tag == "g" and attrs.get("class") == "box"]
+    assert drawn == ["input", "stem", "s1", "classifier"]
+    for measure in state.config.measures:
+        alone = api.SearchConfig.from_data(
+            {"space": "tiny", "objective": f"accuracy,{measure.word}"}
+        ).objective
+        front = pareto_front(state.trials, alone)
+        worst = worst_costs(state.space, state.config.budget, alone.costs)
+        box = f"score 0 to 1 and 0 to {worst[measure]:,} {measure.noun}"
+        figure = f"hypervolume {hypervolume(front, worst):.4f} of {box}"
+        assert (
+            f"{len(front)} networks on the front of accuracy and {measure.noun}; {figure}"
+            in page.texts["costs"]
+        )
+    assert "on 30 images, so its standard error is" in page.texts["trust"]
+    assert "training, of those stopped early" in page.texts["time"]
+    assert " nan_loss 4 3, 13, 23, 33 " in page.texts["failures"]
+    assert page.texts["curves"].count(". trial ") == 2 * len(best)  # beside each line, and on it
+
+
+def test_random_search_beside_it_is_a_line_of_dashes(searched: Path, page: Page) -> None:
+    assert "There is no line of random search" in page.texts["progress"]
+    assert "nas search mbconv --trials 40 --sampler random" in page.texts["progress"]
+    assert not [1 for _, attrs in page.tags if attrs.get("class") == "other"]
+    card = RunState.load(searched).manifest.data
+    assert card is not None
+    write_run(searched.parent / "beside", SPACE, 20, card=card, dataset=f"csv:{BOLD}.csv")
+    with_line = report(searched)
+    assert "drawn from the trials of beside, 20 networks" in with_line.texts["progress"]
+    assert len([1 for _, attrs in with_line.tags if attrs.get("class") == "other"]) == 2
+
+
+def test_figures_are_told_without_colour(page: Page) -> None:
+    shown = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert len(shown) == 6 and all(attrs["aria-label"] for attrs in shown)
+    assert "Diamonds on a line are the front" in page.texts["costs"]
+
+
+@pytest.mark.parametrize(
+    ("fates", "sections", "said"),
+    [
+        ((), "command winner failures", "No trial has a score, so there is no best network yet."),
+        (("running",), "command winner failures", "0 of 1 trial ended: 1 running or interrupted."),
+        (("failed",), "command winner time failures", "there is no best network; see the failures below."),
+        (("pruned",), "command winner time failures", "1 of 1 trial ended: 1 stopped early."),
+        (
+            ("complete",),
+            "command winner progress costs importance curves trust time failures",
+            "Not worked out: 1 finished trial; 20 are needed.",
+        ),
+        (
+            ("complete", "running", "complete", "failed"),
+            "command winner progress costs importance choices parallel curves trust time failures",
+            "3 of 4 trials ended: 2 finished, 1 failed, 1 running or interrupted.",
+        ),
+    ],
+    ids=["empty", "running", "failed", "stopped", "one", "several"],
+)
+def test_a_search_in_any_state(tmp_path: Path, fates: tuple[str, ...], sections: str, said: str) -> None:
+    run = write_run(tmp_path / "run", SPACE, len(fates), fate=fates.__getitem__)
+    told = nas("report", str(run.path))
+    page = Page(run.path / "report.html")
+    assert (told.code, told.out) == (0, f"{run.path}/report.html\n")
+    assert [name for name in page.texts if name] == sections.split()
+    assert said in " ".join(" ".join(page.texts.values()).split())
+    has = "the settings and the failures" if "failed" in fates else "the settings"
+    missing = f"no trial has a score yet, so that the report has {has} alone; write it anew when one has"
+    assert told.err == ("" if "complete" in fates else f"{run.path}: {missing}\n")
+
+
+def test_scores_that_fall_and_a_reward(tmp_path: Path) -> None:
+    """Of a loss, the least is the best; of a reward, what it makes of a score."""
+    run = write_run(tmp_path / "run", SPACE, 25, objective="accuracy*(flops/1M)^-0.5").path
+    file = run / "run.yaml"
+    file.write_text(
+        file.read_text().replace("name: accuracy\n  maximize: true", "name: loss\n  maximize: false")
+    )
+    page, best = report(run), RunState.load(run).best(1)[0]
+    assert f"Trial {best.number}: loss {best.score:.4f}" in page.texts["winner"]
+    assert (
+        "hypervolume" not in page.texts["costs"] and "The best score is the lowest of" in page.texts["trust"]
+    )
+
+
+def test_the_front_of_several_objectives_is_a_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", SPACE, 12, objective="accuracy,flops,params", budget_params="1M").path
+    page, state = report(run), RunState.load(run)
+    worst = worst_costs(state.space, state.config.budget, state.objective.costs)
+    text = page.texts["costs"].partition("The front of the search: ")[2]
+    assert text.startswith(f"{len(state.front)} networks on the front of accuracy and MACs and parameters")
+    assert f"hypervolume {hypervolume(state.front, worst):.4f} of score 0 to 1" in text
+    assert "and 0 to 1,000,000 parameters." in text
+    for trial in state.front:
+        cost = trial.candidate.cost
+        assert f" {trial.score:.4f} {cost.macs:,} {cost.params:,} {trial.number}" in text
+
+
+@pytest.mark.parametrize("name", ["finals", "pruned", "screened", "stopped"])
+def test_a_run_of_an_older_build(tmp_path: Path, name: str) -> None:
+    run = Path(shutil.copytree(Path(__file__).parents[1] / "data" / "runs" / name, tmp_path / name))
+    page = report(run)
+    state = RunState.load(run)
+    winner = state.winner.trial if state.winner else state.best(1)[0]
+    assert f"Trial {winner.number}: " in page.texts["winner"]
+    if state.winner:
+        assert f"mean {state.winner.mean:.4f} after 3 epochs, 2 fresh seeds" in page.texts["winner"]
+    for one in state.finalists:
+        assert f"{one.mean:.4f}" in page.texts["trust"]
+    if name == "stopped":  # which inherits
+        line = [str(trial.number) for trial in ancestry(state.trials, winner)]
+        assert ("started from the weights of" in page.texts["ancestry"]) == (len(line) > 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda run: (run, "-o", "report.txt"),
+            "report.txt: a report is an HTML file; give it a name that ends in .html",
+        ),
+        (
+            lambda run: (run / "run.yaml",),
+            "{run}/run.yaml: is a file, not a run; name a folder that nas search made",
+        ),
+        (
+            lambda run: (run, "--storage", "sqlite:///a.db"),
+            "--storage sqlite:///a.db: {run} has its trials in study.journal; leave it out",
+        ),
+    ],
+    ids=["name", "file", "storage"],
+)
+def test_what_has_no_report(tmp_path: Path, make: Callable[[Path], tuple[object, ...]], said: str) -> None:
+    run = write_run(tmp_path / "run", SPACE, 1).path
+    before = set(tmp_path.rglob("*"))
+    told = nas("report", *map(str, make(run)))
+    assert (told.code, told.out, told.err) == (2, "", f"error: {said.format(run=run)}\n")
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_calibration_has_no_report() -> None:
+    run = Path(__file__).parents[1] / "data" / "runs" / "calibration"
+    with pytest.raises(
+        InputError, match="is a calibration, and a report is of a search; name the run folder"
+    ):
+        write_report(run)
+
+
+def test_a_password_is_not_in_it(tmp_path: Path) -> None:
+    """A run in a database is written from there, and its command has no password."""
+    run = write_run(tmp_path / "run", SPACE, 3)
+    file, url = run.manifest_file, "postgresql+psycopg://me:hush@host/db"
+    file.write_text(file.read_text().replace("storage: null", f"storage: {url}"))
+    told = nas("report", str(run.path))
+    assert told.code == 2 and "hush" not in told.err + told.out
+    state = RunState.load(write_run(tmp_path / "other", SPACE, 3).path)
+    config = state.config.changed({"storage": url}, "test")
+    text = make_report(replace(state, manifest=state.manifest.with_config(config)))
+    assert "hush" not in text and "me:" in text
+
+
+def test_text_comes_between_elements_in_order() -> None:
+    made = element("p", "a", element("i", "b<"), "c", None, "d", data_name="<", class_="e")
+    assert ET.tostring(made, encoding="unicode") == '<p data-name="&lt;" class="e">a<i>b&lt;</i>cd</p>'
