@@ -74,8 +74,8 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
     say(
         console,
         f"Search: {plural(trials, 'trial')} by {config.sampler}, {budget_text(config.budget)}, "
-        f"{plural(config.recipe.epochs, 'epoch')} each, seed {config.seed}. Run folder: "
-        f"{session.folder.path}",
+        f"{plural(config.recipe.epochs, 'epoch')} each, {_batch_text(session)}seed {config.seed}. "
+        f"Run folder: {session.folder.path}",
     )
     if config.budget.others:
         say(console, draws_line(config.budget))
@@ -84,6 +84,12 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
     known = find_calibration(session)
     if known:
         say(console, known)
+
+
+def _batch_text(session: Session) -> str:
+    """Return what the proxy trains with, picked or given; a user's evaluator has its own."""
+    recipe = session.config.recipe
+    return f"batch {recipe.batch_size:,}, rate {recipe.peak_lr:g}, " if session.proxy else ""
 
 
 def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
@@ -97,7 +103,11 @@ def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Co
 
 
 def _say_calibration(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
-    say(console, f"Calibration: {plural(trials, 'training')}. Run folder: {session.folder.path}")
+    say(
+        console,
+        f"Calibration: {plural(trials, 'training')}, {_batch_text(session)}"
+        f"seed {session.config.seed}. Run folder: {session.folder.path}",
+    )
 
 
 def print_result(result: SearchResult, console: Console) -> None:

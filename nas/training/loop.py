@@ -65,7 +65,7 @@ class ClassifierTraining:
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         with _failures():
-            self._begin(recipe)
+            self._begin(recipe.fitted(len(data.train_labels), self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
         """Everything that changes while the module is trained, as it is before the first epoch."""
@@ -73,7 +73,7 @@ class ClassifierTraining:
         self._epoch = 0
         self._accuracies: list[float] = []
         # One incomplete batch per epoch is dropped, as batch norm fails on a batch of one image.
-        self._batch = min(recipe.batch, len(self._own))
+        self._batch = min(recipe.batch_size, len(self._own))
         self._steps = len(self._own) // self._batch
         self._generator = torch.Generator(self._device).manual_seed(self._seed)
         self._augmentation = Augmentation(recipe, self._data, self._generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,11 @@ from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Metric
+from nas.training.recipe import Recipe
 from nas.workflows.warm_start import find_warm_start
+
+if TYPE_CHECKING:
+    from nas.data.datasets import ImageData
 
 _DRAWS = 100
 """Networks by which it is judged whether a limit can be met that is of no additive measure."""
@@ -242,6 +247,17 @@ def describe_small_maps(space: Space, resolution: int) -> str | None:
     return (
         f"{', '.join(small)}: maps are 1 x 1 at the proxy's resolution of {here}, and larger at {own}; fit "
         f"the space to such images with --input {resolution}, or train at --resolution {enough}."
+    )
+
+
+def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
+    """Return in a line what becomes of a batch that is larger than the data."""
+    images = round(recipe.fraction * len(data.train_labels))
+    if recipe.batch_size <= images:
+        return None
+    return (
+        f"--batch {recipe.batch_size:,} is more than the {images:,} images to train on: an epoch is one step "
+        "of all of them; give a smaller one, or --batch auto."
     )
 
 

@@ -41,6 +41,7 @@ from nas.workflows.checks import (
     check_sampler,
     check_scale,
     check_warm_start,
+    describe_large_batch,
     describe_small_maps,
 )
 from nas.workflows.hardware import check_room, device_name, device_of, gpus_of
@@ -162,6 +163,8 @@ def prepare(
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
+    if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
+        heard.noted(note)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)
 
@@ -195,6 +198,7 @@ def _prepare(
         if counted != space:
             space = counted
             check_budget(space, config.budget)
+        config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device))
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds

@@ -258,7 +258,8 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     )
     assert lines.pop(2).startswith("Few images to validate on, 4 a class: ")
     assert lines[2] == (
-        "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, seed 5. Run folder: runs/tiny-1"
+        "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, batch 64, rate 0.03, seed 5. "
+        "Run folder: runs/tiny-1"
     )
     for number in range(3):
         assert re.fullmatch(
