@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
-from nas.report.console import plural, say, show, terminal
+from nas.report.console import duration, plural, say, share, show, terminal
 from nas.report.tables import (
     architecture_view,
     best_view,
@@ -30,6 +30,7 @@ from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration, find_calibration
 from nas.workflows.search import SearchResult, StopReason
 from nas.workflows.session import Prepared, Session
+from nas.workflows.usage import Usage
 
 
 def say_start(prepared: Prepared, console: Console) -> None:
@@ -122,6 +123,8 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, f"The time limit of {duration_text(config.time_limit)} is over. Go on with: {command}")
     if state.trials:
         say(console, counts_line(result.counts, config.budget))
+    for line in usage_lines(result.usage):
+        say(console, line)
     result.check()
     if config.prescreen and all(trial.prescreen is None for trial in state.trials):
         say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
@@ -134,6 +137,25 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, "Scaled:")
         show(scaled_view(result.scaled), console)
     _say_next(result, command, console)
+
+
+def usage_lines(usage: Usage) -> Iterator[str]:
+    """Say what trials did with their time, and how fast they were, as far as their trainings tell."""
+    if not usage.total_s:
+        return
+    parts = {"trained": usage.trained_s, "started": usage.started_s, "waited": usage.waited_s}
+    *first, last = (f"{what} {share(s / usage.total_s)} ({duration(s)})" for what, s in parts.items())
+    yield f"Of their time, trials {', '.join(first)} and {last}."
+    if usage.images_s is not None:
+        yield f"In training, {speed_text(usage)}."
+
+
+def speed_text(usage: Usage) -> str:
+    """Return how fast a trial trains, and how that is to the device's limit."""
+    speed = f"{usage.images_s:,.0f} images/s a trial"
+    if usage.share is None:
+        return speed
+    return f"{speed}, {share(usage.share)} of the limit of this device by its {usage.limited_by}"
 
 
 def print_run(state: RunState, top: int) -> None:

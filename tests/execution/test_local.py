@@ -13,6 +13,7 @@ from fakes import (
     check_faults,
     check_infinite,
     check_misuse,
+    check_speeds,
     infinite_faults,
     start,
 )
@@ -31,7 +32,8 @@ def test_local_runs_every_trial_and_tells_in_order(tmp_path: Path) -> None:
     for trial in s.trials:
         assert trial.score == pytest.approx((total(trial.candidate.choices) + 0.25) * 0.03)
         assert list(trial.curve) == [1, 2, 3] and trial.curve[3] == trial.score
-        assert trial.result == TrialResult(epochs=3, seconds=1.833333, loss=0.5, batch=64)
+        assert trial.result == TrialResult(epochs=3, seconds=1.833333, loss=0.5, batch=64, images=300)
+    check_speeds(s)
     assert heard.log[:5] == [("started", 0), (1, 0), (2, 0), (3, 0), ("complete", 0)]
     assert heard.kept == {t.number: (t.score, [float(t.number)] * 2) for t in s.trials}
 

@@ -22,7 +22,7 @@ from nas.errors import InputError
 from nas.execution.base import Attempt
 from nas.kinds import as_written
 from nas.space import Choices, parse_space
-from nas.training.base import EpochResult, Failure, FailureReason, Metric, TrainingFailed
+from nas.training.base import EpochResult, Failure, FailureReason, Limit, Metric, TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import LEARNING_RATES, Recipe
@@ -130,8 +130,8 @@ def last(training: ClassifierTraining) -> EpochResult:
 @pytest.mark.parametrize(
     ("images", "batch", "rate"),
     [
-        (100, 16, 0.005), (639, 16, 0.005), (640, 32, 0.01), (1_438, 64, 0.02), (8_000, 256, 0.08),
-        (20_479, 512, 0.16), (20_480, 1_024, 0.32), (40_000, 1_024, 0.32), (1_281_167, 1_024, 0.32),
+        (100, 16, 0.005), (1_023, 16, 0.005), (1_024, 32, 0.01), (1_438, 32, 0.01), (8_000, 128, 0.04),
+        (32_767, 512, 0.16), (32_768, 1_024, 0.32), (40_000, 1_024, 0.32), (1_281_167, 1_024, 0.32),
     ],
 )  # fmt: skip
 def test_auto_picks_the_largest_batch_that_leaves_steps(images: int, batch: int, rate: float) -> None:
@@ -281,6 +281,21 @@ def test_it_learns_digits(digits: ImageData) -> None:
     assert all(result.seconds > 0 for result in results)
     with pytest.raises(AssertionError):
         training.epoch()
+
+
+@pytest.mark.parametrize("batch", [16, 10_000])
+def test_the_parts_of_a_trainings_time(digits: ImageData, batch: int) -> None:
+    """The first step prepares: it is no part of the speed, and where an epoch is one step it has none."""
+    limit = Limit(1e6, "memory")
+    training = ClassifierTraining(small_net(), digits, Recipe(epochs=2, batch=batch), seed=0, limit=limit)
+    first, second = training.epoch(), training.epoch()
+    steps = max(1, len(digits.train_labels) // batch)
+    size = min(batch, len(digits.train_labels))
+    assert (first.images, second.images) == ((steps - 1) * size, steps * size)
+    assert first.start_s > 0 == second.start_s and first.limit == second.limit == limit
+    for result in (first, second):
+        assert (result.train_s > 0) == (result.images > 0)
+        assert result.start_s + result.train_s + result.norms_s <= result.seconds
 
 
 def test_accuracy_is_that_of_the_weights_on_search_validation(digits: ImageData) -> None:
@@ -590,7 +605,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: f
     for epoch in (1, 2):
         result, expected = training.epoch(), smaller.epoch()
         assert (result.epoch, result.batch) == (epoch, 5)
-        assert result == dataclasses.replace(expected, seconds=result.seconds, norms_s=result.norms_s)
+        times = {name: getattr(result, name) for name in ("seconds", "norms_s", "train_s", "start_s")}
+        assert result == dataclasses.replace(expected, **times)
     weights, same = training.state_dict(), smaller.state_dict()
     assert all(torch.equal(weights[name], same[name]) for name in same)
 

@@ -29,13 +29,14 @@ def test_what_auto_picks_is_printed_and_kept() -> None:
     said = nas(*SEARCH, "--max-images", "1000", "--batch", "auto")
     assert said.code == 0
     assert (
-        "Search: 2 trials by predictor, no budget, 1 epoch each, batch 32, rate 0.01, seed 0. Run" in said.out
+        "Search: 2 trials by predictor, no budget, 1 epoch each, batch 16, rate 0.005, seed 0. Run"
+        in said.out
     )
-    assert recorded() == (32, 0.01) and batches() == [32, 32]
+    assert recorded() == (16, 0.005) and batches() == [16, 16]
     run = Path("runs/mine/run.yaml")
-    run.write_text(run.read_text().replace("batch: 32", "batch: 16"))  # such as a later rule would pick
+    run.write_text(run.read_text().replace("batch: 16", "batch: 32"))  # such as a later rule would pick
     said = nas("resume", "runs/mine", "--trials", "3")
-    assert "1 epoch each, batch 16, rate 0.01, seed 0." in said.out and batches() == [32, 32, 16]
+    assert "1 epoch each, batch 32, rate 0.005, seed 0." in said.out and batches() == [16, 16, 32]
 
 
 def test_the_default_of_a_cpu_is_recorded_as_it_was() -> None:
