@@ -86,6 +86,9 @@ class TrialQueue(Protocol):
 class TrialObserver(Protocol):
     """Hears of trials while an executor runs, and answers nothing."""
 
+    def doing(self, what: str) -> None:
+        """Something begins that may take seconds, such as `Starting Ray`."""
+
     def dashboard(self, url: str) -> None:
         """Ray's dashboard answers at `url`."""
 

@@ -143,19 +143,23 @@ def usage_lines(usage: Usage) -> Iterator[str]:
     """Say what trials did with their time, and how fast they were, as far as their trainings tell."""
     if not usage.total_s:
         return
-    parts = {"trained": usage.trained_s, "started": usage.started_s, "waited": usage.waited_s}
-    *first, last = (f"{what} {share(s / usage.total_s)} ({duration(s)})" for what, s in parts.items())
-    yield f"Of their time, trials {', '.join(first)} and {last}."
-    if usage.images_s is not None:
-        yield f"In training, {speed_text(usage)}."
-
-
-def speed_text(usage: Usage) -> str:
-    """Return how fast a trial trains, and how that is to the device's limit."""
-    speed = f"{usage.images_s:,.0f} images/s a trial"
+    times = map(duration, (usage.trained_s, usage.started_s, usage.waited_s))
+    trained, started, waited = (
+        f"{part} ({time})" for part, time in zip(usage_shares(usage), times, strict=True)
+    )
+    yield f"Of their time, trials trained {trained}, started {started} and waited {waited}."
+    if usage.images_s is None:
+        return
+    speed = f"In training, {usage.images_s:,.0f} images/s a trial"
     if usage.share is None:
-        return speed
-    return f"{speed}, {share(usage.share)} of the limit of this device by its {usage.limited_by}"
+        yield f"{speed}."
+    else:
+        yield f"{speed}, {share(usage.share)} of the limit of this device by its {usage.limited_by}."
+
+
+def usage_shares(usage: Usage) -> list[str]:
+    """Return the parts of their time that trials trained, started and waited."""
+    return [share(s / usage.total_s) for s in (usage.trained_s, usage.started_s, usage.waited_s)]
 
 
 def print_run(state: RunState, top: int) -> None:

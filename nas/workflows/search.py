@@ -180,6 +180,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
                 raise
             in_time = False
         meter.stop()
+        observer.doing("Exporting the best network, and checking it")
         state = session.state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
             within = f"budget {config.budget}" if config.budget else "no budget"

@@ -149,6 +149,7 @@ def prepare(
     load_plugins(files)
     space, fitted = _load_space(config)
     heard = observer or Observer()
+    heard.doing(f"Counting the networks of {config.space}")
     if note := check_budget(space, config.budget):
         heard.noted(note)
     check_scale(space, config.scale)
@@ -162,11 +163,17 @@ def prepare(
     is_proxy = evaluator is None and config.evaluator is None
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
+    heard.doing(_reading(config))
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
     if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
         heard.noted(note)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)
+
+
+def _reading(config: SearchConfig) -> str:
+    """Return what may take seconds before there is an evaluator."""
+    return "Loading torch" if config.evaluator else f"Loading torch and the data of {config.data.dataset}"
 
 
 def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
@@ -322,6 +329,7 @@ def reopen(
             return read_data(folder.data_file)
         return load_data(space, config, heard, download="dataset" in changes)
 
+    heard.doing(_reading(config))
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         _check_data(prepared.data, manifest.data)

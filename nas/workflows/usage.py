@@ -64,17 +64,20 @@ class Meter(Observer):
 
     @property
     def usage(self) -> Usage:
-        """The usage up to now."""
-        return replace(self._known, total_s=self._known.total_s + self._round_s())
+        """The usage up to now; of an epoch that is not over it is all training."""
+        now, known = time.monotonic(), self._known
+        round_s = 0.0 if self._began is None else self._slots * (now - self._began)
+        under_way_s = sum(now - heard for heard in dict(self._heard).values())  # other threads ask
+        return replace(known, total_s=known.total_s + round_s, trained_s=known.trained_s + under_way_s)
 
     def stop(self) -> None:
         """Count what comes no more."""
         self._known, self._began = self.usage, None
+        self._heard.clear()
 
     def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
         self.stop()
         self._began, self._slots = time.monotonic(), 0
-        self._heard.clear()
 
     def started(self, candidate: Candidate) -> None:
         self._heard[candidate.number] = time.monotonic()
@@ -99,6 +102,3 @@ class Meter(Observer):
         if trial.state is TrialState.FAILED and heard is not None:  # in an epoch that gave nothing
             lost_s = time.monotonic() - heard
             self._known = replace(self._known, trained_s=self._known.trained_s + lost_s)
-
-    def _round_s(self) -> float:
-        return 0.0 if self._began is None else self._slots * (time.monotonic() - self._began)
