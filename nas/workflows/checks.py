@@ -25,6 +25,7 @@ from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Metric
 from nas.training.recipe import Recipe
+from nas.workflows.hardware import count_gpus, find_unusable_gpu
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
@@ -273,13 +274,12 @@ def check_machine(config: SearchConfig) -> None:
     if executor.address != "local":
         return
     if executor.gpus_per_trial:
-        import torch
-
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        found, why = count_gpus()
         if found < executor.gpus_per_trial:
             has = f"only {found} GPUs" if found > 1 else "only one GPU" if found else "no GPU"
             raise InputError(
-                f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine; "
+                f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine"
+                f"{f' ({why})' if why else ''}; "
                 f"{'lower it' if found else 'leave it out'}, or join a cluster with GPUs by --address"
             )
     cores = count_cores()
@@ -288,6 +288,20 @@ def check_machine(config: SearchConfig) -> None:
             f"cpus-per-trial: {executor.cpus_per_trial}, but this machine has {cores}; lower it, or join a "
             "cluster by --address"
         )
+
+
+def check_gpus(config: SearchConfig) -> str | None:
+    """Raise InputError for a GPU of this machine that trials would fail on, having loaded torch. Return in a
+    line why none is used where CUDA is there and torch cannot use it."""
+    executor = config.executor
+    if executor.address != "local" or executor.gpus_per_trial == 0:
+        return None
+    found, why = count_gpus()
+    if found and (reason := find_unusable_gpu()):
+        raise InputError(
+            f"gpus-per-trial: {reason}; install a torch that has, or train on the CPU by --gpus-per-trial 0"
+        )
+    return None if found or not why else f"Trials train without a GPU, as torch finds none ({why})."
 
 
 def check_objective(objective: Objective, metric: Metric) -> None:

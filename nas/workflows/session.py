@@ -36,6 +36,7 @@ from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
     check_budget,
     check_evaluator,
+    check_gpus,
     check_machine,
     check_objective,
     check_sampler,
@@ -164,6 +165,8 @@ def prepare(
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
     heard.doing(_reading(config))
+    if note := check_gpus(config):
+        heard.noted(note)
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
     if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
         heard.noted(note)
@@ -330,6 +333,8 @@ def reopen(
         return load_data(space, config, heard, download="dataset" in changes)
 
     heard.doing(_reading(config))
+    if note := check_gpus(config):
+        heard.noted(note)
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         _check_data(prepared.data, manifest.data)
