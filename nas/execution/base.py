@@ -286,4 +286,10 @@ def _checked(result: Any, epoch: int) -> EpochResult:
             )
         if not math.isfinite(figure):
             raise TrainingFailed(FailureReason.NAN_LOSS, f"the {name} was {figure} in epoch {epoch}")
-    return replace(result, value=float(result.value), score=float(result.score))
+    for name in ("seconds", "images", "train_s", "start_s"):
+        figure = getattr(result, name)
+        if isinstance(figure, bool) or not isinstance(figure, Real) or not math.isfinite(figure):
+            raise EvaluatorError(f"the {name} of epoch {epoch} is {figure!r:.60}; give a finite number")
+    return replace(
+        result, value=float(result.value), score=float(result.score), images=round(float(result.images))
+    )
