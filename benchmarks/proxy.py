@@ -48,7 +48,7 @@ from torchvision import transforms as tv
 
 from nas.data.datasets import ImageData, load_dataset
 from nas.training.loop import ClassifierTraining
-from nas.training.recipe import Recipe
+from nas.training.recipe import BATCH, Recipe
 
 TARGETS = {"minimal": 0.97, "folder": 1.5}
 
@@ -78,7 +78,7 @@ def main() -> None:
             ):
                 own = copy.deepcopy(module)
                 sides[name] = Folder(own, layout, Path(folder), data, recipe, args.device, args.workers).epoch
-        speeds = measured(sides, args.rounds, len(data.train_images) // recipe.batch * recipe.batch)
+        speeds = measured(sides, args.rounds, len(data.train_images) // recipe.batch_size * recipe.batch_size)
     ratios = {
         peer: [ours / theirs for ours, theirs in zip(speeds["nas"], speeds[peer], strict=True)]
         for peer in speeds
@@ -131,7 +131,7 @@ class Minimal:
         )
         self.x, self.val_x = (_floats(images, device) for images in (data.train_images, data.val_images))
         self.y, self.val_y = (torch.tensor(y, device=device) for y in (data.train_labels, data.val_labels))
-        self.batch = recipe.batch
+        self.batch = recipe.batch_size
         self.device = torch.device(device)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
@@ -298,7 +298,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--module", default="mobilenet_v2", help="the name of a network of torchvision's")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=Recipe().batch)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--train", type=int, default=2000, help="training images")
     parser.add_argument("--val", type=int, default=500, help="validation images")
     parser.add_argument("--cifar", type=Path, help="archive of train/CLASS/NNNN.jpg, to measure 'folder' too")

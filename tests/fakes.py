@@ -18,6 +18,7 @@ from toys import study, total
 
 from nas.inherit import NotInherited
 from nas.space import Choices
+from nas.study.ledger import Ledger
 from nas.study.records import Candidate, Trial, TrialState
 from nas.study.study import Study
 from nas.training.base import (
@@ -26,6 +27,7 @@ from nas.training.base import (
     EvaluatorError,
     Failure,
     FailureReason,
+    Limit,
     Metric,
     Parent,
     TrainingFailed,
@@ -33,6 +35,7 @@ from nas.training.base import (
 from nas.workflows.observer import Observer
 
 EPOCHS = 3
+LIMIT = Limit(1600.0, "memory")
 ODD: dict[str, Any] = {
     "text": "0.93",
     "None": None,
@@ -78,7 +81,9 @@ class FakeTraining:
         time.sleep(self._fake.epoch_s)
         self._epoch += 1
         score = self._fake.metric.sign * self._score * self._epoch
-        result = EpochResult(self._epoch, score, score, 1 / self._epoch, 0.5, 64)
+        result = EpochResult(
+            self._epoch, score, score, 1 / self._epoch, 0.5, 64, images=100, train_s=0.25, limit=LIMIT
+        )
         match self._fake.faults.get(self._number, "").split():
             case ["nan"]:
                 raise TrainingFailed("nan_loss", "the loss was nan in epoch 1")
@@ -185,6 +190,16 @@ def check_faults(s: Study, heard: Heard) -> None:
     assert bug.failure.message.startswith("ValueError: a block went wrong (fakes.py:")
     assert heard.of(1) == ["started", "failed"]
     assert set(heard.kept) == {t.number for t in s.trials if t.state is TrialState.COMPLETE}
+
+
+def check_speeds(s: Study) -> None:
+    """Of trials that are complete: what a training tells of its speed comes to the ledger, and back."""
+    for trial in (*s.trials, *Ledger(s.ledger._storage, "nas").trials):
+        if trial.state is not TrialState.COMPLETE:
+            continue
+        result = trial.result
+        assert (result.images, result.train_s) == (100 * EPOCHS, 0.25 * EPOCHS)
+        assert (result.limit, result.limited_by) == (LIMIT.images_s, LIMIT.by) and 0 < result.start_s < 5
 
 
 def check_misuse(s: Study, heard: Heard, fault: str, error: EvaluatorError) -> None:

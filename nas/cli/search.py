@@ -46,6 +46,7 @@ def search(
             from nas.workflows.session import prepare
 
             prepared = prepare(settings, None, plugins, screen)
+            screen.doing("Training three networks of the budget for some batches")
             print_forecast(prepared, forecast(prepared))
             return
         result = search_space(settings, screen, plugins=plugins, runs=runs, name=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -85,6 +86,9 @@ class TrialQueue(Protocol):
 class TrialObserver(Protocol):
     """Hears of trials while an executor runs, and answers nothing."""
 
+    def doing(self, what: str) -> None:
+        """Something begins that may take seconds, such as `Starting Ray`."""
+
     def dashboard(self, url: str) -> None:
         """Ray's dashboard answers at `url`."""
 
@@ -144,6 +148,7 @@ class Attempt:
         self._training: Training | None = None
         self._result = TrialResult()
         self._weights = b""
+        self._build_s = 0.0
 
     def build(self) -> Step | None:
         """Build the training, which the first step does otherwise. Return what that came to if it failed."""
@@ -166,12 +171,15 @@ class Attempt:
 
     def _build(self) -> None:
         if self._training is None:
+            start = time.perf_counter()
             self._training = self._begin()
+            self._build_s = time.perf_counter() - start
 
     def _train(self) -> Step:
         self._build()
         assert self._training is not None
         epoch = _checked(self._training.epoch(), self._result.epochs + 1)
+        epoch, self._build_s = replace(epoch, build_s=self._build_s), 0.0
         done = bool(self._training.done)
         if done:
             import safetensors.torch
@@ -186,6 +194,11 @@ class Attempt:
             loss=epoch.loss,
             batch=epoch.batch,
             deviation=None if epoch.deviation is None else round(epoch.deviation, 4),
+            images=self._result.images + epoch.images,
+            train_s=round(self._result.train_s + epoch.train_s, 6),
+            start_s=round(self._result.start_s + epoch.build_s + epoch.start_s, 6),
+            limit=float(f"{epoch.limit.images_s:.4g}") if epoch.limit else None,
+            limited_by=epoch.limit.by if epoch.limit else None,
         )
         return Step(self._result, epoch, done=done)
 
@@ -273,4 +286,10 @@ def _checked(result: Any, epoch: int) -> EpochResult:
             )
         if not math.isfinite(figure):
             raise TrainingFailed(FailureReason.NAN_LOSS, f"the {name} was {figure} in epoch {epoch}")
-    return replace(result, value=float(result.value), score=float(result.score))
+    for name in ("seconds", "images", "train_s", "start_s"):
+        figure = getattr(result, name)
+        if isinstance(figure, bool) or not isinstance(figure, Real) or not math.isfinite(figure):
+            raise EvaluatorError(f"the {name} of epoch {epoch} is {figure!r:.60}; give a finite number")
+    return replace(
+        result, value=float(result.value), score=float(result.score), images=round(float(result.images))
+    )

@@ -54,6 +54,7 @@ class ChildExecutor:
         if not queue.remaining:
             return
         try:
+            observer.doing("Starting the process that trains")
             with _packed(evaluator, self._threads) as parcel, Child(parcel) as child:
                 child.wait()
                 while (candidate := queue.ask()) is not None:

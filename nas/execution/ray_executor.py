@@ -70,9 +70,11 @@ class RayExecutor:
         node has room for."""
         if not queue.remaining:
             return
+        observer.doing("Starting Ray" if self._address == "local" else "Joining Ray")
         with start_ray(self._address, self._dashboard) as dashboard:
             if dashboard:
                 observer.dashboard(dashboard)
+            observer.doing("Starting workers")
             slots = self.slots()
             if not slots:
                 raise InputError(self._no_room())
@@ -83,6 +85,7 @@ class RayExecutor:
             session = own_session(self._address)
             with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
                 self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
+            observer.doing("Stopping Ray" if self._address == "local" else "Leaving Ray")
 
     def check_room(self) -> None:
         """Ask Ray, and raise InputError where no node has room for a trial."""

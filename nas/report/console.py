@@ -50,6 +50,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def share(part: float) -> str:
+    """Return `85 %`, and `0.4 %` below ten."""
+    return f"{100 * part:.{0 if part >= 0.1 or not part else 1}f} %"
+
+
 def plural(count: int, noun: str) -> str:
     """Return `1 trial`, `2 trials`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

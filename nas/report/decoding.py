@@ -28,6 +28,16 @@ class DecodingBar:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    @property
+    def has_terminal(self) -> bool:
+        """Whether there is one to be shown on."""
+        return not self._bar.disable
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it is shown."""
+        return bool(self._bar.live.is_started)
+
     def __call__(self, done: int, total: int) -> None:
         if done % _EVERY == 0 or done == total:
             self._bar.update(self._task, completed=done, total=total, visible=True)

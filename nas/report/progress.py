@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 from rich.console import Console
@@ -11,13 +12,15 @@ from rich.text import Text
 
 from nas.errors import printable
 from nas.execution.base import TrialQueue
-from nas.report.console import duration, say
+from nas.report.console import duration, say, share
 from nas.report.decoding import DecodingBar
-from nas.report.session import say_beginning, say_round
+from nas.report.heartbeat import Heartbeat
+from nas.report.session import say_beginning, say_round, usage_shares
 from nas.study.records import Candidate, Counts, Trial, TrialState
 from nas.training.base import EpochResult
 from nas.workflows.observer import Observer
 from nas.workflows.session import Session
+from nas.workflows.usage import Meter
 
 
 class SearchScreen(Observer):
@@ -37,55 +40,91 @@ class SearchScreen(Observer):
         self._ended_before = 0
         self._last = 0.0
         self._left_at_last = 0.0
+        self._heartbeat = Heartbeat(console, self._describe)
+        self._doing: str | None = "Starting"
+        self._since = time.monotonic()
+        self._meter = Meter()
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
 
     def __enter__(self) -> SearchScreen:
-        self._bar.__enter__()
+        self._heartbeat.start()
+        self._show_live()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._heartbeat.stop()
         with suppress(OSError):  # of a terminal that was closed
-            self._bar.__exit__()
+            if self._bar.is_started:
+                self._bar.__exit__()
             if self._live.is_started:
                 self._live.stop()
 
+    def _show_live(self) -> None:
+        """Have the lower lines of a terminal for what goes on, in place of the bar."""
+        if self._bar.is_started:
+            self._bar.__exit__()
+        if self._console.is_terminal and not self._live.is_started:
+            self._live.start()
+
+    def doing(self, what: str) -> None:
+        self._show_live()
+        self._begin(what)
+
+    def _begin(self, what: str | None) -> None:
+        """Take what goes on now; None for trials."""
+        self._doing, self._since = what, time.monotonic()
+        self._heartbeat.began()
+
     def decoding(self, done: int, total: int) -> None:
+        self._doing = f"Decoding images: {done:,} of {total:,}"
+        if self._bar.has_terminal and not self._bar.is_started:
+            self._live.stop()
+            self._bar.__enter__()
         self._bar(done, total)
 
     def noted(self, text: str) -> None:
         say(self._console, text)
+        self._heartbeat.heard()
 
     def began(self, session: Session) -> None:
-        self._bar.__exit__()
+        self._show_live()
         self._session = session
         say_beginning(session, self._console)
+        self._heartbeat.heard()
 
     def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
         assert self._session is not None
         say_round(self._session, title, queue, trials, self._console)
+        self._begin("Starting")
+        self._heartbeat.heard()
+        self._meter.round(queue, title, trials, epochs)
         self._queue, self._trials, self._epochs = queue, trials, epochs
         self._began, self._last = None, 0.0
         self._running.clear()
         self._read()
         # Trials that have ended already do not count for the time left.
         self._ended_before = self._counts.ended
-        if self._console.is_terminal and not self._live.is_started:
-            self._live.start()
 
     def dashboard(self, url: str) -> None:
         if url != self._dashboard:  # the finalists train on the same Ray
             say(self._console, f"Ray dashboard: {url}")
         self._dashboard = url
+        self._heartbeat.heard()
 
     def started(self, candidate: Candidate) -> None:
         if self._began is None:
             self._began = time.monotonic()
+        if self._doing is not None:
+            self._begin(None)
         self._running[candidate.number] = None
+        self._meter.started(candidate)
 
     def epoch(self, candidate: Candidate, result: EpochResult) -> None:
         self._running[candidate.number] = result
+        self._meter.epoch(candidate, result)
 
     def finished(self, trial: Trial) -> None:
+        self._meter.finished(trial)
         if self._began is None:  # its worker died before it began
             self._began = time.monotonic()
         self._running.pop(trial.number, None)
@@ -93,6 +132,7 @@ class SearchScreen(Observer):
         self._left_at_last = self._seconds_left()
         self._last = time.monotonic()
         self._console.print(Text(printable(self._line(trial))), soft_wrap=True)
+        self._heartbeat.heard()
 
     def _read(self) -> None:
         """Read the queue once for all that is shown: the display's own thread must not touch it."""
@@ -130,11 +170,24 @@ class SearchScreen(Observer):
             return ""
         return duration(max(0.0, self._left_at_last - (time.monotonic() - self._last)))
 
+    def _describe(self) -> str | None:
+        """What a log is told where nothing else is: until a trial of the round has ended, when it is
+        known how long they take."""
+        if self._doing is not None:
+            return self._doing
+        if self._counts.ended > self._ended_before:
+            return None
+        return f"Training: {', '.join(self._trainings())}"
+
+    def _trainings(self) -> Iterator[str]:
+        for number, result in sorted(dict(self._running).items()):  # a copy: it is read in other threads
+            epoch, score = (result.epoch, f", score {result.score:.4f}") if result else (0, "")
+            yield f"trial {number}: epoch {epoch}/{self._epochs}{score}"
+
     def _view(self) -> Text:
-        ended = self._counts.ended
-        if self._began is None:
-            return Text(f"{ended}/{self._trials} finished, starting ...")
-        left = self._left()
+        if self._doing is not None:
+            return Text(f"{printable(self._doing)} ... {time.monotonic() - self._since:.0f} s", no_wrap=True)
+        ended, left = self._counts.ended, self._left()
         lines = [
             f"{ended}/{self._trials} finished, {len(self._running)} running, "
             f"{self._counts.failed} failed{f', {left} left' if left else ''}"
@@ -142,8 +195,14 @@ class SearchScreen(Observer):
         if self._best:
             candidate = self._best.candidate
             lines.append(f"best score {self._best.score:.4f}, {candidate.cost}, trial {candidate.number}")
-        # A copy: the display has a thread of its own.
-        for number, result in sorted(dict(self._running).items()):
-            epoch, score = (result.epoch, f", score {result.score:.4f}") if result else (0, "")
-            lines.append(f"  trial {number}: epoch {epoch}/{self._epochs}{score}")
+        usage = self._meter.usage
+        if usage.started_s:
+            trained, started, waited = usage_shares(usage)
+            line = f"trained {trained}, started {started}, waited {waited}"
+            if usage.images_s is not None:
+                line += f"; {usage.images_s:,.0f} images/s a trial"
+            if usage.share is not None:
+                line += f", {share(usage.share)} of the device's limit"
+            lines.append(line)
+        lines += [f"  {training}" for training in self._trainings()]
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")

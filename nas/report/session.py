@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
-from nas.report.console import plural, say, show, terminal
+from nas.report.console import duration, plural, say, share, show, terminal
 from nas.report.tables import (
     architecture_view,
     best_view,
@@ -30,6 +30,7 @@ from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration, find_calibration
 from nas.workflows.search import SearchResult, StopReason
 from nas.workflows.session import Prepared, Session
+from nas.workflows.usage import Usage
 
 
 def say_start(prepared: Prepared, console: Console) -> None:
@@ -74,8 +75,8 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
     say(
         console,
         f"Search: {plural(trials, 'trial')} by {config.sampler}, {budget_text(config.budget)}, "
-        f"{plural(config.recipe.epochs, 'epoch')} each, seed {config.seed}. Run folder: "
-        f"{session.folder.path}",
+        f"{plural(config.recipe.epochs, 'epoch')} each, {_batch_text(session)}seed {config.seed}. "
+        f"Run folder: {session.folder.path}",
     )
     if config.budget.others:
         say(console, draws_line(config.budget))
@@ -84,6 +85,12 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
     known = find_calibration(session.folder, session.manifest)
     if known:
         say(console, known)
+
+
+def _batch_text(session: Session) -> str:
+    """Return what the proxy trains with, picked or given; a user's evaluator has its own."""
+    recipe = session.config.recipe
+    return f"batch {recipe.batch_size:,}, rate {recipe.peak_lr:g}, " if session.proxy else ""
 
 
 def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
@@ -97,7 +104,11 @@ def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Co
 
 
 def _say_calibration(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
-    say(console, f"Calibration: {plural(trials, 'training')}. Run folder: {session.folder.path}")
+    say(
+        console,
+        f"Calibration: {plural(trials, 'training')}, {_batch_text(session)}"
+        f"seed {session.config.seed}. Run folder: {session.folder.path}",
+    )
 
 
 def print_result(result: SearchResult, console: Console) -> None:
@@ -112,6 +123,8 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, f"The time limit of {duration_text(config.time_limit)} is over. Go on with: {command}")
     if state.trials:
         say(console, counts_line(result.counts, config.budget))
+    for line in usage_lines(result.usage):
+        say(console, line)
     result.check()
     if config.prescreen and all(trial.prescreen is None for trial in state.trials):
         say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
@@ -124,6 +137,29 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, "Scaled:")
         show(scaled_view(result.scaled), console)
     _say_next(result, command, console)
+
+
+def usage_lines(usage: Usage) -> Iterator[str]:
+    """Say what trials did with their time, and how fast they were, as far as their trainings tell."""
+    if not usage.total_s:
+        return
+    times = map(duration, (usage.trained_s, usage.started_s, usage.waited_s))
+    trained, started, waited = (
+        f"{part} ({time})" for part, time in zip(usage_shares(usage), times, strict=True)
+    )
+    yield f"Of their time, trials trained {trained}, started {started} and waited {waited}."
+    if usage.images_s is None:
+        return
+    speed = f"In training, {usage.images_s:,.0f} images/s a trial"
+    if usage.share is None:
+        yield f"{speed}."
+    else:
+        yield f"{speed}, {share(usage.share)} of the limit of this device by its {usage.limited_by}."
+
+
+def usage_shares(usage: Usage) -> list[str]:
+    """Return the parts of their time that trials trained, started and waited."""
+    return [share(s / usage.total_s) for s in (usage.trained_s, usage.started_s, usage.waited_s)]
 
 
 def print_run(state: RunState, top: int) -> None:

@@ -67,6 +67,10 @@ class TrialResult:
     `seconds`: training time. `loss`, `batch`: of the last epoch, where the training has them. `deviation`:
     standard deviation of an extrapolated score. `parent`: the trial whose weights it started from;
     `not_inherited`: why it could not.
+
+    `start_s`: seconds from its start to its second step, in part before `seconds`. `images` were trained on
+    in `train_s` of those, steps alone, where the device could have trained `limit` images a second, bound by
+    `limited_by`. Results that differ in measured times alone are equal.
     """
 
     epochs: int = 0
@@ -76,6 +80,11 @@ class TrialResult:
     deviation: float | None = None
     parent: int | None = None
     not_inherited: str | None = None
+    images: int = 0
+    train_s: float = field(default=0.0, compare=False)
+    start_s: float = field(default=0.0, compare=False)
+    limit: float | None = field(default=None, compare=False)
+    limited_by: str | None = field(default=None, compare=False)
 
     def to_data(self) -> dict[str, Any]:
         """Return what is not a default, as plain values."""
@@ -184,7 +193,8 @@ def _or_null(kind: Kind) -> Kind:
 _RESULT: Mapping[str, Kind] = {
     "epochs": _COUNT, "seconds": _or_null(FINITE), "loss": _or_null(_FIGURE), "batch": _or_null(_FIGURE),
     "deviation": _or_null(_FIGURE), "parent": _or_null(_COUNT), "not_inherited": _or_null(_TEXT),
-    "reason": _REASON, "message": _or_null(_TEXT),
+    "reason": _REASON, "message": _or_null(_TEXT), "images": _COUNT, "train_s": FINITE, "start_s": FINITE,
+    "limit": _or_null(FINITE), "limited_by": _or_null(_TEXT),
 }  # fmt: skip
 _ATTRS: Mapping[str, Kind] = {
     **{figure.name: _COUNT for figure in fields(Cost)},

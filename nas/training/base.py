@@ -91,6 +91,15 @@ class EvaluatorError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """The most images per second that a device can train a network on, and what binds it there: `memory` or
+    `arithmetic`."""
+
+    images_s: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class EpochResult:
     """What one epoch gave.
 
@@ -98,6 +107,10 @@ class EpochResult:
     all values so far. `seconds`: wall time of the epoch; `norms_s`, the part of it that does not grow with
     the data. `loss`: mean training loss. `batch`: images in a batch. `deviation`: standard deviation of an
     extrapolated score.
+
+    Of `seconds`, the first epoch's first `start_s` went by before the second step, and `images` were trained
+    on in `train_s`, steps alone. `build_s`: seconds before the first epoch in which the training was built.
+    `limit`: how fast it could be.
     """
 
     epoch: int
@@ -108,6 +121,11 @@ class EpochResult:
     batch: int | None = None
     norms_s: float = 0.0
     deviation: float | None = None
+    images: int = 0
+    train_s: float = 0.0
+    start_s: float = 0.0
+    build_s: float = 0.0
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class ProxyEvaluator:
         import torch
 
         from nas.training.folds import FoldedTraining
+        from nas.training.limits import find_limit
         from nas.training.loop import ClassifierTraining
 
         load_plugins(self.plugins)
@@ -77,10 +78,14 @@ class ProxyEvaluator:
         folds, device = self.folds, self.device
         each_s = self.timeout_s and self.timeout_s / folds
         recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
+        recipe = recipe.fitted(len(images.train_labels), device)
+        limit = find_limit(network, recipe.batch_size, device)
 
         def train_on(part: ImageData) -> ClassifierTraining:
             module = self._module(network, parent, seed)
-            return ClassifierTraining(module, part, recipe, seed=seed, device=device, timeout_s=each_s)
+            return ClassifierTraining(
+                module, part, recipe, seed=seed, device=device, timeout_s=each_s, limit=limit
+            )
 
         if folds == 1:
             return train_on(images)

@@ -47,6 +47,9 @@ class FoldedTraining:
             seconds=sum(result.seconds for result in results),
             batch=min(result.batch or 0 for result in results),
             norms_s=sum(result.norms_s for result in results),
+            images=sum(result.images for result in results),
+            train_s=sum(result.train_s for result in results),
+            start_s=sum(result.start_s for result in results),
         )
 
     def _train_next(self, training: ClassifierTraining) -> EpochResult:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nas.data.datasets import ImageData
 from nas.training.augment import Augmentation
-from nas.training.base import EpochResult, FailureReason, TrainingFailed
+from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass
 from nas.training.optimizers import Average, make_optimizer
@@ -36,7 +36,8 @@ class ClassifierTraining:
 
     The module comes built and is trained in place; it maps (N, C, H, W) float images to (N, classes) logits.
     With the same module and seed the results are bit-equal on a CPU with one thread, whatever else draws
-    random numbers in the process between the epochs. `timeout_s` is for all epochs together.
+    random numbers in the process between the epochs. `timeout_s` is for all epochs together. `limit` is
+    part of the results.
     """
 
     def __init__(
@@ -48,9 +49,12 @@ class ClassifierTraining:
         seed: int,
         device: str | torch.device = "cpu",
         timeout_s: float | None = None,
+        limit: Limit | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        self._seconds = self._norms_s = 0.0
+        self._limit = limit
+        self._seconds = self._norms_s = self._start_s = self._train_s = 0.0
+        self._images = 0
         self._device = torch.device(device)
         self._seed = seed
         self._data = data
@@ -65,7 +69,7 @@ class ClassifierTraining:
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         with _failures():
-            self._begin(recipe)
+            self._begin(recipe.fitted(len(data.train_labels), self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
         """Everything that changes while the module is trained, as it is before the first epoch."""
@@ -73,7 +77,7 @@ class ClassifierTraining:
         self._epoch = 0
         self._accuracies: list[float] = []
         # One incomplete batch per epoch is dropped, as batch norm fails on a batch of one image.
-        self._batch = min(recipe.batch, len(self._own))
+        self._batch = min(recipe.batch_size, len(self._own))
         self._steps = len(self._own) // self._batch
         self._generator = torch.Generator(self._device).manual_seed(self._seed)
         self._augmentation = Augmentation(recipe, self._data, self._generator)
@@ -119,7 +123,20 @@ class ClassifierTraining:
         seconds = time.perf_counter() - start
         self._seconds += seconds
         score, deviation = compute_score(self._recipe.score, self._accuracies)
-        return EpochResult(self._epoch, accuracy, score, seconds, loss, self._batch, self._norms_s, deviation)
+        return EpochResult(
+            self._epoch,
+            accuracy,
+            score,
+            seconds,
+            loss,
+            self._batch,
+            self._norms_s,
+            deviation,
+            self._images,
+            self._train_s,
+            self._start_s,
+            limit=self._limit,
+        )
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights on the CPU, contiguous, floating point ones as float32."""
@@ -153,7 +170,11 @@ class ClassifierTraining:
         # The sum stays on the device: reading every loss would make a GPU wait for the CPU at each step.
         total = torch.zeros((), device=self._device)
         order = self._own[torch.randperm(len(self._own), generator=self._generator, device=self._device)]
+        first = int(self._epoch == 0)  # its first step prepares what the others find
+        steady = time.perf_counter()
         for step, index in enumerate(_batches(order, self._batch)[: self._steps]):
+            if first and step == 1:
+                steady = time.perf_counter()
             self._check_time(start)
             rate = self._recipe.rate(self._epoch * self._steps + step, self._recipe.epochs * self._steps)
             for group in self._optimizer.param_groups:
@@ -166,6 +187,10 @@ class ClassifierTraining:
             if self._average:
                 self._average.update(self._module)
         mean = total.item() / self._steps
+        end = time.perf_counter()
+        steady = end if self._steps == first else steady
+        self._images, self._train_s = (self._steps - first) * self._batch, end - steady
+        self._start_s = first * (steady - start)
         if not math.isfinite(mean):
             raise TrainingFailed("nan_loss", f"the training loss was {mean} in epoch {self._epoch + 1}")
         return mean

@@ -7,12 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from nas.kinds import BOOLEAN, Kind, number, one_of, optional, whole
+from nas.kinds import BOOLEAN, Kind, is_whole, number, one_of, optional, whole
 from nas.settings import Config, Option, User
 from nas.training.scores import SCORES
 
 LEARNING_RATES = {"sgd": 0.02, "adamw": 0.005, "rmsprop": 0.002}
 """The optimizers, and the peak learning rate of each where the recipe gives none."""
+
+AUTO = "auto"
+BATCH = 64
+"""Images in a batch on a CPU, which larger ones do not speed up; the one that `LEARNING_RATES` are of."""
+BATCHES = (16, 1024)
+"""The smallest and the largest that `auto` picks."""
+ENOUGH_STEPS = 32
+"""Of an epoch, that `auto` leaves where it can: with as many, accuracy is that of a batch of 64 within its
+noise, with half of them it is not (`benchmarks/batch.py`)."""
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
@@ -70,10 +79,19 @@ class Recipe(Config):
         Option("Epochs of one proxy training.", TRAINING),
     ] = 4
     batch: Annotated[
-        int,
-        whole("a batch; it is a whole number of at least 2, as batch norm needs two images", 2),
-        Option("Images in a batch.", TRAINING, unused_by=User.EVALUATOR),
-    ] = 64
+        int | str | None,
+        Kind(
+            "a batch; it is auto, or a whole number of at least 2, as batch norm needs two images, or null "
+            f"for {BATCH}, and auto on a GPU",
+            lambda v: v is None or v == AUTO or is_whole(v, 2),
+        ),
+        Option(
+            f"Images in a batch; `{AUTO}` is the largest power of two up to {BATCHES[1]:,} that leaves "
+            f"{ENOUGH_STEPS} steps an epoch; else {BATCH}, and {AUTO} on a GPU.",
+            TRAINING,
+            unused_by=User.EVALUATOR,
+        ),
+    ] = None
     optimizer: Annotated[
         str,
         one_of("an optimizer", LEARNING_RATES),
@@ -87,7 +105,7 @@ class Recipe(Config):
         ),
         Option(
             "Peak learning rate, else the optimizer's own: 0.02 of `sgd`, 0.005 of `adamw`, 0.002 of "
-            "`rmsprop`.",
+            "`rmsprop`; of a batch that is picked, the one that belongs to it.",
             TRAINING,
             unused_by=User.EVALUATOR,
         ),
@@ -226,6 +244,35 @@ class Recipe(Config):
     @property
     def peak_lr(self) -> float:
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    def fitted(self, images: int, device: str) -> Recipe:
+        """Return the recipe with a number for its batch, on a device as torch names it, for a data set of so
+        many images to train on: all that is trained on those shares it.
+
+        The rate that belongs to a batch of `auto` grows with it from that of 64: in proportion for `sgd`
+        (Goyal et al. 2017), by the square root for optimizers that divide by the size of gradients (Malladi
+        et al. 2022). One that the recipe gives stays.
+
+        >>> auto = Recipe(batch="auto").fitted(40_000, "cuda")
+        >>> auto.batch, auto.lr
+        (1024, 0.32)
+        """
+        if isinstance(self.batch, int):
+            return self
+        if self.batch is None and device != "cuda":
+            return replace(self, batch=BATCH)
+        batch, most = BATCHES
+        while 2 * batch <= most and ENOUGH_STEPS * 2 * batch <= self.fraction * images:
+            batch *= 2
+        growth = (batch / BATCH) ** (1 if self.optimizer == "sgd" else 0.5)
+        rate = float(f"{self.peak_lr * growth:.3g}") if self.lr is None else self.lr
+        return replace(self, batch=batch, lr=rate)
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch, of a recipe that is fitted."""
+        assert isinstance(self.batch, int), "a recipe is fitted to its data before it trains"
+        return self.batch
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0, of all the steps of a training."""

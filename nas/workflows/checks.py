@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,12 @@ from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Metric
+from nas.training.recipe import Recipe
+from nas.workflows.hardware import count_gpus, find_unusable_gpu
 from nas.workflows.warm_start import find_warm_start
+
+if TYPE_CHECKING:
+    from nas.data.datasets import ImageData
 
 _DRAWS = 100
 """Networks by which it is judged whether a limit can be met that is of no additive measure."""
@@ -245,6 +251,17 @@ def describe_small_maps(space: Space, resolution: int) -> str | None:
     )
 
 
+def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
+    """Return in a line what becomes of a batch that is larger than the data."""
+    images = round(recipe.fraction * len(data.train_labels))
+    if recipe.batch_size <= images:
+        return None
+    return (
+        f"--batch {recipe.batch_size:,} is more than the {images:,} images to train on: an epoch is one step "
+        "of all of them; give a smaller one, or --batch auto."
+    )
+
+
 def check_machine(config: SearchConfig) -> None:
     """Raises InputError where what trials are to run on is not there."""
     if sys.platform == "win32":
@@ -257,13 +274,12 @@ def check_machine(config: SearchConfig) -> None:
     if executor.address != "local":
         return
     if executor.gpus_per_trial:
-        import torch
-
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        found, why = count_gpus()
         if found < executor.gpus_per_trial:
             has = f"only {found} GPUs" if found > 1 else "only one GPU" if found else "no GPU"
             raise InputError(
-                f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine; "
+                f"gpus-per-trial: {executor.gpus_per_trial:g}, but torch finds {has} on this machine"
+                f"{f' ({why})' if why else ''}; "
                 f"{'lower it' if found else 'leave it out'}, or join a cluster with GPUs by --address"
             )
     cores = count_cores()
@@ -272,6 +288,20 @@ def check_machine(config: SearchConfig) -> None:
             f"cpus-per-trial: {executor.cpus_per_trial}, but this machine has {cores}; lower it, or join a "
             "cluster by --address"
         )
+
+
+def check_gpus(config: SearchConfig) -> str | None:
+    """Raise InputError for a GPU of this machine that trials would fail on, having loaded torch. Return in a
+    line why none is used where CUDA is there and torch cannot use it."""
+    executor = config.executor
+    if executor.address != "local" or executor.gpus_per_trial == 0:
+        return None
+    found, why = count_gpus()
+    if found and (reason := find_unusable_gpu()):
+        raise InputError(
+            f"gpus-per-trial: {reason}; install a torch that has, or train on the CPU by --gpus-per-trial 0"
+        )
+    return None if found or not why else f"Trials train without a GPU, as torch finds none ({why})."
 
 
 def check_objective(objective: Objective, metric: Metric) -> None:

@@ -107,7 +107,7 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
     from nas.training.loop import NORM_IMAGES
 
     config = prepared.config
-    share, part = _part(_proxy(prepared).data, max(_BATCHES * config.recipe.batch, NORM_IMAGES))
+    share, part = _part(_proxy(prepared).data, max(_BATCHES * config.recipe.batch_size, NORM_IMAGES))
     recipe = replace(config.recipe, epochs=2, early_stop=None)
     evaluator = replace(_proxy(prepared), recipe=recipe, data=part, timeout_s=None)
     try:

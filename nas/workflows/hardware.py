@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from nas.execution import make_executor
 from nas.runs.config import SearchConfig
 
@@ -13,6 +15,43 @@ def check_room(config: SearchConfig) -> None:
     executor = make_executor(config.executor, gpus_of(config))
     assert isinstance(executor, RayExecutor), "a cluster is Ray's"
     executor.check_room()
+
+
+def count_gpus() -> tuple[int, str]:
+    """Return how many GPUs torch can use here, and where there is none what CUDA says of that, if it does."""
+    import torch
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return found, "" if found or not said else " ".join(str(said[0].message).split())[:_MOST_SAID]
+
+
+_MOST_SAID = 300
+
+
+def find_unusable_gpu() -> str | None:
+    """Return in words a GPU of this machine that torch finds and has no code for, if there is one."""
+    import torch
+
+    for number in range(count_gpus()[0]):
+        own = torch.cuda.get_device_capability(number)
+        known = torch.cuda.get_arch_list()
+        if known and torch.version.cuda and not any(_runs(arch, own) for arch in known):
+            name, capability = torch.cuda.get_device_name(number), "".join(map(str, own))
+            return (
+                f"torch {torch.__version__} has no code for the {name}, which is sm_{capability}, but for "
+                f"{', '.join(known)}"
+            )
+    return None
+
+
+def _runs(arch: str, own: tuple[int, int]) -> bool:
+    """Return whether code for an `arch`, such as sm_80, runs on a GPU: machine code on those of the same
+    generation that are no older, an intermediate one such as compute_80 on all that are no older."""
+    kind, _, number = arch.partition("_")
+    of = divmod(int(number.rstrip("af")), 10)
+    return of <= own and (kind == "compute" or of[0] == own[0])
 
 
 def gpus_of(config: SearchConfig) -> float:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 class Observer:
     """Hears what happens in a search, and answers nothing. Extend it and override what is of interest."""
 
+    def doing(self, what: str) -> None:
+        """Something begins that may take seconds, such as `Starting Ray`; it ends where another begins, a
+        trial starts, or the search is over."""
+
     def decoding(self, done: int, total: int) -> None:
         """So many images of the data set are decoded."""
 
@@ -53,6 +57,10 @@ class Observers(Observer):
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+
+    def doing(self, what: str) -> None:
+        for observer in self._observers:
+            observer.doing(what)
 
     def decoding(self, done: int, total: int) -> None:
         for observer in self._observers:

@@ -99,9 +99,11 @@ class Prescreen:
         """A network with initial weights on the batch that all networks of the search are screened by."""
         if self.name in MEASURES:
             return float(candidate.amount(MEASURES[self.name]))
-        batch = max(_LEAST, self.evaluator.recipe.batch)
+        evaluator = self.evaluator
+        recipe = evaluator.recipe.fitted(len(evaluator.data.train_labels), evaluator.device)
+        batch = max(_LEAST, recipe.batch_size)
         try:
-            score = _scores(self.evaluator, candidate.choices, [self.name], batch)[self.name]
+            score = _scores(evaluator, candidate.choices, [self.name], batch)[self.name]
         except Exception:
             return -math.inf  # its training will tell what is wrong, if it comes to that
         return score if math.isfinite(score) else -math.inf

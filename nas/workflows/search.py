@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, prepare, reopen, start
 from nas.workflows.stops import Stop, stoppable, timed
+from nas.workflows.usage import Meter, Usage
 
 FRESH = 500_000
 """Added to the seed of a search for its long trainings."""
@@ -63,7 +64,8 @@ class SearchResult:
     """What a search came to.
 
     `state`: the run with all its trials. `exported`: the files of the best network, the module first, none
-    where no trial has a score. `scaled`: the best network at the steps of the setting `scale`.
+    where no trial has a score. `scaled`: the best network at the steps of the setting `scale`. `usage`: of
+    the time of this command.
     """
 
     state: RunState
@@ -71,6 +73,7 @@ class SearchResult:
     stopped_by: StopReason
     exported: tuple[Path, ...] = ()
     scaled: tuple[ScaledFile, ...] = ()
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def best(self) -> Trial | None:
@@ -158,7 +161,8 @@ def resume_search(
 
 def run_search(session: Session, observer: Observer, began: float) -> SearchResult:
     """Train what is still to be trained, and write the results. `began`: when the time limit started."""
-    config = session.config
+    config, meter = session.config, Meter()
+    observer = Observers(observer, meter)
     with stoppable(session) as stop, session.folder.locked():
         study, finals = _open_studies(session, observer)
         session.write_changes()
@@ -178,6 +182,8 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             if not isinstance(end, TimeIsUp):
                 raise
             in_time = False
+        meter.stop()
+        observer.doing("Exporting the best network, and checking it")
         state = session.state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
             within = f"budget {config.budget}" if config.budget else "no budget"
@@ -196,6 +202,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             reason,
             tuple(export_run(state)) if has_best else (),
             tuple(scale_best(state)) if has_best else (),
+            meter.usage,
         )
 
 

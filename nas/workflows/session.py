@@ -36,11 +36,13 @@ from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
     check_budget,
     check_evaluator,
+    check_gpus,
     check_machine,
     check_objective,
     check_sampler,
     check_scale,
     check_warm_start,
+    describe_large_batch,
     describe_small_maps,
 )
 from nas.workflows.hardware import check_room, device_name, device_of, gpus_of
@@ -150,6 +152,7 @@ def prepare(
     load_plugins(files)
     space, fitted = _load_space(config)
     heard = observer or Observer()
+    heard.doing(f"Counting the networks of {config.space}")
     if note := check_budget(space, config.budget):
         heard.noted(note)
     check_scale(space, config.scale)
@@ -163,11 +166,21 @@ def prepare(
     is_proxy = evaluator is None and config.evaluator is None
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
+    heard.doing(_reading(config))
+    if note := check_gpus(config):
+        heard.noted(note)
     if is_proxy and not is_function(config.data.dataset):
         meanwhile()
     prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
+    if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
+        heard.noted(note)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)
+
+
+def _reading(config: SearchConfig) -> str:
+    """Return what may take seconds before there is an evaluator."""
+    return "Loading torch" if config.evaluator else f"Loading torch and the data of {config.data.dataset}"
 
 
 def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
@@ -199,6 +212,7 @@ def _prepare(
         if counted != space:
             space = counted
             check_budget(space, config.budget)
+        config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device))
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
@@ -322,6 +336,9 @@ def reopen(
             return read_data(folder.data_file)
         return load_data(space, config, heard, download="dataset" in changes)
 
+    heard.doing(_reading(config))
+    if note := check_gpus(config):
+        heard.noted(note)
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         _check_data(prepared.data, manifest.data)

@@ -88,9 +88,8 @@ def test_an_unknown_option() -> None:
         ("epochs", "0", "recipe: epochs: 0 is not a number of epochs; it is a whole number, 1 or more"),
         ("epochs", "many", "recipe: epochs: 'many' is not a number of epochs; it is a whole number, 1 "
          "or more"),
-        ("batch", "1", "recipe: batch: 1 is not a batch; it is a whole number of at least 2, as batch "
-         "norm needs "
-         "two images"),
+        ("batch", "1", "recipe: batch: 1 is not a batch; it is auto, or a whole number of at least 2, as "
+         "batch norm needs two images, or null for 64, and auto on a GPU"),
         ("lr", "nan", "recipe: lr: nan is not a learning rate; it is a number above 0, such as 0.05, or "
          "null for "
          "the optimizer's own"),

@@ -258,7 +258,8 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     )
     assert lines.pop(2).startswith("Few images to validate on, 4 a class: ")
     assert lines[2] == (
-        "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, seed 5. Run folder: runs/tiny-1"
+        "Search: 3 trials by predictor, budget MACs <= 400,000, 1 epoch each, batch 64, rate 0.03, seed 5. "
+        "Run folder: runs/tiny-1"
     )
     for number in range(3):
         assert re.fullmatch(
@@ -267,6 +268,16 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
             lines[3 + number],
         )
     assert re.match(r"3 trials: 3 finished\. Budget: MACs <= 400,000\.", lines[6])
+    assert re.fullmatch(
+        r"Of their time, trials trained [\d.]+ % \(\d+ s\), started [\d.]+ % \(\d+ s\) and waited [\d.]+ % "
+        r"\(\d+ s\)\.",
+        lines[7],
+    )
+    assert re.fullmatch(
+        r"In training, [\d,]+ images/s a trial, [\d.]+ % of the limit of this device by its "
+        r"(memory|arithmetic)\.",
+        lines[8],
+    )
     table = [line.split() for line in lines if line.strip()[:1].isdigit()][1:]
     best = sorted(
         rows(run / "trials.csv"), key=lambda r: (-float(r["score"]), int(r["macs"]), int(r["trial"]))

@@ -16,7 +16,7 @@ import pytest
 from clusters import descendants, wait_until, works
 from command_line import apart, command, rows
 from dying import Dying
-from fakes import Fake, breed, check_faults, check_misuse, start
+from fakes import Fake, breed, check_faults, check_misuse, check_speeds, start
 from toys import history
 
 from nas.errors import NasError
@@ -130,6 +130,7 @@ def test_a_process_of_its_own_runs_what_this_one_runs(tmp_path: Path) -> None:
     fake = Fake(tmp_path / "log", faults)
     ChildExecutor(2).run(s, fake, heard)
     check_faults(s, heard)
+    check_speeds(s)
     assert set(fake.threads()) == {2}
     (tmp_path / "local").mkdir()
     local, heard_locally = start(tmp_path / "local", trials=6, sampler="evolution", inherit=breed)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from fakes import (
     INFINITE,
@@ -13,11 +17,13 @@ from fakes import (
     check_faults,
     check_infinite,
     check_misuse,
+    check_speeds,
     infinite_faults,
     start,
 )
 from toys import total
 
+from nas.execution.base import _checked
 from nas.execution.local import LocalExecutor
 from nas.study.records import Candidate, TrialResult, TrialState
 from nas.training.base import EpochResult, EvaluatorError, FailureReason
@@ -31,9 +37,23 @@ def test_local_runs_every_trial_and_tells_in_order(tmp_path: Path) -> None:
     for trial in s.trials:
         assert trial.score == pytest.approx((total(trial.candidate.choices) + 0.25) * 0.03)
         assert list(trial.curve) == [1, 2, 3] and trial.curve[3] == trial.score
-        assert trial.result == TrialResult(epochs=3, seconds=1.833333, loss=0.5, batch=64)
+        assert trial.result == TrialResult(epochs=3, seconds=1.833333, loss=0.5, batch=64, images=300)
+    check_speeds(s)
     assert heard.log[:5] == [("started", 0), (1, 0), (2, 0), (3, 0), ("complete", 0)]
     assert heard.kept == {t.number: (t.score, [float(t.number)] * 2) for t in s.trials}
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("seconds", math.nan), ("images", "100"), ("train_s", math.inf), ("start_s", None)]
+)
+def test_times_that_are_none_are_not_written(name: str, given: Any) -> None:
+    """The ledger could not be read again."""
+    result = replace(EpochResult(1, 0.5, 0.5, 1.0), **{name: given})
+    with pytest.raises(EvaluatorError) as error:
+        _checked(result, 1)
+    assert str(error.value) == f"the {name} of epoch 1 is {given!r}; give a finite number"
+    counted = _checked(EpochResult(1, 0.5, 0.5, 1.0, images=np.float64(100)), 1)  # type: ignore[arg-type]
+    assert (counted.images, type(counted.images)) == (100, int)
 
 
 def test_local_records_a_failure_and_goes_on(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from fakes import (
     check_faults,
     check_infinite,
     check_misuse,
+    check_speeds,
     infinite_faults,
     start,
 )
@@ -56,6 +57,7 @@ def test_ray_runs_what_local_runs_and_prints_nothing(
     fake = Fake(tmp_path / "log", faults)
     RayExecutor(concurrency=1).run(s, fake, heard)
     check_faults(s, heard)
+    check_speeds(s)
     assert fake.starts() == [0, 1, 2, 3, 4, 5] and set(fake.threads()) == {1}
     assert heard.of(3) == ["started", 1, 2, 3, "complete"]
     assert heard.url is not None and heard.url.startswith("http://127.0.0.1:")

@@ -22,10 +22,10 @@ from nas.errors import InputError
 from nas.execution.base import Attempt
 from nas.kinds import as_written
 from nas.space import Choices, parse_space
-from nas.training.base import EpochResult, Failure, FailureReason, Metric, TrainingFailed
+from nas.training.base import EpochResult, Failure, FailureReason, Limit, Metric, TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.loop import ClassifierTraining, seed_everything
-from nas.training.recipe import Recipe
+from nas.training.recipe import LEARNING_RATES, Recipe
 
 
 @pytest.fixture(autouse=True)
@@ -127,12 +127,43 @@ def last(training: ClassifierTraining) -> EpochResult:
 # The recipe
 
 
+@pytest.mark.parametrize(
+    ("images", "batch", "rate"),
+    [
+        (100, 16, 0.005), (1_023, 16, 0.005), (1_024, 32, 0.01), (1_438, 32, 0.01), (8_000, 128, 0.04),
+        (32_767, 512, 0.16), (32_768, 1_024, 0.32), (40_000, 1_024, 0.32), (1_281_167, 1_024, 0.32),
+    ],
+)  # fmt: skip
+def test_auto_picks_the_largest_batch_that_leaves_steps(images: int, batch: int, rate: float) -> None:
+    """The same on any device; on a GPU where nothing is given too."""
+    given = Recipe(batch="auto")
+    picked = given.fitted(images, "cpu")
+    assert (picked.batch, picked.lr) == (batch, rate)
+    assert given.fitted(images, "cuda") == Recipe().fitted(images, "cuda") == picked
+    assert picked.fitted(7, "cuda") == picked  # as a resume has it
+    part = dataclasses.replace(given, fraction=0.5).fitted(2 * images, "cpu")
+    assert (part.batch, part.lr) == (batch, rate)
+
+
+def test_the_rate_that_belongs_to_a_batch() -> None:
+    """Linear for SGD, the square root for the others; one that is given stays, and so does a batch."""
+    recipes = [Recipe(batch="auto", optimizer=name).fitted(40_000, "cuda") for name in LEARNING_RATES]
+    assert [recipe.peak_lr for recipe in recipes] == [0.32, 0.02, 0.008]
+    assert Recipe(lr=0.03).fitted(40_000, "cuda").lr == 0.03
+    assert Recipe(batch=512).fitted(40_000, "cuda") == Recipe(batch=512)
+    assert (Recipe().fitted(40_000, "cpu"), Recipe().fitted(7, "mps")) == (Recipe(batch=64),) * 2
+
+
 def test_a_recipe_survives_yaml() -> None:
     recipe = Recipe(epochs=7, lr=0.001, weight_decay=1e-5, flip=False)
     assert Recipe.from_data(yaml.safe_load(yaml.safe_dump(recipe.to_data())), "file") == recipe
     assert Recipe(**dataclasses.asdict(recipe)) == recipe
 
 
+BATCH = (
+    "a batch; it is auto, or a whole number of at least 2, as batch norm needs two images, or null for 64, "
+    "and auto on a GPU"
+)
 LR = "a learning rate; it is a number above 0, such as 0.05, or null for the optimizer's own"
 
 
@@ -142,7 +173,10 @@ LR = "a learning rate; it is a number above 0, such as 0.05, or null for the opt
         ("epochs", 0, "a number of epochs; it is a whole number, 1 or more"),
         ("epochs", 2.0, "a number of epochs; it is a whole number, 1 or more"),
         ("epochs", True, "a number of epochs; it is a whole number, 1 or more"),
-        ("batch", 1, "a batch; it is a whole number of at least 2, as batch norm needs two images"),
+        ("batch", 1, BATCH),
+        ("batch", "Auto", BATCH),
+        ("batch", True, BATCH),
+        ("batch", 64.0, BATCH),
         ("optimizer", "adam", "an optimizer; it is sgd, adamw or rmsprop"),
         ("lr", 0, LR),
         ("lr", math.nan, LR),
@@ -247,6 +281,21 @@ def test_it_learns_digits(digits: ImageData) -> None:
     assert all(result.seconds > 0 for result in results)
     with pytest.raises(AssertionError):
         training.epoch()
+
+
+@pytest.mark.parametrize("batch", [16, 10_000])
+def test_the_parts_of_a_trainings_time(digits: ImageData, batch: int) -> None:
+    """The first step prepares: it is no part of the speed, and where an epoch is one step it has none."""
+    limit = Limit(1e6, "memory")
+    training = ClassifierTraining(small_net(), digits, Recipe(epochs=2, batch=batch), seed=0, limit=limit)
+    first, second = training.epoch(), training.epoch()
+    steps = max(1, len(digits.train_labels) // batch)
+    size = min(batch, len(digits.train_labels))
+    assert (first.images, second.images) == ((steps - 1) * size, steps * size)
+    assert first.start_s > 0 == second.start_s and first.limit == second.limit == limit
+    for result in (first, second):
+        assert (result.train_s > 0) == (result.images > 0)
+        assert result.start_s + result.train_s + result.norms_s <= result.seconds
 
 
 def test_accuracy_is_that_of_the_weights_on_search_validation(digits: ImageData) -> None:
@@ -556,7 +605,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: f
     for epoch in (1, 2):
         result, expected = training.epoch(), smaller.epoch()
         assert (result.epoch, result.batch) == (epoch, 5)
-        assert result == dataclasses.replace(expected, seconds=result.seconds, norms_s=result.norms_s)
+        times = {name: getattr(result, name) for name in ("seconds", "norms_s", "train_s", "start_s")}
+        assert result == dataclasses.replace(expected, **times)
     weights, same = training.state_dict(), smaller.state_dict()
     assert all(torch.equal(weights[name], same[name]) for name in same)
 

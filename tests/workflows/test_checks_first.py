@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import torch
 from instant import config
 
 import nas
 from nas.errors import InputError, NasError
+from nas.runs.config import SearchConfig
 from nas.workflows import session
+from nas.workflows.checks import check_gpus
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
@@ -48,6 +54,81 @@ def test_gpus_that_are_not_there(workers: int | None) -> None:
             "gpus-per-trial: 1, but torch finds no GPU on this machine; leave it out, or join a cluster with "
             "GPUs by --address"
         )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_driver_that_torch_cannot_use(workers: int) -> None:
+    """What CUDA says of it is told."""
+    with old_driver() as old:
+        assert refused(workers=workers, gpus_per_trial=0.5) == (
+            f"gpus-per-trial: 0.5, but torch finds no GPU on this machine ({old}); leave it out, or join a "
+            "cluster with GPUs by --address"
+        )
+
+
+def test_a_driver_that_torch_cannot_use_where_no_gpu_is_asked_for() -> None:
+    """Trials train without, which is said."""
+    with old_driver() as old:
+        note = check_gpus(SearchConfig.from_data({"space": "tiny.yaml"}))
+        assert note == f"Trials train without a GPU, as torch finds none ({old})."
+        assert check_gpus(SearchConfig.from_data({"space": "tiny.yaml", "gpus_per_trial": 0})) is None
+
+
+@contextmanager
+def old_driver() -> Iterator[str]:
+    """A driver that is there, as torch sees it."""
+    old = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)."
+
+    def is_available() -> bool:
+        warnings.warn(old, stacklevel=2)
+        return False
+
+    with patch("torch.cuda.is_available", is_available):
+        yield old
+
+
+@pytest.mark.parametrize("gpus", [1, None])
+@pytest.mark.parametrize(
+    ("capability", "archs"),
+    [
+        ((6, 1), ["sm_75", "sm_80", "compute_120"]),
+        ((8, 0), ["sm_75", "sm_86", "sm_90a"]),
+        ((12, 0), ["sm_90"]),
+    ],
+)
+def test_a_gpu_that_torch_has_no_code_for(
+    gpus: int | None, capability: tuple[int, int], archs: list[str]
+) -> None:
+    """Whether a GPU is asked for or taken because it is there: each trial would fail on it."""
+    with gpu(capability, archs):
+        assert refused(gpus_per_trial=gpus) == (
+            f"gpus-per-trial: torch {torch.__version__} has no code for the Old Card, which is "
+            f"sm_{capability[0]}{capability[1]}, but for {', '.join(archs)}; install a torch that has, or "
+            "train on the CPU by --gpus-per-trial 0"
+        )
+
+
+@pytest.mark.parametrize(
+    ("capability", "archs"),
+    [((8, 6), ["sm_80"]), ((9, 0), ["sm_90a"]), ((12, 0), ["sm_75", "compute_90"]), ((9, 0), [])],
+)
+def test_a_gpu_that_torch_has_code_for(capability: tuple[int, int], archs: list[str]) -> None:
+    with gpu(capability, archs):
+        assert check_gpus(SearchConfig.from_data({"space": "tiny.yaml"})) is None
+
+
+@contextmanager
+def gpu(capability: tuple[int, int], archs: list[str]) -> Iterator[None]:
+    """A machine with one, as torch sees it."""
+    with (
+        patch("torch.cuda.is_available", lambda: True),
+        patch("torch.cuda.device_count", lambda: 1),
+        patch("torch.cuda.get_device_capability", lambda number: capability),
+        patch("torch.cuda.get_device_name", lambda number: "Old Card"),
+        patch("torch.cuda.get_arch_list", lambda: archs),
+        patch("torch.version.cuda", "13.0"),
+    ):
+        yield
 
 
 def test_more_gpus_than_there_are() -> None:

@@ -1,0 +1,154 @@
+"""A search that starts says what it does, at least every two seconds, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import time
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from command_line import SHORT, command
+from fakes import Fake, Heard, start
+from rich.console import Console
+from toys import after, asked, study
+
+from nas.execution.child import ChildExecutor
+from nas.report import heartbeat
+from nas.report.heartbeat import Heartbeat
+from nas.report.progress import SearchScreen
+from nas.study.records import TrialResult
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    fake = SimpleNamespace(monotonic=lambda: now[0])
+    for module in ("nas.report.heartbeat", "nas.report.progress", "nas.workflows.usage"):
+        monkeypatch.setattr(f"{module}.time", fake)
+    for name in ("say_beginning", "say_round"):
+        monkeypatch.setattr(f"nas.report.progress.{name}", lambda *_: None)
+    return now
+
+
+class Beaten(SearchScreen):
+    """A screen whose heart beats where it is told to, and says what comes of it."""
+
+    def __init__(self, clock: list[float], *, terminal: bool = False) -> None:
+        self.said = io.StringIO()
+        super().__init__(Console(file=self.said, width=200, force_terminal=terminal))
+        self.clock = clock
+
+    def lines(self, seconds: float) -> list[str]:
+        """What is said in so many seconds, looked at every quarter of one."""
+        before = len(self.said.getvalue())
+        for _ in range(round(4 * seconds)):
+            self.clock[0] += 0.25
+            self._heartbeat.beat()
+        return self.said.getvalue()[before:].splitlines()
+
+
+def test_what_a_log_says_while_a_search_starts(clock: list[float]) -> None:
+    screen, queue = Beaten(clock), study(None, trials=3)
+    assert screen.lines(2) == ["Starting ... 2 s"]
+    screen.doing("Loading torch")
+    screen.noted("A note.")
+    assert screen.lines(1) == []  # the note is fresh
+    assert screen.lines(2) == ["Loading torch ... 2 s", "Loading torch ... 3 s"]
+    screen.began(cast(Any, "a session"))
+    screen.round(queue, "search", 3, 4)
+    screen.doing("Starting Ray")
+    assert screen.lines(1.5) == ["Starting Ray ... 2 s"]
+    first, second = asked(queue), asked(queue)
+    screen.started(first)
+    assert screen.lines(1.5) == ["Training: trial 0: epoch 0/4 ... 2 s"]
+    screen.epoch(first, after(1, 0.5))
+    screen.started(second)
+    assert screen.lines(1.5) == ["Training: trial 0: epoch 1/4, score 0.5000, trial 1: epoch 0/4 ... 3 s"]
+    screen.finished(queue.complete(first.number, after(4, 0.5), TrialResult(epochs=4)))
+    assert screen.lines(60) == []  # how long trials take is known now
+    screen.doing("Stopping Ray")
+    assert screen.lines(2) == ["Stopping Ray ... 0 s", "Stopping Ray ... 2 s"]
+
+
+def test_what_takes_long_is_said_seldom(clock: list[float]) -> None:
+    screen = Beaten(clock)
+    screen.doing("Reading")
+    assert len(screen.lines(30)) in (19, 20) and len(screen.lines(60)) in (6, 7)
+
+
+def test_a_terminal_has_it_in_its_last_line(clock: list[float]) -> None:
+    screen = Beaten(clock, terminal=True)
+    with screen:
+        assert str(screen._view()) == "Starting ... 0 s"
+        screen.doing("Loading \x1b[31mtorch")
+        clock[0] += 3
+        assert str(screen._view()) == "Loading \\x1b[31mtorch ... 3 s"
+        screen.decoding(50, 100)
+        assert str(screen._view()).startswith("Decoding images: 50 of 100 ... ")
+    assert "Decoding images: 50 of 100 ... 3 s" in screen.said.getvalue()
+
+
+def test_a_log_is_written_while_the_search_does_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("QUIET_S", 0.05), ("_LOOK_S", 0.01)):
+        monkeypatch.setattr(heartbeat, name, value)
+    said = io.StringIO()
+    beat = Heartbeat(Console(file=said), lambda: "Waiting")
+    beat.start()
+    time.sleep(0.5)
+    beat.stop()
+    count = said.getvalue().count("Waiting ... ")
+    time.sleep(0.1)
+    assert 1 <= count == said.getvalue().count("Waiting ... ")
+
+
+class Doing(Heard):
+    """Notes what else goes on."""
+
+    def doing(self, what: str) -> None:
+        self.log.append((what, -1))
+
+
+def test_what_an_executor_does_before_a_trial(tmp_path: Path) -> None:
+    s, _ = start(tmp_path, trials=1)
+    heard = Doing(s)
+    ChildExecutor().run(s, Fake(tmp_path / "log"), heard)
+    assert heard.log[:2] == [("Starting the process that trains", -1), ("started", 0)]
+
+
+@pytest.mark.slow
+def test_what_ray_does_around_the_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.execution.ray_executor import RayExecutor
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    s, _ = start(tmp_path, trials=1)
+    heard = Doing(s)
+    RayExecutor(concurrency=1).run(s, Fake(tmp_path / "log"), heard)
+    said = [what for what, number in heard.log if number == -1]
+    assert said == ["Starting Ray", "Starting workers", "Stopping Ray"]
+    assert heard.log.index(("started", 0)) > heard.log.index(("Starting workers", -1))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_folder")
+def test_a_real_search_is_not_silent_while_it_starts() -> None:
+    """Its lines, as they come to a pipe: a machine that is busy gets them later, but gets them."""
+    flags = (*SHORT, "--workers", "0", "--trials", "2")
+    with subprocess.Popen(
+        command("search", "tiny.yaml", *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as search:
+        assert search.stdout is not None
+        times, lines = [], []
+        for line in search.stdout:
+            times.append(time.monotonic())
+            lines.append(line)
+    assert search.returncode == 0
+    first = next(i for i, line in enumerate(lines) if line.startswith("[1/2]"))
+    waits = (later - earlier for earlier, later in pairwise(times[: first + 1]))
+    silent = [*zip(waits, lines, strict=False)]
+    assert max(silent)[0] < 4, silent
+    assert all(re.fullmatch(r".+ \.\.\. \d+ s\n", line) for line in lines if " ... " in line)
