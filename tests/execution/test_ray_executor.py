@@ -121,14 +121,15 @@ def test_a_trial_survives_the_death_of_its_worker_but_not_of_every_worker(
 
     s, heard = start(tmp_path, trials=4)
     fake = Fake(tmp_path / "log", {1: "dies", 2: "dies once"})
-    RayExecutor(max_failures=2).run(s, fake, heard)
+    RayExecutor().run(s, fake, heard)
     assert capfd.readouterr() == ("", "")
-    assert sorted(fake.starts()) == [0, 1, 1, 1, 2, 2, 3]
+    assert sorted(fake.starts()) == [0, 1, 1, 2, 2, 3]
     assert heard.of(2) == ["started", "started", 1, 2, 3, "complete"]
     died = s.trials[1]
     assert died.failure is not None and died.failure.reason is FailureReason.WORKER_DIED
     assert died.failure.message == (
-        "3 times; its process was killed, as a system does where memory is full, or crashed"
+        "2 times; its process was killed by SIGKILL, as a system does where memory is full, or ended itself "
+        "by os._exit"
     )
     assert s.counts.complete == 3
 
@@ -151,12 +152,20 @@ def test_a_trial_that_hangs_is_ended_on_ray(tmp_path: Path) -> None:
 def test_a_worker_that_ends_itself(tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
-    s, heard = start(tmp_path, trials=1)
-    RayExecutor(max_failures=0).run(s, Dying(tmp_path / "log", {0: "exits"}), heard)
-    (trial,) = s.trials
-    assert trial.failure is not None and trial.failure.reason is FailureReason.WORKER_DIED
-    assert trial.failure.message.startswith("1 times; its process ") and "\n" not in trial.failure.message
-    assert list(trial.curve) == [1] and trial.result.epochs == 1
+    """It is tried twice, and its failure says by which exit code, or signal and where."""
+    deaths = {
+        "raises SystemExit": "2 times; its process ended with exit code 3",
+        "segfaults": "2 times; its process was ended by SIGSEGV (dying.py:",
+        "exits": "2 times; its process was killed by SIGKILL, as a system does where memory is full, or "
+        "ended itself by os._exit",
+    }
+    s, heard = start(tmp_path, trials=len(deaths))
+    RayExecutor(dashboard=False).run(s, Dying(tmp_path / "log", dict(enumerate(deaths))), heard)
+    for trial, words in zip(s.trials, deaths.values(), strict=True):
+        assert trial.failure is not None and trial.failure.reason is FailureReason.WORKER_DIED
+        assert trial.failure.message.startswith(words) and "\n" not in trial.failure.message
+        assert list(trial.curve) == [1] and trial.result.epochs == 1
+        assert heard.of(trial.number) == ["started", 1, "started", 1, "failed"]
 
 
 @pytest.mark.slow
@@ -456,7 +465,7 @@ def test_a_dead_node_fails_no_trial(tmp_path: Path) -> None:
     with Cluster(tmp_path / "ray") as cluster:
         cluster.node(cpus=1)
         cluster.node(cpus=1)
-        RayExecutor(address=cluster.address, max_failures=1).run(s, fake, heard)
+        RayExecutor(address=cluster.address).run(s, fake, heard)
     assert s.counts.complete == 8
     assert set(heard.kept) == set(range(8))
     assert fake.starts().count(3) == 2
