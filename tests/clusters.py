@@ -31,17 +31,17 @@ class Cluster:
         command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
         subprocess.run(command, check=True, capture_output=True)
 
-    def node(self, cpus: int) -> subprocess.Popen[str]:
-        return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
+    def node(self, cpus: int, **environment: str) -> subprocess.Popen[str]:
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}", **environment)
 
-    def _start(self, *flags: str) -> subprocess.Popen[str]:
+    def _start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
             [*command, *flags, "--include-dashboard=false"] if "--head" in flags else [*command, *flags],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            env={**os.environ, "RAY_AUTH_MODE": "token", **environment},
         )
         self._processes.append(process)
         assert process.stdout is not None

@@ -29,6 +29,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from nas import __version__
 from nas.errors import InputError, NasError
 from nas.execution.base import (
     TRIES,
@@ -92,11 +93,21 @@ class RayExecutor:
             with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
                 self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
 
-    def check_room(self) -> None:
-        """Ask Ray, and raise InputError where no node has room for a trial."""
+    def check_cluster(self) -> str:
+        """Join Ray and leave it. Return in a line what it is.
+
+        Raises InputError where no node has room for a trial, or one has another nas than this machine.
+        """
         with start_ray(self._address, self._dashboard):
             if not self.slots():
                 raise InputError(self._no_room())
+            _check_versions()
+            nodes, room = len(_nodes()), self.slots()
+            has = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            counts = [(nodes, "node"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU")]
+            found = ", ".join(f"{count:g} {what}{'' if count == 1 else 's'}" for count, what in counts)
+            at_once = f"{room} trial{'' if room == 1 else 's'} at a time"
+            return f"Ray cluster {ray.get_runtime_context().gcs_address}: {found}; {at_once}."
 
     def slots(self) -> int:
         """Return how many trials may run at a time on the nodes that are alive."""
@@ -143,6 +154,34 @@ class RayExecutor:
 def _nodes() -> list[dict[str, float]]:
     """Return the resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _check_versions() -> None:
+    """Raise InputError where a node has another nas than this machine, or none."""
+
+    def look() -> str:  # of no module: a node that has no nas takes it too
+        try:
+            import nas
+
+            return f"nas {nas.__version__}"
+        except ImportError as error:
+            return f"no nas ({error})"
+
+    asked = {}
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            run = ray.remote(look).options(num_cpus=0, scheduling_strategy=where)
+            asked[run.remote()] = node["NodeManagerAddress"]
+    answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=_READ_S)
+    for answer in answered:
+        with suppress(ray.exceptions.RayError):  # a node that goes, of which trials tell
+            found, own = ray.get(answer), f"nas {__version__}"
+            if found != own:
+                raise InputError(
+                    f"node {asked[answer]} of the Ray cluster has {found}, and this machine {own}; install "
+                    "the same on both"
+                )
 
 
 # On the driver
