@@ -15,7 +15,7 @@ from pathlib import Path
 class Cluster:
     """Ray started by its own command on a free port, every node a process group that can be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -25,7 +25,8 @@ class Cluster:
         self._processes: list[subprocess.Popen[str]] = []
         self._log = folder.with_suffix(".log").open("w")
         self._token()
-        self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
+        self._flags = flags
+        self.head = self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
 
     def _token(self) -> None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
@@ -37,7 +38,7 @@ class Cluster:
     def _start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
-            [*command, *flags, "--include-dashboard=false"] if "--head" in flags else [*command, *flags],
+            [*command, *flags, *self._flags, *(["--include-dashboard=false"] if "--head" in flags else [])],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,

@@ -91,7 +91,11 @@ class RayExecutor:
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
             session = own_session(self._address)
             with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
-                self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
+                try:
+                    self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
+                except ray.exceptions.RayError as error:
+                    watch.check()
+                    raise NasError(self._broken(error)) from None
 
     def check_cluster(self) -> str:
         """Join Ray and leave it. Return in a line what it is.
@@ -139,6 +143,18 @@ class RayExecutor:
             except _Abort as abort:
                 assert abort.__cause__ is not None
                 raise abort.__cause__ from None
+
+    def _broken(self, error: ray.exceptions.RayError) -> str:
+        """Return what is told of an error of Ray that ends a search."""
+        full = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
+        if isinstance(error, full):
+            return (
+                "what workers are sent has no room in Ray's object store on this machine, nor on the disk "
+                "that it goes on with; make room in the temporary folder of Ray, give its store more by `ray "
+                f"start --object-store-memory`, or send less by --max-images. {self._way_out}"
+            )
+        first, *_ = str(error).strip().splitlines() or [""]
+        return f"Ray failed: {type(error).__name__}: {first:.300}. {self._way_out}"
 
     def _no_room(self) -> str:
         def named(amounts: Mapping[str, float]) -> str:
@@ -360,8 +376,10 @@ def _went_with_its_machine(report: str) -> bool:
 def _describe_death(report: str) -> str:
     """Return in a few words how a worker ended, by Ray's report of it, and by what it printed in the end."""
     if "low on memory" in report or "OutOfMemoryError" in report:
-        words = re.search(r"Memory on the node .*? was (.+?\d\)), which exceeds .*? of ([0-9.]+)", report)
-        full = f": {words[1]} used, where Ray allows a share of {words[2]}" if words else ""
+        words = re.search(
+            r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
+        )
+        full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
         return f"Ray ended its process, as the memory of its machine was nearly full{full}"
     if _went_with_its_machine(report):
         return "its machine has gone, or Ray on it"
