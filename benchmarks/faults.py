@@ -269,7 +269,7 @@ def signalled(*signals: signal.Signals) -> Callable[[Path], Search]:
 
 def disk_full(folder: Path) -> Search:
     disk = folder / "disk"
-    disk.mkdir(parents=True)
+    disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
         raise NotImplementedError("needs the right to mount a small disk")
@@ -390,7 +390,9 @@ def main() -> None:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="nas-faults-") as folder:
             try:
-                search = fault(Path(folder) / "f", **options.get(fault, {}))
+                own = Path(folder) / "f"
+                own.mkdir()
+                search = fault(own, **options.get(fault, {}))
             except (NotImplementedError, AssertionError) as error:
                 print(f"{name:46}{type(error).__name__}: {error}", flush=True)
                 continue

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from clusters import Cluster, kill_tree
+from fakes import Fake, start
 
 from nas import __version__
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.execution.ray_address import describe_mismatch
 
 
@@ -25,7 +27,8 @@ def refused(address: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_cluster_says_what_it_is_and_has_this_nas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_says_what_it_is_and_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another nas, or none, on a node; another Python; an object store, with no disk, that is too small."""
     from nas.execution.ray_executor import RayExecutor
 
     # isort: split
@@ -36,7 +39,8 @@ def test_a_cluster_says_what_it_is_and_has_this_nas(tmp_path: Path, monkeypatch:
         "has no nas (No module named 'optuna')": "raise ModuleNotFoundError(\"No module named 'optuna'\")",
     }
     monkeypatch.chdir(tmp_path)  # workers of this machine import from the folder of the driver too
-    with Cluster(tmp_path / "ray") as cluster:
+    monkeypatch.setenv("RAY_local_fs_capacity_threshold", "0.0001")
+    with Cluster(tmp_path / "ray", "--object-store-memory=80000000") as cluster:
         for has, content in nodes.items():
             other = tmp_path / str(len(has))
             (other / "nas").mkdir(parents=True)
@@ -55,6 +59,15 @@ def test_a_cluster_says_what_it_is_and_has_this_nas(tmp_path: Path, monkeypatch:
             assert time.monotonic() < end, said  # those that were killed are not yet known to be gone
         port = cluster.address.rpartition(":")[2]
         assert re.fullmatch(rf"Ray cluster [\d.]+:{port}: 2 nodes, 3 CPUs, 0 GPUs; 1 trial at a time\.", said)
+        s, heard = start(tmp_path, trials=1)
+        with pytest.raises(NasError) as error:
+            executor.run(s, Fake(tmp_path / "log", data=cast("tuple[float, ...]", bytes(160_000_000))), heard)
+        assert str(error.value) == (
+            "what workers are sent has no room in Ray's object store on this machine, nor on the disk that "
+            "it goes on with; make room in the temporary folder of Ray, give its store more by `ray start "
+            "--object-store-memory`, or send less by --max-images. Nothing finished is lost"
+        )
+        assert not s.trials
         monkeypatch.setattr(utils, "compute_version_info", lambda: ("2.60.0", "3.9.1"))
         said = refused(cluster.address)
         assert said.startswith(f"the Ray cluster at address '{cluster.address}' runs Ray ")
