@@ -11,6 +11,7 @@ below, what the one said that the fault has ended. Clusters are of several rayle
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import shutil
@@ -23,6 +24,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+import optuna
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -32,6 +36,7 @@ from command_line import TINY
 
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
+from nas.study.storage import open_storage
 
 ROOT = Path(__file__).resolve().parents[1]
 EVALUATOR = """\
@@ -44,13 +49,12 @@ LOG = Path({log!r})
 
 def note(what, number):
     with LOG.open("a") as file:
-        file.write(f"{{what}} {{number}} {{os.getpid()}} {{os.getppid()}}\\n")
+        file.write(f"{{what}} {{number}} {{os.getpid()}} {{os.getppid()}} {{time.time_ns()}}\\n")
 
 @nas.evaluator(metric="score")
 def train(network):
     network.module()
     number = network.seed
-    again = f"begins {{number}} " in (LOG.read_text() if LOG.exists() else "")
     note("begins", number)
     for epoch in range(2):
         time.sleep({epoch_s})
@@ -75,6 +79,16 @@ def train(network):
 """
 
 
+class Line(NamedTuple):
+    """A trial that `begins`, or has `trained`: in which process, of which parent, when."""
+
+    what: str
+    number: int
+    process: int
+    parent: int
+    time_ns: int
+
+
 @dataclass
 class Search:
     """A search by the command line in a folder of its own, that is resumed until it is finished."""
@@ -89,7 +103,6 @@ class Search:
     repeated: int = 0
     lost: int = 0
     _before: dict[int, Trial] = field(default_factory=dict)
-    _read: int = 0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,10 +129,10 @@ class Search:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
-    def lines(self) -> list[tuple[str, int, int, int]]:
-        """What was trained: what, of which trial, in which process, of which parent."""
+    def lines(self) -> list[Line]:
+        """What was trained."""
         found = self.log.read_text().splitlines() if self.log.exists() else []
-        return [(what, int(n), int(pid), int(parent)) for what, n, pid, parent in map(str.split, found)]
+        return [Line(what, *map(int, figures)) for what, *figures in map(str.split, found)]
 
     def ended(self) -> dict[int, Trial]:
         """The finished trials, by number."""
@@ -139,7 +152,7 @@ class Search:
 
         def has() -> bool:
             assert driver.poll() is None, driver.communicate()
-            return sum(line[0] == "trained" for line in self.lines()) >= count
+            return sum(line.what == "trained" for line in self.lines()) >= count
 
         wait_until(has, 180)
 
@@ -149,14 +162,21 @@ class Search:
         self.codes.append(driver.returncode)
         self.said.append(next(reversed(said.strip().splitlines()), ""))
         assert "Traceback" not in said, said
-        now, lines = self.ended(), self.lines()
+        now = self.ended()
         self.lost += sum(now.get(number) != trial for number, trial in self._before.items())
-        done = set(self._before)
-        for what, number, *_ in lines[self._read :]:
-            self.repeated += what == "begins" and number in done
-            if what == "trained":
-                done.add(number)
-        self._before, self._read = now, len(lines)
+        self._before = now
+        ends = self._finished_ns()
+        self.repeated = sum(
+            line.what == "begins" and line.time_ns > ends.get(line.number, math.inf) for line in self.lines()
+        )
+
+    def _finished_ns(self) -> dict[int, float]:
+        """When the ledger took the end of each trial."""
+        if not (self.run / "run.yaml").exists():
+            return {}
+        trials = optuna.load_study(study_name="mine", storage=open_storage(self.run / "study.journal")).trials
+        ends = {trial.number: trial.datetime_complete for trial in trials}
+        return {number: end.timestamp() * 1e9 for number, end in ends.items() if end is not None}
 
     def finish(self, *flags: str) -> Search:
         """Go on until all trials are finished."""
@@ -182,8 +202,8 @@ def worker_killed(folder: Path, flags: tuple[str, ...] = RAY) -> Search:
     search = Search(folder, flags=flags)
     driver = search.begin()
     search.await_trained(2, driver)
-    wait_until(lambda: search.lines()[-1][0] == "begins")
-    os.kill(search.lines()[-1][2], signal.SIGKILL)
+    wait_until(lambda: search.lines()[-1].what == "begins")
+    os.kill(search.lines()[-1].process, signal.SIGKILL)
     search.end(driver)
     assert not search.reasons()
     return search.close()
@@ -214,12 +234,12 @@ def node_killed(folder: Path) -> Search:
 
 def node_late(folder: Path) -> Search:
     with cluster_of(folder) as cluster:
-        search = Search(folder, trials=24, flags=("--address", cluster.address), epoch_s=0.5)
+        search = Search(folder, trials=12, flags=("--address", cluster.address), epoch_s=4)
         driver = search.begin()
         search.await_trained(1, driver)
         cluster.node(cpus=1)
         search.end(driver)
-    assert len({parent for *_, parent in search.lines()}) == 2, "no trial was trained on the node that joined"
+    assert len({line.parent for line in search.lines()}) == 2, "no trial was trained on the node that joined"
     return search.close()
 
 

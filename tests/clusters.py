@@ -21,7 +21,7 @@ class Cluster:
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         # Socket paths are limited to 107 characters, too short for pytest's folders.
-        self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}"
+        self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}-{port}"
         self._processes: list[subprocess.Popen[str]] = []
         self._log = folder.with_suffix(".log").open("w")
         self._token()
@@ -49,7 +49,7 @@ class Cluster:
         for line in process.stdout:
             if "Ray runtime started" in line:
                 return process
-        raise AssertionError(f"ray start {flags} did not start")
+        raise AssertionError(f"ray start {flags} did not start: {Path(self._log.name).read_text()}")
 
     def __enter__(self) -> Cluster:
         return self
