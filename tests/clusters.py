@@ -16,40 +16,41 @@ from pathlib import Path
 class Cluster:
     """Ray started by its own command on a free port, every node a process group that can be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         # Socket paths are limited to 107 characters, too short for pytest's folders.
-        self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}"
+        self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}-{port}"
         self._processes: list[subprocess.Popen[str]] = []
         self._log = folder.with_suffix(".log").open("w")
         self._token()
-        self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
+        self._flags = flags
+        self.head = self._start("--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0")
 
     def _token(self) -> None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
         subprocess.run(command, check=True, capture_output=True)
 
-    def node(self, cpus: int) -> subprocess.Popen[str]:
-        return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
+    def node(self, cpus: int, **environment: str) -> subprocess.Popen[str]:
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}", **environment)
 
-    def _start(self, *flags: str) -> subprocess.Popen[str]:
+    def _start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
-            [*command, *flags, "--include-dashboard=false"] if "--head" in flags else [*command, *flags],
+            [*command, *flags, *self._flags, *(["--include-dashboard=false"] if "--head" in flags else [])],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            env={**os.environ, "RAY_AUTH_MODE": "token", **environment},
         )
         self._processes.append(process)
         assert process.stdout is not None
         for line in process.stdout:
             if "Ray runtime started" in line:
                 return process
-        raise AssertionError(f"ray start {flags} did not start")
+        raise AssertionError(f"ray start {flags} did not start: {Path(self._log.name).read_text()}")
 
     def __enter__(self) -> Cluster:
         return self

@@ -45,7 +45,8 @@ FAULTS = {
 
 @dataclass
 class Dying:
-    """An evaluator of one epoch that fails in itself, and of what befalls the second one of a trial.
+    """An evaluator of one epoch that fails in itself, and of what befalls the second one of a trial: with
+    ` once`, where the trial is tried for the first time.
 
     The process of each trial is noted in the file `log`. `building`: faults before the first epoch.
     """
@@ -60,10 +61,12 @@ class Dying:
         return self.limit_s
 
     def __call__(self, choices: Choices, number: int, parent: Parent | None) -> DyingTraining:
+        again = number in self.processes()
         with self.log.open("a") as file:
             file.write(f"{number} {os.getpid()}\n")
         FAULTS.get(self.building.get(number, ""), int)()
-        return DyingTraining(self.faults.get(number, ""))
+        fault = self.faults.get(number, "")
+        return DyingTraining("" if fault.endswith(" once") and again else fault.removesuffix(" once"))
 
     def processes(self) -> dict[int, int]:
         """The process of each trial."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nas.study.records import Candidate, Counts, Trial, TrialResult
@@ -252,6 +255,32 @@ def tell(
         return False
     observer.continued(candidate)
     return True
+
+
+TRIES = 2
+"""How often a trial is begun whose process dies: what has killed it may be another's doing, once."""
+
+
+def describe_deaths(tries: int, how: str) -> Failure:
+    """Return the failure of a trial whose process died each of so many times it was tried, at last so."""
+    return Failure(FailureReason.WORKER_DIED, f"{tries} times; {how}")
+
+
+def describe_signal(name: str) -> str:
+    """Return how a process ended that a signal has ended, by its name."""
+    if name == "SIGKILL":
+        return "its process was killed by SIGKILL, as a system does where memory is full"
+    return f"its process was ended by {name}"
+
+
+def find_place(trace: str) -> str:
+    """Return the line that an output of `faulthandler` is of, as ` (blocks.py:12)`, if there is one."""
+    frames = re.findall(r'File "(.+)", line (\d+) in', trace)
+    own = [(file, line) for file, line in frames if not file.startswith(_LIBRARIES)]
+    return next((f" ({Path(file).name}:{line})" for file, line in own or frames), "")
+
+
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} | {"<"})
 
 
 def describe_error(error: BaseException) -> str:

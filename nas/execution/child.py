@@ -12,11 +12,9 @@ import math
 import mmap
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import warnings
@@ -24,11 +22,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nas.errors import NasError
-from nas.execution.base import Attempt, Step, TrialObserver, TrialQueue, describe_error, tell
+from nas.execution.base import (
+    TRIES,
+    Attempt,
+    Step,
+    TrialObserver,
+    TrialQueue,
+    describe_deaths,
+    describe_error,
+    describe_signal,
+    find_place,
+    tell,
+)
 from nas.execution.local import LocalExecutor
 from nas.execution.worker_process import release_memory, settle
 from nas.study.records import Candidate, TrialResult
@@ -58,12 +66,15 @@ class ChildExecutor:
             with _packed(evaluator, self._threads) as parcel, Child(parcel) as child:
                 child.wait()
                 while (candidate := queue.ask()) is not None:
-                    parent = queue.parent(candidate)
-                    child.wait()
-                    observer.started(candidate)
-                    trial = _Trial(child, candidate, parent, time_limit(evaluator, candidate.number))
-                    while tell(queue, observer, candidate, trial.step(), trial.weights):
-                        pass
+                    parent, limit = queue.parent(candidate), time_limit(evaluator, candidate.number)
+                    for tries in range(1, TRIES + 1):
+                        child.wait()
+                        observer.started(candidate)
+                        trial = _Trial(child, candidate, parent, limit, tries)
+                        with suppress(_Again):
+                            while tell(queue, observer, candidate, trial.step(), trial.weights):
+                                pass
+                            break
         except _NotSent as error:
             warnings.warn(
                 f"the evaluator cannot be sent to a process of its own ({error}); it trains in this one, "
@@ -81,17 +92,22 @@ class _Ended(Exception):
     """The process is gone; says how."""
 
 
+class _Again(Exception):
+    """A trial whose process died is to be begun anew."""
+
+
 class _Hung(Exception):
     """The process did not answer in time; says where it was."""
 
 
 class _Trial:
-    """A trial in the process, as `Attempt`."""
+    """A trial in the process, as `Attempt`, that is begun for the `tries`-th time."""
 
     def __init__(
-        self, child: Child, candidate: Candidate, parent: Parent | None, limit: float | None
+        self, child: Child, candidate: Candidate, parent: Parent | None, limit: float | None, tries: int
     ) -> None:
         self._child = child
+        self._tries = tries
         self._begin = ("build", candidate.choices, candidate.number, parent)
         self._limit = limit
         self._taken_s = 0.0
@@ -100,7 +116,7 @@ class _Trial:
         self._weights = b""
 
     def step(self) -> Step:
-        """Train one epoch."""
+        """Train one epoch. Raises _Again where the process dies and the trial may be tried once more."""
         allowed = seconds_allowed(self._limit) if self._limit else None
         try:
             if not self._is_built:
@@ -117,7 +133,9 @@ class _Trial:
             text = f"{self._limit:g} s were over in {where}, which did not end{error}"
             return Step(self._last, failure=Failure(FailureReason.TIMEOUT, text))
         except _Ended as error:
-            return Step(self._last, failure=Failure(FailureReason.WORKER_DIED, str(error)))
+            if self._tries < TRIES:
+                raise _Again from None
+            return Step(self._last, failure=describe_deaths(self._tries, str(error)))
         self._last = step.result
         return step
 
@@ -230,10 +248,8 @@ _ASK_PLACE = signal.SIGUSR1
 
 
 def _describe_end(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "its process was killed, as a system does where memory is full"
     if code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
+        return describe_signal(signal.Signals(-code).name)
     return f"its process ended with exit code {code}"
 
 
@@ -251,14 +267,10 @@ class _Parcel:
 
     def place(self) -> str:
         """Return the line at which the process was, as ` (blocks.py:12)`, if it has noted that."""
-        text = os.pread(self.trace.fileno(), _MOST_TRACE, 0).decode(errors="replace")
-        frames = re.findall(r'File "(.+)", line (\d+) in', text)
-        own = [(file, line) for file, line in frames if not file.startswith(_LIBRARIES)]
-        return next((f" ({Path(file).name}:{line})" for file, line in own or frames), "")
+        return find_place(os.pread(self.trace.fileno(), _MOST_TRACE, 0).decode(errors="replace"))
 
 
 _MOST_TRACE = 100_000
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} | {"<"})
 
 
 @contextmanager

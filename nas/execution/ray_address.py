@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from nas.errors import InputError, NasError
 from nas.files import home_folder
@@ -81,6 +82,18 @@ def check_address(address: str) -> None:
         )
 
 
+def describe_mismatch(address: str, said: str) -> str | None:
+    """Return what is told where Ray said that a cluster is of another Python or another Ray, else None."""
+    if "Version mismatch" not in said:
+        return None
+    versions = re.findall(r"(Ray|Python): (\S+)", said)
+    cluster, own = (" and ".join(" ".join(one) for one in found) for found in (versions[:2], versions[2:]))
+    return (
+        f"the Ray cluster at address '{address}' runs {cluster}, and this machine {own}; install the same on "
+        "both"
+    )
+
+
 def _listens(address: str) -> bool:
     host, port = address.split(":")
     try:
@@ -98,9 +111,11 @@ def _healthy(address: str) -> bool:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as check:
         assert check.stdout is not None
+        began = time.monotonic()
         check.stdout.readline()  # the import of Ray, which takes its time on a busy machine
+        left_s = max(_LEAST_S, _ANSWER_S - (time.monotonic() - began))
         try:
-            _, said = check.communicate(timeout=_ANSWER_S)
+            _, said = check.communicate(timeout=left_s)
         except subprocess.TimeoutExpired:
             check.kill()
             return False
@@ -113,4 +128,5 @@ def _healthy(address: str) -> bool:
 
 
 _HEALTH_CHECK = "from ray.scripts.scripts import main; print(flush=True); main()"
-_ANSWER_S = 10
+_ANSWER_S = 8.0
+_LEAST_S = 4.0

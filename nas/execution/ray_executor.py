@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,20 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from nas import __version__
 from nas.errors import InputError, NasError
-from nas.execution.base import Step, TrialObserver, TrialQueue, tell
+from nas.execution.base import (
+    TRIES,
+    Step,
+    TrialObserver,
+    TrialQueue,
+    describe_deaths,
+    describe_signal,
+    find_place,
+    tell,
+)
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import Mailbox, Worker
+from nas.execution.ray_worker import Mailbox, Worker, read_printed
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -40,8 +52,8 @@ class RayExecutor:
     """Trains on Ray, started here or joined.
 
     `concurrency`: trials at a time, None for as many as there is room for. `address`: `local` starts Ray
-    here, `auto` joins the cluster on this machine, `host:port` any other. `max_failures`: how often a trial
-    whose worker died starts anew. `way_out`: how to go on where Ray is lost, as a message says it.
+    here, `auto` joins the cluster on this machine, `host:port` any other. `way_out`: how to go on where Ray
+    is lost, as a message says it.
     """
 
     def __init__(
@@ -51,7 +63,6 @@ class RayExecutor:
         gpus_per_trial: float = 0,
         concurrency: int | None = None,
         address: str = "local",
-        max_failures: int = 3,
         dashboard: bool = True,
         way_out: str = "Nothing finished is lost",
     ) -> None:
@@ -61,7 +72,6 @@ class RayExecutor:
         self._threads = cpus_per_trial
         self._concurrency = concurrency
         self._address = address
-        self.max_failures = max_failures
         self._dashboard = dashboard
         self._way_out = way_out
 
@@ -84,14 +94,27 @@ class RayExecutor:
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
             session = own_session(self._address)
             with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
-                self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
-            observer.doing("Stopping Ray" if self._address == "local" else "Leaving Ray")
+                try:
+                    self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
+                except ray.exceptions.RayError as error:
+                    watch.check()
+                    raise NasError(self._broken(error)) from None
 
-    def check_room(self) -> None:
-        """Ask Ray, and raise InputError where no node has room for a trial."""
+    def check_cluster(self) -> str:
+        """Join Ray and leave it. Return in a line what it is.
+
+        Raises InputError where no node has room for a trial, or one has another nas than this machine.
+        """
         with start_ray(self._address, self._dashboard):
             if not self.slots():
                 raise InputError(self._no_room())
+            _check_versions()
+            nodes, room = len(_nodes()), self.slots()
+            has = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            counts = [(nodes, "node"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU")]
+            found = ", ".join(f"{count:g} {what}{'' if count == 1 else 's'}" for count, what in counts)
+            at_once = f"{room} trial{'' if room == 1 else 's'} at a time"
+            return f"Ray cluster {ray.get_runtime_context().gcs_address}: {found}; {at_once}."
 
     def slots(self) -> int:
         """Return how many trials may run at a time on the nodes that are alive."""
@@ -126,6 +149,18 @@ class RayExecutor:
                 assert abort.__cause__ is not None
                 raise abort.__cause__ from None
 
+    def _broken(self, error: ray.exceptions.RayError) -> str:
+        """Return what is told of an error of Ray that ends a search."""
+        full = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
+        if isinstance(error, full):
+            return (
+                "what workers are sent has no room in Ray's object store on this machine, nor on the disk "
+                "that it goes on with; make room in the temporary folder of Ray, give its store more by `ray "
+                f"start --object-store-memory`, or send less by --max-images. {self._way_out}"
+            )
+        first, *_ = str(error).strip().splitlines() or [""]
+        return f"Ray failed: {type(error).__name__}: {first:.300}. {self._way_out}"
+
     def _no_room(self) -> str:
         def named(amounts: Mapping[str, float]) -> str:
             return " and ".join(f"{amounts.get(kind, 0):g} {kind}s" for kind in self._bundle)
@@ -140,6 +175,34 @@ class RayExecutor:
 def _nodes() -> list[dict[str, float]]:
     """Return the resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _check_versions() -> None:
+    """Raise InputError where a node has another nas than this machine, or none."""
+
+    def look() -> str:  # of no module: a node that has no nas takes it too
+        try:
+            import nas
+
+            return f"nas {nas.__version__}"
+        except ImportError as error:
+            return f"no nas ({error})"
+
+    asked = {}
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            run = ray.remote(look).options(num_cpus=0, scheduling_strategy=where)
+            asked[run.remote()] = node["NodeManagerAddress"]
+    answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=_READ_S)
+    for answer in answered:
+        with suppress(ray.exceptions.RayError):  # a node that goes, of which trials tell
+            found, own = ray.get(answer), f"nas {__version__}"
+            if found != own:
+                raise InputError(
+                    f"node {asked[answer]} of the Ray cluster has {found}, and this machine {own}; install "
+                    "the same on both"
+                )
 
 
 # On the driver
@@ -165,7 +228,7 @@ class _Trials:
         self._last: dict[str, TrialResult] = {}
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
-        self._deaths: dict[int, int] = {}
+        self._deaths: Counter[tuple[int, bool]] = Counter()
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
     def next(self, trial_id: str) -> Candidate | None:
@@ -222,11 +285,14 @@ class _Trials:
             failure = Failure(FailureReason.TIMEOUT, text)
             tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
             return
-        deaths = self._deaths[candidate.number] = self._deaths.get(candidate.number, 0) + 1
-        if deaths <= self._executor.max_failures:
+        # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
+        with_machine = _went_with_its_machine(report)
+        self._deaths[candidate.number, with_machine] += 1
+        if self._deaths[candidate.number, with_machine] < (_MACHINES if with_machine else TRIES):
             self._again.append(candidate)
         else:
-            failure = Failure(FailureReason.WORKER_DIED, f"{deaths} times; {_describe_death(report)}")
+            tries = sum(self._deaths[candidate.number, either] for either in (True, False))
+            failure = describe_deaths(tries, _describe_death(report))
             tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
 
     @cached_property
@@ -299,16 +365,68 @@ class _Listener(tune.Callback):
             self._trials.died(trial.trial_id, report)
 
 
-def _describe_death(report: str) -> str:
-    """Return in a few words how a worker ended, by Ray's report of it."""
+_MACHINES = 5
+"""How often a trial is begun whose machine goes."""
+
+
+def _exit_code(report: str) -> int | None:
     code = re.search(r"exit code (?!2\. End of file)(-?\d+)", report.replace("error code", "exit code"))
+    return int(code[1]) if code else None
+
+
+def _went_with_its_machine(report: str) -> bool:
+    gone = re.search(r"node (has died|died|was terminated|was dead)", report)
+    return gone is not None and _exit_code(report) is None
+
+
+def _describe_death(report: str) -> str:
+    """Return in a few words how a worker ended, by Ray's report of it, and by what it printed in the end."""
     if "low on memory" in report or "OutOfMemoryError" in report:
-        return "Ray ended its process, as the memory of its machine was nearly full"
-    if re.search(r"node (has died|died|was terminated|was dead)", report) and not code:
+        words = re.search(
+            r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
+        )
+        full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
+        return f"Ray ended its process, as the memory of its machine was nearly full{full}"
+    if _went_with_its_machine(report):
         return "its machine has gone, or Ray on it"
-    if code:
-        return f"its process ended with exit code {code[1]}"
-    return "its process was killed, as a system does where memory is full, or crashed"
+    code = _exit_code(report)
+    if code is not None and code >= 0:
+        return f"its process ended with exit code {code}"
+    printed = _printed(report)
+    if code is not None:
+        return describe_signal(signal.Signals(-code).name) + find_place(printed)
+    for text, name in _FATAL.items():
+        if f"Fatal Python error: {text}" in printed:
+            return describe_signal(name) + find_place(printed)
+    return f"{describe_signal('SIGKILL')}, or ended itself by os._exit"
+
+
+_FATAL = {
+    "Segmentation fault": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Bus error": "SIGBUS",
+    "Illegal instruction": "SIGILL",
+    "Floating": "SIGFPE",
+}
+"""What `faulthandler` prints, which Ray has each worker do."""
+
+
+def _printed(report: str) -> str:
+    """Return what the worker that a report is of printed in the end, "" where that is out of reach."""
+    process, ip = re.search(r"^\s*pid: (\d+)", report, re.M), re.search(r"^\s*ip: (\S+)", report, re.M)
+    if not process or not ip:
+        return ""
+    pid = int(process[1])
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"] and node["NodeManagerAddress"] == ip[1]:
+            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            reader = ray.remote(read_printed).options(num_cpus=0, scheduling_strategy=where)
+            with suppress(ray.exceptions.RayError):  # the machine is going, or too busy
+                return str(ray.get(reader.remote(pid), timeout=_READ_S))
+    return ""
+
+
+_READ_S = 20
 
 
 class _Abort(BaseException):

@@ -17,7 +17,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nas.execution.ray_address import check_address, make_token, short_folder, show_token
+from nas.execution.ray_address import (
+    check_address,
+    describe_mismatch,
+    make_token,
+    short_folder,
+    show_token,
+)
 
 _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns
@@ -40,7 +46,7 @@ show_token()
 import ray
 from ray.job_config import JobConfig
 
-from nas.errors import NasError
+from nas.errors import InputError, NasError
 from nas.importing import without_current_folder
 from nas.machine import count_cores
 from nas.passwords import hide_passwords
@@ -142,6 +148,8 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
             )
     except Exception as error:  # Ray has no class of its own for what it raises here
         ray.shutdown()
+        if mismatch := describe_mismatch(address, str(error)):
+            raise InputError(mismatch) from None
         first, *_ = (*str(error).strip().splitlines(), "")  # others are a traceback
         reason = f"{type(error).__name__}: {first}"
         raise NasError(

@@ -6,6 +6,7 @@ import faulthandler
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import nas.execution.ray_start  # noqa: F401  # its settings come first
@@ -18,6 +19,17 @@ from nas.execution.base import Attempt, Step
 from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
 from nas.training.base import Evaluator, seconds_allowed, time_limit
+
+
+def read_printed(pid: int) -> str:
+    """Return the end of what a worker of this machine printed as errors, such as where it crashed."""
+    node: Any = ray._private.worker._global_node  # there is no public way
+    files = Path(node.get_logs_dir_path()).glob(f"worker-*-{pid}.err")
+    texts = [file.read_bytes()[-_MOST_BYTES:] for file in files]
+    return b"".join(texts).decode(errors="replace")
+
+
+_MOST_BYTES = 100_000
 
 
 class Mailbox:

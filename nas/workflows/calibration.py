@@ -41,7 +41,8 @@ from nas.workflows.figures import (
     compute_figures,
     too_few,
 )
-from nas.workflows.observer import Observer
+from nas.workflows.keeping import FirstFailures
+from nas.workflows.observer import Observer, Observers
 from nas.workflows.session import Session, check_place, prepare, reopen, start
 from nas.workflows.stops import stoppable, timed
 
@@ -169,7 +170,8 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         observer.round(queue, "calibration", len(jobs), epochs)
         try:
             with timed(session.config, began, observer, stop) as punctual:
-                session.executor.run(queue, evaluator, punctual)
+                first = FirstFailures(queue, session)
+                session.executor.run(queue, evaluator, Observers(punctual, first))
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
         rows = _rows(session.space, points, queue, seeds)

@@ -8,13 +8,16 @@ from nas.execution import make_executor
 from nas.runs.config import SearchConfig
 
 
-def check_room(config: SearchConfig) -> None:
-    """Raise InputError where no node of the cluster to join has room for a trial."""
+def check_cluster(config: SearchConfig) -> str:
+    """Return in a line which cluster a search joins, and what it has.
+
+    Raises InputError where no node of it has room for a trial, or one has another nas than this machine.
+    """
     from nas.execution.ray_executor import RayExecutor
 
     executor = make_executor(config.executor, gpus_of(config))
     assert isinstance(executor, RayExecutor), "a cluster is Ray's"
-    executor.check_room()
+    return executor.check_cluster()
 
 
 def count_gpus() -> tuple[int, str]:

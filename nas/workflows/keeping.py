@@ -3,10 +3,13 @@ from."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from nas.errors import NasError
 from nas.files import write_atomically
 from nas.runs.folder import RunFolder
 from nas.study.objective import Objective
@@ -14,6 +17,10 @@ from nas.study.records import Candidate, Trial, best_of
 from nas.study.study import Study
 from nas.training.base import EvaluatorError, FailureReason, Parent
 from nas.workflows.observer import Observer
+
+if TYPE_CHECKING:
+    from nas.execution.base import TrialQueue
+    from nas.workflows.session import Session
 
 
 class WeightsKeeper(Observer):
@@ -87,6 +94,43 @@ class EarlyFailure(Observer):
 
 
 _DEATHS = 3
+
+
+class FirstFailures(Observer):
+    """Ends a run whose first trials all fail: what they have in common would fail the others too.
+
+    It does so after five of them, and where the run is resumed and has no other yet, after each five more.
+    """
+
+    def __init__(self, queue: TrialQueue, session: Session) -> None:
+        self._queue = queue
+        self._session = session
+
+    def finished(self, trial: Trial) -> None:
+        counts = self._queue.counts
+        some_work = counts.complete or counts.pruned or not self._queue.remaining
+        if trial.failure is None or counts.failed % _FIRST or some_work:
+            return
+        raise NasError(
+            f"{self._session.folder.path}: the first {counts.failed} trials all failed: "
+            f"{describe_failures(self._queue.trials)}. Mend the cause, then go on with: "
+            f"{self._session.resume_command}"
+        )
+
+
+_FIRST = 5
+
+
+def describe_failures(trials: Sequence[Trial]) -> str:
+    """Return why trials failed: the one message of all, or of each reason how many it failed, and one."""
+    failures = [trial.failure for trial in trials if trial.failure]
+    if len(set(failures)) == 1:
+        return str(failures[0])
+    reasons = Counter(failure.reason for failure in failures).most_common()
+    last = {failure.reason: failure.message for failure in failures}
+    if len(reasons) == 1:
+        return f"{reasons[0][0]}, at last: {last[reasons[0][0]]}"
+    return "; ".join(f"{count} by {reason}, at last: {last[reason]}" for reason, count in reasons)
 
 
 @dataclass(frozen=True)

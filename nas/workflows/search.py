@@ -36,7 +36,14 @@ from nas.training.base import Evaluator
 from nas.training.evaluator import proxy_resolution
 from nas.training.threads import torch_threads
 from nas.workflows.export import export_run
-from nas.workflows.keeping import EarlyFailure, FinalsKeeper, Inheritance, WeightsKeeper
+from nas.workflows.keeping import (
+    EarlyFailure,
+    FinalsKeeper,
+    FirstFailures,
+    Inheritance,
+    WeightsKeeper,
+    describe_failures,
+)
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, prepare, reopen, start
@@ -102,8 +109,9 @@ class SearchResult:
             raise NasError(f"{run}: no trial was finished in time; go on with more --time-limit")
         command = self.state.manifest.resume_command(self.state.folder)
         raise NasError(
-            f"{run}: no trial gave a score; the reasons are in {self.state.folder.trials_file}. "
-            f"Mend the cause, then try more: {command} --trials {2 * self.state.config.trials}"
+            f"{run}: no trial gave a score: {describe_failures(self.state.trials)}; all reasons are in "
+            f"{self.state.folder.trials_file}. Mend the cause, then try more: {command} --trials "
+            f"{2 * self.state.config.trials}"
         )
 
 
@@ -257,6 +265,7 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
     keepers: list[Observer] = [WeightsKeeper(session.folder, study, config.keep, name_best)]
     if session.proxy is None:
         keepers.append(EarlyFailure(study, session.evaluator, session.resume_command))
+    keepers.append(FirstFailures(study, session))
     observer.round(study, "search", config.trials, config.recipe.epochs)
     try:
         # what scores candidates does so in this process

@@ -45,7 +45,7 @@ from nas.workflows.checks import (
     describe_large_batch,
     describe_small_maps,
 )
-from nas.workflows.hardware import check_room, device_name, device_of, gpus_of
+from nas.workflows.hardware import check_cluster, device_name, device_of, gpus_of
 from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
@@ -159,7 +159,7 @@ def prepare(
     check_warm_start(space, config, fitted)
     check_machine(config)
     if config.executor.address != "local":
-        check_room(config)
+        heard.noted(check_cluster(config))
     before_data()
     if fitted:
         heard.noted(str(fitted))
@@ -328,6 +328,8 @@ def reopen(
     # where it is lost, nothing is to be begun anew and written over
     read_study(folder, manifest.with_config(config))
     check_machine(config)
+    if config.executor.address != "local":
+        heard.noted(check_cluster(config))
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from nas.deadline import deadline
-from nas.errors import NasError
+from nas.errors import InputError, NasError
 from nas.files import way_out
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
@@ -124,8 +124,10 @@ def stoppable(session: Session) -> Iterator[Stop]:
     except (OSError, NasError) as error:
         if gone := stop.gone():
             raise NasError(gone) from error
-        if isinstance(error, NasError):
+        if isinstance(error, InputError) or (isinstance(error, NasError) and "nas resume" in str(error)):
             raise
+        if isinstance(error, NasError):
+            raise NasError(f"{error}. {session.way_out}") from error
         if stop.asked is not None:  # a terminal that is closed cannot be written
             raise stop.ended from error
         raise _failed(session, error) from error

@@ -33,17 +33,17 @@ def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 DEATHS = {
-    "exits": "its process ended with exit code 7",
-    "raises SystemExit": "its process ended with exit code 3",
-    "aborts": "its process was ended by SIGABRT (dying.py:",
-    "segfaults": "its process was ended by SIGSEGV (dying.py:",
-    "is killed": "its process was killed, as a system does where memory is full",
-    "leaves a child": "its process ended with exit code 4",
+    "exits": "2 times; its process ended with exit code 7",
+    "raises SystemExit": "2 times; its process ended with exit code 3",
+    "aborts": "2 times; its process was ended by SIGABRT (dying.py:",
+    "segfaults": "2 times; its process was ended by SIGSEGV (dying.py:",
+    "is killed": "2 times; its process was killed by SIGKILL, as a system does where memory is full",
+    "leaves a child": "2 times; its process ended with exit code 4",
 }
 
 
 def test_a_trial_that_dies_is_one_failure(tmp_path: Path) -> None:
-    """Whatever ends its process: the search goes on in a new one, and its epochs are kept."""
+    """Whatever ends its process, twice: the search goes on in a new one, and its epochs are kept."""
     faults = dict(enumerate(DEATHS, 1))
     s, heard = start(tmp_path, trials=len(faults) + 3)
     dying = Dying(tmp_path / "log", faults, building={len(faults) + 1: "exits"})
@@ -54,13 +54,21 @@ def test_a_trial_that_dies_is_one_failure(tmp_path: Path) -> None:
         assert trial.failure is not None and trial.failure.reason is FailureReason.WORKER_DIED
         assert trial.failure.message.startswith(DEATHS[fault])
         assert (list(trial.curve), trial.result.epochs, trial.result.seconds) == ([1], 1, 0.25)
-        assert heard.of(number) == ["started", 1, "failed"]
+        assert heard.of(number) == ["started", 1, "started", 1, "failed"]
     built = s.trials[len(faults) + 1]
     assert built.failure is not None and built.failure.message == DEATHS["exits"] and not built.curve
     processes = dying.processes()
-    assert len(set(processes.values())) == len(faults) + 2  # one goes on until it dies
-    assert processes[0] == processes[1] and os.getpid() not in processes.values()
-    assert not any(map(works, processes.values()))
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == len(s.trials) + len(DEATHS) + 1
+    assert len(set(lines)) == len(lines) and os.getpid() not in processes.values()
+    assert len(set(processes.values())) == len(faults) + 3 and not any(map(works, processes.values()))
+
+
+def test_a_process_that_dies_once_costs_no_trial(tmp_path: Path) -> None:
+    s, heard = start(tmp_path, trials=3)
+    ChildExecutor().run(s, Dying(tmp_path / "log", {1: "is killed once"}), heard)
+    assert [str(trial.failure) for trial in s.trials] == ["nan_loss: as told"] * 3
+    assert heard.of(1) == ["started", 1, "started", 1, "failed"] and heard.of(2) == ["started", 1, "failed"]
 
 
 @pytest.mark.usefixtures("without_grace")

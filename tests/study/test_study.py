@@ -204,6 +204,19 @@ def test_failure_is_a_state_with_a_reason_and_counts_as_a_trial(journal: Path) -
     assert s.counts.failed == 1 and s.best(5) == [complete]
 
 
+def test_a_network_that_failed_is_not_proposed_again(journal: Path) -> None:
+    """Nor after a resume: each network of the space is tried once."""
+    space, failure = ToySpace(layers=2), Failure(FailureReason.WORKER_DIED, "2 times; it was killed")
+    s = study(journal, trials=4, space=space)
+    for _ in range(4):
+        s.fail(asked(s).number, failure)
+    s = study(journal, trials=30, space=space)
+    while (candidate := s.ask()) is not None:
+        s.fail(candidate.number, failure)
+    identities = [trial.candidate.identity for trial in s.trials]
+    assert s.exhausted and len(set(identities)) == len(identities) == 10
+
+
 def test_a_pruned_trial_keeps_its_epochs_and_has_no_score(journal: Path) -> None:
     s = study(journal, trials=2)
     number = asked(s).number

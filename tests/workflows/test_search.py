@@ -270,13 +270,22 @@ def test_a_trial_that_takes_too_long_fails() -> None:
 
 
 def test_a_search_without_any_score_fails() -> None:
-    said = search("--workers", "0", "--trials", "3", "--lr", "1e38")
+    """It ends once five trials have failed, with what they share; a resume tries the others."""
+    why = "nan_loss: the training loss was nan in epoch 1"
+    said = search("--workers", "0", "--trials", "7", "--lr", "1e38")
     assert said.code == 1
     assert said.err == (
-        "error: runs/mine: no trial gave a score; the reasons are in runs/mine/trials.csv. "
-        "Mend the cause, then try more: nas resume runs/mine --trials 6\n"
+        f"error: runs/mine: the first 5 trials all failed: {why}. Mend the cause, then go on with: nas "
+        "resume runs/mine\n"
     )
-    assert [(r["state"], r["score"], r["reason"]) for r in table()] == [("failed", "", "nan_loss")] * 3
+    assert len(table()) == 5
+    resumed = nas("resume", "runs/mine")
+    assert resumed.code == 1
+    assert resumed.err == (
+        f"error: runs/mine: no trial gave a score: {why}; all reasons are in runs/mine/trials.csv. "
+        "Mend the cause, then try more: nas resume runs/mine --trials 14\n"
+    )
+    assert [(r["state"], r["score"], r["reason"]) for r in table()] == [("failed", "", "nan_loss")] * 7
     assert "failed: nan_loss: the training loss was nan in epoch 1" in said.out
     assert not list(Path("runs/mine").glob("best*")) and not list(Path("runs/mine/weights").iterdir())
     said = nas("export", "runs/mine")
