@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nas.errors import InputError, NasError
     from nas.execution.config import ExecutorConfig
     from nas.graph.module import build_module
+    from nas.latency.figures import Latency, StageTime
     from nas.measures import Budget, Measure
     from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from nas.workflows.calibration import CalibrationResult, Plan, calibrate
     from nas.workflows.export import export
     from nas.workflows.observer import Observer
+    from nas.workflows.profile import Profile, profile
     from nas.workflows.resume import resume
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
@@ -43,6 +45,7 @@ _PLACES = {
     "nas.errors": ("InputError", "NasError"),
     "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
+    "nas.latency.figures": ("Latency", "StageTime"),
     "nas.measures": ("Budget", "Measure"),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
@@ -53,6 +56,7 @@ _PLACES = {
     "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),
     "nas.workflows.export": ("export",),
     "nas.workflows.observer": ("Observer",),
+    "nas.workflows.profile": ("Profile", "profile"),
     "nas.workflows.resume": ("resume",),
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
@@ -69,17 +73,20 @@ __all__ = [
     "ExecutorConfig",
     "FinalsConfig",
     "InputError",
+    "Latency",
     "Measure",
     "Metric",
     "NasError",
     "Network",
     "Observer",
     "Plan",
+    "Profile",
     "Recipe",
     "RunState",
     "SearchConfig",
     "SearchResult",
     "Space",
+    "StageTime",
     "StopReason",
     "Stopped",
     "Training",
@@ -90,6 +97,7 @@ __all__ = [
     "export",
     "load_space",
     "parse_space",
+    "profile",
     "resume",
     "scale",
     "search",

@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "spaces",
     "draw": "spaces",
     "export": "spaces",
+    "profile": "profile",
     "scale": "spaces",
     "spaces": "spaces",
     "bench": "bench",
