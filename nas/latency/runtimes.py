@@ -37,15 +37,13 @@ class Runtime:
     """A runtime. `load`: is called in a process of its own, once `libraries` are imported there.
 
     `format`: of `nas.exporters`, in which the network is written; none where it is built by torch. `needs`:
-    the libraries that are not torch, to load it. `takes_one`: whether the images of a batch are applied to
-    one after the other. `on_cuda`: whether it can run there.
+    the libraries that are not torch, to write and load it. `on_cuda`: whether it can run there.
     """
 
     load: Callable[[Job], Apply]
     libraries: tuple[str, ...]
     format: str | None = None
     needs: tuple[str, ...] = ()
-    takes_one: bool = False
     on_cuda: bool = False
 
 
@@ -128,6 +126,42 @@ def _load_ncnn(job: Job) -> Apply:
     return apply
 
 
+def _load_executorch(job: Job) -> Apply:
+    import torch
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    from executorch.runtime import Runtime as ExecuTorch
+
+    _unsafe_reset_threadpool(job.threads)
+    program = ExecuTorch.get().load_program(job.file)
+    method, images = (
+        program.load_method("forward"),
+        torch.chunk(torch.from_numpy(job.images), len(job.images)),
+    )
+
+    def apply() -> object:
+        for image in images:
+            scores = method.execute([image])
+        return scores
+
+    return apply
+
+
+def _load_litert(job: Job) -> Apply:
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(model_path=job.file, num_threads=job.threads)
+    network.allocate_tensors()
+    (place,) = (tensor["index"] for tensor in network.get_input_details())
+
+    def apply() -> object:
+        for image in job.images:
+            network.set_tensor(place, image[None])
+            network.invoke()
+        return network
+
+    return apply
+
+
 RUNTIMES: dict[str, Runtime] = {
     "torch": Runtime(_load_torch, ("torch",), on_cuda=True),
     "compile": Runtime(
@@ -135,7 +169,9 @@ RUNTIMES: dict[str, Runtime] = {
     ),
     "onnx": Runtime(_load_onnx, ("onnxruntime",), "onnx", ("onnx", "onnxscript", "onnxruntime")),
     "openvino": Runtime(_load_openvino, ("openvino",), "openvino", ("openvino",)),
-    "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn"), takes_one=True),
+    "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn")),
+    "litert": Runtime(_load_litert, ("ai_edge_litert.interpreter",), "litert", ("litert_torch",)),
+    "executorch": Runtime(_load_executorch, ("executorch.runtime",), "executorch", ("executorch",)),
 }
 """By name, as `--runtime` takes them."""
 

@@ -51,8 +51,8 @@ def _trust(profile: Profile) -> list[str]:
     worst = max(busy, key=lambda one: max(one.waited or 0.0, abs(one.drift)))
     return [
         f"Others used the machine while {len(busy)} of {len(profile.latencies)} were measured; the worst is "
-        f"{_title(worst)}: {worst.contention}. The 10 % figures are good as far as they differ little between "
-        "rounds, the others are not; profile again when the machine is quiet, or with more --rounds."
+        f"{_title(worst)}: {worst.contention}. The 10 % figures are good as far as they differ little "
+        "between rounds, the others are not; profile again when the machine is quiet, or with more --rounds."
     ]
 
 
