@@ -33,7 +33,7 @@ from nas.errors import InputError, printable
 @click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="For torch and compile: cuda."
 )
-@click.option("--strict", is_flag=True, help="Give no figure where others used the machine meanwhile.")
+@click.option("--strict", is_flag=True, help="Give no figure where the machine was not quiet.")
 @click.option(
     "--format", type=click.Choice(["table", "json"]), default="table", help="How figures are printed."
 )
@@ -58,7 +58,7 @@ def profile(
 
     Each network, runtime and batch is measured in a process of its own, all in
     turn, in rounds. The first figure, which 10 % of the runs were below, is
-    the one to compare by. Says where others used the machine meanwhile.
+    the one to compare by. Says where the machine was not quiet.
     """
     sizes = [_read_size(part) for part in batches.split(",")]
     if csv is not None and csv.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from nas.cost import format_count
 from nas.errors import printable
-from nas.report.tables import table
+from nas.report.tables import Fitting, table
 
 if TYPE_CHECKING:
     from nas.latency import Latency
@@ -24,40 +25,53 @@ def profile_view(profile: Profile) -> RenderableType:
     versions = ", ".join(f"{name} {version}" for name, version in profile.versions.items())
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
     head = f"{profile.machine}, {threads}; {versions}; {profile.rounds} rounds, seed {profile.seed}"
-    rows = table(
-        "network", "runtime", ">batch", ">MACs", ">10 % ms", ">differs", ">median", ">95 %", ">99 %",
-        ">images/s", ">memory",
-    )  # fmt: skip
-    rows.padding = (0, 1, 0, 0)
+    tables = (_latency_table(profile, columns) for columns in (_WIDE, _NARROW))
+    parts: list[RenderableType] = [_line(head), Fitting(*tables)]
     for one in profile.latencies:
-        memory = "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B"
-        rows.add_row(
-            one.network, one.runtime, str(one.batch), format_count(one.macs), _ms(one.low_s),
-            f"{100 * one.differs:.1f} %", _ms(one.median_s), _ms(one.p95_s), _ms(one.p99_s),
-            f"{one.images_per_s:,.4g}", memory,
-        )  # fmt: skip
-    parts: list[RenderableType] = [_line(head), rows]
-    parts += [_stage_table(one) for one in profile.latencies if one.stages]
+        parts += [_line(f"{_title(one)}:"), _stage_table(one)] if one.stages else []
     parts += [_line(f"Known to be slow: {text}.") for text in profile.warnings]
     parts += [_line(text) for text in _trust(profile)]
     return Group(*parts)
 
 
+_WIDE = (
+    "network", "runtime", ">batch", ">MACs", ">10 % ms", ">differs", ">median", ">95 %", ">99 %", ">images/s",
+    ">memory",
+)  # fmt: skip
+_NARROW = tuple(column for column in _WIDE if column not in (">MACs", ">memory"))
+
+
+def _latency_table(profile: Profile, columns: Sequence[str]) -> RenderableType:
+    rows = table(*columns)
+    rows.padding = (0, 1, 0, 0)
+    rows.columns[0].no_wrap, rows.columns[0].overflow = columns is _WIDE, "fold"
+    for one in profile.latencies:
+        cells = (
+            one.network, one.runtime, str(one.batch), format_count(one.macs), _ms(one.low_s),
+            f"{100 * one.differs:.1f} %", _ms(one.median_s), _ms(one.p95_s), _ms(one.p99_s),
+            f"{one.images_per_s:,.4g}",
+            "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B",
+        )  # fmt: skip
+        shown = dict(zip(_WIDE, cells, strict=True))
+        rows.add_row(*(shown[column] for column in columns))
+    return rows
+
+
 def _trust(profile: Profile) -> list[str]:
-    """Say what the figures are worth where others used the machine."""
+    """Say what the figures are worth where the machine was not quiet."""
     busy = [one for one in profile.latencies if one.contention]
     if not busy:
         return []
     worst = max(busy, key=lambda one: max(one.waited or 0.0, abs(one.drift)))
     return [
-        f"Others used the machine while {len(busy)} of {len(profile.latencies)} were measured; the worst is "
+        f"The machine was not quiet, for {len(busy)} of {len(profile.latencies)}; the worst is "
         f"{_title(worst)}: {worst.contention}. The 10 % figures are good as far as they differ little "
         "between rounds, the others are not; profile again when the machine is quiet, or with more --rounds."
     ]
 
 
 def _stage_table(one: Latency) -> RenderableType:
-    rows = table("stage", ">MACs", ">of all", ">10 % ms", ">of all", title=printable(_title(one)))
+    rows = table("stage", ">MACs", ">of all", ">10 % ms", ">of all")
     rows.padding = (0, 1, 0, 0)
     macs, seconds = sum(s.macs for s in one.stages), sum(s.low_s for s in one.stages)
     for stage in one.stages:

@@ -54,7 +54,7 @@ class Profile:
         if busy := self.contention:
             more = f" (and {len(busy) - 1} more)" if len(busy) > 1 else ""
             raise NasError(
-                f"no figure is given, as others used the machine: {busy[0]}{more}; profile on a quiet "
+                f"no figure is given, as the machine was not quiet: {busy[0]}{more}; profile on a quiet "
                 "machine, or take the figures without --strict"
             )
 
@@ -99,7 +99,7 @@ def profile(
         [('torch', 0.0262), ('onnx', 0.0098)]
 
     Raises InputError for what is no network, a runtime that is not there and a number out of its range;
-    NasError where a runtime cannot apply a network, and with `strict` where others used the machine.
+    NasError where a runtime cannot apply a network, and with `strict` where the machine was not quiet.
     """
     named = dict.fromkeys(runtimes)
     for name in named:

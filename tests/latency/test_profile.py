@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from command_line import nas
+from rich.console import Console
 from torch import fx
 
 from nas.errors import InputError, NasError
@@ -26,8 +29,11 @@ from nas.latency import RUNTIMES, Latency, Work, figures, find_runtime, measure
 from nas.latency.cliffs import find_cliffs
 from nas.latency.figures import Turn, figures_of
 from nas.latency.rounds import draw_orders
-from nas.report.latency import COLUMNS
+from nas.report.latency import COLUMNS, profile_view
+from nas.runs.folder import RunFolder
+from nas.runs.state import RunState
 from nas.space import parse_space
+from nas.workflows.export import of_run
 from nas.workflows.profile import Profile, profile
 
 SMALL = """\
@@ -94,7 +100,7 @@ def test_contention_is_said(changes: dict[str, float], said: str | None) -> None
     with pytest.raises(NasError) as error:
         found.check()
     assert str(error.value) == (
-        f"no figure is given, as others used the machine: a in onnx, 4 at a time: {said}; profile on a "
+        f"no figure is given, as the machine was not quiet: a in onnx, 4 at a time: {said}; profile on a "
         "quiet machine, or take the figures without --strict"
     )
 
@@ -121,6 +127,32 @@ def test_a_network_is_timed_in_onnx() -> None:
     assert 0 < float(one["min_s"]) <= float(one["low_s"]) <= float(one["median_s"]) < float(many["median_s"])
     assert float(many["images_per_s"]) == pytest.approx(16 / float(many["median_s"]))
     assert int(many["memory_bytes"]) >= 0
+
+
+def test_the_best_network_of_a_run_is_timed_as_it_would_be_exported(tiny_run: RunFolder) -> None:
+    (found,) = profile([tiny_run.path], runtimes=["onnx"], rounds=2).latencies
+    leaving = of_run(RunState.load(tiny_run.path)).as_deployed()
+    assert (found.network, found.macs) == ("runs/mine", leaving.architecture.cost.macs)
+    with pytest.raises(InputError, match="--input: runs/mine is a run, and was searched at its input"):
+        profile([tiny_run.path], side=32)
+
+
+def test_a_narrow_terminal_shows_names_whole() -> None:
+    found = Profile((latency(network="reference/mobilenet_v2", runtime="executorch"),), (), "cpu", {}, 2, 0)
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(profile_view(found))
+    name, rest = re.findall(r"^ (\S+) +(.*\S)? *$", console.export_text(), re.MULTILINE)[-2:]
+    assert name[0] + rest[0] == "reference/mobilenet_v2"
+    assert name[1].split() == ["executorch", "4", "1000", "0.0", "%", "2000", "3000", "4000", "2"]
+
+
+@pytest.mark.slow
+def test_a_network_of_a_users_own_operator_is_timed() -> None:
+    plugin = Path(__file__).parents[2] / "examples" / "attention.py"
+    text = SMALL.replace("ACT", "relu").replace("  - classifier", "  - channel_attention: {}\n  - classifier")
+    Path("own.yaml").write_text(text)
+    (found,) = profile(["own.yaml"], runtimes=["torch"], rounds=2, plugins=[plugin]).latencies
+    assert len(found.stages) == 4 and all(stage.low_s > 0 for stage in found.stages)
 
 
 @pytest.mark.slow
@@ -182,7 +214,8 @@ def test_figures_of_a_busy_machine_are_refused_where_that_is_asked() -> None:
         said = nas("profile", "relu.yaml", "--runtime", "onnx", "--strict", "--csv", "a.csv", *QUICK)
     assert (said.code, said.out) == (1, "")
     assert (
-        "error: no figure is given, as others used the machine: relu.yaml in onnx, 1 at a time: " in said.err
+        "error: no figure is given, as the machine was not quiet: relu.yaml in onnx, 1 at a time: "
+        in said.err
     )
     assert not Path("a.csv").exists()
 
