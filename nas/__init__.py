@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nas.errors import InputError, NasError
     from nas.execution.config import ExecutorConfig
     from nas.graph.module import build_module
+    from nas.latency.figures import Latency, StageTime
     from nas.measures import Budget, Measure
     from nas.report.page import write_report
     from nas.runs.config import FinalsConfig, SearchConfig
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from nas.workflows.calibration import CalibrationResult, Plan, calibrate
     from nas.workflows.export import export
     from nas.workflows.observer import Observer
+    from nas.workflows.profile import Profile, profile
     from nas.workflows.resume import resume
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
@@ -44,6 +46,7 @@ _PLACES = {
     "nas.errors": ("InputError", "NasError"),
     "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
+    "nas.latency.figures": ("Latency", "StageTime"),
     "nas.measures": ("Budget", "Measure"),
     "nas.report.page": ("write_report",),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
@@ -55,6 +58,7 @@ _PLACES = {
     "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),
     "nas.workflows.export": ("export",),
     "nas.workflows.observer": ("Observer",),
+    "nas.workflows.profile": ("Profile", "profile"),
     "nas.workflows.resume": ("resume",),
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
@@ -71,17 +75,20 @@ __all__ = [
     "ExecutorConfig",
     "FinalsConfig",
     "InputError",
+    "Latency",
     "Measure",
     "Metric",
     "NasError",
     "Network",
     "Observer",
     "Plan",
+    "Profile",
     "Recipe",
     "RunState",
     "SearchConfig",
     "SearchResult",
     "Space",
+    "StageTime",
     "StopReason",
     "Stopped",
     "Training",
@@ -92,6 +99,7 @@ __all__ = [
     "export",
     "load_space",
     "parse_space",
+    "profile",
     "resume",
     "scale",
     "search",

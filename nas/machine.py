@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,22 @@ def memory_bytes() -> int:
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     found += [limit for limit, _ in _read_limits("memory.max", "memory.limit_in_bytes")]
     return min(found)
+
+
+def processor(file: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the name of the processor, and which vectors of those that runtimes choose by it has."""
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = file.read_text(errors="replace").splitlines()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = said.get("model name") or platform.processor() or platform.machine()
+    flags = set((said.get("flags") or said.get("Features") or "").split())
+    vectors = [flag for flag in _VECTORS if flag in flags]
+    return f"{name} ({', '.join(vectors)})" if vectors else name
+
+
+_VECTORS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+"""As Linux names them."""
 
 
 def _read_limits(name: str, *names_1: str) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "draw": "spaces",
     "report": "report",
     "export": "spaces",
+    "profile": "profile",
     "scale": "spaces",
     "spaces": "spaces",
     "bench": "bench",

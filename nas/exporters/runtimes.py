@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,12 +65,12 @@ class RuntimeExporter:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what converters say of themselves, and of what they do next time, from a user who can do nothing
-    about it."""
+    """Keep what converters say of themselves, their steps and what they do next time, from a user who can do
+    nothing about it, and from what a command prints."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -131,7 +131,7 @@ def architecture_view(space: Space) -> RenderableType:
         head.append(printable_lines(f"\n{space.about}"))
     stages = list_stages(space, architecture)
     exact, rounded = (_stage_table(architecture, stages, form) for form in ("{:,}".format, format_count))
-    return Group(head, _Fitting(exact, rounded))
+    return Group(head, Fitting(exact, rounded))
 
 
 def _stage_table(
@@ -154,7 +154,7 @@ def _stage_table(
 
 
 @dataclass(frozen=True)
-class _Fitting:
+class Fitting:
     """The wide view where there is room for it, else the narrow one."""
 
     wide: RenderableType

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nas.errors import NasError, printable
 from nas.exporters import Exporter
 from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, network_outputs
 from nas.files import make_folder, scratch_folder, way_out
+from nas.latency.cliffs import find_cliffs
 from nas.runs.state import RunState
 from nas.space import dump_space
 from nas.workflows.export import Leaving
@@ -147,6 +148,7 @@ def _contents(
             *("", "| what | |", "| --- | --- |"),
             *(f"| {name} | {_cell(text)} |" for name, text in leaving.facts.items()),
             *("", "## Files", "", *_parity_table(leaving, exporters, parities, sample)),
+            *(f"\nKnown to be slow: {_cell(text)}." for text in _slow(leaving, exporters)),
             *("", "## How to load it", "", *_loading(leaving, exporters)),
             *("## How to make it again", "", *_origin(leaving), ""),
         ]
@@ -182,6 +184,11 @@ def _parity_table(
     if leaving.side:
         lines.append("`preprocess.json` says how an image becomes an input, `labels.txt` has the classes.")
     return lines
+
+
+def _slow(leaving: Leaving, exporters: Mapping[str, Exporter]) -> Iterator[str]:
+    """Give what of the network is known to be slow in the runtimes of its formats."""
+    return find_cliffs({leaving.stem.name: leaving.architecture}, exporters)
 
 
 def _loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:

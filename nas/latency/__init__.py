@@ -1,0 +1,9 @@
+"""How long networks take in runtimes on this machine: each in a process of its own, in interleaved rounds."""
+
+from __future__ import annotations
+
+from nas.latency.figures import Latency, StageTime
+from nas.latency.rounds import Work, measure
+from nas.latency.runtimes import RUNTIMES, Runtime, find_runtime
+
+__all__ = ["RUNTIMES", "Latency", "Runtime", "StageTime", "Work", "find_runtime", "measure"]

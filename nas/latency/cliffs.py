@@ -1,0 +1,60 @@
+"""What is known to be slow in a runtime beyond what its MACs say, and what to choose instead.
+
+`docs/latency.md` has the measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from nas.graph import Architecture, Node
+from nas.ops import Act, Conv2d
+
+_SLOW_ACTIVATIONS = {"mish": "5 to 15", "elu": "3 to 4", "gelu": "2"}
+"""In ONNX Runtime: how many times as long a network takes as with ReLU."""
+_MOST_TAPS = 25
+"""Of a depthwise kernel, for which XNNPACK has fast code."""
+_XNNPACK = ("executorch", "litert")
+
+
+def find_cliffs(networks: Mapping[str, Architecture], runtimes: Iterable[str]) -> Iterator[str]:
+    """Give a line for each network, by name, and runtime in which something of it is slow."""
+    for runtime in runtimes:
+        for name, architecture in networks.items():
+            if runtime == "onnx":
+                yield from (f"{name}: {text}" for text in _in_onnx(architecture))
+            if runtime in _XNNPACK:
+                yield from (f"{name}: {text}" for text in _in_xnnpack(architecture, runtime))
+
+
+def _in_onnx(architecture: Architecture) -> Iterator[str]:
+    for function, times in _SLOW_ACTIVATIONS.items():
+        nodes = [n for n in architecture.nodes if isinstance(n.op, Act) and n.op.kind == function]
+        if nodes:
+            yield (
+                f"{_places(nodes)}: with {function} a network takes {times} times as long in onnx as with "
+                "relu, and less in openvino; choose relu or relu6, or openvino"
+            )
+
+
+def _in_xnnpack(architecture: Architecture, runtime: str) -> Iterator[str]:
+    nodes = [node for node in architecture.nodes if _taps(architecture, node) > _MOST_TAPS]
+    if nodes:
+        yield (
+            f"{_places(nodes)}: a depthwise kernel of more than {_MOST_TAPS} taps has no fast code in "
+            f"{runtime}: 7 x 7 takes 17 to 40 times as long as 5 x 5; choose 5 x 5 followed by 3 x 3, which "
+            "sees as far and takes 1.2 to 1.4 times as long"
+        )
+
+
+def _taps(architecture: Architecture, node: Node) -> int:
+    """Return the taps of a depthwise convolution, 0 of all else."""
+    op = node.op
+    if not isinstance(op, Conv2d) or op.groups == 1 or op.groups != architecture.shapes[node.inputs[0]][0]:
+        return 0
+    return op.kernel**2 if isinstance(op.kernel, int) else op.kernel[0] * op.kernel[1]
+
+
+def _places(nodes: list[Node]) -> str:
+    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    return f"'{nodes[0].name}'{more}"

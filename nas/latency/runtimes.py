@@ -1,0 +1,189 @@
+"""What applies a network: how its file is loaded for a batch of one size, with so many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from nas.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nas.graph import Architecture
+
+Apply = Callable[[], object]
+"""Applies the network to its images once, and waits for the scores."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to apply. `file`: of the runtime's format; `weights`: of torch's own runtimes, which
+    build the `architecture`, None for others. `images`: a batch (N, C, H, W). `device`: as torch names it."""
+
+    file: str
+    weights: str
+    architecture: Architecture | None
+    images: NDArray[np.float32]
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime. `load`: is called in a process of its own, once `libraries` are imported there.
+
+    `format`: of `nas.exporters`, in which the network is written; none where it is built by torch. `needs`:
+    the libraries that are not torch, to write and load it. `on_cuda`: whether it can run there.
+    """
+
+    load: Callable[[Job], Apply]
+    libraries: tuple[str, ...]
+    format: str | None = None
+    needs: tuple[str, ...] = ()
+    on_cuda: bool = False
+
+
+def _load_torch(job: Job) -> Apply:
+    import torch
+
+    from nas.latency.torch_network import build
+
+    network, images = build(job), torch.from_numpy(job.images).to(job.device)
+
+    def apply() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    return apply
+
+
+def _load_compiled(job: Job) -> Apply:
+    import torch
+
+    from nas.latency.torch_network import build
+
+    network, images = torch.compile(build(job)), torch.from_numpy(job.images).to(job.device)
+
+    def apply() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    return apply
+
+
+def _load_onnx(job: Job) -> Apply:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = job.threads, 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"images": job.images})
+
+
+def _load_openvino(job: Job) -> Apply:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(job.file)
+    model.reshape(list(job.images.shape))
+    settings = {
+        "INFERENCE_NUM_THREADS": job.threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda: request.infer([job.images], share_inputs=True, share_outputs=True)
+
+
+def _load_ncnn(job: Job) -> Apply:
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.num_threads, net.opt.use_vulkan_compute = job.threads, False
+    for load, path in (
+        (net.load_param, job.file),
+        (net.load_model, job.file.removesuffix(".param") + ".bin"),
+    ):
+        if load(path):
+            raise RuntimeError("ncnn cannot load it")
+    images = [ncnn.Mat(image).clone() for image in job.images]
+
+    def apply() -> object:
+        for image in images:
+            extractor = net.create_extractor()
+            extractor.input("in0", image)
+            status, scores = extractor.extract("out0")
+            if status:
+                raise RuntimeError(f"ncnn gives no output: {status}")
+        return scores
+
+    return apply
+
+
+def _load_executorch(job: Job) -> Apply:
+    import torch
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    from executorch.runtime import Runtime as ExecuTorch
+
+    _unsafe_reset_threadpool(job.threads)
+    program = ExecuTorch.get().load_program(job.file)
+    method, images = (
+        program.load_method("forward"),
+        torch.chunk(torch.from_numpy(job.images), len(job.images)),
+    )
+
+    def apply() -> object:
+        for image in images:
+            scores = method.execute([image])
+        return scores
+
+    return apply
+
+
+def _load_litert(job: Job) -> Apply:
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(model_path=job.file, num_threads=job.threads)
+    network.allocate_tensors()
+    (place,) = (tensor["index"] for tensor in network.get_input_details())
+
+    def apply() -> object:
+        for image in job.images:
+            network.set_tensor(place, image[None])
+            network.invoke()
+        return network
+
+    return apply
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "torch": Runtime(_load_torch, ("torch",), on_cuda=True),
+    "compile": Runtime(
+        _load_compiled, ("torch", "torch._dynamo", "torch._inductor.compile_fx"), on_cuda=True
+    ),
+    "onnx": Runtime(_load_onnx, ("onnxruntime",), "onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "openvino": Runtime(_load_openvino, ("openvino",), "openvino", ("openvino",)),
+    "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn")),
+    "litert": Runtime(_load_litert, ("ai_edge_litert.interpreter",), "litert", ("litert_torch",)),
+    "executorch": Runtime(_load_executorch, ("executorch.runtime",), "executorch", ("executorch",)),
+}
+"""By name, as `--runtime` takes them."""
+
+
+def find_runtime(name: str) -> Runtime:
+    """Return a runtime. Raises InputError where there is none of that name, or it lacks its library."""
+    if name not in RUNTIMES:
+        raise InputError(f"unknown runtime '{name}'{did_you_mean(name, list(RUNTIMES))}")
+    runtime = RUNTIMES[name]
+    if lacking := [library.replace("_", "-") for library in runtime.needs if find_spec(library) is None]:
+        raise InputError(
+            f"runtime '{name}': needs {' and '.join(lacking)}, which is not installed; install it with: "
+            f"pip install {' '.join(lacking)}"
+        )
+    return runtime

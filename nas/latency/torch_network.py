@@ -1,0 +1,96 @@
+"""A network in torch, and one that says when each of its stages begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file
+from torch import fx
+
+from nas.graph.module import build_module
+
+if TYPE_CHECKING:
+    from nas.graph import Architecture
+    from nas.latency.runtimes import Job
+
+
+def build(job: Job) -> fx.GraphModule:
+    """Return the network with its weights, in evaluation mode on its device."""
+    assert job.architecture is not None
+    network = build_module(job.architecture)
+    network.load_state_dict(load_file(job.weights))
+    return network.eval().to(job.device)
+
+
+def stages(architecture: Architecture) -> dict[str, int]:
+    """Return the MACs of each stage by name, in order: a stage is what shares the first part of its name."""
+    macs: dict[str, int] = {}
+    for node in architecture.nodes:
+        name = node.name.partition(".")[0]
+        macs[name] = macs.get(name, 0) + architecture.node_cost(node).macs
+    return macs
+
+
+def stage_clock(job: Job) -> Callable[[], list[float]]:
+    """Return what applies the network once, and tells the seconds of each of its stages in order.
+
+    The clock is read between stages: on CUDA by events of the stream, so that nothing waits.
+    """
+    network, images = build(job), torch.from_numpy(job.images).to(job.device)
+    assert job.architecture is not None
+    order = list(stages(job.architecture))
+    marks: list[float | torch.cuda.Event] = []
+
+    def mark() -> None:
+        if job.device == "cpu":
+            marks.append(time.perf_counter())
+        else:
+            event = new_event()
+            event.record()
+            marks.append(event)
+
+    begun: list[str] = []
+    for node in list(network.graph.nodes):
+        # nodes of a join have the name of a function, and stand between modules of their stage
+        stage = str(node.target).partition(".")[0] if node.op == "call_module" else None
+        if stage is not None and stage not in begun:
+            begun.append(stage)
+            with network.graph.inserting_before(node):
+                network.graph.call_function(mark)
+        if node.op == "output":
+            with network.graph.inserting_before(node):
+                network.graph.call_function(mark)
+    network.recompile()
+
+    def apply() -> list[float]:
+        marks.clear()
+        with torch.inference_mode():
+            network(images)
+        if job.device != "cpu":
+            torch.cuda.synchronize()
+        seconds = dict(zip(begun, spans(marks), strict=True))
+        return [seconds.get(name, 0.0) for name in order]
+
+    return apply
+
+
+def new_event() -> torch.cuda.Event:
+    """Return an event of CUDA that has a time."""
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def spans(marks: Sequence[float | torch.cuda.Event]) -> list[float]:
+    """Return the seconds between marks that follow each other."""
+    found = []
+    for first, second in pairwise(marks):
+        if isinstance(first, float):
+            assert isinstance(second, float)
+            found.append(second - first)
+        else:
+            assert not isinstance(second, float)
+            found.append(first.elapsed_time(second) / 1e3)
+    return found

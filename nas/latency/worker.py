@@ -1,0 +1,176 @@
+"""In a process of its own: loads a network in a runtime and times it when it is its turn.
+
+Started as `python -m nas.latency.worker`; requests are lines of JSON on its standard input, answers on its
+standard output, until that ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_FEWEST_RUNS = 5
+_TURN_S = 0.05
+"""A turn takes so many runs and seconds at least, but no new run is begun after `_LONGEST_S`."""
+_LONGEST_S = 0.5
+_WARM_RUNS = 3
+
+
+def main() -> None:
+    """Answer requests."""
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    work: _Work | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if work is None:
+                work = _Work(request)
+                answer: dict[str, Any] = {}
+            else:
+                answer = work.turn()
+        except Exception as error:  # runtimes have many
+            answer = {"error": _one_line(error)}
+        print(json.dumps(answer), file=channel, flush=True)
+
+
+class _Work:
+    """A network that is loaded. Raises whatever a runtime raises."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        import numpy as np
+
+        from nas.latency.runtimes import RUNTIMES, Job
+
+        runtime, threads, device = RUNTIMES[request["runtime"]], request["threads"], request["device"]
+        for library in runtime.libraries:
+            importlib.import_module(library)
+        if "torch" in sys.modules:
+            import torch
+
+            torch.set_num_threads(threads)
+        self._threads, self._device = threads, device
+        images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
+        architecture = _read_architecture(request)
+        self._before = _memory("VmRSS")
+        job = Job(request["file"], request["weights"], architecture, images, threads, device)
+        self._apply = runtime.load(job)
+        self._clock: Callable[[], list[float]] | None = None
+        for _ in range(_WARM_RUNS):
+            self._apply()
+        self._peak = self._run_peak()
+        if request["stages"]:
+            from nas.latency.torch_network import stage_clock
+
+            self._clock = stage_clock(job)
+            self._clock()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def turn(self) -> dict[str, Any]:
+        """Time some runs, after one that finds what others have left in the caches."""
+        self._apply()
+        wall, ready, busy = time.perf_counter(), _waiting_s(), time.process_time()
+        seconds = repeat(self._time_once)
+        wall, busy = time.perf_counter() - wall, time.process_time() - busy
+        waits = [] if ready is None else [((_waiting_s() or ready) - ready) / self._threads]
+        if self._threads == 1:
+            waits.append(wall - busy)
+        waited = None if self._device != "cpu" or not waits else max(0.0, *waits) / wall
+        stages: list[list[float]] = []
+        if self._clock is not None:
+            self._clock()
+            stages = repeat(self._clock)
+        return {"seconds": seconds, "waited": waited, "stages": stages, "memory": self._peak}
+
+    def _time_once(self) -> float:
+        if self._device == "cpu":
+            start = time.perf_counter()
+            self._apply()
+            return time.perf_counter() - start
+        from nas.latency.torch_network import new_event, spans
+
+        events = [new_event(), new_event()]
+        events[0].record()
+        self._apply()
+        events[1].record()
+        events[1].synchronize()
+        return spans(events)[0]
+
+    def _run_peak(self) -> int | None:
+        """Return the bytes that a run takes at most, beyond what the library does; loading may take more."""
+        if self._device != "cpu":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()
+            self._apply()
+            return torch.cuda.max_memory_allocated()
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # begins the high-water mark anew
+        self._apply()
+        peak = _memory("VmHWM")
+        return None if peak is None or self._before is None else max(0, peak - self._before)
+
+
+def _read_architecture(request: Mapping[str, Any]) -> Any:
+    """Return the network of one that torch builds, None of one in a file."""
+    if request["architecture"] is None:
+        return None
+    from nas.graph import Architecture
+    from nas.space.plugins import load_plugins, read_plugins
+
+    load_plugins(read_plugins(map(Path, request["plugins"])))
+    return Architecture.from_json(request["architecture"])
+
+
+def repeat(run: Callable[[], T]) -> list[T]:
+    """Return what the runs of a turn give."""
+    found: list[T] = []
+    start = time.perf_counter()
+    while (passed := time.perf_counter() - start) < _TURN_S or len(found) < _FEWEST_RUNS:
+        if found and passed > _LONGEST_S:
+            break
+        found.append(run())
+    return found
+
+
+def _waiting_s() -> float | None:
+    """Return the seconds that the threads of this process were ready, and had no core; only Linux says so."""
+    try:
+        tasks = list(Path("/proc/self/task").iterdir())
+    except OSError:
+        return None
+    found = 0
+    for task in tasks:
+        with suppress(OSError, IndexError, ValueError):  # a thread that has ended
+            found += int((task / "schedstat").read_text().split()[1])
+    return found / 1e9
+
+
+def _memory(name: str) -> int | None:
+    """Return a figure of this process's memory, in bytes, as Linux has it."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""How long networks take, for a person, and as a table for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from nas.cost import format_count
+from nas.errors import printable
+from nas.report.tables import Fitting, table
+
+if TYPE_CHECKING:
+    from nas.latency import Latency
+    from nas.workflows.profile import Profile
+
+
+def profile_view(profile: Profile) -> RenderableType:
+    """Latencies, stages, what is slow, and whether the machine was quiet."""
+    first = profile.latencies[0]
+    versions = ", ".join(f"{name} {version}" for name, version in profile.versions.items())
+    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
+    head = f"{profile.machine}, {threads}; {versions}; {profile.rounds} rounds, seed {profile.seed}"
+    tables = (_latency_table(profile, columns) for columns in (_WIDE, _NARROW))
+    parts: list[RenderableType] = [_line(head), Fitting(*tables)]
+    for one in profile.latencies:
+        parts += [_line(f"{_title(one)}:"), _stage_table(one)] if one.stages else []
+    parts += [_line(f"Known to be slow: {text}.") for text in profile.warnings]
+    parts += [_line(text) for text in _trust(profile)]
+    return Group(*parts)
+
+
+_WIDE = (
+    "network", "runtime", ">batch", ">MACs", ">10 % ms", ">differs", ">median", ">95 %", ">99 %", ">images/s",
+    ">memory",
+)  # fmt: skip
+_NARROW = tuple(column for column in _WIDE if column not in (">MACs", ">memory"))
+
+
+def _latency_table(profile: Profile, columns: Sequence[str]) -> RenderableType:
+    rows = table(*columns)
+    rows.padding = (0, 1, 0, 0)
+    rows.columns[0].no_wrap, rows.columns[0].overflow = columns is _WIDE, "fold"
+    for one in profile.latencies:
+        cells = (
+            one.network, one.runtime, str(one.batch), format_count(one.macs), _ms(one.low_s),
+            f"{100 * one.differs:.1f} %", _ms(one.median_s), _ms(one.p95_s), _ms(one.p99_s),
+            f"{one.images_per_s:,.4g}",
+            "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B",
+        )  # fmt: skip
+        shown = dict(zip(_WIDE, cells, strict=True))
+        rows.add_row(*(shown[column] for column in columns))
+    return rows
+
+
+def _trust(profile: Profile) -> list[str]:
+    """Say what the figures are worth where the machine was not quiet."""
+    busy = [one for one in profile.latencies if one.contention]
+    if not busy:
+        return []
+    worst = max(busy, key=lambda one: max(one.waited or 0.0, abs(one.drift)))
+    return [
+        f"The machine was not quiet, for {len(busy)} of {len(profile.latencies)}; the worst is "
+        f"{_title(worst)}: {worst.contention}. The 10 % figures are good as far as they differ little "
+        "between rounds, the others are not; profile again when the machine is quiet, or with more --rounds."
+    ]
+
+
+def _stage_table(one: Latency) -> RenderableType:
+    rows = table("stage", ">MACs", ">of all", ">10 % ms", ">of all")
+    rows.padding = (0, 1, 0, 0)
+    macs, seconds = sum(s.macs for s in one.stages), sum(s.low_s for s in one.stages)
+    for stage in one.stages:
+        rows.add_row(
+            stage.name, format_count(stage.macs), _share(stage.macs, macs), _ms(stage.low_s),
+            _share(stage.low_s, seconds),
+        )  # fmt: skip
+    return rows
+
+
+def _title(one: Latency) -> str:
+    return f"{one.network} in {one.runtime}, {one.batch} at a time"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _ms(seconds: float | None) -> str:
+    """Return milliseconds with three digits."""
+    if seconds is None:
+        return ""
+    ms = 1e3 * seconds
+    return f"{ms:.{max(0, 2 - (len(str(int(ms))) - 1))}f}" if ms >= 1 else f"{ms:.3g}"
+
+
+def _line(text: str) -> Text:
+    return Text(printable(text))
+
+
+COLUMNS = (
+    "network", "runtime", "batch", "threads", "device", "macs", "runs", "min_s", "low_s", "median_s", "p95_s",
+    "p99_s", "images_per_s", "memory_bytes", "differs", "drift", "waited", "contention",
+)  # fmt: skip
+
+
+def profile_table(profile: Profile) -> str:
+    """Return the latencies as CSV, a row each."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in profile.latencies:
+        data = one.to_data()
+        writer.writerow(["" if data[key] is None else data[key] for key in COLUMNS])
+    return text.getvalue()

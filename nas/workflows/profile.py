@@ -1,0 +1,229 @@
+"""How long networks take on this machine, in the runtimes that they may leave for."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from nas.errors import InputError, NasError
+from nas.exporters import EXPORTERS
+from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure
+from nas.latency.cliffs import find_cliffs
+from nas.machine import count_cores, processor
+from nas.runs.state import RunState
+from nas.space.fit import fit_input
+from nas.space.library import check_no_trial, find_space, is_run
+from nas.space.plugins import Plugin, load_plugins, read_plugins
+from nas.workflows.export import Leaving, ignore, of_file, of_run
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How long networks take.
+
+    `latencies`: of each network, runtime and size of batch, in this order. `warnings`: what is known to be
+    slow in a runtime, and what to choose instead. `machine`: the processor or GPU; `versions`: of the
+    libraries. `rounds` and `seed`: as asked for.
+    """
+
+    latencies: tuple[Latency, ...]
+    warnings: tuple[str, ...]
+    machine: str
+    versions: dict[str, str]
+    rounds: int
+    seed: int
+
+    @property
+    def contention(self) -> list[str]:
+        """Why figures cannot be trusted, a line each; none where the machine was quiet."""
+        return [
+            f"{one.network} in {one.runtime}, {one.batch} at a time: {one.contention}"
+            for one in self.latencies
+            if one.contention
+        ]
+
+    def check(self) -> None:
+        """Raise NasError where the machine was not quiet."""
+        if busy := self.contention:
+            more = f" (and {len(busy) - 1} more)" if len(busy) > 1 else ""
+            raise NasError(
+                f"no figure is given, as the machine was not quiet: {busy[0]}{more}; profile on a quiet "
+                "machine, or take the figures without --strict"
+            )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        return {
+            "machine": self.machine,
+            "versions": self.versions,
+            "rounds": self.rounds,
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+            "latencies": [latency.to_data() for latency in self.latencies],
+        }
+
+
+def profile(
+    networks: Sequence[Path | str],
+    *,
+    runtimes: Sequence[str] = ("torch",),
+    batches: Sequence[int] = (1,),
+    threads: int = 1,
+    rounds: int = 20,
+    seed: int = 0,
+    device: str = "cpu",
+    side: int | None = None,
+    plugins: Sequence[Path | str] = (),
+    strict: bool = False,
+    progress: Callable[[str], None] = ignore,
+) -> Profile:
+    """Measure how long networks take in runtimes, side by side.
+
+    `networks`: run folders, whose best networks are measured, files of one network, or bundled names.
+    `runtimes`: of torch, compile, onnx, openvino, ncnn, litert and executorch. `batches`: images at a time.
+    `threads`: of each runtime. In each of the `rounds` every network, runtime and batch has its turn, in an
+    order that is drawn with the `seed`. `device`: cpu or cuda. `side`: of the input, to which networks of
+    files are fitted. `plugins`: files of the blocks that they need. With `strict` figures of a busy machine
+    are refused. `progress` is told what is done.
+
+        >>> import nas
+        >>> found = nas.profile(["reference/mobilenet_v2"], runtimes=["torch", "onnx"])  # doctest: +SKIP
+        >>> [(one.runtime, one.low_s) for one in found.latencies]  # doctest: +SKIP
+        [('torch', 0.0262), ('onnx', 0.0098)]
+
+    Raises InputError for what is no network, a runtime that is not there and a number out of its range;
+    NasError where a runtime cannot apply a network, and with `strict` where the machine was not quiet.
+    """
+    named = dict.fromkeys(runtimes)
+    for name in named:
+        find_runtime(name)
+    _check(networks, named, batches, threads, rounds, device)
+    sources = read_plugins(map(Path, plugins))
+    leavings = {str(what): _find(str(what), sources, side) for what in dict.fromkeys(networks)}
+    with TemporaryDirectory(prefix="nas-profile-") as folder:
+        works = list(_works(leavings, named, batches, threads, device, Path(folder), plugins, progress))
+        found = Profile(
+            measure(works, rounds, seed, progress),
+            tuple(find_cliffs({name: one.architecture for name, one in leavings.items()}, named)),
+            _machine(device),
+            _versions(named),
+            rounds,
+            seed,
+        )
+    if strict:
+        found.check()
+    return found
+
+
+def _check(
+    networks: Sequence[Path | str],
+    runtimes: Sequence[str] | dict[str, None],
+    batches: Sequence[int],
+    threads: int,
+    rounds: int,
+    device: str,
+) -> None:
+    """Raise InputError for a number out of its range, and a device that is not there."""
+    if not networks or not runtimes or not batches:
+        raise InputError("wanted one network, one runtime and one size of batch at least")
+    for name, number, least in (
+        *(("--batch", size, 1) for size in batches),
+        ("--threads", threads, 1),
+        ("--rounds", rounds, 2),
+    ):
+        if number < least:
+            raise InputError(f"{name}: {number} is not a whole number from {least}")
+    if threads > (cores := count_cores()):
+        raise InputError(
+            f"--threads: {threads} are more than the {cores} cores that may be used here; name up to {cores}"
+        )
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"--device: '{device}' is not a device; it is cpu or cuda")
+    if device == "cuda":
+        for name in runtimes:
+            if not RUNTIMES[name].on_cuda:
+                raise InputError(
+                    f"--device: runtime '{name}' is measured on the CPU alone; leave it out, or --device"
+                )
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError("--device: torch finds no CUDA device here; leave it out")
+
+
+def _find(what: str, plugins: Sequence[Plugin], side: int | None) -> Leaving:
+    """Return a network as it would be exported, with weights. Raises InputError where there is none."""
+    if is_run(what):
+        if side is not None:
+            raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
+        return of_run(RunState.load(Path(what), plugins)).as_deployed()
+    check_no_trial(what, None)
+    load_plugins(plugins)
+    leaving = of_file(find_space(what))
+    if side is not None:
+        network = fit_input(leaving.network, side).space
+        leaving = replace(leaving, network=network, architecture=network.architecture())
+    return leaving.as_deployed()
+
+
+def _works(
+    leavings: dict[str, Leaving],
+    runtimes: dict[str, None],
+    batches: Sequence[int],
+    threads: int,
+    device: str,
+    folder: Path,
+    plugins: Sequence[Path | str],
+    progress: Callable[[str], None],
+) -> Iterator[Work]:
+    """Write each network in the format of each runtime. Raises NasError where a format has no word for it."""
+    from safetensors.torch import save_file
+
+    for number, ((name, leaving), runtime) in enumerate(product(leavings.items(), runtimes)):
+        stem, form = f"network{number}", RUNTIMES[runtime].format
+        weights, file = folder / f"{stem}.safetensors", None
+        if form is None:
+            assert leaving.state is not None
+            save_file({key: tensor.contiguous() for key, tensor in leaving.state.items()}, weights)
+        else:
+            progress(f"writing {name} as {form}")
+            try:
+                file, *_ = leaving.write(EXPORTERS[form], folder, stem)
+            except NasError as error:
+                raise NasError(f"{name}: runtime '{runtime}': {error}") from None
+        for batch in dict.fromkeys(batches):
+            yield Work(
+                name,
+                leaving.architecture,
+                runtime,
+                batch,
+                threads,
+                device,
+                file,
+                weights,
+                tuple(map(Path, plugins)),
+            )
+
+
+def _machine(device: str) -> str:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    return processor()
+
+
+def _versions(runtimes: dict[str, None]) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in runtimes:
+        library = RUNTIMES[name].libraries[0].partition(".")[0].replace("_", "-")
+        with suppress(PackageNotFoundError):
+            found[library] = version(library)
+    return found
