@@ -11,6 +11,7 @@ from rich.text import Text
 
 from nas.errors import printable
 from nas.execution.base import TrialQueue
+from nas.execution.ray_address import describe_login
 from nas.report.console import duration, say
 from nas.report.decoding import DecodingBar
 from nas.report.session import say_beginning, say_round
@@ -73,6 +74,8 @@ class SearchScreen(Observer):
 
     def dashboard(self, url: str) -> None:
         say(self._console, f"Ray dashboard: {url}")
+        if login := describe_login():
+            say(self._console, login)
 
     def started(self, candidate: Candidate) -> None:
         if self._began is None:
