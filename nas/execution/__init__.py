@@ -7,16 +7,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nas.execution.base import Executor
     from nas.execution.config import ExecutorConfig
 
 
 def make_executor(
-    config: ExecutorConfig, gpus_per_trial: float, way_out: str = "Nothing finished is lost"
+    config: ExecutorConfig,
+    gpus_per_trial: float,
+    way_out: str = "Nothing finished is lost",
+    labels: Mapping[str, str] | None = None,
 ) -> Executor:
     """Return what trains by a config: with no workers a process without Ray, else Ray.
 
-    `way_out`: how to go on where Ray is lost, as a message says it.
+    `way_out`: how to go on where Ray is lost, as a message says it. `labels`: of what Ray shows, `run` and
+    `sampler`.
     """
     if config.workers == 0 and config.in_process:
         from nas.execution.local import LocalExecutor
@@ -34,6 +40,7 @@ def make_executor(
         concurrency=config.workers,
         address=config.address,
         way_out=way_out,
+        labels=labels,
     )
 
 

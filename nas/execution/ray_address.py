@@ -24,6 +24,10 @@ def show_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
+_made: list[bool] = []
+"""Not empty where the token in the environment is one that no person knows."""
+
+
 def make_token() -> None:
     """Give a cluster that starts here a token of its own where Ray could not write one to the home."""
     if _has_token():
@@ -36,6 +40,26 @@ def make_token() -> None:
         tempfile.TemporaryFile(dir=home / ".ray").close()
     except OSError:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        _made.append(True)
+
+
+def describe_login() -> str | None:
+    """Return where the token is that the dashboard of Ray asks for, in one line; None where it asks for none.
+
+    The token itself is in no line. Ray has no link that logs in.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        return None
+    start = "If it asks for a token:"
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        if _made:
+            return (
+                f"{start} one of this search alone, as ~/.ray cannot be written; set RAY_AUTH_TOKEN to yours."
+            )
+        return f"{start} the one in RAY_AUTH_TOKEN."
+    if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return f"{start} the one in {path}."
+    return f"{start} `ray get-auth-token` prints it, from ~/.ray/auth_token."
 
 
 def _has_token() -> bool:

@@ -42,8 +42,9 @@ from nas.execution.base import (
     find_place,
     tell,
 )
+from nas.execution.ray_metrics import Metered, name_tasks
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import Mailbox, Worker, read_printed
+from nas.execution.ray_worker import Mailbox, Place, Worker, read_printed
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -53,7 +54,7 @@ class RayExecutor:
 
     `concurrency`: trials at a time, None for as many as there is room for. `address`: `local` starts Ray
     here, `auto` joins the cluster on this machine, `host:port` any other. `way_out`: how to go on where Ray
-    is lost, as a message says it.
+    is lost, as a message says it. `labels`: of its metrics, `run` and `sampler`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class RayExecutor:
         address: str = "local",
         dashboard: bool = True,
         way_out: str = "Nothing finished is lost",
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._bundle: dict[str, float] = {"CPU": cpus_per_trial}
         if gpus_per_trial:
@@ -74,6 +76,7 @@ class RayExecutor:
         self._address = address
         self._dashboard = dashboard
         self._way_out = way_out
+        self._labels = labels or {"run": "nas", "sampler": ""}
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
         """As `Executor.run`. Raises InputError for an address that does not answer and for trials that no
@@ -94,8 +97,10 @@ class RayExecutor:
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
             session = own_session(self._address)
             with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
+                images = getattr(evaluator, "images_per_epoch", None)
+                metered = Metered(observer, queue, self._labels, own["NodeManagerAddress"], images)
                 try:
-                    self._tune(_Trials(queue, observer, self, evaluator, watch), evaluator)
+                    self._tune(_Trials(queue, metered, self, evaluator, watch), evaluator)
                 except ray.exceptions.RayError as error:
                     watch.check()
                     raise NasError(self._broken(error)) from None
@@ -125,13 +130,15 @@ class RayExecutor:
         return room if self._concurrency is None else min(room, self._concurrency)
 
     def _tune(self, trials: _Trials, evaluator: Evaluator) -> None:
-        worker = tune.with_parameters(
-            Worker, evaluator=evaluator, threads=self._threads, mailbox=trials.mailbox
+        given = {"evaluator": evaluator, "threads": self._threads, "mailbox": trials.mailbox}
+        worker = tune.with_resources(
+            tune.with_parameters(Worker, **given), tune.PlacementGroupFactory([self._bundle])
         )
+        worker.__qualname__ = Worker.__qualname__  # which a dashboard shows; Tune's is of its own function
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
                 tune.run(
-                    tune.with_resources(worker, tune.PlacementGroupFactory([self._bundle])),
+                    worker,
                     name="nas",
                     search_alg=_Searcher(trials),
                     callbacks=[_Listener(trials)],
@@ -214,7 +221,7 @@ class _Trials:
     def __init__(
         self,
         queue: TrialQueue,
-        observer: TrialObserver,
+        observer: Metered,
         executor: RayExecutor,
         evaluator: Evaluator,
         watch: Watch,
@@ -233,11 +240,14 @@ class _Trials:
 
     def next(self, trial_id: str) -> Candidate | None:
         self._watch.check()
-        if len(self._running) >= self._executor.slots():
+        slots = self._executor.slots()
+        if len(self._running) >= slots:
             return None
-        candidate = self._again.pop() if self._again else self._queue.ask()
+        began, is_new = time.monotonic(), not self._again
+        candidate = self._queue.ask() if is_new else self._again.pop()
         if candidate is not None:
             self._running[trial_id] = candidate
+            self._observer.asked(candidate, time.monotonic() - began if is_new else None, slots)
         return candidate
 
     @property
@@ -252,18 +262,24 @@ class _Trials:
             ray.get(self._mailbox.put.remote(candidate.number, parent))
         return parent is not None
 
-    def started(self, trial_id: str) -> None:
+    def label(self, candidate: Candidate) -> str:
+        return self._observer.label(candidate)
+
+    def started(self, trial_id: str, actor: Any) -> None:
         # Not earlier without need: it would take the process that Ray keeps ready for the first worker.
         _ = self._mailbox
         self._began[trial_id] = time.monotonic()
-        self._observer.started(self._running[trial_id])
+        candidate = self._running[trial_id]
+        name_tasks(actor, lambda: self._observer.title(candidate))
+        self._observer.started(candidate)
 
-    def told(self, trial_id: str, step: Step) -> bool:
-        """Take a step. Return whether the trial goes on."""
+    def told(self, trial_id: str, step: Step, place: Place) -> bool:
+        """Take a step, trained at a place. Return whether the trial goes on."""
         candidate = self._running.get(trial_id)
         if candidate is None:  # Tune calls a trial complete that it was told to stop
             return False
         self._last[trial_id] = step.result
+        self._observer.stepped(candidate.number, place.node, place.gpu_bytes)
         goes_on = tell(
             self._queue,
             self._observer,
@@ -316,7 +332,9 @@ class _Searcher(Searcher):
                 # A list of pairs, for Tune gives a meaning of its own to some names in a config.
                 choices = [*candidate.choices.items()]
                 inherits = self._trials.send_parent(candidate)
-                return {"number": candidate.number, "choices": choices, "inherits": inherits}
+                label = self._trials.label(candidate)
+                number = candidate.number
+                return {"number": number, "choices": choices, "inherits": inherits, "label": label}
             return Searcher.FINISHED if self._trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -335,12 +353,12 @@ class _Scheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         with _aborting():
-            goes_on = self._trials.told(trial.trial_id, result["step"])
+            goes_on = self._trials.told(trial.trial_id, result["step"], result["place"])
             return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         with _aborting():
-            self._trials.told(trial.trial_id, result["step"])
+            self._trials.told(trial.trial_id, result["step"], result["place"])
 
 
 class _Listener(tune.Callback):
@@ -351,7 +369,7 @@ class _Listener(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():
-            self._trials.started(trial.trial_id)
+            self._trials.started(trial.trial_id, trial.temporary_state.ray_actor)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import ray
 from ray import tune
 
 from nas.execution.base import Attempt, Step
+from nas.execution.ray_metrics import harmless, plain
 from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
 from nas.training.base import Evaluator, seconds_allowed, time_limit
@@ -46,8 +49,23 @@ class Mailbox:
         return self._letters.pop(number)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step was trained: the address of the node, and the most memory that the trial has had of its
+    GPU, None without one."""
+
+    node: str
+    gpu_bytes: int | None
+
+
 class Worker(tune.Trainable):
     """Trains one trial after the other, an epoch per step."""
+
+    _label = ""
+
+    def __repr__(self) -> str:
+        """Ray asks an actor for it once, when it starts: it is true of every trial that follows."""
+        return f"{self._label.rpartition('/')[0]} worker"
 
     def setup(  # type: ignore[override]  # `with_parameters` gives the others
         self, config: dict[str, Any], evaluator: Evaluator, threads: int, mailbox: str
@@ -56,12 +74,15 @@ class Worker(tune.Trainable):
         settle(threads)
         self._evaluator = evaluator
         self._mailbox = mailbox
+        self._node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._attempt: Attempt | None = None
         release_memory()
         self._number = new_config["number"]
+        self._label = new_config["label"]
+        _measure_gpu_anew()
         letters = [ray.get_actor(self._mailbox).take.remote(self._number)] if new_config["inherits"] else []
         (parent,) = ray.get(letters) or [None]
         self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
@@ -75,7 +96,19 @@ class Worker(tune.Trainable):
         step = self._next(self._attempt)
         if step.done and step.epoch:
             ray.get(ray.get_actor(self._mailbox).put.remote(self._number, self._attempt.weights()))
-        return {"done": step.done, "step": step}
+        self._note(step)
+        return {"done": step.done, "step": step, "place": Place(self._node, _gpu_bytes())}
+
+    def _note(self, step: Step) -> None:
+        """Write a line of a step to this worker's log, which Ray's dashboard shows."""
+        with harmless("a line of the log"):
+            epoch = step.epoch
+            said = f"failed: {step.failure or step.misuse}"
+            if epoch is not None:
+                loss = "" if epoch.loss is None else f", loss {epoch.loss:.4f}"
+                said = f"epoch {epoch.epoch}: value {epoch.value:.4f}, score {epoch.score:.4f}{loss}"
+                said += f", {epoch.seconds:.1f} s"
+            print(plain(f"{self._label} {said}"), flush=True)
 
     def _next(self, attempt: Attempt) -> Step:
         """Train an epoch, of which the first is built before. What does not end in time ends this process."""
@@ -91,6 +124,18 @@ class Worker(tune.Trainable):
         if self._allowed_s is not None:
             self._allowed_s = max(0.001, self._allowed_s - (time.monotonic() - start))
         return step
+
+
+def _gpu_bytes() -> int | None:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return int(torch.cuda.max_memory_allocated())
+
+
+def _measure_gpu_anew() -> None:
+    if _gpu_bytes() is not None:
+        sys.modules["torch"].cuda.reset_peak_memory_stats()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from nas.errors import printable
 from nas.execution.base import TrialQueue
+from nas.execution.ray_address import describe_login
 from nas.report.console import duration, say, share
 from nas.report.decoding import DecodingBar
 from nas.report.heartbeat import Heartbeat
@@ -108,6 +109,8 @@ class SearchScreen(Observer):
     def dashboard(self, url: str) -> None:
         if url != self._dashboard:  # the finalists train on the same Ray
             say(self._console, f"Ray dashboard: {url}")
+            if login := describe_login():
+                say(self._console, login)
         self._dashboard = url
         self._heartbeat.heard()
 

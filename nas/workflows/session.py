@@ -126,7 +126,8 @@ class Session(Prepared):
     @property
     def executor(self) -> Executor:
         """What trains."""
-        return make_executor(self.config.executor, gpus_of(self.config), self.way_out)
+        labels = {"run": self.folder.path.name, "sampler": self.config.sampler}
+        return make_executor(self.config.executor, gpus_of(self.config), self.way_out, labels)
 
 
 def prepare(

@@ -1,0 +1,209 @@
+"""What Ray shows of a search: names, metrics, and Prometheus and Grafana on top of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clusters import kill_tree
+
+from nas.execution.ray_address import describe_login
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "monitoring"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "If it asks for a token: `ray get-auth-token` prints it, from ~/.ray/auth_token."),
+        ({"RAY_AUTH_TOKEN": "secret"}, "If it asks for a token: the one in RAY_AUTH_TOKEN."),
+        ({"RAY_AUTH_TOKEN_PATH": "/etc/ray"}, "If it asks for a token: the one in /etc/ray."),
+        ({"RAY_AUTH_MODE": "disabled"}, None),
+    ],
+)
+def test_the_way_to_the_token_is_told_and_the_token_is_not(
+    settings: dict[str, str], said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert describe_login() == said
+
+
+VALUES = [1, True, 2**70, 1.5, float("nan"), float("inf"), np.float32(2), np.int64(3), np.float16("nan")]
+
+
+@pytest.mark.parametrize("text", ["run", "größe", "\ud800", 'a"b\\c\nd', "", "日本"])
+@pytest.mark.parametrize("name", ["best_score", "dotted.name", "größe", "9"])
+def test_no_valid_value_is_refused(name: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    from nas.execution.ray_metrics import Gauges
+
+    gauges = Gauges({"run": text})
+    with caplog.at_level(logging.WARNING):
+        for value in VALUES:
+            gauges.set(name, value, node=text)
+    assert not caplog.messages
+
+
+def test_what_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    from nas.execution.ray_metrics import Gauges
+
+    gauges = Gauges({"run": "one"})
+    for value in ("no number", None):
+        gauges.set("odd", value)
+    assert caplog.messages == [
+        "odd is not shown on Ray: ValueError: could not convert string to float: 'no number'"
+    ]
+
+
+def test_names_are_of_gauges_alone() -> None:
+    from nas.execution.ray_metrics import METRICS
+
+    assert all(re.fullmatch(r"[a-z_]+", name) and not name.endswith("_total") for name in METRICS)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+class Prometheus:
+    """A real one, by the configuration of the documentation."""
+
+    def __init__(self, folder: Path, targets: Path) -> None:
+        text = (DOCS / "prometheus.yml").read_text()
+        path = "/tmp/ray/prom_metrics_service_discovery.json"
+        assert path in text
+        config = folder / "prometheus.yml"
+        config.write_text(text.replace(path, str(targets)).replace("10s", "1s"))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}/api/v1"
+        self._log = (folder / "prometheus.log").open("w")
+        binary = shutil.which("prometheus")
+        assert binary is not None
+        self.process = subprocess.Popen(
+            [
+                binary,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def ask(self, path: str, **query: str) -> Any:
+        """Raises HTTPError for an expression that is none."""
+        with urllib.request.urlopen(f"{self.url}/{path}?{urllib.parse.urlencode(query)}", timeout=10) as page:
+            return json.load(page)["data"]
+
+    def names(self) -> set[str]:
+        try:
+            return set(self.ask("label/__name__/values"))
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            return set()
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self._log.close()
+
+
+@contextmanager
+def searching(folder: Path, ray_folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A search on two workers that goes on until it is stopped."""
+    options = "--dataset digits --max-images 120 --epochs 2 --trials 500 --workers 2 --sampler random"
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RAY_TMPDIR": str(ray_folder),
+        "RAY_metrics_report_interval_ms": "500",
+    }
+    with (folder / "search.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "nas", "search", "mbconv", "--budget-flops", "60M..120M"),
+                *(*options.split(), "--runs", str(folder), "--name", "größe-1"),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=env,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                kill_tree(process)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus: apt-get install prometheus")
+@pytest.mark.timeout(240)
+def test_prometheus_reads_a_search_and_grafana_asks_for_what_it_knows(tmp_path: Path) -> None:
+    from nas.execution.ray_metrics import METRICS
+
+    own = {f"ray_nas_{name}" for name in METRICS}
+    dashboard = json.loads((DOCS / "grafana.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = {name for text in expressions for name in re.findall(r"ray_\w+", text)}
+    assert own <= used
+
+    ray_folder = Path("/tmp") / f"nas-metrics-{os.getpid()}"  # socket paths are limited to 107 characters
+    ray_folder.mkdir()
+    prometheus = Prometheus(tmp_path, ray_folder / "ray" / "prom_metrics_service_discovery.json")
+    without_gpu = own - {"ray_nas_gpu_memory_bytes"}
+    try:
+        with searching(tmp_path, ray_folder) as search:
+            while not without_gpu <= prometheus.names():
+                assert search.poll() is None, (tmp_path / "search.log").read_text()
+                time.sleep(1)
+            names = prometheus.names()
+            assert used - {"ray_nas_gpu_memory_bytes"} <= names
+            for text in expressions:
+                found = prometheus.ask("query", query=text.replace("$run", ".*"))["result"]
+                assert found or "gpu" in text, text
+            (best,) = prometheus.ask("query", query='ray_nas_best_score{sampler="random"}')["result"]
+            shares = prometheus.ask("query", query="sum(ray_nas_time_share)")["result"]
+            assert 0 < float(best["value"][1]) <= 1
+            assert {"run", "sampler", "node"} <= best["metric"].keys()
+            assert best["metric"]["run"] == "gr%C3%B6%C3%9Fe-1"
+            assert float(shares[0]["value"][1]) == pytest.approx(1, abs=0.01)
+            # Each has the line of an epoch in the log of its worker.
+            logs = "".join(log.read_text() for log in ray_folder.rglob("worker-*.out"))
+            line = (
+                r"gr%C3%B6%C3%9Fe-1/\d{4} [\d.]+M epoch 1: value 0\.\d{4}, score 0\.\d{4}, loss \d+\.\d{4}, "
+            )
+            assert re.search(line, logs), logs
+        said = (tmp_path / "search.log").read_text()
+        assert "is not shown on Ray" not in said
+        assert "`ray get-auth-token` prints it" in said or "RAY_AUTH_TOKEN" in said
+    finally:
+        prometheus.end()
+        shutil.rmtree(ray_folder, ignore_errors=True)
