@@ -157,7 +157,7 @@ def test_a_network_of_a_users_own_operator_is_timed() -> None:
 
 @pytest.mark.slow
 def test_runtimes_are_timed_side_by_side() -> None:
-    names = ["torch", "compile", "onnx", "openvino", "ncnn"]
+    names = ["torch", "onnx", "openvino", "ncnn"]
     said = nas("profile", "mish.yaml", "--runtime", ",".join(names), "--format", "json", *QUICK)
     assert said.code == 0, said.err
     found = json.loads(said.out)
@@ -177,6 +177,14 @@ def test_runtimes_are_timed_side_by_side() -> None:
         "mish.yaml: 's1.layer1.expand.act' and 3 more: with mish a network takes 5 to 15 times as long in "
         "onnx as with relu, and less in openvino; choose relu or relu6, or openvino"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # a compiler takes its time on a busy machine
+def test_a_compiled_network_is_timed() -> None:
+    Path("plain.yaml").write_text("name: plain\ninput: [1, 4, 4]\nclasses: 2\nnetwork: [classifier]\n")
+    (found,) = profile(["plain.yaml"], runtimes=["compile"], rounds=2).latencies
+    assert 0 < found.low_s < 1 and found.runs >= 10 and not found.stages
 
 
 @contextmanager
