@@ -274,10 +274,9 @@ def test_what_is_known_to_be_slow_is_said(runtime: str, text: str, said: str | N
 
 
 def test_the_card_of_an_export_says_what_is_slow_in_its_formats() -> None:
-    for name, slow in (("mish", True), ("relu", False)):
-        assert nas("export", f"{name}.yaml", "--format", "onnx", "-o", f"{name}/").code == 0
-        card = Path(name, "README.md").read_text()
-        assert ("\nKnown to be slow: mish: 's1.layer1.expand.act' and 3 more: with mish" in card) == slow
+    assert nas("export", "mish.yaml", "--format", "onnx", "-o", "mish/").code == 0
+    card = Path("mish", "README.md").read_text()
+    assert "\nKnown to be slow: mish: 's1.layer1.expand.act' and 3 more: with mish" in card
 
 
 # Bad input
