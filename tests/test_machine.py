@@ -65,3 +65,12 @@ def test_what_a_container_of_old_says(groups: Path) -> None:
     (groups / "cpu" / "a" / "cpu.cfs_quota_us").write_text("100000")
     (groups / "cpu" / "a" / "cpu.cfs_period_us").write_text("100000")
     assert machine.count_cores({}) == 1
+
+
+def test_the_processor_is_named_with_its_vectors(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 avx512_vnni\n")
+    assert machine.processor(file) == "Some CPU (avx2, avx512_vnni)"
+    file.write_text("processor : 0\nFeatures : fp asimd asimddp\n")
+    assert machine.processor(file).endswith(" (asimd, asimddp)")
+    assert machine.processor(tmp_path / "none")

@@ -157,7 +157,7 @@ def test_a_network_of_a_users_own_operator_is_timed() -> None:
 
 @pytest.mark.slow
 def test_runtimes_are_timed_side_by_side() -> None:
-    names = ["torch", "compile", "onnx", "openvino", "ncnn"]
+    names = ["torch", "onnx", "openvino", "ncnn"]
     said = nas("profile", "mish.yaml", "--runtime", ",".join(names), "--format", "json", *QUICK)
     assert said.code == 0, said.err
     found = json.loads(said.out)
@@ -177,6 +177,14 @@ def test_runtimes_are_timed_side_by_side() -> None:
         "mish.yaml: 's1.layer1.expand.act' and 3 more: with mish a network takes 5 to 15 times as long in "
         "onnx as with relu, and less in openvino; choose relu or relu6, or openvino"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # a compiler takes its time on a busy machine
+def test_a_compiled_network_is_timed() -> None:
+    Path("plain.yaml").write_text("name: plain\ninput: [1, 4, 4]\nclasses: 2\nnetwork: [classifier]\n")
+    (found,) = profile(["plain.yaml"], runtimes=["compile"], rounds=2).latencies
+    assert 0 < found.low_s < 1 and found.runs >= 10 and not found.stages
 
 
 @contextmanager
@@ -266,10 +274,9 @@ def test_what_is_known_to_be_slow_is_said(runtime: str, text: str, said: str | N
 
 
 def test_the_card_of_an_export_says_what_is_slow_in_its_formats() -> None:
-    for name, slow in (("mish", True), ("relu", False)):
-        assert nas("export", f"{name}.yaml", "--format", "onnx", "-o", f"{name}/").code == 0
-        card = Path(name, "README.md").read_text()
-        assert ("\nKnown to be slow: mish: 's1.layer1.expand.act' and 3 more: with mish" in card) == slow
+    assert nas("export", "mish.yaml", "--format", "onnx", "-o", "mish/").code == 0
+    card = Path("mish", "README.md").read_text()
+    assert "\nKnown to be slow: mish: 's1.layer1.expand.act' and 3 more: with mish" in card
 
 
 # Bad input
