@@ -134,7 +134,7 @@ def browser() -> Iterator[Browser]:
         )
         process = subprocess.Popen(
             ["bash", "-c", command, CHROMIUM, profile], pass_fds=(its_in, its_out), start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": profile},
         )  # fmt: skip
         for end in (its_in, its_out):
             os.close(end)
