@@ -205,7 +205,7 @@ def worker_killed(folder: Path, flags: tuple[str, ...] = RAY) -> Search:
     wait_until(lambda: search.lines()[-1].what == "begins")
     os.kill(search.lines()[-1].process, signal.SIGKILL)
     search.end(driver)
-    assert not search.reasons()
+    assert not search.reasons(), search.reasons()
     return search.close()
 
 
@@ -228,13 +228,13 @@ def node_killed(folder: Path) -> Search:
         search.await_trained(2, driver)
         kill_tree(second)
         search.end(driver)
-    assert not search.reasons()
+    assert not search.reasons(), search.reasons()
     return search.close()
 
 
 def node_late(folder: Path) -> Search:
     with cluster_of(folder) as cluster:
-        search = Search(folder, trials=12, flags=("--address", cluster.address), epoch_s=4)
+        search = Search(folder, trials=6, flags=("--address", cluster.address), epoch_s=10)
         driver = search.begin()
         search.await_trained(1, driver)
         cluster.node(cpus=1)

@@ -37,6 +37,12 @@ class Cluster:
         return self._start(f"--address={self.address}", f"--num-cpus={cpus}", **environment)
 
     def _start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
+        for _ in range(_TRIES):
+            if (process := self._begin(*flags, **environment)) is not None:
+                return process
+        raise AssertionError(f"ray start {flags} did not start: {Path(self._log.name).read_text()}")
+
+    def _begin(self, *flags: str, **environment: str) -> subprocess.Popen[str] | None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
             [*command, *flags, *self._flags, *(["--include-dashboard=false"] if "--head" in flags else [])],
@@ -50,7 +56,8 @@ class Cluster:
         for line in process.stdout:
             if "Ray runtime started" in line:
                 return process
-        raise AssertionError(f"ray start {flags} did not start: {Path(self._log.name).read_text()}")
+        kill_tree(process)
+        return None
 
     def __enter__(self) -> Cluster:
         return self
@@ -64,6 +71,10 @@ class Cluster:
             process.stdout.close()
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_TRIES = 3
+"""Ray gives a node up that takes 30 s to start, as it may on a busy machine."""
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:

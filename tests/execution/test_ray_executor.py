@@ -33,6 +33,7 @@ from toys import ToySpace, history
 
 from nas.errors import InputError, NasError
 from nas.execution.local import LocalExecutor
+from nas.execution.ray_address import check_address
 from nas.study.pruning import PRUNERS, find_pruner
 from nas.study.records import Candidate, TrialState
 from nas.study.study import Study
@@ -490,15 +491,22 @@ def test_a_cluster_whose_nodes_come_and_go_fails_no_trial(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_cluster_with_another_token_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nas.execution.ray_executor import RayExecutor
-
+    """And where this machine has none, whether it asks for one or not."""
+    (tmp_path / "home").mkdir()
     with Cluster(tmp_path / "ray") as cluster:
-        monkeypatch.setenv("RAY_AUTH_MODE", "token")
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-        s, heard = start(tmp_path, trials=1)
-        with pytest.raises(InputError) as error:
-            RayExecutor(address=cluster.address).run(s, Fake(tmp_path / "log"), heard)
-    assert str(error.value) == (
-        f"the Ray cluster at address '{cluster.address}' refuses this machine's token; copy "
-        "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
-    )
+        for changes in (
+            {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
+            {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path / "home")},
+            {"HOME": str(tmp_path / "home")},
+        ):
+            with monkeypatch.context() as patch:
+                for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+                    patch.delenv(name, raising=False)
+                for name, value in changes.items():
+                    patch.setenv(name, value)
+                with pytest.raises(InputError) as error:
+                    check_address(cluster.address)
+                assert str(error.value) == (
+                    f"the Ray cluster at address '{cluster.address}' refuses this machine's token; copy "
+                    "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN"
+                )
