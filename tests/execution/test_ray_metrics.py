@@ -80,6 +80,14 @@ def test_names_are_of_gauges_alone() -> None:
     assert all(re.fullmatch(r"[a-z_]+", name) and not name.endswith("_total") for name in METRICS)
 
 
+def test_the_page_has_every_metric_and_the_configuration() -> None:
+    from nas.execution.ray_metrics import METRICS
+
+    page = (DOCS.parent / "monitoring.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `ray_nas_(\w+)`", page, re.MULTILINE) == [*METRICS]
+    assert (DOCS / "prometheus.yml").read_text() in page
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
