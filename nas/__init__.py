@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nas.measures import Budget, Measure
     from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
+    from nas.runs.training import TrainConfig
     from nas.space import Space, load_space, parse_space
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
     from nas.training.custom import Network, evaluator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
     from nas.workflows.stops import Stopped
+    from nas.workflows.train import TrainObserver, TrainResult, train
 
 _PLACES = {
     "nas.data.config": ("DataConfig",),
@@ -46,6 +48,7 @@ _PLACES = {
     "nas.measures": ("Budget", "Measure"),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
+    "nas.runs.training": ("TrainConfig",),
     "nas.space": ("Space", "load_space", "parse_space"),
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
@@ -57,6 +60,7 @@ _PLACES = {
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
     "nas.workflows.stops": ("Stopped",),
+    "nas.workflows.train": ("TrainObserver", "TrainResult", "train"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -82,6 +86,9 @@ __all__ = [
     "Space",
     "StopReason",
     "Stopped",
+    "TrainConfig",
+    "TrainObserver",
+    "TrainResult",
     "Training",
     "TrainingFailed",
     "build_module",
@@ -93,6 +100,7 @@ __all__ = [
     "resume",
     "scale",
     "search",
+    "train",
 ]  # fmt: skip
 
 

@@ -79,14 +79,14 @@ class ProxyEvaluator:
         recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
 
         def train_on(part: ImageData) -> ClassifierTraining:
-            module = self._module(network, parent, seed)
+            module = self.build_module(network, parent, seed)
             return ClassifierTraining(module, part, recipe, seed=seed, device=device, timeout_s=each_s)
 
         if folds == 1:
             return train_on(images)
         return FoldedTraining([train_on(part) for part in datasets.make_folds(images, folds)], self.recipe)
 
-    def _module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
+    def build_module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
         """Return a network with the initial weights of the seed, or those that it inherits."""
         from nas.graph.module import build_module
         from nas.training.loop import seed_everything
