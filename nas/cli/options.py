@@ -34,7 +34,11 @@ def with_settings(
     names = [*of.settings(), *of.sections()]
     wanted = set(names if only is None else only) - set(leave_out)
     assert wanted <= set(names), wanted - set(names)
-    shown = {key: as_written(value) for key, value in (others or {}).items() if value is not None}
+    shown = {
+        key: value if isinstance(value, str) else as_written(value)
+        for key, value in (others or {}).items()
+        if value is not None
+    }
     options = dict(_options(of, wanted, dict.fromkeys(names, default) if default else shown))
 
     def decorate(command: Command) -> Command:

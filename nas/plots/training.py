@@ -67,7 +67,7 @@ def draw_confusion(title: str, classes: Sequence[str], confusion: NDArray[np.int
     cell = max(2.0, min(48.0, 720 / count))
     room = min(200.0, 24 + 7.2 * max(map(len, classes))) if named else 40.0
     left, top = room + 24, 84.0
-    width, height = left + count * cell + 40, top + count * cell + (room + 24 if named else 40)
+    width, height = max(620.0, left + count * cell + 40), top + count * cell + (room + 24 if named else 40)
     svg = make_page(title, "Rows are the classes, columns what they were taken for.", (width, height))
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     for row, column in np.argwhere(confusion > 0):

@@ -153,11 +153,9 @@ def print_training(result: TrainResult, console: Console) -> None:
     metrics = result.metrics
     if result.stopped_early:
         say(console, f"Ended early after {plural(len(result.history), 'epoch')}: no higher accuracy came.")
-    say(
-        console,
-        f"Best epoch {result.best_epoch}: accuracy {result.accuracy:.4f} on the validation images, "
-        f"{metrics.accuracy:.4f} on {result.tested_on}.",
-    )
+    tested = "" if result.has_no_test else f", {metrics.accuracy:.4f} on {result.tested_on}"
+    best = f"Best epoch {result.best_epoch}: accuracy {result.accuracy:.4f} on the validation images"
+    say(console, f"{best}{tested}.")
     rows = table("figure", ">value")
     rows.add_row("accuracy", f"{metrics.accuracy:.4f}")
     if metrics.top5 is not None:

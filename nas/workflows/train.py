@@ -100,6 +100,7 @@ class TrainResult:
     exported: tuple[Path, ...]
     files: Mapping[str, Path]
     stopped_early: bool
+    has_no_test: bool
 
 
 @dataclass
@@ -759,6 +760,7 @@ def _finish(session: TrainSession, training: ClassifierTraining, heard: TrainObs
         tuple(exported),
         {**files, "figures": _report_file(folder)},
         stopped,
+        session.test is None,
     )
 
 
