@@ -178,7 +178,7 @@ def kill_after(command: list[str], table: Path, epochs: int, delay_s: float) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_training_that_is_killed_at_three_moments_ends_as_one_that_is_not() -> None:
     own = [sys.executable, "-m", "nas"]
     first = [
