@@ -137,7 +137,7 @@ class Reference:
                 self._module(images.to(memory_format=self._layout)), labels, label_smoothing=0.1
             )
             self._optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             loss.item()  # as its log of each batch reads it
 
