@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nas.report.page import write_report
     from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
+    from nas.runs.training import TrainConfig
     from nas.space import Space, load_space, parse_space
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
     from nas.training.custom import Network, evaluator
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
     from nas.workflows.stops import Stopped
+    from nas.workflows.train import TrainObserver, TrainResult, train
 
 _PLACES = {
     "nas.data.config": ("DataConfig",),
@@ -51,6 +53,7 @@ _PLACES = {
     "nas.report.page": ("write_report",),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
+    "nas.runs.training": ("TrainConfig",),
     "nas.space": ("Space", "load_space", "parse_space"),
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
@@ -63,6 +66,7 @@ _PLACES = {
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
     "nas.workflows.stops": ("Stopped",),
+    "nas.workflows.train": ("TrainObserver", "TrainResult", "train"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -91,6 +95,9 @@ __all__ = [
     "StageTime",
     "StopReason",
     "Stopped",
+    "TrainConfig",
+    "TrainObserver",
+    "TrainResult",
     "Training",
     "TrainingFailed",
     "build_module",
@@ -103,6 +110,7 @@ __all__ = [
     "resume",
     "scale",
     "search",
+    "train",
     "write_report",
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "deadline", "cost", "ops",
     "graph", "measures", "blocks", "space", "exporters", "latency", "inherit", "data", "training", "samplers",
-    "study", "execution", "runs", "workflows", "report", "bench", "cli", "testing", "__main__",
+    "study", "execution", "runs", "plots", "workflows", "report", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from nas.bench.contest import BASELINE
 from nas.bench.figures import Standing
-from nas.report.chart import (
+from nas.plots.chart import (
     BOTTOM,
     COLOURS,
     HEIGHT,
@@ -28,7 +28,7 @@ from nas.report.chart import (
     write_grid,
     write_text,
 )
-from nas.report.svg import replace_invalid
+from nas.plots.svg import replace_invalid
 
 LINE = 18
 

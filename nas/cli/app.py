@@ -19,6 +19,7 @@ COMMANDS = {
     "search": "search",
     "resume": "search",
     "calibrate": "calibrate",
+    "train": "train",
     "score": "score",
     "show": "spaces",
     "draw": "spaces",
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 """The module of `nas.cli` that a command is in."""
 
-_PANELS = ("Arguments", "Budget", "Data", "Search", "Proxy training", "Workers", "Options")
+_PANELS = ("Arguments", "Budget", "Data", "Search", "Training", "Proxy training", "Workers", "Options")
 """In this order, those that a command has: what every search needs is asked for first."""
 _LOOKS = {"option_groups": {"*": [{"name": name} for name in _PANELS]}}
 

@@ -12,28 +12,40 @@ import rich_click as click
 
 from nas.cli.shared import Command, Decorator
 from nas.errors import InputError, did_you_mean
+from nas.kinds import as_written
 from nas.runs.config import SearchConfig, merge, read_config
 from nas.settings import Config, Setting, parts_of
 
 
 def with_settings(
-    *, only: Iterable[str] | None = None, leave_out: Iterable[str] = (), default: str | None = None
+    *,
+    only: Iterable[str] | None = None,
+    leave_out: Iterable[str] = (),
+    default: str | None = None,
+    of: type[Config] = SearchConfig,
+    others: Mapping[str, Any] | None = None,
 ) -> Decorator:
-    """Return a decorator that gives a command the settings of a search as options.
+    """Return a decorator that gives a command the settings of a search, or `of` another config, as options.
 
     The command takes `given`, a mapping as a file has it of those that a user gave, in place of them. `only`
-    and `leave_out`: keys, and `recipe`. `default` is shown for every setting in place of its own.
+    and `leave_out`: keys, and `recipe`. `default` is shown for every setting in place of its own; `others`
+    are shown for some, by key.
     """
-    names = [*SearchConfig.settings(), *SearchConfig.sections()]
+    names = [*of.settings(), *of.sections()]
     wanted = set(names if only is None else only) - set(leave_out)
     assert wanted <= set(names), wanted - set(names)
-    options = dict(_options(SearchConfig, wanted, default))
+    shown = {
+        key: value if isinstance(value, str) else as_written(value)
+        for key, value in (others or {}).items()
+        if value is not None
+    }
+    options = dict(_options(of, wanted, dict.fromkeys(names, default) if default else shown))
 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def run(**values: Any) -> None:
             settings = {key: values.pop(key) for key in options}
-            command(given=_given(settings), **values)
+            command(given=_given(settings, of), **values)
 
         decorated: Command = run
         for option in reversed(options.values()):
@@ -54,17 +66,23 @@ def resumable() -> list[str]:
     return [key for key, option in options.items() if option.resumable or option.again]
 
 
-def _options(config: type[Config], wanted: set[str], default: str | None) -> Iterator[tuple[str, Decorator]]:
+def _options(
+    config: type[Config], wanted: set[str], shown: Mapping[str, str]
+) -> Iterator[tuple[str, Decorator]]:
     """An option for each setting in the order of fields, of sections those with a flag of their own."""
     for part in parts_of(config).values():
         if isinstance(part, Setting):
             if part.key in wanted:
-                yield part.key, _option(part, default)
+                yield part.key, _option(part, shown.get(part.key))
         elif not part.of.SECTION:
-            yield from _options(part.of, wanted, default)
+            yield from _options(part.of, wanted, shown)
         elif part.of.SECTION in wanted:
             settings = part.of.settings().values()
-            yield from ((setting.key, _option(setting, default)) for setting in settings if setting.flags)
+            yield from (
+                (s.key, _option(s, shown.get(part.of.SECTION) or shown.get(s.key)))
+                for s in settings
+                if s.flags
+            )
             yield part.of.SECTION, _section_option(part.of)
 
 
@@ -114,10 +132,10 @@ def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
     return read
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _given(values: dict[str, Any], of: type[Config]) -> dict[str, Any]:
     """What a user gave, as a file has it: settings of a section under it."""
     given = {key: value for key, value in values.items() if value not in (None, ())}
-    for name, section in SearchConfig.sections().items():
+    for name, section in of.sections().items():
         texts = given.pop(name, ())
         flags = {key: given.pop(key) for key in section.settings() if key in given}
         inner = {**flags, **read_pairs(section, texts, flags)}

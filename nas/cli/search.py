@@ -59,21 +59,32 @@ def search(
 @click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
 @plugin_option
 def resume(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Path, ...]) -> None:
-    """Go on with a search that was stopped or killed.
+    """Go on with a search, a calibration or a training that was stopped or killed.
 
-    No finished trial is lost or trained again. With --trials a finished search goes further.
+    No finished trial or epoch is lost or trained again. With --trials a finished search goes further.
     """
     from nas.report.calibration import print_calibration
     from nas.report.console import terminal
     from nas.report.progress import SearchScreen
     from nas.report.session import print_result
+    from nas.workflows.calibration import CalibrationResult
+    from nas.workflows.resume import is_training
     from nas.workflows.resume import resume as resume_run
     from nas.workflows.search import SearchResult
+    from nas.workflows.train import TrainResult
 
     console = terminal()
+    if is_training(run):
+        from nas.report.training import TrainScreen, print_training
+
+        with TrainScreen(console) as heard:
+            trained = resume_run(run, heard, changes=given, plugins=plugins, repair=repair)
+        assert isinstance(trained, TrainResult)
+        print_training(trained, console)
+        return
     with SearchScreen(console) as screen:
         result = resume_run(run, screen, changes=given, plugins=plugins, repair=repair)
     if isinstance(result, SearchResult):
         print_result(result, console)
-    else:
+    elif isinstance(result, CalibrationResult):
         print_calibration(result, console)

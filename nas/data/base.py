@@ -35,7 +35,8 @@ class Source:
     `flip` says whether a mirrored image keeps its class. `validation` is the split that the data set itself
     keeps for that, with the same classes, where it has one. `notes` are for the user. `name_of` gives what an
     image is called. Images with one number in `groups` are kept together by a split; `validation` has its
-    numbers from the same list.
+    numbers from the same list. `test` finds the split to test on, with the same classes, where there is
+    one: no search calls it.
     """
 
     classes: tuple[str, ...]
@@ -46,3 +47,4 @@ class Source:
     notes: tuple[str, ...] = ()
     name_of: Callable[[int], str] = "image {}".format
     groups: Labels | None = None
+    test: Callable[[], Source] | None = None

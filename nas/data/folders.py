@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ from nas.errors import InputError, did_you_mean
 
 TRAIN = ("train", "training")
 VALIDATION = ("val", "valid", "validation")
-_TEST = ("test", "testing")
+TEST = ("test", "testing")
 _NAMED = 3
 """Links that a note names."""
-SPLITS = {*TRAIN, *VALIDATION, *_TEST}
+SPLITS = {*TRAIN, *VALIDATION, *TEST}
 SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
@@ -32,7 +33,8 @@ SUFFIXES = (
 def source_of_folder(path: Path, layout: Layout) -> Source:
     """Images in PATH/CLASS/, or in PATH/train/CLASS/ with PATH/val/CLASS/ where there is one.
 
-    Beside a folder to train on, PATH/test/ and folders that are no splits are not read.
+    Beside a folder to train on, PATH/test/CLASS/ is what a training is tested on in its end, and folders that
+    are no splits are not read.
     """
     place = f"data set imagefolder:{path}"
     if path.is_file():
@@ -55,11 +57,18 @@ def source_of_folder(path: Path, layout: Layout) -> Source:
     if train is None or not (_has_classes(train) or splits == set(folders)):
         return _class_folders(path, place, find_groups)  # a folder of images named like a split is a class
     source = _class_folders(train, place, find_groups, f"{train.name}/")
-    own = next((folders[name] for name in VALIDATION if name in folders), None)
-    if own is None:
-        return source
-    validation = _class_folders(own, place, find_groups, f"{own.name}/", source.classes)
-    return replace(source, validation=validation)
+    others = {
+        kind: next((folders[name] for name in names if name in folders), None)
+        for kind, names in {"validation": VALIDATION, "test": TEST}.items()
+    }
+    own, test = others["validation"], others["test"]
+    if own is not None:
+        validation = _class_folders(own, place, find_groups, f"{own.name}/", source.classes)
+        source = replace(source, validation=validation)
+    if test is not None:
+        find_test = partial(_class_folders, test, place, find_groups, f"{test.name}/", source.classes)
+        source = replace(source, test=find_test)
+    return source
 
 
 def _has_classes(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,15 @@ def _torchvision(name: str, root: Path, download: bool) -> Source:
     from torchvision import datasets
 
     kind, flip, folder, files = _TORCHVISION[name]
+
+    def read(train: bool) -> Source:
+        data: Any = getattr(datasets, kind)(root, train=train, download=download and train)
+        pixels = np.asarray(data.data)
+        images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+        return source_of_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
+
     try:
-        data: Any = getattr(datasets, kind)(root, train=True, download=download)
+        return replace(read(True), test=lambda: read(False))  # of the same archives
     except (OSError, RuntimeError, ValueError) as error:
         if not download:
             raise InputError(
@@ -118,9 +126,6 @@ def _torchvision(name: str, root: Path, download: bool) -> Source:
             f"data set '{name}' is not in {root} and could not be downloaded ({cause}); put {files} "
             f"into {where}, or use 'digits', which needs no network, or imagefolder:PATH"
         ) from error
-    pixels = np.asarray(data.data)
-    images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return source_of_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
 
 
 _OWN: dict[str, tuple[str, str, Callable[[Path, Layout], Source]]] = {

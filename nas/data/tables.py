@@ -9,13 +9,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from nas.data.base import Source
 from nas.data.cache import ImageFiles
-from nas.data.folders import SPLITS, SUFFIXES, TRAIN, VALIDATION
+from nas.data.folders import SPLITS, SUFFIXES, TEST, TRAIN, VALIDATION
 from nas.data.grouping import find_grouping, make_numbering
 from nas.data.layout import Layout
 from nas.errors import InputError, did_you_mean
@@ -43,7 +44,7 @@ class _Row:
 
 def source_of_table(path: Path, layout: Layout) -> Source:
     """A table with a column of paths, from the table's own folder, and one of labels; where it has a column
-    `split`, its rows to train on, with those to validate on."""
+    `split`, its rows to train on, with those to validate on and to test on."""
     place = f"data set csv:{path}"
     rows, notes = _table(path, place, layout)
     seen: dict[str, int] = {}
@@ -59,16 +60,15 @@ def source_of_table(path: Path, layout: Layout) -> Source:
                 f"{place}: line {row.line}: the split '{row.split}' is not one of {', '.join(sorted(SPLITS))}"
             )
     parts: dict[tuple[str, ...], list[_Row]] = {
-        kind: [row for row in rows if row.split.casefold() in kind] for kind in (TRAIN, VALIDATION)
+        kind: [row for row in rows if row.split.casefold() in kind] for kind in (TRAIN, VALIDATION, TEST)
     }
     _check_labels(rows, place)
     classes = tuple(sorted({row.label for row in parts[TRAIN]}, key=_natural))
     if len(classes) < 2:
         named = f"one class, '{classes[0]}'," if classes else "no image"
         raise InputError(f"{place}: there is {named} to train on, and at least 2 classes are needed")
-    for row in parts[VALIDATION]:
-        if row.label not in classes:
-            raise InputError(f"{place}: no image to train on has the label '{row.label}' of {row.path}")
+    check = partial(_check_known, place, classes)
+    check(parts[VALIDATION])
     by_column = any(row.group for row in rows)
     number, find_groups = (
         make_numbering(),
@@ -84,8 +84,20 @@ def source_of_table(path: Path, layout: Layout) -> Source:
         return Source(classes, labels, True, read, name_of=names.__getitem__, groups=groups)
 
     known = {name: label for label, name in enumerate(classes)}
-    train = replace(part_of(TRAIN), notes=tuple(notes))
+
+    def find_test() -> Source:
+        check(parts[TEST])
+        return part_of(TEST)
+
+    train = replace(part_of(TRAIN), notes=tuple(notes), test=find_test if parts[TEST] else None)
     return replace(train, validation=part_of(VALIDATION)) if parts[VALIDATION] else train
+
+
+def _check_known(place: str, classes: Sequence[str], rows: Sequence[_Row]) -> None:
+    """Raise InputError for a row with a label that no image to train on has."""
+    for row in rows:
+        if row.label not in classes:
+            raise InputError(f"{place}: no image to train on has the label '{row.label}' of {row.path}")
 
 
 def _check_labels(rows: Sequence[_Row], place: str) -> None:

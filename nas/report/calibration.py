@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nas.deadline import duration_text
 from nas.files import write_atomically
-from nas.report.chart import (
+from nas.plots.chart import (
     BOTTOM,
     COLOURS,
     HEIGHT,
@@ -25,8 +25,8 @@ from nas.report.chart import (
     render,
     write_text,
 )
+from nas.plots.svg import format_coordinate
 from nas.report.console import duration, plural, say, show
-from nas.report.svg import format_coordinate
 from nas.report.tables import table
 from nas.workflows.calibration import CalibrationResult
 from nas.workflows.figures import LONG, PROXY, Figures, Interval, too_few

@@ -15,9 +15,9 @@ from nas.errors import InputError
 from nas.files import write_output
 from nas.graph import Architecture, Node
 from nas.ops.base import format_shape
+from nas.plots.svg import format_coordinate, replace_invalid
 from nas.report.folding import Box, fold
 from nas.report.layout import Layout, Run, lay_out
-from nas.report.svg import format_coordinate, replace_invalid
 from nas.space import Space
 from nas.space.outline import Part, outline, walk_parts
 

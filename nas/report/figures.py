@@ -11,9 +11,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from nas.measures import Measure
-from nas.report.chart import Point, Scale, choose_ticks, fit_scale, format_path, format_ticks
+from nas.plots.chart import Point, Scale, choose_ticks, fit_scale, format_path, format_ticks
 from nas.report.html import element
-from nas.report.svg import format_coordinate
+from nas.plots.svg import format_coordinate
 from nas.study.history import Reached, thin
 from nas.study.importance import Importance
 from nas.study.objective import Objective

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from nas.errors import printable_lines
-from nas.report.svg import replace_invalid
+from nas.plots.svg import replace_invalid
 
 
 def element(tag: str, *content: str | ET.Element | None, **attributes: str) -> ET.Element:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nas.errors import InputError, NasError, did_you_mean
 from nas.exporters import export_suffixes
@@ -32,10 +33,15 @@ class RunFolder:
     has what it says."""
 
     path: Path
+    MANIFEST: ClassVar[str] = "run.yaml"
+    """The file that makes a folder one of these."""
+    MAKER: ClassVar[str] = "nas search"
+    WORK: ClassVar[str] = "searching"
+    DONE: ClassVar[str] = "searched"
 
     @property
     def manifest_file(self) -> Path:
-        return self.path / "run.yaml"
+        return self.path / self.MANIFEST
 
     @property
     def space_file(self) -> Path:
@@ -99,19 +105,26 @@ class RunFolder:
         return self.path / "plugins" / name
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path) -> Self:
         """Return an existing run folder. Raises InputError for what is none, or has a pipe for a file."""
         if not path.is_dir():
             near = [
-                str(p.parent) for folder in (path.parent, Path("runs")) for p in folder.glob("[!.]*/run.yaml")
+                str(p.parent)
+                for folder in (path.parent, Path("runs"))
+                for p in folder.glob(f"[!.]*/{cls.MANIFEST}")
             ]
-            hint = did_you_mean(str(path), near) or "; name a folder that nas search made"
+            hint = did_you_mean(str(path), near) or f"; name a folder that {cls.MAKER} made"
             what = "is a file, not a run" if path.is_file() else "there is no such run"
             raise InputError(f"{path}: {what}{hint}")
         folder = cls(path)
         if not folder.manifest_file.is_file():
+            if cls is RunFolder and TrainingFolder(path).manifest_file.is_file():
+                raise InputError(
+                    f"{path}: is a training, and has no trials; its network is in {path / 'network.yaml'}, "
+                    f"and nas resume {quote(str(path))} goes on with it"
+                )
             raise InputError(
-                f"{path}: is not a run folder, it has no run.yaml; name a folder that nas search made"
+                f"{path}: is not a run folder, it has no {cls.MANIFEST}; name a folder that {cls.MAKER} made"
             )
         folder.check_inside()
         return folder
@@ -127,9 +140,7 @@ class RunFolder:
                 _check_entry(Path(parent, name), inside)
 
     @classmethod
-    def create(
-        cls, path: Path, files: Mapping[str, str | bytes], sources: Sequence[SourceFile] = ()
-    ) -> RunFolder:
+    def create(cls, path: Path, files: Mapping[str, str | bytes], sources: Sequence[SourceFile] = ()) -> Self:
         """Make a run folder with `files`, by name, and copies of a user's `sources`.
 
         A kill leaves the whole folder or none: it is made beside, under a name of its own, where run.yaml,
@@ -179,14 +190,14 @@ class RunFolder:
                     held.enter_context(_standing_lock(file))
             except TimeoutError:
                 raise InputError(
-                    f"{self.path}: another process is searching in it; wait for it, or stop it first. Where "
-                    f"none is, on any machine, one was killed: remove {_standing_file(file)}"
+                    f"{self.path}: another process is {self.WORK} in it; wait for it, or stop it first. "
+                    f"Where none is, on any machine, one was killed: remove {_standing_file(file)}"
                 ) from None
             except BlockingIOError:
                 holder = os.read(descriptor, 32).decode(errors="replace")
                 process = f"process {holder}" if holder.isdecimal() else "another process"
                 raise InputError(
-                    f"{self.path}: {process} is searching in it; wait for it, or stop it first"
+                    f"{self.path}: {process} is {self.WORK} in it; wait for it, or stop it first"
                 ) from None
             except OSError as error:
                 raise self._unwritable(error) from None
@@ -221,6 +232,34 @@ class RunFolder:
         for suffix in (*export_suffixes(), ".svg"):
             self.best_file.with_suffix(suffix).unlink(missing_ok=True)
         write_atomically(self.best_file, text)
+
+
+class TrainingFolder(RunFolder):
+    """A folder `runs/NAME/` with everything that one full training made."""
+
+    MANIFEST = "train.yaml"
+    MAKER = "nas train"
+    WORK = "training"
+    DONE = "trained"
+
+    @property
+    def network_file(self) -> Path:
+        """The network, for the data that it trains on."""
+        return self.path / "network.yaml"
+
+    @property
+    def initial_file(self) -> Path:
+        """The weights before the first epoch."""
+        return self.path / "initial.safetensors"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """All that the next epoch needs."""
+        return self.path / "checkpoint.pt"
+
+    def epoch_file(self, epoch: int) -> Path:
+        """The weights after an epoch, of the best one."""
+        return self.weights_folder / f"epoch-{epoch:05d}.safetensors"
 
 
 @contextmanager

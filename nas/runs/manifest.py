@@ -80,11 +80,7 @@ class Manifest:
         evaluator: SourceFile | None,
     ) -> Manifest:
         """Return the manifest of a new run."""
-        environment = {
-            "versions": _versions(),
-            "git_commit": find_commit(Path()),
-            "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
-        }
+        environment = describe_environment(device)
         digests = {plugin.name: plugin.sha256 for plugin in plugins}
         own = evaluator.sha256 if evaluator else None
         digest = digest_text(space_text)
@@ -231,17 +227,7 @@ class Manifest:
 
     def check_plugins(self, folder: RunFolder, given: Sequence[SourceFile]) -> None:
         """Raise InputError where these are not the plugins that the run was searched with."""
-        by_name = {plugin.name: plugin for plugin in given}
-        for name, digest in self.plugins.items():
-            copy = folder.source_file(name)
-            if name not in by_name:
-                raise InputError(
-                    f"{folder.path}: was searched with blocks of {name}, and no plugin is loaded that is not "
-                    f"named; add --plugin {copy}"
-                )
-            _check_unchanged(folder, by_name[name], digest, f"--plugin {copy}")
-        for name in by_name.keys() - self.plugins.keys():
-            raise InputError(f"{by_name[name].file}: {folder.path} was searched without it; leave it out")
+        check_plugins(self.plugins, folder, given)
 
     def check_evaluator(self, folder: RunFolder, named: FileFunction | None) -> None:
         """Raise InputError where this is not the evaluator of a file that the run was searched with."""
@@ -270,6 +256,30 @@ class Manifest:
         return f"{folder.source_file(own.file.name)}:{own.function}"
 
 
+def check_plugins(plugins: Mapping[str, str], folder: RunFolder, given: Sequence[SourceFile]) -> None:
+    """Raise InputError where the given plugins are not those with these digests by name."""
+    by_name = {plugin.name: plugin for plugin in given}
+    for name, digest in plugins.items():
+        copy = folder.source_file(name)
+        if name not in by_name:
+            raise InputError(
+                f"{folder.path}: was {folder.DONE} with blocks of {name}, and no plugin is loaded that is "
+                f"not named; add --plugin {copy}"
+            )
+        _check_unchanged(folder, by_name[name], digest, f"--plugin {copy}")
+    for name in by_name.keys() - plugins.keys():
+        raise InputError(f"{by_name[name].file}: {folder.path} was {folder.DONE} without it; leave it out")
+
+
+def describe_environment(device: str) -> dict[str, Any]:
+    """Return the versions, commit and machine of now."""
+    return {
+        "versions": _versions(),
+        "git_commit": find_commit(Path()),
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
+    }
+
+
 def _flag(flag: str, value: object) -> str:
     """Return a flag for a command that a user may copy, with a space before."""
     return f" {flag} {quote(str(value))}"
@@ -294,8 +304,8 @@ def _again_flags(settings: Mapping[str, Any]) -> str:
 def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, flag: str) -> None:
     if source.sha256 != digest:
         raise InputError(
-            f"{source.file}: is not as it was when {folder.path} was searched; restore it, or name the copy, "
-            f"{flag}"
+            f"{source.file}: is not as it was when {folder.path} was {folder.DONE}; restore it, or name the "
+            f"copy, {flag}"
         )
 
 

@@ -7,6 +7,8 @@ they equal torchvision's transforms of the same names; `cutout` is that of DeVri
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +58,14 @@ class Augmentation:
         mix, alpha = self._mixes[self._rng.integers(len(self._mixes))]
         pixels, share = mix(pixels, self._rng.beta(alpha, alpha), self._rng)
         return pixels, mixup(F.one_hot(labels, self._classes).float(), share)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the draws that are not of `generator`."""
+        return dict(self._rng.bit_generator.state)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._rng.bit_generator.state = dict(state)
 
     def _crop(self, pixels: Tensor) -> Tensor:
         n, least = len(pixels), self._recipe.random_resized_crop

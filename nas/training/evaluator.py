@@ -88,7 +88,7 @@ class ProxyEvaluator:
         limit = find_limit(network, recipe.batch_size, device)
 
         def train_on(part: ImageData) -> ClassifierTraining:
-            module = self._module(network, parent, seed)
+            module = self.build_module(network, parent, seed)
             return ClassifierTraining(
                 module, part, recipe, seed=seed, device=device, timeout_s=each_s, limit=limit
             )
@@ -97,7 +97,7 @@ class ProxyEvaluator:
             return train_on(images)
         return FoldedTraining([train_on(part) for part in datasets.make_folds(images, folds)], self.recipe)
 
-    def _module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
+    def build_module(self, network: Architecture, parent: Parent | None, seed: int) -> Module:
         """Return a network with the initial weights of the seed, or those that it inherits."""
         from nas.graph.module import build_module
         from nas.training.loop import seed_everything

@@ -6,15 +6,19 @@ import math
 import random
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nas.data.datasets import ImageData
+from nas.data.images import Images
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
@@ -22,6 +26,7 @@ from nas.training.device import DeviceImages, GraphedPass
 from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import Recipe
 from nas.training.scores import compute_score
+from nas.training.tuning import Tuning
 
 
 def seed_everything(seed: int) -> None:
@@ -37,7 +42,9 @@ class ClassifierTraining:
     The module comes built and is trained in place; it maps (N, C, H, W) float images to (N, classes) logits.
     With the same module and seed the results are bit-equal on a CPU with one thread, whatever else draws
     random numbers in the process between the epochs. `timeout_s` is for all epochs together. `limit` is
-    part of the results.
+    part of the results. `norm_images`: how many images the statistics of batch norm are estimated from.
+    `tuning`: which weights change, and how fast. `on_step` is told after each step how many of the epoch's
+    steps are done.
     """
 
     def __init__(
@@ -50,9 +57,15 @@ class ClassifierTraining:
         device: str | torch.device = "cpu",
         timeout_s: float | None = None,
         limit: Limit | None = None,
+        norm_images: int | None = None,
+        tuning: Tuning | None = None,
+        on_step: Callable[[int, int], None] | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._limit = limit
+        self._norm_images = NORM_IMAGES if norm_images is None else norm_images
+        self._tuning = tuning or Tuning()
+        self._on_step = on_step
         self._seconds = self._norms_s = self._start_s = self._train_s = 0.0
         self._images = 0
         self._device = torch.device(device)
@@ -60,6 +73,7 @@ class ClassifierTraining:
         self._data = data
         with _failures():
             self._module = module.to(self._device).to(memory_format=torch.channels_last)
+            self._tuning.freeze(self._module)
             self._train = DeviceImages(data.train_images, data.train_labels, data, self._device)
             self._val = DeviceImages(data.val_images, data.val_labels, data, self._device)
         if self._device.type == "cpu":
@@ -81,7 +95,7 @@ class ClassifierTraining:
         self._steps = len(self._own) // self._batch
         self._generator = torch.Generator(self._device).manual_seed(self._seed)
         self._augmentation = Augmentation(recipe, self._data, self._generator)
-        self._optimizer = make_optimizer(self._module, recipe)
+        self._optimizer = make_optimizer(self._module, recipe, self._tuning)
         self._average = Average(self._module, recipe.ema) if recipe.ema else None
         self._graphed: GraphedPass | None = None
         self._wants_graph = recipe.cuda_graph and self._device.type == "cuda"
@@ -147,6 +161,57 @@ class ClassifierTraining:
             for name, value in self._scored.state_dict().items()
         }
 
+    def checkpoint(self) -> dict[str, Any]:
+        """Return all that changes while it trains, after an epoch: tensors and plain values.
+
+        `restore` of a training that was made alike goes on from it as this one does, bit by bit on a CPU.
+        """
+        return {
+            "epoch": self._epoch,
+            "accuracies": list(self._accuracies),
+            "seconds": self._seconds,
+            "batch": self._recipe.batch,
+            "lr": self._recipe.lr,
+            "module": self._module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average.state() if self._average else None,
+            "generator": self._generator.get_state(),
+            "augmentation": self._augmentation.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `checkpoint` gave.
+
+        Raises KeyError, TypeError, ValueError or RuntimeError for what it did not.
+        """
+        self._begin(replace(self._recipe, batch=state["batch"], lr=state["lr"]))
+        self._epoch = state["epoch"]
+        self._accuracies = list(state["accuracies"])
+        self._seconds = state["seconds"]
+        self._module.load_state_dict(state["module"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._average:
+            self._average.restore(state["average"])
+        self._generator.set_state(state["generator"].cpu())
+        self._augmentation.restore(state["augmentation"])
+
+    @torch.inference_mode()
+    def predict(self, images: Images, state: Mapping[str, Tensor]) -> NDArray[np.float32]:
+        """Return the probabilities of the classes (N, classes) that weights, as `state_dict` gives them, have
+        for images (N, C, H, W) uint8. The weights are then those of the training."""
+        self._scored.load_state_dict(state)
+        self._scored.eval()
+        labels = np.zeros(len(images), dtype=np.int64)
+        shown = DeviceImages(images, labels, self._data, self._device)
+        found = []
+        with _failures():
+            for index in _batches(torch.arange(len(shown), device=self._device), self._val_batch):
+                with self._autocast():
+                    logits = self._scored(shown.batch(index))
+                found.append(logits.float().softmax(1).cpu())
+        probabilities: NDArray[np.float32] = torch.cat(found).numpy()
+        return probabilities
+
     @property
     def _scored(self) -> nn.Module:
         """What is validated and kept."""
@@ -166,7 +231,7 @@ class ClassifierTraining:
             return loss, self._validate()
 
     def _train_epoch(self, start: float) -> float:
-        self._module.train()
+        self._tuning.train(self._module)
         # The sum stays on the device: reading every loss would make a GPU wait for the CPU at each step.
         total = torch.zeros((), device=self._device)
         order = self._own[torch.randperm(len(self._own), generator=self._generator, device=self._device)]
@@ -178,7 +243,7 @@ class ClassifierTraining:
             self._check_time(start)
             rate = self._recipe.rate(self._epoch * self._steps + step, self._recipe.epochs * self._steps)
             for group in self._optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             images, targets = self._batch_of(index)
             total += self._pass(images, targets)
             if self._recipe.grad_clip:
@@ -186,6 +251,8 @@ class ClassifierTraining:
             self._optimizer.step()
             if self._average:
                 self._average.update(self._module)
+            if self._on_step:
+                self._on_step(step + 1, self._steps)
         mean = total.item() / self._steps
         end = time.perf_counter()
         steady = end if self._steps == first else steady
@@ -208,7 +275,7 @@ class ClassifierTraining:
         `digits` validates at 10 and 33 % after epochs 1 and 2 with them, at 79 and 92 % with these.
         """
         norms = [m for m in self._scored.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if not norms:
+        if not norms or self._tuning.is_frozen:
             return
         momentum = [norm.momentum for norm in norms]
         self._scored.eval()  # dropout and stochastic depth stay off
@@ -216,7 +283,7 @@ class ClassifierTraining:
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # the plain average over all batches
-        count = min(self._steps, math.ceil(NORM_IMAGES / self._batch))
+        count = min(self._steps, math.ceil(self._norm_images / self._batch))
         try:
             for index in _batches(self._own, self._batch)[:count]:
                 with self._autocast():
@@ -228,10 +295,9 @@ class ClassifierTraining:
     @torch.inference_mode()
     def _validate(self) -> float:
         self._scored.eval()
-        size = min(_VAL_BATCH, 2 * self._batch)  # no more memory than the training needs
         correct = torch.zeros((), dtype=torch.int64, device=self._device)
         finite = torch.ones((), dtype=torch.bool, device=self._device)
-        for index in _batches(torch.arange(len(self._val), device=self._device), size):
+        for index in _batches(torch.arange(len(self._val), device=self._device), self._val_batch):
             with self._autocast():
                 logits = self._scored(self._val.batch(index))
             correct += (logits.argmax(1) == self._val.labels[index]).sum()
@@ -239,6 +305,10 @@ class ClassifierTraining:
         if not finite:
             raise TrainingFailed("nan_loss", f"the logits were not finite after epoch {self._epoch + 1}")
         return correct.item() / len(self._val)
+
+    @property
+    def _val_batch(self) -> int:
+        return min(_VAL_BATCH, 2 * self._batch)  # no more memory than the training needs
 
     @torch.inference_mode()
     def _check_outputs(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -11,17 +11,22 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nas.training.recipe import Recipe
+from nas.training.tuning import Tuning
 
 Groups = list[dict[str, Any]]
 
 
-def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
-    """Make the recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    groups: Groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def make_optimizer(module: nn.Module, recipe: Recipe, tuning: Tuning) -> Optimizer:
+    """Make the recipe's optimizer. Norm parameters and biases, which have one dimension, do not decay.
+
+    Each group has its `share` of the learning rate.
+    """
+    groups: Groups = []
+    for share, parameters in tuning.parts(module):
+        for decays in (True, False):
+            own = [p for p in parameters if (p.ndim > 1) == decays]
+            decay = recipe.weight_decay if decays else 0.0
+            groups.append({"params": own, "weight_decay": decay, "share": share})
     return _OPTIMIZERS[recipe.optimizer](groups, recipe)
 
 
@@ -44,6 +49,15 @@ class Average:
         for mean, weight in zip(self.module.parameters(), module.parameters(), strict=True):
             mean.lerp_(weight, 1 - decay)
         self._steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while it trains."""
+        return {"module": self.module.state_dict(), "steps": self._steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self.module.load_state_dict(state["module"])
+        self._steps = state["steps"]
 
 
 def _make_sgd(groups: Groups, recipe: Recipe) -> Optimizer:

@@ -58,7 +58,7 @@ class Leaving:
             data = self.run.manifest.data
             network = self.network.adapt(data.channels, self.side, len(data.classes))
             architecture = network.architecture()
-            cost = _cost_line(architecture.cost, architecture.input_shape, len(data.classes))
+            cost = cost_line(architecture.cost, architecture.input_shape, len(data.classes))
             facts = {**self.facts, "This file": cost}
             return replace(self, network=network, architecture=architecture, facts=facts)
         if self.state is not None:
@@ -187,7 +187,7 @@ def of_file(file: Path) -> Leaving:
     architecture = space.architecture()
     facts = {
         "Network": _title(space),
-        "Cost": _cost_line(architecture.cost, architecture.input_shape, space.classes),
+        "Cost": cost_line(architecture.cost, architecture.input_shape, space.classes),
         "Weights": "none; torch's own initial values",
     }
     stem = Path(file.stem.replace("-", "_"))
@@ -204,27 +204,32 @@ def _facts(
     weights = f"as the {kind} training left them"
     facts = {
         "Space": _title(state.space),
-        "Searched": _cost_line(trial.candidate.cost, resolved.input, searched),
-        "This file": _cost_line(network.cost, network.input_shape, len(data.classes) if data else None),
+        "Searched": cost_line(trial.candidate.cost, resolved.input, searched),
+        "This file": cost_line(network.cost, network.input_shape, len(data.classes) if data else None),
         "Score": _score_line(state, trial, winner),
     }
     if data is None:
         facts |= {"Weights": weights, "Input": "as the evaluator of the search gave it"}
     else:
         side = proxy_resolution(state.space, resolved, state.config.data.resolution)
-        images = {"Images": _image_line(data, side)} if data.background or data.levels else {}
-        names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
-        facts |= {
-            "Weights": f"{weights}, at {side} pixels",
-            **images,
-            "Input": (
-                f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
-                f"{_round(data.std)} of each channel"
-            ),
-            "Labels": names,
-        }
+        facts |= data_facts(data, side, weights)
     choices = ", ".join(f"{k}: {v}" for k, v in trial.candidate.choices.items()) or "none"
     return {**facts, "Choices": choices}
+
+
+def data_facts(data: DataCard, side: int, weights: str) -> dict[str, str]:
+    """Return what is said of a network whose `weights` were trained on images side x side."""
+    images = {"Images": _image_line(data, side)} if data.background or data.levels else {}
+    names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
+    return {
+        "Weights": f"{weights}, at {side} pixels",
+        **images,
+        "Input": (
+            f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
+            f"{_round(data.std)} of each channel"
+        ),
+        "Labels": names,
+    }
 
 
 def _image_line(data: DataCard, side: int) -> str:
@@ -289,7 +294,7 @@ def _title(space: Space) -> str:
     return space.name + (f" - {space.about}" if space.about else "")
 
 
-def _cost_line(cost: Cost, shape: tuple[Any, ...], classes: int | None) -> str:
+def cost_line(cost: Cost, shape: tuple[Any, ...], classes: int | None) -> str:
     of_classes = "" if classes is None else f" with {classes:,} classes"
     return f"{cost.macs:,} MACs, {cost.params:,} parameters at {format_shape(shape)}{of_classes}"
 

@@ -6,25 +6,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nas.errors import InputError
 from nas.runs.config import check_used
-from nas.runs.folder import RunFolder
+from nas.runs.folder import RunFolder, TrainingFolder
 from nas.settings import User
 from nas.training.base import Evaluator
 from nas.workflows.calibration import CalibrationResult, resume_calibration
 from nas.workflows.observer import Observer
 from nas.workflows.search import SearchResult, resume_search
+from nas.workflows.train import TrainObserver, TrainResult, resume_training
 
 
 def resume(
     folder: Path | str,
-    observer: Observer | None = None,
+    observer: Observer | TrainObserver | None = None,
     *,
     changes: Mapping[str, Any] | None = None,
     evaluator: Evaluator | None = None,
     plugins: Sequence[Path | str] = (),
     repair: bool = False,
-) -> SearchResult | CalibrationResult:
-    """Go on with a search or a calibration that was stopped or killed; nothing finished is trained again.
+) -> SearchResult | CalibrationResult | TrainResult:
+    """Go on with a search, a calibration or a training that was stopped or killed.
+
+    Nothing finished is trained again.
 
     `changes`: settings that are others from now on, as in a config file; a finished search goes further with
     more `trials`. `evaluator` and `plugins` as it began with: nothing that a folder names is run by itself.
@@ -36,11 +40,26 @@ def resume(
 
     Raises as `nas.search` does, and InputError where data or files are not those that it began with.
     """
-    found = RunFolder.open(Path(folder))
     given = dict(changes or {})
+    if is_training(folder):
+        if given or repair or evaluator is not None:
+            what = next(iter(given), "repair" if repair else "evaluator")
+            raise InputError(
+                f"{folder}: {what.replace('_', '-')}: has no effect on a training that goes on; leave it "
+                "out, or start a new one"
+            )
+        heard = observer if isinstance(observer, TrainObserver) else None
+        return resume_training(TrainingFolder.open(Path(folder)), heard, plugins=plugins)
+    assert not isinstance(observer, TrainObserver), "it hears trainings"
+    found = RunFolder.open(Path(folder))
     if not found.is_calibration:
         return resume_search(
             found, observer, changes=given, evaluator=evaluator, plugins=plugins, repair=repair
         )
     check_used(given, User.CALIBRATION, str(folder))
     return resume_calibration(found, observer, changes=given, plugins=plugins, repair=repair)
+
+
+def is_training(folder: Path | str) -> bool:
+    """Return whether a folder is of a full training."""
+    return TrainingFolder(Path(folder)).manifest_file.is_file()

@@ -119,6 +119,15 @@ class Session(Prepared):
         return self.manifest.resume_command(self.folder)
 
     @property
+    def storage(self) -> str | None:
+        """The database that its study is in, if it is in one."""
+        return self.config.storage
+
+    def command_in(self, path: Path) -> str:
+        """Return the command that goes on with the run where its folder is another."""
+        return self.manifest.resume_command(RunFolder(path))
+
+    @property
     def way_out(self) -> str:
         """What a message says where something that the search needs has gone."""
         return f"Nothing finished is lost. Go on with: {self.resume_command}"
@@ -344,7 +353,7 @@ def reopen(
         heard.noted(note)
     prepared = _prepare(config, space, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
-        _check_data(prepared.data, manifest.data)
+        check_data(prepared.data, manifest.data)
         if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
             note = f"Images are read otherwise than when the run began: {renewed}."
             prepared = replace(prepared, data=replace(prepared.data, notes=(*prepared.data.notes, note)))
@@ -358,12 +367,12 @@ def reopen(
     return Session(**vars(kept), folder=folder, manifest=manifest.with_config(config), changed=changed)
 
 
-def _check_data(data: ImageData, began: DataCard) -> None:
+def check_data(data: ImageData, began: DataCard, when: str = "the search began") -> None:
     """Raise InputError where the data are others than those that a run began with."""
     change = DataCard.of(data).change(began)
     if change is None:
         return
-    start = f"data set '{data.name}' has changed since the search began: {change}"
+    start = f"data set '{data.name}' has changed since {when}: {change}"
     renewed = describe_renewed(data.traits) if began.background is None else ""
     if renewed:
         raise InputError(

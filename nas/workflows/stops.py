@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from errno import ENOENT
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from nas.deadline import deadline
 from nas.errors import InputError, NasError
@@ -20,7 +21,6 @@ from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
 from nas.study.storage import DATABASE_ERRORS, describe_database_error
 from nas.workflows.observer import Observer, Observers
-from nas.workflows.session import Session
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _HANG_UP = getattr(signal, "SIGHUP", None)
@@ -38,10 +38,38 @@ class HungUp(Stopped):
     exit_code = 129
 
 
+class Stoppable(Protocol):
+    """What works in a run folder, and can be gone on with."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where."""
+        ...
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        ...
+
+    @property
+    def way_out(self) -> str:
+        """What a message says where something that it needs has gone."""
+        ...
+
+    @property
+    def storage(self) -> str | None:
+        """The database that it writes."""
+        ...
+
+    def command_in(self, path: Path) -> str:
+        """The command that goes on with it where its folder is another."""
+        ...
+
+
 class Stop:
     """Whether a search was asked to stop, and whether its folder is where it was."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Stoppable) -> None:
         self._session = session
         self._path = session.folder.path
         self.asked: int | None = None
@@ -76,21 +104,20 @@ class Stop:
         with suppress(OSError):
             if os.path.samestat(self._path.stat(), own):
                 return None
+        done = self._session.folder.DONE
         if not own.st_nlink:
-            return f"{self._path}: was deleted while it was searched in; start a new run"
+            return f"{self._path}: was deleted while it was {done} in; start a new run"
         try:
             now = Path(f"/proc/self/fd/{self._folder}").readlink()
             if not os.path.samestat(now.stat(), own):
                 raise FileNotFoundError
         except OSError:  # no Linux, or out of reach
-            return (
-                f"{self._path}: was moved while it was searched in; go on with: nas resume, and its new name"
-            )
+            return f"{self._path}: was moved while it was {done} in; go on with: nas resume, and its new name"
         if not self._path.is_absolute():
             now = Path(os.path.relpath(now))
-        command = self._session.manifest.resume_command(RunFolder(now))
+        command = self._session.command_in(now)
         return (
-            f"{self._path}: was moved while it was searched in, to {now}. Nothing finished is lost. Go on "
+            f"{self._path}: was moved while it was {done} in, to {now}. Nothing finished is lost. Go on "
             f"with: {command}"
         )
 
@@ -102,7 +129,7 @@ class Stop:
 
 
 @contextmanager
-def stoppable(session: Session) -> Iterator[Stop]:
+def stoppable(session: Stoppable) -> Iterator[Stop]:
     """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run cannot be written or is not at
     its place any more; all say how to go on. Signal handlers are given back."""
     try:
@@ -134,7 +161,7 @@ def stoppable(session: Session) -> Iterator[Stop]:
     except DATABASE_ERRORS as error:
         reason = describe_database_error(error)
         raise NasError(
-            f"storage '{session.config.storage}': stopped by an error of the database: {reason}; see "
+            f"storage '{session.storage}': stopped by an error of the database: {reason}; see "
             f"that it can be reached and written. {session.way_out}"
         ) from None
     finally:
@@ -143,7 +170,7 @@ def stoppable(session: Session) -> Iterator[Stop]:
         stop.close()
 
 
-def _failed(session: Session, error: OSError) -> NasError:
+def _failed(session: Stoppable, error: OSError) -> NasError:
     """What is told of an error of the system: of which file, what it is, and the way out."""
     run, file = session.folder.path, error.filename
     if error.errno is None:

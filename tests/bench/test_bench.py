@@ -28,7 +28,7 @@ from nas.bench.table import Entry, Table, enumerate_points, read_table
 from nas.cost import Interval
 from nas.errors import InputError, NasError
 from nas.measures import MACS, MEMORY, Budget
-from nas.report.chart import choose_ticks
+from nas.plots.chart import choose_ticks
 from nas.samplers import SAMPLERS
 from nas.space import Choices, Space, load_space, parse_space
 from nas.space.plugins import read_plugins

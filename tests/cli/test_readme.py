@@ -17,11 +17,11 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
 FOUND = re.findall(
-    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces)[^\n`#]*",
+    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train)[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
 COMMANDS = list(dict.fromkeys(command.strip() for command in FOUND))
-LONG = ("search", "resume", "bench", "calibrate")
+LONG = ("search", "resume", "bench", "calibrate", "train")
 SEARCHES = [c for c in COMMANDS if c.split()[1] in LONG and len(c.split()) > 2]
 VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2 or c.split()[1] == "spaces")]
 

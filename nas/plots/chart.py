@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from nas.report.svg import format_coordinate, replace_invalid
+from nas.plots.svg import format_coordinate, replace_invalid
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 72, 56
@@ -21,6 +21,8 @@ text { font: 12px system-ui, "Helvetica Neue", Arial, sans-serif; fill: #222; do
 .title { font-weight: 600; font-size: 16px }
 .end { text-anchor: end }
 .middle { text-anchor: middle }
+.small { font-size: 11px }
+.light { fill: #fff }
 .page { fill: #fff }
 .grid { stroke: #ddd }
 .curve { fill: none; stroke-width: 2 }
@@ -50,11 +52,11 @@ def fit_scale(values: Sequence[float], start: float, end: float) -> Scale:
     return Scale(low - space, high + space, start, end)
 
 
-def make_page(title: str, subtitle: str) -> ET.Element:
-    """Make an empty SVG with a title and a subtitle."""
+def make_page(title: str, subtitle: str, size: Point = (WIDTH, HEIGHT)) -> ET.Element:
+    """Make an empty SVG with a title and a subtitle; `size`: width and height in pixels."""
+    width, height = map(format_coordinate, size)
     svg = ET.Element(
-        "svg",
-        {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": str(WIDTH)},
+        "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width} {height}", "width": width}
     )
     ET.SubElement(svg, "style").text = _STYLE
     ET.SubElement(svg, "rect", {"class": "page", "width": "100%", "height": "100%"})
@@ -84,9 +86,11 @@ def mark_rows(svg: ET.Element, scale: Scale) -> None:
         write_text(svg, text, LEFT - 8, scale(value), "end")
 
 
-def mark_columns(svg: ET.Element, scale: Scale) -> None:
-    """Draw round figures along the page's width, each with a line."""
+def mark_columns(svg: ET.Element, scale: Scale, *, whole: bool = False) -> None:
+    """Draw round figures along the page's width, each with a line; `whole`: whole numbers alone."""
     for value, text in format_ticks(scale):
+        if whole and not float(value).is_integer():
+            continue
         write_grid(svg, (scale(value), TOP), (scale(value), HEIGHT - BOTTOM))
         write_text(svg, text, scale(value), HEIGHT - BOTTOM + 14, "middle")
 
@@ -106,7 +110,9 @@ def write_grid(svg: ET.Element, start: Point, end: Point) -> None:
     ET.SubElement(svg, "path", {"class": "grid", "d": format_path([start, end])})
 
 
-def write_text(svg: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(
-        svg, "text", {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
-    ).text = replace_invalid(text)
+def write_text(svg: ET.Element, text: str, x: float, y: float, kind: str) -> ET.Element:
+    """Write a text of a class of the style, and return its element."""
+    place = {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
+    element = ET.SubElement(svg, "text", place)
+    element.text = replace_invalid(text)
+    return element

@@ -1,0 +1,73 @@
+"""The command that trains a network in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from nas.cli.options import with_settings
+from nas.cli.shared import plugin_option, storage_option
+from nas.errors import InputError
+from nas.runs.training import FULL, TrainConfig
+
+_SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
+
+
+@click.command(epilog="Example: nas train runs/mbconv-1 --init search --epochs 50")
+@with_settings(of=TrainConfig, leave_out=("folds",), others=_SHOWN)
+@click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
+@click.option("--name", help="Name of the folder. [default: train-NETWORK and a number]")
+@click.option("--runs", type=Path, default=Path("runs"), help="Where folders are made.")
+@click.option("--dry-run", is_flag=True, help="Only check everything, and forecast the time.")
+@storage_option
+@plugin_option
+def train(
+    given: Mapping[str, Any],
+    trial: int | None,
+    name: str | None,
+    runs: Path,
+    dry_run: bool,
+    storage: str | None,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Train a network in full, test it once, and export it.
+
+    Trains the best network of a run on the run's data, or the network of a
+    file on --dataset, by a long recipe. In runs/NAME/ it leaves curves, what
+    is confused, figures of each class, the images that are most wrong, and
+    the network of the best epoch as best.py. Images to test on are those of
+    a test split, which no search reads; where there is none, figures are of
+    the validation images. 'nas resume' goes on after a stop or a kill.
+    """
+    if "network" not in given:
+        raise InputError("nas train: no network is named; name a file, a bundled network or a run folder")
+    from nas.report.console import terminal
+    from nas.report.training import TrainScreen, print_forecast, print_training
+    from nas.workflows.train import forecast_training
+    from nas.workflows.train import train as train_network
+
+    console = terminal()
+    own = {key: value for key, value in given.items() if key != "network"}
+    with TrainScreen(console) as screen:
+        if dry_run:
+            found = forecast_training(
+                given["network"], own, screen, trial=trial, storage=storage, plugins=plugins
+            )
+        else:
+            result = train_network(
+                given["network"],
+                own,
+                screen,
+                trial=trial,
+                storage=storage,
+                plugins=plugins,
+                runs=runs,
+                name=name,
+            )
+    if dry_run:
+        print_forecast(found, console)
+    else:
+        print_training(result, console)

@@ -1,0 +1,1 @@
+"""Pictures as files: what plots are made of, and those of a training."""

@@ -1,0 +1,194 @@
+"""A full training on a terminal: how it starts, a line an epoch, what is under way, what came out."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from nas.cost import large_number
+from nas.errors import printable
+from nas.report.console import duration, plural, say, show
+from nas.report.decoding import DecodingBar
+from nas.report.tables import table
+from nas.training.base import EpochResult
+from nas.workflows.train import TrainForecast, TrainObserver, TrainResult, TrainSession
+
+_LINE_S = 60
+"""A plain log has a line after so many seconds of an epoch."""
+_MOST_CLASSES = 12
+
+
+class TrainScreen(TrainObserver):
+    """Shows a training while it runs. Use it as a context."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = DecodingBar()
+        self._session: TrainSession | None = None
+        self._began = self._epoch_began = self._said = time.monotonic()
+        self._step = self._steps = 0
+        self._before = 0
+        self._testing = 0
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
+
+    def __enter__(self) -> TrainScreen:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # of a terminal that was closed
+            self._bar.__exit__()
+            if self._live.is_started:
+                self._live.stop()
+
+    def decoding(self, done: int, total: int) -> None:
+        self._bar(done, total)
+
+    def noted(self, text: str) -> None:
+        say(self._console, text)
+
+    def began(self, session: TrainSession) -> None:
+        self._bar.__exit__()
+        self._session = session
+        self._before = len(session.history)
+        say_training(session, self._console)
+        self._began = self._epoch_began = self._said = time.monotonic()
+        if self._console.is_terminal:
+            self._live.start()
+
+    def step(self, done: int, steps: int) -> None:
+        self._step, self._steps = done, steps
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= _LINE_S and self._session:
+            self._said = now
+            say(self._console, self._under_way())
+
+    def epoch(self, result: EpochResult) -> None:
+        assert self._session is not None
+        epochs = self._session.config.recipe.epochs
+        self._said = self._epoch_began = time.monotonic()
+        self._step = 0
+        best = max(self._session.history, key=lambda one: one.value)
+        mark = ", the best" if best is result else ""
+        left = self._left()
+        ahead = f", {left} left" if left and result.epoch < epochs else ""
+        line = (
+            f"[{result.epoch}/{epochs}] loss {result.loss:.4f}, accuracy {result.value:.4f}{mark}, "
+            f"{result.seconds:.1f} s{ahead}"
+        )
+        self._console.print(Text(printable(line)), soft_wrap=True)
+
+    def testing(self, images: int) -> None:
+        self._testing = images
+        if self._live.is_started:
+            self._live.refresh()
+
+    def _left(self) -> str:
+        """The time left, of epochs as long as those of this process."""
+        assert self._session is not None
+        done = len(self._session.history) - self._before
+        left = self._session.config.recipe.epochs - len(self._session.history)
+        return duration((time.monotonic() - self._began) / done * left) if done else ""
+
+    def _under_way(self) -> str:
+        assert self._session is not None
+        if self._testing:
+            return f"Testing on {self._testing:,} images"
+        config, history = self._session.config, self._session.history
+        epoch = f"Epoch {len(history) + 1} of {config.recipe.epochs}"
+        step = f", step {self._step:,} of {self._steps:,}" if self._step else ", the first step"
+        if self._step and self._step == self._steps:
+            step = ", validating"
+        took = duration(time.monotonic() - self._epoch_began)
+        best = max(history, key=lambda one: one.value) if history else None
+        so_far = f", best so far {best.value:.4f} after epoch {best.epoch}" if best else ""
+        return f"{epoch}{step}, {took}{so_far}"
+
+    def _view(self) -> Text:
+        return Text(printable(self._under_way()) if self._session else "")
+
+
+def say_training(session: TrainSession, console: Console) -> None:
+    """Print what is trained, on what, how, and where it goes."""
+    config, data, card = session.config, session.data, session.manifest.data
+    network = session.space.architecture()
+    cost, side = network.cost, network.input_shape[1]
+    say(
+        console,
+        f"Network {session.manifest.origin}: {large_number(cost.macs)} MACs, "
+        f"{large_number(cost.params)} parameters.",
+    )
+    test = f"{len(session.test.labels):,} to test on" if session.test else "none to test on"
+    say(
+        console,
+        f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
+        f"{card.train:,} images to train on, {card.validation:,} to validate on, {test}, at {side} x {side}.",
+    )
+    for note in data.notes:
+        say(console, note)
+    if session.test is None:
+        say(
+            console,
+            "There is no test split: the figures in the end are of the validation images, by which the best "
+            "epoch is chosen, and so a little too high.",
+        )
+    recipe, weights = config.recipe, config.init or "random weights"
+    device = session.evaluator.device
+    say(
+        console,
+        f"Training ({config.mode}): {plural(recipe.epochs, 'epoch')} from {weights}, batch {recipe.batch}, "
+        f"{recipe.optimizer} at {recipe.peak_lr:g}, seed {config.seed}, on {device}. "
+        f"Folder: {session.folder.path}",
+    )
+    if session.history:
+        say(console, f"Goes on after epoch {len(session.history)}.")
+
+
+def print_training(result: TrainResult, console: Console) -> None:
+    """Print what a training came to, and where everything is."""
+    metrics = result.metrics
+    if result.stopped_early:
+        say(console, f"Ended early after {plural(len(result.history), 'epoch')}: no higher accuracy came.")
+    tested = "" if result.has_no_test else f", {metrics.accuracy:.4f} on {result.tested_on}"
+    best = f"Best epoch {result.best_epoch}: accuracy {result.accuracy:.4f} on the validation images"
+    say(console, f"{best}{tested}.")
+    rows = table("figure", ">value")
+    rows.add_row("accuracy", f"{metrics.accuracy:.4f}")
+    if metrics.top5 is not None:
+        rows.add_row("top-5 accuracy", f"{metrics.top5:.4f}")
+    rows.add_row("balanced accuracy", f"{metrics.balanced_accuracy:.4f}")
+    rows.add_row("macro F1", f"{metrics.macro_f1:.4f}")
+    rows.add_row("cross entropy", f"{metrics.loss:.4f}")
+    rows.add_row("calibration error", f"{metrics.calibration_error:.4f}")
+    show(rows, console)
+    recall = metrics.recall
+    order = sorted((i for i in range(len(recall)) if recall[i] == recall[i]), key=lambda i: recall[i])
+    if len(order) > 1:
+        low = ", ".join(f"{result.classes[i]} {recall[i]:.2f}" for i in order[:3])
+        say(console, f"Classes of the lowest recall: {low}.")
+    python = next(file for file in result.exported if file.suffix == ".py")
+    say(console, f"Network: {python} (checked: same outputs, same parameters, imports only torch)")
+    say(console, "Beside it:")
+    kinds = {
+        "classes": "precision, recall and F1 of each class",
+        "confusion picture": "what is taken for what; confusion.csv has the counts",
+        "worst": "the images that are most wrong",
+        "predictions": "every image with its class and the one predicted",
+        "accuracy curve": "accuracy by epoch; loss.svg, metrics.csv",
+    }
+    width = max(len(str(result.files[kind])) for kind in kinds)
+    for kind, why in kinds.items():
+        say(console, f"  {result.files[kind]!s:<{width}}  # {why}")
+
+
+def print_forecast(found: TrainForecast, console: Console) -> None:
+    """Print what a training will take."""
+    say(
+        console,
+        f"A training takes about {duration(found.seconds)}: {plural(found.epochs, 'epoch')} of "
+        f"{duration(found.epoch_s)}, {found.images_per_s:,.0f} images per second on {found.device}.",
+    )

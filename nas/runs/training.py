@@ -1,0 +1,201 @@
+"""train.yaml: the settings of a full training, and of what it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import yaml
+
+from nas.data.card import DataCard
+from nas.data.config import DataConfig
+from nas.errors import InputError
+from nas.files import MOST_TABLE_BYTES, read_text
+from nas.kinds import INPUT_SIDE, one_of, optional, text, whole
+from nas.runs.folder import TrainingFolder
+from nas.settings import Config, Keys, Option
+from nas.space.language.source import read_yaml, to_plain_data
+from nas.training.recipe import Recipe
+
+FORMAT = 1
+_MOST_VALUES = 1_000_000
+_PANEL = "Training"
+
+MODES = ("scratch", "finetune", "linear")
+SEARCH = "search"
+"""The weights of a run's network, as a name of `init`."""
+BODY_RATE = 0.1
+"""Share of the learning rate that a body has that is fine-tuned."""
+
+FULL = Recipe(
+    epochs=100,
+    batch=128,
+    lr=0.1,
+    warmup=0.05,
+    ema=0.999,
+    dropout=None,
+    drop_path=None,
+    policy="randaugment",
+    mixup=0.2,
+    cutmix=1.0,
+)
+"""The recipe at full strength, of networks that are trained to be used."""
+FULL_DEFAULTS = {key: value for key, value in FULL.to_data().items() if value != Recipe().to_data()[key]}
+
+
+def _read_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Return the full recipe with other values; with another optimizer the rate is that one's own."""
+    rate = {} if values.get("optimizer", FULL.optimizer) == FULL.optimizer else {"lr": None}
+    return replace(FULL, **{**rate, **values})
+
+
+_RECIPE = Keys(Recipe, _read_recipe, lambda recipe: recipe.to_data())
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """Everything that decides a full training.
+
+    `network`: path of a network or a run, or a bundled name. `input`: side of the input that the network is
+    fitted to, None for its own. `init`: `search`, or a file of weights. `mode`: one of `MODES`. `cpus`:
+    threads on a CPU.
+
+    Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
+    """
+
+    network: Annotated[
+        str,
+        text("a network; it is a file, a bundled name or a run folder"),
+        Option(
+            "A network: its file, the name of a bundled one (see 'nas spaces'), or a run folder, whose best "
+            "it is.",
+            is_argument=True,
+        ),
+    ]
+    init: Annotated[
+        str | None,
+        optional(text("what weights start from; it is search, or a file"), "for random weights"),
+        Option(
+            "Start from these weights: a safetensors file, a state that torch.save wrote, or `search`, those "
+            "that the run's search left.",
+            _PANEL,
+        ),
+    ] = None
+    mode: Annotated[
+        str,
+        one_of("a mode", MODES),
+        Option(
+            "`scratch` trains all weights alike; of weights that are given, `finetune` replaces the "
+            "classifier and trains the others at a tenth of the rate, `linear` trains a new classifier alone."
+            "",
+            _PANEL,
+        ),
+    ] = "scratch"
+    input: Annotated[
+        int | None,
+        optional(INPUT_SIDE, "for the network's own"),
+        Option(
+            "Side in pixels of images that a network is fitted to: early strides become 1; else the "
+            "network's own.",
+            _PANEL,
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        whole("a seed; it is a whole number, 0 or more", 0),
+        Option("Of weights, order and augmentation, and of the data's split.", _PANEL),
+    ] = 0
+    cpus: Annotated[
+        int | None,
+        optional(whole("a number of CPUs; it is a whole number from 1 to 1,024", 1, 1_024), "for all"),
+        Option("CPU threads, else all that may be used.", _PANEL),
+    ] = None
+    device: Annotated[
+        str | None,
+        optional(one_of("a device", ("cpu", "cuda", "mps")), "for the fastest"),
+        Option("`cpu`, `cuda` or `mps`, else the fastest that is there.", _PANEL),
+    ] = None
+    data: DataConfig = field(default_factory=DataConfig)
+    recipe: Annotated[Recipe, _RECIPE] = FULL
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode != "scratch" and self.init is None:
+            raise InputError(
+                f"mode: {self.mode} starts from weights that are trained, and none are given; add --init "
+                "FILE, or --init search of a run"
+            )
+        if self.data.folds > 1:
+            raise InputError(
+                "folds: a full training validates on one part of the data; leave it out, or set "
+                "--val-fraction"
+            )
+
+    @classmethod
+    def from_data(cls, data: Any, where: str = "config") -> TrainConfig:
+        """Return the config of plain values, as `Config.from_data` does. There has to be a network."""
+        if isinstance(data, Mapping) and "network" not in data:
+            raise InputError(
+                f"{where}: no network is named; add network: FILE, or name it on the command line"
+            )
+        return super().from_data(data, where)
+
+
+@dataclass(frozen=True)
+class TrainManifest:
+    """What train.yaml says. `origin`: where the network is from, for a person. `plugins`: sha256 of the files
+    of blocks by name."""
+
+    config: TrainConfig
+    data: DataCard
+    origin: str
+    space_sha256: str
+    plugins: Mapping[str, str]
+    environment: Mapping[str, Any]
+
+    def to_text(self) -> str:
+        """Return the content of train.yaml."""
+        document = {
+            "format": FORMAT,
+            "settings": self.config.to_data(),
+            **self.environment,
+            "origin": self.origin,
+            "data": self.data.to_data(),
+            "network_sha256": self.space_sha256,
+            "plugins": dict(self.plugins),
+        }
+        return yaml.safe_dump(document, sort_keys=False)
+
+    @classmethod
+    def read(cls, folder: TrainingFolder) -> TrainManifest:
+        """Read the manifest of a training. Raises InputError for a damaged one, or one of another format."""
+        path = folder.manifest_file
+        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
+        damaged = partial("{}: is damaged ({}); restore it, or start a new training".format, path)
+        if not isinstance(document, dict):
+            raise InputError(damaged("it has no settings"))
+        if document.get("format") != FORMAT:
+            raise InputError(
+                f"{folder.path}: has format {document.get('format')}, and this nas reads format {FORMAT}; "
+                "use the nas that made it, or start a new training"
+            )
+        config = TrainConfig.from_data(document.get("settings", {}), str(path))
+        try:
+            data = DataCard.from_data(document["data"])
+            plugins = {str(name): str(digest) for name, digest in document["plugins"].items()}
+            if any(Path(name).name != name or name in ("", "..") for name in plugins):
+                raise ValueError("a plugin has no name of a file")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(damaged(error)) from None
+        kept = {key: document.get(key) for key in ("versions", "git_commit", "machine")}
+        origin, digest = str(document.get("origin")), str(document.get("network_sha256"))
+        return cls(config, data, origin, digest, plugins, kept)
+
+    def command(self, path: Path) -> str:
+        """Return the command that goes on with the training in a folder."""
+        copies = (TrainingFolder(path).source_file(name) for name in self.plugins)
+        return f"nas resume {quote(str(path))}" + "".join(f" --plugin {quote(str(file))}" for file in copies)

@@ -1,0 +1,300 @@
+"""Full trainings: what they leave, how they go on after a kill, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import torch
+from command_line import exports_checked_here
+from command_line import nas as run_nas
+from PIL import Image
+from safetensors.torch import load_file
+
+import nas
+from nas.data.folders import source_of_folder
+from nas.data.images import Decoding, Pictures
+from nas.data.layout import PLAIN
+from nas.errors import InputError
+from nas.kinds import as_written
+from nas.runs.folder import TrainingFolder
+from nas.runs.training import FULL_DEFAULTS
+from nas.training.base import EpochResult
+from nas.workflows import train as training
+
+NETWORK = """\
+name: small
+input: [3, 16, 16]
+classes: 3
+network:
+  - conv: {name: stem, out: 8, kernel: 3}
+  - stage:
+      name: s1
+      depth: 2
+      stride: 2
+      block:
+        conv: {out: 12, kernel: 3}
+  - classifier
+"""
+SHORT: dict[str, Any] = {"dataset": "imagefolder:images", "cpus": 1, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder with a network and coloured images, apart from their noise one colour a class."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("net.yaml").write_text(NETWORK)
+    rng = np.random.default_rng(0)
+    for split, count in {"train": 24, "val": 6, "test": 5}.items():
+        for place, name in enumerate(("blue", "green", "red")):
+            for number in range(count):
+                pixels = rng.integers(0, 120, (16, 16, 3))
+                pixels[..., 2 - place] += 60
+                target = Path("images", split, name, f"{number}.png")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels.astype(np.uint8)).save(target)
+    with exports_checked_here():
+        yield
+
+
+def settings(epochs: int = 2, **others: Any) -> dict[str, Any]:
+    recipe = {"epochs": epochs, "batch": 16, **others.pop("recipe", {})}
+    return {**SHORT, "recipe": recipe, **others}
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open() as content:
+        return list(csv.DictReader(content))
+
+
+def test_a_training_leaves_figures_pictures_and_its_network() -> None:
+    found = nas.train("net.yaml", settings(3), name="full")
+    folder = Path("runs/full")
+    assert found.folder == folder and len(found.history) == 3 and not found.stopped_early
+    assert found.tested_on == "the 15 test images" and found.metrics.images == 15
+    assert found.accuracy == max(result.value for result in found.history)
+    losses = [float(row["train_loss"]) for row in rows(folder / "metrics.csv")]
+    assert losses == [result.loss for result in found.history]
+    predictions = rows(folder / "predictions.csv")
+    assert sorted(row["image"] for row in predictions)[0] == "test/blue/0.png"
+    right = sum(row["class"] == row["predicted"] for row in predictions)
+    assert right / 15 == pytest.approx(found.metrics.accuracy)
+    classes = rows(folder / "classes.csv")
+    assert [row["class"] for row in classes] == ["blue", "green", "red"]
+    assert [int(row["images"]) for row in classes] == [5, 5, 5]
+    confusion = rows(folder / "confusion.csv")
+    assert sum(int(row[name]) for row in confusion for name in ("blue", "green", "red")) == 15
+    for name in ("loss.svg", "accuracy.svg", "confusion.svg"):
+        ET.fromstring((folder / name).read_text())  # our own
+    with Image.open(folder / "worst.png") as sheet:
+        assert sheet.width == 976 and sheet.height >= 44
+    assert json.loads((folder / "figures.json").read_text())["accuracy"] == found.metrics.accuracy
+    # the exported network is that of the best epoch
+    names = {file.name for file in found.exported}
+    assert {"best.py", "best.safetensors"} <= names
+    best = load_file(folder / "best.safetensors")
+    kept = load_file(TrainingFolder(folder).epoch_file(found.best_epoch))
+    assert all(torch.equal(best[name], value) for name, value in kept.items())
+
+
+def test_the_test_split_is_read_once_and_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    own = source_of_folder(Path("images"), PLAIN)
+    assert own.test is not None
+    test = own.test()
+
+    def read(indices: Any, resolution: int, progress: Decoding, *rendering: Any) -> Pictures:
+        happened.append("test")
+        return test.read(indices, resolution, progress, *rendering)
+
+    spied = replace(own, test=lambda: replace(test, read=read))
+    monkeypatch.setattr(training, "find_source", lambda *_: spied)
+
+    class Hears(nas.TrainObserver):
+        def epoch(self, result: EpochResult) -> None:
+            happened.append(f"epoch {result.epoch}")
+
+    nas.train("net.yaml", settings(2), Hears())
+    assert happened == ["epoch 1", "epoch 2", "test"]
+
+
+class Killed(BaseException):
+    """Ends a training as no handler hears."""
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [{}, {"optimizer": "adamw", "ema": None, "early_stop": 3}, {"policy": None, "cutmix": 0, "mixup": 0}],
+    ids=["full", "adamw", "plain"],
+)
+def test_a_training_that_goes_on_ends_as_one_that_was_not_stopped(recipe: dict[str, Any]) -> None:
+    whole = nas.train("net.yaml", settings(4, recipe=recipe), name="whole")
+
+    left = 7  # within the second epoch of four steps
+
+    class Kills(nas.TrainObserver):
+        def step(self, done: int, steps: int) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Killed
+
+    with pytest.raises(Killed):
+        nas.train("net.yaml", settings(4, recipe=recipe), Kills(), name="part")
+    assert len(rows(Path("runs/part/metrics.csv"))) == 1
+    found = nas.resume("runs/part")
+    assert isinstance(found, nas.TrainResult)
+    assert [(r.loss, r.value) for r in found.history] == [(r.loss, r.value) for r in whole.history]
+    assert found.metrics.loss == whole.metrics.loss
+    with pytest.raises(InputError, match="runs/part: is finished"):
+        nas.resume("runs/part")
+
+
+def kill_after(command: list[str], table: Path, epochs: int, delay_s: float) -> None:
+    """Run a command, and kill it some time after a table has so many rows."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while (len(rows(table)) if table.exists() else 0) < epochs:
+                assert process.poll() is None
+                time.sleep(0.002)
+            time.sleep(delay_s)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_training_that_is_killed_at_three_moments_ends_as_one_that_is_not() -> None:
+    own = [sys.executable, "-m", "nas"]
+    first = [
+        *(*own, "train", "net.yaml", "--dataset", "imagefolder:images", "--epochs", "24", "--batch", "16"),
+        *("--cpus", "1", "--device", "cpu"),
+    ]
+    again = [*own, "resume", "runs/part"]
+    subprocess.run([*first, "--name", "whole"], check=True, capture_output=True)
+    rng, table = random.Random(0), Path("runs/part/metrics.csv")
+    for command, epochs in (([*first, "--name", "part"], 2), (again, 8), (again, 14)):
+        kill_after(command, table, epochs + rng.randint(0, 4), 0.05 * rng.random())
+    assert len(rows(table)) < 24
+    subprocess.run(again, check=True, capture_output=True)
+    whole, part = (rows(Path("runs", name, "metrics.csv")) for name in ("whole", "part"))
+    assert len(whole) == 24
+    for key in ("epoch", "train_loss", "val_accuracy"):
+        assert [row[key] for row in part] == [row[key] for row in whole]
+    assert Path("runs/part/predictions.csv").read_text() == Path("runs/whole/predictions.csv").read_text()
+
+
+def test_a_new_classifier_is_trained_alone_or_faster_than_the_body() -> None:
+    nas.train("net.yaml", settings(1), name="first")
+    first = Path("runs/first/best.safetensors")
+    before = load_file(first)
+    linear = nas.train("net.yaml", settings(1, init=str(first), mode="linear"), name="linear")
+    nas.train("net.yaml", settings(1, init=str(first), mode="finetune"), name="tuned")
+    after, tuned = (load_file(Path("runs", name, "best.safetensors")) for name in ("linear", "tuned"))
+    body = [name for name in before if not name.startswith("classifier")]
+    assert all(torch.equal(before[name], after[name]) for name in body)
+    assert not all(torch.equal(before[name], tuned[name]) for name in body)
+    assert not torch.equal(before["classifier.linear.weight"], after["classifier.linear.weight"])
+    assert linear.history[0].loss is not None
+
+
+@pytest.fixture
+def searched() -> str:
+    config = {
+        "space": "space.yaml", "dataset": "imagefolder:images", "trials": 1, "epochs": 1, "workers": 0,
+        "in_process": True, "resolution": 16, "seed": 3, "recipe": {"epochs": 1},
+    }  # fmt: skip
+    del config["epochs"]
+    Path("space.yaml").write_text(NETWORK.replace("out: 12", "out: {choice: [8, 12]}"))
+    nas.search(nas.SearchConfig.from_data(config), name="run")
+    return "runs/run"
+
+
+def test_the_best_of_a_run_is_trained_on_its_data_from_its_weights(searched: str) -> None:
+    given = {"cpus": 1, "device": "cpu", "init": "search", "recipe": {"epochs": 1, "batch": 16}}
+    found = nas.train(searched, given, name="on")
+    start = load_file("runs/on/initial.safetensors")
+    assert all(torch.equal(start[n], v) for n, v in load_file("runs/run/best.safetensors").items())
+    assert found.classes == ("blue", "green", "red")
+    assert "seed: 3" in Path("runs/on/train.yaml").read_text()
+    # with other classes its classifier is of no use
+    for name in ("blue", "green"):
+        for split in ("train", "val"):
+            Path("two", split, name).parent.mkdir(parents=True, exist_ok=True)
+            Path("two", split, name).symlink_to(Path("images", split, name).resolve())
+    with pytest.raises(InputError) as error:
+        nas.train(searched, {**given, "dataset": "imagefolder:two"})
+    assert str(error.value) == (
+        "--init search: data set imagefolder:two has 2 classes and runs/run has 3, the first are alike; "
+        "train a new classifier by --mode finetune, or leave --init out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("net.yaml", "--mode", "linear"), "mode: linear starts from weights that are trained, and none are"),
+        (("mbconv",), "is a space with choices, and one network is trained"),
+        (("net.yaml", "--init", "search"), "--init search: net.yaml is no run, and has no weights"),
+        (("net.yaml", "--init", "none.safetensors"), "--init none.safetensors: cannot be read: No such file"),
+        (("net.yaml", "--name", "taken"), "runs/taken: exists already; continue it with 'nas resume"),
+        (("net.yaml", "--name", "a/b"), "--name: 'a/b' is not a folder name"),
+        (("net.yaml", "--epochs", "0"), "recipe: epochs: 0 is not a number of epochs"),
+        (("net.yaml", "--trial", "0"), "--trial: net.yaml is a file, and trials are those of a run folder"),
+        ((), "nas train: no network is named"),
+    ],
+)
+def test_what_is_refused(given: tuple[str, ...], message: str) -> None:
+    Path("runs/taken").mkdir(parents=True)
+    said = run_nas("train", *given, "--dataset", "imagefolder:images")
+    assert said.code == 2 and message in said.err
+    assert said.err.count("\n") == 1
+    assert [path.name for path in Path("runs").iterdir()] == ["taken"]
+
+
+def test_a_test_class_that_no_image_is_trained_on_is_refused_before_anything_is_trained() -> None:
+    Path("images/test/blue").rename("images/test/yellow")
+    with pytest.raises(InputError, match="test has a class 'yellow' that the images to train on do not have"):
+        nas.train("net.yaml", settings(1))
+    assert not Path("runs").exists()
+
+
+def test_a_checkpoint_that_is_damaged_is_refused() -> None:
+    class Kills(nas.TrainObserver):
+        def epoch(self, result: EpochResult) -> None:
+            raise Killed
+
+    with pytest.raises(Killed):
+        nas.train("net.yaml", settings(2), Kills(), name="part")
+    Path("runs/part/checkpoint.pt").write_bytes(b"nothing")
+    said = run_nas("resume", "runs/part")
+    assert said.code == 2 and "runs/part/checkpoint.pt: the checkpoint cannot be read" in said.err
+    said = run_nas("resume", "runs/part", "--trials", "3")
+    assert said.code == 2 and "trials: has no effect on a training that goes on" in said.err
+
+
+def test_the_documentation_has_the_recipe() -> None:
+    page = (Path(nas.__file__).parents[1] / "docs" / "training.md").read_text()
+    for key, value in FULL_DEFAULTS.items():
+        assert f"| `{key}` | `{value if isinstance(value, str) else as_written(value)}` |\n" in page
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", "--dry-run", "--batch", "16")
+    assert said.code == 0 and "A training takes about" in said.out
+    assert not Path("runs").exists()
