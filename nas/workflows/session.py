@@ -17,6 +17,7 @@ from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.importing import read_file
 from nas.runs.config import SearchConfig, check_used
+from nas.runs.counted import Counted
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
@@ -35,6 +36,7 @@ from nas.training.evaluator import ProxyEvaluator
 from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
     check_budget,
+    check_ends,
     check_evaluator,
     check_machine,
     check_objective,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 class Prepared:
     """What a search is of, checked: nothing is written yet.
 
-    `space` is counted with the data's channels and classes. `data`: None where a user's evaluator has its
+    `space` is as it is counted. `data`: None where a user's evaluator has its
     own. `plugins` and `evaluator_file`: the user's files.
     """
 
@@ -148,8 +150,12 @@ def prepare(
     load_plugins(files)
     space, fitted = _load_space(config)
     heard = observer or Observer()
-    if note := check_budget(space, config.budget):
-        heard.noted(note)
+    is_proxy = evaluator is None and config.evaluator is None
+    if is_proxy:
+        check_ends(space, config.budget)
+    else:
+        space = Counted.DEPLOYED.of(space, config.classes, None)
+        _note_budget(space, config, heard)
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
     check_machine(config)
@@ -158,12 +164,18 @@ def prepare(
     before_data()
     if fitted:
         heard.noted(str(fitted))
-    is_proxy = evaluator is None and config.evaluator is None
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
-    prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
+    prepared = _prepare(config, space, Counted.DEPLOYED, evaluator, files, lambda: load_data(config, heard))
+    if is_proxy:
+        _note_budget(prepared.space, config, heard)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)
+
+
+def _note_budget(space: Space, config: SearchConfig, observer: Observer) -> None:
+    if note := check_budget(space, config.budget):
+        observer.noted(note)
 
 
 def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
@@ -178,11 +190,12 @@ def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
 def _prepare(
     config: SearchConfig,
     space: Space,
+    counted: Counted,
     evaluator: Evaluator | None,
     plugins: tuple[Plugin, ...],
     read: Callable[[], ImageData],
 ) -> Prepared:
-    """Make the evaluator, and `read` the data if it needs some."""
+    """Make the evaluator, and `read` the data if it needs some, with which the space is counted then."""
     data, file, device = None, None, device_of(config)
     timeout = config.executor.trial_timeout
     if evaluator is None and config.evaluator is not None:
@@ -191,10 +204,8 @@ def _prepare(
         evaluator = CustomEvaluator(space, file, name, epochs, config.seed, device, plugins)
     elif evaluator is None:
         data = read()
-        counted = space.with_at_least(data.channels, data.num_classes)
-        if counted != space:
-            space = counted
-            check_budget(space, config.budget)
+        space = counted.of(space, config.classes, data)
+        _check_trains(space, config, data)
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
@@ -316,9 +327,9 @@ def reopen(
         kept = is_function(config.data.dataset)
         if kept:
             return read_data(folder.data_file)
-        return load_data(space, config, heard, download="dataset" in changes)
+        return load_data(config, heard, download="dataset" in changes)
 
-    prepared = _prepare(config, space, evaluator, files, read)
+    prepared = _prepare(config, space, manifest.counted, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         _check_data(prepared.data, manifest.data)
         if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
@@ -349,11 +360,10 @@ def _check_data(data: ImageData, began: DataCard) -> None:
     raise InputError(f"{start}; restore it, or start a new run")
 
 
-def load_data(space: Space, config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
-    """Read the data of a search, downloading them if need be; the space's smallest network must train on
-    them."""
+def load_data(config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
+    """Read the data of a search, downloading them if need be."""
     own = config.data
-    data = datasets.load_dataset(
+    return datasets.load_dataset(
         own.dataset,
         resolution=own.resolution,
         seed=config.seed,
@@ -367,6 +377,10 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
         progress=observer.decoding,
         download=download,
     )
+
+
+def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:
+    """Raise InputError where the smallest network cannot be trained on the data."""
     smallest = space.smallest()
     try:
         ProxyEvaluator(space, config.recipe, data, config.seed).network(smallest)
@@ -378,7 +392,6 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
             f"{error}. That is at the proxy's resolution of {size}; raise --resolution, or fit the "
             f"space to such images with --input {config.data.resolution}"
         ) from None
-    return data
 
 
 def _check_storage(config: SearchConfig, study: str) -> None:

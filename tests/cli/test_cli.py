@@ -251,7 +251,7 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     run, said = finished
     assert said.err == ""
     lines = said.out.splitlines()
-    assert lines[0] == "Space tiny: 252 networks, 27,728 to 1,075,360 MACs."
+    assert lines[0] == ("Space tiny: 252 networks, 27,728 to 1,075,360 MACs with 10 classes, the data's.")
     assert (
         lines[1]
         == "Data digits: 10 classes, 1 channel, 160 images to train on, 40 to validate on, at 32 x 32."
