@@ -38,6 +38,14 @@ input_option: Decorator = click.option(
 )
 
 
+classes_option: Decorator = click.option(
+    "--classes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Count with so many classes. [default: the space's own]",
+)
+
+
 def budget_option(help: str) -> Decorator:
     """Return the option of limits by the names of their measures, for commands without a config."""
     return click.option(

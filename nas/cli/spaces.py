@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.shared import budget_option, input_option, load, plugin_option, storage_option
+from nas.cli.shared import budget_option, classes_option, input_option, load, plugin_option, storage_option
 from nas.errors import InputError, printable
 
 
@@ -20,6 +20,7 @@ from nas.errors import InputError, printable
 @click.option("--budget-params", metavar="B", help="The same of parameters: 5M, or 4M..5M.")
 @budget_option("The same of any measure")
 @input_option
+@classes_option
 @click.option("--top", type=click.IntRange(1), default=5, help="How many trials of a run.")
 @click.option("--trial", type=int, help="The network of this trial of a run, whatever became of it.")
 @storage_option
@@ -30,6 +31,7 @@ def show(
     budget_params: str | None,
     budget: tuple[str, ...],
     side: int | None,
+    classes: int | None,
     top: int,
     trial: int | None,
     storage: str | None,
@@ -42,6 +44,7 @@ def show(
     from nas.report import tables
     from nas.report.console import show as show_view
     from nas.runs.budget import read_budget
+    from nas.runs.counted import Counted
     from nas.space import load_space
     from nas.space.library import check_no_trial, find_space, is_run
 
@@ -49,6 +52,8 @@ def show(
     if limits and is_run(what):
         raise InputError(f"{what}: is a run, and a budget is for a space; name the file of one")
     _check_input(what, side)
+    if classes is not None and is_run(what):
+        raise InputError(f"--classes: {what} was counted when it was searched; name the file of a space")
     if is_run(what):
         from nas.report.session import print_run, print_trial
         from nas.runs.state import RunState
@@ -69,6 +74,7 @@ def show(
         fitted = fit_input(space, side)
         space = fitted.space
         click.echo(printable(fitted))
+    space = Counted.DEPLOYED.of(space, classes, None)
     if not limits:
         show_view(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from nas.exporters.source import Preparation
     from nas.graph import Architecture
 
 
@@ -47,11 +48,14 @@ class Exporter(Protocol):
         *,
         title: str,
         facts: Mapping[str, str],
+        preparation: Preparation | None = None,
     ) -> list[Path]:
         """Write the files FOLDER/STEM.*, in place of older ones, and return their paths.
 
         `state` has the weights; without them files of weights are left out, and left alone, where a format
         has files without, and have random ones where it has none. `title` and
-        `facts` (name to text) say what the network is. Raises NasError where the weights are of another
-        network or not finite, or a file cannot be written; the folder is then as it was.
+        `facts` (name to text) say what the network is, a `preparation` how an image becomes its input.
+
+        Raises NasError where the weights are of another network or not finite, or a file cannot be written;
+        the folder is then as it was.
         """

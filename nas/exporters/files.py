@@ -21,7 +21,7 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check
 from nas.exporters.runtimes import quiet
-from nas.exporters.source import python_source
+from nas.exporters.source import Preparation, python_source
 from nas.files import scratch_folder, way_out, write_atomically
 from nas.graph import Architecture
 from nas.graph.memory import check_memory
@@ -37,6 +37,7 @@ def export_python(
     *,
     title: str,
     facts: Mapping[str, str],
+    preparation: Preparation | None = None,
     pickled: bool = True,
 ) -> list[Path]:
     """Write STEM.py and, with weights, STEM.safetensors and, if `pickled`, STEM.pt; returns their paths.
@@ -48,7 +49,9 @@ def export_python(
     the folder is then as it was.
     """
     network = _network(architecture, state)
-    contents = {f"{stem}.py": python_source(architecture, title=title, facts=facts).encode()}
+    contents = {
+        f"{stem}.py": python_source(architecture, title=title, facts=facts, preparation=preparation).encode()
+    }
     if state is not None:
         weights = dict(network.state_dict())
         # the code comes last: where it is, its weights are

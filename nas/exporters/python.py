@@ -14,6 +14,7 @@ from nas.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from nas.exporters.source import Preparation
     from nas.graph import Architecture
 
 
@@ -52,11 +53,14 @@ outputs = module.load()(torch.from_numpy(images)).detach().numpy()
         *,
         title: str,
         facts: Mapping[str, str],
+        preparation: Preparation | None = None,
     ) -> list[Path]:
         """Write as `nas.exporters.files.export_python` does."""
         from nas.exporters.files import export_python  # with torch, which takes its time
 
-        return export_python(folder, stem, architecture, state, title=title, facts=facts)
+        return export_python(
+            folder, stem, architecture, state, title=title, facts=facts, preparation=preparation
+        )
 
 
 class SafetensorsExporter:
@@ -90,12 +94,22 @@ outputs = network.eval()(torch.from_numpy(images)).detach().numpy()
         *,
         title: str,
         facts: Mapping[str, str],
+        preparation: Preparation | None = None,
     ) -> list[Path]:
         """Write as `nas.exporters.files.export_python` does, without weights random ones."""
         from nas.exporters.files import export_python, settled_state
 
         state = settled_state(architecture) if state is None else state
-        return export_python(folder, stem, architecture, state, title=title, facts=facts, pickled=False)
+        return export_python(
+            folder,
+            stem,
+            architecture,
+            state,
+            title=title,
+            facts=facts,
+            preparation=preparation,
+            pickled=False,
+        )
 
 
 def _is_installed(name: str, folder: Path) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import fx
 
+    from nas.exporters.source import Preparation
     from nas.graph import Architecture
 
 Convert = Callable[["fx.GraphModule", "torch.Tensor", Path], None]
@@ -52,6 +53,7 @@ class RuntimeExporter:
         *,
         title: str,
         facts: Mapping[str, str],
+        preparation: Preparation | None = None,
     ) -> list[Path]:
         """Write the files; without weights, with random ones. `nas.exporters.parity` checks them.
 

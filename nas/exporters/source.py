@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nas.errors import InputError
 from nas.exporters.forward import forward_lines
 from nas.exporters.scopes import Item, Scope, Step, scope_tree
-from nas.exporters.text import WIDTH, Call, call_lines, camel_case, docstring, listed, unused
+from nas.exporters.text import WIDTH, Call, call_lines, camel_case, docstring, listed, too_long, unused
 from nas.graph import Architecture
 from nas.ops import DropPath, Unary, layers
 from nas.ops.base import format_shape
@@ -20,7 +20,30 @@ def chain(**layers: nn.Module) -> nn.Sequential:
     """Layers by name, one after the other."""
     return nn.Sequential(OrderedDict(layers))'''
 
-_OWN_NAMES = {"torch", "nn", "OrderedDict", "Path", "chain", "load", "Network"}
+_OWN_NAMES = {
+    "torch", "nn", "Any", "OrderedDict", "Path", "chain", "load", "Network", "preprocess",
+    "CLASSES", "SIZE", "MEAN", "DEVIATION",
+}  # fmt: skip
+_PREPROCESS = '''\
+def preprocess(image: Any) -> torch.Tensor:
+    """An image as the network takes it, ({shape}).
+
+    `image`: upright and without transparency; a PIL image, an array (H, W{channels}) of bytes, or a tensor of
+    bytes ({count}, H, W). Raises ValueError for any other.
+    """
+    if not isinstance(image, torch.Tensor):
+        image = image.convert("{mode}") if hasattr(image, "convert") else image
+        given = image.__array_interface__
+        if given["typestr"] != "|u1":
+            raise ValueError(f"an image of {{given['typestr']}}; give bytes from 0 to 255")
+        height, width = given["shape"][:2]
+        image = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        image = image.view(height, width, -1).permute(2, 0, 1).contiguous()
+    if image.dtype != torch.uint8 or image.dim() != 3 or len(image) != len(MEAN):
+        raise ValueError(f"an image {{tuple(image.shape)}} of {{image.dtype}}; give bytes ({count}, H, W)")
+    pixels = nn.functional.interpolate(image[None], size=SIZE, mode="bilinear", antialias=True)
+    mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in (MEAN, DEVIATION))
+    return (pixels / 255 - mean) / deviation'''
 
 _LOAD = '''\
 def load(path: str | Path | None = None) -> Network:
@@ -31,13 +54,52 @@ def load(path: str | Path | None = None) -> Network:
     return network.eval()'''
 
 
-def python_source(architecture: Architecture, *, title: str, facts: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class Preparation:
+    """What makes an image the input of a network: `size` (height, width), `mean` and `deviation` of each
+    channel on the scale 0 to 1; and the names of the `classes` of its outputs."""
+
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def source(self) -> str:
+        """The constants and the function of a file that needs torch alone."""
+        count = len(self.mean)
+        names = [f"CLASSES = ({', '.join(map(ascii, self.classes))},)"]
+        if too_long(names[0]):
+            names = ["CLASSES = (", *(f"    {name!a}," for name in self.classes), ")"]
+        constants = [
+            *names,
+            f"SIZE = {self.size}",
+            '"""Height and width."""',
+            f"MEAN = {self.mean}",
+            f"DEVIATION = {self.deviation}",
+        ]
+        function = _PREPROCESS.format(
+            shape=", ".join(map(str, (1, count, *self.size))),
+            count=count,
+            channels=f", {count}" if count > 1 else "",
+            mode={1: "L", 4: "RGBA"}.get(count, "RGB"),
+        )
+        return "\n".join([*constants, "", "", function])
+
+
+def python_source(
+    architecture: Architecture,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    preparation: Preparation | None = None,
+) -> str:
     """The text of a file that imports only torch and the standard library.
 
     It defines `Network`, whose weights are named as those of `nas.graph.module.build_module`, and `load()`,
     which reads them from the file beside it. `title` and `facts` (name to text) make the module's docstring.
+    With a `preparation` it has its constants and `preprocess()`.
     """
-    return _Writer(architecture).file(title, facts)
+    return _Writer(architecture).file(title, facts, preparation)
 
 
 @dataclass
@@ -65,19 +127,22 @@ class _Writer:
         self._by_path: dict[str, _Class] = {}
         self._collect(self._root, inside_chain=False)
 
-    def file(self, title: str, facts: Mapping[str, str]) -> str:
+    def file(self, title: str, facts: Mapping[str, str], preparation: Preparation | None) -> str:
         classes = [self._class(known) for known in self._by_shape.values()]
         network = self._network()
         body = [*self._copied.values(), *classes, network, _LOAD]
         has_chain = any("= chain(" in text for text in (*classes, network))
         if has_chain:
             body.insert(0, _CHAIN)
+        if preparation:
+            body.append(preparation.source())
         return "\n".join(
             [
                 docstring(title, facts),
                 "",
                 *(["from collections import OrderedDict"] if has_chain else []),
                 "from pathlib import Path",
+                *(["from typing import Any"] if preparation else []),
                 "",
                 "import torch",
                 "from torch import nn",

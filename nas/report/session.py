@@ -22,6 +22,7 @@ from nas.report.tables import (
     networks,
     scaled_view,
 )
+from nas.runs.counted import whose_classes
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
 from nas.study.pareto import worst_costs
@@ -37,10 +38,12 @@ def say_start(prepared: Prepared, console: Console) -> None:
     """Print the space and the data."""
     space, data = prepared.space, prepared.data
     extent = space.extent
+    classes = f"{space.classes:,} class" + ("" if space.classes == 1 else "es")
+    whose = whose_classes(space, prepared.config.classes, data)
     say(
         console,
         f"Space {space.name}: {networks(space)}, "
-        f"{extent.smallest_cost.macs:,} to {extent.largest_cost.macs:,} MACs.",
+        f"{extent.smallest_cost.macs:,} to {extent.largest_cost.macs:,} MACs with {classes}, {whose}.",
     )
     if data is None:
         say(console, f"Evaluator {prepared.evaluator}: score {prepared.evaluator.metric}.")

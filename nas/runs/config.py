@@ -105,6 +105,7 @@ class SearchConfig(Config):
     """Everything that decides a search, each value read once.
 
     `space`: path or bundled name. `input`: side of the input that `fit_input` fits it to, None for its own.
+    `classes`: what networks are counted with, None for the data's, or the space's without data.
     `warm_start`: networks of the space to try first, paths or bundled names.
     `scale`: steps of `nas.space.compound.PUBLISHED` by which the best network is scaled in the end. `pruner`:
     a name of `PRUNERS`, or MODULE:CLASS. `time_limit`: seconds that one command may train. `keep`: how many
@@ -126,6 +127,18 @@ class SearchConfig(Config):
         Option(
             "Side in pixels of images that the space is fitted to: early strides become 1, costs are counted "
             "there, and the best network takes them; else the space's own.",
+            _SEARCH,
+        ),
+    ] = None
+    classes: Annotated[
+        int | None,
+        optional(
+            whole("a number of classes; it is a whole number, 1 or more", 1),
+            "for the data's, else the space's",
+        ),
+        Option(
+            "Count networks with so many classes, as for a task of later; else with those of the data, or of "
+            "the space where an evaluator trains.",
             _SEARCH,
         ),
     ] = None

@@ -22,6 +22,7 @@ from nas.kinds import as_written
 from nas.passwords import SecretUrl
 from nas.runs.commit import find_commit
 from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
+from nas.runs.counted import Counted
 from nas.runs.folder import RunFolder
 from nas.settings import Setting, User
 from nas.space import Choices
@@ -31,8 +32,8 @@ from nas.training.base import Metric
 if TYPE_CHECKING:
     from nas.importing import FileFunction, SourceFile
 
-FORMAT = 2
-"""Version of the folder's layout. Format 1 is read too; a folder of any other is refused."""
+FORMAT = 3
+"""Version of the folder's layout. Formats 1 and 2 are read too; a folder of any other is refused."""
 
 _MOST_VALUES = 1_000_000
 """Of run.yaml, which lists every class of the data."""
@@ -51,9 +52,9 @@ class Manifest:
     """What run.yaml says.
 
     `study`: the study's name in its storage, whatever the folder is called today. `data`: of the data set,
-    None where a user's evaluator has its own. `metric`: what scores measure. `plugins`: sha256 of the files
-    of blocks by name; `evaluator`: that of the evaluator's file. `environment`: versions, commit and machine
-    of the start.
+    None where a user's evaluator has its own. `counted`: what costs are of. `metric`: what scores measure.
+    `plugins`: sha256 of the files of blocks by name; `evaluator`: that of the evaluator's file.
+    `environment`: versions, commit and machine of the start.
     """
 
     study: str
@@ -65,6 +66,7 @@ class Manifest:
     plugins: Mapping[str, str] = field(default_factory=dict)
     evaluator: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    counted: Counted = Counted.DEPLOYED
 
     @classmethod
     def make(
@@ -95,6 +97,7 @@ class Manifest:
             **self.environment,
             "metric": {"name": self.metric.name, "maximize": self.metric.maximize},
             "data": self.data.to_data() if self.data else None,
+            "counted": self.counted.value,
             "space_sha256": self.space_sha256,
             "starts": [{"file": start.file, "choices": dict(start.choices)} for start in self.warm_start],
             "plugins": dict(self.plugins),
@@ -136,6 +139,7 @@ class Manifest:
             plugins=parts["plugins"],
             evaluator=document.get("evaluator_sha256"),
             environment=kept,
+            counted=parts["counted"],
         )
 
     def write(self, folder: RunFolder) -> None:
@@ -336,7 +340,17 @@ def _read_plugins(document: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-_PARTS = {"data": _read_data, "metric": _read_metric, "starts": _read_warm_start, "plugins": _read_plugins}
+def _read_counted(document: Mapping[str, Any]) -> Counted:
+    return Counted(document.get("counted", Counted.AT_LEAST.value))
+
+
+_PARTS = {
+    "data": _read_data,
+    "metric": _read_metric,
+    "starts": _read_warm_start,
+    "plugins": _read_plugins,
+    "counted": _read_counted,
+}
 
 
 def _versions() -> dict[str, str]:

@@ -99,11 +99,8 @@ class RunState:
 
 
 def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] = ()) -> Space:
-    """Return the space as searched and counted: with at least the channels and classes of the data set.
-
-    The network that is shipped costs no more than the one that is counted. Raises InputError where the file
-    was changed.
-    """
+    """Return the space as searched and counted, as `Counted` says. Raises InputError where the file was
+    changed."""
     manifest.check_plugins(folder, plugins)
     load_plugins(plugins)
     text = read_text(folder.space_file)
@@ -113,8 +110,7 @@ def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] 
             "it was; restore the file, or search the new one in a run of its own"
         )
     space = parse_space(text, str(folder.space_file))
-    data = manifest.data
-    counted = space if data is None else space.with_at_least(data.channels, len(data.classes))
+    counted = manifest.counted.of(space, manifest.config.classes, manifest.data)
     try:
         for start in manifest.warm_start:
             counted.resolve(start.choices)

@@ -291,7 +291,7 @@ class Space:
         return replace(self, input=(channels, *self.input[1:]), classes=classes)
 
     def with_at_least(self, channels: int, classes: int) -> Space:
-        """Return the family with at least these channels and classes, never cheaper than `for_data`'s."""
+        """Return the family with at least these channels and classes, as runs were counted once."""
         own = self.input[0]
         most = max(own.values) if isinstance(own, Choice) else own
         return self.for_data(max(most, channels), max(self.classes, classes))

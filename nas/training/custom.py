@@ -51,7 +51,7 @@ def evaluator(metric: str = "score", *, maximize: bool = True) -> Callable[[Func
 class Network:
     """A network of the space that an evaluator's function trains.
 
-    `architecture` is what is searched, at the space's own input and classes. `seed` is the trial's; Python,
+    `architecture` is what is searched, as it is counted. `seed` is the trial's; Python,
     numpy and torch are seeded by it before the function is called. `epochs`: how many there should be.
     `device`: as torch names it.
     """

@@ -35,6 +35,8 @@ _DRAWS = 100
 """Networks by which it is judged whether a limit can be met that is of no additive measure."""
 _MANY_DRAWS = 4096
 """Networks by which it is judged how rare those are that meet all of several limits."""
+_EXTREMES = ((1, 2), (16, 100_000))
+"""Channels and classes that data have at least, and at most as far as one looks."""
 _NAMED = 4
 """Choices that a message names."""
 _MOVED = 2
@@ -75,6 +77,20 @@ def check_budget(space: Space, budget: Budget) -> str | None:
         f"--{option_of(budget.counted)}: there is none, or fewer than one in {rarity:,}. Widen a limit where "
         "the search finds none."
     )
+
+
+def check_ends(space: Space, budget: Budget) -> None:
+    """Raise InputError where no network of the space is inside the budget, whatever the channels and classes
+    that it will be counted with."""
+    try:
+        for measure in filter(lambda one: one.is_additive, budget):
+            _check_ends(space, measure, budget[measure])
+    except InputError:
+        least, most = (space.for_data(*ends) for ends in _EXTREMES)
+        for measure in filter(lambda one: one.is_additive, budget):
+            low, high = least.ends(measure).least.value, most.ends(measure).most.value
+            if budget[measure].low > high or ((limit := budget[measure].high) is not None and limit < low):
+                raise
 
 
 def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
@@ -227,8 +243,8 @@ def check_sampler(config: SearchConfig) -> None:
 
 
 def check_warm_start(space: Space, config: SearchConfig, fitted: Fitted | None) -> None:
-    """Check what can be known of the warm start before the data are read."""
-    starts = find_warm_start(config.warm_start, space, config.budget, fitted)
+    """Check what can be known of the warm start before the data are read, which decide its costs."""
+    starts = find_warm_start(config.warm_start, space, Budget(), fitted)
     if len(starts) > config.trials:
         raise InputError(
             f"--start: {len(starts)} networks are to be tried first, but --trials is {config.trials}; "

@@ -107,7 +107,7 @@ def _validation_sample(run: RunState, card: DataCard, side: int) -> Sample:
     if is_function(config.data.dataset):
         data = read_data(run.folder.data_file)
     else:
-        data = load_data(run.space, config, Observer(), download=False)
+        data = load_data(config, Observer(), download=False)
     if change := DataCard.of(data).change(card):
         raise NasError(f"data set '{card.name}' has changed since the search began: {change}")
     data = datasets.resize_dataset(data, side)

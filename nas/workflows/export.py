@@ -22,6 +22,7 @@ from nas.study.records import Trial
 from nas.training.evaluator import proxy_resolution
 
 if TYPE_CHECKING:
+    from nas.exporters.source import Preparation
     from nas.graph import Architecture
 
 
@@ -47,7 +48,24 @@ class Leaving:
 
     def write(self, exporter: Exporter, folder: Path, stem: str) -> list[Path]:
         """Write FOLDER/STEM.* in a format. Raises what that raises."""
-        return exporter.write(folder, stem, self.architecture, self.state, title=self.title, facts=self.facts)
+        return exporter.write(
+            folder,
+            stem,
+            self.architecture,
+            self.state,
+            title=self.title,
+            facts=self.facts,
+            preparation=self._preparation(),
+        )
+
+    def _preparation(self) -> Preparation | None:
+        """Return how images become the input of the weights; None where there were none."""
+        data = self.run.manifest.data if self.run else None
+        if data is None or self.side is None:
+            return None
+        from nas.exporters.source import Preparation
+
+        return Preparation(data.classes, (self.side, self.side), data.mean, data.std)
 
     def as_deployed(self) -> Leaving:
         """Return it for images of the size that its weights were trained at; with random weights where it has

@@ -17,6 +17,7 @@ from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.importing import read_file
 from nas.runs.config import SearchConfig, check_used
+from nas.runs.counted import Counted
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
@@ -35,6 +36,7 @@ from nas.training.evaluator import ProxyEvaluator
 from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
     check_budget,
+    check_ends,
     check_evaluator,
     check_gpus,
     check_machine,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 class Prepared:
     """What a search is of, checked: nothing is written yet.
 
-    `space` is counted with the data's channels and classes. `data`: None where a user's evaluator has its
+    `space` is as it is counted. `data`: None where a user's evaluator has its
     own. `plugins` and `evaluator_file`: the user's files.
     """
 
@@ -163,8 +165,12 @@ def prepare(
     space, fitted = _load_space(config)
     heard = observer or Observer()
     heard.doing(f"Counting the networks of {config.space}")
-    if note := check_budget(space, config.budget):
-        heard.noted(note)
+    is_proxy = evaluator is None and config.evaluator is None
+    if is_proxy:
+        check_ends(space, config.budget)
+    else:
+        space = Counted.DEPLOYED.of(space, config.classes, None)
+        _note_budget(space, config, heard)
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
     check_machine(config)
@@ -173,7 +179,6 @@ def prepare(
     before_data()
     if fitted:
         heard.noted(str(fitted))
-    is_proxy = evaluator is None and config.evaluator is None
     if is_proxy and (note := describe_small_maps(space, config.data.resolution)):
         heard.noted(note)
     heard.doing(_reading(config))
@@ -181,9 +186,12 @@ def prepare(
         heard.noted(note)
     if is_proxy and not is_function(config.data.dataset):
         meanwhile()
-    prepared = _prepare(config, space, evaluator, files, lambda: load_data(space, config, heard))
+    prepared = _prepare(config, space, Counted.DEPLOYED, evaluator, files, lambda: load_data(config, heard))
     if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
         heard.noted(note)
+    if is_proxy:
+        heard.doing(f"Counting the networks of {config.space}")
+        _note_budget(prepared.space, config, heard)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
     return replace(prepared, warm_start=starts)
 
@@ -191,6 +199,11 @@ def prepare(
 def _reading(config: SearchConfig) -> str:
     """Return what may take seconds before there is an evaluator."""
     return "Loading torch" if config.evaluator else f"Loading torch and the data of {config.data.dataset}"
+
+
+def _note_budget(space: Space, config: SearchConfig, observer: Observer) -> None:
+    if note := check_budget(space, config.budget):
+        observer.noted(note)
 
 
 def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
@@ -205,11 +218,12 @@ def _load_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
 def _prepare(
     config: SearchConfig,
     space: Space,
+    counted: Counted,
     evaluator: Evaluator | None,
     plugins: tuple[Plugin, ...],
     read: Callable[[], ImageData],
 ) -> Prepared:
-    """Make the evaluator, and `read` the data if it needs some."""
+    """Make the evaluator, and `read` the data if it needs some, with which the space is counted then."""
     data, file, device = None, None, device_of(config)
     timeout = config.executor.trial_timeout
     if evaluator is None and config.evaluator is not None:
@@ -218,10 +232,8 @@ def _prepare(
         evaluator = CustomEvaluator(space, file, name, epochs, config.seed, device, plugins)
     elif evaluator is None:
         data = read()
-        counted = space.with_at_least(data.channels, data.num_classes)
-        if counted != space:
-            space = counted
-            check_budget(space, config.budget)
+        space = counted.of(space, config.classes, data)
+        _check_trains(space, config, data)
         config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device))
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
@@ -346,12 +358,12 @@ def reopen(
         kept = is_function(config.data.dataset)
         if kept:
             return read_data(folder.data_file)
-        return load_data(space, config, heard, download="dataset" in changes)
+        return load_data(config, heard, download="dataset" in changes)
 
     heard.doing(_reading(config))
     if note := check_gpus(config):
         heard.noted(note)
-    prepared = _prepare(config, space, evaluator, files, read)
+    prepared = _prepare(config, space, manifest.counted, evaluator, files, read)
     if prepared.data is not None and manifest.data is not None:
         check_data(prepared.data, manifest.data)
         if manifest.data.background is None and (renewed := describe_renewed(prepared.data.traits)):
@@ -382,11 +394,10 @@ def check_data(data: ImageData, began: DataCard, when: str = "the search began")
     raise InputError(f"{start}; restore it, or start a new run")
 
 
-def load_data(space: Space, config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
-    """Read the data of a search, downloading them if need be; the space's smallest network must train on
-    them."""
+def load_data(config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
+    """Read the data of a search, downloading them if need be."""
     own = config.data
-    data = datasets.load_dataset(
+    return datasets.load_dataset(
         own.dataset,
         resolution=own.resolution,
         seed=config.seed,
@@ -400,6 +411,10 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
         progress=observer.decoding,
         download=download,
     )
+
+
+def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:
+    """Raise InputError where the smallest network cannot be trained on the data."""
     smallest = space.smallest()
     try:
         ProxyEvaluator(space, config.recipe, data, config.seed).network(smallest)
@@ -411,7 +426,6 @@ def load_data(space: Space, config: SearchConfig, observer: Observer, *, downloa
             f"{error}. That is at the proxy's resolution of {size}; raise --resolution, or fit the "
             f"space to such images with --input {config.data.resolution}"
         ) from None
-    return data
 
 
 def _check_storage(config: SearchConfig, study: str) -> None:

@@ -20,7 +20,7 @@ def find_warm_start(
 ) -> list[WarmStart]:
     """The points of a space that are the networks in files, paths or bundled names.
 
-    The space's number of classes stands for theirs; where it is `fitted` to another input, so are they.
+    The space's channels and classes stand for theirs; where it is `fitted` to another input, so are they.
     Raises InputError for a network that is none, is not of the space, is outside the budget or is named
     twice.
     """
@@ -49,7 +49,7 @@ def _found(
         network.cost({})
         try:
             network = fitted.fit(network) if fitted else network
-            choices = find_point(space, replace(network, classes=space.classes))
+            choices = find_point(space, _counted_as(space, network))
         except InputError as error:
             raise InputError(
                 f"--start {file}: is not a network of '{space.name}': {error}. Change one of the two, or "
@@ -63,3 +63,7 @@ def _found(
                 f"{budget}; change the budget, or leave this start out"
             )
         yield WarmStart(file, choices), space.identity(choices)
+
+
+def _counted_as(space: Space, network: Space) -> Space:
+    return replace(network, input=(space.input[0], *network.input[1:]), classes=space.classes)

@@ -251,7 +251,7 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     run, said = finished
     assert said.err == ""
     lines = said.out.splitlines()
-    assert lines[0] == "Space tiny: 252 networks, 27,728 to 1,075,360 MACs."
+    assert lines[0] == ("Space tiny: 252 networks, 27,728 to 1,075,360 MACs with 10 classes, the data's.")
     assert (
         lines[1]
         == "Data digits: 10 classes, 1 channel, 160 images to train on, 40 to validate on, at 32 x 32."
@@ -334,8 +334,8 @@ def test_the_settings_are_kept_and_flags_win(finished: tuple[Path, Said]) -> Non
         document["versions"]
     )
     assert set(document) == {
-        "format", "study", "settings", "versions", "git_commit", "machine", "metric", "data", "space_sha256",
-        "starts", "plugins", "evaluator_sha256",
+        "format", "study", "settings", "versions", "git_commit", "machine", "metric", "data", "counted",
+        "space_sha256", "starts", "plugins", "evaluator_sha256",
     }  # fmt: skip
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 
@@ -438,4 +438,4 @@ def test_a_trial_is_shown_and_drawn_as_it_was_counted(tiny_folder: Path) -> None
         assert total in [line.split() for line in nas("show", *arguments).out.splitlines()]
     drawn = [nas("draw", "runs/x", *trial).out.strip() for trial in ([], ["--trial", "0"])]
     best, own = (re.sub(r"\s+", " ", Path(file).read_text()) for file in drawn)
-    assert "3 x 32 x 32" in best and "3 x 32 x 32" in own
+    assert "1 x 32 x 32" in best and "1 x 32 x 32" in own and "3 x 32 x 32" not in best + own

@@ -13,6 +13,7 @@ from command_line import nas
 
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, export_suffixes, find_exporter
+from nas.exporters.source import Preparation
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.measures import SHOWN
@@ -44,6 +45,7 @@ outputs = torch.export.load(file).module()(torch.from_numpy(images)).detach()
         *,
         title: str,
         facts: Mapping[str, str],
+        preparation: Preparation | None = None,
     ) -> list[Path]:
         with torch.random.fork_rng(devices=[]):
             network = build_module(architecture).eval()

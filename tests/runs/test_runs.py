@@ -229,16 +229,16 @@ def test_a_run_of_format_1_is_read_and_brought_up_to_date(run: RunFolder) -> Non
     manifest = Manifest.read(run)
     assert manifest.config == CONFIG and manifest.metric == ACCURACY_METRIC
     manifest.write(run)
-    assert document(run)["format"] == 2 and document(run)["settings"] == CONFIG.to_data()
+    assert document(run)["format"] == 3 and document(run)["settings"] == CONFIG.to_data()
     assert Manifest.read(run) == manifest
 
 
 def test_a_run_of_another_version(run: RunFolder) -> None:
-    run.manifest_file.write_text(yaml.safe_dump({**document(run), "format": 3, "versions": None}))
+    run.manifest_file.write_text(yaml.safe_dump({**document(run), "format": 4, "versions": None}))
     said = nas("resume", str(run.path))
     assert said.code == 2 and said.out == ""
     assert said.err == (
-        f"error: {run.path}: has format 3, this nas 0.1.0 reads formats 1 to 2; "
+        f"error: {run.path}: has format 4, this nas 0.1.0 reads formats 1 to 3; "
         "use the nas that made it, or start a new run\n"
     )
 

@@ -57,6 +57,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "budget": ({}, ["memory=20K"]),
     "budget_fill": ({"budget_flops": "400K"}, 0.9),
     "input": ({"budget_flops": "400K"}, 24),
+    "classes": ({}, 7),
     "trials": ({}, 7),
     "sampler": ({}, "optuna.samplers:BruteForceSampler"),
     "objective": ({}, "accuracy*(flops/100K)^-9"),
