@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 
 from nas.measures import Measure
 from nas.plots.chart import Point, Scale, choose_ticks, fit_scale, format_path, format_ticks
-from nas.report.html import element
 from nas.plots.svg import format_coordinate
+from nas.report.html import element
 from nas.study.history import Reached, thin
 from nas.study.importance import Importance
 from nas.study.objective import Objective
