@@ -2,7 +2,8 @@
 
 `tests/data/write_searches.py` has written them, on that commit. The sampler `gp` fits Gaussian processes:
 with another BLAS than there it may propose other points. `predictor` proposes others than then, and
-spaces with cells are drawn in another order.
+spaces with cells are drawn in another order. Spaces are counted with their own classes here, as then; a
+search on data counts with those of the data, so that other networks may be inside the same budget.
 """
 
 from __future__ import annotations
