@@ -35,7 +35,7 @@ from nas.training.base import (
 from nas.workflows.observer import Observer
 
 EPOCHS = 3
-LIMIT = Limit(1600.0, "memory")
+LIMIT = Limit(1600.0, "memory bandwidth")
 ODD: dict[str, Any] = {
     "text": "0.93",
     "None": None,

@@ -78,7 +78,7 @@ def measure(
             progress(f"round {number + 1} of {rounds}" + (f", {left:.0f} s left" if left is not None else ""))
             for i in order:
                 answer = processes[i]({})
-                memory[i] = answer.pop("memory")
+                memory[i] = answer.pop("peak_bytes")
                 turns[i].append(Turn(**answer))
     return tuple(map(_latency, works, turns, memory))
 

@@ -92,7 +92,7 @@ class _Work:
         if self._clock is not None:
             self._clock()
             stages = repeat(self._clock)
-        return {"seconds": seconds, "waited": waited, "stages": stages, "memory": self._peak}
+        return {"seconds": seconds, "waited": waited, "stages": stages, "peak_bytes": self._peak}
 
     def _time_once(self) -> float:
         if self._device == "cpu":

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from nas.cost import format_count
 from nas.errors import printable
+from nas.measures import MACS
 from nas.report.tables import Fitting, table
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def _line(text: str) -> Text:
 
 
 COLUMNS = (
-    "network", "runtime", "batch", "threads", "device", "macs", "runs", "min_s", "low_s", "median_s", "p95_s",
-    "p99_s", "images_per_s", "memory_bytes", "differs", "drift", "waited", "contention",
+    "network", "runtime", "batch", "threads", "device", MACS.name, "runs", "min_s", "low_s", "median_s",
+    "p95_s", "p99_s", "images_per_s", "memory_bytes", "differs", "drift", "waited", "contention",
 )  # fmt: skip
 
 

@@ -33,7 +33,10 @@ def find_limit(architecture: Architecture, batch: int, device: str) -> Limit | N
     cost = architecture.cost
     moved = count_moved(architecture) * _DTYPES.get(device, torch.float32).itemsize
     kept = 8 * torch.float32.itemsize * cost.params / batch
-    seconds = {"arithmetic": 3 * cost.macs / speeds.macs_s, "memory": (moved + kept) / speeds.bytes_s}
+    seconds = {
+        "arithmetic": 3 * cost.macs / speeds.macs_s,
+        "memory bandwidth": (moved + kept) / speeds.bytes_s,
+    }
     binding = max(seconds, key=lambda what: seconds[what])
     return Limit(1 / seconds[binding], binding)
 

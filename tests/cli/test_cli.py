@@ -275,7 +275,7 @@ def test_what_a_search_says(finished: tuple[Path, Said]) -> None:
     )
     assert re.fullmatch(
         r"In training, [\d,]+ images/s a trial, [\d.]+ % of the limit of this device by its "
-        r"(memory|arithmetic)\.",
+        r"(memory bandwidth|arithmetic)\.",
         lines[8],
     )
     table = [line.split() for line in lines if line.strip()[:1].isdigit()][1:]

@@ -419,7 +419,8 @@ def test_a_run_that_cannot_be_written(run: RunFolder) -> None:
     said = nas("resume", str(run.path))
     assert said.code == 1
     assert said.err == (
-        f"error: {run.path}: cannot be written: Is a directory; check the folder's permissions\n"
+        f"error: {run.path}: cannot be written: Is a directory; check the folder's permissions. "
+        f"Nothing finished is lost. Go on with: nas resume {run.path}\n"
     )
 
 

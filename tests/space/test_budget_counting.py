@@ -396,14 +396,17 @@ def test_one_cost_makes_one_row() -> None:
 
 @pytest.mark.parametrize("command", [["show"], ["search", "--workers", "0"]])
 def test_an_empty_band_names_the_nearest_costs(command: list[str], tmp_path: Path) -> None:
+    """A search counts with the channels and classes of its data, `show` with the space's own."""
     said = nas(command[0], str(MACRO), "--budget-flops", "7713281..7714000", *command[1:])
-    listed = built(load_space(MACRO), 7000)
+    space = load_space(MACRO)
+    listed = built(space if command == ["show"] else space.for_data(1, 10), 7000)
     assert listed
-    nearest = min(cost.macs for _, cost in listed.values() if cost.macs > 7_714_000)
+    costs = [cost.macs for _, cost in listed.values()]
+    nearest = [max(c for c in costs if c <= 7_713_280), min(c for c in costs if c > 7_714_000)]
     assert (said.code, said.err) == (
         2,
         "error: --budget-flops: no network of 'nas_bench_macro' has 7,713,281 to 7,714,000 MACs; the nearest "
-        f"have 7,713,280 and {nearest:,}\n",
+        f"have {nearest[0]:,} and {nearest[1]:,}\n",
     )
 
 

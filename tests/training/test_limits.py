@@ -38,13 +38,15 @@ def test_what_a_step_moves(network: Architecture) -> None:
     assert count_moved(network) == stem + branch + added + head
 
 
-@pytest.mark.parametrize(("speeds", "by"), [(Speeds(1e6, 1e12), "arithmetic"), (Speeds(1e12, 1e6), "memory")])
+@pytest.mark.parametrize(
+    ("speeds", "by"), [(Speeds(1e6, 1e12), "arithmetic"), (Speeds(1e12, 1e6), "memory bandwidth")]
+)
 def test_whichever_binds(
     network: Architecture, speeds: Speeds, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "measure_speeds", lambda device, threads: speeds)
     moved = 4 * count_moved(network) + 32 * network.cost.params / 16
-    expected = {"arithmetic": 1e6 / (3 * network.cost.macs), "memory": 1e6 / moved}
+    expected = {"arithmetic": 1e6 / (3 * network.cost.macs), "memory bandwidth": 1e6 / moved}
     assert find_limit(network, 16, "cpu") == Limit(pytest.approx(expected[by]), by)  # type: ignore[arg-type]
 
 

@@ -286,7 +286,7 @@ def test_it_learns_digits(digits: ImageData) -> None:
 @pytest.mark.parametrize("batch", [16, 10_000])
 def test_the_parts_of_a_trainings_time(digits: ImageData, batch: int) -> None:
     """The first step prepares: it is no part of the speed, and where an epoch is one step it has none."""
-    limit = Limit(1e6, "memory")
+    limit = Limit(1e6, "memory bandwidth")
     training = ClassifierTraining(small_net(), digits, Recipe(epochs=2, batch=batch), seed=0, limit=limit)
     first, second = training.epoch(), training.epoch()
     steps = max(1, len(digits.train_labels) // batch)

@@ -25,7 +25,7 @@ def epoch(number: int, seconds: float, build_s: float = 0.0, start_s: float = 0.
     steps_s = seconds - start_s - 0.5  # the rest validates
     return EpochResult(
         number, 0.5, 0.5, seconds, images=1000, train_s=steps_s, start_s=start_s, build_s=build_s,
-        limit=Limit(4000.0, "memory"),
+        limit=Limit(4000.0, "memory bandwidth"),
     )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_two_trials_at_a_time(clock: list[float]) -> None:
     meter.epoch(second, epoch(1, 4.5, build_s=0.5, start_s=2.0))
     usage = meter.usage
     assert (usage.total_s, usage.started_s, usage.trained_s, usage.waited_s) == (22.0, 4.5, 5.0, 12.5)
-    assert (usage.images_s, usage.share, usage.limited_by) == (500.0, 0.125, "memory")
+    assert (usage.images_s, usage.share, usage.limited_by) == (500.0, 0.125, "memory bandwidth")
     clock[0] += 3
     meter.epoch(first, epoch(2, 2.5))
     meter.finished(queue.complete(first.number, epoch(2, 2.5), TrialResult(2)))
@@ -67,10 +67,11 @@ def test_two_trials_at_a_time(clock: list[float]) -> None:
             ["Of their time, trials trained 85 % (2 min 50 s), started 5.0 % (10 s) and waited 10 % (20 s)."],
         ),
         (
-            Usage(100.0, 0.0, 100.0, 1_000_000, 80.0, {"memory": 20.0, "arithmetic": 12.0}),
+            Usage(100.0, 0.0, 100.0, 1_000_000, 80.0, {"memory bandwidth": 20.0, "arithmetic": 12.0}),
             [
                 "Of their time, trials trained 100 % (1 min 40 s), started 0 % (0 s) and waited 0 % (0 s).",
-                "In training, 12,500 images/s a trial, 40 % of the limit of this device by its memory.",
+                "In training, 12,500 images/s a trial, 40 % of the limit of this device by its memory "
+                "bandwidth.",
             ],
         ),
         (

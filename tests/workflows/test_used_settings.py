@@ -71,7 +71,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "inherit": ({}, True),
     "evaluator": ({}, "reg.py:other"),
     "cpus_per_trial": ({}, 3),
-    "trial_timeout": ({}, 1e-6),
+    "trial_timeout": ({"trials": 4}, 1e-6),
     "time_limit": ({}, "0.001s"),
     "keep": ({}, 1),
     "storage": ({}, "sqlite:///study.db"),
