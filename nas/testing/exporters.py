@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,14 @@ from nas.graph.module import build_module
 from nas.ops import Add, Dropout, DropPath, Flatten, GlobalPool, Linear
 
 
+def _try_out(name: str) -> Any:
+    """Return the format as a parameter, which is skipped where a library of its own is not installed."""
+    exporter = EXPORTERS[name]
+    lacking = [library for library in exporter.needs if find_spec(library) is None]
+    marks = [pytest.mark.skip(f"needs {' and '.join(lacking)}")] if lacking else []
+    return pytest.param(exporter, marks=marks)
+
+
 class ExporterSuite:
     """Formats by name, on a small trained network; subclass it with `formats`."""
 
@@ -25,7 +35,7 @@ class ExporterSuite:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "exporter" in metafunc.fixturenames:
-            metafunc.parametrize("exporter", [EXPORTERS[name] for name in self.formats], ids=self.formats)
+            metafunc.parametrize("exporter", list(map(_try_out, self.formats)), ids=self.formats)
 
     def test_its_files_have_its_suffixes(self, exporter: Exporter, tmp_path: Path) -> None:
         network = trained()

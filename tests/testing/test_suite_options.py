@@ -73,7 +73,7 @@ def test_an_evaluator_over_a_space(tmp_path: Path) -> None:
             "'TPESampler' is not an Optuna pruner; name a class of it",
         ),
         ("--evaluator", "own.py:train", "--evaluator: name the space whose networks it trains; add --space"),
-        ("--format", "onxx", "unknown format 'onxx'; allowed: python"),
+        ("--format", "onxx", "unknown format 'onxx'; did you mean 'onnx'?"),
     ],
 )
 def test_what_cannot_be_tried_is_one_line(tmp_path: Path, option: str, value: str, message: str) -> None:

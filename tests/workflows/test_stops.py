@@ -64,17 +64,6 @@ class Stopping(Observer):
             self._stop()
 
 
-@pytest.fixture(autouse=True)
-def as_in_a_terminal() -> Iterator[None]:
-    """Have the signals of a terminal heard: nohup has SIGHUP ignored, a shell's `&` Ctrl-C."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def press_ctrl_c() -> None:
     raise KeyboardInterrupt
 
