@@ -186,17 +186,18 @@ def test_prometheus_reads_a_search_and_grafana_asks_for_what_it_knows(tmp_path: 
     ray_folder = Path("/tmp") / f"nas-metrics-{os.getpid()}"  # socket paths are limited to 107 characters
     ray_folder.mkdir()
     prometheus = Prometheus(tmp_path, ray_folder / "ray" / "prom_metrics_service_discovery.json")
-    without_gpu = own - {"ray_nas_gpu_memory_bytes"}
     try:
         with searching(tmp_path, ray_folder) as search:
-            while not without_gpu <= prometheus.names():
+            while not used - {"ray_nas_gpu_memory_bytes"} <= prometheus.names():
                 assert search.poll() is None, (tmp_path / "search.log").read_text()
                 time.sleep(1)
-            names = prometheus.names()
-            assert used - {"ray_nas_gpu_memory_bytes"} <= names
             for text in expressions:
-                found = prometheus.ask("query", query=text.replace("$run", ".*"))["result"]
-                assert found or "gpu" in text, text
+                # A busy machine leaves figures of its own out now and then.
+                while not prometheus.ask("query", query=text.replace("$run", ".*"))["result"]:
+                    if "gpu" in text:
+                        break
+                    assert search.poll() is None, text
+                    time.sleep(1)
             (best,) = prometheus.ask("query", query='ray_nas_best_score{sampler="random"}')["result"]
             shares = prometheus.ask("query", query="sum(ray_nas_time_share)")["result"]
             assert 0 < float(best["value"][1]) <= 1
