@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
     from nas.workflows.stops import Stopped
-    from nas.workflows.train import TrainObserver, TrainResult, train
+    from nas.workflows.train import train
+    from nas.workflows.train.values import TrainObserver, TrainResult
 
 _PLACES = {
     "nas.data.config": ("DataConfig",),
@@ -66,7 +67,8 @@ _PLACES = {
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
     "nas.workflows.stops": ("Stopped",),
-    "nas.workflows.train": ("TrainObserver", "TrainResult", "train"),
+    "nas.workflows.train": ("train",),
+    "nas.workflows.train.values": ("TrainObserver", "TrainResult"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 

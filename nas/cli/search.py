@@ -71,7 +71,7 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Pat
     from nas.workflows.resume import is_training
     from nas.workflows.resume import resume as resume_run
     from nas.workflows.search import SearchResult
-    from nas.workflows.train import TrainResult
+    from nas.workflows.train.values import TrainResult
 
     console = terminal()
     if is_training(run):

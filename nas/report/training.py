@@ -15,7 +15,7 @@ from nas.report.console import duration, plural, say, show
 from nas.report.decoding import DecodingBar
 from nas.report.tables import table
 from nas.training.base import EpochResult
-from nas.workflows.train import TrainForecast, TrainObserver, TrainResult, TrainSession
+from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
 _LINE_S = 60
 """A plain log has a line after so many seconds of an epoch."""

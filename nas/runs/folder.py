@@ -171,6 +171,20 @@ class RunFolder:
             with scratch_folder(place, f".{path.name}.", ".tmp"):
                 pass
 
+    @classmethod
+    def find_place(cls, parent: Path, name: str | None, like: str) -> Path:
+        """Return where a run called `name`, or else like a space and a number, is to be made. Raises
+        InputError where it cannot be; nothing is written."""
+        if name is not None and (Path(name).name != name or name in ("", ".", "..")):
+            raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
+        path = parent / name if name else next_run_path(parent, like)
+        try:
+            cls.check_new(path)
+        except RunExists:
+            if name:
+                raise  # else another has just taken the number
+        return path
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the folder's only writer. The system drops the lock with its process, however that ends.

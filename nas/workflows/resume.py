@@ -14,7 +14,8 @@ from nas.training.base import Evaluator
 from nas.workflows.calibration import CalibrationResult, resume_calibration
 from nas.workflows.observer import Observer
 from nas.workflows.search import SearchResult, resume_search
-from nas.workflows.train import TrainObserver, TrainResult, resume_training
+from nas.workflows.train import resume_training
+from nas.workflows.train.values import TrainObserver, TrainResult
 
 
 def resume(

@@ -249,14 +249,7 @@ def _prepare(
 def check_place(config: SearchConfig, runs: Path, name: str | None, like: str) -> None:
     """Raise what `start` would where no run folder can be made, before data are read. Nothing is written but
     a database that is to have the study."""
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-    path = runs / name if name else next_run_path(runs, like)
-    try:
-        RunFolder.check_new(path)
-    except RunExists:
-        if name:
-            raise  # else another search has just taken the number
+    path = RunFolder.find_place(runs, name, like)
     _check_storage(_with_absolute_storage(config), path.name)
 
 

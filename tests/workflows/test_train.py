@@ -33,7 +33,7 @@ from nas.kinds import as_written
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import FULL_DEFAULTS
 from nas.training.base import EpochResult
-from nas.workflows import train as training
+from nas.workflows.train import preparation
 
 NETWORK = """\
 name: small
@@ -122,7 +122,7 @@ def test_the_test_split_is_read_once_and_in_the_end(monkeypatch: pytest.MonkeyPa
         return test.read(indices, resolution, progress, *rendering)
 
     spied = replace(own, test=lambda: replace(test, read=read))
-    monkeypatch.setattr(training, "find_source", lambda *_: spied)
+    monkeypatch.setattr(preparation, "find_source", lambda *_: spied)
 
     class Hears(nas.TrainObserver):
         def epoch(self, result: EpochResult) -> None:

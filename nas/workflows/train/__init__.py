@@ -1,0 +1,129 @@
+"""Full trainings: a network from its first epoch to figures on test images and a file that leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nas.data.functions import is_function
+from nas.data.kept import read_data
+from nas.errors import InputError
+from nas.files import read_text
+from nas.runs.folder import TrainingFolder
+from nas.runs.manifest import check_plugins, digest_text
+from nas.runs.training import TrainManifest
+from nas.space import parse_space
+from nas.space.plugins import load_plugins, read_plugins
+from nas.training.threads import torch_threads
+from nas.workflows.session import check_data
+from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
+from nas.workflows.train.preparation import make_evaluator, prepare, read_images, settle, start, stem
+from nas.workflows.train.results import report_file
+from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
+
+_FORECAST_STEPS = 8
+
+
+def train(
+    network: Path | str,
+    settings: Mapping[str, Any] | None = None,
+    observer: TrainObserver | None = None,
+    *,
+    trial: int | None = None,
+    storage: str | None = None,
+    plugins: Sequence[Path | str] = (),
+    runs: Path | str = "runs",
+    name: str | None = None,
+) -> TrainResult:
+    """Train a network in full, and test it.
+
+    `network`: the file of one, a bundled name, or a run folder, of which the best is trained, or a `trial`;
+    its data settings are then those of the run where `settings` have no others. `settings`: as a file has
+    them, of `TrainConfig`. The network of the best epoch is written as `nas.export` does, with figures and
+    pictures of what it gets wrong, into a folder in `runs`; `nas.resume` goes on with it after a kill.
+
+        >>> import nas
+        >>> found = nas.train("reference/resnet18", {"dataset": "digits", "input": 32})  # doctest: +SKIP
+        >>> found.metrics.accuracy  # doctest: +SKIP
+        0.9889
+
+    Raises InputError for what cannot be trained, Stopped on Ctrl-C, NasError where the training fails.
+    """
+    heard = observer or TrainObserver()
+    found, config, given, files = settle(network, settings, trial, storage, plugins)
+    like = f"train-{stem(config.network)}"
+    check = partial(TrainingFolder.find_place, Path(runs), name, like)
+    prepared = prepare(found, config, given, files, heard, check)
+    return run(start(prepared, Path(runs), name, like), heard)
+
+
+def resume_training(
+    folder: TrainingFolder, observer: TrainObserver | None = None, *, plugins: Sequence[Path | str] = ()
+) -> TrainResult:
+    """Go on with a training that was stopped or killed, from its last epoch.
+
+    Raises InputError where it is finished, and where data or files are not those that it began with.
+    """
+    heard = observer or TrainObserver()
+    manifest = TrainManifest.read(folder)
+    files = read_plugins(map(Path, plugins))
+    check_plugins(manifest.plugins, folder, files)
+    load_plugins(files)
+    if report_file(folder).is_file():
+        raise InputError(
+            f"{folder.path}: is finished, its figures are in {report_file(folder)}; start a new training"
+        )
+    written = read_text(folder.network_file)
+    if digest_text(written) != manifest.space_sha256:
+        raise InputError(
+            f"{folder.network_file}: was changed since the training began; restore it, or start a new "
+            "training"
+        )
+    space = parse_space(written, str(folder.network_file))
+    config = manifest.config
+    if is_function(config.data.dataset):
+        data, test = read_data(folder.data_file), None
+    else:
+        data, test = read_images(config.data, config.seed, heard, download=False)
+    check_data(data, manifest.data, "the training began")
+    evaluator = make_evaluator(space, config, data, files)
+    return run(TrainSession(folder, manifest, space, evaluator, data, test), heard)
+
+
+def forecast_training(
+    network: Path | str,
+    settings: Mapping[str, Any] | None = None,
+    observer: TrainObserver | None = None,
+    *,
+    trial: int | None = None,
+    storage: str | None = None,
+    plugins: Sequence[Path | str] = (),
+) -> TrainForecast:
+    """Check what `train` would, train some batches, and work out the rest. Nothing is written.
+
+    Raises as `train` does.
+    """
+    heard = observer or TrainObserver()
+    found, config, given, files = settle(network, settings, trial, storage, plugins)
+    prepared = prepare(found, config, given, files, heard)
+    config, data = prepared.manifest.config, prepared.data
+    recipe = config.recipe
+    count = min(len(data.train_labels), max(_FORECAST_STEPS * recipe.batch_size, NORM_IMAGES))
+    part = replace(
+        data,
+        train_images=data.train_images[:count],
+        train_labels=data.train_labels[:count],
+        val_images=data.val_images[:count],
+        val_labels=data.val_labels[:count],
+    )
+    short = replace(config, recipe=replace(recipe, epochs=2, early_stop=None))
+    with torch_threads(count_threads(config, prepared.evaluator.device)):
+        training = make_training(short, prepared.evaluator, part, prepared.initial, TrainObserver())
+        training.epoch()
+        epoch_s = training.epoch().seconds * len(data.train_labels) / count
+    device = prepared.evaluator.device
+    rate = len(data.train_labels) / epoch_s
+    return TrainForecast(recipe.epochs, epoch_s, rate, device)

@@ -1,0 +1,144 @@
+"""The epochs of a full training, each kept as it ends."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from nas.data import datasets
+from nas.errors import InputError, NasError
+from nas.files import write_atomically
+from nas.machine import count_cores
+from nas.runs.folder import TrainingFolder
+from nas.runs.training import BODY_RATE, FORMAT, TrainConfig
+from nas.training.base import EpochResult, TrainingFailed
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.threads import torch_threads
+from nas.training.tuning import Tuning
+from nas.workflows.stops import stoppable
+from nas.workflows.train.preparation import head_of
+from nas.workflows.train.results import best_epoch, finish, write_curves
+from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nas.data.datasets import ImageData
+    from nas.training.loop import ClassifierTraining
+
+
+NORM_IMAGES, _NORM_SHARE, _MOST_NORMS = 256, 16, 4096
+"""Statistics of batch norm are estimated from so many images at least, one in so many, so many at most."""
+
+
+def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
+    """Train what is left, test, and write what was found."""
+    config = session.config
+    threads = count_threads(config, session.evaluator.device)
+    with stoppable(session) as stop, session.folder.locked(), torch_threads(threads):
+        initial = _read_initial(session.folder)
+        training = make_training(config, session.evaluator, session.data, initial, heard)
+        _take_checkpoint(session, training)
+        heard.began(session)
+        while not training.done:
+            stop.check()
+            try:
+                result = training.epoch()
+            except TrainingFailed as failed:
+                way = "give a lower --lr" if failed.failure.reason == "nan_loss" else "give a smaller --batch"
+                raise NasError(
+                    f"{session.folder.path}: the training failed: {failed}; {way} in a new training"
+                ) from None
+            session.history.append(result)
+            stop.check_place()
+            _keep(session, training)
+            heard.epoch(result)
+        return finish(session, training, heard)
+
+
+def count_threads(config: TrainConfig, device: str) -> int | None:
+    return None if device != "cpu" else config.cpus or count_cores()
+
+
+def make_training(
+    config: TrainConfig,
+    evaluator: ProxyEvaluator,
+    data: ImageData,
+    initial: Mapping[str, Tensor],
+    heard: TrainObserver,
+) -> ClassifierTraining:
+    from nas.training.loop import ClassifierTraining
+
+    network = evaluator.network({})
+    module = evaluator.build_module(network, None, config.seed)
+    module.load_state_dict(initial)
+    images = datasets.resize_dataset(data, network.input_shape[1])
+    tuning = {
+        "scratch": Tuning(),
+        "finetune": Tuning(head_of(evaluator), BODY_RATE),
+        "linear": Tuning(head_of(evaluator), 0.0),
+    }[config.mode]
+    norms = min(_MOST_NORMS, max(NORM_IMAGES, len(images.train_labels) // _NORM_SHARE))
+    return ClassifierTraining(
+        module,
+        images,
+        config.recipe,
+        seed=config.seed,
+        device=evaluator.device,
+        norm_images=norms,
+        tuning=tuning,
+        on_step=heard.step,
+    )
+
+
+def _read_initial(folder: TrainingFolder) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder.initial_file)
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{folder.initial_file}: the weights cannot be read: {reason}; restore the file, or start a new "
+            "training"
+        ) from None
+
+
+def _keep(session: TrainSession, training: ClassifierTraining) -> None:
+    """Write what the next epoch needs. A kill leaves all of this epoch, or of the one before."""
+    import torch
+    from safetensors.torch import save
+
+    folder, best = session.folder, best_epoch(session.history)
+    if best is session.history[-1]:
+        write_atomically(folder.epoch_file(best.epoch), save(training.state_dict()))
+    content = io.BytesIO()
+    history = [asdict(result) for result in session.history]
+    torch.save({"format": FORMAT, "training": training.checkpoint(), "history": history}, content)
+    write_atomically(folder.checkpoint_file, content.getvalue())
+    for file in folder.weights_folder.glob("epoch-*.safetensors"):
+        if file != folder.epoch_file(best.epoch):
+            file.unlink(missing_ok=True)
+    write_curves(session)
+
+
+def _take_checkpoint(session: TrainSession, training: ClassifierTraining) -> None:
+    """Take over what `_keep` wrote, where it did."""
+    import torch
+
+    file = session.folder.checkpoint_file
+    if not file.exists():
+        return
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+        history = [EpochResult(**entry) for entry in found["history"]]
+        training.restore(found["training"])
+    except Exception as error:  # torch has many for a damaged file
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{file}: the checkpoint cannot be read ({reason}); remove it to begin with the first epoch again"
+        ) from None
+    session.history[:] = history

@@ -1,0 +1,215 @@
+"""What a full training leaves: curves, figures and pictures of a test, and the network."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.data import datasets
+from nas.data.images import resize_images
+from nas.exporters import EXPORTERS
+from nas.files import write_atomically
+from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, draw_curve
+from nas.runs.folder import TrainingFolder
+from nas.runs.training import FORMAT
+from nas.training.base import EpochResult
+from nas.training.metrics import Metrics, compute_metrics
+from nas.workflows.export import Leaving, cost_line, data_facts, write_one
+from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from nas.training.loop import ClassifierTraining
+
+
+_WORST = 36
+"""Images of the contact sheet."""
+
+
+def best_epoch(history: Sequence[EpochResult]) -> EpochResult:
+    """Return the epoch of the highest accuracy, the first of equal ones."""
+    return max(history, key=lambda result: result.value)
+
+
+def write_curves(session: TrainSession) -> None:
+    """Write metrics.csv and the curves."""
+    path, history = session.folder.path, session.history
+    losses, accuracies = [r.loss or 0.0 for r in history], [r.value for r in history]
+    images = len(session.data.train_labels)
+    rows = [
+        (r.epoch, repr(r.loss), repr(r.value), f"{r.seconds:.3f}", f"{images / r.seconds:.1f}")
+        for r in history
+    ]
+    heads = ("epoch", "train_loss", "val_accuracy", "seconds", "images_per_s")
+    write_atomically(path / "metrics.csv", _table(heads, rows))
+    best = best_epoch(history)
+    what = f"{session.manifest.origin} on {session.data.name}"
+    write_atomically(path / "loss.svg", draw_curve("Training loss", what, losses))
+    title = f"Validation accuracy, best {best.value:.4f} after epoch {best.epoch}"
+    write_atomically(path / "accuracy.svg", draw_curve(title, what, accuracies, best.epoch))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """The images that are tested on, once: what they are, and what they are called."""
+
+    title: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: Sequence[str]
+
+
+def _read_test(session: TrainSession, heard: TrainObserver) -> _Tested:
+    """Read the test split, or take the validation images where there is none."""
+    data, test = session.data, session.test
+    side = session.evaluator.network({}).input_shape[1]
+    if test is None:
+        title = f"the {len(data.val_labels):,} validation images"
+        images = datasets.resize_dataset(data, side).val_images
+        names = [f"validation {place}" for place in range(len(data.val_labels))]
+        return _Tested(title, images, data.val_labels, names)
+    every = np.arange(len(test.labels))
+    found = test.read(every, session.config.data.resolution, heard.decoding, data.rendering)
+    kept = np.delete(every, list(found.broken))
+    if found.broken:
+        heard.noted(f"{len(found.broken):,} of {len(every):,} test images cannot be read and are left out.")
+    images = resize_images(found.images, side) if side != data.resolution else found.images
+    names = [test.name_of(int(place)) for place in kept]
+    return _Tested(f"the {len(kept):,} test images", images, test.labels[kept], names)
+
+
+def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObserver) -> TrainResult:
+    """Test the network of the best epoch, and write all that is left of the training."""
+    from safetensors.torch import load_file
+
+    folder, best = session.folder, best_epoch(session.history)
+    state = load_file(folder.epoch_file(best.epoch))
+    tested = _read_test(session, heard)
+    heard.testing(len(tested.labels))
+    shares = training.predict(tested.images, state)
+    metrics = compute_metrics(tested.labels, shares)
+    files = _write_figures(session, tested, shares, metrics)
+    exported = write_one(_leaving(session, state, best, metrics, tested), None, EXPORTERS["python"])
+    stopped = len(session.history) < session.config.recipe.epochs
+    report = {
+        "format": FORMAT,
+        "epochs": len(session.history),
+        "stopped_early": stopped,
+        "best_epoch": best.epoch,
+        "val_accuracy": best.value,
+        "tested_on": tested.title,
+        "accuracy": metrics.accuracy,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "macro_f1": metrics.macro_f1,
+        "top5": metrics.top5,
+        "loss": metrics.loss,
+        "calibration_error": metrics.calibration_error,
+    }
+    write_atomically(report_file(folder), json.dumps(report, indent=1) + "\n")
+    return TrainResult(
+        folder.path,
+        tuple(session.history),
+        best.epoch,
+        best.value,
+        metrics,
+        tested.title,
+        session.data.classes,
+        tuple(exported),
+        {**files, "figures": report_file(folder)},
+        stopped,
+        session.test is None,
+    )
+
+
+def report_file(folder: TrainingFolder) -> Path:
+    """The figures of a training that is finished."""
+    return folder.path / "figures.json"
+
+
+def _write_figures(
+    session: TrainSession, tested: _Tested, shares: NDArray[np.float32], metrics: Metrics
+) -> dict[str, Path]:
+    """Write tables and pictures of what is right and wrong. Return the files by what they are."""
+    path, classes = session.folder.path, session.data.classes
+    confusion = [(name, *row) for name, row in zip(classes, metrics.confusion.tolist(), strict=True)]
+    figures = zip(
+        classes, metrics.confusion.sum(1).tolist(), metrics.precision, metrics.recall, metrics.f1, strict=True
+    )
+    by_class = [
+        (name, count, *("" if np.isnan(value) else f"{value:.4f}" for value in values))
+        for name, count, *values in figures
+    ]
+    predicted, own = shares.argmax(1), shares[np.arange(len(shares)), tested.labels]
+    rows = [
+        (name, classes[label], classes[taken], f"{share:.4f}", f"{sure:.4f}")
+        for name, label, taken, share, sure in zip(
+            tested.names, tested.labels, predicted, own, shares.max(1), strict=True
+        )
+    ]
+    title = f"{session.folder.path.name}: {metrics.accuracy:.4f} of {tested.title} are right"
+    wrong = np.flatnonzero(predicted != tested.labels)
+    worst = wrong[np.argsort(own[wrong], kind="stable")][:_WORST]
+    sheet = [
+        Thumbnail(
+            np.asarray(tested.images[place]),
+            (
+                f"{classes[tested.labels[place]]}, {100 * own[place]:.1f} %",
+                f"taken for {classes[predicted[place]]}, {100 * shares[place].max():.0f} %",
+                str(tested.names[place]),
+            ),
+        )
+        for place in worst
+    ]
+    head = f"{len(wrong):,} of {tested.title} are wrong; the {len(worst)} that are most"
+    contents: dict[str, tuple[str, str | bytes]] = {
+        "metrics": ("metrics.csv", ""),
+        "loss curve": ("loss.svg", ""),
+        "accuracy curve": ("accuracy.svg", ""),
+        "confusion": ("confusion.csv", _table(("class", *classes), confusion)),
+        "confusion picture": ("confusion.svg", draw_confusion(title, classes, metrics.confusion)),
+        "classes": ("classes.csv", _table(("class", "images", "precision", "recall", "f1"), by_class)),
+        "predictions": (
+            "predictions.csv",
+            _table(("image", "class", "predicted", "probability_of_class", "probability_of_predicted"), rows),
+        ),
+        "worst": ("worst.png", draw_contact_sheet(head, sheet)),
+    }
+    for file, content in contents.values():
+        if content:
+            write_atomically(path / file, content)
+    return {what: path / file for what, (file, _) in contents.items()}
+
+
+def _leaving(
+    session: TrainSession, state: Mapping[str, Tensor], best: EpochResult, metrics: Metrics, tested: _Tested
+) -> Leaving:
+    space, card = session.space, session.manifest.data
+    architecture = space.architecture()
+    side = int(architecture.input_shape[1])
+    weights = f"as {session.config.mode} training left them after epoch {best.epoch}"
+    facts = {
+        "Network": session.manifest.origin,
+        "Cost": cost_line(architecture.cost, architecture.input_shape, len(card.classes)),
+        "Score": f"accuracy {metrics.accuracy:.4f} on {tested.title} of {card.name}, {best.value:.4f} on "
+        "those to validate on",
+        **data_facts(card, side, weights),
+    }
+    title = f"Network '{space.name}', trained on {card.name}."
+    return Leaving(session.folder.path / "best", space, architecture, state, title, facts)

@@ -1,0 +1,114 @@
+"""What a full training is while it runs, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.runs.folder import TrainingFolder
+from nas.runs.training import TrainConfig, TrainManifest
+from nas.space import Space
+from nas.training.base import EpochResult
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.metrics import Metrics
+
+if TYPE_CHECKING:
+    from nas.data.base import Source
+    from nas.data.datasets import ImageData
+
+
+class TrainObserver:
+    """Hears what happens in a full training, and answers nothing. Extend it as a search's observer."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """So many images are decoded."""
+
+    def noted(self, text: str) -> None:
+        """Something about the training that a person may want to know, in one line."""
+
+    def began(self, session: TrainSession) -> None:
+        """A training has its folder, and trains from epoch `len(session.history) + 1` on."""
+
+    def step(self, done: int, steps: int) -> None:
+        """So many steps of the epoch are done."""
+
+    def epoch(self, result: EpochResult) -> None:
+        """An epoch is over, and is kept."""
+
+    def testing(self, images: int) -> None:
+        """The training is over, and so many images are tested on."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a full training came to.
+
+    `history`: an entry an epoch. `best_epoch` had the highest `accuracy` on the validation images; its
+    weights are those of `exported`, the Python file first. `metrics`: figures on `tested_on`, the test split,
+    or on the validation images where the data have none. `files`: all that is left in the folder, by what it
+    is.
+    """
+
+    folder: Path
+    history: tuple[EpochResult, ...]
+    best_epoch: int
+    accuracy: float
+    metrics: Metrics
+    tested_on: str
+    classes: tuple[str, ...]
+    exported: tuple[Path, ...]
+    files: Mapping[str, Path]
+    stopped_early: bool
+    has_no_test: bool
+
+
+@dataclass
+class TrainSession:
+    """A training with its folder: what it trains, and how far it is."""
+
+    folder: TrainingFolder
+    manifest: TrainManifest
+    space: Space
+    evaluator: ProxyEvaluator
+    data: ImageData
+    test: Source | None
+    history: list[EpochResult] = field(default_factory=list)
+
+    @property
+    def config(self) -> TrainConfig:
+        return self.manifest.config
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        return self.command_in(self.folder.path)
+
+    @property
+    def way_out(self) -> str:
+        """What a message says where something that it needs has gone."""
+        return f"No finished epoch is lost. Go on with: {self.resume_command}"
+
+    @property
+    def storage(self) -> None:
+        """There is no database."""
+
+    def command_in(self, path: Path) -> str:
+        """Return the command that goes on with it where its folder is another."""
+        return self.manifest.command(path)
+
+
+@dataclass(frozen=True)
+class TrainForecast:
+    """What a training will take: `epoch_s` an epoch."""
+
+    epochs: int
+    epoch_s: float
+    images_per_s: float
+    device: str
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs."""
+        return self.epochs * self.epoch_s
