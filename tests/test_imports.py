@@ -19,6 +19,7 @@ ORDER = [
     "graph", "measures", "blocks", "space", "exporters", "latency", "inherit", "data", "training", "samplers",
     "study", "execution", "runs", "plots", "workflows", "report", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
+RAY = ("start", "executor", "worker", "metrics", "deaths")
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
 HEAVY = {"torch", "torchvision", "ray", "optuna", "sklearn", "networkx"}
@@ -66,7 +67,7 @@ def test_imports_go_downwards_only(path: Path) -> None:
 @every_file
 def test_ray_is_imported_by_the_cluster_alone(path: Path) -> None:
     uses_ray = any(module.split(".")[0] == "ray" for module in imports(path))
-    assert uses_ray == (path.name in {"ray_start.py", "ray_executor.py", "ray_worker.py", "ray_metrics.py"})
+    assert uses_ray == (path.name in {f"ray_{part}.py" for part in RAY})
 
 
 @every_file

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -38,13 +36,12 @@ from nas.execution.base import (
     TrialObserver,
     TrialQueue,
     describe_deaths,
-    describe_signal,
-    find_place,
     tell,
 )
+from nas.execution.ray_deaths import describe_death, went_with_its_machine
 from nas.execution.ray_metrics import Metered, name_tasks
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import Mailbox, Place, Worker, read_printed
+from nas.execution.ray_worker import Mailbox, Place, Worker
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -201,7 +198,7 @@ def _check_versions() -> None:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             run = ray.remote(look).options(num_cpus=0, scheduling_strategy=where)
             asked[run.remote()] = node["NodeManagerAddress"]
-    answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=_READ_S)
+    answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=_ANSWER_S)
     for answer in answered:
         with suppress(ray.exceptions.RayError):  # a node that goes, of which trials tell
             found, own = ray.get(answer), f"nas {__version__}"
@@ -213,6 +210,9 @@ def _check_versions() -> None:
 
 
 # On the driver
+
+
+_ANSWER_S = 20
 
 
 class _Trials:
@@ -302,13 +302,13 @@ class _Trials:
             tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
             return
         # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
-        with_machine = _went_with_its_machine(report)
+        with_machine = went_with_its_machine(report)
         self._deaths[candidate.number, with_machine] += 1
         if self._deaths[candidate.number, with_machine] < (_MACHINES if with_machine else TRIES):
             self._again.append(candidate)
         else:
             tries = sum(self._deaths[candidate.number, either] for either in (True, False))
-            failure = describe_deaths(tries, _describe_death(report))
+            failure = describe_deaths(tries, describe_death(report))
             tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
 
     @cached_property
@@ -385,66 +385,6 @@ class _Listener(tune.Callback):
 
 _MACHINES = 5
 """How often a trial is begun whose machine goes."""
-
-
-def _exit_code(report: str) -> int | None:
-    code = re.search(r"exit code (?!2\. End of file)(-?\d+)", report.replace("error code", "exit code"))
-    return int(code[1]) if code else None
-
-
-def _went_with_its_machine(report: str) -> bool:
-    gone = re.search(r"node (has died|died|was terminated|was dead)", report)
-    return gone is not None and _exit_code(report) is None
-
-
-def _describe_death(report: str) -> str:
-    """Return in a few words how a worker ended, by Ray's report of it, and by what it printed in the end."""
-    if "low on memory" in report or "OutOfMemoryError" in report:
-        words = re.search(
-            r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
-        )
-        full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
-        return f"Ray ended its process, as the memory of its machine was nearly full{full}"
-    if _went_with_its_machine(report):
-        return "its machine has gone, or Ray on it"
-    code = _exit_code(report)
-    if code is not None and code >= 0:
-        return f"its process ended with exit code {code}"
-    printed = _printed(report)
-    if code is not None:
-        return describe_signal(signal.Signals(-code).name) + find_place(printed)
-    for text, name in _FATAL.items():
-        if f"Fatal Python error: {text}" in printed:
-            return describe_signal(name) + find_place(printed)
-    return f"{describe_signal('SIGKILL')}, or ended itself by os._exit"
-
-
-_FATAL = {
-    "Segmentation fault": "SIGSEGV",
-    "Aborted": "SIGABRT",
-    "Bus error": "SIGBUS",
-    "Illegal instruction": "SIGILL",
-    "Floating": "SIGFPE",
-}
-"""What `faulthandler` prints, which Ray has each worker do."""
-
-
-def _printed(report: str) -> str:
-    """Return what the worker that a report is of printed in the end, "" where that is out of reach."""
-    process, ip = re.search(r"^\s*pid: (\d+)", report, re.M), re.search(r"^\s*ip: (\S+)", report, re.M)
-    if not process or not ip:
-        return ""
-    pid = int(process[1])
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        if node["Alive"] and node["NodeManagerAddress"] == ip[1]:
-            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            reader = ray.remote(read_printed).options(num_cpus=0, scheduling_strategy=where)
-            with suppress(ray.exceptions.RayError):  # the machine is going, or too busy
-                return str(ray.get(reader.remote(pid), timeout=_READ_S))
-    return ""
-
-
-_READ_S = 20
 
 
 class _Abort(BaseException):

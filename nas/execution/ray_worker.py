@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nas.execution.ray_start  # noqa: F401  # its settings come first
@@ -22,17 +21,6 @@ from nas.execution.ray_metrics import harmless, plain
 from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
 from nas.training.base import Evaluator, seconds_allowed, time_limit
-
-
-def read_printed(pid: int) -> str:
-    """Return the end of what a worker of this machine printed as errors, such as where it crashed."""
-    node: Any = ray._private.worker._global_node  # there is no public way
-    files = Path(node.get_logs_dir_path()).glob(f"worker-*-{pid}.err")
-    texts = [file.read_bytes()[-_MOST_BYTES:] for file in files]
-    return b"".join(texts).decode(errors="replace")
-
-
-_MOST_BYTES = 100_000
 
 
 class Mailbox:

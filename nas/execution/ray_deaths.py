@@ -1,0 +1,89 @@
+"""How a worker on Ray ended, in a few words."""
+
+from __future__ import annotations
+
+import re
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import nas.execution.ray_start  # noqa: F401  # its settings come first
+
+# isort: split
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from nas.execution.base import describe_signal, find_place
+
+
+def _exit_code(report: str) -> int | None:
+    code = re.search(r"exit code (?!2\. End of file)(-?\d+)", report.replace("error code", "exit code"))
+    return int(code[1]) if code else None
+
+
+def went_with_its_machine(report: str) -> bool:
+    """Return whether it was not the worker alone that went, by Ray's report."""
+    gone = re.search(r"node (has died|died|was terminated|was dead)", report)
+    return gone is not None and _exit_code(report) is None
+
+
+def describe_death(report: str) -> str:
+    """Return in a few words how a worker ended, by Ray's report of it, and by what it printed in the end."""
+    if "low on memory" in report or "OutOfMemoryError" in report:
+        words = re.search(
+            r"Memory on the node .*\) was (.+?) \(.*\n.* exceeded threshold of \S+ \((\S+)", report
+        )
+        full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
+        return f"Ray ended its process, as the memory of its machine was nearly full{full}"
+    if went_with_its_machine(report):
+        return "its machine has gone, or Ray on it"
+    code = _exit_code(report)
+    if code is not None and code >= 0:
+        return f"its process ended with exit code {code}"
+    printed = _ask_for_printed(report)
+    if code is not None:
+        return describe_signal(signal.Signals(-code).name) + find_place(printed)
+    for text, name in _FATAL.items():
+        if f"Fatal Python error: {text}" in printed:
+            return describe_signal(name) + find_place(printed)
+    return f"{describe_signal('SIGKILL')}, or ended itself by os._exit"
+
+
+_FATAL = {
+    "Segmentation fault": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Bus error": "SIGBUS",
+    "Illegal instruction": "SIGILL",
+    "Floating": "SIGFPE",
+}
+"""What `faulthandler` prints, which Ray has each worker do."""
+
+
+def _ask_for_printed(report: str) -> str:
+    """Return what the worker that a report is of printed in the end, "" where that is out of reach."""
+    process, ip = re.search(r"^\s*pid: (\d+)", report, re.M), re.search(r"^\s*ip: (\S+)", report, re.M)
+    if not process or not ip:
+        return ""
+    pid = int(process[1])
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"] and node["NodeManagerAddress"] == ip[1]:
+            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            reader = ray.remote(_read_printed).options(num_cpus=0, scheduling_strategy=where)
+            with suppress(ray.exceptions.RayError):  # the machine is going, or too busy
+                return str(ray.get(reader.remote(pid), timeout=_READ_S))
+    return ""
+
+
+_READ_S = 20
+
+
+def _read_printed(pid: int) -> str:
+    """Return the end of what a worker of this machine printed as errors, such as where it crashed."""
+    node: Any = ray._private.worker._global_node  # there is no public way
+    files = Path(node.get_logs_dir_path()).glob(f"worker-*-{pid}.err")
+    texts = [file.read_bytes()[-_MOST_BYTES:] for file in files]
+    return b"".join(texts).decode(errors="replace")
+
+
+_MOST_BYTES = 100_000
