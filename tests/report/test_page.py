@@ -234,7 +234,10 @@ def test_a_run_of_an_older_build(tmp_path: Path, name: str) -> None:
     ],
     ids=["name", "file", "storage"],
 )
-def test_what_has_no_report(tmp_path: Path, make: Callable[[Path], tuple[object, ...]], said: str) -> None:
+def test_what_has_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], tuple[object, ...]], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a checkout that was searched in has runs, which are named
     run = write_run(tmp_path / "run", SPACE, 1).path
     before = set(tmp_path.rglob("*"))
     told = nas("report", *map(str, make(run)))
