@@ -39,9 +39,10 @@ from nas.execution.base import (
     tell,
 )
 from nas.execution.ray_deaths import describe_death, went_with_its_machine
+from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import Metered, name_tasks
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import Mailbox, Place, Worker
+from nas.execution.ray_worker import Place, Worker
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from nas.execution.ray_address import (
     check_address,
@@ -162,7 +164,7 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
         url = context.dashboard_url
         yield f"http://{url}" if url else None
     finally:
-        _end_monitor(session)
+        _end_monitor(address)
         ray.shutdown()
         end_session(session)
 
@@ -170,17 +172,26 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
 def own_session(address: str) -> Path | None:
     """Return the folder of the Ray that was started here, to which its processes write what they print; None
     for one that was joined."""
-    node = ray._private.worker._global_node  # there is no public way
-    return Path(node.get_session_dir_path()).resolve() if address == "local" and node else None
+    node = _own_node(address)
+    return Path(node.get_session_dir_path()).resolve() if node else None
 
 
-def _end_monitor(session: Path | None) -> None:
-    """End the autoscaler's monitor of a session. It has nothing to do in one that was started here, and would
+def _own_node(address: str) -> Any:
+    """Return what knows the processes of the Ray that was started here; None for one that was joined."""
+    return ray._private.worker._global_node if address == "local" else None  # there is no public way
+
+
+def _end_monitor(address: str) -> None:
+    """End the autoscaler's monitor of the Ray that was started here. It has nothing to do there, and would
     take the second that Ray waits for it."""
-    for process in _processes_of(session) if session else ():
-        with suppress(OSError):
-            if b"/autoscaler/" in Path(f"/proc/{process}/cmdline").read_bytes():
-                os.kill(process, signal.SIGKILL)
+    node = _own_node(address)
+    for started in node.all_processes.get("monitor", ()) if node else ():
+        started.process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            started.process.wait(_KILLED_S)
+
+
+_KILLED_S = 1
 
 
 def end_session(session: Path | None) -> None:
@@ -214,15 +225,17 @@ def _processes_of(session: Path) -> Iterator[int]:
 @contextmanager
 def _discreet() -> Iterator[None]:
     """Start Ray in here: it shows the command line of a search on its dashboard and keeps it, which is to be
-    without passwords; and its processes are to import nothing from the current folder."""
-    utils: Any = ray._private.utils  # there is no public way
+    without passwords; its processes are to import nothing from the current folder; and the one that sends
+    what workers print to a driver, which wants none of it, is left out."""
+    private: Any = ray._private  # there is no public way
+    utils, node = private.utils, private.node.Node
     described = utils.get_entrypoint_name
-    utils.get_entrypoint_name = lambda: hide_passwords(described())
-    try:
-        with without_current_folder():
-            yield
-    finally:
-        utils.get_entrypoint_name = described
+    with (
+        patch.object(utils, "get_entrypoint_name", lambda: hide_passwords(described())),
+        patch.object(node, "start_log_monitor", lambda _: None),
+        without_current_folder(),
+    ):
+        yield
 
 
 class _OwnPath(list[str]):

@@ -1,4 +1,4 @@
-"""The half of the trials on Ray that is on its workers, and where both halves leave what the other takes."""
+"""The half of the trials on Ray that is on its workers."""
 
 from __future__ import annotations
 
@@ -21,20 +21,6 @@ from nas.execution.ray_metrics import harmless, plain
 from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
 from nas.training.base import Evaluator, seconds_allowed, time_limit
-
-
-class Mailbox:
-    """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
-    it is taken: weights outlive the worker and its node, and stay out of what a scheduler keeps."""
-
-    def __init__(self) -> None:
-        self._letters: dict[int, Any] = {}
-
-    def put(self, number: int, letter: Any) -> None:
-        self._letters[number] = letter
-
-    def take(self, number: int) -> Any:
-        return self._letters.pop(number)
 
 
 @dataclass(frozen=True, slots=True)

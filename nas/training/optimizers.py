@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
@@ -60,17 +61,32 @@ class Average:
         self._steps = state["steps"]
 
 
+def _spare_compiler(kind: type[Optimizer]) -> Callable[..., Optimizer]:
+    """Return an optimizer's class whose methods do not import torch's compiler, which takes 1.5 s.
+
+    Torch wraps them, for the compiler to leave them alone; nothing is compiled here.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})
+
+
+_SGD = _spare_compiler(torch.optim.SGD)
+_AdamW = _spare_compiler(torch.optim.AdamW)
+_RMSprop = _spare_compiler(torch.optim.RMSprop)
+
+
 def _make_sgd(groups: Groups, recipe: Recipe) -> Optimizer:
-    return torch.optim.SGD(groups, recipe.peak_lr, recipe.momentum, nesterov=True, fused=True)
+    return _SGD(groups, recipe.peak_lr, recipe.momentum, nesterov=True, fused=True)
 
 
 def _make_adamw(groups: Groups, recipe: Recipe) -> Optimizer:
-    return torch.optim.AdamW(groups, recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
+    return _AdamW(groups, recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
 
 
 def _make_rmsprop(groups: Groups, recipe: Recipe) -> Optimizer:
     """Make RMSprop as torchvision trains MobileNetV3: TensorFlow's epsilon of 0.001 stands under the root."""
-    return torch.optim.RMSprop(groups, recipe.peak_lr, alpha=0.9, eps=0.0316, momentum=recipe.momentum)
+    return _RMSprop(groups, recipe.peak_lr, alpha=0.9, eps=0.0316, momentum=recipe.momentum)
 
 
 _OPTIMIZERS: dict[str, Callable[[Groups, Recipe], Optimizer]] = {
