@@ -127,7 +127,9 @@ class Study:
         self._fruitless: Counter[str] = Counter()
         first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
         self._mirror = Mirror([first, *(StudyDirection.MINIMIZE for _ in objective.costs)])
-        for trial, frozen in zip(ledger.trials, ledger.stored(), strict=True):
+        # what another driver enters meanwhile is heard of when this one asks
+        stored = ledger.stored()[: len(ledger.trials)]
+        for trial, frozen in zip(ledger.trials, stored, strict=True):
             self._mirror.add(self._told(trial, _rename(frozen, renamed)))
 
     # Asking

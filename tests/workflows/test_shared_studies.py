@@ -219,7 +219,7 @@ def test_a_journal_has_one_driver() -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", program], **pipes) as other:  # type: ignore[call-overload]
         other.stdout.readline()
-        with pytest.raises(NasError, match="runs/mine: process [0-9]+ is searching in it"):
+        with pytest.raises(NasError, match=r"runs/mine: process [0-9]+ is searching in it"):
             api.resume(Path("runs/mine"), evaluator=Instant(), changes={"trials": 5})
         other.stdin.close()
     assert Path("runs/mine/study.journal").read_bytes() == before
