@@ -17,6 +17,7 @@ from nas.cli.shared import plugin_option
 @click.option("--config", type=Path, help="A YAML file of these settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
 @click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--join", is_flag=True, help="Work on the study --name in --storage that another search began.")
 @click.option("--dry-run", is_flag=True, help="Only forecast time and memory, from three short trainings.")
 @plugin_option
 def search(
@@ -24,6 +25,7 @@ def search(
     config: Path | None,
     name: str | None,
     runs: Path,
+    join: bool,
     dry_run: bool,
     plugins: tuple[Path, ...],
 ) -> None:
@@ -49,7 +51,7 @@ def search(
             screen.doing("Training three networks of the budget for some batches")
             print_forecast(prepared, forecast(prepared))
             return
-        result = search_space(settings, screen, plugins=plugins, runs=runs, name=name)
+        result = search_space(settings, screen, plugins=plugins, runs=runs, name=name, join=join)
     print_result(result, console)
 
 

@@ -134,6 +134,9 @@ def print_result(result: SearchResult, console: Console) -> None:
     console.print(best_view(state.best(5), state.objective, config.measures))
     _print_finals(state, console)
     _print_front(state, console)
+    if result.elsewhere:
+        say(console, f"Best network: {result.state.folder.best_file}; its weights are in {result.elsewhere}")
+        return
     exported = next(file for file in result.exported if file.suffix == ".py")
     say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
     if result.scaled:

@@ -150,6 +150,28 @@ class Manifest:
         """Return the manifest after a resume that changed settings."""
         return replace(self, config=config)
 
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What all trials of a study have in common, for drivers that share it: settings, but those of which
+        each machine has its own."""
+        settings, config = SearchConfig.settings(), self.config.to_data()
+        own = {"space", "start", "storage", "keep", "trial_timeout", *(("dataset",) if self.data else ())}
+        kept = {
+            key: value
+            for key, value in config.items()
+            if key not in own and not (key in settings and settings[key].option.resumable)
+        }
+        card = self.data.to_data() if self.data else {}
+        return {
+            **kept,
+            "space_sha256": self.space_sha256,
+            "metric": str(self.metric),
+            "data": {key: card.get(key) for key in ("classes", "channels", "train", "validation")},
+            "starts": [dict(start.choices) for start in self.warm_start],
+            "plugins": dict(self.plugins),
+            "evaluator_sha256": self.evaluator,
+        }
+
     def storage(self, folder: RunFolder) -> Path | str:
         """Return where the study is kept."""
         return self.config.storage or folder.journal

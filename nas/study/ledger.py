@@ -5,9 +5,11 @@ A ledger has one writer at a time, so what it has written is what it knows: noth
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +23,9 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
+from nas.study.database import Database
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -63,6 +66,7 @@ class Ledger:
     def __init__(self, storage: BaseStorage, name: str, metric: Metric = ACCURACY_METRIC) -> None:
         self.metric = metric
         self._storage = storage
+        self._database = storage if isinstance(storage, Database) else None
         direction = StudyDirection.MAXIMIZE if metric.maximize else StudyDirection.MINIMIZE
         self._study = optuna.create_study(
             storage=self._storage, study_name=name, direction=direction, load_if_exists=True
@@ -74,12 +78,130 @@ class Ledger:
         self._rejected: Counter[str] = Counter()
         self._notes: dict[int, dict[str, Any]] = {}
         """What a pruner has noted on running trials, each in its present attempt."""
-        for frozen in self.stored():
-            self._take(read_trial(frozen), frozen.user_attrs.get("rejected"))
+        self._drivers: dict[int, str] = {}
+        """Who trains the running trials, in a database that is shared."""
+        self._check_version()
+        self.read_others()
 
     def stored(self) -> list[FrozenTrial]:
         """Return the trials as Optuna has them, by number. They are the storage's own: change nothing."""
-        return self._storage.get_all_trials(self._id, deepcopy=False)
+        # the study's, which has a cache before a database
+        return self._study._storage.get_all_trials(self._id, deepcopy=False)
+
+    # Drivers beside this one
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other drivers may work on the study."""
+        return self._database is not None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be the only driver that enters and ends trials inside the block."""
+        with self._database.turn(self._study.study_name) if self._database else nullcontext():
+            yield
+
+    def read_others(self) -> list[tuple[Trial, FrozenTrial]]:
+        """Take what other drivers have written. Return the trials that are new or others than before."""
+        changed = []
+        for frozen in self.stored():
+            number, driver = frozen.number, frozen.user_attrs.get(_DRIVER)
+            known = self._trials[number] if number < len(self._trials) else None
+            if known and not known.is_running:
+                continue
+            if known and frozen.state == OptunaState.RUNNING and driver == self._drivers.get(number):
+                continue
+            trial = read_trial(frozen)
+            if known is None:
+                self._take(trial, frozen.user_attrs.get("rejected"))
+            else:
+                self._states[known.state.value] -= 1
+                self._states[trial.state.value] += 1
+                self._trials[number] = trial
+            self._drivers[number] = driver or ""
+            changed.append((trial, frozen))
+        return changed
+
+    def take_over(self) -> Candidate | None:
+        """Return a running trial whose driver has ended, which is this one's from here on. Call it in a
+        turn."""
+        for trial in self._trials:
+            if trial.is_running and not self._is_at_work(self._drivers[trial.number]):
+                assert self._database is not None
+                self._storage.set_trial_user_attr(self.trial_id(trial.number), _DRIVER, self._database.driver)
+                self._drivers[trial.number] = self._database.driver
+                return trial.candidate
+        return None
+
+    def waits_for_others(self) -> bool:
+        """Return whether other drivers are training, and this one is not."""
+        running = {self._drivers[trial.number] for trial in self._trials if trial.is_running}
+        return bool(running) and self._database is not None and self._database.driver not in running
+
+    @property
+    def running_elsewhere(self) -> int:
+        """How many trials other drivers are training."""
+        if self._database is None:
+            return 0
+        return sum(
+            trial.is_running and self._drivers[trial.number] != self._database.driver
+            for trial in self._trials
+        )
+
+    def agree(self, terms: Mapping[str, Any], trials: int) -> int:
+        """Note what the trials of a shared study have in common, or raise InputError where that is other.
+        Return how many trials there are to be: the most that a driver has wanted."""
+        if self._database is None:
+            return trials
+        with self.turn():
+            noted = self._storage.get_study_user_attrs(self._id)
+            if _TERMS in noted:
+                check_terms(self._study.study_name, terms, noted[_TERMS])
+            else:
+                self._storage.set_study_user_attr(self._id, _TERMS, dict(terms))
+            if trials > noted.get(_WANTED, 0):
+                self._storage.set_study_user_attr(self._id, _WANTED, trials)
+            return max(trials, int(noted.get(_WANTED, 0)))
+
+    @property
+    def wanted(self) -> int:
+        """How many trials a shared study is to have, as far as any driver has said."""
+        wanted: int = self._storage.get_study_user_attrs(self._id).get(_WANTED, 0)
+        return wanted
+
+    def place(self, number: int) -> str:
+        """Return HOST:FOLDER of the driver that has the files of a trial; nothing where it is not known."""
+        driver: str = self.stored()[number].user_attrs.get(_DRIVER, "")
+        return driver.partition(" ")[2]
+
+    def close(self) -> None:
+        """Leave a database: trials that are running may be taken over."""
+        if self._database:
+            self._database.close()
+
+    def _is_at_work(self, driver: str) -> bool:
+        return self._database is None or (bool(driver) and self._database.is_at_work(driver))
+
+    def _check_own(self, number: int) -> None:
+        """Raise NasError where another driver has taken a trial over."""
+        if self._database is None:
+            return
+        frozen = self._storage.get_trial(self.trial_id(number))
+        if frozen.state != OptunaState.RUNNING or frozen.user_attrs.get(_DRIVER) != self._database.driver:
+            raise NasError(
+                f"study '{self._study.study_name}': another driver has taken over trial {number}, as the "
+                "database had lost this one; its result is dropped"
+            )
+
+    def _check_version(self) -> None:
+        """Raise InputError where Optuna or nas of another major version has written the study; note those of
+        now where none are noted."""
+        now = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
+        noted = self._storage.get_study_user_attrs(self._id).get(_VERSION)
+        if noted is None:
+            self._storage.set_study_user_attr(self._id, _VERSION, now)
+            return
+        check_version(self._study.study_name, noted)
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -102,7 +224,8 @@ class Ledger:
         system_attrs: Mapping[str, Any] | None = None,
     ) -> Trial:
         """Write a new running trial. It is one write, so that the ledger has all of it or nothing."""
-        facts = {"job": job, "prescreen": prescreen, "rejected": rejected}
+        driver = self._database.driver if self._database else None
+        facts = {"job": job, "prescreen": prescreen, "rejected": rejected, _DRIVER: driver}
         attrs = candidate_attrs(candidate) | {key: fact for key, fact in facts.items() if fact is not None}
         template = create_trial(
             state=OptunaState.RUNNING,
@@ -116,6 +239,7 @@ class Ledger:
         # search; here it gets the same values that are kept already.
         own = self._storage.get_trial(trial_id)
         own.params, own.distributions = candidate.choices, distributions
+        self._drivers[candidate.number] = driver or ""
         return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
 
     def report(self, number: int, epoch: int, value: float) -> None:
@@ -206,7 +330,8 @@ class Ledger:
     ) -> Trial:
         """Write a trial's end. The state comes last: a trial whose state is written has its result."""
         trial_id, values = self.trial_id(number), None if value is None else [value]
-        with write_together(self._storage):
+        with self.turn(), write_together(self._storage):
+            self._check_own(number)
             if last is not None:
                 self._storage.set_trial_intermediate_value(trial_id, last.epoch, last.value)
             self._storage.set_trial_user_attr(trial_id, "result", data)
@@ -220,6 +345,63 @@ class Ledger:
             curve = {**_up_to(last.epoch - 1, before.curve), last.epoch: last.value}
         self._trials[number] = replace(before, state=state, curve=curve, **changes)
         return self._trials[number]
+
+
+_DRIVER = "driver"
+_VERSION = "nas:version"
+_TERMS = "nas:terms"
+_WANTED = "nas:trials"
+FORMAT = 1
+"""Version of what a study has of nas."""
+
+
+def read_terms(url: str, name: str) -> Mapping[str, Any] | None:
+    """Return what the trials of a study in a database have in common; None where there is no such study, or
+    it does not say. Raises InputError where another version has written it."""
+    storage = open_storage(url)
+    try:
+        noted = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    except KeyError:
+        return None
+    except DATABASE_ERRORS as error:
+        reason = describe_database_error(error)
+        noted = None
+    finally:
+        if isinstance(storage, Database):
+            storage.close()
+    if noted is None:  # outside of the block, as a traceback would show a password
+        raise InputError(f"storage '{SecretUrl(url)}' cannot be read: {reason}; restore it")
+    if _VERSION in noted:
+        check_version(name, noted[_VERSION])
+    terms: Mapping[str, Any] | None = noted.get(_TERMS)
+    return terms
+
+
+def check_terms(study: str, own: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
+    """Raise InputError where trials would be of other settings than those of a study."""
+    own = json.loads(json.dumps(own))
+    for key in sorted({*own, *noted}):
+        if own.get(key) != noted.get(key):
+            raise InputError(
+                f"study '{study}': {key} is {noted.get(key)!r:.200} there, and {own.get(key)!r:.200} here; "
+                "all its drivers have the same settings, or choose another --name"
+            )
+
+
+def check_version(study: str, noted: Mapping[str, int]) -> None:
+    """Raise InputError where a study that was written by these versions is not to be gone on with."""
+    now = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
+    if noted.get("nas") != FORMAT:
+        raise InputError(
+            f"study '{study}': has format {noted.get('nas')}, this nas reads format {FORMAT}; use the nas "
+            "that made it, or choose another --name"
+        )
+    own = noted.get("optuna")
+    if own != now["optuna"]:
+        raise InputError(
+            f"study '{study}': was written by Optuna {own}, here is {optuna.__version__}, which would lose "
+            f"parts of it; pip install 'optuna=={own}.*', or start a new run"
+        )
 
 
 class _Judged:
@@ -268,6 +450,9 @@ def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:
         return [_read_study(opened, name) for name in names]
     except DATABASE_ERRORS as error:
         reason = describe_database_error(error)
+    finally:
+        if isinstance(opened, Database):
+            opened.close()
     # outside of the block, as a traceback would show a password
     raise InputError(f"storage '{SecretUrl(str(storage))}' cannot be read: {reason}; restore it")
 

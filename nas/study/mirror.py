@@ -38,6 +38,9 @@ class Mirror:
         """Take the trial for the one of its number."""
         self._storage.trials[trial.number] = trial
 
+    def __len__(self) -> int:
+        return len(self._storage.trials)
+
     def __getitem__(self, number: int) -> FrozenTrial:
         return self._storage.trials[number]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, T
 
 if TYPE_CHECKING:
     from nas.space import Choices, Space
+
+WAIT_S = 1.0
+"""Seconds between two looks at what other drivers do, where there is nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,32 @@ class FixedQueue:
             known[job.name].number: job for job in jobs if job.name in known and known[job.name].is_running
         }
         fresh = [job for job in jobs if job.name not in known]
-        self._waiting = running | dict(enumerate(fresh, len(ledger.trials)))
+        own = {} if ledger.is_shared else running  # those in a database are taken over one by one
+        self._waiting = own | dict(enumerate(fresh, len(ledger.trials)))
         self._entered = set(running)
-        self.by_number: Mapping[int, Job] = dict(self._waiting)
+        self.by_number: Mapping[int, Job] = running | self._waiting
         """What is still to be trained, by the number of its trial."""
 
     def ask(self) -> Candidate | None:
+        while True:
+            with self.ledger.turn():
+                if self.ledger.is_shared:
+                    self._hear_others()
+                if candidate := self._next():
+                    return candidate
+            if not self.ledger.waits_for_others():
+                return None
+            time.sleep(WAIT_S)
+
+    def _hear_others(self) -> None:
+        """Leave to other drivers what they have begun; they begin the jobs in the same order."""
+        self.ledger.read_others()
+        for number in [number for number in self._waiting if number < len(self.ledger.trials)]:
+            del self._waiting[number]
+
+    def _next(self) -> Candidate | None:
+        if taken := self.ledger.take_over():
+            return taken
         if not self._waiting:
             return None
         number = next(iter(self._waiting))
@@ -64,7 +88,7 @@ class FixedQueue:
 
     @property
     def remaining(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + self.ledger.running_elsewhere
 
     @property
     def exhausted(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
+from nas.study.database import Database
 from nas.study.journal import Checker, DamagedJournal, free_name
 
 DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
@@ -234,8 +235,8 @@ def _open_url(url: str) -> BaseStorage:
             "which is not set; set it, or write the password"
         ) from None
     try:
-        return RDBStorage(whole)
-    except (*DATABASE_ERRORS, ImportError, ValueError) as error:
+        return Database(whole)
+    except (*DATABASE_ERRORS, ImportError, ValueError, RuntimeError) as error:  # the last, of a version
         reason = describe_database_error(error).replace(whole, shown)
     # Outside of the block, as a traceback shows the error in whose handling another one is raised.
     raise InputError(f"storage '{shown}' cannot be opened: {reason}; write a URL such as sqlite:///study.db")

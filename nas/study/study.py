@@ -11,6 +11,7 @@ search that was stopped and resumed proposes what it would have proposed without
 from __future__ import annotations
 
 import random
+import time
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from nas.space.feasible import Domain
 from nas.study.ledger import OPTUNA_STATES, Distributions, Ledger
 from nas.study.mirror import Mirror, running_trial
 from nas.study.objective import ACCURACY, Objective
+from nas.study.queue import WAIT_S
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -114,7 +116,9 @@ class Study:
         self._screen = screen
         self._pruner = pruner
         self._inherit = inherit
-        self._interrupted = [trial.candidate for trial in ledger.trials if trial.is_running]
+        # in a database those are taken over one by one, as others may do
+        left = () if ledger.is_shared else ledger.trials
+        self._interrupted = [trial.candidate for trial in left if trial.is_running]
         renamed = self._work_out_anew(trial.candidate for trial in ledger.trials)
         identities = (trial.candidate.identity for trial in ledger.trials)
         self._identities = {renamed.get(identity, identity) for identity in identities}
@@ -123,16 +127,30 @@ class Study:
         self._fruitless: Counter[str] = Counter()
         first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
         self._mirror = Mirror([first, *(StudyDirection.MINIMIZE for _ in objective.costs)])
-        for trial, frozen in zip(ledger.trials, ledger.stored(), strict=True):
+        # what another driver enters meanwhile is heard of when this one asks
+        stored = ledger.stored()[: len(ledger.trials)]
+        for trial, frozen in zip(ledger.trials, stored, strict=True):
             self._mirror.add(self._told(trial, _rename(frozen, renamed)))
 
     # Asking
 
     def ask(self) -> Candidate | None:
         """Return the next network to train; None when enough were asked for, or when there are no more."""
+        while True:
+            with self.ledger.turn():
+                self._hear_others()
+                if candidate := self._next():
+                    return candidate
+            if not self.ledger.waits_for_others():
+                return None
+            time.sleep(WAIT_S)  # one of their drivers may end before its trial does
+
+    def _next(self) -> Candidate | None:
         if self._interrupted:
             return self._interrupted.pop(0)
-        if not self.remaining or self._exhausted:
+        if taken := self.ledger.take_over():
+            return taken
+        if len(self.ledger.trials) >= self._wanted or self._exhausted:
             return None
         number = len(self.ledger.trials)
         rejected: Counter[str] = Counter()
@@ -159,8 +177,10 @@ class Study:
 
     @property
     def remaining(self) -> int:
-        """How many trials are still to be asked for. A failed trial counts as one, a running one too."""
-        return max(0, self._wanted - len(self.ledger.trials)) + len(self._interrupted)
+        """How many trials may still be asked for, with those that other drivers train. A failed trial counts
+        as one, a running one too."""
+        fresh = max(0, self._wanted - len(self.ledger.trials))
+        return fresh + len(self._interrupted) + self.ledger.running_elsewhere
 
     @property
     def exhausted(self) -> bool:
@@ -285,6 +305,20 @@ class Study:
         )
         self._identities.add(candidate.identity)
         return candidate
+
+    def _hear_others(self) -> None:
+        """Take what other drivers have entered and ended, and how many trials they want."""
+        if self.ledger.is_shared:
+            self._wanted = max(self._wanted, self.ledger.wanted)
+        for trial, frozen in self.ledger.read_others() if self.ledger.is_shared else ():
+            told = self._told(trial, frozen)
+            if trial.number < len(self._mirror):
+                self._mirror.replace(told)
+            else:
+                self._mirror.add(told)
+            self._identities.add(trial.candidate.identity)
+            if trial.score is not None:
+                insort(self._ranked, trial, key=lambda trial: rank_key(trial, self.objective))
 
     # What samplers are told
 

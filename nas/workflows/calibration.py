@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -160,8 +161,9 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         for seed in seeds[name]
         for n, point in enumerate(points)
     ]
-    with stoppable(session) as stop, session.folder.locked():
+    with stoppable(session) as stop, session.folder.locked(), ExitStack() as opened:
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
+        opened.callback(ledger.close)
         session.write_changes()
         queue = FixedQueue(session.space, jobs, ledger)
         observer.began(session)

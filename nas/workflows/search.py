@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -81,6 +82,8 @@ class SearchResult:
     exported: tuple[Path, ...] = ()
     scaled: tuple[ScaledFile, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    elsewhere: str = ""
+    """HOST:FOLDER with the weights of the best network, where another driver of the study trained it."""
 
     @property
     def best(self) -> Trial | None:
@@ -123,12 +126,13 @@ def search(
     plugins: Sequence[Path | str] = (),
     runs: Path | str = "runs",
     name: str | None = None,
+    join: bool = False,
 ) -> SearchResult:
     """Search a space for the best network within a budget, and export it.
 
     `observer` hears how it goes. `evaluator`: what trains, in place of the configured one. `plugins`: Python
     files of blocks and operators, which are run. The run folder is `runs/name`, or one called like the space
-    with a number.
+    with a number. `join`: work on the study `name` that another driver has begun in the same database.
 
         >>> import nas
         >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M", "workers": 0})
@@ -144,10 +148,10 @@ def search(
     """
     began = time.monotonic()
     observer = observer or Observer()
-    place = partial(check_place, config, Path(runs), name, config.space)
+    place = partial(check_place, config, Path(runs), name, config.space, join)
     with keep_ready(config.executor) as begin:
         prepared = prepare(config, evaluator, plugins, observer, place, begin)
-        return run_search(start(prepared, Path(runs), name, config.space), observer, began)
+        return run_search(start(prepared, Path(runs), name, config.space, join=join), observer, began)
 
 
 def resume_search(
@@ -171,8 +175,9 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
     """Train what is still to be trained, and write the results. `began`: when the time limit started."""
     config, meter = session.config, Meter()
     observer = Observers(observer, meter)
-    with stoppable(session) as stop, session.folder.locked():
+    with stoppable(session) as stop, session.folder.locked(), ExitStack() as opened:
         study, finals = _open_studies(session, observer)
+        opened.callback(lambda: study.ledger.close())
         session.write_changes()
         observer.began(session)
         in_time = True
@@ -184,6 +189,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         except KeyboardInterrupt as end:
             stop.check_place()
             # It may have come between the write of a trial and its note: what is written counts.
+            study.ledger.close()
             study, finals = _open_studies(session, observer)
             write_tables(session, study.trials)
             _name_best(session, study, finals)
@@ -203,28 +209,44 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         if study.exhausted:
             reason = StopReason.EXHAUSTED
         has_best = bool(state.best(1))
+        elsewhere = _find_elsewhere(state, study.ledger, finals)
         stop.check_place()
         return SearchResult(
             state,
             study.counts,
             reason,
-            tuple(export_run(state)) if has_best else (),
+            tuple(export_run(state)) if has_best and not elsewhere else (),
             tuple(scale_best(state)) if has_best else (),
             meter.usage,
+            elsewhere,
         )
+
+
+def _find_elsewhere(state: RunState, ledger: Ledger, finals: Ledger | None) -> str:
+    """Return where another driver has the weights of the best network; nothing where they are here."""
+    winner, best, folder = state.winner, state.best(1), state.folder
+    if not ledger.is_shared or not best:
+        return ""
+    if winner and finals:
+        number = winner.finals[0].number
+        return "" if folder.final_weights_file(number).exists() else finals.place(number)
+    number = best[0].number
+    return "" if folder.weights_file(number).exists() else ledger.place(number)
 
 
 def _open_studies(session: Session, observer: Observer) -> tuple[Study, Ledger | None]:
     """Return the study of a search, and the ledger of its finals where there are to be some."""
     storage, metric = session.open_storage(observer), session.evaluator.metric
     name = session.manifest.study
-    study = _make_study(session, Ledger(storage, name, metric))
+    ledger = Ledger(storage, name, metric)
+    wanted = ledger.agree(session.manifest.terms, session.config.trials)
+    study = _make_study(session, ledger, wanted)
     return study, Ledger(storage, finals_name(name), metric) if session.config.finals.count else None
 
 
-def _make_study(session: Session, ledger: Ledger) -> Study:
+def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
     config = session.config
-    if config.trials < len(ledger.trials):
+    if wanted < len(ledger.trials):
         raise InputError(
             f"--trials: {session.folder.path} has {len(ledger.trials)} trials already; give more than that "
             "to go on"
@@ -234,7 +256,7 @@ def _make_study(session: Session, ledger: Ledger) -> Study:
         session.space,
         config.budget,
         ledger,
-        trials=config.trials,
+        trials=wanted,
         sampler=find_sampler(config.sampler),
         seed=config.seed,
         warm_start=[start.choices for start in session.manifest.warm_start],

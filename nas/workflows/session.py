@@ -27,7 +27,8 @@ from nas.space import Choices, Space, SpaceError, dump_space, load_space
 from nas.space.fit import Fitted, fit_input
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
-from nas.study.ledger import read_trials
+from nas.study.database import Database
+from nas.study.ledger import check_terms, read_terms, read_trials
 from nas.study.objective import Objective
 from nas.study.storage import claim_storage, make_absolute
 from nas.training.base import Evaluator
@@ -104,7 +105,10 @@ class Session(Prepared):
     def open_storage(self, observer: Observer) -> BaseStorage:
         """Open the storage of the run's studies. Call it while the folder is locked: it moves aside what an
         earlier writer tore, which the observer hears."""
-        return claim_storage(self.manifest.storage(self.folder), observer.noted)
+        storage = claim_storage(self.manifest.storage(self.folder), observer.noted)
+        if isinstance(storage, Database):
+            storage.work_in(self.folder.path)
+        return storage
 
     def write_changes(self) -> None:
         """Write settings that a resume has changed. Call it while the folder is locked."""
@@ -246,17 +250,25 @@ def _prepare(
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 
-def check_place(config: SearchConfig, runs: Path, name: str | None, like: str) -> None:
+def check_place(config: SearchConfig, runs: Path, name: str | None, like: str, join: bool = False) -> None:
     """Raise what `start` would where no run folder can be made, before data are read. Nothing is written but
     a database that is to have the study."""
+    if join and not (config.storage and name):
+        raise InputError("--join: a study is in a database and has a name; add --storage and --name")
     path = RunFolder.find_place(runs, name, like)
-    _check_storage(_with_absolute_storage(config), path.name)
+    _check_storage(_with_absolute_storage(config), path.name, join)
 
 
 def start(
-    prepared: Prepared, runs: Path, name: str | None, like: str, files: dict[str, str] | None = None
+    prepared: Prepared,
+    runs: Path,
+    name: str | None,
+    like: str,
+    files: dict[str, str] | None = None,
+    join: bool = False,
 ) -> Session:
     """Make a run folder in `runs`, called `name` or else like a space and a number; with more `files`.
+    `join`: for a driver of a study that is in its database already.
 
     Raises InputError where it cannot be made, RunExists where there is one of that name.
     """
@@ -267,7 +279,7 @@ def start(
     data_files = _data_files(prepared)
     while True:
         path = runs / name if name else next_run_path(runs, like)
-        _check_storage(config, path.name)
+        _check_storage(config, path.name, join)
         manifest = Manifest.make(
             path.name,
             config,
@@ -279,6 +291,8 @@ def start(
             prepared.plugins,
             prepared.evaluator_file,
         )
+        if join and (terms := read_terms(config.storage or "", path.name)):
+            check_terms(path.name, manifest.terms, terms)
         content = {
             "run.yaml": manifest.to_text(),
             "space.yaml": space_text,
@@ -421,16 +435,24 @@ def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:
         ) from None
 
 
-def _check_storage(config: SearchConfig, study: str) -> None:
-    """Raise InputError where a database has a study of the name."""
+def _check_storage(config: SearchConfig, study: str, join: bool = False) -> None:
+    """Raise InputError where a database has a study of the name, or to `join` it has none."""
     if not config.storage:
+        return
+    if join:
+        if read_terms(config.storage, study) is None:
+            raise InputError(
+                f"storage '{config.storage}': has no study '{study}' that can be joined; mend --name, or "
+                "leave out --join"
+            )
         return
     for name, trials in zip(
         (study, finals_name(study)), read_trials(config.storage, study, finals_name(study)), strict=True
     ):
         if trials:
             raise InputError(
-                f"storage '{config.storage}': has a study '{name}' already; choose another --name"
+                f"storage '{config.storage}': has a study '{name}' already; choose another --name, or work "
+                "on it too with --join"
             )
 
 

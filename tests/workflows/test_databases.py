@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
 import pytest
 from instant import Instant, config
+from servers import postgres
 
 import nas
 from nas.errors import NasError
@@ -95,59 +91,6 @@ def test_a_database_that_cannot_be_read_any_more() -> None:
     with pytest.raises(NasError) as error:
         nas.resume(RUN, evaluator=Instant(), changes={"storage": url})
     assert str(error.value).startswith(f"storage '{url}' cannot be ") and "SQL:" not in str(error.value)
-
-
-@contextmanager
-def postgres() -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
-    """A server of its own: its URL, what kills it and what starts it."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin"), Path(shutil.which("initdb") or "/none").parent]
-    programs = next((folder for folder in found if (folder / "initdb").exists()), None)
-    if programs is None:
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
-    user = "postgres" if os.geteuid() == 0 else None  # as root it does not run
-    folder = Path(tempfile.mkdtemp(prefix="nas-postgres-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "password").write_text("s3cret")
-    if user:
-        for path in (folder, folder / "password"):
-            shutil.chown(path, user)
-    data, secret = folder / "data", f"--pwfile={folder}/password"
-    made = [
-        str(programs / "initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "me",
-        "--auth=scram-sha-256",
-        secret,
-        "--no-sync",
-    ]
-    subprocess.run(made, check=True, capture_output=True, user=user, cwd=folder)
-    server: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        control = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
-        with (folder / "log").open("ab") as log:
-            server.append(
-                subprocess.Popen([*control, "-c", "fsync=off"], stdout=log, stderr=log, user=user, cwd=folder)
-            )
-        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
-        while subprocess.run(ready, check=False).returncode:
-            assert server[-1].poll() is None, (folder / "log").read_text()
-            time.sleep(0.05)
-
-    def kill() -> None:
-        server[-1].send_signal(signal.SIGQUIT)
-        server[-1].wait()
-
-    start()
-    try:
-        yield f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/postgres", kill, start
-    finally:
-        kill()
-        shutil.rmtree(folder)
 
 
 @pytest.mark.slow

@@ -1,0 +1,225 @@
+"""Several drivers that work on one study in a database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+from command_line import command, nas, rows
+from instant import Instant, config
+from servers import mariadb, postgres
+
+import nas as api
+from nas.errors import InputError, NasError
+from nas.study.ledger import read_trials
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+
+OWN = """\
+import os, time
+import nas
+
+@nas.evaluator(metric="score")
+def train(network):
+    sizes = network.module()
+    line = f"{{}} {network.seed} {os.getppid()}\\n"
+    open(os.environ["LOG"], "a").write(line.format("begins"))
+    time.sleep(0.4)
+    open(os.environ["LOG"], "a").write(line.format("ends"))
+    yield float(network.seed % 7)
+"""
+
+
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{Path('study.db').absolute()}"
+    elif kind == "mysql":
+        with mariadb() as url:
+            yield url
+    else:
+        with postgres() as (url, _, _):
+            yield url
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
+def test_three_drivers_of_which_one_is_killed(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    environment = os.environ | {"LOG": str(tmp_path / "log")}
+    with database(kind) as url:
+        flags = ["search", "tiny.yaml", "--evaluator", "own.py:train", "--epochs", "1", "--workers", "0"]
+        flags += ["--trials", "24", "--sampler", "random", "--storage", url, "--name", "mine"]
+
+        def start(*more: str) -> subprocess.Popen[str]:
+            output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            return subprocess.Popen(command(*flags, *more), text=True, env=environment, **output)  # type: ignore[call-overload,no-any-return]
+
+        def wait(done: Callable[[], bool], *of: subprocess.Popen[str]) -> None:
+            while not done():
+                for one in of:
+                    assert one.poll() is None, one.communicate()
+                time.sleep(0.02)
+
+        drivers = [start("--runs", "a")]
+        wait(lambda: len(begun()) > 0, *drivers)
+        drivers += [start("--runs", folder, "--join") for folder in ("b", "c")]
+        try:
+            wait(lambda: len(begun()) > 2, *drivers)
+            pids = {one.pid for one in drivers}
+            assert set(begun()) == pids
+            count = begun()[drivers[0].pid]
+            wait(lambda: begun()[drivers[0].pid] > count)
+            drivers[0].kill()
+            said = [driver.communicate(timeout=120)[0] for driver in drivers]
+        finally:
+            for driver in drivers:
+                driver.kill()
+                driver.wait()
+        (trials,) = read_trials(url, "mine")
+    assert [driver.returncode for driver in drivers] == [-signal.SIGKILL, 0, 0], said
+    assert [trial.state.value for trial in trials] == ["complete"] * 24
+    assert len({trial.candidate.identity for trial in trials}) == 24
+    lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    began, ended = (Counter(n for what, n, _ in lines if what == w) for w in ("begins", "ends"))
+    repeated = [number for number, times in began.items() if times > 1]
+    assert len(began) == 24 == len(ended) and len(repeated) <= 1 and max(began.values()) <= 2
+    of_killed = {n for what, n, pid in lines if what == "begins" and int(pid) == drivers[0].pid}
+    assert set(repeated) <= of_killed
+    for folder in ("b", "c"):
+        table = rows(tmp_path / folder / "mine/trials.csv")
+        assert [row["state"] for row in table] == ["complete"] * 24
+    assert "its weights are in" in "".join(said) or "checked: same outputs" in "".join(said)
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"s3cret" not in file.read_bytes(), file
+    assert "s3cret" not in "".join(said)
+
+
+def begun() -> Counter[int]:
+    """How many trainings each driver has begun."""
+    lines = Path("log").read_text().splitlines() if Path("log").exists() else []
+    return Counter(int(line.split()[2]) for line in lines if line.startswith("begins"))
+
+
+def test_finals_are_shared_too() -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    own = config(storage=url, trials=6, finalists=2, final_epochs=2, final_seeds=2)
+    results = []
+
+    def work(runs: str, join: bool) -> None:
+        results.append(api.search(own, evaluator=Instant(), name="mine", runs=runs, join=join))
+
+    nothing = config(storage=url, trials=1, finalists=2, final_epochs=2, final_seeds=2)
+    api.search(config(**{**nothing.given(), "trials": 1, "finalists": 0}), evaluator=Instant(), name="mine")
+    threads = [threading.Thread(target=work, args=(runs, True)) for runs in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trials, finals = read_trials(url, "mine", "mine-finals")
+    assert len(trials) == 6 and len(finals) == 4 and len(results) == 2
+    assert {trial.candidate.identity for trial in trials} == {
+        t.candidate.identity for t in results[0].state.trials
+    }
+
+
+def refused(*arguments: str) -> str:
+    began = time.monotonic()
+    said = nas("search", "tiny.yaml", "--workers", "0", "--name", "mine", *arguments)
+    assert time.monotonic() - began < 10 and said.code == 2 and not Path("runs/mine/run.yaml").exists()
+    (line,) = " ".join(said.err.split()).splitlines()
+    assert "s3cret" not in line
+    return line
+
+
+def test_what_cannot_be_joined_is_refused() -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    api.search(config(storage=url), evaluator=Instant(), name="mine", runs="a")
+    with pytest.raises(InputError, match="has a study 'mine' already; choose another --name, or work on it"):
+        api.search(config(storage=url), evaluator=Instant(), name="mine")
+    with pytest.raises(InputError, match="study 'mine': seed is 0 there, and 1 here; all its drivers have"):
+        api.search(config(storage=url, seed=1), evaluator=Instant(), name="mine", join=True)
+    with pytest.raises(InputError, match="has no study 'other' that can be joined; mend --name, or leave"):
+        api.search(config(storage=url), evaluator=Instant(), name="other", join=True)
+    with pytest.raises(InputError, match="--join: a study is in a database and has a name; add --storage"):
+        api.search(config(), evaluator=Instant(), name="mine", join=True)
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_study_of_another_major_version_is_refused(journal: bool) -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    settings = {} if journal else {"storage": url}
+    api.search(config(**settings), evaluator=Instant(), name="mine")
+    own = optuna.__version__.split(".")[0]
+    other = int(own) - 1
+    if journal:
+        file = Path("runs/mine/study.journal")
+        file.write_text(
+            file.read_text()
+            .replace(f'"optuna":{own}', f'"optuna":{other}')
+            .replace(f'"optuna": {own}', f'"optuna": {other}')
+        )
+    else:
+        storage = optuna.storages.RDBStorage(url)
+        study = storage.get_study_id_from_name("mine")
+        storage.set_study_user_attr(study, "nas:version", {"optuna": other, "nas": 1})
+    before = read_trials(Path("runs/mine/study.journal") if journal else url, "mine")
+    message = f"study 'mine': was written by Optuna {other}, here is .*; pip install 'optuna=={other}"
+    with pytest.raises(InputError, match=message):
+        api.resume(Path("runs/mine"), evaluator=Instant(), changes={**settings, "trials": 4})
+    if not journal:
+        with pytest.raises(InputError, match=message):
+            api.search(config(**settings), evaluator=Instant(), name="mine", runs="b", join=True)
+    assert read_trials(Path("runs/mine/study.journal") if journal else url, "mine") == before
+
+
+def test_a_database_of_another_version_of_optuna() -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    api.search(config(storage=url), evaluator=Instant(), name="mine", runs="a")
+    with sqlalchemy.create_engine(url).begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE version_info SET schema_version = 99"))
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'v99.0.0.a'"))
+    line = refused("--storage", url)
+    assert line.startswith(f"error: storage '{url}' cannot be opened: The runtime optuna version ")
+
+
+def test_a_server_that_is_not_there_or_does_not_answer() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        assert "cannot be opened: " in refused(
+            "--storage", f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/x"
+        )
+        silent.listen()
+        said = refused("--storage", f"postgresql+psycopg://me:s3cret@127.0.0.1:{port}/x")
+        assert (
+            f"'postgresql+psycopg://me:***@127.0.0.1:{port}/x' cannot be opened: " in said
+            and "timeout" in said
+        )
+
+
+def test_a_journal_has_one_driver() -> None:
+    api.search(config(), evaluator=Instant(), name="mine")
+    before = Path("runs/mine/study.journal").read_bytes()
+    program = "import sys; from pathlib import Path; from nas.runs.folder import RunFolder\n"
+    program += "with RunFolder(Path('runs/mine')).locked(): print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as other:  # type: ignore[call-overload]
+        other.stdout.readline()
+        with pytest.raises(NasError, match=r"runs/mine: process [0-9]+ is searching in it"):
+            api.resume(Path("runs/mine"), evaluator=Instant(), changes={"trials": 5})
+        other.stdin.close()
+    assert Path("runs/mine/study.journal").read_bytes() == before
