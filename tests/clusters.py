@@ -33,8 +33,8 @@ class Cluster:
         command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
         subprocess.run(command, check=True, capture_output=True)
 
-    def node(self, cpus: int, **environment: str) -> subprocess.Popen[str]:
-        return self._start(f"--address={self.address}", f"--num-cpus={cpus}", **environment)
+    def node(self, cpus: int, *flags: str, **environment: str) -> subprocess.Popen[str]:
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}", *flags, **environment)
 
     def _start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         for _ in range(_TRIES):
