@@ -51,15 +51,17 @@ def _follow(submitted: Submitted) -> None:
         sys.stdout.write(printable_lines(text.expandtabs(1)))
         sys.stdout.flush()
 
+    code = None
     try:
         code = submitted.follow(show)
         if submitted.fetch():
-            say(
-                terminal(),
-                f"Its run folder is fetched to {submitted.folder.path}; the paths above are the cluster's.",
-            )
+            where = submitted.folder.path
+            say(terminal(), f"Its run folder is fetched to {where}; the paths above are the cluster's.")
     except KeyboardInterrupt:
-        say(terminal(), f"\nDetached; the search goes on. Come back with: {submitted.attach_command}")
-        say(terminal(), f"Or stop it with: {submitted.stop_command}")
+        print()  # a terminal has shown ^C
+        goes_on = "the search goes on. Come back" if code is None else "its results are still to be fetched"
+        say(terminal(), f"Detached; {goes_on} with: {submitted.attach_command}")
+        if code is None:
+            say(terminal(), f"Or stop it with: {submitted.stop_command}")
         code = _DETACHED
     sys.exit(code)

@@ -25,13 +25,12 @@ def main(version: str, runs: str, arguments: list[str]) -> None:
         where = f"the head of the Ray cluster has {found}, and the machine that submits nas {version}"
         print(f"error: {where}; install the same on both", file=sys.stderr)
         sys.exit(2)
-    place = Path.home() / runs
-    shutil.copytree(".", place / "sent")  # Ray removes its own copy when a driver leaves the cluster
-    os.chdir(place / "sent")
-    url = Path(STORAGE)
+    url, place = Path(STORAGE), Path.home() / runs
     if url.exists():
         arguments += ["--storage", url.read_text(encoding="utf-8")]
         url.unlink()
+    shutil.copytree(".", place / "sent")  # Ray removes its own copy when a driver leaves the cluster
+    os.chdir(place / "sent")
     sys.argv = ["nas", *arguments, "--address", "auto", "--runs", str(place)]
     import_module("nas.cli").main()
 

@@ -173,7 +173,12 @@ class Jobs:
                 "anew forgets them"
             )
         reason = f"{type(error).__name__}: {first:.300}"
-        return NasError(f"the Ray cluster at address '{self.address}' does not take or show jobs: {reason}")
+        if job:
+            return NasError(
+                f"job {job} at the Ray cluster '{self.address}' cannot be followed: {reason}; it may go on "
+                "all the same, attach again"
+            )
+        return NasError(f"the Ray cluster at address '{self.address}' takes no jobs: {reason}")
 
 
 _PATIENCE_S = 30

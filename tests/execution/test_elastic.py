@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from clusters import Cluster, wait_until
+from command_line import nas
 from fakes import Fake, Heard, start
 
 from nas.errors import InputError
 from nas.study.records import Candidate
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,6 +45,7 @@ def demand(address: str) -> list[dict[str, Any]]:
     return [dict(bundle.bundle) for group in groups for bundle in group.bundles_by_count]
 
 
+@pytest.mark.slow
 def test_two_searches_share_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
     """At once, with names, metrics and settings of their own."""
     cluster.node(1)
@@ -82,6 +84,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_kind_of_gpu_is_asked_for(cluster: Cluster, tmp_path: Path) -> None:
     from nas.execution.ray_executor import RayExecutor
 
@@ -107,6 +110,7 @@ def test_a_kind_of_gpu_is_asked_for(cluster: Cluster, tmp_path: Path) -> None:
     assert s.counts.complete == 4 and len(set(fake.raylets())) == 1
 
 
+@pytest.mark.slow
 def test_a_cluster_grows_to_the_workers_that_are_wanted(tmp_path: Path) -> None:
     """Trials that wait ask for nodes; one that joins trains, though trials are shorter than its start."""
     from nas.execution.ray_executor import RayExecutor
@@ -132,3 +136,16 @@ def test_a_cluster_grows_to_the_workers_that_are_wanted(tmp_path: Path) -> None:
     assert s.counts.complete == 60 and sorted(fake.starts()) == list(range(60))
     trained = Counter(fake.raylets())
     assert len(trained) == 2 and min(trained.values()) >= 5
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ("--accelerator T4", "accelerator: T4 chooses among the nodes of a cluster; join one by --address"),
+        ("--accelerator T4 --workers 0", "accelerator: T4 is found by Ray, and workers: 0 runs without it"),
+        ("--accelerator T:4 --address auto", "accelerator: 'T:4' is not a kind of GPU as Ray names it"),
+    ],
+)
+def test_a_kind_of_gpu_that_no_cluster_can_have(flags: str, why: str) -> None:
+    said = nas("search", "mbconv", *flags.split())
+    assert said.code == 2 and why in said.err
