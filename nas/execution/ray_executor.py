@@ -8,7 +8,6 @@ a trial that was stopped early as complete, with its score at that time.
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 from collections import Counter
@@ -94,7 +93,6 @@ class RayExecutor:
                 observer.dashboard(dashboard)
             observer.doing("Starting workers")
             self._check_room()
-            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots())
             here = ray.get_runtime_context()
             own = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
@@ -270,18 +268,19 @@ class _Trials:
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: Counter[tuple[int, bool]] = Counter()
+        self.slots = executor.slots()
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
     def next(self, trial_id: str) -> Candidate | None:
         self._watch.check()
-        slots = self._executor.slots()
-        if len(self._running) >= slots:
+        self.slots = self._executor.slots()
+        if len(self._running) >= self.slots:
             return None
         began, is_new = time.monotonic(), not self._again
         candidate = self._queue.ask() if is_new else self._again.pop()
         if candidate is not None:
             self._running[trial_id] = candidate
-            self._observer.asked(candidate, time.monotonic() - began if is_new else None, slots)
+            self._observer.asked(candidate, time.monotonic() - began if is_new else None, self.slots)
         return candidate
 
     @property
@@ -362,23 +361,19 @@ class _Searcher(Searcher):
 
     def __init__(self, trials: _Trials) -> None:
         super().__init__()
-        self._trials = trials
+        self.trials = trials
 
     def suggest(self, trial_id: str) -> Any:
         with _aborting():
-            candidate = self._trials.next(trial_id)
+            candidate = self.trials.next(trial_id)
             if candidate is not None:
                 # A list of pairs, for Tune gives a meaning of its own to some names in a config.
                 choices = [*candidate.choices.items()]
-                inherits = self._trials.send_parent(candidate)
-                label = self._trials.label(candidate)
+                inherits = self.trials.send_parent(candidate)
+                label = self.trials.label(candidate)
                 number = candidate.number
                 return {"number": number, "choices": choices, "inherits": inherits, "label": label}
-            return Searcher.FINISHED if self._trials.finished else None
-
-    @property
-    def has_more(self) -> bool:
-        return self._trials.has_more
+            return Searcher.FINISHED if self.trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The scheduler hears of it too."""
@@ -388,12 +383,22 @@ class _Searcher(Searcher):
 
 
 class _Controller(TuneController):
-    """Leaves a trial to the worker that starts for it: Tune itself gives it to the first that is free, and
+    """Has as many trials wait for a worker as the search has slots, which Tune takes from the environment,
+    and leaves a trial to the worker that starts for it. Tune itself gives it to the first that is free, and
     ends the one that starts, so that with short trials no node that joins would ever have one."""
 
+    @property
+    def _of(self) -> _Trials:
+        search: Any = self._search_alg
+        trials: _Trials = search.searcher.trials
+        return trials
+
+    def _maybe_update_trial_queue(self) -> None:
+        self._max_pending_trials = max(1, self._of.slots)
+        super()._maybe_update_trial_queue()  # type: ignore[no-untyped-call]
+
     def _maybe_reuse_cached_actor(self, trial: Any) -> bool:
-        searcher: Any = self._search_alg
-        if not (self._starts(trial) and searcher.searcher.has_more):
+        if not (self._starts(trial) and self._of.has_more):
             return bool(super()._maybe_reuse_cached_actor(trial))
         others = [t for t in self._pending_trials & self._staged_trials if not self._starts(t)]
         if others:  # these wait for a place
