@@ -86,6 +86,11 @@ def test_a_search_is_submitted_left_and_fetched(tmp_path: Path, monkeypatch: pyt
             "search", "tiny.yaml", "--objective", "accuracy", "--start", "tiny.yaml", "--submit", at
         )
         assert wrong.code == 2 and "--start " in wrong.out and not list(Path("runs/tiny-2").glob("*.csv"))
+        (fetched / "job.yaml").write_text("job: nas-other-00000000\naddress: http://elsewhere\n")
+        assert apart("attach", "runs/tiny-1", at).err == (
+            f"error: the Ray cluster at address '{cluster.dashboard}' knows of no job nas-other-00000000; a "
+            "head that was started anew forgets them\n"
+        )
         for changes in ({"RAY_AUTH_TOKEN": "0" * 64}, {"HOME": str(tmp_path / "nowhere")}):
             with monkeypatch.context() as patch:
                 for name, value in changes.items():
