@@ -16,10 +16,9 @@ from pathlib import Path
 class Cluster:
     """Ray started by its own command on a free port, every node a process group that can be killed."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    def __init__(self, folder: Path, *flags: str, dashboard: bool = False) -> None:
+        port = free_port()
+        self.dashboard = f"http://127.0.0.1:{free_port()}" if dashboard else None
         self.address = f"127.0.0.1:{port}"
         # Socket paths are limited to 107 characters, too short for pytest's folders.
         self._folder = Path("/tmp") / f"nas-test-ray-{os.getpid()}-{port}"
@@ -33,8 +32,16 @@ class Cluster:
         command = [sys.executable, "-m", "ray.scripts.scripts", "get-auth-token", "--generate"]
         subprocess.run(command, check=True, capture_output=True)
 
-    def node(self, cpus: int, **environment: str) -> subprocess.Popen[str]:
-        return self._start(f"--address={self.address}", f"--num-cpus={cpus}", **environment)
+    def node(self, cpus: int, *flags: str, **environment: str) -> subprocess.Popen[str]:
+        return self._start(f"--address={self.address}", f"--num-cpus={cpus}", *flags, **environment)
+
+    def _dashboard(self, *flags: str) -> list[str]:
+        agent = f"--dashboard-agent-listen-port={free_port()}"  # else one of another cluster may have it
+        if "--head" not in flags:
+            return [agent]
+        if self.dashboard is None:
+            return [agent, "--include-dashboard=false"]
+        return [agent, f"--dashboard-port={self.dashboard.rpartition(':')[2]}"]
 
     def _start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
         for _ in range(_TRIES):
@@ -45,7 +52,7 @@ class Cluster:
     def _begin(self, *flags: str, **environment: str) -> subprocess.Popen[str] | None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         process = subprocess.Popen(
-            [*command, *flags, *self._flags, *(["--include-dashboard=false"] if "--head" in flags else [])],
+            [*command, *flags, *self._flags, *self._dashboard(*flags)],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -75,6 +82,13 @@ class Cluster:
 
 _TRIES = 3
 """Ray gives a node up that takes 30 s to start, as it may on a busy machine."""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:

@@ -129,7 +129,7 @@ class Fake:
 
     def note(self, number: int) -> None:
         with self.log.open("a") as file:
-            file.write(f"{number} {torch.get_num_threads()}\n")
+            file.write(f"{number} {torch.get_num_threads()} {os.getppid()}\n")
 
     def starts(self) -> list[int]:
         return [int(line.split()[0]) for line in self._lines()]
@@ -137,6 +137,10 @@ class Fake:
     def threads(self) -> list[int]:
         """How many of torch's each training had."""
         return [int(line.split()[1]) for line in self._lines()]
+
+    def raylets(self) -> list[int]:
+        """The processes that began those that train: on Ray one of each node."""
+        return [int(line.split()[2]) for line in self._lines()]
 
     def _lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []

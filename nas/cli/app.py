@@ -18,6 +18,7 @@ from nas.errors import NasError, printable
 COMMANDS = {
     "search": "search",
     "resume": "search",
+    "attach": "submit",
     "calibrate": "calibrate",
     "train": "train",
     "score": "score",

@@ -10,6 +10,7 @@ import rich_click as click
 
 from nas.cli.options import read_settings, resumable, with_settings
 from nas.cli.shared import plugin_option
+from nas.errors import InputError
 
 
 @click.command()
@@ -19,6 +20,11 @@ from nas.cli.shared import plugin_option
 @click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
 @click.option("--join", is_flag=True, help="Work on the study --name in --storage that another search began.")
 @click.option("--dry-run", is_flag=True, help="Only forecast time and memory, from three short trainings.")
+@click.option(
+    "--submit",
+    is_flag=True,
+    help="Search on the cluster of --address, auto or http://HOST:8265, and follow from here.",
+)
 @plugin_option
 def search(
     given: Mapping[str, Any],
@@ -27,6 +33,7 @@ def search(
     runs: Path,
     join: bool,
     dry_run: bool,
+    submit: bool,
     plugins: tuple[Path, ...],
 ) -> None:
     """Search a space for the best network within a budget.
@@ -35,6 +42,13 @@ def search(
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
     settings = read_settings(given, config, "nas search")
+    if submit:
+        from nas.cli.submit import submit_search
+
+        if dry_run:
+            raise InputError("--dry-run: is done on this machine alone; leave out --submit, or --dry-run")
+        submit_search(settings, plugins, runs, name)
+        return
     from nas.report.console import terminal
     from nas.report.progress import SearchScreen
     from nas.report.session import print_result

@@ -37,6 +37,7 @@ def make_executor(
     return RayExecutor(
         cpus_per_trial=config.cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        accelerator=config.accelerator,
         concurrency=config.workers,
         address=config.address,
         way_out=way_out,

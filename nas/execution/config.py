@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,8 +19,8 @@ class ExecutorConfig(Config):
     """How many trials run at a time, with what, and where.
 
     `workers`: None for as many as the cluster has room for, 0 for one process beside this one, without Ray;
-    with `in_process` for this one. `gpus_per_trial`: None for 1 where this machine has a GPU and 0 elsewhere.
-    `address`: `local` starts Ray here.
+    with `in_process` for this one. `gpus_per_trial`: None for 1 where this machine has a GPU, or a kind of
+    GPU is asked for, and 0 elsewhere. `address`: `local` starts Ray here.
     """
 
     workers: Annotated[
@@ -55,7 +56,23 @@ class ExecutorConfig(Config):
             )
         ),
         Option(
-            "GPUs of a trial, else 1 where there is a GPU; 0.5 lets two share one.", _PANEL, resumable=True
+            "GPUs of a trial, else 1 where there is a GPU or --accelerator; 0.5 lets two share one.",
+            _PANEL,
+            resumable=True,
+        ),
+    ] = None
+    accelerator: Annotated[
+        str | None,
+        optional(
+            Kind(
+                "a kind of GPU as Ray names it, such as A100",
+                lambda v: isinstance(v, str) and re.fullmatch(r"[\w.-]+", v) is not None,
+            )
+        ),
+        Option(
+            "Train on nodes with this kind of GPU alone, as Ray names it: `T4`, `A100`, `H100`.",
+            _PANEL,
+            resumable=True,
         ),
     ] = None
     trial_timeout: Annotated[
@@ -80,6 +97,11 @@ class ExecutorConfig(Config):
             raise InputError(
                 f"address: {self.address} needs Ray, and workers: 0 runs without it; give 1 worker or more, "
                 "or leave the address out"
+            )
+        if self.workers == 0 and self.accelerator is not None:
+            raise InputError(
+                f"accelerator: {self.accelerator} is found by Ray, and workers: 0 runs without it; give 1 "
+                "worker or more, or leave the accelerator out"
             )
         if self.in_process and self.workers != 0:
             raise InputError("in-process: true is of workers: 0 alone; give --workers 0, or --no-in-process")

@@ -97,6 +97,11 @@ def check_address(address: str) -> None:
     """Raises InputError where no Ray cluster answers at `auto` or `host:port`; `local` is none to ask."""
     if address == "local":
         return
+    if address.startswith(("http://", "https://")):
+        raise InputError(
+            f"'{address}' is the address of a dashboard, which takes whole searches: add --submit; or write "
+            "local, auto or host:port"
+        )
     if address != "auto" and not re.fullmatch(r"[^:/]+:[0-9]{1,5}", address):
         raise InputError(f"'{address}' is not a Ray address; write local, auto or host:port")
     if not (address == "auto" or _listens(address)) or not _healthy(address):
@@ -144,11 +149,16 @@ def _healthy(address: str) -> bool:
             check.kill()
             return False
     if "AuthenticationError" in said or "find an authentication token" in said:  # Ray aborts without one
-        raise InputError(
-            f"the Ray cluster at address '{address}' refuses this machine's token; copy ~/.ray/auth_token "
-            "from its head node, or set RAY_AUTH_TOKEN"
-        )
+        raise refuse_token(address)
     return check.returncode == 0
+
+
+def refuse_token(address: str) -> InputError:
+    """Return what is told where a cluster asks for another token than this machine has."""
+    return InputError(
+        f"the Ray cluster at address '{address}' refuses this machine's token; copy ~/.ray/auth_token "
+        "from its head node, or set RAY_AUTH_TOKEN"
+    )
 
 
 _HEALTH_CHECK = "from ray.scripts.scripts import main; print(flush=True); main()"

@@ -8,7 +8,6 @@ a trial that was stopped early as complete, with its score at that time.
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from nas.execution.ray_start import end_session, own_session, start_ray
@@ -24,6 +24,7 @@ from nas.execution.ray_start import end_session, own_session, start_ray
 # isort: split
 import ray
 from ray import tune
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -50,9 +51,10 @@ from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed
 class RayExecutor:
     """Trains on Ray, started here or joined.
 
-    `concurrency`: trials at a time, None for as many as there is room for. `address`: `local` starts Ray
-    here, `auto` joins the cluster on this machine, `host:port` any other. `way_out`: how to go on where Ray
-    is lost, as a message says it. `labels`: of its metrics, `run` and `sampler`.
+    `concurrency`: trials at a time, None for as many as there is room for; a cluster that is joined is asked
+    for more than it has. `accelerator`: the kind of GPU that nodes must have, as Ray names it. `address`:
+    `local` starts Ray here, `auto` joins the cluster on this machine, `host:port` any other. `way_out`: how
+    to go on where Ray is lost, as a message says it. `labels`: of its metrics, `run` and `sampler`.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class RayExecutor:
         cpus_per_trial: int = 1,
         gpus_per_trial: float = 0,
         concurrency: int | None = None,
+        accelerator: str | None = None,
         address: str = "local",
         dashboard: bool = True,
         way_out: str = "Nothing finished is lost",
@@ -69,6 +72,9 @@ class RayExecutor:
         self._bundle: dict[str, float] = {"CPU": cpus_per_trial}
         if gpus_per_trial:
             self._bundle["GPU"] = gpus_per_trial
+        if accelerator is not None:
+            self._bundle[_KIND + accelerator] = _MARK
+        self._accelerator = accelerator
         self._threads = cpus_per_trial
         self._concurrency = concurrency
         self._address = address
@@ -86,10 +92,7 @@ class RayExecutor:
             if dashboard:
                 observer.dashboard(dashboard)
             observer.doing("Starting workers")
-            slots = self.slots()
-            if not slots:
-                raise InputError(self._no_room())
-            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+            self._check_room()
             here = ray.get_runtime_context()
             own = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
             raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
@@ -109,23 +112,54 @@ class RayExecutor:
         Raises InputError where no node has room for a trial, or one has another nas than this machine.
         """
         with start_ray(self._address, self._dashboard):
-            if not self.slots():
-                raise InputError(self._no_room())
+            self._check_room()
             _check_versions()
-            nodes, room = len(_nodes()), self.slots()
+            nodes, slots = len(_nodes()), self.slots()
             has = ray.cluster_resources()  # type: ignore[no-untyped-call]
             counts = [(nodes, "node"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU")]
             found = ", ".join(f"{count:g} {what}{'' if count == 1 else 's'}" for count, what in counts)
-            at_once = f"{room} trial{'' if room == 1 else 's'} at a time"
+            at_once = f"{slots} trial{'' if slots == 1 else 's'} at a time"
+            if (now := min(slots, self._room())) < slots:
+                at_once = f"{now} of {at_once}, and more as it grows"
             return f"Ray cluster {ray.get_runtime_context().gcs_address}: {found}; {at_once}."
 
     def slots(self) -> int:
-        """Return how many trials may run at a time on the nodes that are alive."""
-        room = sum(
+        """Return how many trials may be under way at a time, with those that wait for a node to join."""
+        if self._concurrency is None:
+            return self._room()
+        return min(self._room(), self._concurrency) if self._address == "local" else self._concurrency
+
+    def _room(self) -> int:
+        """Return how many trials the nodes that are alive have room for, were nothing else on them."""
+        return sum(
             int(min(node.get(kind, 0) // amount for kind, amount in self._bundle.items()))
             for node in _nodes()
         )
-        return room if self._concurrency is None else min(room, self._concurrency)
+
+    def _check_room(self) -> None:
+        """Raise InputError where no node has room for a trial, were nothing else on it."""
+        if self._room():
+            return
+        wanted, nodes = self._accelerator, _nodes()
+        kinds = sorted(
+            {kind.removeprefix(_KIND) for node in nodes for kind in node if kind.startswith(_KIND)}
+        )
+        if wanted is not None and wanted not in kinds:
+            known = f"its nodes have {' and '.join(kinds)}" if kinds else "Ray knows of none there"
+            raise InputError(
+                f"accelerator: no node of the Ray cluster has '{wanted}', {known}; give one that it has, or "
+                "leave --accelerator out"
+            )
+
+        def named(amounts: Mapping[str, float]) -> str:
+            shown = [f"{amounts.get(kind, 0):g} {kind}s" for kind in self._bundle if kind in ("CPU", "GPU")]
+            shown += [kind.removeprefix(_KIND) for kind in amounts if kind.startswith(_KIND)]
+            return " and ".join(shown)
+
+        raise InputError(
+            f"a trial asks for {named(self._bundle)}, and no node of the Ray cluster has that "
+            f"({', '.join(map(named, nodes))}); lower --cpus-per-trial or --gpus-per-trial"
+        )
 
     def _tune(self, trials: _Trials, evaluator: Evaluator) -> None:
         given = {"evaluator": evaluator, "threads": self._threads, "mailbox": trials.mailbox}
@@ -135,21 +169,22 @@ class RayExecutor:
         worker.__qualname__ = Worker.__qualname__  # which a dashboard shows; Tune's is of its own function
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
-                tune.run(
-                    worker,
-                    name="nas",
-                    search_alg=_Searcher(trials),
-                    callbacks=[_Listener(trials)],
-                    scheduler=_Scheduler(trials),
-                    num_samples=-1,
-                    reuse_actors=True,
-                    storage_path=folder,
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    trial_dirname_creator=_trial_name,
-                    trial_name_creator=_trial_name,
-                    raise_on_failed_trial=False,
-                    verbose=0,
-                )
+                with patch.object(tune.tune, "TuneController", _Controller):
+                    tune.run(
+                        worker,
+                        name="nas",
+                        search_alg=_Searcher(trials),
+                        callbacks=[_Listener(trials)],
+                        scheduler=_Scheduler(trials),
+                        num_samples=-1,
+                        reuse_actors=True,
+                        storage_path=folder,
+                        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                        trial_dirname_creator=_trial_name,
+                        trial_name_creator=_trial_name,
+                        raise_on_failed_trial=False,
+                        verbose=0,
+                    )
             except _Abort as abort:
                 assert abort.__cause__ is not None
                 raise abort.__cause__ from None
@@ -166,15 +201,11 @@ class RayExecutor:
         first, *_ = str(error).strip().splitlines() or [""]
         return f"Ray failed: {type(error).__name__}: {first:.300}. {self._way_out}"
 
-    def _no_room(self) -> str:
-        def named(amounts: Mapping[str, float]) -> str:
-            return " and ".join(f"{amounts.get(kind, 0):g} {kind}s" for kind in self._bundle)
 
-        nodes = ", ".join(named(node) for node in _nodes())
-        return (
-            f"a trial asks for {named(self._bundle)}, and no node of the Ray cluster has that ({nodes}); "
-            "lower --cpus-per-trial or --gpus-per-trial"
-        )
+_KIND = "accelerator_type:"
+"""Starts the name of the resource by which Ray tells kinds of GPUs apart; a node has 1 of it."""
+_MARK = 0.001
+"""What Ray itself asks for of it: a thousand trials may share a node."""
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -237,19 +268,25 @@ class _Trials:
         self._running: dict[str, Candidate] = {}
         self._again: list[Candidate] = []
         self._deaths: Counter[tuple[int, bool]] = Counter()
+        self.slots = executor.slots()
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
     def next(self, trial_id: str) -> Candidate | None:
         self._watch.check()
-        slots = self._executor.slots()
-        if len(self._running) >= slots:
+        self.slots = self._executor.slots()
+        if len(self._running) >= self.slots:
             return None
         began, is_new = time.monotonic(), not self._again
         candidate = self._queue.ask() if is_new else self._again.pop()
         if candidate is not None:
             self._running[trial_id] = candidate
-            self._observer.asked(candidate, time.monotonic() - began if is_new else None, slots)
+            self._observer.asked(candidate, time.monotonic() - began if is_new else None, self.slots)
         return candidate
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a worker that is free will have a trial."""
+        return bool(self._again) or (not self._queue.exhausted and self._queue.remaining > 0)
 
     @property
     def finished(self) -> bool:
@@ -324,25 +361,58 @@ class _Searcher(Searcher):
 
     def __init__(self, trials: _Trials) -> None:
         super().__init__()
-        self._trials = trials
+        self.trials = trials
 
     def suggest(self, trial_id: str) -> Any:
         with _aborting():
-            candidate = self._trials.next(trial_id)
+            candidate = self.trials.next(trial_id)
             if candidate is not None:
                 # A list of pairs, for Tune gives a meaning of its own to some names in a config.
                 choices = [*candidate.choices.items()]
-                inherits = self._trials.send_parent(candidate)
-                label = self._trials.label(candidate)
+                inherits = self.trials.send_parent(candidate)
+                label = self.trials.label(candidate)
                 number = candidate.number
                 return {"number": number, "choices": choices, "inherits": inherits, "label": label}
-            return Searcher.FINISHED if self._trials.finished else None
+            return Searcher.FINISHED if self.trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The scheduler hears of it too."""
 
     def save(self, checkpoint_path: str) -> None:
         """The study's ledger is the state."""
+
+
+class _Controller(TuneController):
+    """Has as many trials wait for a worker as the search has slots, which Tune takes from the environment,
+    and leaves a trial to the worker that starts for it. Tune itself gives it to the first that is free, and
+    ends the one that starts, so that with short trials no node that joins would ever have one."""
+
+    @property
+    def _of(self) -> _Trials:
+        search: Any = self._search_alg
+        trials: _Trials = search.searcher.trials
+        return trials
+
+    def _maybe_update_trial_queue(self) -> None:
+        self._max_pending_trials = max(1, self._of.slots)
+        super()._maybe_update_trial_queue()  # type: ignore[no-untyped-call]
+
+    def _maybe_reuse_cached_actor(self, trial: Any) -> bool:
+        if not (self._starts(trial) and self._of.has_more):
+            return bool(super()._maybe_reuse_cached_actor(trial))
+        others = [t for t in self._pending_trials & self._staged_trials if not self._starts(t)]
+        if others:  # these wait for a place
+            super()._maybe_reuse_cached_actor(min(others, key=lambda t: t.config["number"]))
+        return False
+
+    def _starts(self, trial: Any) -> bool:
+        """Whether a worker of its own has a place, and is not ready yet."""
+        actor = self._trial_to_actor.get(trial)
+        return (
+            actor is not None
+            and actor not in self._started_actors
+            and self._actor_manager.is_actor_started(actor)
+        )
 
 
 class _Scheduler(FIFOScheduler):

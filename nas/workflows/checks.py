@@ -289,6 +289,11 @@ def check_machine(config: SearchConfig) -> None:
         check_address(executor.address)
     if executor.address != "local":
         return
+    if executor.accelerator is not None:
+        raise InputError(
+            f"accelerator: {executor.accelerator} chooses among the nodes of a cluster; join one by "
+            "--address, or leave it out"
+        )
     if executor.gpus_per_trial:
         found, why = count_gpus()
         if found < executor.gpus_per_trial:

@@ -61,6 +61,8 @@ def gpus_of(config: SearchConfig) -> float:
     """Return how many GPUs a trial gets."""
     if config.executor.gpus_per_trial is not None:
         return config.executor.gpus_per_trial
+    if config.executor.accelerator is not None:
+        return 1.0
     import torch
 
     return 1.0 if torch.cuda.is_available() else 0.0

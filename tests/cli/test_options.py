@@ -91,7 +91,7 @@ _OTHERS = {"--plugin", "--repair", "--help", "--concurrency", "--no-in-process"}
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
     assert resumable() == [
         "trials", "sampler", "finalists", "scheduler", "dataset", "evaluator", "workers", "in_process",
-        "cpus_per_trial", "gpus_per_trial", "address", "time_limit", "storage",
+        "cpus_per_trial", "gpus_per_trial", "accelerator", "address", "time_limit", "storage",
     ]  # fmt: skip
     shown = helped("resume")
     options = {f"--{key.replace('_', '-')}" for key in resumable()}

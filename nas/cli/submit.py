@@ -1,0 +1,67 @@
+"""Searches whose driver is on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from nas.runs.config import SearchConfig
+    from nas.workflows.submission import Submitted
+
+_DETACHED = 130
+
+
+def submit_search(settings: SearchConfig, plugins: Sequence[Path], runs: Path, name: str | None) -> None:
+    """Submit a search and follow it."""
+    from nas.report.console import say, terminal
+    from nas.workflows.submission import submit
+
+    submitted = submit(settings, plugins, runs, name)
+    say(terminal(), f"Submitted to the Ray cluster at {submitted.jobs.address} as job {submitted.job}.")
+    say(terminal(), f"Ctrl-C leaves it running. Come back with: {submitted.attach_command}")
+    _follow(submitted)
+
+
+@click.command()
+@click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
+@click.option(
+    "--address", required=True, help="The cluster that it was submitted to: auto or http://HOST:8265."
+)
+def attach(run: Path, address: str) -> None:
+    """Follow a search that was submitted to a cluster, and fetch its results when it ends.
+
+    Prints what the search has printed from its beginning on. Exits with the code of the search.
+    """
+    from nas.workflows.submission import attach as attach_to
+
+    _follow(attach_to(run, address))
+
+
+def _follow(submitted: Submitted) -> None:
+    """Show a search until it ends, then fetch its results. Exits with its code."""
+    from nas.errors import printable_lines
+    from nas.report.console import say, terminal
+
+    def show(text: str) -> None:
+        sys.stdout.write(printable_lines(text.expandtabs(1)))
+        sys.stdout.flush()
+
+    code = None
+    try:
+        code = submitted.follow(show)
+        if submitted.fetch():
+            where = submitted.folder.path
+            say(terminal(), f"Its run folder is fetched to {where}; the paths above are the cluster's.")
+    except KeyboardInterrupt:
+        print()  # a terminal has shown ^C
+        goes_on = "the search goes on. Come back" if code is None else "its results are still to be fetched"
+        say(terminal(), f"Detached; {goes_on} with: {submitted.attach_command}")
+        if code is None:
+            say(terminal(), f"Or stop it with: {submitted.stop_command}")
+        code = _DETACHED
+    sys.exit(code)

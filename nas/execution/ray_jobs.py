@@ -1,0 +1,254 @@
+"""Searches whose driver is on the cluster, as jobs of Ray: submitted, followed and fetched by HTTP alone."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import io
+import logging
+import os
+import re
+import shlex
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any
+from unittest.mock import patch
+
+import nas.execution.ray_start  # noqa: F401  # its settings come first
+
+# isort: split
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from nas import __version__
+from nas.errors import InputError, NasError
+from nas.execution import ray_job_script
+from nas.execution.ray_address import check_address, refuse_token
+from nas.files import make_folder, write_atomically
+
+
+class Jobs:
+    """The jobs of a cluster. `address`: `http://HOST:PORT` of its dashboard, or `auto` for the cluster on
+    this machine.
+
+    Raises InputError where no Ray answers there, or refuses this machine's token.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        if address == "auto":
+            check_address(address)
+        elif not re.fullmatch(r"https?://[^/@\s?#]+/?", address):
+            raise InputError(
+                f"'{address}' is not the address of a Ray dashboard; write auto or http://HOST:8265"
+            )
+        else:
+            _check_answers(address)
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # some have levels of their own
+        others = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"}  # Ray would take these for the address given
+        kept = {key: value for key, value in os.environ.items() if address == "auto" or key not in others}
+        try:
+            with patch.dict(os.environ, kept, clear=True):
+                self._client = JobSubmissionClient(address)
+        except Exception as error:  # Ray has no class of its own for most of what it raises here
+            raise self._described(error) from None
+
+    def submit(self, folder: Path, name: str, arguments: list[str], metadata: Mapping[str, str]) -> str:
+        """Have the cluster run `nas ARGUMENTS` in a copy of `folder`, and return the name of the job.
+
+        `name`: of the run that the command makes, of which the job's own is made.
+        """
+        job = f"nas-{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{os.urandom(4).hex()}"
+        script = Path(ray_job_script.__file__).read_text(encoding="utf-8")
+        write_atomically(folder / "nas_job.py", script)
+        command = ["python", "nas_job.py", __version__, _place(job), *arguments]
+        return self._submit(shlex.join(command), job, {"working_dir": str(folder)}, metadata)
+
+    def follow(self, job: str, show: Callable[[str], None]) -> int:
+        """Show what a job prints, from its beginning to its end. Return the exit code of its command.
+
+        Raises NasError where the cluster no longer answers, and for a job that it could not start.
+        """
+        shown, lost = 0, None
+        while True:
+            seen: list[str] = []
+            try:
+                asyncio.run(self._tail(job, show, shown, seen))
+                info = self._client.get_job_info(job)
+                if info.status.is_terminal():
+                    break
+                lost = None
+            except Exception as error:
+                described = self._described(error, job)
+                lost = lost or time.monotonic()
+                if isinstance(described, InputError) or time.monotonic() - lost > _PATIENCE_S:
+                    raise described from None
+            shown += len("".join(seen))
+            time.sleep(1)
+        if info.driver_exit_code is not None:
+            return int(info.driver_exit_code)
+        if info.status is JobStatus.STOPPED:
+            return _STOPPED
+        why = " ".join((info.message or "Ray does not say why").split())
+        raise NasError(f"job {job} was not run by the cluster at {self.address}: {why:.500}")
+
+    def fetch(self, job: str, into: Path) -> list[Path]:
+        """Write the files of the run that a job has made into a folder, and return them; none where it has
+        made none.
+
+        Raises NasError where the cluster does not give them, or one would lie outside of the folder, or it
+        cannot be written: then nothing is.
+        """
+        reader = self._submit(
+            f"python -c {shlex.quote(_SEND)} {_place(job)}", f"{job}-fetch-{os.urandom(2).hex()}"
+        )
+        try:
+            end = time.monotonic() + _FETCH_S
+            while not self._client.get_job_status(reader).is_terminal():
+                if time.monotonic() > end:
+                    raise NasError(f"the files of job {job} did not come within {_FETCH_S} s; attach again")
+                time.sleep(0.3)
+            printed = self._client.get_job_logs(reader)
+        except (RuntimeError, OSError) as error:
+            raise self._described(error, job) from None
+        sent = re.search(r"^nas-results:(.*):nas-results$", printed, re.MULTILINE)
+        if sent is None:
+            raise NasError(
+                f"the files of job {job} did not come: {printed.strip()[-300:] or 'no reason is given'}"
+            )
+        try:
+            files = dict(_unpack(base64.b64decode(sent[1], validate=True), into))
+        except (binascii.Error, tarfile.TarError, EOFError, OSError) as error:
+            raise NasError(f"the files of job {job} cannot be read: {error}; attach again") from None
+        for path, content in files.items():
+            make_folder(path.parent)
+            write_atomically(path, content)
+        return list(files)
+
+    def _submit(
+        self,
+        command: str,
+        job: str,
+        env: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        variables = {"env_vars": {"PYTHONUNBUFFERED": "1"}}
+        try:
+            return str(
+                self._client.submit_job(
+                    entrypoint=command,
+                    submission_id=job,
+                    runtime_env={**(env or {}), **variables},
+                    metadata=dict(metadata or {}),
+                )
+            )
+        except (RuntimeError, OSError, ValueError) as error:
+            raise self._described(error) from None
+
+    async def _tail(self, job: str, show: Callable[[str], None], skip: int, seen: list[str]) -> None:
+        """Show what a job prints after so many characters, which come again, and note it in `seen`."""
+        printed: Any = self._client.tail_job_logs(job)
+        async with aclosing(printed) as chunks:
+            async for chunk in chunks:
+                new, skip = chunk[skip:], max(0, skip - len(chunk))
+                if new:
+                    seen.append(new)
+                    show(new)
+
+    def _described(self, error: Exception, job: str | None = None) -> NasError:
+        """Return what is told of an error of Ray's client."""
+        if type(error).__name__ == "AuthenticationError":
+            return refuse_token(self.address)
+        first, *_ = (*str(error).strip().splitlines(), "")
+        if job and "404" in first:
+            return InputError(
+                f"the Ray cluster at address '{self.address}' knows of no job {job}; a head that was started "
+                "anew forgets them"
+            )
+        reason = f"{type(error).__name__}: {first:.300}"
+        if job:
+            return NasError(
+                f"job {job} at the Ray cluster '{self.address}' cannot be followed: {reason}; it may go on "
+                "all the same, attach again"
+            )
+        return NasError(f"the Ray cluster at address '{self.address}' takes no jobs: {reason}")
+
+
+_PATIENCE_S = 30
+_FETCH_S = 120
+_ANSWER_S = 7
+_STOPPED = 130
+"""The exit code of a command that is stopped, as `nas` itself gives it."""
+
+
+def check_job(job: str) -> str:
+    """Return the name of a job. Raises InputError for one that no job of nas has."""
+    if not re.fullmatch(r"nas-[A-Za-z0-9-]{1,200}", job):
+        raise InputError(f"'{job}' is not the name of a job of nas, such as nas-mbconv-1-0123abcd")
+    return job
+
+
+def _place(job: str) -> str:
+    """Return the folder of a job in the home of the head's user."""
+    return f"nas-runs/{check_job(job)}"
+
+
+_SEND = """
+import base64, io, pathlib, sys, tarfile
+folder = pathlib.Path.home() / sys.argv[1]
+packed = io.BytesIO()
+with tarfile.open(fileobj=packed, mode='w:gz') as tar:
+    for manifest in folder.glob('*/run.yaml'):
+        for path in sorted(manifest.parent.rglob('*')):
+            if path.is_file() and not path.is_symlink() and not path.name.startswith('.'):
+                tar.add(path, path.relative_to(manifest.parent).as_posix())
+print('nas-results:' + base64.b64encode(packed.getvalue()).decode() + ':nas-results')
+"""
+"""Run on the head: it prints the files of the run."""
+
+
+def _unpack(packed: bytes, into: Path) -> list[tuple[Path, bytes]]:
+    """Return path and content of the files in an archive. Raises NasError for one that is no file of the
+    folder `into`."""
+    found = []
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
+        for member in tar:
+            name = PurePosixPath(member.name)
+            path = into.joinpath(*name.parts)
+            inside = not name.is_absolute() and name.parts and not {"..", "."} & {*name.parts}
+            if not (inside and member.isreg() and path.resolve().is_relative_to(into.resolve())):
+                raise NasError(
+                    f"the cluster sends '{member.name}', which is no file inside of {into}; nothing is "
+                    "written"
+                )
+            content = tar.extractfile(member)
+            assert content is not None
+            found.append((path, content.read()))
+    return found
+
+
+def _check_answers(address: str) -> None:
+    """Raises InputError where no dashboard of Ray answers, which Ray's client would wait for without end."""
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/api/version", timeout=_ANSWER_S) as answer:  # noqa: S310
+            is_ray, reason = b"ray_version" in answer.read(_MOST_BYTES), "what answers is none"
+    except urllib.error.HTTPError as error:
+        error.close()
+        is_ray, reason = error.code in (401, 403), f"what answers says {error.code} {error.reason}"
+    except (OSError, ValueError, HTTPException) as error:
+        is_ray, reason = False, str(getattr(error, "reason", error))
+    if not is_ray:
+        raise InputError(
+            f"no Ray dashboard answers at address '{address}' ({reason}); start the cluster with `ray start "
+            "--head --dashboard-host=0.0.0.0`, or reach it by `ssh -L 8265:localhost:8265 HOST`"
+        )
+
+
+_MOST_BYTES = 100_000

@@ -1,0 +1,229 @@
+"""Searches whose driver is on a cluster: submitted, left, followed again and fetched. The cluster is real."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import tarfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from clusters import Cluster, free_port
+from command_line import TINY, apart, command, nas, rows
+
+from nas import __version__
+from nas.errors import InputError, NasError
+from nas.runs.config import SearchConfig, read_config
+
+OWN = """
+import time
+
+def train(network):
+    time.sleep(0.4)
+    yield 0.5
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_search_is_submitted_left_and_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    Path("own.py").write_text(OWN)
+    with Cluster(tmp_path / "ray", dashboard=True) as cluster:
+        cluster.node(1)
+        at = f"--address={cluster.dashboard}"
+        search = [
+            "search",
+            "tiny.yaml",
+            "--evaluator",
+            "own.py:train",
+            "--trials",
+            "12",
+            "--epochs",
+            "1",
+            "--submit",
+            at,
+        ]
+        driver = subprocess.Popen(
+            command(*search), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert driver.stdout is not None
+        said = ""
+        while "[2/12]" not in said:
+            line = driver.stdout.readline()
+            assert line, said
+            said += line
+        driver.send_signal(signal.SIGINT)
+        said += driver.communicate(timeout=20)[0]
+        again = f"nas attach runs/tiny-1 {at.replace('=', ' ')}"
+        assert driver.returncode == 130 and f"Detached; the search goes on. Come back with: {again}\n" in said
+        assert "; 1 trial at a time.\n" in said and [p.name for p in Path("runs/tiny-1").iterdir()] == [
+            "job.yaml"
+        ]
+        came = apart(*again.split()[1:])
+        assert came.code == 0 and "[12/12]" in came.out and not came.err
+        assert came.out.endswith(
+            "Its run folder is fetched to runs/tiny-1; the paths above are the cluster's.\n"
+        )
+        (made,) = home.glob("nas-runs/nas-tiny-1-*/tiny-1")
+        fetched = Path("runs/tiny-1")
+        for path in made.rglob("*"):
+            if path.is_file() and path.name != ".lock":
+                assert (fetched / path.relative_to(made)).read_bytes() == path.read_bytes()
+        assert len(rows(fetched / "trials.csv")) == 12 and (fetched / "best.py").is_file()
+        assert nas("show", "runs/tiny-1").code == 0
+        wrong = apart(
+            "search", "tiny.yaml", "--objective", "accuracy", "--start", "tiny.yaml", "--submit", at
+        )
+        assert wrong.code == 2 and "--start " in wrong.out and not list(Path("runs/tiny-2").glob("*.csv"))
+        (fetched / "job.yaml").write_text("job: nas-other-00000000\naddress: http://elsewhere\n")
+        assert apart("attach", "runs/tiny-1", at).err == (
+            f"error: the Ray cluster at address '{cluster.dashboard}' knows of no job nas-other-00000000; a "
+            "head that was started anew forgets them\n"
+        )
+        for changes in ({"RAY_AUTH_TOKEN": "0" * 64}, {"HOME": str(tmp_path / "nowhere")}):
+            with monkeypatch.context() as patch:
+                for name, value in changes.items():
+                    patch.setenv(name, value)
+                refused = apart("search", "tiny.yaml", "--submit", at)
+            assert (refused.code, refused.err) == (
+                2,
+                f"error: the Ray cluster at address '{cluster.dashboard}' refuses this machine's token; copy "
+                "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN\n",
+            )
+
+
+class _Odd(BaseHTTPRequestHandler):
+    """Answers what no dashboard of Ray does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path.startswith("/page") else 502)
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_addresses_of_no_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    server = HTTPServer(("127.0.0.1", 0), _Odd)
+    Thread(target=server.serve_forever, daemon=True).start()
+    odd = f"http://127.0.0.1:{server.server_port}"
+    for address, why in (
+        (
+            f"http://127.0.0.1:{free_port()}",
+            "([Errno 111] Connection refused); start the cluster with `ray start ",
+        ),
+        (odd, "(what answers says 502 Bad Gateway); start"),
+        ("local", "--submit: there is no cluster; give --address auto or http://HOST:8265"),
+        ("127.0.0.1:6379", "is not the address of a Ray dashboard; write auto or http://HOST:8265"),
+        ("http://me:word@host:8265", "'http://me:***@host:8265' is not the address of a Ray dashboard"),
+    ):
+        said = nas("search", "tiny.yaml", "--submit", "--address", address)
+        assert said.code == 2 and why in said.err and "word" not in said.err
+    server.shutdown()
+    server.server_close()
+    said = nas("search", "tiny.yaml", "--address", odd)
+    assert (
+        said.code == 2
+        and "is the address of a dashboard, which takes whole searches: add --submit" in said.err
+    )
+    assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of this machine, each by its name; a password stands in a file of its own alone."""
+    from nas.execution.ray_job_script import STORAGE
+    from nas.workflows.submission import _pack
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAS_STORAGE_PASSWORD", "hunter2")
+    Path("tiny.yaml").write_text(TINY)
+    Path("own.py").write_text(OWN)
+    given = {
+        "space": "tiny.yaml", "evaluator": "own.py:train", "storage": "postgresql://me:***@host/db",
+        "address": "http://host:8265", "trials": 3,
+    }  # fmt: skip
+    into = tmp_path / "sent"
+    into.mkdir()
+    flags = _pack(SearchConfig.from_data(given), [], into)
+    assert flags == ["--config", "config.yaml"]
+    files = {str(path.relative_to(into)): path.read_text() for path in into.rglob("*") if path.is_file()}
+    assert files.pop(STORAGE) == "postgresql://me:hunter2@host/db"
+    assert "hunter2" not in str(files) and files["file-1/own.py"] == OWN
+    sent = SearchConfig.from_data(read_config(into / "config.yaml"))
+    assert (sent.space, str(sent.evaluator), sent.trials) == ("file-0/tiny.yaml", "file-1/own.py:train", 3)
+    assert (sent.executor.address, sent.storage) == ("local", None)
+    given = {"space": "mbconv", "dataset": "npz:images.npz", "start": ["reference/efficientnet_b0"]}
+    _pack(SearchConfig.from_data(given), [], into)
+    sent = SearchConfig.from_data(read_config(into / "config.yaml"))
+    assert (sent.space, sent.warm_start) == ("mbconv", ("reference/efficientnet_b0",))
+    assert sent.data.dataset == f"npz:{tmp_path / 'images.npz'}"
+
+
+def packed(*members: tarfile.TarInfo) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        for member in members:
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"ab"))
+    return made.getvalue()
+
+
+def test_what_comes_is_written_inside_of_the_run_folder_alone(tmp_path: Path) -> None:
+    from nas.execution.ray_jobs import _unpack
+
+    into = tmp_path / "run"
+    (into / "weights").mkdir(parents=True)
+    (into / "out").symlink_to(tmp_path)
+    assert _unpack(packed(tarfile.TarInfo("weights/a.pt")), into) == [(into / "weights" / "a.pt", b"ab")]
+    link = tarfile.TarInfo("best.py")
+    link.type, link.linkname = tarfile.SYMTYPE, "weights/a.pt"
+    for odd in ("../b", "weights/../../b", str(tmp_path / "b"), "out/b", ".", link):
+        member = odd if isinstance(odd, tarfile.TarInfo) else tarfile.TarInfo(odd)
+        with pytest.raises(NasError) as error:
+            _unpack(packed(tarfile.TarInfo("a"), member), into)
+        assert str(error.value) == (
+            f"the cluster sends '{member.name}', which is no file inside of {into}; nothing is written"
+        )
+
+
+def test_a_run_folder_that_names_no_job(tmp_path: Path) -> None:
+    from nas.workflows.submission import attach
+
+    (tmp_path / "job.yaml").write_text("job: ../other\n")
+    with pytest.raises(InputError, match=r"'../other' is not the name of a job of nas, such as"):
+        attach(tmp_path, "auto")
+    with pytest.raises(InputError, match=r"was not submitted; name a run folder of nas search --submit"):
+        attach(tmp_path / "other", "auto")
+
+
+@pytest.mark.parametrize(
+    ("content", "has"),
+    [("__version__ = '0.0.7'", "nas 0.0.7"), ("import nothing", "no nas (No module named 'nothing')")],
+)
+def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None:
+    from nas.execution import ray_job_script
+
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "nas" / "__init__.py").write_text(content)
+    script = tmp_path / "nas_job.py"
+    script.write_text(Path(ray_job_script.__file__).read_text())
+    done = subprocess.run([sys.executable, str(script), __version__, "runs"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: the head of the Ray cluster has {has}, and the machine that submits nas {__version__}; "
+        "install the same on both\n",
+    )
