@@ -136,13 +136,14 @@ def print_result(result: SearchResult, console: Console) -> None:
     _print_front(state, console)
     if result.elsewhere:
         say(console, f"Best network: {result.state.folder.best_file}; its weights are in {result.elsewhere}")
-        return
-    exported = next(file for file in result.exported if file.suffix == ".py")
-    say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
+    else:
+        exported = next(file for file in result.exported if file.suffix == ".py")
+        say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
     if result.scaled:
         say(console, "Scaled:")
         show(scaled_view(result.scaled), console)
-    _say_next(result, command, console)
+    if not result.elsewhere:  # its commands read weights
+        _say_next(result, command, console)
 
 
 def usage_lines(usage: Usage) -> Iterator[str]:
