@@ -7,6 +7,7 @@ import inspect
 import linecache
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,15 +82,23 @@ _SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "nas"
 def without_current_folder() -> Iterator[None]:
     """Let Python processes that start in the block import nothing from the current folder, where a file may
     have the name of a library. One that runs code of a user's own calls `release_children`."""
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = before or _BY_US
+    with _changing:
+        _before.append(_before[0] if _before else os.environ.get(_SAFE_PATH))
+        os.environ[_SAFE_PATH] = os.environ.get(_SAFE_PATH) or _BY_US
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_SAFE_PATH]
-        else:
-            os.environ[_SAFE_PATH] = before
+        with _changing:
+            before = _before.pop()
+            if before is not None:
+                os.environ[_SAFE_PATH] = before
+            elif not _before:  # Ray may start in another thread, so that blocks end in any order
+                os.environ.pop(_SAFE_PATH, None)
+
+
+_changing = threading.Lock()
+_before: list[str | None] = []
+"""What the variable was before the blocks that are open, once for each."""
 
 
 def release_children() -> None:

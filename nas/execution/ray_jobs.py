@@ -19,7 +19,6 @@ from contextlib import aclosing
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
-from unittest.mock import patch
 
 import nas.execution.ray_start  # noqa: F401  # its settings come first
 
@@ -31,6 +30,9 @@ from nas.errors import InputError, NasError
 from nas.execution import ray_job_script
 from nas.execution.ray_address import check_address, refuse_token
 from nas.files import make_folder, write_atomically
+
+_ADDRESSES = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"}
+"""Variables that Ray would take for the address given."""
 
 
 class Jobs:
@@ -52,13 +54,14 @@ class Jobs:
             _check_answers(address)
         for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # some have levels of their own
-        others = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"}  # Ray would take these for the address given
-        kept = {key: value for key, value in os.environ.items() if address == "auto" or key not in others}
+        others = set() if address == "auto" else _ADDRESSES & os.environ.keys()
+        away = {key: os.environ.pop(key) for key in others}
         try:
-            with patch.dict(os.environ, kept, clear=True):
-                self._client = JobSubmissionClient(address)
+            self._client = JobSubmissionClient(address)
         except Exception as error:  # Ray has no class of its own for most of what it raises here
             raise self._described(error) from None
+        finally:
+            os.environ.update(away)
 
     def submit(self, folder: Path, name: str, arguments: list[str], metadata: Mapping[str, str]) -> str:
         """Have the cluster run `nas ARGUMENTS` in a copy of `folder`, and return the name of the job.

@@ -65,6 +65,18 @@ def test_processes_that_are_started_do(trapped: Path, monkeypatch: pytest.Monkey
     assert subprocess.run(run, capture_output=True, check=False).returncode == 1 and trapped.exists()
 
 
+def test_blocks_of_threads_end_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where Ray starts in a thread while something else is started."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    one, two = without_current_folder(), without_current_folder()
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert os.environ["PYTHONSAFEPATH"]
+    two.__exit__(None, None, None)
+    assert "PYTHONSAFEPATH" not in os.environ
+
+
 def test_a_class_of_the_current_folder_is_imported_where_it_is_named(
     trapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

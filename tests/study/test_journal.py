@@ -219,7 +219,8 @@ def test_a_trial_without_its_beginning_is_lost_and_the_others_keep_their_numbers
 
 def test_lines_that_have_become_one_are_lost(journal: Path) -> None:
     lines, before = lines_of(journal), trials_of(journal)
-    journal.write_bytes(b"".join([*lines[:1], lines[1][:-1], *lines[2:]]))
+    first = place_of(lines, 4, 0)
+    journal.write_bytes(b"".join([*lines[:first], lines[first][:-1], *lines[first + 1 :]]))
     assert repaired(journal).lost == ("trial 0", "trial 1")
     check_kept(before, trials_of(journal), 0, 1)
 

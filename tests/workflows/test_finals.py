@@ -266,7 +266,8 @@ def test_a_storage_that_has_finals_of_that_name_is_refused() -> None:
     FixedQueue(space, [Job("a", space.smallest(), "f", 0)], ledger).ask()
     said = nas("search", "tiny.yaml", "--storage", "sqlite:///s.db", "--name", "a", *SHORT)
     assert said.code == 2
-    assert said.err.endswith("has a study 'a-finals' already; choose another --name\n")
+    way_out = "choose another --name, or work on it too with --join"
+    assert said.err.endswith(f"has a study 'a-finals' already; {way_out}\n")
 
 
 def test_a_time_limit_that_leaves_no_trial() -> None:

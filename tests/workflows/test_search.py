@@ -321,7 +321,7 @@ def test_a_study_in_a_database() -> None:
     assert said.code == 2 and not Path("others").exists()
     assert said.err == (
         f"error: storage 'sqlite:///{Path('study.db').absolute()}': has a study 'mine' already; choose "
-        "another --name\n"
+        "another --name, or work on it too with --join\n"
     )
 
 

@@ -78,7 +78,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "epochs": ({}, 2),
 }
 """A value by which each setting changes a search, and what else it needs."""
-OF_EXECUTORS = {"workers", "in_process", "gpus_per_trial", "address"}
+OF_EXECUTORS = {"workers", "in_process", "gpus_per_trial", "address", "accelerator"}
 """Where trials run: an executor does not know who trains."""
 SETTINGS = SearchConfig.settings() | SearchConfig.sections()["recipe"].settings()
 UNUSED = [key for key, setting in SETTINGS.items() if User.EVALUATOR in setting.option.unused_by]
