@@ -83,22 +83,22 @@ def without_current_folder() -> Iterator[None]:
     """Let Python processes that start in the block import nothing from the current folder, where a file may
     have the name of a library. One that runs code of a user's own calls `release_children`."""
     with _changing:
-        _before.append(_before[0] if _before else os.environ.get(_SAFE_PATH))
-        os.environ[_SAFE_PATH] = os.environ.get(_SAFE_PATH) or _BY_US
+        _before.append(os.environ.get(_SAFE_PATH))
+        os.environ[_SAFE_PATH] = _before[0] or _BY_US
     try:
         yield
     finally:
         with _changing:
-            before = _before.pop()
-            if before is not None:
-                os.environ[_SAFE_PATH] = before
-            elif not _before:  # Ray may start in another thread, so that blocks end in any order
+            before = _before[0]
+            _before.pop()
+            if not _before:  # the last one: Ray may start in another thread, so that they end in any order
                 os.environ.pop(_SAFE_PATH, None)
+                os.environ.update({} if before is None else {_SAFE_PATH: before})
 
 
 _changing = threading.Lock()
 _before: list[str | None] = []
-"""What the variable was before the blocks that are open, once for each."""
+"""What the variable was before each of the blocks that are open; the first has what it is to be again."""
 
 
 def release_children() -> None:

@@ -19,7 +19,7 @@ ORDER = [
     "graph", "measures", "blocks", "space", "exporters", "latency", "inherit", "data", "training", "samplers",
     "study", "execution", "runs", "plots", "workflows", "report", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
-RAY = ("start", "executor", "worker", "metrics", "deaths", "jobs")
+RAY = ("start", "executor", "trials", "worker", "metrics", "deaths", "jobs")
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
 HEAVY = {"torch", "torchvision", "ray", "optuna", "sklearn", "networkx"}

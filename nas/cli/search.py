@@ -47,7 +47,7 @@ def search(
 
         if dry_run:
             raise InputError("--dry-run: is done on this machine alone; leave out --submit, or --dry-run")
-        submit_search(settings, plugins, runs, name)
+        submit_search(settings, plugins, runs, name, join)
         return
     from nas.report.console import terminal
     from nas.report.progress import SearchScreen

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 _DETACHED = 130
 
 
-def submit_search(settings: SearchConfig, plugins: Sequence[Path], runs: Path, name: str | None) -> None:
+def submit_search(
+    settings: SearchConfig, plugins: Sequence[Path], runs: Path, name: str | None, join: bool
+) -> None:
     """Submit a search and follow it."""
     from nas.report.console import say, terminal
     from nas.workflows.submission import submit
 
-    submitted = submit(settings, plugins, runs, name)
+    submitted = submit(settings, plugins, runs, name, join)
     say(terminal(), f"Submitted to the Ray cluster at {submitted.jobs.address} as job {submitted.job}.")
     say(terminal(), f"Ctrl-C leaves it running. Come back with: {submitted.attach_command}")
     _follow(submitted)

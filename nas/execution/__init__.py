@@ -49,7 +49,8 @@ def make_executor(
 def keep_ready(config: ExecutorConfig) -> Iterator[Callable[[], None]]:
     """Start Ray once for all that a config's executors train in here, where it trains on a Ray of its own.
 
-    Call what this gives to let Ray start meanwhile.
+    Call what this gives to let Ray start meanwhile. A block in another one ends Ray: so it does while stops
+    are still heard.
     """
     if config.workers == 0 or config.address != "local":
         yield lambda: None

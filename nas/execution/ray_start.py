@@ -58,26 +58,33 @@ from nas.passwords import hide_passwords
 def keep_ray(address: str, dashboard: bool) -> Iterator[Callable[[], None]]:
     """Start or join Ray once for every `start_ray` of these arguments in here; it ends with the block.
 
-    It starts when the first one needs it, or meanwhile, where what this gives is called.
+    It starts when the first one needs it, or meanwhile, where what this gives is called. A block in another
+    one has the same Ray, which ends with it.
     """
-    kept = _Kept(address, dashboard)
-    _all_kept.append(kept)
+    kept = _find_kept(address, dashboard)
+    if kept is None:
+        kept = _Kept(address, dashboard)
+        _all_kept.append(kept)
     try:
         yield kept.begin
     finally:
-        _all_kept.remove(kept)
+        if kept in _all_kept:
+            _all_kept.remove(kept)
         kept.end()
 
 
 @contextmanager
 def start_ray(address: str, dashboard: bool) -> Iterator[str | None]:
     """Ray, started, joined or kept; gives the dashboard's URL. Of one that was started no process is left."""
-    for kept in _all_kept:
-        if (kept.address, kept.dashboard) == (address, dashboard):
-            yield kept.url()
-            return
+    if kept := _find_kept(address, dashboard):
+        yield kept.url()
+        return
     with _start(address, dashboard) as url:
         yield url
+
+
+def _find_kept(address: str, dashboard: bool) -> _Kept | None:
+    return next((kept for kept in _all_kept if (kept.address, kept.dashboard) == (address, dashboard)), None)
 
 
 class _Kept:
@@ -102,6 +109,7 @@ class _Kept:
         self._ready.wait()
         if self._error is not None:
             raise self._error
+        _take_back_sigterm(signal.getsignal(signal.SIGTERM))
         return self._url
 
     def end(self) -> None:
@@ -157,8 +165,7 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
         raise NasError(
             f"Ray cannot start: {reason:.300}; mend the cause, or train without Ray by --workers 0"
         ) from None
-    with suppress(ValueError):  # raised outside the main thread, which gets no signals
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler prints a stack and exits
+    _take_back_sigterm(on_sigterm)
     session = own_session(address)
     try:
         url = context.dashboard_url
@@ -167,6 +174,13 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
         _end_monitor(address)
         ray.shutdown()
         end_session(session)
+
+
+def _take_back_sigterm(handler: Any) -> None:
+    """Have nobody but Python's handler hear SIGTERM: Ray's prints a stack before. Only the main thread can;
+    where Ray starts in another, it does so when it has waited for it."""
+    with suppress(ValueError):  # raised outside the main thread
+        signal.signal(signal.SIGTERM, handler)
 
 
 def own_session(address: str) -> Path | None:

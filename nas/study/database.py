@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -153,27 +154,39 @@ class _Files:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-class _Session:
+class _Session(ABC):
     """Locks of a server, which drops them when the connection ends."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        self._begin()
-
-    def _begin(self) -> None:
-        """Have the server find out soon that this machine has gone."""
 
     def close(self) -> None:
         with suppress(Exception):  # it may be gone
             self._connection.invalidate()
             self._connection.close()
 
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        self.take(name)
+        try:
+            yield
+        finally:
+            self._release(name)
+
+    @abstractmethod
+    def take(self, name: str) -> None: ...
+
+    @abstractmethod
+    def _release(self, name: str) -> None: ...
+
     def _ask(self, statement: str, **values: Any) -> Any:
         return self._connection.execute(text(statement), values).scalar()
 
 
 class _Postgres(_Session):
-    def _begin(self) -> None:
+    def __init__(self, connection: Connection) -> None:
+        """Have the server find out soon that this machine has gone, too."""
+        super().__init__(connection)
         for name, value in (("idle", 30), ("interval", 10), ("count", 3)):
             self._ask(
                 "SELECT set_config(:name, :value, false)", name=f"tcp_keepalives_{name}", value=str(value)
@@ -182,18 +195,13 @@ class _Postgres(_Session):
     def take(self, name: str) -> None:
         self._ask("SELECT pg_advisory_lock(:key)", key=_number(name))
 
-    @contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        self.take(name)
-        try:
-            yield
-        finally:
-            self._ask("SELECT pg_advisory_unlock(:key)", key=_number(name))
+    def _release(self, name: str) -> None:
+        self._ask("SELECT pg_advisory_unlock(:key)", key=_number(name))
 
     def is_held(self, name: str) -> bool:
         free = self._ask("SELECT pg_try_advisory_lock(:key)", key=_number(name))
         if free:
-            self._ask("SELECT pg_advisory_unlock(:key)", key=_number(name))
+            self._release(name)
         return not free
 
 
@@ -201,13 +209,8 @@ class _MySQL(_Session):
     def take(self, name: str) -> None:
         self._ask("SELECT GET_LOCK(:name, 1000000)", name=_name(name))
 
-    @contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        self.take(name)
-        try:
-            yield
-        finally:
-            self._ask("SELECT RELEASE_LOCK(:name)", name=_name(name))
+    def _release(self, name: str) -> None:
+        self._ask("SELECT RELEASE_LOCK(:name)", name=_name(name))
 
     def is_held(self, name: str) -> bool:
         return not self._ask("SELECT IS_FREE_LOCK(:name)", name=_name(name))

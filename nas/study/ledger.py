@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -118,24 +118,28 @@ class Ledger:
                 self._states[known.state.value] -= 1
                 self._states[trial.state.value] += 1
                 self._trials[number] = trial
-            self._drivers[number] = driver or ""
+            if trial.is_running:
+                self._drivers[number] = driver or ""
+            else:
+                self._drivers.pop(number, None)
             changed.append((trial, frozen))
         return changed
 
     def take_over(self) -> Candidate | None:
         """Return a running trial whose driver has ended, which is this one's from here on. Call it in a
         turn."""
-        for trial in self._trials:
-            if trial.is_running and not self._is_at_work(self._drivers[trial.number]):
-                assert self._database is not None
-                self._storage.set_trial_user_attr(self.trial_id(trial.number), _DRIVER, self._database.driver)
-                self._drivers[trial.number] = self._database.driver
-                return trial.candidate
+        if self._database is None:
+            return None
+        for number, driver in sorted(self._drivers.items()):
+            if not (driver and self._database.is_at_work(driver)):
+                self._storage.set_trial_user_attr(self.trial_id(number), _DRIVER, self._database.driver)
+                self._drivers[number] = self._database.driver
+                return self._trials[number].candidate
         return None
 
     def waits_for_others(self) -> bool:
         """Return whether other drivers are training, and this one is not."""
-        running = {self._drivers[trial.number] for trial in self._trials if trial.is_running}
+        running = {*self._drivers.values()}
         return bool(running) and self._database is not None and self._database.driver not in running
 
     @property
@@ -143,10 +147,7 @@ class Ledger:
         """How many trials other drivers are training."""
         if self._database is None:
             return 0
-        return sum(
-            trial.is_running and self._drivers[trial.number] != self._database.driver
-            for trial in self._trials
-        )
+        return sum(driver != self._database.driver for driver in self._drivers.values())
 
     def agree(self, terms: Mapping[str, Any], trials: int) -> int:
         """Note what the trials of a shared study have in common, or raise InputError where that is other.
@@ -179,9 +180,6 @@ class Ledger:
         if self._database:
             self._database.close()
 
-    def _is_at_work(self, driver: str) -> bool:
-        return self._database is None or (bool(driver) and self._database.is_at_work(driver))
-
     def _check_own(self, number: int) -> None:
         """Raise NasError where another driver has taken a trial over."""
         if self._database is None:
@@ -196,12 +194,11 @@ class Ledger:
     def _check_version(self) -> None:
         """Raise InputError where Optuna or nas of another major version has written the study; note those of
         now where none are noted."""
-        now = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
         noted = self._storage.get_study_user_attrs(self._id).get(_VERSION)
         if noted is None:
-            self._storage.set_study_user_attr(self._id, _VERSION, now)
-            return
-        check_version(self._study.study_name, noted)
+            self._storage.set_study_user_attr(self._id, _VERSION, _OWN_VERSION)
+        else:
+            check_version(self._study.study_name, noted)
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -337,6 +334,7 @@ class Ledger:
             self._storage.set_trial_user_attr(trial_id, "result", data)
             self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[state], values)
         self._notes.pop(number, None)
+        self._drivers.pop(number, None)
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1
@@ -347,30 +345,27 @@ class Ledger:
         return self._trials[number]
 
 
+_Read = TypeVar("_Read")
 _DRIVER = "driver"
 _VERSION = "nas:version"
 _TERMS = "nas:terms"
 _WANTED = "nas:trials"
 FORMAT = 1
 """Version of what a study has of nas."""
+_OWN_VERSION = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
 
 
 def read_terms(url: str, name: str) -> Mapping[str, Any] | None:
     """Return what the trials of a study in a database have in common; None where there is no such study, or
     it does not say. Raises InputError where another version has written it."""
-    storage = open_storage(url)
-    try:
-        noted = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
-    except KeyError:
-        return None
-    except DATABASE_ERRORS as error:
-        reason = describe_database_error(error)
-        noted = None
-    finally:
-        if isinstance(storage, Database):
-            storage.close()
-    if noted is None:  # outside of the block, as a traceback would show a password
-        raise InputError(f"storage '{SecretUrl(url)}' cannot be read: {reason}; restore it")
+
+    def read(storage: BaseStorage) -> dict[str, Any]:
+        try:
+            return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+        except KeyError:
+            return {}
+
+    noted = _read(url, read)
     if _VERSION in noted:
         check_version(name, noted[_VERSION])
     terms: Mapping[str, Any] | None = noted.get(_TERMS)
@@ -390,14 +385,13 @@ def check_terms(study: str, own: Mapping[str, Any], noted: Mapping[str, Any]) ->
 
 def check_version(study: str, noted: Mapping[str, int]) -> None:
     """Raise InputError where a study that was written by these versions is not to be gone on with."""
-    now = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
     if noted.get("nas") != FORMAT:
         raise InputError(
             f"study '{study}': has format {noted.get('nas')}, this nas reads format {FORMAT}; use the nas "
             "that made it, or choose another --name"
         )
     own = noted.get("optuna")
-    if own != now["optuna"]:
+    if own != _OWN_VERSION["optuna"]:
         raise InputError(
             f"study '{study}': was written by Optuna {own}, here is {optuna.__version__}, which would lose "
             f"parts of it; pip install 'optuna=={own}.*', or start a new run"
@@ -445,9 +439,14 @@ def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:
     is no such study."""
     if isinstance(storage, Path) and not storage.exists():
         return [[] for _ in names]
+    return _read(storage, lambda opened: [_read_study(opened, name) for name in names])
+
+
+def _read(storage: Path | str, read: Callable[[BaseStorage], _Read]) -> _Read:
+    """Return what is read of a storage, which is closed after. Raises InputError where it cannot be read."""
     opened = open_storage(storage)
     try:
-        return [_read_study(opened, name) for name in names]
+        return read(opened)
     except DATABASE_ERRORS as error:
         reason = describe_database_error(error)
     finally:

@@ -161,7 +161,12 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         for seed in seeds[name]
         for n, point in enumerate(points)
     ]
-    with stoppable(session) as stop, session.folder.locked(), ExitStack() as opened:
+    with (
+        stoppable(session) as stop,
+        session.folder.locked(),
+        keep_ready(session.config.executor),
+        ExitStack() as opened,
+    ):
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         opened.callback(ledger.close)
         session.write_changes()

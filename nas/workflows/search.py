@@ -167,15 +167,19 @@ def resume_search(
     began = time.monotonic()
     observer = observer or Observer()
     session = reopen(folder, dict(changes or {}), evaluator, plugins, observer, repair)
-    with keep_ready(session.config.executor):
-        return run_search(session, observer, began)
+    return run_search(session, observer, began)
 
 
 def run_search(session: Session, observer: Observer, began: float) -> SearchResult:
     """Train what is still to be trained, and write the results. `began`: when the time limit started."""
     config, meter = session.config, Meter()
     observer = Observers(observer, meter)
-    with stoppable(session) as stop, session.folder.locked(), ExitStack() as opened:
+    with (
+        stoppable(session) as stop,
+        session.folder.locked(),
+        keep_ready(config.executor),
+        ExitStack() as opened,
+    ):
         study, finals = _open_studies(session, observer)
         opened.callback(lambda: study.ledger.close())
         session.write_changes()

@@ -250,11 +250,16 @@ def _prepare(
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)
 
 
+def check_join(config: SearchConfig, name: str | None, join: bool) -> None:
+    """Raise InputError where it is not said which study is to be joined."""
+    if join and not (config.storage and name):
+        raise InputError("--join: a study is in a database and has a name; add --storage and --name")
+
+
 def check_place(config: SearchConfig, runs: Path, name: str | None, like: str, join: bool = False) -> None:
     """Raise what `start` would where no run folder can be made, before data are read. Nothing is written but
     a database that is to have the study."""
-    if join and not (config.storage and name):
-        raise InputError("--join: a study is in a database and has a name; add --storage and --name")
+    check_join(config, name, join)
     path = RunFolder.find_place(runs, name, like)
     _check_storage(_with_absolute_storage(config), path.name, join)
 

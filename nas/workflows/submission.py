@@ -24,6 +24,7 @@ from nas.space.language.source import read_yaml, to_plain_data
 from nas.space.library import find_space, list_spaces
 from nas.space.plugins import Plugin, load_plugins, read_plugins
 from nas.study.storage import make_absolute
+from nas.workflows.session import check_join
 
 JOB_FILE = "job.yaml"
 """The file of a run folder that names the job which fills it."""
@@ -63,21 +64,27 @@ class Submitted:
 
 
 def submit(
-    config: SearchConfig, plugins: Sequence[Path] = (), runs: Path | str = "runs", name: str | None = None
+    config: SearchConfig,
+    plugins: Sequence[Path] = (),
+    runs: Path | str = "runs",
+    name: str | None = None,
+    join: bool = False,
 ) -> Submitted:
     """Have the cluster at the config's address run a search, and make the run folder for its results.
 
     What it needs of this machine's files is sent: the space, plugins, the evaluator, a data set's function
-    and networks to start from. Paths of images are to be the same there. Raises InputError.
+    and networks to start from. Paths of images are to be the same there. `join`: as of `nas.search`. Raises
+    InputError.
     """
     from nas.execution.ray_jobs import Jobs
 
     address = config.executor.address
     if address == "local":
         raise InputError("--submit: there is no cluster; give --address auto or http://HOST:8265")
+    check_join(config, name, join)
     path = RunFolder.find_place(Path(runs), name, config.space)
     with tempfile.TemporaryDirectory(prefix="nas-submit-") as sent:
-        flags = _pack(config, read_plugins(plugins), Path(sent))
+        flags = _pack(config, read_plugins(plugins), Path(sent), join)
         jobs = Jobs(address)
         shown = f"nas search {config.space} --name {path.name}"
         job = jobs.submit(Path(sent), path.name, ["search", *flags, "--name", path.name], {"command": shown})
@@ -101,8 +108,8 @@ def attach(run: Path, address: str) -> Submitted:
     return Submitted(RunFolder(run), check_job(job), Jobs(address))
 
 
-def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path) -> list[str]:
-    """Write what a search needs into a folder, and return the flags that name it there."""
+def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path, join: bool = False) -> list[str]:
+    """Write what a search needs into a folder, and return its flags there."""
     from nas.execution.ray_job_script import STORAGE
 
     def keep(name: str, text: str) -> str:
@@ -137,7 +144,7 @@ def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path) -> list[s
         (into / STORAGE).write_text(_whole(config.storage or url), encoding="utf-8")
     (into / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     flags = [f for plugin in plugins for f in ("--plugin", keep(plugin.file, plugin.text))]
-    return ["--config", "config.yaml", *flags]
+    return ["--config", "config.yaml", *flags, *["--join"] * join]
 
 
 def _whole(url: str) -> str:

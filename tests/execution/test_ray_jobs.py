@@ -129,9 +129,10 @@ def test_addresses_of_no_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (odd, "(what answers says 502 Bad Gateway); start"),
         ("local", "--submit: there is no cluster; give --address auto or http://HOST:8265"),
         ("127.0.0.1:6379", "is not the address of a Ray dashboard; write auto or http://HOST:8265"),
+        ("auto --join", "--join: a study is in a database and has a name; add --storage and --name"),
         ("http://me:word@host:8265", "'http://me:***@host:8265' is not the address of a Ray dashboard"),
     ):
-        said = nas("search", "tiny.yaml", "--submit", "--address", address)
+        said = nas("search", "tiny.yaml", "--submit", "--address", *address.split())
         assert said.code == 2 and why in said.err and "word" not in said.err
     server.shutdown()
     server.server_close()
@@ -167,7 +168,7 @@ def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (sent.space, str(sent.evaluator), sent.trials) == ("file-0/tiny.yaml", "file-1/own.py:train", 3)
     assert (sent.executor.address, sent.storage) == ("local", None)
     given = {"space": "mbconv", "dataset": "npz:images.npz", "start": ["reference/efficientnet_b0"]}
-    _pack(SearchConfig.from_data(given), [], into)
+    assert _pack(SearchConfig.from_data(given), [], into, join=True)[-1] == "--join"
     sent = SearchConfig.from_data(read_config(into / "config.yaml"))
     assert (sent.space, sent.warm_start) == ("mbconv", ("reference/efficientnet_b0",))
     assert sent.data.dataset == f"npz:{tmp_path / 'images.npz'}"

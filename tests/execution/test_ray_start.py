@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import descendants, wait_until, works
+from command_line import SHORT, command
 from fakes import Fake, start
 
 from nas.errors import NasError
@@ -38,6 +44,52 @@ def test_ray_is_kept_from_one_round_to_the_next(tmp_path: Path, monkeypatch: pyt
     assert len(set(jobs)) == 1 and not ray.is_initialized()
     wait_until(lambda: not any(map(works, {*descendants(os.getpid())} - {*before})), 10)
     assert "nas-ray" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.slow
+def test_what_nobody_needs_of_ray_is_left_out_or_ended_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait a second for the monitor of the autoscaler."""
+    from nas.execution.ray_start import start_ray
+
+    # isort: split
+    import ray
+
+    end: Callable[[], None] = ray.shutdown
+    ended: list[int | None] = []
+
+    def shut_down() -> None:
+        ended.append(monitor.process.poll())
+        end()
+
+    with start_ray("local", dashboard=False):
+        node: Any = ray._private.worker._global_node
+        (monitor,) = node.all_processes["monitor"]
+        assert monitor.process.poll() is None and "log_monitor" not in node.all_processes
+        monkeypatch.setattr(ray, "shutdown", shut_down)
+    assert ended == [-signal.SIGKILL]
+
+
+@pytest.mark.slow
+def test_a_search_on_ray_that_is_asked_twice_to_end_says_how_to_go_on(tiny_folder: Path) -> None:
+    """As `timeout` asks, and systems that end whole groups of processes. Ray's own handler would print a
+    stack, and a second signal while Ray ends would be nobody's."""
+    flags = ("--workers", "1", "--trials", "400", "--name", "mine", *SHORT)
+    with subprocess.Popen(
+        command("search", "tiny.yaml", *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as search:
+        assert search.stdout is not None
+        heard = ""
+        while "[1/400]" not in heard:
+            line = search.stdout.readline()
+            assert line, heard
+            heard += line
+        for _ in range(2):
+            search.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        heard += search.stdout.read()
+    assert search.returncode == 130
+    assert heard.endswith("error: stopped; nothing finished is lost. Go on with: nas resume runs/mine\n")
+    assert "SIGTERM received" not in heard
 
 
 @pytest.mark.slow

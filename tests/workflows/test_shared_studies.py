@@ -18,12 +18,18 @@ import optuna
 import pytest
 import sqlalchemy
 from command_line import command, nas, rows
-from instant import Instant, config
+from instant import SPACE, Instant, config
+from rich.console import Console
 from servers import mariadb, postgres
 
 import nas as api
+from nas.cost import Cost
 from nas.errors import InputError, NasError
-from nas.study.ledger import read_trials
+from nas.report.session import print_result
+from nas.study.ledger import Ledger, read_trials
+from nas.study.records import Candidate
+from nas.study.storage import open_storage
+from nas.training.base import Failure, FailureReason
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
@@ -102,7 +108,6 @@ def test_three_drivers_of_which_one_is_killed(kind: str, tmp_path: Path) -> None
     for folder in ("b", "c"):
         table = rows(tmp_path / folder / "mine/trials.csv")
         assert [row["state"] for row in table] == ["complete"] * 24
-    assert "its weights are in" in "".join(said) or "checked: same outputs" in "".join(said)
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"s3cret" not in file.read_bytes(), file
     assert "s3cret" not in "".join(said)
@@ -114,6 +119,7 @@ def begun() -> Counter[int]:
     return Counter(int(line.split()[2]) for line in lines if line.startswith("begins"))
 
 
+@pytest.mark.slow
 def test_finals_are_shared_too() -> None:
     url = f"sqlite:///{Path('study.db').absolute()}"
     own = config(storage=url, trials=6, finalists=2, final_epochs=2, final_seeds=2)
@@ -122,8 +128,7 @@ def test_finals_are_shared_too() -> None:
     def work(runs: str, join: bool) -> None:
         results.append(api.search(own, evaluator=Instant(), name="mine", runs=runs, join=join))
 
-    nothing = config(storage=url, trials=1, finalists=2, final_epochs=2, final_seeds=2)
-    api.search(config(**{**nothing.given(), "trials": 1, "finalists": 0}), evaluator=Instant(), name="mine")
+    api.search(config(**{**own.given(), "trials": 1, "finalists": 0}), evaluator=Instant(), name="mine")
     threads = [threading.Thread(target=work, args=(runs, True)) for runs in ("a", "b")]
     for thread in threads:
         thread.start()
@@ -134,6 +139,46 @@ def test_finals_are_shared_too() -> None:
     assert {trial.candidate.identity for trial in trials} == {
         t.candidate.identity for t in results[0].state.trials
     }
+
+
+def test_the_weights_of_the_best_network_stay_with_who_trained_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A driver that joins a study which is complete trains nothing, and says where they are."""
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    own = config(storage=url, trials=3)
+    first = api.search(own, evaluator=Instant(), name="mine", runs="a")
+    assert first.elsewhere == "" and first.exported
+    found = api.search(own, evaluator=Instant(), name="mine", runs="b", join=True)
+    assert found.best == first.best and not found.exported and not Path("b/mine/best.py").exists()
+    assert found.elsewhere == f"{socket.gethostname()}:{Path('a/mine').absolute()}"
+    print_result(found, Console(width=500))
+    said = capsys.readouterr().out
+    assert said.endswith(f"Best network: b/mine/best.yaml; its weights are in {found.elsewhere}\n")
+
+
+def test_a_trial_that_another_driver_has_taken_over_is_its_own() -> None:
+    """As where a database has lost a driver, which goes on training."""
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    one, two = (Ledger(open_storage(url), "mine") for _ in range(2))
+    trained, distributions = one.sample(SPACE, lambda name, options: options[0])
+    candidate = Candidate(0, trained, Cost(macs=1), "x")
+    with one.turn():
+        one.enter(candidate, distributions)
+    with two.turn():
+        two.read_others()
+        assert two.take_over() is None and two.waits_for_others() and two.running_elsewhere == 1
+    one.close()
+    with two.turn():
+        assert two.take_over() == candidate
+    assert two.running_elsewhere == 0
+    message = (
+        "another driver has taken over trial 0, as the database had lost this one; its result is dropped"
+    )
+    with pytest.raises(NasError, match=message):
+        one.fail(0, Failure(FailureReason.ERROR, "x"))
+    two.fail(0, Failure(FailureReason.ERROR, "y"))
+    assert [str(trial.failure) for trial in read_trials(url, "mine")[0]] == ["error: y"]
+    one.close()
+    two.close()
 
 
 def refused(*arguments: str) -> str:
@@ -196,6 +241,20 @@ def test_a_database_of_another_version_of_optuna() -> None:
     assert line.startswith(f"error: storage '{url}' cannot be opened: The runtime optuna version ")
 
 
+def test_a_study_of_another_format_is_refused() -> None:
+    url = f"sqlite:///{Path('study.db').absolute()}"
+    api.search(config(storage=url), evaluator=Instant(), name="mine")
+    storage = optuna.storages.RDBStorage(url)
+    own = {"optuna": int(optuna.__version__.split(".")[0]), "nas": 99}
+    storage.set_study_user_attr(storage.get_study_id_from_name("mine"), "nas:version", own)
+    message = (
+        "study 'mine': has format 99, this nas reads format 1; use the nas that made it, or choose another"
+    )
+    with pytest.raises(InputError, match=message):
+        api.search(config(storage=url), evaluator=Instant(), name="mine", runs="b", join=True)
+
+
+@pytest.mark.slow
 def test_a_server_that_is_not_there_or_does_not_answer() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
