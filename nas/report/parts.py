@@ -114,6 +114,8 @@ class Parts:
         given = _flatten(self.config.given())
         everything = _flatten(self.config.to_data())
         own = manifest.data is None and self.config.evaluator is None
+        trials = self.state.trials
+        is_whole = len(trials) >= self.config.trials and not any(trial.is_running for trial in trials)
         facts = {"data": self._data_text(), "seed": str(self.config.seed)}
         environment = manifest.environment
         for key, value in {
@@ -143,8 +145,8 @@ class Parts:
             _note(f"{self._data_text()}. Settings that are not the default:"),
             make_table(("setting", "~value"), given.items()),
             more,
-            _note("To go on with it, with more trials for instance:"),
-            element("pre", manifest.resume_command(folder)),
+            _note("To search further:" if is_whole else "To go on with it:"),
+            element("pre", manifest.resume_command(folder) + f" --trials {2 * len(trials)}" * is_whole),
         )
 
     def _data_text(self) -> str:

@@ -117,6 +117,8 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
             f"{len(front)} networks on the front of accuracy and {measure.noun}; {figure}"
             in page.texts["costs"]
         )
+    assert "To search further: nas resume " in page.texts["command"]
+    assert page.texts["command"].split()[-2:] == ["--trials", "80"]
     assert "on 30 images, so its standard error is" in page.texts["trust"]
     assert "training, of those stopped early" in page.texts["time"]
     assert " nan_loss 4 3, 13, 23, 33 " in page.texts["failures"]
@@ -168,6 +170,9 @@ def test_a_search_in_any_state(tmp_path: Path, fates: tuple[str, ...], sections:
     assert (told.code, told.out) == (0, f"{run.path}/report.html\n")
     assert [name for name in page.texts if name] == sections.split()
     assert said in " ".join(" ".join(page.texts.values()).split())
+    if "running" in fates:
+        assert "To go on with it: nas resume " in page.texts["command"]
+        assert "--trials" not in page.texts["command"].partition("To go on with it: ")[2]
     has = "the settings and the failures" if "failed" in fates else "the settings"
     missing = f"no trial has a score yet, so that the report has {has} alone; write it anew when one has"
     assert told.err == ("" if "complete" in fates else f"{run.path}: {missing}\n")
