@@ -240,7 +240,8 @@ def _unpack(packed: bytes, into: Path) -> list[tuple[Path, bytes]]:
 def _check_answers(address: str) -> None:
     """Raises InputError where no dashboard of Ray answers, which Ray's client would wait for without end."""
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/api/version", timeout=_ANSWER_S) as answer:  # noqa: S310
+        opener = urllib.request.build_opener()  # `urlopen` keeps the proxies of its first use
+        with opener.open(f"{address.rstrip('/')}/api/version", timeout=_ANSWER_S) as answer:
             is_ray, reason = b"ray_version" in answer.read(_MOST_BYTES), "what answers is none"
     except urllib.error.HTTPError as error:
         error.close()

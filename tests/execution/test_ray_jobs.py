@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -117,6 +118,13 @@ class _Odd(BaseHTTPRequestHandler):
 
 def test_addresses_of_no_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:  # what a program asked for before is nothing to this
+        patch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        patch.setattr("urllib.request._opener", None)
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen("http://127.0.0.1:1", timeout=5)
+        kept = urllib.request._opener  # type: ignore[attr-defined]
+    monkeypatch.setattr("urllib.request._opener", kept)
     Path("tiny.yaml").write_text(TINY)
     server = HTTPServer(("127.0.0.1", 0), _Odd)
     Thread(target=server.serve_forever, daemon=True).start()
