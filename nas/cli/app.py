@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import signal
 import sys
 from collections import UserDict
 from contextlib import suppress
@@ -91,3 +93,11 @@ def main() -> None:
         sys.exit(1)
     finally:
         gc.freeze()  # else Python looks for cycles in all of torch before it ends: a second
+        atexit.unregister(_end_undisturbed)
+        atexit.register(_end_undisturbed)  # the last that is registered is called first
+
+
+def _end_undisturbed() -> None:
+    """Hear no signal that asks for an end: all is said, and what libraries do then would raise of it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

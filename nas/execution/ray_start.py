@@ -115,8 +115,9 @@ class _Kept:
     def end(self) -> None:
         """End it, if it was begun."""
         self._unneeded.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        while self._thread.is_alive():  # Ray gives SIGTERM back to the system on its way
+            self._thread.join(_LOOK_S)
+            _take_back_sigterm(signal.getsignal(signal.SIGTERM))
 
     def _keep(self) -> None:
         try:
@@ -129,6 +130,7 @@ class _Kept:
             self._ready.set()
 
 
+_LOOK_S = 0.02
 _all_kept: list[_Kept] = []
 
 

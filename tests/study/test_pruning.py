@@ -203,6 +203,7 @@ def test_stopped_between_a_pruners_word_and_its_write(
         try:
             LocalExecutor().run(parts, fake, Observer())
         except KeyboardInterrupt:
+            parts.ledger.close()
             parts = opened(where, name)
     assert len(stopped) == whole.counts.pruned >= 5
     assert list(parts.trials) == list(whole.trials) == list(opened(where, name).trials)
