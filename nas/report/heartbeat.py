@@ -15,6 +15,8 @@ QUIET_S = 1.5
 """Seconds without a line, after which one is said: the next comes within two."""
 LONG_S, SELDOM_S = 30.0, 10.0
 """What takes so long is said no more often than that."""
+KNOWN_S = 60.0
+"""Nor is what is known to take its time."""
 _LOOK_S = 0.25
 
 
@@ -29,6 +31,7 @@ class Heartbeat:
         self._describe = describe
         self._done = threading.Event()
         self._heard = self._began = time.monotonic()
+        self._is_known = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -48,9 +51,10 @@ class Heartbeat:
         """Something else was said."""
         self._heard = time.monotonic()
 
-    def began(self) -> None:
-        """Something else goes on."""
+    def began(self, is_known: bool = False) -> None:
+        """Something else goes on. `is_known`: how long it takes."""
         self._began = time.monotonic()
+        self._is_known = is_known
 
     def _run(self) -> None:
         while not self._done.wait(_LOOK_S):
@@ -60,6 +64,8 @@ class Heartbeat:
         """Say what goes on where it is time."""
         now = time.monotonic()
         quiet_s = QUIET_S if now - self._began < LONG_S else max(QUIET_S, SELDOM_S)
+        if self._is_known:
+            quiet_s = KNOWN_S
         if now - self._heard < quiet_s or (what := self._describe()) is None:
             return
         with suppress(OSError, ValueError):  # of a pipe that was closed, which the search itself finds

@@ -16,12 +16,16 @@ from nas.execution.ray_address import describe_login
 from nas.report.console import duration, say, share
 from nas.report.decoding import DecodingBar
 from nas.report.heartbeat import Heartbeat
-from nas.report.session import say_beginning, say_round, usage_shares
+from nas.report.session import say_beginning, say_round, say_stopped, usage_shares
+from nas.runs.state import RunState
 from nas.study.records import Candidate, Counts, Trial, TrialState
 from nas.training.base import EpochResult
 from nas.workflows.observer import Observer
 from nas.workflows.session import Session
 from nas.workflows.usage import Meter
+
+_SHOWN = 8
+"""Trainings that a line of a log names."""
 
 
 class SearchScreen(Observer):
@@ -136,6 +140,10 @@ class SearchScreen(Observer):
         self._last = time.monotonic()
         self._console.print(Text(printable(self._line(trial))), soft_wrap=True)
         self._heartbeat.heard()
+        self._heartbeat.began(is_known=True)
+
+    def stopped(self, state: RunState) -> None:
+        say_stopped(state, self._console)
 
     def _read(self) -> None:
         """Read the queue once for all that is shown: the display's own thread must not touch it."""
@@ -154,8 +162,9 @@ class SearchScreen(Observer):
         took = f", {trial.result.seconds:.1f} s" if trial.result.epochs else ""
         left = self._left()
         name = trial.job or f"trial {trial.number}"
+        failed = f", {self._counts.failed} failed" if self._counts.failed else ""
         return (
-            f"[{self._counts.ended}/{self._trials}] {name}: {result}, "
+            f"[{self._counts.ended}/{self._trials}{failed}] {name}: {result}, "
             f"{trial.candidate.cost}{took}{f', {left} left' if left else ''}"
         )
 
@@ -174,13 +183,12 @@ class SearchScreen(Observer):
         return duration(max(0.0, self._left_at_last - (time.monotonic() - self._last)))
 
     def _describe(self) -> str | None:
-        """What a log is told where nothing else is: until a trial of the round has ended, when it is
-        known how long they take."""
+        """What a log is told where nothing else is."""
         if self._doing is not None:
             return self._doing
-        if self._counts.ended > self._ended_before:
-            return None
-        return f"Training: {', '.join(self._trainings())}"
+        trainings = list(self._trainings())
+        more = f", and {len(trainings) - _SHOWN} more" if len(trainings) > _SHOWN else ""
+        return f"Training: {', '.join(trainings[:_SHOWN])}{more}" if trainings else None
 
     def _trainings(self) -> Iterator[str]:
         for number, result in sorted(dict(self._running).items()):  # a copy: it is read in other threads

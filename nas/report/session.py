@@ -182,6 +182,8 @@ def print_run(state: RunState, top: int) -> None:
     if failed := [trial for trial in state.trials if trial.failure]:
         say(console, f"{len(failed)} failed, trial {failed[-1].number} with: {failed[-1].failure}.")
     if ended < len(state.trials):
+        for line in running_lines(state):
+            say(console, line)
         say(console, f"Go on with: {state.manifest.resume_command(folder)}")
     if best := state.best(top):
         console.print(best_view(best, state.objective, config.measures))
@@ -189,6 +191,44 @@ def print_run(state: RunState, top: int) -> None:
         say(console, "No trial has a score.")
     _print_finals(state, console)
     _print_front(state, console)
+
+
+def running_lines(state: RunState) -> Iterator[str]:
+    """Say of each trial that has not ended how far it is."""
+    running = [trial for trial in state.trials if trial.is_running]
+    for trial in running[:_RUNNING]:
+        epoch = max(trial.curve, default=0)
+        score = f", {state.objective.metric.name} {trial.curve[epoch]:.4f}" if epoch else ""
+        yield (
+            f"Running or interrupted: trial {trial.number}, epoch {epoch}/{state.config.recipe.epochs}{score}, "
+            f"{trial.candidate.cost}."
+        )
+    if len(running) > _RUNNING:
+        yield f"So are {len(running) - _RUNNING} more."
+
+
+_RUNNING = 10
+
+
+def say_stopped(state: RunState, console: Console) -> None:
+    """Print what a search has that is asked to end."""
+    winner = state.winner
+    best = winner.trial if winner else next(iter(state.best(1)), None)
+    if best is None:
+        say(console, "No trial has a score yet.")
+        return
+    say(console, f"Best so far: trial {best.number}, score {best.score:.4f}, {best.candidate.cost}.")
+    if state.folder.weights_file(best.number).exists():  # else another driver has them
+        say(console, f"Export it with: {_export_command(state)}")
+
+
+def _export_command(state: RunState) -> str:
+    return f"nas export {_run_flags(state)} -o my_network.py"
+
+
+def _run_flags(state: RunState) -> str:
+    """Return a run as commands take it."""
+    return f"{quote(str(state.folder.path))}{state.manifest.study_flags(state.folder)}"
 
 
 def print_trial(state: RunState, trial: Trial) -> None:
@@ -263,7 +303,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     best: Path = state.folder.best_file
     further = f"{command} --trials {2 * len(state.trials)}"
     plugins = state.manifest.plugin_flags(state.folder)
-    run = f"{quote(str(state.folder.path))}{state.manifest.study_flags(state.folder)}"
+    run = _run_flags(state)
     say(console, "Next:")
     go_on = {
         StopReason.FINISHED: [(further, "search further")],
@@ -275,7 +315,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
         (f"nas show {run}", "the trials"),
         (f"nas report {run}", "the search as one page"),
         *go_on[result.stopped_by],
-        (f"nas export {run} -o my_network.py", "write the best network elsewhere"),
+        (_export_command(state), "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)
     for command, why in commands:

@@ -301,3 +301,13 @@ def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequen
         ]  # fmt: skip
         writer.writerow(["" if cell is None else cell for cell in cells])
     return text.getvalue()
+
+
+def curves_table(trials: Iterable[Trial]) -> str:
+    """Return the metric of each trial after each epoch, counted from 1, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "epoch", "score"])
+    for trial in trials:
+        writer.writerows([trial.number, epoch, value] for epoch, value in sorted(trial.curve.items()))
+    return text.getvalue()

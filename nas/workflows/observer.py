@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nas.execution.base import TrialQueue
+    from nas.runs.state import RunState
     from nas.study.records import Candidate, Trial
     from nas.training.base import EpochResult
     from nas.workflows.session import Session
@@ -50,6 +51,9 @@ class Observer:
 
     def finished(self, trial: Trial) -> None:
         """A trial has ended in any state, and the study has it."""
+
+    def stopped(self, state: RunState) -> None:
+        """The search was asked to end before its trials have. What it has is written."""
 
 
 class Observers(Observer):
@@ -101,3 +105,7 @@ class Observers(Observer):
     def finished(self, trial: Trial) -> None:
         for observer in self._observers:
             observer.finished(trial)
+
+    def stopped(self, state: RunState) -> None:
+        for observer in self._observers:
+            observer.stopped(state)

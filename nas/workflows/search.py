@@ -31,7 +31,7 @@ from nas.study.ledger import Ledger
 from nas.study.pareto import pareto_front
 from nas.study.pruning import find_pruner
 from nas.study.queue import FixedQueue, Job, JobEvaluator
-from nas.study.records import Counts, Trial, trials_table
+from nas.study.records import Counts, Trial, curves_table, trials_table
 from nas.study.study import Screen, Study
 from nas.training.base import Evaluator
 from nas.training.evaluator import proxy_resolution
@@ -198,6 +198,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             write_tables(session, study.trials)
             _name_best(session, study, finals)
             if not isinstance(end, TimeIsUp):
+                observer.stopped(session.state(study.trials, finals.trials if finals else ()))
                 raise
             in_time = False
         meter.stop()
@@ -353,9 +354,10 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
 
 
 def write_tables(session: Session, trials: Sequence[Trial]) -> None:
-    """Write trials.csv, a row per trial, and pareto.csv, the trials that no other beats in score and cost.
-    Costs are those of the objective, else MACs."""
+    """Write trials.csv, a row per trial, curves.csv, a row per epoch of each, and pareto.csv, the trials that
+    no other beats in score and cost. Costs are those of the objective, else MACs."""
     names = sorted({name for trial in trials for name in trial.candidate.choices})
     front, measures = pareto_front(trials, session.objective), session.config.measures
     write_atomically(session.folder.trials_file, trials_table(trials, names, measures))
+    write_atomically(session.folder.path / "curves.csv", curves_table(trials))
     write_atomically(session.folder.path / "pareto.csv", trials_table(front, names, measures))

@@ -343,7 +343,7 @@ def test_the_settings_are_kept_and_flags_win(finished: tuple[Path, Said]) -> Non
 def test_the_files_of_a_run(finished: tuple[Path, Said]) -> None:
     assert {p.name for p in finished[0].iterdir()} == {
         ".lock", "run.yaml", "space.yaml", "study.journal", "weights", "best.yaml", "best.py", "best.pt",
-        "best.safetensors", "trials.csv", "pareto.csv",
+        "best.safetensors", "trials.csv", "curves.csv", "pareto.csv",
     }  # fmt: skip
     assert len(list((finished[0] / "weights").iterdir())) == 2
     best = load_space(finished[0] / "best.yaml")

@@ -22,6 +22,7 @@ from nas.report import heartbeat
 from nas.report.heartbeat import Heartbeat
 from nas.report.progress import SearchScreen
 from nas.study.records import TrialResult
+from nas.training.base import Failure, FailureReason
 
 
 @pytest.fixture
@@ -70,7 +71,15 @@ def test_what_a_log_says_while_a_search_starts(clock: list[float]) -> None:
     screen.started(second)
     assert screen.lines(1.5) == ["Training: trial 0: epoch 1/4, score 0.5000, trial 1: epoch 0/4 ... 3 s"]
     screen.finished(queue.complete(first.number, after(4, 0.5), TrialResult(epochs=4)))
-    assert screen.lines(60) == []  # how long trials take is known now
+    # how long trials take is known now
+    assert screen.lines(59) == []
+    assert screen.lines(2) == ["Training: trial 1: epoch 0/4 ... 60 s"]
+    screen.finished(queue.fail(second.number, Failure(FailureReason.ERROR, "it raised")))
+    assert screen.lines(120) == []  # nothing runs
+    third = asked(queue)
+    screen.started(third)
+    screen.epoch(third, after(1, 0.25))
+    assert screen.lines(1) == ["Training: trial 2: epoch 1/4, score 0.2500 ... 121 s"]
     screen.doing("Stopping Ray")
     assert screen.lines(2) == ["Stopping Ray ... 0 s", "Stopping Ray ... 2 s"]
 

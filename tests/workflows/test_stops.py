@@ -30,6 +30,9 @@ from optuna.storages import BaseStorage
 import nas
 from nas.deadline import TimeIsUp
 from nas.errors import NasError
+from nas.report.console import terminal
+from nas.report.progress import SearchScreen
+from nas.report.session import print_run
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study import ledger
@@ -57,11 +60,52 @@ class Stopping(Observer):
 
     def __init__(self, stop: object) -> None:
         self._stop = stop
+        self.left: list[RunState] = []
 
     def started(self, candidate: Candidate) -> None:
         if candidate.number == 1:
             assert callable(self._stop)
             self._stop()
+
+    def stopped(self, state: RunState) -> None:
+        self.left.append(state)
+
+
+def test_what_a_stopped_search_has_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    class Epoch(Stopping):
+        """Stops after the first epoch of trial 1, which the study has."""
+
+        def started(self, candidate: Candidate) -> None:
+            pass
+
+        def continued(self, candidate: Candidate) -> None:
+            if candidate.number == 1:
+                raise KeyboardInterrupt
+
+    stopping = Epoch(None)
+    with pytest.raises(nas.Stopped):
+        nas.search(config(epochs=2), stopping, evaluator=Instant(epochs=2), name="mine")
+    (state,) = stopping.left
+    first, running = state.trials
+    with SearchScreen(terminal()) as screen:
+        screen.stopped(state)
+    assert capsys.readouterr().out.splitlines() == [
+        f"Best so far: trial 0, score {first.score:.4f}, {first.candidate.cost}.",
+        "Export it with: nas export runs/mine -o my_network.py",
+    ]
+    assert rows(RUN / "curves.csv") == [
+        {"trial": str(trial.number), "epoch": str(epoch), "score": str(value)}
+        for trial in state.trials
+        for epoch, value in trial.curve.items()
+    ]
+    assert [*first.curve] == [1, 2] and [*running.curve] == [1]
+    print_run(state, 5)
+    assert (
+        f"Running or interrupted: trial 1, epoch 1/2, accuracy {running.curve[1]:.4f}, "
+        f"{running.candidate.cost}.\nGo on with: nas resume runs/mine\n"
+    ) in capsys.readouterr().out
+    screen.stopped(replace(state, trials=()))
+    assert capsys.readouterr().out == "No trial has a score yet.\n"
 
 
 def press_ctrl_c() -> None:
@@ -97,15 +141,15 @@ def test_what_a_search_changes_in_its_process_is_given_back() -> None:
 @pytest.mark.parametrize(("stop", "code"), [(press_ctrl_c, 130), (terminate, 130), (hang_up, 129)])
 def test_a_stop_says_how_to_go_on_and_loses_nothing(stop: object, code: int) -> None:
     before, threads = handlers(), torch.get_num_threads()
-    given = config(cpus_per_trial=threads + 1, time_limit="1h")
+    given, stopping = config(cpus_per_trial=threads + 1, time_limit="1h"), Stopping(stop)
     with pytest.raises(nas.Stopped) as error:
-        nas.search(given, Stopping(stop), evaluator=Instant(), name="mine")
+        nas.search(given, stopping, evaluator=Instant(), name="mine")
     assert str(error.value) == ("stopped; nothing finished is lost. Go on with: nas resume runs/mine") and (
         error.value.exit_code == code
     )
     assert handlers() == before and torch.get_num_threads() == threads
     state = RunState.load(RUN)
-    assert [trial.is_running for trial in state.trials] == [False, True]
+    assert [trial.is_running for trial in state.trials] == [False, True] and stopping.left == [state]
     assert (RUN / "trials.csv").is_file() and (RUN / "best.yaml").is_file()
     result = nas.resume(RUN, evaluator=Instant())
     assert isinstance(result, nas.SearchResult)
