@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,7 +147,11 @@ def _write(folder: Path, results: list[tuple[float, float]]) -> None:
     (folder / "results.json").write_text(json.dumps(results))
 
 
-_SIDES = {"ray": ray_side, "bare": bare_side, "one worker": partial(ray_side, workers=1)}
+_SIDES: dict[str, Callable[..., None]] = {
+    "ray": ray_side,
+    "bare": bare_side,
+    "one worker": partial(ray_side, workers=1),
+}
 
 
 def _arguments() -> argparse.Namespace:

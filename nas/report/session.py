@@ -195,13 +195,12 @@ def print_run(state: RunState, top: int) -> None:
 
 def running_lines(state: RunState) -> Iterator[str]:
     """Say of each trial that has not ended how far it is."""
-    running = [trial for trial in state.trials if trial.is_running]
+    running, epochs = [trial for trial in state.trials if trial.is_running], state.config.recipe.epochs
     for trial in running[:_RUNNING]:
         epoch = max(trial.curve, default=0)
         score = f", {state.objective.metric.name} {trial.curve[epoch]:.4f}" if epoch else ""
         yield (
-            f"Running or interrupted: trial {trial.number}, epoch {epoch}/{state.config.recipe.epochs}{score}, "
-            f"{trial.candidate.cost}."
+            f"Running or interrupted: trial {trial.number}, epoch {epoch}/{epochs}{score}, {trial.candidate.cost}."
         )
     if len(running) > _RUNNING:
         yield f"So are {len(running) - _RUNNING} more."
