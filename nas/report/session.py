@@ -200,7 +200,8 @@ def running_lines(state: RunState) -> Iterator[str]:
         epoch = max(trial.curve, default=0)
         score = f", {state.objective.metric.name} {trial.curve[epoch]:.4f}" if epoch else ""
         yield (
-            f"Running or interrupted: trial {trial.number}, epoch {epoch}/{epochs}{score}, {trial.candidate.cost}."
+            f"Running or interrupted: trial {trial.number}, epoch {epoch}/{epochs}{score}, "
+            f"{trial.candidate.cost}."
         )
     if len(running) > _RUNNING:
         yield f"So are {len(running) - _RUNNING} more."

@@ -26,9 +26,7 @@ def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch)
     screen.round(queue, "search", 4, 4)
     failure = Failure(FailureReason.WORKER_DIED, "4 times; its machine has gone, or Ray on it")
     screen.finished(queue.fail(asked(queue).number, failure, TrialResult()))
-    assert said.getvalue().startswith(
-        "[1/4, 1 failed] trial 0: failed: worker_died: 4 times; its machine has gone"
-    )
+    assert said.getvalue().startswith("[1/4, 1 failed] trial 0: failed: worker_died: 4 times; its")
 
 
 def test_the_time_left_is_of_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

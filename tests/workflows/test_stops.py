@@ -84,7 +84,7 @@ def test_what_a_stopped_search_has_is_said(capsys: pytest.CaptureFixture[str]) -
 
     stopping = Epoch(None)
     with pytest.raises(nas.Stopped):
-        nas.search(config(epochs=2), stopping, evaluator=Instant(epochs=2), name="mine")
+        nas.search(config(recipe={"epochs": 2}), stopping, evaluator=Instant(epochs=2), name="mine")
     (state,) = stopping.left
     first, running = state.trials
     with SearchScreen(terminal()) as screen:
