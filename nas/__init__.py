@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
     from nas.runs.training import TrainConfig
+    from nas.serving.begin import init_run
+    from nas.serving.open_run import OpenRun, open_run
+    from nas.serving.refusals import Refused
     from nas.space import Space, load_space, parse_space
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
     from nas.training.custom import Network, evaluator
@@ -55,6 +58,9 @@ _PLACES = {
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
     "nas.runs.training": ("TrainConfig",),
+    "nas.serving.begin": ("init_run",),
+    "nas.serving.open_run": ("OpenRun", "open_run"),
+    "nas.serving.refusals": ("Refused",),
     "nas.space": ("Space", "load_space", "parse_space"),
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
@@ -87,9 +93,11 @@ __all__ = [
     "NasError",
     "Network",
     "Observer",
+    "OpenRun",
     "Plan",
     "Profile",
     "Recipe",
+    "Refused",
     "RunState",
     "SearchConfig",
     "SearchResult",
@@ -106,7 +114,9 @@ __all__ = [
     "calibrate",
     "evaluator",
     "export",
+    "init_run",
     "load_space",
+    "open_run",
     "parse_space",
     "profile",
     "resume",

@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "deadline", "cost", "ops",
     "graph", "measures", "blocks", "space", "exporters", "latency", "inherit", "data", "training", "samplers",
-    "study", "execution", "runs", "plots", "workflows", "report", "bench", "cli", "testing", "__main__",
+    "study", "execution", "runs", "plots", "workflows", "serving", "report", "bench", "cli", "testing",
+    "__main__",
 ]  # fmt: skip
 RAY = ("start", "executor", "trials", "worker", "metrics", "deaths", "jobs")
 FILES = sorted(PACKAGE.rglob("*.py"))

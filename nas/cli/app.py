@@ -32,6 +32,11 @@ COMMANDS = {
     "scale": "spaces",
     "spaces": "spaces",
     "bench": "bench",
+    "init": "ask",
+    "ask": "ask",
+    "tell": "ask",
+    "serve": "ask",
+    "mcp": "ask",
 }
 """The module of `nas.cli` that a command is in."""
 

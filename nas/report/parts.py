@@ -113,7 +113,7 @@ class Parts:
         manifest, folder = self.state.manifest, self.state.folder
         given = _flatten(self.config.given())
         everything = _flatten(self.config.to_data())
-        own = manifest.data is None and self.config.evaluator is None
+        own = manifest.data is None and self.config.evaluator is None and not manifest.elsewhere
         trials = self.state.trials
         is_whole = len(trials) >= self.config.trials and not any(trial.is_running for trial in trials)
         facts = {"data": self._data_text(), "seed": str(self.config.seed)}
@@ -151,6 +151,8 @@ class Parts:
 
     def _data_text(self) -> str:
         data = self.state.manifest.data
+        if self.state.manifest.elsewhere:
+            return f"Networks are trained elsewhere; score: {self.objective.metric}"
         if data is None:
             return f"Data: the evaluator's own; score: {self.objective.metric}"
         classes = ", ".join(data.classes[:BEST]) + (", ..." if len(data.classes) > BEST else "")

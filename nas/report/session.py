@@ -184,7 +184,8 @@ def print_run(state: RunState, top: int) -> None:
     if ended < len(state.trials):
         for line in running_lines(state):
             say(console, line)
-        say(console, f"Go on with: {state.manifest.resume_command(folder)}")
+        running = " --running" * state.manifest.elsewhere
+        say(console, f"Go on with: {state.manifest.resume_command(folder)}{running}")
     if best := state.best(top):
         console.print(best_view(best, state.objective, config.measures))
     else:
@@ -199,10 +200,8 @@ def running_lines(state: RunState) -> Iterator[str]:
     for trial in running[:_RUNNING]:
         epoch = max(trial.curve, default=0)
         score = f", {state.objective.metric.name} {trial.curve[epoch]:.4f}" if epoch else ""
-        yield (
-            f"Running or interrupted: trial {trial.number}, epoch {epoch}/{epochs}{score}, "
-            f"{trial.candidate.cost}."
-        )
+        far = "" if state.manifest.elsewhere else f", epoch {epoch}/{epochs}{score}"
+        yield f"Running or interrupted: trial {trial.number}{far}, {trial.candidate.cost}."
     if len(running) > _RUNNING:
         yield f"So are {len(running) - _RUNNING} more."
 

@@ -20,7 +20,8 @@ def find_random(state: RunState) -> RunState | None:
     space, budget, objective, data and recipe, its trials drawn and trained to the end without regard to
     others. Runs whose trials are in a database are left out, as none is opened that was not named.
 
-    None where there is none, and where trials were scored by an evaluator that no file names.
+    None where there is none, where trials were scored by an evaluator that no file names, and where others
+    than the sampler may have proposed them.
     """
     if state.manifest.data is None and state.config.evaluator is None:
         return state if _is_random(state.manifest) else None
@@ -44,7 +45,9 @@ def find_random(state: RunState) -> RunState | None:
 def _is_random(manifest: Manifest) -> bool:
     """Whether trials, those of a warm start apart, were drawn evenly and are scored each by itself."""
     config = manifest.config
-    return config.sampler == "random" and not (config.inherit or config.prescreen or config.pruner)
+    return config.sampler == "random" and not (
+        manifest.elsewhere or config.inherit or config.prescreen or config.pruner
+    )
 
 
 def _is_alike(one: Manifest, other: Manifest) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -186,8 +187,9 @@ class RunFolder:
         return path
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait_s: float = 0.0) -> Iterator[None]:
         """Be the folder's only writer. The system drops the lock with its process, however that ends.
+        `wait_s`: how long another one is waited for.
 
         Where the file system has no such locks, a file stands for it, which a process that is killed may
         leave. Raises InputError where another process holds it, NasError where the folder cannot be written.
@@ -200,8 +202,8 @@ class RunFolder:
         with ExitStack() as held:
             held.callback(os.close, descriptor)
             try:
-                if not lock(descriptor):
-                    held.enter_context(_standing_lock(file))
+                if not _lock_within(descriptor, wait_s):
+                    held.enter_context(_standing_lock(file, wait_s))
             except TimeoutError:
                 raise InputError(
                     f"{self.path}: another process is {self.WORK} in it; wait for it, or stop it first. "
@@ -303,12 +305,24 @@ def _standing_file(file: Path) -> Path:
     return file.with_name(f"{file.name}.held")
 
 
-def _standing_lock(file: Path) -> Any:
+def _lock_within(descriptor: int, wait_s: float) -> bool:
+    """Lock an open file as `lock` does, trying for so long."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            return lock(descriptor)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.01)
+
+
+def _standing_lock(file: Path, wait_s: float) -> Any:
     """Return a context in which a file stands for the lock of another. Entering it raises TimeoutError where
-    a process that lives, or one of another machine, has made that file."""
+    a process that lives, or one of another machine, has made that file, and keeps it for so long."""
     from filelock import SoftFileLock
 
-    return SoftFileLock(_standing_file(file), timeout=0)
+    return SoftFileLock(_standing_file(file), timeout=wait_s)
 
 
 def _check_entry(entry: Path, inside: str) -> None:

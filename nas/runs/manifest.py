@@ -54,7 +54,7 @@ class Manifest:
     `study`: the study's name in its storage, whatever the folder is called today. `data`: of the data set,
     None where a user's evaluator has its own. `counted`: what costs are of. `metric`: what scores measure.
     `plugins`: sha256 of the files of blocks by name; `evaluator`: that of the evaluator's file.
-    `environment`: versions, commit and machine of the start.
+    `environment`: versions, commit and machine of the start. `elsewhere`: other programs train its networks.
     """
 
     study: str
@@ -67,6 +67,7 @@ class Manifest:
     evaluator: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     counted: Counted = Counted.DEPLOYED
+    elsewhere: bool = False
 
     @classmethod
     def make(
@@ -80,13 +81,17 @@ class Manifest:
         warm_start: Sequence[WarmStart],
         plugins: Sequence[SourceFile],
         evaluator: SourceFile | None,
+        elsewhere: bool = False,
     ) -> Manifest:
         """Return the manifest of a new run."""
         environment = describe_environment(device)
         digests = {plugin.name: plugin.sha256 for plugin in plugins}
         own = evaluator.sha256 if evaluator else None
         digest = digest_text(space_text)
-        return cls(study, config, data, metric, digest, tuple(warm_start), digests, own, environment)
+        return cls(
+            study, config, data, metric, digest, tuple(warm_start), digests, own, environment,
+            elsewhere=elsewhere,
+        )  # fmt: skip
 
     def to_text(self) -> str:
         """Return the content of run.yaml."""
@@ -102,6 +107,7 @@ class Manifest:
             "starts": [{"file": start.file, "choices": dict(start.choices)} for start in self.warm_start],
             "plugins": dict(self.plugins),
             "evaluator_sha256": self.evaluator,
+            "elsewhere": self.elsewhere,
         }
         return yaml.safe_dump(document, sort_keys=False)
 
@@ -140,6 +146,7 @@ class Manifest:
             evaluator=document.get("evaluator_sha256"),
             environment=kept,
             counted=parts["counted"],
+            elsewhere=document.get("elsewhere") is True,
         )
 
     def write(self, folder: RunFolder) -> None:
@@ -196,14 +203,18 @@ class Manifest:
                 flags += "".join(_setting_flags(own[k], v, f"--{key}") for k, v in value.items())
             elif not settings[key].option.is_argument:
                 flags += _setting_flags(settings[key], value)
-        return f"nas search {quote(self.config.space)}{flags}{self.plugin_flags(folder)}"
+        if self.elsewhere:
+            flags += _flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
+        command = "init" if self.elsewhere else "search"
+        return f"nas {command} {quote(self.config.space)}{flags}{self.plugin_flags(folder)}"
 
     def resume_command(self, folder: RunFolder) -> str:
         """Return the command that goes on with a run."""
         own = _again_flags(self._asked_again(folder))
         if self.config.evaluator:
             own += _flag("--evaluator", self._evaluator_copy(folder))
-        return f"nas resume {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
+        command = "ask" if self.elsewhere else "resume"
+        return f"nas {command} {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
 
     def with_storage(self, folder: RunFolder, named: str | None) -> Manifest:
         """Return the manifest for a command that reads the trials, where `named` is the database that the

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
-from nas.files import read_text
+from nas.files import read_text, write_atomically
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest, digest_text
@@ -18,7 +18,7 @@ from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective
 from nas.study.pareto import pareto_front
-from nas.study.records import Trial, best_of
+from nas.study.records import Trial, best_of, curves_table, trials_table
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
@@ -96,6 +96,15 @@ class RunState:
     def front(self) -> list[Trial]:
         """The trials that no other beats in score and in the costs of the objective."""
         return pareto_front(self.trials, self.objective)
+
+    def write_tables(self) -> None:
+        """Write trials.csv, a row per trial, curves.csv, a row per epoch of each, and pareto.csv, the trials
+        that no other beats in score and cost. Costs are those of the objective, else MACs."""
+        names = sorted({name for trial in self.trials for name in trial.candidate.choices})
+        measures = self.config.measures
+        write_atomically(self.folder.trials_file, trials_table(self.trials, names, measures))
+        write_atomically(self.folder.path / "curves.csv", curves_table(self.trials))
+        write_atomically(self.folder.path / "pareto.csv", trials_table(self.front, names, measures))
 
 
 def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] = ()) -> Space:

@@ -24,6 +24,7 @@ _MEMORY = 1_000
 """Points of which it is remembered what is beside them."""
 _MOST_STEPS = 200
 _LOOK = 16
+_RINGS = 4
 
 _Key = tuple[tuple[str, "Option"], ...]
 
@@ -139,6 +140,27 @@ class Domain:
                 return choices
             excess, _, point = best
         return choices
+
+    def nearest(
+        self, choices: Choices, accepts: Callable[[Choices], bool], rng: random.Random
+    ) -> Choices | None:
+        """A point inside the budget near to `choices` that is accepted; None where none is found.
+
+        Of the points in reach of the nearest one inside, those of fewer other options come first, then those
+        of more equal cost.
+        """
+        ring = [self.moved_inside(choices, rng)]
+        seen = {point_key(ring[0])}
+        for _ in range(_RINGS):
+            ring.sort(key=lambda point: (self._excess(point), self._change(choices, point)))
+            for point in filter(self.is_inside, ring):
+                if accepts(point) and self.can_train(point):
+                    return point
+            beside = (near for point in ring[:_LOOK] for near in self.neighbours(point, rng))
+            ring = list({key: near for near in beside if (key := point_key(near)) not in seen}.values())
+            seen.update(map(point_key, ring))
+        drawn = (self.sample(rng, 1)[0] for _ in range(_MOST_STEPS))
+        return next((p for p in drawn if self.is_inside(p) and accepts(p) and self.can_train(p)), None)
 
     def constraints(self, amounts: Amounts) -> list[float]:
         """How far a network is over each end of the budget, in parts of it: Optuna's constraints, met where

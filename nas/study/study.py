@@ -84,7 +84,7 @@ class Study:
     raises InputError for a point whose network cannot be trained. With `screen`, proposals other than those
     of the warm start are several for each trial, of which one is trained. `pruner` stops trials early;
     `inherit` says from whose weights a trial starts. Trials that an earlier driver left running are handed
-    out again first.
+    out again first; with `elsewhere` they run in other programs, and stay theirs.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Study:
         screen: Screen | None = None,
         pruner: BasePruner | None = None,
         inherit: Callable[[Candidate, Sequence[Trial]], Parent | None] = lambda candidate, trials: None,
+        elsewhere: bool = False,
     ) -> None:
         self.ledger = ledger
         self.objective = objective
@@ -117,7 +118,7 @@ class Study:
         self._pruner = pruner
         self._inherit = inherit
         # in a database those are taken over one by one, as others may do
-        left = () if ledger.is_shared else ledger.trials
+        left = () if ledger.is_shared or elsewhere else ledger.trials
         self._interrupted = [trial.candidate for trial in left if trial.is_running]
         renamed = self._work_out_anew(trial.candidate for trial in ledger.trials)
         identities = (trial.candidate.identity for trial in ledger.trials)
@@ -160,7 +161,7 @@ class Study:
         for attempt, proposal in enumerate(self._proposals(number)):
             try:
                 amounts, identity = self._check(proposal.choices)
-            except _Rejected as rejection:
+            except Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
             else:
@@ -170,6 +171,20 @@ class Study:
         self._exhausted = True
         self._fruitless = rejected
         return None
+
+    def propose(self, choices: Choices, notes: Mapping[str, Any] | None = None) -> Candidate:
+        """Enter a point of the space that another proposes, with what is noted of it.
+
+        Raises Rejected for one that a sampler could not have tried either.
+        """
+        amounts, identity = self._check(choices)
+        proposal = replace(self._sample(_follow(choices)), system_attrs=dict(notes or {}))
+        candidate = self._candidate(len(self.ledger.trials), proposal.choices, amounts, identity)
+        return self._enter_best([(proposal, candidate)], Counter(), [])
+
+    def is_tried(self, choices: Choices) -> bool:
+        """Return whether the network of a point that can be built is that of a trial."""
+        return self._domain.identity(choices) in self._identities
 
     def parent(self, candidate: Candidate) -> Parent | None:
         """Return the trial whose weights a candidate starts from, if it starts from any's."""
@@ -253,17 +268,17 @@ class Study:
         return _Proposal(*self.ledger.sample(self._space, choose))
 
     def _check(self, choices: Choices) -> tuple[Amounts, str]:
-        """Return amounts and identity of a point; raises _Rejected."""
+        """Return amounts and identity of a point; raises Rejected."""
         amounts = self._domain.amounts(choices)
         if amounts is None:
-            raise _Rejected("unbuildable")
+            raise Rejected("unbuildable")
         if not self._budget.admits(amounts):
-            raise _Rejected("over_budget")
+            raise Rejected("over_budget")
         identity = self._domain.identity(choices)
         if identity in self._identities:
-            raise _Rejected("duplicate", [identity])
+            raise Rejected("duplicate", [identity])
         if not self._domain.can_train(choices):
-            raise _Rejected("unbuildable")
+            raise Rejected("unbuildable")
         return amounts, identity
 
     def _work_out_anew(self, candidates: Iterable[Candidate]) -> dict[str, str]:
@@ -353,8 +368,9 @@ class Study:
         return {epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()}
 
 
-class _Rejected(Exception):
-    """`repeats`: identities of known networks that were proposed again."""
+class Rejected(Exception):
+    """A point that does not become a trial, for a reason of `Counts`. `repeats`: identities of known
+    networks that were proposed again."""
 
     def __init__(self, reason: str, repeats: Sequence[str] = ()) -> None:
         self.reason = reason

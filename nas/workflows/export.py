@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost, large_number
@@ -172,6 +173,11 @@ def of_run(state: RunState, number: int | None = None) -> Leaving:
     if folder.is_calibration:
         raise InputError(
             f"{folder.path}: is a calibration, which has no best network; name the run of a search"
+        )
+    if state.manifest.elsewhere:
+        raise InputError(
+            f"{folder.path}: its networks are trained elsewhere, and it has no weights of them; write the "
+            f"best one without weights: nas export {quote(str(folder.best_file))}"
         )
     winner = state.winner if number is None else None
     trial = winner.trial if winner else _find_trial(state, number)

@@ -14,7 +14,6 @@ from typing import Any
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.execution import keep_ready
-from nas.files import write_atomically
 from nas.runs.config import SearchConfig
 from nas.runs.finals import (
     Finalist,
@@ -28,10 +27,9 @@ from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.samplers import find_sampler
 from nas.study.ledger import Ledger
-from nas.study.pareto import pareto_front
 from nas.study.pruning import find_pruner
 from nas.study.queue import FixedQueue, Job, JobEvaluator
-from nas.study.records import Counts, Trial, curves_table, trials_table
+from nas.study.records import Counts, Trial
 from nas.study.study import Screen, Study
 from nas.training.base import Evaluator
 from nas.training.evaluator import proxy_resolution
@@ -195,7 +193,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             # It may have come between the write of a trial and its note: what is written counts.
             study.ledger.close()
             study, finals = _open_studies(session, observer)
-            write_tables(session, study.trials)
+            session.state(study.trials).write_tables()
             _name_best(session, study, finals)
             if not isinstance(end, TimeIsUp):
                 observer.stopped(session.state(study.trials, finals.trials if finals else ()))
@@ -257,6 +255,7 @@ def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
             "to go on"
         )
     inherit = Inheritance(session.folder, config.keep, session.objective)
+    more: dict[str, Any] = {"inherit": inherit} if config.inherit else {}
     return Study(
         session.space,
         config.budget,
@@ -269,7 +268,7 @@ def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
         try_out=session.try_out,
         screen=_screen(session),
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
-        **({"inherit": inherit} if config.inherit else {}),
+        **more,
     )
 
 
@@ -300,7 +299,7 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
             session.executor.run(study, session.evaluator, Observers(observer, *keepers))
     finally:
         stop.check_place()
-        write_tables(session, study.trials)
+        session.state(study.trials).write_tables()
 
 
 def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: Observer) -> None:
@@ -351,13 +350,3 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
         facts["preprocessing"] = data.preprocessing(side)
     if best:
         session.folder.write_best(session.space, best[0], facts, config.measures)
-
-
-def write_tables(session: Session, trials: Sequence[Trial]) -> None:
-    """Write trials.csv, a row per trial, curves.csv, a row per epoch of each, and pareto.csv, the trials that
-    no other beats in score and cost. Costs are those of the objective, else MACs."""
-    names = sorted({name for trial in trials for name in trial.candidate.choices})
-    front, measures = pareto_front(trials, session.objective), session.config.measures
-    write_atomically(session.folder.trials_file, trials_table(trials, names, measures))
-    write_atomically(session.folder.path / "curves.csv", curves_table(trials))
-    write_atomically(session.folder.path / "pareto.csv", trials_table(front, names, measures))

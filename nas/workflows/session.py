@@ -33,6 +33,7 @@ from nas.study.objective import Objective
 from nas.study.storage import claim_storage, make_absolute
 from nas.training.base import Evaluator
 from nas.training.custom import CustomEvaluator
+from nas.training.elsewhere import Elsewhere
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.timed import TimedEvaluator
 from nas.workflows.checks import (
@@ -295,6 +296,7 @@ def start(
             prepared.warm_start,
             prepared.plugins,
             prepared.evaluator_file,
+            isinstance(prepared.evaluator, Elsewhere),
         )
         if join and (terms := read_terms(config.storage or "", path.name)):
             check_terms(path.name, manifest.terms, terms)
@@ -343,6 +345,11 @@ def reopen(
     """
     heard = observer or Observer()
     manifest = Manifest.read(folder)
+    if manifest.elsewhere:
+        raise InputError(
+            f"{folder.path}: its networks are trained elsewhere, as 'nas tell' hears; go on with: "
+            f"{manifest.resume_command(folder)}"
+        )
     manifest.check_again(folder, changes)
     config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
     if manifest.data is None:

@@ -335,7 +335,7 @@ def test_the_settings_are_kept_and_flags_win(finished: tuple[Path, Said]) -> Non
     )
     assert set(document) == {
         "format", "study", "settings", "versions", "git_commit", "machine", "metric", "data", "counted",
-        "space_sha256", "starts", "plugins", "evaluator_sha256",
+        "space_sha256", "starts", "plugins", "evaluator_sha256", "elsewhere",
     }  # fmt: skip
     assert load_space(finished[0] / "space.yaml") == parse_space(TINY)
 

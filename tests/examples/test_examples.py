@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -21,6 +23,7 @@ from nas.exporters.files import export_python
 from nas.graph.module import build_module, count_macs
 from nas.inherit import inherit
 from nas.ops import OPERATORS
+from nas.runs.state import RunState
 from nas.space import Choices, Space, load_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.study import Study
@@ -153,3 +156,16 @@ def test_examples_draw_the_same_each_time() -> None:
     first, again, other = module.shapes(), module.shapes(), module.shapes(seed=1)
     assert np.array_equal(first["images"], again["images"])
     assert not np.array_equal(first["images"], other["images"])
+
+
+def test_a_proposer_climbs_inside_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = nas("init", "mbconv", "--budget-flops", "400M", "--trials", "12", "--name", "climbing")
+    assert said.code == 0, said
+    monkeypatch.setattr(sys, "argv", ["climbing.py", "runs/climbing"])
+    runpy.run_path(str(EXAMPLES / "climbing.py"), run_name="__main__")
+    state = RunState.load(Path("runs/climbing"))
+    scores = [trial.score for trial in state.trials if trial.score is not None]
+    assert len(scores) == 12 and max(scores) > scores[0]
+    assert all(trial.candidate.cost.macs <= 400_000_000 for trial in state.trials)
+    assert [trial.bred_from is None for trial in state.trials] == [True] + [False] * 11
+    assert len({trial.candidate.identity for trial in state.trials}) == 12

@@ -49,6 +49,10 @@ COMMANDS = [
     ("report", "runs/mine", "-o", "out.html"),
     ("scale", "runs/mine", "--phi", "1", "-o", "out.yaml"),
     ("score", "runs/mine"),
+    ("ask", "runs/mine"),
+    ("tell", "runs/mine", "0", "0.5"),
+    ("serve", "runs/mine"),
+    ("mcp", "runs/mine"),
 ]
 """All that read a run folder."""
 WRITTEN = (".lock", "study.journal", "weights", "best.yaml", "trials.csv", "best.py", "plugins", "run.yaml")

@@ -1,0 +1,59 @@
+"""Making a run whose networks are trained elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from nas.errors import InputError
+from nas.kinds import as_written
+from nas.runs.config import SearchConfig
+from nas.serving import SETTINGS
+from nas.serving.open_run import OpenRun
+from nas.training.base import Metric
+from nas.training.elsewhere import Elsewhere
+from nas.workflows.observer import Observer
+from nas.workflows.session import check_place, prepare, start
+
+
+def init_run(
+    config: SearchConfig,
+    observer: Observer | None = None,
+    *,
+    metric: Metric | None = None,
+    plugins: Sequence[Path | str] = (),
+    runs: Path | str = "runs",
+    name: str | None = None,
+) -> OpenRun:
+    """Make a run whose networks other programs train, and open it.
+
+    `metric`: what scores are, `score` and the higher the better where it is left out. The run folder is
+    `runs/name`, or one called like the space with a number.
+
+        >>> import nas
+        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M"})
+        >>> run = nas.init_run(config, metric=nas.Metric("mAP"))  # doctest: +SKIP
+
+    Raises InputError for what cannot be searched, and for settings that have no effect.
+    """
+    _check_settings(config)
+    place = partial(check_place, config, Path(runs), name, config.space)
+    prepared = prepare(config, Elsewhere(metric or Metric("score")), plugins, observer, place)
+    session = start(prepared, Path(runs), name, config.space)
+    return OpenRun(session.folder, session.space, observer or Observer())
+
+
+def _check_settings(config: SearchConfig) -> None:
+    for key, value in config.given().items():
+        if key not in SETTINGS:
+            written = value if isinstance(value, str) else as_written(value)
+            raise InputError(
+                f"{SearchConfig.place(key)}: {written} has no effect on networks that are trained elsewhere; "
+                "leave it out"
+            )
+    if ":" in config.sampler:
+        raise InputError(
+            f"sampler: {config.sampler} is a proposer of your own, which a run that is trained elsewhere has "
+            "beside its sampler: see docs/proposers.md; name a built-in one"
+        )
