@@ -5,8 +5,8 @@
 
 A driver of `mbconv` under 400M MACs, in a process of its own, asks for trials and ends the oldest of those
 that run, whose score is free; its journal is a file, as that of a search. A row is of the last 500 trials
-before a number of them; its memory is the most that the process has had up to then, and `open` the time of
-another process from the journal to the next ask, with its memory.
+before a number of them, by the clock and in time of a processor; its memory is the most that the process has
+had up to then, and `open` the time of another process from the journal to the next ask, with its memory.
 
 Then Optuna goes on with the journal of `--peer` trials, which it reads as its own: `study.ask`, the same
 decisions by `suggest_categorical`, `study.tell`, by its sampler of the same kind. It neither counts a cost
@@ -65,14 +65,15 @@ def main() -> None:
 def _measure(args: argparse.Namespace, sampler: str, folder: Path) -> Iterator[str]:
     """Print the rows of a sampler. Yield what misses its target."""
     print(f"\n{sampler}, {args.running} running, optuna {optuna.__version__}\n", flush=True)
-    print("| trials | ask and tell a second | memory | journal | open | memory |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    print("| trials | ask and tell a second | of a processor | memory | journal | open | memory |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     rates = {}
     for row in [*_rows("search", args, sampler, folder)]:  # not beside one another
         (opened,) = _rows("open", args, sampler, folder, row["trials"])
         rates[row["trials"]] = row["rate"]
         print(
-            f"| {row['trials']:,} | {row['rate']:.0f} | {row['mb']:.0f} MB | {row['journal_mb']:.0f} MB | "
+            f"| {row['trials']:,} | {row['rate']:.0f} | {row['processor_ms']:.1f} ms | {row['mb']:.0f} MB | "
+            f"{row['journal_mb']:.0f} MB | "
             f"{opened['seconds']:.2f} s | {opened['mb']:.0f} MB |",
             flush=True,
         )
@@ -121,14 +122,15 @@ def search(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     done = 0
     for mark in marks:
         _go_on(study, running, mark - done - min(LAST, mark // 2))
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         _go_on(study, running, min(LAST, mark // 2))
-        seconds = time.perf_counter() - start
+        seconds, spent = time.perf_counter() - start, time.process_time() - spent
         done = mark
         shutil.copy(journal, _copy(args, mark))
         yield {
             "trials": mark,
             "rate": min(LAST, mark // 2) / seconds,
+            "processor_ms": 1000 * spent / min(LAST, mark // 2),
             "mb": _most_mb(),
             "journal_mb": journal.stat().st_size / 1e6,
         }
@@ -140,7 +142,9 @@ def open_again(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     space = load_space(find_space(args.space))
     space.uniform(Budget.parse({"flops": "400M"}))  # counted before a run is opened
     start = time.perf_counter()
-    study = _study(args, Path(shutil.copy(copy, copy.with_suffix(".open"))), args.trials[0] + args.running + 1)
+    study = _study(
+        args, Path(shutil.copy(copy, copy.with_suffix(".open"))), args.trials[0] + args.running + 1
+    )
     assert study.counts.complete == args.trials[0] and study.counts.running == args.running
     assert study.ask() is not None
     yield {"seconds": time.perf_counter() - start, "mb": _most_mb()}
@@ -227,7 +231,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--trials", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--running", type=int, default=512)
-    parser.add_argument("--sampler", nargs="+", choices=["random", "evolution"], default=["random", "evolution"])
+    parser.add_argument(
+        "--sampler", nargs="+", choices=["random", "evolution"], default=["random", "evolution"]
+    )
     parser.add_argument("--peer", type=int, default=10_000, help="trials, one of --trials")
     parser.add_argument("--space", default="mbconv")
     parser.add_argument("--folder", type=Path, help="for journals; a temporary one by default")

@@ -32,9 +32,10 @@ from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import BRED_FROM, CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
-from nas.study.ledger import OPTUNA_STATES, Distributions, Ledger
+from nas.study.ledger import OPTUNA_STATES, Ledger
 from nas.study.mirror import Mirror, running_trial
 from nas.study.objective import ACCURACY, Objective
+from nas.study.options import Distributions
 from nas.study.queue import WAIT_S
 from nas.study.records import (
     NO_RESULT,
