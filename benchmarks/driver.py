@@ -138,14 +138,11 @@ def search(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def open_again(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Open the journal of a number of trials, and ask."""
-    copy = _copy(args, args.trials[0])
-    space = load_space(find_space(args.space))
-    space.uniform(Budget.parse({"flops": "400M"}))  # counted before a run is opened
+    (trials,) = args.trials
+    journal = Path(shutil.copy(_copy(args, trials), args.folder / "open.journal"))
     start = time.perf_counter()
-    study = _study(
-        args, Path(shutil.copy(copy, copy.with_suffix(".open"))), args.trials[0] + args.running + 1
-    )
-    assert study.counts.complete == args.trials[0] and study.counts.running == args.running
+    study = _study(args, journal, trials + args.running + 1)
+    assert study.counts.complete == trials and study.counts.running == args.running
     assert study.ask() is not None
     yield {"seconds": time.perf_counter() - start, "mb": _most_mb()}
 
@@ -231,9 +228,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--trials", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--running", type=int, default=512)
-    parser.add_argument(
-        "--sampler", nargs="+", choices=["random", "evolution"], default=["random", "evolution"]
-    )
+    samplers = ["random", "evolution"]
+    parser.add_argument("--sampler", nargs="+", choices=samplers, default=samplers)
     parser.add_argument("--peer", type=int, default=10_000, help="trials, one of --trials")
     parser.add_argument("--space", default="mbconv")
     parser.add_argument("--folder", type=Path, help="for journals; a temporary one by default")

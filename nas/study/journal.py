@@ -175,11 +175,14 @@ class Checker:
         if "distribution" in entry:
             name = entry["param_name"]
             options[name], chosen[name] = entry["distribution"], entry["param_value_internal"]
+        counts: dict[str, float] = {}
         for name, plain in options.items():
-            if not (isinstance(plain, str) and self._count(plain)):
+            count = isinstance(plain, str) and (self._counts.get(plain) or self._count(plain))
+            if not count:
                 raise ValueError(f"distributions: {name!r:.60} has none that Optuna reads")
+            counts[name] = count
         for name, value in chosen.items():
-            count = self._count(options[name]) if name in options else 0
+            count = counts.get(name, 0)
             if type(value) is int and 0 <= value < count:  # as nearly all are
                 continue
             if not (count and FINITE.accepts(value) and (count == math.inf or 0 <= value < count)):

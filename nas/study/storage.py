@@ -226,12 +226,10 @@ class _Replay(JournalStorageReplayResult):
         super()._apply_create_trial({**log, "distributions": {}, "params": {}})
         if len(self._trials) > before:
             trial = self._trials[before]
-            trial.distributions = self._options.read(log.get("distributions", {}))
-            known = trial.distributions
-            trial.params = {
-                intern(name): known[name].to_external_repr(value)
-                for name, value in log.get("params", {}).items()
-            }
+            known = self._options.read(log.get("distributions", {}))
+            chosen = log.get("params", {}).items()
+            trial.distributions = known
+            trial.params = {intern(name): known[name].to_external_repr(value) for name, value in chosen}
 
 
 class _FileLock:
