@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -49,14 +50,15 @@ def steps_of(work: Callable[[], object]) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "evolution"])
 def test_asking_and_telling_takes_as_many_steps_in_a_long_search(sampler: str, tmp_path: Path) -> None:
     s = study(tmp_path / "study.journal", trials=10_000, sampler=sampler, space=Ordered(layers=10))
     steps = []
-    for trials in (50, 800):
+    for trials in (50, 1500):
         run(s, until=trials)
         refused = s.counts.duplicate + s.counts.unbuildable
-        taken = steps_of(lambda: run(s, until=trials + 12))
+        taken = steps_of(partial(run, s, until=trials + 12))
         steps.append(taken / (12 + s.counts.duplicate + s.counts.unbuildable - refused))
     assert steps[1] < 1.15 * steps[0], steps
 
@@ -95,14 +97,13 @@ def test_the_youngest_are_those_that_a_walk_from_the_first_finds(seed: int) -> N
     s = optuna.create_study(direction="minimize")
     for number in range(40):
         state = rng.choice([TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING])
+        repeats = [rng.randrange(number) for _ in range(rng.randrange(3))] if number else []
         trial = create_trial(
             state=state,
             value=float(number) if state == TrialState.COMPLETE else None,
             params={"x": 1},
             distributions={"x": CategoricalDistribution((1, 2))},
-            system_attrs={
-                REPEATS: [rng.randrange(number) for _ in range(rng.randrange(3))] if number else []
-            },
+            system_attrs={REPEATS: repeats},
         )
         s.add_trial(trial)
     for most in (1, 5, 20, 200):
