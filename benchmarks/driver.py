@@ -192,7 +192,8 @@ def _go_on(study: Study, running: deque[tuple[int, Choices]], count: int) -> Non
 
 def _score(choices: Choices) -> float:
     """A free score, the better the deeper the stages and the larger the kernels."""
-    return sum(int(option) for name, option in choices.items() if "depth" in name or "kernel" in name) / 200
+    kinds = ("depth", "kernel")
+    return sum(o for n, o in choices.items() if isinstance(o, int) and n.endswith(kinds)) / 200
 
 
 def _optuna_rate(args: argparse.Namespace, storage: BaseStorage | str) -> float:

@@ -233,7 +233,7 @@ class Ledger:
         # The storage has read its own copy from what was written, which is most of the memory of a long
         # search; here it gets the same values that are kept already.
         own = self._storage.get_trial(trial_id)
-        own.params, own.distributions = candidate.choices, distributions
+        own.params, own.distributions, own.user_attrs = candidate.choices, distributions, attrs
         self._drivers[candidate.number] = driver or ""
         return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 from toys import ToySpace, asked, end, run, study
 
@@ -141,8 +141,12 @@ def test_options_are_read_once_and_shared(tmp_path: Path, monkeypatch: pytest.Mo
     journal = tmp_path / "study.journal"
     run(s := study(journal, trials=30, space=Ordered()))
     read: list[str] = []
-    plain = options.json_to_distribution
-    monkeypatch.setattr(options, "json_to_distribution", lambda text: read.append(text) or plain(text))
+
+    def noted(text: str) -> BaseDistribution:
+        read.append(text)
+        return json_to_distribution(text)
+
+    monkeypatch.setattr(options, "json_to_distribution", noted)
     again = study(journal, trials=31, space=Ordered())
     assert len(read) == len(set(read)) == 2  # depths and widths
     stored = again.ledger.stored()
