@@ -54,7 +54,10 @@ class Cost:
     @classmethod
     def from_data(cls, data: Mapping[str, int]) -> Cost:
         """Return the cost of figures by name, among others. Raises KeyError where one is missing."""
-        return cls(**{figure.name: data[figure.name] for figure in fields(cls)})
+        return cls(*(data[name] for name in _FIGURES))
+
+
+_FIGURES = [figure.name for figure in fields(Cost)]
 
 
 @dataclass(frozen=True, slots=True)

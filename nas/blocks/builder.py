@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
@@ -28,6 +28,42 @@ from nas.ops.arguments import Activation, Kernel, Padding
 
 MOST_NODES = 50_000
 """Of a network; the largest that is known has some thousands."""
+
+
+_MOST_PARTS = 10_000
+
+
+class _Part(NamedTuple):
+    """What a block adds, with names that begin with a dot; `names` has those of scopes too, without it.
+    `drops` are the nodes that have the drop rate of the layer."""
+
+    nodes: tuple[Node, ...]
+    output: Ref
+    names: tuple[str, ...]
+    drops: frozenset[str]
+    size: int
+
+
+Parts = dict[tuple[object, ...], _Part | None]
+"""Parts of networks, by all that they depend on."""
+
+
+class _MadeOfRate(Exception):
+    pass
+
+
+class _AnyRate(float):
+    """Stands for every drop rate above 0: nothing can be made of it."""
+
+    def _refuse(self, *others: object) -> Any:
+        raise _MadeOfRate
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __pow__ = __rpow__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __neg__ = __abs__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __round__ = __int__ = __float__ = _refuse
+
+
+_ANY_RATE = _AnyRate(0.5)
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -57,11 +93,16 @@ class Builder:
 
     `classes` is the number of classes that a classifier gives. `drop_path` is the stochastic depth rate of
     the layer being built, set by whoever knows the layer's place. `details` are arguments, by operator, that
-    blocks leave open: the eps of batch norm, how weights start.
+    blocks leave open: the eps of batch norm, how weights start. `known` remembers parts of networks of so
+    many classes.
     """
 
     def __init__(
-        self, input_shape: Shape, classes: int, details: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        input_shape: Shape,
+        classes: int,
+        details: Mapping[str, Mapping[str, Any]] | None = None,
+        known: Parts | None = None,
     ) -> None:
         self.input = Ref(INPUT, input_shape)
         self.classes = classes
@@ -73,6 +114,7 @@ class Builder:
         self._numbers: dict[str, int] = {}
         """The next to try for a name that is in use: to count from 2 takes the square of the time."""
         self._scope = ""
+        self._known = known
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -101,6 +143,46 @@ class Builder:
             )
         self._nodes.append(Node(full_name, op, tuple([x.name for x in inputs]), shape))
         return Ref(full_name, shape)
+
+    def add_part(self, name: str, build: Callable[[Builder, Ref], Ref], x: Ref) -> Ref:
+        """Add what `build(net, x)` adds, which depends on `name`, x's shape and the drop rate alone.
+
+        Networks of a space have few parts: one that is known is added again from its operators. Raises as
+        `build`.
+        """
+        if self._known is None:
+            return build(self, x)
+        key = (name, x.shape, self.drop_path > 0, repr(self._details))
+        if key not in self._known:
+            if len(self._known) >= _MOST_PARTS:
+                self._known.clear()
+            self._known[key] = self._record(build, x)
+        part = self._known[key]
+        names = [self._scope + name for name in part.names] if part else []
+        if part is None or self._size + part.size > MOST_NODES or not self._names.isdisjoint(names):
+            return build(self, x)
+        self._names.update(names)
+        self._size += part.size
+        stands_for = {INPUT: x.name} | {f".{name}": self._scope + name for name in part.names}
+        for node in part.nodes:
+            op = DropPath(self.drop_path) if node.name in part.drops else node.op
+            inputs = tuple([stands_for[name] for name in node.inputs])
+            self._nodes.append(Node(stands_for[node.name], op, inputs, node.shape))
+        return Ref(stands_for[part.output.name], part.output.shape)
+
+    def _record(self, build: Callable[[Builder, Ref], Ref], x: Ref) -> _Part | None:
+        """Return a part by itself; None where it cannot be built, or makes something of the drop rate."""
+        net = Builder(x.shape, self.classes, self._details)
+        net.drop_path, net._scope = _ANY_RATE if self.drop_path else 0.0, "."
+        try:
+            output = build(net, Ref(INPUT, x.shape))
+        except (ShapeError, _MadeOfRate):
+            return None
+        rated = [node for node in net.nodes if any(value is _ANY_RATE for value in vars(node.op).values())]
+        if any(type(node.op) is not DropPath for node in rated):
+            return None
+        names = tuple(name[1:] for name in net._names - {INPUT})
+        return _Part(net.nodes, output, names, frozenset(node.name for node in rated), net._size)
 
     def _claim_name(self, name: str) -> str:
         full_name = wanted = self._scope + name

@@ -19,7 +19,6 @@ from nas.graph.architecture import Architecture
 from nas.graph.idle import leave_out_idle
 from nas.graph.regroup import Edges, regroup
 from nas.graph.simplify import simplify
-from nas.ops import Join
 
 DIGEST_SIZE = 14
 """Bytes of an identity. Its length says which build made it: when more networks become one, it changes."""
@@ -39,7 +38,7 @@ def canonical_hash(architecture: Architecture) -> str:
 
 def hash_simplified(simple: Architecture) -> str:
     """Return the canonical hash of an architecture that `simplify` returned."""
-    assert all(len(node.inputs) == 1 or isinstance(node.op, Join) for node in simple.nodes)
+    assert all(len(node.inputs) == 1 or node.op.is_join for node in simple.nodes)
     labels, inputs = regroup(leave_out_idle(simple))
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     for first, last in _split_parts(inputs):

@@ -30,7 +30,7 @@ def regroup(simple: Architecture) -> tuple[list[str], Edges]:
     joins = {
         i: node.op
         for i, node in enumerate(simple.nodes, 1)
-        if isinstance(node.op, Join) and node.op.is_associative
+        if node.op.is_join and isinstance(node.op, Join) and node.op.is_associative
     }
     if not joins:
         return labels, inputs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from nas.cost import Cost
 from nas.graph.architecture import INPUT, Architecture, Node
-from nas.ops import Identity, Join, Operator, Shape
+from nas.ops import Identity, Operator, Shape
 
 
 def simplify(architecture: Architecture) -> Architecture:
@@ -16,6 +16,8 @@ def simplify(architecture: Architecture) -> Architecture:
     Identities are bypassed, values that are always zero are dropped from sums, and nodes from which the
     output cannot be reached go. Names of what stays are kept.
     """
+    if _is_simplest(architecture):
+        return architecture
     part = simplify_part(architecture.nodes, {INPUT: architecture.input_shape}, architecture.output)
     nodes = part.nodes or (Node(architecture.output, Identity(), (INPUT,), architecture.input_shape),)
     return Architecture(architecture.input_shape, nodes)
@@ -75,4 +77,15 @@ def simplify_part(
 
 
 def _is_bypass(op: Operator, inputs: tuple[str, ...]) -> bool:
-    return op.is_identity or (len(inputs) == 1 and isinstance(op, Join))
+    return op.is_identity or (len(inputs) == 1 and op.is_join)
+
+
+def _is_simplest(architecture: Architecture) -> bool:
+    """Return whether nothing is to go, as in most networks: every node but the last is read by another."""
+    read = {name for node in architecture.nodes for name in node.inputs}
+    return all(
+        not _is_bypass(node.op, node.inputs)
+        and not node.op.gives_zero([False] * len(node.inputs))
+        and (node.name in read or node.name == architecture.output)
+        for node in architecture.nodes
+    )

@@ -91,6 +91,8 @@ class Operator(ABC):
     """A zero input gives a zero output."""
     is_idempotent: ClassVar[bool] = False
     """Applied again to its own output it changes nothing, while training either."""
+    is_join: ClassVar[bool] = False
+    """It is a `Join`, which takes a hundred times as long to ask of its class."""
     leaves_out_zeros: ClassVar[bool] = False
     """Inputs that are zero can be left out: of a sum."""
     is_view: ClassVar[bool] = False
@@ -140,6 +142,7 @@ class Unary(Operator):
 class Join(Operator):
     """An operator with several inputs whose order does not matter, which is an expression."""
 
+    is_join: ClassVar[bool] = True
     is_associative: ClassVar[bool] = False
     """A join of joins like it is one join of all that they join, in the same order."""
     stacks_channels: ClassVar[bool] = False

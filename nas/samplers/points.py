@@ -18,7 +18,7 @@ from nas.space import Choices
 from nas.space.feasible import Domain
 
 REPEATS = "nas:repeats"
-"""System attribute of a trial: identities of the known networks that were proposed again before it."""
+"""System attribute of a trial: numbers of those whose networks were proposed again before it."""
 
 CONSTRAINTS = "constraints"
 """System attribute where Optuna's samplers and plots look for how far a trial is over its limits."""
@@ -108,30 +108,46 @@ class PointSampler(BaseSampler, ABC):
 
 def known(study: Study) -> list[Known]:
     """The complete trials by number. Raises ValueError for a study of several objectives."""
+    sign = _sign(study)
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [member for trial in trials if (member := _known(trial, sign))]
+
+
+def youngest(study: Study, before: int, most: int) -> list[Known]:
+    """The last of the complete trials before a number, each after the known ones that were proposed again
+    before it: the proposals in the order in which an algorithm that does not look for repetitions would have
+    scored them. They are looked for from the end, so that a long study takes no longer.
+
+    Raises ValueError for a study of several objectives.
+    """
+    sign, storage = _sign(study), study._storage
+
+    def trial_of(number: int) -> FrozenTrial:
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+
+    found: list[Known] = []
+    for number in reversed(range(before)):
+        if len(found) >= most:
+            break
+        trial = trial_of(number)
+        again = (trial_of(one) for one in reversed(trial.system_attrs.get(REPEATS, [])) if one < number)
+        found += [member for one in (trial, *again) if (member := _known(one, sign))]
+    return found[:most][::-1]
+
+
+def _sign(study: Study) -> int:
     if len(study.directions) > 1:
         raise ValueError("this sampler takes one objective, and the study is multi-objective")
-    sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [
-        # Optuna 4 hands out the times of a journal that 5 began with their zone, and its own without: local
-        Known(t.number, t.params, t.distributions, sign * t.value, t.datetime_complete.astimezone(UTC))
-        for t in trials
-        if t.value is not None and t.datetime_complete is not None
-    ]
+    return 1 if study.direction == StudyDirection.MAXIMIZE else -1
 
 
-def told(study: Study) -> list[Known]:
-    """The complete trials by number, each after the known ones that were proposed again before it: the
-    proposals in the order in which an algorithm that does not look for repetitions would have scored them."""
-    by_number = {trial.number: trial for trial in known(study)}
-    by_identity: dict[str, Known] = {}
-    order: list[Known] = []
-    for trial in study.get_trials(deepcopy=False):
-        order += [by_identity[i] for i in trial.system_attrs.get(REPEATS, []) if i in by_identity]
-        if trial.number in by_number:
-            order.append(by_number[trial.number])
-            by_identity[trial.user_attrs.get("identity", "")] = by_number[trial.number]
-    return order
+def _known(trial: FrozenTrial, sign: int) -> Known | None:
+    """What is known of a trial, if it is complete."""
+    value, ended = trial.value, trial.datetime_complete
+    if trial.state != TrialState.COMPLETE or value is None or ended is None:
+        return None
+    # Optuna 4 hands out the times of a journal that 5 began with their zone, and its own without: local
+    return Known(trial.number, trial.params, trial.distributions, sign * value, ended.astimezone(UTC))
 
 
 def shared_decisions(study: Study) -> dict[str, BaseDistribution]:

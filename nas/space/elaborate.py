@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from nas.blocks import BLOCKS, Builder, Ref, get_block_arguments, is_operator, make_operator, round_channels
+from nas.blocks.builder import Parts
 from nas.graph import Architecture, simplify_part
 from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError, Zero
 from nas.ops.arguments import Channels
@@ -54,16 +55,18 @@ def elaborate(
     width: float = 1,
     drop_path: float = 0,
     details: Mapping[str, Mapping[str, Any]] | None = None,
+    known: Parts | None = None,
 ) -> Architecture:
     """Build the graph of operators of a network without choices.
 
-    `details` are the arguments of operators that blocks leave open. `drop_path` is the stochastic depth rate
+    `details` are the arguments of operators that blocks leave open; `known` remembers parts of networks of so
+    many classes. `drop_path` is the stochastic depth rate
     towards which layers grow linearly from 0: layer i of n has `drop_path * i / n` (Huang et al. 2016,
     equation 4, counted as torchvision does).
 
     Raises SpaceError, with line and path, where a network cannot be built.
     """
-    net = Builder(input_shape, classes, details)
+    net = Builder(input_shape, classes, details, known)
     elaborator = _Elaborator(net, width, drop_path, _count_layers(network))
     return net.architecture(elaborator.build(network, net.input))
 
@@ -230,8 +233,9 @@ def add_call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], wid
     arguments = {**arguments, **channels}
     if is_operator(node.block):
         return net.add_as_given(make_operator(node.block, arguments), x, name=node.name or node.block)
+    block = BLOCKS[node.block]
     with net.scope(node.name) if node.name else nullcontext():
-        return BLOCKS[node.block](net, x, **arguments)
+        return net.add_part(f"{node.block} {arguments}", lambda part, y: block(part, y, **arguments), x)
 
 
 def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nas.blocks import is_detail
+from nas.blocks.builder import Parts
 from nas.cost import Cost
 from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, hash_simplified, simplify
@@ -144,6 +145,7 @@ class Space:
                 space.width,
                 space.drop_path,
                 space.details,
+                self._blocks,
             )
         )
 
@@ -356,6 +358,10 @@ class Space:
     @cached_property
     def _parts(self) -> PartCosts:
         return PartCosts(self.classes)
+
+    @cached_property
+    def _blocks(self) -> Parts:
+        return {}
 
     @cached_property
     def _memory(self) -> Memory:

@@ -18,15 +18,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nas.errors import InputError
 from nas.files import write_atomically
 from nas.kinds import Kind, is_whole, text, whole
 from nas.study.records import FINITE, check_attrs, check_candidate, lost_attrs
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 Entry = dict[str, Any]
 
@@ -117,7 +114,7 @@ class Checker:
         self.numbers: Counter[int] = Counter()
         """How many trials each study has, by its key."""
         self._names: set[str] = set()
-        self._distributions: dict[str, BaseDistribution | None] = {}
+        self._counts: dict[str, float] = {}
 
     def read(self, line: bytes) -> Entry:
         """Return what a line says. Raises ValueError, with the reason, for one that is damaged."""
@@ -178,25 +175,30 @@ class Checker:
         if "distribution" in entry:
             name = entry["param_name"]
             options[name], chosen[name] = entry["distribution"], entry["param_value_internal"]
+        counts: dict[str, float] = {}
         for name, plain in options.items():
-            if not (isinstance(plain, str) and self._options(plain)):
+            count = isinstance(plain, str) and (self._counts.get(plain) or self._count(plain))
+            if not count:
                 raise ValueError(f"distributions: {name!r:.60} has none that Optuna reads")
+            counts[name] = count
         for name, value in chosen.items():
-            known = self._options(options[name]) if name in options else None
-            count = len(getattr(known, "choices", ())) or math.inf
-            if not (known and FINITE.accepts(value) and (count == math.inf or 0 <= value < count)):
+            count = counts.get(name, 0)
+            if type(value) is int and 0 <= value < count:  # as nearly all are
+                continue
+            if not (count and FINITE.accepts(value) and (count == math.inf or 0 <= value < count)):
                 raise ValueError(f"params: {name!r:.60} is none of its options")
 
-    def _options(self, plain: str) -> BaseDistribution | None:
-        """Return the distribution that Optuna reads in a text, if it reads one."""
-        if plain not in self._distributions:
+    def _count(self, plain: str) -> float:
+        """Return how many options the distribution has that Optuna reads in a text, infinity for a range; 0
+        where it reads none."""
+        if plain not in self._counts:
             from optuna.distributions import json_to_distribution
 
             try:
-                self._distributions[plain] = json_to_distribution(plain)
+                self._counts[plain] = len(getattr(json_to_distribution(plain), "choices", ())) or math.inf
             except Exception:  # it raises whatever its classes do
-                self._distributions[plain] = None
-        return self._distributions[plain]
+                self._counts[plain] = 0
+        return self._counts[plain]
 
     @staticmethod
     def _check_end(entry: Entry) -> None:

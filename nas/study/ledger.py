@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -26,6 +25,7 @@ from optuna.trial import create_trial
 from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
 from nas.study.database import Database
+from nas.study.options import Distributions, SharedOptions
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from nas.space import Choices, Space
     from nas.space.language.tree import Option
     from nas.space.resolve import Choose
-
-Distributions = dict[str, BaseDistribution]
 
 OPTUNA_STATES = {
     TrialState.RUNNING: OptunaState.RUNNING,
@@ -72,7 +70,7 @@ class Ledger:
             storage=self._storage, study_name=name, direction=direction, load_if_exists=True
         )
         self._id = self._storage.get_study_id_from_name(name)
-        self._shared: dict[Any, CategoricalDistribution] = {}
+        self._options = SharedOptions()
         self._trials: list[Trial] = []
         self._states: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
@@ -235,7 +233,7 @@ class Ledger:
         # The storage has read its own copy from what was written, which is most of the memory of a long
         # search; here it gets the same values that are kept already.
         own = self._storage.get_trial(trial_id)
-        own.params, own.distributions = candidate.choices, distributions
+        own.params, own.distributions, own.user_attrs = candidate.choices, distributions, attrs
         self._drivers[candidate.number] = driver or ""
         return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
 
@@ -293,21 +291,14 @@ class Ledger:
         distributions: Distributions = {}
 
         def note(name: str, options: tuple[Option, ...]) -> Option:
-            distributions[name] = self._distribution(options)
+            distributions[name] = self._options.of(options)
             return choose(name, options)
 
-        return space.sample(note), distributions
+        return space.sample(note), self._options.share(distributions)
 
     def trial_id(self, number: int) -> int:
         """Return the key of a trial in the storage."""
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-
-    def _distribution(self, options: tuple[Option, ...]) -> CategoricalDistribution:
-        """Return the distribution over options: one object for all trials."""
-        key = (options, *map(type, options))  # 1 and true are equal
-        if key not in self._shared:
-            self._shared[key] = CategoricalDistribution(options)
-        return self._shared[key]
 
     def _take(self, trial: Trial, rejected: Mapping[str, int] | None) -> Trial:
         assert trial.number == len(self._trials), "trials are numbered without gaps"

@@ -111,9 +111,14 @@ class _Storage(BaseStorage):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self.trials[trial_id]
 
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        return trial_number
+
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
+        if states == (TrialState.WAITING,):  # which are none here, and are asked for at each proposal
+            return []
         trials = [trial for trial in self.trials if states is None or trial.state in states]
         return copy_deeply(trials) if deepcopy else trials
 

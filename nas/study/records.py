@@ -93,9 +93,10 @@ class TrialResult:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> TrialResult:
         """Invert `to_data`; other keys are left out."""
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+        return cls(**{name: data[name] for name in _RESULTS if name in data})
 
 
+_RESULTS = [f.name for f in fields(TrialResult)]
 NO_RESULT = TrialResult()
 
 
@@ -212,11 +213,13 @@ def check_attrs(attrs: Mapping[str, Any]) -> None:
                 raise ValueError(f"{name}: {given[name]!r:.60} is not {kinds[name].rule}")
 
 
+_NEEDED = [*(figure.name for figure in fields(Cost)), "identity"]
+
+
 def check_candidate(attrs: Mapping[str, Any]) -> None:
     """Raise ValueError where of what a trial of ours begins with there is a part, and not all."""
-    needed = [*(figure.name for figure in fields(Cost)), "identity"]
-    missing = [name for name in needed if name not in attrs]
-    if missing and len(missing) < len(needed) - 1:
+    missing = [name for name in _NEEDED if name not in attrs]
+    if missing and len(missing) < len(_NEEDED) - 1:
         raise ValueError(f"user_attrs: it has no {missing[0]}")
 
 

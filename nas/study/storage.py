@@ -9,12 +9,14 @@ from contextlib import contextmanager, nullcontext
 from errno import ENOENT
 from itertools import count
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._storage import JournalStorageReplayResult
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -23,6 +25,7 @@ from nas.files import lock, write_atomically
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.database import Database
 from nas.study.journal import Checker, DamagedJournal, free_name
+from nas.study.options import SharedOptions
 
 DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
 """What is raised where a database has gone or is full; `describe_database_error` tells it in a line."""
@@ -200,8 +203,33 @@ def _key(status: os.stat_result) -> tuple[int, int]:
 
 class _JournalStorage(JournalStorage):
     def __init__(self, journal: _Journal) -> None:
+        self._options = SharedOptions()
         super().__init__(journal)
         self.journal = journal
+
+    def _sync_with_backend(self) -> None:
+        if not isinstance(self._replay_result, _Replay):  # of Optuna, which has read nothing yet
+            self._replay_result = _Replay(self._worker_id_prefix, self._options)
+        super()._sync_with_backend()
+
+
+class _Replay(JournalStorageReplayResult):
+    """What the lines of a journal come to. Optuna's own makes an object of each of a trial's distributions
+    from its text, which is most of the time and of the memory of a long search."""
+
+    def __init__(self, worker_id_prefix: str, options: SharedOptions) -> None:
+        super().__init__(worker_id_prefix)
+        self._options = options
+
+    def _apply_create_trial(self, log: dict[str, Any]) -> None:
+        before = len(self._trials)
+        super()._apply_create_trial({**log, "distributions": {}, "params": {}})
+        if len(self._trials) > before:
+            trial = self._trials[before]
+            known = self._options.read(log.get("distributions", {}))
+            chosen = log.get("params", {}).items()
+            trial.distributions = known
+            trial.params = {intern(name): known[name].to_external_repr(value) for name, value in chosen}
 
 
 class _FileLock:

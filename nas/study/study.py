@@ -32,9 +32,10 @@ from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import BRED_FROM, CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
-from nas.study.ledger import OPTUNA_STATES, Distributions, Ledger
+from nas.study.ledger import OPTUNA_STATES, Ledger
 from nas.study.mirror import Mirror, running_trial
 from nas.study.objective import ACCURACY, Objective
+from nas.study.options import Distributions
 from nas.study.queue import WAIT_S
 from nas.study.records import (
     NO_RESULT,
@@ -83,8 +84,9 @@ class Study:
     is what samplers are told and what the best are ranked by; the ledger keeps the metric's values. `try_out`
     raises InputError for a point whose network cannot be trained. With `screen`, proposals other than those
     of the warm start are several for each trial, of which one is trained. `pruner` stops trials early;
-    `inherit` says from whose weights a trial starts. Trials that an earlier driver left running are handed
-    out again first; with `elsewhere` they run in other programs, and stay theirs.
+    `inherit` says from whose weights a trial starts, given the complete ones, the best first. Trials that an
+    earlier driver left running are handed out again first; with `elsewhere` they run in other programs, and
+    stay theirs.
     """
 
     def __init__(
@@ -122,7 +124,8 @@ class Study:
         self._interrupted = [trial.candidate for trial in left if trial.is_running]
         renamed = self._work_out_anew(trial.candidate for trial in ledger.trials)
         identities = (trial.candidate.identity for trial in ledger.trials)
-        self._identities = {renamed.get(identity, identity) for identity in identities}
+        self._numbers = {renamed.get(identity, identity): n for n, identity in enumerate(identities)}
+        """The last trial of each network, by its identity."""
         self._ranked = best_of(ledger.trials, len(ledger.trials), objective)
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
@@ -131,7 +134,7 @@ class Study:
         # what another driver enters meanwhile is heard of when this one asks
         stored = ledger.stored()[: len(ledger.trials)]
         for trial, frozen in zip(ledger.trials, stored, strict=True):
-            self._mirror.add(self._told(trial, _rename(frozen, renamed)))
+            self._mirror.add(self._told(trial, self._of_now(frozen, renamed)))
 
     # Asking
 
@@ -155,7 +158,7 @@ class Study:
             return None
         number = len(self.ledger.trials)
         rejected: Counter[str] = Counter()
-        repeats: list[str] = []
+        repeats: list[int] = []
         accepted: list[tuple[_Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
         for attempt, proposal in enumerate(self._proposals(number)):
@@ -184,11 +187,11 @@ class Study:
 
     def is_tried(self, choices: Choices) -> bool:
         """Return whether the network of a point that can be built is that of a trial."""
-        return self._domain.identity(choices) in self._identities
+        return self._domain.identity(choices) in self._numbers
 
     def parent(self, candidate: Candidate) -> Parent | None:
         """Return the trial whose weights a candidate starts from, if it starts from any's."""
-        return self._inherit(candidate, self.ledger.trials)
+        return self._inherit(candidate, self._ranked)
 
     @property
     def remaining(self) -> int:
@@ -275,8 +278,8 @@ class Study:
         if not self._budget.admits(amounts):
             raise Rejected("over_budget")
         identity = self._domain.identity(choices)
-        if identity in self._identities:
-            raise Rejected("duplicate", [identity])
+        if identity in self._numbers:
+            raise Rejected("duplicate", [self._numbers[identity]])
         if not self._domain.can_train(choices):
             raise Rejected("unbuildable")
         return amounts, identity
@@ -287,13 +290,26 @@ class Study:
         before = (one for one in candidates if len(one.identity) in lengths)
         return {one.identity: self._domain.identity(one.choices) for one in before}
 
+    def _of_now(self, frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:
+        """Return a stored trial with the notes of now: earlier builds told more networks apart, and noted
+        identities in place of numbers."""
+        own = frozen.user_attrs.get("identity", "")  # which a damaged journal may lack
+        repeats: list[Any] = frozen.system_attrs.get(REPEATS, [])
+        if own not in renamed and not any(isinstance(one, str) for one in repeats):
+            return frozen
+        now = copy(frozen)
+        now.user_attrs = {**frozen.user_attrs, "identity": renamed.get(own, own)}
+        found = (self._numbers.get(renamed.get(i, i)) if isinstance(i, str) else i for i in repeats)
+        now.system_attrs = {**frozen.system_attrs, REPEATS: [n for n in found if n is not None]}
+        return now
+
     def _candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
         """Return a network with the amounts that its cost does not tell."""
         kept = {measure.name: amounts(measure) for measure in self._measured}
         return Candidate(number, choices, self._space.cost(choices), identity, kept)
 
     def _enter_best(
-        self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[str]
+        self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[int]
     ) -> Candidate:
         """Enter the proposal that the screen has as the best, or the only one, with its notes."""
         proposal, candidate = accepted[0]
@@ -318,7 +334,7 @@ class Study:
         self._mirror.add(
             running_trial(candidate.number, candidate.choices, proposal.distributions, attrs, notes)
         )
-        self._identities.add(candidate.identity)
+        self._numbers[candidate.identity] = candidate.number
         return candidate
 
     def _hear_others(self) -> None:
@@ -326,12 +342,12 @@ class Study:
         if self.ledger.is_shared:
             self._wanted = max(self._wanted, self.ledger.wanted)
         for trial, frozen in self.ledger.read_others() if self.ledger.is_shared else ():
-            told = self._told(trial, frozen)
+            told = self._told(trial, self._of_now(frozen, {}))
             if trial.number < len(self._mirror):
                 self._mirror.replace(told)
             else:
                 self._mirror.add(told)
-            self._identities.add(trial.candidate.identity)
+            self._numbers[trial.candidate.identity] = trial.number
             if trial.score is not None:
                 insort(self._ranked, trial, key=lambda trial: rank_key(trial, self.objective))
 
@@ -369,10 +385,10 @@ class Study:
 
 
 class Rejected(Exception):
-    """A point that does not become a trial, for a reason of `Counts`. `repeats`: identities of known
-    networks that were proposed again."""
+    """A point that does not become a trial, for a reason of `Counts`. `repeats`: numbers of trials whose
+    networks were proposed again."""
 
-    def __init__(self, reason: str, repeats: Sequence[str] = ()) -> None:
+    def __init__(self, reason: str, repeats: Sequence[int] = ()) -> None:
         self.reason = reason
         self.repeats = repeats
 
@@ -380,18 +396,6 @@ class Rejected(Exception):
 def _without_parent(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sampler's notes for a network that it did not breed."""
     return {key: note for key, note in notes.items() if key != BRED_FROM}
-
-
-def _rename(frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:
-    """Return a stored trial whose notes have the identities of now."""
-    if not renamed:
-        return frozen
-    told = copy(frozen)
-    own: str = frozen.user_attrs.get("identity", "")  # which a damaged journal may lack
-    told.user_attrs = {**frozen.user_attrs, "identity": renamed.get(own, own)}
-    repeats: list[str] = frozen.system_attrs.get(REPEATS, [])
-    told.system_attrs = {**frozen.system_attrs, REPEATS: [renamed.get(one, one) for one in repeats]}
-    return told
 
 
 def _follow(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:

@@ -13,7 +13,7 @@ from nas.errors import NasError
 from nas.files import write_atomically
 from nas.runs.folder import RunFolder
 from nas.study.objective import Objective
-from nas.study.records import Candidate, Trial, best_of
+from nas.study.records import Candidate, Trial
 from nas.study.study import Study
 from nas.training.base import EvaluatorError, FailureReason, Parent
 from nas.workflows.observer import Observer
@@ -140,10 +140,9 @@ class Inheritance:
 
     folder: RunFolder
     keep: int
-    objective: Objective
 
-    def __call__(self, candidate: Candidate, trials: Sequence[Trial]) -> Parent | None:
-        kept = [trial.candidate for trial in best_of(trials, self.keep, self.objective)]
+    def __call__(self, candidate: Candidate, ranked: Sequence[Trial]) -> Parent | None:
+        kept = [trial.candidate for trial in ranked[: self.keep]]
         for other in sorted(kept, key=lambda other: -_count_equal(other, candidate)):
             with suppress(OSError):  # someone took the file away
                 weights = self.folder.weights_file(other.number).read_bytes()

@@ -254,7 +254,7 @@ def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
             f"--trials: {session.folder.path} has {len(ledger.trials)} trials already; give more than that "
             "to go on"
         )
-    inherit = Inheritance(session.folder, config.keep, session.objective)
+    inherit = Inheritance(session.folder, config.keep)
     more: dict[str, Any] = {"inherit": inherit} if config.inherit else {}
     return Study(
         session.space,

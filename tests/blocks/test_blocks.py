@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -16,10 +17,14 @@ from nas.blocks import (
     list_blocks,
     make_operator,
 )
+from nas.blocks.builder import Parts
 from nas.errors import NasError
-from nas.graph import Architecture, canonical_hash
+from nas.graph import Architecture, canonical_hash, simplify
 from nas.ops import BatchNorm, Conv2d, DropPath, Identity, ShapeError
 from nas.ops.arguments import Channels, Kernel, Stride
+from nas.space import load_space
+from nas.space.elaborate import elaborate
+from nas.space.library import find_space
 from nas.testing.blocks import BlockSuite
 from nas.testing.cases import BlockCase, block_cases
 
@@ -231,3 +236,67 @@ def test_operators_with_one_input_can_be_called_by_name() -> None:
     assert not {"add", "multiply", "concat"} & set(list_blocks())
     assert make_operator("conv2d", {"out": 8, "stride": 2}) == Conv2d(8, stride=2)
     assert is_operator("conv2d") and not is_operator("conv")
+
+
+# Parts that are known
+
+
+def test_a_part_that_is_known_is_added_as_one_that_is_built() -> None:
+    """With the names, the drop rate and the input of the place where it stands."""
+
+    def block(net: Builder, x: Ref) -> Ref:
+        with net.scope("one"):
+            y = net.conv_norm_act(x, 8, 3, name="conv")
+        return net.add_residual(y, x)
+
+    def build(known: Parts | None) -> Architecture:
+        net = Builder((8, 4, 4), 10, known=known)
+        x = net.input
+        for layer, rate in enumerate((0.0, 0.1, 0.2)):
+            net.drop_path = rate
+            with net.scope(f"layer{layer}"):
+                x = net.add_part("block", block, x)
+        return net.architecture(net.add_part("block", block, net.add_part("block", block, x)))
+
+    known: Parts = {}
+    assert build(known) == build(None) == build(known)
+    assert len(known) == 2 and None not in known.values()
+
+
+def test_a_part_that_makes_something_of_the_drop_rate_is_built_each_time() -> None:
+    def halved(net: Builder, x: Ref) -> Ref:
+        return net.add(DropPath(net.drop_path / 2), x, name="drop_path")
+
+    def compared(net: Builder, x: Ref) -> Ref:
+        return net.add(DropPath(0.3 if net.drop_path > 0.15 else 0.4), x, name="drop_path")
+
+    known: Parts = {}
+    net = Builder((8, 4, 4), 10, known=known)
+    x = net.input
+    for rate in (0.1, 0.2):
+        net.drop_path = rate
+        x = net.add_part("compared", compared, net.add_part("halved", halved, x))
+    rates = [node.op.p for node in net.nodes if isinstance(node.op, DropPath)]
+    assert rates == [0.05, 0.4, 0.1, 0.3] and set(known.values()) == {None}
+
+
+def test_a_part_that_cannot_be_built_says_why_each_time() -> None:
+    def wide(net: Builder, x: Ref) -> Ref:
+        return net.add(Conv2d(8, groups=3), x, name="conv")
+
+    net = Builder((8, 4, 4), 10, known={})
+    for _ in range(2):
+        with pytest.raises(ShapeError, match="not divisible by 3 groups"):
+            net.add_part("wide", wide, net.input)
+    assert net.nodes == ()
+
+
+@pytest.mark.parametrize("name", ["mbconv", "residual", "mixed", "inception"])
+def test_networks_of_known_parts_are_those_that_are_built(name: str) -> None:
+    space, rng = load_space(find_space(name)), random.Random(0)
+    for _ in range(12):
+        point = space.sample(lambda _, options: rng.choice(options))
+        one = space.resolve(point)
+        shape = tuple(map(int, one.input))
+        built = elaborate(one.network, shape, one.classes, one.width, one.drop_path, one.details)
+        assert space.architecture(point) == simplify(built)

@@ -292,23 +292,22 @@ def test_a_known_child_is_born_again() -> None:
     """
     both = CategoricalDistribution((0, 1, 2, 3))
 
-    def children(repeats: list[str]) -> list[list[Option]]:
+    def children(repeats: list[int]) -> list[list[Option]]:
         sampler = RegularizedEvolutionSampler(domain(space=Pair()), population=4, sample=4, seed=0)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        facts = [(3, 9.0, "best", []), *((0, 1.0, str(i), []) for i in range(5)), (0, 1.0, "last", repeats)]
-        for option, value, identity, repeated in facts:
+        facts = [(3, 9.0, []), *((0, 1.0, list[int]()) for _ in range(5)), (0, 1.0, repeats)]
+        for option, value, repeated in facts:
             trial = create_trial(
                 value=value,
                 params={"a": option, "b": option},
                 distributions={"a": both, "b": both},
-                user_attrs={"identity": identity},
                 system_attrs={REPEATS: repeated},
             )
             study.add_trial(trial)
         return [[*Pair().sample(study.ask().suggest_categorical).values()] for _ in range(40)]
 
     assert all(child.count(0) == 1 for child in children([]))
-    assert any(child.count(3) == 1 and 0 not in child for child in children(["best"]))
+    assert any(child.count(3) == 1 and 0 not in child for child in children([0]))
 
 
 def test_crossover_takes_every_choice_from_either_parent() -> None:
