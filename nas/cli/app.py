@@ -31,6 +31,9 @@ COMMANDS = {
     "profile": "profile",
     "scale": "spaces",
     "spaces": "spaces",
+    "ls": "runs",
+    "status": "runs",
+    "stop": "runs",
     "bench": "bench",
 }
 """The module of `nas.cli` that a command is in."""

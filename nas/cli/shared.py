@@ -28,6 +28,14 @@ storage_option: Decorator = click.option(
     "--storage", metavar="URL", help="The database of a run that keeps its trials in one."
 )
 
+format_option: Decorator = click.option(
+    "form",
+    "--format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How facts are printed: as text, or as one JSON document.",
+)
+
 
 input_option: Decorator = click.option(
     "--input",
