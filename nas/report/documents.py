@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from nas.cost import large_number
 from nas.measures import SHOWN, amounts_at
 
 if TYPE_CHECKING:
@@ -149,4 +150,10 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return value if value is None or isinstance(value, str | int | bool) else str(value)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return large_number(value)
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+_MOST_BITS = 14_000
+"""Of a number: Python writes no longer ones."""

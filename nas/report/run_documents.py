@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from nas.files import MOST_TABLE_BYTES, read_text
-from nas.report.documents import Document, limits, network_document
+from nas.report.documents import Document, amounts, limits, network_document
 from nas.runs.status import SearchStatus
 from nas.study.records import Trial, TrialState
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from nas.runs.state import RunState
     from nas.study.objective import Objective
     from nas.workflows.calibration import CalibrationResult
+    from nas.workflows.forecast import Forecast
     from nas.workflows.search import SearchResult
+    from nas.workflows.train.values import TrainForecast, TrainResult
 
 
 def rows_document(rows: Sequence[Row]) -> Document:
@@ -120,6 +123,38 @@ def calibration_document(result: CalibrationResult) -> Document:
     }
 
 
+def training_document(result: TrainResult) -> Document:
+    """Return what a full training came to."""
+    figures: Document = json.loads(read_text(result.files["figures"]))
+    return {
+        "kind": "training",
+        "path": str(result.folder),
+        "figures": figures,
+        "exported": [str(file) for file in result.exported],
+        "files": {what: str(file) for what, file in result.files.items()},
+    }
+
+
+def training_forecast_document(found: TrainForecast) -> Document:
+    """Return what a full training will take."""
+    return {"kind": "forecast", **asdict(found), "seconds": found.seconds}
+
+
+def forecast_document(found: Forecast) -> Document:
+    """Return what a search will take: time and memory, from three of its networks."""
+    inside = found.networks
+    return {
+        "kind": "forecast",
+        "inside": {"low": inside.low, "high": inside.high, "exact": inside.is_exact},
+        "networks": [{**asdict(one), "cost": one.cost.to_data()} for one in found.members],
+        "seconds_per_trial": found.trial_s,
+        "at_a_time": found.slots,
+        "seconds": found.wall_s,
+        "device_seconds": found.device_s,
+        "device": "gpu" if found.on_gpu else "cpu",
+    }
+
+
 def _figures(folder: RunFolder) -> Document | None:
     """Return what calibration.json has, of one that is whole."""
     from nas.workflows.calibration import describe_calibration
@@ -140,7 +175,7 @@ def _row(row: Row) -> Document:
         "done": row.done,
         "wanted": row.wanted,
         "score": row.score,
-        "cost": row.cost and row.cost.to_data(),
+        "cost": row.cost and amounts(row.cost),
         "began": row.began.isoformat(),
         "note": row.note or None,
         "command": row.command or None,

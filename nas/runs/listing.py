@@ -67,7 +67,7 @@ def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
     is_training = (path / TrainingFolder.MANIFEST).is_file()
     is_elsewhere = has_job(path) and not RunFolder(path).manifest_file.is_file()
     if not is_training and not is_elsewhere:
-        return StatusReader(path, storage).read()
+        return StatusReader.open(path, storage).read()
     if storage is not None:
         raise InputError(f"--storage: {path} has no trials in a database of this machine; leave it out")
     return _read_training(TrainingFolder.open(path)) if is_training else _read_submitted(path)
@@ -76,11 +76,14 @@ def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
 def read_row(path: Path) -> Row:
     """Return how far the run in a folder is; what cannot be read is a row too."""
     try:
-        manifest = RunFolder(path).manifest_file
-        if manifest.is_file() and (has := Manifest.read(folder := RunFolder.open(path))).config.storage:
-            return make_row(SearchStatus(folder, has, _read_table(folder), (), folder.holder))
-        found = read_status(path)
-        return found if isinstance(found, Row) else make_row(found)
+        if not RunFolder(path).manifest_file.is_file():
+            found = read_status(path)
+            return found if isinstance(found, Row) else make_row(found)
+        folder = RunFolder.open(path)
+        manifest = Manifest.read(folder)
+        if manifest.config.storage is None:
+            return make_row(StatusReader(folder, manifest, epochs=False).read())
+        return make_row(SearchStatus(folder, manifest, _read_table(folder), (), folder.holder))
     except (NasError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
         return Row(path, "", Phase.DAMAGED, _written(path), note=str(why))

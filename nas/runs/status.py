@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists, select_finalists
 from nas.runs.folder import RunFolder
@@ -164,17 +164,23 @@ class SearchStatus:
 class StatusReader:
     """Reads how far a search is, as often as wanted; of its journal each time what is new.
 
-    `storage`: the database that its trials are in, where they are in one. Raises InputError for what is no
-    run of a search, or a damaged one.
+    Without `epochs` nothing is known of curves, nor why trials failed, and less is read.
     """
 
-    def __init__(self, path: Path, storage: str | None = None) -> None:
-        self._folder = RunFolder.open(path)
-        self._manifest = Manifest.read(self._folder).with_storage(self._folder, storage)
-        self._glance = Glance(self._folder.journal)
+    def __init__(self, folder: RunFolder, manifest: Manifest, *, epochs: bool = True) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._glance = Glance(folder.journal, epochs=epochs)
+
+    @classmethod
+    def open(cls, path: Path, storage: str | None = None) -> Self:
+        """Return the reader of a run folder. `storage`: the database that its trials are in, where they are
+        in one. Raises InputError for what is no run of a search, or a damaged one."""
+        folder = RunFolder.open(path)
+        return cls(folder, Manifest.read(folder).with_storage(folder, storage))
 
     def read(self) -> SearchStatus:
-        """Return how far it is now."""
+        """Return how far it is now. Raises InputError where its study is damaged."""
         holder = self._folder.holder  # first, as who ends after this has written all
         return SearchStatus(self._folder, self._manifest, *self._read_trials(), holder)
 

@@ -4,6 +4,7 @@ only what is new, and without Optuna, which takes a second to import. Choices ar
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,13 +20,17 @@ _CREATE_TRIAL, _SET_STATE, _REPORT, _SET_ATTR = 4, 6, 7, 8
 _STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.RUNNING)
 """By Optuna's numbers; the last is of a trial that waits."""
 _LONGEST = 2**26
+_BETWEEN = re.compile(rb'\{"op_code": ?[5789],.*\}\n')
+"""A line of a choice, an epoch or an attribute."""
 
 
 class Glance:
-    """What a journal says, as far as it was read; nothing where there is no such file."""
+    """What a journal says, as far as it was read; nothing where there is no such file. Without `epochs` lines
+    between the first and the last one of a trial are passed over: curves, and why trials failed."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, *, epochs: bool = True) -> None:
         self._path = journal
+        self._has_epochs = epochs
         self._forget()
 
     def _forget(self) -> None:
@@ -51,12 +56,13 @@ class Glance:
                 while file.tell() < about.st_size and (line := file.readline(_LONGEST)):
                     if wrong:
                         raise DamagedJournal(self._path, self._lines + 1, wrong)
-                    try:
-                        entry = self._checker.read(line)
-                    except ValueError as error:
-                        wrong = str(error)
-                        continue
-                    self._take(entry)
+                    if self._has_epochs or not _BETWEEN.match(line):
+                        try:
+                            entry = self._checker.read(line)
+                        except ValueError as error:
+                            wrong = str(error)
+                            continue
+                        self._take(entry)
                     self._offset, self._lines = file.tell(), self._lines + 1
         except FileNotFoundError:
             self._forget()

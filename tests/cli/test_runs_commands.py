@@ -19,6 +19,7 @@ from command_line import Said, apart, command, nas, rows
 from holders import HOLDER, held
 
 from nas.cost import format_count
+from nas.report.documents import amounts
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.study.records import TrialState
@@ -70,7 +71,7 @@ def test_what_is_listed_is_what_the_folders_say(old_runs: Path) -> None:
         assert row["done"] == sum(not trial.is_running for trial in state.trials)
         assert row["wanted"] == (None if is_calibration else state.config.trials)
         assert row["score"] == (None if is_calibration or not best else best.score)
-        assert row["cost"] == (None if is_calibration or not best else best.candidate.cost.to_data())
+        assert row["cost"] == (None if is_calibration or not best else amounts(best.candidate.cost))
         assert row["space"] == state.config.space
         assert row["kind"] == ("calibration" if is_calibration else "search")
         assert row["state"] == ("stopped" if name.startswith("stopped") else "ended")
@@ -401,8 +402,14 @@ def test_a_search_is_watched_stopped_and_gone_on_with(tiny_folder: Path) -> None
 
 @pytest.mark.slow
 def test_a_training_is_a_run_too(tiny_run: RunFolder) -> None:
-    said = nas("train", "runs/mine", "--name", "full", "--epochs", "2", "--max-images", "200", "--cpus", "1")
+    said = nas(
+        "train", "runs/mine", "--name", "full", "--epochs", "2", "--max-images", "200", "--cpus", "1",
+        "--format", "json",
+    )  # fmt: skip
     assert said.code == 0, said
+    made = json.loads(said.out)
+    assert made["figures"] == json.loads(Path("runs/full/figures.json").read_text())
+    assert "runs/full/best.py" in made["exported"]
     row = listed()["full"]
     table = rows(Path("runs/full/metrics.csv"))
     best = max(float(line["val_accuracy"]) for line in table)

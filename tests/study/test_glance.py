@@ -88,3 +88,18 @@ def test_a_damaged_line(tmp_path: Path) -> None:
     copy.mkdir()
     with pytest.raises(InputError, match=r"study.journal: cannot be read: Is a directory"):
         Glance(copy).read()
+
+
+@pytest.mark.parametrize("journal", JOURNALS, ids=lambda path: path.parent.name)
+def test_less_is_read_without_epochs(journal: Path) -> None:
+    name = journal.parent.name
+    most, least = Glance(journal), Glance(journal, epochs=False)
+    for glance in (most, least):
+        glance.read()
+
+    def ends(trials: tuple[Trial, ...]) -> list[tuple[object, ...]]:
+        return [(t.number, t.state, t.score, t.job, t.candidate, t.began, t.ended) for t in trials]
+
+    for study in (name, f"{name}-finals"):
+        assert ends(least.trials(study)) == ends(most.trials(study))
+    assert not any(trial.curve for trial in least.trials(name))
