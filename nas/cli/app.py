@@ -34,6 +34,7 @@ COMMANDS = {
     "ls": "runs",
     "status": "runs",
     "stop": "runs",
+    "top": "runs",
     "bench": "bench",
 }
 """The module of `nas.cli` that a command is in."""

@@ -99,6 +99,21 @@ def stop(run: Path, timeout: str, address: str | None) -> None:
     say(terminal(), stopped_line(holder, read_row(run)))
 
 
+@click.command()
+@click.argument("run", type=Path, help="A run folder, such as runs/mbconv-1.")
+@storage_option
+def top(run: Path, storage: str | None) -> None:
+    """Watch a run on a live screen: progress, what trains now, the best, the rate and failures.
+
+    Only reads. Each second anew, until q or Ctrl-C; without a terminal it prints what nas status does.
+    """
+    from nas.report.console import terminal
+    from nas.report.top import watch
+    from nas.runs.listing import status_reader
+
+    watch(status_reader(run, storage), terminal())
+
+
 def _attach(run: Path, address: str) -> Submitted:
     from nas.workflows.submission import attach
 

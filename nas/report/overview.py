@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from shlex import quote
 
 from rich.console import Group, RenderableType
@@ -15,7 +16,7 @@ from nas.report.console import duration, plural
 from nas.report.tables import budget_text, table
 from nas.runs.holder import Holder
 from nas.runs.listing import Row
-from nas.runs.status import Phase, SearchStatus
+from nas.runs.status import Pace, Phase, SearchStatus
 from nas.study.records import Trial
 
 _COLOURS = {Phase.RUNNING: "green", Phase.FAILED: "red", Phase.DAMAGED: "red", Phase.SUBMITTED: "cyan"}
@@ -31,7 +32,7 @@ def runs_view(rows: Sequence[Row], now: datetime | None = None) -> RenderableTyp
         view.add_row(
             row.path.name,
             Text(row.phase.value, style=_COLOURS.get(row.phase, "")),
-            row.space,
+            Path(row.space).name if row.space.endswith(".yaml") else row.space,
             _progress(row),
             "" if row.score is None else f"{row.score:.4f}",
             "" if row.cost is None else format_count(row.cost.macs),
@@ -56,7 +57,7 @@ def _search_lines(status: SearchStatus) -> Iterator[str]:
     if status.finals:
         yield f"{_of(status.finals_ended, status.finals_wanted, 'long training')} of finalists ended."
     if pace := status.pace:
-        yield f"{pace.per_hour:,.3g} an hour, {duration(pace.left_s)} left."
+        yield pace_line(pace)
     if best := status.best:
         yield f"Best: {describe_best(status, best)}."
     if failed := status.failures:
@@ -68,6 +69,11 @@ def stopped_line(holder: Holder, row: Row) -> str:
     """Say that a process was stopped, how far its run is, and how to go on."""
     done = "" if row.done is None else f", {_of(row.done, row.wanted, _noun(row))} done"
     return f"Stopped {holder}{done}. Nothing finished is lost. Go on with: {row.command}"
+
+
+def pace_line(pace: Pace) -> str:
+    """Say how fast a search goes."""
+    return f"{pace.per_hour:,.3g} trials an hour, {duration(pace.left_s)} left."
 
 
 def describe_best(status: SearchStatus, best: Trial) -> str:

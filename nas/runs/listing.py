@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -59,7 +59,12 @@ def list_runs(folder: Path) -> list[Row]:
 
 
 def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
-    """Return how far a run is; a row of what is no search, or none on this machine.
+    """Return how far a run is; a row of what is no search, or none on this machine. As `status_reader`."""
+    return status_reader(path, storage)()
+
+
+def status_reader(path: Path, storage: str | None = None) -> Callable[[], SearchStatus | Row]:
+    """Return what reads how far a run is, as often as it is called.
 
     `storage`: the database that its trials are in, where they are in one. Raises InputError for what is no
     run, or a damaged one.
@@ -67,10 +72,11 @@ def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
     is_training = (path / TrainingFolder.MANIFEST).is_file()
     is_elsewhere = has_job(path) and not RunFolder(path).manifest_file.is_file()
     if not is_training and not is_elsewhere:
-        return StatusReader.open(path, storage).read()
+        return StatusReader.open(path, storage).read
     if storage is not None:
         raise InputError(f"--storage: {path} has no trials in a database of this machine; leave it out")
-    return _read_training(TrainingFolder.open(path)) if is_training else _read_submitted(path)
+    folder = TrainingFolder.open(path) if is_training else None
+    return lambda: _read_training(folder) if folder else _read_submitted(path)
 
 
 def read_row(path: Path) -> Row:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nas.errors import InputError
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists, select_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
@@ -170,6 +171,7 @@ class StatusReader:
     def __init__(self, folder: RunFolder, manifest: Manifest, *, epochs: bool = True) -> None:
         self._folder = folder
         self._manifest = manifest
+        self._written = _last_write(folder)
         self._glance = Glance(folder.journal, epochs=epochs)
 
     @classmethod
@@ -180,7 +182,11 @@ class StatusReader:
         return cls(folder, Manifest.read(folder).with_storage(folder, storage))
 
     def read(self) -> SearchStatus:
-        """Return how far it is now. Raises InputError where its study is damaged."""
+        """Return how far it is now. Raises InputError where its folder is damaged, or has gone."""
+        if (written := _last_write(self._folder)) != self._written:  # by a resume with other settings
+            named = self._manifest.config.storage
+            self._manifest = Manifest.read(self._folder).with_storage(self._folder, named)
+            self._written = written
         holder = self._folder.holder  # first, as who ends after this has written all
         return SearchStatus(self._folder, self._manifest, *self._read_trials(), holder)
 
@@ -195,3 +201,10 @@ class StatusReader:
         trials = self._glance.trials(name)
         check_not_lost(self._folder, self._manifest, trials)
         return trials, self._glance.trials(finals_name(name))
+
+
+def _last_write(folder: RunFolder) -> int:
+    try:
+        return folder.manifest_file.stat().st_mtime_ns
+    except OSError:
+        raise InputError(f"{folder.path}: the run is there no more; it was moved or deleted") from None
