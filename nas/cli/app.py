@@ -36,6 +36,7 @@ COMMANDS = {
     "stop": "runs",
     "top": "runs",
     "bench": "bench",
+    "completion": "completion",
 }
 """The module of `nas.cli` that a command is in."""
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import rich_click as click
 
+from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import budget_option, format_option, load, plugin_option
 from nas.errors import InputError, printable
 from nas.machine import count_cores
 
 
 @click.command()
-@click.argument("space", help="A space: a YAML file, or the name of a bundled one.")
+@click.argument("space", type=NETWORK, help="A space: a YAML file, or the name of a bundled one.")
 @click.argument(
     "table",
-    type=Path,
+    type=FILE,
     help="A CSV file of networks: a column for each choice; 'score', or 'score_1', 'score_2', ... "
     "for several seeds; and 'true_score', which is reported in place of their mean.",
 )
@@ -38,7 +39,7 @@ from nas.machine import count_cores
     type=click.IntRange(1),
     help="Searches at a time, each in a process. [default: one a core]",
 )
-@click.option("--output", "-o", type=Path, help="Write figures, curves and a plot to this folder.")
+@click.option("--output", "-o", type=FILE, help="Write figures, curves and a plot to this folder.")
 @format_option
 @plugin_option
 def bench(

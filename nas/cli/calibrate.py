@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FILE, FOLDER
 from nas.cli.options import read_settings, with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.runs.config import SearchConfig
@@ -24,9 +25,9 @@ _OF_SEARCHES = [
 @click.option("--networks", default=12, help="Networks that are trained.")
 @click.option("--seeds", default=3, help="Seeds that the proxy trains each under.")
 @click.option("--long-epochs", default=30, help="Epochs of the longer training.")
-@click.option("--config", type=Path, help="A YAML file of a search's settings; flags win over it.")
+@click.option("--config", type=FILE, help="A YAML file of a search's settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: calibrate-SPACE and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @format_option
 @plugin_option
 def calibrate(

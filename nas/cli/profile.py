@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import format_option, input_option, plugin_option
 from nas.errors import InputError, printable
 
@@ -13,6 +14,7 @@ from nas.errors import InputError, printable
 @click.command()
 @click.argument(
     "networks",
+    type=NETWORK,
     nargs=-1,
     required=True,
     metavar="ARCH...",
@@ -35,7 +37,7 @@ from nas.errors import InputError, printable
 )
 @click.option("--strict", is_flag=True, help="Give no figure where the machine was not quiet.")
 @format_option
-@click.option("--csv", type=Path, metavar="FILE", help="Write the figures there too, a row for each.")
+@click.option("--csv", type=FILE, metavar="FILE", help="Write the figures there too, a row for each.")
 @input_option
 @plugin_option
 def profile(

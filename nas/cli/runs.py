@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nas.cli.completing import FOLDER, RUN
 from nas.cli.shared import format_option, storage_option
 from nas.deadline import parse_duration
 from nas.errors import InputError, printable_lines
@@ -20,7 +21,7 @@ _address_option = click.option(
 
 
 @click.command()
-@click.argument("folder", type=Path, default=Path("runs"), help="Where run folders are.")
+@click.argument("folder", type=FOLDER, default=Path("runs"), help="Where run folders are.")
 @format_option
 def ls(folder: Path, form: str) -> None:
     """List the runs of a folder, the newest first: how far each is, and its best network.
@@ -43,7 +44,7 @@ def ls(folder: Path, form: str) -> None:
 
 
 @click.command()
-@click.argument("run", type=Path, help="A run folder, such as runs/mbconv-1.")
+@click.argument("run", type=RUN, help="A run folder, such as runs/mbconv-1.")
 @_address_option
 @storage_option
 @format_option
@@ -73,7 +74,7 @@ def status(run: Path, address: str | None, storage: str | None, form: str) -> No
 
 
 @click.command()
-@click.argument("run", type=Path, help="A run folder, such as runs/mbconv-1.")
+@click.argument("run", type=RUN, help="A run folder, such as runs/mbconv-1.")
 @click.option("--timeout", default="1m", metavar="TIME", help="How long to wait for its end.")
 @_address_option
 def stop(run: Path, timeout: str, address: str | None) -> None:
@@ -100,7 +101,7 @@ def stop(run: Path, timeout: str, address: str | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=Path, help="A run folder, such as runs/mbconv-1.")
+@click.argument("run", type=RUN, help="A run folder, such as runs/mbconv-1.")
 @storage_option
 def top(run: Path, storage: str | None) -> None:
     """Watch a run on a live screen: progress, what trains now, the best, the rate and failures.

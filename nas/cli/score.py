@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import NETWORK
 from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.data.config import DataConfig
@@ -18,6 +19,7 @@ from nas.training.screens import ZERO_COST_NAMES
 @click.command()
 @click.argument(
     "networks",
+    type=NETWORK,
     nargs=-1,
     required=True,
     metavar="ARCH...",

@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FILE, FOLDER, RUN
 from nas.cli.options import read_settings, resumable, with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.errors import InputError
@@ -15,9 +16,9 @@ from nas.errors import InputError
 
 @click.command()
 @with_settings()
-@click.option("--config", type=Path, help="A YAML file of these settings; flags win over it.")
+@click.option("--config", type=FILE, help="A YAML file of these settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @click.option("--join", is_flag=True, help="Work on the study --name in --storage that another search began.")
 @click.option("--dry-run", is_flag=True, help="Only forecast time and memory, from three short trainings.")
 @click.option(
@@ -76,7 +77,7 @@ def search(
 
 
 @click.command()
-@click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
+@click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
 @with_settings(only=resumable(), default="as before")
 @click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
 @format_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nas.cli.completing import FILE
 from nas.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Decorator = Callable[[Command], Command]
 plugin_option: Decorator = click.option(
     "plugins",
     "--plugin",
-    type=Path,
+    type=FILE,
     multiple=True,
     help="A Python file with blocks or operators of your own, which is run; repeatable.",
 )

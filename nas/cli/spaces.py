@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import (
     budget_option,
     classes_option,
@@ -19,7 +20,9 @@ from nas.errors import InputError, printable
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN", help="A space or network file, a bundled name, or a run folder.")
+@click.argument(
+    "what", type=NETWORK, metavar="FILE|RUN", help="A space or network file, a bundled name, or a run folder."
+)
 @click.option(
     "--budget-flops",
     metavar="B",
@@ -106,11 +109,13 @@ def show(
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN", help="A network file, a bundled name, or a run folder.")
+@click.argument(
+    "what", type=NETWORK, metavar="FILE|RUN", help="A network file, a bundled name, or a run folder."
+)
 @click.option(
     "--output",
     "-o",
-    type=Path,
+    type=FILE,
     help="The SVG file to write. [default: best.svg or trial_N.svg in the run, else NAME.svg]",
 )
 @click.option("--trial", type=int, help="A trial of the run, whatever became of it. [default: the best]")
@@ -161,7 +166,12 @@ def draw(
 
 
 @click.command()
-@click.argument("what", metavar="RUN|FILE", help="A run folder, or the file of a network.")
+@click.argument(
+    "what",
+    type=NETWORK,
+    metavar="RUN|FILE",
+    help="A run folder, or the file of a network.",
+)
 @click.option(
     "--output",
     "-o",
@@ -202,8 +212,10 @@ def export(
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder.")
-@click.option("--output", "-o", type=Path, required=True, help="The YAML file to write.")
+@click.argument(
+    "what", type=NETWORK, metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder."
+)
+@click.option("--output", "-o", type=FILE, required=True, help="The YAML file to write.")
 @click.option(
     "--phi", type=click.IntRange(0, 7), help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7."
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FOLDER
 from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option, storage_option
 from nas.errors import InputError
@@ -20,7 +21,7 @@ _SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
 @with_settings(of=TrainConfig, leave_out=("folds",), others=_SHOWN)
 @click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
 @click.option("--name", help="Name of the folder. [default: train-NETWORK and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where folders are made.")
 @click.option("--dry-run", is_flag=True, help="Only check everything, and forecast the time.")
 @storage_option
 @format_option
