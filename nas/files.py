@@ -217,6 +217,23 @@ def lock(descriptor: int, *, wait: bool = False) -> bool:
     return True
 
 
+def is_locked(descriptor: int) -> bool:
+    """Return whether a process holds the lock of an open file, by asking for a share of it for a moment.
+
+    False where there are no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EACCES)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
 def write_output(path: Path, content: bytes | str) -> None:
     """Write a file that the user named, making its folder. Raises NasError where that cannot be done."""
     make_folder(path.parent, path)

@@ -31,12 +31,17 @@ COMMANDS = {
     "profile": "profile",
     "scale": "spaces",
     "spaces": "spaces",
+    "ls": "runs",
+    "status": "runs",
+    "stop": "runs",
+    "top": "runs",
     "bench": "bench",
     "init": "ask",
     "ask": "ask",
     "tell": "ask",
     "serve": "ask",
     "mcp": "ask",
+    "completion": "completion",
 }
 """The module of `nas.cli` that a command is in."""
 

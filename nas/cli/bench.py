@@ -6,16 +6,17 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.shared import budget_option, load, plugin_option
+from nas.cli.completing import FILE, NETWORK
+from nas.cli.shared import budget_option, format_option, load, plugin_option
 from nas.errors import InputError, printable
 from nas.machine import count_cores
 
 
 @click.command()
-@click.argument("space", help="A space: a YAML file, or the name of a bundled one.")
+@click.argument("space", type=NETWORK, help="A space: a YAML file, or the name of a bundled one.")
 @click.argument(
     "table",
-    type=Path,
+    type=FILE,
     help="A CSV file of networks: a column for each choice; 'score', or 'score_1', 'score_2', ... "
     "for several seeds; and 'true_score', which is reported in place of their mean.",
 )
@@ -38,7 +39,8 @@ from nas.machine import count_cores
     type=click.IntRange(1),
     help="Searches at a time, each in a process. [default: one a core]",
 )
-@click.option("--output", "-o", type=Path, help="Write figures, curves and a plot to this folder.")
+@click.option("--output", "-o", type=FILE, help="Write figures, curves and a plot to this folder.")
+@format_option
 @plugin_option
 def bench(
     space: str,
@@ -53,6 +55,7 @@ def bench(
     seed: int,
     jobs: int | None,
     output: Path | None,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Measure samplers on a table of trained networks: what would a search have found?
@@ -64,9 +67,10 @@ def bench(
         raise InputError(f"--score: '{score}' is not mean or random, which is what a search can be told")
     from nas.bench.contest import BASELINE, Contest, run_contest
     from nas.bench.figures import compute_standings
-    from nas.bench.report import print_contest, show_progress, write_contest
+    from nas.bench.report import figures_to_data, print_contest, show_progress, write_contest
     from nas.bench.table import read_table
     from nas.files import make_folder
+    from nas.report.documents import give
     from nas.runs.budget import read_budget
     from nas.samplers import find_sampler
     from nas.space import load_space
@@ -93,7 +97,7 @@ def bench(
         make_folder(output)
     ended = show_progress(run_contest(contest, jobs or count_cores(), loaded), contest)
     result = compute_standings(ended)
-    print_contest(contest, result)
+    give(form, lambda: figures_to_data(contest, result), lambda: print_contest(contest, result))
     if output:
         for file in write_contest(output, contest, ended, result):
-            click.echo(printable(file))
+            click.echo(printable(file), err=form == "json")

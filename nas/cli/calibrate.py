@@ -8,8 +8,9 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FILE, FOLDER
 from nas.cli.options import read_settings, with_settings
-from nas.cli.shared import plugin_option
+from nas.cli.shared import format_option, plugin_option
 from nas.runs.config import SearchConfig
 from nas.settings import User
 
@@ -24,9 +25,10 @@ _OF_SEARCHES = [
 @click.option("--networks", default=12, help="Networks that are trained.")
 @click.option("--seeds", default=3, help="Seeds that the proxy trains each under.")
 @click.option("--long-epochs", default=30, help="Epochs of the longer training.")
-@click.option("--config", type=Path, help="A YAML file of a search's settings; flags win over it.")
+@click.option("--config", type=FILE, help="A YAML file of a search's settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: calibrate-SPACE and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
+@format_option
 @plugin_option
 def calibrate(
     given: Mapping[str, Any],
@@ -36,6 +38,7 @@ def calibrate(
     config: Path | None,
     name: str | None,
     runs: Path,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Measure what the scores of a search's short trainings are worth.
@@ -46,13 +49,16 @@ def calibrate(
     after a stop. Searches of the same space and proxy print what was found.
     """
     settings = read_settings(given, config, "nas calibrate")
-    from nas.report.calibration import print_calibration
+    from nas.report.calibration import draw_calibration, print_calibration
     from nas.report.console import terminal
+    from nas.report.documents import give
     from nas.report.progress import SearchScreen
+    from nas.report.run_documents import calibration_document
     from nas.workflows.calibration import Plan
     from nas.workflows.calibration import calibrate as calibrate_proxy
 
-    plan, console = Plan(networks, seeds, long_epochs), terminal()
+    plan, console = Plan(networks, seeds, long_epochs), terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         result = calibrate_proxy(settings, plan, screen, plugins=plugins, runs=runs, name=name)
-    print_calibration(result, console)
+    draw_calibration(result)
+    give(form, lambda: calibration_document(result), lambda: print_calibration(result, console))

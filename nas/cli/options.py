@@ -10,6 +10,7 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import NETWORK
 from nas.cli.shared import Command, Decorator
 from nas.errors import InputError, did_you_mean
 from nas.kinds import as_written
@@ -91,7 +92,7 @@ def _option(setting: Setting, default: str | None) -> Decorator:
     option, shown = setting.option, default or setting.shown_default
     help = option.help.replace("`", "") + (f" [default: {shown}]" if shown else "")
     if option.is_argument:
-        return click.argument(setting.key, required=False, help=help)
+        return click.argument(setting.key, type=NETWORK, required=False, help=help)
     flags = [f"{flag}/--no-{flag[2:]}" if setting.type is bool else flag for flag in setting.flags]
     return click.option(setting.key, *flags, help=help, panel=option.panel, **_form(setting))
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.shared import input_option, plugin_option
+from nas.cli.completing import FILE, NETWORK
+from nas.cli.shared import format_option, input_option, plugin_option
 from nas.errors import InputError, printable
 
 
 @click.command()
 @click.argument(
     "networks",
+    type=NETWORK,
     nargs=-1,
     required=True,
     metavar="ARCH...",
@@ -34,10 +36,8 @@ from nas.errors import InputError, printable
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="For torch and compile: cuda."
 )
 @click.option("--strict", is_flag=True, help="Give no figure where the machine was not quiet.")
-@click.option(
-    "--format", type=click.Choice(["table", "json"]), default="table", help="How figures are printed."
-)
-@click.option("--csv", type=Path, metavar="FILE", help="Write the figures there too, a row for each.")
+@format_option
+@click.option("--csv", type=FILE, metavar="FILE", help="Write the figures there too, a row for each.")
 @input_option
 @plugin_option
 def profile(
@@ -49,7 +49,7 @@ def profile(
     seed: int,
     device: str,
     strict: bool,
-    format: str,
+    form: str,
     csv: Path | None,
     side: int | None,
     plugins: tuple[Path, ...],
@@ -63,12 +63,11 @@ def profile(
     sizes = [_read_size(part) for part in batches.split(",")]
     if csv is not None and csv.is_dir():
         raise InputError(f"--csv: {csv} is a folder; name a file")
-    import json
-
     from rich.console import Console
 
     from nas.files import write_output
     from nas.report.console import show
+    from nas.report.documents import give
     from nas.report.latency import profile_table, profile_view
     from nas.workflows.profile import profile as profile_networks
 
@@ -86,10 +85,7 @@ def profile(
             strict=strict,
             progress=lambda text: status.update(printable(text).replace("[", "\\[").capitalize()),
         )
-    if format == "json":
-        click.echo(json.dumps(found.to_data(), indent=1))
-    else:
-        show(profile_view(found))
+    give(form, found.to_data, lambda: show(profile_view(found)))
     if csv is not None:
         write_output(csv, profile_table(found))
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import rich_click as click
 
+from nas.cli.completing import FILE, RUN
 from nas.cli.shared import plugin_option, storage_option
 from nas.errors import printable
 
 
 @click.command()
-@click.argument("run", type=Path, help="A run folder of a search, while it is searched or after.")
-@click.option("--output", "-o", type=Path, help="The HTML file to write. [default: report.html in the run]")
+@click.argument("run", type=RUN, help="A run folder of a search, while it is searched or after.")
+@click.option("--output", "-o", type=FILE, help="The HTML file to write. [default: report.html in the run]")
 @storage_option
 @plugin_option
 def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[Path, ...]) -> None:

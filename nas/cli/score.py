@@ -8,8 +8,9 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import NETWORK
 from nas.cli.options import with_settings
-from nas.cli.shared import plugin_option
+from nas.cli.shared import format_option, plugin_option
 from nas.data.config import DataConfig
 from nas.errors import InputError, printable
 from nas.training.screens import ZERO_COST_NAMES
@@ -18,6 +19,7 @@ from nas.training.screens import ZERO_COST_NAMES
 @click.command()
 @click.argument(
     "networks",
+    type=NETWORK,
     nargs=-1,
     required=True,
     metavar="ARCH...",
@@ -27,6 +29,7 @@ from nas.training.screens import ZERO_COST_NAMES
 @click.option("--batch", type=click.IntRange(4), default=64, help="Images in the batch.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the weights and the batch.")
 @click.option("--scores", help=f"Some of {', '.join(ZERO_COST_NAMES)}.")
+@format_option
 @plugin_option
 def score(
     given: Mapping[str, Any],
@@ -34,6 +37,7 @@ def score(
     batch: int,
     seed: int,
     scores: str | None,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Score networks that are not trained, by one batch of images.
@@ -41,8 +45,9 @@ def score(
     Higher is said to be better by each paper. No such score carries over between spaces: compare it with
     trained scores before it decides anything.
     """
-    from nas.report import tables
     from nas.report.console import show
+    from nas.report.documents import give, scores_document
+    from nas.report.tables import scores_view
     from nas.runs.state import load_network
     from nas.space.plugins import read_plugins
     from nas.workflows.prescreen import batch_data, chosen_scores, untrained_scores
@@ -56,5 +61,6 @@ def score(
         spaces.append(space)
     data = batch_data(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
     for note in data.notes:
-        click.echo(printable(note))
-    show(tables.scores_view(untrained_scores(spaces, chosen, data, batch=batch, seed=seed)))
+        click.echo(printable(note), err=form == "json")
+    scored = untrained_scores(spaces, chosen, data, batch=batch, seed=seed)
+    give(form, lambda: scores_document(scored), lambda: show(scores_view(scored)))

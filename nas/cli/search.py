@@ -8,16 +8,17 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FILE, FOLDER, RUN
 from nas.cli.options import read_settings, resumable, with_settings
-from nas.cli.shared import plugin_option
+from nas.cli.shared import format_option, plugin_option
 from nas.errors import InputError
 
 
 @click.command()
 @with_settings()
-@click.option("--config", type=Path, help="A YAML file of these settings; flags win over it.")
+@click.option("--config", type=FILE, help="A YAML file of these settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @click.option("--join", is_flag=True, help="Work on the study --name in --storage that another search began.")
 @click.option("--dry-run", is_flag=True, help="Only forecast time and memory, from three short trainings.")
 @click.option(
@@ -25,6 +26,7 @@ from nas.errors import InputError
     is_flag=True,
     help="Search on the cluster of --address, auto or http://HOST:8265, and follow from here.",
 )
+@format_option
 @plugin_option
 def search(
     given: Mapping[str, Any],
@@ -34,6 +36,7 @@ def search(
     join: bool,
     dry_run: bool,
     submit: bool,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Search a space for the best network within a budget.
@@ -45,16 +48,19 @@ def search(
     if submit:
         from nas.cli.submit import submit_search
 
-        if dry_run:
-            raise InputError("--dry-run: is done on this machine alone; leave out --submit, or --dry-run")
+        for flag, given_too in (("--dry-run", dry_run), ("--format json", form == "json")):
+            if given_too:
+                raise InputError(f"{flag}: is done on this machine alone; leave out --submit, or {flag}")
         submit_search(settings, plugins, runs, name, join)
         return
     from nas.report.console import terminal
+    from nas.report.documents import give
     from nas.report.progress import SearchScreen
+    from nas.report.run_documents import forecast_document, result_document
     from nas.report.session import print_result
     from nas.workflows.search import search as search_space
 
-    console = terminal()
+    console = terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         if dry_run:
             from nas.report.forecast import print_forecast
@@ -63,25 +69,29 @@ def search(
 
             prepared = prepare(settings, None, plugins, screen)
             screen.doing("Training three networks of the budget for some batches")
-            print_forecast(prepared, forecast(prepared))
+            found = forecast(prepared)
+            give(form, lambda: forecast_document(found), lambda: print_forecast(prepared, found))
             return
         result = search_space(settings, screen, plugins=plugins, runs=runs, name=name, join=join)
-    print_result(result, console)
+    give(form, lambda: result_document(result), lambda: print_result(result, console))
 
 
 @click.command()
-@click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
+@click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
 @with_settings(only=resumable(), default="as before")
 @click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
+@format_option
 @plugin_option
-def resume(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Path, ...]) -> None:
+def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins: tuple[Path, ...]) -> None:
     """Go on with a search, a calibration or a training that was stopped or killed.
 
     No finished trial or epoch is lost or trained again. With --trials a finished search goes further.
     """
-    from nas.report.calibration import print_calibration
+    from nas.report.calibration import draw_calibration, print_calibration
     from nas.report.console import terminal
+    from nas.report.documents import give
     from nas.report.progress import SearchScreen
+    from nas.report.run_documents import calibration_document, result_document, training_document
     from nas.report.session import print_result
     from nas.workflows.calibration import CalibrationResult
     from nas.workflows.resume import is_training
@@ -89,18 +99,19 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, plugins: tuple[Pat
     from nas.workflows.search import SearchResult
     from nas.workflows.train.values import TrainResult
 
-    console = terminal()
+    console = terminal(stderr=form == "json")
     if is_training(run):
         from nas.report.training import TrainScreen, print_training
 
         with TrainScreen(console) as heard:
             trained = resume_run(run, heard, changes=given, plugins=plugins, repair=repair)
         assert isinstance(trained, TrainResult)
-        print_training(trained, console)
+        give(form, lambda: training_document(trained), lambda: print_training(trained, console))
         return
     with SearchScreen(console) as screen:
         result = resume_run(run, screen, changes=given, plugins=plugins, repair=repair)
-    if isinstance(result, SearchResult):
-        print_result(result, console)
-    elif isinstance(result, CalibrationResult):
-        print_calibration(result, console)
+    if isinstance(result, CalibrationResult):
+        draw_calibration(result)
+        give(form, lambda: calibration_document(result), lambda: print_calibration(result, console))
+    elif isinstance(result, SearchResult):
+        give(form, lambda: result_document(result), lambda: print_result(result, console))

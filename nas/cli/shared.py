@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nas.cli.completing import FILE
 from nas.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -19,13 +20,21 @@ Decorator = Callable[[Command], Command]
 plugin_option: Decorator = click.option(
     "plugins",
     "--plugin",
-    type=Path,
+    type=FILE,
     multiple=True,
     help="A Python file with blocks or operators of your own, which is run; repeatable.",
 )
 
 storage_option: Decorator = click.option(
     "--storage", metavar="URL", help="The database of a run that keeps its trials in one."
+)
+
+format_option: Decorator = click.option(
+    "form",
+    "--format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How facts are printed: as text, or as one JSON document.",
 )
 
 

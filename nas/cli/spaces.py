@@ -6,12 +6,23 @@ from pathlib import Path
 
 import rich_click as click
 
-from nas.cli.shared import budget_option, classes_option, input_option, load, plugin_option, storage_option
+from nas.cli.completing import FILE, NETWORK
+from nas.cli.shared import (
+    budget_option,
+    classes_option,
+    format_option,
+    input_option,
+    load,
+    plugin_option,
+    storage_option,
+)
 from nas.errors import InputError, printable
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN", help="A space or network file, a bundled name, or a run folder.")
+@click.argument(
+    "what", type=NETWORK, metavar="FILE|RUN", help="A space or network file, a bundled name, or a run folder."
+)
 @click.option(
     "--budget-flops",
     metavar="B",
@@ -24,6 +35,7 @@ from nas.errors import InputError, printable
 @click.option("--top", type=click.IntRange(1), default=5, help="How many trials of a run.")
 @click.option("--trial", type=int, help="The network of this trial of a run, whatever became of it.")
 @storage_option
+@format_option
 @plugin_option
 def show(
     what: str,
@@ -35,14 +47,16 @@ def show(
     top: int,
     trial: int | None,
     storage: str | None,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Show a space (size, costs, choices), a network (stages, shapes, costs) or a run.
 
     With a budget, show how many networks of a space are inside it and how their cost is spread.
     """
-    from nas.report import tables
+    from nas.report import documents, tables
     from nas.report.console import show as show_view
+    from nas.report.documents import give
     from nas.runs.budget import read_budget
     from nas.runs.counted import Counted
     from nas.space import load_space
@@ -55,15 +69,7 @@ def show(
     if classes is not None and is_run(what):
         raise InputError(f"--classes: {what} was counted when it was searched; name the file of a space")
     if is_run(what):
-        from nas.report.session import print_run, print_trial
-        from nas.runs.state import RunState
-        from nas.space.plugins import read_plugins
-
-        state = RunState.load(Path(what), read_plugins(plugins), storage)
-        if trial is None:
-            print_run(state, top)
-        else:
-            print_trial(state, state.trial(trial))
+        _show_run(Path(what), top, trial, storage, form, plugins)
         return
     check_no_trial(what, trial, storage)
     load(plugins)
@@ -73,10 +79,17 @@ def show(
 
         fitted = fit_input(space, side)
         space = fitted.space
-        click.echo(printable(fitted))
+        click.echo(printable(fitted), err=form == "json")
     space = Counted.DEPLOYED.of(space, classes, None)
+    if not limits and space.is_architecture:
+        give(
+            form,
+            lambda: documents.network_document(space),
+            lambda: show_view(tables.architecture_view(space)),
+        )
+        return
     if not limits:
-        show_view(tables.architecture_view(space) if space.is_architecture else tables.space_view(space))
+        give(form, lambda: documents.space_document(space), lambda: show_view(tables.space_view(space)))
         return
     if space.is_architecture:
         raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
@@ -88,15 +101,21 @@ def show(
     check_budget(space, limits)
     with Console(stderr=True).status("Counting"):
         counted = census(space, limits)
-    show_view(tables.census_view(space, limits, counted))
+    give(
+        form,
+        lambda: documents.census_document(space, limits, counted),
+        lambda: show_view(tables.census_view(space, limits, counted)),
+    )
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN", help="A network file, a bundled name, or a run folder.")
+@click.argument(
+    "what", type=NETWORK, metavar="FILE|RUN", help="A network file, a bundled name, or a run folder."
+)
 @click.option(
     "--output",
     "-o",
-    type=Path,
+    type=FILE,
     help="The SVG file to write. [default: best.svg or trial_N.svg in the run, else NAME.svg]",
 )
 @click.option("--trial", type=int, help="A trial of the run, whatever became of it. [default: the best]")
@@ -147,7 +166,12 @@ def draw(
 
 
 @click.command()
-@click.argument("what", metavar="RUN|FILE", help="A run folder, or the file of a network.")
+@click.argument(
+    "what",
+    type=NETWORK,
+    metavar="RUN|FILE",
+    help="A run folder, or the file of a network.",
+)
 @click.option(
     "--output",
     "-o",
@@ -188,8 +212,10 @@ def export(
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder.")
-@click.option("--output", "-o", type=Path, required=True, help="The YAML file to write.")
+@click.argument(
+    "what", type=NETWORK, metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder."
+)
+@click.option("--output", "-o", type=FILE, required=True, help="The YAML file to write.")
 @click.option(
     "--phi", type=click.IntRange(0, 7), help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7."
 )
@@ -199,6 +225,7 @@ def export(
 @click.option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down.")
 @click.option("--target-params", help="Parameters to reach, up or down.")
 @click.option("--family", help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
+@format_option
 @plugin_option
 def scale(
     what: str,
@@ -210,6 +237,7 @@ def scale(
     target_flops: str | None,
     target_params: str | None,
     family: str | None,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Scale a network in depth, width and resolution together, as EfficientNet does.
@@ -217,8 +245,9 @@ def scale(
     Name one way: --phi, --target-flops, --target-params, --family, or factors
     (--depth, --width, --resolution). The result is a file like any other.
     """
-    from nas.report import tables
     from nas.report.console import show as show_view
+    from nas.report.documents import give, scaled_document
+    from nas.report.tables import scaled_view
     from nas.workflows.scaling import scale as scale_network
 
     given = {"depth": depth, "width": width, "resolution": resolution}
@@ -232,24 +261,42 @@ def scale(
         family=family,
         plugins=plugins,
     )
-    show_view(tables.scaled_view(files))
+    give(form, lambda: scaled_document(files), lambda: show_view(scaled_view(files)))
 
 
 @click.command()
-def spaces() -> None:
+@format_option
+def spaces(form: str) -> None:
     """List the bundled spaces."""
-    from nas.cost import large_number
-    from nas.report import tables
     from nas.report.console import show as show_view
+    from nas.report.documents import give, spaces_document
+    from nas.report.tables import spaces_view
     from nas.space import load_space
     from nas.space.library import list_spaces
 
-    rows = tables.table("name", ">networks", "about")
+    found = {}
     for name, path in list_spaces().items():
         space = load_space(path)
         count = 1 if space.is_architecture else space.count  # a bundled network can be built
-        rows.add_row(name, large_number(count), space.about)
-    show_view(rows)
+        found[name] = count, space.about
+    give(form, lambda: spaces_document(found), lambda: show_view(spaces_view(found)))
+
+
+def _show_run(
+    run: Path, top: int, trial: int | None, storage: str | None, form: str, plugins: tuple[Path, ...]
+) -> None:
+    from nas.report.documents import give
+    from nas.report.run_documents import run_document, trial_document
+    from nas.report.session import print_run, print_trial
+    from nas.runs.state import RunState
+    from nas.space.plugins import read_plugins
+
+    state = RunState.load(run, read_plugins(plugins), storage)
+    if trial is None:
+        give(form, lambda: run_document(state, top), lambda: print_run(state, top))
+    else:
+        one = state.trial(trial)
+        give(form, lambda: trial_document(state, one), lambda: print_trial(state, one))
 
 
 def _check_input(what: str, side: int | None) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nas.cli.completing import RUN
+
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
     from nas.workflows.submission import Submitted
@@ -30,7 +32,7 @@ def submit_search(
 
 
 @click.command()
-@click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
+@click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
 @click.option(
     "--address", required=True, help="The cluster that it was submitted to: auto or http://HOST:8265."
 )

@@ -8,8 +8,9 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FOLDER
 from nas.cli.options import with_settings
-from nas.cli.shared import plugin_option, storage_option
+from nas.cli.shared import format_option, plugin_option, storage_option
 from nas.errors import InputError
 from nas.runs.training import FULL, TrainConfig
 
@@ -20,9 +21,10 @@ _SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
 @with_settings(of=TrainConfig, leave_out=("folds",), others=_SHOWN)
 @click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
 @click.option("--name", help="Name of the folder. [default: train-NETWORK and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where folders are made.")
 @click.option("--dry-run", is_flag=True, help="Only check everything, and forecast the time.")
 @storage_option
+@format_option
 @plugin_option
 def train(
     given: Mapping[str, Any],
@@ -31,6 +33,7 @@ def train(
     runs: Path,
     dry_run: bool,
     storage: str | None,
+    form: str,
     plugins: tuple[Path, ...],
 ) -> None:
     """Train a network in full, test it once, and export it.
@@ -45,11 +48,13 @@ def train(
     if "network" not in given:
         raise InputError("nas train: no network is named; name a file, a bundled network or a run folder")
     from nas.report.console import terminal
+    from nas.report.documents import give
+    from nas.report.run_documents import training_document, training_forecast_document
     from nas.report.training import TrainScreen, print_forecast, print_training
     from nas.workflows.train import forecast_training
     from nas.workflows.train import train as train_network
 
-    console = terminal()
+    console = terminal(stderr=form == "json")
     own = {key: value for key, value in given.items() if key != "network"}
     with TrainScreen(console) as screen:
         if dry_run:
@@ -68,6 +73,6 @@ def train(
                 name=name,
             )
     if dry_run:
-        print_forecast(found, console)
+        give(form, lambda: training_forecast_document(found), lambda: print_forecast(found, console))
     else:
-        print_training(result, console)
+        give(form, lambda: training_document(result), lambda: print_training(result, console))

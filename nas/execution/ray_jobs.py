@@ -14,7 +14,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
@@ -109,18 +109,8 @@ class Jobs:
         Raises NasError where the cluster does not give them, or one would lie outside of the folder, or it
         cannot be written: then nothing is.
         """
-        reader = self._submit(
-            f"python -c {shlex.quote(_SEND)} {_place(job)}", f"{job}-fetch-{os.urandom(2).hex()}"
-        )
-        try:
-            end = time.monotonic() + _FETCH_S
-            while not self._client.get_job_status(reader).is_terminal():
-                if time.monotonic() > end:
-                    raise NasError(f"the files of job {job} did not come within {_FETCH_S} s; attach again")
-                time.sleep(0.3)
-            printed = self._client.get_job_logs(reader)
-        except (RuntimeError, OSError) as error:
-            raise self._described(error, job) from None
+        command = f"python -c {shlex.quote(_SEND)} {_place(job)}"
+        printed = self._run_beside(job, command, "fetch", _FETCH_S)
         sent = re.search(r"^nas-results:(.*):nas-results$", printed, re.MULTILINE)
         if sent is None:
             raise NasError(
@@ -134,6 +124,48 @@ class Jobs:
             make_folder(path.parent)
             write_atomically(path, content)
         return list(files)
+
+    def ask(self, job: str, arguments: Sequence[str], timeout_s: float) -> tuple[int, str] | None:
+        """Have the head run a command of nas, `arguments` of which the first is the command, on the run that
+        a job has made. Return its exit code and what it printed; None where there is no run yet.
+
+        Raises NasError where the cluster does not answer within `timeout_s` seconds.
+        """
+        command = shlex.join(["python", "-c", _ASK, _place(job), *arguments])
+        printed = self._run_beside(job, command, "ask", timeout_s)
+        said = re.search(r"^nas-said:(\d+):(.*):nas-said$", printed, re.MULTILINE)
+        if said is None:
+            raise NasError(f"job {job} cannot be asked: {printed.strip()[-300:] or 'no reason is given'}")
+        return (int(said[1]), base64.b64decode(said[2]).decode()) if said[2] else None
+
+    def state(self, job: str) -> str:
+        """Return pending, running, stopped, succeeded or failed."""
+        try:
+            return str(self._client.get_job_status(job).value).lower()
+        except (RuntimeError, OSError) as error:
+            raise self._described(error, job) from None
+
+    def stop(self, job: str) -> None:
+        """Stop a job that has not made its run yet."""
+        try:
+            self._client.stop_job(job)
+        except (RuntimeError, OSError) as error:
+            raise self._described(error, job) from None
+
+    def _run_beside(self, job: str, command: str, name: str, timeout_s: float) -> str:
+        """Run another command on the head, and return what it printed."""
+        beside = self._submit(command, f"{job}-{name}-{os.urandom(2).hex()}")
+        try:
+            end = time.monotonic() + timeout_s
+            while not self._client.get_job_status(beside).is_terminal():
+                if time.monotonic() > end:
+                    raise NasError(
+                        f"the cluster did not answer for job {job} within {timeout_s:.0f} s; try again"
+                    )
+                time.sleep(0.3)
+            return str(self._client.get_job_logs(beside))
+        except (RuntimeError, OSError) as error:
+            raise self._described(error, job) from None
 
     def _submit(
         self,
@@ -215,6 +247,22 @@ with tarfile.open(fileobj=packed, mode='w:gz') as tar:
 print('nas-results:' + base64.b64encode(packed.getvalue()).decode() + ':nas-results')
 """
 """Run on the head: it prints the files of the run."""
+
+_ASK = """
+import base64, contextlib, io, pathlib, sys
+runs = [manifest.parent for manifest in (pathlib.Path.home() / sys.argv[1]).glob("[!.]*/run.yaml")]
+code, said = 0, io.StringIO()
+if runs:
+    from nas.cli import main
+    sys.argv = ["nas", sys.argv[2], str(runs[0]), *sys.argv[3:]]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+print(f"nas-said:{code}:{base64.b64encode(said.getvalue().encode()).decode()}:nas-said")
+"""
+"""Run on the head: it prints what a command of nas says of the run."""
 
 
 def _unpack(packed: bytes, into: Path) -> list[tuple[Path, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from rich.console import Console, Group, RenderableType
@@ -33,7 +34,7 @@ from nas.workflows.figures import LONG, PROXY, Figures, Interval, too_few
 
 
 def print_calibration(result: CalibrationResult, console: Console) -> None:
-    """Print what a calibration found, and draw it into its folder."""
+    """Print what a calibration found."""
     session, found = result.session, result.figures
     if found is None:
         limit, command = duration_text(session.config.time_limit or 0), session.resume_command
@@ -45,11 +46,20 @@ def print_calibration(result: CalibrationResult, console: Console) -> None:
             f"Left out: {plural(result.left_out, 'network')} of which a training by the proxy, or the longer "
             "one, gave no score.",
         )
-    plot = session.folder.path / "calibration.svg"
-    write_atomically(plot, scatter(session.space.name, result.plan.long_epochs, found))
     show(calibration_view(result, found), console)
-    files = (session.folder.figures_file, session.folder.path / "networks.csv", plot)
+    files = (session.folder.figures_file, session.folder.path / "networks.csv", _plot_file(result))
     say(console, f"Written: {', '.join(map(str, files))}")
+
+
+def draw_calibration(result: CalibrationResult) -> None:
+    """Draw what a calibration found into its folder, where it has ended."""
+    if found := result.figures:
+        plot = scatter(result.session.space.name, result.plan.long_epochs, found)
+        write_atomically(_plot_file(result), plot)
+
+
+def _plot_file(result: CalibrationResult) -> Path:
+    return result.session.folder.path / "calibration.svg"
 
 
 def calibration_view(result: CalibrationResult, found: Figures) -> RenderableType:

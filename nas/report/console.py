@@ -20,9 +20,9 @@ class Terminal(Console):
             yield segment if own else Segment(printable_lines(segment.text), segment.style)
 
 
-def terminal() -> Console:
+def terminal(*, stderr: bool = False) -> Console:
     """Return a console. A terminal gets lines wrapped between words; a pipe gets them whole."""
-    console = Terminal(highlight=False)
+    console = Terminal(highlight=False, stderr=stderr)
     console.soft_wrap = not console.is_terminal
     return console
 

@@ -84,6 +84,14 @@ def space_view(space: Space) -> RenderableType:
     return Group(*parts)
 
 
+def spaces_view(spaces: Mapping[str, tuple[int, str]]) -> Table:
+    """Spaces by name: how many networks each has, and what it is about."""
+    rows = table("name", ">networks", "about")
+    for name, (count, about) in spaces.items():
+        rows.add_row(name, large_number(count), about)
+    return rows
+
+
 _UNREADABLE = 10**60
 """A count from this on is not printed exactly."""
 

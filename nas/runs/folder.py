@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nas.errors import InputError, NasError, did_you_mean
 from nas.exporters import export_suffixes
-from nas.files import check_regular, lock, read_text, scratch_folder, way_out, write_atomically
+from nas.files import check_regular, read_text, scratch_folder, way_out, write_atomically
+from nas.runs.holder import Holder, find_holder, lock_within, own_mark, read_mark, standing_file
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class RunFolder:
     @property
     def trials_file(self) -> Path:
         return self.path / "trials.csv"
+
+    @property
+    def lock_file(self) -> Path:
+        """Its lock, which names who works in it, as `PID HOST`."""
+        return self.path / ".lock"
+
+    @property
+    def holder(self) -> Holder | None:
+        """The process that works in it now."""
+        return find_holder(self.lock_file)
 
     @property
     def broken_file(self) -> Path:
@@ -194,7 +204,7 @@ class RunFolder:
         Where the file system has no such locks, a file stands for it, which a process that is killed may
         leave. Raises InputError where another process holds it, NasError where the folder cannot be written.
         """
-        file = self.path / ".lock"
+        file = self.lock_file
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         except OSError as error:
@@ -202,24 +212,23 @@ class RunFolder:
         with ExitStack() as held:
             held.callback(os.close, descriptor)
             try:
-                if not _lock_within(descriptor, wait_s):
+                if not lock_within(descriptor, wait_s):
                     held.enter_context(_standing_lock(file, wait_s))
             except TimeoutError:
                 raise InputError(
                     f"{self.path}: another process is {self.WORK} in it; wait for it, or stop it first. "
-                    f"Where none is, on any machine, one was killed: remove {_standing_file(file)}"
+                    f"Where none is, on any machine, one was killed: remove {standing_file(file)}"
                 ) from None
             except BlockingIOError:
-                holder = os.read(descriptor, 32).decode(errors="replace")
-                process = f"process {holder}" if holder.isdecimal() else "another process"
+                holder = read_mark(os.read(descriptor, 400).decode(errors="replace"))
                 raise InputError(
-                    f"{self.path}: {process} is {self.WORK} in it; wait for it, or stop it first"
+                    f"{self.path}: {holder} is {self.WORK} in it; wait for it, or stop it first"
                 ) from None
             except OSError as error:
                 raise self._unwritable(error) from None
             if os.fstat(descriptor).st_nlink == 1:  # else it is a file elsewhere too
                 os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
+                os.write(descriptor, own_mark().encode())
             self._remove_parts()
             yield
 
@@ -269,6 +278,16 @@ class TrainingFolder(RunFolder):
         return self.path / "initial.safetensors"
 
     @property
+    def metrics_file(self) -> Path:
+        """A row for each epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def report_file(self) -> Path:
+        """The figures of a training that is finished."""
+        return self.path / "figures.json"
+
+    @property
     def checkpoint_file(self) -> Path:
         """All that the next epoch needs."""
         return self.path / "checkpoint.pt"
@@ -301,28 +320,12 @@ _PART = re.compile(r"\..+\.[0-9]+\.tmp")
 """The name of a file that is being written."""
 
 
-def _standing_file(file: Path) -> Path:
-    return file.with_name(f"{file.name}.held")
-
-
-def _lock_within(descriptor: int, wait_s: float) -> bool:
-    """Lock an open file as `lock` does, trying for so long."""
-    until = time.monotonic() + wait_s
-    while True:
-        try:
-            return lock(descriptor)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise
-        time.sleep(0.01)
-
-
 def _standing_lock(file: Path, wait_s: float) -> Any:
     """Return a context in which a file stands for the lock of another. Entering it raises TimeoutError where
     a process that lives, or one of another machine, has made that file, and keeps it for so long."""
     from filelock import SoftFileLock
 
-    return SoftFileLock(_standing_file(file), timeout=wait_s)
+    return SoftFileLock(standing_file(file), timeout=wait_s)
 
 
 def _check_entry(entry: Path, inside: str) -> None:

@@ -22,6 +22,7 @@ from nas.study.records import Trial, best_of, curves_table, trials_table
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
+    from nas.study.journal import DamagedJournal
 
 
 @dataclass(frozen=True)
@@ -140,16 +141,26 @@ def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...]
     try:
         trials, finals = read_trials(storage, manifest.study, finals_name(manifest.study))
     except DamagedJournal as error:
-        raise InputError(
-            f"{error.place}; restore the file, or keep what is whole with: {manifest.resume_command(folder)} "
-            "--repair"
-        ) from None
+        raise describe_damage(error, folder, manifest) from None
+    check_not_lost(folder, manifest, trials)
+    return tuple(trials), tuple(finals)
+
+
+def check_not_lost(folder: RunFolder, manifest: Manifest, trials: Sequence[Trial]) -> None:
+    """Raise InputError where there are results of trials, but no trials."""
     if not trials and (folder.best_file.exists() or any(folder.kept_weights())):
         raise InputError(
-            f"{folder.path}: the study '{manifest.study}' is not in {storage}, though the run has results "
-            "of it; restore it, or start a new run"
+            f"{folder.path}: the study '{manifest.study}' is not in {manifest.storage(folder)}, though the "
+            "run has results of it; restore it, or start a new run"
         )
-    return tuple(trials), tuple(finals)
+
+
+def describe_damage(error: DamagedJournal, folder: RunFolder, manifest: Manifest) -> InputError:
+    """Return what is told of a damaged journal of a run."""
+    return InputError(
+        f"{error.place}; restore the file, or keep what is whole with: {manifest.resume_command(folder)} "
+        "--repair"
+    )
 
 
 def repair_study(folder: RunFolder, manifest: Manifest) -> str:

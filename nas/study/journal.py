@@ -106,7 +106,9 @@ _MORE: Mapping[str, Kind] = {
 class Checker:
     """Reads the lines of one journal in their order, and knows what those so far have made."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, choices: bool = True) -> None:
+        """`choices`: whether what was chosen is checked too, by Optuna, which takes its time to import."""
+        self._has_choices = choices
         self.studies: list[tuple[str, int]] = []
         """Name and number of objectives of each, by its key."""
         self.trials: list[int] = []
@@ -140,7 +142,8 @@ class Checker:
             _wanted(entry, name, kind)
         for name in _MORE.keys() & entry.keys():
             _wanted(entry, name, _MORE[name])
-        self._check_choices(entry)
+        if self._has_choices:
+            self._check_choices(entry)
         self._check_end(entry)
         check_attrs({**entry.get("user_attr", {}), **entry.get("user_attrs", {})})
         check_candidate(entry.get("user_attrs", {}))

@@ -234,44 +234,59 @@ def read_trial(frozen: FrozenTrial) -> Trial:
     """Read a trial of the ledger. Raises InputError for one that another tool has written."""
     from optuna.trial import TrialState as OptunaState
 
-    attrs = frozen.user_attrs
-    try:
-        check_attrs(attrs)
-        cost, identity = Cost.from_data(attrs), attrs["identity"]
-    except KeyError as error:
-        raise InputError(
-            f"trial {frozen.number} of the study has no {error}: another tool made it; choose another "
-            "storage or another name"
-        ) from None
-    except ValueError as error:
-        raise InputError(
-            f"trial {frozen.number} of the study is damaged: {error}; restore the study"
-        ) from None
-    measured = (measure.name for measure in MEASURES.values() if not measure.is_additive)
-    amounts = {name: attrs[name] for name in measured if name in attrs}
-    candidate = Candidate(frozen.number, frozen.params, cost, identity, amounts)
     states = {
         OptunaState.RUNNING: TrialState.RUNNING,
         OptunaState.COMPLETE: TrialState.COMPLETE,
         OptunaState.PRUNED: TrialState.PRUNED,
         OptunaState.FAIL: TrialState.FAILED,
     }
-    state = states[frozen.state]
+    return make_trial(
+        frozen.number, frozen.params, frozen.user_attrs, states[frozen.state], frozen.values,
+        frozen.intermediate_values, (frozen.datetime_start, frozen.datetime_complete), _read_bred(frozen),
+    )  # fmt: skip
+
+
+def make_trial(
+    number: int,
+    choices: Choices,
+    attrs: Mapping[str, Any],
+    state: TrialState,
+    values: Sequence[float] | None,
+    reported: Mapping[int, float],
+    times: tuple[datetime | None, datetime | None],
+    bred_from: int | None = None,
+) -> Trial:
+    """Return a trial of what a storage has of it: its user attributes, its values, those reported by epoch,
+    when it began and ended. Raises InputError for one that another tool has written."""
+    try:
+        check_attrs(attrs)
+        cost, identity = Cost.from_data(attrs), attrs["identity"]
+    except KeyError as error:
+        raise InputError(
+            f"trial {number} of the study has no {error}: another tool made it; choose another "
+            "storage or another name"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"trial {number} of the study is damaged: {error}; restore the study") from None
+    measured = (measure.name for measure in MEASURES.values() if not measure.is_additive)
+    amounts = {name: attrs[name] for name in measured if name in attrs}
+    candidate = Candidate(number, choices, cost, identity, amounts)
     facts = {**attrs, **attrs.get("result", {})}  # runs of format 1 have each of them as an attribute
     last = attrs.get("fidelity", math.inf)
     if "result" in attrs and state in (TrialState.PRUNED, TrialState.FAILED):
         last = attrs["result"].get("epochs", 0)
     # The values behind it are of an attempt whose worker died later than this one ended.
-    curve = {epoch: value for epoch, value in frozen.intermediate_values.items() if epoch <= last}
+    curve = {epoch: value for epoch, value in reported.items() if epoch <= last}
     result, failure = NO_RESULT, None
     if state is not TrialState.RUNNING:
         result = TrialResult.from_data({"epochs": max(curve, default=0), **facts})
     if state is TrialState.FAILED:
         failure = Failure(FailureReason(facts.get("reason", "error")), str(facts.get("message", "")))
-    score = frozen.value if state is TrialState.COMPLETE else None
+    score = values[0] if values and state is TrialState.COMPLETE else None
+    began, ended = map(_in_utc, times)
     return Trial(
         candidate, state, score, curve, result, failure, attrs.get("job"), attrs.get("prescreen"),
-        _in_utc(frozen.datetime_start), _in_utc(frozen.datetime_complete), _read_bred(frozen),
+        began, ended, bred_from,
     )  # fmt: skip
 
 

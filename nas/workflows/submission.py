@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -13,21 +13,21 @@ import yaml
 
 from nas.data.functions import is_function
 from nas.data.sources import absolute
-from nas.errors import InputError
-from nas.files import make_folder, read_text, write_atomically
+from nas.errors import InputError, NasError
+from nas.files import make_folder
 from nas.importing import FileFunction, read_file
 from nas.passwords import SecretUrl
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
+from nas.runs.job import ClusterJob
 from nas.space import dump_space, load_space
-from nas.space.language.source import read_yaml, to_plain_data
 from nas.space.library import find_space, list_spaces
 from nas.space.plugins import Plugin, load_plugins, read_plugins
 from nas.study.storage import make_absolute
 from nas.workflows.session import check_join
 
-JOB_FILE = "job.yaml"
-"""The file of a run folder that names the job which fills it."""
+_ASK_S = 120.0
+"""Seconds that a cluster may take to begin another process, and that to answer."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,39 @@ class Submitted:
 
     @property
     def stop_command(self) -> str:
-        """Ray's command that ends it; what is finished is not lost."""
-        where = "" if self.jobs.address == "auto" else f" --address {quote(self.jobs.address)}"
-        return f"ray job stop {self.job}{where}"
+        """The command that ends it; what is finished is not lost."""
+        return f"nas stop {quote(str(self.folder.path))} --address {quote(self.jobs.address)}"
 
     def follow(self, show: Callable[[str], None]) -> int:
         """Show what it prints until it ends, and return its exit code. Raises NasError where the cluster no
         longer answers."""
         code: int = self.jobs.follow(self.job, show)
         return code
+
+    def ask(self, *command: str, timeout_s: float = _ASK_S) -> str:
+        """Return what a command of nas says of the run where it is searched: `status`, with its flags.
+
+        Raises what that raises there, InputError where there is no run yet, NasError where the cluster does
+        not answer within `timeout_s` seconds.
+        """
+        answer = self.jobs.ask(self.job, command, timeout_s)
+        if answer is None:
+            raise InputError(
+                f"{self.folder.path}: job {self.job} is {self.jobs.state(self.job)}, and has made no run "
+                "folder; ask again in a while, or see what it printed: " + self.attach_command
+            )
+        code, said = answer
+        if code:
+            message = said.strip().removeprefix("error: ")
+            raise (InputError if code == InputError.exit_code else NasError)(message)
+        return str(said)
+
+    def stop(self, timeout_s: float) -> str:
+        """Stop the search where it runs, and wait until it has ended. Return what is said of that."""
+        if self.jobs.ask(self.job, ["status"], _ASK_S) is None:
+            self.jobs.stop(self.job)
+            return f"Stopped job {self.job}, which had not begun to search.\n"
+        return self.ask("stop", "--timeout", f"{timeout_s}s", timeout_s=timeout_s + _ASK_S)
 
     def fetch(self) -> bool:
         """Fetch its results, where that was not done before. Return whether there are some."""
@@ -89,7 +113,7 @@ def submit(
         shown = f"nas search {config.space} --name {path.name}"
         job = jobs.submit(Path(sent), path.name, ["search", *flags, "--name", path.name], {"command": shown})
     make_folder(path)
-    write_atomically(path / JOB_FILE, f"job: {job}\naddress: {jobs.address}\n")
+    ClusterJob(job, jobs.address).write(path)
     return Submitted(RunFolder(path), job, jobs)
 
 
@@ -100,12 +124,8 @@ def attach(run: Path, address: str) -> Submitted:
     """
     from nas.execution.ray_jobs import Jobs, check_job
 
-    file = run / JOB_FILE
-    if not file.is_file():
-        raise InputError(f"{run}: was not submitted; name a run folder of nas search --submit")
-    data = to_plain_data(read_yaml(read_text(file), str(file)))
-    job = str(data.get("job")) if isinstance(data, Mapping) else ""
-    return Submitted(RunFolder(run), check_job(job), Jobs(address))
+    job = ClusterJob.read(run)
+    return Submitted(RunFolder(run), check_job(job.name), Jobs(address))
 
 
 def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path, join: bool = False) -> list[str]:

@@ -477,6 +477,28 @@ def test_the_command(space_file: str, path: Path, tmp_path: Path) -> None:
     assert ET.parse(folder / "bench.svg").getroot().tag == f"{SVG}svg"
 
 
+def test_figures_as_a_document(space_file: str, path: Path, tmp_path: Path) -> None:
+    flags = (
+        "--sampler",
+        "evolution",
+        "--trials",
+        "4",
+        "--repeats",
+        "2",
+        "--jobs",
+        "1",
+        "-o",
+        str(tmp_path / "out"),
+    )
+    said = nas("bench", space_file, str(path), *flags, "--format", "json")
+    assert said.code == 0 and json.loads(said.out) == json.loads(
+        (tmp_path / "out" / "bench.json").read_text()
+    )
+    assert said.err.split() == [
+        str(tmp_path / "out" / name) for name in ("bench.json", "curves.csv", "bench.svg")
+    ]
+
+
 def test_what_is_odd_about_a_table_is_said(space_file: str, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text(f"{HEAD},score\n2,conv,skip,,4,1\n3,conv,skip,skip,4,2\n2,conv,conv,,4,3\n")

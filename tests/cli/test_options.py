@@ -85,7 +85,7 @@ def test_every_setting_is_an_option_of_a_search() -> None:
         assert own or re.search(rf"Also: .*\b{key}\b", shown)
 
 
-_OTHERS = {"--plugin", "--repair", "--help", "--concurrency", "--no-in-process"}
+_OTHERS = {"--format", "--plugin", "--repair", "--help", "--concurrency", "--no-in-process"}
 
 
 def test_a_search_that_goes_on_takes_what_may_change() -> None:

@@ -17,7 +17,8 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
 FOUND = re.findall(
-    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train)[^\n`#]*",
+    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train|ls|status)"
+    r"[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
 COMMANDS = list(dict.fromkeys(command.strip() for command in FOUND))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -236,3 +237,46 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
         f"error: the head of the Ray cluster has {has}, and the machine that submits nas {__version__}; "
         "install the same on both\n",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_search_on_a_cluster_is_asked_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    Path("own.py").write_text(OWN.replace("0.4", "1"))
+    with Cluster(tmp_path / "ray", dashboard=True) as cluster:
+        cluster.node(1)
+        at = ("--address", str(cluster.dashboard))
+        search = ("search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", "200", "--epochs", "1")
+        driver = subprocess.Popen(
+            command(*search, "--submit", *at), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert driver.stdout is not None
+        said = ""
+        while "[2/200]" not in said:
+            line = driver.stdout.readline()
+            assert line, said
+            said += line
+        driver.send_signal(signal.SIGINT)
+        said += driver.communicate(timeout=20)[0]
+        assert f"Or stop it with: nas stop runs/tiny-1 {' '.join(at)}\n" in said
+        asked = apart("status", "runs/tiny-1", *at)
+        assert asked.code == 0 and ": search of " in asked.out and ", running in process " in asked.out
+        found = json.loads(apart("status", "runs/tiny-1", *at, "--format", "json").out)
+        assert found["state"] == "running" and 2 <= found["trials"]["finished"] < 200
+        stopped = apart("stop", "runs/tiny-1", *at)
+        assert stopped.code == 0 and stopped.out.startswith("Stopped process "), stopped
+        assert stopped.out.endswith(f"Fetch its results with: nas attach runs/tiny-1 {' '.join(at)}\n")
+        again = apart("stop", "runs/tiny-1", *at)
+        assert again.code == 2 and "is not running" in again.err
+        came = apart("attach", "runs/tiny-1", *at)
+        assert (
+            came.code == 130
+            and found["trials"]["finished"] <= len(rows(Path("runs/tiny-1/trials.csv"))) < 200
+        )

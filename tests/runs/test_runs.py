@@ -8,6 +8,7 @@ import fcntl
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -389,7 +390,7 @@ def test_where_the_file_system_has_no_locks(
     subprocess.run([sys.executable, "-c", killed, str(run.path)], check=False)
     assert (run.path / ".lock.held").exists()
     with run.locked():
-        assert (run.path / ".lock").read_text() == str(os.getpid())
+        assert (run.path / ".lock").read_text() == f"{os.getpid()} {socket.gethostname()}"
 
 
 def test_a_lock_whose_holder_has_not_said_who_it_is(run: RunFolder) -> None:

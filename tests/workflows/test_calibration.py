@@ -289,3 +289,16 @@ def test_a_time_limit_stops_a_calibration() -> None:
     said = nas("calibrate", "tiny.yaml", *SHORT, *PLAN, "--name", "none", "--time-limit", "0.001s")
     assert said.code == 0
     assert said.out.endswith("The time limit of 0.001s is over. Go on with: nas resume runs/none\n")
+
+
+@pytest.mark.slow
+def test_a_calibration_as_a_document(tiny_folder: Path) -> None:
+    """Progress is on the other stream; the plot is drawn as ever."""
+    said = nas("calibrate", "tiny.yaml", "--budget-flops", "300K", *SHORT, *PLAN, "--format", "json")
+    assert said.code == 0, said.err
+    found, run = json.loads(said.out), Path("runs/calibrate-tiny-1")
+    assert found["figures"] == json.loads((run / "calibration.json").read_text())
+    assert (found["path"], found["left_out"]) == (str(run), 0) and (run / "calibration.svg").is_file()
+    assert "Calibration: " in said.err
+    again = nas("resume", str(run), "--in-process", "--format", "json")
+    assert json.loads(again.out)["figures"] == found["figures"]

@@ -21,7 +21,6 @@ from nas.training.threads import torch_threads
 from nas.workflows.session import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
 from nas.workflows.train.preparation import make_evaluator, prepare, read_images, settle, start, stem
-from nas.workflows.train.results import report_file
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
 _FORECAST_STEPS = 8
@@ -72,9 +71,9 @@ def resume_training(
     files = read_plugins(map(Path, plugins))
     check_plugins(manifest.plugins, folder, files)
     load_plugins(files)
-    if report_file(folder).is_file():
+    if folder.report_file.is_file():
         raise InputError(
-            f"{folder.path}: is finished, its figures are in {report_file(folder)}; start a new training"
+            f"{folder.path}: is finished, its figures are in {folder.report_file}; start a new training"
         )
     written = read_text(folder.network_file)
     if digest_text(written) != manifest.space_sha256:

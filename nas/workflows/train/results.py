@@ -17,7 +17,6 @@ from nas.data.images import resize_images
 from nas.exporters import EXPORTERS
 from nas.files import write_atomically
 from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, draw_curve
-from nas.runs.folder import TrainingFolder
 from nas.runs.training import FORMAT
 from nas.training.base import EpochResult
 from nas.training.metrics import Metrics, compute_metrics
@@ -50,7 +49,7 @@ def write_curves(session: TrainSession) -> None:
         for r in history
     ]
     heads = ("epoch", "train_loss", "val_accuracy", "seconds", "images_per_s")
-    write_atomically(path / "metrics.csv", _table(heads, rows))
+    write_atomically(session.folder.metrics_file, _table(heads, rows))
     best = best_epoch(history)
     what = f"{session.manifest.origin} on {session.data.name}"
     write_atomically(path / "loss.svg", draw_curve("Training loss", what, losses))
@@ -122,7 +121,7 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         "loss": metrics.loss,
         "calibration_error": metrics.calibration_error,
     }
-    write_atomically(report_file(folder), json.dumps(report, indent=1) + "\n")
+    write_atomically(folder.report_file, json.dumps(report, indent=1) + "\n")
     return TrainResult(
         folder.path,
         tuple(session.history),
@@ -132,15 +131,10 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         tested.title,
         session.data.classes,
         tuple(exported),
-        {**files, "figures": report_file(folder)},
+        {**files, "figures": folder.report_file},
         stopped,
         session.test is None,
     )
-
-
-def report_file(folder: TrainingFolder) -> Path:
-    """The figures of a training that is finished."""
-    return folder.path / "figures.json"
 
 
 def _write_figures(

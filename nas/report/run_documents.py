@@ -1,0 +1,241 @@
+"""Runs as documents for programs: in lists, how far each is, what is in it, what a search came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from nas.files import MOST_TABLE_BYTES, read_text
+from nas.report.documents import Document, amounts, limits, network_document
+from nas.runs.status import SearchStatus
+from nas.study.records import Trial, TrialState
+
+if TYPE_CHECKING:
+    from nas.runs.finals import Finalist
+    from nas.runs.folder import RunFolder
+    from nas.runs.holder import Holder
+    from nas.runs.listing import Row
+    from nas.runs.state import RunState
+    from nas.study.objective import Objective
+    from nas.workflows.calibration import CalibrationResult
+    from nas.workflows.forecast import Forecast
+    from nas.workflows.search import SearchResult
+    from nas.workflows.train.values import TrainForecast, TrainResult
+
+
+def rows_document(rows: Sequence[Row]) -> Document:
+    """Return the runs of a folder."""
+    return {"runs": [_row(row) for row in rows]}
+
+
+def status_document(found: SearchStatus | Row) -> Document:
+    """Return how far a run is."""
+    if not isinstance(found, SearchStatus):
+        return _row(found)
+    pace, best, failures = found.pace, found.best, found.failures
+    return {
+        "name": found.folder.path.name,
+        "path": str(found.folder.path),
+        "kind": found.kind,
+        "state": found.phase.value,
+        "settings": found.config.to_data(),
+        "process": _holder(found.holder),
+        "metric": _metric(found.objective),
+        "trials": _counts(found.trials, found.wanted, is_running=found.holder is not None),
+        "long_trainings": {"wanted": found.finals_wanted, "ended": found.finals_ended},
+        "running": [_running(trial) for trial in found.running],
+        "per_hour": pace and pace.per_hour,
+        "seconds_left": pace and pace.left_s,
+        "best": best and _trial(best, found.objective),
+        "finalists": [_finalist(one, found.objective) for one in found.finalists],
+        "last_failure": _failure(failures[-1]) if failures else None,
+        "command": found.resume_command,
+    }
+
+
+def run_document(state: RunState, top: int) -> Document:
+    """Return what is in a run: its best trials, finalists and front; of a calibration what it found."""
+    folder, config, objective = state.folder, state.config, state.objective
+    if folder.is_calibration:
+        return {"kind": "calibration", "path": str(folder.path), "figures": _figures(folder)}
+    failures = [trial for trial in state.trials if trial.failure]
+    return {
+        "kind": "run",
+        "path": str(folder.path),
+        "space": state.space.name,
+        "networks": state.space.extent.count,
+        "budget": limits(config.budget),
+        "metric": _metric(objective),
+        "trials": _counts(state.trials, config.trials, is_running=folder.holder is not None),
+        "best": [_trial(trial, objective) for trial in state.best(top)],
+        "finalists": [_finalist(one, objective) for one in state.finalists],
+        "front": [_trial(trial, objective) for trial in state.front] if objective.costs else None,
+        "last_failure": _failure(failures[-1]) if failures else None,
+        "command": state.manifest.resume_command(folder),
+    }
+
+
+def trial_document(state: RunState, trial: Trial) -> Document:
+    """Return what became of a trial, its choices and its network."""
+    return {
+        "kind": "trial",
+        "path": str(state.folder.path),
+        **_trial(trial, state.objective),
+        "state": trial.state.value,
+        "curve": [trial.curve[epoch] for epoch in sorted(trial.curve)],
+        "seconds": trial.result.seconds,
+        "failure": _failure(trial) if trial.failure else None,
+        "choices": dict(trial.candidate.choices),
+        "network": network_document(state.network(trial)),
+    }
+
+
+def result_document(result: SearchResult, top: int = 5) -> Document:
+    """Return what a search came to. Raises NasError where no trial has a score."""
+    result.check()
+    counts, usage = result.counts, result.usage
+    return {
+        **run_document(result.state, top),
+        "stopped_by": result.stopped_by.value,
+        "left_out": {
+            "over_budget": counts.over_budget,
+            "duplicate": counts.duplicate,
+            "unbuildable": counts.unbuildable,
+        },
+        "seconds": {"trained": usage.trained_s, "started": usage.started_s, "waited": usage.waited_s},
+        "exported": [str(file) for file in result.exported],
+        "elsewhere": result.elsewhere or None,
+        "scaled": [str(one.path) for one in result.scaled],
+    }
+
+
+def calibration_document(result: CalibrationResult) -> Document:
+    """Return what a calibration found; no figures where its time was over before."""
+    folder = result.session.folder
+    return {
+        "kind": "calibration",
+        "path": str(folder.path),
+        "left_out": result.left_out,
+        "figures": _figures(folder) if result.figures else None,
+        "command": result.session.resume_command,
+    }
+
+
+def training_document(result: TrainResult) -> Document:
+    """Return what a full training came to."""
+    figures: Document = json.loads(read_text(result.files["figures"]))
+    return {
+        "kind": "training",
+        "path": str(result.folder),
+        "figures": figures,
+        "exported": [str(file) for file in result.exported],
+        "files": {what: str(file) for what, file in result.files.items()},
+    }
+
+
+def training_forecast_document(found: TrainForecast) -> Document:
+    """Return what a full training will take."""
+    return {"kind": "forecast", **asdict(found), "seconds": found.seconds}
+
+
+def forecast_document(found: Forecast) -> Document:
+    """Return what a search will take: time and memory, from three of its networks."""
+    inside = found.networks
+    return {
+        "kind": "forecast",
+        "inside": {"low": inside.low, "high": inside.high, "exact": inside.is_exact},
+        "networks": [{**asdict(one), "cost": one.cost.to_data()} for one in found.members],
+        "seconds_per_trial": found.trial_s,
+        "at_a_time": found.slots,
+        "seconds": found.wall_s,
+        "device_seconds": found.device_s,
+        "device": "gpu" if found.on_gpu else "cpu",
+    }
+
+
+def _figures(folder: RunFolder) -> Document | None:
+    """Return what calibration.json has, of one that is whole."""
+    from nas.workflows.calibration import describe_calibration
+
+    if describe_calibration(folder) is None:
+        return None
+    found: Document = json.loads(read_text(folder.figures_file, MOST_TABLE_BYTES))
+    return found
+
+
+def _row(row: Row) -> Document:
+    return {
+        "name": row.path.name,
+        "path": str(row.path),
+        "kind": row.kind or None,
+        "state": row.phase.value,
+        "space": row.space or None,
+        "done": row.done,
+        "wanted": row.wanted,
+        "score": row.score,
+        "cost": row.cost and amounts(row.cost),
+        "began": row.began.isoformat(),
+        "note": row.note or None,
+        "command": row.command or None,
+    }
+
+
+def _holder(holder: Holder | None) -> Document | None:
+    if holder is None:
+        return None
+    return {"pid": holder.pid, "host": holder.host or None, "since": holder.since.isoformat()}
+
+
+def _metric(objective: Objective) -> Document:
+    return {"name": objective.metric.name, "maximize": objective.metric.maximize}
+
+
+def _counts(trials: Sequence[Trial], wanted: int | None, *, is_running: bool = False) -> Document:
+    states = [trial.state for trial in trials]
+    not_ended = states.count(TrialState.RUNNING)
+    return {
+        "wanted": wanted,
+        "ended": len(states) - not_ended,
+        "finished": states.count(TrialState.COMPLETE),
+        "stopped_early": states.count(TrialState.PRUNED),
+        "failed": states.count(TrialState.FAILED),
+        "running": not_ended if is_running else 0,
+        "interrupted": 0 if is_running else not_ended,
+    }
+
+
+def _trial(trial: Trial, objective: Objective) -> Document:
+    """Return number, score and amounts of a trial, with its reward where that is not the score."""
+    score, amount = trial.score, trial.candidate.amount
+    own = {"trial": trial.number, "score": score, "cost": trial.candidate.figures}
+    if objective.factors and score is not None:
+        own["reward"] = objective.reward(score, amount)
+    return own
+
+
+def _finalist(one: Finalist, objective: Objective) -> Document:
+    return {**_trial(one.trial, objective), "mean": one.mean, "std": one.deviation, "scores": one.scores}
+
+
+def _running(trial: Trial) -> Document:
+    epoch = max(trial.curve, default=0)
+    return {
+        "trial": trial.number,
+        "job": trial.job,
+        "epoch": epoch,
+        "value": trial.curve.get(epoch),
+        "began": trial.began and trial.began.isoformat(),
+        "cost": trial.candidate.figures,
+    }
+
+
+def _failure(trial: Trial) -> Document:
+    assert trial.failure is not None
+    return {
+        "trial": trial.number,
+        "job": trial.job,
+        "reason": trial.failure.reason.value,
+        "message": trial.failure.message,
+    }

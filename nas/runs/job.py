@@ -1,0 +1,40 @@
+"""The note of a run folder that a job on a cluster fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import InputError
+from nas.files import read_text, write_atomically
+from nas.space.language.source import read_yaml, to_plain_data
+
+_NAME = "job.yaml"
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """The name of a job, and the address that its cluster had for who submitted it."""
+
+    name: str
+    address: str
+
+    def write(self, run: Path) -> None:
+        """Note the job in a run folder."""
+        write_atomically(run / _NAME, f"job: {self.name}\naddress: {self.address}\n")
+
+    @classmethod
+    def read(cls, run: Path) -> ClusterJob:
+        """Return the job of a run folder. Raises InputError where it has none."""
+        if not has_job(run):
+            raise InputError(f"{run}: was not submitted; name a run folder of nas search --submit")
+        file = run / _NAME
+        data = to_plain_data(read_yaml(read_text(file), str(file)))
+        found = data if isinstance(data, Mapping) else {}
+        return cls(str(found.get("job", "")), str(found.get("address", "")))
+
+
+def has_job(run: Path) -> bool:
+    """Return whether a run was submitted to a cluster."""
+    return (run / _NAME).is_file()

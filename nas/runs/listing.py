@@ -1,0 +1,181 @@
+"""The runs of a folder, a row for each: as little is read of them as tells how far they are."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nas.cost import Cost
+from nas.errors import InputError, NasError
+from nas.files import MOST_TABLE_BYTES, read_text
+from nas.measures import MEASURES
+from nas.runs.folder import RunFolder, TrainingFolder
+from nas.runs.job import ClusterJob, has_job
+from nas.runs.manifest import Manifest
+from nas.runs.status import Phase, SearchStatus, StatusReader
+from nas.runs.training import TrainManifest
+from nas.study.records import Candidate, Trial, TrialState
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in a list.
+
+    `kind`: search, calibration or training, nothing where that is not known. `space`: that, or the network,
+    as it was given. `done` and `wanted`: trials, or epochs of a training; None where the folder does not say.
+    `score` and `cost` of the best. `began`: when its first trial did, else when its folder was written.
+    `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
+    """
+
+    path: Path
+    kind: str
+    phase: Phase
+    began: datetime
+    space: str = ""
+    done: int | None = None
+    wanted: int | None = None
+    score: float | None = None
+    cost: Cost | None = None
+    note: str = ""
+    command: str = ""
+
+
+def list_runs(folder: Path) -> list[Row]:
+    """Return the runs in a folder, the newest first. Raises InputError where that is none."""
+    if not folder.is_dir():
+        what = "is a file, not a folder of runs" if folder.is_file() else "there is no such folder"
+        raise InputError(
+            f"{folder}: {what}; name the folder that runs are made in, as --runs of a search does"
+        )
+    try:
+        found = [path for path in folder.iterdir() if _is_run(path)]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}") from None
+    return sorted(map(read_row, found), key=lambda row: (row.began, row.path.name), reverse=True)
+
+
+def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
+    """Return how far a run is; a row of what is no search, or none on this machine. As `status_reader`."""
+    return status_reader(path, storage)()
+
+
+def status_reader(path: Path, storage: str | None = None) -> Callable[[], SearchStatus | Row]:
+    """Return what reads how far a run is, as often as it is called.
+
+    `storage`: the database that its trials are in, where they are in one. Raises InputError for what is no
+    run, or a damaged one.
+    """
+    is_training = (path / TrainingFolder.MANIFEST).is_file()
+    is_elsewhere = has_job(path) and not RunFolder(path).manifest_file.is_file()
+    if not is_training and not is_elsewhere:
+        return StatusReader.open(path, storage).read
+    if storage is not None:
+        raise InputError(f"--storage: {path} has no trials in a database of this machine; leave it out")
+    folder = TrainingFolder.open(path) if is_training else None
+    return lambda: _read_training(folder) if folder else _read_submitted(path)
+
+
+def read_row(path: Path) -> Row:
+    """Return how far the run in a folder is; what cannot be read is a row too."""
+    try:
+        if not RunFolder(path).manifest_file.is_file():
+            found = read_status(path)
+            return found if isinstance(found, Row) else make_row(found)
+        folder = RunFolder.open(path)
+        manifest = Manifest.read(folder)
+        if manifest.config.storage is None:
+            return make_row(StatusReader(folder, manifest, epochs=False).read())
+        return make_row(SearchStatus(folder, manifest, _read_table(folder), (), folder.holder))
+    except (NasError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
+        return Row(path, "", Phase.DAMAGED, _written(path), note=str(why))
+
+
+def make_row(status: SearchStatus) -> Row:
+    """Return how far a search is."""
+    best, first = status.best, next(iter(status.trials), None)
+    return Row(
+        status.folder.path,
+        status.kind,
+        status.phase,
+        first.began if first and first.began else _written(status.folder.path),
+        status.config.space,
+        status.counts.ended,
+        status.wanted,
+        best.score if best else None,
+        best.candidate.cost if best else None,
+        str(status.holder or ""),
+        status.resume_command,
+    )
+
+
+def _read_training(folder: TrainingFolder) -> Row:
+    manifest, holder = TrainManifest.read(folder), folder.holder
+    with _damage_told(folder.metrics_file):
+        accuracies = [float(row["val_accuracy"]) for row in _rows(folder.metrics_file)]
+    phase = Phase.ENDED if folder.report_file.is_file() else Phase.STOPPED
+    return Row(
+        folder.path,
+        "training",
+        Phase.RUNNING if holder else phase,
+        _written(folder.path),
+        manifest.config.network,
+        len(accuracies),
+        manifest.config.recipe.epochs,
+        max(accuracies, default=None),
+        note=str(holder or ""),
+        command=manifest.command(folder.path),
+    )
+
+
+def _read_submitted(path: Path) -> Row:
+    job = ClusterJob.read(path)
+    note = f"as job {job.name}, to the cluster that was at {job.address}"
+    return Row(path, "search", Phase.SUBMITTED, _written(path), note=note)
+
+
+def _read_table(folder: RunFolder) -> list[Trial]:
+    """Read the trials of a run that has them in a database, which is not opened here, as the table has them
+    that is written when a search stops."""
+    with _damage_told(folder.trials_file):
+        return [_read_trial(row) for row in _rows(folder.trials_file)]
+
+
+def _read_trial(row: Mapping[str, str]) -> Trial:
+    figures = {name: int(row[name]) for name in MEASURES if row.get(name)}
+    cost = Cost(**{figure.name: figures.pop(figure.name, 0) for figure in fields(Cost)})
+    score = float(row["score"]) if row["score"] else None
+    return Trial(Candidate(int(row["trial"]), {}, cost, "", figures), TrialState(row["state"]), score)
+
+
+def _rows(table: Path) -> Iterator[dict[str, str]]:
+    """Read the rows of a table, none where there is none."""
+    if table.is_file():
+        yield from csv.DictReader(read_text(table, MOST_TABLE_BYTES).splitlines())
+
+
+@contextmanager
+def _damage_told(table: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f"{table}: is damaged ({error}); restore it") from None
+
+
+def _is_run(path: Path) -> bool:
+    files = (RunFolder.MANIFEST, TrainingFolder.MANIFEST, "study.journal", ".lock")
+    try:
+        return path.name[0] != "." and (has_job(path) or any((path / file).is_file() for file in files))
+    except OSError:  # it cannot be entered
+        return False
+
+
+def _written(path: Path) -> datetime:
+    """Return when a folder of a run was made, as far as its files tell."""
+    files = (RunFolder.MANIFEST, TrainingFolder.MANIFEST, "space.yaml", "")
+    times = [file.stat().st_mtime for file in map(path.joinpath, files) if file.exists()]
+    return datetime.fromtimestamp(min(times, default=0), UTC)
