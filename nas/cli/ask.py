@@ -10,13 +10,14 @@ from typing import Any
 
 import rich_click as click
 
+from nas.cli.completing import FOLDER, RUN
 from nas.cli.options import read_settings, with_settings
 from nas.cli.shared import plugin_option
 from nas.errors import InputError, printable
 from nas.serving import SETTINGS
 from nas.workflows.observer import Observer
 
-_run = click.argument("run", type=Path, help="The run folder, such as runs/mbconv-1.")
+_run = click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
 
 
 @click.command()
@@ -24,7 +25,7 @@ _run = click.argument("run", type=Path, help="The run folder, such as runs/mbcon
 @click.option("--metric", default="score", help="What the scores are.")
 @click.option("--minimize", is_flag=True, help="The lower a score, the better.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
-@click.option("--runs", type=Path, default=Path("runs"), help="Where run folders are made.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @plugin_option
 def init(
     given: Mapping[str, Any],
