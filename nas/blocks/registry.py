@@ -61,6 +61,12 @@ def is_operator(name: str) -> bool:
     return name not in BLOCKS
 
 
+def is_bundled(name: str) -> bool:
+    """Return whether a block is one of nas: what it adds depends on its arguments and its input alone, where
+    one of a user's own may do anything."""
+    return BLOCKS[name].__module__.startswith("nas.blocks.")
+
+
 def is_detail(name: str, argument: str) -> bool:
     """Return whether blocks leave that argument of an operator open."""
     return is_operator(name) and name in OPERATORS and argument in OPERATORS[name].details

@@ -7,7 +7,16 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
-from nas.blocks import BLOCKS, Builder, Ref, get_block_arguments, is_operator, make_operator, round_channels
+from nas.blocks import (
+    BLOCKS,
+    Builder,
+    Ref,
+    get_block_arguments,
+    is_bundled,
+    is_operator,
+    make_operator,
+    round_channels,
+)
 from nas.blocks.builder import Parts
 from nas.graph import Architecture, simplify_part
 from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError, Zero
@@ -235,6 +244,8 @@ def add_call(net: Builder, node: Call, x: Ref, arguments: Mapping[str, Any], wid
         return net.add_as_given(make_operator(node.block, arguments), x, name=node.name or node.block)
     block = BLOCKS[node.block]
     with net.scope(node.name) if node.name else nullcontext():
+        if not is_bundled(node.block):
+            return block(net, x, **arguments)
         return net.add_part(f"{node.block} {arguments}", lambda part, y: block(part, y, **arguments), x)
 
 
