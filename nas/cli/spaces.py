@@ -116,7 +116,7 @@ def show(
     "--output",
     "-o",
     type=FILE,
-    help="The SVG file to write. [default: best.svg or trial_N.svg in the run, else NAME.svg]",
+    help="The .svg, .png or .pdf file. [default: best.svg or trial_N.svg in the run, else NAME.svg]",
 )
 @click.option("--trial", type=int, help="A trial of the run, whatever became of it. [default: the best]")
 @click.option(
@@ -125,6 +125,12 @@ def show(
     default=1,
     help="Levels of the names to open: 1 draws stages, 2 their layers, 3 what a block has inside; "
     "as many as the names have draw every operator.",
+)
+@click.option(
+    "--unfold",
+    is_flag=True,
+    help="Draw every layer, one below the other. By default a run of equal ones is drawn once, and what is "
+    "higher than 2,000 pixels has columns.",
 )
 @click.option(
     "--largest/--smallest",
@@ -139,12 +145,13 @@ def draw(
     output: Path | None,
     trial: int | None,
     depth: int,
+    unfold: bool,
     largest: bool | None,
     side: int | None,
     storage: str | None,
     plugins: tuple[Path, ...],
 ) -> None:
-    """Draw a network as SVG: a box for each part, with its output shape and MACs, and how they connect.
+    """Draw a network: a box for each part, with its output shape and MACs, and how they connect.
 
     Of a run, its best network is drawn.
     """
@@ -161,7 +168,7 @@ def draw(
         network = fit_input(network, side).space
     name = Path(what, "best" if trial is None else f"trial_{trial}") if is_run(what) else Path(what).stem
     output = output or Path(f"{name}.svg")
-    write_drawing(network, output, depth, largest)
+    write_drawing(network, output, depth, largest, unfold=unfold)
     click.echo(printable(output))
 
 

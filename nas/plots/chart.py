@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from nas.plots.svg import format_coordinate, replace_invalid
+from nas.plots.svg import FONT, find_baseline, format_coordinate, replace_invalid
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 72, 56
@@ -16,17 +16,21 @@ LEFT, RIGHT, TOP, BOTTOM = 76, 24, 72, 56
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8f6bb8", "#7a5c00")
 """Okabe and Ito's, which the colour-blind tell apart, and two more."""
 
-_STYLE = """
-text { font: 12px system-ui, "Helvetica Neue", Arial, sans-serif; fill: #222; dominant-baseline: central }
-.title { font-weight: 600; font-size: 16px }
-.end { text-anchor: end }
-.middle { text-anchor: middle }
-.small { font-size: 11px }
-.light { fill: #fff }
-.page { fill: #fff }
-.grid { stroke: #ddd }
-.curve { fill: none; stroke-width: 2 }
-.band { stroke: none; opacity: 0.15 }
+_SIZES = {"title": 16, "small": 11}
+"""Of the fonts of some classes, in pixels; others have `_SIZE`."""
+_SIZE = 12
+
+_STYLE = f"""
+text {{ {FONT}; font-size: {_SIZE}px; fill: #222 }}
+{"".join(f".{kind} {{ font-size: {size}px }} " for kind, size in _SIZES.items())}
+.title {{ font-weight: bold }}
+.end {{ text-anchor: end }}
+.middle {{ text-anchor: middle }}
+.light {{ fill: #fff }}
+.page {{ fill: #fff }}
+.grid {{ stroke: #ddd }}
+.curve {{ fill: none; stroke-width: 2 }}
+.band {{ stroke: none; opacity: 0.15 }}
 """
 
 Point = tuple[float, float]
@@ -111,8 +115,9 @@ def write_grid(svg: ET.Element, start: Point, end: Point) -> None:
 
 
 def write_text(svg: ET.Element, text: str, x: float, y: float, kind: str) -> ET.Element:
-    """Write a text of a class of the style, and return its element."""
-    place = {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
+    """Write a text of classes of the style, whose middle is at the height `y`, and return its element."""
+    size = next((_SIZES[name] for name in kind.split() if name in _SIZES), _SIZE)
+    place = {"class": kind, "x": format_coordinate(x), "y": format_coordinate(find_baseline(y, size))}
     element = ET.SubElement(svg, "text", place)
     element.text = replace_invalid(text)
     return element

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, pairwise
+from itertools import count, cycle, pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -15,15 +16,24 @@ from nas.errors import InputError
 from nas.files import write_output
 from nas.graph import Architecture, Node
 from nas.ops.base import format_shape
-from nas.plots.svg import format_coordinate, replace_invalid
-from nas.report.folding import Box, fold
+from nas.plots.pictures import find_picture_format
+from nas.plots.svg import FONT, find_baseline, format_coordinate, replace_invalid
+from nas.report.columns import TURN, Columns, split_columns
+from nas.report.folding import Box, FoldedGraph, Group, fold
 from nas.report.layout import Layout, Run, lay_out
+from nas.report.repeats import find_repeats
 from nas.space import Space
 from nas.space.outline import Part, outline, walk_parts
 
 MARGIN, LINE, PADDING, SWATCH = 24, 16, 8, 12
 TITLE_PX, NAME_PX, TEXT_PX = 10.5, 7.2, 6.4
 """Pixels; the last three are those of one character, on average."""
+
+MOST_HEIGHT = 2000
+"""Of a folded drawing, in pixels; one that would be higher has columns."""
+
+BRACKET = 88
+"""Pixels that a bracket and the text beside it take."""
 
 MOST_CHARACTERS = 40
 """Of a line in a box; one that is longer is cut, and stands in full in the tooltip."""
@@ -56,14 +66,18 @@ _DETAILS = {"batch_norm", "activation", "dropout", "stochastic_depth", "flatten"
 """Operators that, like joins, are not named where a box has others."""
 
 
-_STYLE = """
-text { font: 11px system-ui, "Helvetica Neue", Arial, sans-serif; fill: #222; dominant-baseline: central }
-.name, .text { text-anchor: middle }
-.name { font-weight: 600; font-size: 12px }
-.title { font-weight: 600; font-size: 17px }
-.page { fill: #fff }
-.edge { fill: none; stroke: #555; stroke-width: 1.3; marker-end: url(#tip) }
-.tip { fill: #555 }
+_SIZES = {"title": 17, "name": 12, "text": 11, "plain": 11, "strong": 12}
+"""Of the fonts of each kind of text, in pixels."""
+
+_STYLE = f"""
+text {{ {FONT}; fill: #222 }}
+{"".join(f".{kind} {{ font-size: {size}px }} " for kind, size in _SIZES.items())}
+.name, .text {{ text-anchor: middle }}
+.name, .title, .strong {{ font-weight: bold }}
+.page {{ fill: #fff }}
+.edge {{ fill: none; stroke: #555; stroke-width: 1.3 }}
+.tip {{ fill: #555 }}
+.bracket {{ fill: none; stroke: #888; stroke-width: 1.3 }}
 """
 
 
@@ -83,14 +97,15 @@ class Label:
         return 2 * PADDING + max(widths), 2 * PADDING + LINE * len(self.lines)
 
 
-def write_drawing(space: Space, output: Path, depth: int, largest: bool | None = None) -> None:
-    """Write the drawing of a network as an SVG file; `largest` says which one of a space with choices.
+def write_drawing(
+    space: Space, output: Path, depth: int, largest: bool | None = None, *, unfold: bool = False
+) -> None:
+    """Write the drawing of a network as an SVG, PNG or PDF file, as its name ends.
 
-    Raises InputError where choices are left or the file is not named as SVG, NasError where it cannot be
-    written.
+    `largest` says which network of a space with choices. Raises InputError where choices are left, the file
+    is named as none of these or what writes it is not installed, NasError where it cannot be written.
     """
-    if output.suffix.lower() != ".svg":
-        raise InputError(f"{output}: a drawing is an SVG file; give it a name that ends in .svg")
+    convert = find_picture_format(output)
     if largest is not None:
         space = space.resolve(space.largest() if largest else space.smallest())
     if not space.is_architecture:
@@ -98,26 +113,74 @@ def write_drawing(space: Space, output: Path, depth: int, largest: bool | None =
             f"{space.file}: is a space of {large_number(space.count)} networks, and one is drawn at a "
             "time; add --largest or --smallest, or name a run folder or the file of one network"
         )
-    write_output(output, draw(space, depth))
+    write_output(output, convert(draw(space, depth, unfold=unfold)))
 
 
-def draw(space: Space, depth: int = 1) -> str:
+def draw(space: Space, depth: int = 1, *, unfold: bool = False) -> str:
     """Return the SVG of a network without choices, with `depth` levels of its names.
 
-    An SVG is XML: the elements with class `box` carry a `data-name`, those with class `edge` a `data-edge`.
+    Runs of equal layers are drawn once, and a drawing is at most `MOST_HEIGHT` pixels high; with `unfold`
+    each layer stands below the one before it. An SVG is XML: the elements with class `box` carry a
+    `data-name`, those with class `edge` a `data-edge`, those with class `bracket` a `data-group`.
     """
     architecture = space.architecture()
-    graph = fold(architecture, depth)
+    graph = fold(architecture, depth, () if unfold else find_repeats(architecture, depth))
     parts = {part.scope: part for part in walk_parts(outline(space))}
-    labels = [_make_label(box, architecture, parts.get(box.name)) for box in graph.boxes]
-    width = max(label.size[0] for label in labels)
-    layout = lay_out([label.size[1] for label in labels], graph.edges, width)
-    return _draw_graph(_make_header(space, architecture, layout.width), labels, layout, width)
+    labels = [_make_label(box, architecture, parts.get(box.scope)) for box in graph.boxes]
+    colours = _assign_colours(label.kind for label in labels)
+    box_width = max(label.size[0] for label in labels)
+    layout = lay_out([label.size[1] for label in labels], graph.edges, box_width)
+    _, top = _draw_head(_make_header(space, architecture, layout.width), colours, layout.width)
+    height = math.inf if unfold else MOST_HEIGHT - MARGIN - top
+    lanes = _assign_lanes(graph.groups, layout)
+    boxes = [group.boxes for group in graph.groups]
+    columns = split_columns(layout, height, box_width, boxes, BRACKET * (max(lanes, default=-1) + 1))
+    header = _make_header(space, architecture, columns.layout.width)
+    brackets = _make_brackets(graph, columns, lanes)
+    return _draw_graph(header, labels, colours, columns.layout, box_width, brackets)
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """What embraces the boxes of a group that stand in one column, at `x`, with a text to its right."""
+
+    name: str
+    lines: tuple[str, str]
+    x: float
+    top: float
+    bottom: float
+
+
+def _assign_lanes(groups: Sequence[Group], layout: Layout) -> list[int]:
+    """Return how far from the boxes each group's bracket is: none meets another, inner ones are nearer."""
+    rows = [{layout.row[box] for box in group.boxes} for group in groups]
+    lanes: dict[int, int] = {}
+    for i in sorted(range(len(groups)), key=lambda i: len(groups[i].boxes)):
+        met = {
+            lane for j, lane in lanes.items() if min(rows[i]) <= max(rows[j]) and min(rows[j]) <= max(rows[i])
+        }
+        lanes[i] = next(lane for lane in count() if lane not in met)
+    return [lanes[i] for i in range(len(groups))]
+
+
+def _make_brackets(graph: FoldedGraph, columns: Columns, lanes: Sequence[int]) -> list[Bracket]:
+    brackets = []
+    for group, lane in zip(graph.groups, lanes, strict=True):
+        macs = sum(graph.boxes[box].cost.macs for box in group.boxes)
+        lines = (f"x {group.copies}", f"{format_count(macs)} MACs" if macs else "")
+        for column in sorted({columns.column[box] for box in group.boxes}):
+            inside = [columns.layout.places[b] for b in group.boxes if columns.column[b] == column]
+            x = columns.rights[column] + PADDING + BRACKET * lane
+            ends = min(place.top for place in inside), max(place.bottom for place in inside)
+            brackets.append(Bracket(group.name, lines, x, *ends))
+    return brackets
 
 
 def _make_label(box: Box, architecture: Architecture, part: Part | None) -> Label:
     named = [node for node in box.nodes if node.op.name not in _DETAILS and len(node.inputs) == 1]
     text = part.text if part else ", ".join(map(_describe_operator, named or box.nodes))
+    if box.copies > 1:
+        text = f"{box.copies} x ({text})" if ", " in text or " + " in text else f"{box.copies} x {text}"
     shapes = " and ".join(map(format_shape, box.shapes))
     macs = f", {format_count(box.cost.macs)} MACs" if box.cost.macs else ""
     exact = f"{box.cost.macs:,} MACs, {box.cost.params:,} params"
@@ -149,7 +212,7 @@ def _find_kind(box: Box, architecture: Architecture, part: Part | None) -> str:
     is_one_layer = box.is_chain and len(costly) <= 1
     if len(box.nodes) == 1 or is_one_layer or (part is None and box.is_chain and len(families) == 1):
         return families.pop()
-    return part.block if part else re.sub(r"[\d_]+$", "", _get_last_name(box.name))
+    return part.block if part else re.sub(r"[\d_]+$", "", _get_last_name(box.scope))
 
 
 def _find_family(node: Node, architecture: Architecture) -> str:
@@ -192,25 +255,43 @@ def _make_header(space: Space, architecture: Architecture, width: float) -> list
     return [space.name, f"{cost}, input {size}", *textwrap.wrap(space.about, max(64, int(width / TEXT_PX)))]
 
 
-def _draw_graph(header: Sequence[str], labels: Sequence[Label], layout: Layout, box_width: float) -> str:
-    colours = _assign_colours(label.kind for label in labels)
+def _draw_graph(
+    header: Sequence[str],
+    labels: Sequence[Label],
+    colours: Mapping[str, Colour],
+    layout: Layout,
+    box_width: float,
+    brackets: Sequence[Bracket],
+) -> str:
     text_width = max(TITLE_PX * len(header[0]), *(TEXT_PX * len(line) for line in header[1:]))
-    width = 2 * MARGIN + max(layout.width, text_width)
-    legend, legend_bottom = _draw_legend(colours, width, MARGIN + LINE * (len(header) + 1))
-    top = legend_bottom + LINE
+    inner_width = max(layout.width, text_width)
+    width = 2 * MARGIN + inner_width
+    head, top = _draw_head(header, colours, inner_width)
     svg = _make_root(width, top + layout.height + MARGIN)
-    _write_text(svg, header[0], MARGIN, MARGIN + LINE * 0.5, "title")
-    for i, line in enumerate(header[1:], 1):
-        _write_text(svg, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
-    svg.append(legend)
+    svg.extend(head)
     shift = f"translate({format_coordinate((width - layout.width) / 2)} {format_coordinate(top)})"
     body = ET.SubElement(svg, "g", {"id": "graph", "transform": shift})
     for (start, end), route in layout.routes.items():
         ends = f"{labels[start].name} {labels[end].name}"
         ET.SubElement(body, "path", {"class": "edge", "data-edge": ends, "d": _format_route(route)})
+        ET.SubElement(body, "path", {"class": "tip", "d": _format_tip(route[-1])})
     for label, place in zip(labels, layout.places, strict=True):
         _write_box(body, label, place, box_width, colours[label.kind])
+    for bracket in brackets:
+        _write_bracket(body, bracket)
     return ET.tostring(svg, encoding="unicode") + "\n"
+
+
+def _draw_head(
+    header: Sequence[str], colours: Mapping[str, Colour], width: float
+) -> tuple[list[ET.Element], float]:
+    """Draw the title, what is below it and the legend; return where the graph begins too."""
+    head = ET.Element("g")
+    _write_text(head, header[0], MARGIN, MARGIN + LINE * 0.5, "title")
+    for i, line in enumerate(header[1:], 1):
+        _write_text(head, line, MARGIN, MARGIN + LINE * (i + 0.75), "plain")
+    legend, bottom = _draw_legend(colours, 2 * MARGIN + width, MARGIN + LINE * (len(header) + 1))
+    return [*head, legend], bottom + LINE
 
 
 def _assign_colours(kinds: Iterable[str]) -> dict[str, Colour]:
@@ -224,12 +305,7 @@ def _make_root(width: float, height: float) -> ET.Element:
     box = f"0 0 {size['width']} {size['height']}"
     svg = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": box, **size})
     ET.SubElement(svg, "style").text = _STYLE
-    tip = {"id": "tip", "viewBox": "0 0 8 8", "refX": "8", "refY": "4", "orient": "auto"}
-    marker = ET.SubElement(
-        ET.SubElement(svg, "defs"), "marker", {**tip, "markerWidth": "7", "markerHeight": "7"}
-    )
-    ET.SubElement(marker, "path", {"class": "tip", "d": "M0 0 8 4 0 8Z"})
-    ET.SubElement(svg, "rect", {"class": "page", "width": "100%", "height": "100%"})
+    ET.SubElement(svg, "rect", {"class": "page", **size})
     return svg
 
 
@@ -268,20 +344,40 @@ def _write_rectangle(
 
 
 def _write_text(parent: ET.Element, text: str, x: float, y: float, kind: str) -> None:
-    ET.SubElement(
-        parent, "text", {"class": kind, "x": format_coordinate(x), "y": format_coordinate(y)}
-    ).text = replace_invalid(text)
+    """Write a line whose middle is at the height `y`."""
+    place = {"x": format_coordinate(x), "y": format_coordinate(find_baseline(y, _SIZES[kind]))}
+    ET.SubElement(parent, "text", {"class": kind, **place}).text = replace_invalid(text)
+
+
+def _write_bracket(parent: ET.Element, bracket: Bracket) -> None:
+    x, top, bottom = map(format_coordinate, (bracket.x, bracket.top, bracket.bottom))
+    path = f"M{x} {top}h{PADDING}V{bottom}h-{PADDING}"
+    ET.SubElement(parent, "path", {"class": "bracket", "data-group": bracket.name, "d": path})
+    middle = (bracket.top + bracket.bottom) / 2
+    for line, shift, kind in zip(bracket.lines, (-0.5, 0.5), ("strong", "plain"), strict=True):
+        if line:
+            _write_text(parent, line, bracket.x + 2 * PADDING, middle + shift * LINE, kind)
 
 
 def _format_route(route: Sequence[Run]) -> str:
-    """Return the path down each run, with a curve from one to the next."""
+    """Return the path along each run, with a curve from one to the next: a turn where a run goes up."""
     first = route[0]
     steps = [f"M{format_coordinate(first.x)} {format_coordinate(first.top)}"]
     if first.bottom > first.top:
         steps.append(f"V{format_coordinate(first.bottom)}")
     for before, run in pairwise(route):
-        middle = (before.bottom + run.top) / 2
-        points = ((before.x, middle), (run.x, middle), (run.x, run.top))
+        bend = (before.bottom + run.top) / 2
+        if run.bottom < run.top:
+            bend += TURN
+        elif before.bottom < before.top:
+            bend -= TURN
+        points = ((before.x, bend), (run.x, bend), (run.x, run.top))
         steps.append("C" + " ".join(f"{format_coordinate(x)} {format_coordinate(y)}" for x, y in points))
         steps.append(f"V{format_coordinate(run.bottom)}")
     return "".join(steps)
+
+
+def _format_tip(run: Run) -> str:
+    """Return the triangle at the end of an edge: a path, as not all renderers know markers."""
+    x, y = format_coordinate(run.x), format_coordinate(run.bottom)
+    return f"M{x} {y}l-4 -9h8Z"

@@ -30,12 +30,16 @@ class Layout:
     """`places` are the boxes, by their middle. `routes` has the runs of each edge, from box to box.
 
     An edge bends between two runs only, where no box is. No place or route leaves `width` x `height` pixels.
+    `rows` are what stands side by side, and `row` has the one of each box; an edge has a run in each row from
+    that of its first box to that of its last.
     """
 
     width: float
     height: float
     places: tuple[Run, ...]
     routes: dict[Edge, tuple[Run, ...]]
+    rows: tuple[Run, ...]
+    row: tuple[int, ...]
 
 
 def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> Layout:
@@ -63,7 +67,8 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
         for start, *passed, end in paths
     }
     right = max(slot.x + half for slot, half in zip(slots, halves, strict=True))
-    return Layout(right, max(row.bottom for row in rows), places, routes)
+    boxes = tuple(arranged.row[: len(heights)])
+    return Layout(right, rows[-1].bottom, places, routes, tuple(rows), boxes)
 
 
 def _rows(numbers: Sequence[int], heights: Sequence[float]) -> list[Run]:

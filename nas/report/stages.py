@@ -9,7 +9,7 @@ from itertools import groupby
 from nas.cost import Cost
 from nas.graph import Architecture, Node
 from nas.ops import Shape
-from nas.report.folding import list_scopes
+from nas.report.repeats import format_span, list_scopes
 from nas.space import Space
 from nas.space.outline import Part, outline
 
@@ -58,9 +58,7 @@ def _split_runs(part: Part) -> Iterator[_Run]:
         return
     for _, layers in groupby(part.parts, key=lambda layer: layer.text):
         run = tuple(layers)
-        first = run[0].scope
-        last = run[-1].scope.removeprefix(first.rstrip("0123456789"))
-        span = first if len(run) == 1 else f"{first}..{last}"
+        span = run[0].scope if len(run) == 1 else format_span(run[0].scope, run[-1].scope)
         yield _Run(part.scope if len(run) == len(part.parts) else span, run, len(run))
 
 
