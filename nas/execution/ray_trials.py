@@ -54,12 +54,13 @@ class Trials:
         self._again: list[Candidate] = []
         self._deaths: Counter[tuple[int, bool]] = Counter()
         self._count_slots = count_slots
-        self.slots = count_slots()
+        self.slots, self._counted = count_slots(), time.monotonic()
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
     def next(self, trial_id: str) -> Candidate | None:
         self._watch.check()
-        self.slots = self._count_slots()
+        if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks ten times a second
+            self.slots, self._counted = self._count_slots(), time.monotonic()
         if len(self._running) >= self.slots:
             return None
         began, is_new = time.monotonic(), not self._again
@@ -140,6 +141,10 @@ class Trials:
         """On this node; workers find it by its name."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         return ray.remote(Mailbox).options(name=self.mailbox, num_cpus=0, scheduling_strategy=here).remote()
+
+
+_COUNT_S = 1.0
+"""Seconds from one look at the cluster's nodes to the next."""
 
 
 class QueueSearcher(Searcher):
