@@ -177,11 +177,11 @@ class Heard(Observer):
 
 
 def breed(candidate: Candidate, trials: Sequence[Trial]) -> Parent | None:
-    """Trials from 3 on have the one before as their parent."""
+    """Trials from 3 on have the one before as their parent, where it is complete."""
     if candidate.number < 3:
         return None
-    one = trials[candidate.number - 1].candidate
-    return Parent(one.number, one.choices, bytes([100, one.number]))
+    before = (trial.candidate for trial in trials if trial.number == candidate.number - 1)
+    return next((Parent(one.number, one.choices, bytes([100, one.number])) for one in before), None)
 
 
 def check_faults(s: Study, heard: Heard) -> None:

@@ -292,6 +292,7 @@ ELSEWHERE = {
     "exporters/files.py": "facts of a module that is built",
     "exporters/check.py": "the same, checked",
     "study/journal.py": "Optuna's word for choices",
+    "study/storage.py": "the same",
 }
 
 
