@@ -70,7 +70,7 @@ def test_ray_runs_what_local_runs_and_prints_nothing(
     LocalExecutor().run(local, Fake(tmp_path / "local" / "log", faults), heard_locally)
     assert history(s) == history(local)
     assert list(s.trials) == list(local.trials)
-    assert [t.result.parent for t in s.trials] == [None, None, None, 2, None, 4]
+    assert [t.result.parent for t in s.trials] == [None, None, None, None, None, 4]
     assert heard.kept == heard_locally.kept
 
 
