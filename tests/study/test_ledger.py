@@ -114,7 +114,7 @@ def test_a_trial_of_a_long_search_takes_little_memory(journal: Path, space: obje
     """Of dozens of decisions; with copies of all, as Optuna's storages make them, it takes much more."""
     rng = random.Random(0)
     if isinstance(space, Space):
-        for _ in range(800):  # after which all parts of networks are known
+        for _ in range(2400):  # after which nearly all parts of networks are known
             space.architecture(space.sample(lambda name, options: rng.choice(options)))
     s = study(journal, trials=260, space=space)
     run(s, until=60)
