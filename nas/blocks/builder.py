@@ -34,36 +34,16 @@ _MOST_PARTS = 10_000
 
 
 class _Part(NamedTuple):
-    """What a block adds, with names that begin with a dot; `names` has those of scopes too, without it.
-    `drops` are the nodes that have the drop rate of the layer."""
+    """What a block adds, with names that begin with a dot; `names` has those of scopes too, without it."""
 
     nodes: tuple[Node, ...]
     output: Ref
     names: tuple[str, ...]
-    drops: frozenset[str]
     size: int
 
 
 Parts = dict[tuple[object, ...], _Part | None]
 """Parts of networks, by all that they depend on."""
-
-
-class _MadeOfRate(Exception):
-    pass
-
-
-class _AnyRate(float):
-    """Stands for every drop rate above 0: nothing can be made of it."""
-
-    def _refuse(self, *others: object) -> Any:
-        raise _MadeOfRate
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
-    __pow__ = __rpow__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __neg__ = __abs__ = _refuse
-    __lt__ = __le__ = __gt__ = __ge__ = __round__ = __int__ = __float__ = _refuse
-
-
-_ANY_RATE = _AnyRate(0.5)
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -145,7 +125,8 @@ class Builder:
         return Ref(full_name, shape)
 
     def add_part(self, name: str, build: Callable[[Builder, Ref], Ref], x: Ref) -> Ref:
-        """Add what `build(net, x)` adds, which depends on `name`, x's shape and the drop rate alone.
+        """Add what `build(net, x)` adds, which depends on `name` and x's shape alone, and on the drop rate as
+        that of its `DropPath`s.
 
         Networks of a space have few parts: one that is known is added again from its operators. Raises as
         `build`.
@@ -165,24 +146,21 @@ class Builder:
         self._size += part.size
         stands_for = {INPUT: x.name} | {f".{name}": self._scope + name for name in part.names}
         for node in part.nodes:
-            op = DropPath(self.drop_path) if node.name in part.drops else node.op
+            op = DropPath(self.drop_path) if type(node.op) is DropPath else node.op
             inputs = tuple([stands_for[name] for name in node.inputs])
             self._nodes.append(Node(stands_for[node.name], op, inputs, node.shape))
         return Ref(stands_for[part.output.name], part.output.shape)
 
     def _record(self, build: Callable[[Builder, Ref], Ref], x: Ref) -> _Part | None:
-        """Return a part by itself; None where it cannot be built, or makes something of the drop rate."""
+        """Return a part by itself; None where it cannot be built."""
         net = Builder(x.shape, self.classes, self._details)
-        net.drop_path, net._scope = _ANY_RATE if self.drop_path else 0.0, "."
+        net.drop_path, net._scope = self.drop_path, "."
         try:
             output = build(net, Ref(INPUT, x.shape))
-        except (ShapeError, _MadeOfRate):
-            return None
-        rated = [node for node in net.nodes if any(value is _ANY_RATE for value in vars(node.op).values())]
-        if any(type(node.op) is not DropPath for node in rated):
+        except ShapeError:
             return None
         names = tuple(name[1:] for name in net._names - {INPUT})
-        return _Part(net.nodes, output, names, frozenset(node.name for node in rated), net._size)
+        return _Part(net.nodes, output, names, net._size)
 
     def _claim_name(self, name: str) -> str:
         full_name = wanted = self._scope + name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from nas.blocks import (
     Ref,
     block,
     get_block_arguments,
+    is_bundled,
     is_operator,
     list_blocks,
     make_operator,
@@ -22,7 +24,7 @@ from nas.errors import NasError
 from nas.graph import Architecture, canonical_hash, simplify
 from nas.ops import BatchNorm, Conv2d, DropPath, Identity, ShapeError
 from nas.ops.arguments import Channels, Kernel, Stride
-from nas.space import load_space
+from nas.space import load_space, parse_space
 from nas.space.elaborate import elaborate
 from nas.space.library import find_space
 from nas.testing.blocks import BlockSuite
@@ -263,21 +265,31 @@ def test_a_part_that_is_known_is_added_as_one_that_is_built() -> None:
     assert len(known) == 2 and None not in known.values()
 
 
-def test_a_part_that_makes_something_of_the_drop_rate_is_built_each_time() -> None:
+@pytest.mark.parametrize("case", [c for name in BLOCKS for c in block_cases(name)], ids=str)
+def test_a_bundled_block_drops_at_the_rate_of_its_layer(case: BlockCase) -> None:
+    """And is the same at any other, but for that: a part that is known is added again at another rate."""
+    one, other = (case.network(drop_path=rate).nodes for rate in (0.25, 0.125))
+    drops = [node for node in one if isinstance(node.op, DropPath)]
+    assert {node.op for node in drops} <= {DropPath(0.25)}
+    assert other == tuple(replace(n, op=DropPath(0.125)) if n in drops else n for n in one)
+
+
+def test_a_block_of_a_users_own_is_built_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may depend on more than its arguments, as here on the drop rate."""
+
     def halved(net: Builder, x: Ref) -> Ref:
         return net.add(DropPath(net.drop_path / 2), x, name="drop_path")
 
-    def compared(net: Builder, x: Ref) -> Ref:
-        return net.add(DropPath(0.3 if net.drop_path > 0.15 else 0.4), x, name="drop_path")
-
-    known: Parts = {}
-    net = Builder((8, 4, 4), 10, known=known)
-    x = net.input
-    for rate in (0.1, 0.2):
-        net.drop_path = rate
-        x = net.add_part("compared", compared, net.add_part("halved", halved, x))
-    rates = [node.op.p for node in net.nodes if isinstance(node.op, DropPath)]
-    assert rates == [0.05, 0.4, 0.1, 0.3] and set(known.values()) == {None}
+    monkeypatch.setitem(BLOCKS, "halved", halved)
+    stage = "{name: s, depth: 2, stride: 1, block: halved}"
+    space = parse_space(
+        f"name: own\ninput: [3, 8, 8]\nclasses: 10\ndrop_path: 0.4\nnetwork:\n  - stage: {stage}\n",
+        "own.yaml",
+    )
+    assert not is_bundled("halved") and is_bundled("conv")
+    for _ in range(2):
+        nodes = space.architecture({}).nodes
+        assert [node.op.p for node in nodes if isinstance(node.op, DropPath)] == [0.1]
 
 
 def test_a_part_that_cannot_be_built_says_why_each_time() -> None:
