@@ -31,11 +31,9 @@ UNNEEDED = {*HEAVY} - {"networkx", "numpy"}
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "120")
-    Path("tiny.yaml").write_text(TINY)
-    return tmp_path
+    return tiny_folder
 
 
 @pytest.fixture(scope="module")

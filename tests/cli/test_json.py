@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import SHORT, TINY, Said, nas, rows
+from command_line import SHORT, Said, nas, rows
 
 from nas.cost import large_number
 from nas.report.documents import print_document
@@ -22,11 +22,9 @@ DATA = Path(__file__).parents[1] / "data" / "runs"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "120")
-    Path("tiny.yaml").write_text(TINY)
-    return tmp_path
+    return tiny_folder
 
 
 def both(*arguments: str) -> tuple[dict[str, Any], list[list[str]]]:

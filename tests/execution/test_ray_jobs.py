@@ -30,16 +30,22 @@ def train(network):
 """
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_a_search_is_submitted_left_and_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
+@pytest.fixture
+def home(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of whoever runs the head, which is this machine, with no token of its own."""
+    home = tiny_folder / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_search_is_submitted_left_and_fetched(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("own.py").write_text(OWN)
     with Cluster(tmp_path / "ray", dashboard=True) as cluster:
         cluster.node(1)
@@ -241,14 +247,8 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_search_on_a_cluster_is_asked_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
-    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
+@pytest.mark.usefixtures("home")
+def test_a_search_on_a_cluster_is_asked_and_stopped(tmp_path: Path) -> None:
     Path("own.py").write_text(OWN.replace("0.4", "1"))
     with Cluster(tmp_path / "ray", dashboard=True) as cluster:
         cluster.node(1)
