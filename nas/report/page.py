@@ -12,7 +12,7 @@ from nas.errors import InputError
 from nas.files import write_output
 from nas.report import figures
 from nas.report.html import element, write_page
-from nas.report.parts import Parts
+from nas.report.parts import Facts, write_parts, write_tiles
 from nas.runs.state import RunState
 from nas.space.plugins import read_plugins
 
@@ -129,20 +129,20 @@ def _check_report(state: RunState, path: Path) -> None:
 
 def make_report(state: RunState) -> str:
     """Return the report of a run as HTML."""
-    report = Parts(state)
-    sections = [section for section in report.sections() if section is not None]
+    known = Facts(state)
+    sections = list(write_parts(known))
     links = (element("a", section.findtext("h2") or "", href=f"#{section.get('id')}") for section in sections)
     name = state.folder.path.resolve().name
     head = element(
         "header",
         element("h1", f"{name}: search of {state.space.name}"),
-        element("p", report.status, class_="note"),
-        report.tiles(),
+        element("p", known.status, class_="note"),
+        write_tiles(known),
         element("nav", *links, aria_label="Parts of the report") if sections else None,
     )
     made = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M %Z")
     foot = element("footer", element("p", f"Written by nas {__version__}, {made}.", class_="note"))
-    style = _STYLE + figures.STYLE + _nest(report.drawing_style)
+    style = _STYLE + figures.STYLE + (_nest(known.drawing[1]) if known.winner else "")
     return write_page(f"{name}: search of {state.space.name}", style, head, element("main", *sections), foot)
 
 

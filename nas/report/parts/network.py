@@ -1,0 +1,173 @@
+"""How a search was made, and the best network that it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from nas.kinds import as_written
+from nas.measures import SHOWN, amounts_at
+from nas.ops.base import format_shape
+from nas.report import figures
+from nas.report.console import duration, plural
+from nas.report.html import element, make_table
+from nas.report.parts.facts import BEST, Facts, write_note, write_section
+from nas.report.stages import list_stages
+from nas.study.history import time_spent
+
+
+def write_tiles(known: Facts) -> ET.Element:
+    """The figures that are looked for first."""
+    facts: dict[str, str] = {}
+    if known.winner is not None:
+        if known.finalist:
+            facts[f"mean {known.metric} of the winner"] = f"{known.finalist.mean:.4f}"
+        else:
+            facts[f"best {known.metric}"] = f"{known.winner.score:.4f}"
+        amounts = {m.label: m.format(known.winner.candidate.amount(m)) for m in known.config.measures}
+        facts |= {f"{label} of the best": amount for label, amount in amounts.items()}
+    facts["trials ended"] = f"{len(known.ended):,}"
+    if training := time_spent(known.state.trials).training:
+        facts["time trained"] = duration(training)
+    tiles = (element("div", element("b", value), label) for label, value in facts.items())
+    return element("div", *tiles, class_="tiles")
+
+
+def write_command(known: Facts) -> ET.Element:
+    manifest, folder = known.state.manifest, known.state.folder
+    given = _flatten(known.config.given())
+    everything = _flatten(known.config.to_data())
+    own = manifest.data is None and known.config.evaluator is None and not manifest.elsewhere
+    trials = known.state.trials
+    is_whole = len(trials) >= known.config.trials and not any(trial.is_running for trial in trials)
+    facts = {"data": _describe_data(known), "seed": str(known.config.seed)}
+    environment = manifest.environment
+    for key, value in {
+        **(environment.get("versions") or {}),
+        **(environment.get("machine") or {}),
+    }.items():
+        facts[str(key)] = str(value)
+    if environment.get("git_commit"):
+        facts["commit"] = str(environment["git_commit"])
+    more = element(
+        "details",
+        element("summary", "Every setting, and what it ran on"),
+        element(
+            "div",
+            make_table(("setting", "~value"), everything.items()),
+            make_table(("", "~of the run"), facts.items()),
+            class_="split",
+        ),
+    )
+    return write_section(
+        "command",
+        "Command and settings",
+        element("pre", manifest.start_command(folder)),
+        write_note("It was started from Python with an evaluator of its own, which no command names.")
+        if own
+        else None,
+        write_note(f"{_describe_data(known)}. Settings that are not the default:"),
+        make_table(("setting", "~value"), given.items()),
+        more,
+        write_note("To search further:" if is_whole else "To go on with it:"),
+        element("pre", manifest.resume_command(folder) + f" --trials {2 * len(trials)}" * is_whole),
+    )
+
+
+def _describe_data(known: Facts) -> str:
+    data = known.state.manifest.data
+    if known.state.manifest.elsewhere:
+        return f"Networks are trained elsewhere; score: {known.objective.metric}"
+    if data is None:
+        return f"Data: the evaluator's own; score: {known.objective.metric}"
+    classes = ", ".join(data.classes[:BEST]) + (", ..." if len(data.classes) > BEST else "")
+    return (
+        f"Data {data.name}: {plural(len(data.classes), 'class')} ({classes}), {data.train:,} images to "
+        f"train on, {data.validation:,} to validate on"
+    ).replace("classs", "classes")
+
+
+def write_winner(known: Facts) -> ET.Element:
+    title = "The best network"
+    if known.winner is None:
+        why = "No trial has a score, so there is no best network"
+        return write_section(
+            "winner", title, write_note(f"{why}; see the failures below." if known.ended else f"{why} yet.")
+        )
+    state, trial = known.state, known.winner
+    network = state.network(trial)
+    architecture = network.architecture()
+    picture, _ = known.drawing
+    rows = [
+        [
+            row.name, row.block, "" if row.depth is None else str(row.depth), str(row.shape[0]),
+            format_shape(row.shape[1:]), *(f"{amounts_at(row.cost)(m):,}" for m in SHOWN),
+        ]
+        for row in list_stages(network, architecture)
+    ]  # fmt: skip
+    rows.append(["total", "", "", "", "", *(f"{amounts_at(architecture.cost)(m):,}" for m in SHOWN)])
+    heads = ["part", "block", ">depth", ">channels", ">output", *(f">{m.label}" for m in SHOWN)]
+    choices = trial.candidate.choices.items()
+    epochs = plural(trial.result.epochs, "epoch")
+    said = f"Trial {trial.number}: {known.metric} {trial.score:.4f} after {epochs}."
+    if known.finalist:
+        seeds = plural(len(known.finalist.scores), "fresh seed")
+        longer = plural(known.config.finals.epochs, "epoch")
+        said += f" It won over the other finalists: mean {known.finalist.mean:.4f} after {longer}, {seeds}."
+    if known.objective.costs:
+        end = "highest" if known.objective.metric.maximize else "lowest"
+        said += f" It is the one of the {end} {known.metric}, whatever it costs; the front is below."
+    text = element(
+        "div",
+        element("p", said),
+        make_table(heads, rows),
+        element(
+            "details",
+            element("summary", f"Its {plural(len(trial.candidate.choices), 'choice')}"),
+            make_table(
+                ("choice", "~option"), ((name, figures.show_option(option)) for name, option in choices)
+            ),
+        ),
+        element("h3", f"The best {min(BEST, len(known.scored))} trials"),
+        _write_best(known),
+    )
+    drawn = element("div", picture, class_="drawing", tabindex="0", aria_label="Drawing of the best network")
+    return write_section("winner", title, element("div", text, drawn, class_="split uneven"))
+
+
+def _write_best(known: Facts) -> ET.Element:
+    measures = known.config.measures
+    rewards = [">reward"] if known.objective.factors else []
+    rows = []
+    for rank, trial in enumerate(known.scored[:BEST], 1):
+        assert trial.score is not None
+        amount = trial.candidate.amount
+        own = [f"{known.objective.reward(trial.score, amount):.4f}"] if rewards else []
+        rows.append(
+            [
+                str(rank),
+                str(trial.number),
+                *own,
+                f"{trial.score:.4f}",
+                *(f"{amount(m):,}" for m in measures),
+            ]
+        )
+    return make_table(
+        [">rank", ">trial", *rewards, f">{known.metric}", *(f">{m.label}" for m in measures)], rows
+    )
+
+
+def _flatten(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings as texts, those of a section with its name before them."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}: {inner}": _write(one) for inner, one in value.items()}
+        else:
+            found[key] = _write(value)
+    return found
+
+
+def _write(value: Any) -> str:
+    return value if isinstance(value, str) else as_written(value)

@@ -1,0 +1,77 @@
+"""Where the time went, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from xml.etree import ElementTree as ET
+
+from nas.report.console import duration, plural
+from nas.report.html import make_table
+from nas.report.parts.facts import BEST, Facts, write_note, write_section
+from nas.study.history import time_spent
+from nas.study.records import Trial, TrialState
+
+
+def write_time(known: Facts) -> ET.Element | None:
+    if not known.ended:
+        return None
+    spent = time_spent(known.state.trials)
+    words = {
+        TrialState.COMPLETE: "training, of finished trials",
+        TrialState.PRUNED: "training, of those stopped early",
+        TrialState.FAILED: "training, of failed ones",
+    }
+    whole = max(spent.training, spent.open or 0.0)
+    rows = [
+        [word, duration(spent.trained[state]), _format_share(spent.trained[state], whole)]
+        for state, word in words.items()
+        if state in spent.trained
+    ]
+    notes = []
+    if spent.open is not None and spent.wall is not None:
+        rest = max(0.0, spent.open - spent.training)
+        rows.append(["waiting for a worker, starting, stops", duration(rest), _format_share(rest, whole)])
+        notes.append(
+            "The last row is what is left of the time from the entry of a trial to its end; the ledger "
+            "does not tell waiting from starting. From the first entry to the last end it took "
+            f"{duration(spent.wall)}, so that {spent.training / max(spent.wall, 1e-9):.2f} trainings "
+            "ran at a time on average, stops of the search included."
+        )
+    if finals := [final for final in known.state.finals if not final.is_running]:
+        rows.append(["training, of finalists", duration(time_spent(finals).training), ""])
+    return write_section(
+        "time",
+        "Where the time went",
+        make_table(("", ">time", ">share"), rows),
+        *(write_note(note) for note in notes),
+    )
+
+
+def write_failures(known: Facts) -> ET.Element:
+    title = "Failures"
+    failed = [trial for trial in (*known.state.trials, *known.state.finals) if trial.failure]
+    if not failed:
+        return write_section(
+            "failures", title, write_note("None." if known.ended else "No trial has ended yet.")
+        )
+    by_reason: dict[str, list[Trial]] = defaultdict(list)
+    for trial in known.state.trials:
+        if trial.failure:
+            by_reason[trial.failure.reason.value].append(trial)
+    for final in known.state.finals:
+        if final.failure:
+            by_reason[f"{final.failure.reason.value}, of a finalist"].append(final)
+    rows = []
+    for reason, trials in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        numbers = ", ".join(str(trial.number) for trial in trials[:BEST])
+        messages = Counter(trial.failure.message for trial in trials if trial.failure)
+        (message, times), *_ = messages.most_common(1)
+        also = f" ({times} times; {plural(len(messages) - 1, 'other')})" if len(messages) > 1 else ""
+        rows.append(
+            [reason, str(len(trials)), numbers + (", ..." if len(trials) > BEST else ""), message + also]
+        )
+    return write_section("failures", title, make_table(("reason", ">trials", "~numbers", "~message"), rows))
+
+
+def _format_share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else ""
