@@ -11,6 +11,8 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from clusters import Cluster, descendants, wait_until, works
@@ -72,6 +74,25 @@ def test_ray_runs_what_local_runs_and_prints_nothing(
     assert list(s.trials) == list(local.trials)
     assert [t.result.parent for t in s.trials] == [None, None, None, None, None, 4]
     assert heard.kept == heard_locally.kept
+
+
+def test_nodes_are_counted_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune asks for a trial ten times a second, also where all workers have one."""
+    from nas.execution.ray_trials import Trials
+
+    looks = []
+
+    def count() -> int:
+        looks.append(time.monotonic())
+        return 1
+
+    s, _ = start(tmp_path, trials=3)
+    quiet = cast(Any, SimpleNamespace(asked=lambda *_: None, check=lambda: None))
+    trials = Trials(s, quiet, count, Fake(tmp_path / "log"), quiet)
+    assert trials.next("first") is not None
+    assert [trials.next("more") for _ in range(20)] == [None] * 20 and len(looks) == 1
+    monkeypatch.setattr("nas.execution.ray_trials._COUNT_S", 0.0)
+    assert trials.next("more") is None and len(looks) == 2
 
 
 def test_nothing_is_started_for_a_finished_study(tmp_path: Path) -> None:
@@ -235,6 +256,8 @@ def test_ray_starts_where_the_home_cannot_be_written(tmp_path: Path, home: str) 
 _SLOW_START = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 import nas.execution.ray_executor
 from ray._private import services
 for name, seconds in {"GCS_SERVER_EXECUTABLE": 7, "RAYLET_EXECUTABLE": 12}.items():
@@ -282,6 +305,8 @@ _ENDED = """
 import sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from fakes import Fake, start
 from nas.errors import NasError
 from nas.execution.ray_executor import RayExecutor
@@ -408,6 +433,8 @@ _DRIVER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from fakes import Fake, start
 from nas.execution.ray_executor import RayExecutor
 if __name__ == "__main__":
