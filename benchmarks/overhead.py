@@ -6,9 +6,10 @@
 Both train the same members of search_spaces/mbconv.yaml on `digits` by the default recipe, one thread each,
 and both clocks start before Python does: the Ray side starts a cluster with its dashboard, keeps a study and
 brings every network's weights back to the driver; the bare side is a pool of two processes that share a
-queue. The two take turns, and must reach the same scores. What Ray costs is nearly all start and stop, so
-fewer epochs or images raise the ratio, and more trials lower it. The target is a ratio of at most 1.05. With
---scaling a third side trains the same through Ray on one worker: two are to be at least 1.85 times as fast.
+queue, and give way to other processes as Ray's workers do. The two take turns, and must reach the same
+scores. What Ray costs is nearly all start and stop, so fewer epochs or images raise the ratio, and more
+trials lower it. The target is a ratio of at most 1.05. With --scaling a third side trains the same through
+Ray on one worker: two are to be at least 1.85 times as fast.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import gc
 import json
 import multiprocessing
+import os
 import platform
 import statistics
 import subprocess
@@ -37,6 +39,8 @@ from nas.training.recipe import Recipe
 if TYPE_CHECKING:
     from nas.study.study import Study
 
+NICE = 15
+"""Of Ray's workers: with another niceness, what else runs on the machine would slow one side alone."""
 SPEED_UP = 1.85
 WORKERS = 2
 SPACE = Path(__file__).parents[1] / "search_spaces" / "mbconv.yaml"
@@ -114,6 +118,7 @@ def bare_side(trials: int, recipe: Recipe, images: int | None, folder: Path) -> 
 def _prepare(recipe: Recipe, images: int | None) -> None:
     import torch
 
+    os.nice(NICE)
     torch.set_num_threads(1)
     globals()["_shared"] = _evaluator(recipe, images)
 
