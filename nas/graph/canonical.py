@@ -50,7 +50,7 @@ def hash_simplified(simple: Architecture) -> str:
 def _describe_part(labels: Sequence[str], inputs: Edges) -> str:
     """Return the digest of a part. Networks of a space share most of their parts, so it is remembered, by a
     short key: the labels themselves are most of the memory that a search would take."""
-    key = hashlib.blake2b(repr((labels, inputs)).encode(), digest_size=16).digest()
+    key = hashlib.blake2b("\n".join([*labels, repr(inputs)]).encode(), digest_size=16).digest()
     if key not in _known_parts:
         if len(_known_parts) >= _MOST_PARTS:
             _known_parts.clear()
