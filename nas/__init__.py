@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nas.latency.figures import Latency, StageTime
     from nas.measures import Budget, Measure
     from nas.report.page import write_report
+    from nas.runs.comparison import VersusConfig
     from nas.runs.config import FinalsConfig, SearchConfig
     from nas.runs.state import RunState
     from nas.runs.training import TrainConfig
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from nas.workflows.stops import Stopped
     from nas.workflows.train import train
     from nas.workflows.train.values import TrainObserver, TrainResult
+    from nas.workflows.versus import VersusObserver, VersusResult, versus
+    from nas.workflows.versus.pairs import Difference
+    from nas.workflows.versus.verdict import Verdict
 
 _PLACES = {
     "nas.data.config": ("DataConfig",),
@@ -55,6 +59,7 @@ _PLACES = {
     "nas.latency.figures": ("Latency", "StageTime"),
     "nas.measures": ("Budget", "Measure"),
     "nas.report.page": ("write_report",),
+    "nas.runs.comparison": ("VersusConfig",),
     "nas.runs.config": ("FinalsConfig", "SearchConfig"),
     "nas.runs.state": ("RunState",),
     "nas.runs.training": ("TrainConfig",),
@@ -75,6 +80,9 @@ _PLACES = {
     "nas.workflows.stops": ("Stopped",),
     "nas.workflows.train": ("train",),
     "nas.workflows.train.values": ("TrainObserver", "TrainResult"),
+    "nas.workflows.versus": ("VersusObserver", "VersusResult", "versus"),
+    "nas.workflows.versus.pairs": ("Difference",),
+    "nas.workflows.versus.verdict": ("Verdict",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -82,6 +90,7 @@ __all__ = [
     "Budget",
     "CalibrationResult",
     "DataConfig",
+    "Difference",
     "EpochResult",
     "Evaluator",
     "ExecutorConfig",
@@ -110,6 +119,10 @@ __all__ = [
     "TrainResult",
     "Training",
     "TrainingFailed",
+    "Verdict",
+    "VersusConfig",
+    "VersusObserver",
+    "VersusResult",
     "build_module",
     "calibrate",
     "evaluator",
@@ -123,6 +136,7 @@ __all__ = [
     "scale",
     "search",
     "train",
+    "versus",
     "write_report",
 ]  # fmt: skip
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from nas.errors import InputError
 from nas.files import write_output
 from nas.kinds import as_written
+from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig
 from nas.runs.training import TrainConfig
-from nas.settings import Setting
+from nas.settings import Config, Setting
 
 _TABLE = re.compile(r"(<!-- settings: (?:(\w+), )?([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 OTHERS = "Others"
@@ -39,10 +40,11 @@ def panels(text: str) -> Iterator[tuple[str | None, str]]:
 def settings_of(section: str | None, panel: str) -> list[Setting]:
     """Return the settings of a panel of options: of a section, or those that stand at the top of a file.
 
-    Those of `train` are of full trainings alone.
+    Those of `train` are of full trainings alone, those of `versus` of comparisons.
     """
-    if section == "train":
-        return [s for s in TrainConfig.settings().values() if s.option.panel == panel]
+    alone: dict[str | None, type[Config]] = {"train": TrainConfig, "versus": VersusConfig}
+    if section in alone:
+        return [s for s in alone[section].settings().values() if s.option.panel == panel]
     config = SearchConfig.sections()[section] if section else SearchConfig
     return [s for s in config.settings().values() if (s.option.panel or OTHERS) == panel]
 

@@ -271,11 +271,11 @@ def _select_parts(
     if own is None:
         _check_classes(spec, source, source.labels, each)
         share = 1 / folds if folds > 1 else val_fraction
-        return _split(_select_subset(source.labels, max_images, each, rng), source.labels, share, rng)
+        return _split(select_subset(source.labels, max_images, each, rng), source.labels, share, rng)
     if max_images is None:
-        return _select_subset(source.labels, None, 1, rng), _select_subset(own.labels, None, 0, rng)
+        return select_subset(source.labels, None, 1, rng), select_subset(own.labels, None, 0, rng)
     most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
-    return _select_subset(source.labels, most, 1, rng), _select_subset(own.labels, max_images - most, 0, rng)
+    return select_subset(source.labels, most, 1, rng), select_subset(own.labels, max_images - most, 0, rng)
 
 
 def _make_pool(
@@ -366,7 +366,7 @@ def _note_coarse(data: ImageData, source: Source, folds: int) -> list[str]:
     return notes
 
 
-def _select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
+def select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
     """Return at most so many indices in random order, stratified, with `each` of every class first."""
     order = rng.permutation(len(labels))
     if most is None or most >= len(order):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -28,13 +29,12 @@ _SHOWN = 8
 """Trainings that a line of a log names."""
 
 
-class SearchScreen(Observer):
-    """Shows a search, or a calibration, while it runs. Use it as a context."""
+class TrialScreen(Observer):
+    """Shows trials while they run. Use it as a context."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = DecodingBar()
-        self._session: Session | None = None
         self._queue: TrialQueue | None = None
         self._trials = self._epochs = 0
         self._counts = Counts()
@@ -51,7 +51,7 @@ class SearchScreen(Observer):
         self._meter = Meter()
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
 
-    def __enter__(self) -> SearchScreen:
+    def __enter__(self) -> Self:
         self._heartbeat.start()
         self._show_live()
         return self
@@ -91,15 +91,7 @@ class SearchScreen(Observer):
         say(self._console, text)
         self._heartbeat.heard()
 
-    def began(self, session: Session) -> None:
-        self._show_live()
-        self._session = session
-        say_beginning(session, self._console)
-        self._heartbeat.heard()
-
     def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
-        assert self._session is not None
-        say_round(self._session, title, queue, trials, self._console)
         self._begin("Starting")
         self._heartbeat.heard()
         self._meter.round(queue, title, trials, epochs)
@@ -141,9 +133,6 @@ class SearchScreen(Observer):
         self._console.print(Text(printable(self._line(trial))), soft_wrap=True)
         self._heartbeat.heard()
         self._heartbeat.began(is_known=True)
-
-    def stopped(self, state: RunState) -> None:
-        say_stopped(state, self._console)
 
     def _read(self) -> None:
         """Read the queue once for all that is shown: the display's own thread must not touch it."""
@@ -217,3 +206,23 @@ class SearchScreen(Observer):
             lines.append(line)
         lines += [f"  {training}" for training in self._trainings()]
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+
+
+class SearchScreen(TrialScreen):
+    """Shows a search, or a calibration, while it runs."""
+
+    _session: Session | None = None
+
+    def began(self, session: Session) -> None:
+        self._show_live()
+        self._session = session
+        say_beginning(session, self._console)
+        self._heartbeat.heard()
+
+    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+        assert self._session is not None
+        say_round(self._session, title, queue, trials, self._console)
+        super().round(queue, title, trials, epochs)
+
+    def stopped(self, state: RunState) -> None:
+        say_stopped(state, self._console)

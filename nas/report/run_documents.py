@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nas.workflows.forecast import Forecast
     from nas.workflows.search import SearchResult
     from nas.workflows.train.values import TrainForecast, TrainResult
+    from nas.workflows.versus import VersusResult
 
 
 def rows_document(rows: Sequence[Row]) -> Document:
@@ -133,6 +134,12 @@ def training_document(result: TrainResult) -> Document:
         "exported": [str(file) for file in result.exported],
         "files": {what: str(file) for what, file in result.files.items()},
     }
+
+
+def versus_document(result: VersusResult) -> Document:
+    """Return what a comparison came to."""
+    files = [str(file) for file in result.files]
+    return {"kind": "versus", "path": str(result.folder), **result.verdict.to_data(), "files": files}
 
 
 def training_forecast_document(found: TrainForecast) -> Document:

@@ -13,6 +13,7 @@ from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.measures import MEASURES
+from nas.runs.comparison import VersusFolder, VersusManifest
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.job import ClusterJob, has_job
 from nas.runs.manifest import Manifest
@@ -25,7 +26,7 @@ from nas.study.records import Candidate, Trial, TrialState
 class Row:
     """A run in a list.
 
-    `kind`: search, calibration or training, nothing where that is not known. `space`: that, or the network,
+    `kind`: search, calibration, training or versus, nothing where that is not known. `space`: that, or the network,
     as it was given. `done` and `wanted`: trials, or epochs of a training; None where the folder does not say.
     `score` and `cost` of the best. `began`: when its first trial did, else when its folder was written.
     `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
@@ -70,6 +71,9 @@ def status_reader(path: Path, storage: str | None = None) -> Callable[[], Search
     run, or a damaged one.
     """
     is_training = (path / TrainingFolder.MANIFEST).is_file()
+    if (path / VersusFolder.MANIFEST).is_file():
+        versus = VersusFolder.open(path)
+        return lambda: _read_versus(versus)
     is_elsewhere = has_job(path) and not RunFolder(path).manifest_file.is_file()
     if not is_training and not is_elsewhere:
         return StatusReader.open(path, storage).read
@@ -132,6 +136,20 @@ def _read_training(folder: TrainingFolder) -> Row:
     )
 
 
+def _read_versus(folder: VersusFolder) -> Row:
+    manifest, holder = VersusManifest.read(folder), folder.holder
+    phase = Phase.ENDED if folder.verdict_file.is_file() else Phase.STOPPED
+    return Row(
+        folder.path,
+        "versus",
+        Phase.RUNNING if holder else phase,
+        _written(folder.path),
+        manifest.config.network,
+        note=str(holder or ""),
+        command=manifest.command(folder, True, None, ""),
+    )
+
+
 def _read_submitted(path: Path) -> Row:
     job = ClusterJob.read(path)
     note = f"as job {job.name}, to the cluster that was at {job.address}"
@@ -176,6 +194,6 @@ def _is_run(path: Path) -> bool:
 
 def _written(path: Path) -> datetime:
     """Return when a folder of a run was made, as far as its files tell."""
-    files = (RunFolder.MANIFEST, TrainingFolder.MANIFEST, "space.yaml", "")
+    files = (RunFolder.MANIFEST, TrainingFolder.MANIFEST, VersusFolder.MANIFEST, "space.yaml", "")
     times = [file.stat().st_mtime for file in map(path.joinpath, files) if file.exists()]
     return datetime.fromtimestamp(min(times, default=0), UTC)

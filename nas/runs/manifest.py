@@ -200,9 +200,9 @@ class Manifest:
         for key, value in self.config.given().items():
             if key in sections:
                 own = sections[key].settings()
-                flags += "".join(_setting_flags(own[k], v, f"--{key}") for k, v in value.items())
+                flags += "".join(setting_flags(own[k], v, f"--{key}") for k, v in value.items())
             elif not settings[key].option.is_argument:
-                flags += _setting_flags(settings[key], value)
+                flags += setting_flags(settings[key], value)
         if self.elsewhere:
             flags += _flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
         command = "init" if self.elsewhere else "search"
@@ -322,7 +322,7 @@ def _flag(flag: str, value: object) -> str:
     return f" {flag} {quote(str(value))}"
 
 
-def _setting_flags(setting: Setting, value: Any, section: str = "") -> str:
+def setting_flags(setting: Setting, value: Any, section: str = "") -> str:
     """Return the flags that give a setting a plain value. `section`: the flag of its section."""
     if not setting.flags:
         return _flag(section, f"{setting.key}={value if isinstance(value, str) else as_written(value)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from nas.cost import format_count, large_number
 from nas.errors import InputError
-from nas.measures import PARAMS, Measure
+from nas.measures import MACS, PARAMS, Budget, Measure
 from nas.space import Space
 from nas.space.scale import Scale, scale_unchecked
 
@@ -61,13 +61,14 @@ class Solution:
     phi: float | None = None
 
 
-def solve(space: Space, measure: Measure, target: int) -> Solution:
+def solve(space: Space, measure: Measure, target: int, *, keep_input: bool = False) -> Solution:
     """The scaled network with `target` of a measure, up or down: TOLERANCE below it at most.
 
     `measure`: one that grows with the square of the width, as MACs and parameters do. Layers and channels
     move in steps, so phi alone reaches few costs. At those phi that come nearest, the width, or but for
     parameters the resolution, takes up what is missing; the network for which it has to take up least is
-    given. One above the target, within TOLERANCE, is given where there is no other.
+    given. One above the target, within TOLERANCE, is given where there is no other. `keep_input`: depth and
+    width alone are scaled.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -83,7 +84,7 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
     strain: dict[int, float] = {}
 
     def attempt(phi: float, fine: float = 1, dimension: str = "width") -> int | None:
-        base = compound(phi)
+        base = replace(compound(phi), resolution=1) if keep_input else compound(phi)
         try:
             scale = replace(base, **{dimension: getattr(base, dimension) * fine})
             result = scale_unchecked(space, scale)
@@ -106,7 +107,7 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
             if (cost - target) * direction >= 0:
                 break
     wanted = range(math.ceil((1 - TOLERANCE) * target), target + 1)
-    for phi, fine, dimension in _finer(costs, measure, target):
+    for phi, fine, dimension in _finer(costs, keep_input or measure == PARAMS, target):
         if any(cost in wanted and strain[cost] < abs(math.log(fine)) for cost in found):
             break  # those that follow take up more
         attempt(phi, fine, dimension)
@@ -124,12 +125,45 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
     return found[min(near, key=lambda cost: (cost > target, strain[cost], target - cost))]
 
 
-def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> list[tuple[float, float, str]]:
+def fill(space: Space, budget: Budget) -> Solution:
+    """The scaled network that uses most of a budget, at its own input: TOLERANCE below one of the limits.
+
+    Depth and width alone are scaled, so that it takes the same images. It is inside every limit; of those
+    that meet one of the limits each it is the one of most MACs.
+
+    Raises InputError as `solve`, and where none that meets a limit is inside the others, with the nearest.
+    """
+    limits = [(measure, interval.high) for measure, interval in budget.items() if interval.high is not None]
+    assert limits, "without a limit there is nothing to scale to"
+    inside: list[Solution] = []
+    outside: list[str] = []
+    refused: list[InputError] = []
+    for measure, high in limits:
+        for target in (high, int(high / (1 + TOLERANCE))):  # what is above the second is inside too
+            try:
+                solution = solve(space, measure, target, keep_input=True)
+            except InputError as error:
+                refused.append(error)
+                continue
+            amounts = solution.space.amounts({})
+            if budget.admits(amounts):
+                inside.append(solution)
+                break
+            outside.append(" and ".join(f"{amounts(one):,} {one.noun}" for one in budget))
+    if inside:
+        return max(inside, key=lambda solution: solution.space.amount({}, MACS))
+    if not outside:
+        raise refused[0]
+    nearest = ", or ".join(dict.fromkeys(outside))
+    raise InputError(f"no scale of '{space.name}' is inside {budget}; the nearest have {nearest}")
+
+
+def _finer(costs: Mapping[float, int], by_width: bool, target: int) -> list[tuple[float, float, str]]:
     """Values of phi near a target, with what one dimension takes up at each, least first."""
     steps = [
         (phi, math.sqrt(target / costs[phi]) * (1 + percent / 100), dimension)  # both grow with the square
         for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]
-        for dimension in (("width",) if measure == PARAMS else ("width", "resolution"))
+        for dimension in (("width",) if by_width else ("width", "resolution"))
         for percent in range(-10, 11)
     ]
     return sorted(steps, key=lambda step: abs(math.log(step[1])))

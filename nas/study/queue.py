@@ -22,10 +22,11 @@ WAIT_S = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """One training. `name` tells it from all others of its ledger, and a person what it is; `evaluator` is
-    the name of what trains it, `seed` the number that this gets."""
+    """One training, of the network at a point of a space. `name` tells it from all others of its ledger, and a
+    person what it is; `evaluator` is the name of what trains it, `seed` the number that this gets."""
 
     name: str
+    space: Space
     choices: Choices
     evaluator: str
     seed: int
@@ -37,9 +38,8 @@ class FixedQueue:
     A trial has the name of its job.
     """
 
-    def __init__(self, space: Space, jobs: Sequence[Job], ledger: Ledger) -> None:
+    def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
         self.ledger = ledger
-        self._space = space
         self.names = [job.name for job in jobs]
         known = {trial.job: trial for trial in ledger.trials}
         running = {
@@ -76,10 +76,10 @@ class FixedQueue:
             return None
         number = next(iter(self._waiting))
         job = self._waiting.pop(number)
-        cost, identity = self._space.cost(job.choices), self._space.identity(job.choices)
+        cost, identity = job.space.cost(job.choices), job.space.identity(job.choices)
         candidate = Candidate(number, job.choices, cost, identity)
         if number not in self._entered:
-            _, distributions = self.ledger.sample(self._space, lambda name, options: job.choices[name])
+            _, distributions = self.ledger.sample(job.space, lambda name, options: job.choices[name])
             self.ledger.enter(candidate, distributions, job=job.name)
         return candidate
 

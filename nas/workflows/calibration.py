@@ -156,7 +156,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
     trainings = _trainings(session, plan, points)
     seeds = {name: range(plan.seeds if name == PROXY else 1) for name in trainings}
     jobs = [
-        Job(f"network {n}, {name}, seed {seed}", point, name, seed)
+        Job(f"network {n}, {name}, seed {seed}", session.space, point, name, seed)
         for name in trainings
         for seed in seeds[name]
         for n, point in enumerate(points)
@@ -170,13 +170,13 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         ledger = Ledger(session.open_storage(observer), session.manifest.study, session.evaluator.metric)
         opened.callback(ledger.close)
         session.write_changes()
-        queue = FixedQueue(session.space, jobs, ledger)
+        queue = FixedQueue(jobs, ledger)
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
         observer.round(queue, "calibration", len(jobs), epochs)
         try:
-            with timed(session.config, began, observer, stop) as punctual:
+            with timed(session.config.time_limit, began, observer, stop) as punctual:
                 first = FirstFailures(queue, session)
                 session.executor.run(queue, evaluator, Observers(punctual, first))
         except TimeIsUp:

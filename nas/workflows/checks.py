@@ -25,7 +25,7 @@ from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Metric
 from nas.training.recipe import Recipe
-from nas.workflows.hardware import count_gpus, find_unusable_gpu
+from nas.workflows.hardware import Placed, count_gpus, find_unusable_gpu
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
     )
 
 
-def check_machine(config: SearchConfig) -> None:
+def check_machine(config: Placed) -> None:
     """Raises InputError where what trials are to run on is not there."""
     if sys.platform == "win32":
         raise InputError("a search runs on Linux and macOS; on Windows, run it inside of WSL")
@@ -311,7 +311,7 @@ def check_machine(config: SearchConfig) -> None:
         )
 
 
-def check_gpus(config: SearchConfig) -> str | None:
+def check_gpus(config: Placed) -> str | None:
     """Raise InputError for a GPU of this machine that trials would fail on, having loaded torch. Return in a
     line why none is used where CUDA is there and torch cannot use it."""
     executor = config.executor

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from typing import Protocol
 
 from nas.execution import make_executor
-from nas.runs.config import SearchConfig
+from nas.execution.config import ExecutorConfig
 
 
-def check_cluster(config: SearchConfig) -> str:
-    """Return in a line which cluster a search joins, and what it has.
+class Placed(Protocol):
+    """A config that says where trainings run."""
+
+    @property
+    def executor(self) -> ExecutorConfig: ...
+
+
+def check_cluster(config: Placed) -> str:
+    """Return in a line which cluster is joined, and what it has.
 
     Raises InputError where no node of it has room for a trial, or one has another nas than this machine.
     """
@@ -57,7 +65,7 @@ def _runs(arch: str, own: tuple[int, int]) -> bool:
     return of <= own and (kind == "compute" or of[0] == own[0])
 
 
-def gpus_of(config: SearchConfig) -> float:
+def gpus_of(config: Placed) -> float:
     """Return how many GPUs a trial gets."""
     if config.executor.gpus_per_trial is not None:
         return config.executor.gpus_per_trial
@@ -68,8 +76,8 @@ def gpus_of(config: SearchConfig) -> float:
     return 1.0 if torch.cuda.is_available() else 0.0
 
 
-def device_of(config: SearchConfig) -> str:
-    """Return where trials train, as torch names it. An Apple GPU, of which Ray does not know, all share."""
+def device_of(config: Placed) -> str:
+    """Return where trainings run, as torch names it. An Apple GPU, of which Ray does not know, all share."""
     import torch
 
     if gpus_of(config):
@@ -78,7 +86,7 @@ def device_of(config: SearchConfig) -> str:
     return "mps" if apple and torch.backends.mps.is_available() else "cpu"
 
 
-def device_name(config: SearchConfig) -> str:
+def device_name(config: Placed) -> str:
     """Return the name of the hardware that trials train on, for a person."""
     import torch
 

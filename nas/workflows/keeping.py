@@ -20,7 +20,7 @@ from nas.workflows.observer import Observer
 
 if TYPE_CHECKING:
     from nas.execution.base import TrialQueue
-    from nas.workflows.session import Session
+    from nas.workflows.stops import Stoppable
 
 
 class WeightsKeeper(Observer):
@@ -102,7 +102,7 @@ class FirstFailures(Observer):
     It does so after five of them, and where the run is resumed and has no other yet, after each five more.
     """
 
-    def __init__(self, queue: TrialQueue, session: Session) -> None:
+    def __init__(self, queue: TrialQueue, session: Stoppable) -> None:
         self._queue = queue
         self._session = session
 

@@ -184,7 +184,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         observer.began(session)
         in_time = True
         try:
-            with timed(config, began, observer, stop) as punctual:
+            with timed(config.time_limit, began, observer, stop) as punctual:
                 _train(session, study, finals, punctual, stop)
                 if finals:
                     _train_finalists(session, study, finals, punctual)
@@ -308,11 +308,11 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     config = session.config
     best = select_finalists(study.trials, config.finals, session.objective)
     jobs = [
-        Job(name_final(trial, seed, config.finals), trial.candidate.choices, _FINAL, seed)
+        Job(name_final(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL, seed)
         for seed in range(config.finals.seeds)
         for trial in best
     ]
-    queue = FixedQueue(session.space, jobs, ledger)
+    queue = FixedQueue(jobs, ledger)
     evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen(session.evaluator, config)})
     observer.round(queue, "finalists", len(jobs), config.finals.epochs)
     session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))

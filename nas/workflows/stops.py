@@ -16,7 +16,6 @@ from typing import Protocol
 from nas.deadline import deadline
 from nas.errors import InputError, NasError
 from nas.files import way_out
-from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
 from nas.study.storage import DATABASE_ERRORS, describe_database_error
@@ -184,13 +183,13 @@ def _failed(session: Stoppable, error: OSError) -> NasError:
 
 
 @contextmanager
-def timed(config: SearchConfig, began: float, observer: Observer, stop: Stop) -> Iterator[Observer]:
-    """Raise TimeIsUp when the time limit is over; `began` by `time.monotonic`.
+def timed(limit_s: float | None, began: float, observer: Observer, stop: Stop) -> Iterator[Observer]:
+    """Raise TimeIsUp when a limit of seconds is over; `began` by `time.monotonic`.
 
     What trains in the block tells the observer that this gives, which keeps the limit between epochs where
     signals cannot: outside the main thread. There it also ends where `stop` was asked for unheard.
     """
-    left = None if config.time_limit is None else began + config.time_limit - time.monotonic()
+    left = None if limit_s is None else began + limit_s - time.monotonic()
     with deadline(left) as check:
         yield Observers(observer, _Timekeeper(check, stop))
 

@@ -190,7 +190,7 @@ def test_subset_and_split_are_stratified(counts: list[int], fraction: float, kee
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     most = round(2 * len(counts) + keep * (len(labels) - 2 * len(counts)))
     rng = np.random.default_rng(seed)
-    subset = datasets._select_subset(labels, most, 2, rng)
+    subset = datasets.select_subset(labels, most, 2, rng)
     train, val = datasets._split(subset, labels, fraction, rng)
     assert len(subset) == most
     assert sorted([*train, *val]) == sorted(set(subset))

@@ -134,10 +134,10 @@ def test_finals_that_ended_are_not_repeated(run: RunFolder) -> None:
 def test_jobs_that_ran_when_the_driver_died_run_again() -> None:
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
-    jobs = [Job(name, point, "final", seed) for seed, name in enumerate("abc")]
+    jobs = [Job(name, space, point, "final", seed) for seed, name in enumerate("abc")]
 
     def queue(jobs: list[Job]) -> FixedQueue:
-        return FixedQueue(space, jobs, Ledger(open_storage(Path("jobs.journal")), "jobs"))
+        return FixedQueue(jobs, Ledger(open_storage(Path("jobs.journal")), "jobs"))
 
     def complete(queue: FixedQueue, number: int, score: float) -> None:
         queue.complete(number, EpochResult(1, score, score, 1.0), TrialResult(epochs=1))
@@ -263,7 +263,7 @@ def test_a_time_limit_ends_a_search_on_ray() -> None:
 def test_a_storage_that_has_finals_of_that_name_is_refused() -> None:
     space = parse_space(TINY, "tiny.yaml")
     ledger = Ledger(open_storage("sqlite:///s.db"), "a-finals")
-    FixedQueue(space, [Job("a", space.smallest(), "f", 0)], ledger).ask()
+    FixedQueue([Job("a", space, space.smallest(), "f", 0)], ledger).ask()
     said = nas("search", "tiny.yaml", "--storage", "sqlite:///s.db", "--name", "a", *SHORT)
     assert said.code == 2
     way_out = "choose another --name, or work on it too with --join"

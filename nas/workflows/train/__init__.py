@@ -86,7 +86,7 @@ def resume_training(
     if is_function(config.data.dataset):
         data, test = read_data(folder.data_file), None
     else:
-        data, test = read_images(config.data, config.seed, heard, download=False)
+        data, test = read_images(config.data, config.seed, heard.decoding, download=False)
     check_data(data, manifest.data, "the training began")
     evaluator = make_evaluator(space, config, data, files)
     return run(TrainSession(folder, manifest, space, evaluator, data, test), heard)

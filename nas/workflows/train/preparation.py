@@ -11,6 +11,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.config import DataConfig, resolution_of
 from nas.data.functions import is_function
+from nas.data.images import Decoding
 from nas.data.kept import pack_data, read_data
 from nas.data.layout import PLAIN
 from nas.data.sources import find_source
@@ -144,7 +145,7 @@ def prepare(
         data, test = read_data(run.folder.data_file), None  # a function is run where someone names it alone
     else:
         own = run is not None and "dataset" not in given
-        data, test = read_images(config.data, config.seed, heard, download=not own)
+        data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
     config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device))
     _check_classes(found, config, data)
     if run is not None and run.manifest.data is not None and config.init == SEARCH:
@@ -214,7 +215,7 @@ def _origin(found: Found, config: TrainConfig) -> str:
 
 
 def read_images(
-    own: DataConfig, seed: int, heard: TrainObserver, *, download: bool
+    own: DataConfig, seed: int, progress: Decoding, *, download: bool
 ) -> tuple[ImageData, Source | None]:
     """Return the data to train on, and the split to test on, of which no image is read yet."""
     source = find_source(own.dataset, datasets.DATA_ROOT, own.layout or PLAIN, download)
@@ -227,9 +228,10 @@ def read_images(
         val_fraction=own.val_fraction,
         max_images=own.max_images,
         max_broken=own.max_broken,
+        folds=own.folds,
         rendering=own.rendering,
         duplicates=own.duplicates,
-        progress=heard.decoding,
+        progress=progress,
     )
     return data, test
 

@@ -1,0 +1,124 @@
+"""A comparison on a terminal: how it starts, its table, and what may be claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from nas.measures import MEASURES
+from nas.report.console import duration, plural, say, show
+from nas.report.progress import TrialScreen
+from nas.report.tables import table
+from nas.workflows.versus import VersusObserver, VersusResult, VersusSession
+from nas.workflows.versus.verdict import EqualCost, Standing, Verdict, list_doubts_before, name_measure
+
+
+class VersusScreen(TrialScreen, VersusObserver):
+    """Shows a comparison while it runs."""
+
+    def compared(self, session: VersusSession) -> None:
+        self._show_live()
+        say_comparison(session, self._console)
+        self._heartbeat.heard()
+
+
+def say_comparison(session: VersusSession, console: Console) -> None:
+    """Print what is compared, on what, and where it goes."""
+    config, data = session.config, session.data
+    say(console, f"Network: {session.contestants[0].about}. Budget for all: {session.budget}.")
+    members = [one for one in session.contestants if one.is_random]
+    for one in session.contestants:
+        cost = one.network.cost({})
+        if one not in members:
+            say(console, f"  {one.name}: {one.about}; {cost.macs:,} MACs, {cost.params:,} parameters")
+    if members:
+        say(console, f"  random: {plural(len(members), 'member')} of the space, drawn evenly")
+    say(
+        console,
+        f"Data {data.name}: {data.num_classes} classes, {len(data.train_labels):,} images to train on; compared "
+        f"on {session.tested_on}, at {session.contestants[0].resolution} x {session.contestants[0].resolution}.",
+    )
+    for note in data.notes:
+        say(console, note)
+    recipe = config.recipe
+    say(
+        console,
+        f"Trainings: {len(session.jobs)} of {plural(recipe.epochs, 'epoch')}, {config.seeds} seeds, batch "
+        f"{recipe.batch_size:,}, {recipe.optimizer} at {recipe.peak_lr:g}, on {session.device}. "
+        f"Folder: {session.folder.path}",
+    )
+    for note in list_doubts_before(len(config.baselines), config.seeds, session.manifest.before):
+        say(console, note)
+
+
+def print_verdict(result: VersusResult, console: Console) -> None:
+    """Print the table of a comparison, and what may be claimed."""
+    verdict = result.verdict
+    show(verdict_view(verdict), console)
+    say(console, f"Differences are of the network less each, with their 95 % interval; {verdict.test}.")
+    for note in verdict.notes:
+        say(console, note)
+    if verdict.equal_cost:
+        say(console, describe_equal_cost(verdict.equal_cost))
+    say(console, verdict.claim)
+    say(console, f"Written: {', '.join(map(str, result.files))}")
+
+
+def verdict_view(verdict: Verdict) -> Table:
+    """Return a row for each network: scores, costs, and how far the network is ahead of it."""
+    view = table(*verdict_heads(verdict))
+    for cells in verdict_cells(verdict):
+        view.add_row(*cells)
+    return view
+
+
+def verdict_heads(verdict: Verdict) -> list[str]:
+    """Return the heads of the table; those of figures start with `>`."""
+    costs = [f">{name_measure(name)}" for name in verdict.own.amounts]
+    return ["network", ">mean", ">deviation", ">difference", ">95 % interval", ">p", *costs]
+
+
+def verdict_cells(verdict: Verdict) -> list[list[str]]:
+    """Return the table as text: name, mean, deviation, difference, interval, corrected p and costs."""
+    return [
+        [
+            name_standing(verdict, one), _figure(one.mean), _figure(one.deviation), *_difference(one),
+            *(_amount(name, ends) for name, ends in one.amounts.items()),
+        ]
+        for one in verdict.standings
+    ]  # fmt: skip
+
+
+def describe_equal_cost(found: EqualCost) -> str:
+    """Return in a sentence what random search reaches at the cost of the search."""
+    return (
+        f"After {duration(found.seconds)} of trainings the search had a best score of {found.search:.4f}, and "
+        f"random search is expected to have {found.random:.4f}, by the trials of {found.run}."
+    )
+
+
+def name_standing(verdict: Verdict, one: Standing) -> str:
+    """Return what a row is called."""
+    if one is verdict.own:
+        return verdict.network
+    return one.name if one.networks == 1 else f"{one.name} ({one.networks} networks)"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _difference(one: Standing) -> Sequence[str]:
+    found = one.difference
+    if found is None:
+        return ("", "", "")
+    return (f"{found.mean:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}", f"{found.corrected:.3g}")
+
+
+def _amount(name: str, ends: tuple[int, int]) -> str:
+    least, most = ends
+    if least == most:
+        return f"{least:,}"
+    return f"{MEASURES[name].format(least)} to {MEASURES[name].format(most)}"

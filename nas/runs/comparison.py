@@ -1,0 +1,256 @@
+"""versus.yaml: what a network is compared with, and how all of them are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any, ClassVar
+
+import yaml
+
+from nas.data.card import DataCard
+from nas.data.config import DataConfig
+from nas.errors import InputError
+from nas.execution.config import ExecutorConfig
+from nas.files import MOST_TABLE_BYTES, read_text
+from nas.kinds import INPUT_SIDE, as_written, optional, parsed, text, whole
+from nas.measures import Budget
+from nas.runs.budget import ANY, BUDGET
+from nas.runs.folder import RunFolder
+from nas.settings import Config, Option
+from nas.space.language.source import read_yaml, to_plain_data
+from nas.training.recipe import Recipe
+
+FORMAT = 1
+RANDOM = "random"
+"""The baseline of networks that are drawn from the space of a run."""
+BASELINES = ("reference/mobilenet_v2", "reference/efficientnet_b0", RANDOM)
+EPOCHS = 30
+"""Of a network's file; those of a run are as many as its finalists have."""
+_MOST_VALUES = 1_000_000
+_PANEL = "Comparison"
+
+
+@dataclass(frozen=True)
+class VersusConfig(Config):
+    """Everything that decides a comparison.
+
+    `network`: path of a network or a run, or a bundled name. `baselines`: paths and bundled names of networks,
+    and `random`, or `random:10` for so many members. `seeds`: trainings of each. `input`: side of the input
+    that networks are fitted to, None for the network's own. `trial`: one of a run, None for its best.
+
+    Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
+    """
+
+    network: Annotated[
+        str,
+        text("a network; it is a file, a bundled name or a run folder"),
+        Option(
+            "A network: its file, the name of a bundled one (see 'nas spaces'), or a run folder, whose best "
+            "it is.",
+            is_argument=True,
+        ),
+    ]
+    baselines: Annotated[
+        tuple[str, ...],
+        parsed(
+            "a list of networks; write it as text, such as reference/mobilenet_v2,random",
+            lambda value: isinstance(value, tuple) and bool(value) and all(value),
+            lambda written: tuple(name.strip() for name in written.split(",")),
+            ",".join,
+        ),
+        Option(
+            "What it is compared with: files of networks, names of bundled ones, and `random`, members of "
+            "the run's space, or `random:14` for so many.",
+            _PANEL,
+            key="baseline",
+        ),
+    ] = BASELINES
+    seeds: Annotated[
+        int,
+        whole("a number of seeds; it is a whole number, 2 or more, as an interval needs two", 2),
+        Option("Trainings of each network, under as many seeds, the same for all.", _PANEL),
+    ] = 7
+    trial: Annotated[
+        int | None,
+        optional(whole("a trial; it is a whole number, 0 or more", 0), "for the best"),
+        Option("A trial of the run, else its best.", _PANEL),
+    ] = None
+    budget: Annotated[Budget, BUDGET] = ANY
+    input: Annotated[
+        int | None,
+        optional(INPUT_SIDE, "for the network's own"),
+        Option(
+            "Side in pixels of images that the network of a file is fitted to: early strides become 1; else "
+            "its own.",
+            _PANEL,
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        whole("a seed; it is a whole number, 0 or more", 0),
+        Option("The first of the seeds; of random members, and of the data's split.", _PANEL),
+    ] = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=EPOCHS))
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        twice = [name for name in self.baselines if self.baselines.count(name) > 1]
+        if twice or len(self._drawn) > 1:
+            raise InputError(f"baseline: {(twice or self._drawn)[0]} is named twice; keep one")
+        if self.members % self.seeds:
+            raise InputError(
+                f"baseline: {self._drawn[0]}: each of the {self.seeds} seeds has as many members of its own; "
+                f"give a multiple, such as random:{self.seeds * (self.members // self.seeds + 1)}"
+            )
+        if self.recipe.score != "last" or self.recipe.early_stop is not None:
+            key = "early_stop" if self.recipe.early_stop is not None else "score"
+            raise InputError(
+                f"recipe: {key}: networks are compared after their last epoch, as a choice of epochs by the "
+                "images that are compared on would flatter; leave it out"
+            )
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The baselines that are networks with a name."""
+        return tuple(name for name in self.baselines if name not in self._drawn)
+
+    @property
+    def members(self) -> int:
+        """How many random members there are."""
+        if not self._drawn:
+            return 0
+        _, colon, count = self._drawn[0].partition(":")
+        if not colon:
+            return self.seeds
+        if not (count.isascii() and count.isdigit() and 0 < int(count) < 10_000):
+            raise InputError(f"baseline: '{self._drawn[0]}' does not say how many; write random:{self.seeds}")
+        return int(count)
+
+    @property
+    def _drawn(self) -> tuple[str, ...]:
+        return tuple(name for name in self.baselines if name.partition(":")[0] == RANDOM)
+
+    @classmethod
+    def from_data(cls, data: Any, where: str = "config") -> VersusConfig:
+        """Return the config of plain values, as `Config.from_data` does. There has to be a network."""
+        if isinstance(data, Mapping) and "network" not in data:
+            raise InputError(
+                f"{where}: no network is named; name a file, a bundled network or a run folder"
+            )
+        return super().from_data(data, where)
+
+    def kept(self) -> dict[str, Any]:
+        """Return the plain settings that a comparison goes on with: where it trains is said each time."""
+        own = ExecutorConfig.settings()
+        return {key: value for key, value in self.to_data().items() if key not in own}
+
+
+class VersusFolder(RunFolder):
+    """A folder with everything that one comparison made."""
+
+    MANIFEST: ClassVar[str] = "versus.yaml"
+    MAKER: ClassVar[str] = "nas versus"
+    WORK: ClassVar[str] = "comparing"
+    DONE: ClassVar[str] = "compared"
+
+    @property
+    def verdict_file(self) -> Path:
+        """What it came to, for programs."""
+        return self.path / "versus.json"
+
+    @property
+    def table_file(self) -> Path:
+        """A row for each training."""
+        return self.path / "versus.csv"
+
+    def network_file(self, name: str) -> Path:
+        """The file of a network that takes part."""
+        return self.path / f"{name}.yaml"
+
+
+@dataclass(frozen=True)
+class VersusManifest:
+    """What versus.yaml says. `data`: of the images to train on, and to compare on. `networks`: sha256 of the
+    files of those that take part, by name. `before`: numbers of seeds for which there was a verdict already.
+    """
+
+    config: VersusConfig
+    data: DataCard
+    networks: Mapping[str, str]
+    plugins: Mapping[str, str]
+    environment: Mapping[str, Any]
+    before: tuple[int, ...] = ()
+
+    def to_text(self) -> str:
+        """Return the content of versus.yaml."""
+        document = {
+            "format": FORMAT,
+            "settings": self.config.kept(),
+            **self.environment,
+            "data": self.data.to_data(),
+            "networks": dict(self.networks),
+            "plugins": dict(self.plugins),
+            "seeds_before": list(self.before),
+        }
+        return yaml.safe_dump(document, sort_keys=False)
+
+    @classmethod
+    def read(cls, folder: VersusFolder) -> VersusManifest:
+        """Read the manifest of a comparison. Raises InputError for a damaged one, or of another format."""
+        path = folder.manifest_file
+        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
+        damaged = partial("{}: is damaged ({}); restore it, or compare in another folder by -o".format, path)
+        if not isinstance(document, dict):
+            raise InputError(damaged("it has no settings"))
+        if document.get("format") != FORMAT:
+            raise InputError(
+                f"{folder.path}: has format {document.get('format')}, and this nas reads format {FORMAT}; "
+                "use the nas that made it, or compare in another folder by -o"
+            )
+        config = VersusConfig.from_data(document.get("settings", {}), str(path))
+        try:
+            data = DataCard.from_data(document["data"])
+            networks, plugins = (
+                {str(name): str(digest) for name, digest in document[key].items()}
+                for key in ("networks", "plugins")
+            )
+            before = tuple(map(int, document["seeds_before"]))
+            if any(Path(name).name != name or name in ("", "..") for name in (*networks, *plugins)):
+                raise ValueError("a file has a name that none can have")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(damaged(error)) from None
+        kept = {key: document.get(key) for key in ("versions", "git_commit", "machine")}
+        return cls(config, data, networks, plugins, kept, before)
+
+    def check_same(self, config: VersusConfig, folder: VersusFolder) -> None:
+        """Raise InputError where trainings by another config would not compare with those that there are.
+
+        There may be other seeds and other baselines.
+        """
+        own, new = self.config.kept(), config.kept()
+        for key in own:
+            inner = own[key].keys() if isinstance(own[key], dict) else ()
+            for place, was, now in (
+                [(f"{key}: {k}", own[key][k], new[key][k]) for k in inner] or [(key, own[key], new[key])]
+            ):
+                if was != now and key not in ("network", "baseline", "seeds"):
+                    raise InputError(
+                        f"{place.replace('_', '-')}: {as_written(now)}: {folder.path} was begun with "
+                        f"{as_written(was)}, and trainings of both do not compare; give that, or another "
+                        "folder by -o"
+                    )
+
+    def command(self, folder: VersusFolder, is_own: bool, storage: str | None, executor: str) -> str:
+        """Return the command that goes on. `is_own`: the folder is named; `executor`: flags of where it
+        trains, with a space before."""
+        place = f" -o {quote(str(folder.path))}" if is_own else ""
+        copies = (folder.source_file(name) for name in self.plugins)
+        flags = "".join(f" --plugin {quote(str(file))}" for file in copies)
+        database = f" --storage {quote(storage)}" if storage else ""
+        return f"nas versus {quote(self.config.network)}{place}{flags}{database}{executor}"

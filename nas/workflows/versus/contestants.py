@@ -1,0 +1,233 @@
+"""Who takes part in a comparison: a network, known ones scaled to its budget, random members of its space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.cost import Interval
+from nas.data.config import DataConfig, resolution_of
+from nas.errors import InputError
+from nas.measures import MACS, SHOWN, Budget, Measure
+from nas.runs.budget import BudgetKeys
+from nas.runs.comparison import BASELINES, RANDOM, VersusConfig
+from nas.runs.config import merge
+from nas.runs.state import RunState
+from nas.space import Space, SpaceError, load_space
+from nas.space.compound import fill
+from nas.space.fit import fit_input
+from nas.space.library import check_no_trial, find_space, is_run
+from nas.space.plugins import Plugin, load_plugins
+from nas.training.evaluator import proxy_resolution
+
+if TYPE_CHECKING:
+    from nas.space.counting.uniform import Uniform
+
+NETWORK = "network"
+"""What the network is called that others are compared with."""
+_DRAWS = 100
+"""Members that are drawn at most for one that can be trained."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The network of a comparison, and the run that it is of; `space` is what it is a member of."""
+
+    network: Space
+    space: Space
+    run: RunState | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network that takes part, as it is counted. `name` tells it from the others. `seeds`: those that it is
+    trained under; `resolution`: side of its images. `about`: how it became what it is."""
+
+    name: str
+    network: Space
+    seeds: tuple[int, ...]
+    resolution: int
+    about: str = ""
+
+    @property
+    def is_random(self) -> bool:
+        return self.name.partition(" ")[0] == RANDOM
+
+
+def find_network(what: str, trial: int | None, storage: str | None, plugins: Sequence[Plugin]) -> Found:
+    """Return the best network of a run, or that of a file. Raises InputError where there is none."""
+    if not is_run(what):
+        check_no_trial(what, trial, storage)
+        load_plugins(plugins)
+        space = _load_one(what)
+        return Found(space.resolve({}), space, None, what)
+    state = RunState.load(Path(what), plugins, storage)
+    if state.folder.is_calibration:
+        raise InputError(f"{what}: is a calibration, which has no best network; name the run of a search")
+    if state.manifest.data is None:
+        raise InputError(
+            f"{what}: was searched by an evaluator of a user's own, and images are classified here; name "
+            f"{state.folder.best_file} and --dataset"
+        )
+    best = [state.winner.trial] if state.winner else state.best(1)
+    if trial is not None:
+        best = [state.trial(trial)]
+    if not best:
+        raise InputError(
+            f"{what}: no trial has a score, so that there is no best network to compare; go on with: "
+            f"{state.manifest.resume_command(state.folder)}"
+        )
+    return Found(state.network(best[0]), state.space, state, f"trial {best[0].number} of {what}")
+
+
+def settle(
+    found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return plain settings over those that are `kept`, else over those of a run, or the input size of a file.
+
+    Raises InputError for one that is the run's.
+    """
+    run = found.run
+    own = {*DataConfig.settings(), *BudgetKeys.settings(), "input"} - {"resolution"}
+    for key in given if run else ():
+        if key in own:
+            raise InputError(
+                f"--{key.replace('_', '-')}: {run.folder.path} has its own data and budget, by which its "
+                f"networks are compared; leave it out, or compare the file {run.folder.best_file}"
+            )
+    if kept is not None:
+        return merge(kept, given)
+    if run is None:
+        references = {} if "baseline" in given else {"baseline": ",".join(BASELINES[:-1])}
+        side = resolution_of(given.get("input") or max(found.space.input_sizes))
+        return {"resolution": side, **references, **given}
+    plain = run.config.to_data()
+    recipe = {**plain["recipe"], "epochs": run.config.finals.epochs, "score": "last", "early_stop": None}
+    kept = {key: value for key, value in plain.items() if key in {*own, "resolution", "seed"}}
+    return merge({**kept, "recipe": recipe}, given)
+
+
+def fit_network(found: Found, config: VersusConfig, channels: int, classes: int) -> Found:
+    """Return the network of a file at the input and for the data of a comparison; a run's as it is."""
+    if found.run is not None:
+        return found
+    space = found.space if config.input is None else fit_input(found.space, config.input).space
+    space = space.for_data(channels, classes)
+    return replace(found, network=space.resolve({}), space=space)
+
+
+def budget_of(found: Found, config: VersusConfig) -> Budget:
+    """Return the limits that all networks keep: those of the config, or no more MACs than the network where
+    nothing is limited from above. Raises InputError where the network is outside of them."""
+    budget = config.budget
+    if all(interval.high is None for interval in budget.values()):
+        return Budget({**budget, MACS: Interval(budget.get(MACS, Interval()).low, _macs(found.network))})
+    amounts = found.network.amounts({})
+    if not budget.admits(amounts):
+        has = " and ".join(f"{amounts(measure):,} {measure.noun}" for measure in budget)
+        raise InputError(
+            f"{config.network}: has {has}, and the budget is {budget}; give a budget that it is inside of, "
+            "or none to compare at its own MACs"
+        )
+    return budget
+
+
+def _macs(network: Space) -> int:
+    return network.amount({}, MACS)
+
+
+def measures_of(budget: Budget) -> tuple[Measure, ...]:
+    """Return what tables have columns of."""
+    return tuple(dict.fromkeys((*SHOWN, *budget)))
+
+
+def list_contestants(found: Found, config: VersusConfig, budget: Budget) -> list[Contestant]:
+    """Return the network, each baseline scaled to the budget, and the random members with a seed each.
+
+    Raises InputError for a baseline that is unknown or cannot be scaled.
+    """
+    seeds = tuple(range(config.seeds))
+    side = proxy_resolution(found.space, found.network, config.data.resolution)
+    own = Contestant(NETWORK, found.network, seeds, side, found.origin)
+    _check_builds(own)
+    references = [_scale(name, own, budget) for name in config.references]
+    return [own, *references, *_draw(found, config, budget)]
+
+
+def _load_one(name: str) -> Space:
+    """Return the network of a file. Raises InputError where it is a space with choices."""
+    file = find_space(name)
+    space = load_space(file)
+    if not space.is_architecture:
+        raise InputError(
+            f"{file}: is a space with choices, and networks are compared; name a run folder, or the file of "
+            "one network, such as a run's best.yaml"
+        )
+    return space
+
+
+def _scale(name: str, own: Contestant, budget: Budget) -> Contestant:
+    """Return a known network for the same images and classes, as large as the budget lets it be."""
+    like = own.network
+    try:
+        space = _load_one(name)
+        if max(space.input_sizes) != max(like.input_sizes):
+            space = fit_input(space, max(like.input_sizes)).space
+        solution = fill(replace(space, input=like.input, classes=like.classes), budget)
+        scaled = replace(own, name=name, network=solution.space, about=str(solution.scale))
+        _check_builds(scaled)
+    except InputError as error:
+        raise InputError(f"--baseline {name}: {error}") from None
+    return scaled
+
+
+def _draw(found: Found, config: VersusConfig, budget: Budget) -> Iterator[Contestant]:
+    """Yield the random members, each for one seed, so that no two pairs share one: what differs among pairs
+    is then what differs among members and among seeds."""
+    if not config.members:
+        return
+    if found.run is None:
+        raise InputError(
+            f"--baseline {RANDOM}: {config.network} is a file, and random members are those of the space of "
+            "a run; name a run folder, or leave it out"
+        )
+    inside = found.space.uniform(budget)
+    for seed in range(config.seeds):
+        for number in range(config.members // config.seeds):
+            # of its own generator, so that it is the same however many others are drawn
+            rng = np.random.default_rng((config.seed, seed, number))
+            yield _draw_one(f"{RANDOM} {seed}-{number}", seed, found.space, inside, config, rng)
+
+
+def _draw_one(
+    name: str, seed: int, space: Space, inside: Uniform, config: VersusConfig, rng: np.random.Generator
+) -> Contestant:
+    """Return a member that can be trained, each with the same chance."""
+    for _ in range(_DRAWS):
+        for choices in inside.sample(rng, 1):
+            member = space.resolve(choices)
+            side = proxy_resolution(space, member, config.data.resolution)
+            drawn = Contestant(name, member, (seed,), side, "drawn evenly")
+            with suppress(InputError):
+                _check_builds(drawn)
+                return drawn
+    raise InputError(
+        f"--baseline {RANDOM}: no network of '{space.name}' inside the budget was found that trains at "
+        f"--resolution {config.data.resolution}; leave it out, or raise --resolution"
+    )
+
+
+def _check_builds(one: Contestant) -> None:
+    """Raise InputError where a network cannot be built for the images that it is trained on."""
+    try:
+        one.network.adapt(one.network.input[0], one.resolution, one.network.classes).architecture()
+    except SpaceError as error:
+        raise InputError(
+            f"{error}. That is at {one.resolution} x {one.resolution}; raise --resolution"
+        ) from None

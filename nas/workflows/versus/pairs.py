@@ -1,0 +1,105 @@
+"""What pairs of scores say: their difference with an interval, and whether it may be by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.95
+DISTINCT = 0.05
+"""Below this corrected p two networks are told apart."""
+DRAWS = 10_000
+"""Of the bootstrap."""
+EXACT = 16
+"""Up to so many pairs all ways to swap them are counted; of more pairs `SWAPS` of them are drawn."""
+SWAPS = 100_000
+_CHUNK = 10_000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Scores of a network less those of another under the same seeds, `pairs` of them: the mean, and its 95 %
+    interval by the bootstrap over pairs. `p`: of the permutation test; `corrected` by Holm for all
+    comparisons."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+    pairs: int
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether the two can be told apart."""
+        return self.corrected < DISTINCT
+
+
+def compare(pairs: Sequence[ArrayLike], seed: int = 0) -> list[Difference]:
+    """Return the differences of several comparisons, (pairs,) each, of two pairs or more.
+
+    What is drawn follows from `seed`.
+    """
+    each = [np.asarray(one, np.float64) for one in pairs]
+    ps = [swap_test(one, seed) for one in each]
+    found = []
+    for differences, p, corrected in zip(each, ps, holm(ps), strict=True):
+        low, high = bootstrap(differences, seed)
+        found.append(Difference(float(differences.mean()), low, high, p, corrected, len(differences)))
+    return found
+
+
+def bootstrap(differences: Floats, seed: int = 0, draws: int = DRAWS) -> tuple[float, float]:
+    """Return the ends of the 95 % percentile interval of the mean (Efron & Tibshirani 1993, section 13.3)."""
+    rng = np.random.default_rng(seed)
+    means = differences[rng.integers(len(differences), size=(draws, len(differences)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def swap_test(differences: Floats, seed: int = 0) -> float:
+    """Return p of the paired permutation test, two-sided: how often the mean is as far from 0 where the two
+    scores of each pair change places at random (Fisher 1935, section 21).
+
+    All ways are counted up to `EXACT` pairs; of more, `SWAPS` are drawn, and what was seen is one of them.
+    """
+    count, wanted = len(differences), abs(differences.sum())
+    wanted -= 1e-9 * max(wanted, np.abs(differences).max(initial=0.0))  # sums in another order are equal
+    if count <= EXACT:
+        ways = np.arange(2**count)
+        return float(np.mean(_sums(differences, ways[:, None] >> np.arange(count) & 1) >= wanted))
+    rng, as_far = np.random.default_rng(seed), 0
+    for _ in range(SWAPS // _CHUNK):
+        as_far += int((_sums(differences, rng.integers(2, size=(_CHUNK, count))) >= wanted).sum())
+    return (1 + as_far) / (1 + SWAPS)
+
+
+def _sums(differences: Floats, swaps: NDArray[np.int64]) -> Floats:
+    """Return how far the sums are from 0 in some ways (ways, pairs) to swap."""
+    sums: Floats = np.abs((1 - 2 * swaps) @ differences)
+    return sums
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return the p of several tests corrected for their number, by the step-down rule of Holm (1979)."""
+    found, most = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        most = max(most, min(1.0, (len(ps) - rank) * ps[place]))
+        found[place] = most
+    return found
+
+
+def least_p(pairs: int, comparisons: int) -> float:
+    """Return the least corrected p that so many pairs can give: were the network ahead in each of them."""
+    least = 2.0 ** (1 - pairs) if pairs <= EXACT else 1 / (1 + SWAPS)
+    return min(1.0, comparisons * least)
+
+
+def enough_pairs(comparisons: int) -> int:
+    """Return the number of pairs from which networks can be told apart."""
+    return next(pairs for pairs in range(2, EXACT + 1) if least_p(pairs, comparisons) < DISTINCT)

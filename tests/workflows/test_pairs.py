@@ -1,0 +1,113 @@
+"""The statistics of paired scores, against enumeration, published figures and their own error rate."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.workflows.versus.pairs import (
+    DISTINCT,
+    EXACT,
+    bootstrap,
+    compare,
+    enough_pairs,
+    holm,
+    least_p,
+    swap_test,
+)
+
+hundredths = st.lists(st.integers(-9, 9).map(lambda whole: whole / 100), min_size=2, max_size=8)
+chances = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+
+
+def enumerate_swaps(differences: list[float]) -> float:
+    """p from every way to swap, in whole hundredths, so that equal sums are equal."""
+    whole = [round(100 * one) for one in differences]
+    sums = [sum(s * d for s, d in zip(signs, whole, strict=True)) for signs in product((1, -1), repeat=len(whole))]
+    return sum(abs(one) >= abs(sum(whole)) for one in sums) / len(sums)
+
+
+@given(hundredths)
+def test_p_is_that_of_all_ways_to_swap(differences: list[float]) -> None:
+    assert swap_test(np.array(differences)) == pytest.approx(enumerate_swaps(differences))
+
+
+@pytest.mark.parametrize("pairs", [2, 5, 7, EXACT])
+def test_the_least_p_is_that_of_a_network_that_is_always_ahead(pairs: int) -> None:
+    rng = np.random.default_rng(pairs)
+    assert swap_test(rng.uniform(0.01, 0.02, pairs)) == 2 / 2**pairs == least_p(pairs, 1)
+
+
+def test_p_of_many_pairs_is_drawn() -> None:
+    """The distribution of the sum of 20 signs is binomial; 100,000 draws are within 4.5 standard errors."""
+    from scipy.stats import binom
+
+    differences = np.array([0.01] * 15 + [-0.01] * 5)
+    exact = 2 * binom.sf(14, 20, 0.5)
+    found = swap_test(differences, seed=3)
+    assert found == swap_test(differences, seed=3)
+    assert abs(found - exact) < 4.5 * (exact / 100_000) ** 0.5
+
+
+@given(hundredths, st.integers(0, 3))
+def test_what_changes_no_claim(differences: list[float], seed: int) -> None:
+    """The other way about it is the same p; so is another order, or another unit."""
+    own = np.array(differences)
+    p = swap_test(own, seed)
+    assert 0 < p <= 1
+    assert swap_test(-own, seed) == swap_test(own[::-1], seed) == swap_test(1000 * own, seed) == p
+
+
+def test_the_interval_is_that_of_all_resamples() -> None:
+    differences = np.array([0.012, -0.004, 0.031, 0.02, 0.007])
+    means = [np.mean(one) for one in product(differences, repeat=5)]
+    low, high = bootstrap(differences, seed=1)
+    assert (low, high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.0008)
+    assert low < differences.mean() < high
+    assert bootstrap(differences, seed=1) == (low, high)
+    assert bootstrap(np.array([0.01, 0.01])) == pytest.approx((0.01, 0.01))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.5]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(chances)
+def test_holm_is_between_none_and_bonferroni(ps: list[float]) -> None:
+    found = holm(ps)
+    assert all(p <= q <= min(1, len(ps) * p) + 1e-12 for p, q in zip(ps, found, strict=True))
+    order = np.argsort(ps, kind="stable")
+    assert all(np.diff(np.array(found)[order]) >= 0)
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_from_how_many_seeds_something_can_be_told_apart(count: int) -> None:
+    seeds = enough_pairs(count)
+    assert least_p(seeds, count) < DISTINCT <= least_p(seeds - 1, count)
+    ahead = [np.linspace(0.01, 0.02, seeds)] * count
+    assert all(one.is_distinct for one in compare(ahead))
+    assert not any(one.is_distinct for one in compare([one[1:] for one in ahead]))
+
+
+def test_networks_that_are_alike_are_told_apart_in_one_of_twenty_at_most() -> None:
+    """Of 1,000 comparisons with three baselines that differ by nothing, 50 are expected at most to name any;
+    more than 75 would be by chance in one of a thousand."""
+    rng = np.random.default_rng(5)
+    claims = 0
+    for _ in range(1_000):
+        own, others = rng.normal(0.9, 0.01, 8), rng.normal(0.9, 0.01, (3, 8))
+        ps = holm([swap_test(own - other) for other in others])
+        claims += min(ps) < DISTINCT
+    assert claims <= 75
+
+
+def test_a_difference_has_its_figures() -> None:
+    (found,) = compare([[0.02, 0.04]])
+    assert (found.mean, found.pairs, found.p, found.corrected) == (pytest.approx(0.03), 2, 0.5, 0.5)
+    assert (found.low, found.high) == pytest.approx((0.02, 0.04))
