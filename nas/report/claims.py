@@ -11,7 +11,8 @@ from nas.measures import MEASURES
 from nas.report.console import duration, plural, say, show
 from nas.report.progress import TrialScreen
 from nas.report.tables import table
-from nas.workflows.versus import VersusObserver, VersusResult, VersusSession
+from nas.workflows.versus import VersusObserver, VersusResult
+from nas.workflows.versus.assembly import VersusSession
 from nas.workflows.versus.verdict import EqualCost, Standing, Verdict, list_doubts_before, name_measure
 
 
@@ -26,7 +27,7 @@ class VersusScreen(TrialScreen, VersusObserver):
 
 def say_comparison(session: VersusSession, console: Console) -> None:
     """Print what is compared, on what, and where it goes."""
-    config, data = session.config, session.data
+    config, data = session.config, session.images.data
     say(console, f"Network: {session.contestants[0].about}. Budget for all: {session.budget}.")
     members = [one for one in session.contestants if one.is_random]
     for one in session.contestants:
@@ -38,7 +39,7 @@ def say_comparison(session: VersusSession, console: Console) -> None:
     say(
         console,
         f"Data {data.name}: {data.num_classes} classes, {len(data.train_labels):,} images to train on; compared "
-        f"on {session.tested_on}, at {session.contestants[0].resolution} x {session.contestants[0].resolution}.",
+        f"on {session.images.title}, at {session.contestants[0].resolution} x {session.contestants[0].resolution}.",
     )
     for note in data.notes:
         say(console, note)

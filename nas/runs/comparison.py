@@ -18,9 +18,10 @@ from nas.execution.config import ExecutorConfig
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.kinds import INPUT_SIDE, as_written, optional, parsed, text, whole
 from nas.measures import Budget
+from nas.passwords import SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.folder import RunFolder
-from nas.settings import Config, Option
+from nas.settings import Config, Keys, Option
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.recipe import Recipe
 
@@ -32,6 +33,9 @@ EPOCHS = 30
 """Of a network's file; those of a run are as many as its finalists have."""
 _MOST_VALUES = 1_000_000
 _PANEL = "Comparison"
+_RECIPE = Keys(
+    Recipe, lambda values: Recipe(**{"epochs": EPOCHS, **values}), lambda recipe: recipe.to_data()
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class VersusConfig(Config):
         Option("The first of the seeds; of random members, and of the data's split.", _PANEL),
     ] = 0
     data: DataConfig = field(default_factory=DataConfig)
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=EPOCHS))
+    recipe: Annotated[Recipe, _RECIPE] = Recipe(epochs=EPOCHS)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
     def __post_init__(self) -> None:
@@ -246,11 +250,11 @@ class VersusManifest:
                         "folder by -o"
                     )
 
-    def command(self, folder: VersusFolder, is_own: bool, storage: str | None, executor: str) -> str:
-        """Return the command that goes on. `is_own`: the folder is named; `executor`: flags of where it
-        trains, with a space before."""
-        place = f" -o {quote(str(folder.path))}" if is_own else ""
+    def command(self, folder: VersusFolder, output: Path | None, storage: str | None = None) -> str:
+        """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`: the
+        database of the run."""
+        place = f" -o {quote(str(output))}" if output else ""
         copies = (folder.source_file(name) for name in self.plugins)
         flags = "".join(f" --plugin {quote(str(file))}" for file in copies)
-        database = f" --storage {quote(storage)}" if storage else ""
-        return f"nas versus {quote(self.config.network)}{place}{flags}{database}{executor}"
+        database = f" --storage {quote(SecretUrl(storage))}" if storage else ""
+        return f"nas versus {quote(self.config.network)}{place}{flags}{database}"

@@ -146,7 +146,7 @@ def _read_versus(folder: VersusFolder) -> Row:
         _written(folder.path),
         manifest.config.network,
         note=str(holder or ""),
-        command=manifest.command(folder, True, None, ""),
+        command=manifest.command(folder, folder.path),
     )
 
 

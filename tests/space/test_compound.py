@@ -15,9 +15,9 @@ from random_spaces import spaces
 
 from nas.errors import InputError
 from nas.graph.module import count_macs, count_parameters
-from nas.measures import MACS, PARAMS, Measure
+from nas.measures import MACS, PARAMS, Budget, Measure
 from nas.space import Space, dump_space, load_space, parse_space
-from nas.space.compound import PUBLISHED, compound, solve
+from nas.space.compound import PUBLISHED, compound, fill, solve
 from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
 from nas.space.library import find_space, list_spaces
 from nas.space.scale import Scale, scale_space
@@ -297,3 +297,29 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     said = nas("scale", "reference/efficientnet_b0", "-o", "out.yaml", *arguments)
     assert (said.code, said.out, said.err) == (2, "", f"error: {message}\n")
     assert not Path("out.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["reference/mobilenet_v2", "reference/efficientnet_b0", "reference/resnet18"])
+@pytest.mark.parametrize("flops", ["150M", "400M"])
+def test_a_network_fills_a_budget_at_its_own_input(name: str, flops: str) -> None:
+    """It is inside, near the limit, and takes the same images; the built module has as many MACs."""
+    space = bundled(name)
+    budget = Budget.parse({"flops": flops})
+    found = fill(space, budget)
+    macs = found.space.amount({}, MACS)
+    high = budget[MACS].high
+    assert high is not None and 0.94 * high <= macs <= high
+    assert found.space.input == space.input and found.scale.resolution == 1
+    assert found.space.architecture().cost.macs == macs
+
+
+def test_a_network_is_inside_all_limits() -> None:
+    """That which binds first is met, whichever it is."""
+    space = bundled("reference/mobilenet_v2")
+    loose, tight = (Budget.parse({"flops": "300M", "params": params}) for params in ("90M", "2M"))
+    assert fill(space, loose).space.amount({}, MACS) >= 0.94 * 300e6
+    found = fill(space, tight).space
+    assert 0.94 * 2e6 <= found.amount({}, PARAMS) <= 2e6 and found.amount({}, MACS) <= 300e6
+    within = r"no scale of 'mobilenet_v2' is inside MACs 290,000,000..300,000,000 and params <= 2,000,000; the nearest"
+    with pytest.raises(InputError, match=rf"{within} have [\d,]+ MACs and [\d,]+ parameters"):
+        fill(space, Budget.parse({"flops": "290M..300M", "params": "2M"}))

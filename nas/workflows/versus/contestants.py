@@ -95,12 +95,12 @@ def settle(
     """
     run = found.run
     own = {*DataConfig.settings(), *BudgetKeys.settings(), "input"} - {"resolution"}
-    for key in given if run else ():
-        if key in own:
-            raise InputError(
-                f"--{key.replace('_', '-')}: {run.folder.path} has its own data and budget, by which its "
-                f"networks are compared; leave it out, or compare the file {run.folder.best_file}"
-            )
+    wrong = next((key for key in given if key in own), None)
+    if run and wrong:
+        raise InputError(
+            f"--{wrong.replace('_', '-')}: {run.folder.path} has its own data and budget, by which its "
+            f"networks are compared; leave it out, or compare the file {run.folder.best_file}"
+        )
     if kept is not None:
         return merge(kept, given)
     if run is None:
@@ -109,8 +109,8 @@ def settle(
         return {"resolution": side, **references, **given}
     plain = run.config.to_data()
     recipe = {**plain["recipe"], "epochs": run.config.finals.epochs, "score": "last", "early_stop": None}
-    kept = {key: value for key, value in plain.items() if key in {*own, "resolution", "seed"}}
-    return merge({**kept, "recipe": recipe}, given)
+    of_run = {key: value for key, value in plain.items() if key in {*own, "resolution", "seed"}}
+    return merge({**of_run, "recipe": recipe}, given)
 
 
 def fit_network(found: Found, config: VersusConfig, channels: int, classes: int) -> Found:

@@ -1,0 +1,287 @@
+"""A comparison checked, with its data read and its folder made or found again, before it trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.data import datasets
+from nas.data.card import DataCard
+from nas.data.functions import is_function
+from nas.data.kept import pack_data, read_data
+from nas.errors import InputError
+from nas.execution import make_executor
+from nas.execution.base import Executor
+from nas.measures import Budget
+from nas.runs.comparison import VersusConfig, VersusFolder, VersusManifest
+from nas.runs.config import merge
+from nas.runs.manifest import check_plugins, describe_environment, digest_text, setting_flags
+from nas.space import dump_space
+from nas.space.library import is_run
+from nas.space.plugins import read_plugins
+from nas.study.queue import Job
+from nas.training.evaluator import ProxyEvaluator
+from nas.workflows.checks import check_gpus, check_machine
+from nas.workflows.hardware import check_cluster, device_name, device_of, gpus_of
+from nas.workflows.observer import Observer
+from nas.workflows.session import check_data
+from nas.workflows.train.preparation import read_images
+from nas.workflows.versus.contestants import (
+    NETWORK,
+    Contestant,
+    Found,
+    budget_of,
+    find_network,
+    fit_network,
+    list_contestants,
+    settle,
+)
+from nas.workflows.versus.verdict import Verdict, name_job
+
+if TYPE_CHECKING:
+    from nas.data.base import Source
+    from nas.data.datasets import ImageData
+    from nas.space.plugins import Plugin
+
+STUDY = "versus"
+FRESH = 1_000_000
+"""Added to the seed: those of a search's trials and finalists chose the network, and would flatter it."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What networks are trained on: `data`, with what they are compared on in place of what is validated on.
+    `title`: what that is; `are_tested`: whether it is of a test split."""
+
+    data: ImageData
+    title: str
+    are_tested: bool
+
+
+@dataclass(frozen=True)
+class VersusSession:
+    """A comparison with its folder: who takes part, on which images, where.
+
+    `named`: what the command that goes on has to name besides the network: the folder where it is not the
+    usual one, and where it trains.
+    """
+
+    folder: VersusFolder
+    manifest: VersusManifest
+    found: Found
+    budget: Budget
+    contestants: tuple[Contestant, ...]
+    images: Images
+    plugins: tuple[Plugin, ...]
+    device: str
+    named: tuple[Path | None, str | None]
+
+    @property
+    def config(self) -> VersusConfig:
+        return self.manifest.config
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        output, storage = self.named
+        return self._command(output, storage)
+
+    def command_in(self, path: Path) -> str:
+        """Return the command that goes on with it where its folder is another."""
+        return self._command(path, self.named[1])
+
+    def _command(self, output: Path | None, storage: str | None) -> str:
+        executor = self.config.executor
+        settings = executor.settings()
+        flags = "".join(setting_flags(settings[key], value) for key, value in executor.given().items())
+        return self.manifest.command(self.folder, output, storage) + flags
+
+    @property
+    def way_out(self) -> str:
+        """What a message says where something that it needs has gone."""
+        return f"No finished training is lost. Go on with: {self.resume_command}"
+
+    @property
+    def storage(self) -> None:
+        """Its trainings are in no database."""
+
+    @property
+    def executor(self) -> Executor:
+        """What trains."""
+        labels = {"run": self.folder.path.name, "sampler": STUDY}
+        return make_executor(self.config.executor, gpus_of(self.config), self.way_out, labels)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The trainings, all of one seed before those of the next."""
+        return [
+            Job(name_job(one, seed), one.network, {}, one.name, seed)
+            for seed in range(self.config.seeds)
+            for one in self.contestants
+            if seed in one.seeds
+        ]
+
+    @property
+    def evaluators(self) -> dict[str, ProxyEvaluator]:
+        """What trains each of those that take part; a seed gives all of them the same order of images."""
+        config = self.config
+        return {
+            one.name: ProxyEvaluator(
+                one.network, config.recipe, self.images.data, config.seed + FRESH, self.device,
+                config.executor.trial_timeout, self.plugins, one.resolution,
+            )
+            for one in self.contestants
+        }  # fmt: skip
+
+
+def assemble(
+    given: Mapping[str, Any],
+    heard: Observer,
+    storage: str | None,
+    plugins: Sequence[Path | str],
+    output: Path | None,
+) -> VersusSession:
+    """Check all that would stop a comparison later, read its data, and make its folder or find it."""
+    what = str(given["network"])
+    folder = VersusFolder(output or _place(what))
+    began = VersusManifest.read(VersusFolder.open(folder.path)) if folder.path.exists() else None
+    kept = began.config.kept() if began else None
+    first = VersusConfig.from_data(merge(kept or {}, given), "nas versus")  # before a run is read
+    files = read_plugins(map(Path, plugins))
+    found = find_network(what, first.trial, storage, files)
+    config = VersusConfig.from_data(settle(found, given, kept), "nas versus")
+    _check_place(config, heard)
+    data, test = _read_data(found, config, folder, began is not None, heard)
+    if found.run and found.run.manifest.data:
+        check_data(data, found.run.manifest.data, f"{what} was searched")
+    config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device_of(config)))
+    if began:
+        began.check_same(config, folder)
+    images = _with_test(data, test, config, heard)
+    found = fit_network(found, config, data.channels, data.num_classes)
+    heard.doing("Scaling the baselines to the budget")
+    budget = budget_of(found, config)
+    contestants = tuple(list_contestants(found, config, budget))
+    texts = {slug(one.name): dump_space(one.network) for one in contestants}
+    if len(texts) < len(contestants):
+        raise InputError("--baseline: two of the files have one name; give one of them another")
+    if began:
+        manifest = _go_on(began, config, folder, images, texts, files, what)
+    else:
+        manifest = _begin(config, folder, images, texts, files, data)
+    return VersusSession(
+        folder, manifest, found, budget, contestants, images, files, device_of(config), (output, storage)
+    )
+
+
+def slug(name: str) -> str:
+    """Return a name as one of a file."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name.removesuffix(".yaml")).strip("-") or NETWORK
+
+
+def _place(network: str) -> Path:
+    """Return where a comparison is kept where no folder is named."""
+    return Path(network, "versus") if is_run(network) else Path("runs", f"versus-{slug(Path(network).name)}")
+
+
+def _check_place(config: VersusConfig, heard: Observer) -> None:
+    """Raise InputError where what trainings run on is not there."""
+    check_machine(config)
+    if config.executor.address != "local":
+        heard.noted(check_cluster(config))
+    heard.doing(f"Loading torch and the data of {config.data.dataset}")
+    if note := check_gpus(config):
+        heard.noted(note)
+
+
+def _read_data(
+    found: Found, config: VersusConfig, folder: VersusFolder, is_begun: bool, heard: Observer
+) -> tuple[ImageData, Source | None]:
+    """Return the images to train on, split as the run's, and the test split where there is one.
+
+    The function of a user's own is run where it is named in the beginning, and nowhere else.
+    """
+    run = found.run
+    if is_function(config.data.dataset) and (run or is_begun):
+        return read_data((run.folder if run else folder).data_file), None
+    seed = run.config.seed if run else config.seed
+    return read_images(config.data, seed, heard.decoding, download=run is None)
+
+
+def _with_test(data: ImageData, test: Source | None, config: VersusConfig, heard: Observer) -> Images:
+    """Return the data with the test images to compare on, no more than `max_images`, else those to validate
+    on."""
+    if test is None:
+        return Images(data, f"the {len(data.val_labels):,} validation images of {data.name}", False)
+    rng = np.random.default_rng(config.seed)
+    chosen = datasets.select_subset(test.labels, config.data.max_images, 0, rng)
+    found = test.read(chosen, data.resolution, heard.decoding, data.rendering)
+    if found.broken:
+        heard.noted(f"{len(found.broken):,} of {len(chosen):,} test images cannot be read and are left out.")
+    labels = test.labels[np.delete(chosen, list(found.broken))]
+    whole = replace(data, val_images=found.images, val_labels=labels)
+    return Images(whole, f"the {len(labels):,} test images of {data.name}", True)
+
+
+def _begin(
+    config: VersusConfig,
+    folder: VersusFolder,
+    images: Images,
+    texts: Mapping[str, str],
+    files: Sequence[Plugin],
+    data: ImageData,
+) -> VersusManifest:
+    """Make the folder of a comparison. Return what it says."""
+    manifest = VersusManifest(
+        config,
+        DataCard.of(images.data),
+        {name: digest_text(text) for name, text in texts.items()},
+        {file.name: file.sha256 for file in files},
+        describe_environment(device_name(config)),
+    )
+    contents: dict[str, str | bytes] = {f"{name}.yaml": text for name, text in texts.items()}
+    if is_function(config.data.dataset):
+        contents[folder.data_file.name] = pack_data(data)
+    VersusFolder.create(folder.path, {**contents, folder.MANIFEST: manifest.to_text()}, files)
+    return manifest
+
+
+def _go_on(
+    began: VersusManifest,
+    config: VersusConfig,
+    folder: VersusFolder,
+    images: Images,
+    texts: Mapping[str, str],
+    files: Sequence[Plugin],
+    what: str,
+) -> VersusManifest:
+    """Return what a folder says from now on.
+
+    Raises InputError where data, plugins or networks are others than when it began.
+    """
+    check_plugins(began.plugins, folder, files)
+    check_data(images.data, began.data, "the comparison began")
+    networks = {name: digest_text(text) for name, text in texts.items()}
+    for name, digest in networks.items():
+        if began.networks.get(name, digest) != digest:
+            which = f"the best network of {what}" if name == NETWORK and is_run(what) else name
+            raise InputError(
+                f"{folder.path}: {which} is another network than when the comparison began, which is in "
+                f"{folder.network_file(name)}; compare in another folder by -o"
+            )
+    before = _looked(folder, began, config.seeds)
+    return replace(began, config=config, networks={**began.networks, **networks}, before=before)
+
+
+def _looked(folder: VersusFolder, began: VersusManifest, seeds: int) -> tuple[int, ...]:
+    """Return for which other numbers of seeds there was a verdict before."""
+    with suppress(InputError):  # a damaged one is written anew
+        if (verdict := Verdict.read(folder)) and verdict.seeds != seeds:
+            return tuple(sorted({*began.before, verdict.seeds}))
+    return began.before
