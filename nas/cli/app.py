@@ -46,7 +46,17 @@ COMMANDS = {
 }
 """The module of `nas.cli` that a command is in."""
 
-_PANELS = ("Arguments", "Budget", "Data", "Search", "Comparison", "Training", "Proxy training", "Workers", "Options")
+_PANELS = (
+    "Arguments",
+    "Budget",
+    "Data",
+    "Search",
+    "Comparison",
+    "Training",
+    "Proxy training",
+    "Workers",
+    "Options",
+)
 """In this order, those that a command has: what every search needs is asked for first."""
 _LOOKS = {"option_groups": {"*": [{"name": name} for name in _PANELS]}}
 

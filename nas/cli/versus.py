@@ -20,7 +20,10 @@ _SHOWN = {"epochs": f"those of a run's finalists, or {EPOCHS}", "resolution": "a
 @click.command(epilog="Example: nas versus runs/mbconv-1 --baseline reference/mobilenet_v2,random")
 @with_settings(of=VersusConfig, others=_SHOWN)
 @click.option(
-    "--output", "-o", type=FOLDER, help="Where it is kept. [default: versus in the run, or runs/versus-NETWORK]"
+    "--output",
+    "-o",
+    type=FOLDER,
+    help="Where it is kept. [default: versus in the run, or runs/versus-NETWORK]",
 )
 @storage_option
 @format_option

@@ -27,7 +27,7 @@ class VersusScreen(TrialScreen, VersusObserver):
 
 def say_comparison(session: VersusSession, console: Console) -> None:
     """Print what is compared, on what, and where it goes."""
-    config, data = session.config, session.images.data
+    config, data, side = session.config, session.images.data, session.contestants[0].resolution
     say(console, f"Network: {session.contestants[0].about}. Budget for all: {session.budget}.")
     members = [one for one in session.contestants if one.is_random]
     for one in session.contestants:
@@ -38,8 +38,8 @@ def say_comparison(session: VersusSession, console: Console) -> None:
         say(console, f"  random: {plural(len(members), 'member')} of the space, drawn evenly")
     say(
         console,
-        f"Data {data.name}: {data.num_classes} classes, {len(data.train_labels):,} images to train on; compared "
-        f"on {session.images.title}, at {session.contestants[0].resolution} x {session.contestants[0].resolution}.",
+        f"Data {data.name}: {data.num_classes} classes, {len(data.train_labels):,} images to train on; "
+        f"compared on {session.images.title}, at {side} x {side}.",
     )
     for note in data.notes:
         say(console, note)
@@ -95,8 +95,8 @@ def verdict_cells(verdict: Verdict) -> list[list[str]]:
 def describe_equal_cost(found: EqualCost) -> str:
     """Return in a sentence what random search reaches at the cost of the search."""
     return (
-        f"After {duration(found.seconds)} of trainings the search had a best score of {found.search:.4f}, and "
-        f"random search is expected to have {found.random:.4f}, by the trials of {found.run}."
+        f"After {duration(found.seconds)} of trainings the search had a best score of {found.search:.4f}, "
+        f"and random search is expected to have {found.random:.4f}, by the trials of {found.run}."
     )
 
 

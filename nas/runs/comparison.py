@@ -33,18 +33,18 @@ EPOCHS = 30
 """Of a network's file; those of a run are as many as its finalists have."""
 _MOST_VALUES = 1_000_000
 _PANEL = "Comparison"
-_RECIPE = Keys(
-    Recipe, lambda values: Recipe(**{"epochs": EPOCHS, **values}), lambda recipe: recipe.to_data()
-)
+_DEFAULT = Recipe(epochs=EPOCHS)
+_RECIPE = Keys(Recipe, lambda values: Recipe(**{"epochs": EPOCHS, **values}), lambda recipe: recipe.to_data())
 
 
 @dataclass(frozen=True)
 class VersusConfig(Config):
     """Everything that decides a comparison.
 
-    `network`: path of a network or a run, or a bundled name. `baselines`: paths and bundled names of networks,
-    and `random`, or `random:10` for so many members. `seeds`: trainings of each. `input`: side of the input
-    that networks are fitted to, None for the network's own. `trial`: one of a run, None for its best.
+    `network`: path of a network or a run, or a bundled name. `baselines`: paths and bundled names of
+    networks, and `random`, or `random:14` for so many members. `seeds`: trainings of each. `trial`: one of a
+    run, None for its best. `input`: side of the input that the network of a file is fitted to, None for its
+    own.
 
     Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
     """
@@ -99,7 +99,7 @@ class VersusConfig(Config):
         Option("The first of the seeds; of random members, and of the data's split.", _PANEL),
     ] = 0
     data: DataConfig = field(default_factory=DataConfig)
-    recipe: Annotated[Recipe, _RECIPE] = Recipe(epochs=EPOCHS)
+    recipe: Annotated[Recipe, _RECIPE] = _DEFAULT
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
     def __post_init__(self) -> None:
@@ -144,9 +144,7 @@ class VersusConfig(Config):
     def from_data(cls, data: Any, where: str = "config") -> VersusConfig:
         """Return the config of plain values, as `Config.from_data` does. There has to be a network."""
         if isinstance(data, Mapping) and "network" not in data:
-            raise InputError(
-                f"{where}: no network is named; name a file, a bundled network or a run folder"
-            )
+            raise InputError(f"{where}: no network is named; name a file, a bundled network or a run folder")
         return super().from_data(data, where)
 
     def kept(self) -> dict[str, Any]:
@@ -240,9 +238,9 @@ class VersusManifest:
         own, new = self.config.kept(), config.kept()
         for key in own:
             inner = own[key].keys() if isinstance(own[key], dict) else ()
-            for place, was, now in (
-                [(f"{key}: {k}", own[key][k], new[key][k]) for k in inner] or [(key, own[key], new[key])]
-            ):
+            for place, was, now in [(f"{key}: {k}", own[key][k], new[key][k]) for k in inner] or [
+                (key, own[key], new[key])
+            ]:
                 if was != now and key not in ("network", "baseline", "seeds"):
                     raise InputError(
                         f"{place.replace('_', '-')}: {as_written(now)}: {folder.path} was begun with "
@@ -251,8 +249,8 @@ class VersusManifest:
                     )
 
     def command(self, folder: VersusFolder, output: Path | None, storage: str | None = None) -> str:
-        """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`: the
-        database of the run."""
+        """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`:
+        the database of the run."""
         place = f" -o {quote(str(output))}" if output else ""
         copies = (folder.source_file(name) for name in self.plugins)
         flags = "".join(f" --plugin {quote(str(file))}" for file in copies)

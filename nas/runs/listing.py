@@ -26,8 +26,9 @@ from nas.study.records import Candidate, Trial, TrialState
 class Row:
     """A run in a list.
 
-    `kind`: search, calibration, training or versus, nothing where that is not known. `space`: that, or the network,
-    as it was given. `done` and `wanted`: trials, or epochs of a training; None where the folder does not say.
+    `kind`: search, calibration, training or versus, nothing where that is not known. `space`: that, or the
+    network, as it was given. `done` and `wanted`: trials, or epochs of a training; None where the folder does
+    not say.
     `score` and `cost` of the best. `began`: when its first trial did, else when its folder was written.
     `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
     """

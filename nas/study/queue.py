@@ -22,8 +22,8 @@ WAIT_S = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """One training, of the network at a point of a space. `name` tells it from all others of its ledger, and a
-    person what it is; `evaluator` is the name of what trains it, `seed` the number that this gets."""
+    """One training, of the network at a point of a space. `name` tells it from all others of its ledger, and
+    a person what it is; `evaluator` is the name of what trains it, `seed` the number that this gets."""
 
     name: str
     space: Space

@@ -24,7 +24,12 @@ AMOUNTS = {"macs": (391_000_000, 391_000_000), "params": (4_100_000, 4_100_000)}
 def make_verdict(seeds: int = 7) -> Verdict:
     """A comparison with three baselines, the last of random members; scores are made up."""
     rng = random.Random(0)
-    means = {"network": 0.93, "reference/mobilenet_v2": 0.915, "reference/efficientnet_b0": 0.928, "random": 0.92}
+    means = {
+        "network": 0.93,
+        "reference/mobilenet_v2": 0.915,
+        "reference/efficientnet_b0": 0.928,
+        "random": 0.92,
+    }
     scores = {name: tuple(rng.gauss(mean, 0.004) for _ in range(seeds)) for name, mean in means.items()}
     own = scores["network"]
     others = [name for name in means if name != "network"]
@@ -34,7 +39,9 @@ def make_verdict(seeds: int = 7) -> Verdict:
         members = seeds if name == "random" else 1
         amounts = {key: (most - 10**7 * (members > 1), most) for key, (_, most) in AMOUNTS.items()}
         standings.append(Standing(name, "", members, amounts, scores[name], difference))
-    claim = word_claim("runs/long", standings, f"By 30 epochs of one recipe under {seeds} seeds, on 359 images")
+    claim = word_claim(
+        "runs/long", standings, f"By 30 epochs of one recipe under {seeds} seeds, on 359 images"
+    )
     cost = EqualCost(900.0, 0.9271, 0.9218, "long-random")
     return Verdict(
         "runs/long", "digits", "359 images", 30, seeds, "MACs <= 400,000,000", tuple(standings),
@@ -55,7 +62,12 @@ def test_each_seed_is_a_dot_and_each_mean_a_diamond() -> None:
     titles = [title.text for title in scores.iter("title")]
     assert f"reference/mobilenet_v2: mean {verdict.standings[1].mean:.4f}" in titles
     names = [text.text for text in of_class(scores, "on")]
-    assert names == ["runs/long", "reference/mobilenet_v2", "reference/efficientnet_b0", "random (7 networks)"]
+    assert names == [
+        "runs/long",
+        "reference/mobilenet_v2",
+        "reference/efficientnet_b0",
+        "random (7 networks)",
+    ]
 
 
 def test_what_is_farther_right_has_a_higher_score() -> None:

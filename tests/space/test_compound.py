@@ -299,7 +299,9 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     assert not Path("out.yaml").exists()
 
 
-@pytest.mark.parametrize("name", ["reference/mobilenet_v2", "reference/efficientnet_b0", "reference/resnet18"])
+@pytest.mark.parametrize(
+    "name", ["reference/mobilenet_v2", "reference/efficientnet_b0", "reference/resnet18"]
+)
 @pytest.mark.parametrize("flops", ["150M", "400M"])
 def test_a_network_fills_a_budget_at_its_own_input(name: str, flops: str) -> None:
     """It is inside, near the limit, and takes the same images; the built module has as many MACs."""
@@ -320,6 +322,7 @@ def test_a_network_is_inside_all_limits() -> None:
     assert fill(space, loose).space.amount({}, MACS) >= 0.94 * 300e6
     found = fill(space, tight).space
     assert 0.94 * 2e6 <= found.amount({}, PARAMS) <= 2e6 and found.amount({}, MACS) <= 300e6
-    within = r"no scale of 'mobilenet_v2' is inside MACs 290,000,000..300,000,000 and params <= 2,000,000; the nearest"
-    with pytest.raises(InputError, match=rf"{within} have [\d,]+ MACs and [\d,]+ parameters"):
+    budget = "MACs 290,000,000..300,000,000 and params <= 2,000,000"
+    nearest = r"the nearest have [\d,]+ MACs and [\d,]+ parameters"
+    with pytest.raises(InputError, match=f"no scale of 'mobilenet_v2' is inside {budget}; {nearest}"):
         fill(space, Budget.parse({"flops": "290M..300M", "params": "2M"}))

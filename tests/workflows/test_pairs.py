@@ -27,7 +27,9 @@ chances = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 def enumerate_swaps(differences: list[float]) -> float:
     """p from every way to swap, in whole hundredths, so that equal sums are equal."""
     whole = [round(100 * one) for one in differences]
-    sums = [sum(s * d for s, d in zip(signs, whole, strict=True)) for signs in product((1, -1), repeat=len(whole))]
+    sums = [
+        sum(s * d for s, d in zip(signs, whole, strict=True)) for signs in product((1, -1), repeat=len(whole))
+    ]
     return sum(abs(one) >= abs(sum(whole)) for one in sums) / len(sums)
 
 
@@ -109,5 +111,6 @@ def test_networks_that_are_alike_are_told_apart_in_one_of_twenty_at_most() -> No
 
 def test_a_difference_has_its_figures() -> None:
     (found,) = compare([[0.02, 0.04]])
-    assert (found.mean, found.pairs, found.p, found.corrected) == (pytest.approx(0.03), 2, 0.5, 0.5)
+    assert (found.pairs, found.p, found.corrected) == (2, 0.5, 0.5)
+    assert found.mean == pytest.approx(0.03)
     assert (found.low, found.high) == pytest.approx((0.02, 0.04))

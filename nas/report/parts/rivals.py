@@ -43,7 +43,8 @@ def write_versus(known: Facts) -> ET.Element | None:
         make_table(verdict_heads(verdict), verdict_cells(verdict)),
         element("div", *drawn, class_="figures"),
         write_note(
-            f"Within {verdict.budget}, by one recipe. Differences are of the network less each; {verdict.test}."
+            f"Within {verdict.budget}, by one recipe. Differences are of the network less each; "
+            f"{verdict.test}."
         ),
         *(write_note(note) for note in notes),
     )
@@ -63,8 +64,8 @@ def draw_scores(verdict: Verdict) -> ET.Element:
 
 
 def draw_differences(verdict: Verdict) -> ET.Element:
-    """Draw the differences of the network to each baseline, a row each: a dot for each seed, the mean, and its
-    interval as a line; none is where nothing is ahead."""
+    """Draw the differences of the network to each baseline, a row each: a dot for each seed, the mean, and
+    its interval as a line. A line of dashes is where nothing is ahead."""
     ahead = [one for one in verdict.others if one.difference]
     rows = [(name_standing(verdict, one), [*_pairs(verdict.own, one), 0.0]) for one in ahead]
     chart = _Rows("Differences to each baseline under each seed", rows, "accuracy ahead")
@@ -91,7 +92,9 @@ class _Rows:
         height = _TOP + _ROW * len(rows) + _BOTTOM
         self.svg = make_svg(about, WIDTH, height)
         self._end = height - _BOTTOM
-        self._x: Scale = fit_scale([value for _, values in rows for value in values] or [0.0, 1.0], 12, WIDTH - 12)
+        self._x: Scale = fit_scale(
+            [value for _, values in rows for value in values] or [0.0, 1.0], 12, WIDTH - 12
+        )
         for value, text in format_ticks(self._x):
             self._line([(self._x(value), _TOP), (self._x(value), self._end)], "grid")
             self._text(text, self._x(value), self._end + 12, "middle")

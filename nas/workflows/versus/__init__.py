@@ -1,5 +1,5 @@
-"""A network against baselines: known networks scaled to its budget and random members of its space, all trained
-by one recipe on one data set under the same seeds."""
+"""A network against baselines: known networks scaled to its budget and random members of its space, all
+trained by one recipe on one data set under the same seeds."""
 
 from __future__ import annotations
 

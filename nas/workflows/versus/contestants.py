@@ -86,10 +86,9 @@ def find_network(what: str, trial: int | None, storage: str | None, plugins: Seq
     return Found(state.network(best[0]), state.space, state, f"trial {best[0].number} of {what}")
 
 
-def settle(
-    found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return plain settings over those that are `kept`, else over those of a run, or the input size of a file.
+def settle(found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return plain settings over those that are `kept`, else over those of a run, or over the input size of a
+    file.
 
     Raises InputError for one that is the run's.
     """

@@ -93,8 +93,8 @@ class Verdict:
 
     @classmethod
     def read(cls, folder: VersusFolder) -> Verdict | None:
-        """Read the verdict of a comparison; None where there is none yet. Raises InputError for a damaged one.
-        """
+        """Read the verdict of a comparison, None where there is none yet. Raises InputError for a damaged
+        one."""
         path = folder.verdict_file
         if not path.is_file():
             return None
@@ -171,7 +171,10 @@ def describe_test(pairs: int) -> str:
 
 def word_claim(network: str, standings: Sequence[Standing], circumstances: str) -> str:
     """Return in a sentence what may be claimed of a network against the others, and what not."""
-    better, worse, alike, unknown = [], [], [], []
+    better: list[str] = []
+    worse: list[str] = []
+    alike: list[str] = []
+    unknown: list[str] = []
     for one in standings[1:]:
         name, difference = _call(one), one.difference
         if difference is None:
@@ -214,8 +217,8 @@ def list_doubts_before(count: int, seeds: int, before: Sequence[int]) -> Iterato
     if before:
         looks = ", ".join(map(str, before))
         yield (
-            f"There was a verdict of another number of seeds before ({looks}): to add seeds until networks differ finds "
-            "differences that are not there more often than p says."
+            f"There was a verdict of another number of seeds before ({looks}): to add seeds until networks "
+            "differ finds differences that are not there more often than p says."
         )
 
 
@@ -225,8 +228,8 @@ def list_doubts(standings: Sequence[Standing], seeds: int, before: Sequence[int]
     for one in standings:
         if len(one.known) < len(one.scores):
             yield (
-                f"{_call(one)}: {len(one.known)} of {len(one.scores)} seeds have a score, as trainings failed; "
-                "only pairs of two scores count."
+                f"{_call(one)}: {len(one.known)} of {len(one.scores)} seeds have a score, as trainings "
+                "failed; only pairs of two scores count."
             )
 
 
@@ -249,11 +252,17 @@ def at_equal_cost(state: RunState | None) -> tuple[EqualCost | None, str | None]
     reached = best_so_far(state.trials, state.objective)
     drawn = random_search(run.trials[len(run.config.warm_start) :], state.objective)
     if not reached or not drawn:
-        return None, f"There is no figure of random search at equal total cost: {run.folder.path} has no score."
+        return (
+            None,
+            f"There is no figure of random search at equal total cost: {run.folder.path} has no score.",
+        )
     end = min(reached[-1].seconds, drawn[-1].seconds)
     ours, theirs = ([one for one in line if one.seconds <= end] for line in (reached, drawn))
     if not ours or not theirs:
-        return None, f"There is no figure of random search at equal total cost: {run.folder.path} is too short."
+        return (
+            None,
+            f"There is no figure of random search at equal total cost: {run.folder.path} is too short.",
+        )
     return EqualCost(end, ours[-1].reward, theirs[-1].reward, run.folder.path.name), None
 
 
