@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nas.cost import format_count, large_number
 from nas.errors import InputError
-from nas.measures import MACS, PARAMS, Budget, Measure
+from nas.measures import PARAMS, Budget, Measure
 from nas.space import Space
 from nas.space.scale import Scale, scale_unchecked
 
@@ -21,6 +21,8 @@ MAX_PHI = 12
 
 TOLERANCE = 0.03
 """How far from a target its network may be, as a share of the target."""
+FULL = 0.9
+"""The part of a budget that a network has to use that is scaled to it."""
 
 
 PUBLISHED = (
@@ -61,14 +63,13 @@ class Solution:
     phi: float | None = None
 
 
-def solve(space: Space, measure: Measure, target: int, *, keep_input: bool = False) -> Solution:
+def solve(space: Space, measure: Measure, target: int) -> Solution:
     """The scaled network with `target` of a measure, up or down: TOLERANCE below it at most.
 
     `measure`: one that grows with the square of the width, as MACs and parameters do. Layers and channels
     move in steps, so phi alone reaches few costs. At those phi that come nearest, the width, or but for
     parameters the resolution, takes up what is missing; the network for which it has to take up least is
-    given. One above the target, within TOLERANCE, is given where there is no other. `keep_input`: depth and
-    width alone are scaled.
+    given. One above the target, within TOLERANCE, is given where there is no other.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -84,7 +85,7 @@ def solve(space: Space, measure: Measure, target: int, *, keep_input: bool = Fal
     strain: dict[int, float] = {}
 
     def attempt(phi: float, fine: float = 1, dimension: str = "width") -> int | None:
-        base = replace(compound(phi), resolution=1) if keep_input else compound(phi)
+        base = compound(phi)
         try:
             scale = replace(base, **{dimension: getattr(base, dimension) * fine})
             result = scale_unchecked(space, scale)
@@ -107,7 +108,7 @@ def solve(space: Space, measure: Measure, target: int, *, keep_input: bool = Fal
             if (cost - target) * direction >= 0:
                 break
     wanted = range(math.ceil((1 - TOLERANCE) * target), target + 1)
-    for phi, fine, dimension in _finer(costs, keep_input or measure == PARAMS, target):
+    for phi, fine, dimension in _finer(costs, measure, target):
         if any(cost in wanted and strain[cost] < abs(math.log(fine)) for cost in found):
             break  # those that follow take up more
         attempt(phi, fine, dimension)
@@ -126,44 +127,77 @@ def solve(space: Space, measure: Measure, target: int, *, keep_input: bool = Fal
 
 
 def fill(space: Space, budget: Budget) -> Solution:
-    """The scaled network that uses most of a budget, at its own input: TOLERANCE below one of the limits.
+    """The scaled network that uses a budget, at its own input: inside every limit, and as near to one of them
+    as layers and channels let it be.
 
-    Depth and width alone are scaled, so that it takes the same images. It is inside every limit; of those
-    that meet one of the limits each it is the one of most MACs.
+    For depths along the curve of `compound` the width is the largest that is inside. Of the networks that use
+    as much as 1 - TOLERANCE, the one is given whose width is nearest to the curve; else the fullest that uses
+    FULL. Depth and width alone are scaled, so that it takes the same images.
 
-    Raises InputError as `solve`, and where none that meets a limit is inside the others, with the nearest.
+    Raises InputError where there is none, with the nearest costs, and for a space with choices left.
     """
-    limits = [(measure, interval.high) for measure, interval in budget.items() if interval.high is not None]
+    if not space.is_architecture:
+        raise InputError(f"'{space.name}' is a space, and one network is scaled to a budget")
+    limits = {measure: interval.high for measure, interval in budget.items() if interval.high is not None}
     assert limits, "without a limit there is nothing to scale to"
-    inside: list[Solution] = []
-    outside: list[str] = []
-    refused: list[InputError] = []
-    for measure, high in limits:
-        for target in (high, int(high / (1 + TOLERANCE))):  # what is above the second is inside too
-            try:
-                solution = solve(space, measure, target, keep_input=True)
-            except InputError as error:
-                refused.append(error)
+
+    def use(scale: Scale) -> tuple[float, Space | None]:
+        """How much of its limits a network uses, of the one that it uses most of; none where it is not."""
+        try:
+            scaled = scale_unchecked(space, scale)
+            amounts = scaled.amounts({})
+        except InputError:
+            return math.inf, None
+        return max(amounts(measure) / high for measure, high in limits.items()), scaled
+
+    found: list[tuple[float, float, Solution]] = []
+    ends: list[Space] = []
+    before = 0.0
+    for step in range(-_DEPTHS, _DEPTHS + 1):
+        phi = step / 2
+        depth, low, high = ALPHA**phi, -_WIDTHS, _WIDTHS
+        before, last = use(Scale(depth))[0], before
+        if before == last:
+            continue  # as many layers as at the depth before
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if use(Scale(depth, 2**middle))[0] <= 1 else (low, middle)
+        for width in (low, high):
+            scale = Scale(depth, 2**width)
+            part, scaled = use(scale)
+            if scaled is None:
                 continue
-            amounts = solution.space.amounts({})
-            if budget.admits(amounts):
-                inside.append(solution)
-                break
-            outside.append(" and ".join(f"{amounts(one):,} {one.noun}" for one in budget))
-    if inside:
-        return max(inside, key=lambda solution: solution.space.amount({}, MACS))
-    if not outside:
-        raise refused[0]
-    nearest = ", or ".join(dict.fromkeys(outside))
-    raise InputError(f"no scale of '{space.name}' is inside {budget}; the nearest have {nearest}")
+            ends.append(scaled)
+            if part <= 1 and budget.admits(scaled.amounts({})):
+                strain = abs(width * math.log(2) - phi * math.log(BETA))
+                found.append((part, strain, Solution(scaled, scale, phi)))
+    near = [one for one in found if one[0] >= 1 - TOLERANCE]
+    if near:
+        return min(near, key=lambda one: (one[1], -one[0]))[2]
+    fullest = max(found, key=lambda one: one[0], default=None)
+    if fullest is None or fullest[0] < FULL:
+        raise InputError(_describe_nearest(space, budget, ends))
+    return fullest[2]
 
 
-def _finer(costs: Mapping[float, int], by_width: bool, target: int) -> list[tuple[float, float, str]]:
+def _describe_nearest(space: Space, budget: Budget, ends: Sequence[Space]) -> str:
+    """Say of scaled networks, none of which uses a budget, which are nearest to each of its limits."""
+    said = []
+    for measure, interval in budget.items():
+        amounts = [end.amount({}, measure) for end in ends]
+        below = max((amount for amount in amounts if interval.side(amount) <= 0), default=None)
+        above = min((amount for amount in amounts if interval.side(amount) > 0), default=None)
+        nearest = " and ".join(f"{amount:,}" for amount in (below, above) if amount is not None)
+        said.append(f"{nearest} {measure.noun}")
+    return f"no scale of '{space.name}' uses {budget}; the nearest have {'; '.join(said)}"
+
+
+def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> list[tuple[float, float, str]]:
     """Values of phi near a target, with what one dimension takes up at each, least first."""
     steps = [
         (phi, math.sqrt(target / costs[phi]) * (1 + percent / 100), dimension)  # both grow with the square
         for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]
-        for dimension in (("width",) if by_width else ("width", "resolution"))
+        for dimension in (("width",) if measure == PARAMS else ("width", "resolution"))
         for percent in range(-10, 11)
     ]
     return sorted(steps, key=lambda step: abs(math.log(step[1])))
@@ -171,3 +205,6 @@ def _finer(costs: Mapping[float, int], by_width: bool, target: int) -> list[tupl
 
 _STEPS = 8
 _NEAREST = 6
+_DEPTHS, _WIDTHS, _HALVINGS = 16, 5.0, 12
+"""Depths that are tried, below and above the network's own; powers of two that the width is between, and how
+often that is halved."""

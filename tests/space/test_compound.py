@@ -300,29 +300,30 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["reference/mobilenet_v2", "reference/efficientnet_b0", "reference/resnet18"]
+    "name", ["reference/mobilenet_v2", "reference/resnet18", "reference/vgg11"]
 )
 @pytest.mark.parametrize("flops", ["150M", "400M"])
 def test_a_network_fills_a_budget_at_its_own_input(name: str, flops: str) -> None:
-    """It is inside, near the limit, and takes the same images; the built module has as many MACs."""
+    """It is inside, near the limit, and takes the same images."""
     space = bundled(name)
     budget = Budget.parse({"flops": flops})
     found = fill(space, budget)
     macs = found.space.amount({}, MACS)
     high = budget[MACS].high
-    assert high is not None and 0.94 * high <= macs <= high
+    assert high is not None and 0.97 * high <= macs <= high
     assert found.space.input == space.input and found.scale.resolution == 1
     assert found.space.architecture().cost.macs == macs
 
 
+@pytest.mark.slow
 def test_a_network_is_inside_all_limits() -> None:
-    """That which binds first is met, whichever it is."""
-    space = bundled("reference/mobilenet_v2")
+    """That which binds first is met, whichever it is, and the nearest are named where a band is not."""
+    space = bundled("reference/shufflenet_v2_x1_0")
     loose, tight = (Budget.parse({"flops": "300M", "params": params}) for params in ("90M", "2M"))
-    assert fill(space, loose).space.amount({}, MACS) >= 0.94 * 300e6
+    assert 0.97 * 300e6 <= fill(space, loose).space.amount({}, MACS) <= 300e6
     found = fill(space, tight).space
-    assert 0.94 * 2e6 <= found.amount({}, PARAMS) <= 2e6 and found.amount({}, MACS) <= 300e6
+    assert 0.97 * 2e6 <= found.amount({}, PARAMS) <= 2e6 and found.amount({}, MACS) <= 300e6
     budget = "MACs 290,000,000..300,000,000 and params <= 2,000,000"
-    nearest = r"the nearest have [\d,]+ MACs and [\d,]+ parameters"
-    with pytest.raises(InputError, match=f"no scale of 'mobilenet_v2' is inside {budget}; {nearest}"):
+    nearest = r"the nearest have [\d,]+ MACs; [\d,]+ and [\d,]+ parameters"
+    with pytest.raises(InputError, match=f"no scale of 'shufflenet_v2_x1_0' uses {budget}; {nearest}"):
         fill(space, Budget.parse({"flops": "290M..300M", "params": "2M"}))

@@ -121,7 +121,7 @@ def test_every_network_is_the_one_that_was_counted_and_is_inside(versus: VersusF
         assert (str(cost.macs), str(cost.params)) == (row["macs"], row["params"])
         assert cost.macs <= most
         if row["network"] == "plain.yaml":
-            assert cost.macs >= 0.94 * most
+            assert cost.macs >= 0.9 * most
         if row["network"] == "network":
             assert cost.macs == most
 
@@ -136,10 +136,11 @@ def test_seeds_are_fresh_and_the_same_for_all(versus: VersusFolder) -> None:
 
 
 def test_the_same_again_trains_nothing(versus: VersusFolder, compared: tuple[Said, Path]) -> None:
-    before, scores = versus.journal.read_bytes(), read_scores()
+    before, scores = [(trial.job, trial.began, trial.ended) for trial in read_ended()], read_scores()
     said = nas("versus", "runs/mine", "--workers", "0")
     assert said.code == 0, said.err
-    assert versus.journal.read_bytes() == before and read_scores() == scores
+    assert [(trial.job, trial.began, trial.ended) for trial in read_ended()] == before and len(before) == 6
+    assert read_scores() == scores
     assert read_verdict().claim in said.out and "[1/" not in said.out
 
 
@@ -202,7 +203,10 @@ def test_a_stop_says_how_to_go_on(
     [
         (("--baseline", "reference/mobilnet_v2"), "--baseline reference/mobilnet_v2: .*did you mean"),
         (("--baseline", "tiny.yaml"), "--baseline tiny.yaml: tiny.yaml: is a space with choices"),
-        (("--baseline", "reference/vgg16"), r"no scale of 'vgg16' has about .*; the nearest have [\d,]+"),
+        (
+            ("--baseline", "reference/vgg16"),
+            r"no scale of 'vgg16' uses MACs <= 986,784; the nearest have [\d,]+ MACs",
+        ),
         (("--baseline", "plain.yaml,plain.yaml"), "baseline: plain.yaml is named twice; keep one"),
         (("--baseline", "random,random:4"), "baseline: random is named twice"),
         (
@@ -332,7 +336,7 @@ def test_a_file_is_compared_on_test_images() -> None:
     assert found.folder == Path("runs/versus-plain")
     own, other = (load_space(found.folder / f"{name}.yaml") for name in ("network", "other"))
     assert own.input == (3, 32, 32) and own.classes == 3
-    assert 0.94 <= other.amount({}, MACS) / own.amount({}, MACS) <= 1
+    assert 0.9 <= other.amount({}, MACS) / own.amount({}, MACS) <= 1
     limited = package.versus(
         "plain.yaml", OF_PHOTOS | {"budget_flops": "1.05M", "budget_params": "20K"}, output="far"
     )
