@@ -299,9 +299,7 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     assert not Path("out.yaml").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["reference/mobilenet_v2", "reference/resnet18", "reference/vgg11"]
-)
+@pytest.mark.parametrize("name", ["reference/mobilenet_v2", "reference/resnet18", "reference/vgg11"])
 @pytest.mark.parametrize("flops", ["150M", "400M"])
 def test_a_network_fills_a_budget_at_its_own_input(name: str, flops: str) -> None:
     """It is inside, near the limit, and takes the same images."""

@@ -68,8 +68,7 @@ def draw_differences(verdict: Verdict) -> ET.Element:
     its interval as a line. A line of dashes is where nothing is ahead."""
     ahead = [one for one in verdict.others if one.difference]
     rows = [(name_standing(verdict, one), [*_pairs(verdict.own, one), 0.0]) for one in ahead]
-    chart = _Rows("Differences to each baseline under each seed", rows, "accuracy ahead")
-    chart.mark(0.0)
+    chart = _Rows("Differences to each baseline under each seed", rows, "accuracy ahead", mark=0.0)
     for number, one in enumerate(ahead):
         found, name = one.difference, rows[number][0]
         assert found is not None
@@ -86,9 +85,16 @@ def _pairs(own: Standing, other: Standing) -> list[float]:
 
 
 class _Rows:
-    """A figure with a named row for each of some lists of values."""
+    """A figure with a named row for each of some lists of values. `mark`: where a line of dashes runs through
+    all of them."""
 
-    def __init__(self, about: str, rows: Sequence[tuple[str, Sequence[float]]], title: str) -> None:
+    def __init__(
+        self,
+        about: str,
+        rows: Sequence[tuple[str, Sequence[float]]],
+        title: str,
+        mark: float | None = None,
+    ) -> None:
         height = _TOP + _ROW * len(rows) + _BOTTOM
         self.svg = make_svg(about, WIDTH, height)
         self._end = height - _BOTTOM
@@ -98,6 +104,8 @@ class _Rows:
         for value, text in format_ticks(self._x):
             self._line([(self._x(value), _TOP), (self._x(value), self._end)], "grid")
             self._text(text, self._x(value), self._end + 12, "middle")
+        if mark is not None:
+            self._line([(self._x(mark), _TOP), (self._x(mark), self._end)], "other")
         self._text(title, WIDTH / 2, height - 8, "middle soft")
         for number, (name, _) in enumerate(rows):
             self._text(cut(name, int((WIDTH - 24) / CHARACTER)), 12, self._y(number) - 15, "on")
@@ -117,10 +125,6 @@ class _Rows:
         self._line([(a, y), (b, y)], "line")
         for end in (a, b):
             self._line([(end, y - 5), (end, y + 5)], "line")
-
-    def mark(self, value: float) -> None:
-        """Draw a line of dashes through all rows."""
-        self._line([(self._x(value), _TOP), (self._x(value), self._end)], "other")
 
     def _y(self, row: int) -> float:
         return _TOP + _ROW * row + 28

@@ -198,7 +198,7 @@ def word_claim(network: str, standings: Sequence[Standing], circumstances: str) 
 
 
 def _call(one: Standing) -> str:
-    return f"random members of its space ({one.networks})" if one.name == RANDOM else one.name
+    return f"{one.networks} random members of its space" if one.name == RANDOM else one.name
 
 
 def _join(words: Sequence[str]) -> str:
