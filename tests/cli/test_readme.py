@@ -17,12 +17,12 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
 FOUND = re.findall(
-    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train|ls|status)"
+    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train|versus|ls|status)"
     r"[^\n`#]*",
     re.sub(r"```.*?```", "", README, flags=re.DOTALL),
 )
 COMMANDS = list(dict.fromkeys(command.strip() for command in FOUND))
-LONG = ("search", "resume", "bench", "calibrate", "train")
+LONG = ("search", "resume", "bench", "calibrate", "train", "versus")
 SEARCHES = [c for c in COMMANDS if c.split()[1] in LONG and len(c.split()) > 2]
 VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2 or c.split()[1] == "spaces")]
 

@@ -352,6 +352,14 @@ def test_other_images_are_noticed() -> None:
         package.versus("plain.yaml", OF_PHOTOS)
 
 
+@pytest.mark.usefixtures("photos")
+def test_folds_are_refused() -> None:
+    with pytest.raises(
+        InputError, match="folds: networks are compared on one part of the data; leave it out"
+    ):
+        package.versus("plain.yaml", OF_PHOTOS | {"folds": 3})
+
+
 def row(name: str, difference: Difference | None) -> Standing:
     return Standing(name, "", 1, {}, (0.9, 0.9), difference)
 

@@ -100,6 +100,8 @@ def settle(found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | Non
             f"--{wrong.replace('_', '-')}: {run.folder.path} has its own data and budget, by which its "
             f"networks are compared; leave it out, or compare the file {run.folder.best_file}"
         )
+    if "folds" in given:
+        raise InputError("folds: networks are compared on one part of the data; leave it out")
     if kept is not None:
         return merge(kept, given)
     if run is None:
