@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nas.cost import format_count, large_number
@@ -141,35 +141,31 @@ def fill(space: Space, budget: Budget) -> Solution:
     limits = {measure: interval.high for measure, interval in budget.items() if interval.high is not None}
     assert limits, "without a limit there is nothing to scale to"
 
-    def use(scale: Scale) -> tuple[float, Space | None]:
-        """How much of its limits a network uses, of the one that it uses most of; none where it is not."""
+    def use(depth: float, width: float) -> float:
+        """Return how much a network has of the limit that it uses most of."""
         try:
-            scaled = scale_unchecked(space, scale)
-            amounts = scaled.amounts({})
+            amounts = scale_unchecked(space, Scale(depth, width)).amounts({})
         except InputError:
-            return math.inf, None
-        return max(amounts(measure) / high for measure, high in limits.items()), scaled
+            return math.inf
+        return max(amounts(measure) / high for measure, high in limits.items())
 
     found: list[tuple[float, float, Solution]] = []
     ends: list[Space] = []
     before = 0.0
     for step in range(-_DEPTHS, _DEPTHS + 1):
         phi = step / 2
-        depth, low, high = ALPHA**phi, -_WIDTHS, _WIDTHS
-        before, last = use(Scale(depth))[0], before
-        if before == last:
-            continue  # as many layers as at the depth before
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if use(Scale(depth, 2**middle))[0] <= 1 else (low, middle)
-        for width in (low, high):
-            scale = Scale(depth, 2**width)
-            part, scaled = use(scale)
-            if scaled is None:
+        depth = ALPHA**phi
+        before, last = use(depth, 1), before
+        if before in (last, math.inf):
+            continue  # there are as many layers as at the depth before, or it cannot be built
+        for width in _halve(lambda width, depth=depth: use(depth, width) <= 1):  # type: ignore[misc]
+            part, scale = use(depth, width), Scale(depth, width)
+            if math.isinf(part):
                 continue
+            scaled = scale_unchecked(space, scale)
             ends.append(scaled)
-            if part <= 1 and budget.admits(scaled.amounts({})):
-                strain = abs(width * math.log(2) - phi * math.log(BETA))
+            if budget.admits(scaled.amounts({})):
+                strain = abs(math.log(width / BETA**phi))
                 found.append((part, strain, Solution(scaled, scale, phi)))
     near = [one for one in found if one[0] >= 1 - TOLERANCE]
     if near:
@@ -178,6 +174,15 @@ def fill(space: Space, budget: Budget) -> Solution:
     if fullest is None or fullest[0] < FULL:
         raise InputError(_describe_nearest(space, budget, ends))
     return fullest[2]
+
+
+def _halve(is_inside: Callable[[float], bool]) -> tuple[float, float]:
+    """Return two widths next to each other, of which the first is the largest inside, where one is."""
+    low, high = -_WIDTHS, _WIDTHS
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_inside(2**middle) else (low, middle)
+    return 2**low, 2**high
 
 
 def _describe_nearest(space: Space, budget: Budget, ends: Sequence[Space]) -> str:
