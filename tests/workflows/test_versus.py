@@ -360,6 +360,20 @@ def test_folds_are_refused() -> None:
         package.versus("plain.yaml", OF_PHOTOS | {"folds": 3})
 
 
+@pytest.mark.usefixtures("photos")
+def test_a_function_is_run_where_it_is_named_and_nowhere_else() -> None:
+    """Its images are kept: the same again needs neither the name nor the file."""
+    Path("made.py").write_text(
+        "import numpy as np\n\n\ndef made(seed=0):\n    rng = np.random.default_rng(0)\n"
+        "    images = rng.integers(0, 255, (60, 1, 16, 16), np.uint8)\n"
+        "    return {'images': images, 'labels': np.arange(60) % 3}\n"
+    )
+    found = package.versus("plain.yaml", OF_PHOTOS | {"dataset": "made.py:made"})
+    Path("made.py").unlink()
+    again = package.versus("plain.yaml", {"workers": 0, "in_process": True})
+    assert again.verdict == found.verdict and "validation images of made.py:made" in found.verdict.tested_on
+
+
 def row(name: str, difference: Difference | None) -> Standing:
     return Standing(name, "", 1, {}, (0.9, 0.9), difference)
 
