@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nas.workflows.export import export
     from nas.workflows.observer import Observer
     from nas.workflows.profile import Profile, profile
+    from nas.workflows.quantize import Int8File, Quantized, quantize
     from nas.workflows.resume import resume
     from nas.workflows.scaling import scale
     from nas.workflows.search import SearchResult, StopReason, search
@@ -74,6 +75,7 @@ _PLACES = {
     "nas.workflows.export": ("export",),
     "nas.workflows.observer": ("Observer",),
     "nas.workflows.profile": ("Profile", "profile"),
+    "nas.workflows.quantize": ("Int8File", "Quantized", "quantize"),
     "nas.workflows.resume": ("resume",),
     "nas.workflows.scaling": ("scale",),
     "nas.workflows.search": ("SearchResult", "StopReason", "search"),
@@ -96,6 +98,7 @@ __all__ = [
     "ExecutorConfig",
     "FinalsConfig",
     "InputError",
+    "Int8File",
     "Latency",
     "Measure",
     "Metric",
@@ -105,6 +108,7 @@ __all__ = [
     "OpenRun",
     "Plan",
     "Profile",
+    "Quantized",
     "Recipe",
     "Refused",
     "RunState",
@@ -132,6 +136,7 @@ __all__ = [
     "open_run",
     "parse_space",
     "profile",
+    "quantize",
     "resume",
     "scale",
     "search",

@@ -13,6 +13,7 @@ _CPU_VARIABLES = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NCPUS", "LSB_DJOB_NUMPROC
 """What Slurm, PBS, LSF and Grid Engine say of a job."""
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def count_cores(environment: Mapping[str, str] = os.environ) -> int:
@@ -32,20 +33,29 @@ def memory_bytes() -> int:
     return min(found)
 
 
-def processor(file: Path = Path("/proc/cpuinfo")) -> str:
+def processor(file: Path | None = None) -> str:
     """Return the name of the processor, and which vectors of those that runtimes choose by it has."""
+    name = _describe(file).get("model name") or platform.processor() or platform.machine()
+    own = vectors(file)
+    return f"{name} ({', '.join(own)})" if own else name
+
+
+def vectors(file: Path | None = None) -> list[str]:
+    """Return which vectors of those that runtimes choose by the processor has, as Linux names them."""
+    said = _describe(file)
+    flags = set((said.get("flags") or said.get("Features") or "").split())
+    return [flag for flag in _VECTORS if flag in flags]
+
+
+def _describe(file: Path | None) -> dict[str, str]:
+    """Return what Linux says of a core by its name; nothing where it is another system."""
     lines: list[str] = []
     with suppress(OSError):
-        lines = file.read_text(errors="replace").splitlines()
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    name = said.get("model name") or platform.processor() or platform.machine()
-    flags = set((said.get("flags") or said.get("Features") or "").split())
-    vectors = [flag for flag in _VECTORS if flag in flags]
-    return f"{name} ({', '.join(vectors)})" if vectors else name
+        lines = (file or _CPUINFO).read_text(errors="replace").splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 _VECTORS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
-"""As Linux names them."""
 
 
 def _read_limits(name: str, *names_1: str) -> Iterator[tuple[int, int]]:

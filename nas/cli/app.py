@@ -28,7 +28,7 @@ COMMANDS = {
     "show": "spaces",
     "draw": "spaces",
     "report": "report",
-    "export": "spaces",
+    "export": "export",
     "profile": "profile",
     "scale": "spaces",
     "spaces": "spaces",

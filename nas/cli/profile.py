@@ -25,8 +25,8 @@ from nas.errors import InputError, printable
     "runtimes",
     default="torch",
     metavar="NAME,...",
-    help="What applies them: torch, compile (torch.compile), onnx, openvino, ncnn, litert, executorch; "
-    "several side by side.",
+    help="What applies them: torch, compile (torch.compile), pt2 (torch.export), onnx, openvino, ncnn, "
+    "litert, executorch; several side by side.",
 )
 @click.option("--batch", "batches", default="1", metavar="N,...", help="Images at a time, such as 1,32.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="Of each runtime.")

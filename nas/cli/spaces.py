@@ -174,52 +174,6 @@ def draw(
 
 @click.command()
 @click.argument(
-    "what",
-    type=NETWORK,
-    metavar="RUN|FILE",
-    help="A run folder, or the file of a network.",
-)
-@click.option(
-    "--output",
-    "-o",
-    help="The file, or the new folder of several formats. [default: best.py in the run, else NAME.py]",
-)
-@click.option("--trial", type=int, help="A trial of the run whose weights were kept. [default: the best]")
-@click.option(
-    "--format",
-    default="python",
-    help="What to write: python, a module and its weights; safetensors, pt2, onnx, openvino, ncnn, litert, "
-    "executorch; or several, such as python,onnx, into a folder.",
-)
-@storage_option
-@plugin_option
-def export(
-    what: str,
-    output: str | None,
-    trial: int | None,
-    format: str,
-    storage: str | None,
-    plugins: tuple[Path, ...],
-) -> None:
-    """Write a network in a format, compared with it in a fresh interpreter.
-
-    By default it is one Python file that imports only torch. Several formats, or an output that ends in a
-    slash, make a folder, with labels, preprocessing, samples and a card.
-    """
-    from nas.workflows.export import export as export_network
-
-    def progress(text: str) -> None:
-        click.echo(printable(text), err=True)
-
-    files = export_network(
-        what, output, format=format, trial=trial, plugins=plugins, storage=storage, progress=progress
-    )
-    for file in files:
-        click.echo(printable(file))
-
-
-@click.command()
-@click.argument(
     "what", type=NETWORK, metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder."
 )
 @click.option("--output", "-o", type=FILE, required=True, help="The YAML file to write.")

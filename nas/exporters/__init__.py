@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from nas.errors import InputError, did_you_mean
@@ -19,6 +20,10 @@ EXPORTERS: dict[str, Exporter] = {
     "litert": LITERT,
     "executorch": EXECUTORCH,
 }
+INT8_FORMATS = ("onnx", "openvino", "pt2")
+"""Those that have an int8, in `nas.exporters.int8`."""
+INT8_SUFFIX = "_int8"
+"""Of the name of a network in int8, before the suffix of its format."""
 
 
 def find_exporter(name: str) -> Exporter:
@@ -29,13 +34,17 @@ def find_exporter(name: str) -> Exporter:
     if name not in EXPORTERS:
         raise InputError(f"unknown format '{name}'{did_you_mean(name, list(EXPORTERS))}")
     exporter = EXPORTERS[name]
-    if lacking := [library.replace("_", "-") for library in exporter.needs if find_spec(library) is None]:
+    check_installed(f"format '{name}'", exporter.needs)
+    return exporter
+
+
+def check_installed(what: str, libraries: Iterable[str]) -> None:
+    """Raise InputError where a library that something needs is not installed."""
+    if lacking := [library.replace("_", "-") for library in libraries if find_spec(library) is None]:
         needs = " and ".join(lacking)
         raise InputError(
-            f"format '{name}': needs {needs}, which is not installed; install it with: "
-            f"pip install {' '.join(lacking)}"
+            f"{what}: needs {needs}, which is not installed; install it with: pip install {' '.join(lacking)}"
         )
-    return exporter
 
 
 def find_exporters(names: str) -> dict[str, Exporter]:
@@ -44,8 +53,20 @@ def find_exporters(names: str) -> dict[str, Exporter]:
 
 
 def export_suffixes() -> list[str]:
-    """Return the suffixes of all files that an export may have."""
-    return sorted({suffix for exporter in EXPORTERS.values() for suffix in exporter.suffixes})
+    """Return what follows the name of a network in the names of all files that an export may have."""
+    found = {suffix for exporter in EXPORTERS.values() for suffix in exporter.suffixes}
+    found |= {INT8_SUFFIX + suffix for name in INT8_FORMATS for suffix in EXPORTERS[name].suffixes}
+    return sorted(found)
 
 
-__all__ = ["EXPORTERS", "Exporter", "PythonExporter", "export_suffixes", "find_exporter", "find_exporters"]
+__all__ = [
+    "EXPORTERS",
+    "INT8_FORMATS",
+    "INT8_SUFFIX",
+    "Exporter",
+    "PythonExporter",
+    "check_installed",
+    "export_suffixes",
+    "find_exporter",
+    "find_exporters",
+]

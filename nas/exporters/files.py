@@ -96,6 +96,8 @@ def write_converted(
     with _replacing(folder, stem, names) as beside, quiet():
         try:
             convert(network.eval(), images, Path(beside, names[0]))
+        except NasError:
+            raise
         except Exception as error:  # converters have many
             raise _unsayable(architecture, error, suffixes[0], convert) from None
     return [folder / name for name in names]
@@ -143,12 +145,12 @@ def _unsayable(
             except Exception as own:  # as above
                 place = f"node '{node.name}', operator '{node.op.name}'"
                 return NasError(
-                    f"{place}: {suffix} has no word for it: {_one_line(own)}; choose another --format"
+                    f"{place}: {suffix} has no word for it: {one_line(own)}; choose another --format"
                 )
-    return NasError(f"the network cannot be written as {suffix}: {_one_line(error)}; choose another --format")
+    return NasError(f"the network cannot be written as {suffix}: {one_line(error)}; choose another --format")
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return the first line of what a converter says, which may go on for pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -74,6 +74,11 @@ class Parity:
         """Whether it is near enough."""
         return self.difference <= TOLERANCE and self.agreement >= AGREEMENT
 
+    @property
+    def drop(self) -> float:
+        """How much accuracy the file loses, 0 where labels are not known."""
+        return self.accuracy[0] - self.accuracy[1] if self.accuracy else 0.0
+
     def __str__(self) -> str:
         text = f"differs by {self.difference:.1e} of the range, {100 * self.agreement:.1f} % of classes equal"
         if self.accuracy:

@@ -79,7 +79,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _program(network: fx.GraphModule, images: torch.Tensor) -> Any:
+def export_program(network: fx.GraphModule, images: torch.Tensor) -> Any:
     """Return the network as torch.export has it, for any number of images."""
     import torch
 
@@ -89,14 +89,14 @@ def _program(network: fx.GraphModule, images: torch.Tensor) -> Any:
 def _write_pt2(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     import torch
 
-    torch.export.save(_program(network, images), file)
+    torch.export.save(export_program(network, images), file)
 
 
-def _write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+def write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     import torch
 
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores"]}
-    program = torch.onnx.export(_program(network, images), dynamo=True, verbose=False, **names)
+    program = torch.onnx.export(export_program(network, images), dynamo=True, verbose=False, **names)
     assert program is not None
     program.save(file)
 
@@ -104,7 +104,7 @@ def _write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> No
 def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
     import openvino
 
-    model = openvino.convert_model(_program(network, images))
+    model = openvino.convert_model(export_program(network, images))
     model.reshape([-1, *images.shape[1:]])
     openvino.save_model(model, file, compress_to_fp16=False)
 
@@ -170,7 +170,7 @@ import onnxruntime
 session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 outputs = session.run(None, {"images": images})[0]
 """,
-    _write_onnx,
+    write_onnx,
     ("onnx", "onnxscript", "onnxruntime"),
 )
 OPENVINO = RuntimeExporter(

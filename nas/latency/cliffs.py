@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from nas.graph import Architecture, Node
-from nas.ops import Act, Conv2d
+from nas.ops import Act, Conv2d, Multiply
 
 _SLOW_ACTIVATIONS = {"mish": "5 to 15", "elu": "3 to 4", "gelu": "2"}
 """In ONNX Runtime: how many times as long a network takes as with ReLU."""
@@ -58,3 +58,27 @@ def _taps(architecture: Architecture, node: Node) -> int:
 def _places(nodes: list[Node]) -> str:
     more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
     return f"'{nodes[0].name}'{more}"
+
+
+def find_int8_costs(architecture: Architecture, runtime: str) -> Iterator[str]:
+    """Give what of a network gains nothing by int8 in a runtime, and what to choose instead."""
+    if runtime == "pt2":
+        yield (
+            "torch works with floats between the integers until it is compiled; apply it by torch.compile "
+            "with torch._inductor.config.freezing"
+        )
+        return
+    shapes = architecture.shapes
+    acts = [node for node in architecture.nodes if isinstance(node.op, Act) and shapes[node.name][-1] > 1]
+    for kind in dict.fromkeys(node.op.kind for node in acts if isinstance(node.op, Act)):
+        if kind not in ("relu", "relu6", "none"):
+            nodes = [node for node in acts if node.op == Act(kind)]
+            yield (
+                f"{_places(nodes)}: {kind} is worked out after its convolution, of integers; choose relu or "
+                "relu6, which cost nothing there"
+            )
+    if gates := [node for node in architecture.nodes if isinstance(node.op, Multiply)]:
+        yield (
+            f"{_places(gates)}: squeeze-and-excitation reads its map twice more and gains nothing; choose "
+            "blocks without it"
+        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError, did_you_mean
+from nas.exporters import check_installed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,20 @@ def _load_compiled(job: Job) -> Apply:
     from nas.latency.torch_network import build
 
     network, images = torch.compile(build(job)), torch.from_numpy(job.images).to(job.device)
+
+    def apply() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    return apply
+
+
+def _load_pt2(job: Job) -> Apply:
+    import torch
+
+    with suppress(ImportError):  # it has operators of a network in int8
+        import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
+    network, images = torch.export.load(job.file).module(), torch.from_numpy(job.images)
 
     def apply() -> object:
         with torch.inference_mode():
@@ -167,6 +182,7 @@ RUNTIMES: dict[str, Runtime] = {
     "compile": Runtime(
         _load_compiled, ("torch", "torch._dynamo", "torch._inductor.compile_fx"), on_cuda=True
     ),
+    "pt2": Runtime(_load_pt2, ("torch",), "pt2"),
     "onnx": Runtime(_load_onnx, ("onnxruntime",), "onnx", ("onnx", "onnxscript", "onnxruntime")),
     "openvino": Runtime(_load_openvino, ("openvino",), "openvino", ("openvino",)),
     "ncnn": Runtime(_load_ncnn, ("ncnn",), "ncnn", ("pnnx", "ncnn")),
@@ -181,9 +197,5 @@ def find_runtime(name: str) -> Runtime:
     if name not in RUNTIMES:
         raise InputError(f"unknown runtime '{name}'{did_you_mean(name, list(RUNTIMES))}")
     runtime = RUNTIMES[name]
-    if lacking := [library.replace("_", "-") for library in runtime.needs if find_spec(library) is None]:
-        raise InputError(
-            f"runtime '{name}': needs {' and '.join(lacking)}, which is not installed; install it with: "
-            f"pip install {' '.join(lacking)}"
-        )
+    check_installed(f"runtime '{name}'", runtime.needs)
     return runtime

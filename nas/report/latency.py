@@ -27,11 +27,11 @@ def profile_view(profile: Profile) -> RenderableType:
     threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
     head = f"{profile.machine}, {threads}; {versions}; {profile.rounds} rounds, seed {profile.seed}"
     tables = (_latency_table(profile, columns) for columns in (_WIDE, _NARROW))
-    parts: list[RenderableType] = [_line(head), Fitting(*tables)]
+    parts: list[RenderableType] = [line(head), Fitting(*tables)]
     for one in profile.latencies:
-        parts += [_line(f"{_title(one)}:"), _stage_table(one)] if one.stages else []
-    parts += [_line(f"Known to be slow: {text}.") for text in profile.warnings]
-    parts += [_line(text) for text in _trust(profile)]
+        parts += [line(f"{_title(one)}:"), _stage_table(one)] if one.stages else []
+    parts += [line(f"Known to be slow: {text}.") for text in profile.warnings]
+    parts += [line(text) for text in _trust(profile)]
     return Group(*parts)
 
 
@@ -48,8 +48,8 @@ def _latency_table(profile: Profile, columns: Sequence[str]) -> RenderableType:
     rows.columns[0].no_wrap, rows.columns[0].overflow = columns is _WIDE, "fold"
     for one in profile.latencies:
         cells = (
-            one.network, one.runtime, str(one.batch), format_count(one.macs), _ms(one.low_s),
-            f"{100 * one.differs:.1f} %", _ms(one.median_s), _ms(one.p95_s), _ms(one.p99_s),
+            one.network, one.runtime, str(one.batch), format_count(one.macs), ms(one.low_s),
+            f"{100 * one.differs:.1f} %", ms(one.median_s), ms(one.p95_s), ms(one.p99_s),
             f"{one.images_per_s:,.4g}",
             "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B",
         )  # fmt: skip
@@ -77,7 +77,7 @@ def _stage_table(one: Latency) -> RenderableType:
     macs, seconds = sum(s.macs for s in one.stages), sum(s.low_s for s in one.stages)
     for stage in one.stages:
         rows.add_row(
-            stage.name, format_count(stage.macs), _share(stage.macs, macs), _ms(stage.low_s),
+            stage.name, format_count(stage.macs), _share(stage.macs, macs), ms(stage.low_s),
             _share(stage.low_s, seconds),
         )  # fmt: skip
     return rows
@@ -91,7 +91,7 @@ def _share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
-def _ms(seconds: float | None) -> str:
+def ms(seconds: float | None) -> str:
     """Return milliseconds with three digits."""
     if seconds is None:
         return ""
@@ -99,7 +99,7 @@ def _ms(seconds: float | None) -> str:
     return f"{ms:.{max(0, 2 - (len(str(int(ms))) - 1))}f}" if ms >= 1 else f"{ms:.3g}"
 
 
-def _line(text: str) -> Text:
+def line(text: str) -> Text:
     return Text(printable(text))
 
 

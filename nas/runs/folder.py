@@ -255,7 +255,7 @@ class RunFolder:
             if read_text(self.best_file) == text:
                 return
         for suffix in (*export_suffixes(), ".svg"):
-            self.best_file.with_suffix(suffix).unlink(missing_ok=True)
+            (self.path / f"{self.best_file.stem}{suffix}").unlink(missing_ok=True)
         write_atomically(self.best_file, text)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from nas import __version__
 from nas.data import datasets
 from nas.data.card import DataCard
+from nas.data.datasets import ImageData
 from nas.data.functions import is_function
 from nas.data.kept import read_data
 from nas.errors import NasError, printable
@@ -47,7 +49,7 @@ def write_checked(leaving: Leaving, exporter: Exporter, file: Path, progress: Pr
             for made in written:
                 made.replace(file.parent / made.name)
     except OSError as error:
-        raise _unwritable(file, error) from None
+        raise unwritable(file, error) from None
     progress(f"{file.name}: {parity}, on {sample.origin}")
     return [file.parent / made.name for made in written]
 
@@ -74,14 +76,32 @@ def write_folder(
                 parities[name] = check_parity(exporter, file, folder / file.name, wanted, sample)
                 files += sorted((one.name for one in written), key=file.name.__ne__)
                 progress(f"{file.name}: {parities[name]}, on {sample.origin}")
-            for name, content in _contents(leaving, exporters, parities, sample).items():
-                (made / name).write_text(content, encoding="utf-8")
-            _write_samples(made, leaving, sample, wanted)
-            files += sorted({one.name for one in made.iterdir()} - set(files))
+            compared = _parity_table(leaving, exporters, parities, sample)
+            files += write_companions(made, leaving, exporters, compared, sample, wanted)
             made.rename(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     return [folder / name for name in dict.fromkeys(files)]
+
+
+def write_companions(
+    folder: Path,
+    leaving: Leaving,
+    exporters: Mapping[str, Exporter],
+    compared: Sequence[str],
+    sample: Sample,
+    wanted: Array,
+) -> list[str]:
+    """Write what goes with the files of a network, to their folder. Return the names. Raises OSError.
+
+    These are the card, in which `compared` says how the files compare with the network, labels,
+    preprocessing, some images of the sample and what the network gives for them, `wanted`.
+    """
+    before = {one.name for one in folder.iterdir()}
+    for name, content in _contents(leaving, exporters, compared).items():
+        (folder / name).write_text(content, encoding="utf-8")
+    _write_samples(folder, leaving, sample, wanted)
+    return sorted({one.name for one in folder.iterdir()} - before)
 
 
 def _expect(leaving: Leaving) -> tuple[Sample, Array]:
@@ -97,22 +117,42 @@ def take_sample(leaving: Leaving) -> Sample:
     if run is None or run.manifest.data is None or leaving.side is None:
         return Sample.random(shape)
     try:
-        return _validation_sample(run, run.manifest.data, leaving.side)
+        return validation_sample(read_images(run, leaving.side, validation=IMAGES))
     except NasError as error:
         return Sample.random(shape, f", as the images of the run cannot be read ({error})")
 
 
-def _validation_sample(run: RunState, card: DataCard, side: int) -> Sample:
-    config = run.config
+def read_images(run: RunState, side: int, *, validation: int, train: int = 0) -> ImageData:
+    """Return images of a run, side x side: so many at most of those that it validates on, and of those that
+    it trains on, drawn with its seed.
+
+    Raises NasError where the run has none, they cannot be read, or are not those of the search.
+    """
+    config, card = run.config, run.manifest.data
+    if card is None:
+        raise NasError(f"its networks were trained by {config.evaluator or 'another program'}")
     if is_function(config.data.dataset):
         data = read_data(run.folder.data_file)
     else:
         data = load_data(config, Observer(), download=False)
     if change := DataCard.of(data).change(card):
         raise NasError(f"data set '{card.name}' has changed since the search began: {change}")
-    data = datasets.resize_dataset(data, side)
-    pixels, labels = np.asarray(data.val_images[:IMAGES]), np.asarray(data.val_labels[:IMAGES])
-    return Sample(normalise(pixels, card), labels, f"{len(pixels)} of the validation images of {card.name}")
+    drawn = np.random.default_rng(config.seed).permutation(len(data.train_labels))[:train]
+    part = replace(
+        data,
+        train_images=data.train_images[drawn],
+        train_labels=data.train_labels[drawn],
+        train_groups=data.train_groups[:0],
+        val_images=data.val_images[:validation],
+        val_labels=data.val_labels[:validation],
+    )
+    return datasets.resize_dataset(part, side)
+
+
+def validation_sample(data: ImageData) -> Sample:
+    """Return all images that are validated on, as a network takes them."""
+    origin = f"{len(data.val_labels)} of the validation images of {data.name}"
+    return Sample(normalise(data.val_images, DataCard.of(data)), data.val_labels, origin)
 
 
 def normalise(pixels: NDArray[np.uint8], card: DataCard) -> Array:
@@ -127,14 +167,12 @@ def _moments(card: DataCard) -> tuple[Array, Array]:
     return mean, deviation
 
 
-def _unwritable(path: Path, error: OSError) -> NasError:
+def unwritable(path: Path, error: OSError) -> NasError:
     way = way_out(error, "choose another -o")
     return NasError(f"{path}: cannot be written: {error.strerror or error}; {way}")
 
 
-def _contents(
-    leaving: Leaving, exporters: Mapping[str, Exporter], parities: Mapping[str, Parity], sample: Sample
-) -> dict[str, str]:
+def _contents(leaving: Leaving, exporters: Mapping[str, Exporter], compared: Sequence[str]) -> dict[str, str]:
     """Return the texts of the folder by name."""
     card = leaving.run.manifest.data if leaving.run else None
     found = {"network.yaml": dump_space(leaving.network)}
@@ -143,12 +181,12 @@ def _contents(
         found["preprocess.json"] = json.dumps(preprocessing(card, leaving.side), indent=2) + "\n"
     found["README.md"] = "\n".join(
         [
-            *("---", "license: unknown", "---", "", f"# {_cell(leaving.title)}", ""),
+            *("---", "license: unknown", "---", "", f"# {cell(leaving.title)}", ""),
             "The licence is for you to say, in the first lines of this file.",
             *("", "| what | |", "| --- | --- |"),
-            *(f"| {name} | {_cell(text)} |" for name, text in leaving.facts.items()),
-            *("", "## Files", "", *_parity_table(leaving, exporters, parities, sample)),
-            *(f"\nKnown to be slow: {_cell(text)}." for text in _slow(leaving, exporters)),
+            *(f"| {name} | {cell(text)} |" for name, text in leaving.facts.items()),
+            *("", "## Files", "", *compared, "", *_beside(leaving)),
+            *(f"\nKnown to be slow: {cell(text)}." for text in _slow(leaving, exporters)),
             *("", "## How to load it", "", *_loading(leaving, exporters)),
             *("## How to make it again", "", *_origin(leaving), ""),
         ]
@@ -169,7 +207,7 @@ def _parity_table(
     leaving: Leaving, exporters: Mapping[str, Exporter], parities: Mapping[str, Parity], sample: Sample
 ) -> list[str]:
     lines = [
-        f"Each was loaded in a process of its own and compared with the network on {_cell(sample.origin)}.",
+        f"Each was loaded in a process of its own and compared with the network on {cell(sample.origin)}.",
         "",
         "| format | file | largest difference, of the range | equal classes | accuracy before | after |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -180,7 +218,12 @@ def _parity_table(
         lines.append(
             f"| {name} | `{file}` | {parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores} |"
         )
-    lines += ["", "`network.yaml` is the architecture; `samples.npz` has `inputs` and their `outputs`."]
+    return lines
+
+
+def _beside(leaving: Leaving) -> list[str]:
+    """Say what lies beside the files of the formats."""
+    lines = ["`network.yaml` is the architecture; `samples.npz` has `inputs` and their `outputs`."]
     if leaving.side:
         lines.append("`preprocess.json` says how an image becomes an input, `labels.txt` has the classes.")
     return lines
@@ -209,13 +252,13 @@ def _origin(leaving: Leaving) -> list[str]:
     kept = run.manifest.environment
     versions = ", ".join(f"{name} {version}" for name, version in (kept.get("versions") or {}).items())
     return [
-        f"Found by a search of the space '{_cell(run.space.name)}' with seed {run.config.seed}, "
-        f"{len(run.trials):,} trials; `run.yaml` of the run {_cell(run.folder.path.name)} has its settings.",
-        f"Versions: {_cell(versions)}; commit {_cell(str(kept.get('git_commit')))}.",
+        f"Found by a search of the space '{cell(run.space.name)}' with seed {run.config.seed}, "
+        f"{len(run.trials):,} trials; `run.yaml` of the run {cell(run.folder.path.name)} has its settings.",
+        f"Versions: {cell(versions)}; commit {cell(str(kept.get('git_commit')))}.",
     ]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return text for a cell of a table of Markdown."""
     return printable(text.replace("\n", " ")).replace("|", "\\|").replace("<", "&lt;")
 

@@ -117,13 +117,7 @@ def export(
     target = None if output is None else Path(output)
     if is_folder:
         target = check_new_folder(target, format)
-    sources = read_plugins(map(Path, plugins))
-    if is_run(str(what)):
-        leaving = of_run(RunState.load(Path(what), sources, storage), trial)
-    else:
-        check_no_trial(str(what), trial, storage)
-        load_plugins(sources)
-        leaving = of_file(find_space(str(what)))
+    leaving = find_leaving(what, trial, plugins, storage)
     if is_folder:
         from nas.workflows.delivery import write_folder  # with all that reads images
 
@@ -131,6 +125,21 @@ def export(
         return write_folder(leaving, target, exporters, progress)
     (exporter,) = exporters.values()
     return write_one(leaving, target, exporter, progress)
+
+
+def find_leaving(
+    what: Path | str,
+    trial: int | None = None,
+    plugins: Sequence[Path | str] = (),
+    storage: str | None = None,
+) -> Leaving:
+    """Return a network as `export` is told of it. Raises InputError where there is none."""
+    sources = read_plugins(map(Path, plugins))
+    if is_run(str(what)):
+        return of_run(RunState.load(Path(what), sources, storage), trial)
+    check_no_trial(str(what), trial, storage)
+    load_plugins(sources)
+    return of_file(find_space(str(what)))
 
 
 def check_new_folder(folder: Path | None, formats: str) -> Path:

@@ -87,11 +87,11 @@ def profile(
     """Measure how long networks take in runtimes, side by side.
 
     `networks`: run folders, whose best networks are measured, files of one network, or bundled names.
-    `runtimes`: of torch, compile, onnx, openvino, ncnn, litert and executorch. `batches`: images at a time.
-    `threads`: of each runtime. In each of the `rounds` every network, runtime and batch has its turn, in an
-    order that is drawn with the `seed`. `device`: cpu or cuda. `side`: of the input, to which networks of
-    files are fitted. `plugins`: files of the blocks that they need. With `strict` figures of a busy machine
-    are refused. `progress` is told what is done.
+    `runtimes`: of torch, compile, pt2, onnx, openvino, ncnn, litert and executorch. `batches`: images at a
+    time. `threads`: of each runtime. In each of the `rounds` every network, runtime and batch has its turn,
+    in an order that is drawn with the `seed`. `device`: cpu or cuda. `side`: of the input, to which networks
+    of files are fitted. `plugins`: files of the blocks that they need. With `strict` figures of a busy
+    machine are refused. `progress` is told what is done.
 
         >>> import nas
         >>> found = nas.profile(["reference/mobilenet_v2"], runtimes=["torch", "onnx"])  # doctest: +SKIP
