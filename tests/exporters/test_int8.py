@@ -125,6 +125,7 @@ def test_a_run_leaves_in_int8(tiny_run: RunFolder) -> None:
     assert tiny_run.path.joinpath("best_int8.onnx").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_trial_leaves_under_the_name_that_a_user_gives(tiny_run: RunFolder) -> None:
     found = quantize("runs/mine", "out/small.onnx", trial=_kept(tiny_run), calibration_images=8)
     assert found.files == (Path("out/small.onnx"),)
@@ -211,6 +212,7 @@ def poor_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("poor_images")
+@pytest.mark.slow
 def test_accuracy_that_falls_apart_is_said(tiny_run: RunFolder) -> None:
     said = nas("export", "runs/mine", *QUICK)
     assert said.code == 0
@@ -222,6 +224,7 @@ def test_accuracy_that_falls_apart_is_said(tiny_run: RunFolder) -> None:
 
 
 @pytest.mark.usefixtures("poor_images")
+@pytest.mark.slow
 def test_accuracy_below_the_limit_is_refused_and_nothing_is_left(tiny_run: RunFolder) -> None:
     before = sorted(tiny_run.path.iterdir())
     with pytest.raises(NasError) as error:
@@ -307,7 +310,7 @@ def test_a_folder_has_each_format_beside_float32(tiny_run: RunFolder) -> None:
         assert row, card
         before, after, equal, difference, *_ = (cell.strip() for cell in row[1].split("|"))
         assert abs(float(before) - float(after)) <= 0.1 and float(equal.rstrip(" %")) > 80
-        assert 1e-5 < float(difference) < 0.6  # NNCF cuts off what few images reach
+        assert 1e-5 < float(difference) < 0.6  # of single outputs, in a network of a short training
     assert "import torchao" in card and "scales of 32 of the training images of digits" in card
     assert "Note: files were compared on 40 images alone" in card
 
