@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.execution.config import ExecutorConfig
     from nas.graph.module import build_module
     from nas.latency.figures import Latency, StageTime
+    from nas.latency.table import LatencyTable
     from nas.measures import Budget, Measure
     from nas.report.page import write_report
     from nas.runs.comparison import VersusConfig
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from nas.training.recipe import Recipe
     from nas.workflows.calibration import CalibrationResult, Plan, calibrate
     from nas.workflows.export import export
+    from nas.workflows.latency import time_parts
     from nas.workflows.observer import Observer
     from nas.workflows.profile import Profile, profile
     from nas.workflows.quantize import Int8File, Quantized, quantize
@@ -58,6 +60,7 @@ _PLACES = {
     "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
     "nas.latency.figures": ("Latency", "StageTime"),
+    "nas.latency.table": ("LatencyTable",),
     "nas.measures": ("Budget", "Measure"),
     "nas.report.page": ("write_report",),
     "nas.runs.comparison": ("VersusConfig",),
@@ -73,6 +76,7 @@ _PLACES = {
     "nas.training.recipe": ("Recipe",),
     "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),
     "nas.workflows.export": ("export",),
+    "nas.workflows.latency": ("time_parts",),
     "nas.workflows.observer": ("Observer",),
     "nas.workflows.profile": ("Profile", "profile"),
     "nas.workflows.quantize": ("Int8File", "Quantized", "quantize"),
@@ -100,6 +104,7 @@ __all__ = [
     "InputError",
     "Int8File",
     "Latency",
+    "LatencyTable",
     "Measure",
     "Metric",
     "NasError",
@@ -140,6 +145,7 @@ __all__ = [
     "resume",
     "scale",
     "search",
+    "time_parts",
     "train",
     "versus",
     "write_report",

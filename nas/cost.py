@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from nas.errors import InputError
@@ -24,6 +24,7 @@ _BYTE_UNITS = {
     **{f"{unit}B": size for unit, size in _UNITS.items()},
     **{f"{unit}IB": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)},
 }
+_TIME_UNITS = {"": 1, "NS": 1, "US": 10**3, "MS": 10**6, "S": 10**9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +32,41 @@ class Cost:
     """Cost of one forward pass of one image.
 
     `macs`: multiply-accumulates. `params`: learnable numbers. `activations`: elements of the outputs of
-    convolution and linear layers (Radosavovic et al. 2020, section 3.1).
+    convolution and linear layers (Radosavovic et al. 2020, section 3.1). `latency`: nanoseconds as a table of
+    a device predicts them, 0 where there is no table.
     """
 
     macs: int = 0
     params: int = 0
     activations: int = 0
+    latency: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.macs + other.macs, self.params + other.params, self.activations + other.activations)
+        return Cost(
+            self.macs + other.macs,
+            self.params + other.params,
+            self.activations + other.activations,
+            self.latency + other.latency,
+        )
 
     def __mul__(self, times: int) -> Cost:
-        return Cost(self.macs * times, self.params * times, self.activations * times)
+        return Cost(self.macs * times, self.params * times, self.activations * times, self.latency * times)
 
     def __str__(self) -> str:
         return f"{format_count(self.macs)} MACs, {format_count(self.params)} params"
 
     def to_data(self) -> dict[str, int]:
-        """Return the figures by name, from which `from_data` makes an equal cost."""
-        return asdict(self)
+        """Return the figures by name, from which `from_data` makes an equal cost; the latency where it is
+        known."""
+        return {name: value for name, value in asdict(self).items() if value or name != "latency"}
 
     @classmethod
     def from_data(cls, data: Mapping[str, int]) -> Cost:
         """Return the cost of figures by name, among others. Raises KeyError where one is missing."""
-        return cls(*(data[name] for name in _FIGURES))
+        return cls(**{name: data[name] for name in _FIGURES}, latency=data.get("latency", 0))
 
 
-_FIGURES = [figure.name for figure in fields(Cost)]
+_FIGURES = [*Cost().to_data()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,13 @@ class Interval:
         return int(self.high is not None and value > self.high) - int(value < self.low)
 
     def __str__(self) -> str:
+        return self.shown("{:,}".format)
+
+    def shown(self, show: Callable[[int], str]) -> str:
+        """Return it for reading, its ends as `show` writes them."""
         if self.high is None:
-            return f">= {self.low:,}" if self.low else "any"
-        return f"{self.low:,}..{self.high:,}" if self.low else f"<= {self.high:,}"
+            return f">= {show(self.low)}" if self.low else "any"
+        return f"{show(self.low)}..{show(self.high)}" if self.low else f"<= {show(self.high)}"
 
     @property
     def text(self) -> str:
@@ -127,6 +140,32 @@ def parse_bytes(text: str) -> int:
     return int(count)
 
 
+def parse_latency(text: str) -> int:
+    """Read a time such as `8ms`, `0.5s` or `800us` in nanoseconds; a whole number is of these.
+
+    >>> parse_latency("8ms")
+    8000000
+
+    Raises InputError for anything else.
+    """
+    count = _number(text, _TIME_UNITS)
+    if count is None:
+        raise InputError(f"'{text}' is not a latency; write a time with s, ms or us, such as 8ms")
+    if count % 1:
+        raise InputError(f"'{text}' is not a whole number of nanoseconds; write a time such as 8ms or 800us")
+    return int(count)
+
+
+def format_latency(value: int) -> str:
+    """Return nanoseconds in milliseconds, exactly, as `parse_latency` reads them.
+
+    >>> format_latency(8_250_000)
+    '8.25ms'
+    """
+    text = f"{value / 1e6:,.6f}".rstrip("0").rstrip(".")
+    return f"{text}ms"
+
+
 def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Interval:
     """Read a limit: `400M` is an upper bound, `300M..400M` a band, both ends in. `parse` reads an end.
 
@@ -144,6 +183,11 @@ def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Inte
     if band.high is not None and band.low > band.high:
         raise InputError(f"'{text}' is an empty band; write the smaller figure first, such as 300M..400M")
     return band
+
+
+def short_latency(value: int) -> str:
+    """Return nanoseconds in milliseconds with three digits, for reading: `8.25ms`."""
+    return f"{float(f'{value / 1e6:.3g}'):g}ms"
 
 
 def large_number(value: int) -> str:

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nas.cost import BYTES, Cost, Interval, format_count, parse_bytes, parse_count, parse_interval
+from nas.cost import (
+    BYTES,
+    Cost,
+    Interval,
+    format_count,
+    format_latency,
+    parse_bytes,
+    parse_count,
+    parse_interval,
+    parse_latency,
+    short_latency,
+)
 from nas.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,7 +34,8 @@ class Measure:
 
     `name`: in options, files and objectives, where `aliases` stand for it too. `label`: in tables. `noun`: of
     what a number is, in a sentence. `about`: what is counted, for the documentation. `unit`: written behind a
-    figure, none where things are counted. `parse` reads an amount.
+    figure, none where things are counted. `parse` reads an amount, `show` writes it exactly, and `short` with
+    three digits.
 
     It is had either from a cost or from the whole graph. With `of_cost` it adds up along a network, being a
     sum of figures of the cost: it is counted exactly over a space. With `of_architecture` it does not, and
@@ -38,6 +50,8 @@ class Measure:
     aliases: tuple[str, ...] = field(default=(), compare=False)
     unit: str = field(default="", compare=False)
     parse: Callable[[str], int] = field(default=parse_count, compare=False)
+    show: Callable[[int], str] = field(default="{:,}".format, compare=False)
+    short: Callable[[int], str] = field(default=format_count, compare=False)
     of_cost: Callable[[Cost], int] | None = field(default=None, compare=False)
     of_architecture: Callable[[Architecture], int] | None = field(default=None, compare=False)
     at_least: tuple[int, Measure] | None = field(default=None, compare=False)
@@ -67,7 +81,7 @@ class Measure:
 
     def format(self, amount: int) -> str:
         """Return an amount with three digits and its unit, `386M` or `8.21MB`, for reading."""
-        return format_count(amount) + self.unit
+        return self.short(amount) + self.unit
 
 
 Amounts = Callable[[Measure], int]
@@ -89,6 +103,10 @@ def _params(cost: Cost) -> int:
 
 def _activations(cost: Cost) -> int:
     return cost.activations
+
+
+def _latency(cost: Cost) -> int:
+    return cost.latency
 
 
 def _memory(architecture: Architecture) -> int:
@@ -115,9 +133,16 @@ MEMORY = Measure(
     "bytes that inference of one image takes at most, in float32, weights included",
     unit="B", parse=parse_bytes, of_architecture=_memory, at_least=(BYTES, PARAMS),
 )  # fmt: skip
+LATENCY = Measure(
+    "latency", "latency", "latency",
+    "time of one image in a runtime, as a table of this device predicts it",
+    parse=parse_latency, show=format_latency, short=short_latency, of_cost=_latency,
+)  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in (MACS, PARAMS, ACTIVATIONS, MEMORY)}
-"""By name. Of the limited ones that add up the first is the one that networks are counted and drawn by."""
+"""By name. Of the limited ones that add up the first is the one that networks are counted and drawn by.
+
+They are known of any space; latency is of one with a `nas.space.clock.Clock` alone."""
 
 SHOWN = (MACS, PARAMS)
 """What tables have columns of, whatever is limited."""
@@ -129,7 +154,8 @@ def find_measure(text: str) -> Measure:
     >>> find_measure("FLOPs") is MACS
     True
     """
-    known = {word: measure for measure in MEASURES.values() for word in (measure.name, *measure.aliases)}
+    every = (*MEASURES.values(), LATENCY)
+    known = {word: measure for measure in every for word in (measure.name, *measure.aliases)}
     if text.strip().lower() not in known:
         raise InputError(f"'{text}' is not a measure{did_you_mean(text.lower(), list(known))}")
     return known[text.strip().lower()]
@@ -214,7 +240,7 @@ class Budget(Mapping[Measure, Interval]):
         return f"Budget({self._limits!r})"
 
     def __str__(self) -> str:
-        parts = (f"{m.label} {interval} {m.unit}".rstrip() for m, interval in self.items())
+        parts = (f"{m.label} {interval.shown(m.show)} {m.unit}".rstrip() for m, interval in self.items())
         return " and ".join(parts) or "no budget"
 
 

@@ -17,6 +17,7 @@ from nas.errors import InputError
 from nas.graph import Architecture
 from nas.measures import (
     ACTIVATIONS,
+    LATENCY,
     MACS,
     MEASURES,
     MEMORY,
@@ -64,7 +65,11 @@ def test_names_and_aliases_are_of_one_measure_each() -> None:
     ("text", "message"),
     [
         ("memry", "'memry' is not a measure; did you mean 'memory'?"),
-        ("watts", "'watts' is not a measure; allowed: activations, flops, macs, memory, parameters, params"),
+        (
+            "watts",
+            "'watts' is not a measure; allowed: activations, flops, latency, macs, memory, "
+            "parameters, params",
+        ),
     ],
 )
 def test_an_unknown_measure_is_refused(text: str, message: str) -> None:
@@ -203,8 +208,8 @@ def test_weights_have_to_fit_into_the_memory() -> None:
     [
         ({"macs": "4Q"}, "macs: '4Q' is not a count; write a number with K, M, G or T, such as 400M or 1.5G"),
         ({"macs": "4M", "flops": "3M"}, "flops: MACs are limited twice; keep one limit"),
-        ({"speed": "4"}, "'speed' is not a measure; allowed: activations, flops, macs, memory, parameters, "
-         "params"),
+        ({"speed": "4"}, "'speed' is not a measure; allowed: activations, flops, latency, macs, memory, "
+         "parameters, params"),
         ({"memory": "3M..2M"}, "memory: '3M..2M' is an empty band; write the smaller figure first, such as "
          "300M..400M"),
     ],
@@ -283,7 +288,7 @@ def test_the_documentation_has_a_row_for_each_measure() -> None:
             measure.about,
             "yes" if measure.is_additive else "no",
         )
-        for measure in MEASURES.values()
+        for measure in (*MEASURES.values(), LATENCY)
     ]
 
 

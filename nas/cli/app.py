@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "report",
     "export": "export",
     "profile": "profile",
+    "latency": "latency",
     "scale": "spaces",
     "spaces": "spaces",
     "ls": "runs",

@@ -90,7 +90,7 @@ def write_converted(
     network = _network(architecture, state).eval()
     images = _random_images(architecture)
     if state is None:
-        _settle(network, images)
+        settle(network, images)
     check_trained(network)
     names = [f"{stem}{suffix}" for suffix in suffixes]
     with _replacing(folder, stem, names) as beside, quiet():
@@ -111,7 +111,7 @@ def trained_network(architecture: Architecture, state: Mapping[str, torch.Tensor
 def settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
     """Return random weights of a network, with statistics of batch norms that are those of random images."""
     network = _network(architecture, None)
-    _settle(network, _random_images(architecture))
+    settle(network, _random_images(architecture))
     return dict(network.state_dict())
 
 
@@ -267,7 +267,7 @@ def write_expected(
     }
     x = _random_images(architecture)
     if not has_weights:
-        _settle(network, x)
+        settle(network, x)
     with torch.inference_mode():
         y = network.eval()(x)
     if not y.isfinite().all():
@@ -285,14 +285,14 @@ def _random_images(architecture: Architecture) -> torch.Tensor:
     return torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
 
 
-def _settle(network: nn.Module, x: torch.Tensor) -> None:
+def settle(network: nn.Module, *x: torch.Tensor) -> None:
     """Give batch norms the statistics of a batch, else the outputs of an untrained network are near zero."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        network.train()(x)
+        network.train()(*x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

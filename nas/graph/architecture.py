@@ -96,7 +96,7 @@ class Architecture:
                 raise ValueError(f"{document['input']} is not a shape")
             nodes = []
             for name, op_name, arguments, inputs in document["nodes"]:
-                op = _make_operator(op_name, arguments)
+                op = make_operator(op_name, arguments)
                 if name in shapes or not inputs or (len(inputs) > 1 and not isinstance(op, Join)):
                     raise ValueError(f"node {name} repeats a name or has a wrong number of inputs")
                 shapes[name] = op.output_shape(*(shapes[i] for i in inputs))
@@ -108,6 +108,7 @@ class Architecture:
         return cls(shapes[INPUT], tuple(nodes))
 
 
-def _make_operator(name: str, arguments: dict[str, Any]) -> Operator:
+def make_operator(name: str, arguments: dict[str, Any]) -> Operator:
+    """Return the operator of a name, with arguments as `Operator.arguments` writes them."""
     kinds = arguments_of(OPERATORS[name])
     return OPERATORS[name](**{key: kinds[key].kind.read(value) for key, value in arguments.items()})

@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 
 from nas.graph import Architecture
-from nas.graph.architecture import INPUT
+from nas.graph.piece import Piece
 from nas.ops import Join, Unary
 
 
@@ -16,20 +16,26 @@ def build_module(architecture: Architecture) -> fx.GraphModule:
     Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`. Weights
     start as torch initialises each layer, from its global random state.
     """
+    return build_piece(Piece.of(architecture))
+
+
+def build_piece(piece: Piece) -> fx.GraphModule:
+    """Build a piece of a network as a module, from its inputs in order, each `(N, *shape)`, to its output."""
     root = nn.Module()
     graph = fx.Graph()
-    values = {INPUT: graph.placeholder("x")}
+    names = ["x"] if len(piece.inputs) == 1 else [f"x{place}" for place in range(len(piece.inputs))]
+    values = {value: graph.placeholder(name) for value, name in zip(piece.inputs, names, strict=True)}
     tracer = fx.proxy.GraphAppendingTracer(graph)
-    for node in architecture.nodes:
+    for node in piece.nodes:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node.op, Join):
             joined = node.op.apply([fx.Proxy(value, tracer) for value in inputs])
             values[node.name] = joined.node
         else:
             assert isinstance(node.op, Unary)
-            _attach(root, node.name, node.op.layer(architecture.shapes[node.inputs[0]]).build())
+            _attach(root, node.name, node.op.layer(piece.shapes[node.inputs[0]]).build())
             values[node.name] = graph.call_module(node.name, (inputs[0],))
-    graph.output(values[architecture.output])
+    graph.output(values[piece.nodes[-1].name])
     return fx.GraphModule(root, graph, class_name="Network")
 
 

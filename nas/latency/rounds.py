@@ -21,6 +21,9 @@ from nas.errors import NasError
 from nas.graph import Architecture
 from nas.latency.figures import Latency, StageTime, Turn, figures_of, stage_times
 
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+"""Sends a request to a process, and returns its answer."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -110,19 +113,35 @@ def _latency(work: Work, turns: Sequence[Turn], memory: int | None) -> Latency:
 
 
 @contextmanager
-def _process(work: Work) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+def _process(work: Work) -> Iterator[Ask]:
     """Start the process of a network, and give what asks it for a turn. Raises NasError."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(work.threads))
+
+    def fail(why: str) -> NasError:
+        return NasError(
+            f"{work.network}: runtime '{work.runtime}' cannot apply it to {work.batch} at a time: {why}; "
+            "leave the runtime out, or the network"
+        )
+
+    with start_worker("nas.latency.worker", work.threads, fail) as ask:
+        ask(work.request())
+        yield ask
+
+
+@contextmanager
+def start_worker(module: str, threads: int, fail: Callable[[str], NasError]) -> Iterator[Ask]:
+    """Start a process of so many threads that runs a module, and give what asks it: a request and its answer
+    are a line of JSON each. Where it ends, or its answer is an error, what `fail` makes of that is raised."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     package = str(Path(nas.__file__).parents[1])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     with TemporaryFile() as said:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "nas.latency.worker"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            env={**os.environ, **threads, "PYTHONPATH": path},
+            env={**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path},
             process_group=0,  # Ctrl-C is for this process, which ends that one
         )
         assert process.stdin is not None and process.stdout is not None
@@ -135,14 +154,10 @@ def _process(work: Work) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]
             line = process.stdout.readline()
             answer: dict[str, Any] = json.loads(line) if line else {"error": _end(process, said)}
             if "error" in answer:
-                raise NasError(
-                    f"{work.network}: runtime '{work.runtime}' cannot apply it to {work.batch} at a time: "
-                    f"{answer['error']}; leave the runtime out, or the network"
-                )
+                raise fail(answer["error"])
             return answer
 
         try:
-            ask(work.request())
             yield ask
         finally:
             with suppress(ProcessLookupError, PermissionError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, did_you_mean
 from nas.exporters import check_installed
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nas.graph import Architecture
+    from nas.graph.piece import Piece
 
 Apply = Callable[[], object]
 """Applies the network to its images once, and waits for the scores."""
@@ -90,13 +92,17 @@ def _load_pt2(job: Job) -> Apply:
     return apply
 
 
-def _load_onnx(job: Job) -> Apply:
+def _onnx_session(file: str, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = job.threads, 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _load_onnx(job: Job) -> Apply:
+    session = _onnx_session(job.file, job.threads)
     return lambda: session.run(None, {"images": job.images})
 
 
@@ -199,3 +205,59 @@ def find_runtime(name: str) -> Runtime:
     runtime = RUNTIMES[name]
     check_installed(f"runtime '{name}'", runtime.needs)
     return runtime
+
+
+@dataclass(frozen=True)
+class PieceRuntime:
+    """A runtime that pieces of networks are timed in. `load`: of what `write` gave for a piece, in a process
+    of its own. `write`: writes pieces to a folder, telling how many are written, and returns JSON of each."""
+
+    load: Callable[[Any, int], Apply]
+    write: Callable[[Sequence[Piece], Path, Callable[[int], None]], list[Any]]
+
+
+def _describe_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
+    return [piece.to_data() for piece in pieces]
+
+
+def _load_torch_piece(data: Any, threads: int) -> Apply:
+    import torch
+
+    from nas.graph.piece import Piece
+    from nas.latency.bundle import build_settled
+
+    piece = Piece.from_data(data)
+    network = build_settled(piece).eval()
+    images = [torch.from_numpy(array) for array in _random(piece.inputs.values())]
+
+    def apply() -> object:
+        with torch.inference_mode():
+            return network(*images)
+
+    return apply
+
+
+def _write_onnx_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], None]) -> list[Any]:
+    from nas.latency.bundle import write_pieces
+
+    return write_pieces(pieces, folder, told)
+
+
+def _load_onnx_piece(data: Any, threads: int) -> Apply:
+    session = _onnx_session(data["file"], threads)
+    images = dict(zip(data["names"], _random(data["shapes"]), strict=True))
+    return lambda: session.run(None, images)
+
+
+def _random(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    return [draw.standard_normal((1, *shape), np.float32) for shape in shapes]
+
+
+PIECE_RUNTIMES: dict[str, PieceRuntime] = {
+    "torch": PieceRuntime(_load_torch_piece, _describe_pieces),
+    "onnx": PieceRuntime(_load_onnx_piece, _write_onnx_pieces),
+}
+"""By name, of those that latency is predicted for."""

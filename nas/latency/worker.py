@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,17 +28,22 @@ _WARM_RUNS = 3
 
 def main() -> None:
     """Answer requests."""
+    serve(lambda request: _Work(request).turn)
+
+
+def serve(begin: Callable[[dict[str, Any]], Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
+    """Answer requests on the standard input: `begin` is given the first, and gives what answers others."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    work: _Work | None = None
+    answer_to: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if work is None:
-                work = _Work(request)
+            if answer_to is None:
+                answer_to = begin(request)
                 answer: dict[str, Any] = {}
             else:
-                answer = work.turn()
+                answer = answer_to(request)
         except Exception as error:  # runtimes have many
             answer = {"error": _one_line(error)}
         print(json.dumps(answer), file=channel, flush=True)
@@ -53,12 +58,7 @@ class _Work:
         from nas.latency.runtimes import RUNTIMES, Job
 
         runtime, threads, device = RUNTIMES[request["runtime"]], request["threads"], request["device"]
-        for library in runtime.libraries:
-            importlib.import_module(library)
-        if "torch" in sys.modules:
-            import torch
-
-            torch.set_num_threads(threads)
+        import_libraries(runtime.libraries, threads)
         self._threads, self._device = threads, device
         images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
         architecture = _read_architecture(request)
@@ -74,20 +74,13 @@ class _Work:
 
             self._clock = stage_clock(job)
             self._clock()
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        stop_collecting()
 
-    def turn(self) -> dict[str, Any]:
+    def turn(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Time some runs, after one that finds what others have left in the caches."""
         self._apply()
-        wall, ready, busy = time.perf_counter(), _waiting_s(), time.process_time()
-        seconds = repeat(self._time_once)
-        wall, busy = time.perf_counter() - wall, time.process_time() - busy
-        waits = [] if ready is None else [((_waiting_s() or ready) - ready) / self._threads]
-        if self._threads == 1:
-            waits.append(wall - busy)
-        waited = None if self._device != "cpu" or not waits else max(0.0, *waits) / wall
+        seconds, waited = watch(lambda: repeat(self._time_once), self._threads)
+        waited = waited if self._device == "cpu" else None
         stages: list[list[float]] = []
         if self._clock is not None:
             self._clock()
@@ -132,6 +125,35 @@ def _read_architecture(request: Mapping[str, Any]) -> Any:
 
     load_plugins(read_plugins(map(Path, request["plugins"])))
     return Architecture.from_json(request["architecture"])
+
+
+def import_libraries(libraries: Sequence[str], threads: int) -> None:
+    """Import what a runtime needs, and let torch have so many threads."""
+    for library in libraries:
+        importlib.import_module(library)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def stop_collecting() -> None:
+    """Keep Python from looking for cycles while something is timed."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def watch(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
+    """Return what a call gives, and the share of its time that so many threads waited for a core; None where
+    the system does not say."""
+    wall, ready, busy = time.perf_counter(), _waiting_s(), time.process_time()
+    found = run()
+    wall, busy = time.perf_counter() - wall, time.process_time() - busy
+    waits = [] if ready is None else [((_waiting_s() or ready) - ready) / threads]
+    if threads == 1:
+        waits.append(wall - busy)
+    return found, max(0.0, *waits) / wall if waits else None
 
 
 def repeat(run: Callable[[], T]) -> list[T]:

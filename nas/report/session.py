@@ -10,6 +10,7 @@ from rich.console import Console
 
 from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
+from nas.measures import LATENCY
 from nas.report.console import duration, plural, say, share, show, terminal
 from nas.report.tables import (
     architecture_view,
@@ -45,6 +46,9 @@ def say_start(prepared: Prepared, console: Console) -> None:
         f"Space {space.name}: {networks(space)}, "
         f"{extent.smallest_cost.macs:,} to {extent.largest_cost.macs:,} MACs with {classes}, {whose}.",
     )
+    if space.clock is not None:
+        low, high = (LATENCY.format(end.value) for end in space.ends(LATENCY))
+        say(console, f"Latency in {prepared.config.latency.runtime}: {low} to {high}, as predicted.")
     if data is None:
         say(console, f"Evaluator {prepared.evaluator}: score {prepared.evaluator.metric}.")
         return

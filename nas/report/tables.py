@@ -233,7 +233,7 @@ def front_view(
         f"{plural(len(front), 'network')}"
     )
     if worst is not None:
-        box = " and ".join(f"0 to {most:,} {cost.noun}" for cost, most in worst.items())
+        box = " and ".join(f"0 to {cost.show(most)} {cost.noun}" for cost, most in worst.items())
         text += f", hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and {box}"
     rows = table(">score", *_heads(measures), ">trial")
     for trial in front:
@@ -284,7 +284,7 @@ def draws_line(budget: Budget) -> str:
     if counted in budget:
         how = f"evenly by their {counted.noun}"
     elif limit.high is not None:
-        how = f"from those with up to {limit.high:,} {counted.noun}"
+        how = f"from those with up to {counted.show(limit.high)} {counted.noun}"
     else:
         how = "from the whole space"
     return f"Networks are drawn {how}, and anew while their {others} are outside."
@@ -302,10 +302,10 @@ def _heads(measures: Sequence[Measure]) -> list[str]:
 
 
 def _cells(
-    measures: Sequence[Measure], amounts: Amounts, number: Callable[[int], str] = "{:,}".format
+    measures: Sequence[Measure], amounts: Amounts, number: Callable[[int], str] | None = None
 ) -> list[str]:
-    """The amounts of a network in columns of measures."""
-    return [number(amounts(measure)) for measure in measures]
+    """The amounts of a network in columns of measures, each as it is shown unless by `number`."""
+    return [(number or measure.show)(amounts(measure)) for measure in measures]
 
 
 def _listed(amounts: Mapping[str, int]) -> str:

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from nas.cost import Interval, parse_interval
+from nas.cost import Interval, parse_count, parse_interval, parse_latency
 from nas.errors import InputError
 from nas.kinds import Kind, number, optional, parsed
-from nas.measures import MACS, MEASURES, PARAMS, Budget, Measure, find_measure
+from nas.measures import LATENCY, MACS, MEASURES, PARAMS, Budget, Measure, find_measure
 from nas.settings import Config, Keys, Option
 
 ANY = Budget()
 """A budget without limits."""
 
-OPTIONS = {MACS: "budget-flops", PARAMS: "budget-params"}
+OPTIONS = {MACS: "budget-flops", PARAMS: "budget-params", LATENCY: "budget-latency"}
 """The measures that have an option of their own."""
 
 _ANY = Interval()
 _PANEL = "Budget"
 
 
-def _limit(example: str) -> Kind:
+def _limit(example: str, parse: Callable[[str], int] = parse_count) -> Kind:
     return parsed(
         f"a budget; write it as text, such as {example}",
         lambda value: isinstance(value, Interval) and (value.high is not None or value == _ANY),
-        parse_interval,
+        lambda text: parse_interval(text, parse),
         lambda value: value.text,
         null=_ANY,
     )
@@ -48,6 +48,15 @@ class BudgetKeys(Config):
     ] = _ANY
     budget_params: Annotated[
         Interval, _limit("5M"), Option("Parameters: `5M` at most, or a band `4M..5M`.", _PANEL)
+    ] = _ANY
+    budget_latency: Annotated[
+        Interval,
+        _limit("8ms", parse_latency),
+        Option(
+            "Time of one image in `--runtime`: `8ms` at most, or a band `6ms..8ms`; predicted by a table of "
+            "the parts of networks, which is measured once.",
+            _PANEL,
+        ),
     ] = _ANY
     budget: Annotated[
         tuple[str, ...],
@@ -79,7 +88,7 @@ class BudgetKeys(Config):
 
         Raises InputError for an unknown measure, one that is limited twice, and where nothing can be filled.
         """
-        own = {MACS: self.budget_flops, PARAMS: self.budget_params}
+        own = {MACS: self.budget_flops, PARAMS: self.budget_params, LATENCY: self.budget_latency}
         limits = {measure: interval for measure, interval in own.items() if interval != _ANY}
         places = {measure: f"--{OPTIONS[measure]}" for measure in limits}
         for text in self.budget:
@@ -95,7 +104,8 @@ class BudgetKeys(Config):
     def of(cls, budget: Budget) -> BudgetKeys:
         """Return the settings by which a budget is given; what is filled is a band."""
         others = tuple(f"{m.name}={interval.text}" for m, interval in budget.items() if m not in OPTIONS)
-        return cls(budget.get(MACS, _ANY), budget.get(PARAMS, _ANY), others)
+        macs, params, latency = (budget.get(measure, _ANY) for measure in (MACS, PARAMS, LATENCY))
+        return cls(macs, params, latency, others)
 
 
 def option_of(measure: Measure) -> str:

@@ -15,9 +15,10 @@ from nas.execution.config import ExecutorConfig
 from nas.files import read_given_text
 from nas.importing import FileFunction
 from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, as_written, is_number, listed, optional, parsed, text, whole
-from nas.measures import SHOWN, Budget, Measure
+from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
+from nas.runs.runtime import RuntimeConfig
 from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective
 from nas.study.pruning import PRUNERS
@@ -147,6 +148,7 @@ class SearchConfig(Config):
         whole("a number of trials; it is a whole number, 1 or more", 1),
         Option("Networks to try.", _SEARCH, resumable=True, unused_by=User.CALIBRATION),
     ] = 50
+    latency: RuntimeConfig = field(default_factory=RuntimeConfig)
     sampler: Annotated[
         str,
         text("the name of a sampler"),
@@ -317,6 +319,11 @@ class SearchConfig(Config):
                 f"inherit: with folds: {self.data.folds} a network would be scored on images that its "
                 "parent was trained on; leave one of the two out"
             )
+
+    @property
+    def has_latency(self) -> bool:
+        """Whether latency is limited or judged by."""
+        return LATENCY in self.measures
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -96,6 +96,16 @@ class RunFolder:
         return self.plan_file.is_file()
 
     @property
+    def table_file(self) -> Path:
+        """The table of latencies, of a run that limits latency or judges by it."""
+        return self.path / "latency.json"
+
+    @property
+    def measured_file(self) -> Path:
+        """The latencies of networks that were measured whole."""
+        return self.path / "measured.json"
+
+    @property
     def weights_folder(self) -> Path:
         return self.path / "weights"
 
@@ -254,9 +264,17 @@ class RunFolder:
         with suppress(InputError):  # what cannot be read is another
             if read_text(self.best_file) == text:
                 return
+        self._remove_exports()
+        write_atomically(self.best_file, text)
+
+    def remove_best(self) -> None:
+        """Remove best.yaml, its exports and its drawing, where no network is the best any more."""
+        self.best_file.unlink(missing_ok=True)
+        self._remove_exports()
+
+    def _remove_exports(self) -> None:
         for suffix in (*export_suffixes(), ".svg"):
             (self.path / f"{self.best_file.stem}{suffix}").unlink(missing_ok=True)
-        write_atomically(self.best_file, text)
 
 
 class TrainingFolder(RunFolder):

@@ -12,6 +12,7 @@ from nas.files import read_text, write_atomically
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest, digest_text
+from nas.runs.measured import Measured
 from nas.space import Space
 from nas.space.language.parse import load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run
@@ -50,7 +51,8 @@ class RunState:
         manifest = Manifest.read(folder).with_storage(folder, storage)
         space = read_space(folder, manifest, plugins)
         trials, finals = read_study(folder, manifest)
-        return cls(folder, manifest, space, trials, finals)
+        marked = Measured.read(folder).mark(trials, manifest.config.budget)
+        return cls(folder, manifest, space, marked, finals)
 
     @property
     def config(self) -> SearchConfig:
@@ -96,7 +98,7 @@ class RunState:
     @property
     def front(self) -> list[Trial]:
         """The trials that no other beats in score and in the costs of the objective."""
-        return pareto_front(self.trials, self.objective)
+        return pareto_front([trial for trial in self.trials if not trial.too_slow], self.objective)
 
     def write_tables(self) -> None:
         """Write trials.csv, a row per trial, curves.csv, a row per epoch of each, and pareto.csv, the trials
@@ -121,6 +123,10 @@ def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] 
         )
     space = parse_space(text, str(folder.space_file))
     counted = manifest.counted.of(space, manifest.config.classes, manifest.data)
+    if manifest.config.has_latency:
+        from nas.latency.table import read_table  # with NumPy, which takes its time
+
+        counted = replace(counted, clock=read_table(folder.table_file).clock)
     try:
         for start in manifest.warm_start:
             counted.resolve(start.choices)

@@ -15,6 +15,7 @@ from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists, 
 from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
+from nas.runs.measured import Measured
 from nas.runs.state import check_not_lost, describe_damage, read_study
 from nas.study.glance import Glance
 from nas.study.journal import DamagedJournal
@@ -188,7 +189,9 @@ class StatusReader:
             self._manifest = Manifest.read(self._folder).with_storage(self._folder, named)
             self._written = written
         holder = self._folder.holder  # first, as who ends after this has written all
-        return SearchStatus(self._folder, self._manifest, *self._read_trials(), holder)
+        trials, finals = self._read_trials()
+        marked = Measured.read(self._folder).mark(trials, self._manifest.config.budget)
+        return SearchStatus(self._folder, self._manifest, marked, finals, holder)
 
     def _read_trials(self) -> tuple[Sequence[Trial], Sequence[Trial]]:
         name = self._manifest.study

@@ -287,7 +287,7 @@ class OpenRun:
             amounts = self.space.amounts(point)
         except InputError as error:
             return str(error)
-        has = " and ".join(f"{amounts(measure):,} {measure.noun}" for measure in self.budget)
+        has = " and ".join(f"{measure.show(amounts(measure))} {measure.noun}" for measure in self.budget)
         return f"the network has {has}, and the budget is {self.budget}"
 
     def _find_nearest(self, study: Study, point: Choices) -> Choices | None:

@@ -15,6 +15,7 @@ from nas.errors import InputError, did_you_mean
 from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
 from nas.ops import Shape
+from nas.space.clock import Clock
 from nas.space.counting.algebra import Sum
 from nas.space.counting.compose import Composer
 from nas.space.counting.coupling import Coupling
@@ -77,7 +78,8 @@ class Space:
     """A network description in which some values are open choices.
 
     `input` is (channels, height, width) of the deployed network, where costs are counted. `width`
-    multiplies every block's channels. `meta` is free data that travels with the file.
+    multiplies every block's channels. `meta` is free data that travels with the file. `clock` is what latency
+    is predicted by, for the networks as they are counted here; none where it is not known.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Space:
     defaults: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     file: str = field(default="<text>", compare=False)
+    clock: Clock | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def declared(self) -> dict[str, Choice]:
@@ -286,11 +289,11 @@ class Space:
 
     def adapt(self, channels: int, resolution: int, classes: int) -> Space:
         """Return the same family for another input and number of classes, as a proxy trains it."""
-        return replace(self, input=(channels, resolution, resolution), classes=classes)
+        return replace(self, input=(channels, resolution, resolution), classes=classes, clock=None)
 
     def for_data(self, channels: int, classes: int) -> Space:
         """Return the same family for the channels and classes of a data set, at its own input size."""
-        return replace(self, input=(channels, *self.input[1:]), classes=classes)
+        return replace(self, input=(channels, *self.input[1:]), classes=classes, clock=None)
 
     def with_at_least(self, channels: int, classes: int) -> Space:
         """Return the family with at least these channels and classes, as runs were counted once."""
@@ -305,6 +308,7 @@ class Space:
             input=tuple(resolver.resolve_value(value, {}) for value in self.input),
             width=resolver.resolve_value(self.width, {}),
             network=resolver.resolve_sequence(self.network, {}),
+            clock=None,
         )
         settled = {
             block: {k: resolver.resolve_value(v, {}) for k, v in args.items() if resolver.is_settled(v)}
@@ -357,7 +361,9 @@ class Space:
 
     @cached_property
     def _parts(self) -> PartCosts:
-        return PartCosts(self.classes)
+        if self.clock is None:
+            return PartCosts(self.classes)
+        return PartCosts(self.classes, self.clock.of, Cost(latency=self.clock.constant))
 
     @cached_property
     def _blocks(self) -> Parts:

@@ -108,7 +108,8 @@ class Trial:
     a training that was decided beforehand. `prescreen`: the zero-cost score by which it was chosen.
 
     Of a trial that was read from its storage alone: `began`, `ended`, when it was entered and when it ended;
-    `bred_from`, the trial that its sampler made it from.
+    `bred_from`, the trial that its sampler made it from. `too_slow`: its network was measured, and took
+    longer than the budget allows.
     """
 
     candidate: Candidate
@@ -122,6 +123,7 @@ class Trial:
     began: datetime | None = field(default=None, compare=False)
     ended: datetime | None = field(default=None, compare=False)
     bred_from: int | None = field(default=None, compare=False)
+    too_slow: bool = field(default=False, compare=False)
 
     @property
     def number(self) -> int:
@@ -150,8 +152,9 @@ class Counts:
 
 
 def best_of(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) -> list[Trial]:
-    """Return the `k` complete trials of the best rewards; among equals the cheaper, then the earlier."""
-    complete = (trial for trial in trials if trial.score is not None)
+    """Return the `k` complete trials of the best rewards, none too slow; among equals the cheaper, then the
+    earlier."""
+    complete = (trial for trial in trials if trial.score is not None and not trial.too_slow)
     return sorted(complete, key=lambda trial: rank_key(trial, objective))[:k]
 
 
@@ -213,7 +216,7 @@ def check_attrs(attrs: Mapping[str, Any]) -> None:
                 raise ValueError(f"{name}: {given[name]!r:.60} is not {kinds[name].rule}")
 
 
-_NEEDED = [*(figure.name for figure in fields(Cost)), "identity"]
+_NEEDED = [*Cost().to_data(), "identity"]
 
 
 def check_candidate(attrs: Mapping[str, Any]) -> None:

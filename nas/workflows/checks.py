@@ -12,7 +12,7 @@ import numpy as np
 from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
 from nas.machine import count_cores
-from nas.measures import MEASURES, Budget, Measure
+from nas.measures import LATENCY, MEASURES, Budget, Measure
 from nas.runs.budget import option_of
 from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
@@ -49,6 +49,11 @@ def check_budget(space: Space, budget: Budget) -> str | None:
 
     That is known exactly of measures that add up, for each by itself; of others it is what many draws say.
     """
+    if LATENCY in budget and space.clock is None:
+        raise InputError(
+            f"--{option_of(LATENCY)}: latency is known of a search alone, which measures it: nas search "
+            f"SPACE --{option_of(LATENCY)} 8ms --runtime onnx; leave it out here"
+        )
     for measure in budget:
         if measure.is_additive:
             _check_ends(space, measure, budget[measure])
@@ -81,13 +86,14 @@ def check_budget(space: Space, budget: Budget) -> str | None:
 
 def check_ends(space: Space, budget: Budget) -> None:
     """Raise InputError where no network of the space is inside the budget, whatever the channels and classes
-    that it will be counted with."""
+    that it will be counted with. Latency, which is not known yet, is left out."""
+    additive = [measure for measure in budget if measure.is_additive and measure != LATENCY]
     try:
-        for measure in filter(lambda one: one.is_additive, budget):
+        for measure in additive:
             _check_ends(space, measure, budget[measure])
     except InputError:
         least, most = (space.for_data(*ends) for ends in _EXTREMES)
-        for measure in filter(lambda one: one.is_additive, budget):
+        for measure in additive:
             low, high = least.ends(measure).least.value, most.ends(measure).most.value
             if budget[measure].low > high or ((limit := budget[measure].high) is not None and limit < low):
                 raise
@@ -95,20 +101,20 @@ def check_ends(space: Space, budget: Budget) -> None:
 
 def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
     """Raise InputError where a limit is below the least or above the most that networks have."""
-    place, what = f"--{option_of(measure)}", measure.noun
+    place, what, show = f"--{option_of(measure)}", measure.noun, measure.show
     (least, choices), (most, _) = space.ends(measure)
     if interval.high is not None and interval.high < least:
         raise InputError(
-            f"{place}: {interval.high:,} {what} is below the smallest network of "
-            f"'{space.name}', {least:,}; the largest has {most:,}. "
-            f"Allow at least {format_count_up(least)}; choices that give the least {what}: "
+            f"{place}: {show(interval.high)} {what} is below the smallest network of "
+            f"'{space.name}', {show(least)}; the largest has {show(most)}. "
+            f"Allow at least {_round_up(measure, least)}; choices that give the least {what}: "
             f"{_name_decisive(space, measure, choices)}"
         )
     if interval.low > most:
         raise InputError(
-            f"{place}: {interval.low:,} {what} is above the largest network of "
-            f"'{space.name}', {most:,}; the smallest has {least:,}. "
-            f"Ask for at most {format_count_down(most)}"
+            f"{place}: {show(interval.low)} {what} is above the largest network of "
+            f"'{space.name}', {show(most)}; the smallest has {show(least)}. "
+            f"Ask for at most {_round_down(measure, most)}"
         )
 
 
@@ -161,9 +167,9 @@ def _check_together(space: Space, budget: Budget) -> None:
             high,
         )
         if least > limit:
-            within = f"at most {high:,}" if way > 0 else f"{-high:,} or more"
-            wanted = f"at most {limit:,}" if sign > 0 else f"{-limit:,} or more"
-            most = f"at least {least:,}" if sign > 0 else f"at most {-least:,}"
+            within = f"at most {one.show(high)}" if way > 0 else f"{one.show(-high)} or more"
+            wanted = f"at most {other.show(limit)}" if sign > 0 else f"{other.show(-limit)} or more"
+            most = f"at least {other.show(least)}" if sign > 0 else f"at most {other.show(-least)}"
             raise InputError(
                 f"--{option_of(other)}: no network of '{space.name}' with {within} {one.noun} has {wanted} "
                 f"{other.noun}; such networks have {most}"
@@ -176,10 +182,10 @@ def _check_band(space: Space, measure: Measure, interval: Interval) -> None:
 
     gap = gap_around(space.points, measure.of, interval)
     if gap:
-        below, above = gap
+        low, high, below, above = map(measure.show, (interval.low, interval.high or 0, *gap))
         raise InputError(
-            f"--{option_of(measure)}: no network of '{space.name}' has {interval.low:,} to {interval.high:,} "
-            f"{measure.noun}; the nearest have {below:,} and {above:,}"
+            f"--{option_of(measure)}: no network of '{space.name}' has {low} to {high} "
+            f"{measure.noun}; the nearest have {below} and {above}"
         )
 
 
@@ -215,6 +221,14 @@ def check_scale(space: Space, steps: range) -> None:
             scale_space(space.resolve(space.smallest()), PUBLISHED[step])
         except InputError as error:
             raise InputError(f"--scale: {error}") from None
+
+
+def _round_up(measure: Measure, value: int) -> str:
+    return format_count_up(value) if measure.short is format_count else measure.show(value)
+
+
+def _round_down(measure: Measure, value: int) -> str:
+    return format_count_down(value) if measure.short is format_count else measure.show(value)
 
 
 def format_count_up(value: int) -> str:

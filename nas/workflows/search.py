@@ -14,6 +14,7 @@ from typing import Any
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.execution import keep_ready
+from nas.measures import LATENCY
 from nas.runs.config import SearchConfig
 from nas.runs.finals import (
     Finalist,
@@ -24,6 +25,7 @@ from nas.runs.finals import (
     select_spare,
 )
 from nas.runs.folder import RunFolder
+from nas.runs.measured import Measured
 from nas.runs.state import RunState
 from nas.samplers import find_sampler
 from nas.study.ledger import Ledger
@@ -43,6 +45,7 @@ from nas.workflows.keeping import (
     WeightsKeeper,
     describe_failures,
 )
+from nas.workflows.limited import KEPT, measure_best
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, prepare, reopen, start
@@ -109,6 +112,12 @@ class SearchResult:
         if not in_time:
             raise NasError(f"{run}: no trial was finished in time; go on with more --time-limit")
         command = self.state.manifest.resume_command(self.state.folder)
+        if any(trial.too_slow for trial in self.state.trials):
+            raise NasError(
+                f"{run}: every network that has a score took longer than the limit when it was measured, as "
+                f"{self.state.folder.measured_file} says; try more: {command} --trials "
+                f"{2 * self.state.config.trials}, or raise --budget-latency in a new run"
+            )
         raise NasError(
             f"{run}: no trial gave a score: {describe_failures(self.state.trials)}; all reasons are in "
             f"{self.state.folder.trials_file}. Mend the cause, then try more: {command} --trials "
@@ -186,6 +195,9 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         try:
             with timed(config.time_limit, began, observer, stop) as punctual:
                 _train(session, study, finals, punctual, stop)
+                if LATENCY in config.budget:
+                    measure_best(session, study.trials, punctual)
+                    _name_best(session, study, finals)
                 if finals:
                     _train_finalists(session, study, finals, punctual)
         except KeyboardInterrupt as end:
@@ -194,6 +206,8 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             study.ledger.close()
             study, finals = _open_studies(session, observer)
             session.state(study.trials).write_tables()
+            if isinstance(end, TimeIsUp):
+                measure_best(session, study.trials, observer)
             _name_best(session, study, finals)
             if not isinstance(end, TimeIsUp):
                 observer.stopped(session.state(study.trials, finals.trials if finals else ()))
@@ -288,7 +302,8 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
     def name_best() -> None:
         _name_best(session, study, finals)
 
-    keepers: list[Observer] = [WeightsKeeper(session.folder, study, config.keep, name_best)]
+    keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
+    keepers: list[Observer] = [WeightsKeeper(session.folder, study, keep, name_best)]
     if session.proxy is None:
         keepers.append(EarlyFailure(study, session.evaluator, session.resume_command))
     keepers.append(FirstFailures(study, session))
@@ -306,7 +321,7 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     """Train the best networks longer, one seed after the other, as far as they were not, and name the winner
     in best.yaml."""
     config = session.config
-    best = select_finalists(study.trials, config.finals, session.objective)
+    best = select_finalists(session.state(study.trials).trials, config.finals, session.objective)
     jobs = [
         Job(name_final(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL, seed)
         for seed in range(config.finals.seeds)
@@ -329,10 +344,10 @@ def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
 
 def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
     """Write best.yaml: the winner of the finalists where there is one, else the best trial."""
-    config = session.config
+    config, state = session.config, session.state(study.trials)
     winner = None
     if finals:
-        winner = find_winner(study.trials, finals.trials, config.finals, session.objective)
+        winner = find_winner(state.trials, finals.trials, config.finals, session.objective)
     facts: dict[str, Any] = {"dataset": config.data.dataset} if session.data else {}
     if session.plugins:
         facts["plugins"] = [plugin.name for plugin in session.plugins]
@@ -342,7 +357,9 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
             "final_scores": winner.scores,
             "final_epochs": config.finals.epochs,
         }
-    best = [winner.trial] if winner else study.best(1)
+    best = [winner.trial] if winner else state.best(1)
+    if best and (measured := Measured.read(session.folder).latencies.get(best[0].candidate.identity)):
+        facts["latency_measured"] = measured
     data = session.manifest.data
     if best and data and data.background:
         resolved = session.space.resolve(best[0].candidate.choices)
@@ -350,3 +367,5 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
         facts["preprocessing"] = data.preprocessing(side)
     if best:
         session.folder.write_best(session.space, best[0], facts, config.measures)
+    elif any(trial.too_slow for trial in state.trials):
+        session.folder.remove_best()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from nas.runs.counted import Counted
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
 from nas.runs.manifest import Manifest, WarmStart
+from nas.runs.measured import Measured
 from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import Choices, Space, SpaceError, dump_space, load_space
@@ -50,6 +52,7 @@ from nas.workflows.checks import (
     describe_small_maps,
 )
 from nas.workflows.hardware import check_cluster, device_name, device_of, gpus_of
+from nas.workflows.limited import check_latency, table_of
 from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 
     from nas.data.datasets import ImageData
     from nas.importing import SourceFile
+    from nas.latency.table import LatencyTable
     from nas.space.plugins import Plugin
 
 
@@ -65,8 +69,8 @@ if TYPE_CHECKING:
 class Prepared:
     """What a search is of, checked: nothing is written yet.
 
-    `space` is as it is counted. `data`: None where a user's evaluator has its
-    own. `plugins` and `evaluator_file`: the user's files.
+    `space` is as it is counted. `data`: None where a user's evaluator has its own. `plugins` and
+    `evaluator_file`: the user's files. `table`: of latencies, where one is used that the run has not yet.
     """
 
     config: SearchConfig
@@ -76,6 +80,7 @@ class Prepared:
     warm_start: Sequence[WarmStart] = ()
     plugins: tuple[Plugin, ...] = ()
     evaluator_file: SourceFile | None = None
+    table: LatencyTable | None = None
 
     @property
     def objective(self) -> Objective:
@@ -118,7 +123,8 @@ class Session(Prepared):
 
     def state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
         """Return the state of the run with these trials."""
-        return RunState(self.folder, self.manifest, self.space, tuple(trials), tuple(finals))
+        marked = Measured.read(self.folder).mark(trials, self.config.budget)
+        return RunState(self.folder, self.manifest, self.space, marked, tuple(finals))
 
     @property
     def resume_command(self) -> str:
@@ -165,6 +171,7 @@ def prepare(
     if evaluator is not None:
         config = replace(config, evaluator=None)
     check_sampler(config)
+    check_latency(config)
     files = read_plugins(map(Path, plugins))
     load_plugins(files)
     space, fitted = _load_space(config)
@@ -175,6 +182,8 @@ def prepare(
         check_ends(space, config.budget)
     else:
         space = Counted.DEPLOYED.of(space, config.classes, None)
+        table = table_of(space, config, files, heard)
+        space = _timed(space, table)
         _note_budget(space, config, heard)
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
@@ -195,10 +204,17 @@ def prepare(
     if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
         heard.noted(note)
     if is_proxy:
+        table = table_of(prepared.space, config, files, heard)
+        prepared = replace(prepared, space=_timed(prepared.space, table))
         heard.doing(f"Counting the networks of {config.space}")
         _note_budget(prepared.space, config, heard)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
-    return replace(prepared, warm_start=starts)
+    return replace(prepared, warm_start=starts, table=table)
+
+
+def _timed(space: Space, table: LatencyTable | None) -> Space:
+    """Return a space that knows the latency of its networks, where there is a table of it."""
+    return space if table is None else replace(space, clock=table.clock)
 
 
 def _reading(config: SearchConfig) -> str:
@@ -255,6 +271,11 @@ def check_join(config: SearchConfig, name: str | None, join: bool) -> None:
     """Raise InputError where it is not said which study is to be joined."""
     if join and not (config.storage and name):
         raise InputError("--join: a study is in a database and has a name; add --storage and --name")
+    if join and config.has_latency:
+        raise InputError(
+            "--join: latency is predicted by the table of the driver that began the study, and each driver "
+            "has one of its own; leave out --join, or limit MACs with --budget-flops"
+        )
 
 
 def check_place(config: SearchConfig, runs: Path, name: str | None, like: str, join: bool = False) -> None:
@@ -304,6 +325,7 @@ def start(
             "run.yaml": manifest.to_text(),
             "space.yaml": space_text,
             **data_files,
+            **_table_files(prepared),
             **(files or {}),
         }
         try:
@@ -317,6 +339,13 @@ def start(
 
 def _with_absolute_storage(config: SearchConfig) -> SearchConfig:
     return replace(config, storage=make_absolute(config.storage)) if config.storage else config
+
+
+def _table_files(prepared: Prepared) -> dict[str, str]:
+    """Return what a run folder has of the table of latencies."""
+    if prepared.table is None:
+        return {}
+    return {RunFolder(Path()).table_file.name: json.dumps(prepared.table.to_data())}
 
 
 def _data_files(prepared: Prepared) -> dict[str, str | bytes]:

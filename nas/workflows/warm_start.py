@@ -57,7 +57,7 @@ def _found(
             ) from None
         amounts = space.amounts(choices)
         if not budget.admits(amounts):
-            figures = [f"{amounts(m):,} {m.noun}" for m in dict.fromkeys((*SHOWN, *budget))]
+            figures = [f"{m.show(amounts(m))} {m.noun}" for m in dict.fromkeys((*SHOWN, *budget))]
             raise InputError(
                 f"--start {file}: has {', '.join(figures[:-1])} and {figures[-1]}, outside the budget "
                 f"{budget}; change the budget, or leave this start out"

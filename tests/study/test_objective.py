@@ -69,7 +69,7 @@ _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accura
         ("flops,accuracy", f"'flops,accuracy' is not an objective; {_FORMS}"),
         ("accuracy*2", f"'accuracy*2' is not an objective; {_FORMS}"),
         ("accuracy*(flops/1M)^-1,params", f"'accuracy*(flops/1M)^-1,params' is not an objective; {_FORMS}"),
-        ("accuracy,", "'accuracy,': '' is not a measure; allowed: activations, flops, macs, memory, "
+        ("accuracy,", "'accuracy,': '' is not a measure; allowed: activations, flops, latency, macs, memory, "
          "parameters, params"),
         ("accuracy,flps", "'accuracy,flps': 'flps' is not a measure; did you mean 'flops'?"),
         ("accuracy,flops,macs", "'accuracy,flops,macs' names a cost twice; leave one out"),

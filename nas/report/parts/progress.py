@@ -120,7 +120,7 @@ def _describe_front(known: Facts, front: Sequence[Trial], objective: Objective) 
     said = f"{plural(len(front), 'network')} on the front of {known.metric} and {nouns}"
     if objective.metric == ACCURACY_METRIC:  # others have no worst score
         worst = worst_costs(known.state.space, known.config.budget, objective.costs)
-        box = " and ".join(f"0 to {most:,} {cost.noun}" for cost, most in worst.items())
+        box = " and ".join(f"0 to {cost.show(most)} {cost.noun}" for cost, most in worst.items())
         said += f"; hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and {box}"
     return f"{said}."
 

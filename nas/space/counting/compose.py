@@ -109,7 +109,7 @@ class Composer:
         states: dict[State, Any] = {}
         # The width is decided here with the input, as every block needs it.
         for (*shape, _), env, decisions in self.combinations((*input_values, self._width), frozenset()):
-            merge(states, (Flow(tuple(shape)), env), start.after(Cost(), decisions))
+            merge(states, (Flow(tuple(shape)), env), start.after(self.parts.constant, decisions))
         return self.through(network, states)
 
     # Nodes ---------------------------------------------------------------------------------------------

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.graph import simplify_part
 from nas.graph.architecture import INPUT
+from nas.graph.piece import Piece, part_of
 from nas.ops import Shape, ShapeError
+
+_NOTHING = Cost()
 
 
 class Flow(NamedTuple):
@@ -28,10 +32,18 @@ class PartCost(NamedTuple):
 
 
 class PartCosts:
-    """The memory behind every cost question about a space."""
+    """The memory behind every cost question about a space.
 
-    def __init__(self, classes: int) -> None:
+    `time`: gives the nanoseconds of a part; none where latency is not known. `constant`: what a network costs
+    beside its parts.
+    """
+
+    def __init__(
+        self, classes: int, time: Callable[[Piece], int] | None = None, constant: Cost = _NOTHING
+    ) -> None:
+        self.constant = constant
         self._classes = classes
+        self._time = time
         self._known: dict[object, PartCost | str] = {}
 
     def get(self, key: object, inputs: Sequence[Flow], build: Callable[..., Ref]) -> PartCost:
@@ -54,10 +66,14 @@ class PartCosts:
         refs = [Ref(f"{INPUT}.{i}" if i else INPUT, flow.shape) for i, flow in enumerate(inputs)]
         net = Builder(inputs[0].shape, self._classes)
         output = build(net, *refs)
+        shapes = {ref.name: ref.shape for ref in refs}
         part = simplify_part(
             net.nodes,
-            {ref.name: ref.shape for ref in refs},
+            shapes,
             output.name,
             [ref.name for ref, flow in zip(refs, inputs, strict=True) if flow.dead],
         )
-        return PartCost(Flow(output.shape, part.dead), part.cost, tuple(r.name in part.used for r in refs))
+        cost = part.cost
+        if self._time is not None and not part.dead:
+            cost = replace(cost, latency=self._time(part_of(part.nodes, shapes)))
+        return PartCost(Flow(output.shape, part.dead), cost, tuple(r.name in part.used for r in refs))

@@ -1,0 +1,102 @@
+"""From the times of parts to the time of a network: what parts alone do not tell, and how well it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a part, or a network as the sum of its parts, has: seconds of its parts each by itself, operators,
+    and its cost."""
+
+    seconds: float
+    nodes: int
+    macs: int
+    params: int
+    activations: int
+
+    def scaled(self) -> list[float]:
+        """Return them in units that make their weights comparable."""
+        return [
+            self.seconds,
+            self.nodes * 1e-6,
+            self.macs * 1e-9,
+            self.params * 1e-8,
+            self.activations * 1e-8,
+        ]
+
+    def to_data(self) -> list[float]:
+        return [self.seconds, self.nodes, self.macs, self.params, self.activations]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Seconds = `weights` x features + `constant`, which stays a sum over parts."""
+
+    weights: tuple[float, ...]
+    constant: float
+
+    def of_part(self, part: Features) -> float:
+        """Return the seconds that a part adds to a network."""
+        return max(0.0, float(np.dot(self.weights, part.scaled())))
+
+
+def fit_correction(networks: Sequence[Features], seconds: Sequence[float]) -> Correction:
+    """Fit to whole networks by least squares of the relative errors. A part never makes a network faster by
+    its time or its cost, but it may by its operators: what starts a part alone is in every time of one."""
+    from scipy.optimize import lsq_linear
+
+    measured = np.array(seconds)
+    rows = np.array([[*one.scaled(), 1.0] for one in networks]) / measured[:, None]
+    low = [0.0, -np.inf, 0.0, 0.0, 0.0, 0.0]
+    found = lsq_linear(rows, np.ones(len(rows)), bounds=(low, np.inf)).x.tolist()
+    return Correction(tuple(found[:-1]), found[-1])
+
+
+def fit_costs(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Numbers:
+    """Return the weights of costs, the last a constant, that predict seconds with least relative errors."""
+    measured = np.array(seconds)
+    found, *_ = np.linalg.lstsq(
+        np.array([[*row, 1.0] for row in rows]) / measured[:, None], np.ones(len(rows))
+    )
+    return np.asarray(found, np.float64)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How well figures of networks agree with their measured seconds: the shares within 5 and within 10 %,
+    Kendall's tau of both orders, the error that 90 % are within, and the most by which one took longer."""
+
+    within_5: float
+    within_10: float
+    tau: float
+    most_90: float
+    under: float
+
+    def to_data(self) -> dict[str, float]:
+        """Return plain values by name."""
+        return asdict(self)
+
+
+def errors_of(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
+    """Compare predictions of networks, two at least, with what was measured."""
+    from scipy.stats import kendalltau
+
+    truth, told = np.array(measured), np.array(predicted)
+    errors = np.abs(told / truth - 1)
+    tau: Any = kendalltau(told, truth).statistic
+    return Errors(
+        float((errors <= 0.05).mean()),
+        float((errors <= 0.1).mean()),
+        0.0 if np.isnan(tau) else float(tau),
+        float(np.quantile(errors, 0.9)),
+        float(max(0.0, (truth / told - 1).max())),
+    )

@@ -1,0 +1,234 @@
+"""A table of the latencies of a space's parts on one device, and what is predicted by it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.cost import Interval
+from nas.errors import InputError
+from nas.files import MOST_TABLE_BYTES, read_text
+from nas.graph.piece import Piece
+from nas.latency.correction import Correction, Errors, Features, errors_of, fit_correction, fit_costs
+from nas.latency.pieces import time_pieces
+from nas.measures import MACS, Budget
+from nas.space import Choices, Space
+from nas.space.clock import Times
+
+FITTED = 24
+HELD_OUT = 16
+"""Whole networks that are measured: for the correction, and to know how well it predicts."""
+ROUNDS = 10
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Of what a table is: the processor, the runtime and its version, threads, and the parts of the space."""
+
+    machine: str
+    runtime: str
+    version: str
+    threads: int
+    parts: str
+
+    @property
+    def device(self) -> str:
+        """All but the parts, for a person."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.machine}, {self.runtime} {self.version}, {threads}"
+
+    @property
+    def digest(self) -> str:
+        """A name for a file."""
+        return blake2b(json.dumps(asdict(self)).encode(), digest_size=10).hexdigest()
+
+    def is_of(self, other: Fingerprint) -> bool:
+        """Return whether both are of one device, runtime and number of threads."""
+        return replace(self, parts="") == replace(other, parts="")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole network that was measured: its seconds, those of the odd and the even rounds, its features."""
+
+    features: Features
+    low_s: float
+    odd_s: float
+    even_s: float
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Times of the parts of a space, by the keys of their pieces, and whole networks: `fitted` ones make the
+    correction, `held_out` ones, drawn evenly from the space, tell its errors.
+
+    `contention`: why the times cannot be trusted, or None.
+    """
+
+    fingerprint: Fingerprint
+    parts: Mapping[str, Features]
+    fitted: tuple[Whole, ...]
+    held_out: tuple[Whole, ...]
+    contention: str | None = None
+
+    @cached_property
+    def correction(self) -> Correction:
+        """What makes of the times of parts that of a network."""
+        return fit_correction([one.features for one in self.fitted], [one.low_s for one in self.fitted])
+
+    @cached_property
+    def clock(self) -> Times:
+        """What predicts latency: whole steps of nanoseconds of each part, fine enough to add up well and
+        coarse enough to be counted exactly."""
+        step: int = 10 ** max(0, math.floor(math.log10(min(one.low_s for one in self.fitted) * 1e9)) - 3)
+
+        def rounded(seconds: float) -> int:
+            return int(step) * round(seconds * 1e9 / step)
+
+        times = {key: rounded(self.correction.of_part(part)) for key, part in self.parts.items()}
+        return Times(times, rounded(self.correction.constant))
+
+    def predict(self, whole: Whole) -> float:
+        """Return the seconds that are predicted of a network by its features."""
+        return float(np.dot(self.correction.weights, whole.features.scaled())) + self.correction.constant
+
+    @cached_property
+    def errors(self) -> dict[str, Errors]:
+        """How well the held-out networks are told: by the table, by measuring again (the odd rounds against
+        the even ones), and by their MACs, alone and with their activations, fitted to the same networks."""
+        measured = [one.low_s for one in self.held_out]
+        found = {
+            "table": errors_of([self.predict(one) for one in self.held_out], measured),
+            "measured again": errors_of(
+                [one.odd_s for one in self.held_out], [one.even_s for one in self.held_out]
+            ),
+        }
+        for name, row in _BASELINES.items():
+            weights = fit_costs([row(w.features) for w in self.fitted], [w.low_s for w in self.fitted])
+            told = [float(np.dot(weights, [*row(w.features), 1.0])) for w in self.held_out]
+            found[name] = errors_of(told, measured)
+        return found
+
+    @property
+    def margin(self) -> float:
+        """By how much, as a part of its prediction, a network may take longer: what was seen at most."""
+        return self.errors["table"].under
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain values, from which `from_data` makes an equal table."""
+        return {
+            "format": _FORMAT,
+            "fingerprint": asdict(self.fingerprint),
+            "contention": self.contention,
+            "parts": {key: part.to_data() for key, part in self.parts.items()},
+            **{
+                name: [[*one.features.to_data(), one.low_s, one.odd_s, one.even_s] for one in wholes]
+                for name, wholes in (("fitted", self.fitted), ("held_out", self.held_out))
+            },
+        }
+
+    @classmethod
+    def from_data(cls, data: Any) -> LatencyTable:
+        """Make a table of what `to_data` has written. Raises ValueError for anything else."""
+        try:
+            if data["format"] != _FORMAT:
+                raise ValueError(f"format {data['format']}")
+            fitted, held_out = (
+                tuple(Whole(Features(*row[:5]), *map(float, row[5:])) for row in data[name])
+                for name in ("fitted", "held_out")
+            )
+            parts = {str(key): Features(*row) for key, row in data["parts"].items()}
+            contention = data["contention"] and str(data["contention"])
+            return cls(Fingerprint(**data["fingerprint"]), parts, fitted, held_out, contention)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"not a table of latencies: {error!r}") from error
+
+
+_BASELINES: dict[str, Callable[[Features], list[float]]] = {
+    "MACs alone": lambda one: [one.macs * 1e-9],
+    "MACs and activations": lambda one: [one.macs * 1e-9, one.activations * 1e-8],
+}
+
+
+def read_table(file: Path) -> LatencyTable:
+    """Read a table. Raises InputError where it is missing or damaged."""
+    try:
+        return LatencyTable.from_data(json.loads(read_text(file, MOST_TABLE_BYTES)))
+    except ValueError as error:
+        raise InputError(f"{file}: is damaged ({error}); restore it, or make it anew") from None
+
+
+def digest_parts(pieces: Mapping[str, Piece]) -> str:
+    """Return what stands for the parts of a space in a fingerprint."""
+    return blake2b("".join(sorted(pieces)).encode(), digest_size=10).hexdigest()
+
+
+def make_table(
+    space: Space,
+    fingerprint: Fingerprint,
+    pieces: Mapping[str, Piece],
+    seed: int,
+    plugins: Sequence[Path],
+    progress: Callable[[str], None],
+) -> LatencyTable:
+    """Measure the parts of a space, and whole networks of it beside them. Raises NasError."""
+    fitted, held_out = _draw(space, seed)
+    networks = [Piece.of(space.architecture(point)) for point in (*fitted, *held_out)]
+    timing = time_pieces(
+        [*pieces.values(), *networks],
+        fingerprint.runtime,
+        fingerprint.threads,
+        ROUNDS,
+        seed,
+        plugins,
+        progress,
+    )
+    parts = {
+        key: Features(
+            time.low_s, len(piece.nodes), piece.cost.macs, piece.cost.params, piece.cost.activations
+        )
+        for (key, piece), time in zip(pieces.items(), timing.times, strict=False)
+    }
+    features = compose(space, parts, [*fitted, *held_out])
+    wholes = tuple(
+        Whole(own, time.low_s, time.odd_s, time.even_s)
+        for own, time in zip(features, timing.times[len(pieces) :], strict=True)
+    )
+    return LatencyTable(fingerprint, parts, wholes[: len(fitted)], wholes[len(fitted) :], timing.contention)
+
+
+def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choices]) -> list[Features]:
+    """Return the features of networks, as the sums of their parts."""
+    seconds = replace(space, clock=Times({key: round(part.seconds * 1e9) for key, part in parts.items()}))
+    nodes = replace(space, clock=Times({key: int(part.nodes) for key, part in parts.items()}))
+    found = []
+    for point in points:
+        cost = seconds.cost(point)
+        count = nodes.cost(point).latency
+        found.append(Features(cost.latency / 1e9, count, cost.macs, cost.params, cost.activations))
+    return found
+
+
+def _draw(space: Space, seed: int) -> tuple[list[Choices], list[Choices]]:
+    """Return points for the correction, spread over sizes, and points that are drawn evenly."""
+    draw = np.random.default_rng(seed)
+    even = space.uniform(Budget()).sample(draw, FITTED // 2 + HELD_OUT)
+    least, most = (end.value for end in space.ends(MACS))
+    edges = np.geomspace(max(1, least), max(2, most), FITTED - FITTED // 2 + 1)
+    spread = [
+        point
+        for low, high in pairwise(edges)
+        for point in space.uniform(Budget({MACS: Interval(int(low), int(high))})).sample(draw, 1)
+    ]
+    ends = [end.choices for end in space.ends(MACS)]
+    return [*even[HELD_OUT:], *spread, *ends], even[:HELD_OUT]

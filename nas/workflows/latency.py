@@ -1,0 +1,146 @@
+"""Tables of latency: made where they are missing, kept for the next search of the space on this device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import InputError
+from nas.files import cache_folder, write_atomically
+from nas.graph.piece import Piece
+from nas.latency import RUNTIMES, find_runtime
+from nas.latency.pieces import time_pieces
+from nas.latency.runtimes import PIECE_RUNTIMES
+from nas.latency.table import Fingerprint, LatencyTable, digest_parts, make_table, read_table
+from nas.machine import count_cores, processor
+from nas.space import Space, load_space
+from nas.space.clock import list_pieces
+from nas.space.fit import fit_input
+from nas.space.library import find_space
+from nas.space.plugins import load_plugins, read_plugins
+from nas.workflows.export import ignore
+
+if TYPE_CHECKING:
+    from nas.runs.runtime import RuntimeConfig
+    from nas.space import Choices
+
+_MOST_PARTS = 10_000
+_ROUNDS = 20
+"""In which networks are measured whole."""
+
+
+def time_parts(
+    space: Path | str,
+    *,
+    runtime: str,
+    threads: int = 1,
+    side: int | None = None,
+    classes: int | None = None,
+    plugins: Sequence[Path | str] = (),
+    anew: bool = False,
+    progress: Callable[[str], None] = ignore,
+) -> LatencyTable:
+    """Return the table of latencies of a space on this device, as a search with a limit of latency uses it.
+
+    It is measured where there is none yet, or `anew`, and kept in the user's cache folder. `runtime`: torch
+    or onnx, with so many `threads`. `side`: of the input that the space is fitted to; `classes`: that its
+    networks are counted with, else its own. `plugins`: files of its blocks. `progress` is told what is done.
+
+        >>> import nas
+        >>> table = nas.time_parts("mbconv", runtime="onnx")  # doctest: +SKIP
+        >>> table.errors["table"].within_10  # doctest: +SKIP
+        1.0
+
+    Raises InputError for a runtime that is not there; NasError where it cannot apply a part.
+    """
+    sources = read_plugins(map(Path, plugins))
+    load_plugins(sources)
+    found = load_space(find_space(str(space)))
+    if side is not None:
+        found = fit_input(found, side).space
+    if classes is not None:
+        found = found.for_data(found.input[0], classes)
+    return find_table(found, runtime, threads, [Path(source.file) for source in sources], progress, anew=anew)
+
+
+def check_runtime(runtime: str, threads: int) -> None:
+    """Raise InputError for a runtime that is not there, or that latency is not predicted for, and for more
+    threads than may run."""
+    find_runtime(runtime)
+    if runtime not in PIECE_RUNTIMES:
+        raise InputError(
+            f"--runtime: latency is predicted for {' and '.join(PIECE_RUNTIMES)}, not for '{runtime}'; name "
+            "one of them, and measure the result with nas profile"
+        )
+    if threads > (cores := count_cores()):
+        raise InputError(
+            f"--threads: {threads} are more than the {cores} cores that may be used here; name up to {cores}"
+        )
+
+
+def find_table(
+    space: Space,
+    runtime: str,
+    threads: int,
+    plugins: Sequence[Path],
+    progress: Callable[[str], None],
+    *,
+    anew: bool = False,
+) -> LatencyTable:
+    """Return the table of a space as it is counted, measured now if there is none. Raises as `time_parts`."""
+    check_runtime(runtime, threads)
+    pieces = list_pieces(space)
+    if len(pieces) > _MOST_PARTS:
+        raise InputError(
+            f"'{space.name}' has {len(pieces):,} different parts, and up to {_MOST_PARTS:,} are measured for "
+            "a table of latencies; offer fewer options, or limit MACs with --budget-flops"
+        )
+    fingerprint = take_fingerprint(runtime, threads, digest_parts(pieces))
+    file = table_file(fingerprint)
+    if file.is_file() and not anew:
+        return read_table(file)
+    table = make_table(space, fingerprint, pieces, 0, plugins, progress)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(table.to_data()))
+    return table
+
+
+def take_fingerprint(runtime: str, threads: int, parts: str) -> Fingerprint:
+    """Return the fingerprint of this device for a runtime."""
+    package = RUNTIMES[runtime].libraries[0].partition(".")[0]
+    return Fingerprint(processor(), runtime, version(package), threads, parts)
+
+
+def table_file(fingerprint: Fingerprint) -> Path:
+    """Return where the table of a fingerprint is kept."""
+    return cache_folder() / "latency" / f"{fingerprint.digest}.json"
+
+
+def has_changed(table: LatencyTable, settings: RuntimeConfig) -> Fingerprint | None:
+    """Return the fingerprint of this device where it is another than that of a table, else None."""
+    from importlib.util import find_spec
+
+    assert settings.runtime is not None
+    if all(find_spec(name.partition(".")[0]) for name in RUNTIMES[settings.runtime].libraries):
+        now = take_fingerprint(settings.runtime, settings.threads, "")
+    else:
+        now = Fingerprint(processor(), settings.runtime, "not installed", settings.threads, "")
+    return None if now.is_of(table.fingerprint) else now
+
+
+def measure_whole(
+    space: Space,
+    points: Sequence[Choices],
+    table: LatencyTable,
+    plugins: Sequence[Path],
+    progress: Callable[[str], None],
+) -> list[int]:
+    """Return the nanoseconds of whole networks: each the most of what the odd rounds came to, the even ones,
+    and all together, as a limit is to hold when it is measured again."""
+    networks = [Piece.of(space.architecture(point)) for point in points]
+    own = table.fingerprint
+    timing = time_pieces(networks, own.runtime, own.threads, _ROUNDS, 1, plugins, progress)
+    return [round(1e9 * max(time.low_s, time.odd_s, time.even_s)) for time in timing.times]

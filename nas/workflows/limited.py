@@ -1,0 +1,117 @@
+"""Searches with a limit of latency: what is named was measured whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import InputError
+from nas.measures import LATENCY
+from nas.runs.budget import option_of
+from nas.runs.measured import Measured
+from nas.study.records import Trial
+
+if TYPE_CHECKING:
+    from nas.latency.table import LatencyTable
+    from nas.runs.config import SearchConfig
+    from nas.space import Space
+    from nas.space.plugins import Plugin
+    from nas.workflows.observer import Observer
+    from nas.workflows.session import Session
+
+KEPT = 16
+"""Trials at least whose weights stay: of those near a limit about half are over it when they are measured."""
+
+
+def check_latency(config: SearchConfig) -> None:
+    """Raise InputError where it is not said what a latency is of, or is said and there is none."""
+    runtime = config.latency.runtime
+    if config.has_latency and runtime is None:
+        where = (
+            f"--{option_of(LATENCY)}" if LATENCY in config.budget else f"--objective {config.objective.text}"
+        )
+        raise InputError(
+            f"{where}: each runtime has a latency of its own; say which by --runtime onnx, or torch"
+        )
+    if runtime is None:
+        return
+    if not config.has_latency:
+        raise InputError(
+            f"--runtime: {runtime} has no effect where no latency is asked for; add "
+            f"--{option_of(LATENCY)} 8ms, or leave it out"
+        )
+    from nas.workflows.latency import check_runtime
+
+    check_runtime(runtime, config.latency.threads)
+
+
+def table_of(
+    space: Space, config: SearchConfig, plugins: Sequence[Plugin], observer: Observer
+) -> LatencyTable | None:
+    """Return the table of a space, as it is counted, where a search needs one; the observer hears how good it
+    is."""
+    if not config.has_latency:
+        return None
+    from nas.workflows.latency import find_table
+
+    assert config.latency.runtime is not None
+    files = [Path(plugin.file) for plugin in plugins]
+    table = find_table(
+        space,
+        config.latency.runtime,
+        config.latency.threads,
+        files,
+        lambda text: observer.doing(f"Latency: {text}"),
+    )
+    errors = table.errors["table"]
+    observer.noted(
+        f"Latency is of {table.fingerprint.device}, predicted by a table of {len(table.parts):,} parts: of "
+        f"{len(table.held_out)} whole networks {100 * errors.within_10:.0f} % were within 10 %, tau "
+        f"{errors.tau:.2f}."
+    )
+    if table.contention:
+        observer.noted(
+            f"The machine was not quiet when that was measured: {table.contention}; measure it again with "
+            "nas latency --anew when it is."
+        )
+    return table
+
+
+def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) -> None:
+    """Measure the best networks whole, as many as are to be named, until they are inside the limit. On
+    another device than that of the table they are left as predicted, and the observer hears so."""
+    config, folder = session.config, session.folder
+    if LATENCY not in config.budget:
+        return
+    from nas.latency.table import read_table
+    from nas.workflows.latency import has_changed, measure_whole
+
+    table = read_table(folder.table_file)
+    wanted = max(1, config.finals.count)
+    while waiting := _unmeasured(session, trials, wanted):
+        if now := has_changed(table, config.latency):
+            observer.noted(
+                f"The table of latencies is of {table.fingerprint.device}, and this is {now.device}: "
+                "the best networks are inside the limit as predicted, and none was measured. Resume the run "
+                "there, which measures them, or start a new run here."
+            )
+            return
+        observer.doing(f"Measuring the latency of {len(waiting)} of the best networks")
+        found = measure_whole(
+            session.space,
+            [trial.candidate.choices for trial in waiting],
+            table,
+            [Path(plugin.file) for plugin in session.plugins],
+            lambda text: observer.doing(f"Latency: {text}"),
+        )
+        known = dict(Measured.read(folder).latencies)
+        known |= {trial.candidate.identity: value for trial, value in zip(waiting, found, strict=True)}
+        Measured(known).write(folder)
+
+
+def _unmeasured(session: Session, trials: Sequence[Trial], wanted: int) -> list[Trial]:
+    """Return those of the best networks inside the limit, as far as is known, that were not measured."""
+    state, measured = session.state(trials), Measured.read(session.folder)
+    best = state.best(wanted) if session.objective.is_single else state.front
+    return [trial for trial in best if not measured.has(trial)]
