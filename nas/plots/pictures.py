@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,11 @@ def find_picture_format(output: Path) -> Convert:
 
 
 def make_pdf(svg: str) -> bytes:
-    """Return an SVG as a PDF of one page, with text in one of the fonts that every reader has."""
+    """Return an SVG as a PDF of one page, with text in one of the fonts that every reader has.
+
+    Raises InputError for a character that these lack, such as one of Cyrillic or Chinese.
+    """
+    _check_letters(svg)
     from reportlab.graphics import renderPDF
     from svglib.svglib import svg2rlg
 
@@ -44,8 +49,31 @@ def make_pdf(svg: str) -> bytes:
     return content
 
 
+def _check_letters(svg: str) -> None:
+    from reportlab.pdfbase.pdfmetrics import getFont
+
+    font = getFont("Helvetica")
+    codes = [one.encName for one in (font, *font.substitutionFonts)]
+    shown = set(re.sub("<title>.*?</title>", "", svg, flags=re.DOTALL))
+    if lacking := sorted(c for c in shown if not c.isspace() and not any(_has(code, c) for code in codes)):
+        raise InputError(
+            "PNG and PDF files have letters of Western Europe and Greek alone, "
+            f"not '{''.join(lacking[:20])}'; "
+            "write an .svg, or change the name and 'about' of the network"
+        )
+
+
+def _has(code: str, character: str) -> bool:
+    """Return whether an encoding of a font has a character."""
+    try:
+        character.encode(code)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def make_png(svg: str) -> bytes:
-    """Return an SVG as a PNG, with `PIXELS` in each direction for one."""
+    """Return an SVG as a PNG, with `PIXELS` in each direction for one. Raises as `make_pdf`."""
     import pypdfium2
 
     content = io.BytesIO()

@@ -481,6 +481,27 @@ def test_a_drawing_as_pdf(folder: Path) -> None:
     assert "4.09G MACs, 25.6M params, input 3 x 224 x 224" in text and "6 x bottleneck 3x3" in text
 
 
+def test_letters_that_a_pdf_has(folder: Path) -> None:
+    Path("net.yaml").write_text(RESNET50.replace("name: resnet50", "name: Zürich ½ αβγ"))
+    assert nas("draw", "net.yaml", "-o", "net.pdf").code == 0
+    with pypdfium2.PdfDocument(Path("net.pdf")) as document:
+        assert "Zürich ½ αβγ" in document[0].get_textpage().get_text_range()
+
+
+@pytest.mark.parametrize("output", ["net.png", "net.pdf"])
+def test_letters_that_a_pdf_lacks_are_named(folder: Path, output: str) -> None:
+    """They would be black boxes."""
+    Path("net.yaml").write_text(RESNET50.replace("name: resnet50", "name: Zürich Łódź 網"))
+    said = nas("draw", "net.yaml", "-o", output)
+    assert (said.code, said.err) == (
+        2,
+        "error: PNG and PDF files have letters of Western Europe and Greek alone, not 'Łź網'; write an .svg, "
+        "or change the name and 'about' of the network\n",
+    )
+    assert not Path(output).exists()
+    assert nas("draw", "net.yaml", "-o", "net.svg").code == 0
+
+
 def test_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMATS, ".xps", (str.encode, ("no_such_library",)))
     with pytest.raises(InputError) as caught:
