@@ -35,6 +35,7 @@ class RuntimeExporter:
     convert: Convert
     needs: tuple[str, ...] = ()
     checks_itself = False
+    beside = ()
 
     def target(self, path: Path) -> Path:
         """Return the path with the suffix of the format. Raises InputError for a name that is only that."""
@@ -188,6 +189,7 @@ NCNN = RuntimeExporter(
     """\
 import ncnn, numpy
 net, outputs = ncnn.Net(), []
+net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False  # as it was trained
 for load, path in ((net.load_param, file), (net.load_model, file.removesuffix(".param") + ".bin")):
     if load(path):
         raise RuntimeError(f"{path}: ncnn cannot load it")
