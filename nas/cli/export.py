@@ -29,9 +29,10 @@ from nas.errors import InputError, printable
 @click.option(
     "--format",
     "formats",
-    help="What to write: python, a module and its weights; safetensors, pt2, onnx, openvino, ncnn, litert, "
-    "executorch; or several, such as python,onnx, into a folder. [default: python; in int8 onnx]",
+    help="What to write: python, a module and its weights; safetensors, timm, pt2, onnx, openvino, ncnn, "
+    "litert, executorch; or several, such as python,onnx, into a folder. [default: python; in int8 onnx]",
 )
+@click.option("--headless", is_flag=True, help="Without pool and classifier: the last map of features.")
 @click.option(
     "--quantize",
     type=click.Choice(["int8"]),
@@ -62,6 +63,7 @@ def export(
     output: str | None,
     trial: int | None,
     formats: str | None,
+    headless: bool,
     quantize: str | None,
     images: int | None,
     target_cpu: str | None,
@@ -90,9 +92,11 @@ def export(
         from nas.workflows.export import export as export_network
 
         files: Sequence[Path] = export_network(
-            what, output, format="python" if formats is None else formats, **own
+            what, output, format="python" if formats is None else formats, headless=headless, **own
         )
     else:
+        if headless:
+            raise InputError("--headless: int8 has accuracies to compare; give it or --quantize, not both")
         from nas.report.console import show as show_view
         from nas.report.console import terminal
         from nas.report.int8 import quantized_view

@@ -9,10 +9,12 @@ from nas.errors import InputError, did_you_mean
 from nas.exporters.base import Exporter
 from nas.exporters.python import PythonExporter, SafetensorsExporter
 from nas.exporters.runtimes import EXECUTORCH, LITERT, NCNN, ONNX, OPENVINO, PT2
+from nas.exporters.timm_format import TimmExporter
 
 EXPORTERS: dict[str, Exporter] = {
     "python": PythonExporter(),
     "safetensors": SafetensorsExporter(),
+    "timm": TimmExporter(),
     "pt2": PT2,
     "onnx": ONNX,
     "openvino": OPENVINO,

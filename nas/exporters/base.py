@@ -21,6 +21,10 @@ class Exporter(Protocol):
         """The suffixes of its files; the first is that of the file that a user loads."""
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of files of every network of the format, which hence goes into a folder; else none."""
+
+    @property
     def usage(self) -> str:
         """Python text that applies the file at `file` to `images`, a NumPy array (N, C, H, W) of float32,
         without nas, and names the scores (N, classes) `outputs`."""
@@ -50,7 +54,7 @@ class Exporter(Protocol):
         facts: Mapping[str, str],
         preparation: Preparation | None = None,
     ) -> list[Path]:
-        """Write the files FOLDER/STEM.*, in place of older ones, and return their paths.
+        """Write the files FOLDER/STEM.* and those beside, in place of older ones, and return their paths.
 
         `state` has the weights; without them files of weights are left out, and left alone, where a format
         has files without, and have random ones where it has none. `title` and

@@ -2,8 +2,9 @@
 
     python check.py best.py EXPECTED
 
-EXPECTED is a folder with `weights.safetensors`, `batch.safetensors` (input `x`, output `y`) and `facts.json`,
-as `nas.exporters.files` writes them. Prints what is wrong and exits with 1, or exits with 0.
+EXPECTED is a folder with `weights.safetensors`, `batch.safetensors` (input `x`, output `y` and, of a file for
+timm, maps `map0`, `map1`, ...) and `facts.json`, as `nas.exporters.files` writes them. Prints what is wrong
+and exits with 1, or exits with 0.
 """
 
 from __future__ import annotations
@@ -53,21 +54,23 @@ def problem(file: Path, expected: Path) -> str | None:
     if wrong:
         return wrong
     if facts["has_weights"]:
-        kept = load_file(file.with_suffix(".safetensors"))
+        kept_file = file.with_name(facts["kept"])
+        kept = load_file(kept_file)
         if facts["pickled"]:
             network = module.load()
         else:
             network.load_state_dict(kept)
-        for suffix, found in ((".pt", network.state_dict()), (".safetensors", kept)):
+        for name, found in ((f"{file.stem}.pt", network.state_dict()), (kept_file.name, kept)):
             wrong = _difference("weight", _shapes(found), _shapes(weights))
             if wrong:
-                return f"in {file.stem}{suffix} {wrong}"
-            for name, value in weights.items():
-                if not torch.equal(found[name], value):
-                    return f"in {file.stem}{suffix} the values of {name} are not those of the network"
+                return f"in {name} {wrong}"
+            for weight, value in weights.items():
+                if not torch.equal(found[weight], value):
+                    return f"in {name} the values of {weight} are not those of the network"
     else:
         network.load_state_dict(weights)
-    return _wrong_output(network.eval(), load_file(expected / "batch.safetensors"), facts["macs"])
+    batch = load_file(expected / "batch.safetensors")
+    return _wrong_output(network.eval(), batch, facts["macs"]) or _wrong_map(file.stem, batch)
 
 
 def layers(network: nn.Module) -> dict[str, str]:
@@ -89,7 +92,7 @@ def _layers(network: nn.Module, wanted: Mapping[str, str]) -> dict[str, str]:
 def _imported(file: Path) -> Any:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)  # timm asks for it by its name
     spec.loader.exec_module(module)
     return module
 
@@ -99,12 +102,32 @@ def _wrong_output(network: nn.Module, batch: Mapping[str, torch.Tensor], macs: i
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = network(x)
     counted = counter.get_total_flops() // 2 // len(x)  # it counts an addition beside each product
-    if output.shape != y.shape:
-        return f"its output is {tuple(output.shape)}, the network's {tuple(y.shape)}"
-    difference, largest = float((output - y).abs().max()), float(y.abs().max())
+    return _unequal("output", output, y) or _difference("count of", {"MACs": counted}, {"MACs": macs})
+
+
+def _wrong_map(name: str, batch: Mapping[str, torch.Tensor]) -> str | None:
+    """What is wrong with the maps of features that timm gives of the network; None where none are known."""
+    wanted = [batch[key] for key in sorted(batch) if key.startswith("map")]
+    if not wanted:
+        return None
+    import timm
+
+    network = timm.create_model(name, pretrained=True, features_only=True).eval()
+    with torch.no_grad():
+        found = network(batch["x"])
+    if len(found) != len(wanted):
+        return f"timm gives {len(found)} maps of features, the network has {len(wanted)}"
+    wrong = (_unequal(f"map {i}", *maps) for i, maps in enumerate(zip(found, wanted, strict=True)))
+    return next(filter(None, wrong), None)
+
+
+def _unequal(what: str, found: torch.Tensor, wanted: torch.Tensor) -> str | None:
+    if found.shape != wanted.shape:
+        return f"its {what} is {tuple(found.shape)}, the network's {tuple(wanted.shape)}"
+    difference, largest = float((found - wanted).abs().max()), float(wanted.abs().max())
     if not difference <= TOLERANCE * largest:
-        return f"its outputs differ from the network's by {difference:.3g}, the largest being {largest:.3g}"
-    return _difference("count of", {"MACs": counted}, {"MACs": macs})
+        return f"its {what}s differ from the network's by {difference:.3g}, the largest being {largest:.3g}"
+    return None
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

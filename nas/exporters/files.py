@@ -24,9 +24,10 @@ from nas.exporters.runtimes import quiet
 from nas.exporters.source import Preparation, python_source
 from nas.files import scratch_folder, way_out, write_atomically
 from nas.graph import Architecture
+from nas.graph.architecture import INPUT
 from nas.graph.memory import check_memory
 from nas.graph.module import build_module, count_parameters
-from nas.ops import Unary
+from nas.ops import Join, Unary
 
 
 def export_python(
@@ -71,6 +72,41 @@ def export_python(
             state is not None,
             pickled,
         )
+    return sorted(folder / name for name in contents)
+
+
+def export_timm(
+    folder: Path,
+    stem: str,
+    architecture: Architecture,
+    state: Mapping[str, torch.Tensor] | None,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    preparation: Preparation | None = None,
+) -> list[Path]:
+    """Write STEM.py, which registers with timm, and config.json and model.safetensors; returns their paths.
+
+    Checked as by `export_python`, and so are the maps of features. Raises as that.
+    """
+    from nas.exporters.timm_plan import make_plan
+    from nas.exporters.timm_source import WEIGHTS, folder_config, timm_source  # with timm, which is an extra
+
+    network = _network(architecture, settled_state(architecture) if state is None else state)
+    source = timm_source(architecture, stem, title=title, facts=facts, preparation=preparation)
+    config = folder_config(architecture, stem, preparation)
+    contents = {
+        WEIGHTS: save(dict(network.state_dict())),
+        "config.json": f"{json.dumps(config, indent=2)}\n".encode(),
+        f"{stem}.py": source.encode(),
+    }
+    maps = [one.node for one in make_plan(architecture).maps]
+    with _replacing(folder, stem, list(contents)) as beside:
+        for name, content in contents.items():
+            write_atomically(Path(beside, name), content)
+        with TemporaryDirectory(prefix="nas-export-") as expected:
+            write_expected(Path(expected), architecture, network, True, False, kept=WEIGHTS, maps=maps)
+            _refuse(folder / f"{stem}.py", check_apart(Path(beside, f"{stem}.py"), Path(expected)))
     return sorted(folder / name for name in contents)
 
 
@@ -229,8 +265,13 @@ def _verify(
     pickled: bool = True,
 ) -> None:
     with TemporaryDirectory(prefix="nas-export-") as expected:
-        write_expected(Path(expected), architecture, network, has_weights, pickled)
-        wrong = check_apart(file, Path(expected))
+        write_expected(
+            Path(expected), architecture, network, has_weights, pickled, kept=f"{file.stem}.safetensors"
+        )
+        _refuse(shown, check_apart(file, Path(expected)))
+
+
+def _refuse(shown: Path, wrong: str | None) -> None:
     if wrong:
         raise NasError(
             f"{shown}: the exported network is not the one it was made from: {wrong}; "
@@ -253,10 +294,17 @@ def check_apart(file: Path, expected: Path) -> str | None:
 
 
 def write_expected(
-    folder: Path, architecture: Architecture, network: nn.Module, has_weights: bool, pickled: bool = True
+    folder: Path,
+    architecture: Architecture,
+    network: nn.Module,
+    has_weights: bool,
+    pickled: bool = True,
+    *,
+    kept: str = "best.safetensors",
+    maps: Sequence[str] = (),
 ) -> None:
-    """Write what `nas.exporters.check` compares an export with; `has_weights` where files of them exist,
-    `pickled` where one is of torch."""
+    """Write what `nas.exporters.check` compares an export with; `has_weights` where files of them exist, of
+    which `kept` is one and, where `pickled`, one is of torch; `maps`: nodes of the maps of features."""
     facts = {
         "layers": check.layers(network),
         "params": count_parameters(network),
@@ -264,6 +312,7 @@ def write_expected(
         "threads": torch.get_num_threads(),
         "has_weights": has_weights,
         "pickled": pickled,
+        "kept": kept,
     }
     x = _random_images(architecture)
     if not has_weights:
@@ -276,8 +325,28 @@ def write_expected(
             "training did not fail"
         )
     save_file(network.state_dict(), folder / "weights.safetensors")
-    save_file({"x": x, "y": y}, folder / "batch.safetensors")
+    values = _node_outputs(architecture, network, x, maps)
+    features = {f"map{number}": values[name].contiguous() for number, name in enumerate(maps)}
+    save_file({"x": x, "y": y, **features}, folder / "batch.safetensors")
     (folder / "facts.json").write_text(json.dumps(facts))
+
+
+def _node_outputs(
+    architecture: Architecture, network: nn.Module, x: torch.Tensor, wanted: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Return what each node gives for images, up to the last that is wanted."""
+    values, left = {INPUT: x}, set(wanted)
+    with torch.inference_mode():
+        for node in architecture.nodes:
+            if not left:
+                break
+            given = [values[name] for name in node.inputs]
+            if isinstance(node.op, Join):
+                values[node.name] = node.op.apply(given)
+            else:
+                values[node.name] = network.get_submodule(node.name)(given[0])
+            left.discard(node.name)
+    return values
 
 
 def _random_images(architecture: Architecture) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nas.exporters.scopes import Item, Scope, Step
@@ -16,22 +16,37 @@ def forward_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[s
     """Lines of the method, indented for a class. `taken` are names that no variable may have."""
     statements = list(_statements(scope))
     names = _variables(scope, statements, {"self", *taken})
-    arguments = "".join(f", {names[value]}: torch.Tensor" for value in scope.inputs)
+    arguments = _arguments(scope, names)
     tensors = ", ".join("torch.Tensor" for _ in scope.outputs)
     result = tensors if len(scope.outputs) == 1 else f"tuple[{tensors}]"
     lines = [f"    def forward(self{arguments}) -> {result}:"]
     for statement in statements:
-        outputs = statement.item.outputs
-        is_result = statement is statements[-1] and outputs == scope.outputs
-        start = "return " if is_result else f"{', '.join(names[value] for value in outputs)} = "
-        given = [shapes[value] for value in outputs]
-        changes = any(shape != shapes[statement.operands[0]] for shape in given)
-        lines += _line(
-            start + statement.text(names), " and ".join(map(format_shape, given)) if changes else ""
-        )
+        is_result = statement is statements[-1] and statement.item.outputs == scope.outputs
+        lines += _statement_lines(statement, names, shapes, "return " if is_result else None)
         if is_result:
             return lines
-    return [*lines, f"        return {', '.join(names[value] for value in scope.outputs)}"]
+    return [*lines, f"        return {_listed(scope.outputs, names)}"]
+
+
+def maps_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
+    """Lines of the method `forward_maps` of a network, which gives the list of all outputs of a scope."""
+    statements = list(_statements(scope))
+    names = _variables(scope, statements, {"self", *taken}, scope.outputs)
+    lines = [
+        f"    def forward_maps(self{_arguments(scope, names)}) -> list[torch.Tensor]:",
+        '        """The maps of `feature_info`, then what the head is given, where that is another."""',
+    ]
+    for statement in statements:
+        lines += _statement_lines(statement, names, shapes, None)
+    return [*lines, f"        return [{_listed(scope.outputs, names)}]"]
+
+
+def _arguments(scope: Scope, names: Mapping[str, str]) -> str:
+    return "".join(f", {names[value]}: torch.Tensor" for value in scope.inputs)
+
+
+def _listed(values: Iterable[str], names: Mapping[str, str]) -> str:
+    return ", ".join(names[value] for value in values)
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,19 @@ class _Statement:
         )
 
 
+def _statement_lines(
+    statement: _Statement, names: Mapping[str, str], shapes: Mapping[str, Shape], start: str | None
+) -> list[str]:
+    """The lines of a statement, which by default assigns its outputs, with shapes where they change."""
+    outputs = statement.item.outputs
+    given = [shapes[value] for value in outputs]
+    changes = any(shape != shapes[statement.operands[0]] for shape in given)
+    return _line(
+        (start or f"{_listed(outputs, names)} = ") + statement.text(names),
+        " and ".join(map(format_shape, given)) if changes else "",
+    )
+
+
 def _statements(scope: Scope) -> Iterator[_Statement]:
     """The lines in order. A call goes into the line that follows where a join of two is its only use."""
     uses = [value for item in scope.items for value in item.inputs] + list(scope.outputs)
@@ -79,8 +107,10 @@ def _statements(scope: Scope) -> Iterator[_Statement]:
             inner = {}
 
 
-def _variables(scope: Scope, statements: list[_Statement], taken: set[str]) -> dict[str, str]:
-    """A variable for every value.
+def _variables(
+    scope: Scope, statements: list[_Statement], taken: set[str], results: Collection[str] = ()
+) -> dict[str, str]:
+    """A variable for every value; that of `results` is named for what gives them.
 
     A line gives its result the name of an operand that is read nowhere else, `y = self.dw(y)`, unless that
     would give a join the name of one branch. `runs` are the values that share a variable so.
@@ -99,19 +129,21 @@ def _variables(scope: Scope, statements: list[_Statement], taken: set[str]) -> d
     names: dict[str, str] = {}
     for value, run in runs.items():
         if value == run[0]:
-            name = unused(_variable(scope, run, made_by), taken)
+            name = unused(_variable(scope, run, made_by, results), taken)
             taken.add(name)
             names |= dict.fromkeys(run, name)
     return names
 
 
-def _variable(scope: Scope, run: list[str], made_by: Mapping[str, Item]) -> str:
+def _variable(scope: Scope, run: list[str], made_by: Mapping[str, Item], results: Collection[str]) -> str:
     if run[0] in scope.inputs:
         return "x" if len(scope.inputs) == 1 else f"x{scope.inputs.index(run[0]) + 1}"
-    item = made_by[run[0]]
-    if _is_join(item) or len(run) > 1:
+    is_result = run[-1] in results
+    item = made_by[run[-1 if is_result else 0]]
+    if not is_result and (_is_join(item) or len(run) > 1):
         return "y"
-    return item.name if len(item.outputs) == 1 else run[0].removeprefix(f"{scope.path}.").replace(".", "_")
+    name = item.name if len(item.outputs) == 1 else run[0].removeprefix(f"{scope.path}.")
+    return name.replace(".", "_")
 
 
 def _is_join(item: Item) -> bool:

@@ -22,6 +22,7 @@ class PythonExporter:
     """A Python module, STEM.py, with the weights in STEM.pt and STEM.safetensors."""
 
     suffixes = (".py", ".pt", ".safetensors")
+    beside = ()
     needs = ()
     checks_itself = True
     usage = """\
@@ -67,6 +68,7 @@ class SafetensorsExporter:
     """The weights, STEM.safetensors, beside the module that takes them, STEM.py."""
 
     suffixes = (".safetensors", ".py")
+    beside = ()
     needs = ()
     checks_itself = True
     usage = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nas.errors import InputError
@@ -57,7 +57,7 @@ def load(path: str | Path | None = None) -> Network:
 @dataclass(frozen=True)
 class Preparation:
     """What makes an image the input of a network: `size` (height, width), `mean` and `deviation` of each
-    channel on the scale 0 to 1; and the names of the `classes` of its outputs."""
+    channel on the scale 0 to 1; and the names of the `classes` of its outputs, if these are scores."""
 
     classes: tuple[str, ...]
     size: tuple[int, int]
@@ -70,6 +70,7 @@ class Preparation:
         names = [f"CLASSES = ({', '.join(map(ascii, self.classes))},)"]
         if too_long(names[0]):
             names = ["CLASSES = (", *(f"    {name!a}," for name in self.classes), ")"]
+        names = names if self.classes else []
         constants = [
             *names,
             f"SIZE = {self.size}",
@@ -99,7 +100,21 @@ def python_source(
     which reads them from the file beside it. `title` and `facts` (name to text) make the module's docstring.
     With a `preparation` it has its constants and `preprocess()`.
     """
-    return _Writer(architecture).file(title, facts, preparation)
+    writer = Writer(architecture)
+    body = [*writer.body(writer.network), _LOAD]
+    if preparation:
+        body.append(preparation.source())
+    standard = ["from pathlib import Path", *(["from typing import Any"] if preparation else [])]
+    return module_text(docstring(title, facts), standard, [], body)
+
+
+def module_text(about: str, standard: Sequence[str], installed: Sequence[str], body: Sequence[str]) -> str:
+    """The text of a module: its docstring, imports of the standard library and of what is installed beside
+    torch, classes and functions."""
+    if body[0] == _CHAIN:
+        standard = ["from collections import OrderedDict", *standard]
+    lines = [about, "", *standard, "", "import torch", *installed, "from torch import nn"]
+    return "\n".join([*lines, *(f"\n\n{text}" for text in body), ""])
 
 
 @dataclass
@@ -116,40 +131,51 @@ class _Class:
         return len(self.rates) > 1
 
 
-class _Writer:
-    def __init__(self, architecture: Architecture) -> None:
-        self._shapes = architecture.shapes
-        self._root = scope_tree(architecture)
+class Writer:
+    """The text of the classes of a network.
+
+    `opened`: paths of scopes whose layers the network calls one by one. `taken`: names that the file has
+    beside those of every file.
+    """
+
+    def __init__(
+        self, architecture: Architecture, opened: Collection[str] = (), taken: Collection[str] = ()
+    ) -> None:
+        self.shapes = architecture.shapes
+        self.root = scope_tree(architecture)
+        self._opened = opened
         self._copied: dict[str, str] = {}
-        self._module_names = {*_OWN_NAMES, *dir(builtins), *_carried_names(architecture)}
+        self._module_names = {*_OWN_NAMES, *taken, *dir(builtins)}
+        self._module_names |= _carried_names(architecture, {*_OWN_NAMES, *taken})
         self._module_names |= {name for name, _ in inspect.getmembers(layers)}
         self._by_shape: dict[Hashable, _Class] = {}
         self._by_path: dict[str, _Class] = {}
-        self._collect(self._root, inside_chain=False)
+        self._collect(self.root, inside_chain=False)
 
-    def file(self, title: str, facts: Mapping[str, str], preparation: Preparation | None) -> str:
+    def body(self, network: Callable[[], str]) -> list[str]:
+        """The classes, inner ones first, and before them what they need; that of the network, which `network`
+        writes, comes last."""
         classes = [self._class(known) for known in self._by_shape.values()]
-        network = self._network()
-        body = [*self._copied.values(), *classes, network, _LOAD]
-        has_chain = any("= chain(" in text for text in (*classes, network))
-        if has_chain:
-            body.insert(0, _CHAIN)
-        if preparation:
-            body.append(preparation.source())
-        return "\n".join(
-            [
-                docstring(title, facts),
-                "",
-                *(["from collections import OrderedDict"] if has_chain else []),
-                "from pathlib import Path",
-                *(["from typing import Any"] if preparation else []),
-                "",
-                "import torch",
-                "from torch import nn",
-                *(f"\n\n{text}" for text in body),
-                "",
-            ]
-        )
+        classes.append(network())
+        has_chain = any("= chain(" in text for text in classes)
+        return [*([_CHAIN] if has_chain else []), *self._copied.values(), *classes]
+
+    def network(self) -> str:
+        """The class of the network."""
+        (output,) = self.root.outputs
+        (image,) = self.root.inputs
+        shapes = [", ".join(map(str, ("N", *self.shapes[value]))) for value in (image, output)]
+        gives = "scores" if len(self.shapes[output]) == 1 else "maps of features"
+        return self._class_text("Network", self.root, f"Images ({shapes[0]}) to {gives} ({shapes[1]}).", None)
+
+    def members(self) -> list[str]:
+        """The lines that make the layers of the network."""
+        return self._members(self.root, None)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names that no variable may have."""
+        return frozenset(self._module_names)
 
     def _collect(self, scope: Scope, inside_chain: bool) -> bool:
         """Find the scopes that become classes, inner ones first; whether this one is written in place.
@@ -158,13 +184,13 @@ class _Writer:
         the layers of a stage are classes, and the stage is a chain of them.
         """
         has_chains = [
-            self._collect(item, scope.is_chain and scope is not self._root)
+            self._collect(item, scope.is_chain and not self._is_open(scope))
             for item in scope.items
             if isinstance(item, Scope)
         ]
-        if scope is self._root or (scope.is_chain and not (inside_chain and any(has_chains))):
+        if self._is_open(scope) or (scope.is_chain and not (inside_chain and any(has_chains))):
             return True
-        key = scope.shape_key(self._shapes)
+        key = scope.shape_key(self.shapes)
         if key not in self._by_shape:
             name = unused(camel_case(scope.path), self._module_names)
             self._module_names.add(name)
@@ -174,6 +200,10 @@ class _Writer:
         known.rates.update(scope.rates[:1] if len(set(scope.rates)) == 1 else ())
         return False
 
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether the network calls the items of a scope one by one."""
+        return scope is self.root or scope.path in self._opened
+
     def _class(self, known: _Class) -> str:
         scope = known.scope
         inputs = " and ".join(self._size(value) for value in scope.inputs)
@@ -182,32 +212,28 @@ class _Writer:
         places = listed(known.places, min(60, WIDTH - len(f'    """{sizes}"""')))
         return self._class_text(known.name, scope, places + sizes, known)
 
-    def _network(self) -> str:
-        (output,) = self._root.outputs
-        (image,) = self._root.inputs
-        shapes = [", ".join(map(str, ("N", *self._shapes[value]))) for value in (image, output)]
-        return self._class_text("Network", self._root, f"Images ({shapes[0]}) to scores ({shapes[1]}).", None)
-
     def _class_text(self, name: str, scope: Scope, about: str, known: _Class | None) -> str:
         rate = "drop_path" if known and known.takes_rate else None
-        members = [
-            line
-            for item in scope.items
-            if isinstance(item, Scope) or isinstance(item.op, Unary)
-            for line in call_lines(f"self.{item.name} = ", self._maker(item, rate), "", indent=8)
-        ]
+        members = self._members(scope, rate)
         lines = [f"class {name}(nn.Module):", f'    """{about}"""', ""]
         if members:
             arguments = f"self, {rate}: float" if rate else "self"
             lines += [f"    def __init__({arguments}) -> None:", "        super().__init__()", *members, ""]
-        lines += forward_lines(scope, self._shapes, self._module_names)
+        lines += forward_lines(scope, self.shapes, self._module_names)
         return "\n".join(lines)
+
+    def _members(self, scope: Scope, rate: str | None) -> list[str]:
+        return [
+            line
+            for item in _with_modules(scope)
+            for line in call_lines(f"self.{item.name} = ", self._maker(item, rate), "", indent=8)
+        ]
 
     def _maker(self, item: Item, rate: str | None) -> Call:
         """What makes the module of an item; `rate` is the variable that holds the stochastic depth rate."""
         if isinstance(item, Step):
             assert isinstance(item.op, Unary)
-            layer = item.op.layer(self._shapes[item.inputs[0]])
+            layer = item.op.layer(self.shapes[item.inputs[0]])
             if kind := layer.carried():
                 self._copied[layer.name] = inspect.getsource(kind).rstrip()
             if rate and isinstance(item.op, DropPath):
@@ -215,16 +241,20 @@ class _Writer:
             return layer.source()
         known = self._by_path.get(item.path)
         if known is None:
-            return [(inner.name, self._maker(inner, rate)) for inner in item.items]
+            return [(inner.name, self._maker(inner, rate)) for inner in _with_modules(item)]
         if known.takes_rate:
             return f"{known.name}(drop_path={rate or repr(item.rates[0])})"
         return f"{known.name}()"
 
     def _size(self, value: str) -> str:
-        return format_shape(self._shapes[value])
+        return format_shape(self.shapes[value])
 
 
-def _carried_names(architecture: Architecture) -> set[str]:
+def _with_modules(scope: Scope) -> list[Item]:
+    return [item for item in scope.items if isinstance(item, Scope) or isinstance(item.op, Unary)]
+
+
+def _carried_names(architecture: Architecture, taken: Collection[str]) -> set[str]:
     """The names of the layer classes that the file carries. Raises InputError for one that is taken in it."""
     kinds: dict[str, type] = {}
     for node in architecture.nodes:
@@ -233,7 +263,7 @@ def _carried_names(architecture: Architecture) -> set[str]:
         if kind is None:
             continue
         name = kind.__name__
-        if name in _OWN_NAMES or kinds.setdefault(name, kind) is not kind:
+        if name in taken or kinds.setdefault(name, kind) is not kind:
             raise InputError(
                 f"operator '{node.op.name}': an exported file has another '{name}' than this layer class; "
                 "rename the class"

@@ -43,7 +43,8 @@ class ExporterSuite:
             tmp_path / "run", "best", small_network(), network.state_dict(), title="T", facts={"a": "b"}
         )
         assert sorted(written) == sorted((tmp_path / "run").iterdir())
-        assert {file.name for file in written} == {f"best{suffix}" for suffix in exporter.suffixes}
+        names = {f"best{suffix}" for suffix in exporter.suffixes} | set(exporter.beside)
+        assert {file.name for file in written} == names
         assert all(suffix.startswith(".") for suffix in exporter.suffixes)
 
     def test_its_outputs_are_the_networks_where_there_is_no_nas(

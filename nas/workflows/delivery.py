@@ -31,6 +31,15 @@ from nas.workflows.session import load_data
 _SHOWN = 4
 """Images that are given with the outputs that they must give."""
 
+_HUB = (
+    "library_name: timm",
+    "pipeline_tag: image-classification",
+    "tags:",
+    "- image-classification",
+    "- timm",
+)
+"""By what the Hugging Face Hub knows a network of timm."""
+
 Progress = Callable[[str], None]
 
 
@@ -63,6 +72,9 @@ def write_folder(
     written. Raises NasError where a file is not the network, or
     cannot be written; there is no folder then.
     """
+    leaving = replace(leaving, folder_name=folder.name)
+    for exporter in exporters.values():
+        exporter.target(folder / _main_name(leaving, exporter))  # refuses a name that is taken
     leaving = leaving.as_deployed()
     sample, wanted = _expect(leaving)
     make_folder(folder.parent, folder)
@@ -71,8 +83,8 @@ def write_folder(
     try:
         with scratch_folder(folder.parent, f".{folder.name}-", ".tmp") as made:
             for name, exporter in exporters.items():
-                file = exporter.target(made / leaving.stem.name)
-                written = leaving.write(exporter, made, leaving.stem.name)
+                file = made / _main_name(leaving, exporter)
+                written = leaving.write(exporter, made, file.name.removesuffix(exporter.suffixes[0]))
                 parities[name] = check_parity(exporter, file, folder / file.name, wanted, sample)
                 files += sorted((one.name for one in written), key=file.name.__ne__)
                 progress(f"{file.name}: {parities[name]}, on {sample.origin}")
@@ -102,6 +114,14 @@ def write_companions(
         (folder / name).write_text(content, encoding="utf-8")
     _write_samples(folder, leaving, sample, wanted)
     return sorted({one.name for one in folder.iterdir()} - before)
+
+
+def _main_name(leaving: Leaving, exporter: Exporter) -> str:
+    """Return the name of the file that a user loads: that of a network which others know by its name is the
+    folder's."""
+    if exporter.beside:
+        return exporter.target(Path(leaving.folder_name)).name
+    return leaving.stem.name + exporter.suffixes[0]
 
 
 def _expect(leaving: Leaving) -> tuple[Sample, Array]:
@@ -181,7 +201,8 @@ def _contents(leaving: Leaving, exporters: Mapping[str, Exporter], compared: Seq
         found["preprocess.json"] = json.dumps(preprocessing(card, leaving.side), indent=2) + "\n"
     found["README.md"] = "\n".join(
         [
-            *("---", "license: unknown", "---", "", f"# {cell(leaving.title)}", ""),
+            *("---", "license: unknown", *(_HUB if "timm" in exporters else ()), "---", ""),
+            *(f"# {cell(leaving.title)}", ""),
             "The licence is for you to say, in the first lines of this file.",
             *("", "| what | |", "| --- | --- |"),
             *(f"| {name} | {cell(text)} |" for name, text in leaving.facts.items()),
@@ -214,10 +235,9 @@ def _parity_table(
     ]
     for name, parity in parities.items():
         scores = " | ".join(f"{value:.4f}" for value in parity.accuracy) if parity.accuracy else " | "
-        file = leaving.stem.name + exporters[name].suffixes[0]
-        lines.append(
-            f"| {name} | `{file}` | {parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores} |"
-        )
+        file = _main_name(leaving, exporters[name])
+        figures = f"{parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores}"
+        lines.append(f"| {name} | `{file}` | {figures} |")
     return lines
 
 
@@ -239,8 +259,7 @@ def _loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:
     if not leaving.side:
         lines[0] = "`images` is a NumPy array (N, C, H, W) of float32."
     for name, exporter in exporters.items():
-        file = leaving.stem.name + exporter.suffixes[0]
-        lines += [f"### {name}", "", "```python", f'file = "{file}"']
+        lines += [f"### {name}", "", "```python", f'file = "{_main_name(leaving, exporter)}"']
         lines += [*exporter.usage.rstrip().splitlines(), "```", ""]
     return lines
 

@@ -35,7 +35,8 @@ def ignore(text: str) -> None:
 class Leaving:
     """A network that leaves. `stem`: what its files are called, and where, unless a user names another.
 
-    `state`: its weights, None where it has none. `run`: what it was found by; `side`: of its images.
+    `state`: its weights, None where it has none. `run`: what it was found by; `side`: of its images;
+    `is_headless`: whether pool and classifier were taken away; `folder_name`: of the folder it leaves in.
     """
 
     stem: Path
@@ -46,6 +47,8 @@ class Leaving:
     facts: Mapping[str, str]
     run: RunState | None = None
     side: int | None = None
+    is_headless: bool = False
+    folder_name: str = "network"
 
     def write(self, exporter: Exporter, folder: Path, stem: str) -> list[Path]:
         """Write FOLDER/STEM.* in a format. Raises what that raises."""
@@ -66,7 +69,22 @@ class Leaving:
             return None
         from nas.exporters.source import Preparation
 
-        return Preparation(data.classes, (self.side, self.side), data.mean, data.std)
+        classes = () if self.is_headless else data.classes
+        return Preparation(classes, (self.side, self.side), data.mean, data.std)
+
+    def without_head(self) -> Leaving:
+        """Return it without pool and classifier. Raises InputError where no one map is before these."""
+        from nas.graph.maps import without_head
+
+        architecture = without_head(self.architecture)
+        names = {node.name for node in architecture.nodes}
+        state = self.state and {k: v for k, v in self.state.items() if k.rpartition(".")[0] in names}
+        facts = {name: text for name, text in self.facts.items() if name not in ("Cost", "Labels")}
+        facts["This file"] = cost_line(architecture.cost, architecture.input_shape, None)
+        facts["Output"] = (
+            f"features of {format_shape(architecture.nodes[-1].shape)}, without pool and classifier"
+        )
+        return replace(self, architecture=architecture, state=state, facts=facts, is_headless=True)
 
     def as_deployed(self) -> Leaving:
         """Return it for images of the size that its weights were trained at; with random weights where it has
@@ -91,6 +109,7 @@ def export(
     output: Path | str | None = None,
     *,
     format: str = "python",
+    headless: bool = False,
     trial: int | None = None,
     plugins: Sequence[Path | str] = (),
     storage: str | None = None,
@@ -101,7 +120,8 @@ def export(
 
     `what`: a run folder, whose best network is written with its weights, or a `trial` of it whose weights
     were kept; or the file of one network. `format`: one, or several as in `python,onnx`, which are written
-    into a new folder `output` with what one needs to use them; one is too where `output` ends in a slash.
+    into a new folder `output` with what one needs to use them; one is too where `output` ends in a slash, and
+    `timm` always. `headless`: without pool and classifier, so that it gives the last map of features.
     `plugins`: files of the blocks that it needs. `storage`: the database of a run that keeps its trials in
     one. `progress` is told what is done. Return the files, that of the first format first.
 
@@ -113,7 +133,12 @@ def export(
     or lacks its library; NasError where a file is not the network. Nothing is left then.
     """
     exporters = find_exporters(format)
-    is_folder = len(exporters) > 1 or str(output).endswith("/")
+    needs_folder = len(exporters) > 1 or any(exporter.beside for exporter in exporters.values())
+    is_folder = needs_folder or str(output).endswith("/")
+    if headless and (is_folder or not set(exporters) <= {"python", "safetensors"}):
+        raise InputError(
+            "--headless: is for one file of python or safetensors; of a timm network, timm gives the features"
+        )
     target = None if output is None else Path(output)
     if is_folder:
         target = check_new_folder(target, format)
@@ -124,6 +149,7 @@ def export(
         assert target is not None
         return write_folder(leaving, target, exporters, progress)
     (exporter,) = exporters.values()
+    leaving = leaving.without_head() if headless else leaving
     return write_one(leaving, target, exporter, progress)
 
 
@@ -145,9 +171,7 @@ def find_leaving(
 def check_new_folder(folder: Path | None, formats: str) -> Path:
     """Return the folder for several formats. Raises InputError where none is named, or there is something."""
     if folder is None:
-        raise InputError(
-            f"--format {formats}: several formats go into a folder; name a new one with -o FOLDER"
-        )
+        raise InputError(f"--format {formats}: goes into a folder; name a new one with -o FOLDER")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise InputError(f"{folder}: exists already; choose another -o, or remove it")
     return folder

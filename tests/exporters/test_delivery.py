@@ -120,13 +120,13 @@ def test_a_format_without_its_library_says_how_to_install_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--format", "python,pt2"), "--format python,pt2: several formats go into a folder; name a new one "
-         "with -o FOLDER"),
+        (("--format", "python,pt2"), "--format python,pt2: goes into a folder; name a new one with "
+         "-o FOLDER"),
         (("--format", "python,pt2", "-o", "there"), "there: exists already; choose another -o, or remove it"),
         (("-o", "there/"), "there: exists already; choose another -o, or remove it"),
         (("--format", "python,onx", "-o", "new"), "unknown format 'onx'; did you mean 'onnx'?"),
         (("--format", "", "-o", "new"), "unknown format ''; allowed: executorch, litert, ncnn, onnx, "
-         "openvino, pt2, python, safetensors"),
+         "openvino, pt2, python, safetensors, timm"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_is_refused_first(
@@ -212,6 +212,16 @@ def test_dynamic_batches_and_files_of_one_format(tmp_path: Path) -> None:
             check_parity(exporter, file, file, network_outputs(small_network(), state, sample), sample)
 
 
+@pytest.mark.slow
+def test_ncnn_computes_as_the_network_does(tmp_path: Path) -> None:
+    """By default it has weights in half precision, whatever pnnx wrote."""
+    exporter, state = EXPORTERS["ncnn"], trained().state_dict()
+    (file, *_) = exporter.write(tmp_path, "best", small_network(), state, title="T", facts={})
+    sample = Sample.random((3, 8, 8))
+    wanted = network_outputs(small_network(), state, sample)
+    assert check_parity(exporter, file, file, wanted, sample).difference < 1e-5
+
+
 def trained_member(name: str) -> tuple[Space, dict[str, torch.Tensor], Sample]:
     """The smallest network of a bundled space after some steps on digits, and 256 others of them."""
     from sklearn.datasets import load_digits
@@ -246,7 +256,7 @@ def test_networks_of_every_space_leave_in_every_format_of_the_documentation(
         write_folder(leaving, tmp_path / "out", {one: EXPORTERS[one] for one in HERE}, lambda text: None)
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     heads, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if _is_row(line, name))
-    assert heads[1:] == list(HERE) and row[1:] == ["yes"] * len(HERE)
+    assert heads[1:] == [*HERE, "timm"] and row[1:] == ["yes"] * len(heads[1:])  # timm: test_timm.py
 
 
 def _is_row(line: str, name: str) -> bool:

@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,8 @@ from nas.errors import NasError
 from nas.exporters import EXPORTERS
 from nas.exporters.check import problem
 from nas.exporters.files import check_apart, export_python, verify, write_expected
-from nas.exporters.source import python_source
+from nas.exporters.source import Preparation, python_source
+from nas.exporters.timm_source import timm_source
 from nas.files import scratch_folder
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_parameters
@@ -56,6 +58,8 @@ class TestOtherFormats(ExporterSuite):
 
 
 SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+PREPARATION = Preparation(tuple("0123456789"), (32, 32), (0.1234567890123,), (0.9876543210987654,))
+TOLD: dict[str, Any] = {"title": "A network", "facts": {"space": "test"}}
 each_space = pytest.mark.parametrize("file", SPACES, ids=lambda path: path.stem)
 
 
@@ -112,7 +116,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def source(architecture: Architecture) -> str:
-    return python_source(architecture, title="A network", facts={"space": "test"})
+    return python_source(architecture, **TOLD)
 
 
 def run(text: str) -> types.ModuleType:
@@ -188,9 +192,13 @@ def test_ruff_finds_nothing_to_say(tmp_path: Path) -> None:
     assert ruff is not None
     (tmp_path / "b0.py").write_text(source(efficientnet_b0()))
     (tmp_path / "tiny.py").write_text(source(small_network()))
+    (tmp_path / "timm_tiny.py").write_text(timm_source(small_network(), "timm_tiny", **TOLD))
     for file in SPACES:
         for number, architecture in enumerate(members(file, 3, seed=3)):
             (tmp_path / f"{file.stem}{number}.py").write_text(source(architecture))
+            name = f"timm_{file.stem}{number}"
+            text = timm_source(architecture, name, **TOLD, preparation=PREPARATION)
+            (tmp_path / f"{name}.py").write_text(text)
     options = ["--isolated", "--no-cache", "--line-length", "110", str(tmp_path)]
     for command in (["check", "--select", "E,F,W,I"], ["format", "--diff"]):
         done = subprocess.run([ruff, *command, *options], capture_output=True, text=True, check=False)

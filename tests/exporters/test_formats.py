@@ -26,6 +26,7 @@ class TorchExport:
     """A format of a test: what torch.export saves, under a name of its own."""
 
     suffixes = (".program.pt2",)
+    beside = ()
     needs = ()
     checks_itself = True
     usage = """\
