@@ -73,13 +73,12 @@ def fit_costs(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Numb
 @dataclass(frozen=True)
 class Errors:
     """How well figures of networks agree with their measured seconds: the shares within 5 and within 10 %,
-    Kendall's tau of both orders, the error that 90 % are within, and the most by which one took longer."""
+    Kendall's tau of both orders, and the error that 90 % are within."""
 
     within_5: float
     within_10: float
     tau: float
     most_90: float
-    under: float
 
     def to_data(self) -> dict[str, float]:
         """Return plain values by name."""
@@ -98,5 +97,4 @@ def errors_of(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
         float((errors <= 0.1).mean()),
         0.0 if np.isnan(tau) else float(tau),
         float(np.quantile(errors, 0.9)),
-        float(max(0.0, (truth / told - 1).max())),
     )

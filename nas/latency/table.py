@@ -119,11 +119,6 @@ class LatencyTable:
             found[name] = errors_of(told, measured)
         return found
 
-    @property
-    def margin(self) -> float:
-        """By how much, as a part of its prediction, a network may take longer: what was seen at most."""
-        return self.errors["table"].under
-
     def to_data(self) -> dict[str, Any]:
         """Return plain values, from which `from_data` makes an equal table."""
         return {

@@ -80,6 +80,8 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
 """A value by which each setting changes a search, and what else it needs."""
 OF_EXECUTORS = {"workers", "in_process", "gpus_per_trial", "address", "accelerator"}
 """Where trials run: an executor does not know who trains."""
+OF_LATENCIES = {"budget_latency", "runtime", "threads"}
+"""What a table of the parts of the space says, which does not know who trains either."""
 SETTINGS = SearchConfig.settings() | SearchConfig.sections()["recipe"].settings()
 UNUSED = [key for key, setting in SETTINGS.items() if User.EVALUATOR in setting.option.unused_by]
 OTHERS: dict[str, Any] = {
@@ -105,8 +107,8 @@ def folder(tiny_folder: Path) -> Iterator[Path]:
 
 
 def test_each_is_known_to_be_used_or_not() -> None:
-    """A new setting has its place in one of the three."""
-    assert sorted([*EFFECTS, *OF_EXECUTORS, *UNUSED]) == sorted(SETTINGS)
+    """A new setting has its place in one of the four."""
+    assert sorted([*EFFECTS, *OF_EXECUTORS, *OF_LATENCIES, *UNUSED]) == sorted(SETTINGS)
     assert set(OTHERS) == set(UNUSED)
 
 
