@@ -201,7 +201,6 @@ def test_errors_are_shares_and_an_order() -> None:
 def test_a_table_says_how_well_it_predicts_and_is_kept_as_data(tmp_path: Path) -> None:
     table = made_table()
     assert table.errors["table"].within_5 == 1 and table.errors["table"].tau == pytest.approx(1.0)
-    assert table.margin < 0.01
     file = tmp_path / "latency.json"
     file.write_text(json.dumps(table.to_data()))
     again = read_table(file)
