@@ -54,7 +54,7 @@ def test_an_unknown_command() -> None:
 
 def test_an_unknown_option() -> None:
     code, said = usage("search", "tiny.yaml", "--trails", "3")
-    assert code == 2 and "No such option '--trails'. Did you mean '--trials'?" in said
+    assert code == 2 and "No such option '--trails'. (Did you mean one of: '--threads', '--trials'?)" in said
     assert "Try 'nas search --help'" in said
 
 
@@ -503,7 +503,7 @@ def test_the_export_of_a_trial_of_a_file() -> None:
 def test_an_unknown_format() -> None:
     assert refused("export", "tiny.yaml", "--format", "savedmodel") == (
         2, "unknown format 'savedmodel'; allowed: executorch, litert, ncnn, onnx, openvino, pt2, python, "
-        "safetensors"
+        "safetensors, timm"
     )  # fmt: skip
 
 
