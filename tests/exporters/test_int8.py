@@ -166,8 +166,8 @@ def test_a_network_that_is_no_longer_best_takes_its_int8_along(tiny_run: RunFold
          "--calibration-images: is of --quantize int8; give both, or none"),
         (("runs/mine/best.yaml", "--quantize", "int8"), "--quantize int8: runs/mine/best.yaml is the file of "
          "a network, and has no images to calibrate on; name the run folder of a search on images"),
-        (("runs/mine", "--quantize", "int8", "--format", "onnx,openvino"), "--format onnx,openvino: goes into "
-         "a folder; name a new one with -o FOLDER"),
+        (("runs/mine", "--quantize", "int8", "--format", "onnx,openvino"), "--format onnx,openvino: goes "
+         "into a folder; name a new one with -o FOLDER"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(tiny_run: RunFolder, arguments: tuple[str, ...], message: str) -> None:
