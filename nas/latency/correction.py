@@ -50,14 +50,13 @@ class Correction:
 
 
 def fit_correction(networks: Sequence[Features], seconds: Sequence[float]) -> Correction:
-    """Fit to whole networks by least squares of the relative errors. A part never makes a network faster by
-    its time or its cost, but it may by its operators: what starts a part alone is in every time of one."""
+    """Fit to whole networks by least squares of the relative errors. A part never makes a network faster, so
+    that what is fitted is what the parts add up to."""
     from scipy.optimize import lsq_linear
 
     measured = np.array(seconds)
     rows = np.array([[*one.scaled(), 1.0] for one in networks]) / measured[:, None]
-    low = [0.0, -np.inf, 0.0, 0.0, 0.0, 0.0]
-    found = lsq_linear(rows, np.ones(len(rows)), bounds=(low, np.inf)).x.tolist()
+    found = lsq_linear(rows, np.ones(len(rows)), bounds=(0.0, np.inf)).x.tolist()
     return Correction(tuple(found[:-1]), found[-1])
 
 

@@ -255,7 +255,9 @@ def test_networks_of_every_space_leave_in_every_format_of_the_documentation(
     with patch("nas.workflows.delivery.take_sample", lambda leaving: sample):
         write_folder(leaving, tmp_path / "out", {one: EXPORTERS[one] for one in HERE}, lambda text: None)
     lines = PAGE.read_text(encoding="utf-8").splitlines()
-    heads, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if _is_row(line, name))
+    heads, row, *_ = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if _is_row(line, name)
+    )
     assert heads[1:] == [*HERE, "timm"] and row[1:] == ["yes"] * len(heads[1:])  # timm: test_timm.py
 
 

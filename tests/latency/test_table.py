@@ -182,7 +182,7 @@ def test_the_correction_finds_what_whole_networks_take() -> None:
         Features(*(float(v) for v in draw.uniform((1e-3, 50, 1e7, 1e5, 1e5), (5e-3, 200, 9e7, 9e6, 9e6))))  # type: ignore[arg-type]
         for _ in range(40)
     ]
-    truth = Correction((0.9, -2.0, 0.0, 0.0, 3e-2), 1e-4)
+    truth = Correction((0.9, 2.0, 0.0, 0.0, 3e-2), 1e-4)
     seconds = [float(np.dot(truth.weights, one.scaled())) + truth.constant for one in networks]
     found = fit_correction(networks, seconds)
     assert found.weights == pytest.approx(truth.weights, abs=1e-3) and found.constant == pytest.approx(
