@@ -312,7 +312,7 @@ def _write(result: CalibrationResult, found: Figures) -> None:
             {**asdict(p), "quality_per_second": (q := p.quality_per_second) and q.value}
             for p in found.proxies
         ],
-        "networks": [asdict(row) for row in found.rows],
+        "networks": [{**asdict(row), "cost": row.cost.to_data()} for row in found.rows],
     }
     write_atomically(session.folder.figures_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
