@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,8 +70,6 @@ def _measure(space: Space, args: argparse.Namespace, runtime: str) -> bool:
 
 def _draws_a_second(space: Space, table: LatencyTable) -> float:
     """Return how many networks inside a limit at the median are drawn in a second, once it is counted."""
-    from dataclasses import replace
-
     timed = replace(space, clock=table.clock)
     drawn = timed.uniform(Budget()).sample(np.random.default_rng(0), 200)
     limit = sorted(timed.cost(point).latency for point in drawn)[100]

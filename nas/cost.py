@@ -113,12 +113,12 @@ def parse_count(text: str) -> int:
 
     Raises InputError for anything else.
     """
-    count = _number(text, _UNITS)
-    if count is None:
-        raise InputError(f"'{text}' is not a count; write a number with K, M, G or T, such as 400M or 1.5G")
-    if count % 1:
-        raise InputError(f"'{text}' is not a whole number; a count is one, such as 400M or 1.5G")
-    return int(count)
+    return _parse_whole(
+        text,
+        _UNITS,
+        "a count; write a number with K, M, G or T, such as 400M or 1.5G",
+        "a whole number; a count is one, such as 400M or 1.5G",
+    )
 
 
 def parse_bytes(text: str) -> int:
@@ -129,15 +129,12 @@ def parse_bytes(text: str) -> int:
 
     Raises InputError for anything else.
     """
-    count = _number(text, _BYTE_UNITS)
-    if count is None:
-        raise InputError(
-            f"'{text}' is not a number of bytes; write one with K, M or G, or with KiB, MiB or GiB, such as "
-            "8M or 1.5GiB"
-        )
-    if count % 1:
-        raise InputError(f"'{text}' is not a whole number of bytes; write one, such as 8M or 1.5GiB")
-    return int(count)
+    return _parse_whole(
+        text,
+        _BYTE_UNITS,
+        "a number of bytes; write one with K, M or G, or with KiB, MiB or GiB, such as 8M or 1.5GiB",
+        "a whole number of bytes; write one, such as 8M or 1.5GiB",
+    )
 
 
 def parse_latency(text: str) -> int:
@@ -148,12 +145,12 @@ def parse_latency(text: str) -> int:
 
     Raises InputError for anything else.
     """
-    count = _number(text, _TIME_UNITS)
-    if count is None:
-        raise InputError(f"'{text}' is not a latency; write a time with s, ms or us, such as 8ms")
-    if count % 1:
-        raise InputError(f"'{text}' is not a whole number of nanoseconds; write a time such as 8ms or 800us")
-    return int(count)
+    return _parse_whole(
+        text,
+        _TIME_UNITS,
+        "a latency; write a time with s, ms or us, such as 8ms",
+        "a whole number of nanoseconds; write a time such as 8ms or 800us",
+    )
 
 
 def format_latency(value: int) -> str:
@@ -164,6 +161,11 @@ def format_latency(value: int) -> str:
     """
     text = f"{value / 1e6:,.6f}".rstrip("0").rstrip(".")
     return f"{text}ms"
+
+
+def short_latency(value: int) -> str:
+    """Return nanoseconds in milliseconds with three digits, for reading: `8.25ms`."""
+    return f"{float(f'{value / 1e6:.3g}'):g}ms"
 
 
 def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Interval:
@@ -183,11 +185,6 @@ def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Inte
     if band.high is not None and band.low > band.high:
         raise InputError(f"'{text}' is an empty band; write the smaller figure first, such as 300M..400M")
     return band
-
-
-def short_latency(value: int) -> str:
-    """Return nanoseconds in milliseconds with three digits, for reading: `8.25ms`."""
-    return f"{float(f'{value / 1e6:.3g}'):g}ms"
 
 
 def large_number(value: int) -> str:
@@ -213,6 +210,14 @@ def format_count(value: int) -> str:
             break
     digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
     return f"{scaled:.{digits}f}{unit}"
+
+
+def _parse_whole(text: str, units: Mapping[str, int], what: str, whole: str) -> int:
+    """Return the whole number in a text. Raises InputError for a text that is not `what`, nor `whole`."""
+    count = _number(text, units)
+    if count is None or count % 1:
+        raise InputError(f"'{text}' is not {what if count is None else whole}")
+    return int(count)
 
 
 def _number(text: str, units: Mapping[str, int]) -> Decimal | None:

@@ -65,7 +65,7 @@ def search(
         if dry_run:
             from nas.report.forecast import print_forecast
             from nas.workflows.forecast import forecast
-            from nas.workflows.session import prepare
+            from nas.workflows.prepared import prepare
 
             prepared = prepare(settings, None, plugins, screen)
             screen.doing("Training three networks of the budget for some batches")

@@ -43,9 +43,9 @@ def find_exporter(name: str) -> Exporter:
 def check_installed(what: str, libraries: Iterable[str]) -> None:
     """Raise InputError where a library that something needs is not installed."""
     if lacking := [library.replace("_", "-") for library in libraries if find_spec(library) is None]:
-        needs = " and ".join(lacking)
+        are = "is not installed; install it" if len(lacking) == 1 else "are not installed; install them"
         raise InputError(
-            f"{what}: needs {needs}, which is not installed; install it with: pip install {' '.join(lacking)}"
+            f"{what}: needs {' and '.join(lacking)}, which {are} with: pip install {' '.join(lacking)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Formats in int8: weights and activations are integers, on scales that images of the training set."""
+"""Formats in int8: weights and activations are integers, on scales that follow from training images."""
 
 from __future__ import annotations
 

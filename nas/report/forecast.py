@@ -9,7 +9,7 @@ from nas.report.console import duration, plural, say, show, terminal
 from nas.report.session import say_start
 from nas.report.tables import budget_text, table
 from nas.workflows.forecast import Forecast
-from nas.workflows.session import Prepared
+from nas.workflows.prepared import Prepared
 
 
 def print_forecast(prepared: Prepared, found: Forecast) -> None:

@@ -30,8 +30,9 @@ from nas.study.pareto import worst_costs
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration, find_calibration
+from nas.workflows.prepared import Prepared
 from nas.workflows.search import SearchResult, StopReason
-from nas.workflows.session import Prepared, Session
+from nas.workflows.session import Session
 from nas.workflows.usage import Usage
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any, ClassVar
@@ -15,14 +14,13 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
-from nas.files import MOST_TABLE_BYTES, read_text
 from nas.kinds import INPUT_SIDE, as_written, optional, parsed, text, whole
 from nas.measures import Budget
 from nas.passwords import SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.folder import RunFolder
+from nas.runs.provenance import read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
-from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.recipe import Recipe
 
 FORMAT = 1
@@ -31,7 +29,6 @@ RANDOM = "random"
 BASELINES = ("reference/mobilenet_v2", "reference/efficientnet_b0", RANDOM)
 EPOCHS = 30
 """Of a network's file; those of a run are as many as its finalists have."""
-_MOST_VALUES = 1_000_000
 _PANEL = "Comparison"
 _DEFAULT = Recipe(epochs=EPOCHS)
 _RECIPE = Keys(Recipe, lambda values: Recipe(**{"epochs": EPOCHS, **values}), lambda recipe: recipe.to_data())
@@ -206,29 +203,17 @@ class VersusManifest:
     def read(cls, folder: VersusFolder) -> VersusManifest:
         """Read the manifest of a comparison. Raises InputError for a damaged one, or of another format."""
         path = folder.manifest_file
-        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
-        damaged = partial("{}: is damaged ({}); restore it, or compare in another folder by -o".format, path)
-        if not isinstance(document, dict):
-            raise InputError(damaged("it has no settings"))
-        if document.get("format") != FORMAT:
-            raise InputError(
-                f"{folder.path}: has format {document.get('format')}, and this nas reads format {FORMAT}; "
-                "use the nas that made it, or compare in another folder by -o"
-            )
+        document = read_document_of(path, FORMAT, "compare in another folder by -o")
         config = VersusConfig.from_data(document.get("settings", {}), str(path))
         try:
             data = DataCard.from_data(document["data"])
-            networks, plugins = (
-                {str(name): str(digest) for name, digest in document[key].items()}
-                for key in ("networks", "plugins")
-            )
+            networks, plugins = (read_digests(document[key]) for key in ("networks", "plugins"))
             before = tuple(map(int, document["seeds_before"]))
-            if any(Path(name).name != name or name in ("", "..") for name in (*networks, *plugins)):
-                raise ValueError("a file has a name that none can have")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(damaged(error)) from None
-        kept = {key: document.get(key) for key in ("versions", "git_commit", "machine")}
-        return cls(config, data, networks, plugins, kept, before)
+            raise InputError(
+                f"{path}: is damaged ({error}); restore it, or compare in another folder by -o"
+            ) from None
+        return cls(config, data, networks, plugins, read_environment(document), before)
 
     def check_same(self, config: VersusConfig, folder: VersusFolder) -> None:
         """Raise InputError where trainings by another config would not compare with those that there are.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,17 +13,22 @@ import yaml
 from nas import __version__
 from nas.data.card import DataCard
 from nas.errors import InputError
-from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
+from nas.files import write_atomically
 from nas.importing import read_file
 from nas.kinds import as_written
 from nas.passwords import SecretUrl
-from nas.runs.commit import find_commit
 from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
 from nas.runs.counted import Counted
 from nas.runs.folder import RunFolder
+from nas.runs.provenance import (
+    describe_environment,
+    digest_text,
+    read_digests,
+    read_document,
+    read_environment,
+)
 from nas.settings import Setting, User
 from nas.space import Choices
-from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.base import Metric
 
 if TYPE_CHECKING:
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 """Version of the folder's layout. Formats 1 and 2 are read too; a folder of any other is refused."""
-
-_MOST_VALUES = 1_000_000
-"""Of run.yaml, which lists every class of the data."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class Manifest:
     def read(cls, folder: RunFolder) -> Manifest:
         """Read the manifest of a run. Raises InputError for a damaged one, or one of another format."""
         path = folder.manifest_file
-        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
-        if not isinstance(document, dict) or not document:
+        document = read_document(path)
+        if document is None:
             raise InputError(f"{path}: is damaged, it has no settings; restore it, or start a new run")
         version = document.get("format")
         if version not in range(1, FORMAT + 1):
@@ -134,7 +133,6 @@ class Manifest:
                 parts[key] = read(document)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{path}: {key}: is damaged ({error}); restore the file") from None
-        kept = {key: document.get(key) for key in ("versions", "git_commit", "machine")}
         return cls(
             study=str(document.get("study")),
             config=config,
@@ -144,7 +142,7 @@ class Manifest:
             warm_start=parts["starts"],
             plugins=parts["plugins"],
             evaluator=document.get("evaluator_sha256"),
-            environment=kept,
+            environment=read_environment(document),
             counted=parts["counted"],
             elsewhere=document.get("elsewhere") is True,
         )
@@ -308,15 +306,6 @@ def check_plugins(plugins: Mapping[str, str], folder: RunFolder, given: Sequence
         raise InputError(f"{by_name[name].file}: {folder.path} was {folder.DONE} without it; leave it out")
 
 
-def describe_environment(device: str) -> dict[str, Any]:
-    """Return the versions, commit and machine of now."""
-    return {
-        "versions": _versions(),
-        "git_commit": find_commit(Path()),
-        "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
-    }
-
-
 def _flag(flag: str, value: object) -> str:
     """Return a flag for a command that a user may copy, with a space before."""
     return f" {flag} {quote(str(value))}"
@@ -346,11 +335,6 @@ def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, 
         )
 
 
-def digest_text(text: str) -> str:
-    """Return the sha256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _read_data(document: Mapping[str, Any]) -> DataCard | None:
     return None if document["data"] is None else DataCard.from_data(document["data"])
 
@@ -366,11 +350,7 @@ def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:
 
 
 def _read_plugins(document: Mapping[str, Any]) -> dict[str, str]:
-    found = {str(name): str(digest) for name, digest in document.get("plugins", {}).items()}
-    for name in found:
-        if name in ("", "..") or Path(name).name != name:
-            raise ValueError(f"'{name}' is not the name of a file in the folder")
-    return found
+    return read_digests(document.get("plugins", {}))
 
 
 def _read_counted(document: Mapping[str, Any]) -> Counted:
@@ -384,15 +364,3 @@ _PARTS = {
     "plugins": _read_plugins,
     "counted": _read_counted,
 }
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {"nas": __version__, "python": platform.python_version()}
-    for package in ("torch", "torchvision", "optuna", "ray", "networkx"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions

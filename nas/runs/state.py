@@ -11,8 +11,9 @@ from nas.errors import InputError
 from nas.files import read_text, write_atomically
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
 from nas.runs.folder import RunFolder
-from nas.runs.manifest import Manifest, digest_text
+from nas.runs.manifest import Manifest
 from nas.runs.measured import Measured
+from nas.runs.provenance import digest_text
 from nas.space import Space
 from nas.space.language.parse import load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run

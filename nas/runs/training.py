@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -14,15 +13,13 @@ import yaml
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.files import MOST_TABLE_BYTES, read_text
 from nas.kinds import INPUT_SIDE, one_of, optional, text, whole
 from nas.runs.folder import TrainingFolder
+from nas.runs.provenance import read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
-from nas.space.language.source import read_yaml, to_plain_data
 from nas.training.recipe import Recipe
 
 FORMAT = 1
-_MOST_VALUES = 1_000_000
 _PANEL = "Training"
 
 MODES = ("scratch", "finetune", "linear")
@@ -174,26 +171,15 @@ class TrainManifest:
     def read(cls, folder: TrainingFolder) -> TrainManifest:
         """Read the manifest of a training. Raises InputError for a damaged one, or one of another format."""
         path = folder.manifest_file
-        document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
-        damaged = partial("{}: is damaged ({}); restore it, or start a new training".format, path)
-        if not isinstance(document, dict):
-            raise InputError(damaged("it has no settings"))
-        if document.get("format") != FORMAT:
-            raise InputError(
-                f"{folder.path}: has format {document.get('format')}, and this nas reads format {FORMAT}; "
-                "use the nas that made it, or start a new training"
-            )
+        document = read_document_of(path, FORMAT, "start a new training")
         config = TrainConfig.from_data(document.get("settings", {}), str(path))
         try:
             data = DataCard.from_data(document["data"])
-            plugins = {str(name): str(digest) for name, digest in document["plugins"].items()}
-            if any(Path(name).name != name or name in ("", "..") for name in plugins):
-                raise ValueError("a plugin has no name of a file")
+            plugins = read_digests(document["plugins"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(damaged(error)) from None
-        kept = {key: document.get(key) for key in ("versions", "git_commit", "machine")}
+            raise InputError(f"{path}: is damaged ({error}); restore it, or start a new training") from None
         origin, digest = str(document.get("origin")), str(document.get("network_sha256"))
-        return cls(config, data, origin, digest, plugins, kept)
+        return cls(config, data, origin, digest, plugins, read_environment(document))
 
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""

@@ -14,7 +14,8 @@ from nas.serving.open_run import OpenRun
 from nas.training.base import Metric
 from nas.training.elsewhere import Elsewhere
 from nas.workflows.observer import Observer
-from nas.workflows.session import check_place, prepare, start
+from nas.workflows.prepared import prepare
+from nas.workflows.session import check_place, start
 
 
 def init_run(

@@ -44,7 +44,8 @@ from nas.workflows.figures import (
 )
 from nas.workflows.keeping import FirstFailures
 from nas.workflows.observer import Observer, Observers
-from nas.workflows.session import Session, check_place, prepare, reopen, start
+from nas.workflows.prepared import prepare
+from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import stoppable, timed
 
 _DRAWS = 50

@@ -26,7 +26,7 @@ from nas.runs.state import RunState
 from nas.space import dump_space
 from nas.workflows.export import Leaving
 from nas.workflows.observer import Observer
-from nas.workflows.session import load_data
+from nas.workflows.prepared import load_data
 
 _SHOWN = 4
 """Images that are given with the outputs that they must give."""

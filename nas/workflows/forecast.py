@@ -17,7 +17,7 @@ from nas.space.counting.census import Census, census
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.threads import torch_threads
-from nas.workflows.session import Prepared
+from nas.workflows.prepared import Prepared
 
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData

@@ -47,8 +47,9 @@ from nas.workflows.keeping import (
 )
 from nas.workflows.limited import KEPT, measure_best
 from nas.workflows.observer import Observer, Observers
+from nas.workflows.prepared import prepare
 from nas.workflows.scaling import ScaledFile, scale_best
-from nas.workflows.session import Session, check_place, prepare, reopen, start
+from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import Stop, stoppable, timed
 from nas.workflows.usage import Meter, Usage
 

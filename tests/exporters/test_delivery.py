@@ -112,8 +112,8 @@ def test_a_format_without_its_library_says_how_to_install_it() -> None:
     with formats(lacking=lacking), pytest.raises(InputError) as error:
         find_exporters("python, lacking")
     assert str(error.value) == (
-        "format 'lacking': needs no-such-library and nor-this, which is not installed; install it with: pip "
-        "install no-such-library nor-this"
+        "format 'lacking': needs no-such-library and nor-this, which are not installed; install them with: "
+        "pip install no-such-library nor-this"
     )
 
 

@@ -76,7 +76,7 @@ def _config(rng: random.Random) -> Case:
 
 def _prepare() -> None:
     from nas.cli.options import read_settings
-    from nas.workflows.session import prepare
+    from nas.workflows.prepared import prepare
 
     settings = read_settings({}, Path("config.yaml"), "nas search")
     if settings.data.dataset == "digits" and settings.evaluator is None and ":" not in settings.sampler:

@@ -17,7 +17,7 @@ from instant import config
 import nas
 from nas.errors import InputError, NasError
 from nas.runs.config import SearchConfig
-from nas.workflows import session
+from nas.workflows import prepared
 from nas.workflows.checks import check_gpus
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
@@ -39,7 +39,7 @@ def refused(name: str | None = "mine", runs: str = "runs", **settings: object) -
         raise AssertionError("the data were read")
 
     before = sorted(str(path) for path in Path().rglob("*"))
-    with patch.object(session, "load_data", read):
+    with patch.object(prepared, "load_data", read):
         for search in (nas.search, nas.calibrate):
             with pytest.raises(NasError) as error:
                 search(config(**{"workers": 1, **settings}), name=name, runs=runs)

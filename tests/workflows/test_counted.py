@@ -16,7 +16,7 @@ from nas.measures import MACS, PARAMS
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
-from nas.workflows import session
+from nas.workflows import prepared
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
@@ -102,7 +102,7 @@ def test_a_run_of_before_keeps_its_meaning(space: Space) -> None:
 
 @pytest.mark.parametrize("limit", ["1", "1G..2G"])
 def test_a_budget_that_no_data_could_meet_is_refused_before_they_are_read(limit: str) -> None:
-    with patch.object(session, "load_data", side_effect=AssertionError):
+    with patch.object(prepared, "load_data", side_effect=AssertionError):
         said = nas(*SEARCH, "--budget-flops", limit)
     assert said.code == 2 and said.err.startswith("error: --budget-flops: "), said
     assert not Path("runs").exists()

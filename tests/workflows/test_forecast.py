@@ -15,7 +15,7 @@ from nas.runs.config import SearchConfig
 from nas.space import parse_space
 from nas.training.recipe import Recipe
 from nas.workflows.forecast import forecast
-from nas.workflows.session import prepare
+from nas.workflows.prepared import prepare
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 

@@ -13,12 +13,13 @@ from nas.data.kept import read_data
 from nas.errors import InputError
 from nas.files import read_text
 from nas.runs.folder import TrainingFolder
-from nas.runs.manifest import check_plugins, digest_text
+from nas.runs.manifest import check_plugins
+from nas.runs.provenance import digest_text
 from nas.runs.training import TrainManifest
 from nas.space import parse_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.training.threads import torch_threads
-from nas.workflows.session import check_data
+from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
 from nas.workflows.train.preparation import make_evaluator, prepare, read_images, settle, start, stem
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession

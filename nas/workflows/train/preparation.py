@@ -17,7 +17,7 @@ from nas.data.layout import PLAIN
 from nas.data.sources import find_source
 from nas.errors import InputError
 from nas.runs.folder import RunExists, TrainingFolder, next_run_path
-from nas.runs.manifest import describe_environment, digest_text
+from nas.runs.provenance import describe_environment, digest_text
 from nas.runs.state import RunState
 from nas.runs.training import SEARCH, TrainConfig, TrainManifest
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space

@@ -21,7 +21,8 @@ from nas.execution.base import Executor
 from nas.measures import Budget
 from nas.runs.comparison import VersusConfig, VersusFolder, VersusManifest
 from nas.runs.config import merge
-from nas.runs.manifest import check_plugins, describe_environment, digest_text, setting_flags
+from nas.runs.manifest import check_plugins, setting_flags
+from nas.runs.provenance import describe_environment, digest_text
 from nas.space import dump_space
 from nas.space.library import is_run
 from nas.space.plugins import read_plugins
@@ -30,7 +31,7 @@ from nas.training.evaluator import ProxyEvaluator
 from nas.workflows.checks import check_gpus, check_machine
 from nas.workflows.hardware import check_cluster, device_name, device_of, gpus_of
 from nas.workflows.observer import Observer
-from nas.workflows.session import check_data
+from nas.workflows.prepared import check_data
 from nas.workflows.train.preparation import read_images
 from nas.workflows.versus.contestants import (
     NETWORK,

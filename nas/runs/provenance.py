@@ -1,0 +1,80 @@
+"""What the YAML file of a folder says of how it was made, read as plain data of a known format."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas import __version__
+from nas.errors import InputError
+from nas.files import MOST_TABLE_BYTES, read_text
+from nas.runs.commit import find_commit
+from nas.space.language.source import read_yaml, to_plain_data
+
+_MOST_VALUES = 1_000_000
+"""Of such a file, which lists every class of the data."""
+
+
+def read_document(path: Path) -> dict[str, Any] | None:
+    """Return the content of a file; None where it is damaged, having no settings. Raises InputError for text
+    that is no YAML."""
+    document = to_plain_data(read_yaml(read_text(path, MOST_TABLE_BYTES), str(path), _MOST_VALUES))
+    return document if isinstance(document, dict) and document else None
+
+
+def read_document_of(path: Path, form: int, way_out: str) -> dict[str, Any]:
+    """Return the content of a file of a format. Raises InputError, which ends in the `way_out`, for a damaged
+    one, or one of another format."""
+    document = read_document(path)
+    if document is None:
+        raise InputError(f"{path}: is damaged (it has no settings); restore it, or {way_out}")
+    if document.get("format") != form:
+        raise InputError(
+            f"{path.parent}: has format {document.get('format')}, and this nas reads format {form}; use "
+            f"the nas that made it, or {way_out}"
+        )
+    return document
+
+
+def read_digests(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return digests by the names of files in a folder. Raises ValueError for a name that is of none."""
+    found = {str(name): str(digest) for name, digest in given.items()}
+    for name in found:
+        if name in ("", "..") or Path(name).name != name:
+            raise ValueError(f"'{name}' is not the name of a file in the folder")
+    return found
+
+
+def read_environment(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `describe_environment` had written."""
+    return {key: document.get(key) for key in ("versions", "git_commit", "machine")}
+
+
+def describe_environment(device: str) -> dict[str, Any]:
+    """Return the versions, commit and machine of now."""
+    return {
+        "versions": _versions(),
+        "git_commit": find_commit(Path()),
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"nas": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "optuna", "ray", "networkx"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def digest_text(text: str) -> str:
+    """Return the sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
