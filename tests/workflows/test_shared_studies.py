@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,10 +40,14 @@ import nas
 @nas.evaluator(metric="score")
 def train(network):
     sizes = network.module()
-    line = f"{{}} {network.seed} {os.getppid()}\\n"
-    open(os.environ["LOG"], "a").write(line.format("begins"))
-    time.sleep(0.4)
-    open(os.environ["LOG"], "a").write(line.format("ends"))
+    log, driver = os.environ["LOG"], os.getppid()
+    line = f"{{}} {network.seed} {driver}\\n"
+    open(log, "a").write(line.format("begins"))
+    second = sum(said.startswith("begins") and said.endswith(f" {driver}\\n") for said in open(log)) == 2
+    while second and not os.path.exists(os.environ["GO"]):
+        time.sleep(0.02)
+    time.sleep(0.2)
+    open(log, "a").write(line.format("ends"))
     yield float(network.seed % 7)
 """
 
@@ -65,7 +69,7 @@ def database(kind: str) -> Iterator[str]:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
 def test_three_drivers_of_which_one_is_killed(kind: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
-    environment = os.environ | {"LOG": str(tmp_path / "log")}
+    environment = os.environ | {"LOG": str(tmp_path / "log"), "GO": str(tmp_path / "go")}
     with database(kind) as url:
         flags = ["search", "tiny.yaml", "--evaluator", "own.py:train", "--epochs", "1", "--workers", "0"]
         flags += ["--trials", "24", "--sampler", "random", "--storage", url, "--name", "mine"]
@@ -74,22 +78,20 @@ def test_three_drivers_of_which_one_is_killed(kind: str, tmp_path: Path) -> None
             output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
             return subprocess.Popen(command(*flags, *more), text=True, env=environment, **output)  # type: ignore[call-overload,no-any-return]
 
-        def wait(done: Callable[[], bool], *of: subprocess.Popen[str]) -> None:
-            while not done():
-                for one in of:
+        def wait_for(begins: int) -> None:
+            while list(begun().values()) != [begins] * len(drivers):
+                for one in drivers:
                     assert one.poll() is None, one.communicate()
                 time.sleep(0.02)
 
         drivers = [start("--runs", "a")]
-        wait(lambda: len(begun()) > 0, *drivers)
-        drivers += [start("--runs", folder, "--join") for folder in ("b", "c")]
         try:
-            wait(lambda: len(begun()) > 2, *drivers)
-            pids = {one.pid for one in drivers}
-            assert set(begun()) == pids
-            count = begun()[drivers[0].pid]
-            wait(lambda: begun()[drivers[0].pid] > count)
+            wait_for(begins=2)
+            drivers += [start("--runs", folder, "--join") for folder in ("b", "c")]
+            wait_for(begins=2)
+            assert set(begun()) == {one.pid for one in drivers}
             drivers[0].kill()
+            (tmp_path / "go").touch()
             said = [driver.communicate(timeout=120)[0] for driver in drivers]
         finally:
             for driver in drivers:
