@@ -43,10 +43,10 @@ def main() -> None:
         folder = Path(name)
         unpack(args.cifar, folder / "images", args.train, IMAGES + 4)  # classes even
         for file in (SPACES / f"{space}.yaml" for space in args.spaces.split(",")):
-            leaving = of_run(_search(file, folder, args.trials)).as_deployed()
+            run = _search(file, folder, args.trials)
+            leaving = of_run(run).as_deployed()
             cells = [_export(leaving, form, folder / f"{file.stem}-{form}") for form in formats]
-            assert leaving.run
-            best = leaving.run.best(1)[0]
+            best = run.best(1)[0]
             facts = f"{best.candidate.cost.macs / 1e6:.0f}M | {best.score:.2f}"
             print(f"| `{file.stem}` | {facts} | {' | '.join(cells)} |", flush=True)
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from nas.measures import Budget, Measure
     from nas.report.page import write_report
     from nas.runs.comparison import VersusConfig
-    from nas.runs.config import FinalsConfig, SearchConfig
+    from nas.runs.config import SearchConfig
+    from nas.runs.final_round import FinalsConfig
     from nas.runs.state import RunState
     from nas.runs.training import TrainConfig
     from nas.serving.begin import init_run
@@ -64,7 +65,8 @@ _PLACES = {
     "nas.measures": ("Budget", "Measure"),
     "nas.report.page": ("write_report",),
     "nas.runs.comparison": ("VersusConfig",),
-    "nas.runs.config": ("FinalsConfig", "SearchConfig"),
+    "nas.runs.config": ("SearchConfig",),
+    "nas.runs.final_round": ("FinalsConfig",),
     "nas.runs.state": ("RunState",),
     "nas.runs.training": ("TrainConfig",),
     "nas.serving.begin": ("init_run",),

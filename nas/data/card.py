@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from nas.data.levels import Levels
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nas.data.datasets import ImageData
 
 
@@ -75,6 +78,20 @@ class DataCard:
         if not all(math.isclose(a, b, abs_tol=1e-3) for a, b in moments):
             return "the pixels are others"
         return None
+
+    @property
+    def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and deviation (C, 1, 1) of the pixels, white as 1."""
+        import numpy as np  # which takes its time
+
+        mean, deviation = (np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        return mean, deviation
+
+    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return images of eight bits (N, C, H, W) as a network takes them."""
+        mean, deviation = self.moments
+        scaled = pixels.astype("float32") / 255
+        return ((scaled - mean) / deviation).astype("float32")
 
     @property
     def is_of_files(self) -> bool:

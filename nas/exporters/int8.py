@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import fx
 
+CALIBRATION_IMAGES = 256
+"""That scales are set on, unless a user says how many."""
 _BATCH = 32
 """Images that a network is calibrated on at a time."""
 
@@ -88,14 +90,14 @@ def find_quantized(name: str, calibration: Calibration) -> RuntimeExporter:
     return replace(exporter, convert=convert, usage=own.usage or exporter.usage, needs=own.needs)
 
 
-def check_format(name: str) -> None:
+def check_format(name: str, where: str = "--quantize int8") -> None:
     """Raise InputError where a format has no int8, or needs a library that is not installed."""
     if name not in INT8_FORMATS:
         raise InputError(
             f"--quantize int8: format '{name}' has none; it is for {', '.join(INT8_FORMATS)}: leave "
             "--quantize out, or the format"
         )
-    check_installed(f"--quantize int8, format '{name}'", _INT8[name].needs)
+    check_installed(f"{where}, format '{name}'", _INT8[name].needs)
 
 
 Quantize = Callable[["fx.GraphModule", "torch.Tensor", Path, Calibration], None]

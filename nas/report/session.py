@@ -107,7 +107,8 @@ def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Co
         say(
             console,
             f"Finalists: the best {trials // finals.seeds} again, "
-            f"{plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'fresh seed')}.",
+            f"{plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'fresh seed')}"
+            f"{finals.scored}.",
         )
 
 
@@ -263,7 +264,8 @@ def _print_finals(state: RunState, console: Console) -> None:
     if not ranked:
         return
     finals = state.config.finals
-    say(console, f"Finalists, after {plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'seed')}:")
+    seeds = plural(finals.seeds, "seed")
+    say(console, f"Finalists, after {plural(finals.epochs, 'epoch')} under {seeds}{finals.scored}:")
     show(finals_view(ranked, state.config.measures), console)
     for note in finals_notes(ranked, finals.seeds):
         say(console, note)

@@ -18,6 +18,7 @@ from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, as_written, is_number, listed, 
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
+from nas.runs.final_round import FinalsConfig
 from nas.runs.runtime import RuntimeConfig
 from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective
@@ -27,33 +28,6 @@ from nas.training.screens import SCREENS
 
 _SEARCH, _WORKERS = "Search", "Workers"
 _MOST_CANDIDATES = 64
-
-
-@dataclass(frozen=True)
-class FinalsConfig(Config):
-    """The last round: `count` of the best networks are trained for `epochs` under `seeds` fresh seeds."""
-
-    count: Annotated[
-        int,
-        whole("a number of networks; it is a whole number, and 0 trains none of them longer", 0),
-        Option(
-            "Train so many of the best longer, under fresh seeds, before the winner is named.",
-            _SEARCH,
-            key="finalists",
-            resumable=True,
-            unused_by=User.CALIBRATION,
-        ),
-    ] = 0
-    epochs: Annotated[
-        int,
-        whole("a number of epochs; it is a whole number, 1 or more", 1),
-        Option("Epochs of a finalist.", _SEARCH, key="final_epochs", unused_by=User.CALIBRATION),
-    ] = 30
-    seeds: Annotated[
-        int,
-        whole("a number of seeds; it is a whole number, 1 or more", 1),
-        Option("Seeds of a finalist.", _SEARCH, key="final_seeds", unused_by=User.CALIBRATION),
-    ] = 3
 
 
 @dataclass(frozen=True)
@@ -313,6 +287,11 @@ class SearchConfig(Config):
             raise InputError(
                 f"finalists: objective {self.objective.text} has no best network to name; give a reward such "
                 "as accuracy*(flops/400M)^-0.07, or leave the finalists out"
+            )
+        if self.finals.in_int8 and self.data.folds > 1:
+            raise InputError(
+                f"rank: int8 is of one network, and with folds: {self.data.folds} each is trained so many "
+                "times; leave one of the two out"
             )
         if self.inherit and self.data.folds > 1:
             raise InputError(

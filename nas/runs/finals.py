@@ -12,7 +12,7 @@ from nas.study.objective import Objective
 from nas.study.records import Trial, best_of
 
 if TYPE_CHECKING:
-    from nas.runs.config import FinalsConfig
+    from nas.runs.final_round import FinalsConfig
 
 DISTINCT = 0.05
 """Below this p two finalists are told apart."""

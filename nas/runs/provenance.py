@@ -63,6 +63,12 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
+def describe_versions(environment: Mapping[str, Any]) -> str:
+    """Return in a sentence what a folder was made with."""
+    versions = ", ".join(f"{name} {version}" for name, version in (environment.get("versions") or {}).items())
+    return f"Versions: {versions}; commit {environment.get('git_commit')}."
+
+
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from nas.errors import InputError
 from nas.files import read_text, write_atomically
 from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
-from nas.runs.folder import RunFolder
-from nas.runs.manifest import Manifest
+from nas.runs.folder import RunFolder, TrainingFolder
+from nas.runs.manifest import Manifest, check_plugins
 from nas.runs.measured import Measured
 from nas.runs.provenance import digest_text
+from nas.runs.training import TrainManifest
 from nas.space import Space
 from nas.space.language.parse import load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run
@@ -205,14 +206,19 @@ def load_network(
 
 
 def find_network(what: str, plugins: Sequence[Plugin] = ()) -> Path:
-    """Return the file of the best network of a run folder, else of that path or bundled name. The plugins are
-    registered.
+    """Return the file of the best network of a run folder, or of the network of a training, else of that path
+    or bundled name. The plugins are registered.
 
     Raises InputError where there is none.
     """
     if not is_run(what):
         load_plugins(plugins)
         return find_space(what)
+    training = TrainingFolder(Path(what))
+    if training.manifest_file.is_file():
+        check_plugins(TrainManifest.read(training).plugins, training, plugins)
+        load_plugins(plugins)
+        return training.network_file
     folder = RunFolder.open(Path(what))
     Manifest.read(folder).check_plugins(folder, plugins)
     load_plugins(plugins)

@@ -42,7 +42,8 @@ def check_no_trial(what: str, trial: int | None, storage: str | None = None) -> 
     """Raise InputError for a trial, or a database of trials, of a file or a bundled name."""
     for flag, given in (("--trial", trial), ("--storage", storage)):
         if given is not None:
-            raise InputError(f"{flag}: {what} is a file, and trials are those of a run folder; leave it out")
+            kind = "the folder of a training" if is_run(what) else "a file"
+            raise InputError(f"{flag}: {what} is {kind}, and trials are those of a run folder; leave it out")
 
 
 def _folder() -> Path:

@@ -348,6 +348,15 @@ def check_objective(objective: Objective, metric: Metric) -> None:
         )
 
 
+def check_rank(config: SearchConfig) -> None:
+    """Raise InputError where a library is not installed that finalists are to be ranked with."""
+    if config.finals.in_int8:
+        from nas.exporters.int8 import check_format
+        from nas.training.quantized import FORMAT
+
+        check_format(FORMAT, "--rank int8")
+
+
 def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
     """Raise InputError where the config asks for what an evaluator of a user's own does not do."""
     if config.finals.count and not hasattr(evaluator, "with_epochs"):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas import __version__
 from nas.data import datasets
@@ -22,9 +21,8 @@ from nas.exporters import Exporter
 from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, network_outputs
 from nas.files import make_folder, scratch_folder, way_out
 from nas.latency.cliffs import find_cliffs
-from nas.runs.state import RunState
 from nas.space import dump_space
-from nas.workflows.export import Leaving
+from nas.workflows.export import Leaving, TrainedOn
 from nas.workflows.observer import Observer
 from nas.workflows.prepared import load_data
 
@@ -132,32 +130,30 @@ def _expect(leaving: Leaving) -> tuple[Sample, Array]:
 
 
 def take_sample(leaving: Leaving) -> Sample:
-    """Return images that the run validates on, as its network takes them; random ones where it has none."""
-    shape, run = leaving.architecture.input_shape, leaving.run
-    if run is None or run.manifest.data is None or leaving.side is None:
+    """Return images that were validated on, as the network takes them; random ones where there are none."""
+    shape = leaving.architecture.input_shape
+    if leaving.images is None:
         return Sample.random(shape)
     try:
-        return validation_sample(read_images(run, leaving.side, validation=IMAGES))
+        return validation_sample(read_images(leaving.images, validation=IMAGES))
     except NasError as error:
         return Sample.random(shape, f", as the images of the run cannot be read ({error})")
 
 
-def read_images(run: RunState, side: int, *, validation: int, train: int = 0) -> ImageData:
-    """Return images of a run, side x side: so many at most of those that it validates on, and of those that
-    it trains on, drawn with its seed.
+def read_images(images: TrainedOn, *, validation: int, train: int = 0) -> ImageData:
+    """Return images that a network was made with: so many at most of those that it was validated on, and of
+    those that it was trained on, drawn with their seed.
 
-    Raises NasError where the run has none, they cannot be read, or are not those of the search.
+    Raises NasError where they cannot be read, or are not those of then.
     """
-    config, card = run.config, run.manifest.data
-    if card is None:
-        raise NasError(f"its networks were trained by {config.evaluator or 'another program'}")
-    if is_function(config.data.dataset):
-        data = read_data(run.folder.data_file)
+    own = images.config
+    if is_function(own.dataset):
+        data = read_data(images.kept)
     else:
-        data = load_data(config, Observer(), download=False)
-    if change := DataCard.of(data).change(card):
-        raise NasError(f"data set '{card.name}' has changed since the search began: {change}")
-    drawn = np.random.default_rng(config.seed).permutation(len(data.train_labels))[:train]
+        data = load_data(own, images.seed, Observer(), download=False)
+    if change := DataCard.of(data).change(images.card):
+        raise NasError(f"data set '{images.card.name}' has changed since it was trained on: {change}")
+    drawn = np.random.default_rng(images.seed).permutation(len(data.train_labels))[:train]
     part = replace(
         data,
         train_images=data.train_images[drawn],
@@ -166,25 +162,13 @@ def read_images(run: RunState, side: int, *, validation: int, train: int = 0) ->
         val_images=data.val_images[:validation],
         val_labels=data.val_labels[:validation],
     )
-    return datasets.resize_dataset(part, side)
+    return datasets.resize_dataset(part, images.side)
 
 
 def validation_sample(data: ImageData) -> Sample:
     """Return all images that are validated on, as a network takes them."""
     origin = f"{len(data.val_labels)} of the validation images of {data.name}"
-    return Sample(normalise(data.val_images, DataCard.of(data)), data.val_labels, origin)
-
-
-def normalise(pixels: NDArray[np.uint8], card: DataCard) -> Array:
-    """Return images of eight bits (N, C, H, W) as the network takes them."""
-    mean, deviation = _moments(card)
-    return ((pixels.astype(np.float32) / 255 - mean) / deviation).astype(np.float32)
-
-
-def _moments(card: DataCard) -> tuple[Array, Array]:
-    """Return mean and deviation (C, 1, 1)."""
-    mean, deviation = (np.array(values, np.float32)[:, None, None] for values in (card.mean, card.std))
-    return mean, deviation
+    return Sample(DataCard.of(data).normalise(data.val_images), data.val_labels, origin)
 
 
 def unwritable(path: Path, error: OSError) -> NasError:
@@ -194,11 +178,10 @@ def unwritable(path: Path, error: OSError) -> NasError:
 
 def _contents(leaving: Leaving, exporters: Mapping[str, Exporter], compared: Sequence[str]) -> dict[str, str]:
     """Return the texts of the folder by name."""
-    card = leaving.run.manifest.data if leaving.run else None
     found = {"network.yaml": dump_space(leaving.network)}
-    if card and leaving.side:
-        found["labels.txt"] = "".join(f"{printable(name)}\n" for name in card.classes)
-        found["preprocess.json"] = json.dumps(preprocessing(card, leaving.side), indent=2) + "\n"
+    if images := leaving.images:
+        found["labels.txt"] = "".join(f"{printable(name)}\n" for name in images.card.classes)
+        found["preprocess.json"] = json.dumps(preprocessing(images.card, images.side), indent=2) + "\n"
     found["README.md"] = "\n".join(
         [
             *("---", "license: unknown", *(_HUB if "timm" in exporters else ()), "---", ""),
@@ -244,7 +227,7 @@ def _parity_table(
 def _beside(leaving: Leaving) -> list[str]:
     """Say what lies beside the files of the formats."""
     lines = ["`network.yaml` is the architecture; `samples.npz` has `inputs` and their `outputs`."]
-    if leaving.side:
+    if leaving.images:
         lines.append("`preprocess.json` says how an image becomes an input, `labels.txt` has the classes.")
     return lines
 
@@ -256,7 +239,7 @@ def _slow(leaving: Leaving, exporters: Mapping[str, Exporter]) -> Iterator[str]:
 
 def _loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:
     lines = ["`images` is a NumPy array (N, C, H, W) of float32, as `preprocess.json` makes them.", ""]
-    if not leaving.side:
+    if not leaving.images:
         lines[0] = "`images` is a NumPy array (N, C, H, W) of float32."
     for name, exporter in exporters.items():
         lines += [f"### {name}", "", "```python", f'file = "{_main_name(leaving, exporter)}"']
@@ -265,16 +248,9 @@ def _loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:
 
 
 def _origin(leaving: Leaving) -> list[str]:
-    run = leaving.run
-    if run is None:
+    if not leaving.origin:
         return [f"By nas {__version__}: `nas export network.yaml --format python -o network.py`."]
-    kept = run.manifest.environment
-    versions = ", ".join(f"{name} {version}" for name, version in (kept.get("versions") or {}).items())
-    return [
-        f"Found by a search of the space '{cell(run.space.name)}' with seed {run.config.seed}, "
-        f"{len(run.trials):,} trials; `run.yaml` of the run {cell(run.folder.path.name)} has its settings.",
-        f"Versions: {cell(versions)}; commit {cell(str(kept.get('git_commit')))}.",
-    ]
+    return [cell(sentence) for sentence in leaving.origin]
 
 
 def cell(text: str) -> str:
@@ -291,10 +267,10 @@ def _write_samples(folder: Path, leaving: Leaving, sample: Sample, wanted: Array
     from PIL import Image
 
     np.savez(folder / "samples.npz", **arrays, labels=sample.labels[:_SHOWN])
-    card = leaving.run.manifest.data if leaving.run else None
+    card = leaving.images.card if leaving.images else None
     if card is None or card.channels not in (1, 3, 4):
         return
-    mean, deviation = _moments(card)
+    mean, deviation = card.moments
     pixels = ((arrays["inputs"] * deviation + mean) * 255).round().clip(0, 255).astype(np.uint8)
     for number, image in enumerate(pixels):
         shown = image[0] if card.channels == 1 else image.transpose(1, 2, 0)

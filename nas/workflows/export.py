@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost, large_number
 from nas.data.card import DataCard
+from nas.data.config import DataConfig
 from nas.data.levels import Levels
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter, find_exporters
 from nas.ops.base import format_shape
 from nas.runs.finals import Finalist
+from nas.runs.folder import TrainingFolder
+from nas.runs.provenance import describe_versions
 from nas.runs.state import RunState
 from nas.space import Space, load_space
 from nas.space.library import check_no_trial, find_space, is_run
@@ -32,11 +35,24 @@ def ignore(text: str) -> None:
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """The images that weights were trained on, side x side. `config` and `seed`: by what they are read;
+    `kept`: the file of those that a function gave."""
+
+    card: DataCard
+    config: DataConfig
+    seed: int
+    kept: Path
+    side: int
+
+
+@dataclass(frozen=True)
 class Leaving:
     """A network that leaves. `stem`: what its files are called, and where, unless a user names another.
 
-    `state`: its weights, None where it has none. `run`: what it was found by; `side`: of its images;
-    `is_headless`: whether pool and classifier were taken away; `folder_name`: of the folder it leaves in.
+    `state`: its weights, None where it has none. `images`: what they were trained on, None where that were no
+    images, or where there are none. `origin`: sentences that say where it is from. `is_headless`: whether
+    pool and classifier were taken away; `folder_name`: of the folder it leaves in.
     """
 
     stem: Path
@@ -45,8 +61,8 @@ class Leaving:
     state: Mapping[str, Any] | None
     title: str
     facts: Mapping[str, str]
-    run: RunState | None = None
-    side: int | None = None
+    images: TrainedOn | None = None
+    origin: tuple[str, ...] = ()
     is_headless: bool = False
     folder_name: str = "network"
 
@@ -64,13 +80,12 @@ class Leaving:
 
     def _preparation(self) -> Preparation | None:
         """Return how images become the input of the weights; None where there were none."""
-        data = self.run.manifest.data if self.run else None
-        if data is None or self.side is None:
+        if self.images is None:
             return None
         from nas.exporters.source import Preparation
 
-        classes = () if self.is_headless else data.classes
-        return Preparation(classes, (self.side, self.side), data.mean, data.std)
+        card, side = self.images.card, self.images.side
+        return Preparation(() if self.is_headless else card.classes, (side, side), card.mean, card.std)
 
     def without_head(self) -> Leaving:
         """Return it without pool and classifier. Raises InputError where no one map is before these."""
@@ -91,11 +106,11 @@ class Leaving:
         none."""
         from nas.exporters.files import settled_state
 
-        if self.run and self.run.manifest.data and self.side:
-            data = self.run.manifest.data
-            network = self.network.adapt(data.channels, self.side, len(data.classes))
+        if self.images:
+            card = self.images.card
+            network = self.network.adapt(card.channels, self.images.side, len(card.classes))
             architecture = network.architecture()
-            cost = cost_line(architecture.cost, architecture.input_shape, len(data.classes))
+            cost = cost_line(architecture.cost, architecture.input_shape, len(card.classes))
             facts = {**self.facts, "This file": cost}
             return replace(self, network=network, architecture=architecture, facts=facts)
         if self.state is not None:
@@ -119,11 +134,12 @@ def export(
     only torch.
 
     `what`: a run folder, whose best network is written with its weights, or a `trial` of it whose weights
-    were kept; or the file of one network. `format`: one, or several as in `python,onnx`, which are written
-    into a new folder `output` with what one needs to use them; one is too where `output` ends in a slash, and
-    `timm` always. `headless`: without pool and classifier, so that it gives the last map of features.
-    `plugins`: files of the blocks that it needs. `storage`: the database of a run that keeps its trials in
-    one. `progress` is told what is done. Return the files, that of the first format first.
+    were kept; the folder of a training; or the file of one network. `format`: one, or several as in
+    `python,onnx`, which are written into a new folder `output` with what one needs to use them; one is too
+    where `output` ends in a slash, and `timm` always. `headless`: without pool and classifier, so that it
+    gives the last map of features. `plugins`: files of the blocks that it needs. `storage`: the database of a
+    run that keeps its trials in one. `progress` is told what is done. Return the files, that of the first
+    format first.
 
         >>> import nas
         >>> nas.export("reference/mobilenet_v2", "mobilenet.py")
@@ -161,6 +177,12 @@ def find_leaving(
 ) -> Leaving:
     """Return a network as `export` is told of it. Raises InputError where there is none."""
     sources = read_plugins(map(Path, plugins))
+    training = TrainingFolder(Path(what))
+    if is_run(str(what)) and training.manifest_file.is_file():
+        from nas.workflows.train.leaving import of_training
+
+        check_no_trial(str(what), trial, storage)
+        return of_training(TrainingFolder.open(training.path), sources)
     if is_run(str(what)):
         return of_run(RunState.load(Path(what), sources, storage), trial)
     check_no_trial(str(what), trial, storage)
@@ -217,10 +239,12 @@ def of_run(state: RunState, number: int | None = None) -> Leaving:
     resolved = state.space.resolve(trial.candidate.choices)
     network = state.for_data(state.network(trial))
     architecture = network.architecture()
-    weights = _read_weights(
-        folder.final_weights_file(winner.finals[0].number) if winner else folder.weights_file(trial.number)
+    weights = read_weights(
+        folder.final_weights_file(winner.finals[0].number) if winner else folder.weights_file(trial.number),
+        "export another trial with --trial",
     )
-    has_data = state.manifest.data is not None
+    card, config = state.manifest.data, state.config
+    side = proxy_resolution(state.space, resolved, config.data.resolution)
     return Leaving(
         folder.path / ("best" if number is None else f"trial_{trial.number}"),
         network,
@@ -228,8 +252,12 @@ def of_run(state: RunState, number: int | None = None) -> Leaving:
         weights,
         f"Network found in the space '{state.space.name}'.",
         _facts(state, trial, winner, resolved, architecture),
-        state,
-        proxy_resolution(state.space, resolved, state.config.data.resolution) if has_data else None,
+        TrainedOn(card, config.data, config.seed, folder.data_file, side) if card else None,
+        (
+            f"Found by a search of the space '{state.space.name}' with seed {config.seed}, "
+            f"{len(state.trials):,} trials; `run.yaml` of the run {folder.path.name} has its settings.",
+            describe_versions(state.manifest.environment),
+        ),
     )
 
 
@@ -321,7 +349,9 @@ def _find_trial(state: RunState, number: int | None) -> Trial:
     )
 
 
-def _read_weights(path: Path) -> dict[str, Any]:
+def read_weights(path: Path, way_out: str) -> dict[str, Any]:
+    """Return the weights in a file. Raises InputError, which ends in the `way_out`, where they cannot be
+    read."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -330,8 +360,7 @@ def _read_weights(path: Path) -> dict[str, Any]:
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f"{path}: the weights cannot be read: {reason}; restore the file, or export another trial "
-            "with --trial"
+            f"{path}: the weights cannot be read: {reason}; restore the file, or {way_out}"
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.data import datasets
 from nas.data.card import DataCard
+from nas.data.config import DataConfig
 from nas.data.functions import is_function
 from nas.data.traits import describe_renewed
 from nas.errors import InputError
@@ -33,6 +34,7 @@ from nas.workflows.checks import (
     check_gpus,
     check_machine,
     check_objective,
+    check_rank,
     check_sampler,
     check_scale,
     check_warm_start,
@@ -105,6 +107,7 @@ def prepare(
         config = replace(config, evaluator=None)
     check_sampler(config)
     check_latency(config)
+    check_rank(config)
     files = read_plugins(map(Path, plugins))
     load_plugins(files)
     space, fitted = load_search_space(config)
@@ -134,7 +137,7 @@ def prepare(
     if is_proxy and not is_function(config.data.dataset):
         meanwhile()
     prepared = assemble_search(
-        config, space, Counted.DEPLOYED, evaluator, files, lambda: load_data(config, heard)
+        config, space, Counted.DEPLOYED, evaluator, files, lambda: load_data(config.data, config.seed, heard)
     )
     if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
         heard.noted(note)
@@ -217,13 +220,12 @@ def check_data(data: ImageData, began: DataCard, when: str = "the search began")
     raise InputError(f"{start}; restore it, or start a new run")
 
 
-def load_data(config: SearchConfig, observer: Observer, *, download: bool = True) -> ImageData:
-    """Read the data of a search, downloading them if need be."""
-    own = config.data
+def load_data(own: DataConfig, seed: int, observer: Observer, *, download: bool = True) -> ImageData:
+    """Read data, split by a seed, downloading them if need be."""
     return datasets.load_dataset(
         own.dataset,
         resolution=own.resolution,
-        seed=config.seed,
+        seed=seed,
         val_fraction=own.val_fraction,
         max_images=own.max_images,
         max_broken=own.max_broken,

@@ -17,11 +17,9 @@ from nas.exporters import EXPORTERS
 from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure
 from nas.latency.cliffs import find_cliffs
 from nas.machine import count_cores, processor
-from nas.runs.state import RunState
 from nas.space.fit import fit_input
-from nas.space.library import check_no_trial, find_space, is_run
-from nas.space.plugins import Plugin, load_plugins, read_plugins
-from nas.workflows.export import Leaving, ignore, of_file, of_run
+from nas.space.library import is_run
+from nas.workflows.export import Leaving, find_leaving, ignore
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,7 @@ def profile(
     for name in named:
         find_runtime(name)
     _check(networks, named, batches, threads, rounds, device)
-    sources = read_plugins(map(Path, plugins))
-    leavings = {str(what): _find(str(what), sources, side) for what in dict.fromkeys(networks)}
+    leavings = {str(what): _find(str(what), plugins, side) for what in dict.fromkeys(networks)}
     with TemporaryDirectory(prefix="nas-profile-") as folder:
         works = list(_works(leavings, named, batches, threads, device, Path(folder), plugins, progress))
         found = Profile(
@@ -158,15 +155,13 @@ def _check(
             raise InputError("--device: torch finds no CUDA device here; leave it out")
 
 
-def _find(what: str, plugins: Sequence[Plugin], side: int | None) -> Leaving:
+def _find(what: str, plugins: Sequence[Path | str], side: int | None) -> Leaving:
     """Return a network as it would be exported, with weights. Raises InputError where there is none."""
     if is_run(what):
         if side is not None:
             raise InputError(f"--input: {what} is a run, and was searched at its input; leave it out")
-        return of_run(RunState.load(Path(what), plugins)).as_deployed()
-    check_no_trial(what, None)
-    load_plugins(plugins)
-    leaving = of_file(find_space(what))
+        return find_leaving(what, plugins=plugins).as_deployed()
+    leaving = find_leaving(what, plugins=plugins)
     if side is not None:
         network = fit_input(leaving.network, side).space
         leaving = replace(leaving, network=network, architecture=network.architecture())

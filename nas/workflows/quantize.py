@@ -15,6 +15,7 @@ from nas.data.card import DataCard
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, INT8_SUFFIX, Exporter, find_exporter
 from nas.exporters.int8 import (
+    CALIBRATION_IMAGES,
     Calibration,
     Target,
     check_format,
@@ -29,7 +30,6 @@ from nas.latency.cliffs import find_int8_costs
 from nas.machine import processor
 from nas.workflows.delivery import (
     cell,
-    normalise,
     read_images,
     unwritable,
     validation_sample,
@@ -37,8 +37,6 @@ from nas.workflows.delivery import (
 )
 from nas.workflows.export import Leaving, check_new_folder, find_leaving, ignore
 
-CALIBRATION_IMAGES = 256
-"""That scales are set on, unless a user says how many."""
 _COMPARED = (64, 512)
 """Images of the validation that files are compared on, at least where there are as many, and at most."""
 _MEMORY = 2**31
@@ -193,18 +191,18 @@ def _check_numbers(calibration_images: int, max_drop: float | None) -> None:
 
 def _prepare(leaving: Leaving, what: str, count: int, target: Target) -> _Work:
     """Return a network with the images that it needs. Raises InputError where it has none."""
-    run, side = leaving.run, leaving.side
-    if run is None or side is None or run.manifest.data is None:
-        why = "was trained elsewhere" if run else "is the file of a network"
+    images = leaving.images
+    if images is None:
+        why = "was trained elsewhere" if leaving.origin else "is the file of a network"
         raise InputError(
             f"--quantize int8: {what} {why}, and has no images to calibrate on; name the run folder of a "
-            "search on images"
+            "search or training on images"
         )
     leaving = leaving.as_deployed()
     fewest, most = _COMPARED
     most = max(fewest, min(most, _MEMORY // peak_memory(leaving.architecture)))
     try:
-        data = read_images(run, side, validation=most, train=count)
+        data = read_images(images, validation=most, train=count)
     except NasError as error:
         raise InputError(
             f"--quantize int8: {what} has no images to calibrate on, as they cannot be read ({error}); bring "
@@ -218,7 +216,7 @@ def _prepare(leaving: Leaving, what: str, count: int, target: Target) -> _Work:
             stem=leaving.stem.with_name(leaving.stem.name + INT8_SUFFIX),
             facts={**leaving.facts, "Numbers": numbers},
         ),
-        Calibration(normalise(data.train_images, DataCard.of(data)), target),
+        Calibration(DataCard.of(data).normalise(data.train_images), target),
         calibrated,
         validation_sample(data),
     )

@@ -35,6 +35,7 @@ from nas.study.records import Counts, Trial
 from nas.study.study import Screen, Study
 from nas.training.base import Evaluator
 from nas.training.evaluator import proxy_resolution
+from nas.training.quantized import Int8Evaluator
 from nas.training.threads import torch_threads
 from nas.workflows.export import export_run
 from nas.workflows.keeping import (
@@ -338,9 +339,10 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
 
 
 def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
-    """Return an evaluator whose trainings have the epochs of the finals, under fresh seeds."""
-    longer: Evaluator = evaluator.with_epochs(config.finals.epochs, config.seed + FRESH)
-    return longer
+    """Return an evaluator whose trainings have the epochs of the finals, under fresh seeds, and are scored as
+    these are ranked."""
+    longer = evaluator.with_epochs(config.finals.epochs, config.seed + FRESH)
+    return Int8Evaluator(longer, config.seed) if config.finals.in_int8 else longer
 
 
 def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
@@ -358,6 +360,8 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
             "final_scores": winner.scores,
             "final_epochs": config.finals.epochs,
         }
+        if config.finals.in_int8:
+            facts["final_rank"] = config.finals.rank
     best = [winner.trial] if winner else state.best(1)
     if best and (measured := Measured.read(session.folder).latencies.get(best[0].candidate.identity)):
         facts["latency_measured"] = measured

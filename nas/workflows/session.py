@@ -32,6 +32,7 @@ from nas.training.elsewhere import Elsewhere
 from nas.workflows.checks import (
     check_gpus,
     check_machine,
+    check_rank,
 )
 from nas.workflows.hardware import check_cluster, device_name, gpus_of
 from nas.workflows.observer import Observer
@@ -234,6 +235,7 @@ def reopen(
     # where it is lost, nothing is to be begun anew and written over
     read_study(folder, manifest.with_config(config))
     check_machine(config)
+    check_rank(config)
     if config.executor.address != "local":
         heard.noted(check_cluster(config))
 
@@ -242,7 +244,7 @@ def reopen(
         kept = is_function(config.data.dataset)
         if kept:
             return read_data(folder.data_file)
-        return load_data(config, heard, download="dataset" in changes)
+        return load_data(config.data, config.seed, heard, download="dataset" in changes)
 
     heard.doing(name_reading(config))
     if note := check_gpus(config):

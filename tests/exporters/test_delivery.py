@@ -142,7 +142,7 @@ def test_what_cannot_be_written_is_refused_first(
 def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None:
     leaving = of_run(RunState.load(tiny_run.path)).as_deployed()
     sample = take_sample(leaving)
-    card = leaving.run.manifest.data if leaving.run else None
+    card = leaving.images.card if leaving.images else None
     assert card and sample.labels is not None and sample.labels.max() < 10
     count = min(64, card.validation)
     assert sample.images.shape == (count, *leaving.architecture.input_shape)

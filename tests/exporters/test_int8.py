@@ -165,7 +165,8 @@ def test_a_network_that_is_no_longer_best_takes_its_int8_along(tiny_run: RunFold
         (("runs/mine", "--calibration-images", "9"),
          "--calibration-images: is of --quantize int8; give both, or none"),
         (("runs/mine/best.yaml", "--quantize", "int8"), "--quantize int8: runs/mine/best.yaml is the file of "
-         "a network, and has no images to calibrate on; name the run folder of a search on images"),
+         "a network, and has no images to calibrate on; name the run folder of a search or training "
+         "on images"),
         (("runs/mine", "--quantize", "int8", "--format", "onnx,openvino"), "--format onnx,openvino: goes "
          "into a folder; name a new one with -o FOLDER"),
     ],

@@ -17,7 +17,8 @@ from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
 from nas.importing import FileFunction
 from nas.measures import MACS, MEASURES, Budget
-from nas.runs.config import FinalsConfig, ScreenConfig, SearchConfig, merge, read_format_1
+from nas.runs.config import ScreenConfig, SearchConfig, merge, read_format_1
+from nas.runs.final_round import FinalsConfig
 from nas.study.objective import Factor, Objective, parse_objective
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import LEARNING_RATES, POLICIES, SCHEDULES, Recipe

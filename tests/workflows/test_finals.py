@@ -7,15 +7,19 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from command_line import SHORT, TINY, Said, apart, nas
 from safetensors.torch import load_file
 from toys import asked, score_of
 
 from nas.cost import Cost
+from nas.errors import InputError
 from nas.report.session import finals_notes
+from nas.runs.config import SearchConfig
 from nas.runs.finals import Finalist, compare_first_two, select_spare
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -27,6 +31,7 @@ from nas.study.queue import FixedQueue, Job
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import open_storage
 from nas.training.base import EpochResult, Failure, FailureReason
+from nas.workflows.quantize import quantize
 
 FINAL = ("--workers", "0", "--finalists", "2", "--final-epochs", "1", "--final-seeds", "2")
 
@@ -274,3 +279,49 @@ def test_a_time_limit_that_leaves_no_trial() -> None:
     said = nas("search", "tiny.yaml", "--name", "none", *SHORT, "--workers", "0", "--time-limit", "0.001s")
     message = "error: runs/none: no trial was begun in time; go on with more --time-limit\n"
     assert (said.code, said.err) == (1, message)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "rank: int8 is of finalists, and there are none; add finalists: 5, or leave it out"),
+        (
+            {"finalists": 2, "folds": 2},
+            "rank: int8 is of one network, and with folds: 2 each is trained so many times; leave one of the "
+            "two out",
+        ),
+        ({"rank": "int4"}, "rank: 'int4' is not a precision; it is float32 or int8"),
+    ],
+)
+def test_what_cannot_be_ranked_in_int8(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        SearchConfig.from_data({"space": "tiny.yaml", "rank": "int8", **settings})
+    assert str(error.value).endswith(said)
+
+
+def test_a_rank_that_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.exporters.find_spec", lambda name: None if name == "onnxscript" else True)
+    said = nas("search", "tiny.yaml", *SHORT, *FINAL, "--rank", "int8")
+    assert said.code == 2
+    assert said.err == (
+        "error: --rank int8, format 'onnx': needs onnxscript, which is not installed; install it with: pip "
+        "install onnxscript\n"
+    )
+    assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_finalists_are_ranked_by_what_is_deployed() -> None:
+    """The score of each is the accuracy of the file that its weights become."""
+    given = ("--trials", "3", "--epochs", "1", *FINAL, "--rank", "int8")
+    said = nas("search", "tiny.yaml", "--name", "mine", *given)
+    assert said.code == 0, said.err
+    assert "1 epoch under 2 seeds, scored in int8:" in said.out
+    state = load()
+    assert state.winner is not None and state.manifest.config.finals.in_int8
+    assert [len(one.scores) for one in state.finalists] == [2, 2]
+    assert any(final.score != final.curve[1] for final in state.finals)  # the curve is of float32
+    (file,) = quantize("runs/mine").formats
+    assert file.parity.accuracy is not None
+    assert file.parity.accuracy[1] == pytest.approx(state.winner.finals[0].score)
+    assert yaml.safe_load(state.folder.best_file.read_text())["meta"]["final_rank"] == "int8"

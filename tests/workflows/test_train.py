@@ -298,3 +298,42 @@ def test_a_dry_run_writes_nothing() -> None:
     said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", "--dry-run", "--batch", "16")
     assert said.code == 0 and "A training takes about" in said.out
     assert not Path("runs").exists()
+
+
+def test_a_training_leaves_in_every_format() -> None:
+    """Its folder is taken where a run's is."""
+    found = nas.train("net.yaml", settings(), name="t")
+    nas.export("runs/t", "again.safetensors", format="safetensors")
+    own, again = load_file(found.folder / "best.safetensors"), load_file("again.safetensors")
+    assert own.keys() == again.keys() and all(torch.equal(own[name], again[name]) for name in own)
+    said: list[str] = []
+    nas.export("runs/t", "product", format="python,safetensors", progress=said.append)
+    assert (
+        all("accuracy" in line and "18 of the validation images" in line for line in said) and len(said) == 2
+    )
+    card = Path("product/README.md").read_text()
+    assert f"Score | accuracy {found.metrics.accuracy:.4f} on the 15 test images" in card
+    assert "`train.yaml` of t has its settings." in card
+    assert Path("product/labels.txt").read_text().split() == ["blue", "green", "red"]
+    assert run_nas("draw", "runs/t", "-o", "t.svg").code == 0 and Path("t.svg").is_file()
+    (timed,) = nas.profile(["runs/t"], runtimes=["torch"], rounds=2).latencies
+    assert timed.median_s > 0
+
+
+def test_a_training_that_does_not_leave() -> None:
+    nas.train("net.yaml", settings(), name="t")
+    assert run_nas("export", "runs/t", "--trial", "1").err == (
+        "error: --trial: runs/t is the folder of a training, and trials are those of a run folder; leave it "
+        "out\n"
+    )
+    folder = TrainingFolder(Path("runs/t"))
+    figures = folder.report_file.read_text()
+    folder.report_file.write_text(figures.replace('"best_epoch": ', '"best_epoch": -'))
+    with pytest.raises(
+        InputError, match=r"figures\.json: is damaged \(a figure is no number\); restore it, or "
+    ):
+        nas.export("runs/t", "a.py")
+    folder.report_file.unlink()
+    with pytest.raises(InputError, match="is a training that is not finished; go on with: nas resume runs/t"):
+        nas.export("runs/t", "a.py")
+    assert not Path("a.py").exists()

@@ -114,7 +114,8 @@ def write_winner(known: Facts) -> ET.Element:
     if known.finalist:
         seeds = plural(len(known.finalist.scores), "fresh seed")
         longer = plural(known.config.finals.epochs, "epoch")
-        said += f" It won over the other finalists: mean {known.finalist.mean:.4f} after {longer}, {seeds}."
+        said += f" It won over the other finalists: mean {known.finalist.mean:.4f} after {longer}, {seeds}"
+        said += f"{known.config.finals.scored}."
     if known.objective.costs:
         end = "highest" if known.objective.metric.maximize else "lowest"
         said += f" It is the one of the {end} {known.metric}, whatever it costs; the front is below."

@@ -11,16 +11,13 @@ from typing import Any
 from nas.data.functions import is_function
 from nas.data.kept import read_data
 from nas.errors import InputError
-from nas.files import read_text
 from nas.runs.folder import TrainingFolder
-from nas.runs.manifest import check_plugins
-from nas.runs.provenance import digest_text
 from nas.runs.training import TrainManifest
-from nas.space import parse_space
-from nas.space.plugins import load_plugins, read_plugins
+from nas.space.plugins import read_plugins
 from nas.training.threads import torch_threads
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
+from nas.workflows.train.leaving import read_network
 from nas.workflows.train.preparation import make_evaluator, prepare, read_images, settle, start, stem
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
@@ -70,19 +67,11 @@ def resume_training(
     heard = observer or TrainObserver()
     manifest = TrainManifest.read(folder)
     files = read_plugins(map(Path, plugins))
-    check_plugins(manifest.plugins, folder, files)
-    load_plugins(files)
     if folder.report_file.is_file():
         raise InputError(
             f"{folder.path}: is finished, its figures are in {folder.report_file}; start a new training"
         )
-    written = read_text(folder.network_file)
-    if digest_text(written) != manifest.space_sha256:
-        raise InputError(
-            f"{folder.network_file}: was changed since the training began; restore it, or start a new "
-            "training"
-        )
-    space = parse_space(written, str(folder.network_file))
+    space = read_network(folder, manifest, files)
     config = manifest.config
     if is_function(config.data.dataset):
         data, test = read_data(folder.data_file), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,12 @@ from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, dr
 from nas.runs.training import FORMAT
 from nas.training.base import EpochResult
 from nas.training.metrics import Metrics, compute_metrics
-from nas.workflows.export import Leaving, cost_line, data_facts, write_one
+from nas.workflows.export import write_one
+from nas.workflows.train.leaving import make_leaving
 from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from nas.training.loop import ClassifierTraining
 
@@ -105,7 +105,6 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
     shares = training.predict(tested.images, state)
     metrics = compute_metrics(tested.labels, shares)
     files = _write_figures(session, tested, shares, metrics)
-    exported = write_one(_leaving(session, state, best, metrics, tested), None, EXPORTERS["python"])
     stopped = len(session.history) < session.config.recipe.epochs
     report = {
         "format": FORMAT,
@@ -121,6 +120,8 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         "loss": metrics.loss,
         "calibration_error": metrics.calibration_error,
     }
+    leaving = make_leaving(folder, session.manifest, session.space, state, report)
+    exported = write_one(leaving, None, EXPORTERS["python"])
     write_atomically(folder.report_file, json.dumps(report, indent=1) + "\n")
     return TrainResult(
         folder.path,
@@ -189,21 +190,3 @@ def _write_figures(
         if content:
             write_atomically(path / file, content)
     return {what: path / file for what, (file, _) in contents.items()}
-
-
-def _leaving(
-    session: TrainSession, state: Mapping[str, Tensor], best: EpochResult, metrics: Metrics, tested: _Tested
-) -> Leaving:
-    space, card = session.space, session.manifest.data
-    architecture = space.architecture()
-    side = int(architecture.input_shape[1])
-    weights = f"as {session.config.mode} training left them after epoch {best.epoch}"
-    facts = {
-        "Network": session.manifest.origin,
-        "Cost": cost_line(architecture.cost, architecture.input_shape, len(card.classes)),
-        "Score": f"accuracy {metrics.accuracy:.4f} on {tested.title} of {card.name}, {best.value:.4f} on "
-        "those to validate on",
-        **data_facts(card, side, weights),
-    }
-    title = f"Network '{space.name}', trained on {card.name}."
-    return Leaving(session.folder.path / "best", space, architecture, state, title, facts)

@@ -1,0 +1,95 @@
+"""The network of a full training, as it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import InputError
+from nas.files import read_text
+from nas.runs.folder import TrainingFolder
+from nas.runs.manifest import check_plugins
+from nas.runs.provenance import describe_versions, digest_text
+from nas.runs.training import TrainManifest
+from nas.space import Space, parse_space
+from nas.space.plugins import Plugin, load_plugins
+from nas.workflows.export import Leaving, TrainedOn, cost_line, data_facts, read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def of_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leaving:
+    """Return the network of the best epoch of a training that is finished, with its weights.
+
+    Raises InputError where the training is not finished, or a file of it was changed or cannot be read.
+    """
+    manifest = TrainManifest.read(folder)
+    space = read_network(folder, manifest, plugins)
+    if not folder.report_file.is_file():
+        raise InputError(
+            f"{folder.path}: is a training that is not finished; go on with: {manifest.command(folder.path)}"
+        )
+    figures = _read_figures(folder.report_file)
+    state = read_weights(folder.epoch_file(figures["best_epoch"]), "start a new training")
+    return make_leaving(folder, manifest, space, state, figures)
+
+
+def read_network(folder: TrainingFolder, manifest: TrainManifest, plugins: Sequence[Plugin] = ()) -> Space:
+    """Return the network of a training, for its data. Raises InputError where its file was changed."""
+    check_plugins(manifest.plugins, folder, plugins)
+    load_plugins(tuple(plugins))
+    written = read_text(folder.network_file)
+    if digest_text(written) != manifest.space_sha256:
+        raise InputError(
+            f"{folder.network_file}: was changed since the training began; restore it, or start a new "
+            "training"
+        )
+    return parse_space(written, str(folder.network_file))
+
+
+def _read_figures(file: Path) -> dict[str, Any]:
+    """Return the figures of a training. Raises InputError where they are damaged."""
+    try:
+        found = json.loads(read_text(file))
+        numbers = (found["accuracy"], found["val_accuracy"], found["best_epoch"])
+        if not all(isinstance(number, int | float) for number in numbers) or found["best_epoch"] < 1:
+            raise ValueError("a figure is no number")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file}: is damaged ({error}); restore it, or start a new training") from None
+    return dict(found)
+
+
+def make_leaving(
+    folder: TrainingFolder,
+    manifest: TrainManifest,
+    space: Space,
+    state: Mapping[str, Tensor],
+    figures: Mapping[str, Any],
+) -> Leaving:
+    """Return the network of a training with the weights of its best epoch and the figures of its test."""
+    config, card = manifest.config, manifest.data
+    architecture = space.architecture()
+    side = int(architecture.input_shape[1])
+    facts = {
+        "Network": manifest.origin,
+        "This file": cost_line(architecture.cost, architecture.input_shape, len(card.classes)),
+        "Score": f"accuracy {figures['accuracy']:.4f} on {figures['tested_on']} of {card.name}, "
+        f"{figures['val_accuracy']:.4f} on those to validate on",
+        **data_facts(card, side, f"as {config.mode} training left them after epoch {figures['best_epoch']}"),
+    }
+    return Leaving(
+        folder.path / "best",
+        space,
+        architecture,
+        state,
+        f"Network '{space.name}', trained on {card.name}.",
+        facts,
+        TrainedOn(card, config.data, config.seed, folder.data_file, side),
+        (
+            f"Trained with seed {config.seed}; `train.yaml` of {folder.path.name} has its settings.",
+            describe_versions(manifest.environment),
+        ),
+    )
