@@ -177,7 +177,7 @@ def repair_study(folder: RunFolder, manifest: Manifest) -> str:
     Raises InputError where there is no journal or nothing is whole in it, and where another process writes
     it.
     """
-    from nas.study.journal import repair_journal
+    from nas.study.repair import repair_journal
 
     if manifest.config.storage or not folder.journal.exists():
         raise InputError(f"--repair: {folder.path} has no study.journal; leave it out")

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InputError
-from nas.study.journal import Checker, DamagedJournal, Entry
+from nas.study.journal import CREATE_TRIAL, REPORT, SET_ATTR, SET_STATE, Checker, DamagedJournal, Entry
 from nas.study.records import Trial, TrialState, make_trial
 
-_CREATE_TRIAL, _SET_STATE, _REPORT, _SET_ATTR = 4, 6, 7, 8
-"""Kinds of lines, as Optuna numbers them."""
 _STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.RUNNING)
 """By Optuna's numbers; the last is of a trial that waits."""
 _LONGEST = 2**26
@@ -84,12 +82,12 @@ class Glance:
 
     def _take(self, entry: Entry) -> None:
         code = entry["op_code"]
-        if code == _CREATE_TRIAL:
+        if code == CREATE_TRIAL:
             number = self._checker.numbers[entry["study_id"]] - 1
             self._trials.append(_Written(number, dict(entry.get("user_attrs", {}))))
             written = self._trials[-1]
             written.curve = {int(step): v for step, v in entry.get("intermediate_values", {}).items()}
-        elif code in (_SET_STATE, _REPORT, _SET_ATTR):
+        elif code in (SET_STATE, REPORT, SET_ATTR):
             written = self._trials[entry["trial_id"]]
             if written.has_ended:  # Optuna passes over it
                 return
@@ -118,9 +116,9 @@ class _Written:
     def take(self, entry: Entry) -> None:
         """Take a line of this trial."""
         self._made = None
-        if entry["op_code"] == _REPORT:
+        if entry["op_code"] == REPORT:
             self.curve[entry["step"]] = entry["intermediate_value"]
-        elif entry["op_code"] == _SET_ATTR:
+        elif entry["op_code"] == SET_ATTR:
             self.attrs |= entry["user_attr"]
         else:
             self.state = _STATES[entry.get("state", 0)]
