@@ -5,7 +5,6 @@ A ledger has one writer at a time, so what it has written is what it knows: noth
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
 from nas.study.database import Database
 from nas.study.options import Distributions, SharedOptions
+from nas.study.pruning import Judged
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -37,6 +37,7 @@ from nas.study.records import (
     read_trial,
 )
 from nas.study.storage import DATABASE_ERRORS, describe_database_error, open_storage, write_together
+from nas.study.terms import OWN_VERSION, check_terms, check_version
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Ledger:
         now where none are noted."""
         noted = self._storage.get_study_user_attrs(self._id).get(_VERSION)
         if noted is None:
-            self._storage.set_study_user_attr(self._id, _VERSION, _OWN_VERSION)
+            self._storage.set_study_user_attr(self._id, _VERSION, OWN_VERSION)
         else:
             check_version(self._study.study_name, noted)
 
@@ -257,7 +258,7 @@ class Ledger:
         trial = copy(self._storage.get_trial(self.trial_id(number)))
         trial.intermediate_values = dict(self._trials[number].curve)
         trial.system_attrs = self._notes.get(number, {})
-        judged = _Judged(self._study._storage, trial)  # which Optuna has a cache for, before a database
+        judged = Judged(self._study._storage, trial)  # which Optuna has a cache for, before a database
         study = optuna.load_study(
             study_name=self._study.study_name,
             storage=judged,  # type: ignore[arg-type]  # Optuna's base class would hide what is not written here
@@ -341,9 +342,6 @@ _DRIVER = "driver"
 _VERSION = "nas:version"
 _TERMS = "nas:terms"
 _WANTED = "nas:trials"
-FORMAT = 1
-"""Version of what a study has of nas."""
-_OWN_VERSION = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
 
 
 def read_terms(url: str, name: str) -> Mapping[str, Any] | None:
@@ -361,64 +359,6 @@ def read_terms(url: str, name: str) -> Mapping[str, Any] | None:
         check_version(name, noted[_VERSION])
     terms: Mapping[str, Any] | None = noted.get(_TERMS)
     return terms
-
-
-def check_terms(study: str, own: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
-    """Raise InputError where trials would be of other settings than those of a study."""
-    own = json.loads(json.dumps(own))
-    for key in sorted({*own, *noted}):
-        if own.get(key) != noted.get(key):
-            raise InputError(
-                f"study '{study}': {key} is {noted.get(key)!r:.200} there, and {own.get(key)!r:.200} here; "
-                "all its drivers have the same settings, or choose another --name"
-            )
-
-
-def check_version(study: str, noted: Mapping[str, int]) -> None:
-    """Raise InputError where a study that was written by these versions is not to be gone on with."""
-    if noted.get("nas") != FORMAT:
-        raise InputError(
-            f"study '{study}': has format {noted.get('nas')}, this nas reads format {FORMAT}; use the nas "
-            "that made it, or choose another --name"
-        )
-    own = noted.get("optuna")
-    if own != _OWN_VERSION["optuna"]:
-        raise InputError(
-            f"study '{study}': was written by Optuna {own}, here is {optuna.__version__}, which would lose "
-            f"parts of it; pip install 'optuna=={own}.*', or start a new run"
-        )
-
-
-class _Judged:
-    """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
-
-    It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
-    of the trial, so that trials that were read before stay as they were.
-    """
-
-    def __init__(self, storage: BaseStorage, trial: FrozenTrial) -> None:
-        self.trial = trial
-        self._storage = storage
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_storage":  # of a copy that is being made
-            raise AttributeError(name)
-        return getattr(self._storage, name)
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._present(self._storage.get_trial(trial_id))
-
-    def get_all_trials(self, study_id: int, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [self._present(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._storage.set_trial_system_attr(trial_id, key, value)
-        if trial_id == self.trial._trial_id:
-            self.trial = copy(self.trial)
-            self.trial.system_attrs = {**self.trial.system_attrs, key: value}
-
-    def _present(self, trial: FrozenTrial) -> FrozenTrial:
-        return self.trial if trial._trial_id == self.trial._trial_id else trial
 
 
 def _up_to(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:

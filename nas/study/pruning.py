@@ -7,13 +7,16 @@ the trials: a search that is resumed prunes as it would have. It judges by the m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, did_you_mean
 from nas.importing import import_class
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
 PrunerFactory = Callable[[int], "BasePruner"]
 """Makes a pruner for trainings of so many epochs."""
@@ -62,3 +65,35 @@ def find_pruner(name: str) -> PrunerFactory:
     if name not in PRUNERS:
         raise InputError(f"unknown scheduler '{name}'{did_you_mean(name, list(PRUNERS))}")
     return PRUNERS[name]
+
+
+class Judged:
+    """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
+
+    It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
+    of the trial, so that trials that were read before stay as they were.
+    """
+
+    def __init__(self, storage: BaseStorage, trial: FrozenTrial) -> None:
+        self.trial = trial
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_storage":  # of a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._storage, name)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self._present(self._storage.get_trial(trial_id))
+
+    def get_all_trials(self, study_id: int, *args: Any, **options: Any) -> list[FrozenTrial]:
+        return [self._present(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._storage.set_trial_system_attr(trial_id, key, value)
+        if trial_id == self.trial._trial_id:
+            self.trial = copy(self.trial)
+            self.trial.system_attrs = {**self.trial.system_attrs, key: value}
+
+    def _present(self, trial: FrozenTrial) -> FrozenTrial:
+        return self.trial if trial._trial_id == self.trial._trial_id else trial
