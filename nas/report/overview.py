@@ -96,7 +96,7 @@ def _row_lines(row: Row) -> Iterator[str]:
     if row.done is not None:
         yield f"{_of(row.done, row.wanted, _noun(row))} done."
     if row.score is not None:
-        yield f"Best: accuracy {row.score:.4f}."
+        yield f"Best: {row.metric} {row.score:.4f}."
     if row.phase is Phase.RUNNING:
         yield _stop(row)
     elif row.phase is Phase.STOPPED:

@@ -60,6 +60,8 @@ def say_start(prepared: Prepared, console: Console) -> None:
         f"{len(data.train_labels):,} images to train on, {len(data.val_labels):,} to validate on, at "
         f"{side} x {side}.",
     )
+    if prepared.evaluator.metric != ACCURACY_METRIC:
+        say(console, f"Networks are judged by {prepared.evaluator.metric.name} on the images to validate on.")
     for note in data.notes:
         say(console, note)
 

@@ -69,7 +69,7 @@ class TrainScreen(TrainObserver):
 
     def epoch(self, result: EpochResult) -> None:
         assert self._session is not None
-        epochs = self._session.config.recipe.epochs
+        epochs, metric = self._session.config.recipe.epochs, self._session.metric
         self._said = self._epoch_began = time.monotonic()
         self._step = 0
         best = max(self._session.history, key=lambda one: one.value)
@@ -77,7 +77,7 @@ class TrainScreen(TrainObserver):
         left = self._left()
         ahead = f", {left} left" if left and result.epoch < epochs else ""
         line = (
-            f"[{result.epoch}/{epochs}] loss {result.loss:.4f}, accuracy {result.value:.4f}{mark}, "
+            f"[{result.epoch}/{epochs}] loss {result.loss:.4f}, {metric} {result.value:.4f}{mark}, "
             f"{result.seconds:.1f} s{ahead}"
         )
         self._console.print(Text(printable(line)), soft_wrap=True)
@@ -152,9 +152,12 @@ def print_training(result: TrainResult, console: Console) -> None:
     """Print what a training came to, and where everything is."""
     metrics = result.metrics
     if result.stopped_early:
-        say(console, f"Ended early after {plural(len(result.history), 'epoch')}: no higher accuracy came.")
-    tested = "" if result.has_no_test else f", {metrics.accuracy:.4f} on {result.tested_on}"
-    best = f"Best epoch {result.best_epoch}: accuracy {result.accuracy:.4f} on the validation images"
+        say(
+            console,
+            f"Ended early after {plural(len(result.history), 'epoch')}: no higher {result.metric} came.",
+        )
+    tested = "" if result.has_no_test else f", {metrics.describe(result.metric)} on {result.tested_on}"
+    best = f"Best epoch {result.best_epoch}: {result.metric} {result.value:.4f} on the validation images"
     say(console, f"{best}{tested}.")
     rows = table("figure", ">value")
     rows.add_row("accuracy", f"{metrics.accuracy:.4f}")
@@ -162,6 +165,8 @@ def print_training(result: TrainResult, console: Console) -> None:
         rows.add_row("top-5 accuracy", f"{metrics.top5:.4f}")
     rows.add_row("balanced accuracy", f"{metrics.balanced_accuracy:.4f}")
     rows.add_row("macro F1", f"{metrics.macro_f1:.4f}")
+    if metrics.auc is not None:
+        rows.add_row("area under the ROC curve", f"{metrics.auc:.4f}")
     rows.add_row("cross entropy", f"{metrics.loss:.4f}")
     rows.add_row("calibration error", f"{metrics.calibration_error:.4f}")
     show(rows, console)
@@ -178,7 +183,7 @@ def print_training(result: TrainResult, console: Console) -> None:
         "confusion picture": "what is taken for what; confusion.csv has the counts",
         "worst": "the images that are most wrong",
         "predictions": "every image with its class and the one predicted",
-        "accuracy curve": "accuracy by epoch; loss.svg, metrics.csv",
+        "metric curve": f"{result.metric} by epoch; loss.svg, metrics.csv",
     }
     width = max(len(str(result.files[kind])) for kind in kinds)
     for kind, why in kinds.items():

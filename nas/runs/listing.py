@@ -18,7 +18,7 @@ from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.job import ClusterJob, has_job
 from nas.runs.manifest import Manifest
 from nas.runs.status import Phase, SearchStatus, StatusReader
-from nas.runs.training import TrainManifest
+from nas.runs.training import TrainManifest, name_column
 from nas.study.records import Candidate, Trial, TrialState
 
 
@@ -29,8 +29,8 @@ class Row:
     `kind`: search, calibration, training or versus, nothing where that is not known. `space`: that, or the
     network, as it was given. `done` and `wanted`: trials, or epochs of a training; None where the folder does
     not say.
-    `score` and `cost` of the best. `began`: when its first trial did, else when its folder was written.
-    `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
+    `score`, of `metric`, and `cost` of the best. `began`: when its first trial did, else when its folder was
+    written. `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Row:
     cost: Cost | None = None
     note: str = ""
     command: str = ""
+    metric: str = "accuracy"
 
 
 def list_runs(folder: Path) -> list[Row]:
@@ -115,13 +116,15 @@ def make_row(status: SearchStatus) -> Row:
         best.candidate.cost if best else None,
         str(status.holder or ""),
         status.resume_command,
+        status.objective.metric.name,
     )
 
 
 def _read_training(folder: TrainingFolder) -> Row:
     manifest, holder = TrainManifest.read(folder), folder.holder
+    metric = manifest.config.recipe.metric
     with _damage_told(folder.metrics_file):
-        accuracies = [float(row["val_accuracy"]) for row in _rows(folder.metrics_file)]
+        values = [float(row[name_column(metric)]) for row in _rows(folder.metrics_file)]
     phase = Phase.ENDED if folder.report_file.is_file() else Phase.STOPPED
     return Row(
         folder.path,
@@ -129,11 +132,12 @@ def _read_training(folder: TrainingFolder) -> Row:
         Phase.RUNNING if holder else phase,
         _written(folder.path),
         manifest.config.network,
-        len(accuracies),
+        len(values),
         manifest.config.recipe.epochs,
-        max(accuracies, default=None),
+        max(values, default=None),
         note=str(holder or ""),
         command=manifest.command(folder.path),
+        metric=metric,
     )
 
 

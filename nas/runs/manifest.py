@@ -30,6 +30,7 @@ from nas.runs.provenance import (
 from nas.settings import Setting, User
 from nas.space import Choices
 from nas.training.base import Metric
+from nas.training.recipe import LATER
 
 if TYPE_CHECKING:
     from nas.importing import FileFunction, SourceFile
@@ -166,6 +167,7 @@ class Manifest:
             for key, value in config.items()
             if key not in own and not (key in settings and settings[key].option.resumable)
         }
+        kept["recipe"] = {k: v for k, v in kept["recipe"].items() if LATER.get(k) != v}  # as noted before
         card = self.data.to_data() if self.data else {}
         return {
             **kept,

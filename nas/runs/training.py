@@ -185,3 +185,8 @@ class TrainManifest:
         """Return the command that goes on with the training in a folder."""
         copies = (TrainingFolder(path).source_file(name) for name in self.plugins)
         return f"nas resume {quote(str(path))}" + "".join(f" --plugin {quote(str(file))}" for file in copies)
+
+
+def name_column(metric: str) -> str:
+    """Return what metrics.csv calls the values of a metric: `val_balanced_accuracy`."""
+    return f"val_{metric.replace('-', '_')}"

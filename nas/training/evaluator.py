@@ -12,8 +12,9 @@ from nas.ops import ColumnMean, Dropout, DropPath
 from nas.ops.base import format_shape
 from nas.space import Choices, Space
 from nas.space.plugins import Plugin, load_plugins
-from nas.training.base import ACCURACY_METRIC, Metric
+from nas.training.base import Metric
 from nas.training.drop_rates import disable_drops, set_dropout
+from nas.training.metrics import check_metric
 from nas.training.recipe import Recipe
 from nas.training.zero_init import zero_init_residuals
 
@@ -36,6 +37,8 @@ class ProxyEvaluator:
     point trains at that in proportion to its own. With `folds` it is trained once for each of so many parts
     to validate on. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`:
     those whose blocks and operators the space uses.
+
+    Raises InputError for a metric that is not of such classes.
     """
 
     space: Space
@@ -48,9 +51,12 @@ class ProxyEvaluator:
     resolution: int | None = None
     folds: int = 1
 
+    def __post_init__(self) -> None:
+        check_metric(self.recipe.metric, self.data)
+
     @property
     def metric(self) -> Metric:
-        return ACCURACY_METRIC
+        return Metric(self.recipe.metric)
 
     def with_epochs(self, epochs: int, seed: int) -> ProxyEvaluator:
         """Return the evaluator of longer, or shorter, trainings; a time limit is in proportion."""

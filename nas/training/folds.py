@@ -19,28 +19,28 @@ class FoldedTraining:
 
     None of them stops early by itself.
 
-    An epoch's accuracy and loss are the means over the folds, so that stopping early and scores work as they
+    An epoch's value and loss are the means over the folds, so that stopping early and scores work as they
     do for one training. The weights are those of the first fold.
     """
 
     def __init__(self, trainings: Sequence[ClassifierTraining], recipe: Recipe) -> None:
         self._trainings = trainings
         self._recipe = recipe
-        self._accuracies: list[float] = []
+        self._values: list[float] = []
 
     @property
     def done(self) -> bool:
-        """Whether the recipe is over for the mean accuracies."""
-        return self._recipe.is_over(self._accuracies)
+        """Whether the recipe is over for the mean values."""
+        return self._recipe.is_over(self._values)
 
     def epoch(self) -> EpochResult:
         """Train an epoch on each fold. Raises TrainingFailed where one fails."""
         results = [self._train_next(training) for training in self._trainings]
-        self._accuracies.append(fmean(result.value for result in results))
-        score, deviation = compute_score(self._recipe.score, self._accuracies)
+        self._values.append(fmean(result.value for result in results))
+        score, deviation = compute_score(self._recipe.score, self._values)
         return replace(
             results[0],
-            value=self._accuracies[-1],
+            value=self._values[-1],
             score=score,
             deviation=deviation,
             loss=fmean(result.loss or 0.0 for result in results),
@@ -55,7 +55,7 @@ class FoldedTraining:
     def _train_next(self, training: ClassifierTraining) -> EpochResult:
         """Train the next epoch; a fold that began anew with a smaller batch catches up."""
         result = training.epoch()
-        while result.epoch <= len(self._accuracies):
+        while result.epoch <= len(self._values):
             result = training.epoch()
         return result
 

@@ -23,8 +23,10 @@ from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass
+from nas.training.draws import draw_order, first_of_each_class, weigh_classes
+from nas.training.metrics import JUDGES
 from nas.training.optimizers import Average, make_optimizer
-from nas.training.recipe import Recipe
+from nas.training.recipe import SAMPLING, WEIGHTS, Recipe
 from nas.training.scores import compute_score
 from nas.training.tuning import Tuning
 
@@ -78,7 +80,9 @@ class ClassifierTraining:
             self._val = DeviceImages(data.val_images, data.val_labels, data, self._device)
         if self._device.type == "cpu":
             speed_up_convolutions(self._module)
-        self._own = _first_of_each_class(self._train.labels, recipe.fraction)
+        self._own = first_of_each_class(self._train.labels, recipe.fraction)
+        own_labels = self._train.labels[self._own]
+        self._weights = weigh_classes(own_labels, data.num_classes) if recipe.balance == WEIGHTS else None
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -89,7 +93,7 @@ class ClassifierTraining:
         """Everything that changes while the module is trained, as it is before the first epoch."""
         self._recipe = recipe
         self._epoch = 0
-        self._accuracies: list[float] = []
+        self._values: list[float] = []
         # One incomplete batch per epoch is dropped, as batch norm fails on a batch of one image.
         self._batch = min(recipe.batch_size, len(self._own))
         self._steps = len(self._own) // self._batch
@@ -102,8 +106,8 @@ class ClassifierTraining:
 
     @property
     def done(self) -> bool:
-        """Whether all epochs of the recipe have run, or `early_stop` of them brought no higher accuracy."""
-        return self._recipe.is_over(self._accuracies)
+        """Whether all epochs of the recipe have run, or `early_stop` of them brought no higher value."""
+        return self._recipe.is_over(self._values)
 
     def epoch(self) -> EpochResult:
         """Train one epoch, then validate.
@@ -119,7 +123,7 @@ class ClassifierTraining:
         start = time.perf_counter()
         while True:
             try:
-                loss, accuracy = self._run_epoch(start)
+                loss, value = self._run_epoch(start)
                 break
             except TrainingFailed as failed:
                 if failed.failure.reason != FailureReason.OUT_OF_MEMORY or self._batch < 2 * _LEAST_BATCH:
@@ -131,15 +135,15 @@ class ClassifierTraining:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
         self._epoch += 1
-        self._accuracies.append(accuracy)
-        if self._recipe.is_over(self._accuracies):
+        self._values.append(value)
+        if self._recipe.is_over(self._values):
             self._check_outputs()
         seconds = time.perf_counter() - start
         self._seconds += seconds
-        score, deviation = compute_score(self._recipe.score, self._accuracies)
+        score, deviation = compute_score(self._recipe.score, self._values)
         return EpochResult(
             self._epoch,
-            accuracy,
+            value,
             score,
             seconds,
             loss,
@@ -168,7 +172,7 @@ class ClassifierTraining:
         """
         return {
             "epoch": self._epoch,
-            "accuracies": list(self._accuracies),
+            "accuracies": list(self._values),
             "seconds": self._seconds,
             "batch": self._recipe.batch,
             "lr": self._recipe.lr,
@@ -186,7 +190,7 @@ class ClassifierTraining:
         """
         self._begin(replace(self._recipe, batch=state["batch"], lr=state["lr"]))
         self._epoch = state["epoch"]
-        self._accuracies = list(state["accuracies"])
+        self._values = list(state["accuracies"])
         self._seconds = state["seconds"]
         self._module.load_state_dict(state["module"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -218,7 +222,7 @@ class ClassifierTraining:
         return self._average.module if self._average else self._module
 
     def _run_epoch(self, start: float) -> tuple[float, float]:
-        """Loss and accuracy of an epoch."""
+        """Loss of an epoch, and what the network is judged by after it."""
         # Dropout and stochastic depth draw from torch's global generator: it is seeded for the epoch and
         # given back, so that a score depends on nothing outside of this training.
         cuda = [self._device] if self._device.type == "cuda" else []
@@ -234,7 +238,8 @@ class ClassifierTraining:
         self._tuning.train(self._module)
         # The sum stays on the device: reading every loss would make a GPU wait for the CPU at each step.
         total = torch.zeros((), device=self._device)
-        order = self._own[torch.randperm(len(self._own), generator=self._generator, device=self._device)]
+        labels, evenly = self._train.labels[self._own], self._recipe.balance == SAMPLING
+        order = self._own[draw_order(labels, self._generator, evenly=evenly)]
         first = int(self._epoch == 0)  # its first step prepares what the others find
         steady = time.perf_counter()
         for step, index in enumerate(_batches(order, self._batch)[: self._steps]):
@@ -295,16 +300,16 @@ class ClassifierTraining:
     @torch.inference_mode()
     def _validate(self) -> float:
         self._scored.eval()
-        correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        judge, observed = JUDGES[self._recipe.metric], []
         finite = torch.ones((), dtype=torch.bool, device=self._device)
         for index in _batches(torch.arange(len(self._val), device=self._device), self._val_batch):
             with self._autocast():
                 logits = self._scored(self._val.batch(index))
-            correct += (logits.argmax(1) == self._val.labels[index]).sum()
+            observed.append(judge.observe(logits, self._val.labels[index]))
             finite &= logits.isfinite().all()
         if not finite:
             raise TrainingFailed("nan_loss", f"the logits were not finite after epoch {self._epoch + 1}")
-        return correct.item() / len(self._val)
+        return judge.compute(torch.cat(observed).cpu().numpy(), self._data.val_labels, self._data.num_classes)
 
     @property
     def _val_batch(self) -> int:
@@ -340,7 +345,10 @@ class ClassifierTraining:
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss = F.cross_entropy(
-                self._module(images), targets, label_smoothing=self._recipe.label_smoothing
+                self._module(images),
+                targets,
+                self._weights,
+                label_smoothing=self._recipe.label_smoothing,
             )
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -372,14 +380,6 @@ _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # C
 
 def _batches(indices: Tensor, size: int) -> tuple[Tensor, ...]:
     return torch.split(indices, size)
-
-
-def _first_of_each_class(labels: Tensor, fraction: float) -> Tensor:
-    """Indices of the first images of each class, at least one: the same for every network of a search."""
-    if fraction == 1:
-        return torch.arange(len(labels), device=labels.device)
-    classes = [torch.nonzero(labels == label).flatten() for label in set(labels.tolist())]
-    return torch.cat([own[: max(1, round(fraction * len(own)))] for own in classes]).sort().values
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from nas.exporters.parity import apply_apart
 from nas.graph.memory import peak_memory
 from nas.training.base import EpochResult, Metric, Parent, Training
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.metrics import JUDGES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ _ALLOWED_S = 120.0
 
 @dataclass(frozen=True)
 class Int8Evaluator:
-    """The trainings of a proxy, scored by the accuracy of the trained network in int8.
+    """The trainings of a proxy, scored by the metric of the trained network in int8.
 
     It is quantised as `nas.quantize` does, for the CPU that trains it, with scales of training images that
     `seed` draws, and ONNX Runtime applies it to all images that are validated on. Until the last epoch,
@@ -55,11 +56,14 @@ class Int8Evaluator:
         return limit and limit + _ALLOWED_S
 
     def __call__(self, choices: Choices, number: int, parent: Parent | None = None) -> Training:
-        return _Int8Training(self.proxy(choices, number, parent), partial(self.accuracy, choices))
+        return _Int8Training(self.proxy(choices, number, parent), partial(self.score, choices))
 
-    def accuracy(self, choices: Choices, state: Mapping[str, Tensor]) -> float:
-        """Return the accuracy in int8 of a network with these weights. Raises NasError where it has
+    def score(self, choices: Choices, state: Mapping[str, Tensor]) -> float:
+        """Return what a network with these weights is judged by, in int8. Raises NasError where it has
         none."""
+        import torch
+
+        judge = JUDGES[self.proxy.recipe.metric]
         network = self.proxy.network(choices)
         data = datasets.resize_dataset(self.proxy.data, network.input_shape[1])
         card, train, labels = DataCard.of(data), data.train_images, data.val_labels
@@ -67,16 +71,16 @@ class Int8Evaluator:
         calibration = Calibration(card.normalise(train[drawn]), find_target())
         exporter = find_quantized(FORMAT, calibration)
         part = max(1, _MEMORY // peak_memory(network))
-        right = 0
+        observed = []
         with TemporaryDirectory(prefix="nas-int8-") as folder:
             file, *_ = exporter.write(
                 Path(folder), "network", network, state, title="", facts={}, preparation=None
             )
             for start in range(0, len(labels), part):
                 images = card.normalise(data.val_images[start : start + part])
-                found = apply_apart(exporter, file, file, images).argmax(1)
-                right += int((found == labels[start : start + part]).sum())
-        return right / len(labels)
+                found = torch.tensor(apply_apart(exporter, file, file, images))
+                observed.append(judge.observe(found, torch.tensor(labels[start : start + part])).numpy())
+        return judge.compute(np.concatenate(observed), labels, data.num_classes)
 
 
 class _Int8Training:

@@ -31,6 +31,15 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 POLICIES = ("randaugment", "autoaugment")
 
+METRICS = ("accuracy", "balanced-accuracy", "macro-f1", "top-5", "auc")
+"""What networks are judged by (`nas.training.metrics`)."""
+
+NO_BALANCE, WEIGHTS, SAMPLING = BALANCES = ("none", "weights", "sampling")
+"""How uneven classes are evened out: not, in the loss, or in what an epoch trains on."""
+
+LATER = {"metric": METRICS[0], "balance": NO_BALANCE}
+"""What held before there were these settings: runs of then do not name them."""
+
 
 TRAINING, AUGMENTATION = "Proxy training", "Augmentation"
 """Panels of options."""
@@ -64,7 +73,8 @@ class Recipe(Config):
     is what is validated and kept. `dropout` and `drop_path` take the place of the space's own while the proxy
     trains (`nas.training.drop_rates`): 0, as those are for long trainings. `zero_init_residual` as in
     torchvision (`nas.training.zero_init`). The score of a training that `early_stop` ends is made of the
-    epochs that it had. `label_smoothing` as in Szegedy et al. 2016. `score`: of
+    epochs that it had. `label_smoothing` as in Szegedy et al. 2016. `metric`: one of
+    `METRICS`; `balance` as in `nas.training.draws`; `score`: of
     `nas.training.scores`. `crop` to `cutmix` are what `nas.training.augment` does to images.
 
     The defaults are for networks of MobileNet and EfficientNet-B0 size on `digits`: a training then takes
@@ -169,18 +179,38 @@ class Recipe(Config):
     early_stop: Annotated[
         int | None,
         optional(whole("a number of epochs; it is a whole number, 1 or more", 1), "for all of them"),
-        _key("Epochs without a higher accuracy after which a training ends, else none."),
+        _key("Epochs without a higher value of `metric` after which a training ends, else none."),
     ] = None
     fraction: Annotated[
         float,
         number("a share of the images; it is above 0 and up to 1", lambda v: 0 < v <= 1),
         _key("Share of the images to train on, of each class alike; validation keeps all."),
     ] = 1
+    metric: Annotated[
+        str,
+        one_of("a metric", METRICS),
+        Option(
+            "What a network is judged by on the images to validate on: `accuracy`, `balanced-accuracy`, "
+            "`macro-f1`, `top-5`, or `auc` of two classes.",
+            TRAINING,
+            unused_by=User.EVALUATOR,
+        ),
+    ] = METRICS[0]
+    balance: Annotated[
+        str,
+        one_of("a balance of classes", BALANCES),
+        Option(
+            "Classes that are uneven count alike: by `weights` in the loss, or by `sampling` as many images "
+            "of each in an epoch; else `none`.",
+            TRAINING,
+            unused_by=User.EVALUATOR,
+        ),
+    ] = NO_BALANCE
     score: Annotated[
         str,
         one_of("a score", SCORES),
         Option(
-            "What the epochs' accuracies are made into: `last`, `best`, `mean_last_k`, `auc` or "
+            "What the values of the epochs are made into: `last`, `best`, `mean_last_k`, `auc` or "
             "`extrapolated`.",
             TRAINING,
             unused_by=User.EVALUATOR,
@@ -282,8 +312,8 @@ class Recipe(Config):
         return self.peak_lr * SCHEDULES[self.schedule]((step - rise) / (steps - rise))
 
     def is_over(self, curve: Sequence[float]) -> bool:
-        """Whether a training with these accuracies has run all epochs, or `early_stop` of them brought no
-        higher accuracy."""
+        """Whether a training with these values of its metric has run all epochs, or `early_stop` of them
+        brought no higher one."""
         if self.early_stop is None or not curve:
             return len(curve) >= self.epochs
         return len(curve) >= self.epochs or len(curve) - curve.index(max(curve)) > self.early_stop

@@ -1,4 +1,5 @@
-"""Scores: one number from the accuracies of a training, epoch by epoch.
+"""Scores: one number from the accuracies, or what else a network is judged by, of a training, epoch by
+epoch.
 
 `benchmarks/scores.py` measures how well each ranks networks as their full training does.
 """

@@ -31,7 +31,7 @@ from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
-from nas.training.recipe import Recipe
+from nas.training.recipe import LATER, Recipe
 from nas.workflows.figures import (
     LEAST,
     LEAST_RANKED,
@@ -372,6 +372,7 @@ def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
         found = read_format_1(json.loads(read_text(path, MOST_TABLE_BYTES)))
         found["dataset"] = absolute(found["dataset"])
+        found["recipe"] = {**LATER, **found["recipe"]}
         if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None
         proxy = found["proxies"][0]

@@ -54,7 +54,9 @@ def test_an_unknown_command() -> None:
 
 def test_an_unknown_option() -> None:
     code, said = usage("search", "tiny.yaml", "--trails", "3")
-    assert code == 2 and "No such option '--trails'. (Did you mean one of: '--threads', '--trials'?)" in said
+    assert (
+        code == 2 and "No such option '--trails'. (Did you mean one of: " in said and "'--trials'?)" in said
+    )
     assert "Try 'nas search --help'" in said
 
 

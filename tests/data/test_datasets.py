@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 from PIL import Image
 
-from nas.data import datasets, npz
+from nas.data import npz, splits
 from nas.data.arrays import source_of_pixels
 from nas.data.datasets import ImageData, load_dataset, load_source, make_folds
 from nas.data.images import ignore_progress, resize_images
@@ -190,8 +190,8 @@ def test_subset_and_split_are_stratified(counts: list[int], fraction: float, kee
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     most = round(2 * len(counts) + keep * (len(labels) - 2 * len(counts)))
     rng = np.random.default_rng(seed)
-    subset = datasets.select_subset(labels, most, 2, rng)
-    train, val = datasets._split(subset, labels, fraction, rng)
+    subset = splits.select_subset(labels, most, 2, rng)
+    train, val = splits._split(subset, labels, fraction, rng)
     assert len(subset) == most
     assert sorted([*train, *val]) == sorted(set(subset))
     kept, held = np.bincount(labels[subset]), np.bincount(labels[val], minlength=len(counts))
@@ -790,8 +790,8 @@ def test_files_with_bytes_that_are_wrong(tmp_path: Path) -> None:
 def test_uneven_classes_are_noted(tmp_path: Path) -> None:
     data = load_dataset(f"imagefolder:{photos(tmp_path, {'cat': 25, 'dog': 4})}", resolution=8, seed=0)
     assert data.notes[1:-1] == (
-        "Classes are uneven: 'cat' has 20 images to train on, 'dog' has 3; a score is the share of all "
-        "images that is right, whatever their class.",
+        "Classes are uneven: 'cat' has 20 images to train on, 'dog' has 3; accuracy is the share of all "
+        "images that is right, whatever their class: see --metric balanced-accuracy, and --balance.",
     )
 
 

@@ -86,7 +86,7 @@ def test_a_training_leaves_figures_pictures_and_its_network() -> None:
     folder = Path("runs/full")
     assert found.folder == folder and len(found.history) == 3 and not found.stopped_early
     assert found.tested_on == "the 15 test images" and found.metrics.images == 15
-    assert found.accuracy == max(result.value for result in found.history)
+    assert found.value == max(result.value for result in found.history)
     losses = [float(row["train_loss"]) for row in rows(folder / "metrics.csv")]
     assert losses == [result.loss for result in found.history]
     predictions = rows(folder / "predictions.csv")

@@ -92,7 +92,7 @@ OTHERS: dict[str, Any] = {
     "score": "best", "cuda_graph": True, "crop": 0.1, "random_resized_crop": 0.5, "flip": False,
     "policy": "randaugment", "color_jitter": 0.4, "cutout": 0.5, "mixup": 0.2, "cutmix": 1.0,
     "background": "black", "levels": "0..4095", "duplicates": "drop", "group": "(a)", "columns": "a,b",
-    "suffix": ".jpg",
+    "suffix": ".jpg", "metric": "macro-f1", "balance": "weights",
 }  # fmt: skip
 """Values other than the default of those that are refused."""
 

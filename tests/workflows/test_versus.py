@@ -396,6 +396,10 @@ def test_the_words_of_a_claim() -> None:
         "less accurate than b by 0.0100 (p = 0.03), cannot be told apart from c (p = 0.06) and was not "
         "compared, for want of scores, with d."
     )
+    assert word_claim("mine", standings[:3], "By one recipe", "macro-f1") == (
+        "By one recipe, mine has a higher macro-f1 than a by 0.0200 (p = 0.004) and has a lower macro-f1 "
+        "than b by 0.0100 (p = 0.03)."
+    )
 
 
 def of_seconds(state: RunState | None) -> RunState:

@@ -53,7 +53,8 @@ def write_versus(known: Facts) -> ET.Element | None:
 def draw_scores(verdict: Verdict) -> ET.Element:
     """Draw the scores of each network, a row each: a dot for each seed, and the mean."""
     rows = [(name_standing(verdict, one), one.known) for one in verdict.standings]
-    chart = _Rows("Accuracy of each network under each seed", rows, "accuracy")
+    about = f"{verdict.metric.capitalize()} of each network under each seed"
+    chart = _Rows(about, rows, verdict.metric)
     for number, (name, scores) in enumerate(rows):
         for score in scores:
             chart.dot(number, score, f"{name}: {score:.4f}")
@@ -68,7 +69,8 @@ def draw_differences(verdict: Verdict) -> ET.Element:
     its interval as a line. A line of dashes is where nothing is ahead."""
     ahead = [one for one in verdict.others if one.difference]
     rows = [(name_standing(verdict, one), [*_pairs(verdict.own, one), 0.0]) for one in ahead]
-    chart = _Rows("Differences to each baseline under each seed", rows, "accuracy ahead", mark=0.0)
+    about = "Differences to each baseline under each seed"
+    chart = _Rows(about, rows, f"{verdict.metric} ahead", mark=0.0)
     for number, one in enumerate(ahead):
         found, name = one.difference, rows[number][0]
         assert found is not None

@@ -12,9 +12,10 @@ from nas.files import read_text
 from nas.runs.folder import TrainingFolder
 from nas.runs.manifest import check_plugins
 from nas.runs.provenance import describe_versions, digest_text
-from nas.runs.training import TrainManifest
+from nas.runs.training import TrainManifest, name_column
 from nas.space import Space, parse_space
 from nas.space.plugins import Plugin, load_plugins
+from nas.training.metrics import FIELDS, describe_value
 from nas.workflows.export import Leaving, TrainedOn, cost_line, data_facts, read_weights
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def of_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leavi
         raise InputError(
             f"{folder.path}: is a training that is not finished; go on with: {manifest.command(folder.path)}"
         )
-    figures = _read_figures(folder.report_file)
+    figures = _read_figures(folder.report_file, manifest.config.recipe.metric)
     state = read_weights(folder.epoch_file(figures["best_epoch"]), "start a new training")
     return make_leaving(folder, manifest, space, state, figures)
 
@@ -50,12 +51,13 @@ def read_network(folder: TrainingFolder, manifest: TrainManifest, plugins: Seque
     return parse_space(written, str(folder.network_file))
 
 
-def _read_figures(file: Path) -> dict[str, Any]:
+def _read_figures(file: Path, metric: str) -> dict[str, Any]:
     """Return the figures of a training. Raises InputError where they are damaged."""
     try:
         found = json.loads(read_text(file))
-        numbers = (found["accuracy"], found["val_accuracy"], found["best_epoch"])
-        if not all(isinstance(number, int | float) for number in numbers) or found["best_epoch"] < 1:
+        numbers = (found["accuracy"], found[name_column(metric)], found["best_epoch"])
+        tested = found[FIELDS[metric]]
+        if not all(isinstance(n, int | float) for n in (*numbers, tested or 0)) or found["best_epoch"] < 1:
             raise ValueError("a figure is no number")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: is damaged ({error}); restore it, or start a new training") from None
@@ -71,13 +73,15 @@ def make_leaving(
 ) -> Leaving:
     """Return the network of a training with the weights of its best epoch and the figures of its test."""
     config, card = manifest.config, manifest.data
+    metric = config.recipe.metric
+    tested = describe_value(metric, figures[FIELDS[metric]])
     architecture = space.architecture()
     side = int(architecture.input_shape[1])
     facts = {
         "Network": manifest.origin,
         "This file": cost_line(architecture.cost, architecture.input_shape, len(card.classes)),
-        "Score": f"accuracy {figures['accuracy']:.4f} on {figures['tested_on']} of {card.name}, "
-        f"{figures['val_accuracy']:.4f} on those to validate on",
+        "Score": f"{tested} on {figures['tested_on']} of {card.name}, {figures[name_column(metric)]:.4f} on those "
+        "to validate on",
         **data_facts(card, side, f"as {config.mode} training left them after epoch {figures['best_epoch']}"),
     }
     return Leaving(

@@ -16,6 +16,7 @@ from nas.data.kept import pack_data, read_data
 from nas.data.layout import PLAIN
 from nas.data.sources import find_source
 from nas.errors import InputError
+from nas.runs.config import merge
 from nas.runs.folder import RunExists, TrainingFolder, next_run_path
 from nas.runs.provenance import describe_environment, digest_text
 from nas.runs.state import RunState
@@ -94,7 +95,8 @@ def _find_network(what: str, trial: int | None, storage: str | None, plugins: Se
 
 
 def _with_defaults(found: Found, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with those of the data and the seed that a run has, or the network's own input size."""
+    """Return settings with those of the data, the seed and the metric that a run has, or the network's own
+    input size."""
     own: dict[str, Any] = {}
     if found.run is not None:
         if found.run.manifest.data is None and "dataset" not in given:
@@ -109,9 +111,10 @@ def _with_defaults(found: Found, given: Mapping[str, Any]) -> dict[str, Any]:
             )
         plain = found.run.config.to_data()
         own = {key: plain[key] for key in (*DataConfig.settings(), "seed")} | {"folds": 1}
+        own["recipe"] = {"metric": plain["recipe"]["metric"]}  # which the search has chosen the network by
     elif "resolution" not in given:
         own["resolution"] = resolution_of(given.get("input") or max(found.space.input_sizes))
-    return {**own, **given}
+    return merge(own, given)
 
 
 def _fit_input(found: Found, side: int | None) -> Found:

@@ -17,7 +17,7 @@ from nas.data.images import resize_images
 from nas.exporters import EXPORTERS
 from nas.files import write_atomically
 from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, draw_curve
-from nas.runs.training import FORMAT
+from nas.runs.training import FORMAT, name_column
 from nas.training.base import EpochResult
 from nas.training.metrics import Metrics, compute_metrics
 from nas.workflows.export import write_one
@@ -35,26 +35,26 @@ _WORST = 36
 
 
 def best_epoch(history: Sequence[EpochResult]) -> EpochResult:
-    """Return the epoch of the highest accuracy, the first of equal ones."""
+    """Return the epoch of the highest value, the first of equal ones."""
     return max(history, key=lambda result: result.value)
 
 
 def write_curves(session: TrainSession) -> None:
     """Write metrics.csv and the curves."""
-    path, history = session.folder.path, session.history
-    losses, accuracies = [r.loss or 0.0 for r in history], [r.value for r in history]
+    path, history, metric = session.folder.path, session.history, session.metric
+    losses, values = [r.loss or 0.0 for r in history], [r.value for r in history]
     images = len(session.data.train_labels)
     rows = [
         (r.epoch, repr(r.loss), repr(r.value), f"{r.seconds:.3f}", f"{images / r.seconds:.1f}")
         for r in history
     ]
-    heads = ("epoch", "train_loss", "val_accuracy", "seconds", "images_per_s")
+    heads = ("epoch", "train_loss", name_column(metric), "seconds", "images_per_s")
     write_atomically(session.folder.metrics_file, _table(heads, rows))
     best = best_epoch(history)
     what = f"{session.manifest.origin} on {session.data.name}"
     write_atomically(path / "loss.svg", draw_curve("Training loss", what, losses))
-    title = f"Validation accuracy, best {best.value:.4f} after epoch {best.epoch}"
-    write_atomically(path / "accuracy.svg", draw_curve(title, what, accuracies, best.epoch))
+    title = f"Validation {metric}, best {best.value:.4f} after epoch {best.epoch}"
+    write_atomically(path / f"{metric}.svg", draw_curve(title, what, values, best.epoch))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -111,12 +111,14 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         "epochs": len(session.history),
         "stopped_early": stopped,
         "best_epoch": best.epoch,
-        "val_accuracy": best.value,
+        "metric": session.metric,
+        name_column(session.metric): best.value,
         "tested_on": tested.title,
         "accuracy": metrics.accuracy,
         "balanced_accuracy": metrics.balanced_accuracy,
         "macro_f1": metrics.macro_f1,
         "top5": metrics.top5,
+        "auc": metrics.auc,
         "loss": metrics.loss,
         "calibration_error": metrics.calibration_error,
     }
@@ -127,6 +129,7 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         folder.path,
         tuple(session.history),
         best.epoch,
+        session.metric,
         best.value,
         metrics,
         tested.title,
@@ -176,7 +179,7 @@ def _write_figures(
     contents: dict[str, tuple[str, str | bytes]] = {
         "metrics": ("metrics.csv", ""),
         "loss curve": ("loss.svg", ""),
-        "accuracy curve": ("accuracy.svg", ""),
+        "metric curve": (f"{session.metric}.svg", ""),
         "confusion": ("confusion.csv", _table(("class", *classes), confusion)),
         "confusion picture": ("confusion.svg", draw_confusion(title, classes, metrics.confusion)),
         "classes": ("classes.csv", _table(("class", "images", "precision", "recall", "f1"), by_class)),

@@ -45,16 +45,17 @@ class TrainObserver:
 class TrainResult:
     """What a full training came to.
 
-    `history`: an entry an epoch. `best_epoch` had the highest `accuracy` on the validation images; its
-    weights are those of `exported`, the Python file first. `metrics`: figures on `tested_on`, the test split,
-    or on the validation images where the data have none. `files`: all that is left in the folder, by what it
-    is.
+    `history`: an entry an epoch. `best_epoch` had the highest `value` of `metric` on the validation images;
+    its weights are those of `exported`, the Python file first. `metrics`: figures on `tested_on`, the test
+    split, or on the validation images where the data have none. `files`: all that is left in the folder, by
+    what it is.
     """
 
     folder: Path
     history: tuple[EpochResult, ...]
     best_epoch: int
-    accuracy: float
+    metric: str
+    value: float
     metrics: Metrics
     tested_on: str
     classes: tuple[str, ...]
@@ -79,6 +80,11 @@ class TrainSession:
     @property
     def config(self) -> TrainConfig:
         return self.manifest.config
+
+    @property
+    def metric(self) -> str:
+        """What epochs are judged by."""
+        return self.config.recipe.metric
 
     @property
     def resume_command(self) -> str:

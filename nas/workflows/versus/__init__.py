@@ -17,7 +17,7 @@ from nas.space import dump_space
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, JobEvaluator
 from nas.study.storage import claim_storage
-from nas.training.base import ACCURACY_METRIC
+from nas.training.base import Metric
 from nas.workflows.keeping import FirstFailures
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.stops import stoppable, timed
@@ -87,7 +87,9 @@ def _run(session: VersusSession, heard: VersusObserver) -> VersusResult:
         ExitStack() as opened,
     ):
         _write_inputs(session)
-        ledger = Ledger(claim_storage(session.folder.journal, heard.noted), STUDY, ACCURACY_METRIC)
+        ledger = Ledger(
+            claim_storage(session.folder.journal, heard.noted), STUDY, Metric(session.config.recipe.metric)
+        )
         opened.callback(ledger.close)
         queue = FixedQueue(session.jobs, ledger)
         heard.compared(session)
@@ -133,9 +135,10 @@ def _conclude(session: VersusSession, queue: FixedQueue) -> VersusResult:
         budget=str(budget),
         standings=tuple(standings),
         test=describe_test(config.seeds),
-        claim=word_claim(config.network, standings, circumstances),
+        claim=word_claim(config.network, standings, circumstances, config.recipe.metric),
         notes=tuple(notes),
         equal_cost=equal,
+        metric=config.recipe.metric,
     )
     write_atomically(folder.table_file, trainings_table(session.contestants, trials, budget))
     write_atomically(folder.verdict_file, json.dumps(verdict.to_data(), indent=1, allow_nan=False) + "\n")

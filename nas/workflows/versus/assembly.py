@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.data import datasets
 from nas.data.card import DataCard
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
+from nas.data.splits import select_subset
 from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
@@ -28,6 +28,7 @@ from nas.space.library import is_run
 from nas.space.plugins import read_plugins
 from nas.study.queue import Job
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.metrics import check_metric
 from nas.workflows.checks import check_gpus, check_machine
 from nas.workflows.hardware import check_cluster, device_name, device_of, gpus_of
 from nas.workflows.observer import Observer
@@ -165,6 +166,7 @@ def assemble(
     if began:
         began.check_same(config, folder)
     images = _with_test(data, test, config, heard)
+    check_metric(config.recipe.metric, images.data)
     found = fit_network(found, config, data.channels, data.num_classes)
     heard.doing("Scaling the baselines to the budget")
     budget = budget_of(found, config)
@@ -221,7 +223,7 @@ def _with_test(data: ImageData, test: Source | None, config: VersusConfig, heard
     if test is None:
         return Images(data, f"the {len(data.val_labels):,} validation images of {data.name}", False)
     rng = np.random.default_rng(config.seed)
-    chosen = datasets.select_subset(test.labels, config.data.max_images, 0, rng)
+    chosen = select_subset(test.labels, config.data.max_images, 0, rng)
     found = test.read(chosen, data.resolution, heard.decoding, data.rendering)
     if found.broken:
         heard.noted(f"{len(found.broken):,} of {len(chosen):,} test images cannot be read and are left out.")

@@ -18,6 +18,7 @@ from nas.runs.comparison import FORMAT, RANDOM, VersusFolder
 from nas.runs.state import RunState
 from nas.study.history import best_so_far, random_search
 from nas.study.records import Trial
+from nas.training.recipe import METRICS
 from nas.workflows.versus.contestants import NETWORK, Contestant, measures_of
 from nas.workflows.versus.pairs import DISTINCT, EXACT, SWAPS, Difference, compare, enough_pairs, least_p
 
@@ -77,6 +78,7 @@ class Verdict:
     claim: str
     notes: tuple[str, ...]
     equal_cost: EqualCost | None
+    metric: str = METRICS[0]
 
     @property
     def own(self) -> Standing:
@@ -99,7 +101,7 @@ class Verdict:
         if not path.is_file():
             return None
         try:
-            found = json.loads(read_text(path, MOST_TABLE_BYTES))
+            found = {"metric": METRICS[0], **json.loads(read_text(path, MOST_TABLE_BYTES))}
             known = {key: found[key] for key in cls.__dataclass_fields__}
             known["standings"] = tuple(map(_read_standing, found["standings"]))
             known["notes"] = tuple(map(str, found["notes"]))
@@ -169,7 +171,9 @@ def describe_test(pairs: int) -> str:
     return f"two-sided permutation test of the pairs, {how}; p corrected by Holm"
 
 
-def word_claim(network: str, standings: Sequence[Standing], circumstances: str) -> str:
+def word_claim(
+    network: str, standings: Sequence[Standing], circumstances: str, metric: str = METRICS[0]
+) -> str:
     """Return in a sentence what may be claimed of a network against the others, and what not."""
     better: list[str] = []
     worse: list[str] = []
@@ -184,11 +188,14 @@ def word_claim(network: str, standings: Sequence[Standing], circumstances: str) 
         else:
             by = f"{name} by {abs(difference.mean):.4f} (p = {difference.corrected:.2g})"
             (better if difference.mean > 0 else worse).append(by)
+    words = ("is more accurate than", "is less accurate than")
+    if metric != METRICS[0]:
+        words = (f"has a higher {metric} than", f"has a lower {metric} than")
     parts = [
         f"{start} {_join(names)}"
         for start, names in (
-            ("is more accurate than", better),
-            ("is less accurate than", worse),
+            (words[0], better),
+            (words[1], worse),
             ("cannot be told apart from", alike),
             ("was not compared, for want of scores, with", unknown),
         )
