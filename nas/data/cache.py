@@ -12,11 +12,11 @@ import struct
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ from nas.errors import NasError
 from nas.files import cache_folder, write_atomically
 from nas.machine import memory_bytes
 
+if TYPE_CHECKING:
+    from nas.data.packed import Encoded
+    from nas.data.stores import ImageStore
+
 _FORMAT = 2
 _UNUSED_S = 30 * 24 * 3600
 """A file that was not used for so long is removed."""
@@ -45,49 +49,24 @@ _BLOCK_BYTES = 2**30
 """Images are copied to a map in blocks of about this size."""
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """The image files `names` below the folder `root`."""
+def read_images(
+    files: ImageStore,
+    indices: NDArray[np.int64],
+    resolution: int,
+    progress: Decoding,
+    rendering: Rendering = ON_WHITE,
+) -> Pictures:
+    """Read some of the images, in this order, at a resolution; only those not in the cache are decoded.
 
-    root: Path
-    names: Sequence[str]
-
-    def read(
-        self,
-        indices: NDArray[np.int64],
-        resolution: int,
-        progress: Decoding,
-        rendering: Rendering = ON_WHITE,
-    ) -> Pictures:
-        """Read some of the images, in this order, at a resolution; only those not in the cache are decoded.
-
-        More than fits in memory lies in a file and is mapped: `Pictures.images` is a `numpy.memmap`. Raises
-        NasError where there is no room for that file.
-        """
-        _remove_unused(image_folder())
-        reading = _Reading(self, resolution, rendering, progress)
-        # A data set has two parts, and Ray's object store takes a copy of each.
-        if len(indices) * math.prod(reading.shape) <= memory_bytes() / 4:
-            return reading.read_in_memory(indices)
-        return reading.read_mapped(indices)
-
-    @cached_property
-    def _state(self) -> str:
-        """A checksum that is another when any file is.
-
-        Contents are not read: whatever changes one changes the file's ctime, which the system keeps, and
-        which no program sets back as it may set the mtime.
-        """
-        found = hashlib.sha256()
-        root = f"{self.root}/"
-        for name in self.names:
-            try:
-                state = os.stat(name if name.startswith("/") else root + name)  # noqa: PTH116  # as fast
-                stamp = f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
-            except (OSError, ValueError) as error:  # the latter for a name that no file can have
-                stamp = f"error {error}"
-            found.update(os.fsencode(name) + f"\0{stamp}\n".encode())
-        return found.hexdigest()
+    More than fits in memory lies in a file and is mapped: `Pictures.images` is a `numpy.memmap`. Raises
+    NasError where there is no room for that file.
+    """
+    _remove_unused(image_folder())
+    reading = _Reading(files, resolution, rendering, progress)
+    # A data set has two parts, and Ray's object store takes a copy of each.
+    if len(indices) * math.prod(reading.shape) <= memory_bytes() / 4:
+        return reading.read_in_memory(indices)
+    return reading.read_mapped(indices)
 
 
 @dataclass(eq=False)
@@ -109,7 +88,7 @@ class _Reading:
     image has its pixels in a second file, of the levels.
     """
 
-    files: ImageFiles
+    files: ImageStore
     resolution: int
     rendering: Rendering
     progress: Decoding
@@ -187,11 +166,11 @@ class _Reading:
 
     def _read(self, indices: NDArray[np.int64], levels: Levels | None = None) -> _Part:
         """Read images from the cache, and those that it has not from their files."""
-        count, root, names = len(indices), self.files.root, self.files.names
+        count = len(indices)
         part = _Part(np.empty((count, *self.shape), np.uint8), np.zeros(count, np.uint8), {}, {})
 
-        def file_of(place: int) -> Path:
-            return Path(root, names[indices[place]])
+        def file_of(place: int) -> Path | Encoded:
+            return self.files.file(int(indices[place]))
 
         def put(place: int, found: Found) -> None:
             if isinstance(found, Picture):
@@ -201,7 +180,7 @@ class _Reading:
             else:
                 part.deep[place] = found
 
-        with closing(_Rows(self._file(levels), len(names), self.shape)) as rows:
+        with closing(_Rows(self._file(levels), len(self.files), self.shape)) as rows:
             missing = []
             for place in np.argsort(indices).tolist():  # in the order of the file, which disks are fast at
                 found = rows.read(indices[place])
@@ -223,7 +202,7 @@ class _Reading:
         import PIL
 
         what = f"{_FORMAT} {PIL.__version__} {self.resolution} {self.rendering.background} {levels}"
-        key = hashlib.sha256(f"{what} {self.files._state}".encode())
+        key = hashlib.sha256(f"{what} {self.files.state}".encode())
         return image_folder() / f"{key.hexdigest()[:32]}.rows"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from nas.data.layout import OF_FILES
 from nas.data.levels import Levels
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class DataCard:
     @property
     def is_of_files(self) -> bool:
         """Whether its images were decoded from files."""
-        return self.name.startswith(("imagefolder:", "csv:"))
+        return self.name.partition(":")[0] in OF_FILES
 
     def preprocessing(self, side: int) -> dict[str, Any]:
         """Return what makes an image the network's input, in this order, of images side x side.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from nas.data.layout import GROUP, RULES, Layout
 from nas.data.levels import ALPHA, Levels, Rendering, parse_colour
+from nas.data.recognise import name_kind
 from nas.errors import InputError
 from nas.kinds import Kind, number, one_of, optional, parsed, text, whole
 from nas.settings import Config, Option, User
@@ -36,8 +37,9 @@ class DataConfig(Config):
         str,
         text("a data set, such as digits or imagefolder:PATH"),
         _option(
-            "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`, `imagefolder:PATH`, `csv:FILE`, "
-            "`npz:FILE` or `FILE.py:FUNCTION`, which is run.",
+            "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`; a path, whose kind is found, or "
+            "`imagefolder:PATH`, `csv:FILE`, `npz:FILE`, `hf:PATH`, `webdataset:PATH`, `coco:PATH`, "
+            "`voc:PATH`; or `FILE.py:FUNCTION`, which is run.",
             again=lambda value: False,  # what is to be downloaded is asked for when it is not there
         ),
     ] = "digits"
@@ -118,6 +120,10 @@ class DataConfig(Config):
         ),
         _option("Values that are black and white in images of more than 8 bits, else found over them."),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "dataset", name_kind(self.dataset))
 
     @property
     def layout(self) -> Layout:

@@ -12,22 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from nas.data.base import Source
-from nas.data.cache import ImageFiles
 from nas.data.grouping import Grouping, find_grouping
-from nas.data.layout import Layout
+from nas.data.layout import SPLITS, SUFFIXES, TEST, TRAIN, VALIDATION, Layout
+from nas.data.stores import ImageFiles
 from nas.errors import InputError, did_you_mean
 
-TRAIN = ("train", "training")
-VALIDATION = ("val", "valid", "validation")
-TEST = ("test", "testing")
 _NAMED = 3
 """Links that a note names."""
-SPLITS = {*TRAIN, *VALIDATION, *TEST}
-SUFFIXES = (
-    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
-    ".tiff", ".webp",
-)  # fmt: skip
-"""Of image files: torchvision's, and others that Pillow reads by itself."""
 
 
 def source_of_folder(path: Path, layout: Layout) -> Source:

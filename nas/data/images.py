@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import multiprocessing
+import re
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.levels import Levels, Rendering
+from nas.data.packed import Encoded
 from nas.data.pixels import compose, measure_range, to_bytes
 from nas.data.traits import Trait, Traits
 from nas.errors import NasError
@@ -97,7 +99,7 @@ def ignore_progress(done: int, total: int) -> None:
     """Ignore progress."""
 
 
-def decode_files(files: Sequence[Path], resolution: int, rendering: Rendering) -> Iterator[Found]:
+def decode_files(files: Sequence[Path | Encoded], resolution: int, rendering: Rendering) -> Iterator[Found]:
     """Yield each file in order, resolution x resolution, decoded on all cores.
 
     Aspect ratios are not kept, so that nothing is cut off.
@@ -145,16 +147,17 @@ def _ignore_large() -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def _decode_part(files: Sequence[Path], resolution: int, rendering: Rendering) -> list[Found]:
+def _decode_part(files: Sequence[Path | Encoded], resolution: int, rendering: Rendering) -> list[Found]:
     return [_decode_image(file, resolution, rendering) for file in files]
 
 
-def _decode_image(file: Path, resolution: int, rendering: Rendering) -> Found:
+def _decode_image(file: Path | Encoded, resolution: int, rendering: Rendering) -> Found:
     """Decode the first frame of a file."""
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
+        opened = file if isinstance(file, Path) else io.BytesIO(file.read())
+        with Image.open(opened) as image:
             try:
                 return render(image, resolution, rendering)
             except OSError:
@@ -170,7 +173,8 @@ def _decode_image(file: Path, resolution: int, rendering: Rendering) -> Found:
         return BrokenImage(_TOO_MANY)
     except Exception as error:  # decoders have many for a damaged file
         from_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno)
-        text = " ".join(str(error).split()).replace(str(file), file.name)
+        shown = re.escape(str(file)) if isinstance(file, Path) else "<_io.BytesIO [^>]*>"
+        text = re.sub(shown, lambda _: file.name, " ".join(str(error).split()))
         return BrokenImage(text or type(error).__name__, lasting=not from_machine)
 
 
@@ -335,16 +339,17 @@ def _deep_values(image: Image.Image, lower: Image.Image | None) -> tuple[NDArray
     return values, np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
 
 
-def _decode_without_end(file: Path, resolution: int, rendering: Rendering) -> Picture | None:
+def _decode_without_end(file: Path | Encoded, resolution: int, rendering: Rendering) -> Picture | None:
     """Decode a JPEG file whose last bytes are missing, where no pixel depends on them.
 
     Whatever follows the bytes that are there, it is the same image.
     """
     from PIL import Image
 
-    if file.stat().st_size > _MOST_BYTES:
+    if isinstance(file, Path) and file.stat().st_size > _MOST_BYTES:
         return None
-    content = file.read_bytes().rstrip(b"\xff")  # which may be the half of a marker
+    content = file.read_bytes() if isinstance(file, Path) else file.read()
+    content = content.rstrip(b"\xff")  # which may be the half of a marker
     one, other = (io.BytesIO(content + 64 * filler + b"\xff\xd9") for filler in (b"\x00", b"\x55"))
     with Image.open(one) as image, Image.open(other) as like:
         if not np.array_equal(np.asarray(image), np.asarray(like)):

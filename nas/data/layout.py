@@ -1,4 +1,5 @@
-"""What a user says of a data set: how its tables and names are understood, and what becomes of copies."""
+"""What a user says of a data set: how its tables and names are understood, and what becomes of copies; and
+what folders and files are called in data sets."""
 
 from __future__ import annotations
 
@@ -6,6 +7,19 @@ from dataclasses import dataclass
 
 KEEP, GROUP, DROP = RULES = ("keep", "group", "drop")
 """What becomes of copies: they stay where they are, on one side of a split, or only one of each stays."""
+
+TRAIN = ("train", "training")
+VALIDATION = ("val", "valid", "validation")
+TEST = ("test", "testing")
+SPLITS = {*TRAIN, *VALIDATION, *TEST}
+SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+"""Of image files: torchvision's, and others that Pillow reads by itself."""
+
+OF_FILES = ("imagefolder", "csv", "hf", "webdataset", "coco", "voc")
+"""Kinds of data sets whose images are decoded from files."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,16 @@ import numpy as np
 
 from nas.data.arrays import source_of_pixels
 from nas.data.base import Source
+from nas.data.coco import source_of_coco
 from nas.data.folders import source_of_folder
 from nas.data.functions import function_source, is_function
+from nas.data.hugging_face import source_of_hugging_face
 from nas.data.layout import PLAIN, Layout
 from nas.data.npz import source_of_npz
+from nas.data.recognise import recognise
+from nas.data.shards import source_of_shards
 from nas.data.tables import source_of_table
+from nas.data.voc import source_of_voc
 from nas.errors import InputError, NasError, did_you_mean
 
 
@@ -57,9 +62,9 @@ def _found(spec: str, root: Path, layout: Layout, download: bool) -> Source:
         return _torchvision(name, root, download)
     file = Path(spec).expanduser()
     if file.is_dir():
-        raise InputError(f"data set '{spec}' is a folder: write imagefolder:{spec}")
-    if file.is_file() and file.suffix in (".csv", ".npz"):
-        raise InputError(f"data set '{spec}' is a file: write {file.suffix[1:]}:{spec}")
+        raise InputError(f"data set '{spec}' is a folder: write {recognise(file) or 'imagefolder'}:{spec}")
+    if kind := recognise(file):
+        raise InputError(f"data set '{spec}' is a file: write {kind}:{spec}")
     if file.is_file() and file.suffix == ".py":
         raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
     raise InputError(f"unknown data set '{spec}'{did_you_mean(spec, list(NAMES))}")
@@ -67,10 +72,12 @@ def _found(spec: str, root: Path, layout: Layout, download: bool) -> Source:
 
 def _check_used(layout: Layout, kind: str, spec: str) -> None:
     """Raise InputError for what has no effect on data of a kind."""
-    if kind != "csv":
-        for flag, value in (("--columns", layout.columns), ("--suffix", layout.suffix)):
-            if value is not None:
-                raise InputError(f"{flag}: data set '{spec}' is no table; leave it out, or write csv:FILE")
+    for flag, value, kinds in (
+        ("--columns", layout.columns, ("csv", "hf")),
+        ("--suffix", layout.suffix, ("csv",)),
+    ):
+        if value is not None and kind not in kinds:
+            raise InputError(f"{flag}: data set '{spec}' is no table; leave it out, or write csv:FILE")
     if layout.group is not None and kind not in _OWN:
         raise InputError(
             f"--group: the images of data set '{spec}' have no names; leave it out, or use imagefolder:PATH, "
@@ -132,6 +139,13 @@ _OWN: dict[str, tuple[str, str, Callable[[Path, Layout], Source]]] = {
     "imagefolder": ("folder", "PATH, images in PATH/CLASS/", source_of_folder),
     "csv": ("table", "FILE, with the columns path and label", source_of_table),
     "npz": ("file", "FILE, with the arrays images and labels", source_of_npz),
+    "hf": ("folder or file", "PATH, of save_to_disk or of parquet", source_of_hugging_face),
+    "webdataset": ("folder or file", "PATH, of tar files with images and classes", source_of_shards),
+    "coco": ("folder or file", "PATH, with annotations", source_of_coco),
+    "voc": ("folder", "PATH, with Annotations and JPEGImages", source_of_voc),
 }
 
-NAMES = ("digits", *_TORCHVISION, "imagefolder:PATH", "csv:FILE", "npz:FILE", "FILE.py:FUNCTION")
+NAMES = (
+    "digits", *_TORCHVISION, "imagefolder:PATH", "csv:FILE", "npz:FILE", "hf:PATH", "webdataset:PATH",
+    "coco:PATH", "voc:PATH", "FILE.py:FUNCTION",
+)  # fmt: skip

@@ -9,23 +9,19 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from nas.data.base import Source
-from nas.data.cache import ImageFiles
-from nas.data.folders import SPLITS, SUFFIXES, TEST, TRAIN, VALIDATION
-from nas.data.grouping import find_grouping, make_numbering
-from nas.data.layout import Layout
+from nas.data.layout import SPLITS, SUFFIXES, Layout
+from nas.data.listed import Item, source_of_items
+from nas.data.stores import ImageFiles
 from nas.errors import InputError, did_you_mean
 
 _PATHS = (
     "path", "file_path", "filepath", "image_path", "img_path", "filename", "file_name", "file", "image",
     "img", "image_name", "img_name", "image_id", "img_id", "image_file",
 )  # fmt: skip
-_LABELS = ("label", "labels", "class", "class_name", "classname", "class_id", "target", "category")
+LABELS = ("label", "labels", "class", "class_name", "classname", "class_id", "target", "category")
 """Usual names of the two columns; the first is ours, and wins over the others."""
 _MOST_LABEL = 1_000
 """Characters of a label."""
@@ -59,45 +55,15 @@ def source_of_table(path: Path, layout: Layout) -> Source:
             raise InputError(
                 f"{place}: line {row.line}: the split '{row.split}' is not one of {', '.join(sorted(SPLITS))}"
             )
-    parts: dict[tuple[str, ...], list[_Row]] = {
-        kind: [row for row in rows if row.split.casefold() in kind] for kind in (TRAIN, VALIDATION, TEST)
-    }
     _check_labels(rows, place)
-    classes = tuple(sorted({row.label for row in parts[TRAIN]}, key=_natural))
-    if len(classes) < 2:
-        named = f"one class, '{classes[0]}'," if classes else "no image"
-        raise InputError(f"{place}: there is {named} to train on, and at least 2 classes are needed")
-    check = partial(_check_known, place, classes)
-    check(parts[VALIDATION])
-    by_column = any(row.group for row in rows)
-    number, find_groups = (
-        make_numbering(),
-        find_grouping(replace(layout, group=None) if by_column else layout, place),
+    items = [Item(row.path, row.label, row.split, row.group) for row in rows]
+    return source_of_items(
+        place,
+        items,
+        lambda places: ImageFiles(path.parent, [items[index].name for index in places]).read,
+        layout,
+        notes=notes,
     )
-
-    def part_of(kind: tuple[str, ...]) -> Source:
-        own = parts[kind]
-        names = [row.path for row in own]
-        groups = number([row.group for row in own]) if by_column else find_groups(names)
-        labels = np.array([known[row.label] for row in own], dtype=np.int64)
-        read = ImageFiles(path.parent, names).read
-        return Source(classes, labels, True, read, name_of=names.__getitem__, groups=groups)
-
-    known = {name: label for label, name in enumerate(classes)}
-
-    def find_test() -> Source:
-        check(parts[TEST])
-        return part_of(TEST)
-
-    train = replace(part_of(TRAIN), notes=tuple(notes), test=find_test if parts[TEST] else None)
-    return replace(train, validation=part_of(VALIDATION)) if parts[VALIDATION] else train
-
-
-def _check_known(place: str, classes: Sequence[str], rows: Sequence[_Row]) -> None:
-    """Raise InputError for a row with a label that no image to train on has."""
-    for row in rows:
-        if row.label not in classes:
-            raise InputError(f"{place}: no image to train on has the label '{row.label}' of {row.path}")
 
 
 def _check_labels(rows: Sequence[_Row], place: str) -> None:
@@ -202,7 +168,7 @@ def _find_columns(columns: Sequence[str], place: str, layout: Layout) -> tuple[s
         path, label = layout.columns
         return path.casefold(), label.casefold()
     found = []
-    for usual in (_PATHS, _LABELS):
+    for usual in (_PATHS, LABELS):
         own = usual[0]
         known = [own] if own in columns else [name for name in usual if name in columns]
         if len(known) > 1:
@@ -264,8 +230,3 @@ def _list_images(folder: Path) -> dict[str, list[str]]:
     except OSError:  # then there are no such files, which is said of each
         return {}
     return found
-
-
-def _natural(name: str) -> tuple[bool, int, str]:
-    """Labels that are numbers in their order, before others."""
-    return (False, int(name), name) if name.isdecimal() else (True, 0, name)

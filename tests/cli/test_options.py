@@ -115,7 +115,8 @@ def test_a_command_is_given_what_a_file_would_have() -> None:
         seen.append({**given, "name": name})
 
     assert [parameter.name for parameter in command.params] == [
-        "trials", "start", "resolution", "epochs", "batch", "lr", "metric", "balance", "score", "recipe", "name"
+        "trials", "start", "resolution", "epochs", "batch", "lr", "metric", "balance", "score", "recipe",
+        "name",
     ]  # fmt: skip
     for line in ("", "--trials 3 --start x --start y --epochs 2 --recipe ema=0.9 --name b"):
         command.main(line.split(), standalone_mode=False)

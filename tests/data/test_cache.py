@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from nas.data import cache, images
-from nas.data.cache import ImageFiles, image_folder
+from nas.data.cache import image_folder
 from nas.data.datasets import load_dataset
 from nas.data.images import Picture, Pictures, decode_files
 from nas.data.levels import ON_WHITE, Rendering
+from nas.data.stores import ImageFiles
 from nas.errors import NasError
 from nas.report.decoding import DecodingBar
 
@@ -206,7 +207,7 @@ READ = """\
 import sys
 import numpy as np
 from pathlib import Path
-from nas.data.cache import ImageFiles
+from nas.data.stores import ImageFiles
 from nas.data.images import ignore_progress
 names = [f"{i}.png" for i in range(12)]
 found = ImageFiles(Path(sys.argv[1]), names).read(np.arange(12), 8, ignore_progress)

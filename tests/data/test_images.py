@@ -14,11 +14,11 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from nas.data import images
-from nas.data.cache import ImageFiles
 from nas.data.datasets import load_dataset
 from nas.data.images import BrokenImage, Picture, Pictures, ignore_progress
 from nas.data.levels import ON_WHITE, Levels, Rendering, parse_colour
 from nas.data.pixels import find_levels, join_ranges, measure_range, render_arrays, to_bytes
+from nas.data.stores import ImageFiles
 from nas.data.traits import Trait, describe_renewed, describe_traits
 from nas.errors import InputError
 

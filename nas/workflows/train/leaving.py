@@ -74,14 +74,13 @@ def make_leaving(
     """Return the network of a training with the weights of its best epoch and the figures of its test."""
     config, card = manifest.config, manifest.data
     metric = config.recipe.metric
-    tested = describe_value(metric, figures[FIELDS[metric]])
+    tested, best = describe_value(metric, figures[FIELDS[metric]]), figures[name_column(metric)]
     architecture = space.architecture()
     side = int(architecture.input_shape[1])
     facts = {
         "Network": manifest.origin,
         "This file": cost_line(architecture.cost, architecture.input_shape, len(card.classes)),
-        "Score": f"{tested} on {figures['tested_on']} of {card.name}, {figures[name_column(metric)]:.4f} on those "
-        "to validate on",
+        "Score": f"{tested} on {figures['tested_on']} of {card.name}, {best:.4f} on those to validate on",
         **data_facts(card, side, f"as {config.mode} training left them after epoch {figures['best_epoch']}"),
     }
     return Leaving(
