@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.latency.worker import import_libraries, serve, stop_collecting, watch
+from nas.latency.worker import import_libraries, stop_collecting, watch
+from nas.lines import serve
 
 _FEWEST_RUNS = 3
 _TURN_S = 0.01

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from nas.errors import NasError
 from nas.graph.piece import Piece
 from nas.latency.figures import MOST_DRIFT, MOST_WAITED, Turn, figures_of
-from nas.latency.rounds import draw_orders, start_worker
+from nas.latency.rounds import draw_orders
 from nas.latency.runtimes import PIECE_RUNTIMES
+from nas.lines import start_worker
 
 _MOST_PARAMS = 80_000_000
 """Of the pieces that are in memory at a time."""

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
-import nas
 from nas.errors import NasError
 from nas.graph import Architecture
 from nas.latency.figures import Latency, StageTime, Turn, figures_of, stage_times
-
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
-"""Sends a request to a process, and returns its answer."""
+from nas.lines import Ask, start_worker
 
 
 @dataclass(frozen=True)
@@ -125,53 +116,3 @@ def _process(work: Work) -> Iterator[Ask]:
     with start_worker("nas.latency.worker", work.threads, fail) as ask:
         ask(work.request())
         yield ask
-
-
-@contextmanager
-def start_worker(module: str, threads: int, fail: Callable[[str], NasError]) -> Iterator[Ask]:
-    """Start a process of so many threads that runs a module, and give what asks it: a request and its answer
-    are a line of JSON each. Where it ends, or its answer is an error, what `fail` makes of that is raised."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    package = str(Path(nas.__file__).parents[1])
-    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    with TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            env={**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path},
-            process_group=0,  # Ctrl-C is for this process, which ends that one
-        )
-        assert process.stdin is not None and process.stdout is not None
-
-        def ask(request: dict[str, Any]) -> dict[str, Any]:
-            assert process.stdin is not None and process.stdout is not None
-            with suppress(OSError):  # it has ended, as its answer tells
-                process.stdin.write(json.dumps(request) + "\n")
-                process.stdin.flush()
-            line = process.stdout.readline()
-            answer: dict[str, Any] = json.loads(line) if line else {"error": _end(process, said)}
-            if "error" in answer:
-                raise fail(answer["error"])
-            return answer
-
-        try:
-            yield ask
-        finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            with suppress(OSError):
-                process.stdin.close()
-            process.stdout.close()
-
-
-def _end(process: subprocess.Popen[str], said: IO[bytes]) -> str:
-    """Return how a process ended."""
-    code = process.wait()
-    said.seek(0)
-    lines = said.read().decode(errors="replace").strip().splitlines()
-    how = f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"{how}, {lines[-1][:300]}" if lines else how

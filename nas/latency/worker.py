@@ -1,21 +1,20 @@
 """In a process of its own: loads a network in a runtime and times it when it is its turn.
 
-Started as `python -m nas.latency.worker`; requests are lines of JSON on its standard input, answers on its
-standard output, until that ends.
+Started as `python -m nas.latency.worker`.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from nas.lines import serve
 
 T = TypeVar("T")
 
@@ -29,24 +28,6 @@ _WARM_RUNS = 3
 def main() -> None:
     """Answer requests."""
     serve(lambda request: _Work(request).turn)
-
-
-def serve(begin: Callable[[dict[str, Any]], Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
-    """Answer requests on the standard input: `begin` is given the first, and gives what answers others."""
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-    answer_to: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if answer_to is None:
-                answer_to = begin(request)
-                answer: dict[str, Any] = {}
-            else:
-                answer = answer_to(request)
-        except Exception as error:  # runtimes have many
-            answer = {"error": _one_line(error)}
-        print(json.dumps(answer), file=channel, flush=True)
 
 
 class _Work:
@@ -187,11 +168,6 @@ def _memory(name: str) -> int | None:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return None
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 if __name__ == "__main__":
