@@ -80,6 +80,8 @@ class Ledger:
         self._drivers: dict[int, str] = {}
         """Who trains the running trials, in a database that is shared."""
         self._check_version()
+        if self._study.metric_names is None:
+            self._storage.set_study_system_attr(self._id, _METRIC_NAMES, [metric.name])
         self.read_others()
 
     def stored(self) -> list[FrozenTrial]:
@@ -340,6 +342,8 @@ class Ledger:
 _Read = TypeVar("_Read")
 _DRIVER = "driver"
 _VERSION = "nas:version"
+_METRIC_NAMES = "study:metric_names"
+"""As Optuna has them, whose own setter warns that it may change."""
 _TERMS = "nas:terms"
 _WANTED = "nas:trials"
 
