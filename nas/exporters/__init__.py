@@ -42,11 +42,17 @@ def find_exporter(name: str) -> Exporter:
 
 def check_installed(what: str, libraries: Iterable[str]) -> None:
     """Raise InputError where a library that something needs is not installed."""
-    if lacking := [library.replace("_", "-") for library in libraries if find_spec(library) is None]:
+    if lacking := [library.replace("_", "-") for library in libraries if not _is_installed(library)]:
         are = "is not installed; install it" if len(lacking) == 1 else "are not installed; install them"
         raise InputError(
             f"{what}: needs {' and '.join(lacking)}, which {are} with: pip install {' '.join(lacking)}"
         )
+
+
+def _is_installed(library: str) -> bool:
+    """A folder of its name where one works, such as what it has written there, is none."""
+    found = find_spec(library)
+    return found is not None and found.origin is not None
 
 
 def find_exporters(names: str) -> dict[str, Exporter]:

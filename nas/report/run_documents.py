@@ -109,6 +109,7 @@ def result_document(result: SearchResult, top: int = 5) -> Document:
         "exported": [str(file) for file in result.exported],
         "elsewhere": result.elsewhere or None,
         "scaled": [str(one.path) for one in result.scaled],
+        "logged": dict(result.logged),
     }
 
 

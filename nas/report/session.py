@@ -150,6 +150,8 @@ def print_result(result: SearchResult, console: Console) -> None:
     if result.scaled:
         say(console, "Scaled:")
         show(scaled_view(result.scaled), console)
+    for name, line in result.logged.items():
+        say(console, f"Logged to {name}: {line}")
     if not result.elsewhere:  # its commands read weights
         _say_next(result, command, console)
 

@@ -15,6 +15,7 @@ from nas.execution.config import ExecutorConfig
 from nas.files import read_given_text
 from nas.importing import FileFunction
 from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, as_written, is_number, listed, optional, parsed, text, whole
+from nas.loggers import NAMES
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
@@ -263,6 +264,17 @@ class SearchConfig(Config):
         whole("a number of trials; it is a whole number, 1 or more", 1),
         Option("Keep the weights of so many best trials.", unused_by=User.CALIBRATION),
     ] = 5
+    log: Annotated[
+        tuple[str, ...],
+        NAMES,
+        Option(
+            "Have curves and costs of trials, and the best network, in `tensorboard`, `mlflow`, `wandb` or "
+            "`trackio` too, several with commas; repeatable.",
+            resumable=True,
+            again=bool,
+            unused_by=User.CALIBRATION,
+        ),
+    ] = ()
     storage: Annotated[
         str | None,
         optional(

@@ -121,6 +121,10 @@ class RunFolder:
         """List the files of weights of trials."""
         return self.weights_folder.glob("trial-*.safetensors")
 
+    def log_folder(self, name: str) -> Path:
+        """What a logger has of the run."""
+        return self.path / "logs" / name
+
     def source_file(self, name: str) -> Path:
         """The copy of a user's file, for whoever names it: nothing in a run folder is run by itself."""
         return self.path / "plugins" / name

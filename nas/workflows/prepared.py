@@ -14,6 +14,7 @@ from nas.data.functions import is_function
 from nas.data.traits import describe_renewed
 from nas.errors import InputError
 from nas.importing import read_file
+from nas.loggers import check_loggers
 from nas.runs.config import SearchConfig, check_used
 from nas.runs.counted import Counted
 from nas.runs.manifest import WarmStart
@@ -106,6 +107,7 @@ def prepare(
     if evaluator is not None:
         config = replace(config, evaluator=None)
     check_sampler(config)
+    check_loggers(config.log)
     check_latency(config)
     check_rank(config)
     files = read_plugins(map(Path, plugins))

@@ -47,6 +47,7 @@ from nas.workflows.keeping import (
     describe_failures,
 )
 from nas.workflows.limited import KEPT, measure_best
+from nas.workflows.logged import RunLog
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.prepared import prepare
 from nas.workflows.scaling import ScaledFile, scale_best
@@ -87,6 +88,8 @@ class SearchResult:
     usage: Usage = field(default_factory=Usage)
     elsewhere: str = ""
     """HOST:FOLDER with the weights of the best network, where another driver of the study trained it."""
+    logged: Mapping[str, str] = field(default_factory=dict)
+    """The line that opens what is logged, by the name of the logger."""
 
     @property
     def best(self) -> Trial | None:
@@ -193,6 +196,8 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         opened.callback(lambda: study.ledger.close())
         session.write_changes()
         observer.began(session)
+        log = opened.enter_context(RunLog(session, observer.noted))
+        observer = Observers(observer, log)
         in_time = True
         try:
             with timed(config.time_limit, began, observer, stop) as punctual:
@@ -230,7 +235,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         has_best = bool(state.best(1))
         elsewhere = _find_elsewhere(state, study.ledger, finals)
         stop.check_place()
-        return SearchResult(
+        result = SearchResult(
             state,
             study.counts,
             reason,
@@ -239,6 +244,10 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             meter.usage,
             elsewhere,
         )
+        if config.log:
+            observer.doing("Writing what is logged")
+        files = [session.folder.best_file, *result.exported]
+        return replace(result, logged=log.finish(result.best, files))
 
 
 def _find_elsewhere(state: RunState, ledger: Ledger, finals: Ledger | None) -> str:

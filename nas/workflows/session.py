@@ -15,6 +15,7 @@ from nas.data.traits import describe_renewed
 from nas.errors import InputError
 from nas.execution import make_executor
 from nas.execution.base import Executor
+from nas.loggers import check_loggers
 from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import finals_name
 from nas.runs.folder import RunExists, RunFolder, next_run_path
@@ -219,6 +220,7 @@ def reopen(
         )
     manifest.check_again(folder, changes)
     config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
+    check_loggers(config.log)
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")
     if evaluator is None:

@@ -17,6 +17,7 @@ from nas.cli.options import resumable, with_settings
 from nas.cli.reference import main, panels, settings_of, with_tables
 from nas.data.sources import NAMES
 from nas.errors import InputError
+from nas.loggers import LOGGERS
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -91,7 +92,7 @@ _OTHERS = {"--format", "--plugin", "--repair", "--help", "--concurrency", "--no-
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
     assert resumable() == [
         "trials", "sampler", "finalists", "scheduler", "dataset", "evaluator", "workers", "in_process",
-        "cpus_per_trial", "gpus_per_trial", "accelerator", "address", "time_limit", "storage",
+        "cpus_per_trial", "gpus_per_trial", "accelerator", "address", "time_limit", "log", "storage",
     ]  # fmt: skip
     shown = helped("resume")
     options = {f"--{key.replace('_', '-')}" for key in resumable()}
@@ -127,7 +128,12 @@ def test_a_command_is_given_what_a_file_would_have() -> None:
 
 
 def test_the_help_names_all_that_can_be_chosen() -> None:
-    known = {"sampler": SAMPLERS, "dataset": [name.partition(":")[0] for name in NAMES], "scheduler": PRUNERS}
+    known = {
+        "sampler": SAMPLERS,
+        "dataset": [name.partition(":")[0] for name in NAMES],
+        "scheduler": PRUNERS,
+        "log": LOGGERS,
+    }
     for key, names in known.items():
         help = SearchConfig.settings()[key].option.help
         assert set(names) <= set(re.findall(r"`([A-Za-z0-9_.]+)", help)), key

@@ -74,6 +74,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any]] = {
     "trial_timeout": ({"trials": 4}, 1e-6),
     "time_limit": ({}, "0.001s"),
     "keep": ({}, 1),
+    "log": ({}, "tensorboard"),
     "storage": ({}, "sqlite:///study.db"),
     "epochs": ({}, 2),
 }

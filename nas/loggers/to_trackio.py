@@ -1,0 +1,72 @@
+"""Runs for Trackio: one for each trial, in a project of the search, with the files of the best network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from shlex import quote
+from typing import Any, ClassVar
+
+from nas.loggers.base import Entry, Run
+
+_FOLDER = "TRACKIO_DIR"
+_BEST = "best"
+
+
+class TrackioLogger:
+    """Writes runs by the library trackio."""
+
+    needs: ClassVar[tuple[str, ...]] = ("trackio",)
+
+    @staticmethod
+    def environment(place: Path) -> dict[str, str]:
+        return {_FOLDER: str(place), "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+    @staticmethod
+    def command(place: Path, name: str, environment: Mapping[str, str]) -> str:
+        return f"{_FOLDER}={quote(environment[_FOLDER])} trackio show --project {_project(name)}"
+
+    def __init__(self, run: Run) -> None:
+        self._project = _project(run.name)
+
+    def log(self, entry: Entry) -> None:
+        with self._opened(entry.name, {**entry.texts, "state": entry.state}) as opened:
+            for epoch, values in entry.by_epoch().items():
+                opened.log(values, step=epoch)
+            opened.log({f"{entry.kind}/{name}": v for name, v in entry.figures.items()}, step=entry.number)
+
+    def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
+        import trackio
+
+        with self._opened(_BEST, dict(figures)) as opened:
+            artifact = trackio.Artifact(_BEST, type="model")
+            for file in files:
+                artifact.add_file(str(file))
+            opened.log_artifact(artifact)
+
+    def close(self) -> None:
+        """Everything is written."""
+
+    @contextmanager
+    def _opened(self, name: str, config: Mapping[str, Any]) -> Iterator[Any]:
+        """Give a run of trackio, the only one of this name in the project."""
+        import trackio
+
+        with suppress(ValueError):  # there is no project yet
+            for left in trackio.Api().runs(self._project):
+                if left.name == name:
+                    left.delete()
+        opened: Any = trackio.init(
+            self._project, name=name, config=dict(config), embed=False, auto_log_gpu=False, auto_log_cpu=False
+        )
+        try:
+            yield opened
+        finally:
+            opened.finish()
+
+
+def _project(name: str) -> str:
+    """Return a name as Trackio takes it for a project."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

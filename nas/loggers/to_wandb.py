@@ -1,0 +1,96 @@
+"""Runs for Weights & Biases: one for each trial, in a group of the search, and one with the files of the best
+network. They stay on this machine until the user has `wandb sync` send them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
+from typing import Any, ClassVar
+
+from nas.loggers.base import PROJECT, Entry, Run
+
+_OFFLINE = "offline"
+
+
+class WandbLogger:
+    """Writes runs by the library wandb."""
+
+    needs: ClassVar[tuple[str, ...]] = ("wandb",)
+
+    @staticmethod
+    def environment(place: Path) -> dict[str, str]:
+        folders = ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_ARTIFACT_DIR")
+        return {
+            "WANDB_MODE": _OFFLINE,
+            "WANDB_PROJECT": PROJECT,
+            "WANDB_SILENT": "true",
+            "WANDB_ERROR_REPORTING": "false",
+            **dict.fromkeys(folders, str(place)),
+        }
+
+    @staticmethod
+    def command(place: Path, name: str, environment: Mapping[str, str]) -> str:
+        if environment["WANDB_MODE"] == _OFFLINE:
+            return f"wandb leet {quote(environment['WANDB_DIR'])}/wandb"
+        return f"python -m webbrowser {environment.get('WANDB_BASE_URL', 'https://wandb.ai/home')}"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        # in a run folder of someone else it could name the host that a user's key is shown to
+        (run.place / "wandb" / "settings").unlink(missing_ok=True)
+
+    def log(self, entry: Entry) -> None:
+        tags = [entry.kind, entry.state]
+        with self._opened(entry.name, config={**entry.texts, "number": entry.number}, tags=tags) as opened:
+            for epoch, values in entry.by_epoch().items():
+                opened.log(values, step=epoch)
+            opened.summary.update(dict(entry.figures))
+
+    def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
+        import wandb
+
+        with self._opened("best", job_type="best", config=dict(self._run.settings)) as opened:
+            artifact = wandb.Artifact(f"{self._run.name}-best", type="model")
+            for file in files:
+                artifact.add_file(str(file))
+            opened.log_artifact(artifact)
+            opened.summary.update(dict(figures))
+
+    def close(self) -> None:
+        """Everything is written."""
+
+    @contextmanager
+    def _opened(self, name: str, **what: Any) -> Iterator[Any]:
+        """Give a run of wandb, the only one of this name here."""
+        import wandb
+
+        key = f"{self._run.key}-{name}"
+        for left in self._offline(key):
+            shutil.rmtree(left)
+        settings = wandb.Settings(
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            x_disable_stats=True,
+            x_save_requirements=False,
+            symlink=False,
+        )
+        opened = wandb.init(
+            id=key, name=f"{self._run.name} {name}", group=self._run.name, resume="allow", settings=settings,
+            **what,
+        )  # fmt: skip
+        try:
+            yield opened
+        finally:
+            opened.finish()
+            for file in (file for folder in self._offline(key) for file in folder.rglob("*")):
+                if file.is_symlink():  # by its whole path, which leads out of a run folder that was moved
+                    file.unlink()
+
+    def _offline(self, key: str) -> list[Path]:
+        """Return the folders of a run that is kept here."""
+        return list(Path(os.environ["WANDB_DIR"], "wandb").glob(f"offline-run-*-{key}"))
