@@ -268,8 +268,7 @@ class SearchConfig(Config):
         tuple[str, ...],
         NAMES,
         Option(
-            "Have curves and costs of trials, and the best network, in `tensorboard`, `mlflow`, `wandb` or "
-            "`trackio` too, several with commas; repeatable.",
+            "Log trials to `tensorboard`, `mlflow`, `wandb` or `trackio` too, or to several; repeatable.",
             resumable=True,
             again=bool,
             unused_by=User.CALIBRATION,

@@ -26,7 +26,7 @@ from nas.study.ledger import Ledger, read_trials
 from nas.study.mirror import Mirror, running_trial
 from nas.study.records import Candidate, TrialResult, TrialState
 from nas.study.storage import claim_storage
-from nas.training.base import Failure, FailureReason
+from nas.training.base import Failure, FailureReason, Metric
 
 
 @pytest.fixture
@@ -53,6 +53,20 @@ def test_what_is_known_is_what_is_written(journal: Path) -> None:
     assert [t.state.value for t in theirs] == ["complete", "pruned", "failed", "failed", "running"]
     two = {1: 0.25, 2: 0.5}
     assert [dict(t.curve) for t in theirs] == [two | {3: 0.75}, two, two, {}, two]
+
+
+def test_optunas_tools_know_what_is_measured(journal: Path) -> None:
+    """Noted once, and in studies of before when they go on."""
+    run(study(journal, trials=2, metric=Metric("mAP")))
+    loaded = optuna.load_study(study_name="nas", storage=claim_storage(journal))
+    assert loaded.metric_names == ["mAP"]
+    assert "value_mAP" in loaded.trials_dataframe()
+    study(journal, metric=Metric("mAP"))
+    noted = [line for line in journal.read_text().splitlines() if "study:metric_names" in line]
+    assert len(noted) == 1
+    journal.write_text("".join(f"{line}\n" for line in journal.read_text().splitlines() if line not in noted))
+    study(journal, metric=Metric("mAP"))
+    assert optuna.load_study(study_name="nas", storage=claim_storage(journal)).metric_names == ["mAP"]
 
 
 def test_a_study_that_is_not_there_has_no_trials(journal: Path) -> None:
