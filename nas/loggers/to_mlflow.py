@@ -20,6 +20,8 @@ _KEY, _NAME = "nas.key", "nas.trial"
 _WHOLE = "search"
 """In place of the name of a trial."""
 _STATES = {"failed": "FAILED", "pruned": "KILLED"}
+_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Has its page show runs first; else it may be one of language models."""
 _MOST_METRICS, _MOST_PARAMS = 1000, 100
 """Of one request."""
 _MOST_LETTERS = 500
@@ -93,7 +95,8 @@ class MlflowLogger:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(name, artifact_location=self._files))
+        key = self._client.create_experiment(name, artifact_location=self._files, tags=_TRAINING)
+        return str(key)
 
     def _search(self, which: str) -> list[str]:
         """Return the keys of runs."""
