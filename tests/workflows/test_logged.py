@@ -47,19 +47,24 @@ def folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "WANDB_", "TRACKIO_")):
             monkeypatch.delenv(name)
-    with exports_checked_here():
+    with exports_checked_here(), patch("nas.workflows.logged._PATIENCE_S", 110.0):
         yield tiny_folder
 
 
 def search(log: str, observer: Observer | None = None, **settings: Any) -> nas.SearchResult:
-    return nas.search(config(log=log, **settings), observer, evaluator=Instant(epochs=3), name="mine")
+    """Search, in silence where nobody hears."""
+    heard = Noted()
+    given = config(log=log, **settings)
+    result = nas.search(given, observer or heard, evaluator=Instant(epochs=3), name="mine")
+    assert not heard.lines
+    return result
 
 
-def resume(log: str, observer: Observer | None = None, **changes: Any) -> nas.SearchResult:
-    changes = {"log": log, **changes}
-    found = nas.resume("runs/mine", observer, changes=changes, evaluator=Instant(epochs=3))
-    assert isinstance(found, nas.SearchResult)
-    return found
+def resume(log: str, **changes: Any) -> nas.SearchResult:
+    heard, changes = Noted(), {"log": log, **changes}
+    result = nas.resume("runs/mine", heard, changes=changes, evaluator=Instant(epochs=3))
+    assert isinstance(result, nas.SearchResult) and not heard.lines
+    return result
 
 
 # The setting
