@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nas.serving.open_run import OpenRun, open_run
     from nas.serving.refusals import Refused
     from nas.space import Space, load_space, parse_space
+    from nas.steps import PipelineResult, pipeline
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
     from nas.training.custom import Network, evaluator
     from nas.training.recipe import Recipe
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from nas.workflows.export import export
     from nas.workflows.latency import time_parts
     from nas.workflows.observer import Observer
+    from nas.workflows.pipeline import PipelineObserver
     from nas.workflows.profile import Profile, profile
     from nas.workflows.quantize import Int8File, Quantized, quantize
     from nas.workflows.resume import resume
@@ -73,6 +75,7 @@ _PLACES = {
     "nas.serving.open_run": ("OpenRun", "open_run"),
     "nas.serving.refusals": ("Refused",),
     "nas.space": ("Space", "load_space", "parse_space"),
+    "nas.steps": ("PipelineResult", "pipeline"),
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
     "nas.training.recipe": ("Recipe",),
@@ -80,6 +83,7 @@ _PLACES = {
     "nas.workflows.export": ("export",),
     "nas.workflows.latency": ("time_parts",),
     "nas.workflows.observer": ("Observer",),
+    "nas.workflows.pipeline": ("PipelineObserver",),
     "nas.workflows.profile": ("Profile", "profile"),
     "nas.workflows.quantize": ("Int8File", "Quantized", "quantize"),
     "nas.workflows.resume": ("resume",),
@@ -113,6 +117,8 @@ __all__ = [
     "Network",
     "Observer",
     "OpenRun",
+    "PipelineObserver",
+    "PipelineResult",
     "Plan",
     "Profile",
     "Quantized",
@@ -142,6 +148,7 @@ __all__ = [
     "load_space",
     "open_run",
     "parse_space",
+    "pipeline",
     "profile",
     "quantize",
     "resume",

@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
     "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "deadline", "lines", "cost",
     "ops", "graph", "measures", "blocks", "space", "exporters", "latency", "loggers", "inherit", "data",
-    "training", "samplers", "study", "execution", "runs", "plots", "workflows", "serving", "report", "bench",
-    "cli", "testing", "__main__",
+    "training", "samplers", "study", "execution", "runs", "plots", "workflows", "serving", "report", "steps",
+    "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
 RAY = ("start", "executor", "trials", "worker", "metrics", "deaths", "jobs")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -20,6 +20,7 @@ from nas.errors import NasError, printable
 COMMANDS = {
     "search": "search",
     "resume": "search",
+    "run": "run",
     "attach": "submit",
     "calibrate": "calibrate",
     "train": "train",

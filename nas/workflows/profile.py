@@ -100,9 +100,7 @@ def profile(
     NasError where a runtime cannot apply a network, and with `strict` where the machine was not quiet.
     """
     named = dict.fromkeys(runtimes)
-    for name in named:
-        find_runtime(name)
-    _check(networks, named, batches, threads, rounds, device)
+    check_profile(networks, runtimes=runtimes, batches=batches, threads=threads, rounds=rounds, device=device)
     leavings = {str(what): _find(str(what), plugins, side) for what in dict.fromkeys(networks)}
     with TemporaryDirectory(prefix="nas-profile-") as folder:
         works = list(_works(leavings, named, batches, threads, device, Path(folder), plugins, progress))
@@ -119,15 +117,19 @@ def profile(
     return found
 
 
-def _check(
+def check_profile(
     networks: Sequence[Path | str],
-    runtimes: Sequence[str] | dict[str, None],
-    batches: Sequence[int],
-    threads: int,
-    rounds: int,
-    device: str,
+    *,
+    runtimes: Sequence[str] = ("torch",),
+    batches: Sequence[int] = (1,),
+    threads: int = 1,
+    rounds: int = 20,
+    device: str = "cpu",
 ) -> None:
-    """Raise InputError for a number out of its range, and a device that is not there."""
+    """Raise InputError for what `profile` is not to be asked for: a runtime or a device that is not there, a
+    number out of its range. Of a network that is still to be found nothing is said."""
+    for name in runtimes:
+        find_runtime(name)
     if not networks or not runtimes or not batches:
         raise InputError("wanted one network, one runtime and one size of batch at least")
     for name, number, least in (

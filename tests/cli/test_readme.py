@@ -15,7 +15,7 @@ from nas.cli import app
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
-EXTENDED, FAMILY, CONFIG = BLOCKS["yaml"]
+EXTENDED, FAMILY, CONFIG, STEPS = BLOCKS["yaml"]
 FOUND = re.findall(
     r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train|versus|ls|status)"
     r"[^\n`#]*",
@@ -121,6 +121,15 @@ def test_the_settings_file_is_read() -> None:
     settings = SearchConfig.from_data(read_config(Path("search.yaml")), "search.yaml")
     assert settings.budget[MACS].high == 400_000_000
     assert settings.recipe.epochs == 2
+
+
+def test_the_steps_are_read() -> None:
+    from nas.steps import read_pipeline
+
+    Path("photos.yaml").write_text(STEPS.replace("imagefolder:photos", "digits"))
+    assert [step.name for step in read_pipeline("photos.yaml")] == [
+        "search", "finalists", "train", "versus", "export", "report",
+    ]  # fmt: skip
 
 
 BEST, STUDY, SEARCH = BLOCKS["python"]

@@ -1,0 +1,110 @@
+"""A pipeline on a terminal: each step as it begins, what its command prints of it, and a table in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nas.errors import printable
+from nas.report.calibration import print_calibration
+from nas.report.claims import VersusScreen, print_verdict
+from nas.report.console import duration, plural, say, show
+from nas.report.documents import Document
+from nas.report.latency import profile_view
+from nas.report.progress import SearchScreen
+from nas.report.session import print_result
+from nas.report.tables import scaled_view, table
+from nas.report.training import TrainScreen, print_training
+from nas.workflows.pipeline import Ended, PipelineObserver
+
+_SCREENS: dict[str, Callable[[Console], Any]] = {
+    "search": SearchScreen,
+    "calibrate": SearchScreen,
+    "finalists": SearchScreen,
+    "train": TrainScreen,
+    "versus": VersusScreen,
+}
+_PRINTED: dict[str, Callable[[Any, Console], None]] = {
+    "search": print_result,
+    "calibrate": print_calibration,
+    "finalists": print_result,
+    "scale": lambda files, console: show(scaled_view(files), console),
+    "train": print_training,
+    "versus": print_verdict,
+    "profile": lambda found, console: show(profile_view(found), console),
+}
+
+
+class PipelineScreen(PipelineObserver):
+    """Shows a pipeline while its steps are done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._steps: Sequence[str] = ()
+
+    @contextmanager
+    def hear(self, step: str) -> Iterator[Any]:
+        if step in _SCREENS:
+            with _SCREENS[step](self._console) as screen:
+                yield screen
+            return
+        with self._console.status("") as status:
+            yield lambda text: status.update(printable(text).replace("[", "\\[").capitalize())
+
+    def planned(self, steps: Sequence[str], folder: Path) -> None:
+        self._steps = steps
+        say(self._console, f"Pipeline of {plural(len(steps), 'step')}: {', '.join(steps)}. Folder: {folder}")
+
+    def began(self, step: str, why: str) -> None:
+        say(self._console, f"{self._head(step)}: {why}")
+
+    def ended(self, step: Ended) -> None:
+        if step.why is None:
+            say(self._console, f"{self._head(step.name)}: unchanged, skipped. {step.record.summary}")
+            return
+        if step.result is not None and step.name in _PRINTED:
+            _PRINTED[step.name](step.result, self._console)
+        took = duration(step.record.seconds)
+        say(self._console, f"{self._head(step.name)}: done in {took}. {step.record.summary}")
+
+    def _head(self, step: str) -> str:
+        return f"Step {self._steps.index(step) + 1}/{len(self._steps)}, {step}"
+
+
+def plan_line(steps: Sequence[str]) -> str:
+    """Return what is said of a file whose settings are right."""
+    return f"{plural(len(steps), 'step')}, all settings are right: {', '.join(steps)}"
+
+
+def pipeline_view(steps: Sequence[Ended]) -> Table:
+    """Return a row for each step: whether it was done, how long that took, and what it came to."""
+    view = table("step", "now", ">took", "came to")
+    for step in steps:
+        now = "unchanged" if step.why is None else "done"
+        view.add_row(step.name, now, duration(step.record.seconds), step.record.summary)
+    return view
+
+
+def steps_document(folder: Path, steps: Sequence[Ended]) -> Document:
+    """Return what a pipeline came to."""
+    return {
+        "kind": "pipeline",
+        "path": str(folder),
+        "steps": [
+            {
+                "step": step.name,
+                "done": step.why is not None,
+                "why": step.why,
+                "seconds": step.record.seconds,
+                "summary": step.record.summary,
+                "place": str(folder / step.record.place),
+                "files": [str(folder / file) for file in step.record.outputs or ()],
+            }
+            for step in steps
+        ],
+    }

@@ -1,0 +1,219 @@
+"""The file of a pipeline, read as steps: all that is wrong in it is said before the first of them begins."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InputError, did_you_mean
+from nas.exporters import find_exporters
+from nas.files import read_given_text
+from nas.kinds import listed
+from nas.measures import MACS, PARAMS
+from nas.runs.comparison import VersusConfig
+from nas.runs.config import SearchConfig
+from nas.runs.final_round import FinalsConfig
+from nas.runs.training import TrainConfig
+from nas.space.compound import PUBLISHED, parse_steps
+from nas.space.language.source import read_yaml, to_plain_data
+from nas.space.scale import Scale as Factors
+from nas.steps.arguments import read_arguments
+from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
+from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
+from nas.workflows.calibration import Plan
+from nas.workflows.export import export
+from nas.workflows.pipeline import Step
+from nas.workflows.profile import check_profile, profile
+from nas.workflows.scaling import scale
+
+STEPS = ("search", "calibrate", "finalists", "scale", "train", "versus", "profile", "export", "report")
+"""In the order in which they are done, whatever that in a file is."""
+_FINALISTS = 3
+"""Where a step of finalists does not say how many."""
+_OURS = ("plugins", "storage", "progress", "observer", "runs", "name", "trial", "side", "headless")
+"""Arguments of functions that a pipeline gives itself, or has no use for."""
+
+
+def _check_phi(step: int) -> None:
+    if step not in range(len(PUBLISHED)):
+        raise InputError(
+            f"{step} is not a step of EfficientNet's; it is a whole number from 0 to {len(PUBLISHED) - 1}"
+        )
+
+
+def _check_factors(given: Mapping[str, float]) -> None:
+    for key in given:
+        if key not in (known := ("depth", "width", "resolution")):
+            raise InputError(f"unknown factor '{key}'{did_you_mean(key, list(known))}")
+    Factors(**given)
+
+
+_WAYS: dict[str, Callable[[Any], object]] = {
+    "phi": _check_phi,
+    "factors": _check_factors,
+    "target_flops": MACS.parse,
+    "target_params": PARAMS.parse,
+    "family": parse_steps,
+}
+"""Arguments of `nas.scale` of which one is given, and what raises InputError for a wrong value."""
+
+
+def read_pipeline(what: Path | str | Mapping[str, Any], plugins: Sequence[Path | str] = ()) -> list[Step]:
+    """Return the steps of a file, or of the mapping that it would have, in the order in which they are done.
+
+    Raises InputError, with file, step and key, for an unknown step or key, a value that is not allowed, and a
+    step without one that it needs.
+    """
+    where = "pipeline" if isinstance(what, Mapping) else str(what)
+    found = _read_settings(what, where)
+    with _placed(where):
+        return list(_make_steps(found, tuple(map(Path, plugins))))
+
+
+def _read_settings(what: Path | str | Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """Return the plain settings of each step."""
+    data: Any = what
+    if not isinstance(what, Mapping):
+        data = to_plain_data(read_yaml(read_given_text(Path(what)), where))
+    if not isinstance(data, Mapping) or not data:
+        raise InputError(f"{where}: wanted steps with their settings, such as search: {{space: mbconv}}")
+    for step, settings in data.items():
+        if step not in STEPS:
+            raise InputError(f"{where}: unknown step '{step}'{did_you_mean(str(step), list(STEPS))}")
+        if settings is not None and not isinstance(settings, Mapping):
+            raise InputError(
+                f"{where}: {step}: {settings!r} is no mapping of settings; write {step}: {{}} for the "
+                "defaults"
+            )
+    if "search" not in data:
+        raise InputError(
+            f"{where}: {next(iter(data))}: needs the step search, which is missing; add search: "
+            "{space: FILE}"
+        )
+    return {
+        step: {str(key).replace("-", "_"): value for key, value in (data[step] or {}).items()}
+        for step in STEPS
+        if step in data
+    }
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Name the file in messages."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+@contextmanager
+def _named(step: str) -> Iterator[None]:
+    """Name the step in messages that do not."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith(f"{step}: ") else f"{step}: {text}") from None
+
+
+def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) -> Iterator[Step]:
+    searched = Searched(_read_search(given), plugins)
+    check_proxy(searched.config, given)
+    with _named("search"):
+        _ = searched.files  # what it names is there
+    winner = "finalists" if "finalists" in given else "search"
+    shown = (("calibrate", "calibration.json"), ("versus", "versus.json"))
+    make: dict[str, Callable[[dict[str, Any]], Step]] = {
+        "search": lambda own: Search(searched, "finalists" in given),
+        "calibrate": lambda own: Calibrate(searched, Plan.from_data(own, "calibrate")),
+        "finalists": lambda own: Finalists(searched),
+        "scale": lambda own: Scale(searched, winner, _read_scale(own)),
+        "train": lambda own: _checked(Train(searched, winner, _read_network(TrainConfig, "train", own))),
+        "versus": lambda own: _check_versus(
+            Versus(searched, winner, _read_network(VersusConfig, "versus", own))
+        ),
+        "profile": lambda own: Profile(searched, winner, _read_profile(own)),
+        "export": lambda own: Export(searched, winner, _read_export(own), "train" in given),
+        "report": lambda own: Report(
+            searched, winner, _read_nothing(own), tuple(one for one in shown if one[0] in given)
+        ),
+    }
+    for name, own in given.items():
+        with _named(name):
+            step = make[name](own)
+        yield step
+
+
+def _read_search(given: Mapping[str, dict[str, Any]]) -> SearchConfig:
+    """Return the config of a search with its finalists, which are a step of their own."""
+    own = given["search"]
+    for key in own:
+        if key in FinalsConfig.settings():
+            raise InputError(
+                f"search: {key}: is a setting of the step finalists; write finalists: {{{key}: ...}}"
+            )
+    if "storage" in own:
+        raise InputError("search: storage: a pipeline has its studies in its own folder; leave it out")
+    config = SearchConfig.from_data(own, "search")
+    if "finalists" not in given:
+        return config
+    finals = FinalsConfig.from_data({"finalists": _FINALISTS, **given["finalists"]}, "finalists")
+    if not finals.count:
+        raise InputError("finalists: finalists: 0 trains none; give 1 or more, or leave the step out")
+    return SearchConfig.from_data({**own, **finals.to_data()}, "finalists")
+
+
+def _read_network(
+    kind: type[TrainConfig] | type[VersusConfig], step: str, own: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the settings of a step that has a network, which is that of the search."""
+    if "network" in own:
+        raise InputError("network: is the best of the search here; leave it out")
+    kind.from_data({**own, "network": "the best of the search"}, step)
+    return own
+
+
+def _checked(step: Train) -> Train:
+    """Return a training. Raises InputError where what it names is not there."""
+    _ = step.inputs
+    if "input" in step.given:
+        raise InputError("input: the search has its own; write it there, or give resolution")
+    return step
+
+
+def _check_versus(step: Versus) -> Versus:
+    step.check()
+    return step
+
+
+def _read_scale(own: dict[str, Any]) -> dict[str, Any]:
+    found = read_arguments(scale, own, "scale", _OURS)
+    ways = [key for key in _WAYS if found.get(key) is not None]
+    if len(ways) != 1:
+        raise InputError(f"scale in one way: give {listed(_WAYS)}, and no two of them")
+    value = found[ways[0]]
+    with _named(ways[0]):
+        _WAYS[ways[0]](value)
+    return found
+
+
+def _read_profile(own: dict[str, Any]) -> dict[str, Any]:
+    found = read_arguments(profile, own, "profile", _OURS)
+    known = inspect.signature(check_profile).parameters
+    check_profile(["the best"], **{key: value for key, value in found.items() if key in known})
+    return found
+
+
+def _read_export(own: dict[str, Any]) -> dict[str, Any]:
+    found = read_arguments(export, own, "export", _OURS)
+    find_exporters(found.get("format", "python"))
+    return found
+
+
+def _read_nothing(own: dict[str, Any]) -> dict[str, Any]:
+    for key in own:
+        raise InputError(f"unknown key '{key}'; a report has no settings")
+    return own

@@ -1,0 +1,359 @@
+"""Pipelines as a user has them: a file of steps, what it leaves, what is skipped, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import TINY, Said, command, exports_checked_here, nas, rows
+
+import nas as package
+from nas.errors import InputError
+from nas.runs.folder import TrainingFolder
+from nas.runs.state import RunState
+from nas.steps import STEPS, read_pipeline
+from nas.steps.digests import digest_data
+
+INSTANT = """\
+import nas
+
+@nas.evaluator(metric="share")
+def train(network):
+    module = network.module()
+    for epoch in range(network.epochs):
+        yield network.architecture.cost.params / 1e6 + network.seed % 7 / 1e4
+"""
+QUICK: dict[str, Any] = {
+    "search": {
+        "space": "tiny.yaml", "evaluator": "instant.py:train", "trials": 3, "workers": 0, "in_process": True,
+        "recipe": {"epochs": 1},
+    },
+    "finalists": {"finalists": 2, "final_epochs": 2, "final_seeds": 2},
+    "scale": {"family": "0..1"},
+    "report": None,
+}  # fmt: skip
+WHOLE: dict[str, Any] = {
+    "search": {
+        "space": "tiny.yaml", "trials": 3, "workers": 0, "in_process": True, "max_images": 200,
+        "recipe": {"epochs": 1},
+    },
+    "calibrate": {"networks": 4, "seeds": 2, "long_epochs": 2},
+    "finalists": {"finalists": 2, "final_epochs": 2, "final_seeds": 2},
+    "scale": {"factors": {"depth": 2, "width": 1.5}},
+    "train": {"init": "search", "recipe": {"epochs": 2}, "cpus": 1},
+    "versus": {"baseline": "plain.yaml", "seeds": 2, "recipe": {"epochs": 1}},
+    "profile": {"runtimes": "torch", "rounds": 2},
+    "export": {"format": "python,safetensors"},
+    "report": {},
+}  # fmt: skip
+PLAIN = """\
+name: plain
+input: [1, 32, 32]
+classes: 10
+network:
+  - conv: {name: stem, out: 8, kernel: 3, stride: 2}
+  - stage: {name: s1, depth: 2, stride: 2, block: {conv: {out: 16, kernel: 3}}}
+  - classifier
+"""
+
+pytestmark = pytest.mark.usefixtures("tiny_folder")
+
+
+@pytest.fixture(autouse=True)
+def files(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("instant.py").write_text(INSTANT)
+    Path("plain.yaml").write_text(PLAIN)
+
+
+def write(steps: Mapping[str, Any], name: str = "mine.yaml") -> None:
+    Path(name).write_text(yaml.safe_dump(dict(steps), sort_keys=False))
+
+
+def changed(steps: Mapping[str, Any], step: str, **settings: Any) -> dict[str, Any]:
+    """Return steps with other settings in one."""
+    found = deepcopy(dict(steps))
+    found[step] = {**(found.get(step) or {}), **settings}
+    return found
+
+
+def done(said: Said) -> list[str]:
+    """The steps that were done, and not skipped."""
+    assert said.code == 0, said
+    return [step["step"] for step in json.loads(said.out)["steps"] if step["done"]]
+
+
+def run(steps: Mapping[str, Any], *options: str) -> list[str]:
+    write(steps)
+    return done(nas("run", "mine.yaml", "--format", "json", *options))
+
+
+# What is done, and done again
+
+
+def test_a_search_its_finalists_and_what_follows() -> None:
+    write(QUICK)
+    said = nas("run", "mine.yaml")
+    assert said.code == 0, said
+    heads = [line for line in said.out.splitlines() if line.startswith(("Pipeline", "Step"))]
+    assert heads[0] == "Pipeline of 4 steps: search, finalists, scale, report. Folder: runs/mine"
+    assert heads[1] == "Step 1/4, search: not done yet" and heads[-1].startswith("Step 4/4, report: done in ")
+    table = said.out.rpartition("came to")[2]
+    assert [line.split()[:2] for line in table.strip().splitlines()[1:]] == [[step, "done"] for step in QUICK]
+    state = RunState.load(Path("runs/mine/search-1"))
+    assert len(state.trials) == 3 and len(state.finals) == 4 and state.winner
+    assert {file.name for file in Path("runs/mine/scale-1").iterdir()} == {
+        "network_b0.yaml",
+        "network_b1.yaml",
+    }
+    assert "<html" in Path("runs/mine/report.html").read_text()
+
+    again = nas("run", "mine.yaml")
+    assert again.code == 0 and again.out.count("unchanged, skipped") == 4
+    assert nas("ls", "runs").out.count("mine") == 0 and "search-1" in nas("ls", "runs/mine").out
+
+
+def test_what_a_change_does() -> None:
+    assert run(QUICK) == list(QUICK)
+    assert run(changed(QUICK, "scale", family="0..2")) == ["scale"]
+    assert run(changed(QUICK, "search", workers=0, cpus_per_trial=1)) == [
+        "scale"
+    ]  # where it trains is no input
+    assert run(changed(QUICK, "search", trials=5))[:2] == ["search", "finalists"]
+    state = RunState.load(Path("runs/mine/search-1"))  # which went on
+    assert len(state.trials) == 5 and state.winner
+    assert "search" in run(changed(QUICK, "search", seed=1))
+    assert len(RunState.load(Path("runs/mine/search-2")).trials) == 3
+
+
+def test_files_that_settings_name_are_inputs() -> None:
+    run(QUICK)
+    Path("tiny.yaml").write_text(f"# a note\n{TINY}")
+    assert run(QUICK) == []
+    Path("instant.py").write_text(f"{INSTANT}# a note\n")
+    write(QUICK)
+    said = nas("run", "mine.yaml")
+    assert "Step 1/4, search: the evaluator instant.py:train changed" in said.out
+    Path("tiny.yaml").write_text(TINY.replace("[4, 6, 8]", "[4, 6]"))
+    assert "Step 1/4, search: the space tiny.yaml changed" in nas("run", "mine.yaml").out
+
+
+def test_finalists_come_and_go_without_a_new_search() -> None:
+    alone = {step: own for step, own in QUICK.items() if step != "finalists"}
+    assert run(alone) == list(alone)
+    assert "final_score" not in Path("runs/mine/search-1/best.yaml").read_text()
+    assert run(QUICK)[0] == "finalists"
+    assert "final_score" in Path("runs/mine/search-1/best.yaml").read_text()
+    assert run(alone)[0] == "search"
+    assert "final_score" not in Path("runs/mine/search-1/best.yaml").read_text()
+    assert (
+        len(RunState.load(Path("runs/mine/search-1")).trials) == 3 and not Path("runs/mine/search-2").exists()
+    )
+
+
+def test_a_step_that_is_forced_and_one_that_is_not_there() -> None:
+    run(QUICK)
+    assert run(QUICK, "--force", "scale") == ["scale"]
+    said = nas("run", "mine.yaml", "--force", "scal")
+    assert (said.code, said.err) == (
+        2,
+        "error: --force: there is no step 'scal' in it; did you mean 'scale'?\n",
+    )
+
+
+def test_a_pipeline_from_python() -> None:
+    alone = {"search": QUICK["search"], "scale": {"phi": 1}}
+    with exports_checked_here():
+        found = package.pipeline(alone, name="own", runs="there")
+        again = package.pipeline(alone, name="own", runs="there")
+    assert found.folder == Path("there/own")
+    assert isinstance(found["search"].result, package.SearchResult)
+    assert [step.why for step in again.steps] == [None, None] and again["search"].result is None
+    assert again["scale"].record == found["scale"].record
+
+
+def test_a_check_does_nothing() -> None:
+    write(QUICK)
+    said = nas("run", "mine.yaml", "--check")
+    assert (said.code, said.out) == (0, "4 steps, all settings are right: search, finalists, scale, report\n")
+    assert not Path("runs").exists()
+
+
+def test_images_of_a_folder_are_told_by_names_sizes_and_times(tmp_path: Path) -> None:
+    image = tmp_path / "photos" / "cat" / "a.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"1")
+    digests = [digest_data("imagefolder:photos")]
+    image.write_bytes(b"22")
+    digests.append(digest_data("imagefolder:photos"))
+    image.rename(image.with_name("b.png"))
+    digests.append(digest_data("imagefolder:photos"))
+    assert len({*digests}) == 3 and digests[-1] == digest_data(f"imagefolder:{tmp_path}/photos/") is not None
+    assert digest_data("digits") is None and digest_data("instant.py:train")
+
+
+# What is refused, before anything is made
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([1], "wanted steps with their settings, such as search: {space: mbconv}"),
+        ({}, "wanted steps with their settings, such as search: {space: mbconv}"),
+        ({"serach": {}}, "unknown step 'serach'; did you mean 'search'?"),
+        ({"search": 3}, "search: 3 is no mapping of settings; write search: {} for the defaults"),
+        ({"train": {}}, "train: needs the step search, which is missing; add search: {space: FILE}"),
+        ({"search": {}}, "search: no space is named; add space: FILE, or name it on the command line"),
+        ({"search": {"space": "tny.yaml"}}, "search: tny.yaml: no such file or folder, and no bundled "
+         "space has this name; did you mean 'tiny.yaml'?"),
+        (changed(QUICK, "search", trails=3), "search: unknown key 'trails'; did you mean 'trials'?"),
+        (changed(QUICK, "search", trials=0), "search: trials: 0 is not a number of trials; it is a "
+         "whole number, 1 or more"),
+        (changed(QUICK, "search", finalists=3), "search: finalists: is a setting of the step "
+         "finalists; write finalists: {finalists: ...}"),
+        (changed(QUICK, "search", storage="sqlite:///a.db"), "search: storage: a pipeline has its "
+         "studies in its own folder; leave it out"),
+        (changed(QUICK, "finalists", finalists=0), "finalists: finalists: 0 trains none; give 1 or "
+         "more, or leave the step out"),
+        (changed(QUICK, "finalists", epochs=2), "finalists: unknown key 'epochs'; did you mean "
+         "'final_epochs'?"),
+        (changed(QUICK, "calibrate"), "calibrate: instant.py:train trains by code of a user's own, and "
+         "this step trains on images; leave the step out"),
+        (changed(WHOLE, "calibrate", networks=2), "calibrate: networks: 2 is not a number of these; it "
+         "is a whole number, 4 or more"),
+        (changed(QUICK, "scale", phi=1), "scale: scale in one way: give phi, factors, target_flops, "
+         "target_params or family, and no two of them"),
+        (changed(QUICK, "scale", family="3..9"), "scale: family: '3..9' is not a range of steps; write "
+         "LOW..HIGH within 0..7"),
+        (changed(QUICK, "scale", familie="0..7"), "scale: unknown key 'familie'; did you mean "
+         "'family'?"),
+        ({**QUICK, "scale": {"phi": 9}}, "scale: phi: 9 is not a step of EfficientNet's; it is a whole "
+         "number from 0 to 7"),
+        ({**QUICK, "scale": {"factors": {"deep": 2}}}, "scale: factors: unknown factor 'deep'; did you "
+         "mean 'depth'?"),
+        (changed(WHOLE, "train", inti="search"), "train: unknown key 'inti'; did you mean 'init'?"),
+        (changed(WHOLE, "search", dataset="imagefolder:nowhere"), "search: data set 'imagefolder:nowhere': "
+         "there is no such file or folder; name one that is there"),
+        (changed(WHOLE, "train", mode="lineal"), "train: mode: 'lineal' is not a mode; it is scratch, "
+         "finetune or linear"),
+        (changed(WHOLE, "train", init="gone.pt"), "train: gone.pt: cannot be read: No such file or "
+         "directory"),
+        (changed(WHOLE, "train", network="a.yaml"), "train: network: is the best of the search here; "
+         "leave it out"),
+        (changed(WHOLE, "versus", seeds=1), "versus: seeds: 1 is not a number of seeds; it is a whole "
+         "number, 2 or more, as an interval needs two"),
+        (changed(WHOLE, "versus", baseline="plan.yaml"), "versus: plan.yaml: no such file or folder, "
+         "and no bundled space has this name; did you mean 'plain.yaml'?"),
+        (changed(WHOLE, "versus", baseline="tiny.yaml"), "versus: baseline: tiny.yaml is a space with "
+         "choices; name the file of one network"),
+        (changed(WHOLE, "profile", runtimes="onx"), "profile: unknown runtime 'onx'; did you mean "
+         "'onnx'?"),
+        (changed(WHOLE, "profile", batches=[0]), "profile: --batch: 0 is not a whole number from 1"),
+        (changed(WHOLE, "profile", threads="two"), "profile: threads: 'two' is not a whole number, 0 or "
+         "more"),
+        (changed(WHOLE, "export", format="onx"), "export: unknown format 'onx'; did you mean 'onnx'?"),
+        (changed(WHOLE, "report", theme="dark"), "report: unknown key 'theme'; a report has no "
+         "settings"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_message_before_the_first_step(steps: Any, message: str) -> None:
+    Path("mine.yaml").write_text(yaml.safe_dump(steps, sort_keys=False))
+    said = nas("run", "mine.yaml")
+    assert (said.code, said.out, said.err) == (2, "", f"error: mine.yaml: {message}\n")
+    assert not Path("runs").exists()
+
+
+def test_what_is_no_file_is_named() -> None:
+    said = nas("run", "nowhere.yaml")
+    assert (said.code, said.err) == (2, "error: nowhere.yaml: no such file\n")
+    Path("mine.yaml").write_text("search: [")
+    assert nas("run", "mine.yaml").err.startswith("error: mine.yaml:1: not valid YAML: ")
+    write(QUICK)
+    said = nas("run", "mine.yaml", "--name", "a/b")
+    assert said.err == "error: --name: 'a/b' is not a folder name; --runs says where the folder is made\n"
+
+
+def test_an_error_in_a_step_keeps_those_before() -> None:
+    steps = changed(QUICK, "scale", family="0..1")
+    write(steps)
+    Path("instant.py").write_text(INSTANT.replace("yield", "raise ValueError('no light')\n        yield"))
+    said = nas("run", "mine.yaml")
+    assert (
+        said.code == 2
+        and said.err.startswith("error: search: evaluator instant.py:train: fails")
+        and said.err.count("\n") == 1
+    )
+    Path("instant.py").write_text(INSTANT)
+    assert run(steps) == list(steps)
+
+
+# All steps, by the real proxy
+
+
+@pytest.mark.slow
+def test_what_a_change_of_trainings_does() -> None:
+    few = {step: WHOLE[step] for step in ("search", "train", "versus", "report")}
+    assert run(few) == list(few)
+    home = Path("runs/mine")
+    assert "Against baselines" in (home / "report.html").read_text()
+
+    longer = changed(few, "train", recipe={"epochs": 3})
+    assert run(longer) == ["train"]
+    assert (home / "train-2/figures.json").is_file() and (home / "train-1/figures.json").is_file()
+    assert run(changed(longer, "versus", seeds=3)) == ["versus", "report"]
+    assert len(rows(home / "search-1/versus/versus.csv")) == 6  # which went on
+    assert run(changed(longer, "versus", seeds=3, seed=1)) == ["versus", "report"]
+    assert len(rows(home / "search-1/versus-1/versus.csv")) == 6  # which was moved aside
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_is_killed_goes_on(tmp_path: Path) -> None:
+    steps = {
+        "search": {
+            "space": "tiny.yaml",
+            "trials": 6,
+            "workers": 0,
+            "in_process": True,
+            "max_images": 400,
+            "recipe": {"epochs": 4},
+        },
+        "train": {"recipe": {"epochs": 6}, "cpus": 1},
+    }
+    write(steps)
+    journal = Path("runs/mine/search-1/study.journal")
+    training = TrainingFolder(Path("runs/mine/train-1"))
+
+    def kill_when(condition: Any) -> None:
+        process = subprocess.Popen(command("run", "mine.yaml"), stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while not condition() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.poll() is None, "it was over before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    kill_when(lambda: len([*journal.parent.glob("weights/*.safetensors")]) > 1)
+    before = [trial for trial in RunState.load(journal.parent).trials if trial.score is not None]
+    assert 0 < len(before) < 6
+    kill_when(training.metrics_file.exists)
+    after = RunState.load(journal.parent).trials
+    assert [trial for trial in after if trial.number in {one.number for one in before}] == before
+    assert len(after) == 6 and not training.report_file.is_file()
+    epochs = len(rows(training.metrics_file))
+    assert run(steps) == ["train"]
+    assert len(rows(training.metrics_file)) == 6 > epochs
+    assert not Path("runs/mine/search-2").exists() and not Path("runs/mine/train-2").exists()
+
+
+def test_every_step_is_read_from_a_mapping() -> None:
+    assert [step.name for step in read_pipeline(WHOLE)] == list(STEPS)
+    with pytest.raises(InputError, match=r"^pipeline: search: unknown key 'trails'"):
+        read_pipeline(changed(WHOLE, "search", trails=1))
