@@ -27,6 +27,7 @@ from nas.workflows.scaling import scale
 from nas.workflows.train import train
 from nas.workflows.train.values import TrainResult
 from nas.workflows.versus import versus
+from nas.workflows.versus.contestants import OF_RUNS
 
 _BEST, _WEIGHTS = "best.yaml", "best.safetensors"
 
@@ -125,7 +126,11 @@ class Versus(Following):
         return VersusConfig.from_data({**self.given, "network": "the best"}, self.name)
 
     def check(self) -> None:
-        """Raise InputError for a baseline that is no network."""
+        """Raise InputError for what is the search's, and for a baseline that is no network."""
+        for key in OF_RUNS & self.given.keys():
+            raise InputError(
+                f"{key}: is that of the search, by which its networks are compared; leave it out"
+            )
         for name in self._config.references:
             file = find_space(name)
             if not load_space(file).is_architecture:
@@ -199,7 +204,7 @@ class Report(Following):
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        return self.searched.config.finals.to_data()
+        return self.searched.config.finals.given()
 
     @property
     def reads(self) -> Sequence[tuple[str, str]]:

@@ -136,8 +136,7 @@ class Finalists(Step):
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        plain = self.searched.config.to_data()
-        return {key: plain[key] for key in _FINALS}
+        return self.searched.config.finals.given()
 
     @property
     def reads(self) -> Sequence[tuple[str, str]]:

@@ -250,6 +250,10 @@ def test_images_of_a_folder_are_told_by_names_sizes_and_times(tmp_path: Path) ->
          "leave it out"),
         (changed(WHOLE, "versus", seeds=1), "versus: seeds: 1 is not a number of seeds; it is a whole "
          "number, 2 or more, as an interval needs two"),
+        (changed(WHOLE, "versus", dataset="cifar10"), "versus: dataset: is that of the search, by which its "
+         "networks are compared; leave it out"),
+        (changed(WHOLE, "train", input=64), "train: input: the search has its own; write it there, or give "
+         "resolution"),
         (changed(WHOLE, "versus", baseline="plan.yaml"), "versus: plan.yaml: no such file or folder, "
          "and no bundled space has this name; did you mean 'plain.yaml'?"),
         (changed(WHOLE, "versus", baseline="tiny.yaml"), "versus: baseline: tiny.yaml is a space with "

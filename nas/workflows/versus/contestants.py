@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 NETWORK = "network"
 """What the network is called that others are compared with."""
+OF_RUNS = {*DataConfig.settings(), *BudgetKeys.settings(), "input"} - {"resolution"}
+"""Settings by which a run's own networks are compared."""
 _DRAWS = 100
 """Members that are drawn at most for one that can be trained."""
 
@@ -93,8 +95,7 @@ def settle(found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | Non
     Raises InputError for one that is the run's.
     """
     run = found.run
-    own = {*DataConfig.settings(), *BudgetKeys.settings(), "input"} - {"resolution"}
-    wrong = next((key for key in given if key in own), None)
+    wrong = next((key for key in given if key in OF_RUNS), None)
     if run and wrong:
         raise InputError(
             f"--{wrong.replace('_', '-')}: {run.folder.path} has its own data and budget, by which its "
@@ -110,7 +111,7 @@ def settle(found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | Non
         return {"resolution": side, **references, **given}
     plain = run.config.to_data()
     recipe = {**plain["recipe"], "epochs": run.config.finals.epochs, "score": "last", "early_stop": None}
-    of_run = {key: value for key, value in plain.items() if key in {*own, "resolution", "seed"}}
+    of_run = {key: value for key, value in plain.items() if key in {*OF_RUNS, "resolution", "seed"}}
     return merge({**of_run, "recipe": recipe}, given)
 
 
