@@ -18,10 +18,10 @@ def digest_data(dataset: str) -> str | None:
     _, colon, path = dataset.partition(":")
     if is_function(dataset):
         return digest_named(dataset.rpartition(":")[0])
-    if not colon:
-        return None
-    place = Path(path).expanduser()
+    place = Path(path if colon else dataset).expanduser()
     if not place.exists():
+        if not colon:
+            return None
         raise InputError(f"data set '{dataset}': there is no such file or folder; name one that is there")
     if not place.is_dir():
         return digest_named(place)

@@ -197,6 +197,7 @@ def test_images_of_a_folder_are_told_by_names_sizes_and_times(tmp_path: Path) ->
     image.rename(image.with_name("b.png"))
     digests.append(digest_data("imagefolder:photos"))
     assert len({*digests}) == 3 and digests[-1] == digest_data(f"imagefolder:{tmp_path}/photos/") is not None
+    assert digest_data("photos") == digests[-1]
     assert digest_data("digits") is None and digest_data("instant.py:train")
 
 
