@@ -299,11 +299,6 @@ class SearchConfig(Config):
                 f"finalists: objective {self.objective.text} has no best network to name; give a reward such "
                 "as accuracy*(flops/400M)^-0.07, or leave the finalists out"
             )
-        if self.finals.in_int8 and self.data.folds > 1:
-            raise InputError(
-                f"rank: int8 is of one network, and with folds: {self.data.folds} each is trained so many "
-                "times; leave one of the two out"
-            )
         if self.inherit and self.data.folds > 1:
             raise InputError(
                 f"inherit: with folds: {self.data.folds} a network would be scored on images that its "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.errors import InputError
 from nas.kinds import one_of, whole
 from nas.settings import Config, Option, User
 
@@ -47,13 +46,6 @@ class FinalsConfig(Config):
             unused_by=User.EVALUATOR | User.CALIBRATION,
         ),
     ] = "float32"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.in_int8 and not self.count:
-            raise InputError(
-                "rank: int8 is of finalists, and there are none; add finalists: 5, or leave it out"
-            )
 
     @property
     def in_int8(self) -> bool:

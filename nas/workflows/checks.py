@@ -349,12 +349,21 @@ def check_objective(objective: Objective, metric: Metric) -> None:
 
 
 def check_rank(config: SearchConfig) -> None:
-    """Raise InputError where a library is not installed that finalists are to be ranked with."""
-    if config.finals.in_int8:
-        from nas.exporters.int8 import check_format
-        from nas.training.quantized import FORMAT
+    """Raise InputError where finalists cannot be ranked as is asked, or a library for that is not
+    installed."""
+    if not config.finals.in_int8:
+        return
+    if not config.finals.count:
+        raise InputError("rank: int8 is of finalists, and there are none; add finalists: 5, or leave it out")
+    if config.data.folds > 1:
+        raise InputError(
+            f"rank: int8 is of one network, and with folds: {config.data.folds} each is trained so many "
+            "times; leave one of the two out"
+        )
+    from nas.exporters.int8 import check_format
+    from nas.training.quantized import FORMAT
 
-        check_format(FORMAT, "--rank int8")
+    check_format(FORMAT, "--rank int8")
 
 
 def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:

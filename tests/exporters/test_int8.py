@@ -180,7 +180,7 @@ def test_what_cannot_be_is_refused(tiny_run: RunFolder, arguments: tuple[str, ..
 
 
 def test_a_library_that_is_not_there_is_named(tiny_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.exporters.find_spec", lambda name: None if name == "nncf" else object())
+    monkeypatch.setattr("nas.exporters.find_spec", lambda name: None if name == "nncf" else find_spec(name))
     said = nas("export", "runs/mine", "--quantize", "int8", "--format", "openvino")
     assert (said.code, said.err) == (
         2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,6 +32,7 @@ from nas.study.queue import FixedQueue, Job
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import open_storage
 from nas.training.base import EpochResult, Failure, FailureReason
+from nas.workflows.checks import check_rank
 from nas.workflows.quantize import quantize
 
 FINAL = ("--workers", "0", "--finalists", "2", "--final-epochs", "1", "--final-seeds", "2")
@@ -295,12 +297,14 @@ def test_a_time_limit_that_leaves_no_trial() -> None:
 )
 def test_what_cannot_be_ranked_in_int8(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as error:
-        SearchConfig.from_data({"space": "tiny.yaml", "rank": "int8", **settings})
+        check_rank(SearchConfig.from_data({"space": "tiny.yaml", "rank": "int8", **settings}))
     assert str(error.value).endswith(said)
 
 
 def test_a_rank_that_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.exporters.find_spec", lambda name: None if name == "onnxscript" else True)
+    monkeypatch.setattr(
+        "nas.exporters.find_spec", lambda name: None if name == "onnxscript" else find_spec(name)
+    )
     said = nas("search", "tiny.yaml", *SHORT, *FINAL, "--rank", "int8")
     assert said.code == 2
     assert said.err == (

@@ -94,6 +94,7 @@ OTHERS: dict[str, Any] = {
     "policy": "randaugment", "color_jitter": 0.4, "cutout": 0.5, "mixup": 0.2, "cutmix": 1.0,
     "background": "black", "levels": "0..4095", "duplicates": "drop", "group": "(a)", "columns": "a,b",
     "suffix": ".jpg", "metric": "macro-f1", "balance": "weights",
+    "rank": "int8",
 }  # fmt: skip
 """Values other than the default of those that are refused."""
 
