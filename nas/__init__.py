@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nas.latency.table import LatencyTable
     from nas.measures import Budget, Measure
     from nas.report.page import write_report
+    from nas.runs.coefficients import CoefficientsConfig
     from nas.runs.comparison import VersusConfig
     from nas.runs.config import SearchConfig
     from nas.runs.final_round import FinalsConfig
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from nas.serving.open_run import OpenRun, open_run
     from nas.serving.refusals import Refused
     from nas.space import Space, load_space, parse_space
+    from nas.space.coefficients import Coefficients
     from nas.steps import PipelineResult, pipeline
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
     from nas.training.custom import Network, evaluator
     from nas.training.recipe import Recipe
     from nas.workflows.calibration import CalibrationResult, Plan, calibrate
+    from nas.workflows.coefficients import CoefficientsObserver, CoefficientsResult, search_coefficients
     from nas.workflows.export import export
     from nas.workflows.latency import time_parts
     from nas.workflows.observer import Observer
@@ -66,6 +69,7 @@ _PLACES = {
     "nas.latency.table": ("LatencyTable",),
     "nas.measures": ("Budget", "Measure"),
     "nas.report.page": ("write_report",),
+    "nas.runs.coefficients": ("CoefficientsConfig",),
     "nas.runs.comparison": ("VersusConfig",),
     "nas.runs.config": ("SearchConfig",),
     "nas.runs.final_round": ("FinalsConfig",),
@@ -75,11 +79,13 @@ _PLACES = {
     "nas.serving.open_run": ("OpenRun", "open_run"),
     "nas.serving.refusals": ("Refused",),
     "nas.space": ("Space", "load_space", "parse_space"),
+    "nas.space.coefficients": ("Coefficients",),
     "nas.steps": ("PipelineResult", "pipeline"),
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
     "nas.training.recipe": ("Recipe",),
     "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),
+    "nas.workflows.coefficients": ("CoefficientsObserver", "CoefficientsResult", "search_coefficients"),
     "nas.workflows.export": ("export",),
     "nas.workflows.latency": ("time_parts",),
     "nas.workflows.observer": ("Observer",),
@@ -101,6 +107,10 @@ _MODULE_OF = {name: module for module, names in _PLACES.items() for name in name
 __all__ = [
     "Budget",
     "CalibrationResult",
+    "Coefficients",
+    "CoefficientsConfig",
+    "CoefficientsObserver",
+    "CoefficientsResult",
     "DataConfig",
     "Difference",
     "EpochResult",
@@ -154,6 +164,7 @@ __all__ = [
     "resume",
     "scale",
     "search",
+    "search_coefficients",
     "time_parts",
     "train",
     "versus",

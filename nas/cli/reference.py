@@ -17,6 +17,7 @@ from pathlib import Path
 from nas.errors import InputError
 from nas.files import write_output
 from nas.kinds import as_written
+from nas.runs.coefficients import CoefficientsConfig
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig
 from nas.runs.training import TrainConfig
@@ -40,9 +41,14 @@ def panels(text: str) -> Iterator[tuple[str | None, str]]:
 def settings_of(section: str | None, panel: str) -> list[Setting]:
     """Return the settings of a panel of options: of a section, or those that stand at the top of a file.
 
-    Those of `train` are of full trainings alone, those of `versus` of comparisons.
+    Those of `train` are of full trainings alone, those of `versus` of comparisons, those of `coefficients` of
+    searches of these.
     """
-    alone: dict[str | None, type[Config]] = {"train": TrainConfig, "versus": VersusConfig}
+    alone: dict[str | None, type[Config]] = {
+        "train": TrainConfig,
+        "versus": VersusConfig,
+        "coefficients": CoefficientsConfig,
+    }
     if section in alone:
         return [s for s in alone[section].settings().values() if s.option.panel == panel]
     config = SearchConfig.sections()[section] if section else SearchConfig

@@ -173,59 +173,6 @@ def draw(
 
 
 @click.command()
-@click.argument(
-    "what", type=NETWORK, metavar="FILE|RUN", help="A network or space file, a bundled name, or a run folder."
-)
-@click.option("--output", "-o", type=FILE, required=True, help="The YAML file to write.")
-@click.option(
-    "--phi", type=click.IntRange(0, 7), help="EfficientNet's step: 1 scales as B0 to B1, 7 as B0 to B7."
-)
-@click.option("--depth", type=float, help="Layers of each stage, times this.")
-@click.option("--width", type=float, help="Channels, times this.")
-@click.option("--resolution", type=float, help="Side of the input, times this.")
-@click.option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down.")
-@click.option("--target-params", help="Parameters to reach, up or down.")
-@click.option("--family", help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
-@format_option
-@plugin_option
-def scale(
-    what: str,
-    output: Path,
-    phi: int | None,
-    depth: float | None,
-    width: float | None,
-    resolution: float | None,
-    target_flops: str | None,
-    target_params: str | None,
-    family: str | None,
-    form: str,
-    plugins: tuple[Path, ...],
-) -> None:
-    """Scale a network in depth, width and resolution together, as EfficientNet does.
-
-    Name one way: --phi, --target-flops, --target-params, --family, or factors
-    (--depth, --width, --resolution). The result is a file like any other.
-    """
-    from nas.report.console import show as show_view
-    from nas.report.documents import give, scaled_document
-    from nas.report.tables import scaled_view
-    from nas.workflows.scaling import scale as scale_network
-
-    given = {"depth": depth, "width": width, "resolution": resolution}
-    files = scale_network(
-        what,
-        output,
-        phi=phi,
-        factors={name: factor for name, factor in given.items() if factor is not None},
-        target_flops=target_flops,
-        target_params=target_params,
-        family=family,
-        plugins=plugins,
-    )
-    give(form, lambda: scaled_document(files), lambda: show_view(scaled_view(files)))
-
-
-@click.command()
 @format_option
 def spaces(form: str) -> None:
     """List the bundled spaces."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nas.runs.state import RunState
     from nas.study.objective import Objective
     from nas.workflows.calibration import CalibrationResult
+    from nas.workflows.coefficients import CoefficientsResult
     from nas.workflows.forecast import Forecast
     from nas.workflows.search import SearchResult
     from nas.workflows.train.values import TrainForecast, TrainResult
@@ -141,6 +142,13 @@ def versus_document(result: VersusResult) -> Document:
     """Return what a comparison came to."""
     files = [str(file) for file in result.files]
     return {"kind": "versus", "path": str(result.folder), **result.verdict.to_data(), "files": files}
+
+
+def coefficients_document(result: CoefficientsResult) -> Document:
+    """Return what a search of coefficients came to; only its folder where it is not over."""
+    ranking = result.ranking.to_data() if result.ranking else {}
+    written = [str(file) for file in result.files]
+    return {"kind": "coefficients", "path": str(result.folder), **ranking, "written": written}
 
 
 def training_forecast_document(found: TrainForecast) -> Document:

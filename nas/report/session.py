@@ -12,6 +12,7 @@ from nas.deadline import duration_text
 from nas.execution.base import TrialQueue
 from nas.measures import LATENCY
 from nas.report.console import duration, plural, say, share, show, terminal
+from nas.report.scaled import scaled_view
 from nas.report.tables import (
     architecture_view,
     best_view,
@@ -21,7 +22,6 @@ from nas.report.tables import (
     finals_view,
     front_view,
     networks,
-    scaled_view,
 )
 from nas.runs.counted import whose_classes
 from nas.runs.finals import Finalist, compare_first_two

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from nas.cost import format_count, large_number
 from nas.errors import printable, printable_lines
-from nas.measures import ACTIVATIONS, MACS, PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
+from nas.measures import PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
 from nas.ops.base import format_shape
 from nas.report.console import plural
 from nas.study.objective import ACCURACY, Objective
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from nas.space.counting.census import Census
     from nas.study.records import Counts, Trial
     from nas.workflows.prescreen import Untrained
-    from nas.workflows.scaling import ScaledFile
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -176,21 +175,6 @@ class Fitting:
 def _channels_and_size(shape: Shape) -> tuple[str, str]:
     """`64` and `56 x 56`; a vector has features alone."""
     return str(shape[0]), format_shape(shape[1:])
-
-
-def scaled_view(files: Sequence[ScaledFile]) -> Table:
-    """What was scaled: the factors, and what a network costs; a space with choices has its extremes."""
-    measures = (MACS, PARAMS, ACTIVATIONS)
-    rows = table("file", ">depth", ">width", ">resolution", ">input", *_heads(measures))
-    for one in files:
-        factors = [f"{f:.3f}" for f in (one.scale.depth, one.scale.width, one.scale.resolution)]
-        extent = one.space.extent
-        pairs = ((m.of(extent.smallest_cost), m.of(extent.largest_cost)) for m in measures)
-        figures = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in pairs]
-        sizes = one.space.input_sizes
-        size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        rows.add_row(str(one.path), *factors, size, *figures)
-    return rows
 
 
 def best_view(

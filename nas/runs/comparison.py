@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -220,18 +220,8 @@ class VersusManifest:
 
         There may be other seeds and other baselines.
         """
-        own, new = self.config.kept(), config.kept()
-        for key in own:
-            inner = own[key].keys() if isinstance(own[key], dict) else ()
-            for place, was, now in [(f"{key}: {k}", own[key][k], new[key][k]) for k in inner] or [
-                (key, own[key], new[key])
-            ]:
-                if was != now and key not in ("network", "baseline", "seeds"):
-                    raise InputError(
-                        f"{place.replace('_', '-')}: {as_written(now)}: {folder.path} was begun with "
-                        f"{as_written(was)}, and trainings of both do not compare; give that, or another "
-                        "folder by -o"
-                    )
+        free = ("network", "baseline", "seeds")
+        check_unchanged(self.config.kept(), config.kept(), free, folder.path, "-o")
 
     def command(self, folder: VersusFolder, output: Path | None, storage: str | None = None) -> str:
         """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`:
@@ -241,3 +231,22 @@ class VersusManifest:
         flags = "".join(f" --plugin {quote(str(file))}" for file in copies)
         database = f" --storage {quote(SecretUrl(storage))}" if storage else ""
         return f"nas versus {quote(self.config.network)}{place}{flags}{database}"
+
+
+def check_unchanged(
+    own: Mapping[str, Any], new: Mapping[str, Any], free: Collection[str], path: Path, flag: str
+) -> None:
+    """Raise InputError where plain settings are others than those that a folder was begun with, but for those
+    that are `free` to change. `flag`: what names another folder."""
+    for key in own:
+        if key in free:
+            continue
+        inner = own[key] if isinstance(own[key], dict) else None
+        pairs = [(f"{key}: {k}", own[key][k], new[key][k]) for k in inner or ()]
+        for place, was, now in pairs or [(key, own[key], new[key])]:
+            if was != now:
+                raise InputError(
+                    f"{place.replace('_', '-')}: {as_written(now)}: {path} was begun with "
+                    f"{as_written(was)}, and trainings of both do not compare; give that, or another "
+                    f"folder by {flag}"
+                )

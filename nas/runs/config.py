@@ -30,6 +30,17 @@ from nas.training.screens import SCREENS
 _SEARCH, _WORKERS = "Search", "Workers"
 _MOST_CANDIDATES = 64
 
+DURATION = parsed(
+    "a time; write it as text, such as 2h or 90m",
+    lambda value: value is None or (is_number(value) and value > 0),
+    parse_duration,
+    duration_text,
+    null=None,
+)
+TIME_LIMIT = Option(
+    "Stop training after `2h`, `90m` or `1h30m`, whatever the trials do.", _WORKERS, resumable=True
+)
+
 
 @dataclass(frozen=True)
 class ScreenConfig:
@@ -246,19 +257,7 @@ class SearchConfig(Config):
         ),
     ] = None
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
-    time_limit: Annotated[
-        float | None,
-        parsed(
-            "a time; write it as text, such as 2h or 90m",
-            lambda value: value is None or (is_number(value) and value > 0),
-            parse_duration,
-            duration_text,
-            null=None,
-        ),
-        Option(
-            "Stop training after `2h`, `90m` or `1h30m`, whatever the trials do.", _WORKERS, resumable=True
-        ),
-    ] = None
+    time_limit: Annotated[float | None, DURATION, TIME_LIMIT] = None
     keep: Annotated[
         int,
         whole("a number of trials; it is a whole number, 1 or more", 1),

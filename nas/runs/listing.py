@@ -13,6 +13,7 @@ from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.measures import MEASURES
+from nas.runs.coefficients import CoefficientsFolder, CoefficientsManifest
 from nas.runs.comparison import VersusFolder, VersusManifest
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.job import ClusterJob, has_job
@@ -26,9 +27,9 @@ from nas.study.records import Candidate, Trial, TrialState
 class Row:
     """A run in a list.
 
-    `kind`: search, calibration, training or versus, nothing where that is not known. `space`: that, or the
-    network, as it was given. `done` and `wanted`: trials, or epochs of a training; None where the folder does
-    not say.
+    `kind`: search, calibration, training, versus or coefficients, nothing where that is not known. `space`:
+    that, or the network, as it was given. `done` and `wanted`: trials, or epochs of a training; None where
+    the folder does not say.
     `score`, of `metric`, and `cost` of the best. `began`: when its first trial did, else when its folder was
     written. `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
     """
@@ -76,6 +77,9 @@ def status_reader(path: Path, storage: str | None = None) -> Callable[[], Search
     if (path / VersusFolder.MANIFEST).is_file():
         versus = VersusFolder.open(path)
         return lambda: _read_versus(versus)
+    if (path / CoefficientsFolder.MANIFEST).is_file():
+        searched = CoefficientsFolder.open(path)
+        return lambda: _read_coefficients(searched)
     is_elsewhere = has_job(path) and not RunFolder(path).manifest_file.is_file()
     if not is_training and not is_elsewhere:
         return StatusReader.open(path, storage).read
@@ -142,16 +146,28 @@ def _read_training(folder: TrainingFolder) -> Row:
 
 
 def _read_versus(folder: VersusFolder) -> Row:
-    manifest, holder = VersusManifest.read(folder), folder.holder
-    phase = Phase.ENDED if folder.verdict_file.is_file() else Phase.STOPPED
+    manifest = VersusManifest.read(folder)
+    command = manifest.command(folder, folder.path)
+    return _read_fixed("versus", folder, manifest.config.network, folder.verdict_file, command)
+
+
+def _read_coefficients(folder: CoefficientsFolder) -> Row:
+    manifest = CoefficientsManifest.read(folder)
+    command = manifest.command(folder, folder.path)
+    return _read_fixed("coefficients", folder, manifest.config.network, folder.ranking_file, command)
+
+
+def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, command: str) -> Row:
+    """Return how far a folder of trainings is that are decided beforehand."""
+    phase = Phase.ENDED if result.is_file() else Phase.STOPPED
     return Row(
         folder.path,
-        "versus",
-        Phase.RUNNING if holder else phase,
+        kind,
+        Phase.RUNNING if folder.holder else phase,
         _written(folder.path),
-        manifest.config.network,
-        note=str(holder or ""),
-        command=manifest.command(folder, folder.path),
+        network,
+        note=str(folder.holder or ""),
+        command=command,
     )
 
 
@@ -199,6 +215,13 @@ def _is_run(path: Path) -> bool:
 
 def _written(path: Path) -> datetime:
     """Return when a folder of a run was made, as far as its files tell."""
-    files = (RunFolder.MANIFEST, TrainingFolder.MANIFEST, VersusFolder.MANIFEST, "space.yaml", "")
+    files = (
+        RunFolder.MANIFEST,
+        TrainingFolder.MANIFEST,
+        VersusFolder.MANIFEST,
+        CoefficientsFolder.MANIFEST,
+        "space.yaml",
+        "",
+    )
     times = [file.stat().st_mtime for file in map(path.joinpath, files) if file.exists()]
     return datetime.fromtimestamp(min(times, default=0), UTC)

@@ -1,28 +1,30 @@
-"""Compound scaling: how much deeper, wider and larger a network becomes (Tan & Le 2019)."""
+"""Compound scaling: a network deeper, wider and larger together, by steps or to a target (Tan & Le 2019)."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nas.cost import format_count, large_number
 from nas.errors import InputError
-from nas.measures import PARAMS, Budget, Measure
+from nas.measures import MACS, PARAMS, Budget, Measure
 from nas.space import Space
-from nas.space.scale import Scale, scale_unchecked
-
-ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
-"""Depth, width and resolution of one step of phi (Tan & Le 2019, section 3.3, step 1)."""
+from nas.space.coefficients import EFFICIENTNET, Coefficients
+from nas.space.scale import Scale, scale_space, scale_unchecked
 
 MAX_PHI = 12
 """About 4,096 times the MACs, or a 4,096th of them."""
 
-TOLERANCE = 0.03
+TOLERANCE = 0.02
 """How far from a target its network may be, as a share of the target."""
+NEAR = 0.97
+"""Of networks that use so much of a budget the one nearest to the curve is chosen."""
 FULL = 0.9
 """The part of a budget that a network has to use that is scaled to it."""
+GROWTH = (1.5, 3.0)
+"""What a step may multiply the MACs by, as they are counted: about twice."""
 
 
 PUBLISHED = (
@@ -35,41 +37,63 @@ PUBLISHED = (
     Scale(2.6, 1.8, 528 / 224),
     Scale(3.1, 2.0, 600 / 224),
 )
-"""EfficientNet-B0 to B7, as in the code published with the paper: near the curve of `compound`, not on it."""
+"""EfficientNet-B0 to B7, as in the code published with the paper: near the curve of `EFFICIENTNET`, not on
+it."""
 
 
 def parse_steps(text: str) -> range:
-    """The steps of `PUBLISHED` in a range such as `1..3`, both ends in. Raises InputError for other text."""
-    match = re.fullmatch(r"([0-7])\.\.([0-7])", text)
-    if not match or match[1] > match[2]:
-        raise InputError(f"'{text}' is not a range of steps; write LOW..HIGH within 0..7")
-    return range(int(match[1]), int(match[2]) + 1)
-
-
-def compound(phi: float) -> Scale:
-    """The scale of a compound coefficient, negative for a smaller network (Tan & Le 2019, equation 3).
-
-    The MACs grow about 2^phi times.
-    """
-    return Scale(ALPHA**phi, BETA**phi, GAMMA**phi)
+    """The steps of `PUBLISHED` in a range such as `1..3`, both ends in, or a single one. Raises InputError
+    for other text."""
+    match = re.fullmatch(r"([0-7])(?:\.\.([0-7]))?", text)
+    if not match or match[1] > (match[2] or match[1]):
+        raise InputError(
+            f"'{text}' is not a range of steps; write LOW..HIGH within 0..7, or one step of these"
+        )
+    return range(int(match[1]), int(match[2] or match[1]) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A space that was scaled. Where that was to a target, `scale` is that of `phi` but for one dimension."""
+    """A space that was scaled. Where that was to a target, `scale` is that of `phi` but for width and
+    resolution."""
 
     space: Space
     scale: Scale
     phi: float | None = None
 
 
-def solve(space: Space, measure: Measure, target: int) -> Solution:
+def take_step(space: Space, by: Coefficients, step: int) -> Solution:
+    """The network that is `step` steps larger by coefficients: after each its MACs, as they are counted, have
+    grown as much as by the first, to TOLERANCE or as near as layers and channels let them be.
+
+    Of a space with choices the coefficients are taken as they are. Raises InputError where the first step
+    cannot be built, or does not make about twice the MACs of a network.
+    """
+    if not space.is_architecture:
+        return Solution(scale_space(space, by.at(step)), by.at(step), step)
+    first, base = scale_space(space, by.at(1)), space.amount({}, MACS)
+    growth = first.amount({}, MACS) / base
+    if not GROWTH[0] <= growth <= GROWTH[1]:
+        raise InputError(
+            f"coefficients: {by} makes {growth:.2f} times the MACs of '{space.name}', and a step is to make "
+            "about twice; give other coefficients"
+        )
+    if step < 2:
+        return Solution(first if step else space, by.at(step), step)
+    target = round(base * growth**step)
+    found = _approach(space, MACS, target, by)
+    off = {cost: max(TOLERANCE, abs(cost / target - 1)) for cost in found}
+    return found[min(found, key=lambda cost: (off[cost], found[cost][0]))][1]
+
+
+def solve(space: Space, measure: Measure, target: int, by: Coefficients = EFFICIENTNET) -> Solution:
     """The scaled network with `target` of a measure, up or down: TOLERANCE below it at most.
 
     `measure`: one that grows with the square of the width, as MACs and parameters do. Layers and channels
-    move in steps, so phi alone reaches few costs. At those phi that come nearest, the width, or but for
-    parameters the resolution, takes up what is missing; the network for which it has to take up least is
-    given. One above the target, within TOLERANCE, is given where there is no other.
+    move in steps, so phi alone reaches few costs. At those phi that come nearest on the curve of the
+    coefficients, the width, or but for parameters the resolution, takes up what is missing, or both do; the
+    network for which they have to take up least is given. One above the target, within TOLERANCE, is given
+    where there is no other.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -81,19 +105,38 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
         )
     if target < 1:
         raise InputError(f"a network has no {target} {measure.noun}; ask for 1 or more")
-    found: dict[int, Solution] = {}
-    strain: dict[int, float] = {}
+    found = _approach(space, measure, target, by)
+    near = [cost for cost in found if abs(cost - target) <= TOLERANCE * target]
+    if not near:
+        below, above = (
+            max((c for c in found if c < target), default=None),
+            min((c for c in found if c > target), default=None),
+        )
+        nearest = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
+        raise InputError(
+            f"no scale of '{space.name}' has about {format_count(target)} {measure.noun}; the nearest have "
+            f"{nearest}"
+        )
+    return found[min(near, key=lambda cost: (cost > target, found[cost][0], target - cost))][1]
 
-    def attempt(phi: float, fine: float = 1, dimension: str = "width") -> int | None:
-        base = compound(phi)
+
+def _approach(
+    space: Space, measure: Measure, target: int, by: Coefficients
+) -> dict[int, tuple[float, Solution]]:
+    """Return scaled networks around a target by their cost, each with what its width and resolution take up:
+    the distance of their factors from the curve, as logarithms."""
+    found: dict[int, tuple[float, Solution]] = {}
+
+    def attempt(phi: float, width: float = 1, resolution: float = 1) -> int | None:
+        base, strain = by.at(phi), _strain(width, resolution)
         try:
-            scale = replace(base, **{dimension: getattr(base, dimension) * fine})
+            scale = replace(base, width=base.width * width, resolution=base.resolution * resolution)
             result = scale_unchecked(space, scale)
             cost = result.amount({}, measure)
         except InputError:
             return None
-        if abs(math.log(fine)) < strain.get(cost, math.inf):
-            found[cost], strain[cost] = Solution(result, scale, phi), abs(math.log(fine))
+        if cost not in found or strain < found[cost][0]:
+            found[cost] = strain, Solution(result, scale, phi)
         return cost
 
     start = attempt(0)
@@ -108,30 +151,24 @@ def solve(space: Space, measure: Measure, target: int) -> Solution:
             if (cost - target) * direction >= 0:
                 break
     wanted = range(math.ceil((1 - TOLERANCE) * target), target + 1)
-    for phi, fine, dimension in _finer(costs, measure, target):
-        if any(cost in wanted and strain[cost] < abs(math.log(fine)) for cost in found):
+    for phi, width, resolution in _finer(costs, measure, target):
+        strain = _strain(width, resolution)
+        if any(cost in wanted and least < strain for cost, (least, _) in found.items()):
             break  # those that follow take up more
-        attempt(phi, fine, dimension)
-    near = [cost for cost in found if abs(cost - target) <= TOLERANCE * target]
-    if not near:
-        below, above = (
-            max((c for c in found if c < target), default=None),
-            min((c for c in found if c > target), default=None),
-        )
-        nearest = " and ".join(f"{cost:,}" for cost in (below, above) if cost is not None)
-        raise InputError(
-            f"no scale of '{space.name}' has about {format_count(target)} {measure.noun}; the nearest have "
-            f"{nearest}"
-        )
-    return found[min(near, key=lambda cost: (cost > target, strain[cost], target - cost))]
+        attempt(phi, width, resolution)
+    return found
+
+
+def _strain(width: float, resolution: float) -> float:
+    return abs(math.log(width)) + abs(math.log(resolution))
 
 
 def fill(space: Space, budget: Budget) -> Solution:
     """The scaled network that uses a budget, at its own input: inside every limit, and as near to one of them
     as layers and channels let it be.
 
-    For depths along the curve of `compound` the width is the largest that is inside. Of the networks that use
-    as much as 1 - TOLERANCE, the one is given whose width is nearest to the curve; else the fullest that uses
+    For depths along the curve of `EFFICIENTNET` the width is the largest that is inside. Of the networks that
+    use as much as NEAR, the one is given whose width is nearest to the curve; else the fullest that uses
     FULL. Depth and width alone are scaled, so that it takes the same images.
 
     Raises InputError where there is none, with the nearest costs, and for a space with choices left.
@@ -154,7 +191,7 @@ def fill(space: Space, budget: Budget) -> Solution:
     before = 0.0
     for step in range(-_DEPTHS, _DEPTHS + 1):
         phi = step / 2
-        depth = ALPHA**phi
+        depth = EFFICIENTNET.depth**phi
         before, last = use(depth, 1), before
         if before in (last, math.inf):
             continue  # there are as many layers as at the depth before, or it cannot be built
@@ -165,9 +202,9 @@ def fill(space: Space, budget: Budget) -> Solution:
             scaled = scale_unchecked(space, scale)
             ends.append(scaled)
             if budget.admits(scaled.amounts({})):
-                strain = abs(math.log(width / BETA**phi))
+                strain = abs(math.log(width / EFFICIENTNET.width**phi))
                 found.append((part, strain, Solution(scaled, scale, phi)))
-    near = [one for one in found if one[0] >= 1 - TOLERANCE]
+    near = [one for one in found if one[0] >= NEAR]
     if near:
         return min(near, key=lambda one: (one[1], -one[0]))[2]
     fullest = max(found, key=lambda one: one[0], default=None)
@@ -197,15 +234,22 @@ def _describe_nearest(space: Space, budget: Budget, ends: Sequence[Space]) -> st
     return f"no scale of '{space.name}' uses {budget}; the nearest have {'; '.join(said)}"
 
 
-def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> list[tuple[float, float, str]]:
-    """Values of phi near a target, with what one dimension takes up at each, least first."""
-    steps = [
-        (phi, math.sqrt(target / costs[phi]) * (1 + percent / 100), dimension)  # both grow with the square
-        for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]
-        for dimension in (("width",) if measure == PARAMS else ("width", "resolution"))
-        for percent in range(-10, 11)
-    ]
-    return sorted(steps, key=lambda step: abs(math.log(step[1])))
+def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> Iterator[tuple[float, float, float]]:
+    """Yield values of phi near a target, with factors of width and resolution that take up what is missing:
+    first of one of them, then of both, each time the least first."""
+    alone: list[tuple[float, float, float]] = []
+    both: list[tuple[float, float, float]] = []
+    for phi in sorted(costs, key=lambda phi: abs(costs[phi] - target))[:_NEAREST]:
+        needed = math.sqrt(target / costs[phi])  # both grow with the square
+        for percent in range(-10, 11):
+            fine = needed * (1 + percent / 100)
+            alone.append((phi, fine, 1.0))
+            if measure == PARAMS:
+                continue
+            alone.append((phi, 1.0, fine))
+            both += [(phi, fine / side, side) for side in (0.97, 1.03)]
+    for group in (alone, both):
+        yield from sorted(group, key=lambda one: _strain(*one[1:]))
 
 
 _STEPS = 8

@@ -195,6 +195,11 @@ class _Scaler:
                     )
 
 
+def has_stages(space: Space) -> bool:
+    """Return whether there is anything in a space whose depth is scaled."""
+    return next(_find_outer_stages(space.network), None) is not None
+
+
 def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
     for value in values:
         if isinstance(value, PerLayer):

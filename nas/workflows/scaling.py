@@ -10,11 +10,18 @@ from typing import Any
 from nas.errors import InputError
 from nas.files import write_output
 from nas.measures import MACS, PARAMS, SHOWN
+from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
 from nas.runs.state import RunState, find_network
 from nas.space import Space, dump_space, load_space
-from nas.space.compound import PUBLISHED, Solution, parse_steps, solve
+from nas.space.coefficients import EFFICIENTNET, Coefficients
+from nas.space.compound import PUBLISHED, Solution, parse_steps, solve, take_step
+from nas.space.library import is_run
 from nas.space.plugins import read_plugins
 from nas.space.scale import Scale, scale_space
+from nas.workflows.subject import find_place
+
+PUBLISHED_NAME = "published"
+"""What EfficientNet's steps are called where coefficients are named."""
 
 
 def scale(
@@ -26,6 +33,7 @@ def scale(
     target_flops: str | None = None,
     target_params: str | None = None,
     family: str | None = None,
+    coefficients: str | None = None,
     plugins: Sequence[Path | str] = (),
 ) -> list[ScaledFile]:
     """Scale a network in depth, width and resolution together, as EfficientNet does, and write it.
@@ -33,6 +41,9 @@ def scale(
     `what`: the file of a network or a space, a bundled name, or a run folder, whose best network is scaled.
     One of the others is given: `phi`, a step of EfficientNet's from 0 to 7; `factors` of `depth`, `width` and
     `resolution`; a target, such as "800M"; or a `family` of steps, "0..7", written as OUTPUT_b0 and so on.
+    `coefficients`: what a step multiplies by, "1.2,1.1,1.15", or the folder of a search of coefficients, or
+    `published` for EfficientNet's steps; where they are left out, those that were searched for the run, else
+    EfficientNet's.
 
         >>> import nas
         >>> nas.scale("reference/efficientnet_b0", "b3.yaml", phi=3)[0].space.cost({}).macs
@@ -53,36 +64,45 @@ def scale(
             "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
             "--target-params, or to a --family"
         )
+    if coefficients and factors:
+        raise InputError("--coefficients: are of steps, and factors are given; leave one of them out")
     source = find_network(str(what), read_plugins(map(Path, plugins)))
-    return write_scaled(source, Path(output), *given[0])
+    by = None if factors else _find_coefficients(str(what), coefficients)
+    return write_scaled(source, Path(output), *given[0], by)
 
 
 @dataclass(frozen=True)
 class ScaledFile:
-    """A scaled network or space, where it was written."""
+    """A scaled network or space, where it was written. `about`: by which coefficients, where these are not
+    EfficientNet's."""
 
     path: Path
     space: Space
     scale: Scale
+    about: str = ""
 
 
-def write_scaled(file: Path, output: Path, way: str, value: Any) -> list[ScaledFile]:
+def write_scaled(
+    file: Path, output: Path, way: str, value: Any, by: Coefficients | OwnCoefficients | None = None
+) -> list[ScaledFile]:
     """Scale the network or space in a file and write it, with where it comes from under `meta`.
 
     `way` and `value`: `phi` and a step of EfficientNet's; `factors` and a mapping of Scale's fields;
     `target-flops` or `target-params` and a count as text; `family` and a range of steps, `0..7`, which writes
-    OUTPUT_b0.yaml to OUTPUT_b7.yaml.
+    OUTPUT_b0.yaml to OUTPUT_b7.yaml. `by`: coefficients, None for EfficientNet's.
 
     Raises InputError where the value cannot be read or the scale does not apply, NasError where a file
     cannot be written.
     """
     space = load_space(file)
+    own = by.coefficients if isinstance(by, OwnCoefficients) else by
+    about = _describe(by, space)
     written = []
-    for path, step, solution in _solutions(space, output, way, value):
+    for path, step, solution in _solutions(space, output, way, value, own):
         named = f"{space.name}_b{step}" if step is not None else f"{space.name}_scaled"
-        result = replace(solution.space, name=named, meta=_lineage(space, file, solution))
+        result = replace(solution.space, name=named, meta=_lineage(space, file, solution, own))
         write_output(path, dump_space(result))
-        written.append(ScaledFile(path, result, solution.scale))
+        written.append(ScaledFile(path, result, solution.scale, about))
     return written
 
 
@@ -100,16 +120,16 @@ def scale_best(state: RunState) -> list[ScaledFile]:
 
 
 def _solutions(
-    space: Space, output: Path, way: str, value: Any
+    space: Space, output: Path, way: str, value: Any, by: Coefficients | None
 ) -> Iterator[tuple[Path, int | None, Solution]]:
     """Where each scaled space is written, its step, if any, and the space."""
     match way:
         case "phi":
-            yield output, value, Solution(scale_space(space, PUBLISHED[value]), PUBLISHED[value])
+            yield output, value, _step(space, by, value)
         case "family":
             for step in _family(value):
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
-                yield path, step, Solution(scale_space(space, PUBLISHED[step]), PUBLISHED[step])
+                yield path, step, _step(space, by, step)
         case "factors":
             scale = Scale(**value)
             yield output, None, Solution(scale_space(space, scale), scale)
@@ -119,7 +139,45 @@ def _solutions(
                 target = measure.parse(value)
             except InputError as error:
                 raise InputError(f"--{way}: {error}") from None
-            yield output, None, solve(space, measure, target)
+            yield output, None, solve(space, measure, target, by or EFFICIENTNET)
+
+
+def _step(space: Space, by: Coefficients | None, step: int) -> Solution:
+    """Return the space of a step, of EfficientNet's where there are no coefficients."""
+    if by is not None:
+        return take_step(space, by, step)
+    return Solution(scale_space(space, PUBLISHED[step]), PUBLISHED[step])
+
+
+def _find_coefficients(what: str, given: str | None) -> Coefficients | OwnCoefficients | None:
+    """Return the coefficients that are given, else those that were searched for a run, None for
+    EfficientNet's. Raises InputError for what are none."""
+    if given == PUBLISHED_NAME or (given is None and not is_run(what)):
+        return None
+    if given is not None and not is_run(given):
+        try:
+            return Coefficients.parse(given)
+        except InputError as error:
+            raise InputError(f"--{error}") from None
+    path = Path(given) if given is not None else find_place(what, "coefficients")
+    if given is None and not path.is_dir():
+        return None
+    found = OwnCoefficients.read(CoefficientsFolder.open(path))
+    if found is None:
+        raise InputError(
+            f"{path}: the search of coefficients has not ended; go on with it by nas scale "
+            f"--search-coefficients, or scale by --coefficients {PUBLISHED_NAME}"
+        )
+    return found
+
+
+def _describe(by: Coefficients | OwnCoefficients | None, space: Space) -> str:
+    """Return in a line what is scaled by, nothing for EfficientNet's steps."""
+    if not isinstance(by, OwnCoefficients):
+        return f"By the coefficients {by}." if by else ""
+    is_other = not space.is_architecture or space.identity({}) != by.identity
+    of = ", searched for another network" if is_other else ""
+    return f"By coefficients of its own, {by.coefficients}, of {by.folder}{of}."
 
 
 def _family(text: str) -> range:
@@ -129,7 +187,7 @@ def _family(text: str) -> range:
         raise InputError(f"--family: {error}") from None
 
 
-def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
+def _lineage(space: Space, file: Path, solution: Solution, by: Coefficients | None) -> dict[str, Any]:
     scale = {key: round(factor, 6) for key, factor in asdict(solution.scale).items()}
     source: dict[str, Any] = {"name": space.name, "file": file.name}
     if space.is_architecture:
@@ -137,6 +195,8 @@ def _lineage(space: Space, file: Path, solution: Solution) -> dict[str, Any]:
     meta: dict[str, Any] = {"scaled_from": source | dict(space.meta), "scale": scale}
     if solution.phi is not None:
         meta["phi"] = solution.phi
+    if by is not None:
+        meta["coefficients"] = asdict(by)
     if space.is_architecture:
         meta |= _figures(solution.space)
     return meta

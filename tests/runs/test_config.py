@@ -194,7 +194,8 @@ def test_a_scheduler_stops_trials_with_and_without_ray() -> None:
          "as accuracy*(flops/400M)^-0.07"),
         ({"objective": None}, "objective: null is not an objective, such as accuracy or accuracy,flops"),
         ({"scale": 3}, "scale: 3 is not a range of steps; write it as text, such as 1..3"),
-        ({"scale": "3..1"}, "scale: '3..1' is not a range of steps; write LOW..HIGH within 0..7"),
+        ({"scale": "3..1"}, "scale: '3..1' is not a range of steps; write LOW..HIGH within 0..7, or one step "
+         "of these"),
         ({"time_limit": "soon"},
          "time-limit: 'soon' is not a time; write it as 2h, 90m, 1h30m or 45s"),
         ({"time_limit": 0}, "time-limit: 0 is not a time; write it as text, such as 2h or 90m"),

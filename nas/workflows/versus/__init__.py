@@ -4,24 +4,18 @@ trained by one recipe on one data set under the same seeds."""
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.execution import keep_ready
 from nas.files import write_atomically
 from nas.space import dump_space
-from nas.study.ledger import Ledger
-from nas.study.queue import FixedQueue, JobEvaluator
-from nas.study.storage import claim_storage
-from nas.training.base import Metric
-from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers
-from nas.workflows.stops import stoppable, timed
-from nas.workflows.versus.assembly import STUDY, VersusSession, assemble, slug
+from nas.study.queue import FixedQueue
+from nas.workflows.fixed import train_all
+from nas.workflows.observer import Observer
+from nas.workflows.subject import slug
+from nas.workflows.versus.assembly import VersusSession, assemble
 from nas.workflows.versus.verdict import (
     Verdict,
     at_equal_cost,
@@ -80,25 +74,12 @@ def versus(
 
 def _run(session: VersusSession, heard: VersusObserver) -> VersusResult:
     """Train what is still to be trained, and write what was found."""
-    with (
-        stoppable(session) as stop,
-        session.folder.locked(),
-        keep_ready(session.config.executor),
-        ExitStack() as opened,
-    ):
+
+    def begin() -> None:
         _write_inputs(session)
-        ledger = Ledger(
-            claim_storage(session.folder.journal, heard.noted), STUDY, Metric(session.config.recipe.metric)
-        )
-        opened.callback(ledger.close)
-        queue = FixedQueue(session.jobs, ledger)
         heard.compared(session)
-        heard.round(queue, STUDY, len(queue.names), session.config.recipe.epochs)
-        if queue.remaining:
-            evaluator = JobEvaluator(queue.by_number, session.evaluators)
-            with timed(None, time.monotonic(), heard, stop) as punctual:
-                session.executor.run(queue, evaluator, Observers(punctual, FirstFailures(queue, session)))
-        stop.check_place()
+
+    with train_all(session, heard, begin) as queue:
         return _conclude(session, queue)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,12 +15,10 @@ from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
 from nas.data.splits import select_subset
 from nas.errors import InputError
-from nas.execution import make_executor
-from nas.execution.base import Executor
 from nas.measures import Budget
 from nas.runs.comparison import VersusConfig, VersusFolder, VersusManifest
 from nas.runs.config import merge
-from nas.runs.manifest import check_plugins, setting_flags
+from nas.runs.manifest import check_plugins
 from nas.runs.provenance import describe_environment, digest_text
 from nas.space import dump_space
 from nas.space.library import is_run
@@ -29,18 +26,16 @@ from nas.space.plugins import read_plugins
 from nas.study.queue import Job
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.metrics import check_metric
-from nas.workflows.checks import check_gpus, check_machine
-from nas.workflows.hardware import check_cluster, device_name, device_of, gpus_of
+from nas.workflows.fixed import FRESH, FixedSession, check_place
+from nas.workflows.hardware import device_name, device_of
 from nas.workflows.observer import Observer
 from nas.workflows.prepared import check_data
+from nas.workflows.subject import Subject, find_place, find_subject, slug
 from nas.workflows.train.preparation import read_images
 from nas.workflows.versus.contestants import (
     NETWORK,
     Contestant,
-    Found,
     budget_of,
-    find_network,
-    fit_network,
     list_contestants,
     settle,
 )
@@ -50,10 +45,6 @@ if TYPE_CHECKING:
     from nas.data.base import Source
     from nas.data.datasets import ImageData
     from nas.space.plugins import Plugin
-
-STUDY = "versus"
-FRESH = 1_000_000
-"""Added to the seed: those of a search's trials and finalists chose the network, and would flatter it."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +58,14 @@ class Images:
 
 
 @dataclass(frozen=True)
-class VersusSession:
-    """A comparison with its folder: who takes part, on which images, where.
+class VersusSession(FixedSession):
+    """A comparison with its folder: who takes part, on which images, where."""
 
-    `named`: what the command that goes on has to name besides the network: the folder where it is not the
-    usual one, and where it trains.
-    """
+    STUDY: ClassVar[str] = "versus"
 
     folder: VersusFolder
     manifest: VersusManifest
-    found: Found
+    found: Subject
     budget: Budget
     contestants: tuple[Contestant, ...]
     images: Images
@@ -89,39 +78,7 @@ class VersusSession:
         return self.manifest.config
 
     @property
-    def resume_command(self) -> str:
-        """The command that goes on with it."""
-        output, storage = self.named
-        return self._command(output, storage)
-
-    def command_in(self, path: Path) -> str:
-        """Return the command that goes on with it where its folder is another."""
-        return self._command(path, self.named[1])
-
-    def _command(self, output: Path | None, storage: str | None) -> str:
-        executor = self.config.executor
-        settings = executor.settings()
-        flags = "".join(setting_flags(settings[key], value) for key, value in executor.given().items())
-        return self.manifest.command(self.folder, output, storage) + flags
-
-    @property
-    def way_out(self) -> str:
-        """What a message says where something that it needs has gone."""
-        return f"No finished training is lost. Go on with: {self.resume_command}"
-
-    @property
-    def storage(self) -> None:
-        """Its trainings are in no database."""
-
-    @property
-    def executor(self) -> Executor:
-        """What trains."""
-        labels = {"run": self.folder.path.name, "sampler": STUDY}
-        return make_executor(self.config.executor, gpus_of(self.config), self.way_out, labels)
-
-    @property
     def jobs(self) -> list[Job]:
-        """The trainings, all of one seed before those of the next."""
         return [
             Job(name_job(one, seed), one.network, {}, one.name, seed)
             for seed in range(self.config.seeds)
@@ -151,14 +108,14 @@ def assemble(
 ) -> VersusSession:
     """Check all that would stop a comparison later, read its data, and make its folder or find it."""
     what = str(given["network"])
-    folder = VersusFolder(output or _place(what))
+    folder = VersusFolder(output or find_place(what, "versus"))
     began = VersusManifest.read(VersusFolder.open(folder.path)) if folder.path.exists() else None
     kept = began.config.kept() if began else None
     first = VersusConfig.from_data(merge(kept or {}, given), "nas versus")  # before a run is read
     files = read_plugins(map(Path, plugins))
-    found = find_network(what, first.trial, storage, files)
+    found = find_subject(what, first.trial, storage, files, "compare")
     config = VersusConfig.from_data(settle(found, given, kept), "nas versus")
-    _check_place(config, heard)
+    check_place(config, config.data.dataset, heard)
     data, test = _read_data(found, config, folder, began is not None, heard)
     if found.run and found.run.manifest.data:
         check_data(data, found.run.manifest.data, f"{what} was searched")
@@ -167,7 +124,7 @@ def assemble(
         began.check_same(config, folder)
     images = _with_test(data, test, config, heard)
     check_metric(config.recipe.metric, images.data)
-    found = fit_network(found, config, data.channels, data.num_classes)
+    found = found.fit(config.input, data.channels, data.num_classes)
     heard.doing("Scaling the baselines to the budget")
     budget = budget_of(found, config)
     contestants = tuple(list_contestants(found, config, budget))
@@ -183,28 +140,8 @@ def assemble(
     )
 
 
-def slug(name: str) -> str:
-    """Return a name as one of a file."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name.removesuffix(".yaml")).strip("-") or NETWORK
-
-
-def _place(network: str) -> Path:
-    """Return where a comparison is kept where no folder is named."""
-    return Path(network, "versus") if is_run(network) else Path("runs", f"versus-{slug(Path(network).name)}")
-
-
-def _check_place(config: VersusConfig, heard: Observer) -> None:
-    """Raise InputError where what trainings run on is not there."""
-    check_machine(config)
-    if config.executor.address != "local":
-        heard.noted(check_cluster(config))
-    heard.doing(f"Loading torch and the data of {config.data.dataset}")
-    if note := check_gpus(config):
-        heard.noted(note)
-
-
 def _read_data(
-    found: Found, config: VersusConfig, folder: VersusFolder, is_begun: bool, heard: Observer
+    found: Subject, config: VersusConfig, folder: VersusFolder, is_begun: bool, heard: Observer
 ) -> tuple[ImageData, Source | None]:
     """Return the images to train on, split as the run's, and the test split where there is one.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +16,11 @@ from nas.measures import MACS, SHOWN, Budget, Measure
 from nas.runs.budget import BudgetKeys
 from nas.runs.comparison import BASELINES, RANDOM, VersusConfig
 from nas.runs.config import merge
-from nas.runs.state import RunState
-from nas.space import Space, SpaceError, load_space
+from nas.space import Space
 from nas.space.compound import fill
 from nas.space.fit import fit_input
-from nas.space.library import check_no_trial, find_space, is_run
-from nas.space.plugins import Plugin, load_plugins
 from nas.training.evaluator import proxy_resolution
+from nas.workflows.subject import Subject, check_builds, load_one
 
 if TYPE_CHECKING:
     from nas.space.counting.uniform import Uniform
@@ -34,16 +31,6 @@ OF_RUNS = {*DataConfig.settings(), *BudgetKeys.settings(), "input"} - {"resoluti
 """Settings by which a run's own networks are compared."""
 _DRAWS = 100
 """Members that are drawn at most for one that can be trained."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The network of a comparison, and the run that it is of; `space` is what it is a member of."""
-
-    network: Space
-    space: Space
-    run: RunState | None
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -62,33 +49,7 @@ class Contestant:
         return self.name.partition(" ")[0] == RANDOM
 
 
-def find_network(what: str, trial: int | None, storage: str | None, plugins: Sequence[Plugin]) -> Found:
-    """Return the best network of a run, or that of a file. Raises InputError where there is none."""
-    if not is_run(what):
-        check_no_trial(what, trial, storage)
-        load_plugins(plugins)
-        space = _load_one(what)
-        return Found(space.resolve({}), space, None, what)
-    state = RunState.load(Path(what), plugins, storage)
-    if state.folder.is_calibration:
-        raise InputError(f"{what}: is a calibration, which has no best network; name the run of a search")
-    if state.manifest.data is None:
-        raise InputError(
-            f"{what}: was searched by an evaluator of a user's own, and images are classified here; name "
-            f"{state.folder.best_file} and --dataset"
-        )
-    best = [state.winner.trial] if state.winner else state.best(1)
-    if trial is not None:
-        best = [state.trial(trial)]
-    if not best:
-        raise InputError(
-            f"{what}: no trial has a score, so that there is no best network to compare; go on with: "
-            f"{state.manifest.resume_command(state.folder)}"
-        )
-    return Found(state.network(best[0]), state.space, state, f"trial {best[0].number} of {what}")
-
-
-def settle(found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def settle(found: Subject, given: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return plain settings over those that are `kept`, else over those of a run, or over the input size of a
     file.
 
@@ -115,16 +76,7 @@ def settle(found: Found, given: Mapping[str, Any], kept: Mapping[str, Any] | Non
     return merge({**of_run, "recipe": recipe}, given)
 
 
-def fit_network(found: Found, config: VersusConfig, channels: int, classes: int) -> Found:
-    """Return the network of a file at the input and for the data of a comparison; a run's as it is."""
-    if found.run is not None:
-        return found
-    space = found.space if config.input is None else fit_input(found.space, config.input).space
-    space = space.for_data(channels, classes)
-    return replace(found, network=space.resolve({}), space=space)
-
-
-def budget_of(found: Found, config: VersusConfig) -> Budget:
+def budget_of(found: Subject, config: VersusConfig) -> Budget:
     """Return the limits that all networks keep: those of the config, or no more MACs than the network where
     nothing is limited from above. Raises InputError where the network is outside of them."""
     budget = config.budget
@@ -149,7 +101,7 @@ def measures_of(budget: Budget) -> tuple[Measure, ...]:
     return tuple(dict.fromkeys((*SHOWN, *budget)))
 
 
-def list_contestants(found: Found, config: VersusConfig, budget: Budget) -> list[Contestant]:
+def list_contestants(found: Subject, config: VersusConfig, budget: Budget) -> list[Contestant]:
     """Return the network, each baseline scaled to the budget, and the random members with a seed each.
 
     Raises InputError for a baseline that is unknown or cannot be scaled.
@@ -157,39 +109,27 @@ def list_contestants(found: Found, config: VersusConfig, budget: Budget) -> list
     seeds = tuple(range(config.seeds))
     side = proxy_resolution(found.space, found.network, config.data.resolution)
     own = Contestant(NETWORK, found.network, seeds, side, found.origin)
-    _check_builds(own)
+    check_builds(own.network, own.resolution)
     references = [_scale(name, own, budget) for name in config.references]
     return [own, *references, *_draw(found, config, budget)]
-
-
-def _load_one(name: str) -> Space:
-    """Return the network of a file. Raises InputError where it is a space with choices."""
-    file = find_space(name)
-    space = load_space(file)
-    if not space.is_architecture:
-        raise InputError(
-            f"{file}: is a space with choices, and networks are compared; name a run folder, or the file of "
-            "one network, such as a run's best.yaml"
-        )
-    return space
 
 
 def _scale(name: str, own: Contestant, budget: Budget) -> Contestant:
     """Return a known network for the same images and classes, as large as the budget lets it be."""
     like = own.network
     try:
-        space = _load_one(name)
+        space = load_one(name, "compare")
         if max(space.input_sizes) != max(like.input_sizes):
             space = fit_input(space, max(like.input_sizes)).space
         solution = fill(replace(space, input=like.input, classes=like.classes), budget)
         scaled = replace(own, name=name, network=solution.space, about=str(solution.scale))
-        _check_builds(scaled)
+        check_builds(scaled.network, scaled.resolution)
     except InputError as error:
         raise InputError(f"--baseline {name}: {error}") from None
     return scaled
 
 
-def _draw(found: Found, config: VersusConfig, budget: Budget) -> Iterator[Contestant]:
+def _draw(found: Subject, config: VersusConfig, budget: Budget) -> Iterator[Contestant]:
     """Yield the random members, each for one seed, so that no two pairs share one: what differs among pairs
     is then what differs among members and among seeds."""
     if not config.members:
@@ -217,19 +157,9 @@ def _draw_one(
             side = proxy_resolution(space, member, config.data.resolution)
             drawn = Contestant(name, member, (seed,), side, "drawn evenly")
             with suppress(InputError):
-                _check_builds(drawn)
+                check_builds(drawn.network, drawn.resolution)
                 return drawn
     raise InputError(
         f"--baseline {RANDOM}: no network of '{space.name}' inside the budget was found that trains at "
         f"--resolution {config.data.resolution}; leave it out, or raise --resolution"
     )
-
-
-def _check_builds(one: Contestant) -> None:
-    """Raise InputError where a network cannot be built for the images that it is trained on."""
-    try:
-        one.network.adapt(one.network.input[0], one.resolution, one.network.classes).architecture()
-    except SpaceError as error:
-        raise InputError(
-            f"{error}. That is at {one.resolution} x {one.resolution}; raise --resolution"
-        ) from None

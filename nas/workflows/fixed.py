@@ -1,0 +1,138 @@
+"""Trainings that are decided beforehand, in a folder of their own: the same command goes on with them."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from nas.deadline import TimeIsUp
+from nas.execution import keep_ready, make_executor
+from nas.execution.base import Executor
+from nas.runs.folder import RunFolder
+from nas.runs.manifest import setting_flags
+from nas.study.ledger import Ledger
+from nas.study.queue import FixedQueue, Job, JobEvaluator
+from nas.study.storage import claim_storage
+from nas.training.base import Metric
+from nas.training.evaluator import ProxyEvaluator
+from nas.training.recipe import Recipe
+from nas.workflows.checks import check_gpus, check_machine
+from nas.workflows.hardware import Placed, check_cluster, gpus_of
+from nas.workflows.keeping import FirstFailures
+from nas.workflows.observer import Observer, Observers
+from nas.workflows.stops import stoppable, timed
+
+FRESH = 1_000_000
+"""Added to the seed: those of a search's trials and finalists chose the network, and would flatter it."""
+
+
+class FixedConfig(Placed, Protocol):
+    """Settings by which networks are trained."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+
+class FixedManifest(Protocol):
+    """What a folder says of its trainings."""
+
+    @property
+    def config(self) -> FixedConfig: ...
+
+    def command(self, folder: Any, output: Path | None, storage: str | None = None) -> str: ...
+
+
+class FixedSession(ABC):
+    """Trainings with their folder. `named`: what the command that goes on has to name besides the network:
+    the folder where it is not the usual one, and the database of the run."""
+
+    STUDY: ClassVar[str]
+    folder: RunFolder
+    manifest: FixedManifest
+    named: tuple[Path | None, str | None]
+
+    @property
+    @abstractmethod
+    def jobs(self) -> list[Job]:
+        """The trainings, all of one seed before those of the next."""
+
+    @property
+    @abstractmethod
+    def evaluators(self) -> Mapping[str, ProxyEvaluator]:
+        """What trains them, by the name in the job."""
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        return self._command(*self.named)
+
+    def command_in(self, path: Path) -> str:
+        """Return the command that goes on with it where its folder is another."""
+        return self._command(path, self.named[1])
+
+    def _command(self, output: Path | None, storage: str | None) -> str:
+        executor = self.manifest.config.executor
+        settings = executor.settings()
+        flags = "".join(setting_flags(settings[key], value) for key, value in executor.given().items())
+        return self.manifest.command(self.folder, output, storage) + flags
+
+    @property
+    def way_out(self) -> str:
+        """What a message says where something that it needs has gone."""
+        return f"No finished training is lost. Go on with: {self.resume_command}"
+
+    @property
+    def storage(self) -> str | None:
+        """The database that its trainings are in: none."""
+        return None
+
+    @property
+    def executor(self) -> Executor:
+        """What trains."""
+        config, labels = self.manifest.config, {"run": self.folder.path.name, "sampler": self.STUDY}
+        return make_executor(config.executor, gpus_of(config), self.way_out, labels)
+
+
+def check_place(config: Placed, dataset: str, heard: Observer) -> None:
+    """Raise InputError where what trainings run on is not there."""
+    check_machine(config)
+    if config.executor.address != "local":
+        heard.noted(check_cluster(config))
+    heard.doing(f"Loading torch and the data of {dataset}")
+    if note := check_gpus(config):
+        heard.noted(note)
+
+
+@contextmanager
+def train_all(
+    session: FixedSession, heard: Observer, begin: Callable[[], None], limit_s: float | None = None
+) -> Iterator[FixedQueue]:
+    """Train what is still to be trained, or what `limit_s` seconds leave time for, and give the queue of all
+    while the folder is locked. `begin` is called before the first training.
+
+    Raises Stopped on Ctrl-C, NasError where the folder cannot be written or the first trainings all fail.
+    """
+    began = time.monotonic()
+    config = session.manifest.config
+    with (
+        stoppable(session) as stop,
+        session.folder.locked(),
+        keep_ready(config.executor),
+        ExitStack() as opened,
+    ):
+        begin()
+        storage = claim_storage(session.folder.journal, heard.noted)
+        ledger = Ledger(storage, session.STUDY, Metric(config.recipe.metric))
+        opened.callback(ledger.close)
+        queue = FixedQueue(session.jobs, ledger)
+        heard.round(queue, session.STUDY, len(queue.names), config.recipe.epochs)
+        if queue.remaining:
+            evaluator = JobEvaluator(queue.by_number, session.evaluators)
+            with suppress(TimeIsUp), timed(limit_s, began, heard, stop) as punctual:
+                session.executor.run(queue, evaluator, Observers(punctual, FirstFailures(queue, session)))
+        stop.check_place()
+        yield queue
