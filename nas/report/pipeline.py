@@ -17,8 +17,9 @@ from nas.report.console import duration, plural, say, show
 from nas.report.documents import Document
 from nas.report.latency import profile_view
 from nas.report.progress import SearchScreen
+from nas.report.scaled import print_scaled
 from nas.report.session import print_result
-from nas.report.tables import scaled_view, table
+from nas.report.tables import table
 from nas.report.training import TrainScreen, print_training
 from nas.workflows.pipeline import Ended, PipelineObserver
 
@@ -33,7 +34,7 @@ _PRINTED: dict[str, Callable[[Any, Console], None]] = {
     "search": print_result,
     "calibrate": print_calibration,
     "finalists": print_result,
-    "scale": lambda files, console: show(scaled_view(files), console),
+    "scale": print_scaled,
     "train": print_training,
     "versus": print_verdict,
     "profile": lambda found, console: show(profile_view(found), console),
