@@ -23,8 +23,9 @@ FOUND = re.findall(
 )
 COMMANDS = list(dict.fromkeys(command.strip() for command in FOUND))
 LONG = ("search", "resume", "bench", "calibrate", "train", "versus")
-SEARCHES = [c for c in COMMANDS if c.split()[1] in LONG and len(c.split()) > 2]
-VIEWS = [c for c in COMMANDS if c.split()[1] not in LONG and (len(c.split()) > 2 or c.split()[1] == "spaces")]
+TRAIN = [c for c in COMMANDS if c.split()[1] in LONG or "--search-coefficients" in c]
+SEARCHES = [c for c in TRAIN if len(c.split()) > 2]
+VIEWS = [c for c in COMMANDS if c not in TRAIN and (len(c.split()) > 2 or c.split()[1] == "spaces")]
 
 
 @pytest.fixture(scope="module")
