@@ -35,6 +35,7 @@ class Option:
 
     `panel`: the group that it is listed in. `key`: its name in files, where that is not the field's. `flags`:
     its options, None for one like the key, empty for none of its own. `is_argument`: it needs no flag.
+    `is_repeatable`: it may be given several times, as lists that are not written as text always may.
     `resumable`: a search that goes on may change it. `again`: of which plain values that search imports,
     opens or connects to something, so that they act only where they are given again. `unused_by`: on whom it
     has no effect.
@@ -45,6 +46,7 @@ class Option:
     key: str | None = None
     flags: tuple[str, ...] | None = None
     is_argument: bool = False
+    is_repeatable: bool = False
     resumable: bool = False
     again: Callable[[Any], bool] | None = None
     unused_by: User = User.NOBODY

@@ -112,10 +112,12 @@ def _section_option(section: type[Config]) -> Decorator:
 def _form(setting: Setting) -> dict[str, Any]:
     """How the option of a setting is read."""
     types = [t for t in typing.get_args(setting.type) or (setting.type,) if t is not type(None)]
-    if typing.get_origin(setting.type) is tuple:
+    if setting.option.is_repeatable:
         return {"multiple": True}
     if setting.kind.is_parsed:
         return {}
+    if typing.get_origin(setting.type) is tuple:
+        return {"multiple": True}
     if types[0] in (int, float):
         return {"type": number(types[0]), "metavar": "NUMBER"}
     return {"type": types[0], "default": None}

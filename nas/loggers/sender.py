@@ -29,7 +29,8 @@ class Sender:
     """Sends what is logged of a run to the logger `name`, each entry once, also where the run goes on later.
 
     An entry whose process ends before it is noted is written anew, in its own place. `place`: the folder of
-    what is logged. `problem`: what has ended it, in one line, once something has. Raises OSError.
+    what is logged. `problem`: what has ended it, in one line, once something has. Raises OSError and
+    NasError where it cannot be written.
     """
 
     def __init__(self, name: str, place: Path, title: str, settings: Mapping[str, Any]) -> None:

@@ -268,6 +268,7 @@ class SearchConfig(Config):
         NAMES,
         Option(
             "Log trials to `tensorboard`, `mlflow`, `wandb` or `trackio` too, or to several; repeatable.",
+            is_repeatable=True,
             resumable=True,
             again=bool,
             unused_by=User.CALIBRATION,

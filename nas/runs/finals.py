@@ -52,9 +52,14 @@ def select_finalists(trials: Sequence[Trial], config: FinalsConfig, objective: O
     return best_of(trials, config.count, objective)
 
 
+_IN_INT8 = ", int8"
+"""Ends the name of a training that is scored so."""
+
+
 def name_final(trial: Trial, seed: int, config: FinalsConfig) -> str:
     """Return the name of one long training."""
-    return f"trial {trial.number}, seed {seed}, epochs {config.epochs}"
+    rank = _IN_INT8 if config.in_int8 else ""
+    return f"trial {trial.number}, seed {seed}, epochs {config.epochs}{rank}"
 
 
 def rank_finalists(
@@ -92,10 +97,11 @@ def find_winner(
 
 
 def select_spare(finals: Sequence[Trial], objective: Objective) -> list[int]:
-    """Return the numbers of long trainings that are not the best of their network."""
-    best: dict[bytes, Trial] = {}
+    """Return the numbers of long trainings that are not the best of their network, by either rank."""
+    best: dict[tuple[bytes, bool], Trial] = {}
     for final in best_of(finals, len(finals), replace(objective, factors=())):
-        best.setdefault(point_key(final.candidate.choices), final)
+        in_int8 = final.job is not None and final.job.endswith(_IN_INT8)
+        best.setdefault((point_key(final.candidate.choices), in_int8), final)
     kept = {final.number for final in best.values()}
     return [final.number for final in finals if final.number not in kept]
 

@@ -39,6 +39,10 @@ FORMAT = 3
 """Version of the folder's layout. Formats 1 and 2 are read too; a folder of any other is refused."""
 
 
+_LATER = {"rank": "float32"}
+"""As `LATER`, of the search."""
+
+
 @dataclass(frozen=True)
 class WarmStart:
     """A network to try first: the file it was given as, and the point of the space that it is."""
@@ -167,7 +171,9 @@ class Manifest:
             for key, value in config.items()
             if key not in own and not (key in settings and settings[key].option.resumable)
         }
-        kept["recipe"] = {k: v for k, v in kept["recipe"].items() if LATER.get(k) != v}  # as noted before
+        # as drivers of before have noted them
+        kept = {key: value for key, value in kept.items() if _LATER.get(key) != value}
+        kept["recipe"] = {key: value for key, value in kept["recipe"].items() if LATER.get(key) != value}
         card = self.data.to_data() if self.data else {}
         return {
             **kept,

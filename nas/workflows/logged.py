@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nas.errors import NasError
 from nas.loggers import Entry
 from nas.loggers.sender import Sender
 from nas.workflows.observer import Observer
@@ -38,7 +39,7 @@ class RunLog(Observer):
             place = session.folder.log_folder(name)
             try:
                 self._senders.append(Sender(name, place, session.manifest.study, session.config.given()))
-            except OSError as error:
+            except (OSError, NasError) as error:
                 self._drop(name, str(error))
 
     def __enter__(self) -> Self:

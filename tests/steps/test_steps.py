@@ -233,7 +233,7 @@ def test_images_of_a_folder_are_told_by_names_sizes_and_times(tmp_path: Path) ->
         (changed(QUICK, "scale", phi=1), "scale: scale in one way: give phi, factors, target_flops, "
          "target_params or family, and no two of them"),
         (changed(QUICK, "scale", family="3..9"), "scale: family: '3..9' is not a range of steps; write "
-         "LOW..HIGH within 0..7"),
+         "LOW..HIGH within 0..7, or one step of these"),
         (changed(QUICK, "scale", familie="0..7"), "scale: unknown key 'familie'; did you mean "
          "'family'?"),
         ({**QUICK, "scale": {"phi": 9}}, "scale: phi: 9 is not a step of EfficientNet's; it is a whole "

@@ -21,7 +21,8 @@ from nas.cost import Cost
 from nas.errors import InputError
 from nas.report.session import finals_notes
 from nas.runs.config import SearchConfig
-from nas.runs.finals import Finalist, compare_first_two, select_spare
+from nas.runs.final_round import FinalsConfig
+from nas.runs.finals import Finalist, compare_first_two, name_final, select_spare
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
@@ -299,6 +300,15 @@ def test_what_cannot_be_ranked_in_int8(settings: dict[str, Any], said: str) -> N
     with pytest.raises(InputError) as error:
         check_rank(SearchConfig.from_data({"space": "tiny.yaml", "rank": "int8", **settings}))
     assert str(error.value).endswith(said)
+
+
+def test_trainings_of_another_rank_are_others() -> None:
+    """Scores in float32 do not stand for those in int8, and the best weights of both stay."""
+    plain, in_int8 = FinalsConfig(count=1), FinalsConfig(count=1, rank="int8")
+    names = [name_final(trial(7, 0.5), 0, config) for config in (plain, in_int8)]
+    assert names == ["trial 7, seed 0, epochs 30", "trial 7, seed 0, epochs 30, int8"]
+    finals = [replace(trial(n, 0.5 + n / 10), job=names[n % 2]) for n in range(4)]
+    assert select_spare(finals, ACCURACY) == [0, 1]
 
 
 def test_a_rank_that_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:

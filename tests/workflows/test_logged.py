@@ -107,6 +107,18 @@ def test_a_library_that_is_not_installed_ends_a_search_before_it_begins() -> Non
     assert not Path("runs").exists()
 
 
+def test_a_place_that_cannot_be_written_ends_no_search() -> None:
+    heard = Noted()
+    search("none")
+    (PLACE / "tensorboard/logged.txt").mkdir(parents=True)
+    result = nas.resume(
+        "runs/mine", heard, changes={"log": "tensorboard", "trials": 5}, evaluator=Instant(epochs=3)
+    )
+    assert isinstance(result, nas.SearchResult) and result.counts.complete == 5
+    (said,) = heard.lines
+    assert "tensorboard" in said and "logged.txt" in said
+
+
 def test_a_folder_is_no_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that wandb has made where one works."""
     monkeypatch.syspath_prepend(str(folder))
