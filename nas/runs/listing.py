@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from nas.cost import Cost
 from nas.errors import InputError, NasError
@@ -18,6 +19,7 @@ from nas.runs.comparison import VersusFolder, VersusManifest
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.job import ClusterJob, has_job
 from nas.runs.manifest import Manifest
+from nas.runs.pipeline import PipelineFolder, StepRecord
 from nas.runs.status import Phase, SearchStatus, StatusReader
 from nas.runs.training import TrainManifest, name_column
 from nas.study.records import Candidate, Trial, TrialState
@@ -27,11 +29,11 @@ from nas.study.records import Candidate, Trial, TrialState
 class Row:
     """A run in a list.
 
-    `kind`: search, calibration, training, versus or coefficients, nothing where that is not known. `space`:
-    that, or the network, as it was given. `done` and `wanted`: trials, or epochs of a training; None where
-    the folder does not say.
-    `score`, of `metric`, and `cost` of the best. `began`: when its first trial did, else when its folder was
-    written. `note`: who works in it, where it is, or why it cannot be read. `command`: goes on with it.
+    `kind`: search, calibration, training, versus, coefficients or pipeline, nothing where that is not known.
+    `space`: that, or the network, as it was given. `done` and `wanted`: trials, or epochs of a training; None
+    where the folder does not say. `score`, of `metric`, and `cost` of the best. `began`: when its first trial
+    did, else when its folder was written. `note`: who works in it, where it is, or why it cannot be read.
+    `command`: goes on with it.
     """
 
     path: Path
@@ -80,6 +82,9 @@ def status_reader(path: Path, storage: str | None = None) -> Callable[[], Search
     if (path / CoefficientsFolder.MANIFEST).is_file():
         searched = CoefficientsFolder.open(path)
         return lambda: _read_coefficients(searched)
+    if PipelineFolder.is_one(path):
+        steps = PipelineFolder(path / PipelineFolder.STEPS)
+        return lambda: _read_pipeline(steps)
     is_elsewhere = has_job(path) and not RunFolder(path).manifest_file.is_file()
     if not is_training and not is_elsewhere:
         return StatusReader.open(path, storage).read
@@ -171,6 +176,22 @@ def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, comman
     )
 
 
+def _read_pipeline(folder: PipelineFolder) -> Row:
+    """Return how far a pipeline is, as far as it has begun; its runs have rows of their own."""
+    records = [StepRecord.read(file) for file in folder.record_files()]
+    done = sum(record.is_done for record in records)
+    phase = Phase.ENDED if done == len(records) else Phase.STOPPED
+    command = f"nas ls {quote(str(folder.home))}"
+    note = f"{done} of the {len(records)} steps that it has begun are done; its runs: {command}"
+    return Row(
+        folder.home,
+        "pipeline",
+        Phase.RUNNING if folder.holder else phase,
+        datetime.fromtimestamp(folder.path.stat().st_mtime, UTC),
+        note=f"{folder.holder}; {note}" if folder.holder else note,
+    )
+
+
 def _read_submitted(path: Path) -> Row:
     job = ClusterJob.read(path)
     note = f"as job {job.name}, to the cluster that was at {job.address}"
@@ -208,7 +229,11 @@ def _damage_told(table: Path) -> Iterator[None]:
 def _is_run(path: Path) -> bool:
     files = (RunFolder.MANIFEST, TrainingFolder.MANIFEST, "study.journal", ".lock")
     try:
-        return path.name[0] != "." and (has_job(path) or any((path / file).is_file() for file in files))
+        of_pipeline = path.name == PipelineFolder.STEPS and PipelineFolder.is_one(path.parent)
+        if path.name[0] == "." or of_pipeline:
+            return False
+        is_one = any((path / file).is_file() for file in files)
+        return is_one or has_job(path) or PipelineFolder.is_one(path)
     except OSError:  # it cannot be entered
         return False
 

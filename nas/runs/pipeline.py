@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,6 +73,7 @@ class PipelineFolder(RunFolder):
 
     MAKER: ClassVar[str] = "nas run"
     WORK: ClassVar[str] = "working"
+    STEPS: ClassVar[str] = "steps"
 
     @classmethod
     def of(cls, home: Path) -> PipelineFolder:
@@ -83,8 +84,13 @@ class PipelineFolder(RunFolder):
                     f"{home}: is a folder that {kind.MAKER} made, and not of a pipeline; choose another "
                     "--name"
                 )
-        make_folder(home / "steps")
-        return cls(home / "steps")
+        make_folder(home / cls.STEPS)
+        return cls(home / cls.STEPS)
+
+    @classmethod
+    def is_one(cls, home: Path) -> bool:
+        """Return whether a folder is that of a pipeline which has begun a step."""
+        return any(cls(home / cls.STEPS).record_files())
 
     @property
     def home(self) -> Path:
@@ -94,6 +100,10 @@ class PipelineFolder(RunFolder):
     def record_file(self, step: str) -> Path:
         """What is kept of a step."""
         return self.path / f"{step}.yaml"
+
+    def record_files(self) -> Iterator[Path]:
+        """List the files of steps that were begun."""
+        return self.path.glob("*.yaml")
 
     def read(self, step: str) -> StepRecord | None:
         """Return what is kept of a step; None where it was never begun."""
