@@ -36,5 +36,7 @@ def draw_order(labels: Tensor, generator: Generator, *, evenly: bool) -> Tensor:
 
 def weigh_classes(labels: Tensor, classes: int) -> Tensor:
     """Return the weight of each class (classes,): in proportion to one over its images among those with these
-    labels (N,), so that all classes count alike, and 1 on average over the images."""
-    return len(labels) / (classes * labels.bincount(minlength=classes))
+    labels (N,), so that all classes count alike, and 1 on average over the images. A class without any has 0:
+    a smoothed label counts it too."""
+    counts = labels.bincount(minlength=classes)
+    return (len(labels) / (counts.count_nonzero() * counts)).where(counts > 0, 0)

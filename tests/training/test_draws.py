@@ -53,6 +53,17 @@ def test_weights_are_those_of_scikit_learn() -> None:
     assert found[torch.tensor(labels)].mean() == pytest.approx(1)
 
 
+def test_a_class_without_an_image_weighs_nothing() -> None:
+    """As in a fold whose groups have none of it. Smoothed labels count it too."""
+    labels = torch.tensor(UNEVEN)
+    found = weigh_classes(labels, 4)
+    there = np.array([0, 1, 3])
+    assert found[2] == 0
+    assert found[there].tolist() == pytest.approx(compute_class_weight("balanced", classes=there, y=UNEVEN))
+    assert found[labels].mean() == pytest.approx(1)
+    assert F.cross_entropy(torch.zeros(90, 4), labels, found, label_smoothing=0.1).isfinite()
+
+
 def uneven_data(size: int = 8) -> ImageData:
     rng = np.random.default_rng(0)
     labels = np.array([0] * 24 + [1] * 8)
