@@ -11,10 +11,11 @@ from typing import Any
 
 from nas.data.base import Source
 from nas.data.layout import TRAIN, Layout
-from nas.data.listed import Item, source_of_items, split_of
+from nas.data.listed import Item, check_name, source_of_items, split_of
 from nas.data.objects import Largest, note_objects
 from nas.data.stores import ImageFiles
 from nas.errors import InputError
+from nas.files import check_regular
 
 _PREFERRED = "instances"
 """What the file of objects is called, beside those of captions and keypoints of the same images."""
@@ -78,6 +79,7 @@ def _read_file(
     file: Path, root: Path, place: str, found: Largest, categories: dict[int, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the path below `root` and the class of each image with objects. Adds to `categories`."""
+    check_regular(file)
     try:
         known = json.loads(file.read_bytes())
         own = {int(one["id"]): str(one["name"]) for one in known["categories"]}
@@ -87,9 +89,12 @@ def _read_file(
             for one in known["annotations"]
             if not one.get("iscrowd")
         ]
+        lost = next((one for one in objects if one[0] not in images or one[1] not in own), None)
     except FileNotFoundError:
         raise InputError(f"{place}: there is no such file") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError
+    ) as error:  # fmt: skip
         raise InputError(f"{place}: cannot be read ({_describe(error)}); {_RULE}") from None
     twice = [name for name, count in Counter(own.values()).items() if count > 1]
     changed = next((number for number in own if categories.get(number, own[number]) != own[number]), None)
@@ -100,10 +105,11 @@ def _read_file(
             f"{place}: category {changed} is '{own[changed]}', and '{categories[changed]}' in another split; "
             "give both the same categories"
         )
-    for image, category, _ in objects:
-        if image not in images or category not in own:
-            what = f"image {image}" if image not in images else f"category {category}"
-            raise InputError(f"{place}: an annotation is of {what}, which is not in the file; {_RULE}")
+    if lost is not None:
+        what = f"image {lost[0]}" if lost[0] not in images else f"category {lost[1]}"
+        raise InputError(f"{place}: an annotation is of {what}, which is not in the file; {_RULE}")
+    for name in images.values():
+        check_name(name, place)
     categories |= own
     folder = _find_folder(file, root, list(images.values()), place)
     largest = found.choose(objects, len(images))

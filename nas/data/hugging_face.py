@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nas.data.arrow import list_rows, open_column, read_column, read_schema
 from nas.data.base import Source
 from nas.data.layout import TRAIN, Layout
 from nas.data.listed import Item, list_files, source_of_items, split_of, split_of_file
 from nas.data.stores import ImageParts
 from nas.data.tables import LABELS
 from nas.errors import InputError, did_you_mean
+from nas.files import check_regular
 
 _DICT, _STATE = "dataset_dict.json", "state.json"
 """Files of save_to_disk: of a folder of splits, and of one split."""
@@ -47,12 +48,7 @@ class ImageCell:
         return f"{self.column} {self.group} {self.row}"
 
     def read(self) -> bytes:
-        stamp = self.file.stat().st_mtime_ns
-        if self.group is None:
-            column = _open_arrow(self.file, stamp).column(self.column)
-        else:
-            column = _read_group(self.file, stamp, self.group, self.column)
-        found = column[self.row].as_py()
+        found = open_column(self.file, self.column, self.group)[self.row].as_py()
         content = found.get("bytes") if isinstance(found, Mapping) else found
         if not isinstance(content, bytes):
             path = found.get("path") if isinstance(found, Mapping) else None
@@ -82,7 +78,7 @@ def source_of_hugging_face(path: Path, layout: Layout) -> Source:
     cells: list[ImageCell] = []
     notes: list[str] = []
     columns: _Columns | None = None
-    for split, files in _find_files(path, place).items():
+    for split, files in _find_files(path, place, notes).items():
         own: list[ImageCell] = []
         labels: list[Any] = []
         groups: list[Any] = []
@@ -98,7 +94,12 @@ def source_of_hugging_face(path: Path, layout: Layout) -> Source:
             continue
         cells += own
         items += [
-            Item(cell.name, _name_class(label, columns, f"{place}: {cell}"), split, str(group))
+            Item(
+                cell.name,
+                _name_class(label, columns, f"{place}: {cell}"),
+                split,
+                _name_group(group, columns, f"{place}: {cell}"),
+            )
             for cell, label, group in zip(own, labels, groups, strict=True)
         ]
     assert columns is not None
@@ -126,10 +127,11 @@ class _Rows:
 def _read_rows(file: Path, split: str, first: int, place: str, layout: Layout) -> _Rows:
     """Read a file but for its images; `first`: rows of the split in the files before it."""
     try:
-        columns = _find_columns(_read_schema(file), f"{place}: {file.name}", layout)
-        labels = _read_column(file, columns.label)
-        groups = _read_column(file, columns.group) if columns.group else [""] * len(labels)
-        return _Rows(columns, list(_list_cells(file, columns.image, split, first)), labels, groups)
+        columns = _find_columns(read_schema(file), f"{place}: {file.name}", layout)
+        labels = read_column(file, columns.label)
+        groups = read_column(file, columns.group) if columns.group else [""] * len(labels)
+        cells = list(_list_cells(file, columns.image, split, first, place))
+        return _Rows(columns, cells, labels, groups)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -147,25 +149,42 @@ def _check_installed(place: str) -> None:
 # Files
 
 
-def _find_files(path: Path, place: str) -> dict[str, list[Path]]:
-    """Return the files of each split."""
+def _find_files(path: Path, place: str, notes: list[str]) -> dict[str, list[Path]]:
+    """Return the files of each split. Adds to `notes`."""
     if (path / _DICT).is_file():
-        splits = _read_json(path / _DICT, "splits", place)
-        known = {str(name): split_of(str(name)) for name in splits}
-        found = {kind: _list_saved(_inside(path, name, place), place) for name, kind in known.items() if kind}
-        if not set(TRAIN) & set(found):
-            raise InputError(
-                f"{place}: none of its splits {', '.join(known) or 'none'} is to train on; name a folder of "
-                f"one, or call it {TRAIN[0]}"
-            )
-        return found
+        known = _find_splits(path, place, notes)
+        return {split: _list_saved(_inside(path, name, place), place) for split, name in known.items()}
     if (path / _STATE).is_file():
         return {TRAIN[0]: _list_saved(path, place)}
     if path.is_file():
         return {TRAIN[0]: [path]}
-    found = {}
+    found: dict[str, list[Path]] = {}
     for file in list_files(path, ".parquet", place):
         found.setdefault(split_of_file(file, path), []).append(file)
+    return found
+
+
+def _find_splits(path: Path, place: str, notes: list[str]) -> dict[str, str]:
+    """Return the folder of each split that save_to_disk wrote. Adds to `notes`."""
+    names = list(dict.fromkeys(map(str, _read_json(path / _DICT, "splits", place))))
+    found: dict[str, str] = {}
+    for name in names:
+        split = split_of(name)
+        if split in found:
+            raise InputError(
+                f"{place}: '{name}' is of the same split as '{found[split]}'; name the folder to use, as "
+                f"hf:{path / name}"
+            )
+        if split:
+            found[split] = name
+    if not set(TRAIN) & set(found):
+        raise InputError(
+            f"{place}: none of its splits {', '.join(names) or 'none'} is to train on; name a folder of "
+            f"one, or call it {TRAIN[0]}"
+        )
+    others = [name for name in names if not split_of(name)]
+    if others:
+        notes.append(f"Named after no split, and not read: {', '.join(others)}.")
     return found
 
 
@@ -182,13 +201,16 @@ def _list_saved(folder: Path, place: str) -> list[Path]:
 
 
 def _inside(folder: Path, name: str, place: str) -> Path:
-    """Return a file or folder by its bare name. Raises InputError for a path, which may lead elsewhere."""
+    """Return a file or folder by its bare name. Raises InputError for a path, which may lead elsewhere, and
+    for a pipe."""
     if Path(name).name != name:
         raise InputError(f"{place}: '{name}' is no name of what is in {folder}; write the folder anew")
+    check_regular(folder / name)
     return folder / name
 
 
 def _read_json(file: Path, key: str, place: str) -> list[Any]:
+    check_regular(file)
     try:
         found = json.loads(file.read_bytes())[key]
         if not isinstance(found, list):
@@ -199,59 +221,10 @@ def _read_json(file: Path, key: str, place: str) -> list[Any]:
     return found
 
 
-@lru_cache(16)
-def _open_arrow(file: Path, stamp: int) -> Any:
-    """Return the table of a file, whose pages are read when they are looked at."""
-    import pyarrow as pa
-
-    return pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
-
-
-@lru_cache(4)
-def _read_group(file: Path, stamp: int, group: int, column: str) -> Any:
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(file) as opened:
-        return opened.read_row_group(group, [column]).column(column)
-
-
-def _is_parquet(file: Path) -> bool:
-    return file.suffix != ".arrow"
-
-
-def _read_schema(file: Path) -> Any:
-    if _is_parquet(file):
-        from pyarrow import parquet
-
-        return parquet.read_schema(file)
-    return _open_arrow(file, file.stat().st_mtime_ns).schema
-
-
-def _read_column(file: Path, column: str) -> list[Any]:
-    """Return the values of a column."""
-    if _is_parquet(file):
-        from pyarrow import parquet
-
-        found: list[Any] = (
-            parquet.read_table(file, columns=[column], partitioning=None).column(column).to_pylist()
-        )
-        return found
-    values: list[Any] = _open_arrow(file, file.stat().st_mtime_ns).column(column).to_pylist()
-    return values
-
-
-def _list_cells(file: Path, column: str, split: str, first: int) -> Iterator[ImageCell]:
-    """List the images of a file, which are called by their place in the split."""
-    if _is_parquet(file):
-        from pyarrow import parquet
-
-        with parquet.ParquetFile(file) as opened:
-            sizes = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
-        rows = [(group, row) for group, size in enumerate(sizes) for row in range(size)]
-    else:
-        rows = [(None, row) for row in range(len(_open_arrow(file, file.stat().st_mtime_ns)))]  # type: ignore[misc]
-    for place, (group, row) in enumerate(rows):
-        yield ImageCell(file, column, group, row, f"{split}[{first + place}]")
+def _list_cells(file: Path, column: str, split: str, first: int, place: str) -> Iterator[ImageCell]:
+    """List the images of a file, which are called by their number in the split."""
+    for number, (group, row) in enumerate(list_rows(file, column, place), first):
+        yield ImageCell(file, column, group, row, f"{split}[{number}]")
 
 
 # Columns
@@ -327,3 +300,11 @@ def _name_class(label: Any, columns: _Columns, place: str) -> str:
         f"{place} has the class {label!r:.40} in the column '{columns.label}', and a class is {most}; mend "
         "it, or name another column by --columns IMAGE,LABEL"
     )
+
+
+def _name_group(group: Any, columns: _Columns, place: str) -> str:
+    """Return what a row belongs together with; nothing where there is no column that says it."""
+    name = "" if group is None else str(group).strip()
+    if columns.group and not name:
+        raise InputError(f"{place} has no {columns.group}; fill it in, or remove the row")
+    return name

@@ -27,6 +27,7 @@ from nas.data.packed import Encoded
 from nas.data.pixels import compose, measure_range, to_bytes
 from nas.data.traits import Trait, Traits
 from nas.errors import NasError
+from nas.files import check_regular
 from nas.importing import without_current_folder
 from nas.machine import count_cores
 
@@ -156,6 +157,8 @@ def _decode_image(file: Path | Encoded, resolution: int, rendering: Rendering) -
     from PIL import Image
 
     try:
+        if isinstance(file, Path):
+            check_regular(file)
         opened = file if isinstance(file, Path) else io.BytesIO(file.read())
         with Image.open(opened) as image:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from nas.data.base import Reader, Source
 from nas.data.grouping import find_grouping, make_numbering
 from nas.data.layout import SPLITS, TEST, TRAIN, VALIDATION, Layout
 from nas.errors import InputError
+from nas.files import check_regular
 
 _NAMED = 3
 """Classes that a note names."""
@@ -93,7 +95,7 @@ def split_of(name: str) -> str:
 def list_files(path: Path, suffix: str, place: str) -> list[Path]:
     """Return a file, or those of a folder and the folders in it that end so, in their order.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, and where one is a pipe or a device.
     """
     if path.is_file():
         return [path]
@@ -102,7 +104,20 @@ def list_files(path: Path, suffix: str, place: str) -> list[Path]:
     found = sorted(file for pattern in (f"*{suffix}", f"*/*{suffix}") for file in path.glob(pattern))
     if not found:
         raise InputError(f"{place}: there are no files *{suffix} in it, or in the folders in it")
+    for file in found:
+        check_regular(file)
     return found
+
+
+def check_name(name: str, place: str) -> None:
+    """Raise InputError where the name of a file below a folder leads out of it, or no file can have it."""
+    path = Path(name)
+    if path.anchor or os.pardir in path.parts:
+        raise InputError(f"{place}: '{name}' leads out of its folder; give names of files in it")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise InputError(f"{place}: no file can have the name '{name}'; mend it") from None
 
 
 def _natural(name: str) -> tuple[bool, int, str]:

@@ -8,10 +8,11 @@ from xml.etree import ElementTree as ET
 
 from nas.data.base import Source
 from nas.data.layout import SUFFIXES, TEST, TRAIN, VALIDATION, Layout
-from nas.data.listed import Item, source_of_items
+from nas.data.listed import Item, check_name, source_of_items
 from nas.data.objects import Largest, note_objects
 from nas.data.stores import ImageFiles
 from nas.errors import InputError
+from nas.files import check_regular
 
 OBJECTS, IMAGES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 _MOST_BYTES = 2**22
@@ -75,14 +76,17 @@ def _find_root(path: Path, place: str) -> Path:
 def _read_list(root: Path, split: str, place: str) -> list[str] | None:
     """Return the names of the images of a split, None where there is no list."""
     file = root / LISTS / f"{split}.txt"
+    check_regular(file)
     try:
-        return list(
-            dict.fromkeys(line.split()[0] for line in file.read_text("utf-8").splitlines() if line.strip())
-        )
+        text = file.read_text("utf-8")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{place}: {file} cannot be read ({error}); {_RULE}") from None
+    names = list(dict.fromkeys(line.split()[0] for line in text.splitlines() if line.strip()))
+    for name in names:
+        check_name(name, f"{place}: {file.name}")
+    return names
 
 
 class _WithoutDoctype(ET.TreeBuilder):
@@ -95,6 +99,7 @@ class _WithoutDoctype(ET.TreeBuilder):
 def _read_objects(root: Path, name: str, place: str) -> tuple[str, list[tuple[str, float]]]:
     """Return the file of an image, below the folder of images, and the class and area of each object."""
     file = root / OBJECTS / f"{name}.xml"
+    check_regular(file)
     try:
         with file.open("rb") as opened:
             content = opened.read(_MOST_BYTES + 1)
@@ -107,7 +112,7 @@ def _read_objects(root: Path, name: str, place: str) -> tuple[str, list[tuple[st
         objects = [(_read_name(one), _measure(one)) for one in tree.iter("object")]
     except FileNotFoundError:
         raise InputError(f"{place}: there is no {file}, which a list names; {_RULE}") from None
-    except (OSError, ET.ParseError, ValueError) as error:
+    except (OSError, ET.ParseError, ValueError, LookupError) as error:  # the last: of an unknown encoding
         raise InputError(f"{place}: {file} cannot be read ({error}); {_RULE}") from None
     return image, objects
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow import parquet
 
-from nas.data import images
+from nas.data import arrow, images
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
 from nas.data.hugging_face import ImageCell
@@ -100,12 +103,23 @@ def test_its_splits_are_kept(tmp_path: Path) -> None:
     data = load(spec)
     check(data)
     assert (len(data.train_labels), len(data.val_labels)) == (8, 4)
+    assert "Named after no split, and not read: unsupervised." in data.notes
     source = find_source(spec, tmp_path)
     assert source.test is not None
     test = source.test()
     assert test.labels.tolist() == [0, 1] and test.name_of(1) == "test[1]"
     found = test.read(np.arange(2), 8, images.ignore_progress).images
     assert np.array_equal(found[1], make_pixels(21).transpose(2, 0, 1))
+
+
+def test_of_two_parts_of_a_split_one_is_named(tmp_path: Path) -> None:
+    parts = {"train": make_dataset([20, 21]), "train_extra": make_dataset(), "test": make_dataset([30, 31])}
+    hf.DatasetDict(parts).save_to_disk(tmp_path / "own")
+    spec = f"hf:{tmp_path / 'own'}"
+    assert refused(spec) == (
+        f"'train_extra' is of the same split as 'train'; name the folder to use, as {spec}/train_extra"
+    )
+    check(load(f"{spec}/train_extra"))
 
 
 def test_a_test_split_without_classes_is_not_read(tmp_path: Path) -> None:
@@ -155,6 +169,17 @@ def test_parquet_that_others_wrote(tmp_path: Path) -> None:
     sides = [make_pixels(i).transpose(2, 0, 1).tobytes() in train for i in range(COUNT)]
     assert all(len(set(sides[start : start + 2])) == 1 for start in range(0, COUNT, 2))
     assert "there is no column 'specie' of --columns" in refused(spec, columns=("jpg", "specie"))
+
+
+@pytest.mark.parametrize("lost", [None, " "])
+def test_a_row_that_belongs_to_nothing_is_refused_as_in_a_table(tmp_path: Path, lost: str | None) -> None:
+    patients = [f"p{i // 2}" for i in range(COUNT)]
+    columns = {"image": [encode(i) for i in range(COUNT)], "label": [CLASSES[i % 2] for i in range(COUNT)]}
+    file = tmp_path / "own.parquet"
+    parquet.write_table(pa.table({**columns, "patient": [*patients[:3], lost, *patients[4:]]}), file)
+    said = refused(f"hf:{file}", group="patient")
+    assert said == "train[3] has no patient; fill it in, or remove the row"
+    check(load(f"hf:{file}"))
 
 
 def test_two_columns_of_classes_are_told_apart_by_the_user(tmp_path: Path) -> None:
@@ -227,6 +252,20 @@ def test_a_damaged_folder(tmp_path: Path, damage: Callable[[Path], Any], said: s
     assert said in refused(f"hf:{tmp_path / 'own'}")
 
 
+def test_an_arrow_file_is_looked_through(tmp_path: Path) -> None:
+    """A text that is none is found, although nothing reads it: pyarrow checks values on request alone."""
+    paths = pa.Array.from_buffers(pa.string(), COUNT, pa.array([b"\xff"] * COUNT).buffers())
+    pictures = pa.StructArray.from_arrays(
+        [pa.array([encode(i) for i in range(COUNT)]), paths], ["bytes", "path"]
+    )
+    table = pa.table({"image": pictures, "label": [i % 2 for i in range(COUNT)]})
+    with pa.ipc.new_stream(tmp_path / "own.arrow", table.schema) as stream:
+        stream.write_table(table)
+    (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "own.arrow"}]}')
+    said = refused(f"hf:{tmp_path}")
+    assert said.startswith("own.arrow cannot be read (") and "UTF8" in said and said.endswith("write it anew")
+
+
 def test_nothing_of_a_folder_is_run(tmp_path: Path) -> None:
     """A script beside the data, as older folders have one, is a file as any."""
     own = tmp_path / "own"
@@ -243,6 +282,43 @@ def test_a_cell_is_read_by_any_process(tmp_path: Path, monkeypatch: pytest.Monke
     make_dataset().to_parquet(file)
     check(load(f"hf:{file}"))
     assert ImageCell(file, "image", 0, 3, "x").read() == encode(3)
+
+
+def test_a_row_group_is_read_once_for_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "own.parquet"
+    make_dataset().to_parquet(file, batch_size=6)
+    cells = [ImageCell(file, "image", i // 6, i % 6, "x") for i in range(COUNT)]
+    reads: list[int] = []
+    read = parquet.ParquetFile.read_row_group
+
+    def count(self: Any, group: int, columns: list[str]) -> Any:
+        reads.append(group)
+        time.sleep(0.05)  # in which the others ask for it
+        return read(self, group, columns)
+
+    monkeypatch.setattr(parquet.ParquetFile, "read_row_group", count)
+    with ThreadPoolExecutor(COUNT) as pool:
+        assert list(pool.map(ImageCell.read, cells)) == [encode(i) for i in range(COUNT)]
+    assert sorted(reads) == [0, 1]
+    monkeypatch.setattr(arrow, "_MOST_KEPT", 0)  # then one is kept
+    other = tmp_path / "other.parquet"
+    make_dataset().to_parquet(other, batch_size=6)
+    reads.clear()
+    for group in (0, 0, 1, 1, 0):
+        ImageCell(other, "image", group, 2, "x").read()
+    assert reads == [0, 1, 0]
+
+
+def test_a_row_group_too_large_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "_MOST_GROUP", 1000)
+    file = tmp_path / "own.parquet"
+    make_dataset().to_parquet(file, batch_size=COUNT)
+    said = refused(f"hf:{file}")
+    assert said.startswith("own.parquet has a row group of ") and said.endswith(
+        " bytes in the column 'image', and 1,000 at most are read at a time; write it with smaller row groups"
+    )
+    make_dataset().to_parquet(file, batch_size=1)
+    check(load(f"hf:{file}"))
 
 
 # WebDataset
@@ -504,6 +580,14 @@ def test_coco_beside_its_images(tmp_path: Path) -> None:
         (objects_of([0], annotations=[{"image_id": 0, "category_id": 3, "bbox": [1]}]), "cannot be read ("),
         (objects_of([0], categories=[{"id": 3, "name": "a"}, {"id": 7, "name": "a"}]),
          "two categories are called 'a'; rename one"),
+        (objects_of([0], categories=[{"id": float("inf"), "name": "a"}]),
+         "cannot be read (cannot convert float infinity to integer); it is a JSON object"),
+        (objects_of([0], annotations=[{"image_id": [1], "category_id": 3, "area": 1}]), "unhashable type"),
+        (objects_of([0], images=[{"id": 0, "file_name": "0.png"}, {"id": 1, "file_name": "\ud800.png"}]),
+         "no file can have the name '\ud800.png'; mend it"),
+        (objects_of([0], images=[{"id": 0, "file_name": "0.png"}, {"id": 1, "file_name": "a/../../b.png"}]),
+         "'a/../../b.png' leads out of its folder; give names of files in it"),
+        (objects_of([0], images=[{"id": 0, "file_name": "/etc/0.png"}]), "'/etc/0.png' leads out of its"),
         (objects_of([50]), "the image 50.png is in none of"),
         (objects_of([]), "there are no images in it"),
     ],
@@ -573,6 +657,7 @@ def test_voc_without_splits(tmp_path: Path) -> None:
         ("<annotation>", "0.xml cannot be read (no element found"),
         ('<!DOCTYPE a [<!ENTITY x "dog">]><annotation><object><name>&x;</name></object></annotation>',
          "0.xml cannot be read (it has a document type, which may declare entities)"),
+        ('<?xml version="1.0" encoding="none-such"?><annotation/>', "0.xml cannot be read (unknown encoding"),
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotation/>', "it has a document type"),
         ("<annotation><object><name> </name></object></annotation>", "an object has no name"),
         ("<annotation><object><name>dog</name></object></annotation>", "the box of 'dog' is none"),
@@ -585,6 +670,16 @@ def test_voc_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
     assert said in refused(f"voc:{tmp_path}")
 
 
+@pytest.mark.parametrize("name", ["../../0", "/etc/0"])
+def test_voc_whose_list_leads_elsewhere(tmp_path: Path, name: str) -> None:
+    write_voc(tmp_path, range(4), train=range(4))
+    with (tmp_path / "ImageSets/Main/train.txt").open("a") as file:
+        file.write(f"{name} 1\n")
+    assert refused(f"voc:{tmp_path}") == (
+        f"train.txt: '{name}' leads out of its folder; give names of files in it"
+    )
+
+
 def test_voc_folders_that_are_none(tmp_path: Path) -> None:
     assert refused(f"voc:{tmp_path / 'none'}") == "there is no such folder"
     assert refused(f"voc:{tmp_path}").startswith(
@@ -595,6 +690,41 @@ def test_voc_folders_that_are_none(tmp_path: Path) -> None:
         write_voc(tmp_path / year, range(4), train=[0, 1, 77])
     assert refused(f"voc:{tmp_path}") == f"has VOC2007 and VOC2012; name one, as voc:{tmp_path}/VOC2007"
     assert "77.xml, which a list names" in refused(f"voc:{tmp_path}/VOC2007")
+
+
+# Pipes
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        ("voc", "Annotations/0.xml"), ("voc", "ImageSets/Main/train.txt"), ("coco", "annotations/own.json"),
+        ("webdataset", "own.tar"), ("hf", "own.parquet"), ("hf", "train/state.json"),
+        ("hf", "train/data-00000-of-00001.arrow"),
+    ],
+)  # fmt: skip
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path, kind: str, file: str) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    if kind == "voc":
+        write_voc(own, range(4), train=range(4))
+    elif "train/" in file:
+        hf.DatasetDict({"train": make_dataset()}).save_to_disk(own)
+    pipe = own / file
+    pipe.parent.mkdir(exist_ok=True)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    assert refused(f"{kind}:{own}") == f"{pipe}: is a pipe or a device; name a regular file"
+
+
+def test_an_image_that_is_a_pipe_is_broken(tmp_path: Path) -> None:
+    write_images(tmp_path, range(COUNT))
+    os.mkfifo(tmp_path / "pipe.png")
+    rows = [f"{i}.png,{CLASSES[i % 2]}" for i in range(COUNT)]
+    (tmp_path / "own.csv").write_text("\n".join(["path,label", *rows, "pipe.png,cat"]))
+    data = load_dataset(f"csv:{tmp_path / 'own.csv'}", resolution=8, seed=0, max_broken=0.3)
+    pipe = tmp_path / "pipe.png"
+    assert data.broken == (f"{pipe} (pipe.png: is a pipe or a device; name a regular file)",)
 
 
 # By content
