@@ -26,8 +26,8 @@ def digest_data(dataset: str) -> str | None:
     if not place.is_dir():
         return digest_named(place)
     found = hashlib.sha256()
-    for name, about in sorted(_list_files(place)):
-        found.update(os.fsencode(name) + f"\0{about.st_size} {about.st_mtime_ns}\n".encode())
+    for line in sorted(_list_files(place)):
+        found.update(os.fsencode(line))
     return found.hexdigest()
 
 
@@ -44,11 +44,21 @@ def digest_plugins(plugins: Sequence[Path | str]) -> dict[str, str]:
     return {f"plugin {Path(file).name}": digest_named(file) for file in plugins}
 
 
-def _list_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    for parent, _, names in os.walk(folder):
+def _list_files(folder: Path) -> Iterator[str]:
+    """Yield a line for each file, with those behind links to folders; of a folder that was seen, its name."""
+    seen: set[str] = set()
+    for parent, inner, names in os.walk(folder, followlinks=True):
+        inner.sort()  # so that it is the same one of two links that is seen first
+        own = parent.removeprefix(str(folder))
+        real = os.path.realpath(parent)
+        if real in seen:
+            inner.clear()
+            yield f"{own}/\n"
+            continue
+        seen.add(real)
         for name in names:
-            path = os.path.join(parent, name)  # noqa: PTH118 - of each of a million images
             try:
-                yield path.removeprefix(f"{folder}{os.sep}"), os.stat(path)  # noqa: PTH116
+                about = os.stat(os.path.join(parent, name))  # noqa: PTH116, PTH118 - of a million images
             except OSError:  # a link that leads nowhere
                 continue
+            yield f"{own}/{name}\0{about.st_size} {about.st_mtime_ns}\n"

@@ -12,6 +12,7 @@ from nas.files import make_folder, write_atomically
 from nas.report.console import plural
 from nas.report.latency import ms, profile_table
 from nas.report.page import write_report
+from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
 from nas.runs.comparison import VersusConfig, VersusFolder
 from nas.runs.folder import TrainingFolder, next_run_path
 from nas.runs.training import SEARCH, TrainConfig
@@ -19,11 +20,12 @@ from nas.space import load_space
 from nas.space.library import find_space
 from nas.steps.digests import digest_data, digest_named
 from nas.steps.searching import Searched
+from nas.training.metrics import FIELDS, describe_value
 from nas.workflows.export import export
 from nas.workflows.pipeline import Done, Step, Work
 from nas.workflows.profile import profile
 from nas.workflows.resume import resume
-from nas.workflows.scaling import scale
+from nas.workflows.scaling import read_coefficients, scale
 from nas.workflows.train import train
 from nas.workflows.train.values import TrainResult
 from nas.workflows.versus import versus
@@ -54,6 +56,20 @@ class Scale(Following):
     """`nas scale` of the best network; the arguments of `nas.scale` are its settings."""
 
     name: ClassVar[str] = "scale"
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        given = self.given.get("coefficients")
+        named = read_coefficients(given) if given is not None else None
+        if not isinstance(named, OwnCoefficients):
+            return self.given
+        file = CoefficientsFolder(named.folder).ranking_file
+        return {**self.given, f"the coefficients of {given}": digest_named(file)}
+
+    @property
+    def finds(self) -> Sequence[str]:
+        is_own = self.given.get("coefficients") is None and "factors" not in self.given
+        return ("{search}/coefficients/coefficients.json",) if is_own else ()
 
     def run(self, work: Work) -> Done:
         file, plugins = work.place / "network.yaml", self.searched.plugins
@@ -100,7 +116,8 @@ class Train(Following):
             result = resumed
         figures = json.loads(folder.report_file.read_text(encoding="utf-8"))
         names = ("best.py", _WEIGHTS, folder.network_file.name, folder.report_file.name)
-        summary = f"accuracy {figures['accuracy']:.4f} on {figures['tested_on']}"
+        tested = describe_value(figures["metric"], figures[FIELDS[figures["metric"]]])
+        summary = f"{tested} on {figures['tested_on']}"
         return Done({name: folder.path / name for name in names}, summary, result)
 
 

@@ -14,9 +14,10 @@ from nas.files import read_given_text
 from nas.kinds import listed
 from nas.measures import MACS, PARAMS
 from nas.runs.comparison import VersusConfig
-from nas.runs.config import SearchConfig
+from nas.runs.config import SearchConfig, check_used
 from nas.runs.final_round import FinalsConfig
 from nas.runs.training import TrainConfig
+from nas.settings import User
 from nas.space.compound import PUBLISHED, parse_steps
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.space.scale import Scale as Factors
@@ -24,10 +25,11 @@ from nas.steps.arguments import read_arguments
 from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
 from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
 from nas.workflows.calibration import Plan
+from nas.workflows.checks import check_rank
 from nas.workflows.export import export
 from nas.workflows.pipeline import Step
 from nas.workflows.profile import check_profile, profile
-from nas.workflows.scaling import scale
+from nas.workflows.scaling import read_coefficients, scale
 
 STEPS = ("search", "calibrate", "finalists", "scale", "train", "versus", "profile", "export", "report")
 """In the order in which they are done, whatever that in a file is."""
@@ -47,7 +49,7 @@ def _check_phi(step: int) -> None:
 def _check_factors(given: Mapping[str, float]) -> None:
     for key in given:
         if key not in (known := ("depth", "width", "resolution")):
-            raise InputError(f"unknown factor '{key}'{did_you_mean(key, list(known))}")
+            raise InputError(f"unknown factor '{key}'{did_you_mean(str(key), list(known))}")
     Factors(**given)
 
 
@@ -163,7 +165,12 @@ def _read_search(given: Mapping[str, dict[str, Any]]) -> SearchConfig:
     finals = FinalsConfig.from_data({"finalists": _FINALISTS, **given["finalists"]}, "finalists")
     if not finals.count:
         raise InputError("finalists: finalists: 0 trains none; give 1 or more, or leave the step out")
-    return SearchConfig.from_data({**own, **finals.to_data()}, "finalists")
+    config = SearchConfig.from_data({**own, **finals.to_data()}, "finalists")
+    with _named("finalists"):
+        if config.evaluator:
+            check_used(finals.given(), User.EVALUATOR)
+        check_rank(config)
+    return config
 
 
 def _read_network(
@@ -197,6 +204,10 @@ def _read_scale(own: dict[str, Any]) -> dict[str, Any]:
     value = found[ways[0]]
     with _named(ways[0]):
         _WAYS[ways[0]](value)
+    if (given := found.get("coefficients")) is not None:
+        if ways == ["factors"]:
+            raise InputError("coefficients: are of steps, and factors are given; leave one of them out")
+        read_coefficients(given)
     return found
 
 

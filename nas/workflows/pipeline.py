@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from nas.errors import InputError, NasError
 from nas.runs.pipeline import PipelineFolder, StepRecord
+from nas.runs.provenance import digest_file
 from nas.workflows.stops import Stopped
 
 
@@ -56,6 +57,12 @@ class Step(ABC):
     @abstractmethod
     def reads(self) -> Sequence[tuple[str, str]]:
         """The files that it reads of steps before: step, and name."""
+
+    @property
+    def finds(self) -> Sequence[str]:
+        """The files that it reads too where they are there, though no step makes them: below the pipeline's
+        folder, with places of steps before in braces."""
+        return ()
 
     @abstractmethod
     def run(self, work: Work) -> Done:
@@ -122,14 +129,15 @@ def _run_step(
     ended: Mapping[str, Ended],
 ) -> Ended:
     records = {name: one.record for name, one in ended.items()}
-    inputs = {**step.inputs, **dict(_read_outputs(step, records))}
+    places = {name: record.place for name, record in records.items()}
+    inputs = {**step.inputs, **dict(_read_outputs(step, records)), **dict(_read_found(step, folder, places))}
     before = folder.read(step.name)
     why = "forced" if step.name in forced else _find_reason(before, inputs, folder)
     if why is None:
         assert before is not None
         return Ended(step.name, None, before)
     goes_on = step.name not in forced and before is not None and _goes_on(step, before.inputs, inputs)
-    place = step.at.format(**{name: record.place for name, record in records.items()})
+    place = step.at.format(**places)
     if not place:
         stays = goes_on and before is not None and (step.grows or not before.is_done)
         place = before.place if stays and before is not None else folder.new_place(step.name)
@@ -138,9 +146,9 @@ def _run_step(
     folder.write(step.name, record)
     observer.began(step.name, why)
     began = time.monotonic()
-    places = {name: folder.home / one.place for name, one in records.items()}
+    before_it = {name: folder.home / one for name, one in places.items()}
     with observer.hear(step.name) as heard:
-        done = _do(step, Work(folder.home / place, places, goes_on, heard), command)
+        done = _do(step, Work(folder.home / place, before_it, goes_on, heard), command)
     record = folder.finish(record, done.files, done.summary, time.monotonic() - began)
     folder.write(step.name, record)
     return Ended(step.name, why, record, done.result)
@@ -163,6 +171,14 @@ def _read_outputs(step: Step, records: Mapping[str, StepRecord]) -> Iterator[tup
         for file, digest in (records[name].outputs or {}).items():
             if Path(file).name == wanted:
                 yield f"{wanted} of {name}", digest
+
+
+def _read_found(step: Step, folder: PipelineFolder, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the files that a step finds, and their digests."""
+    for name in step.finds:
+        file = folder.home / name.format(**places)
+        if file.is_file():
+            yield file.name, digest_file(file)
 
 
 def _find_reason(before: StepRecord | None, inputs: Mapping[str, Any], folder: PipelineFolder) -> str | None:

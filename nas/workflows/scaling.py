@@ -149,19 +149,29 @@ def _step(space: Space, by: Coefficients | None, step: int) -> Solution:
     return Solution(scale_space(space, PUBLISHED[step]), PUBLISHED[step])
 
 
+def read_coefficients(given: str) -> Coefficients | OwnCoefficients | None:
+    """Return the coefficients that are given, as numbers or as the folder where they were searched; None for
+    EfficientNet's. Raises InputError for what are none."""
+    if given == PUBLISHED_NAME:
+        return None
+    if is_run(given):
+        return _read_searched(Path(given))
+    try:
+        return Coefficients.parse(given)
+    except InputError as error:
+        raise InputError(f"--{error}") from None
+
+
 def _find_coefficients(what: str, given: str | None) -> Coefficients | OwnCoefficients | None:
     """Return the coefficients that are given, else those that were searched for a run, None for
     EfficientNet's. Raises InputError for what are none."""
-    if given == PUBLISHED_NAME or (given is None and not is_run(what)):
-        return None
-    if given is not None and not is_run(given):
-        try:
-            return Coefficients.parse(given)
-        except InputError as error:
-            raise InputError(f"--{error}") from None
-    path = Path(given) if given is not None else find_place(what, "coefficients")
-    if given is None and not path.is_dir():
-        return None
+    if given is not None:
+        return read_coefficients(given)
+    place = find_place(what, "coefficients") if is_run(what) else None
+    return _read_searched(place) if place is not None and place.is_dir() else None
+
+
+def _read_searched(path: Path) -> OwnCoefficients:
     found = OwnCoefficients.read(CoefficientsFolder.open(path))
     if found is None:
         raise InputError(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import time
 from collections.abc import Mapping
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from command_line import TINY, Said, command, exports_checked_here, nas, rows
+from command_line import TINY, Said, exports_checked_here, nas, rows
+from forks import FORKS
 
 import nas as package
 from nas.errors import InputError
@@ -54,6 +54,32 @@ WHOLE: dict[str, Any] = {
     "export": {"format": "python,safetensors"},
     "report": {},
 }  # fmt: skip
+KILLED = """\
+import os, signal, sys
+from contextlib import contextmanager
+import nas
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Search(nas.Observer):
+    def epoch(self, candidate, result):
+        if candidate.number == 1:
+            die()
+
+class Train(nas.TrainObserver):
+    def epoch(self, result):
+        die()
+
+class Pipeline(nas.PipelineObserver):
+    @contextmanager
+    def hear(self, step):
+        yield {"search": Search, "train": Train}[step]() if step == sys.argv[1] else None
+
+nas.pipeline("mine.yaml", Pipeline())
+"""
+"""Does a pipeline and is killed in the middle of a step: after the first epoch of the second trial, or of the
+training."""
 PLAIN = """\
 name: plain
 input: [1, 32, 32]
@@ -182,6 +208,7 @@ def test_a_pipeline_from_python() -> None:
 
 def test_a_check_does_nothing() -> None:
     write(QUICK)
+    Path("instant.py").write_text("raise SystemExit('run')\n")
     said = nas("run", "mine.yaml", "--check")
     assert (said.code, said.out) == (0, "4 steps, all settings are right: search, finalists, scale, report\n")
     assert not Path("runs").exists()
@@ -199,6 +226,69 @@ def test_images_of_a_folder_are_told_by_names_sizes_and_times(tmp_path: Path) ->
     assert len({*digests}) == 3 and digests[-1] == digest_data(f"imagefolder:{tmp_path}/photos/") is not None
     assert digest_data("photos") == digests[-1]
     assert digest_data("digits") is None and digest_data("instant.py:train")
+
+
+@pytest.mark.timeout(20)
+def test_images_behind_links_to_folders_are_told_too(tmp_path: Path) -> None:
+    for kind in ("cat", "dog"):
+        (tmp_path / "kept" / kind).mkdir(parents=True)
+        (tmp_path / "kept" / kind / "a.png").write_bytes(b"1")
+    photos = tmp_path / "photos"
+    (photos / "cat").mkdir(parents=True)
+    (photos / "cat/more").symlink_to(tmp_path / "kept/cat")
+    (photos / "dog").symlink_to(tmp_path / "kept/dog")
+    for loop in ("one", "two", "three"):
+        (tmp_path / "kept/dog" / loop).symlink_to(photos)
+    digests = [digest_data("imagefolder:photos")]
+    for kind in ("cat", "dog"):
+        (tmp_path / "kept" / kind / "a.png").write_bytes(b"22")
+        digests.append(digest_data("imagefolder:photos"))
+    (photos / "bird").symlink_to(tmp_path / "kept/dog")
+    digests.append(digest_data("imagefolder:photos"))
+    assert len({*digests}) == 4 and digests[-1] == digest_data("imagefolder:photos")
+
+
+# Coefficients
+
+
+def keep_coefficients(folder: Path, depth: float) -> None:
+    """Write what a search of coefficients leaves."""
+    folder.mkdir(exist_ok=True)
+    (folder / "coefficients.yaml").write_text("format: 1\n")
+    best = {"depth": depth, "width": 1.1, "resolution": 1.15}
+    (folder / "coefficients.json").write_text(json.dumps({"best": best, "identity": "x"}))
+
+
+def scaled_by() -> str:
+    """What the network of the newest scaling says of its depth."""
+    folder = max(Path("runs/mine").glob("scale-*"))
+    depth = yaml.safe_load((folder / "network.yaml").read_text())["meta"]["coefficients"]["depth"]
+    return f"{folder.name}: {depth}"
+
+
+def test_coefficients_that_are_named_are_an_input() -> None:
+    alone = {"search": QUICK["search"], "scale": {"phi": 1, "coefficients": "own"}}
+    keep_coefficients(Path("own"), 1.1)
+    assert run(alone) == ["search", "scale"] and scaled_by() == "scale-1: 1.1"
+    assert run(alone) == []
+    keep_coefficients(Path("own"), 1.2)
+    assert run(alone) == ["scale"] and scaled_by() == "scale-2: 1.2"
+
+
+def test_coefficients_of_the_search_are_an_input_where_they_are_used() -> None:
+    own = Path("runs/mine/search-1/coefficients")
+    alone = {"search": QUICK["search"], "scale": {"phi": 1}}
+    run(alone)
+    keep_coefficients(own, 1.1)
+    assert run(alone) == ["scale"] and scaled_by() == "scale-2: 1.1"
+    assert run(alone) == []
+    keep_coefficients(own, 1.2)
+    assert run(alone) == ["scale"] and scaled_by() == "scale-3: 1.2"
+    for unused in ({"phi": 1, "coefficients": "published"}, {"factors": {"depth": 2}}):
+        assert run({**alone, "scale": unused}) == ["scale"]
+        keep_coefficients(own, 1.1)
+        assert run({**alone, "scale": unused}) == []
+        keep_coefficients(own, 1.2)
 
 
 # What is refused, before anything is made
@@ -240,6 +330,16 @@ def test_images_of_a_folder_are_told_by_names_sizes_and_times(tmp_path: Path) ->
          "number from 0 to 7"),
         ({**QUICK, "scale": {"factors": {"deep": 2}}}, "scale: factors: unknown factor 'deep'; did you "
          "mean 'depth'?"),
+        ({**QUICK, "scale": {"factors": {"depth": 2}, "coefficients": "1.2,1.1,1.15"}}, "scale: "
+         "coefficients: are of steps, and factors are given; leave one of them out"),
+        (changed(QUICK, "scale", coefficients="1.2,1.1"), "scale: --coefficients: '1.2,1.1' is not three "
+         "numbers; write depth, width and resolution, such as 1.2,1.1,1.15"),
+        (changed(QUICK, "scale", coefficients="."), "scale: .: is not a run folder, it has no "
+         "coefficients.yaml; name a folder that nas scale --search-coefficients made"),
+        (changed(changed(WHOLE, "search", folds=3), "finalists", rank="int8"), "finalists: rank: int8 is of "
+         "one network, and with folds: 3 each is trained so many times; leave one of the two out"),
+        (changed(QUICK, "finalists", rank="int8"), "finalists: rank: 'int8' has no effect: it is of the "
+         "proxy, and an evaluator of a user's own trains here; leave one out"),
         (changed(WHOLE, "train", inti="search"), "train: unknown key 'inti'; did you mean 'init'?"),
         (changed(WHOLE, "search", dataset="imagefolder:nowhere"), "search: data set 'imagefolder:nowhere': "
          "there is no such file or folder; name one that is there"),
@@ -276,6 +376,19 @@ def test_bad_input_is_one_message_before_the_first_step(steps: Any, message: str
     assert not Path("runs").exists()
 
 
+def test_a_rank_that_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "nas.exporters.find_spec", lambda name: None if name == "onnxscript" else find_spec(name)
+    )
+    write(changed(WHOLE, "finalists", rank="int8"))
+    said = nas("run", "mine.yaml", "--check")
+    assert (said.code, said.err) == (
+        2,
+        "error: mine.yaml: finalists: --rank int8, format 'onnx': needs onnxscript, which is not installed; "
+        "install it with: pip install onnxscript\n",
+    )
+
+
 def test_what_is_no_file_is_named() -> None:
     said = nas("run", "nowhere.yaml")
     assert (said.code, said.err) == (2, "error: nowhere.yaml: no such file\n")
@@ -306,8 +419,12 @@ def test_an_error_in_a_step_keeps_those_before() -> None:
 @pytest.mark.slow
 def test_what_a_change_of_trainings_does() -> None:
     few = {step: WHOLE[step] for step in ("search", "train", "versus", "report")}
+    few = changed(few, "search", recipe={"epochs": 1, "metric": "macro-f1"})
     assert run(few) == list(few)
     home = Path("runs/mine")
+    figures = json.loads((home / "train-1/figures.json").read_text())
+    summary = yaml.safe_load((home / "steps/train.yaml").read_text())["summary"]
+    assert summary == f"macro-f1 {figures['macro_f1']:.4f} on {figures['tested_on']}"
     assert "Against baselines" in (home / "report.html").read_text()
 
     longer = changed(few, "train", recipe={"epochs": 3})
@@ -320,41 +437,26 @@ def test_what_a_change_of_trainings_does() -> None:
 
 
 @pytest.mark.slow
-def test_a_pipeline_that_is_killed_goes_on(tmp_path: Path) -> None:
-    steps = {
-        "search": {
-            "space": "tiny.yaml",
-            "trials": 6,
-            "workers": 0,
-            "in_process": True,
-            "max_images": 400,
-            "recipe": {"epochs": 4},
-        },
-        "train": {"recipe": {"epochs": 6}, "cpus": 1},
-    }
-    write(steps)
-    journal = Path("runs/mine/search-1/study.journal")
-    training = TrainingFolder(Path("runs/mine/train-1"))
+def test_a_pipeline_that_is_killed_goes_on() -> None:
+    steps = {"search": WHOLE["search"], "train": {"recipe": {"epochs": 3}, "cpus": 1}}
+    search, training = Path("runs/mine/search-1"), TrainingFolder(Path("runs/mine/train-1"))
 
-    def kill_when(condition: Any) -> None:
-        process = subprocess.Popen(command("run", "mine.yaml"), stdout=subprocess.DEVNULL)
-        until = time.monotonic() + 60
-        while not condition() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        assert process.poll() is None, "it was over before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    def kill_in(step: str) -> None:
+        write(steps)
+        code, said = FORKS.run("-c", KILLED, step)
+        assert code == -signal.SIGKILL, said
 
-    kill_when(lambda: len([*journal.parent.glob("weights/*.safetensors")]) > 1)
-    before = [trial for trial in RunState.load(journal.parent).trials if trial.score is not None]
-    assert 0 < len(before) < 6
-    kill_when(training.metrics_file.exists)
-    after = RunState.load(journal.parent).trials
-    assert [trial for trial in after if trial.number in {one.number for one in before}] == before
-    assert len(after) == 6 and not training.report_file.is_file()
-    epochs = len(rows(training.metrics_file))
+    kill_in("search")
+    (before,) = (trial for trial in RunState.load(search).trials if trial.score is not None)
+    assert run({"search": steps["search"]}) == ["search"]
+    trials = RunState.load(search).trials
+    assert len(trials) == 3 and before in trials
+    kill_in("train")
+    assert not training.report_file.is_file()
+    (first,) = rows(training.metrics_file)
     assert run(steps) == ["train"]
-    assert len(rows(training.metrics_file)) == 6 > epochs
+    epochs = rows(training.metrics_file)
+    assert len(epochs) == 3 and epochs[0] == first
     assert not Path("runs/mine/search-2").exists() and not Path("runs/mine/train-2").exists()
 
 
@@ -362,3 +464,5 @@ def test_every_step_is_read_from_a_mapping() -> None:
     assert [step.name for step in read_pipeline(WHOLE)] == list(STEPS)
     with pytest.raises(InputError, match=r"^pipeline: search: unknown key 'trails'"):
         read_pipeline(changed(WHOLE, "search", trails=1))
+    with pytest.raises(InputError, match=r"^pipeline: scale: factors: unknown factor '1'; allowed: depth, "):
+        read_pipeline({**QUICK, "scale": {"factors": {1: 2}}})
