@@ -135,7 +135,7 @@ def test_an_address_that_does_not_answer(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_address_where_something_else_answers(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        assert unanswered(tmp_path, f"127.0.0.1:{other.getsockname()[1]}") < 20
+        assert unanswered(tmp_path, f"127.0.0.1:{other.getsockname()[1]}") < 60  # s
 
 
 @pytest.mark.slow
