@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from nas.errors import InputError, NasError
 from nas.execution.config import ExecutorConfig
 from nas.report.calibration import draw_calibration
+from nas.report.console import plural
 from nas.runs.config import SearchConfig
 from nas.runs.final_round import FinalsConfig
 from nas.runs.folder import RunFolder
@@ -158,7 +159,8 @@ class Finalists(Step):
             )  # fmt: skip
             raise NasError(f"{work.place}: {why}")
         spread = f", standard deviation {winner.deviation:.4f}" if winner.deviation is not None else ""
-        summary = f"{_describe(result)}; {winner.mean:.4f} after {own.config.finals.epochs} epochs{spread}"
+        epochs = plural(own.config.finals.epochs, "epoch")
+        summary = f"{_describe(result)}; {winner.mean:.4f} after {epochs}{spread}"
         return Done(_best_files(result), summary, result)
 
 
