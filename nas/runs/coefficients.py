@@ -21,7 +21,7 @@ from nas.passwords import SecretUrl
 from nas.runs.comparison import check_unchanged
 from nas.runs.config import DURATION, TIME_LIMIT
 from nas.runs.folder import RunFolder
-from nas.runs.provenance import read_digests, read_document_of, read_environment
+from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.space.coefficients import Coefficients
 from nas.training.recipe import Recipe
@@ -148,11 +148,9 @@ class CoefficientsManifest:
         path = folder.manifest_file
         document = read_document_of(path, FORMAT, WAY_OUT)
         config = CoefficientsConfig.from_data(document.get("settings", {}), str(path))
-        try:
+        with damage_told(path, WAY_OUT):
             data, plugins = DataCard.from_data(document["data"]), read_digests(document["plugins"])
             network = str(document["network"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: is damaged ({error}); restore it, or {WAY_OUT}") from None
         return cls(config, data, network, plugins, read_environment(document))
 
     def check_same(self, config: CoefficientsConfig, folder: CoefficientsFolder) -> None:
@@ -167,8 +165,7 @@ class CoefficientsManifest:
         """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`:
         the database of the run."""
         place = f" --folder {quote(str(output))}" if output else ""
-        copies = (folder.source_file(name) for name in self.plugins)
-        flags = "".join(f" --plugin {quote(str(file))}" for file in copies)
+        flags = folder.plugin_flags(self.plugins)
         database = f" --storage {quote(SecretUrl(storage))}" if storage else ""
         return f"nas scale {quote(self.config.network)} --search-coefficients{place}{flags}{database}"
 

@@ -19,7 +19,7 @@ from nas.measures import Budget
 from nas.passwords import SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.folder import RunFolder
-from nas.runs.provenance import read_digests, read_document_of, read_environment
+from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.training.recipe import Recipe
 
@@ -30,6 +30,7 @@ BASELINES = ("reference/mobilenet_v2", "reference/efficientnet_b0", RANDOM)
 EPOCHS = 30
 """Of a network's file; those of a run are as many as its finalists have."""
 _PANEL = "Comparison"
+_WAY_OUT = "compare in another folder by -o"
 _DEFAULT = Recipe(epochs=EPOCHS)
 _RECIPE = Keys(Recipe, lambda values: Recipe(**{"epochs": EPOCHS, **values}), lambda recipe: recipe.to_data())
 
@@ -203,16 +204,12 @@ class VersusManifest:
     def read(cls, folder: VersusFolder) -> VersusManifest:
         """Read the manifest of a comparison. Raises InputError for a damaged one, or of another format."""
         path = folder.manifest_file
-        document = read_document_of(path, FORMAT, "compare in another folder by -o")
+        document = read_document_of(path, FORMAT, _WAY_OUT)
         config = VersusConfig.from_data(document.get("settings", {}), str(path))
-        try:
+        with damage_told(path, _WAY_OUT):
             data = DataCard.from_data(document["data"])
             networks, plugins = (read_digests(document[key]) for key in ("networks", "plugins"))
             before = tuple(map(int, document["seeds_before"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: is damaged ({error}); restore it, or compare in another folder by -o"
-            ) from None
         return cls(config, data, networks, plugins, read_environment(document), before)
 
     def check_same(self, config: VersusConfig, folder: VersusFolder) -> None:
@@ -227,8 +224,7 @@ class VersusManifest:
         """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`:
         the database of the run."""
         place = f" -o {quote(str(output))}" if output else ""
-        copies = (folder.source_file(name) for name in self.plugins)
-        flags = "".join(f" --plugin {quote(str(file))}" for file in copies)
+        flags = folder.plugin_flags(self.plugins)
         database = f" --storage {quote(SecretUrl(storage))}" if storage else ""
         return f"nas versus {quote(self.config.network)}{place}{flags}{database}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from nas.space.space import point_key
+from nas.space.keys import point_key
 from nas.study.objective import Objective
 from nas.study.records import Trial, best_of
 

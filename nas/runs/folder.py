@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,6 +128,10 @@ class RunFolder:
     def source_file(self, name: str) -> Path:
         """The copy of a user's file, for whoever names it: nothing in a run folder is run by itself."""
         return self.path / "plugins" / name
+
+    def plugin_flags(self, names: Iterable[str]) -> str:
+        """Return the flags that name its copies of these files, for a command."""
+        return "".join(f" --plugin {quote(str(self.source_file(name)))}" for name in names)
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -12,7 +12,7 @@ import yaml
 from nas.errors import InputError
 from nas.files import make_folder, write_atomically
 from nas.runs.folder import RunFolder, TrainingFolder, next_run_path
-from nas.runs.provenance import digest_file, read_document_of
+from nas.runs.provenance import damage_told, digest_file, read_document_of
 
 _FORMAT = 1
 
@@ -46,7 +46,7 @@ class StepRecord:
         """Read a record. Raises InputError for a damaged one, or one of another format."""
         way_out = "remove it to do the step anew"
         document = read_document_of(path, _FORMAT, way_out)
-        try:
+        with damage_told(path, way_out):
             outputs, inputs = document["outputs"], document["inputs"]
             if not isinstance(inputs, dict):
                 raise TypeError("inputs are no mapping")
@@ -57,8 +57,6 @@ class StepRecord:
                 str(document["summary"]),
                 float(document["seconds"]),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: is damaged ({error}); restore it, or {way_out}") from None
 
 
 def _inside(place: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def read_document_of(path: Path, form: int, way_out: str) -> dict[str, Any]:
             f"the nas that made it, or {way_out}"
         )
     return document
+
+
+@contextmanager
+def damage_told(path: Path, way_out: str) -> Iterator[None]:
+    """Say of a file of which a part is not there, or is of another type, that it is damaged: raise
+    InputError, which ends in the `way_out`."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({error}); restore it, or {way_out}") from None
 
 
 def read_digests(given: Mapping[str, Any]) -> dict[str, str]:

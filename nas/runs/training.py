@@ -15,12 +15,13 @@ from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.kinds import INPUT_SIDE, one_of, optional, text, whole
 from nas.runs.folder import TrainingFolder
-from nas.runs.provenance import read_digests, read_document_of, read_environment
+from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.training.recipe import Recipe
 
 FORMAT = 1
 _PANEL = "Training"
+WAY_OUT = "start a new training"
 
 MODES = ("scratch", "finetune", "linear")
 SEARCH = "search"
@@ -171,20 +172,16 @@ class TrainManifest:
     def read(cls, folder: TrainingFolder) -> TrainManifest:
         """Read the manifest of a training. Raises InputError for a damaged one, or one of another format."""
         path = folder.manifest_file
-        document = read_document_of(path, FORMAT, "start a new training")
+        document = read_document_of(path, FORMAT, WAY_OUT)
         config = TrainConfig.from_data(document.get("settings", {}), str(path))
-        try:
-            data = DataCard.from_data(document["data"])
-            plugins = read_digests(document["plugins"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: is damaged ({error}); restore it, or start a new training") from None
+        with damage_told(path, WAY_OUT):
+            data, plugins = DataCard.from_data(document["data"]), read_digests(document["plugins"])
         origin, digest = str(document.get("origin")), str(document.get("network_sha256"))
         return cls(config, data, origin, digest, plugins, read_environment(document))
 
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""
-        copies = (TrainingFolder(path).source_file(name) for name in self.plugins)
-        return f"nas resume {quote(str(path))}" + "".join(f" --plugin {quote(str(file))}" for file in copies)
+        return f"nas resume {quote(str(path))}{TrainingFolder(path).plugin_flags(self.plugins)}"
 
 
 def name_column(metric: str) -> str:

@@ -24,9 +24,9 @@ from nas.space import Choices, Space
 from nas.space.feasible import Domain
 from nas.space.plugins import read_plugins
 from nas.study.ledger import Ledger
-from nas.study.records import FINITE, Candidate, Counts, Trial, TrialResult, TrialState
+from nas.study.records import FINITE, Candidate, Counts, Rejected, Trial, TrialResult, TrialState
 from nas.study.storage import claim_storage
-from nas.study.study import Rejected, Study
+from nas.study.study import Study
 from nas.training.base import EpochResult, Failure, FailureReason
 from nas.workflows.observer import Observer
 

@@ -12,7 +12,7 @@ import numpy as np
 from nas.cost import Interval
 from nas.errors import InputError
 from nas.measures import Amounts, Budget
-from nas.space.space import point_key
+from nas.space.keys import point_key
 
 if TYPE_CHECKING:
     from nas.cost import Cost

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.blocks import is_detail
 from nas.blocks.builder import Parts
@@ -24,15 +23,17 @@ from nas.space.counting.part_costs import PartCosts
 from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, in_order, size
 from nas.space.counting.recall import Memory
 from nas.space.elaborate import elaborate
+from nas.space.keys import remember
 from nas.space.language.source import SpaceError
 from nas.space.language.tree import (
     Choice,
     Node,
     Option,
-    PerLayer,
     SameAs,
     Sequence,
     Value,
+    find_choices,
+    find_couplings,
     list_chain,
     own_values,
     walk,
@@ -44,13 +45,8 @@ if TYPE_CHECKING:
 
 INPUT_AXES = ("channels", "height", "width")
 
-REMEMBERED = 100_000
-"""Points whose cost and identity a space keeps at hand."""
-
 Choices = dict[str, Option]
 """One point of a space: the decisions it takes, by name."""
-
-_Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True)
@@ -98,9 +94,9 @@ class Space:
     def declared(self) -> dict[str, Choice]:
         """The choices by the name they are declared under, in the order of the file."""
         values = [*self.input, self.width, *(v for node in walk(self.network) for v in own_values(node))]
-        used = {choice.name: choice for choice in _find_choices(values)}
-        targets = {coupling.target for coupling in _find_couplings(values)}
-        defaults = _find_choices(value for args in self.defaults.values() for value in args.values())
+        used = {choice.name: choice for choice in find_choices(values)}
+        targets = {coupling.target for coupling in find_couplings(values)}
+        defaults = find_choices(value for args in self.defaults.values() for value in args.values())
         return {choice.name: choice for choice in defaults if choice.name in targets} | used
 
     @property
@@ -173,7 +169,7 @@ class Space:
 
     def identity(self, choices: Mapping[str, Option]) -> str:
         """Return the canonical hash of the network at a point, which is cached."""
-        return _remember(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
+        return remember(self._identities, choices, lambda: hash_simplified(self.architecture(choices)))
 
     def cost(self, choices: Mapping[str, Option]) -> Cost:
         """Return the cost of the network at a point, at the space's own input and classes.
@@ -182,11 +178,11 @@ class Space:
         built.
         """
         look_up = self._make_lookup(choices)
-        return _remember(self._costs, choices, lambda: self._cost(look_up))
+        return remember(self._costs, choices, lambda: self._cost(look_up))
 
     def note_cost(self, choices: Mapping[str, Option], cost: Cost) -> None:
         """Keep the cost of the network at a point at hand, by whoever has worked it out."""
-        _remember(self._costs, choices, lambda: cost)
+        remember(self._costs, choices, lambda: cost)
 
     def amounts(self, choices: Mapping[str, Option]) -> Amounts:
         """Return how much of each measure the network at a point has, worked out when it is asked for.
@@ -330,7 +326,7 @@ class Space:
         measured = measure.of_architecture
         assert measured is not None
         known = self._known_amounts.setdefault(measure, {})
-        return _remember(known, choices, lambda: measured(self.architecture(choices)))
+        return remember(known, choices, lambda: measured(self.architecture(choices)))
 
     def _make_lookup(self, choices: Mapping[str, Option]) -> Choose:
         def look_up(name: str, options: tuple[Option, ...]) -> Option:
@@ -381,42 +377,3 @@ class Space:
 
     def _make_composer(self, options: Any, coupling: Coupling, memory: Memory | None) -> Composer:
         return Composer(self.declared, self._parts, options, coupling, self.width, memory)
-
-
-def point_key(choices: Mapping[str, Option]) -> bytes:
-    """Return a short key of a point, equal for equal decisions alone. As text, the options 1 and true differ;
-    a digest of it takes a fiftieth of the memory."""
-    return blake2b(repr(sorted(choices.items())).encode(), digest_size=16).digest()
-
-
-def _remember(
-    known: dict[bytes, _Known], choices: Mapping[str, Option], work: Callable[[], _Known]
-) -> _Known:
-    """Return what is known of a point, worked out where it is not."""
-    key = point_key(choices)
-    if key not in known:
-        if len(known) >= REMEMBERED:
-            known.clear()
-        known[key] = work()
-    return known[key]
-
-
-def _find_choices(values: Iterable[Value]) -> Iterator[Choice]:
-    for value in _flatten(values):
-        if isinstance(value, Choice):
-            yield value
-
-
-def _find_couplings(values: Iterable[Value]) -> Iterator[SameAs]:
-    for value in _flatten(values):
-        if isinstance(value, SameAs):
-            yield value
-
-
-def _flatten(values: Iterable[Value]) -> Iterator[Value]:
-    """Yield values, those of each layer one by one."""
-    for value in values:
-        if isinstance(value, PerLayer):
-            yield from _flatten(value.values)
-        else:
-            yield value

@@ -151,6 +151,15 @@ class Counts:
         return self.complete + self.pruned + self.failed
 
 
+class Rejected(Exception):
+    """A point that does not become a trial, for a reason of `Counts`. `repeats`: numbers of trials whose
+    networks were proposed again."""
+
+    def __init__(self, reason: str, repeats: Sequence[int] = ()) -> None:
+        self.reason = reason
+        self.repeats = repeats
+
+
 def best_of(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) -> list[Trial]:
     """Return the `k` complete trials of the best rewards, none too slow; among equals the cheaper, then the
     earlier."""

@@ -41,6 +41,7 @@ from nas.study.records import (
     NO_RESULT,
     Candidate,
     Counts,
+    Rejected,
     Trial,
     TrialResult,
     best_of,
@@ -382,15 +383,6 @@ class Study:
         """Return the rewards of a trial by epoch."""
         amounts = trial.candidate.amount
         return {epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()}
-
-
-class Rejected(Exception):
-    """A point that does not become a trial, for a reason of `Counts`. `repeats`: numbers of trials whose
-    networks were proposed again."""
-
-    def __init__(self, reason: str, repeats: Sequence[int] = ()) -> None:
-        self.reason = reason
-        self.repeats = repeats
 
 
 def _without_parent(notes: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from sys import intern
@@ -282,3 +282,26 @@ def list_chain(node: Node) -> Iterator[Node]:
             yield from list_chain(item)
     else:
         yield node
+
+
+def find_choices(values: Iterable[Value]) -> Iterator[Choice]:
+    """Yield the choices among values, and in their layers."""
+    for value in _flatten(values):
+        if isinstance(value, Choice):
+            yield value
+
+
+def find_couplings(values: Iterable[Value]) -> Iterator[SameAs]:
+    """Yield the couplings among values, and in their layers."""
+    for value in _flatten(values):
+        if isinstance(value, SameAs):
+            yield value
+
+
+def _flatten(values: Iterable[Value]) -> Iterator[Value]:
+    """Yield values, those of each layer one by one."""
+    for value in values:
+        if isinstance(value, PerLayer):
+            yield from _flatten(value.values)
+        else:
+            yield value

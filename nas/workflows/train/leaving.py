@@ -11,8 +11,8 @@ from nas.errors import InputError
 from nas.files import read_text
 from nas.runs.folder import TrainingFolder
 from nas.runs.manifest import check_plugins
-from nas.runs.provenance import describe_versions, digest_text
-from nas.runs.training import TrainManifest, name_column
+from nas.runs.provenance import damage_told, describe_versions, digest_text
+from nas.runs.training import WAY_OUT, TrainManifest, name_column
 from nas.space import Space, parse_space
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.metrics import FIELDS, describe_value
@@ -34,7 +34,7 @@ def of_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leavi
             f"{folder.path}: is a training that is not finished; go on with: {manifest.command(folder.path)}"
         )
     figures = _read_figures(folder.report_file, manifest.config.recipe.metric)
-    state = read_weights(folder.epoch_file(figures["best_epoch"]), "start a new training")
+    state = read_weights(folder.epoch_file(figures["best_epoch"]), WAY_OUT)
     return make_leaving(folder, manifest, space, state, figures)
 
 
@@ -45,22 +45,19 @@ def read_network(folder: TrainingFolder, manifest: TrainManifest, plugins: Seque
     written = read_text(folder.network_file)
     if digest_text(written) != manifest.space_sha256:
         raise InputError(
-            f"{folder.network_file}: was changed since the training began; restore it, or start a new "
-            "training"
+            f"{folder.network_file}: was changed since the training began; restore it, or {WAY_OUT}"
         )
     return parse_space(written, str(folder.network_file))
 
 
 def _read_figures(file: Path, metric: str) -> dict[str, Any]:
     """Return the figures of a training. Raises InputError where they are damaged."""
-    try:
+    with damage_told(file, WAY_OUT):
         found = json.loads(read_text(file))
         numbers = (found["accuracy"], found[name_column(metric)], found["best_epoch"])
         tested = found[FIELDS[metric]]
         if not all(isinstance(n, int | float) for n in (*numbers, tested or 0)) or found["best_epoch"] < 1:
             raise ValueError("a figure is no number")
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{file}: is damaged ({error}); restore it, or start a new training") from None
     return dict(found)
 
 
