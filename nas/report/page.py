@@ -45,7 +45,8 @@ section { grid-column: span 2; background: var(--ground); border: 1px solid var(
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); align-items: start }
 .split { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)) }
 .split > * { min-width: 0 }
-@media (min-width: 1000px) { .split.uneven { grid-template-columns: 3fr 2fr } }
+.split.uneven { grid-template-columns: minmax(0, 1fr) }
+@media (min-width: 1240px) { .split.uneven { grid-template-columns: 3fr 2fr } }
 figure { margin: 0; max-width: 600px; min-width: 0 }
 figcaption, .note { color: var(--soft); font-size: 14px }
 .wide { overflow-x: auto; max-width: 100% }
