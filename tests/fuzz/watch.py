@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-CPU_S = 2.0
-"""Seconds of a core that a call may take."""
-_WALL_S = 30.0  # for what waits; other processes have the cores too
+CPU_S = 20.0
+"""Seconds of a core after which a call hangs. The slowest takes two: a hang is looked for, not speed."""
+_WALL_S = 60.0  # for what waits; other processes have the cores too
 
 _REACHES = (
     "socket.connect", "socket.getaddrinfo", "socket.bind", "subprocess.Popen", "os.system", "os.exec",
