@@ -25,7 +25,7 @@ from nas.steps.arguments import read_arguments
 from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
 from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
 from nas.workflows.calibration import Plan
-from nas.workflows.checks import check_rank
+from nas.workflows.checks import check_ends, check_rank
 from nas.workflows.export import export
 from nas.workflows.pipeline import Step
 from nas.workflows.profile import check_profile, profile
@@ -126,6 +126,7 @@ def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) 
     check_proxy(searched.config, given)
     with _named("search"):
         _ = searched.files  # what it names is there
+        check_ends(searched.space, searched.config.budget)
     winner = "finalists" if "finalists" in given else "search"
     shown = (("calibrate", "calibration.json"), ("versus", "versus.json"))
     make: dict[str, Callable[[dict[str, Any]], Step]] = {

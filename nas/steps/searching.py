@@ -18,7 +18,7 @@ from nas.runs.folder import RunFolder
 from nas.runs.provenance import digest_text
 from nas.runs.state import RunState
 from nas.settings import User
-from nas.space import dump_space
+from nas.space import Space, dump_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.steps.digests import digest_data, digest_named, digest_plugins
@@ -49,15 +49,23 @@ class Searched:
         return {**own, "trials": self.config.trials}
 
     @cached_property
+    def space(self) -> Space:
+        """What is searched, fitted to its input."""
+        load_plugins(read_plugins(self.plugins))
+        return load_search_space(self.config)[0]
+
+    @cached_property
     def files(self) -> dict[str, str]:
         """The checksums of what settings name: space, data, and code of the user's own."""
-        load_plugins(read_plugins(self.plugins))
-        config, space = self.config, load_search_space(self.config)[0]
-        found = {f"the space {config.space}": digest_text(dump_space(space)), **digest_plugins(self.plugins)}
+        config = self.config
+        found = {
+            f"the space {config.space}": digest_text(dump_space(self.space)),
+            **digest_plugins(self.plugins),
+        }
         if config.evaluator:
             found[f"the evaluator {config.evaluator}"] = digest_named(config.evaluator.file)
-        elif digest := digest_data(config.data.dataset):
-            found[f"the data {config.data.dataset}"] = digest
+        elif own := digest_data(config.data.dataset):
+            found[f"the data {config.data.dataset}"] = own
         return found
 
     @cached_property

@@ -309,6 +309,9 @@ def test_coefficients_of_the_search_are_an_input_where_they_are_used() -> None:
         (changed(QUICK, "search", trails=3), "search: unknown key 'trails'; did you mean 'trials'?"),
         (changed(QUICK, "search", trials=0), "search: trials: 0 is not a number of trials; it is a "
          "whole number, 1 or more"),
+        (changed(WHOLE, "search", budget_flops="1"), "search: --budget-flops: 1 MACs is below the smallest "
+         "network of 'tiny', 27,728; the largest has 1,075,360. Allow at least 27,728; choices that give the "
+         "least MACs: s1.depth: 1, s1.layer1.kernel: 3, stem.out: 4, s1.out: 8 (4 of 5)"),
         (changed(QUICK, "search", finalists=3), "search: finalists: is a setting of the step "
          "finalists; write finalists: {finalists: ...}"),
         (changed(QUICK, "search", storage="sqlite:///a.db"), "search: storage: a pipeline has its "
