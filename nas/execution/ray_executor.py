@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from unittest.mock import patch
 
-from nas.execution.ray_start import end_session, own_session, start_ray
+from nas.execution.ray_start import end_session, find_own_node, own_session, start_ray
 
 # isort: split
 import ray
@@ -82,13 +82,11 @@ class RayExecutor:
                 observer.dashboard(dashboard)
             observer.doing("Starting workers")
             self._check_room()
-            here = ray.get_runtime_context()
-            own = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
-            raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
+            own = find_own_node()
             session = own_session(self._address)
-            with Watch(here.gcs_address, raylet, self._way_out, lambda: end_session(session)) as watch:
+            with Watch(own.gcs, own.raylet, self._way_out, lambda: end_session(session)) as watch:
                 images = getattr(evaluator, "images_per_epoch", None)
-                metered = Metered(observer, queue, self._labels, own["NodeManagerAddress"], images)
+                metered = Metered(observer, queue, self._labels, own.address, images)
                 try:
                     self._tune(Trials(queue, metered, self.slots, evaluator, watch), evaluator)
                 except ray.exceptions.RayError as error:

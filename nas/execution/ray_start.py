@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from nas.execution.ray_address import (
@@ -183,6 +183,24 @@ def _take_back_sigterm(handler: Any) -> None:
     where Ray starts in another, it does so when it has waited for it."""
     with suppress(ValueError):  # raised outside the main thread
         signal.signal(signal.SIGTERM, handler)
+
+
+class OwnNode(NamedTuple):
+    """The node of this machine: its id at Ray, its address, and where its raylet and the cluster's GCS are,
+    as `host:port`."""
+
+    id: str
+    address: str
+    raylet: str
+    gcs: str
+
+
+def find_own_node() -> OwnNode:
+    """Return the node that this process is on. Ray has to have been started or joined."""
+    here = ray.get_runtime_context()
+    found = next(node for node in ray.nodes() if node["NodeID"] == here.get_node_id())  # type: ignore[no-untyped-call]
+    address = found["NodeManagerAddress"]
+    return OwnNode(here.get_node_id(), address, f"{address}:{found['NodeManagerPort']}", here.gcs_address)
 
 
 def own_session(address: str) -> Path | None:

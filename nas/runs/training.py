@@ -13,14 +13,14 @@ import yaml
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.kinds import INPUT_SIDE, one_of, optional, text, whole
+from nas.kinds import INPUT_SIDE, number, one_of, optional, text, whole
 from nas.runs.folder import TrainingFolder
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.training.recipe import Recipe
 
 FORMAT = 1
-_PANEL = "Training"
+_PANEL, _DISTILLATION = "Training", "Distillation"
 WAY_OUT = "start a new training"
 
 MODES = ("scratch", "finetune", "linear")
@@ -60,7 +60,8 @@ class TrainConfig(Config):
 
     `network`: path of a network or a run, or a bundled name. `input`: side of the input that the network is
     fitted to, None for its own. `init`: `search`, or a file of weights. `mode`: one of `MODES`. `cpus`:
-    threads on a CPU.
+    threads on a CPU. `workers`: None trains in this process; else they are processes on Ray Train, each with
+    its part of every batch. `teacher` to `temperature` as in `nas.training.teacher`.
 
     Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
     """
@@ -110,13 +111,57 @@ class TrainConfig(Config):
     cpus: Annotated[
         int | None,
         optional(whole("a number of CPUs; it is a whole number from 1 to 1,024", 1, 1_024), "for all"),
-        Option("CPU threads, else all that may be used.", _PANEL),
+        Option("CPU threads, of each worker; else all that may be used.", _PANEL),
     ] = None
+    workers: Annotated[
+        int | None,
+        optional(
+            whole("a number of workers; it is a whole number from 1 to 1,024", 1, 1_024), "for this process"
+        ),
+        Option(
+            "Processes on Ray Train that share each batch, one a GPU where there are any; else this process.",
+            _PANEL,
+        ),
+    ] = None
+    address: Annotated[
+        str,
+        text("an address; it is local, auto or HOST:PORT"),
+        Option(
+            "The Ray cluster that workers are on, `auto` or `HOST:PORT`; `local` starts Ray here.", _PANEL
+        ),
+    ] = "local"
     device: Annotated[
         str | None,
         optional(one_of("a device", ("cpu", "cuda", "mps")), "for the fastest"),
         Option("`cpu`, `cuda` or `mps`, else the fastest that is there.", _PANEL),
     ] = None
+    teacher: Annotated[
+        str | None,
+        optional(text("a teacher; it is a folder of 'nas train', or torchvision:NAME=FILE"), "for none"),
+        Option(
+            "Learn from a trained network too: the folder of a training, `torchvision:NAME=FILE` or "
+            "`timm:NAME=FILE` with its weights.",
+            _DISTILLATION,
+        ),
+    ] = None
+    teacher_input: Annotated[
+        int | None,
+        optional(INPUT_SIDE, "for that of the images"),
+        Option(
+            "Side in pixels of images that a teacher of torchvision or timm sees; else that of the images.",
+            _DISTILLATION,
+        ),
+    ] = None
+    teacher_share: Annotated[
+        float,
+        number("a share of the loss; it is above 0 and up to 1", lambda v: 0 < v <= 1),
+        Option("Share of the loss that compares with the teacher; the rest, with labels.", _DISTILLATION),
+    ] = 0.5
+    temperature: Annotated[
+        float,
+        number("a temperature; it is a number above 0, such as 4", lambda v: v > 0),
+        Option("What logits are divided by where they are compared with the teacher's.", _DISTILLATION),
+    ] = 4.0
     data: DataConfig = field(default_factory=DataConfig)
     recipe: Annotated[Recipe, _RECIPE] = FULL
 
@@ -126,6 +171,21 @@ class TrainConfig(Config):
             raise InputError(
                 f"mode: {self.mode} starts from weights that are trained, and none are given; add --init "
                 "FILE, or --init search of a run"
+            )
+        own = [
+            name
+            for name in ("teacher_input", "teacher_share", "temperature")
+            if getattr(self, name) != getattr(type(self), name)
+        ]
+        if self.teacher is None and own:
+            raise InputError(
+                f"{own[0].replace('_', '-')}: is of a teacher, and there is none; give --teacher, or "
+                "leave it out"
+            )
+        if self.workers is None and self.address != "local":
+            raise InputError(
+                f"address: {self.address} is joined by workers, and there are none; give --workers, or leave "
+                "the address out"
             )
         if self.data.folds > 1:
             raise InputError(
@@ -146,7 +206,7 @@ class TrainConfig(Config):
 @dataclass(frozen=True)
 class TrainManifest:
     """What train.yaml says. `origin`: where the network is from, for a person. `plugins`: sha256 of the files
-    of blocks by name."""
+    of blocks by name. `teacher`: that of a teacher's weights."""
 
     config: TrainConfig
     data: DataCard
@@ -154,6 +214,7 @@ class TrainManifest:
     space_sha256: str
     plugins: Mapping[str, str]
     environment: Mapping[str, Any]
+    teacher: str | None = None
 
     def to_text(self) -> str:
         """Return the content of train.yaml."""
@@ -165,6 +226,7 @@ class TrainManifest:
             "data": self.data.to_data(),
             "network_sha256": self.space_sha256,
             "plugins": dict(self.plugins),
+            **({"teacher_sha256": self.teacher} if self.teacher else {}),
         }
         return yaml.safe_dump(document, sort_keys=False)
 
@@ -177,7 +239,10 @@ class TrainManifest:
         with damage_told(path, WAY_OUT):
             data, plugins = DataCard.from_data(document["data"]), read_digests(document["plugins"])
         origin, digest = str(document.get("origin")), str(document.get("network_sha256"))
-        return cls(config, data, origin, digest, plugins, read_environment(document))
+        teacher = document.get("teacher_sha256") and str(document["teacher_sha256"])
+        return cls(
+            config, data, origin, digest, plugins, read_environment(document), teacher and str(teacher)
+        )
 
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""

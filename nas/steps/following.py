@@ -27,6 +27,7 @@ from nas.workflows.profile import profile
 from nas.workflows.resume import resume
 from nas.workflows.scaling import read_coefficients, scale
 from nas.workflows.train import train
+from nas.workflows.train.teaching import teacher_file
 from nas.workflows.train.values import TrainResult
 from nas.workflows.versus import versus
 from nas.workflows.versus.contestants import OF_RUNS
@@ -81,6 +82,10 @@ class Scale(Following):
         return Done(files, f"{plural(len(found), 'network')}: {costs}", found)
 
 
+_NO_INPUTS = ("network", "cpus", "workers", "address")
+"""Settings of a training that decide where it is done, and the network, which is read."""
+
+
 @dataclass(frozen=True)
 class Train(Following):
     """`nas train` of the best network."""
@@ -90,7 +95,9 @@ class Train(Following):
     @property
     def inputs(self) -> Mapping[str, Any]:
         config = TrainConfig.from_data({**self.given, "network": "the best"}, self.name)
-        found = {key: value for key, value in config.given().items() if key != "network"}
+        found = {key: value for key, value in config.given().items() if key not in _NO_INPUTS}
+        if config.teacher is not None:
+            found[f"the teacher {config.teacher}"] = digest_named(teacher_file(config.teacher))
         if config.init not in (None, SEARCH):
             found[f"the weights {config.init}"] = digest_named(str(config.init))
         if "dataset" in self.given and (digest := digest_data(config.data.dataset)):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nas.data.datasets import ImageData
 from nas.training.recipe import Recipe
+from nas.training.replicas import Replicas
 
 _ATTEMPTS = 10
 """Boxes that are tried before a random resized crop takes the whole image, as torchvision has it."""
@@ -27,15 +28,19 @@ class Augmentation:
 
     Draws come from `generator`, which is on the images' device, and from a generator of numpy with its seed;
     a policy is torchvision's and draws from torch's global generator. Where `mixup` and `cutmix` are both
-    given, either is taken for half of the batches.
+    given, either is taken for half of the batches. Of `replicas` each draws for the whole batch, and has what
+    is of its part.
     """
 
-    def __init__(self, recipe: Recipe, data: ImageData, generator: torch.Generator) -> None:
+    def __init__(
+        self, recipe: Recipe, data: ImageData, generator: torch.Generator, replicas: Replicas | None = None
+    ) -> None:
         self._recipe = recipe
         self._size = data.resolution
         self._flip = recipe.flip and data.flip
         self._classes = data.num_classes
         self._generator = generator
+        self._replicas = replicas or Replicas()
         self._rng = np.random.default_rng(generator.initial_seed())
         self._fill = 255 * torch.tensor(data.mean, device=generator.device)[:, None, None]
         self._policy = _make_policy(recipe.policy) if recipe.policy else None
@@ -92,7 +97,9 @@ class Augmentation:
         return (self._sample_uniform(n, 1) * below).long()
 
     def _sample_uniform(self, n: int, each: int) -> Tensor:
-        return torch.rand(n, each, generator=self._generator, device=self._generator.device)
+        count = n * self._replicas.count
+        drawn = torch.rand(count, each, generator=self._generator, device=self._generator.device)
+        return self._replicas.part(drawn)
 
 
 def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.data.datasets import ImageData
+from nas.training.base import TrainingFailed
 
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU, Apple, CUDA's libraries
 _SHARE = 0.5
 """The part of a GPU's free memory that images may take; the rest is for the training."""
 
@@ -75,6 +78,19 @@ class GraphedPass:
         self._targets.copy_(targets)
         self._graph.replay()
         return self._loss
+
+
+@contextmanager
+def memory_failures() -> Iterator[None]:
+    """Memory that runs out becomes TrainingFailed: torch has a type for it on CUDA, and texts elsewhere."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingFailed("out_of_memory", str(error)) from error
+    except RuntimeError as error:
+        if not any(text in str(error) for text in _OUT_OF_MEMORY):
+            raise
+        raise TrainingFailed("out_of_memory", str(error)) from error
 
 
 def _fits(images: Tensor, device: torch.device) -> bool:

@@ -6,14 +6,12 @@ import math
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,12 +20,15 @@ from nas.data.images import Images
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
-from nas.training.device import DeviceImages, GraphedPass
+from nas.training.device import DeviceImages, GraphedPass, memory_failures
 from nas.training.draws import draw_order, first_of_each_class, weigh_classes
+from nas.training.losses import Loss
 from nas.training.metrics import JUDGES
 from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import SAMPLING, WEIGHTS, Recipe
+from nas.training.replicas import Replicas
 from nas.training.scores import compute_score
+from nas.training.teacher import Teacher
 from nas.training.tuning import Tuning
 
 
@@ -45,8 +46,9 @@ class ClassifierTraining:
     With the same module and seed the results are bit-equal on a CPU with one thread, whatever else draws
     random numbers in the process between the epochs. `timeout_s` is for all epochs together. `limit` is
     part of the results. `norm_images`: how many images the statistics of batch norm are estimated from.
-    `tuning`: which weights change, and how fast. `on_step` is told after each step how many of the epoch's
-    steps are done.
+    `tuning`: which weights change, and how fast. `teacher`: what it learns from beside labels. `replicas`:
+    the processes that train it together, each with the same arguments. `on_step` is told after each step how
+    many of the epoch's steps are done.
     """
 
     def __init__(
@@ -61,32 +63,38 @@ class ClassifierTraining:
         limit: Limit | None = None,
         norm_images: int | None = None,
         tuning: Tuning | None = None,
+        teacher: Teacher | None = None,
+        replicas: Replicas | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._limit = limit
         self._norm_images = NORM_IMAGES if norm_images is None else norm_images
         self._tuning = tuning or Tuning()
+        self._replicas = replicas or Replicas()
         self._on_step = on_step
         self._seconds = self._norms_s = self._start_s = self._train_s = 0.0
         self._images = 0
         self._device = torch.device(device)
         self._seed = seed
         self._data = data
-        with _failures():
+        with memory_failures():
             self._module = module.to(self._device).to(memory_format=torch.channels_last)
             self._tuning.freeze(self._module)
             self._train = DeviceImages(data.train_images, data.train_labels, data, self._device)
             self._val = DeviceImages(data.val_images, data.val_labels, data, self._device)
         if self._device.type == "cpu":
             speed_up_convolutions(self._module)
+        self._module = self._replicas.join_norms(self._module)
+        self._joined = self._replicas.join_gradients(self._module)
         self._own = first_of_each_class(self._train.labels, recipe.fraction)
         own_labels = self._train.labels[self._own]
-        self._weights = weigh_classes(own_labels, data.num_classes) if recipe.balance == WEIGHTS else None
+        weights = weigh_classes(own_labels, data.num_classes) if recipe.balance == WEIGHTS else None
+        self._loss = Loss(recipe.label_smoothing, weights, teacher and teacher.to(self._device))
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
-        with _failures():
+        with memory_failures():
             self._begin(recipe.fitted(len(data.train_labels), self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
@@ -96,13 +104,15 @@ class ClassifierTraining:
         self._values: list[float] = []
         # One incomplete batch per epoch is dropped, as batch norm fails on a batch of one image.
         self._batch = min(recipe.batch_size, len(self._own))
+        self._batch -= self._batch % self._replicas.count
         self._steps = len(self._own) // self._batch
         self._generator = torch.Generator(self._device).manual_seed(self._seed)
-        self._augmentation = Augmentation(recipe, self._data, self._generator)
+        self._augmentation = Augmentation(recipe, self._data, self._generator, self._replicas)
         self._optimizer = make_optimizer(self._module, recipe, self._tuning)
         self._average = Average(self._module, recipe.ema) if recipe.ema else None
         self._graphed: GraphedPass | None = None
         self._wants_graph = recipe.cuda_graph and self._device.type == "cuda"
+        self._wants_graph &= not self._replicas.are_several
 
     @property
     def done(self) -> bool:
@@ -126,7 +136,8 @@ class ClassifierTraining:
                 loss, value = self._run_epoch(start)
                 break
             except TrainingFailed as failed:
-                if failed.failure.reason != FailureReason.OUT_OF_MEMORY or self._batch < 2 * _LEAST_BATCH:
+                is_last = self._batch < 2 * _LEAST_BATCH or self._replicas.are_several
+                if failed.failure.reason != FailureReason.OUT_OF_MEMORY or is_last:
                     raise
             # Not in the handler, whose exception keeps what the failed step holds in memory.
             self._module.load_state_dict(self._initial)
@@ -208,7 +219,7 @@ class ClassifierTraining:
         labels = np.zeros(len(images), dtype=np.int64)
         shown = DeviceImages(images, labels, self._data, self._device)
         found = []
-        with _failures():
+        with memory_failures():
             for index in _batches(torch.arange(len(shown), device=self._device), self._val_batch):
                 with self._autocast():
                     logits = self._scored(shown.batch(index))
@@ -226,8 +237,8 @@ class ClassifierTraining:
         # Dropout and stochastic depth draw from torch's global generator: it is seeded for the epoch and
         # given back, so that a score depends on nothing outside of this training.
         cuda = [self._device] if self._device.type == "cuda" else []
-        with _failures(), torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(self._seed + self._epoch)
+        with memory_failures(), torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(self._seed + self._epoch + _FAR * self._replicas.rank)
             loss = self._train_epoch(start)
             before = time.perf_counter()
             self._estimate_norms()
@@ -258,7 +269,7 @@ class ClassifierTraining:
                 self._average.update(self._module)
             if self._on_step:
                 self._on_step(step + 1, self._steps)
-        mean = total.item() / self._steps
+        mean = self._replicas.mean(total).item() / self._steps
         end = time.perf_counter()
         steady = end if self._steps == first else steady
         self._images, self._train_s = (self._steps - first) * self._batch, end - steady
@@ -292,7 +303,7 @@ class ClassifierTraining:
         try:
             for index in _batches(self._own, self._batch)[:count]:
                 with self._autocast():
-                    self._scored(self._train.batch(index))
+                    self._scored(self._train.batch(self._replicas.part(index)))
         finally:
             for norm, value in zip(norms, momentum, strict=True):
                 norm.momentum = value
@@ -302,18 +313,22 @@ class ClassifierTraining:
         self._scored.eval()
         judge, observed = JUDGES[self._recipe.metric], []
         finite = torch.ones((), dtype=torch.bool, device=self._device)
-        for index in _batches(torch.arange(len(self._val), device=self._device), self._val_batch):
+        own = self._replicas.part(torch.arange(len(self._val), device=self._device))
+        for index in _batches(own, self._val_batch):
             with self._autocast():
                 logits = self._scored(self._val.batch(index))
             observed.append(judge.observe(logits, self._val.labels[index]))
             finite &= logits.isfinite().all()
-        if not finite:
+        if self._replicas.mean(finite.float()) < 1:
             raise TrainingFailed("nan_loss", f"the logits were not finite after epoch {self._epoch + 1}")
-        return judge.compute(torch.cat(observed).cpu().numpy(), self._data.val_labels, self._data.num_classes)
+        every = self._replicas.gather(torch.cat(observed)).numpy()
+        return judge.compute(every, self._data.val_labels, self._data.num_classes)
 
     @property
     def _val_batch(self) -> int:
-        return min(_VAL_BATCH, 2 * self._batch)  # no more memory than the training needs
+        return min(
+            _VAL_BATCH, 2 * self._batch // self._replicas.count
+        )  # no more memory than the training needs
 
     @torch.inference_mode()
     def _check_outputs(self) -> None:
@@ -323,7 +338,7 @@ class ClassifierTraining:
         """
         first = self._val.pixels(torch.arange(min(2, len(self._val)), device=self._device))
         noise = torch.randn(first.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
-        with _failures(), self._autocast():
+        with memory_failures(), self._autocast():
             logits = self._scored(noise.contiguous(memory_format=torch.channels_last))
         if not logits.isfinite().all():
             raise TrainingFailed(
@@ -331,9 +346,10 @@ class ClassifierTraining:
             )
 
     def _batch_of(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented images, and their labels or shares of classes."""
-        pixels, targets = self._augmentation(self._train.pixels(index), self._train.labels[index])
-        return self._train.normalise(pixels), targets
+        """Augmented images, and what their loss compares with."""
+        own = self._replicas.part(index)
+        pixels, targets = self._augmentation(self._train.pixels(own), self._train.labels[own])
+        return self._train.normalise(pixels), self._loss.targets(pixels, targets, self._data.num_classes)
 
     def _pass(self, images: Tensor, targets: Tensor) -> Tensor:
         """The loss of a batch, and the gradients of the parameters."""
@@ -344,12 +360,7 @@ class ClassifierTraining:
     def _eager_pass(self, images: Tensor, targets: Tensor) -> Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            loss = F.cross_entropy(
-                self._module(images),
-                targets,
-                self._weights,
-                label_smoothing=self._recipe.label_smoothing,
-            )
+            loss = self._loss(self._joined(images), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -371,25 +382,12 @@ class ClassifierTraining:
         )
 
 
+_FAR = 1 << 32  # between the seeds of processes
 _VAL_BATCH = 128  # larger ones are no faster on a CPU
 NORM_IMAGES = 256
 """Training images that the statistics of batch norm are estimated from."""
 _LEAST_BATCH = 2  # batch norm needs two images
-_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU, Apple, CUDA's libraries
 
 
 def _batches(indices: Tensor, size: int) -> tuple[Tensor, ...]:
     return torch.split(indices, size)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Memory that runs out becomes TrainingFailed: torch has a type for it on CUDA, and texts elsewhere."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingFailed("out_of_memory", str(error)) from error
-    except RuntimeError as error:
-        if not any(text in str(error) for text in _OUT_OF_MEMORY):
-            raise
-        raise TrainingFailed("out_of_memory", str(error)) from error

@@ -20,10 +20,10 @@ _COUNTER = "num_batches_tracked"
 """What batch norm counts, and no evaluation reads."""
 
 
-def read_init(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, place: str) -> dict[str, Tensor]:
     """Return the weights in a file: safetensors, or a state that torch.save wrote, of which nothing is run.
 
-    Raises InputError for what is none.
+    Raises InputError for what is none; `place` begins the message.
     """
     try:
         with path.open("rb"):
@@ -33,19 +33,19 @@ def read_init(path: Path) -> dict[str, Tensor]:
         else:
             state = load_file(path)
     except OSError as error:
-        raise InputError(f"--init {path}: cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{place}: cannot be read: {error.strerror or error}") from None
     except SafetensorError as error:
         raise InputError(
-            f"--init {path}: the weights cannot be read: {error}; give a safetensors file, or a state that "
+            f"{place}: the weights cannot be read: {error}; give a safetensors file, or a state that "
             "torch.save wrote"
         ) from None
     except Exception as error:  # torch has many for a file that holds more than tensors
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--init {path}: holds more than a state of tensors ({reason}); save module.state_dict() alone"
+            f"{place}: holds more than a state of tensors ({reason}); save module.state_dict() alone"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"--init {path}: is no state of tensors; save module.state_dict() alone")
+        raise InputError(f"{place}: is no state of tensors; save module.state_dict() alone")
     return dict(state)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "profile": {"runtimes": "torch", "batches": [1], "rounds": 2},
     "export": {"format": "python"},
 }
-FILES = ("photos", "cifar10", "latency")
+FILES = ("photos", "cifar10", "latency", "teacher")
 
 
 def draw_images(folder: Path, *classes: str) -> None:
@@ -59,6 +60,8 @@ def draw_images(folder: Path, *classes: str) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("small.yaml").write_text(SMALL)
+    one = re.sub(r"\{choice: \[.*?, (\d+)\]\}", r"\1", SMALL)
+    Path("small_one.yaml").write_text(one)
     draw_images(Path("photos"), "blue", "green", "red")
     draw_images(Path("cifar"), "cat", "dog", "frog", "ship")
 
@@ -69,8 +72,10 @@ def read(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_its_settings_are_right_and_it_says_how_it_is_run(name: str) -> None:
+def test_its_settings_are_right_with_its_budget_and_it_says_how_it_is_run(name: str) -> None:
     file = EXAMPLES / f"{name}.yaml"
+    Path("runs/teacher").mkdir(parents=True)
+    Path("runs/teacher/best.safetensors").touch()
     assert [step.name for step in read_pipeline(file)] == list(read(name))
     assert f"#     nas run examples/{name}.yaml\n" in file.read_text()
 
@@ -88,6 +93,9 @@ def test_a_small_one_is_done(name: str, monkeypatch: pytest.MonkeyPatch) -> None
         "budget_latency": "1s", "runtime": "torch",
     }  # fmt: skip
     steps["search"] |= limits
+    if name == "teacher":
+        given = ("--epochs", "1", "--input", "16", "--name", "teacher", "--cpus", "1")
+        assert nas("train", "small_one.yaml", "--dataset", "imagefolder:photos", *given).code == 0
     Path(f"{name}.yaml").write_text(yaml.safe_dump(steps, sort_keys=False))
     said = nas("run", f"{name}.yaml", "--format", "json")
     assert said.code == 0, said

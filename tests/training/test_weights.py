@@ -13,7 +13,7 @@ from nas.errors import InputError
 from nas.graph.module import build_module
 from nas.space import load_space
 from nas.space.library import find_space
-from nas.training.weights import fit_weights, read_init
+from nas.training.weights import fit_weights, read_state
 
 OWN = {"a.weight": torch.zeros(4, 3), "b.weight": torch.zeros(2, 4), "b.bias": torch.zeros(2)}
 
@@ -24,7 +24,7 @@ def test_weights_of_torchvision_are_taken_layer_after_layer(name: str, tmp_path:
     theirs = torchvision.models.get_model(name, weights=None).eval()
     torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
     ours = build_module(load_space(find_space(f"reference/{name}")).architecture()).eval()
-    given = read_init(tmp_path / "theirs.pth")
+    given = read_state(tmp_path / "theirs.pth", "--init theirs.pth")
     ours.load_state_dict(fit_weights(ours.state_dict(), given, None, "file"))
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -33,7 +33,7 @@ def test_weights_of_torchvision_are_taken_layer_after_layer(name: str, tmp_path:
 
 def test_a_new_classifier_keeps_its_own_weights(tmp_path: Path) -> None:
     save_file({"a.weight": torch.ones(4, 3), "b.weight": torch.ones(9, 4)}, tmp_path / "some.safetensors")
-    found = fit_weights(OWN, read_init(tmp_path / "some.safetensors"), "b", "file")
+    found = fit_weights(OWN, read_state(tmp_path / "some.safetensors", "--init some"), "b", "file")
     assert found["a.weight"].sum() == 12 and found["b.weight"].sum() == 0
 
 
@@ -56,10 +56,10 @@ def test_a_file_without_weights_is_refused(content: bytes | None, message: str, 
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_init(file)
+        read_state(file, f"--init {file}")
 
 
 def test_a_state_with_more_than_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"a.weight": torch.zeros(2), "epoch": 3}, tmp_path / "more.pth")
     with pytest.raises(InputError, match="is no state of tensors; save module"):
-        read_init(tmp_path / "more.pth")
+        read_state(tmp_path / "more.pth", "--init more.pth")

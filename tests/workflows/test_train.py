@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
@@ -10,19 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import numpy as np
 import pytest
 import torch
-from command_line import exports_checked_here
 from command_line import nas as run_nas
 from PIL import Image
 from safetensors.torch import load_file
+from trainings import NETWORK, rows
+from trainings import train_settings as settings
 
 import nas
 from nas.data.folders import source_of_folder
@@ -35,50 +33,7 @@ from nas.runs.training import FULL_DEFAULTS
 from nas.training.base import EpochResult
 from nas.workflows.train import preparation
 
-NETWORK = """\
-name: small
-input: [3, 16, 16]
-classes: 3
-network:
-  - conv: {name: stem, out: 8, kernel: 3}
-  - stage:
-      name: s1
-      depth: 2
-      stride: 2
-      block:
-        conv: {out: 12, kernel: 3}
-  - classifier
-"""
-SHORT: dict[str, Any] = {"dataset": "imagefolder:images", "cpus": 1, "device": "cpu"}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder with a network and coloured images, apart from their noise one colour a class."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    Path("net.yaml").write_text(NETWORK)
-    rng = np.random.default_rng(0)
-    for split, count in {"train": 24, "val": 6, "test": 5}.items():
-        for place, name in enumerate(("blue", "green", "red")):
-            for number in range(count):
-                pixels = rng.integers(0, 120, (16, 16, 3))
-                pixels[..., 2 - place] += 60
-                target = Path("images", split, name, f"{number}.png")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels.astype(np.uint8)).save(target)
-    with exports_checked_here():
-        yield
-
-
-def settings(epochs: int = 2, **others: Any) -> dict[str, Any]:
-    recipe = {"epochs": epochs, "batch": 16, **others.pop("recipe", {})}
-    return {**SHORT, "recipe": recipe, **others}
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open() as content:
-        return list(csv.DictReader(content))
+pytestmark = pytest.mark.usefixtures("small_training")
 
 
 def test_a_training_leaves_figures_pictures_and_its_network() -> None:

@@ -12,13 +12,14 @@ from nas.data.functions import is_function
 from nas.data.kept import read_data
 from nas.errors import InputError
 from nas.runs.folder import TrainingFolder
-from nas.runs.training import TrainManifest
+from nas.runs.training import WAY_OUT, TrainManifest
 from nas.space.plugins import read_plugins
 from nas.training.threads import torch_threads
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
 from nas.workflows.train.leaving import read_network
 from nas.workflows.train.preparation import make_evaluator, prepare, read_images, settle, start, stem
+from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
 _FORECAST_STEPS = 8
@@ -79,7 +80,12 @@ def resume_training(
         data, test = read_images(config.data, config.seed, heard.decoding, download=False)
     check_data(data, manifest.data, "the training began")
     evaluator = make_evaluator(space, config, data, files)
-    return run(TrainSession(folder, manifest, space, evaluator, data, test), heard)
+    teacher = read_teacher(config, data, max(space.input[1:]), files)
+    if digest_teacher(teacher) != manifest.teacher:
+        raise InputError(
+            f"--teacher {config.teacher}: was changed since the training began; restore it, or {WAY_OUT}"
+        )
+    return run(TrainSession(folder, manifest, space, evaluator, data, test, teacher), heard)
 
 
 def forecast_training(
@@ -110,7 +116,7 @@ def forecast_training(
     )
     short = replace(config, recipe=replace(recipe, epochs=2, early_stop=None))
     with torch_threads(count_threads(config, prepared.evaluator.device)):
-        training = make_training(short, prepared.evaluator, part, prepared.initial, TrainObserver())
+        training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
         training.epoch()
         epoch_s = training.epoch().seconds * len(data.train_labels) / count
     device = prepared.evaluator.device

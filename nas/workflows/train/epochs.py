@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from nas.files import write_atomically
 from nas.machine import count_cores
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import BODY_RATE, FORMAT, TrainConfig
+from nas.space.plugins import load_plugins
 from nas.training.base import EpochResult, TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.threads import torch_threads
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
     from nas.data.datasets import ImageData
     from nas.training.loop import ClassifierTraining
+    from nas.training.replicas import Replicas
+    from nas.training.teacher import Teacher
+
+    Parts = tuple[TrainConfig, ProxyEvaluator, ImageData, Mapping[str, Tensor], Teacher | None]
+    """What a training is made of."""
 
 
 NORM_IMAGES, _NORM_SHARE, _MOST_NORMS = 256, 16, 4096
@@ -39,23 +46,56 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
     threads = count_threads(config, session.evaluator.device)
     with stoppable(session) as stop, session.folder.locked(), torch_threads(threads):
         initial = _read_initial(session.folder)
-        training = make_training(config, session.evaluator, session.data, initial, heard)
+        parts = config, session.evaluator, session.data, initial, session.teacher
+        training = make_training(*parts, on_step=heard.step)
         _take_checkpoint(session, training)
         heard.began(session)
-        while not training.done:
-            stop.check()
-            try:
-                result = training.epoch()
-            except TrainingFailed as failed:
-                way = "give a lower --lr" if failed.failure.reason == "nan_loss" else "give a smaller --batch"
-                raise NasError(
-                    f"{session.folder.path}: the training failed: {failed}; {way} in a new training"
-                ) from None
-            session.history.append(result)
-            stop.check_place()
-            _keep(session, training)
-            heard.epoch(result)
+        with _trainer_of_epochs(session, parts, heard) as train_epoch:
+            while not training.done:
+                stop.check()
+                try:
+                    result = train_epoch(training)
+                except TrainingFailed as failed:
+                    lower = failed.failure.reason == "nan_loss"
+                    way = "give a lower --lr" if lower else "give a smaller --batch"
+                    raise NasError(
+                        f"{session.folder.path}: the training failed: {failed}; {way} in a new training"
+                    ) from None
+                session.history.append(result)
+                stop.check_place()
+                _keep(session, training)
+                heard.epoch(result)
         return finish(session, training, heard)
+
+
+@contextmanager
+def _trainer_of_epochs(
+    session: TrainSession, parts: Parts, heard: TrainObserver
+) -> Iterator[Callable[[ClassifierTraining], EpochResult]]:
+    """Give what trains the next epoch of a training: this process, or workers on Ray."""
+    config = session.config
+    if config.workers is None or len(session.history) == config.recipe.epochs:
+        yield lambda training: training.epoch()
+        return
+    heard.noted(f"{config.workers} workers on Ray Train start.")
+    from nas.execution.ray_train import ray_workers
+
+    with ray_workers(
+        _make_part,
+        parts,
+        workers=config.workers,
+        cpus=config.cpus or max(1, count_cores() // config.workers),
+        use_gpu=session.evaluator.device == "cuda",
+        address=config.address,
+        on_step=heard.step,
+        way_out=session.way_out,
+    ) as train_epoch:
+        yield train_epoch
+
+
+def _make_part(parts: Parts, replicas: Replicas, on_step: Callable[[int, int], None]) -> ClassifierTraining:
+    load_plugins(parts[1].plugins)
+    return make_training(*parts, replicas=replicas, on_step=on_step)
 
 
 def count_threads(config: TrainConfig, device: str) -> int | None:
@@ -67,7 +107,10 @@ def make_training(
     evaluator: ProxyEvaluator,
     data: ImageData,
     initial: Mapping[str, Tensor],
-    heard: TrainObserver,
+    teacher: Teacher | None,
+    *,
+    replicas: Replicas | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> ClassifierTraining:
     from nas.training.loop import ClassifierTraining
 
@@ -89,7 +132,9 @@ def make_training(
         device=evaluator.device,
         norm_images=norms,
         tuning=tuning,
-        on_step=heard.step,
+        teacher=teacher,
+        replicas=replicas,
+        on_step=on_step,
     )
 
 

@@ -16,6 +16,7 @@ from nas.data.kept import pack_data, read_data
 from nas.data.layout import PLAIN
 from nas.data.sources import find_source
 from nas.errors import InputError
+from nas.machine import count_cores
 from nas.runs.config import merge
 from nas.runs.folder import RunExists, TrainingFolder, next_run_path
 from nas.runs.provenance import describe_environment, digest_text
@@ -26,6 +27,7 @@ from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.training.evaluator import ProxyEvaluator, proxy_resolution
 from nas.workflows.export import of_run
+from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainObserver, TrainSession
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from nas.data.base import Source
     from nas.data.datasets import ImageData
     from nas.space.plugins import Plugin
+    from nas.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Prepared:
     data: ImageData
     test: Source | None
     initial: Mapping[str, Tensor]
+    teacher: Teacher | None
     files: tuple[Plugin, ...]
 
 
@@ -141,6 +145,7 @@ def prepare(
         )
     given_weights = _read_init(found, config)
     device = _device_of(config)
+    _check_workers(config, device)
     before_data()
     fitted = _fit_input(found, config.input)
     run = found.run
@@ -151,6 +156,7 @@ def prepare(
         data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
     config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device))
     _check_classes(found, config, data)
+    _check_batch(config)
     if run is not None and run.manifest.data is not None and config.init == SEARCH:
         change = DataCard.of(data).change(run.manifest.data)
         same = {key: getattr(config.data, key) for key in ("val_fraction", "max_images", "dataset")} == {
@@ -173,6 +179,11 @@ def prepare(
             f"{error}. That is at {side} x {side} pixels; raise --resolution, or fit the network to such "
             f"images with --input {side}"
         ) from None
+    teacher = read_teacher(config, data, side, files)
+    if teacher:
+        images = datasets.resize_dataset(data, side)
+        accuracy = teacher.accuracy(images.val_images, images.val_labels, device)
+        heard.noted(f"Teacher {config.teacher}: accuracy {accuracy:.4f} on the validation images.")
     manifest = TrainManifest(
         config,
         DataCard.of(data),
@@ -180,8 +191,9 @@ def prepare(
         digest_text(text),
         {plugin.name: plugin.sha256 for plugin in files},
         describe_environment(device),
+        digest_teacher(teacher),
     )
-    return Prepared(manifest, text, space, evaluator, data, test, initial, files)
+    return Prepared(manifest, text, space, evaluator, data, test, initial, teacher, files)
 
 
 def start(prepared: Prepared, runs: Path, name: str | None, like: str) -> TrainSession:
@@ -204,7 +216,10 @@ def start(prepared: Prepared, runs: Path, name: str | None, like: str) -> TrainS
         except RunExists:
             if name:
                 raise  # else another training has just taken the number
-    return TrainSession(folder, prepared.manifest, prepared.space, prepared.evaluator, data, prepared.test)
+    evaluator = prepared.evaluator
+    return TrainSession(
+        folder, prepared.manifest, prepared.space, evaluator, data, prepared.test, prepared.teacher
+    )
 
 
 def stem(network: str) -> str:
@@ -264,6 +279,33 @@ def _device_of(config: TrainConfig) -> str:
     return config.device
 
 
+def _check_workers(config: TrainConfig, device: str) -> None:
+    """Raise InputError where there is no room for the workers of a training on this machine."""
+    if config.workers is None:
+        return
+    if device == "mps":
+        raise InputError(
+            "--workers: share a batch on CPUs or CUDA; give --device cpu, or leave --workers out"
+        )
+    wanted, there = config.workers * (config.cpus or 1), count_cores()
+    if config.address == "local" and wanted > there:
+        raise InputError(
+            f"--workers {config.workers} of {config.cpus or 1} CPUs each: this machine has {there}; give "
+            "fewer, or join a cluster by --address"
+        )
+
+
+def _check_batch(config: TrainConfig) -> None:
+    """Raise InputError where workers cannot share a batch evenly."""
+    batch, workers = config.recipe.batch_size, config.workers or 1
+    if batch % workers or batch < 2 * workers:
+        near = max(2, round(batch / workers)) * workers
+        raise InputError(
+            f"--workers {workers}: do not share a batch of {batch} evenly, of 2 images or more each; give a "
+            f"multiple, such as --batch {near}"
+        )
+
+
 def make_evaluator(
     space: Space, config: TrainConfig, data: ImageData, plugins: tuple[Plugin, ...]
 ) -> ProxyEvaluator:
@@ -274,11 +316,15 @@ def make_evaluator(
 
 
 def _read_init(found: Found, config: TrainConfig) -> Mapping[str, Tensor] | None:
-    from nas.training.weights import read_init
+    from nas.training.weights import read_state
 
     if config.init is None:
         return None
-    return found.weights if config.init == SEARCH else read_init(Path(config.init).expanduser())
+    return (
+        found.weights
+        if config.init == SEARCH
+        else read_state(Path(config.init).expanduser(), f"--init {config.init}")
+    )
 
 
 def _initial_state(

@@ -17,6 +17,7 @@ from nas.training.metrics import Metrics
 if TYPE_CHECKING:
     from nas.data.base import Source
     from nas.data.datasets import ImageData
+    from nas.training.teacher import Teacher
 
 
 class TrainObserver:
@@ -75,6 +76,7 @@ class TrainSession:
     evaluator: ProxyEvaluator
     data: ImageData
     test: Source | None
+    teacher: Teacher | None = None
     history: list[EpochResult] = field(default_factory=list)
 
     @property

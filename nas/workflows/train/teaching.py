@@ -1,0 +1,219 @@
+"""The teacher that a full training names."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import InputError, did_you_mean
+from nas.runs.folder import TrainingFolder
+from nas.runs.training import TrainConfig
+from nas.space.plugins import Plugin
+from nas.workflows.train.leaving import of_training
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nas.data.datasets import ImageData
+    from nas.training.teacher import Teacher
+
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation that torchvision's reference training has."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A network that may teach, the side of its images or None for any, and what they are normalised by."""
+
+    module: nn.Module
+    side: int | None
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+def read_teacher(
+    config: TrainConfig, data: ImageData, side: int, plugins: Sequence[Plugin] = ()
+) -> Teacher | None:
+    """Return the teacher of a training on images of a side, None where it has none.
+
+    Raises InputError for what is none, or has other classes.
+    """
+    from nas.training.teacher import Teacher
+
+    if config.teacher is None:
+        return None
+    library, name, file = _split(config.teacher)
+    if library:
+        found = _LIBRARIES[library](config, name, Path(file).expanduser(), data)
+    else:
+        found = _find_training(config, data, plugins)
+    teacher = Teacher(
+        found.module,
+        found.side or config.teacher_input or side,
+        tuple(found.mean),
+        tuple(found.std),
+        config.teacher_share,
+        config.temperature,
+    )
+    _try_out(teacher, config, data)
+    return teacher
+
+
+def teacher_file(teacher: str) -> Path:
+    """Return the file of a teacher's weights, as a setting names it."""
+    library, _, file = _split(teacher)
+    return Path(file).expanduser() if library else Path(teacher) / "best.safetensors"
+
+
+def digest_teacher(teacher: Teacher | None) -> str | None:
+    """Return the sha256 of a teacher's weights."""
+    if teacher is None:
+        return None
+    digest = sha256()
+    for name, value in teacher.module.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _split(teacher: str) -> tuple[str | None, str, str]:
+    """Return the library, the name and the file of `LIBRARY:NAME=FILE`; of a folder, no library."""
+    library, colon, rest = teacher.partition(":")
+    if not colon or library not in _LIBRARIES:
+        return None, "", ""
+    name, equals, file = rest.partition("=")
+    if not (name and equals and file):
+        raise InputError(
+            f"--teacher {teacher}: names no weights; give {library}:NAME=FILE, with a file of its state for "
+            "the classes of the data"
+        )
+    return library, name, file
+
+
+def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugin]) -> _Found:
+    from nas.graph.module import build_module
+
+    assert config.teacher is not None
+    folder = TrainingFolder(Path(config.teacher))
+    if not folder.manifest_file.is_file():
+        raise InputError(
+            f"--teacher {config.teacher}: is no folder of a training; name one that 'nas train' left, or "
+            "give torchvision:NAME=FILE or timm:NAME=FILE"
+        )
+    if config.teacher_input is not None:
+        raise InputError(
+            f"--teacher-input: {config.teacher} is a training, whose input is known; leave it out"
+        )
+    leaving = of_training(folder, plugins)
+    card = leaving.images.card if leaving.images else None
+    assert card is not None
+    assert leaving.state is not None
+    if card.classes != data.classes:
+        raise _other_classes(config, f"'{card.name}' has {len(card.classes)}", data)
+    if card.channels != data.channels:
+        raise InputError(
+            f"--teacher {config.teacher}: sees {card.channels} channels, and the images have "
+            f"{data.channels}; give another teacher"
+        )
+    module = build_module(leaving.architecture)
+    module.load_state_dict(dict(leaving.state))
+    return _Found(module, int(leaving.architecture.input_shape[1]), card.mean, card.std)
+
+
+def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageData) -> _Found:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise _unknown(config, name, "torchvision", known)
+    more = {"init_weights": True} if name in ("inception_v3", "googlenet") else {}  # else they warn
+    module = models.get_model(name, weights=None, num_classes=data.num_classes, **more)
+    _load(module, config, file, data)
+    return _Found(module, None, *_IMAGENET)
+
+
+def _find_timm(config: TrainConfig, name: str, file: Path, data: ImageData) -> _Found:
+    try:
+        timm: Any = importlib.import_module("timm")
+    except ImportError:
+        raise InputError(
+            f"--teacher {config.teacher}: needs the package timm; pip install 'nas[timm]', or give "
+            "torchvision:NAME=FILE"
+        ) from None
+    known = timm.list_models()
+    if not timm.is_model(name):
+        raise _unknown(config, name, "timm", known)
+    module = timm.create_model(name, pretrained=False, num_classes=data.num_classes, in_chans=data.channels)
+    _load(module, config, file, data)
+    cfg = module.pretrained_cfg
+    fixed = cfg["input_size"][-1] if cfg.get("fixed_input_size") else None
+    return _Found(module, fixed, cfg["mean"], cfg["std"])
+
+
+_LIBRARIES: dict[str, Callable[[TrainConfig, str, Path, Any], _Found]] = {
+    "torchvision": _find_torchvision,
+    "timm": _find_timm,
+}
+
+
+def _load(module: nn.Module, config: TrainConfig, file: Path, data: ImageData) -> None:
+    from nas.training.weights import read_state
+
+    place = f"--teacher {config.teacher}"
+    state = read_state(file, place)
+    own = module.state_dict()
+    _check_classes(own, state, config, data)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise InputError(
+            f"{place}: the weights do not fit: {reason[:300]}; give those of this network"
+        ) from None
+
+
+def _check_classes(
+    own: dict[str, Tensor], state: dict[str, Tensor], config: TrainConfig, data: ImageData
+) -> None:
+    """Raise InputError where all but the number of classes fits."""
+    others = {
+        name: len(state[name])
+        for name, value in own.items()
+        if name in state and value.ndim and state[name].ndim and value.shape != state[name].shape
+    }
+    if others and set(others) <= set(list(own)[-2:]):
+        raise _other_classes(config, f"its file has {next(iter(others.values()))}", data)
+
+
+def _other_classes(config: TrainConfig, which: str, data: ImageData) -> InputError:
+    return InputError(
+        f"--teacher {config.teacher}: a teacher has the classes of the data, and {which}, {data.name} has "
+        f"{data.num_classes}; train it on these data first, by 'nas train'"
+    )
+
+
+def _unknown(config: TrainConfig, name: str, library: str, known: Sequence[str]) -> InputError:
+    near = did_you_mean(name, list(known), otherwise=f"; see {library}'s list_models()")
+    return InputError(f"--teacher {config.teacher}: {library} has no classifier '{name}'{near}")
+
+
+def _try_out(teacher: Teacher, config: TrainConfig, data: ImageData) -> None:
+    """Raise InputError for a teacher that cannot take the images."""
+    import torch
+
+    try:
+        shape = tuple(teacher.to(torch.device("cpu")).ask(torch.tensor(data.val_images[:1])).shape)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"--teacher {config.teacher}: cannot take images of {teacher.side} x {teacher.side} pixels: "
+            f"{reason}; give --teacher-input"
+        ) from None
+    if shape != (1, data.num_classes):
+        raise InputError(
+            f"--teacher {config.teacher}: gives {shape}, no value for each of {data.num_classes} classes; "
+            "give a classifier of them"
+        )

@@ -1,0 +1,142 @@
+"""One training in several processes, on Ray Train."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import nas as run_nas
+from trainings import train_settings as settings
+
+import nas
+from nas.machine import count_cores
+
+pytestmark = [
+    pytest.mark.usefixtures("small_training"),
+    # Ray Train 2.60 sets deprecated settings of Ray Data itself, though no data set of Ray is used
+    pytest.mark.filterwarnings("ignore:`use_.*deprecated:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """Ray, started once for all trainings here."""
+    from nas.execution.ray_start import keep_ray
+
+    with keep_ray("local", dashboard=False):
+        yield
+
+
+_PLAIN: dict[str, Any] = {"batch": 72, "policy": None, "mixup": 0, "cutmix": 0}
+"""A step an epoch, by which all images are trained on; nothing is drawn in parts."""
+
+
+def losses(found: Any) -> list[float]:
+    assert isinstance(found, nas.TrainResult)
+    return [result.loss for result in found.history if result.loss is not None]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("one_ray")
+def test_losses_of_one_and_of_two_workers_are_equal() -> None:
+    if count_cores() < 2:
+        pytest.skip("needs two cores")
+    alone, one, two = (
+        nas.train("net.yaml", settings(20, recipe=_PLAIN, **given), name=f"t{place}")
+        for place, given in enumerate(({}, {"workers": 1}, {"workers": 2}))
+    )
+    assert len(losses(two)) == 20
+    assert losses(one) == losses(alone)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert [result.value for result in two.history] == [result.value for result in one.history]
+    assert two.metrics.loss == pytest.approx(one.metrics.loss, rel=1e-4)
+
+
+def workers() -> list[int]:
+    """Return the processes of Ray Train's workers."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"RayTrainWorker" in line.read_bytes():
+                found.append(int(line.parts[2]))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("one_ray")
+def test_a_worker_that_is_killed_costs_the_epoch_that_is_under_way() -> None:
+    if count_cores() < 2:
+        pytest.skip("needs two cores")
+    recipe = _PLAIN | {"batch": 16}
+    whole = nas.train("net.yaml", settings(3, recipe=recipe, workers=2), name="whole")
+    killed: list[int] = []
+
+    class Kills(nas.TrainObserver):
+        epochs = 0
+
+        def epoch(self, result: Any) -> None:
+            self.epochs += 1
+            if self.epochs == 1:
+                (*_, last) = workers()
+                os.kill(last, signal.SIGKILL)
+                killed.append(last)
+
+    found = nas.train("net.yaml", settings(3, recipe=recipe, workers=2), Kills(), name="killed")
+    assert len(killed) == 1
+    assert losses(found) == pytest.approx(losses(whole), rel=1e-6)
+    assert not workers()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("one_ray")
+def test_a_training_of_workers_goes_on_after_a_stop() -> None:
+    class Killed(BaseException):
+        pass
+
+    class Kills(nas.TrainObserver):
+        def epoch(self, result: Any) -> None:
+            raise Killed
+
+    given = settings(2, recipe=_PLAIN, workers=1)
+    with pytest.raises(Killed):
+        nas.train("net.yaml", given, Kills(), name="part")
+    found = nas.resume("runs/part")
+    assert losses(found) == losses(nas.train("net.yaml", settings(2, recipe=_PLAIN), name="whole"))
+    assert not workers()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ("--workers", "9999"),
+            "workers: 9999 is not a number of workers; it is a whole number from 1 to",
+        ),
+        (("--workers", "1024"), "--workers 1024 of 1 CPUs each: this machine has"),
+        (("--workers", "1", "--cpus", "1000"), "--workers 1 of 1000 CPUs each: this machine has"),
+        (("--address", "auto"), "address: auto is joined by workers, and there are none; give --workers, or"),
+    ],
+)
+def test_workers_that_are_refused(given: tuple[str, ...], message: str) -> None:
+    said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", "--device", "cpu", *given)
+    assert said.code == 2 and message in said.err, said.err
+    assert said.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_batch_that_workers_do_not_share_evenly_is_refused() -> None:
+    given = ("--dataset", "imagefolder:images", "--device", "cpu", "--workers", "2", "--batch", "15")
+    said = run_nas("train", "net.yaml", *given)
+    assert said.code == 2
+    assert said.err == (
+        "error: --workers 2: do not share a batch of 15 evenly, of 2 images or more each; give a multiple, "
+        "such as --batch 16\n"
+    )

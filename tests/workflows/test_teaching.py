@@ -1,0 +1,126 @@
+"""Full trainings with a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import nas as run_nas
+from safetensors.torch import load_file, save_file
+from torchvision import models
+from trainings import rows
+from trainings import train_settings as settings
+
+import nas
+from nas.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("small_training")
+
+
+def predictions(folder: str) -> list[float]:
+    return [float(row["probability_of_class"]) for row in rows(Path(folder, "predictions.csv"))]
+
+
+def test_a_network_learns_from_a_training() -> None:
+    nas.train("net.yaml", settings(8), name="teacher")
+    plain = {"epochs": 4, "policy": None, "mixup": 0, "cutmix": 0, "ema": None}
+    nas.train("net.yaml", settings(recipe=plain, seed=5), name="alone")
+    heard: list[str] = []
+
+    class Hears(nas.TrainObserver):
+        def noted(self, text: str) -> None:
+            heard.append(text)
+
+    given = settings(recipe=plain, seed=5, teacher="runs/teacher", teacher_share=1.0, temperature=1.0)
+    taught = nas.train("net.yaml", given, Hears(), name="taught")
+    assert any(line.startswith("Teacher runs/teacher: accuracy ") for line in heard)
+    by_teacher, alone, own = (predictions(f"runs/{name}") for name in ("teacher", "alone", "taught"))
+
+    def distance(other: list[float]) -> float:
+        return sum(abs(a - b) for a, b in zip(by_teacher, other, strict=True))
+
+    assert distance(own) < 0.8 * distance(alone)
+    assert taught.history[-1].loss is not None and taught.history[0].loss is not None
+    assert taught.history[-1].loss < taught.history[0].loss
+
+
+def test_a_network_of_torchvision_teaches() -> None:
+    torch.manual_seed(0)
+    torch.save(models.mobilenet_v2(num_classes=3).state_dict(), "state.pt")
+    found = nas.train("net.yaml", settings(1, teacher="torchvision:mobilenet_v2=state.pt", teacher_input=32))
+    assert len(found.history) == 1
+    assert "teacher_sha256: " in (found.folder / "train.yaml").read_text()
+
+
+def test_a_network_of_timm_teaches() -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    save_file(timm.create_model("resnet10t", num_classes=3).state_dict(), "state.safetensors")
+    found = nas.train("net.yaml", settings(1, teacher="timm:resnet10t=state.safetensors", teacher_input=32))
+    assert len(found.history) == 1
+
+
+def test_a_training_goes_on_with_its_teacher_alone() -> None:
+    torch.manual_seed(0)
+    model = models.squeezenet1_1(num_classes=3)
+    torch.save(model.state_dict(), "state.pt")
+
+    class Killed(BaseException):
+        pass
+
+    class Kills(nas.TrainObserver):
+        def epoch(self, result: Any) -> None:
+            raise Killed
+
+    given = settings(2, teacher="torchvision:squeezenet1_1=state.pt", teacher_input=48)
+    whole = nas.train("net.yaml", given, name="whole")
+    with pytest.raises(Killed):
+        nas.train("net.yaml", given, Kills(), name="part")
+    kept = Path("state.pt").read_bytes()
+    torch.save(models.squeezenet1_1(num_classes=3).state_dict(), "state.pt")
+    said = run_nas("resume", "runs/part")
+    assert said.code == 2
+    assert said.err == (
+        "error: --teacher torchvision:squeezenet1_1=state.pt: was changed since the training began; restore "
+        "it, or start a new training\n"
+    )
+    Path("state.pt").write_bytes(kept)
+    found = nas.resume("runs/part")
+    assert isinstance(found, nas.TrainResult)
+    assert [r.loss for r in found.history] == [r.loss for r in whole.history]
+    assert load_file("runs/part/best.safetensors").keys() == load_file("runs/whole/best.safetensors").keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--teacher", "runs/none"), "--teacher runs/none: is no folder of a training; name one"),
+        (("--teacher", "torchvision:resnet18"), "names no weights; give torchvision:NAME=FILE"),
+        (("--teacher", "torchvision:resnet19=x"), "has no classifier 'resnet19'; did you mean 'resnet18'?"),
+        (("--teacher", "torchvision:resnet18=none.pt"), "cannot be read: No such file or directory"),
+        (
+            ("--teacher", "torchvision:resnet18=four.pt"),
+            "its file has 4, imagefolder:images has 3; train",
+        ),
+        (("--teacher", "torchvision:vgg11=four.pt"), "the weights do not fit: "),
+        (("--temperature", "2"), "temperature: is of a teacher, and there is none; give --teacher, or leave"),
+        (("--teacher-share", "0"), "teacher-share: 0.0 is not a share of the loss"),
+    ],
+)
+def test_teachers_that_are_refused(given: tuple[str, ...], message: str) -> None:
+    torch.save(models.resnet18(num_classes=4).state_dict(), "four.pt")
+    said = run_nas("train", "net.yaml", "--dataset", "imagefolder:images", "--batch", "16", *given)
+    assert said.code == 2 and message in said.err, said.err
+    assert said.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_teacher_of_other_classes_is_refused() -> None:
+    nas.train("net.yaml", settings(1), name="teacher")
+    Path("images/train/red").rename("images/train/rose")
+    Path("images/val/red").rename("images/val/rose")
+    Path("images/test/red").rename("images/test/rose")
+    with pytest.raises(InputError, match="a teacher has the classes of the data"):
+        nas.train("net.yaml", settings(1, teacher="runs/teacher"))
