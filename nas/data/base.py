@@ -13,6 +13,7 @@ from nas.data.images import Decoding, Pictures
 from nas.data.levels import ON_WHITE, Rendering
 
 Labels = NDArray[np.int64]
+"""(N,), or of images with several labels (N, classes) of 0 and 1."""
 
 
 class Reader(Protocol):

@@ -22,7 +22,8 @@ class DataCard:
     """What is kept of a data set with a run: what the networks trained on it expect and give.
 
     `background`: what transparent pixels are put on; None in a run of before that was said. `levels`: what is
-    black and white in images of more than eight bits; None where there are none.
+    black and white in images of more than eight bits; None where there are none. `multi_label`: an image has
+    several labels, or none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DataCard:
     validation: int
     background: str | None = None
     levels: tuple[float, ...] | None = None
+    multi_label: bool = False
 
     @classmethod
     def of(cls, data: ImageData) -> DataCard:
@@ -48,16 +50,20 @@ class DataCard:
             len(data.val_labels),
             data.rendering.background,
             (levels.low, levels.high) if levels else None,
+            data.is_multi_label,
         )
 
     def to_data(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        found = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return found if self.multi_label else {k: v for k, v in found.items() if k != "multi_label"}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> DataCard:
         """Inverse of `to_data`. Raises ValueError or TypeError for what it could not have written."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         card = cls(**plain)
+        if not isinstance(card.multi_label, bool):
+            raise ValueError("multi_label is neither true nor false")
         if not isinstance(card.classes, tuple) or not all(isinstance(n, int) for n in card._counts):
             raise ValueError("classes or counts have the wrong type")
         return card
@@ -70,6 +76,10 @@ class DataCard:
         """What is different in the other data set, in words; None where it is the same data."""
         if self.classes != other.classes:
             return f"{len(self.classes)} classes were {len(other.classes)}, or have other names"
+        if self.multi_label != other.multi_label:
+            one, several = "one label", "several labels"
+            now, then = (several, one) if self.multi_label else (one, several)
+            return f"{now} of an image were {then}"
         if self._counts != other._counts:
             own, others = sum(self._counts[1:]), sum(other._counts[1:])
             return f"{own:,} images of {self.channels} channels were {others:,} of {other.channels}"

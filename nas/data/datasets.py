@@ -16,6 +16,7 @@ from nas.data.base import Labels, Source
 from nas.data.cache import map_images
 from nas.data.duplicates import Pool, keep_together, place_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
+from nas.data.label_sets import are_sets, count_labels, name_sets, strata_of
 from nas.data.layout import GROUP, PLAIN, Layout
 from nas.data.levels import ON_WHITE, Rendering
 from nas.data.sources import find_source
@@ -39,7 +40,8 @@ _FEW = 50
 class ImageData:
     """A data set's training split, parted into search-train and search-validation.
 
-    Images are uint8 (N, C, H, W), labels int64 (N,). `mean` and `std` are per channel, over search-train, on
+    Images are uint8 (N, C, H, W), labels int64 (N,), or (N, classes) of 0 and 1 where images have several.
+    `mean` and `std` are per channel, over search-train, on
     the scale 0 to 1. `flip` says whether a mirrored image keeps its class, which is wrong for digits. `notes`
     are for the user: what is left out, what makes scores hard to read. `broken`: files that could not be
     read, and why. `rendering`: how pixels became eight bits, with the levels of deep images where there are
@@ -74,6 +76,11 @@ class ImageData:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an image has several labels, or none."""
+        return are_sets(self.train_labels)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -161,8 +168,8 @@ def load_source(
     val_found = own.read(val, resolution, progress, replace(rendering, levels=levels))
     used = replace(rendering, levels=train_found.levels or val_found.levels)
     traits = Counter(train_found.traits) + Counter(val_found.traits)
-    train_labels = np.delete(source.labels[train], list(train_found.broken))
-    val_labels = np.delete(own.labels[val], list(val_found.broken))
+    train_labels = np.delete(source.labels[train], list(train_found.broken), axis=0)
+    val_labels = np.delete(own.labels[val], list(val_found.broken), axis=0)
     notes = [
         *_note_broken(spec, train_found, len(train), "to train on", max_broken),
         *_note_broken(spec, val_found, len(val), "to validate on", max_broken),
@@ -175,7 +182,9 @@ def load_source(
     placing = place_images(pool, duplicates)
     train_images, val_images = train_found.images, val_found.images
     if placing.moved:
-        train_labels, val_labels = pool.labels[placing.train], pool.labels[placing.val]
+        labels = np.concatenate([train_labels, val_labels])
+        train_labels, val_labels = labels[placing.train], labels[placing.val]
+        check_classes(spec, source, train_labels, 1)  # of several labels, one may have left with another
         if isinstance(train_images, np.memmap) or isinstance(val_images, np.memmap):  # too many to be copied
             every = np.concatenate([train, val])
             train_images = source.read(every[placing.train], resolution, progress, used).images
@@ -219,13 +228,14 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
     """
     images = np.concatenate([data.val_images, data.train_images])
     labels = np.concatenate([data.val_labels, data.train_labels])
+    strata = strata_of(data.train_labels)
     part = np.zeros(len(labels), dtype=np.int64)
     # Dealt out class after class: the images of a class, and all images, differ by one at most.
-    dealt = np.argsort(data.train_labels, kind="stable") + len(data.val_labels)
+    dealt = np.argsort(strata, kind="stable") + len(data.val_labels)
     part[dealt] = 1 + np.arange(len(dealt)) % (folds - 1)
     if len(data.train_groups):
         own = slice(len(data.val_labels), None)
-        part[own] = 1 + keep_together(part[own] - 1, data.train_labels, data.train_groups)
+        part[own] = 1 + keep_together(part[own] - 1, strata, data.train_groups)
     for fold in range(folds):
         held = part == fold
         yield replace(
@@ -261,7 +271,8 @@ def _make_pool(
         return _make_printable(name)
 
     labels = np.concatenate([source.labels[train], own.labels[val]])
-    return Pool(spec, source.classes, *found, labels, groups, own is source, name_of)
+    kinds, names = name_sets(labels, source.classes)
+    return Pool(spec, names, *found, kinds, strata_of(labels), groups, own is source, name_of)
 
 
 def _note_broken(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:
@@ -286,20 +297,25 @@ def _make_printable(text: str) -> str:
 
 
 def _note_uneven(classes: tuple[str, ...], labels: Labels) -> list[str]:
-    counts = np.bincount(labels, minlength=len(classes))
+    counts = count_labels(labels, len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     if counts[most] <= _UNEVEN * counts[least]:
         return []
+    way_out = (
+        "map counts each label alike: see --balance weights."
+        if are_sets(labels)
+        else "accuracy is the share of all images that is right, whatever their class: see --metric "
+        "balanced-accuracy, and --balance."
+    )
     return [
         f"Classes are uneven: '{classes[most]}' has {counts[most]:,} images to train on, '{classes[least]}' "
-        f"has {counts[least]:,}; accuracy is the share of all images that is right, whatever their class: "
-        "see --metric balanced-accuracy, and --balance."
+        f"has {counts[least]:,}; {way_out}"
     ]
 
 
 def _note_coarse(data: ImageData, source: Source, folds: int) -> list[str]:
     labels = np.concatenate([data.val_labels, data.train_labels]) if folds > 1 else data.val_labels
-    counts = np.bincount(labels, minlength=data.num_classes)
+    counts = count_labels(labels, data.num_classes)
     each, least = len(labels) / data.num_classes, int(counts.min())
     way_out = "--folds 5 uses all" if folds == 1 and source.validation is None else "add some"
     if least >= _FEW:
@@ -308,9 +324,9 @@ def _note_coarse(data: ImageData, source: Source, folds: int) -> list[str]:
     notes = []
     if not least:
         notes.append(f"No image of class '{rarest}' is validated on, so that no score tells of it.")
-    elif each >= _FEW:
+    elif each >= _FEW or data.is_multi_label:
         notes.append(f"Few images of class '{rarest}' to validate on, {least}; {way_out}.")
-    if each < _FEW:
+    if each < _FEW and not data.is_multi_label:
         notes.append(
             f"Few images to validate on, {each:.0f} a class: a score steps by {step:.4f}, standard error "
             f"up to {error:.3f}; {way_out}."

@@ -121,8 +121,9 @@ def _count(part: Indices, labels: Indices, shape: tuple[int, int]) -> NDArray[np
 class Pool:
     """All images of a data set that were read: those to train on, then those to validate on.
 
-    `labels` (N,) are of both, and so are `groups`, None where no image belongs to another. `is_drawn`: the
-    split was drawn, and not given. `name_of` gives what an image is called.
+    `labels` (N,) are of both: the number of an image's class, or of all its labels together, in `classes`;
+    `strata` (N,), what a split has in proportion, and `groups`, None where no image belongs to another.
+    `is_drawn`: the split was drawn, and not given. `name_of` gives what an image is called.
     """
 
     spec: str
@@ -130,6 +131,7 @@ class Pool:
     train: Images
     val: Images
     labels: Indices
+    strata: Indices
     groups: Indices | None
     is_drawn: bool
     name_of: Callable[[int], str]
@@ -174,7 +176,7 @@ def place_images(pool: Pool, duplicates: str) -> Placing:
     given = (place >= len(pool.train)).astype(np.int64)
     part, stays = given, np.full(len(copies), True)
     if groups is not None and pool.is_drawn:
-        part = keep_together(given, pool.labels, groups)
+        part = keep_together(given, pool.strata, groups)
     elif groups is not None:
         stays = (given == 0) | ~np.isin(groups, groups[: len(pool.train)])
         notes += _note_leaks(pool, np.flatnonzero(~stays))

@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.data.base import Reader, Source
 from nas.data.grouping import find_grouping, make_numbering
+from nas.data.label_sets import SEVERAL, encode_sets
 from nas.data.layout import SPLITS, TEST, TRAIN, VALIDATION, Layout
 from nas.errors import InputError
 from nas.files import check_regular
@@ -22,13 +23,18 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Item:
-    """An image of a list: what it is called, its class, one of `SPLITS`, and what it belongs together with,
-    which is empty where the list does not say."""
+    """An image of a list: what it is called, its class, or in a tuple all its labels, one of `SPLITS`, and
+    what it belongs together with, which is empty where the list does not say."""
 
     name: str
-    label: str
+    label: str | tuple[str, ...]
     split: str = TRAIN[0]
     group: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its class, or all its labels."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
 
 def source_of_items(
@@ -44,13 +50,15 @@ def source_of_items(
 
     `read` gives the reader of the images of these places in the list. `classes`: the names of all of them in
     their order, by default numbers in theirs before words; those that no image to train on has are left out.
+    All items have one class, or all have labels.
     Raises InputError, which begins with `place`, where there are fewer than two.
     """
     parts: dict[tuple[str, ...], list[int]] = {
         kind: [place for place, item in enumerate(items) if item.split.casefold() in kind]
         for kind in (TRAIN, VALIDATION, TEST)
     }
-    there = {items[index].label for index in parts[TRAIN]}
+    is_multi_label = any(isinstance(item.label, tuple) for item in items)
+    there = {label for index in parts[TRAIN] for label in items[index].labels}
     known = [name for name in classes if name in there] if classes else sorted(there, key=_natural)
     if len(known) < 2:
         named = f"one class, '{known[0]}'," if known else "no image"
@@ -64,20 +72,24 @@ def source_of_items(
         )
     numbers = {name: label for label, name in enumerate(known)}
     by_list = any(item.group for item in items)
+    if is_multi_label:
+        notes = (SEVERAL, *notes)
     number = make_numbering()
     find_groups = find_grouping(replace(layout, group=None) if by_list else layout, place)
 
     def check(own: Sequence[Item]) -> None:
         for item in own:
-            if item.label not in numbers:
-                raise InputError(f"{place}: no image to train on has the label '{item.label}' of {item.name}")
+            for label in item.labels:
+                if label not in numbers:
+                    raise InputError(f"{place}: no image to train on has the label '{label}' of {item.name}")
 
     def part_of(kind: tuple[str, ...]) -> Source:
         own = [items[index] for index in parts[kind]]
         check(own)
         names = [item.name for item in own]
         groups = number([item.group for item in own]) if by_list else find_groups(names)
-        labels = np.array([numbers[item.label] for item in own], dtype=np.int64)
+        found = [[numbers[label] for label in item.labels] for item in own]
+        labels = encode_sets(found, len(known)) if is_multi_label else np.array(found, np.int64).reshape(-1)
         return Source(tuple(known), labels, True, read(parts[kind]), name_of=names.__getitem__, groups=groups)
 
     test = partial(part_of, TEST) if parts[TEST] else None

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.base import Labels, Source
+from nas.data.label_sets import are_sets, count_labels, strata_of
 from nas.errors import InputError
 
 Indices = NDArray[np.int64]
@@ -35,7 +36,9 @@ def select_parts(
     if own is None:
         check_classes(spec, source, source.labels, each)
         share = 1 / folds if folds > 1 else val_fraction
-        return _split(select_subset(source.labels, max_images, each, rng), source.labels, share, rng)
+        chosen = select_subset(source.labels, max_images, each, rng)
+        train, val = _split(chosen, strata_of(source.labels), share, rng)
+        return _complete(train, val, source.labels) if are_sets(source.labels) else (train, val)
     if max_images is None:
         return select_subset(source.labels, None, 1, rng), select_subset(own.labels, None, 0, rng)
     most = min(max(classes, round((1 - val_fraction) * max_images)), max_images - 1)
@@ -44,7 +47,7 @@ def select_parts(
 
 def check_classes(spec: str, source: Source, labels: Labels, least: int) -> None:
     """Raise InputError for a class that has too few images."""
-    for name, count in zip(source.classes, np.bincount(labels, minlength=len(source.classes)), strict=True):
+    for name, count in zip(source.classes, count_labels(labels, len(source.classes)), strict=True):
         if count < least:
             raise InputError(
                 f"data set {spec}: class '{name}' has {count} image(s) and each class needs at least "
@@ -61,6 +64,7 @@ def _describe_need(images: int) -> str:
 
 def select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
     """Return at most so many indices in random order, stratified, with `each` of every class first."""
+    labels = strata_of(labels)
     order = rng.permutation(len(labels))
     if most is None or most >= len(order):
         return order
@@ -83,6 +87,15 @@ def _split(
         val.append(members[:count])
         train.append(members[count:])
     return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(val))
+
+
+def _complete(train: Indices, val: Indices, labels: Labels) -> tuple[Indices, Indices]:
+    """Move an image to those to train on for each label that only images to validate on have."""
+    for label in np.flatnonzero(labels[val].any(0) & ~labels[train].any(0)):
+        if not labels[train, label].any():  # an image before may have had it too
+            moved = val[labels[val, label] > 0][:1]
+            train, val = np.append(train, moved), np.setdiff1d(val, moved, assume_unique=True)
+    return train, val
 
 
 def _group_by_class(indices: Indices, labels: Indices) -> list[Indices]:

@@ -49,7 +49,8 @@ class Augmentation:
         ]
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Augment pixels (N, C, H, W) uint8 and labels (N,); mixed labels are shares (N, classes)."""
+        """Augment pixels (N, C, H, W) uint8 and labels (N,), or (N, classes) of 0 and 1; mixed labels are
+        shares (N, classes)."""
         pixels = self._crop(pixels)
         if self._policy:
             pixels = torch.stack([self._policy(image) for image in pixels])
@@ -62,7 +63,8 @@ class Augmentation:
             return pixels, labels
         mix, alpha = self._mixes[self._rng.integers(len(self._mixes))]
         pixels, share = mix(pixels, self._rng.beta(alpha, alpha), self._rng)
-        return pixels, mixup(F.one_hot(labels, self._classes).float(), share)
+        shares = labels if labels.ndim == 2 else F.one_hot(labels, self._classes)
+        return pixels, mixup(shares.float(), share)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the draws that are not of `generator`."""

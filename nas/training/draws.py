@@ -40,3 +40,10 @@ def weigh_classes(labels: Tensor, classes: int) -> Tensor:
     a smoothed label counts it too."""
     counts = labels.bincount(minlength=classes)
     return (len(labels) / (counts.count_nonzero() * counts)).where(counts > 0, 0)
+
+
+def weigh_labels(labels: Tensor) -> Tensor:
+    """Return what having each label weighs (classes,): the images without it over those with it, of labels
+    (N, classes) of 0 and 1, so that both count alike. A label that all images have, or none, has 1."""
+    having = labels.sum(0)
+    return ((len(labels) - having) / having).where((having > 0) & (having < len(labels)), 1)

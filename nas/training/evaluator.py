@@ -14,7 +14,7 @@ from nas.space import Choices, Space
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.base import Metric
 from nas.training.drop_rates import disable_drops, set_dropout
-from nas.training.metrics import check_metric
+from nas.training.metrics import check_balance, check_metric
 from nas.training.recipe import Recipe
 from nas.training.zero_init import zero_init_residuals
 
@@ -38,7 +38,7 @@ class ProxyEvaluator:
     to validate on. `device`: as torch names it. `timeout_s`: of a training, None for no limit. `plugins`:
     those whose blocks and operators the space uses.
 
-    Raises InputError for a metric that is not of such classes.
+    Raises InputError for a metric, or a balance, that is not of such labels.
     """
 
     space: Space
@@ -52,11 +52,12 @@ class ProxyEvaluator:
     folds: int = 1
 
     def __post_init__(self) -> None:
-        check_metric(self.recipe.metric, self.data)
+        check_metric(self.metric.name, self.data)
+        check_balance(self.recipe.balance, self.data)
 
     @property
     def metric(self) -> Metric:
-        return Metric(self.recipe.metric)
+        return Metric(self.recipe.judging(self.data.is_multi_label).metric)
 
     def with_epochs(self, epochs: int, seed: int) -> ProxyEvaluator:
         """Return the evaluator of longer, or shorter, trainings; a time limit is in proportion."""

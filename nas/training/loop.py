@@ -17,15 +17,16 @@ from torch import Tensor, nn
 
 from nas.data.datasets import ImageData
 from nas.data.images import Images
+from nas.data.label_sets import strata_of
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass, memory_failures
-from nas.training.draws import draw_order, first_of_each_class, weigh_classes
-from nas.training.losses import Loss
+from nas.training.draws import draw_order, first_of_each_class
+from nas.training.losses import make_loss
 from nas.training.metrics import JUDGES
 from nas.training.optimizers import Average, make_optimizer
-from nas.training.recipe import SAMPLING, WEIGHTS, Recipe
+from nas.training.recipe import SAMPLING, Recipe
 from nas.training.replicas import Replicas
 from nas.training.scores import compute_score
 from nas.training.teacher import Teacher
@@ -87,15 +88,16 @@ class ClassifierTraining:
             speed_up_convolutions(self._module)
         self._module = self._replicas.join_norms(self._module)
         self._joined = self._replicas.join_gradients(self._module)
-        self._own = first_of_each_class(self._train.labels, recipe.fraction)
-        own_labels = self._train.labels[self._own]
-        weights = weigh_classes(own_labels, data.num_classes) if recipe.balance == WEIGHTS else None
-        self._loss = Loss(recipe.label_smoothing, weights, teacher and teacher.to(self._device))
+        strata = torch.tensor(strata_of(data.train_labels), device=self._device)
+        self._own = first_of_each_class(strata, recipe.fraction)
+        teaching = teacher and teacher.to(self._device)
+        self._loss = make_loss(recipe, self._train.labels[self._own], data.num_classes, teaching)
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         with memory_failures():
-            self._begin(recipe.fitted(len(data.train_labels), self._device.type))
+            judging = recipe.judging(data.is_multi_label)
+            self._begin(judging.fitted(len(data.train_labels), self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
         """Everything that changes while the module is trained, as it is before the first epoch."""
@@ -213,7 +215,8 @@ class ClassifierTraining:
     @torch.inference_mode()
     def predict(self, images: Images, state: Mapping[str, Tensor]) -> NDArray[np.float32]:
         """Return the probabilities of the classes (N, classes) that weights, as `state_dict` gives them, have
-        for images (N, C, H, W) uint8. The weights are then those of the training."""
+        for images (N, C, H, W) uint8, of several labels an image those of each. The weights are then those of
+        the training."""
         self._scored.load_state_dict(state)
         self._scored.eval()
         labels = np.zeros(len(images), dtype=np.int64)
@@ -223,7 +226,8 @@ class ClassifierTraining:
             for index in _batches(torch.arange(len(shown), device=self._device), self._val_batch):
                 with self._autocast():
                     logits = self._scored(shown.batch(index))
-                found.append(logits.float().softmax(1).cpu())
+                shares = logits.float().sigmoid() if self._data.is_multi_label else logits.float().softmax(1)
+                found.append(shares.cpu())
         probabilities: NDArray[np.float32] = torch.cat(found).numpy()
         return probabilities
 

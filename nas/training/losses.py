@@ -1,4 +1,5 @@
-"""What a training makes small: cross entropy with labels, and where there is a teacher, with what it says."""
+"""What a training makes small: cross entropy with labels, and where there is a teacher, with what it says; of
+several labels an image, cross entropy of each."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from nas.training.draws import weigh_classes, weigh_labels
+from nas.training.recipe import WEIGHTS, Recipe
 from nas.training.teacher import Teacher
 
 
@@ -39,3 +42,35 @@ class Loss:
 
     def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, self.weights, label_smoothing=self.smoothing)
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralLabelsLoss:
+    """The loss of a batch of images with several labels each: cross entropy of each label, summed.
+
+    So the gradient of a logit is its probability less its label, as with one label an image. `weights`
+    (classes,) of having a label, None for alike. `smoothing`: labels are that much nearer to one half.
+    """
+
+    smoothing: float
+    weights: Tensor | None = None
+
+    def targets(self, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
+        """Return what `__call__` compares a network with, for labels, or shares of them, (N, classes)."""
+        return labels.float() * (1 - self.smoothing) + self.smoothing / 2
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of logits (N, classes)."""
+        total = F.binary_cross_entropy_with_logits(
+            logits.float(), targets, pos_weight=self.weights, reduction="sum"
+        )
+        return total / len(logits)
+
+
+def make_loss(recipe: Recipe, labels: Tensor, classes: int, teacher: Teacher | None) -> Loss | SeveralLabelsLoss:
+    """Return the loss of a recipe for images to train on with these labels (N,), or (N, classes)."""
+    is_weighed, smoothing = recipe.balance == WEIGHTS, recipe.label_smoothing
+    if labels.ndim == 2:
+        assert teacher is None, "a teacher has one label an image"
+        return SeveralLabelsLoss(smoothing, weigh_labels(labels) if is_weighed else None)
+    return Loss(smoothing, weigh_classes(labels, classes) if is_weighed else None, teacher)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InputError
+from nas.training.multi_label import mean_average_precision
+from nas.training.recipe import SAMPLING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +62,12 @@ class Metrics:
         """The mean F1 of the classes that have images or were predicted."""
         return float(np.nanmean(self.f1))
 
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """What figures.json has of it."""
+        names = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auc", "loss", "calibration_error")
+        return {name: getattr(self, name) for name in names}
+
     def of(self, metric: str) -> float | None:
         """Return what networks are judged by, one of `JUDGES`."""
         found: float | None = getattr(self, FIELDS[metric])
@@ -76,6 +84,7 @@ FIELDS = {
     "macro-f1": "macro_f1",
     "top-5": "top5",
     "auc": "auc",
+    "map": "mean_average_precision",
 }
 """What the figures call each of `JUDGES`."""
 
@@ -142,12 +151,14 @@ class Judge:
 
     `observe` gives what counts of each image (N,), of the logits (N, classes) of a batch and its labels (N,).
     `compute` makes the number of that for all images, their labels and how many classes there are. `classes`:
-    the fewest and the most that it is defined for.
+    the fewest and the most that it is defined for. `multi_label`: it is of images with several labels, (N,
+    classes) in place of (N,), and then observes the same.
     """
 
     observe: Callable[[Tensor, Tensor], Tensor]
     compute: Callable[[NDArray[np.generic], Counts, int], float]
     classes: tuple[int, float] = (2, float("inf"))
+    multi_label: bool = False
 
 
 def _predict(logits: Tensor, labels: Tensor) -> Tensor:
@@ -156,6 +167,14 @@ def _predict(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _is_among_five(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits > logits.gather(1, labels[:, None])).sum(1) < _TOP
+
+
+def _keep(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.float()
+
+
+def _map(logits: NDArray[np.generic], labels: Counts, classes: int) -> float:
+    return mean_average_precision(logits.astype(np.float64), labels)
 
 
 def _lead_of_second(logits: Tensor, labels: Tensor) -> Tensor:
@@ -208,11 +227,26 @@ JUDGES = {
     "macro-f1": Judge(_predict, _macro_f1),
     "top-5": Judge(_is_among_five, _share, (_TOP + 1, float("inf"))),
     "auc": Judge(_lead_of_second, _area_under_roc, (2, 2)),
+    "map": Judge(_keep, _map, multi_label=True),
 }
 
 
 def check_metric(metric: str, data: ImageData) -> None:
-    """Raise InputError where networks cannot be judged by a metric on such classes."""
+    """Raise InputError where networks cannot be judged by a metric on such labels."""
+    if JUDGES[metric].multi_label != data.is_multi_label:
+        each, fit = (
+            ("several labels", "map, or leave it out")
+            if data.is_multi_label
+            else ("one label", "accuracy, balanced-accuracy or macro-f1")
+        )
+        other = "one label" if data.is_multi_label else "several labels"
+        raise InputError(
+            f"--metric {metric}: is of images with {other} each, and those of data set {data.name} have "
+            f"{each}; give {fit}"
+        )
+    if data.is_multi_label:
+        mean_average_precision(data.val_labels, data.val_labels)  # of some label
+        return
     least, most = JUDGES[metric].classes
     if not least <= data.num_classes <= most:
         needs = "two classes" if most == least else f"more than {least - 1} classes"
@@ -224,4 +258,13 @@ def check_metric(metric: str, data: ImageData) -> None:
         raise InputError(
             f"--metric auc: data set {data.name} has images of one class alone to validate on; add some of "
             "the other, or give balanced-accuracy"
+        )
+
+
+def check_balance(balance: str, data: ImageData) -> None:
+    """Raise InputError where classes cannot be evened out so."""
+    if data.is_multi_label and balance == SAMPLING:
+        raise InputError(
+            f"--balance {balance}: draws as many images of each class, and an image of data set {data.name} "
+            "has several labels; give --balance weights"
         )

@@ -63,7 +63,7 @@ class Int8Evaluator:
         none."""
         import torch
 
-        judge = JUDGES[self.proxy.recipe.metric]
+        judge = JUDGES[self.metric.name]
         network = self.proxy.network(choices)
         data = datasets.resize_dataset(self.proxy.data, network.input_shape[1])
         card, train, labels = DataCard.of(data), data.train_images, data.val_labels

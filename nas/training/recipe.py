@@ -31,7 +31,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 POLICIES = ("randaugment", "autoaugment")
 
-METRICS = ("accuracy", "balanced-accuracy", "macro-f1", "top-5", "auc")
+MAP = "map"
+METRICS = ("accuracy", "balanced-accuracy", "macro-f1", "top-5", "auc", MAP)
 """What networks are judged by (`nas.training.metrics`)."""
 
 NO_BALANCE, WEIGHTS, SAMPLING = BALANCES = ("none", "weights", "sampling")
@@ -191,7 +192,7 @@ class Recipe(Config):
         one_of("a metric", METRICS),
         Option(
             "What a network is judged by on the images to validate on: `accuracy`, `balanced-accuracy`, "
-            "`macro-f1`, `top-5`, or `auc` of two classes.",
+            "`macro-f1`, `top-5`, or `auc` of two classes; `map` of images with several labels, by itself.",
             TRAINING,
             unused_by=User.EVALUATOR,
         ),
@@ -274,6 +275,13 @@ class Recipe(Config):
     @property
     def peak_lr(self) -> float:
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    def judging(self, multi_label: bool) -> Recipe:
+        """Return the recipe for images of one label each, or of several, where `map` is in the place of
+        accuracy."""
+        if not multi_label or self.metric != METRICS[0]:
+            return self
+        return replace(self, metric=MAP)
 
     def fitted(self, images: int, device: str) -> Recipe:
         """Return the recipe with a number for its batch, on a device as torch names it, for a data set of so

@@ -2,7 +2,7 @@
 
 None of them carries over between spaces (Krishnakumar et al. 2022, "NAS-Bench-Suite-Zero"), so they are
 measured before they are trusted. Each takes a network with its initial weights, images `x` (N, C, H, W) as
-the proxy gives them and labels `y` (N,), and leaves the network as it was. Batch norms use the statistics of
+the proxy gives them and labels `y` (N,), or (N, classes) of 0 and 1, and leaves the network as it was. Batch norms use the statistics of
 the batch, and dropout and stochastic depth are off.
 """
 
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.ops.arguments import ACTIVATIONS
+from nas.training.losses import SeveralLabelsLoss
 from nas.training.screens import ZERO_COST_NAMES
 
 ZeroCost = Callable[[nn.Module, Tensor, Tensor], float]
@@ -164,7 +165,7 @@ def _compute_gradients(module: nn.Module, x: Tensor, y: Tensor) -> list[tuple[Te
     """Return weights of convolutions and linear layers, each with the gradient of the loss by it."""
     module = _copy_for_scoring(module)
     weights = _list_weights(module)
-    loss = F.cross_entropy(module(x), y)
+    loss = SeveralLabelsLoss(0)(module(x), y.to(x.dtype)) if y.ndim == 2 else F.cross_entropy(module(x), y)
     grads = torch.autograd.grad(loss, weights)
     return [(weight.detach(), grad) for weight, grad in zip(weights, grads, strict=True)]
 

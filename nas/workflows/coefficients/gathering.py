@@ -139,7 +139,8 @@ def gather(
     subject = subject.fit(config.input, data.channels, data.num_classes)
     heard.doing("Counting networks of twice the MACs")
     entries = tuple(_list_entries(subject.network, side, config.steps))
-    config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device_of(config)))
+    recipe = config.recipe.judging(data.is_multi_label)
+    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device_of(config)))
     if began:
         manifest = _go_on(began, config, folder, subject, data, files)
     else:

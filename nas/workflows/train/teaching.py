@@ -46,6 +46,11 @@ def read_teacher(
 
     if config.teacher is None:
         return None
+    if data.is_multi_label:
+        raise InputError(
+            f"--teacher {config.teacher}: teaches one label an image, and an image of data set {data.name} "
+            "has several; leave it out"
+        )
     library, name, file = _split(config.teacher)
     if library:
         found = _LIBRARIES[library](config, name, Path(file).expanduser(), data)

@@ -119,7 +119,8 @@ def assemble(
     data, test = _read_data(found, config, folder, began is not None, heard)
     if found.run and found.run.manifest.data:
         check_data(data, found.run.manifest.data, f"{what} was searched")
-    config = replace(config, recipe=config.recipe.fitted(len(data.train_labels), device_of(config)))
+    recipe = config.recipe.judging(data.is_multi_label)
+    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device_of(config)))
     if began:
         began.check_same(config, folder)
     images = _with_test(data, test, config, heard)
