@@ -91,13 +91,17 @@ class DataConfig(Config):
     columns: Annotated[
         tuple[str, ...] | None,
         parsed(
-            "two columns of a table; write it as text, such as image_id,species",
-            lambda value: value is None or (isinstance(value, tuple) and len(value) == 2 and all(value)),
+            "columns of a table, of path and label or of path and each class; write it as text, such as "
+            "image_id,species",
+            lambda value: value is None or (isinstance(value, tuple) and len(value) > 1 and all(value)),
             lambda written: tuple(name.strip() for name in written.split(",")),
             ",".join,
             null=None,
         ),
-        _option("Columns of path and label in a table, such as `image_id,species`, else by usual names."),
+        _option(
+            "Columns of path and label in a table, such as `image_id,species`, or of path and each class, "
+            "else by usual names."
+        ),
     ] = None
     suffix: Annotated[
         str | None,
@@ -128,8 +132,7 @@ class DataConfig(Config):
     @property
     def layout(self) -> Layout:
         """How its tables and names are to be understood."""
-        path, label = self.columns or ("", "")
-        return Layout((path, label) if path else None, self.suffix, self.group)
+        return Layout(self.columns, self.suffix, self.group)
 
     @property
     def rendering(self) -> Rendering:

@@ -232,6 +232,8 @@ def _list_cells(file: Path, column: str, split: str, first: int, place: str) -> 
 
 def _find_columns(schema: Any, place: str, layout: Layout) -> _Columns:
     features = _read_features(schema)
+    if layout.columns is not None and len(layout.columns) != 2:
+        raise InputError(f"{place}: --columns names {len(layout.columns)} columns; give IMAGE,LABEL")
     image, label = layout.columns or (None, None)
     for name in layout.columns or ():
         if name not in schema.names:

@@ -10,8 +10,8 @@ import numpy as np
 from nas.data.base import Labels
 
 SEVERAL = (
-    "Images have several labels, or none: each label has a probability of its own, by a sigmoid, and networks "
-    "are judged by map, the mean average precision of the labels, in place of accuracy."
+    "Images have several labels, or none: each label has a probability of its own, by a sigmoid, and "
+    "networks are judged by map, the mean average precision of the labels, in place of accuracy."
 )
 """What is said of such data."""
 

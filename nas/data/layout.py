@@ -26,12 +26,13 @@ OF_FILES = ("imagefolder", "csv", "hf", "webdataset", "coco", "voc")
 class Layout:
     """How tables and names are understood.
 
-    `columns`: those of path and label in a table, None where they are found by their names. `suffix`: what
+    `columns`: those of path and label in a table, or of path and each class, None where they are found by
+    their names. `suffix`: what
     its paths lack, None where it is found beside them. `group`: what a split keeps together, a column of a
     table, or a pattern with one group over the names of files; None for nothing but copies.
     """
 
-    columns: tuple[str, str] | None = None
+    columns: tuple[str, ...] | None = None
     suffix: str | None = None
     group: str | None = None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.data.base import Source
+from nas.data.label_columns import ClassColumns, Line, find_class_columns, read_label_lists
 from nas.data.layout import SPLITS, SUFFIXES, Layout
 from nas.data.listed import Item, source_of_items
 from nas.data.stores import ImageFiles
@@ -29,20 +30,22 @@ _MOST_LABEL = 1_000
 
 @dataclass(frozen=True)
 class _Row:
-    """What a row of a table says; `group` is empty where there is no such column."""
+    """What a row of a table says: its class, or in a tuple all its labels; `group` is empty where there is no
+    such column."""
 
     line: int
     path: str
-    label: str
+    label: str | tuple[str, ...]
     split: str
     group: str
 
 
 def source_of_table(path: Path, layout: Layout) -> Source:
-    """A table with a column of paths, from the table's own folder, and one of labels; where it has a column
-    `split`, its rows to train on, with those to validate on and to test on."""
+    """A table with a column of paths, from the table's own folder, and one of labels, or one of 0 and 1 for
+    each class; where it has a column `split`, its rows to train on, with those to validate on and to test
+    on."""
     place = f"data set csv:{path}"
-    rows, notes = _table(path, place, layout)
+    rows, classes, notes = _table(path, place, layout)
     seen: dict[str, int] = {}
     for row in rows:
         file = os.path.normpath(row.path)
@@ -63,18 +66,20 @@ def source_of_table(path: Path, layout: Layout) -> Source:
         lambda places: ImageFiles(path.parent, [items[index].name for index in places]).read,
         layout,
         notes=notes,
+        classes=classes,
     )
 
 
 def _check_labels(rows: Sequence[_Row], place: str) -> None:
     """Raise InputError where labels are no classes."""
     for row in rows:
-        if len(row.label) > _MOST_LABEL:
+        longest = max(map(len, (row.label,) if isinstance(row.label, str) else row.label), default=0)
+        if longest > _MOST_LABEL:
             raise InputError(
-                f"{place}: line {row.line} has a label of {len(row.label):,} characters; a class has a "
+                f"{place}: line {row.line} has a label of {longest:,} characters; a class has a "
                 f"name of {_MOST_LABEL:,} at most"
             )
-    numbers = [_read_number(row.label) for row in rows]
+    numbers = [_read_number(row.label) if isinstance(row.label, str) else None for row in rows]
     if any(number is None for number in numbers):
         return
     for row, number in zip(rows, numbers, strict=True):
@@ -94,8 +99,8 @@ def _read_number(text: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], list[str]]:
-    """The rows of a table, and what is to be said of its columns."""
+def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], tuple[str, ...] | None, list[str]]:
+    """The rows of a table, the classes where columns name them, and what is to be said of its columns."""
     text = _read_table(path, place)
     first = text.partition("\n")[0]
     mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
@@ -103,24 +108,24 @@ def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], list[str
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         columns = [column.strip().casefold() for column in reader.fieldnames or []]
         reader.fieldnames = columns
-        names = _find_columns(columns, place, layout)
         split = "split" if "split" in columns else None
         group = (layout.group or "").casefold()
         group = group if group in columns else ""
-        wanted = [name for name in (*names, split, group) if name]
+        lines = [(reader.line_num, row) for row in reader]
+        path_name, label = _find_columns(columns, lines, (split, group), place, layout)
+        lists = read_label_lists(label, lines, place) if isinstance(label, str) else label.read(lines, place)
+        wanted = [name for name in (path_name, label, split, group) if name and isinstance(name, str)]
         rows = []
-        for row in reader:
+        for number, (line, row) in enumerate(lines):
             cells = {name: (row[name] or "").strip() for name in wanted}
             for name, cell in cells.items():
-                if not cell:
-                    raise InputError(
-                        f"{place}: line {reader.line_num} has no {name}; fill it in, or remove the row"
-                    )
+                if not cell and not (lists and name == label):
+                    raise InputError(f"{place}: line {line} has no {name}; fill it in, or remove the row")
             rows.append(
                 _Row(
-                    reader.line_num,
-                    cells[names[0]],
-                    cells[names[1]],
+                    line,
+                    cells[path_name],
+                    lists[number] if lists else cells[str(label)],
                     cells[split] if split else "train",
                     cells[group] if group else "",
                 )
@@ -131,11 +136,14 @@ def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], list[str
         ) from error
     if not rows:
         raise InputError(f"{place}: the table has no rows; give one for each image, with path and label")
-    notes = []
-    if names != ("path", "label"):
-        notes.append(f"Columns of {path.name}: {names[0]} names the files, {names[1]} the classes.")
+    notes, classes = [], None
+    if isinstance(label, ClassColumns):
+        classes = label.classes
+        notes.append(f"Columns of {path.name}: {path_name} names the files, {label} are classes.")
+    elif (path_name, label) != ("path", "label"):
+        notes.append(f"Columns of {path.name}: {path_name} names the files, {label} the classes.")
     rows, added = _complete_paths(rows, path.parent, place, layout.suffix)
-    return rows, [*notes, *added]
+    return rows, classes, [*notes, *added]
 
 
 def _read_table(path: Path, place: str) -> str:
@@ -157,16 +165,19 @@ def _read_table(path: Path, place: str) -> str:
         ) from error
 
 
-def _find_columns(columns: Sequence[str], place: str, layout: Layout) -> tuple[str, str]:
-    """Return the columns of path and label, those of a layout or by their usual names."""
+def _find_columns(
+    columns: Sequence[str], lines: Sequence[Line], others: Sequence[str | None], place: str, layout: Layout
+) -> tuple[str, str | ClassColumns]:
+    """Return the columns of path and label, those of a layout or by their usual names; where there is none of
+    labels, those of the classes, which are not among `others`."""
     listed = ", ".join(columns) or "none"
     if layout.columns is not None:
         for column in layout.columns:
             if column.casefold() not in columns:
                 hint = did_you_mean(column.casefold(), list(columns))
                 raise InputError(f"{place}: there is no column '{column}' of --columns among {listed}{hint}")
-        path, label = layout.columns
-        return path.casefold(), label.casefold()
+        path, *label = [name.casefold() for name in layout.columns]
+        return path, label[0] if len(label) == 1 else ClassColumns(tuple(label))
     found = []
     for usual in (_PATHS, LABELS):
         own = usual[0]
@@ -176,6 +187,10 @@ def _find_columns(columns: Sequence[str], place: str, layout: Layout) -> tuple[s
                 f"{place}: {' and '.join(known)} may both be the column '{own}'; name the columns by "
                 "--columns PATH,LABEL"
             )
+        if not known and usual is LABELS:
+            rest = [name for name in columns if name not in (*found, *others)]
+            if classes := find_class_columns(rest, lines):
+                return found[0], classes
         if not known:
             hint = did_you_mean(own, list(columns), "name the columns by --columns PATH,LABEL")
             raise InputError(f"{place}: there is no column '{own}' among {listed}{hint}")

@@ -67,7 +67,9 @@ class SeveralLabelsLoss:
         return total / len(logits)
 
 
-def make_loss(recipe: Recipe, labels: Tensor, classes: int, teacher: Teacher | None) -> Loss | SeveralLabelsLoss:
+def make_loss(
+    recipe: Recipe, labels: Tensor, classes: int, teacher: Teacher | None
+) -> Loss | SeveralLabelsLoss:
     """Return the loss of a recipe for images to train on with these labels (N,), or (N, classes)."""
     is_weighed, smoothing = recipe.balance == WEIGHTS, recipe.label_smoothing
     if labels.ndim == 2:

@@ -2,8 +2,8 @@
 
 None of them carries over between spaces (Krishnakumar et al. 2022, "NAS-Bench-Suite-Zero"), so they are
 measured before they are trusted. Each takes a network with its initial weights, images `x` (N, C, H, W) as
-the proxy gives them and labels `y` (N,), or (N, classes) of 0 and 1, and leaves the network as it was. Batch norms use the statistics of
-the batch, and dropout and stochastic depth are off.
+the proxy gives them and labels `y` (N,), or (N, classes) of 0 and 1, and leaves the network as it was. Batch
+norms use the statistics of the batch, and dropout and stochastic depth are off.
 """
 
 from __future__ import annotations

@@ -171,8 +171,8 @@ def assemble_search(
         data = read()
         space = counted.of(space, config.classes, data)
         _check_trains(space, config, data)
-            recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
+        recipe = config.recipe.judging(data.is_multi_label)
+        config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds

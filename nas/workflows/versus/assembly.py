@@ -25,7 +25,7 @@ from nas.space.library import is_run
 from nas.space.plugins import read_plugins
 from nas.study.queue import Job
 from nas.training.evaluator import ProxyEvaluator
-from nas.training.metrics import check_metric
+from nas.training.metrics import check_balance, check_metric
 from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import device_name, device_of
 from nas.workflows.observer import Observer
@@ -125,6 +125,7 @@ def assemble(
         began.check_same(config, folder)
     images = _with_test(data, test, config, heard)
     check_metric(config.recipe.metric, images.data)
+    check_balance(config.recipe.balance, images.data)
     found = found.fit(config.input, data.channels, data.num_classes)
     heard.doing("Scaling the baselines to the budget")
     budget = budget_of(found, config)
