@@ -23,8 +23,9 @@ _NAMED = 8
 
 @dataclass(frozen=True)
 class ClassColumns:
-    """Columns of 0 and 1, each of which is called as its class."""
+    """Columns of 0 and 1, and the classes that they are of."""
 
+    columns: tuple[str, ...]
     classes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -37,7 +38,11 @@ class ClassColumns:
         Raises InputError for a cell that is neither 0 nor 1.
         """
         found = [
-            tuple(name for name in self.classes if self._read_cell(row[name], line, name, place))
+            tuple(
+                name
+                for column, name in zip(self.columns, self.classes, strict=True)
+                if self._read_cell(row[column], line, name, place)
+            )
             for line, row in lines
         ]
         return [own[0] for own in found] if all(len(own) == 1 for own in found) else list(found)
@@ -45,21 +50,22 @@ class ClassColumns:
     def _read_cell(self, cell: str | None, line: int, name: str, place: str) -> bool:
         text = (cell or "").strip()
         if text not in _VALUES:
+            has = f"'{text}'" if text else "nothing"
             raise InputError(
-                f"{place}: line {line} has {f"'{text}'" if text else 'nothing'} in the column '{name}', and "
-                "a column of a class has 0 or 1; mend it, or name the columns by --columns PATH,LABEL or "
-                "PATH,CLASS,CLASS"
+                f"{place}: line {line} has {has} in the column '{name}', and a column of a class has 0 or 1; "
+                "mend it, or name the columns by --columns PATH,LABEL or PATH,CLASS,CLASS"
             )
         return _VALUES[text]
 
 
-def find_class_columns(columns: Sequence[str], lines: Sequence[Line]) -> ClassColumns | None:
-    """Return columns as those of classes; None where there are fewer than two, or none has 0 and 1 alone."""
+def find_class_columns(columns: Mapping[str, str], lines: Sequence[Line]) -> ClassColumns | None:
+    """Return columns, with what each is called, as those of classes; None where there are fewer than two, or
+    none has 0 and 1 alone."""
     if len(columns) < 2 or not lines:
         return None
     if not any(all((row[name] or "").strip() in _VALUES for _, row in lines) for name in columns):
         return None
-    return ClassColumns(tuple(columns))
+    return ClassColumns(tuple(columns), tuple(columns.values()))
 
 
 def is_of_lists(column: str) -> bool:
@@ -81,8 +87,8 @@ def read_label_lists(column: str, lines: Sequence[Line], place: str) -> list[Lab
     if len(used) > 1:
         (one, first), (other, second) = sorted(used.items(), key=lambda item: item[1])
         raise InputError(
-            f"{place}: line {first} separates labels by '{one}', and line {second} by '{other}'; separate all "
-            "by one of them"
+            f"{place}: line {first} separates labels by '{one}', and line {second} by '{other}'; separate "
+            "all by one of them"
         )
     mark = next(iter(used), _SEPARATORS[0])
     found = [

@@ -64,5 +64,8 @@ def name_sets(labels: Labels, classes: Sequence[str]) -> tuple[Labels, tuple[str
     if not are_sets(labels):
         return labels, tuple(classes)
     kinds, numbers = np.unique(labels, axis=0, return_inverse=True)
-    names = [" and ".join(classes[place] for place in np.flatnonzero(kind)) or "no label" for kind in kinds]
+    names = [
+        " and ".join(classes[place] for place in np.flatnonzero(kind).tolist()) or "no label"
+        for kind in kinds
+    ]
     return numbers.reshape(-1).astype(np.int64), tuple(names)

@@ -7,7 +7,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,13 +106,13 @@ def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], tuple[st
     mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
-        columns = [column.strip().casefold() for column in reader.fieldnames or []]
-        reader.fieldnames = columns
-        split = "split" if "split" in columns else None
+        titles = {title.strip().casefold(): title.strip() for title in reader.fieldnames or []}
+        reader.fieldnames = [title.strip().casefold() for title in reader.fieldnames or []]
+        split = "split" if "split" in titles else None
         group = (layout.group or "").casefold()
-        group = group if group in columns else ""
+        group = group if group in titles else ""
         lines = [(reader.line_num, row) for row in reader]
-        path_name, label = _find_columns(columns, lines, (split, group), place, layout)
+        path_name, label = _find_columns(titles, lines, (split, group), place, layout)
         lists = read_label_lists(label, lines, place) if isinstance(label, str) else label.read(lines, place)
         wanted = [name for name in (path_name, label, split, group) if name and isinstance(name, str)]
         rows = []
@@ -166,10 +166,14 @@ def _read_table(path: Path, place: str) -> str:
 
 
 def _find_columns(
-    columns: Sequence[str], lines: Sequence[Line], others: Sequence[str | None], place: str, layout: Layout
+    columns: Mapping[str, str],
+    lines: Sequence[Line],
+    others: Sequence[str | None],
+    place: str,
+    layout: Layout,
 ) -> tuple[str, str | ClassColumns]:
     """Return the columns of path and label, those of a layout or by their usual names; where there is none of
-    labels, those of the classes, which are not among `others`."""
+    labels, those of the classes, which are not among `others`. `columns`: with their titles."""
     listed = ", ".join(columns) or "none"
     if layout.columns is not None:
         for column in layout.columns:
@@ -177,8 +181,10 @@ def _find_columns(
                 hint = did_you_mean(column.casefold(), list(columns))
                 raise InputError(f"{place}: there is no column '{column}' of --columns among {listed}{hint}")
         path, *label = [name.casefold() for name in layout.columns]
-        return path, label[0] if len(label) == 1 else ClassColumns(tuple(label))
-    found = []
+        return path, label[0] if len(label) == 1 else ClassColumns(
+            tuple(label), tuple(columns[name] for name in label)
+        )
+    found: list[str] = []
     for usual in (_PATHS, LABELS):
         own = usual[0]
         known = [own] if own in columns else [name for name in usual if name in columns]
@@ -188,7 +194,7 @@ def _find_columns(
                 "--columns PATH,LABEL"
             )
         if not known and usual is LABELS:
-            rest = [name for name in columns if name not in (*found, *others)]
+            rest = {name: title for name, title in columns.items() if name not in (*found, *others)}
             if classes := find_class_columns(rest, lines):
                 return found[0], classes
         if not known:

@@ -35,39 +35,50 @@ Array = NDArray[np.float32]
 @dataclass(frozen=True)
 class Sample:
     """Images (N, C, H, W) as the network takes them, their labels (N,) where they are known, and what they
-    are, for a person."""
+    are, for a person. `multi_label`: an image has several, (N, classes) of 0 and 1."""
 
     images: Array
     labels: NDArray[np.int64] | None
     origin: str
+    multi_label: bool = False
 
     @classmethod
-    def random(cls, shape: tuple[int, ...], why: str = "") -> Sample:
+    def random(cls, shape: tuple[int, ...], why: str = "", *, multi_label: bool = False) -> Sample:
         """Return random images of mean 0 and deviation 1."""
         images = np.random.default_rng(0).standard_normal((IMAGES, *shape), np.float32)
-        return cls(images, None, f"{IMAGES} random images of mean 0 and deviation 1{why}")
+        return cls(images, None, f"{IMAGES} random images of mean 0 and deviation 1{why}", multi_label)
 
 
 @dataclass(frozen=True)
 class Parity:
     """How near a file is to the network: the largest `difference` of outputs, as a part of their range; the
     share of images with the same best class; the accuracy of the network and of the file, where labels are
-    known."""
+    known. `multi_label`: the shares are of decisions, one for each image and label, which it has where its
+    output is above 0."""
 
     difference: float
     agreement: float
     accuracy: tuple[float, float] | None = None
+    multi_label: bool = False
 
     @classmethod
-    def of(cls, network: Array, file: Array, labels: NDArray[np.int64] | None = None) -> Parity:
+    def of(
+        cls,
+        network: Array,
+        file: Array,
+        labels: NDArray[np.int64] | None = None,
+        *,
+        multi_label: bool = False,
+    ) -> Parity:
         """Compare outputs (N, ...)."""
         span = float(network.max() - network.min())
         difference = float(np.abs(network - file).max()) / span if span else np.inf
-        best, found = (outputs.reshape(len(outputs), -1).argmax(1) for outputs in (network, file))
+        flat = [outputs.reshape(len(outputs), -1) for outputs in (network, file)]
+        best, found = (part > 0 if multi_label else part.argmax(1) for part in flat)
         accuracy = None
         if labels is not None:
             accuracy = float((best == labels).mean()), float((found == labels).mean())
-        return cls(difference, float((best == found).mean()), accuracy)
+        return cls(difference, float((best == found).mean()), accuracy, multi_label)
 
     @property
     def holds(self) -> bool:
@@ -80,9 +91,11 @@ class Parity:
         return self.accuracy[0] - self.accuracy[1] if self.accuracy else 0.0
 
     def __str__(self) -> str:
-        text = f"differs by {self.difference:.1e} of the range, {100 * self.agreement:.1f} % of classes equal"
+        what = "decisions" if self.multi_label else "classes"
+        text = f"differs by {self.difference:.1e} of the range, {100 * self.agreement:.1f} % of {what} equal"
         if self.accuracy:
-            text += f", accuracy {self.accuracy[0]:.4f} before and {self.accuracy[1]:.4f} after"
+            right = "right decisions" if self.multi_label else "accuracy"
+            text += f", {right} {self.accuracy[0]:.4f} before and {self.accuracy[1]:.4f} after"
         return text
 
 
@@ -113,7 +126,7 @@ def check_parity(exporter: Exporter, file: Path, shown: Path, wanted: Array, sam
     found = apply_apart(exporter, file, shown, sample.images)
     if found.shape != wanted.shape:
         raise NasError(f"{shown}: its output is {found.shape}, the network's {wanted.shape}; {_WAY_OUT}")
-    parity = Parity.of(wanted, found, sample.labels)
+    parity = Parity.of(wanted, found, sample.labels, multi_label=sample.multi_label)
     if not parity.holds:
         raise NasError(
             f"{shown}: is not the network: on {sample.origin} it {parity}; at most {TOLERANCE:g} of the "

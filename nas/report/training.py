@@ -15,11 +15,25 @@ from nas.report.console import duration, plural, say, show
 from nas.report.decoding import DecodingBar
 from nas.report.tables import table
 from nas.training.base import EpochResult
+from nas.training.metrics import FIELDS, describe_value
+from nas.training.multi_label import LabelMetrics
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
 _LINE_S = 60
 """A plain log has a line after so many seconds of an epoch."""
 _MOST_CLASSES = 12
+_FIGURES = {
+    "accuracy": "accuracy",
+    "top5": "top-5 accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mean_average_precision": "mean average precision",
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "auc": "area under the ROC curve",
+    "loss": "cross entropy",
+    "calibration_error": "calibration error",
+}
+"""Figures, and what they are called."""
 
 
 class TrainScreen(TrainObserver):
@@ -156,35 +170,36 @@ def print_training(result: TrainResult, console: Console) -> None:
             console,
             f"Ended early after {plural(len(result.history), 'epoch')}: no higher {result.metric} came.",
         )
-    tested = "" if result.has_no_test else f", {metrics.describe(result.metric)} on {result.tested_on}"
+    said = describe_value(result.metric, metrics.figures[FIELDS[result.metric]])
+    tested = "" if result.has_no_test else f", {said} on {result.tested_on}"
     best = f"Best epoch {result.best_epoch}: {result.metric} {result.value:.4f} on the validation images"
     say(console, f"{best}{tested}.")
     rows = table("figure", ">value")
-    rows.add_row("accuracy", f"{metrics.accuracy:.4f}")
-    if metrics.top5 is not None:
-        rows.add_row("top-5 accuracy", f"{metrics.top5:.4f}")
-    rows.add_row("balanced accuracy", f"{metrics.balanced_accuracy:.4f}")
-    rows.add_row("macro F1", f"{metrics.macro_f1:.4f}")
-    if metrics.auc is not None:
-        rows.add_row("area under the ROC curve", f"{metrics.auc:.4f}")
-    rows.add_row("cross entropy", f"{metrics.loss:.4f}")
-    rows.add_row("calibration error", f"{metrics.calibration_error:.4f}")
+    for name, title in _FIGURES.items():
+        if (value := metrics.figures.get(name)) is not None:
+            rows.add_row(title, f"{value:.4f}")
     show(rows, console)
-    recall = metrics.recall
-    order = sorted((i for i in range(len(recall)) if recall[i] == recall[i]), key=lambda i: recall[i])
+    is_several = isinstance(metrics, LabelMetrics)
+    what, each = (
+        ("average precision", metrics.average_precision)
+        if isinstance(metrics, LabelMetrics)
+        else ("recall", metrics.recall)
+    )
+    order = sorted((i for i in range(len(each)) if each[i] == each[i]), key=lambda i: each[i])
     if len(order) > 1:
-        low = ", ".join(f"{result.classes[i]} {recall[i]:.2f}" for i in order[:3])
-        say(console, f"Classes of the lowest recall: {low}.")
+        low = ", ".join(f"{result.classes[i]} {each[i]:.2f}" for i in order[:3])
+        say(console, f"Classes of the lowest {what}: {low}.")
     python = next(file for file in result.exported if file.suffix == ".py")
     say(console, f"Network: {python} (checked: same outputs, same parameters, imports only torch)")
     say(console, "Beside it:")
     kinds = {
-        "classes": "precision, recall and F1 of each class",
+        "classes": "average precision, " * is_several + "precision, recall and F1 of each class",
         "confusion picture": "what is taken for what; confusion.csv has the counts",
         "worst": "the images that are most wrong",
         "predictions": "every image with its class and the one predicted",
         "metric curve": f"{result.metric} by epoch; loss.svg, metrics.csv",
     }
+    kinds = {kind: why for kind, why in kinds.items() if kind in result.files}
     width = max(len(str(result.files[kind])) for kind in kinds)
     for kind, why in kinds.items():
         say(console, f"  {result.files[kind]!s:<{width}}  # {why}")

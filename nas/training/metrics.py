@@ -245,7 +245,7 @@ def check_metric(metric: str, data: ImageData) -> None:
             f"{each}; give {fit}"
         )
     if data.is_multi_label:
-        mean_average_precision(data.val_labels, data.val_labels)  # of some label
+        mean_average_precision(data.val_labels.astype(float), data.val_labels)  # of some label
         return
     least, most = JUDGES[metric].classes
     if not least <= data.num_classes <= most:

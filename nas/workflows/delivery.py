@@ -137,7 +137,8 @@ def take_sample(leaving: Leaving) -> Sample:
     try:
         return validation_sample(read_images(leaving.images, validation=IMAGES))
     except NasError as error:
-        return Sample.random(shape, f", as the images of the run cannot be read ({error})")
+        why = f", as the images of the run cannot be read ({error})"
+        return Sample.random(shape, why, multi_label=leaving.images.card.multi_label)
 
 
 def read_images(images: TrainedOn, *, validation: int, train: int = 0) -> ImageData:
@@ -168,7 +169,8 @@ def read_images(images: TrainedOn, *, validation: int, train: int = 0) -> ImageD
 def validation_sample(data: ImageData) -> Sample:
     """Return all images that are validated on, as a network takes them."""
     origin = f"{len(data.val_labels)} of the validation images of {data.name}"
-    return Sample(DataCard.of(data).normalise(data.val_images), data.val_labels, origin)
+    images = DataCard.of(data).normalise(data.val_images)
+    return Sample(images, data.val_labels, origin, data.is_multi_label)
 
 
 def unwritable(path: Path, error: OSError) -> NasError:
@@ -204,16 +206,18 @@ def preprocessing(card: DataCard, side: int) -> dict[str, Any]:
     own = card.preprocessing(side)
     moments = {key: own.pop(key) for key in ("mean", "deviation")}
     resize = {"resize": "bilinear, antialiased, whatever the aspect ratio", "crop": "none"}
-    return {"channels": colours, **own, **resize, "scale": 1 / 255, **moments, "layout": "NCHW"}
+    found = {"channels": colours, **own, **resize, "scale": 1 / 255, **moments, "layout": "NCHW"}
+    return found | ({"outputs": "sigmoid, a probability of each label"} if card.multi_label else {})
 
 
 def _parity_table(
     leaving: Leaving, exporters: Mapping[str, Exporter], parities: Mapping[str, Parity], sample: Sample
 ) -> list[str]:
+    what, right = ("decisions", "right decisions") if sample.multi_label else ("classes", "accuracy")
     lines = [
         f"Each was loaded in a process of its own and compared with the network on {cell(sample.origin)}.",
         "",
-        "| format | file | largest difference, of the range | equal classes | accuracy before | after |",
+        f"| format | file | largest difference, of the range | equal {what} | {right} before | after |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for name, parity in parities.items():
@@ -229,6 +233,12 @@ def _beside(leaving: Leaving) -> list[str]:
     lines = ["`network.yaml` is the architecture; `samples.npz` has `inputs` and their `outputs`."]
     if leaving.images:
         lines.append("`preprocess.json` says how an image becomes an input, `labels.txt` has the classes.")
+    if leaving.images and leaving.images.card.multi_label:
+        lines.append(
+            "An image has several labels, or none: outputs are logits in the order of `labels.txt`, of which "
+            "the sigmoid, not the softmax, is the probability of each label. A decision is that an output is "
+            "above 0, a probability of 0.5."
+        )
     return lines
 
 

@@ -313,7 +313,7 @@ def data_facts(data: DataCard, side: int, weights: str) -> dict[str, str]:
             f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
             f"{_round(data.std)} of each channel"
         ),
-        "Labels": names,
+        "Labels": names + "; several an image, each by the sigmoid of its output" * data.multi_label,
     }
 
 

@@ -296,7 +296,7 @@ class _Work:
                 f"{shown}: its outputs are {found.shape}, {np.isfinite(found).mean():.0%} finite, and the "
                 f"network's {self.wanted.shape}; choose another --format, and report this"
             )
-        parity = Parity.of(self.wanted, found, self.sample.labels)
+        parity = Parity.of(self.wanted, found, self.sample.labels, multi_label=self.sample.multi_label)
         if max_drop is not None and (drop := parity.drop) > max_drop:
             raise NasError(
                 f"{shown}: accuracy falls by {drop:.4f} on {self.sample.origin}, and --max-drop allows "

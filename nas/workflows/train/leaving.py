@@ -54,7 +54,7 @@ def _read_figures(file: Path, metric: str) -> dict[str, Any]:
     """Return the figures of a training. Raises InputError where they are damaged."""
     with damage_told(file, WAY_OUT):
         found = json.loads(read_text(file))
-        numbers = (found["accuracy"], found[name_column(metric)], found["best_epoch"])
+        numbers = (found[name_column(metric)], found["best_epoch"], found["loss"])
         tested = found[FIELDS[metric]]
         if not all(isinstance(n, int | float) for n in (*numbers, tested or 0)) or found["best_epoch"] < 1:
             raise ValueError("a figure is no number")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,18 +17,17 @@ from nas.plots.training import Thumbnail, draw_confusion, draw_contact_sheet, dr
 from nas.runs.training import FORMAT, name_column
 from nas.training.base import EpochResult
 from nas.training.metrics import Metrics, compute_metrics
+from nas.training.multi_label import LabelMetrics, compute_label_metrics
 from nas.workflows.export import write_one
+from nas.workflows.train.label_figures import make_label_figures
 from nas.workflows.train.leaving import make_leaving
+from nas.workflows.train.tested import WORST, Contents, Tested, write_table
 from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nas.training.loop import ClassifierTraining
-
-
-_WORST = 36
-"""Images of the contact sheet."""
 
 
 def best_epoch(history: Sequence[EpochResult]) -> EpochResult:
@@ -49,7 +45,7 @@ def write_curves(session: TrainSession) -> None:
         for r in history
     ]
     heads = ("epoch", "train_loss", name_column(metric), "seconds", "images_per_s")
-    write_atomically(session.folder.metrics_file, _table(heads, rows))
+    write_atomically(session.folder.metrics_file, write_table(heads, rows))
     best = best_epoch(history)
     what = f"{session.manifest.origin} on {session.data.name}"
     write_atomically(path / "loss.svg", draw_curve("Training loss", what, losses))
@@ -57,25 +53,7 @@ def write_curves(session: TrainSession) -> None:
     write_atomically(path / f"{metric}.svg", draw_curve(title, what, values, best.epoch))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """The images that are tested on, once: what they are, and what they are called."""
-
-    title: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    names: Sequence[str]
-
-
-def _read_test(session: TrainSession, heard: TrainObserver) -> _Tested:
+def _read_test(session: TrainSession, heard: TrainObserver) -> Tested:
     """Read the test split, or take the validation images where there is none."""
     data, test = session.data, session.test
     side = session.evaluator.network({}).input_shape[1]
@@ -83,7 +61,7 @@ def _read_test(session: TrainSession, heard: TrainObserver) -> _Tested:
         title = f"the {len(data.val_labels):,} validation images"
         images = datasets.resize_dataset(data, side).val_images
         names = [f"validation {place}" for place in range(len(data.val_labels))]
-        return _Tested(title, images, data.val_labels, names)
+        return Tested(title, images, data.val_labels, names)
     every = np.arange(len(test.labels))
     found = test.read(every, session.config.data.resolution, heard.decoding, data.rendering)
     kept = np.delete(every, list(found.broken))
@@ -91,7 +69,7 @@ def _read_test(session: TrainSession, heard: TrainObserver) -> _Tested:
         heard.noted(f"{len(found.broken):,} of {len(every):,} test images cannot be read and are left out.")
     images = resize_images(found.images, side) if side != data.resolution else found.images
     names = [test.name_of(int(place)) for place in kept]
-    return _Tested(f"the {len(kept):,} test images", images, test.labels[kept], names)
+    return Tested(f"the {len(kept):,} test images", images, test.labels[kept], names)
 
 
 def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObserver) -> TrainResult:
@@ -103,8 +81,14 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
     tested = _read_test(session, heard)
     heard.testing(len(tested.labels))
     shares = training.predict(tested.images, state)
-    metrics = compute_metrics(tested.labels, shares)
-    files = _write_figures(session, tested, shares, metrics)
+    metrics: Metrics | LabelMetrics
+    if session.data.is_multi_label:
+        metrics = compute_label_metrics(tested.labels, shares)
+        contents = make_label_figures(tested, shares, metrics, session.data.classes)
+    else:
+        metrics = compute_metrics(tested.labels, shares)
+        contents = _make_figures(session, tested, shares, metrics)
+    files = _write_figures(session, contents)
     stopped = len(session.history) < session.config.recipe.epochs
     report = {
         "format": FORMAT,
@@ -114,13 +98,7 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         "metric": session.metric,
         name_column(session.metric): best.value,
         "tested_on": tested.title,
-        "accuracy": metrics.accuracy,
-        "balanced_accuracy": metrics.balanced_accuracy,
-        "macro_f1": metrics.macro_f1,
-        "top5": metrics.top5,
-        "auc": metrics.auc,
-        "loss": metrics.loss,
-        "calibration_error": metrics.calibration_error,
+        **metrics.figures,
     }
     leaving = make_leaving(folder, session.manifest, session.space, state, report)
     exported = write_one(leaving, None, EXPORTERS["python"])
@@ -141,11 +119,22 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
     )
 
 
-def _write_figures(
-    session: TrainSession, tested: _Tested, shares: NDArray[np.float32], metrics: Metrics
-) -> dict[str, Path]:
-    """Write tables and pictures of what is right and wrong. Return the files by what they are."""
-    path, classes = session.folder.path, session.data.classes
+def _write_figures(session: TrainSession, contents: Contents) -> dict[str, Path]:
+    """Write tables and pictures of what is right and wrong. Return the files by what they are, with those of
+    the curves."""
+    path = session.folder.path
+    for file, content in contents.values():
+        write_atomically(path / file, content)
+    curves = {"metrics": "metrics.csv", "loss curve": "loss.svg", "metric curve": f"{session.metric}.svg"}
+    names = curves | {what: file for what, (file, _) in contents.items()}
+    return {what: path / file for what, file in names.items()}
+
+
+def _make_figures(
+    session: TrainSession, tested: Tested, shares: NDArray[np.float32], metrics: Metrics
+) -> Contents:
+    """Return tables and pictures of what is right and wrong."""
+    classes = session.data.classes
     confusion = [(name, *row) for name, row in zip(classes, metrics.confusion.tolist(), strict=True)]
     figures = zip(
         classes, metrics.confusion.sum(1).tolist(), metrics.precision, metrics.recall, metrics.f1, strict=True
@@ -163,7 +152,7 @@ def _write_figures(
     ]
     title = f"{session.folder.path.name}: {metrics.accuracy:.4f} of {tested.title} are right"
     wrong = np.flatnonzero(predicted != tested.labels)
-    worst = wrong[np.argsort(own[wrong], kind="stable")][:_WORST]
+    worst = wrong[np.argsort(own[wrong], kind="stable")][:WORST]
     sheet = [
         Thumbnail(
             np.asarray(tested.images[place]),
@@ -176,20 +165,15 @@ def _write_figures(
         for place in worst
     ]
     head = f"{len(wrong):,} of {tested.title} are wrong; the {len(worst)} that are most"
-    contents: dict[str, tuple[str, str | bytes]] = {
-        "metrics": ("metrics.csv", ""),
-        "loss curve": ("loss.svg", ""),
-        "metric curve": (f"{session.metric}.svg", ""),
-        "confusion": ("confusion.csv", _table(("class", *classes), confusion)),
+    return {
+        "confusion": ("confusion.csv", write_table(("class", *classes), confusion)),
         "confusion picture": ("confusion.svg", draw_confusion(title, classes, metrics.confusion)),
-        "classes": ("classes.csv", _table(("class", "images", "precision", "recall", "f1"), by_class)),
+        "classes": ("classes.csv", write_table(("class", "images", "precision", "recall", "f1"), by_class)),
         "predictions": (
             "predictions.csv",
-            _table(("image", "class", "predicted", "probability_of_class", "probability_of_predicted"), rows),
+            write_table(
+                ("image", "class", "predicted", "probability_of_class", "probability_of_predicted"), rows
+            ),
         ),
         "worst": ("worst.png", draw_contact_sheet(head, sheet)),
     }
-    for file, content in contents.values():
-        if content:
-            write_atomically(path / file, content)
-    return {what: path / file for what, (file, _) in contents.items()}

@@ -13,6 +13,7 @@ from nas.space import Space
 from nas.training.base import EpochResult
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.metrics import Metrics
+from nas.training.multi_label import LabelMetrics
 
 if TYPE_CHECKING:
     from nas.data.base import Source
@@ -48,7 +49,8 @@ class TrainResult:
 
     `history`: an entry an epoch. `best_epoch` had the highest `value` of `metric` on the validation images;
     its weights are those of `exported`, the Python file first. `metrics`: figures on `tested_on`, the test
-    split, or on the validation images where the data have none. `files`: all that is left in the folder, by
+    split, or on the validation images where the data have none; of several labels an image, `LabelMetrics`.
+    `files`: all that is left in the folder, by
     what it is.
     """
 
@@ -57,7 +59,7 @@ class TrainResult:
     best_epoch: int
     metric: str
     value: float
-    metrics: Metrics
+    metrics: Metrics | LabelMetrics
     tested_on: str
     classes: tuple[str, ...]
     exported: tuple[Path, ...]
