@@ -112,12 +112,12 @@ def test_the_loss_is_cross_entropy_of_each_label() -> None:
     assert torch.allclose(gradient, (shares - labels) / 6, atol=1e-6)
     smooth = SeveralLabelsLoss(0.1).targets(labels, labels, 3)
     assert smooth.unique().tolist() == pytest.approx([0.05, 0.95])
-    # of two classes that exclude each other the gradients are those of one label an image
+    # of a class and its opposite, each counts as the one of two classes
     twin = torch.stack([logits[:, 0], -logits[:, 0]], 1)
     one = F.one_hot(labels[:, 0], 2)
     pair = SeveralLabelsLoss(0.0)
     assert pair(twin, pair.targets(one, one, 2)).item() == pytest.approx(
-        2 * F.cross_entropy(torch.stack([logits[:, 0], torch.zeros(6)], 1), 1 - labels[:, 0]).item(), rel=1e-5
+        2 * F.cross_entropy(torch.stack([logits[:, 0], torch.zeros(6)], 1), labels[:, 0]).item(), rel=1e-5
     )
 
 

@@ -16,15 +16,18 @@ from command_line import TINY, exports_checked_here
 from command_line import nas as command
 from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
+from trainings import NETWORK
 
 import nas
 from nas.errors import InputError
+from nas.runs.comparison import VersusFolder
 from nas.runs.state import RunState
+from nas.workflows.versus.verdict import Verdict
 
 COLOURS = ("red", "green", "blue")
 SEARCH = (
-    "search", "tiny.yaml", "--dataset", "csv:images.csv", "--resolution", "16", "--trials", "2", "--epochs", "2",
-    "--workers", "0", "--recipe", "batch=16",
+    "search", "tiny.yaml", "--dataset", "csv:images.csv", "--resolution", "16", "--trials", "2",
+    "--epochs", "2", "--workers", "0", "--recipe", "batch=16",
 )  # fmt: skip
 
 
@@ -59,6 +62,7 @@ def rows(file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(content))
 
 
+@pytest.mark.slow
 def test_a_search_is_judged_by_mean_average_precision_and_exports_its_network() -> None:
     said = command(*SEARCH, "--name", "mine")
     assert said.code == 0, said
@@ -130,13 +134,18 @@ def test_a_prescreen_folds_copies_and_a_fraction_go_with_several_labels() -> Non
 
 
 def test_a_comparison_is_by_mean_average_precision() -> None:
-    assert command(*SEARCH, "--name", "mine").code == 0
+    Path("net.yaml").write_text(NETWORK)
+    Path("thin.yaml").write_text(NETWORK.replace("small", "thin").replace("out: 12", "out: 8"))
+    write_images({"train": 60, "val": 20, "test": 30})
     said = command(
-        "versus", "runs/mine", "--baseline", "random", "--seeds", "2", "--epochs", "1", "--workers", "0",
-        "--random", "1",
+        "versus", "net.yaml", "--baseline", "thin.yaml", "--seeds", "2", "--dataset", "csv:images.csv",
+        "--epochs", "1", "--workers", "0", "--recipe", "batch=16",
     )  # fmt: skip
     assert said.code == 0, said
-    assert "map" in said.out
+    verdict = Verdict.read(VersusFolder(Path("runs/versus-net")))
+    assert verdict is not None and verdict.metric == "map" and "30 test images" in verdict.tested_on
+    assert all(0 < score < 1 for one in verdict.standings for score in one.scores if score is not None)
+    assert command("show", "runs/versus-net").code == 0
 
 
 @pytest.mark.parametrize(
