@@ -64,15 +64,17 @@ def _describe_need(images: int) -> str:
 
 def select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Generator) -> Indices:
     """Return at most so many indices in random order, stratified, with `each` of every class first."""
-    labels = strata_of(labels)
     order = rng.permutation(len(labels))
     if most is None or most >= len(order):
         return order
     # Sorted by its place within its class, any first part of the images has the classes in proportion.
     place = np.empty(len(order))
-    for members in _group_by_class(order, labels):
+    for members in _group_by_class(order, strata_of(labels)):
         rank = np.arange(len(members))
         place[members] = np.where(rank < each, rank - each, (rank + 0.5) / len(members))
+    if are_sets(labels):
+        for has in labels[order].T > 0:
+            place[order[has][:each]] = -each - 1
     return order[np.argsort(place[order], kind="stable")[:most]]
 
 

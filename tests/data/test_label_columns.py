@@ -136,6 +136,15 @@ def test_the_only_images_of_a_label_are_not_all_validated_on(folder: Path) -> No
         assert data.train_labels.any(0).all()
 
 
+def test_a_subset_has_each_label(folder: Path) -> None:
+    """`c` is with others that fewer images have."""
+    rows = ["0.png,a;c", "1.png,a", "2.png,b;c", "3.png,b"] + [f"{n}.png,d" for n in range(4, COUNT)]
+    file = write(folder, "path,labels", rows)
+    for seed in range(20):
+        data = load_dataset(f"csv:{file}", resolution=8, seed=seed, max_images=8)
+        assert len(data.train_labels) + len(data.val_labels) == 8 and data.train_labels.any(0).all()
+
+
 def test_folds_and_copies_keep_images_and_labels_together(folder: Path) -> None:
     for n in range(4):
         (folder / f"copy{n}.png").write_bytes((folder / f"{n}.png").read_bytes())
