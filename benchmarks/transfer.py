@@ -39,14 +39,18 @@ def main() -> None:
         _write_tables(cifar, args.images)
         recipe = {"epochs": args.before, "policy": None, "mixup": 0, "cutmix": 0}
         before = _train(args.network, "cheap", recipe)
-        print(f"animal or machine: {before.metrics.accuracy:.4f} on {before.tested_on}", flush=True)
+        print(
+            f"animal or machine: {before.metrics.figures['accuracy']:.4f} on {before.tested_on}", flush=True
+        )
         weights = str(before.folder / "best.safetensors")
         recipe |= {"epochs": args.epochs}
         found: dict[str, list[float]] = {}
         for mode in ("scratch", "finetune", "linear"):
             init = {} if mode == "scratch" else {"init": weights}
             own = [
-                _train(args.network, "tenth", recipe, mode=mode, seed=seed, **init).metrics.accuracy
+                _train(args.network, "tenth", recipe, mode=mode, seed=seed, **init).metrics.figures[
+                    "accuracy"
+                ]
                 for seed in range(args.seeds)
             ]
             found[mode] = own

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class Metrics:
         return float(np.nanmean(self.f1))
 
     @property
-    def figures(self) -> dict[str, float | None]:
+    def figures(self) -> dict[str, Any]:
         """What figures.json has of it."""
         names = ("accuracy", "balanced_accuracy", "macro_f1", "top5", "auc", "loss", "calibration_error")
         return {name: getattr(self, name) for name in names}

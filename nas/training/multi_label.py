@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class LabelMetrics:
         return float(np.nanmean(self.f1))
 
     @property
-    def figures(self) -> dict[str, float | None]:
+    def figures(self) -> dict[str, Any]:
         """What figures.json has of it."""
         return {
             "mean_average_precision": self.mean_average_precision,

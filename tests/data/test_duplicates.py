@@ -406,7 +406,7 @@ def test_sixty_thousand_images_are_checked_in_two_seconds() -> None:
     images[30_000:33_000] = images[:3_000]
     labels = np.arange(60_000) % 10
     classes = tuple("abcdefghij")
-    pool = Pool("x", classes, images[:48_000], images[48_000:], labels, None, True, str)
+    pool = Pool("x", classes, images[:48_000], images[48_000:], labels, labels, None, True, str)
     start = time.process_time()
     placing = place_images(pool, "group")
     assert time.process_time() - start < 2

@@ -47,7 +47,7 @@ def test_a_training_leaves_figures_pictures_and_its_network() -> None:
     predictions = rows(folder / "predictions.csv")
     assert sorted(row["image"] for row in predictions)[0] == "test/blue/0.png"
     right = sum(row["class"] == row["predicted"] for row in predictions)
-    assert right / 15 == pytest.approx(found.metrics.accuracy)
+    assert right / 15 == pytest.approx(found.metrics.figures["accuracy"])
     classes = rows(folder / "classes.csv")
     assert [row["class"] for row in classes] == ["blue", "green", "red"]
     assert [int(row["images"]) for row in classes] == [5, 5, 5]
@@ -57,7 +57,7 @@ def test_a_training_leaves_figures_pictures_and_its_network() -> None:
         ET.fromstring((folder / name).read_text())  # our own
     with Image.open(folder / "worst.png") as sheet:
         assert sheet.width == 976 and sheet.height >= 44
-    assert json.loads((folder / "figures.json").read_text())["accuracy"] == found.metrics.accuracy
+    assert json.loads((folder / "figures.json").read_text())["accuracy"] == found.metrics.figures["accuracy"]
     # the exported network is that of the best epoch
     names = {file.name for file in found.exported}
     assert {"best.py", "best.safetensors"} <= names
@@ -267,7 +267,7 @@ def test_a_training_leaves_in_every_format() -> None:
         all("accuracy" in line and "18 of the validation images" in line for line in said) and len(said) == 2
     )
     card = Path("product/README.md").read_text()
-    assert f"Score | accuracy {found.metrics.accuracy:.4f} on the 15 test images" in card
+    assert f"Score | accuracy {found.metrics.figures['accuracy']:.4f} on the 15 test images" in card
     assert "`train.yaml` of t has its settings." in card
     assert Path("product/labels.txt").read_text().split() == ["blue", "green", "red"]
     assert run_nas("draw", "runs/t", "-o", "t.svg").code == 0 and Path("t.svg").is_file()
