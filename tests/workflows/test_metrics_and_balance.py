@@ -209,7 +209,8 @@ def test_unknown_metrics_and_balances() -> None:
     for flag, message in (
         (
             "--metric=f1",
-            "recipe: metric: 'f1' is not a metric; it is accuracy, balanced-accuracy, macro-f1, top-5, auc or map",
+            "recipe: metric: 'f1' is not a metric; it is accuracy, balanced-accuracy, macro-f1, top-5, auc "
+            "or map",
         ),
         (
             "--balance=classes",
