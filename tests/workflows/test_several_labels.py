@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ import yaml
 from command_line import TINY, exports_checked_here
 from command_line import nas as command
 from PIL import Image
+from rich.console import Console
 from sklearn.metrics import average_precision_score, f1_score
 from trainings import NETWORK
 
 import nas
 from nas.errors import InputError
+from nas.report.training import print_training
 from nas.runs.comparison import VersusFolder
 from nas.runs.state import RunState
 from nas.workflows.versus.verdict import Verdict
@@ -109,6 +112,11 @@ def test_a_training_leaves_figures_of_each_label() -> None:
     assert figures["micro_f1"] == pytest.approx(f1_score(labels, shares >= 0.5, average="micro"), abs=0.01)
     assert Path("runs/full/worst.png").stat().st_size > 1000
     assert "Best: map" in command("status", "runs/full").out
+    screen = Console(file=io.StringIO(), width=100)
+    print_training(found, screen)
+    said = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert f"mean average precision   {figures['mean_average_precision']:.4f}" in said
+    assert "Classes of the lowest average precision: " in said and "confusion" not in said
     text = Path("runs/full/best.py").read_text()
     assert "each by the sigmoid of its output" in " ".join(text.split())
 
