@@ -149,7 +149,8 @@ def test_the_documentation_has_the_tables_of_the_fields() -> None:
     assert [with_tables(page) for page in pages] == pages
     listed = [s for page in pages for found in panels(page) for s in settings_of(*found)]
     every = [*SearchConfig.settings().values(), *Recipe.settings().values()]
-    every += settings_of("train", "Training") + settings_of("versus", "Comparison")
+    every += settings_of("train", "Training") + settings_of("train", "Distillation")
+    every += settings_of("versus", "Comparison")
     every += settings_of("coefficients", "Coefficients")
     assert sorted(s.key for s in listed) == sorted(s.key for s in every)
 
