@@ -18,6 +18,7 @@ class Desk:
         self._changed = asyncio.Condition()
         self._answer: bytes | None = None
         self._steps = (0, 0)
+        self._ended = False
 
     async def ask(self, order: bytes) -> bytes:
         """Give an order, and return its answer."""
@@ -28,11 +29,16 @@ class Desk:
             return bytes(self._answer or b"")
 
     async def take(self) -> bytes:
-        """Return the order that is not answered, once there is one."""
+        """Return the order that is not answered, once there is one; b"" where there will be no more."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._order is not None)
-            assert self._order is not None
-            return self._order
+            await self._changed.wait_for(lambda: self._ended or self._order is not None)
+            return b"" if self._ended else bytes(self._order or b"")
+
+    async def end(self) -> None:
+        """There will be no more orders."""
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     async def answer(self, answer: bytes) -> None:
         async with self._changed:

@@ -49,6 +49,7 @@ def ray_workers(
     make: Make[Argument],
     argument: Argument,
     *,
+    load: Callable[[], object],
     workers: int,
     cpus: int,
     use_gpu: bool,
@@ -58,7 +59,8 @@ def ray_workers(
 ) -> Iterator[Callable[[ClassifierTraining], EpochResult]]:
     """Start workers on Ray, of so many `cpus` each; give what trains the next epoch of a training by them.
 
-    `address`: `local` starts Ray here. `way_out`: how to go on where Ray is lost, as a message says it.
+    `load`: loads code of the user's own, before the `argument` is read that may be made of it. `address`:
+    `local` starts Ray here. `way_out`: how to go on where Ray is lost, as a message says it.
 
     Raises InputError for a cluster without room. What it gives raises TrainingFailed as an epoch does, and
     NasError where workers die again and again.
@@ -70,7 +72,13 @@ def ray_workers(
         desk: Any = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=place).remote()
         trainer = TorchTrainer(
             _work,
-            train_loop_config={"make": make, "argument": ray.put(argument), "threads": cpus, "desk": desk},
+            train_loop_config={
+                "make": make,
+                "argument": ray.put(argument),
+                "load": load,
+                "threads": cpus,
+                "desk": desk,
+            },
             scaling_config=ScalingConfig(
                 num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(cpus, use_gpu)
             ),
@@ -87,7 +95,7 @@ def ray_workers(
                 raise NasError(f"Ray: {_first_line(error)}. {way_out}") from None
             finally:
                 with suppress(ray.exceptions.RayError):
-                    desk.ask.remote(_pack(None))
+                    desk.end.remote()
                     fitting.join(_END_S)
 
 
@@ -113,7 +121,10 @@ def _train_epoch(training: ClassifierTraining, desk: Any, fitting: _Fitting, on_
     while not ray.wait([asked], timeout=_LOOK_S)[0]:
         if not fitting.is_alive():
             reason = _first_line(fitting.error) if fitting.error else "they ended"
-            raise NasError(f"the workers on Ray failed: {reason}; mend the cause, or leave --workers out")
+            raise NasError(
+                f"the workers on Ray failed: {reason}; mend the cause, or go on in this process by "
+                "'nas resume' with --workers 0"
+            )
         if (steps := tuple(ray.get(desk.steps.remote()))) != shown:
             shown = steps
             on_step(*steps)
@@ -138,20 +149,20 @@ def _work(config: dict[str, Any]) -> None:
         if leads:
             desk.note.remote(done, steps)
 
+    config["load"]()
     training = config["make"](ray.get(config["argument"]), replicas, note)
     while True:
         orders = [ray.get(desk.take.remote()) if leads else None]
         dist.broadcast_object_list(orders)
-        state = _unpack(orders[0])
-        if state is None:
+        if not orders[0]:
             return
-        training.restore(state)
+        training.restore(_unpack(orders[0]))
         try:
             result = training.epoch()
-        except TrainingFailed as failed:  # perhaps of this worker alone
+        except TrainingFailed as failed:  # perhaps of this worker alone: Ray ends the others
             reason = (str(failed.failure.reason), failed.failure.message)
             ray.get(desk.answer.remote(_pack({"failure": reason})))
-            return
+            raise
         if leads:
             answer = {"result": asdict(result), "state": training.checkpoint()}
             ray.get(desk.answer.remote(_pack(answer)))
@@ -186,7 +197,7 @@ def _check_room(workers: int, cpus: int, use_gpu: bool) -> None:
         named = " and ".join(f"{amount:g} {kind}" for kind, amount in wanted.items())
         raise InputError(
             f"workers: {workers} of {named} each are asked for, and the Ray cluster has room for {room}; "
-            "give fewer --workers" + (" or --cpus" if cpus > 1 else "")
+            "give fewer --workers" + (" or --cpus" if cpus > 1 else "") + ", also to 'nas resume'"
         )
 
 

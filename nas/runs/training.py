@@ -26,6 +26,8 @@ WAY_OUT = "start a new training"
 MODES = ("scratch", "finetune", "linear")
 SEARCH = "search"
 """The weights of a run's network, as a name of `init`."""
+WHERE = ("cpus", "workers", "address")
+"""Settings of where it trains, with which it may go on as others."""
 BODY_RATE = 0.1
 """Share of the learning rate that a body has that is fine-tuned."""
 
@@ -60,7 +62,7 @@ class TrainConfig(Config):
 
     `network`: path of a network or a run, or a bundled name. `input`: side of the input that the network is
     fitted to, None for its own. `init`: `search`, or a file of weights. `mode`: one of `MODES`. `cpus`:
-    threads on a CPU. `workers`: None trains in this process; else they are processes on Ray Train, each with
+    threads on a CPU. `workers`: 0 trains in this process; else they are processes on Ray Train, each with
     its part of every batch. `teacher` to `temperature` as in `nas.training.teacher`.
 
     Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
@@ -114,15 +116,14 @@ class TrainConfig(Config):
         Option("CPU threads, of each worker; else all that may be used.", _PANEL),
     ] = None
     workers: Annotated[
-        int | None,
-        optional(
-            whole("a number of workers; it is a whole number from 1 to 1,024", 1, 1_024), "for this process"
-        ),
+        int,
+        whole("a number of workers; it is a whole number from 0 to 1,024", 0, 1_024),
         Option(
-            "Processes on Ray Train that share each batch, one a GPU where there are any; else this process.",
+            "Processes on Ray Train that share each batch, one a GPU where there are any; 0 trains in this "
+            "process, without Ray.",
             _PANEL,
         ),
-    ] = None
+    ] = 0
     address: Annotated[
         str,
         text("an address; it is local, auto or HOST:PORT"),
@@ -182,7 +183,7 @@ class TrainConfig(Config):
                 f"{own[0].replace('_', '-')}: is of a teacher, and there is none; give --teacher, or "
                 "leave it out"
             )
-        if self.workers is None and self.address != "local":
+        if not self.workers and self.address != "local":
             raise InputError(
                 f"address: {self.address} is joined by workers, and there are none; give --workers, or leave "
                 "the address out"
@@ -192,6 +193,11 @@ class TrainConfig(Config):
                 "folds: a full training validates on one part of the data; leave it out, or set "
                 "--val-fraction"
             )
+
+    def moved(self, changes: Mapping[str, Any]) -> TrainConfig:
+        """Return the config of a training that goes on elsewhere, by other settings of `WHERE`."""
+        here = {"address": "local"} if changes.get("workers") == 0 else {}
+        return replace(self, **{**here, **changes})
 
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> TrainConfig:

@@ -15,7 +15,7 @@ from nas.report.page import write_report
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
 from nas.runs.comparison import VersusConfig, VersusFolder
 from nas.runs.folder import TrainingFolder, next_run_path
-from nas.runs.training import SEARCH, TrainConfig
+from nas.runs.training import SEARCH, WHERE, TrainConfig
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.steps.digests import digest_data, digest_named
@@ -82,10 +82,6 @@ class Scale(Following):
         return Done(files, f"{plural(len(found), 'network')}: {costs}", found)
 
 
-_NO_INPUTS = ("network", "cpus", "workers", "address")
-"""Settings of a training that decide where it is done, and the network, which is read."""
-
-
 @dataclass(frozen=True)
 class Train(Following):
     """`nas train` of the best network."""
@@ -95,7 +91,7 @@ class Train(Following):
     @property
     def inputs(self) -> Mapping[str, Any]:
         config = TrainConfig.from_data({**self.given, "network": "the best"}, self.name)
-        found = {key: value for key, value in config.given().items() if key not in _NO_INPUTS}
+        found = {key: value for key, value in config.given().items() if key not in ("network", *WHERE)}
         if config.teacher is not None:
             found[f"the teacher {config.teacher}"] = digest_named(teacher_file(config.teacher))
         if config.init not in (None, SEARCH):
@@ -118,7 +114,8 @@ class Train(Following):
                 name=work.place.name,
             )  # fmt: skip
         elif not folder.report_file.is_file():
-            resumed = resume(folder.path, heard, plugins=plugins)
+            where = {key: value for key, value in self.given.items() if key in WHERE}
+            resumed = resume(folder.path, heard, changes=where, plugins=plugins)
             assert isinstance(resumed, TrainResult)
             result = resumed
         figures = json.loads(folder.report_file.read_text(encoding="utf-8"))

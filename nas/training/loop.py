@@ -91,7 +91,8 @@ class ClassifierTraining:
         strata = torch.tensor(strata_of(data.train_labels), device=self._device)
         self._own = first_of_each_class(strata, recipe.fraction)
         teaching = teacher and teacher.to(self._device)
-        self._loss = make_loss(recipe, self._train.labels[self._own], data.num_classes, teaching)
+        labels = self._train.labels[self._own]
+        self._loss = make_loss(recipe, labels, data.num_classes, teaching, self._replicas)
         self._initial = {name: value.to("cpu", copy=True) for name, value in module.state_dict().items()}
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -242,7 +243,7 @@ class ClassifierTraining:
         # given back, so that a score depends on nothing outside of this training.
         cuda = [self._device] if self._device.type == "cuda" else []
         with memory_failures(), torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(self._seed + self._epoch + _FAR * self._replicas.rank)
+            torch.manual_seed(self._replicas.seed(self._seed + self._epoch))
             loss = self._train_epoch(start)
             before = time.perf_counter()
             self._estimate_norms()
@@ -386,7 +387,6 @@ class ClassifierTraining:
         )
 
 
-_FAR = 1 << 32  # between the seeds of processes
 _VAL_BATCH = 128  # larger ones are no faster on a CPU
 NORM_IMAGES = 256
 """Training images that the statistics of batch norm are estimated from."""

@@ -10,19 +10,24 @@ from torch import Tensor
 
 from nas.training.draws import weigh_classes, weigh_labels
 from nas.training.recipe import WEIGHTS, Recipe
+from nas.training.replicas import Replicas
 from nas.training.teacher import Teacher
+
+_ALONE = Replicas()
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
     """The loss of a batch.
 
-    `weights` (classes,) of the classes, None for alike. `smoothing` as in Szegedy et al. 2016.
+    `weights` (classes,) of the classes, None for alike. `smoothing` as in Szegedy et al. 2016. Of `replicas`
+    each has the loss of its part, and their mean is that of the batch.
     """
 
     smoothing: float
     weights: Tensor | None = None
     teacher: Teacher | None = None
+    replicas: Replicas = _ALONE
 
     def targets(self, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
         """Return what `__call__` compares a network with, for pixels (N, C, H, W) from 0 to 255 that are
@@ -41,7 +46,11 @@ class Loss:
         return (1 - share) * self._of_labels(logits, own) + share * self.teacher.compare(logits, taught)
 
     def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, self.weights, label_smoothing=self.smoothing)
+        loss = F.cross_entropy(logits, labels, self.weights, label_smoothing=self.smoothing)
+        if self.weights is None or labels.ndim > 1 or not self.replicas.are_several:
+            return loss
+        own = self.weights[labels].sum()  # which torch divides by, and the whole batch has another
+        return loss * own / self.replicas.mean(own.clone())
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +77,11 @@ class SeveralLabelsLoss:
 
 
 def make_loss(
-    recipe: Recipe, labels: Tensor, classes: int, teacher: Teacher | None
+    recipe: Recipe, labels: Tensor, classes: int, teacher: Teacher | None, replicas: Replicas = _ALONE
 ) -> Loss | SeveralLabelsLoss:
     """Return the loss of a recipe for images to train on with these labels (N,), or (N, classes)."""
     is_weighed, smoothing = recipe.balance == WEIGHTS, recipe.label_smoothing
     if labels.ndim == 2:
         assert teacher is None, "a teacher has one label an image"
         return SeveralLabelsLoss(smoothing, weigh_labels(labels) if is_weighed else None)
-    return Loss(smoothing, weigh_classes(labels, classes) if is_weighed else None, teacher)
+    return Loss(smoothing, weigh_classes(labels, classes) if is_weighed else None, teacher, replicas)

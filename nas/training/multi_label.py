@@ -44,8 +44,8 @@ def mean_average_precision(scores: NDArray[np.floating], labels: Counts) -> floa
     none."""
     if not labels.any():
         raise InputError(
-            "--metric map: no image that is validated on has a label; add some that have, or raise "
-            "--val-fraction"
+            "--metric map: no image that is judged has a label, of those to validate or to test on; add some "
+            "that have"
         )
     return float(np.nanmean(average_precisions(scores, labels)))
 

@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+_APART = 1_000_003
+
 
 @dataclass(frozen=True)
 class Replicas:
@@ -32,6 +34,13 @@ class Replicas:
     @property
     def are_several(self) -> bool:
         return self.count > 1
+
+    def seed(self, seed: int) -> int:
+        """Return this process's own seed, of one that all have; the first one's is that.
+
+        They differ in the low 32 bits, of which alone torch's generator on a CPU takes notice.
+        """
+        return seed + _APART * self.rank
 
     def part(self, values: Tensor) -> Tensor:
         """Return this process's part of values (N, ...) that all have, in order of rank."""

@@ -145,6 +145,8 @@ def _part(data: ImageData, images: int) -> tuple[float, ImageData]:
     """The first of the images, and as great a part of those to validate on; which share of all that is."""
     share = min(1.0, images / len(data.train_labels))
     train, val = round(share * len(data.train_labels)), max(1, round(share * len(data.val_labels)))
+    if data.is_multi_label:
+        val = max(val, 1 + int(data.val_labels.any(1).argmax()))  # one with a label
     part = replace(
         data,
         train_images=data.train_images[:train],

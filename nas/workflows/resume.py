@@ -9,6 +9,7 @@ from typing import Any
 from nas.errors import InputError
 from nas.runs.config import check_used
 from nas.runs.folder import RunFolder, TrainingFolder
+from nas.runs.training import WHERE
 from nas.settings import User
 from nas.training.base import Evaluator
 from nas.workflows.calibration import CalibrationResult, resume_calibration
@@ -32,8 +33,9 @@ def resume(
     Nothing finished is trained again.
 
     `changes`: settings that are others from now on, as in a config file; a finished search goes further with
-    more `trials`. `evaluator` and `plugins` as it began with: nothing that a folder names is run by itself.
-    `repair`: of a damaged journal keep what is whole; the observer hears what that is.
+    more `trials`, a training elsewhere with other `workers`, `cpus` or `address`. `evaluator` and `plugins` as
+    it began with: nothing that a folder names is run by itself. `repair`: of a damaged journal keep what is
+    whole; the observer hears what that is.
 
         >>> import nas
         >>> nas.resume("runs/mbconv-1", changes={"trials": 64}).counts.complete  # doctest: +SKIP
@@ -43,14 +45,15 @@ def resume(
     """
     given = dict(changes or {})
     if is_training(folder):
-        if given or repair or evaluator is not None:
-            what = next(iter(given), "repair" if repair else "evaluator")
+        others = [key for key in given if key not in WHERE]
+        if others or repair or evaluator is not None:
+            what = next(iter(others), "repair" if repair else "evaluator")
             raise InputError(
                 f"{folder}: {what.replace('_', '-')}: has no effect on a training that goes on; leave it "
                 "out, or start a new one"
             )
         heard = observer if isinstance(observer, TrainObserver) else None
-        return resume_training(TrainingFolder.open(Path(folder)), heard, plugins=plugins)
+        return resume_training(TrainingFolder.open(Path(folder)), heard, changes=given, plugins=plugins)
     assert not isinstance(observer, TrainObserver), "it hears trainings"
     found = RunFolder.open(Path(folder))
     if not found.is_calibration:

@@ -67,9 +67,7 @@ def test_a_label_that_no_image_has_counts_for_nothing() -> None:
     labels = np.array([[1, 0], [0, 0], [1, 0]])
     scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
     assert mean_average_precision(scores, labels) == pytest.approx((1 + 2 / 3) / 2)
-    with pytest.raises(
-        InputError, match=r"--metric map: no image that is validated on has a label; add some"
-    ):
+    with pytest.raises(InputError, match=r"--metric map: no image that is judged has a label"):
         mean_average_precision(scores, 0 * labels)
 
 
@@ -175,5 +173,5 @@ def test_metrics_are_of_one_label_or_of_several() -> None:
         InputError, match=r"--metric auc: is of images with one label each, and those of data set"
     ):
         check_metric("auc", data)
-    with pytest.raises(InputError, match=r"no image that is validated on has a label"):
+    with pytest.raises(InputError, match=r"no image that is judged has a label"):
         check_metric("map", replace(data, val_labels=0 * data.val_labels))

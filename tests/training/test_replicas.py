@@ -28,6 +28,16 @@ def test_parts_are_the_whole_in_order_of_rank() -> None:
     assert Replicas().part(values).equal(values)
 
 
+def test_processes_draw_for_themselves() -> None:
+    drawn = []
+    for rank in range(4):
+        torch.manual_seed(Replicas(rank, 4).seed(7))
+        drawn.append(torch.rand(3).tolist())
+    assert len({tuple(values) for values in drawn}) == 4
+    torch.manual_seed(7)
+    assert drawn[0] == torch.rand(3).tolist()
+
+
 def test_one_process_alone_changes_nothing() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     alone = Replicas()

@@ -96,7 +96,10 @@ def test_a_training_goes_on_with_its_teacher_alone() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--teacher", "runs/none"), "--teacher runs/none: is no folder of a training; name one"),
+        (
+            ("--teacher", "runs/none"),
+            "--teacher runs/none: is no folder of a training that is finished",
+        ),
         (("--teacher", "torchvision:resnet18"), "names no weights; give torchvision:NAME=FILE"),
         (("--teacher", "torchvision:resnet19=x"), "has no classifier 'resnet19'; did you mean 'resnet18'?"),
         (("--teacher", "torchvision:resnet18=none.pt"), "cannot be read: No such file or directory"),
@@ -122,5 +125,25 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
     Path("images/train/red").rename("images/train/rose")
     Path("images/val/red").rename("images/val/rose")
     Path("images/test/red").rename("images/test/rose")
-    with pytest.raises(InputError, match="a teacher has the classes of the data"):
+    with pytest.raises(InputError) as error:
         nas.train("net.yaml", settings(1, teacher="runs/teacher"))
+    assert str(error.value) == (
+        "--teacher runs/teacher: a teacher has the classes of the data, and imagefolder:images has 3, 'red' "
+        "among them, imagefolder:images has 3; train it on these data first, by 'nas train'"
+    )
+
+
+def test_a_teacher_of_torchvision_sees_three_channels() -> None:
+    torch.save(models.squeezenet1_1(num_classes=10).state_dict(), "state.pt")
+    given = {"teacher": "torchvision:squeezenet1_1=state.pt", "dataset": "digits", "input": 16}
+    with pytest.raises(InputError, match="sees 3 channels, and the images have 1; give the folder of a"):
+        nas.train("net.yaml", settings(1, **given))
+
+
+def test_a_network_of_timm_teaches_on_grey_images() -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    save_file(timm.create_model("resnet10t", num_classes=10, in_chans=1).state_dict(), "state.safetensors")
+    given = {"dataset": "digits", "max_images": 100, "teacher": "timm:resnet10t=state.safetensors"}
+    found = nas.train("net.yaml", settings(1, teacher_input=32, **given))
+    assert len(found.history) == 1

@@ -18,7 +18,15 @@ from nas.training.threads import torch_threads
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
 from nas.workflows.train.leaving import read_network
-from nas.workflows.train.preparation import make_evaluator, prepare, read_images, settle, start, stem
+from nas.workflows.train.preparation import (
+    check_workers,
+    make_evaluator,
+    prepare,
+    read_images,
+    settle,
+    start,
+    stem,
+)
 from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
@@ -59,9 +67,15 @@ def train(
 
 
 def resume_training(
-    folder: TrainingFolder, observer: TrainObserver | None = None, *, plugins: Sequence[Path | str] = ()
+    folder: TrainingFolder,
+    observer: TrainObserver | None = None,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    plugins: Sequence[Path | str] = (),
 ) -> TrainResult:
     """Go on with a training that was stopped or killed, from its last epoch.
+
+    `changes`: settings of where it trains, in place of its own.
 
     Raises InputError where it is finished, and where data or files are not those that it began with.
     """
@@ -73,7 +87,9 @@ def resume_training(
             f"{folder.path}: is finished, its figures are in {folder.report_file}; start a new training"
         )
     space = read_network(folder, manifest, files)
+    manifest = replace(manifest, config=manifest.config.moved(changes or {}))
     config = manifest.config
+    check_workers(config)
     if is_function(config.data.dataset):
         data, test = read_data(folder.data_file), None
     else:
@@ -106,6 +122,8 @@ def forecast_training(
     prepared = prepare(found, config, given, files, heard)
     config, data = prepared.manifest.config, prepared.data
     recipe = config.recipe
+    if config.workers:
+        heard.noted(f"The forecast is of this process; {config.workers} workers share each batch.")
     count = min(len(data.train_labels), max(_FORECAST_STEPS * recipe.batch_size, NORM_IMAGES))
     part = replace(
         data,

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nas.data import datasets
@@ -50,7 +51,8 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
         training = make_training(*parts, on_step=heard.step)
         _take_checkpoint(session, training)
         heard.began(session)
-        with _trainer_of_epochs(session, parts, heard) as train_epoch:
+        by_ray = bool(config.workers) and not training.done
+        with _ray_epochs(session, parts, heard) if by_ray else _own_epochs() as train_epoch:
             while not training.done:
                 stop.check()
                 try:
@@ -69,20 +71,24 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
 
 
 @contextmanager
-def _trainer_of_epochs(
+def _own_epochs() -> Iterator[Callable[[ClassifierTraining], EpochResult]]:
+    """Give what trains the next epoch of a training in this process."""
+    yield lambda training: training.epoch()
+
+
+@contextmanager
+def _ray_epochs(
     session: TrainSession, parts: Parts, heard: TrainObserver
 ) -> Iterator[Callable[[ClassifierTraining], EpochResult]]:
-    """Give what trains the next epoch of a training: this process, or workers on Ray."""
+    """Give what trains the next epoch of a training by workers on Ray."""
     config = session.config
-    if config.workers is None or len(session.history) == config.recipe.epochs:
-        yield lambda training: training.epoch()
-        return
     heard.noted(f"{config.workers} workers on Ray Train start.")
     from nas.execution.ray_train import ray_workers
 
     with ray_workers(
         _make_part,
         parts,
+        load=partial(load_plugins, session.evaluator.plugins),
         workers=config.workers,
         cpus=config.cpus or max(1, count_cores() // config.workers),
         use_gpu=session.evaluator.device == "cuda",
@@ -94,7 +100,6 @@ def _trainer_of_epochs(
 
 
 def _make_part(parts: Parts, replicas: Replicas, on_step: Callable[[int, int], None]) -> ClassifierTraining:
-    load_plugins(parts[1].plugins)
     return make_training(*parts, replicas=replicas, on_step=on_step)
 
 

@@ -145,7 +145,7 @@ def prepare(
         )
     given_weights = _read_init(found, config)
     device = _device_of(config)
-    _check_workers(config, device)
+    check_workers(config)
     before_data()
     fitted = _fit_input(found, config.input)
     run = found.run
@@ -157,7 +157,7 @@ def prepare(
     recipe = config.recipe.judging(data.is_multi_label)
     config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
     _check_classes(found, config, data)
-    _check_batch(config)
+    _check_batch(config, data)
     if run is not None and run.manifest.data is not None and config.init == SEARCH:
         change = DataCard.of(data).change(run.manifest.data)
         same = {key: getattr(config.data, key) for key in ("val_fraction", "max_images", "dataset")} == {
@@ -280,11 +280,11 @@ def _device_of(config: TrainConfig) -> str:
     return config.device
 
 
-def _check_workers(config: TrainConfig, device: str) -> None:
+def check_workers(config: TrainConfig) -> None:
     """Raise InputError where there is no room for the workers of a training on this machine."""
-    if config.workers is None:
+    if not config.workers:
         return
-    if device == "mps":
+    if _device_of(config) == "mps":
         raise InputError(
             "--workers: share a batch on CPUs or CUDA; give --device cpu, or leave --workers out"
         )
@@ -296,9 +296,17 @@ def _check_workers(config: TrainConfig, device: str) -> None:
         )
 
 
-def _check_batch(config: TrainConfig) -> None:
+def _check_batch(config: TrainConfig, data: ImageData) -> None:
     """Raise InputError where workers cannot share a batch evenly."""
-    batch, workers = config.recipe.batch_size, config.workers or 1
+    batch, workers = config.recipe.batch_size, config.workers
+    if not workers:
+        return
+    few = max(data.num_classes, int(len(data.train_labels) * config.recipe.fraction))
+    if few < 2 * workers:
+        raise InputError(
+            f"--workers {workers}: there are {few} images to train on, and each worker needs 2 or more of a "
+            "batch; give fewer"
+        )
     if batch % workers or batch < 2 * workers:
         near = max(2, round(batch / workers)) * workers
         raise InputError(

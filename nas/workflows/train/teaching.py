@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, did_you_mean
 from nas.runs.folder import TrainingFolder
-from nas.runs.training import TrainConfig
+from nas.runs.training import TrainConfig, TrainManifest
 from nas.space.plugins import Plugin
 from nas.workflows.train.leaving import of_training
 
@@ -71,7 +71,18 @@ def read_teacher(
 def teacher_file(teacher: str) -> Path:
     """Return the file of a teacher's weights, as a setting names it."""
     library, _, file = _split(teacher)
-    return Path(file).expanduser() if library else Path(teacher) / "best.safetensors"
+    return Path(file).expanduser() if library else _find_folder(teacher).path / "best.safetensors"
+
+
+def _find_folder(teacher: str) -> TrainingFolder:
+    folder = TrainingFolder(Path(teacher))
+    if not folder.report_file.is_file():
+        raise InputError(
+            f"--teacher {teacher}: is no folder of a training that is finished; make one by 'nas train "
+            f"NETWORK --dataset DATA --name {folder.path.name}', or give torchvision:NAME=FILE or "
+            "timm:NAME=FILE"
+        )
+    return folder
 
 
 def digest_teacher(teacher: Teacher | None) -> str | None:
@@ -102,22 +113,20 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
     from nas.graph.module import build_module
 
     assert config.teacher is not None
-    folder = TrainingFolder(Path(config.teacher))
-    if not folder.manifest_file.is_file():
-        raise InputError(
-            f"--teacher {config.teacher}: is no folder of a training; name one that 'nas train' left, or "
-            "give torchvision:NAME=FILE or timm:NAME=FILE"
-        )
+    folder = _find_folder(config.teacher)
     if config.teacher_input is not None:
         raise InputError(
             f"--teacher-input: {config.teacher} is a training, whose input is known; leave it out"
         )
-    leaving = of_training(folder, plugins)
+    needs = TrainManifest.read(folder).plugins  # others are the network's
+    leaving = of_training(folder, [plugin for plugin in plugins if plugin.name in needs])
     card = leaving.images.card if leaving.images else None
     assert card is not None
     assert leaving.state is not None
-    if card.classes != data.classes:
-        raise _other_classes(config, f"'{card.name}' has {len(card.classes)}", data)
+    if card.classes != data.classes or card.multi_label != data.is_multi_label:
+        first = next((a for a, b in zip(card.classes, data.classes, strict=False) if a != b), None)
+        named = f", '{first}' among them" if first else ""
+        raise _other_classes(config, f"{card.name} has {len(card.classes)}{named}", data)
     if card.channels != data.channels:
         raise InputError(
             f"--teacher {config.teacher}: sees {card.channels} channels, and the images have "
@@ -131,6 +140,11 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
 def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageData) -> _Found:
     from torchvision import models
 
+    if data.channels != 3:
+        raise InputError(
+            f"--teacher {config.teacher}: sees 3 channels, and the images have {data.channels}; give the "
+            "folder of a training on them"
+        )
     known = models.list_models(module=models)
     if name not in known:
         raise _unknown(config, name, "torchvision", known)
@@ -155,7 +169,13 @@ def _find_timm(config: TrainConfig, name: str, file: Path, data: ImageData) -> _
     _load(module, config, file, data)
     cfg = module.pretrained_cfg
     fixed = cfg["input_size"][-1] if cfg.get("fixed_input_size") else None
-    return _Found(module, fixed, cfg["mean"], cfg["std"])
+    mean, std = (_fit_channels(cfg[name], data.channels) for name in ("mean", "std"))
+    return _Found(module, fixed, mean, std)
+
+
+def _fit_channels(moments: Sequence[float], channels: int) -> Sequence[float]:
+    """Return moments of so many channels: where there are others than timm knows of, the mean of those."""
+    return moments if len(moments) == channels else (sum(moments) / len(moments),) * channels
 
 
 _LIBRARIES: dict[str, Callable[[TrainConfig, str, Path, Any], _Found]] = {
