@@ -131,7 +131,7 @@ def test_a_training_of_workers_goes_on_after_a_stop() -> None:
         (("--workers", "1024"), "--workers 1024 of 1 CPUs each: this machine has"),
         (("--workers", "1", "--cpus", "1000"), "--workers 1 of 1000 CPUs each: this machine has"),
         (
-            ("--workers", "2", "--max-images", "3"),
+            ("--workers", "2", "--recipe", "fraction=0.01"),
             "--workers 2: there are 3 images to train on, and each worker",
         ),
         (("--address", "auto"), "address: auto is joined by workers, and there are none; give --workers, or"),
