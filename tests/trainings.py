@@ -26,8 +26,13 @@ network:
 
 
 def write_training() -> None:
-    """Write a network and coloured images, apart from their noise one colour a class, here."""
+    """Write a network and images that it is trained on, here."""
     Path("net.yaml").write_text(NETWORK)
+    write_images()
+
+
+def write_images() -> None:
+    """Write coloured images into images/SPLIT/CLASS, apart from their noise one colour a class."""
     rng = np.random.default_rng(0)
     for split, count in {"train": 24, "val": 6, "test": 5}.items():
         for place, name in enumerate(("blue", "green", "red")):

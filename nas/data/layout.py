@@ -27,9 +27,9 @@ class Layout:
     """How tables and names are understood.
 
     `columns`: those of path and label in a table, or of path and each class, None where they are found by
-    their names. `suffix`: what
-    its paths lack, None where it is found beside them. `group`: what a split keeps together, a column of a
-    table, or a pattern with one group over the names of files; None for nothing but copies.
+    their names. `suffix`: what its paths lack, None where it is found beside them. `group`: what a split
+    keeps together, a column of a table, or a pattern with one group over the names of files; None for nothing
+    but copies.
     """
 
     columns: tuple[str, ...] | None = None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from unittest.mock import patch
 
-from nas.execution.ray_start import end_session, find_own_node, own_session, start_ray
+from nas.execution.ray_start import count_room, end_session, find_own_node, list_nodes, own_session, start_ray
 
 # isort: split
 import ray
@@ -101,7 +101,7 @@ class RayExecutor:
         with start_ray(self._address, self._dashboard):
             self._check_room()
             _check_versions()
-            nodes, slots = len(_nodes()), self.slots()
+            nodes, slots = len(list_nodes()), self.slots()
             has = ray.cluster_resources()  # type: ignore[no-untyped-call]
             counts = [(nodes, "node"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU")]
             found = ", ".join(f"{count:g} {what}{'' if count == 1 else 's'}" for count, what in counts)
@@ -118,16 +118,13 @@ class RayExecutor:
 
     def _room(self) -> int:
         """Return how many trials the nodes that are alive have room for, were nothing else on them."""
-        return sum(
-            int(min(node.get(kind, 0) // amount for kind, amount in self._bundle.items()))
-            for node in _nodes()
-        )
+        return count_room(self._bundle)
 
     def _check_room(self) -> None:
         """Raise InputError where no node has room for a trial, were nothing else on it."""
         if self._room():
             return
-        wanted, nodes = self._accelerator, _nodes()
+        wanted, nodes = self._accelerator, list_nodes()
         kinds = sorted(
             {kind.removeprefix(_KIND) for node in nodes for kind in node if kind.startswith(_KIND)}
         )
@@ -193,11 +190,6 @@ _KIND = "accelerator_type:"
 """Starts the name of the resource by which Ray tells kinds of GPUs apart; a node has 1 of it."""
 _MARK = 0.001
 """What Ray itself asks for of it: a thousand trials may share a node."""
-
-
-def _nodes() -> list[dict[str, float]]:
-    """Return the resources of each node that is alive."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _check_versions() -> None:

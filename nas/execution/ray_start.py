@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -184,6 +184,19 @@ def _take_back_sigterm(handler: Any) -> None:
     where Ray starts in another, it does so when it has waited for it."""
     with suppress(ValueError):  # raised outside the main thread
         signal.signal(signal.SIGTERM, handler)
+
+
+def list_nodes() -> list[dict[str, float]]:
+    """Return the resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def count_room(bundle: Mapping[str, float]) -> int:
+    """Return how many bundles of resources the nodes that are alive have room for, were nothing else on
+    them."""
+    return sum(
+        int(min(node.get(kind, 0) // amount for kind, amount in bundle.items())) for node in list_nodes()
+    )
 
 
 class OwnNode(NamedTuple):

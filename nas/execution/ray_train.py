@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nas.execution.ray_start import end_session, find_own_node, own_session, start_ray
+from nas.execution.ray_start import count_room, end_session, find_own_node, own_session, start_ray
 
 # isort: split
 import ray
@@ -92,7 +92,7 @@ def ray_workers(
                 yield lambda training: _train_epoch(training, desk, fitting, on_step)
             except ray.exceptions.RayError as error:
                 watch.check()
-                raise NasError(f"Ray: {_first_line(error)}. {way_out}") from None
+                raise NasError(f"Ray: {_name_cause(error)}. {way_out}") from None
             finally:
                 with suppress(ray.exceptions.RayError):
                     desk.end.remote()
@@ -120,7 +120,7 @@ def _train_epoch(training: ClassifierTraining, desk: Any, fitting: _Fitting, on_
     shown = (0, 0)
     while not ray.wait([asked], timeout=_LOOK_S)[0]:
         if not fitting.is_alive():
-            reason = _first_line(fitting.error) if fitting.error else "they ended"
+            reason = _name_cause(fitting.error) if fitting.error else "they ended"
             raise NasError(
                 f"the workers on Ray failed: {reason}; mend the cause, or go on in this process by "
                 "'nas resume' with --workers 0"
@@ -191,9 +191,7 @@ def _resources(cpus: int, use_gpu: bool) -> dict[str, float]:
 def _check_room(workers: int, cpus: int, use_gpu: bool) -> None:
     """Raise InputError where the cluster, were nothing else on it, has no room for the workers."""
     wanted = _resources(cpus, use_gpu)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    room = sum(int(min(node.get(kind, 0) // amount for kind, amount in wanted.items())) for node in nodes)
-    if room < workers:
+    if (room := count_room(wanted)) < workers:
         named = " and ".join(f"{amount:g} {kind}" for kind, amount in wanted.items())
         raise InputError(
             f"workers: {workers} of {named} each are asked for, and the Ray cluster has room for {room}; "
@@ -201,7 +199,7 @@ def _check_room(workers: int, cpus: int, use_gpu: bool) -> None:
         )
 
 
-def _first_line(error: BaseException) -> str:
-    """Return the last line of the cause: Ray's errors are a traceback and then what was raised."""
+def _name_cause(error: BaseException) -> str:
+    """Return the last line of an error: those of Ray are a traceback, and then what was raised."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]

@@ -246,9 +246,7 @@ class TrainManifest:
             data, plugins = DataCard.from_data(document["data"]), read_digests(document["plugins"])
         origin, digest = str(document.get("origin")), str(document.get("network_sha256"))
         teacher = document.get("teacher_sha256") and str(document["teacher_sha256"])
-        return cls(
-            config, data, origin, digest, plugins, read_environment(document), teacher and str(teacher)
-        )
+        return cls(config, data, origin, digest, plugins, read_environment(document), teacher)
 
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""

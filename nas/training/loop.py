@@ -331,9 +331,8 @@ class ClassifierTraining:
 
     @property
     def _val_batch(self) -> int:
-        return min(
-            _VAL_BATCH, 2 * self._batch // self._replicas.count
-        )  # no more memory than the training needs
+        # No more memory than the training needs.
+        return min(_VAL_BATCH, 2 * self._batch // self._replicas.count)
 
     @torch.inference_mode()
     def _check_outputs(self) -> None:

@@ -7,7 +7,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torchvision import models
 from trainings import train_settings as settings
 
 import nas
+from nas.errors import InputError, NasError
 from nas.machine import count_cores
 
 pytestmark = [
@@ -119,6 +121,29 @@ def test_a_training_of_workers_goes_on_after_a_stop() -> None:
     found = nas.resume("runs/part", changes={"workers": 0})
     assert losses(found) == losses(nas.train("net.yaml", settings(2, recipe=_PLAIN), name="whole"))
     assert not workers()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("one_ray")
+def test_workers_that_fail_and_workers_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.execution import ray_train
+
+    monkeypatch.setattr(ray_train, "_MOST_DEATHS", 0)
+    given: dict[str, Any] = {
+        "load": int, "cpus": 1, "use_gpu": False, "address": "local", "on_step": print, "way_out": "Go on.",
+    }  # fmt: skip
+    training: Any = SimpleNamespace(checkpoint=dict)
+    with (
+        pytest.raises(NasError, match=r"the workers on Ray failed: .*int\(\) takes at most 2 arguments"),
+        ray_train.ray_workers(cast("Any", int), None, workers=1, **given) as train_epoch,
+    ):
+        train_epoch(training)
+    with (
+        pytest.raises(InputError, match="workers: 999 of 1 CPU each are asked for, and the Ray cluster has"),
+        ray_train.ray_workers(cast("Any", int), None, workers=999, **given),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

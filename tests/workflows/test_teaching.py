@@ -133,6 +133,12 @@ def test_a_teacher_of_other_classes_is_refused() -> None:
     )
 
 
+def test_a_teacher_that_cannot_take_the_images_is_refused() -> None:
+    torch.save(models.alexnet(num_classes=3).state_dict(), "state.pt")
+    with pytest.raises(InputError, match=r"cannot take images of 16 x 16 pixels: .*; give --teacher-input"):
+        nas.train("net.yaml", settings(1, teacher="torchvision:alexnet=state.pt"))
+
+
 def test_a_teacher_of_torchvision_sees_three_channels() -> None:
     torch.save(models.squeezenet1_1(num_classes=10).state_dict(), "state.pt")
     given = {"teacher": "torchvision:squeezenet1_1=state.pt", "dataset": "digits", "input": 16}

@@ -9,17 +9,15 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 from command_line import Said, command, nas, rows
-from PIL import Image
+from trainings import write_images
 
 import nas as package
 from nas.errors import InputError
@@ -307,21 +305,12 @@ def test_a_list_of_runs_has_one_of_a_file(versus: VersusFolder) -> None:
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network, and coloured images with a test split."""
     monkeypatch.chdir(tmp_path)
     Path("plain.yaml").write_text(PLAIN)
     Path("other.yaml").write_text(PLAIN.replace("name: plain", "name: other").replace("out: 16", "out: 24"))
-    rng = np.random.default_rng(0)
-    for split, count in {"train": 24, "val": 6, "test": 5}.items():
-        for place, name in enumerate(("blue", "green", "red")):
-            for number in range(count):
-                pixels = rng.integers(0, 120, (16, 16, 3))
-                pixels[..., 2 - place] += 60
-                target = Path("images", split, name, f"{number}.png")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels.astype(np.uint8)).save(target)
-    yield
+    write_images()
 
 
 OF_PHOTOS: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,7 +52,8 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
         _take_checkpoint(session, training)
         heard.began(session)
         by_ray = bool(config.workers) and not training.done
-        with _ray_epochs(session, parts, heard) if by_ray else _own_epochs() as train_epoch:
+        here = nullcontext(lambda training: training.epoch())
+        with _ray_epochs(session, parts, heard) if by_ray else here as train_epoch:
             while not training.done:
                 stop.check()
                 try:
@@ -68,12 +69,6 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
                 _keep(session, training)
                 heard.epoch(result)
         return finish(session, training, heard)
-
-
-@contextmanager
-def _own_epochs() -> Iterator[Callable[[ClassifierTraining], EpochResult]]:
-    """Give what trains the next epoch of a training in this process."""
-    yield lambda training: training.epoch()
 
 
 @contextmanager

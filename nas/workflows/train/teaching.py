@@ -123,9 +123,10 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
     card = leaving.images.card if leaving.images else None
     assert card is not None
     assert leaving.state is not None
-    if card.classes != data.classes or card.multi_label != data.is_multi_label:
+    if card.classes != data.classes or card.multi_label:
         first = next((a for a, b in zip(card.classes, data.classes, strict=False) if a != b), None)
-        named = f", '{first}' among them" if first else ""
+        named = f", '{first}' among them" if first else ", of which an image has several"
+        named = named if first or card.multi_label else ""
         raise _other_classes(config, f"{card.name} has {len(card.classes)}{named}", data)
     if card.channels != data.channels:
         raise InputError(
