@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,7 @@ from types import FrameType
 from typing import Any
 
 CPU_S = 2.0
-"""Seconds that a call may take, of a core that counts as fast as `_LOOP_S` says."""
-_LOOP_S = 0.2
-_HANG_S = 20.0  # of a core, after which a call is ended
+"""Seconds of a core after which a call hangs. The slowest call here takes a third of that."""
 _WALL_S = 60.0  # for what waits; other processes have the cores too
 
 _REACHES = (
@@ -53,8 +50,7 @@ class Watch:
         """Return what was wrong with a call: an exception that was not `expected`, a hang, a file or a host
         that it touched. None where all was well."""
         self._found, self._on = [], True
-        began = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, _HANG_S)
+        signal.setitimer(signal.ITIMER_PROF, CPU_S)
         signal.setitimer(signal.ITIMER_REAL, _WALL_S)
         try:
             function()
@@ -66,9 +62,6 @@ class Watch:
             self._on = False
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-        took = time.process_time() - began
-        if took > CPU_S and took > CPU_S * _count() / _LOOP_S:
-            self._found.append(f"took {took:.1f} s of a core")
         return "; ".join(self._found) or None
 
     def _ring(self, signum: int, frame: FrameType | None) -> None:
@@ -93,14 +86,6 @@ class Watch:
             real = Path(os.fsdecode(path)).resolve()
             if not real.is_relative_to(self._allowed):
                 self._found.append(f"{event} {real}")
-
-
-def _count() -> float:
-    """Return the seconds of a core that counting takes now: what slows calls slows it too."""
-    began, counts, last = time.process_time(), {}, 0
-    for number in range(1_000_000):
-        counts[number % 997] = last = (31 * last + number) % 1_000_003
-    return time.process_time() - began
 
 
 def _where() -> str:
