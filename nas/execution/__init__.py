@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,5 +58,14 @@ def keep_ready(config: ExecutorConfig) -> Iterator[Callable[[], None]]:
         return
     from nas.execution.ray_start import keep_ray
 
-    with keep_ray(config.address, dashboard=True) as begin:
+    with keep_ray(config.address, dashboard=True, ahead=_count_likely(config)) as begin:
         yield begin
+
+
+def _count_likely(config: ExecutorConfig) -> int:
+    """Return how many trials at a time there will likely be room for, known before torch is imported."""
+    from nas.machine import count_cores
+
+    gpus = 0 if config.gpus_per_trial == 0 else len([*Path("/dev").glob("nvidia[0-9]*")])
+    room = int(gpus // (config.gpus_per_trial or 1)) if gpus else count_cores() // config.cpus_per_trial
+    return room if config.workers is None else min(room, config.workers)

@@ -8,8 +8,8 @@ a trial that was stopped early as complete, with its score at that time.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from unittest.mock import patch
 
 from nas.execution.ray_start import count_room, end_session, find_own_node, list_nodes, own_session, start_ray
@@ -17,6 +17,7 @@ from nas.execution.ray_start import count_room, end_session, find_own_node, list
 # isort: split
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas import __version__
@@ -153,7 +154,7 @@ class RayExecutor:
         worker.__qualname__ = Worker.__qualname__  # which a dashboard shows; Tune's is of its own function
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
-                with patch.object(tune.tune, "TuneController", Controller):
+                with patch.object(tune.tune, "TuneController", Controller), _without_environment():
                     tune.run(
                         worker,
                         name="nas",
@@ -184,6 +185,14 @@ class RayExecutor:
             )
         first, *_ = str(error).strip().splitlines() or [""]
         return f"Ray failed: {type(error).__name__}: {first:.300}. {self._way_out}"
+
+
+@contextmanager
+def _without_environment() -> Iterator[None]:
+    """Have Tune ask for workers without environment variables: a process that started ahead has none, and is
+    not given to who asks for some. What Tune's would say, importing `ray_start` says."""
+    with patch.multiple(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=()):
+        yield
 
 
 _KIND = "accelerator_type:"

@@ -1,7 +1,4 @@
-"""Where the driver and its workers on Ray leave what the other takes.
-
-An actor of its own, which starts while the workers do: it imports neither Ray Tune nor torch.
-"""
+"""Where the driver leaves what its workers on Ray take."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ from typing import Any
 
 
 class Mailbox:
-    """Holds what a trial is sent, its parent, and then what it sends, its weights, on the driver's node until
-    it is taken: weights outlive the worker and its node, and stay out of what a scheduler keeps."""
+    """Holds what a trial is sent, its parent, on the driver's node until its worker takes it: what is in a
+    config Tune keeps until the search ends."""
 
     def __init__(self) -> None:
         self._letters: dict[int, Any] = {}

@@ -56,15 +56,16 @@ from nas.passwords import hide_passwords
 
 
 @contextmanager
-def keep_ray(address: str, dashboard: bool) -> Iterator[Callable[[], None]]:
+def keep_ray(address: str, dashboard: bool, ahead: int = 0) -> Iterator[Callable[[], None]]:
     """Start or join Ray once for every `start_ray` of these arguments in here; it ends with the block.
 
     It starts when the first one needs it, or meanwhile, where what this gives is called. A block in another
-    one has the same Ray, which ends with it.
+    one has the same Ray, which ends with it. Of a Ray that is started `ahead` processes are ready for trials,
+    with torch imported.
     """
     kept = _find_kept(address, dashboard)
     if kept is None:
-        kept = _Kept(address, dashboard)
+        kept = _Kept(address, dashboard, ahead)
         _all_kept.append(kept)
     try:
         yield kept.begin
@@ -92,8 +93,9 @@ class _Kept:
     """Ray in a thread of its own, which lives as long as Ray does: its processes end with the thread that
     began them."""
 
-    def __init__(self, address: str, dashboard: bool) -> None:
+    def __init__(self, address: str, dashboard: bool, ahead: int) -> None:
         self.address, self.dashboard = address, dashboard
+        self._ahead = ahead
         self._ready, self._unneeded = threading.Event(), threading.Event()
         self._url: str | None = None
         self._error: BaseException | None = None
@@ -122,7 +124,7 @@ class _Kept:
 
     def _keep(self) -> None:
         try:
-            with _start(self.address, self.dashboard) as self._url:
+            with _start(self.address, self.dashboard, self._ahead) as self._url:
                 self._ready.set()
                 self._unneeded.wait()
         except BaseException as error:  # who needs Ray raises it
@@ -136,7 +138,7 @@ _all_kept: list[_Kept] = []
 
 
 @contextmanager
-def _start(address: str, dashboard: bool) -> Iterator[str | None]:
+def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None]:
     check_address(address)
     here: dict[str, Any] = {}
     if address == "local":
@@ -151,7 +153,7 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
     job: Any = JobConfig()
     job._py_driver_sys_path = _OwnPath()
     try:
-        with _discreet():
+        with _discreet(), _started_ahead(ahead):
             context = ray.init(
                 address=address,
                 log_to_driver=False,
@@ -159,6 +161,7 @@ def _start(address: str, dashboard: bool) -> Iterator[str | None]:
                 job_config=job,
                 **here,
             )
+            _await_processes(ahead if here else 0)
     except Exception as error:  # Ray has no class of its own for what it raises here
         ray.shutdown()
         if mismatch := describe_mismatch(address, str(error)):
@@ -284,6 +287,35 @@ def _discreet() -> Iterator[None]:
         without_current_folder(),
     ):
         yield
+
+
+@contextmanager
+def _started_ahead(count: int) -> Iterator[None]:
+    """Have the Ray that starts in here begin so many processes at once, which import what trials need. Of
+    itself it begins one for each core, which imports nothing."""
+    private: Any = ray._private  # there is no public way
+    start = private.services.start_ray_process
+    option = "--num_prestart_python_workers="
+
+    def start_process(command: list[str], *args: Any, **kwargs: Any) -> Any:
+        command = [f"{option}{count}" if part.startswith(option) else part for part in command]
+        return start(command, *args, **kwargs)
+
+    imported = {"RAY_preload_python_modules": "nas.execution.ray_worker,torch"} if count else {}
+    with patch.object(private.services, "start_ray_process", start_process), patch.dict(os.environ, imported):
+        yield
+
+
+def _await_processes(count: int) -> None:
+    """Wait until so many processes are there that Ray starts ahead: for a trial that asks before, Ray would
+    start another."""
+    until = time.monotonic() + _AHEAD_S
+    state: Any = ray._private.state  # there is no public way
+    while len(state.workers()) < count and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+
+
+_AHEAD_S = 10.0
 
 
 class _OwnPath(list[str]):

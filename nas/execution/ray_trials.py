@@ -28,7 +28,7 @@ from nas.execution.ray_deaths import describe_death, went_with_its_machine
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import Metered, name_tasks
 from nas.execution.ray_watch import Watch
-from nas.execution.ray_worker import Place
+from nas.execution.ray_worker import WEIGHTS, Place
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
 
@@ -51,6 +51,7 @@ class Trials:
         self._began: dict[str, float] = {}
         self._last: dict[str, TrialResult] = {}
         self._running: dict[str, Candidate] = {}
+        self._weights: dict[str, bytes] = {}
         self._again: list[Candidate] = []
         self._deaths: Counter[tuple[int, bool]] = Counter()
         self._count_slots = count_slots
@@ -91,12 +92,15 @@ class Trials:
         return self._observer.label(candidate)
 
     def started(self, trial_id: str, actor: Any) -> None:
-        # Not earlier without need: it would take the process that Ray keeps ready for the first worker.
-        _ = self._mailbox
         self._began[trial_id] = time.monotonic()
         candidate = self._running[trial_id]
         name_tasks(actor, lambda: self._observer.title(candidate))
         self._observer.started(candidate)
+
+    def sent(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Take the weights out of a trial's last result, which Tune keeps."""
+        if WEIGHTS in result:
+            self._weights[trial_id] = result.pop(WEIGHTS)
 
     def told(self, trial_id: str, step: Step, place: Place) -> bool:
         """Take a step, trained at a place. Return whether the trial goes on."""
@@ -110,7 +114,7 @@ class Trials:
             self._observer,
             candidate,
             step,
-            lambda: ray.get(self._mailbox.take.remote(candidate.number)),
+            lambda: self._weights.pop(trial_id),
         )
         if not goes_on:
             del self._running[trial_id]
@@ -224,7 +228,7 @@ class QueueScheduler(FIFOScheduler):
 
 
 class Listener(tune.Callback):
-    """Hears of trials that start, and of workers that die."""
+    """Hears of trials that start, of what they send, and of workers that die."""
 
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
@@ -232,6 +236,11 @@ class Listener(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():
             self._trials.started(trial.trial_id, trial.temporary_state.ray_actor)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._trials.sent(trial.trial_id, result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():

@@ -22,6 +22,9 @@ from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
 from nas.training.base import Evaluator, seconds_allowed, time_limit
 
+WEIGHTS = "weights"
+"""What the last step of a trial has besides: the network's state, as safetensors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -68,10 +71,9 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         assert self._attempt is not None
         step = self._next(self._attempt)
-        if step.done and step.epoch:
-            ray.get(ray.get_actor(self._mailbox).put.remote(self._number, self._attempt.weights()))
         self._note(step)
-        return {"done": step.done, "step": step, "place": Place(self._node, _gpu_bytes())}
+        told = {"done": step.done, "step": step, "place": Place(self._node, _gpu_bytes())}
+        return {**told, WEIGHTS: self._attempt.weights()} if step.done and step.epoch else told
 
     def _note(self, step: Step) -> None:
         """Write a line of a step to this worker's log, which Ray's dashboard shows."""
