@@ -1,12 +1,13 @@
 """What weights are worth that were trained on other labels: CIFAR-10 with a tenth of its labels.
 
-    python benchmarks/transfer.py CIFAR [--network reference/mobilenet_v2] [--images 20000] [--epochs 12]
+    python benchmarks/transfer.py CIFAR [--network reference/mobilenet_v2] [--width 0.35] [--images 20000]
+                                        [--before 6] [--epochs 12] [--seeds 3]
 
 CIFAR holds train/CLASS/*.jpg and test/CLASS/*.jpg. A network is first trained on images to which a cheap
 label is given, whether they show an animal or a machine. None of them is among the tenth, as many of each
 class, whose ten classes are known. On that tenth `nas train` then trains, by one recipe and the same seeds,
-from scratch and from these weights, by `--mode finetune` and `--mode linear`. Accuracies are of the
-test split.
+from scratch and from these weights, by `--mode finetune` and `--mode linear`. The network has so much of
+its own width. Accuracies are of the test split.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cifar", type=Path)
     parser.add_argument("--network", default="reference/mobilenet_v2")
+    parser.add_argument("--width", type=float, default=0.35)
     parser.add_argument("--images", type=int, default=20_000, help="with cheap labels; a tenth has classes")
     parser.add_argument("--before", type=int, default=6, help="epochs on cheap labels")
     parser.add_argument("--epochs", type=int, default=12)
@@ -37,8 +39,9 @@ def main() -> None:
     cifar = args.cifar.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         _write_tables(cifar, args.images)
+        nas.scale(args.network, "network.yaml", factors={"width": args.width})
         recipe = {"epochs": args.before, "policy": None, "mixup": 0, "cutmix": 0}
-        before = _train(args.network, "cheap", recipe)
+        before = _train("cheap", recipe)
         print(
             f"animal or machine: {before.metrics.figures['accuracy']:.4f} on {before.tested_on}", flush=True
         )
@@ -48,9 +51,7 @@ def main() -> None:
         for mode in ("scratch", "finetune", "linear"):
             init = {} if mode == "scratch" else {"init": weights}
             own = [
-                _train(args.network, "tenth", recipe, mode=mode, seed=seed, **init).metrics.figures[
-                    "accuracy"
-                ]
+                _train("tenth", recipe, mode=mode, seed=seed, **init).metrics.figures["accuracy"]
                 for seed in range(args.seeds)
             ]
             found[mode] = own
@@ -60,9 +61,9 @@ def main() -> None:
     print(f"finetune - scratch, seed by seed: {', '.join(f'{gain:+.4f}' for gain in gains)}")
 
 
-def _train(network: str, table: str, recipe: dict[str, Any], **given: Any) -> nas.TrainResult:
+def _train(table: str, recipe: dict[str, Any], **given: Any) -> nas.TrainResult:
     settings = {"dataset": f"csv:{table}.csv", "input": 32, "recipe": recipe, **given}
-    return nas.train(network, settings)
+    return nas.train("network.yaml", settings)
 
 
 def _write_tables(cifar: Path, images: int) -> None:

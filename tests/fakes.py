@@ -129,7 +129,7 @@ class Fake:
 
     def note(self, number: int) -> None:
         with self.log.open("a") as file:
-            file.write(f"{number} {torch.get_num_threads()} {os.getppid()}\n")
+            file.write(f"{number} {torch.get_num_threads()} {os.getppid()} {os.getpid()}\n")
 
     def starts(self) -> list[int]:
         return [int(line.split()[0]) for line in self._lines()]
@@ -141,6 +141,10 @@ class Fake:
     def raylets(self) -> list[int]:
         """The processes that began those that train: on Ray one of each node."""
         return [int(line.split()[2]) for line in self._lines()]
+
+    def pids(self) -> set[int]:
+        """The processes that trained."""
+        return {int(line.split()[3]) for line in self._lines()}
 
     def _lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []

@@ -47,6 +47,33 @@ def test_ray_is_kept_from_one_round_to_the_next(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
+def test_processes_that_begin_with_ray_train_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as there are trials at a time, with torch imported; Ray starts no other for a trial."""
+    from nas.execution.ray_executor import RayExecutor
+    from nas.execution.ray_start import start_ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    queue, heard = start(tmp_path, trials=4)
+    fake = Fake(tmp_path / "log", epoch_s=0.2)
+    with keep_ready(ExecutorConfig(workers=2)) as begin:
+        begin()
+        with start_ray("local", dashboard=True):
+            ahead = {pid for pid in descendants(os.getpid()) if b"ray::IDLE" in _command_line(pid)}
+        RayExecutor(concurrency=2).run(queue, fake, heard)
+    assert queue.counts.complete == 4
+    assert fake.pids() == ahead and len(ahead) == 2
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+@pytest.mark.slow
 def test_what_nobody_needs_of_ray_is_left_out_or_ended_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray would wait a second for the monitor of the autoscaler."""
     from nas.execution.ray_start import start_ray
