@@ -301,9 +301,17 @@ def _started_ahead(count: int) -> Iterator[None]:
         command = [f"{option}{count}" if part.startswith(option) else part for part in command]
         return start(command, *args, **kwargs)
 
-    imported = {"RAY_preload_python_modules": "nas.execution.ray_worker,torch"} if count else {}
-    with patch.object(private.services, "start_ray_process", start_process), patch.dict(os.environ, imported):
+    with (
+        patch.object(private.services, "start_ray_process", start_process),
+        patch.dict(os.environ, _AHEAD if count else {}),
+    ):
         yield
+
+
+_AHEAD = {
+    "RAY_preload_python_modules": "nas.execution.ray_worker,torch",
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",  # data may take long to read: 1 s in Ray
+}
 
 
 def _await_processes(count: int) -> None:
@@ -315,7 +323,7 @@ def _await_processes(count: int) -> None:
         time.sleep(_LOOK_S)
 
 
-_AHEAD_S = 10.0
+_AHEAD_S = 30.0
 
 
 class _OwnPath(list[str]):
