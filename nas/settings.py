@@ -164,6 +164,13 @@ class Config:
             found[name] = {k: v for k, v in data[name].items() if v != section.settings()[k].default}
         return {key: value for key, value in found.items() if value != {}}
 
+    def asked_again(self) -> dict[str, Any]:
+        """Return the plain settings by which what goes on imports, opens or connects to something: it does so
+        only where they are given again."""
+        data = self.to_data()
+        known = {key: setting.option.again for key, setting in self.settings().items()}
+        return {key: data[key] for key, again in known.items() if again is not None and again(data[key])}
+
     @classmethod
     def unused(cls, data: Mapping[str, Any], user: User) -> Iterator[tuple[str, Any]]:
         """List what has no effect on a user of plain values, of those that are given: place and value."""

@@ -8,7 +8,7 @@ from typing import Any
 from nas.errors import InputError, did_you_mean
 from nas.exporters import check_installed
 from nas.kinds import Kind, listed
-from nas.loggers.base import Entry, Logger, Run
+from nas.loggers.base import Curves, Entry, Logger, Run
 from nas.loggers.to_mlflow import MlflowLogger
 from nas.loggers.to_tensorboard import TensorBoardLogger
 from nas.loggers.to_trackio import TrackioLogger
@@ -52,4 +52,4 @@ NAMES = Kind(
 )
 """Loggers, as a setting has them."""
 
-__all__ = ["LOGGERS", "NAMES", "Entry", "Logger", "Run", "check_loggers"]
+__all__ = ["LOGGERS", "NAMES", "Curves", "Entry", "Logger", "Run", "check_loggers"]

@@ -32,6 +32,8 @@ def _answer(logger: Logger, request: dict[str, Any]) -> dict[str, Any]:
     match request:
         case {"log": entry}:
             logger.log(Entry(**entry))
+        case {"grow": curves, "figures": figures}:
+            logger.grow(curves, figures)
         case {"keep": files, "figures": figures}:
             logger.keep([Path(file) for file in files], figures)
         case _:
@@ -41,3 +43,4 @@ def _answer(logger: Logger, request: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     serve(_begin)
+    os._exit(0)  # who asks is gone: what libraries do in their end may take long, and is not needed

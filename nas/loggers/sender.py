@@ -7,22 +7,100 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 from nas.errors import InputError, NasError
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.lines import start_worker
-from nas.loggers import LOGGERS, Entry, Run
+from nas.loggers import LOGGERS, Curves, Entry, Run
 
 _NOTES = "logged.txt"
 """The key of the run, then the names of its entries that were written, a line each."""
 _KEY = re.compile(r"[0-9a-f]{8}")
+_PATIENCE_S = 60.0
+"""That a run waits in its end."""
+_HURRY_S = 2.0
+"""That one waits that is stopped."""
+
+
+class Senders:
+    """Sends a run to several loggers, and goes on without those that cannot. Use it as a context.
+
+    `place`: gives the folder of what is logged by a logger. `tell`: is told of one that is left out.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        place: Callable[[str], Path],
+        title: str,
+        settings: Mapping[str, Any],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._tell = tell
+        self._senders: list[Sender] = []
+        for name in names:
+            try:
+                self._senders.append(Sender(name, place(name), title, settings))
+            except (OSError, NasError) as error:
+                self._drop(name, str(error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wait(_HURRY_S, "")
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """The lines that open what is logged, by the names of loggers."""
+        return {sender.name: sender.command for sender in self._senders}
+
+    def log(self, entry: Entry) -> None:
+        """Have an entry written that was not yet."""
+        for sender in self._senders:
+            sender.log(entry)
+
+    def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
+        """Have more of a run written that grows."""
+        for sender in self._senders:
+            sender.grow(curves, figures)
+
+    def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
+        """Have the files of the best network written."""
+        for sender in self._senders:
+            sender.keep(files, figures)
+
+    def check(self) -> None:
+        """Leave out what cannot go on."""
+        for sender in self._senders.copy():
+            if sender.problem:
+                self._senders.remove(sender)
+                self._drop(sender.name, sender.problem)
+
+    def finish(self, rest: str) -> Mapping[str, str]:
+        """Wait until all is written. Return the lines that open it, of the loggers that have all.
+
+        `rest`: what becomes of what is missing where one takes too long, as a message says it."""
+        self._wait(_PATIENCE_S, rest)
+        self.check()
+        commands = self.commands
+        self._senders.clear()
+        return commands
+
+    def _wait(self, patience_s: float, rest: str) -> None:
+        until = time.monotonic() + patience_s
+        for sender in self._senders:
+            sender.finish(until, rest)
+
+    def _drop(self, name: str, why: str) -> None:
+        self._tell(f"Nothing more is logged to {name}: {why}")
 
 
 class Sender:
@@ -59,18 +137,22 @@ class Sender:
             self._sent.add(entry.name)
             self._requests.put({"log": asdict(entry)})
 
+    def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
+        """Have more of a run written that grows. Nothing of it is noted: the logger knows what is there."""
+        self._requests.put({"grow": curves, "figures": figures})
+
     def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
         """Have the files of the best network written."""
         self._requests.put({"keep": [str(file.absolute()) for file in files], "figures": dict(figures)})
 
-    def finish(self, until: float) -> None:
-        """Wait until everything is written, or until a time of `time.monotonic`, and end the process. What is
-        not written then is when the run goes on."""
+    def finish(self, until: float, rest: str) -> None:
+        """Wait until everything is written, or until a time of `time.monotonic`, and end the process. `rest`:
+        what becomes of what is not written then."""
         self._requests.put({})
         self._requests.put(None)
         self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
-            self.problem = "it takes too long; what is missing is written when the run goes on"
+            self.problem = f"it takes too long; {rest}"
         self._process.close()
 
     def _send_all(self) -> None:

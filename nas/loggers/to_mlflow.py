@@ -1,5 +1,5 @@
 """Runs in a store of MLflow: one for each trial, below that of the search, which has the files of the best
-network."""
+network; of a training one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shlex import quote
 from typing import Any, ClassVar
 
 from nas.errors import NasError
-from nas.loggers.base import PROJECT, Entry, Run
+from nas.loggers.base import PROJECT, Curves, Entry, Run
 from nas.passwords import hide_passwords
 
 _URI, _EXPERIMENT = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
 _KEY, _NAME = "nas.key", "nas.trial"
-_WHOLE = "search"
+_WHOLE = "run"
 """In place of the name of a trial."""
 _STATES = {"failed": "FAILED", "pruned": "KILLED"}
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}
@@ -58,21 +58,27 @@ class MlflowLogger:
         known = self._search(f"tags.`{_KEY}` = '{run.key}' and tags.`{_NAME}` = '{_WHOLE}'")
         self._run = known[0] if known else self._start(run.name, {_KEY: run.key, _NAME: _WHOLE})
         self._key = run.key
+        self._last: dict[str, int] = {}
         if not known:
             self._write(self._run, run.settings, [])
 
     def log(self, entry: Entry) -> None:
-        from mlflow.entities import Metric
-
         for left in self._search(f"tags.`{_KEY}` = '{self._key}' and tags.`{_NAME}` = '{entry.name}'"):
             self._client.delete_run(left)
         tags = {_KEY: self._key, _NAME: entry.name, "mlflow.parentRunId": self._run}
         run = self._start(entry.name, tags)
-        now = round(1000 * time.time())
-        points = [(name, v, epoch) for name, curve in entry.curves.items() for epoch, v in curve]
-        points += [(name, value, 0) for name, value in entry.figures.items() if name not in entry.curves]
-        self._write(run, entry.choices, [Metric(_plain(name), v, now, at) for name, v, at in points])
+        self._write(run, entry.choices, _points(entry.curves, entry.figures))
         self._client.set_terminated(run, _STATES.get(entry.state, "FINISHED"))
+
+    def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
+        if not self._last:
+            self._client.update_run(self._run, "RUNNING")
+        found = _points(curves, figures)
+        for name in {name for name, _, _ in found} - self._last.keys():
+            there = self._client.get_metric_history(self._run, _plain(name))
+            self._last[name] = max((metric.step for metric in there), default=-1)
+        self._write(self._run, {}, [point for point in found if point[1] > self._last[point[0]]])
+        self._last |= {name: max(step, self._last[name]) for name, step, _ in found}
 
     def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
         self._check_place()
@@ -106,14 +112,26 @@ class MlflowLogger:
         run = self._client.create_run(self._experiment, run_name=name, tags=dict(tags))
         return str(run.info.run_id)
 
-    def _write(self, run: str, params: Mapping[str, Any], metrics: Sequence[Any]) -> None:
-        from mlflow.entities import Param
+    def _write(self, run: str, params: Mapping[str, Any], points: Sequence[_Point]) -> None:
+        from mlflow.entities import Metric, Param
 
         named = [Param(_plain(name), str(value)[:_MOST_LETTERS]) for name, value in params.items()]
+        now = round(1000 * time.time())
+        metrics = [Metric(_plain(name), value, now, step) for name, step, value in points]
         for part in _parts(named, _MOST_PARAMS):
             self._client.log_batch(run, params=part)
         for part in _parts(metrics, _MOST_METRICS):
             self._client.log_batch(run, metrics=part)
+
+
+_Point = tuple[str, int, float]
+"""A name, a step, a value."""
+
+
+def _points(curves: Curves, figures: Mapping[str, float]) -> list[_Point]:
+    """Return the points of curves at their epochs, and figures at 0 that are not called as a curve is."""
+    found = [(name, epoch, value) for name, curve in curves.items() for epoch, value in curve]
+    return found + [(name, 0, value) for name, value in figures.items() if name not in curves]
 
 
 def _parts(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:

@@ -1,15 +1,16 @@
-"""Runs for Trackio: one for each trial, in a project of the search, with the files of the best network."""
+"""Runs for Trackio: one for each trial, in a project of the search, with the files of the best network; of a
+training one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
 
-from nas.loggers.base import Entry, Run
+from nas.loggers.base import TRAINING, Curves, Entry, Run, as_plain, by_epoch
 
 _FOLDER = "TRACKIO_DIR"
 _BEST = "best"
@@ -29,25 +30,36 @@ class TrackioLogger:
         return f"{_FOLDER}={quote(environment[_FOLDER])} trackio show --project {_project(name)}"
 
     def __init__(self, run: Run) -> None:
-        self._project = _project(run.name)
+        self._run, self._project = run, _project(run.name)
+        self._own: Any = None
+        self._open = ExitStack()
 
     def log(self, entry: Entry) -> None:
-        with self._opened(entry.name, {**entry.texts, "state": entry.state}) as opened:
-            for epoch, values in entry.by_epoch().items():
+        with self._opened(entry.name, {**as_plain(entry.choices), "state": entry.state}) as opened:
+            for epoch, values in by_epoch(entry.curves).items():
                 opened.log(values, step=epoch)
             opened.log({f"{entry.kind}/{name}": v for name, v in entry.figures.items()}, step=entry.number)
+
+    def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
+        if self._own is None:
+            self._own = self._open.enter_context(self._opened(TRAINING, as_plain(self._run.settings)))
+        for epoch, values in by_epoch(curves).items():
+            self._own.log(values, step=epoch)
+        if figures:
+            self._own.log({f"{TRAINING}/{name}": value for name, value in figures.items()}, step=0)
 
     def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
         import trackio
 
-        with self._opened(_BEST, dict(figures)) as opened:
+        own = nullcontext(self._own) if self._own else self._opened(_BEST, dict(figures))
+        with own as opened:
             artifact = trackio.Artifact(_BEST, type="model")
             for file in files:
                 artifact.add_file(str(file))
             opened.log_artifact(artifact)
 
     def close(self) -> None:
-        """Everything is written."""
+        self._open.close()
 
     @contextmanager
     def _opened(self, name: str, config: Mapping[str, Any]) -> Iterator[Any]:

@@ -1,17 +1,17 @@
 """Runs for Weights & Biases: one for each trial, in a group of the search, and one with the files of the best
-network. They stay on this machine until the user has `wandb sync` send them."""
+network; of a training one. They stay on this machine until the user has `wandb sync` send them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
 
-from nas.loggers.base import PROJECT, Entry, Run
+from nas.loggers.base import PROJECT, TRAINING, Curves, Entry, Run, as_plain, by_epoch
 
 _OFFLINE = "offline"
 
@@ -40,20 +40,34 @@ class WandbLogger:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._own: Any = None
+        self._open = ExitStack()
         # in a run folder of someone else it could name the host that a user's key is shown to
         (run.place / "wandb" / "settings").unlink(missing_ok=True)
 
     def log(self, entry: Entry) -> None:
         tags = [entry.kind, entry.state]
-        with self._opened(entry.name, config={**entry.texts, "number": entry.number}, tags=tags) as opened:
-            for epoch, values in entry.by_epoch().items():
+        with self._opened(
+            entry.name, config={**as_plain(entry.choices), "number": entry.number}, tags=tags
+        ) as opened:
+            for epoch, values in by_epoch(entry.curves).items():
                 opened.log(values, step=epoch)
             opened.summary.update(dict(entry.figures))
+
+    def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
+        if self._own is None:
+            config = as_plain(self._run.settings)
+            self._own = self._open.enter_context(self._opened(TRAINING, job_type=TRAINING, config=config))
+        for epoch, values in by_epoch(curves).items():
+            self._own.log(values, step=epoch, commit=True)  # else it is kept back until the next one
+        self._own.summary.update(dict(figures))
 
     def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
         import wandb
 
-        with self._opened("best", job_type="best", config=dict(self._run.settings)) as opened:
+        config = dict(self._run.settings)
+        best = nullcontext(self._own) if self._own else self._opened("best", job_type="best", config=config)
+        with best as opened:
             artifact = wandb.Artifact(f"{self._run.name}-best", type="model")
             for file in files:
                 artifact.add_file(str(file))
@@ -61,7 +75,7 @@ class WandbLogger:
             opened.summary.update(dict(figures))
 
     def close(self) -> None:
-        """Everything is written."""
+        self._open.close()
 
     @contextmanager
     def _opened(self, name: str, **what: Any) -> Iterator[Any]:
@@ -84,12 +98,17 @@ class WandbLogger:
             **what,
         )  # fmt: skip
         try:
+            self._remove_links(key)
             yield opened
         finally:
             opened.finish()
-            for file in (file for folder in self._offline(key) for file in folder.rglob("*")):
-                if file.is_symlink():  # by its whole path, which leads out of a run folder that was moved
-                    file.unlink()
+            self._remove_links(key)
+
+    def _remove_links(self, key: str) -> None:
+        """Remove links, which are by their whole path and lead out of a run folder that is moved."""
+        for file in (file for folder in self._offline(key) for file in folder.rglob("*")):
+            if file.is_symlink():
+                file.unlink()
 
     def _offline(self, key: str) -> list[Path]:
         """Return the folders of a run that is kept here."""

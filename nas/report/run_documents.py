@@ -135,6 +135,7 @@ def training_document(result: TrainResult) -> Document:
         "figures": figures,
         "exported": [str(file) for file in result.exported],
         "files": {what: str(file) for what, file in result.files.items()},
+        "logged": dict(result.logged),
     }
 
 

@@ -203,6 +203,8 @@ def print_training(result: TrainResult, console: Console) -> None:
     width = max(len(str(result.files[kind])) for kind in kinds)
     for kind, why in kinds.items():
         say(console, f"  {result.files[kind]!s:<{width}}  # {why}")
+    for name, line in result.logged.items():
+        say(console, f"Logged to {name}: {line}")
 
 
 def print_forecast(found: TrainForecast, console: Console) -> None:

@@ -319,13 +319,6 @@ class SearchConfig(Config):
         """Return the config with plain settings over its own. Raises InputError as `from_data`."""
         return type(self).from_data(merge({**self.to_data(), "storage": self.storage}, settings), where)
 
-    def asked_again(self) -> dict[str, Any]:
-        """Return the plain settings by which a search imports, opens or connects to something: one that goes
-        on does so only where they are given again."""
-        data = self.to_data()
-        known = {key: setting.option.again for key, setting in self.settings().items()}
-        return {key: data[key] for key, again in known.items() if again is not None and again(data[key])}
-
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
         """Return the config of plain values, as `Config.from_data` does. There has to be a space; an input

@@ -14,7 +14,9 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.kinds import INPUT_SIDE, number, one_of, optional, text, whole
+from nas.loggers import NAMES
 from nas.runs.folder import TrainingFolder
+from nas.runs.manifest import setting_flags
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.training.recipe import Recipe
@@ -26,8 +28,8 @@ WAY_OUT = "start a new training"
 MODES = ("scratch", "finetune", "linear")
 SEARCH = "search"
 """The weights of a run's network, as a name of `init`."""
-WHERE = ("cpus", "workers", "address")
-"""Settings of where it trains, with which it may go on as others."""
+WHERE = ("cpus", "workers", "address", "log")
+"""Settings of where it trains and is logged, with which it may go on as others."""
 BODY_RATE = 0.1
 """Share of the learning rate that a body has that is fine-tuned."""
 
@@ -128,7 +130,9 @@ class TrainConfig(Config):
         str,
         text("an address; it is local, auto or HOST:PORT"),
         Option(
-            "The Ray cluster that workers are on, `auto` or `HOST:PORT`; `local` starts Ray here.", _PANEL
+            "The Ray cluster that workers are on, `auto` or `HOST:PORT`; `local` starts Ray here.",
+            _PANEL,
+            again=lambda value: value != "local",
         ),
     ] = "local"
     device: Annotated[
@@ -136,6 +140,16 @@ class TrainConfig(Config):
         optional(one_of("a device", ("cpu", "cuda", "mps")), "for the fastest"),
         Option("`cpu`, `cuda` or `mps`, else the fastest that is there.", _PANEL),
     ] = None
+    log: Annotated[
+        tuple[str, ...],
+        NAMES,
+        Option(
+            "Log each epoch to `tensorboard`, `mlflow`, `wandb` or `trackio` too, or to several; repeatable.",
+            _PANEL,
+            is_repeatable=True,
+            again=bool,
+        ),
+    ] = ()
     teacher: Annotated[
         str | None,
         optional(text("a teacher; it is a folder of 'nas train', or torchvision:NAME=FILE"), "for none"),
@@ -195,9 +209,10 @@ class TrainConfig(Config):
             )
 
     def moved(self, changes: Mapping[str, Any]) -> TrainConfig:
-        """Return the config of a training that goes on elsewhere, by other settings of `WHERE`."""
+        """Return the config of a training that goes on, by other plain settings of `WHERE`. Raises as
+        `from_data`."""
         here = {"address": "local"} if changes.get("workers") == 0 else {}
-        return replace(self, **{**here, **changes})
+        return type(self).from_data({**self.to_data(), **here, **changes}, "nas resume")
 
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> TrainConfig:
@@ -250,7 +265,21 @@ class TrainManifest:
 
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""
-        return f"nas resume {quote(str(path))}{TrainingFolder(path).plugin_flags(self.plugins)}"
+        settings, again = self.config.settings(), self.config.asked_again()
+        flags = "".join(setting_flags(settings[key], value) for key, value in again.items())
+        return f"nas resume {quote(str(path))}{TrainingFolder(path).plugin_flags(self.plugins)}{flags}"
+
+    def check_again(self, path: Path, changes: Mapping[str, Any]) -> None:
+        """Raise InputError where a setting by which a training in a folder imports or connects to something
+        is not among `changes`."""
+        given = {*changes, *(["address"] if changes.get("workers") == 0 else [])}
+        settings, again = self.config.settings(), self.config.asked_again()
+        flags = "".join(setting_flags(settings[key], again[key]) for key in again if key not in given)
+        if flags:
+            raise InputError(
+                f"{path}: was trained with{flags}, and nothing that a run folder names is imported or "
+                f"connected to by itself; where you trust it, go on with: {self.command(path)}"
+            )
 
 
 def name_column(metric: str) -> str:

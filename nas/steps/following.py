@@ -114,8 +114,9 @@ class Train(Following):
                 name=work.place.name,
             )  # fmt: skip
         elif not folder.report_file.is_file():
-            where = {key: value for key, value in self.given.items() if key in WHERE}
-            resumed = resume(folder.path, heard, changes=where, plugins=plugins)
+            given = {key: value for key, value in self.given.items() if key in WHERE}
+            changes = {"address": "local", "log": None} | given  # the file is what names them
+            resumed = resume(folder.path, heard, changes=changes, plugins=plugins)
             assert isinstance(resumed, TrainResult)
             result = resumed
         figures = json.loads(folder.report_file.read_text(encoding="utf-8"))

@@ -110,7 +110,7 @@ class EpochResult:
 
     Of `seconds`, the first epoch's first `start_s` went by before the second step, and `images` were trained
     on in `train_s`, steps alone. `build_s`: seconds before the first epoch in which the training was built.
-    `limit`: how fast it could be.
+    `limit`: how fast it could be. `lr`: the learning rate of the last step.
     """
 
     epoch: int
@@ -126,6 +126,7 @@ class EpochResult:
     start_s: float = 0.0
     build_s: float = 0.0
     limit: Limit | None = None
+    lr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class ClassifierTraining:
         self._tuning = tuning or Tuning()
         self._replicas = replicas or Replicas()
         self._on_step = on_step
-        self._seconds = self._norms_s = self._start_s = self._train_s = 0.0
+        self._seconds = self._norms_s = self._start_s = self._train_s = self._rate = 0.0
         self._images = 0
         self._device = torch.device(device)
         self._seed = seed
@@ -168,6 +168,7 @@ class ClassifierTraining:
             self._train_s,
             self._start_s,
             limit=self._limit,
+            lr=self._rate,
         )
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -262,9 +263,11 @@ class ClassifierTraining:
             if first and step == 1:
                 steady = time.perf_counter()
             self._check_time(start)
-            rate = self._recipe.rate(self._epoch * self._steps + step, self._recipe.epochs * self._steps)
+            self._rate = self._recipe.rate(
+                self._epoch * self._steps + step, self._recipe.epochs * self._steps
+            )
             for group in self._optimizer.param_groups:
-                group["lr"] = rate * group["share"]
+                group["lr"] = self._rate * group["share"]
             images, targets = self._batch_of(index)
             total += self._pass(images, targets)
             if self._recipe.grad_clip:

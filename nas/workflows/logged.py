@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from nas.errors import NasError
 from nas.loggers import Entry
-from nas.loggers.sender import Sender
+from nas.loggers.sender import Senders
 from nas.workflows.observer import Observer
 
 if TYPE_CHECKING:
@@ -17,11 +15,6 @@ if TYPE_CHECKING:
     from nas.study.records import Candidate, Trial
     from nas.training.base import EpochResult
     from nas.workflows.session import Session
-
-_PATIENCE_S = 60.0
-"""That a search waits in its end."""
-_HURRY_S = 2.0
-"""That one waits that is stopped."""
 
 
 class RunLog(Observer):
@@ -31,22 +24,16 @@ class RunLog(Observer):
     """
 
     def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
-        self._tell = tell
         self._metric = session.evaluator.metric.name
         self._losses: dict[int, dict[int, float]] = {}
-        self._senders: list[Sender] = []
-        for name in session.config.log:
-            place = session.folder.log_folder(name)
-            try:
-                self._senders.append(Sender(name, place, session.manifest.study, session.config.given()))
-            except (OSError, NasError) as error:
-                self._drop(name, str(error))
+        config, place = session.config, session.folder.log_folder
+        self._senders = Senders(config.log, place, session.manifest.study, config.given(), tell)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._wait(_HURRY_S)
+    def __exit__(self, *problem: object) -> None:
+        self._senders.__exit__(*problem)
 
     def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
         self._losses.clear()
@@ -59,50 +46,30 @@ class RunLog(Observer):
 
     def finished(self, trial: Trial) -> None:
         self._log(trial)
-        self._check()
+        self._senders.check()
 
     def finish(self, best: Trial | None, files: Sequence[Path]) -> Mapping[str, str]:
         """Hand over the files of the best network, and wait. Return the line that opens what is logged, by
         the names of the loggers that have all."""
         if best is not None:
-            for sender in self._senders:
-                sender.keep(files, _figures(best))
-        self._wait(_PATIENCE_S)
-        self._check()
-        commands = {sender.name: sender.command for sender in self._senders}
-        self._senders.clear()
-        return commands
-
-    def _wait(self, patience_s: float) -> None:
-        until = time.monotonic() + patience_s
-        for sender in self._senders:
-            sender.finish(until)
+            self._senders.keep(files, _figures(best))
+        return self._senders.finish("what is missing is written when the run goes on")
 
     def _log(self, trial: Trial) -> None:
         if trial.is_running:
             return
         losses = self._losses.pop(trial.number, {})
         curves = {"loss": {e: v for e, v in losses.items() if e in trial.curve}, self._metric: trial.curve}
-        entry = Entry(
-            name=f"{'final' if trial.job else 'trial'}-{trial.number:05d}",
-            number=trial.number,
-            state=trial.state.value,
-            choices=dict(trial.candidate.choices),
-            curves={name: sorted(curve.items()) for name, curve in curves.items() if curve},
-            figures=_figures(trial),
+        self._senders.log(
+            Entry(
+                name=f"{'final' if trial.job else 'trial'}-{trial.number:05d}",
+                number=trial.number,
+                state=trial.state.value,
+                choices=dict(trial.candidate.choices),
+                curves={name: sorted(curve.items()) for name, curve in curves.items() if curve},
+                figures=_figures(trial),
+            )
         )
-        for sender in self._senders:
-            sender.log(entry)
-
-    def _check(self) -> None:
-        """Leave out what cannot go on."""
-        for sender in self._senders.copy():
-            if sender.problem:
-                self._senders.remove(sender)
-                self._drop(sender.name, sender.problem)
-
-    def _drop(self, name: str, why: str) -> None:
-        self._tell(f"Nothing more is logged to {name}: {why}")
 
 
 def _figures(trial: Trial) -> dict[str, float]:

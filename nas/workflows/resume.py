@@ -33,9 +33,9 @@ def resume(
     Nothing finished is trained again.
 
     `changes`: settings that are others from now on, as in a config file; a finished search goes further with
-    more `trials`, a training elsewhere with other `workers`, `cpus` or `address`. `evaluator` and `plugins`
-    as it began with: nothing that a folder names is run by itself. `repair`: of a damaged journal keep what
-    is whole; the observer hears what that is.
+    more `trials`, a training elsewhere with other `workers`, `cpus`, `address` or `log`. `evaluator`,
+    `plugins` and the `log` of a run that had one as it began with: nothing that a folder names is run by
+    itself. `repair`: of a damaged journal keep what is whole; the observer hears what that is.
 
         >>> import nas
         >>> nas.resume("runs/mbconv-1", changes={"trials": 64}).counts.complete  # doctest: +SKIP

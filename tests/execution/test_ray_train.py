@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 import torch
 from command_line import nas as run_nas
+from logs import scalars
 from torchvision import models
 from trainings import train_settings as settings
 
@@ -108,6 +110,8 @@ def test_a_worker_that_is_killed_costs_the_epoch_that_is_under_way() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("one_ray")
 def test_a_training_of_workers_goes_on_after_a_stop() -> None:
+    """Its driver logs it."""
+
     class Killed(BaseException):
         pass
 
@@ -115,10 +119,14 @@ def test_a_training_of_workers_goes_on_after_a_stop() -> None:
         def epoch(self, result: Any) -> None:
             raise Killed
 
-    given = settings(2, recipe=_PLAIN, workers=1)
-    with pytest.raises(Killed):
+    pytest.importorskip("tensorboard")
+    given = settings(2, recipe=_PLAIN, workers=1, log="tensorboard")
+    with patch("nas.loggers.sender._HURRY_S", 60.0), pytest.raises(Killed):
         nas.train("net.yaml", given, Kills(), name="part")
-    found = nas.resume("runs/part", changes={"workers": 0})
+    place = Path("runs/part/logs/tensorboard/training")
+    assert [step for step, _ in scalars(place)["epoch/train_loss"]] == [1]
+    found = nas.resume("runs/part", changes={"workers": 0, "log": "tensorboard"})
+    assert [step for step, _ in scalars(place)["epoch/lr"]] == [1, 2]
     assert losses(found) == losses(nas.train("net.yaml", settings(2, recipe=_PLAIN), name="whole"))
     assert not workers()
 

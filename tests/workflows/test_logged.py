@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from clusters import descendants, wait_until, works
+from clusters import wait_until, works
 from command_line import SHORT, exports_checked_here
 from command_line import command as line
 from command_line import nas as command
 from instant import Instant, config
+from logs import forget_variables, loggers_of, scalars, trackio_rows, wandb_history, wandb_summary
 
 import nas
 from nas.errors import InputError
@@ -44,10 +43,8 @@ class Noted(Observer):
 
 @pytest.fixture(autouse=True)
 def folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in list(os.environ):
-        if name.startswith(("MLFLOW_", "WANDB_", "TRACKIO_")):
-            monkeypatch.delenv(name)
-    with exports_checked_here(), patch("nas.workflows.logged._PATIENCE_S", 110.0):
+    forget_variables(monkeypatch)
+    with exports_checked_here(), patch("nas.loggers.sender._PATIENCE_S", 110.0):
         yield tiny_folder
 
 
@@ -140,32 +137,12 @@ def figures(trial: Trial) -> dict[str, Any]:
     return {name: pytest.approx(value) for name, value in exact.items()}
 
 
-def scalars(place: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return steps and values of the files of events in a folder, by their tags."""
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-
-    found: dict[str, list[tuple[int, float]]] = {}
-    for file in place.glob("events.*"):
-        for event in LegacyEventFileLoader(str(file)).Load():
-            for value in event.summary.value:
-                found.setdefault(value.tag, []).append((event.step, value.simple_value))
-    return found
-
-
 def forget_last(name: str) -> None:
     """Leave the notes as a kill does between what is written and its note."""
     notes = PLACE / name / "logged.txt"
     *others, last = notes.read_text().splitlines(keepends=True)
     assert last == "trial-00002\n"
     notes.write_text("".join(others))
-
-
-def tool(name: str, *arguments: str, **environment: str) -> str:
-    """Return what a program of a library says."""
-    program = Path(sys.executable).with_name(name)
-    return subprocess.run(
-        [program, *arguments], env={**os.environ, **environment}, check=True, capture_output=True, text=True
-    ).stdout
 
 
 @pytest.mark.slow
@@ -240,10 +217,8 @@ def test_wandb_has_each_trial_once_and_is_offline() -> None:
     assert len(list(place.glob("offline-run-*-trial-*"))) == 4
     for trial in trials:
         (file,) = place.glob(f"offline-run-*-trial-0000{trial.number}/*.wandb")
-        records = map(json.loads, tool("wandb", "leet", "inspect", "--json", str(file)).splitlines())
-        points = [record["history"]["item"] for record in records if record["type"] == "history"]
-        assert [(point["_step"], point["accuracy"]) for point in points] == steps(trial)
-        said = json.loads(tool("wandb", "leet", "inspect", "--summary", "--json", str(file)))
+        assert [(point["_step"], point["accuracy"]) for point in wandb_history(file)] == steps(trial)
+        said = wandb_summary(file)
         assert said["summary"].items() >= figures(trial).items()
         assert said["config"] == {**trial.candidate.choices, "number": trial.number}
     assert not [file for file in place.rglob("*") if file.is_symlink()]
@@ -258,9 +233,7 @@ def test_trackio_has_each_trial_once() -> None:
     forget_last("trackio")
     trials = resume("trackio", trials=4).state.trials
 
-    query = ("query", "project", "--project", "mine", "--json", "--sql")
-    said = tool("trackio", *query, "select run_name, step, metrics from metrics", TRACKIO_DIR=place)
-    rows = [(row["run_name"], row["step"], json.loads(row["metrics"])) for row in json.loads(said)["rows"]]
+    rows = trackio_rows(place, "mine")
     for trial in trials:
         found = [(step, values) for name, step, values in rows if name == f"trial-0000{trial.number}"]
         curve = [(step, values["accuracy"]) for step, values in found if "accuracy" in values]
@@ -272,11 +245,6 @@ def test_trackio_has_each_trial_once() -> None:
 
 
 # What goes wrong
-
-
-def loggers_of(pid: int) -> list[int]:
-    """Return the processes of loggers below one."""
-    return [own for own in descendants(pid) if b"logger_worker" in Path(f"/proc/{own}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
@@ -307,7 +275,7 @@ def test_a_logger_that_takes_too_long_is_left_alone() -> None:
     """What it has not written, it writes when the search goes on."""
     pytest.importorskip("tensorboard")
     heard = Noted()
-    with patch("nas.workflows.logged._PATIENCE_S", 0.0):
+    with patch("nas.loggers.sender._PATIENCE_S", 0.0):
         result = search("tensorboard", heard)
     why = "it takes too long; what is missing is written when the run goes on"
     assert heard.lines == [f"Nothing more is logged to tensorboard: {why}"]

@@ -30,7 +30,8 @@ from nas.errors import InputError
 from nas.kinds import as_written
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import FULL_DEFAULTS
-from nas.training.base import EpochResult
+from nas.training.base import EpochResult, FailureReason, TrainingFailed
+from nas.training.loop import ClassifierTraining
 from nas.workflows.train import preparation
 
 pytestmark = pytest.mark.usefixtures("small_training")
@@ -243,6 +244,27 @@ def test_a_checkpoint_that_is_damaged_is_refused() -> None:
     assert said.code == 2 and "trials: has no effect on a training that goes on" in said.err
 
 
+def test_a_cluster_is_joined_where_it_is_named_again() -> None:
+    class Kills(nas.TrainObserver):
+        def epoch(self, result: EpochResult) -> None:
+            raise Killed
+
+    with pytest.raises(Killed):
+        nas.train("net.yaml", settings(2), Kills(), name="part")
+    manifest = Path("runs/part/train.yaml")
+    text = manifest.read_text().replace("  workers: 0\n", "  workers: 1\n")
+    manifest.write_text(text.replace("  address: local\n", "  address: 127.0.0.1:1\n"))
+    said = run_nas("resume", "runs/part")
+    assert (said.code, said.err) == (
+        2,
+        "error: runs/part: was trained with --address 127.0.0.1:1, and nothing that a run folder names is "
+        "imported or connected to by itself; where you trust it, go on with: nas resume runs/part --address "
+        "127.0.0.1:1\n",
+    )
+    found = nas.resume("runs/part", changes={"workers": 0})
+    assert isinstance(found, nas.TrainResult) and len(found.history) == 2
+
+
 def test_the_documentation_has_the_recipe() -> None:
     page = (Path(nas.__file__).parents[1] / "docs" / "training.md").read_text()
     for key, value in FULL_DEFAULTS.items():
@@ -292,3 +314,19 @@ def test_a_training_that_does_not_leave() -> None:
     with pytest.raises(InputError, match="is a training that is not finished; go on with: nas resume runs/t"):
         nas.export("runs/t", "a.py")
     assert not Path("a.py").exists()
+
+
+def test_a_training_whose_batch_is_halved_has_each_epoch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    train_epoch, calls = ClassifierTraining._train_epoch, 0
+
+    def fail_in_the_second(training: ClassifierTraining, start: float) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise TrainingFailed(FailureReason.OUT_OF_MEMORY, "of another process")
+        return train_epoch(training, start)
+
+    monkeypatch.setattr(ClassifierTraining, "_train_epoch", fail_in_the_second)
+    found = nas.train("net.yaml", settings(3), name="t")
+    assert [(result.epoch, result.batch) for result in found.history] == [(1, 8), (2, 8), (3, 8)]
+    assert [row["epoch"] for row in rows(Path("runs/t/metrics.csv"))] == ["1", "2", "3"]

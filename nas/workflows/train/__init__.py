@@ -11,6 +11,7 @@ from typing import Any
 from nas.data.functions import is_function
 from nas.data.kept import read_data
 from nas.errors import InputError
+from nas.loggers import check_loggers
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import WAY_OUT, TrainManifest
 from nas.space.plugins import read_plugins
@@ -75,9 +76,10 @@ def resume_training(
 ) -> TrainResult:
     """Go on with a training that was stopped or killed, from its last epoch.
 
-    `changes`: settings of where it trains, in place of its own.
+    `changes`: settings of where it trains and is logged, in place of its own.
 
-    Raises InputError where it is finished, and where data or files are not those that it began with.
+    Raises InputError where it is finished, where it was logged and they have no `log`, and where data or
+    files are not those that it began with.
     """
     heard = observer or TrainObserver()
     manifest = TrainManifest.read(folder)
@@ -87,8 +89,10 @@ def resume_training(
             f"{folder.path}: is finished, its figures are in {folder.report_file}; start a new training"
         )
     space = read_network(folder, manifest, files)
-    manifest = replace(manifest, config=manifest.config.moved(changes or {}))
-    config = manifest.config
+    manifest.check_again(folder.path, changes or {})
+    began, config = manifest.config, manifest.config.moved(changes or {})
+    manifest = replace(manifest, config=config)
+    check_loggers(config.log)
     check_workers(config)
     if is_function(config.data.dataset):
         data, test = read_data(folder.data_file), None
@@ -101,7 +105,8 @@ def resume_training(
         raise InputError(
             f"--teacher {config.teacher}: was changed since the training began; restore it, or {WAY_OUT}"
         )
-    return run(TrainSession(folder, manifest, space, evaluator, data, test, teacher), heard)
+    changed = config != began
+    return run(TrainSession(folder, manifest, space, evaluator, data, test, teacher, changed=changed), heard)
 
 
 def forecast_training(

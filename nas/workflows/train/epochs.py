@@ -21,6 +21,7 @@ from nas.training.evaluator import ProxyEvaluator
 from nas.training.threads import torch_threads
 from nas.training.tuning import Tuning
 from nas.workflows.stops import stoppable
+from nas.workflows.train.growing import TrainLog
 from nas.workflows.train.preparation import head_of
 from nas.workflows.train.results import best_epoch, finish, write_curves
 from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
@@ -45,12 +46,19 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
     """Train what is left, test, and write what was found."""
     config = session.config
     threads = count_threads(config, session.evaluator.device)
-    with stoppable(session) as stop, session.folder.locked(), torch_threads(threads):
+    with (
+        stoppable(session) as stop,
+        session.folder.locked(),
+        torch_threads(threads),
+        TrainLog(session, heard.noted) as log,
+    ):
+        session.write_changes()
         initial = _read_initial(session.folder)
         parts = config, session.evaluator, session.data, initial, session.teacher
         training = make_training(*parts, on_step=heard.step)
         _take_checkpoint(session, training)
         heard.began(session)
+        log.begin()
         by_ray = bool(config.workers) and not training.done
         here = nullcontext(lambda training: training.epoch())
         with _ray_epochs(session, parts, heard) if by_ray else here as train_epoch:
@@ -64,11 +72,13 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
                     raise NasError(
                         f"{session.folder.path}: the training failed: {failed}; {way} in a new training"
                     ) from None
-                session.history.append(result)
+                # of a batch that was halved the first epoch comes again
+                session.history[result.epoch - 1 :] = [result]
                 stop.check_place()
                 _keep(session, training)
+                log.epoch(result)
                 heard.epoch(result)
-        return finish(session, training, heard)
+        return finish(session, training, log, heard)
 
 
 @contextmanager

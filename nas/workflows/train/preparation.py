@@ -16,6 +16,7 @@ from nas.data.kept import pack_data, read_data
 from nas.data.layout import PLAIN
 from nas.data.sources import find_source
 from nas.errors import InputError
+from nas.loggers import check_loggers
 from nas.machine import count_cores
 from nas.runs.config import merge
 from nas.runs.folder import RunExists, TrainingFolder, next_run_path
@@ -146,6 +147,7 @@ def prepare(
     given_weights = _read_init(found, config)
     device = _device_of(config)
     check_workers(config)
+    check_loggers(config.log)
     before_data()
     fitted = _fit_input(found, config.input)
     run = found.run

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nas.training.loop import ClassifierTraining
+    from nas.workflows.train.growing import TrainLog
+
+_LOGGED = ("metrics", "loss curve", "metric curve", "confusion", "confusion picture", "classes")
+"""Files that loggers get: none with images, or their names."""
 
 
 def best_epoch(history: Sequence[EpochResult]) -> EpochResult:
@@ -72,8 +76,11 @@ def _read_test(session: TrainSession, heard: TrainObserver) -> Tested:
     return Tested(f"the {len(kept):,} test images", images, test.labels[kept], names)
 
 
-def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObserver) -> TrainResult:
-    """Test the network of the best epoch, and write all that is left of the training."""
+def finish(
+    session: TrainSession, training: ClassifierTraining, log: TrainLog, heard: TrainObserver
+) -> TrainResult:
+    """Test the network of the best epoch, and write all that is left of the training: last its figures, after
+    which nothing goes on."""
     from safetensors.torch import load_file
 
     folder, best = session.folder, best_epoch(session.history)
@@ -102,6 +109,8 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
     }
     leaving = make_leaving(folder, session.manifest, session.space, state, report)
     exported = write_one(leaving, None, EXPORTERS["python"])
+    named = (files[what] for what in _LOGGED if what in files)
+    logged = log.finish(best, metrics.figures, [*exported, folder.network_file, *named])
     write_atomically(folder.report_file, json.dumps(report, indent=1) + "\n")
     return TrainResult(
         folder.path,
@@ -116,6 +125,7 @@ def finish(session: TrainSession, training: ClassifierTraining, heard: TrainObse
         {**files, "figures": folder.report_file},
         stopped,
         session.test is None,
+        logged,
     )
 
 

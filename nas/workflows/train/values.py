@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.files import write_atomically
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import TrainConfig, TrainManifest
 from nas.space import Space
@@ -51,7 +52,7 @@ class TrainResult:
     its weights are those of `exported`, the Python file first. `metrics`: figures on `tested_on`, the test
     split, or on the validation images where the data have none; of several labels an image, `LabelMetrics`.
     `files`: all that is left in the folder, by
-    what it is.
+    what it is. `logged`: the line that opens what is logged, by the name of the logger.
     """
 
     folder: Path
@@ -66,11 +67,13 @@ class TrainResult:
     files: Mapping[str, Path]
     stopped_early: bool
     has_no_test: bool
+    logged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class TrainSession:
-    """A training with its folder: what it trains, and how far it is."""
+    """A training with its folder: what it trains, and how far it is. `changed`: goes on with other settings
+    than its manifest in the folder has."""
 
     folder: TrainingFolder
     manifest: TrainManifest
@@ -80,10 +83,16 @@ class TrainSession:
     test: Source | None
     teacher: Teacher | None = None
     history: list[EpochResult] = field(default_factory=list)
+    changed: bool = False
 
     @property
     def config(self) -> TrainConfig:
         return self.manifest.config
+
+    def write_changes(self) -> None:
+        """Write settings with which it goes on."""
+        if self.changed:
+            write_atomically(self.folder.manifest_file, self.manifest.to_text())
 
     @property
     def metric(self) -> str:
