@@ -200,6 +200,7 @@ class Attempt:
             images=self._result.images + epoch.images,
             train_s=round(self._result.train_s + epoch.train_s, 6),
             start_s=round(self._result.start_s + epoch.build_s + epoch.start_s, 6),
+            build_s=round(self._result.build_s + epoch.build_s, 6),
             limit=float(f"{epoch.limit.images_s:.4g}") if epoch.limit else None,
             limited_by=epoch.limit.by if epoch.limit else None,
         )

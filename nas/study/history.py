@@ -85,15 +85,17 @@ def parent_of(trial: Trial) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class TimeSpent:
-    """Where the time of a search went, in seconds, as far as its ledger has it.
+    """Where the time of a search went, in seconds of all workers together, as far as its ledger has it.
 
-    `trained`: by the state that trials ended in, of all workers together. `open`: from the entry of each
-    ended trial to its end, together; what is more than training is waiting for a worker, starting, and stops
-    of the search. `wall`: from the first entry to the last end. None where it has no times.
+    `trained`: by the state that trials ended in, from their second step on. `started`: before that, from when
+    a training is built. `waited`: what is left of the time from the entry of each ended trial to its end, for
+    a worker and in stops of the search. `wall`: from the first entry to the last end. None where it has no
+    times.
     """
 
     trained: dict[TrialState, float]
-    open: float | None
+    started: float
+    waited: float | None
     wall: float | None
 
     @property
@@ -104,18 +106,21 @@ class TimeSpent:
 def time_spent(trials: Sequence[Trial]) -> TimeSpent:
     """Return where the time of the ended trials went."""
     trained: dict[TrialState, float] = {}
-    spans = []
+    started, spans = 0.0, []
     for trial in trials:
         if trial.is_running:
             continue
-        trained[trial.state] = trained.get(trial.state, 0.0) + (trial.result.seconds or 0.0)
+        result = trial.result
+        first_s = max(0.0, result.start_s - result.build_s)  # of `seconds`
+        trained[trial.state] = trained.get(trial.state, 0.0) + max(0.0, (result.seconds or 0.0) - first_s)
+        started += result.start_s
         if trial.began is not None and trial.ended is not None:
             spans.append((trial.began, trial.ended))
     if not spans:
-        return TimeSpent(trained, None, None)
+        return TimeSpent(trained, started, None, None)
     together = sum((end - began).total_seconds() for began, end in spans)
     wall = (max(end for _, end in spans) - min(began for began, _ in spans)).total_seconds()
-    return TimeSpent(trained, together, wall)
+    return TimeSpent(trained, started, max(0.0, together - sum(trained.values()) - started), wall)
 
 
 def thin(items: Sequence[Item], most: int) -> Sequence[Item]:

@@ -68,9 +68,9 @@ class TrialResult:
     standard deviation of an extrapolated score. `parent`: the trial whose weights it started from;
     `not_inherited`: why it could not.
 
-    `start_s`: seconds from its start to its second step, in part before `seconds`. `images` were trained on
-    in `train_s` of those, steps alone, where the device could have trained `limit` images a second, bound by
-    `limited_by`. Results that differ in measured times alone are equal.
+    `start_s`: seconds from its start to its second step, of which `build_s` were before `seconds`. `images`
+    were trained on in `train_s` of those, steps alone, where the device could have trained `limit` images a
+    second, bound by `limited_by`. Results that differ in measured times alone are equal.
     """
 
     epochs: int = 0
@@ -83,6 +83,7 @@ class TrialResult:
     images: int = 0
     train_s: float = field(default=0.0, compare=False)
     start_s: float = field(default=0.0, compare=False)
+    build_s: float = field(default=0.0, compare=False)
     limit: float | None = field(default=None, compare=False)
     limited_by: str | None = field(default=None, compare=False)
 
@@ -207,7 +208,7 @@ _RESULT: Mapping[str, Kind] = {
     "epochs": _COUNT, "seconds": _or_null(FINITE), "loss": _or_null(_FIGURE), "batch": _or_null(_FIGURE),
     "deviation": _or_null(_FIGURE), "parent": _or_null(_COUNT), "not_inherited": _or_null(_TEXT),
     "reason": _REASON, "message": _or_null(_TEXT), "images": _COUNT, "train_s": FINITE, "start_s": FINITE,
-    "limit": _or_null(FINITE), "limited_by": _or_null(_TEXT),
+    "build_s": FINITE, "limit": _or_null(FINITE), "limited_by": _or_null(_TEXT),
 }  # fmt: skip
 _ATTRS: Mapping[str, Kind] = {
     **{figure.name: _COUNT for figure in fields(Cost)},

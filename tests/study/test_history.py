@@ -77,10 +77,15 @@ def test_the_best_so_far(objective: Objective, best: list[float]) -> None:
 
 
 def test_where_time_went() -> None:
-    spent = time_spent(made([0.5, None, 0.7]))
+    trials = made([0.5, None, 0.7])
+    spent = time_spent(trials)
     assert spent.trained == {TrialState.COMPLETE: 4.0, TrialState.FAILED: 2.0}
-    assert (spent.training, spent.open, spent.wall) == (6.0, 45.0, 35.0)
-    assert time_spent([]).open is None and time_spent([]).training == 0
+    assert (spent.training, spent.started, spent.waited, spent.wall) == (6.0, 0.0, 39.0, 35.0)
+    late = replace(trials[2], result=TrialResult(epochs=1, seconds=3.0, start_s=1.5, build_s=1.0))
+    spent = time_spent([*trials[:2], late])  # half a second of its first epoch was before the second step
+    assert spent.trained == {TrialState.COMPLETE: 3.5, TrialState.FAILED: 2.0}
+    assert (spent.started, spent.waited) == (1.5, 38.0)
+    assert time_spent([]).waited is None and time_spent([]).training == 0
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "local"])

@@ -21,22 +21,19 @@ def write_time(known: Facts) -> ET.Element | None:
         TrialState.PRUNED: "training, of those stopped early",
         TrialState.FAILED: "training, of failed ones",
     }
-    whole = max(spent.training, spent.open or 0.0)
-    rows = [
-        [word, duration(spent.trained[state]), _format_share(spent.trained[state], whole)]
-        for state, word in words.items()
-        if state in spent.trained
-    ]
+    parts = [(word, spent.trained[state]) for state, word in words.items() if state in spent.trained]
+    parts.append(("starting, up to the second step", spent.started))
     notes = []
-    if spent.open is not None and spent.wall is not None:
-        rest = max(0.0, spent.open - spent.training)
-        rows.append(["waiting for a worker, starting, stops", duration(rest), _format_share(rest, whole)])
+    if spent.waited is not None and spent.wall is not None:
+        parts.append(("waiting for a worker, stops", spent.waited))
         notes.append(
-            "The last row is what is left of the time from the entry of a trial to its end; the ledger "
-            "does not tell waiting from starting. From the first entry to the last end it took "
-            f"{duration(spent.wall)}, so that {spent.training / max(spent.wall, 1e-9):.2f} trainings "
-            "ran at a time on average, stops of the search included."
+            "The last row is what is left of the time from the entry of a trial to its end. From the first "
+            f"entry to the last end it took {duration(spent.wall)}, so that "
+            f"{spent.training / max(spent.wall, 1e-9):.2f} trainings ran at a time on average, stops of the "
+            "search included."
         )
+    whole = sum(seconds for _, seconds in parts)
+    rows = [[word, duration(seconds), _format_share(seconds, whole)] for word, seconds in parts]
     if finals := [final for final in known.state.finals if not final.is_running]:
         rows.append(["training, of finalists", duration(time_spent(finals).training), ""])
     return write_section(
