@@ -58,7 +58,8 @@ def profile(
 
     Each network, runtime and batch is measured in a process of its own, all in
     turn, in rounds. The first figure, which 10 % of the runs were below, is
-    the one to compare by. Says where the machine was not quiet.
+    the one to compare by. Says where the machine was not quiet. The folder of
+    a search keeps the figures for its report.
     """
     sizes = [_read_size(part) for part in batches.split(",")]
     if csv is not None and csv.is_dir():
@@ -69,6 +70,7 @@ def profile(
     from nas.report.console import show
     from nas.report.documents import give
     from nas.report.latency import profile_table, profile_view
+    from nas.workflows.profile import keep_profile
     from nas.workflows.profile import profile as profile_networks
 
     with Console(stderr=True).status("") as status:
@@ -88,6 +90,7 @@ def profile(
     give(form, found.to_data, lambda: show(profile_view(found)))
     if csv is not None:
         write_output(csv, profile_table(found))
+    keep_profile(found, networks)
 
 
 def _read_size(text: str) -> int:

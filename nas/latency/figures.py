@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,12 @@ class Latency:
         """Return plain values, with throughput and contention."""
         own = asdict(self) | {"images_per_s": self.images_per_s, "contention": self.contention}
         return own | {"stages": list(own["stages"])}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Latency:
+        """Invert `to_data`."""
+        own = {field.name: data[field.name] for field in fields(cls)}
+        return cls(**{**own, "stages": tuple(StageTime(**stage) for stage in own["stages"])})
 
 
 def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:

@@ -22,43 +22,52 @@ if TYPE_CHECKING:
 
 def profile_view(profile: Profile) -> RenderableType:
     """Latencies, stages, what is slow, and whether the machine was quiet."""
-    first = profile.latencies[0]
-    versions = ", ".join(f"{name} {version}" for name, version in profile.versions.items())
-    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
-    head = f"{profile.machine}, {threads}; {versions}; {profile.rounds} rounds, seed {profile.seed}"
-    tables = (_latency_table(profile, columns) for columns in (_WIDE, _NARROW))
-    parts: list[RenderableType] = [line(head), Fitting(*tables)]
+    tables = (_latency_table(profile, columns) for columns in (HEADS, _NARROW))
+    parts: list[RenderableType] = [line(describe_profile(profile)), Fitting(*tables)]
     for one in profile.latencies:
         parts += [line(f"{_title(one)}:"), _stage_table(one)] if one.stages else []
     parts += [line(f"Known to be slow: {text}.") for text in profile.warnings]
-    parts += [line(text) for text in _trust(profile)]
+    parts += [line(text) for text in profile_doubts(profile)]
     return Group(*parts)
 
 
-_WIDE = (
+def describe_profile(profile: Profile) -> str:
+    """Return in a line where, by what and how often it was measured."""
+    first = profile.latencies[0]
+    versions = ", ".join(f"{name} {version}" for name, version in profile.versions.items())
+    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
+    return f"{profile.machine}, {threads}; {versions}; {profile.rounds} rounds, seed {profile.seed}"
+
+
+HEADS = (
     "network", "runtime", ">batch", ">MACs", ">10 % ms", ">differs", ">median", ">95 %", ">99 %", ">images/s",
     ">memory",
 )  # fmt: skip
-_NARROW = tuple(column for column in _WIDE if column not in (">MACs", ">memory"))
+"""Of a table of latencies; those of figures start with `>`."""
+_NARROW = tuple(column for column in HEADS if column not in (">MACs", ">memory"))
 
 
 def _latency_table(profile: Profile, columns: Sequence[str]) -> RenderableType:
     rows = table(*columns)
     rows.padding = (0, 1, 0, 0)
-    rows.columns[0].no_wrap, rows.columns[0].overflow = columns is _WIDE, "fold"
+    rows.columns[0].no_wrap, rows.columns[0].overflow = columns is HEADS, "fold"
     for one in profile.latencies:
-        cells = (
-            one.network, one.runtime, str(one.batch), format_count(one.macs), ms(one.low_s),
-            f"{100 * one.differs:.1f} %", ms(one.median_s), ms(one.p95_s), ms(one.p99_s),
-            f"{one.images_per_s:,.4g}",
-            "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B",
-        )  # fmt: skip
-        shown = dict(zip(_WIDE, cells, strict=True))
+        shown = dict(zip(HEADS, latency_cells(one), strict=True))
         rows.add_row(*(shown[column] for column in columns))
     return rows
 
 
-def _trust(profile: Profile) -> list[str]:
+def latency_cells(one: Latency) -> list[str]:
+    """Return what a row has under `HEADS`."""
+    memory = "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B"
+    return [
+        one.network, one.runtime, str(one.batch), format_count(one.macs), ms(one.low_s),
+        f"{100 * one.differs:.1f} %", ms(one.median_s), ms(one.p95_s), ms(one.p99_s),
+        f"{one.images_per_s:,.4g}", memory,
+    ]  # fmt: skip
+
+
+def profile_doubts(profile: Profile) -> list[str]:
     """Say what the figures are worth where the machine was not quiet."""
     busy = [one for one in profile.latencies if one.contention]
     if not busy:

@@ -106,6 +106,11 @@ class RunFolder:
         return self.path / "measured.json"
 
     @property
+    def profile_file(self) -> Path:
+        """The latencies of the best network, as `nas profile` measured them."""
+        return self.path / "profile.json"
+
+    @property
     def weights_folder(self) -> Path:
         return self.path / "weights"
 

@@ -23,7 +23,7 @@ from nas.steps.searching import Searched
 from nas.training.metrics import FIELDS, describe_value
 from nas.workflows.export import export
 from nas.workflows.pipeline import Done, Step, Work
-from nas.workflows.profile import profile
+from nas.workflows.profile import keep_profile, profile
 from nas.workflows.resume import resume
 from nas.workflows.scaling import read_coefficients, scale
 from nas.workflows.train import train
@@ -183,6 +183,7 @@ class Profile(Following):
     def run(self, work: Work) -> Done:
         tell, plugins = work.heard or (lambda text: None), self.searched.plugins
         found = profile([work.places["search"]], plugins=plugins, progress=tell, **self.given)
+        keep_profile(found, [work.places["search"]])
         make_folder(work.place)
         contents = {
             "profile.json": json.dumps(found.to_data(), indent=1) + "\n",
@@ -218,7 +219,7 @@ class Export(Following):
 
 @dataclass(frozen=True)
 class Report(Following):
-    """`nas report` of the search, with what was compared and calibrated beside it."""
+    """`nas report` of the search, with what was compared, measured and calibrated beside it."""
 
     name: ClassVar[str] = "report"
     at: ClassVar[str] = "report.html"

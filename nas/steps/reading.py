@@ -128,7 +128,9 @@ def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) 
         _ = searched.files  # what it names is there
         check_ends(searched.space, searched.config.budget)
     winner = "finalists" if "finalists" in given else "search"
-    shown = (("calibrate", "calibration.json"), ("versus", "versus.json"))
+    shown = (
+        ("calibrate", "calibration.json"), ("versus", "versus.json"), ("profile", "profile.json"),
+    )  # fmt: skip
     make: dict[str, Callable[[dict[str, Any]], Step]] = {
         "search": lambda own: Search(searched, "finalists" in given),
         "calibrate": lambda own: Calibrate(searched, Plan.from_data(own, "calibrate")),

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS
+from nas.files import read_text, write_output
 from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure
 from nas.latency.cliffs import find_cliffs
 from nas.machine import count_cores, processor
+from nas.runs.folder import RunFolder
+from nas.runs.provenance import damage_told, digest_file
 from nas.space.fit import fit_input
 from nas.space.library import is_run
 from nas.workflows.export import Leaving, find_leaving, ignore
@@ -67,6 +72,14 @@ class Profile:
             "latencies": [latency.to_data() for latency in self.latencies],
         }
 
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Profile:
+        """Invert `to_data`."""
+        latencies = tuple(map(Latency.from_data, data["latencies"]))
+        versions = {str(name): str(own) for name, own in data["versions"].items()}
+        warnings = tuple(map(str, data["warnings"]))
+        return cls(latencies, warnings, str(data["machine"]), versions, int(data["rounds"]), int(data["seed"]))
+
 
 def profile(
     networks: Sequence[Path | str],
@@ -114,6 +127,34 @@ def profile(
         )
     if strict:
         found.check()
+    return found
+
+
+def keep_profile(found: Profile, networks: Sequence[Path | str]) -> None:
+    """Write a profile into those of the networks that are runs of a search, whose reports have it.
+
+    Raises NasError where one cannot be written.
+    """
+    for folder in (RunFolder(Path(what)) for what in networks):
+        if folder.manifest_file.is_file() and folder.best_file.is_file():
+            data = {"best_sha256": digest_file(folder.best_file), **found.to_data()}
+            write_output(folder.profile_file, json.dumps(data, indent=1) + "\n")
+
+
+def read_profile(folder: RunFolder) -> Profile | None:
+    """Return the profile that a run has of its best network, None where it has none.
+
+    Raises InputError where it is damaged, or of a network that is no longer the best.
+    """
+    file = folder.profile_file
+    if not file.is_file():
+        return None
+    again = f"measure again by nas profile {quote(str(folder.path))}"
+    with damage_told(file, again):
+        data = json.loads(read_text(file))
+        best, found = data["best_sha256"], Profile.from_data(data)
+    if not folder.best_file.is_file() or digest_file(folder.best_file) != best:
+        raise InputError(f"{file}: is of a network that is no longer the best; {again}")
     return found
 
 

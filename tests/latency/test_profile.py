@@ -29,12 +29,13 @@ from nas.latency import RUNTIMES, Latency, Work, figures, find_runtime, measure
 from nas.latency.cliffs import find_cliffs
 from nas.latency.figures import Turn, figures_of
 from nas.latency.rounds import draw_orders
-from nas.report.latency import COLUMNS, profile_view
+from nas.report.latency import COLUMNS, ms, profile_view
+from nas.report.page import write_report
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import parse_space
 from nas.workflows.export import of_run
-from nas.workflows.profile import Profile, profile
+from nas.workflows.profile import Profile, keep_profile, profile, read_profile
 
 SMALL = """\
 name: small
@@ -135,6 +136,27 @@ def test_the_best_network_of_a_run_is_timed_as_it_would_be_exported(tiny_run: Ru
     assert (found.network, found.macs) == ("runs/mine", leaving.architecture.cost.macs)
     with pytest.raises(InputError, match="--input: runs/mine is a run, and was searched at its input"):
         profile([tiny_run.path], side=32)
+
+
+def test_a_run_keeps_its_profile_for_its_report(tiny_run: RunFolder) -> None:
+    said = nas("profile", "relu.yaml", "runs/mine", "--runtime", "onnx", "--rounds", "2", "--format", "json")
+    found = read_profile(tiny_run)
+    assert found is not None and said.code == 0
+    assert [one.network for one in found.latencies] == ["relu.yaml", "runs/mine"]
+    assert found.to_data() == json.loads(said.out)
+    page = write_report(tiny_run.path).read_text()
+    assert '<section id="latency"' in page and f"{found.machine}, 1 thread" in page
+    for one in found.latencies:
+        assert f">{ms(one.low_s)}</td>" in page
+    for change, message in {
+        ('"rounds": 2', '"rounds": "two"'): "profile.json: is damaged",
+        ('"low_s": ', '"low_s": "a", "": '): "profile.json: is damaged",
+        ('"best_sha256": "', '"best_sha256": "0'): "profile.json: is of a network that is no longer the best",
+    }.items():
+        keep_profile(found, [tiny_run.path])
+        tiny_run.profile_file.write_text(tiny_run.profile_file.read_text().replace(*change, 1))
+        page = write_report(tiny_run.path).read_text()
+        assert f"{message}" in page.partition('<section id="latency"')[2].partition("</section>")[0]
 
 
 def test_a_narrow_terminal_shows_names_whole() -> None:

@@ -1,0 +1,36 @@
+"""How long the best network takes, where that was measured."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from nas.errors import InputError
+from nas.report.html import element, make_table
+from nas.report.latency import HEADS, describe_profile, latency_cells, profile_doubts
+from nas.report.parts.facts import Facts, write_note, write_section
+from nas.runs.provenance import damage_told
+from nas.workflows.profile import read_profile
+
+_TITLE = "Latency"
+
+
+def write_latency(known: Facts) -> ET.Element | None:
+    folder = known.state.folder
+    try:
+        found = read_profile(folder)
+        if found is None:
+            return None
+        with damage_told(folder.profile_file, "measure again"):  # of figures that are none
+            rows = [latency_cells(one) for one in found.latencies]
+            doubts = [f"Known to be slow: {text}." for text in found.warnings] + profile_doubts(found)
+            return write_section(
+                "latency",
+                _TITLE,
+                write_note(
+                    f"Milliseconds by nas profile; 10 % of the runs were below the first. {describe_profile(found)}."
+                ),
+                make_table(HEADS, rows),
+                *(element("p", text) for text in doubts),
+            )
+    except InputError as error:
+        return write_section("latency", _TITLE, write_note(str(error)))
