@@ -78,7 +78,9 @@ class Profile:
         latencies = tuple(map(Latency.from_data, data["latencies"]))
         versions = {str(name): str(own) for name, own in data["versions"].items()}
         warnings = tuple(map(str, data["warnings"]))
-        return cls(latencies, warnings, str(data["machine"]), versions, int(data["rounds"]), int(data["seed"]))
+        return cls(
+            latencies, warnings, str(data["machine"]), versions, int(data["rounds"]), int(data["seed"])
+        )
 
 
 def profile(

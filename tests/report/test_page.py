@@ -120,7 +120,11 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
     assert "To search further: nas resume " in page.texts["command"]
     assert page.texts["command"].split()[-2:] == ["--trials", "80"]
     assert "on 30 images, so its standard error is" in page.texts["trust"]
-    for row in ("training, of those stopped early", "starting, up to the second step", "waiting for a worker"):
+    for row in (
+        "training, of those stopped early",
+        "starting, up to the second step",
+        "waiting for a worker",
+    ):
         assert row in page.texts["time"]
     assert " nan_loss 4 3, 13, 23, 33 " in page.texts["failures"]
     assert page.texts["curves"].count(". trial ") == 2 * len(best)  # beside each line, and on it

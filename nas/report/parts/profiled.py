@@ -27,7 +27,8 @@ def write_latency(known: Facts) -> ET.Element | None:
                 "latency",
                 _TITLE,
                 write_note(
-                    f"Milliseconds by nas profile; 10 % of the runs were below the first. {describe_profile(found)}."
+                    "Milliseconds by nas profile; 10 % of the runs were below the first. "
+                    f"{describe_profile(found)}."
                 ),
                 make_table(HEADS, rows),
                 *(element("p", text) for text in doubts),
