@@ -231,7 +231,10 @@ def _describe_nearest(space: Space, budget: Budget, ends: Sequence[Space]) -> st
         above = min((amount for amount in amounts if interval.side(amount) > 0), default=None)
         nearest = " and ".join(f"{amount:,}" for amount in (below, above) if amount is not None)
         said.append(f"{nearest} {measure.noun}")
-    return f"no scale of '{space.name}' uses {budget}; the nearest have {'; '.join(said)}"
+    return (
+        f"no scale of '{space.name}' uses {budget}; the nearest have {'; '.join(said)}; take "
+        "another network, or another budget"
+    )
 
 
 def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> Iterator[tuple[float, float, float]]:

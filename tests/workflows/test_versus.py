@@ -206,7 +206,7 @@ def test_a_stop_says_how_to_go_on(
         (("--baseline", "tiny.yaml"), "--baseline tiny.yaml: tiny.yaml: is a space with choices"),
         (
             ("--baseline", "reference/vgg16"),
-            r"no scale of 'vgg16' uses MACs <= 986,784; the nearest have [\d,]+ MACs",
+            r"no scale of 'vgg16' uses MACs <= 986,784; the nearest have [\d,]+ MACs; take another network,",
         ),
         (("--baseline", "plain.yaml,plain.yaml"), "baseline: plain.yaml is named twice; keep one"),
         (("--baseline", "random,random:4"), "baseline: random is named twice"),
