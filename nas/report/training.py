@@ -13,14 +13,13 @@ from nas.cost import large_number
 from nas.errors import printable
 from nas.report.console import duration, plural, say, show
 from nas.report.decoding import DecodingBar
+from nas.report.heartbeat import Heartbeat
 from nas.report.tables import table
 from nas.training.base import EpochResult
 from nas.training.metrics import FIELDS, describe_value
 from nas.training.multi_label import LabelMetrics
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
-_LINE_S = 60
-"""A plain log has a line after so many seconds of an epoch."""
 _MOST_CLASSES = 12
 _FIGURES = {
     "accuracy": "accuracy",
@@ -43,48 +42,71 @@ class TrainScreen(TrainObserver):
         self._console = console
         self._bar = DecodingBar()
         self._session: TrainSession | None = None
-        self._began = self._epoch_began = self._said = time.monotonic()
+        self._doing: str | None = "Starting"
+        self._began = self._since = time.monotonic()
         self._step = self._steps = 0
         self._before = 0
-        self._testing = 0
+        self._heartbeat = Heartbeat(console, self._describe)
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
 
     def __enter__(self) -> TrainScreen:
-        self._bar.__enter__()
+        self._heartbeat.start()
+        self._show_live()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._heartbeat.stop()
         with suppress(OSError):  # of a terminal that was closed
-            self._bar.__exit__()
+            if self._bar.is_started:
+                self._bar.__exit__()
             if self._live.is_started:
                 self._live.stop()
 
+    def _show_live(self) -> None:
+        """Have the last line of a terminal for what goes on, in place of the bar."""
+        if self._bar.is_started:
+            self._bar.__exit__()
+        if self._console.is_terminal and not self._live.is_started:
+            self._live.start()
+
+    def _begin(self, what: str | None) -> None:
+        """Take what goes on now; None for an epoch, of which a log has a line each minute."""
+        self._doing, self._since = what, time.monotonic()
+        self._heartbeat.began(is_known=what is None)
+
+    def doing(self, what: str) -> None:
+        self._show_live()
+        self._begin(what)
+
     def decoding(self, done: int, total: int) -> None:
+        self._doing = f"Decoding images: {done:,} of {total:,}"
+        if self._bar.has_terminal and not self._bar.is_started:
+            self._live.stop()
+            self._bar.__enter__()
         self._bar(done, total)
 
     def noted(self, text: str) -> None:
         say(self._console, text)
+        self._heartbeat.heard()
 
     def began(self, session: TrainSession) -> None:
-        self._bar.__exit__()
+        self._show_live()
         self._session = session
         self._before = len(session.history)
         say_training(session, self._console)
-        self._began = self._epoch_began = self._said = time.monotonic()
-        if self._console.is_terminal:
-            self._live.start()
+        self._heartbeat.heard()
+        self._begin(None)
+        self._began = self._since
 
     def step(self, done: int, steps: int) -> None:
+        if self._doing is not None:
+            self._begin(None)
         self._step, self._steps = done, steps
-        now = time.monotonic()
-        if not self._console.is_terminal and now - self._said >= _LINE_S and self._session:
-            self._said = now
-            say(self._console, self._under_way())
 
     def epoch(self, result: EpochResult) -> None:
         assert self._session is not None
         epochs, metric = self._session.config.recipe.epochs, self._session.metric
-        self._said = self._epoch_began = time.monotonic()
+        self._begin(None)
         self._step = 0
         best = max(self._session.history, key=lambda one: one.value)
         mark = ", the best" if best is result else ""
@@ -95,11 +117,10 @@ class TrainScreen(TrainObserver):
             f"{result.seconds:.1f} s{ahead}"
         )
         self._console.print(Text(printable(line)), soft_wrap=True)
+        self._heartbeat.heard()
 
     def testing(self, images: int) -> None:
-        self._testing = images
-        if self._live.is_started:
-            self._live.refresh()
+        self.doing(f"Testing on {images:,} images")
 
     def _left(self) -> str:
         """The time left, of epochs as long as those of this process."""
@@ -108,22 +129,22 @@ class TrainScreen(TrainObserver):
         left = self._session.config.recipe.epochs - len(self._session.history)
         return duration((time.monotonic() - self._began) / done * left) if done else ""
 
-    def _under_way(self) -> str:
-        assert self._session is not None
-        if self._testing:
-            return f"Testing on {self._testing:,} images"
-        config, history = self._session.config, self._session.history
+    def _describe(self) -> str:
+        """What goes on, without its duration."""
+        if self._doing is not None or self._session is None:
+            return self._doing or ""
+        config, history = self._session.config, self._session.history.copy()  # it is read in other threads
         epoch = f"Epoch {len(history) + 1} of {config.recipe.epochs}"
         step = f", step {self._step:,} of {self._steps:,}" if self._step else ", the first step"
         if self._step and self._step == self._steps:
             step = ", validating"
-        took = duration(time.monotonic() - self._epoch_began)
         best = max(history, key=lambda one: one.value) if history else None
         so_far = f", best so far {best.value:.4f} after epoch {best.epoch}" if best else ""
-        return f"{epoch}{step}, {took}{so_far}"
+        return f"{epoch}{step}{so_far}"
 
     def _view(self) -> Text:
-        return Text(printable(self._under_way()) if self._session else "")
+        took = duration(time.monotonic() - self._since)
+        return Text(f"{printable(self._describe())} ... {took}", no_wrap=True, overflow="ellipsis")
 
 
 def say_training(session: TrainSession, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""A search that starts says what it does, at least every two seconds, on a terminal and in a log."""
+"""What starts says what it does, at least every two seconds, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from nas.execution.child import ChildExecutor
 from nas.report import heartbeat
 from nas.report.heartbeat import Heartbeat
 from nas.report.progress import SearchScreen
+from nas.report.training import TrainScreen
 from nas.study.records import TrialResult
-from nas.training.base import Failure, FailureReason
+from nas.training.base import EpochResult, Failure, FailureReason
 
 
 @pytest.fixture
@@ -100,6 +101,45 @@ def test_a_terminal_has_it_in_its_last_line(clock: list[float]) -> None:
         screen.decoding(50, 100)
         assert str(screen._view()).startswith("Decoding images: 50 of 100 ... ")
     assert "Decoding images: 50 of 100 ... 3 s" in screen.said.getvalue()
+
+
+def test_what_is_said_of_a_training(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it starts and ends, as of a search; of an epoch, a line each minute and one in its end."""
+    monkeypatch.setattr("nas.report.training.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("nas.report.training.say_training", lambda *_: None)
+    said = io.StringIO()
+    screen = TrainScreen(Console(file=said, width=200))
+
+    def lines(seconds: float) -> list[str]:
+        before = len(said.getvalue())
+        for _ in range(round(4 * seconds)):
+            clock[0] += 0.25
+            screen._heartbeat.beat()
+        return said.getvalue()[before:].splitlines()
+
+    assert lines(2) == ["Starting ... 2 s"]
+    screen.doing("Loading the data of digits")
+    assert lines(2) == ["Loading the data of digits ... 1 s"]
+    history: list[EpochResult] = []
+    config = SimpleNamespace(recipe=SimpleNamespace(epochs=3))
+    screen.began(cast(Any, SimpleNamespace(config=config, history=history, metric="accuracy")))
+    screen.doing("Starting 2 workers on Ray Train")
+    assert lines(1.5) == ["Starting 2 workers on Ray Train ... 2 s"]
+    screen.step(5, 40)
+    assert lines(59) == []
+    assert lines(2) == ["Epoch 1 of 3, step 5 of 40 ... 60 s"]
+    history.append(EpochResult(1, 0.5, 0.5, 61.0, 1.25))
+    screen.epoch(history[0])
+    assert (
+        said.getvalue().splitlines()[-1].startswith("[1/3] loss 1.2500, accuracy 0.5000, the best, 61.0 s, ")
+    )
+    screen.step(40, 40)
+    assert lines(60) == ["Epoch 2 of 3, validating, best so far 0.5000 after epoch 1 ... 60 s"]
+    screen.testing(1000)
+    assert lines(2) == ["Testing on 1,000 images ... 2 s"]
+    screen.doing("Exporting the network, and checking it")
+    assert lines(1.5) == ["Exporting the network, and checking it ... 1 s"]
+    assert str(screen._view()) == "Exporting the network, and checking it ... 2 s"
 
 
 def test_a_log_is_written_while_the_search_does_something_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,7 @@ def resume_training(
     if is_function(config.data.dataset):
         data, test = read_data(folder.data_file), None
     else:
+        heard.doing(f"Loading the data of {config.data.dataset}")
         data, test = read_images(config.data, config.seed, heard.decoding, download=False)
     check_data(data, manifest.data, "the training began")
     evaluator = make_evaluator(space, config, data, files)
@@ -138,6 +139,7 @@ def forecast_training(
         val_labels=data.val_labels[:count],
     )
     short = replace(config, recipe=replace(recipe, epochs=2, early_stop=None))
+    heard.doing("Training some batches")
     with torch_threads(count_threads(config, prepared.evaluator.device)):
         training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
         training.epoch()

@@ -87,7 +87,7 @@ def _ray_epochs(
 ) -> Iterator[Callable[[ClassifierTraining], EpochResult]]:
     """Give what trains the next epoch of a training by workers on Ray."""
     config = session.config
-    heard.noted(f"{config.workers} workers on Ray Train start.")
+    heard.doing(f"Starting {config.workers} worker{'s' * (config.workers > 1)} on Ray Train")
     from nas.execution.ray_train import ray_workers
 
     with ray_workers(

@@ -151,6 +151,7 @@ def prepare(
     before_data()
     fitted = _fit_input(found, config.input)
     run = found.run
+    heard.doing(f"Loading the data of {config.data.dataset}")
     if run is not None and is_function(config.data.dataset) and "dataset" not in given:
         data, test = read_data(run.folder.data_file), None  # a function is run where someone names it alone
     else:

@@ -107,6 +107,7 @@ def finish(
         "tested_on": tested.title,
         **metrics.figures,
     }
+    heard.doing("Exporting the network, and checking it")
     leaving = make_leaving(folder, session.manifest, session.space, state, report)
     exported = write_one(leaving, None, EXPORTERS["python"])
     named = (files[what] for what in _LOGGED if what in files)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 class TrainObserver:
     """Hears what happens in a full training, and answers nothing. Extend it as a search's observer."""
 
+    def doing(self, what: str) -> None:
+        """Something that may take a while begins."""
+
     def decoding(self, done: int, total: int) -> None:
         """So many images are decoded."""
 
