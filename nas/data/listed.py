@@ -61,7 +61,9 @@ def source_of_items(
     there = {label for index in parts[TRAIN] for label in items[index].labels}
     known = [name for name in classes if name in there] if classes else sorted(there, key=_natural)
     if len(known) < 2:
-        named = f"one class, '{known[0]}'," if known else "no image"
+        named = (
+            f"one class, '{known[0]}'," if known else "no image with a label" if parts[TRAIN] else "no image"
+        )
         raise InputError(f"{place}: there is {named} to train on, and at least 2 classes are needed")
     missing = [name for name in classes or () if name not in there]
     if missing:
@@ -81,7 +83,10 @@ def source_of_items(
         for item in own:
             for label in item.labels:
                 if label not in numbers:
-                    raise InputError(f"{place}: no image to train on has the label '{label}' of {item.name}")
+                    raise InputError(
+                        f"{place}: no image to train on has the label '{label}' of {item.name}; add one that "
+                        "has, or take the label out"
+                    )
 
     def part_of(kind: tuple[str, ...]) -> Source:
         own = [items[index] for index in parts[kind]]

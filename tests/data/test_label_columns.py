@@ -226,7 +226,11 @@ def test_class_columns_that_are_refused(folder: Path) -> None:
 def test_labels_that_no_image_to_train_on_has(folder: Path) -> None:
     rows = [f"{row},train" for row in cells()[:20]] + [f"{row},val" for row in cells()[20:]]
     assert refused(write(folder, "path,labels,split", [*rows[:-1], "39.png,cat;cow,val"])) == (
-        "no image to train on has the label 'cow' of 39.png"
+        "no image to train on has the label 'cow' of 39.png; add one that has, or take the label out"
+    )
+    nobody = [f"{n}.png,0,0" for n in range(COUNT)]
+    assert refused(write(folder, "path,cat,dog", nobody)) == (
+        "there is no image with a label to train on, and at least 2 classes are needed"
     )
     columns = [f"{n}.png,{bits(n)[0]},{bits(n)[1]},0" for n in range(COUNT)]
     data = load(write(folder, "path,cat,dog,cow", columns))
