@@ -21,7 +21,7 @@ from nas.study.records import Trial
 from nas.training.base import Metric
 
 WIDTH, HEIGHT = 420, 290
-LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 40
 """Margins around the axes, in pixels of a figure that is as wide as it says."""
 
 MOST_DOTS = 1500
