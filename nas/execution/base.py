@@ -23,6 +23,7 @@ from nas.training.base import (
     Parent,
     Training,
     TrainingFailed,
+    expect_training,
 )
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Attempt:
     def _build(self) -> None:
         if self._training is None:
             start = time.perf_counter()
-            self._training = self._begin()
+            self._training = expect_training(self._begin())
             self._build_s = time.perf_counter() - start
 
     def _train(self) -> Step:

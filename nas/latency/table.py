@@ -177,7 +177,7 @@ def make_table(
     progress: Callable[[str], None],
 ) -> LatencyTable:
     """Measure the parts of a space, and whole networks of it beside them. Raises NasError."""
-    fitted, held_out = _draw(space, seed)
+    fitted, held_out = _sample_points(space, seed)
     networks = [Piece.of(space.architecture(point)) for point in (*fitted, *held_out)]
     timing = time_pieces(
         [*pieces.values(), *networks],
@@ -214,16 +214,16 @@ def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choice
     return found
 
 
-def _draw(space: Space, seed: int) -> tuple[list[Choices], list[Choices]]:
+def _sample_points(space: Space, seed: int) -> tuple[list[Choices], list[Choices]]:
     """Return points for the correction, spread over sizes, and points that are drawn evenly."""
-    draw = np.random.default_rng(seed)
-    even = space.uniform(Budget()).sample(draw, FITTED // 2 + HELD_OUT)
+    rng = np.random.default_rng(seed)
+    even = space.uniform(Budget()).sample(rng, FITTED // 2 + HELD_OUT)
     least, most = (end.value for end in space.ends(MACS))
     edges = np.geomspace(max(1, least), max(2, most), FITTED - FITTED // 2 + 1)
     spread = [
         point
         for low, high in pairwise(edges)
-        for point in space.uniform(Budget({MACS: Interval(int(low), int(high))})).sample(draw, 1)
+        for point in space.uniform(Budget({MACS: Interval(int(low), int(high))})).sample(rng, 1)
     ]
     ends = [end.choices for end in space.ends(MACS)]
     return [*even[HELD_OUT:], *spread, *ends], even[:HELD_OUT]

@@ -12,7 +12,7 @@ import yaml
 
 from nas import __version__
 from nas.data.card import DataCard
-from nas.errors import InputError
+from nas.errors import InputError, printable
 from nas.files import write_atomically
 from nas.importing import read_file
 from nas.kinds import as_written
@@ -349,7 +349,7 @@ def _read_data(document: Mapping[str, Any]) -> DataCard | None:
 
 def _read_metric(document: Mapping[str, Any]) -> Metric:
     given = document.get("metric")
-    return Metric(str(given["name"]), bool(given["maximize"])) if given else Metric()
+    return Metric(printable(given["name"]), bool(given["maximize"])) if given else Metric()
 
 
 def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:

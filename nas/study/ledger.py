@@ -25,7 +25,7 @@ from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
 from nas.study.database import Database
 from nas.study.options import Distributions, SharedOptions
-from nas.study.pruning import Judged
+from nas.study.pruning import Judged, judge
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -267,7 +267,7 @@ class Ledger:
             sampler=self._study.sampler,
             pruner=pruner,
         )
-        stops = pruner.prune(study, trial)
+        stops = judge(pruner, study, trial)
         self._notes[number] = judged.trial.system_attrs
         return stops
 

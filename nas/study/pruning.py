@@ -10,12 +10,13 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, did_you_mean
-from nas.importing import import_class
+from nas.errors import InputError, NasError, did_you_mean
+from nas.importing import import_class, one_line
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
+    from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 PrunerFactory = Callable[[int], "BasePruner"]
@@ -65,6 +66,30 @@ def find_pruner(name: str) -> PrunerFactory:
     if name not in PRUNERS:
         raise InputError(f"unknown scheduler '{name}'{did_you_mean(name, list(PRUNERS))}")
     return PRUNERS[name]
+
+
+def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
+    """Return whether a pruner stops a trial. Raises InputError for one that fails, and for another answer."""
+    import numpy as np
+
+    from nas.study.storage import DATABASE_ERRORS
+
+    place = f"scheduler {type(pruner).__module__}:{type(pruner).__qualname__}"
+    when = f"trial {trial.number} after epoch {trial.last_step}"
+    try:
+        answer: object = pruner.prune(study, trial)
+    except (NasError, *DATABASE_ERRORS):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{place}: fails at {when}: {one_line(error)}; mend it, and go on by nas resume"
+        ) from error
+    if not isinstance(answer, bool | np.bool_):
+        raise InputError(
+            f"{place}: says {answer!r:.60} of {when}, which is not True or False; mend it, and go on by nas "
+            "resume"
+        )
+    return bool(answer)
 
 
 class Judged:

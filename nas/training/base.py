@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from nas.errors import InputError
+from nas.errors import InputError, printable
 from nas.passwords import hide_passwords
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ class Metric:
 
     name: str = "accuracy"
     maximize: bool = True
+
+    def __post_init__(self) -> None:
+        name: object = self.name  # of a user's own
+        if not (isinstance(name, str) and name.strip() and printable(name) == name):
+            raise InputError(
+                f"metric: {name!r:.60} is not a name; give a text of one line, such as 'validation loss'"
+            )
 
     def __str__(self) -> str:
         return f"{self.name}, the {'higher' if self.maximize else 'lower'} the better"
@@ -156,6 +163,17 @@ class Training(Protocol):
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return the weights of the searched network, on the CPU, by the names that its module has."""
         ...
+
+
+def expect_training(made: object, also: str = "") -> Training:
+    """Return what an evaluator made. Raises EvaluatorError where that is no training; `also` is another way
+    out."""
+    if not all(hasattr(made, name) for name in ("done", "epoch", "state_dict")):
+        raise EvaluatorError(
+            f"gave {made!r:.60}, which is no training; {also}return an object with done, epoch() and "
+            "state_dict()"
+        )
+    return cast("Training", made)
 
 
 class Evaluator(Protocol):

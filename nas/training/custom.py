@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nas.errors import InputError, did_you_mean
 from nas.importing import SourceFile
 from nas.space.plugins import Plugin, load_plugins
-from nas.training.base import EpochResult, EvaluatorError, Metric, Parent, Training
+from nas.training.base import EpochResult, EvaluatorError, Metric, Parent, Training, expect_training
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,10 +38,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def evaluator(metric: str = "score", *, maximize: bool = True) -> Callable[[Function], Function]:
-    """Declare what the scores of an evaluator's function measure, and whether more of it is better."""
+    """Declare what the scores of an evaluator's function measure, and whether more of it is better.
+
+    Raises InputError for a name that is none.
+    """
+    declared = Metric(metric, maximize)
 
     def declare(function: Function) -> Function:
-        setattr(function, _METRIC, Metric(metric, maximize))
+        setattr(function, _METRIC, declared)
         return function
 
     return declare
@@ -120,13 +124,7 @@ class CustomEvaluator:
         made = self._function()(network)
         if inspect.isgenerator(made):
             return _GeneratedTraining(made, network)
-        if not all(hasattr(made, name) for name in ("done", "epoch", "state_dict")):
-            raise EvaluatorError(
-                f"gave {made!r:.60}, which is no training; yield the score after each epoch, or "
-                "return an object with done, epoch() and state_dict()"
-            )
-        training: Training = made
-        return training
+        return expect_training(made, "yield the score after each epoch, or ")
 
     def _function(self) -> Callable[[Network], Any]:
         module = self.file.run("evaluator", "mend it")

@@ -73,7 +73,7 @@ def check_budget(space: Space, budget: Budget) -> str | None:
     if measured or not together:
         return None
     inside = space.uniform(budget)
-    if inside.draw(np.random.default_rng(1), _MANY_DRAWS):
+    if inside.filter_samples(np.random.default_rng(1), _MANY_DRAWS):
         return None
     # Wilson's bound of a share of which no draw was (Wilson 1927), with 95 % confidence
     rarity = int((_MANY_DRAWS + 1.96**2) / 1.96**2)
@@ -137,7 +137,8 @@ def _check_least(space: Space, measure: Measure, interval: Interval, times: int,
     if interval.high is not None and interval.high < times * fewest:
         raise InputError(
             f"--{option_of(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: {times} "
-            f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least"
+            f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least; allow "
+            "more"
         )
 
 
@@ -367,7 +368,13 @@ def check_rank(config: SearchConfig) -> None:
 
 
 def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
-    """Raise InputError where the config asks for what an evaluator of a user's own does not do."""
+    """Raise InputError for what is no evaluator, and where the config asks for what one of a user's own does
+    not do."""
+    if not (callable(evaluator) and isinstance(getattr(evaluator, "metric", None), Metric)):
+        raise InputError(
+            f"evaluator: {evaluator!r:.60} is none; give an object with a metric, which is an nas.Metric, "
+            "and a call that returns a training, or name a function by the setting evaluator: FILE:FUNCTION"
+        )
     if config.finals.count and not hasattr(evaluator, "with_epochs"):
         raise InputError(
             f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "

@@ -177,8 +177,8 @@ def assemble_search(
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
-    check_objective(config.objective, evaluator.metric)
     check_evaluator(config, evaluator)
+    check_objective(config.objective, evaluator.metric)
     if timeout is not None and data is None:
         evaluator = TimedEvaluator(evaluator, config.recipe.epochs, timeout)
     return Prepared(config, space, evaluator, data, plugins=plugins, evaluator_file=file)

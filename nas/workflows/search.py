@@ -123,6 +123,11 @@ class SearchResult:
                 f"{self.state.folder.measured_file} says; try more: {command} --trials "
                 f"{2 * self.state.config.trials}, or raise --budget-latency in a new run"
             )
+        if not any(trial.failure for trial in self.state.trials):
+            raise NasError(
+                f"{run}: no trial gave a score: all were stopped early by {self.state.config.pruner}; search "
+                "anew with another --scheduler, or without one"
+            )
         raise NasError(
             f"{run}: no trial gave a score: {describe_failures(self.state.trials)}; all reasons are in "
             f"{self.state.folder.trials_file}. Mend the cause, then try more: {command} --trials "

@@ -343,7 +343,8 @@ def test_show_counts_a_budget() -> None:
         (["mbconv", "--budget-flops", "600G..900G"], "--budget-flops: 600,000,000,000 MACs is above the "
          "largest network of 'mbconv', 1,020,588,384; the smallest has 62,410,976. Ask for at most 1.02G"),
         (["mbconv", "--budget", "memory=4M"], "--budget memory: 4,000,000 bytes of memory is below "
-         "8,023,656: 4 for each of the 2,005,914 parameters that networks of 'mbconv' have at least"),
+         "8,023,656: 4 for each of the 2,005,914 parameters that networks of 'mbconv' have at least; "
+         "allow more"),
         (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, "
          "M, G or T, such as 400M or 1.5G"),
     ],

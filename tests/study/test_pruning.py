@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from fakes import Fake, Heard
@@ -248,6 +249,49 @@ def test_the_last_epoch_is_not_judged() -> None:
     s = study(None, trials=1, pruner=(pruner := Seeing()))
     end(s, asked(s).number, -1.0)
     assert pruner.seen == [] and s.counts.complete == 1
+
+
+# Pruners that are none
+
+
+@dataclass
+class Odd(BasePruner):
+    """Gives an answer of its own to the question of trial 1 after epoch 2, or raises it."""
+
+    answer: object
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        if (trial.number, trial.last_step) != (1, 2):
+            return False
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (ValueError("no\nrung"), "fails at trial 1 after epoch 2: ValueError: no rung; mend it, and go on by "
+         "nas resume"),
+        ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
+         "nas resume"),
+        (None, "says None of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
+         "nas resume"),
+    ],
+)  # fmt: skip
+def test_one_that_fails_ends_the_search_and_nothing_is_lost(
+    answer: object, message: str, tmp_path: Path
+) -> None:
+    fake = Fake(tmp_path / "log", epochs=EPOCHS)
+    with pytest.raises(InputError) as error:
+        LocalExecutor().run(study(tmp_path / "journal", trials=3, pruner=Odd(answer)), fake, Observer())
+    assert str(error.value) == f"scheduler {__name__}:Odd: {message}"
+    mended = study(tmp_path / "journal", trials=3, pruner=Odd(False))
+    assert [trial.state for trial in mended.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+    LocalExecutor().run(mended, fake, Observer())
+    whole = study(None, trials=3, pruner=Odd(np.bool_(False)))
+    LocalExecutor().run(whole, fake, Observer())
+    assert list(mended.trials) == list(whole.trials)
 
 
 # Names

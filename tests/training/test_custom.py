@@ -131,6 +131,18 @@ def test_a_file_that_does_not_import() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("declared", "what"),
+    [("", "<function train at 0x"), ("('')", "''"), ("(metric=5)", "5"), ("('a\\nb')", "'a\\nb'")],
+)
+def test_a_metric_without_a_name(declared: str, what: str) -> None:
+    write(f"@nas.evaluator{declared}\ndef train(network):\n    yield 0.5\n")
+    code, error = said()
+    assert code == 2 and error.startswith(f"error: own.py:3: metric: {what}")
+    assert error.endswith(" is not a name; give a text of one line, such as 'validation loss'\n")
+    assert error.count("\n") == 1 and not Path("runs").exists()
+
+
 def test_a_reward_of_what_is_minimised() -> None:
     write("@nas.evaluator('error', maximize=False)\ndef train(network):\n    yield 0.5\n")
     assert said("--objective", "accuracy*(flops/1M)^-0.1") == (

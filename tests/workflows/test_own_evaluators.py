@@ -6,14 +6,16 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import TINY, Said, exports_checked_here
 from command_line import nas as command
 from instant import Instant, config
+from optuna.pruners import BasePruner
 
 import nas
-from nas.errors import InputError
+from nas.errors import InputError, NasError
 from nas.importing import FileFunction
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -198,6 +200,62 @@ def test_one_that_was_given_in_python_is_given_again() -> None:
     )
     again = nas.resume(RUN, evaluator=Instant(), changes={"trials": 3})
     assert isinstance(again, nas.SearchResult) and again.counts.complete == 3
+
+
+class Mute:
+    def __call__(self, choices: object, number: int, parent: object) -> None:
+        """Give no training."""
+
+    def __repr__(self) -> str:
+        return "Mute()"
+
+
+class Named(Mute):
+    metric = "error"
+
+
+@pytest.mark.usefixtures("tiny_folder")
+@pytest.mark.parametrize(("given", "what"), [(Mute(), "Mute()"), (Named(), "Mute()"), (0.93, "0.93")])
+def test_what_is_no_evaluator(given: Any, what: str) -> None:
+    with pytest.raises(InputError) as error:
+        nas.search(config(), evaluator=given, name="mine")
+    assert str(error.value) == (
+        f"evaluator: {what} is none; give an object with a metric, which is an nas.Metric, and a call that "
+        "returns a training, or name a function by the setting evaluator: FILE:FUNCTION"
+    )
+    assert not RUN.exists()
+
+
+@pytest.mark.usefixtures("tiny_folder")
+def test_one_that_gives_no_training() -> None:
+    given: Any = Mute()
+    given.metric = Metric()
+    with pytest.raises(InputError) as error:
+        nas.search(config(), evaluator=given, name="mine")
+    assert str(error.value) == (
+        "evaluator Mute(): gave None, which is no training; return an object with done, epoch() and "
+        "state_dict()"
+    )
+
+
+class Stops(BasePruner):
+    """Stops everything."""
+
+    def prune(self, study: object, trial: object) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("tiny_folder")
+def test_a_pruner_that_stops_every_trial() -> None:
+    own = f"{__name__}:Stops"
+    with pytest.raises(NasError) as error:
+        nas.search(
+            config(scheduler=own, recipe={"epochs": 2}), evaluator=Instant(epochs=2), name="mine"
+        ).check()
+    assert str(error.value) == (
+        f"runs/mine: no trial gave a score: all were stopped early by {own}; search anew with another "
+        "--scheduler, or without one"
+    )
 
 
 @pytest.mark.usefixtures("tiny_folder")

@@ -52,7 +52,7 @@ def census(space: Space, budget: Budget) -> Census:
         low, high, drawn = exact, exact, []
     else:
         draws = _DRAWS if all(measure.is_additive for measure in budget) else _FEW_DRAWS
-        drawn = inside.draw(np.random.default_rng(0), draws)
+        drawn = inside.filter_samples(np.random.default_rng(0), draws)
         low, high = inside.bounds(len(drawn), draws)
     if not high:
         return Census(0, 0, MACS, {}, ())

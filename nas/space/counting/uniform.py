@@ -292,10 +292,10 @@ class Uniform:
 
     def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
         """Return bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
-        return self.bounds(len(self.draw(rng, draws)), draws)
+        return self.bounds(len(self.filter_samples(rng, draws)), draws)
 
-    def draw(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
-        """Return those of so many draws that are inside."""
+    def filter_samples(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
+        """Sample so many points, and return those that are inside."""
         return [
             point for done in range(0, draws, 1024) for point, _ in self._batch(rng, min(1024, draws - done))
         ]

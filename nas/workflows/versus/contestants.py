@@ -111,7 +111,7 @@ def list_contestants(found: Subject, config: VersusConfig, budget: Budget) -> li
     own = Contestant(NETWORK, found.network, seeds, side, found.origin)
     check_builds(own.network, own.resolution)
     references = [_scale(name, own, budget) for name in config.references]
-    return [own, *references, *_draw(found, config, budget)]
+    return [own, *references, *_sample_members(found, config, budget)]
 
 
 def _scale(name: str, own: Contestant, budget: Budget) -> Contestant:
@@ -129,7 +129,7 @@ def _scale(name: str, own: Contestant, budget: Budget) -> Contestant:
     return scaled
 
 
-def _draw(found: Subject, config: VersusConfig, budget: Budget) -> Iterator[Contestant]:
+def _sample_members(found: Subject, config: VersusConfig, budget: Budget) -> Iterator[Contestant]:
     """Yield the random members, each for one seed, so that no two pairs share one: what differs among pairs
     is then what differs among members and among seeds."""
     if not config.members:
@@ -144,10 +144,10 @@ def _draw(found: Subject, config: VersusConfig, budget: Budget) -> Iterator[Cont
         for number in range(config.members // config.seeds):
             # of its own generator, so that it is the same however many others are drawn
             rng = np.random.default_rng((config.seed, seed, number))
-            yield _draw_one(f"{RANDOM} {seed}-{number}", seed, found.space, inside, config, rng)
+            yield _sample_member(f"{RANDOM} {seed}-{number}", seed, found.space, inside, config, rng)
 
 
-def _draw_one(
+def _sample_member(
     name: str, seed: int, space: Space, inside: Uniform, config: VersusConfig, rng: np.random.Generator
 ) -> Contestant:
     """Return a member that can be trained, each with the same chance."""
