@@ -13,7 +13,7 @@ from toys import after, score_of
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
-from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget, Measure, amounts_at
+from nas.measures import ACTIVATIONS, LATENCY, MACS, MEASURES, MEMORY, PARAMS, Budget, Measure, amounts_at
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
 from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
@@ -59,6 +59,7 @@ def test_an_objective_is_read(text: str, objective: Objective) -> None:
     assert parse_objective(text) == objective
 
 
+ALLOWED = ", ".join(sorted({w for m in (*MEASURES.values(), LATENCY) for w in (m.name, *m.aliases)}))
 _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accuracy*(flops/400M)^-0.07"
 
 
@@ -69,8 +70,7 @@ _FORMS = "write accuracy; accuracy,flops for a front; or a reward such as accura
         ("flops,accuracy", f"'flops,accuracy' is not an objective; {_FORMS}"),
         ("accuracy*2", f"'accuracy*2' is not an objective; {_FORMS}"),
         ("accuracy*(flops/1M)^-1,params", f"'accuracy*(flops/1M)^-1,params' is not an objective; {_FORMS}"),
-        ("accuracy,", "'accuracy,': '' is not a measure; allowed: activations, flops, latency, macs, memory, "
-         "parameters, params"),
+        ("accuracy,", f"'accuracy,': '' is not a measure; allowed: {ALLOWED}"),
         ("accuracy,flps", "'accuracy,flps': 'flps' is not a measure; did you mean 'flops'?"),
         ("accuracy,flops,macs", "'accuracy,flops,macs' names a cost twice; leave one out"),
         ("accuracy*(flps/1M)^-1", "'accuracy*(flps/1M)^-1': 'flps' is not a measure; did you mean 'flops'?"),
