@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.runs.comparison import VersusConfig
     from nas.runs.config import SearchConfig
     from nas.runs.final_round import FinalsConfig
+    from nas.runs.plan import Plan
     from nas.runs.state import RunState
     from nas.runs.training import TrainConfig
     from nas.serving.begin import init_run
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from nas.training.base import EpochResult, Evaluator, Metric, Training, TrainingFailed
     from nas.training.custom import Network, evaluator
     from nas.training.recipe import Recipe
-    from nas.workflows.calibration import CalibrationResult, Plan, calibrate
+    from nas.workflows.calibration import CalibrationResult, calibrate
     from nas.workflows.coefficients import CoefficientsObserver, CoefficientsResult, search_coefficients
     from nas.workflows.export import export
     from nas.workflows.latency import time_parts
@@ -73,6 +74,7 @@ _PLACES = {
     "nas.runs.comparison": ("VersusConfig",),
     "nas.runs.config": ("SearchConfig",),
     "nas.runs.final_round": ("FinalsConfig",),
+    "nas.runs.plan": ("Plan",),
     "nas.runs.state": ("RunState",),
     "nas.runs.training": ("TrainConfig",),
     "nas.serving.begin": ("init_run",),
@@ -84,7 +86,7 @@ _PLACES = {
     "nas.training.base": ("EpochResult", "Evaluator", "Metric", "Training", "TrainingFailed"),
     "nas.training.custom": ("Network", "evaluator"),
     "nas.training.recipe": ("Recipe",),
-    "nas.workflows.calibration": ("CalibrationResult", "Plan", "calibrate"),
+    "nas.workflows.calibration": ("CalibrationResult", "calibrate"),
     "nas.workflows.coefficients": ("CoefficientsObserver", "CoefficientsResult", "search_coefficients"),
     "nas.workflows.export": ("export",),
     "nas.workflows.latency": ("time_parts",),

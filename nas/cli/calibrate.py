@@ -12,6 +12,7 @@ from nas.cli.completing import FILE, FOLDER
 from nas.cli.options import read_settings, with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.runs.config import SearchConfig
+from nas.runs.plan import Plan
 from nas.settings import User
 
 _OF_SEARCHES = [
@@ -22,9 +23,7 @@ _OF_SEARCHES = [
 
 @click.command()
 @with_settings(leave_out=_OF_SEARCHES)
-@click.option("--networks", default=12, help="Networks that are trained.")
-@click.option("--seeds", default=3, help="Seeds that the proxy trains each under.")
-@click.option("--long-epochs", default=30, help="Epochs of the longer training.")
+@with_settings(of=Plan, into="planned")
 @click.option("--config", type=FILE, help="A YAML file of a search's settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: calibrate-SPACE and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
@@ -32,9 +31,7 @@ _OF_SEARCHES = [
 @plugin_option
 def calibrate(
     given: Mapping[str, Any],
-    networks: int,
-    seeds: int,
-    long_epochs: int,
+    planned: Mapping[str, Any],
     config: Path | None,
     name: str | None,
     runs: Path,
@@ -54,10 +51,9 @@ def calibrate(
     from nas.report.documents import give
     from nas.report.progress import SearchScreen
     from nas.report.run_documents import calibration_document
-    from nas.workflows.calibration import Plan
     from nas.workflows.calibration import calibrate as calibrate_proxy
 
-    plan, console = Plan(networks, seeds, long_epochs), terminal(stderr=form == "json")
+    plan, console = Plan(**planned), terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         result = calibrate_proxy(settings, plan, screen, plugins=plugins, runs=runs, name=name)
     draw_calibration(result)

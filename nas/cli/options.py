@@ -25,10 +25,11 @@ def with_settings(
     default: str | None = None,
     of: type[Config] = SearchConfig,
     others: Mapping[str, Any] | None = None,
+    into: str = "given",
 ) -> Decorator:
     """Return a decorator that gives a command the settings of a search, or `of` another config, as options.
 
-    The command takes `given`, a mapping as a file has it of those that a user gave, in place of them. `only`
+    The command takes `into`, a mapping as a file has it of those that a user gave, in place of them. `only`
     and `leave_out`: keys, and `recipe`. `default` is shown for every setting in place of its own; `others`
     are shown for some, by key.
     """
@@ -46,7 +47,7 @@ def with_settings(
         @wraps(command)
         def run(**values: Any) -> None:
             settings = {key: values.pop(key) for key in options}
-            command(given=_given(settings, of), **values)
+            command(**{into: _given(settings, of)}, **values)
 
         decorated: Command = run
         for option in reversed(options.values()):

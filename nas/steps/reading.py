@@ -16,6 +16,7 @@ from nas.measures import MACS, PARAMS
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig, check_used
 from nas.runs.final_round import FinalsConfig
+from nas.runs.plan import Plan
 from nas.runs.training import TrainConfig
 from nas.settings import User
 from nas.space.compound import PUBLISHED, parse_steps
@@ -24,7 +25,6 @@ from nas.space.scale import Scale as Factors
 from nas.steps.arguments import read_arguments
 from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
 from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
-from nas.workflows.calibration import Plan
 from nas.workflows.checks import check_ends, check_rank
 from nas.workflows.export import export
 from nas.workflows.pipeline import Step

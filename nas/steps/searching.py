@@ -15,6 +15,7 @@ from nas.report.console import plural
 from nas.runs.config import SearchConfig
 from nas.runs.final_round import FinalsConfig
 from nas.runs.folder import RunFolder
+from nas.runs.plan import Plan
 from nas.runs.provenance import digest_text
 from nas.runs.state import RunState
 from nas.settings import User
@@ -22,7 +23,7 @@ from nas.space import Space, dump_space
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
 from nas.steps.digests import digest_data, digest_named, digest_plugins
-from nas.workflows.calibration import CalibrationResult, Plan, calibrate
+from nas.workflows.calibration import CalibrationResult, calibrate
 from nas.workflows.pipeline import Done, Step, Work
 from nas.workflows.prepared import load_search_space
 from nas.workflows.resume import resume

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import yaml
@@ -22,12 +22,11 @@ from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.execution import keep_ready
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
-from nas.kinds import Kind, whole
 from nas.measures import SHOWN, amounts_at
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
-from nas.settings import Config, Option
+from nas.runs.plan import LEAST, Plan
 from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
@@ -35,7 +34,6 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import LATER, Recipe
 from nas.workflows.figures import (
-    LEAST,
     LEAST_RANKED,
     LONG,
     PROXY,
@@ -53,23 +51,6 @@ from nas.workflows.stops import stoppable, timed
 _DRAWS = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
-
-
-def _at_least(low: int) -> Kind:
-    return whole(f"a number of these; it is a whole number, {low} or more", low)
-
-
-@dataclass(frozen=True)
-class Plan(Config):
-    """What is trained: `networks` members of the space from the whole budget, each by the proxy under `seeds`
-    seeds, once for `long_epochs`, and once by each of some other proxies.
-
-    Raises InputError for numbers that say nothing.
-    """
-
-    networks: Annotated[int, _at_least(LEAST), Option("Networks that are trained.")] = 12
-    seeds: Annotated[int, _at_least(2), Option("Seeds that the proxy trains each under.")] = 3
-    long_epochs: Annotated[int, _at_least(1), Option("Epochs of the longer training.")] = 30
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import Cost
+from nas.runs.plan import LEAST
 from nas.space import Choices
 
 PROXY, LONG = "proxy", "long"
 """Names of the search's own training, and of the longer one that it stands for."""
 
-LEAST = 4
-"""Networks that noise is measured on."""
 LEAST_RANKED = 8
 """Networks that a rank correlation is of. Of four, one order in three has a tau beyond 0.6, either way."""
 LEVEL = 0.95

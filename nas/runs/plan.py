@@ -1,0 +1,29 @@
+"""What a calibration trains: the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from nas.kinds import Kind, whole
+from nas.settings import Config, Option
+
+LEAST = 4
+"""Networks that noise is measured on."""
+
+
+def _at_least(low: int) -> Kind:
+    return whole(f"a number of these; it is a whole number, {low} or more", low)
+
+
+@dataclass(frozen=True)
+class Plan(Config):
+    """What is trained: `networks` members of the space from the whole budget, each by the proxy under `seeds`
+    seeds, once for `long_epochs`, and once by each of some other proxies.
+
+    Raises InputError for numbers that say nothing.
+    """
+
+    networks: Annotated[int, _at_least(LEAST), Option("Networks that are trained.")] = 12
+    seeds: Annotated[int, _at_least(2), Option("Seeds that the proxy trains each under.")] = 3
+    long_epochs: Annotated[int, _at_least(1), Option("Epochs of the longer training.")] = 30
