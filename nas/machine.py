@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from nas.errors import InputError
 
 _CPU_VARIABLES = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NCPUS", "LSB_DJOB_NUMPROC", "NSLOTS")
 """What Slurm, PBS, LSF and Grid Engine say of a job."""
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
+
+
+def check_system() -> None:
+    """Raise InputError where trainings cannot be run."""
+    if sys.platform == "win32":
+        raise InputError("a search runs on Linux and macOS; on Windows, run it inside of WSL")
 
 
 def count_cores(environment: Mapping[str, str] = os.environ) -> int:

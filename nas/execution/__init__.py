@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.machine import check_system, count_cores
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,6 +58,7 @@ def keep_ready(config: ExecutorConfig) -> Iterator[Callable[[], None]]:
     if config.workers == 0 or config.address != "local":
         yield lambda: None
         return
+    check_system()  # before Ray is imported
     from nas.execution.ray_start import keep_ray
 
     with keep_ray(config.address, dashboard=True, ahead=_count_likely(config)) as begin:
@@ -64,8 +67,6 @@ def keep_ready(config: ExecutorConfig) -> Iterator[Callable[[], None]]:
 
 def _count_likely(config: ExecutorConfig) -> int:
     """Return how many trials at a time there will likely be room for, known before torch is imported."""
-    from nas.machine import count_cores
-
     gpus = 0 if config.gpus_per_trial == 0 else len([*Path("/dev").glob("nvidia[0-9]*")])
     room = int(gpus // (config.gpus_per_trial or 1)) if gpus else count_cores() // config.cpus_per_trial
     return room if config.workers is None else min(room, config.workers)

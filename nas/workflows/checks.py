@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
-from nas.machine import count_cores
+from nas.machine import check_system, count_cores
 from nas.measures import LATENCY, MEASURES, Budget, Measure
 from nas.runs.budget import option_of
 from nas.runs.config import SearchConfig
@@ -295,8 +294,7 @@ def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
 
 def check_machine(config: Placed) -> None:
     """Raises InputError where what trials are to run on is not there."""
-    if sys.platform == "win32":
-        raise InputError("a search runs on Linux and macOS; on Windows, run it inside of WSL")
+    check_system()
     executor = config.executor
     if executor.workers != 0:
         from nas.execution.ray_address import check_address
