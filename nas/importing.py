@@ -195,6 +195,14 @@ def one_line(error: BaseException) -> str:
     return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
+def describe_failure(error: BaseException, of: type) -> str:
+    """Return the type and text of an exception that a class led to, and the last line of the class's file
+    that was at work, as `ValueError: no rung (mine.py:12)`."""
+    own = getattr(sys.modules.get(of.__module__), "__file__", None)
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == own]
+    return one_line(error).rstrip(".") + (f" ({Path(str(own)).name}:{lines[-1]})" if lines else "")
+
+
 def read_file(path: Path) -> SourceFile:
     """Read a user's Python file; it is not run. Raises InputError where it cannot be read."""
     try:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from functools import cache, partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nas.importing import import_class
+from nas.errors import InputError, NasError
+from nas.importing import describe_failure, import_class
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -18,22 +22,43 @@ _START = 10
 """Trials that count as the start of a sampler: as of Optuna's own."""
 
 
-def imported_sampler(path: str) -> partial[BaseSampler]:
-    """A factory of the sampler at `path`, MODULE:CLASS; its arguments are their defaults, and the seed.
+@dataclass(frozen=True)
+class ImportedSampler:
+    """The factory of a sampler at `path`, MODULE:CLASS; its arguments are their defaults, and the seed."""
+
+    path: str
+    kind: type[BaseSampler]
+
+    def __call__(self, context: SamplerContext) -> BaseSampler:
+        from nas.samplers.uniform import UniformStart
+
+        made = _made(self.kind, context.seed)
+        return UniformStart(made, context.domain, start=_START, seed=context.seed)
+
+    @contextmanager
+    def proposing(self, number: int) -> Iterator[None]:
+        """Raise InputError for whatever it raises while it proposes for a trial, and for what Optuna does not
+        take from it."""
+        try:
+            yield
+        except NasError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"sampler '{self.path}': fails at trial {number}: {describe_failure(error, self.kind)}; mend "
+                "it, and go on by nas resume, or begin anew"
+            ) from error
+
+
+def imported_sampler(path: str) -> ImportedSampler:
+    """Return the factory of the sampler at `path`.
 
     Raises InputError where it cannot be imported, is no sampler or needs arguments.
     """
     from optuna.samplers import BaseSampler
 
     example = "optuna.samplers:CmaEsSampler"
-    found = import_class(path, BaseSampler, "sampler", example, _try)
-    return partial(_sampler, found)
-
-
-def _sampler(sampler: type[BaseSampler], context: SamplerContext) -> BaseSampler:
-    from nas.samplers.uniform import UniformStart
-
-    return UniformStart(_made(sampler, context.seed), context.domain, start=_START, seed=context.seed)
+    return ImportedSampler(path, import_class(path, BaseSampler, "sampler", example, _try))
 
 
 @cache

@@ -6,6 +6,7 @@ makes many proposals for one trial, and its trials have dozens of parameters.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy as copy_deeply
@@ -141,6 +142,7 @@ class _Storage(BaseStorage):
         self.trials[trial_id].user_attrs[key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        json.dumps(value)  # refuses here, in the sampler, what no ledger could keep
         self.trials[trial_id].system_attrs[key] = value
 
 

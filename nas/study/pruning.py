@@ -11,7 +11,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError, did_you_mean
-from nas.importing import import_class, one_line
+from nas.importing import describe_failure, import_class
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -82,7 +82,8 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
         raise
     except Exception as error:
         raise InputError(
-            f"{place}: fails at {when}: {one_line(error)}; mend it, and go on by nas resume"
+            f"{place}: fails at {when}: {describe_failure(error, type(pruner))}; mend it, and go on by nas "
+            "resume"
         ) from error
     if not isinstance(answer, bool | np.bool_):
         raise InputError(

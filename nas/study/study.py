@@ -16,12 +16,12 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
@@ -30,12 +30,12 @@ from optuna.trial import TrialState as OptunaState
 from nas.graph.canonical import EARLIER_SIZES
 from nas.measures import Amounts, Budget
 from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
-from nas.samplers.points import BRED_FROM, CONSTRAINTS, REPEATS
+from nas.samplers.points import CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
 from nas.study.ledger import OPTUNA_STATES, Ledger
 from nas.study.mirror import Mirror, running_trial
 from nas.study.objective import ACCURACY, Objective
-from nas.study.options import Distributions
+from nas.study.proposals import Proposal, derive_seed, follow, proposing, suggest, without_parent
 from nas.study.queue import WAIT_S
 from nas.study.records import (
     NO_RESULT,
@@ -58,13 +58,6 @@ ATTEMPTS = 100
 """Proposals of the sampler for one trial before the study helps out."""
 LAST_ATTEMPTS = 1000
 """Proposals after these before the space counts as exhausted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Proposal:
-    choices: Choices
-    distributions: Distributions
-    system_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Screen(Protocol):
@@ -160,7 +153,7 @@ class Study:
         number = len(self.ledger.trials)
         rejected: Counter[str] = Counter()
         repeats: list[int] = []
-        accepted: list[tuple[_Proposal, Candidate]] = []
+        accepted: list[tuple[Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
         for attempt, proposal in enumerate(self._proposals(number)):
             try:
@@ -182,7 +175,7 @@ class Study:
         Raises Rejected for one that a sampler could not have tried either.
         """
         amounts, identity = self._check(choices)
-        proposal = replace(self._sample(_follow(choices)), system_attrs=dict(notes or {}))
+        proposal = replace(self._sample(follow(choices)), system_attrs=dict(notes or {}))
         candidate = self._candidate(len(self.ledger.trials), proposal.choices, amounts, identity)
         return self._enter_best([(proposal, candidate)], Counter(), [])
 
@@ -245,31 +238,31 @@ class Study:
 
     # Proposals
 
-    def _proposals(self, number: int) -> Iterator[_Proposal]:
+    def _proposals(self, number: int) -> Iterator[Proposal]:
         """The warm start of this number, if there is one; ATTEMPTS points of the sampler; then the last of
         them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random search."""
         if number < len(self._warm_start):
             # A genetic sampler finds its trials by what it noted on them.
-            notes = _without_parent(self._propose(self._sampler, number, 0).system_attrs)
-            yield replace(self._sample(_follow(self._warm_start[number])), system_attrs=notes)
+            notes = without_parent(self._propose(self._sampler, number, 0).system_attrs)
+            yield replace(self._sample(follow(self._warm_start[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
-        rng = random.Random(_derive(self._seed, number, ATTEMPTS))
+        rng = random.Random(derive_seed(self._seed, number, ATTEMPTS))
         inside = self._domain.moved_inside(proposal.choices, rng)
-        yield replace(self._sample(_follow(inside)), system_attrs=proposal.system_attrs)
+        yield replace(self._sample(follow(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             sampled = self._propose(SAMPLERS["random"], number, attempt)
-            yield replace(sampled, system_attrs=_without_parent(proposal.system_attrs))
+            yield replace(sampled, system_attrs=without_parent(proposal.system_attrs))
 
-    def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> _Proposal:
-        context = SamplerContext(_derive(self._seed, number, attempt), self._wanted, self._domain)
-        with self._mirror.proposal(sampler(context)) as trial:
-            proposal = self._sample(lambda name, options: trial.suggest_categorical(name, options))
+    def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> Proposal:
+        context = SamplerContext(derive_seed(self._seed, number, attempt), self._wanted, self._domain)
+        with proposing(sampler, number), self._mirror.proposal(sampler(context)) as trial:
+            proposal = self._sample(partial(suggest, trial))
             return replace(proposal, system_attrs=self._mirror.notes)
 
-    def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> _Proposal:
-        return _Proposal(*self.ledger.sample(self._space, choose))
+    def _sample(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Proposal:
+        return Proposal(*self.ledger.sample(self._space, choose))
 
     def _check(self, choices: Choices) -> tuple[Amounts, str]:
         """Return amounts and identity of a point; raises Rejected."""
@@ -310,7 +303,7 @@ class Study:
         return Candidate(number, choices, self._space.cost(choices), identity, kept)
 
     def _enter_best(
-        self, accepted: Sequence[tuple[_Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[int]
+        self, accepted: Sequence[tuple[Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[int]
     ) -> Candidate:
         """Enter the proposal that the screen has as the best, or the only one, with its notes."""
         proposal, candidate = accepted[0]
@@ -383,17 +376,3 @@ class Study:
         """Return the rewards of a trial by epoch."""
         amounts = trial.candidate.amount
         return {epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()}
-
-
-def _without_parent(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a sampler's notes for a network that it did not breed."""
-    return {key: note for key, note in notes.items() if key != BRED_FROM}
-
-
-def _follow(wish: Choices) -> Callable[[str, tuple[Option, ...]], Option]:
-    return lambda name, options: wish.get(name, options[0])
-
-
-def _derive(seed: int, number: int, attempt: int) -> int:
-    """Return a 32-bit seed that is independent for each attempt of each trial."""
-    return int(np.random.SeedSequence((seed, number, attempt)).generate_state(1)[0])

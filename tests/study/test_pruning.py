@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,8 +272,8 @@ class Odd(BasePruner):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (ValueError("no\nrung"), "fails at trial 1 after epoch 2: ValueError: no rung; mend it, and go on by "
-         "nas resume"),
+        (ValueError("no\nrung"), "fails at trial 1 after epoch 2: ValueError: no rung "
+         "(test_pruning.py:LINE); mend it, and go on by nas resume"),
         ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
          "nas resume"),
         (None, "says None of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
@@ -285,7 +286,8 @@ def test_one_that_fails_ends_the_search_and_nothing_is_lost(
     fake = Fake(tmp_path / "log", epochs=EPOCHS)
     with pytest.raises(InputError) as error:
         LocalExecutor().run(study(tmp_path / "journal", trials=3, pruner=Odd(answer)), fake, Observer())
-    assert str(error.value) == f"scheduler {__name__}:Odd: {message}"
+    said = re.sub(r"(?<=test_pruning.py:)\d+", "LINE", str(error.value))
+    assert said == f"scheduler {__name__}:Odd: {message}"
     mended = study(tmp_path / "journal", trials=3, pruner=Odd(False))
     assert [trial.state for trial in mended.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
     LocalExecutor().run(mended, fake, Observer())
