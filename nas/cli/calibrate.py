@@ -46,7 +46,7 @@ def calibrate(
     after a stop. Searches of the same space and proxy print what was found.
     """
     settings = read_settings(given, config, "nas calibrate")
-    from nas.report.calibration import draw_calibration, print_calibration
+    from nas.report.calibration import print_calibration
     from nas.report.console import terminal
     from nas.report.documents import give
     from nas.report.progress import SearchScreen
@@ -56,5 +56,4 @@ def calibrate(
     plan, console = Plan(**planned), terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         result = calibrate_proxy(settings, plan, screen, plugins=plugins, runs=runs, name=name)
-    draw_calibration(result)
     give(form, lambda: calibration_document(result), lambda: print_calibration(result, console))

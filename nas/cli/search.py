@@ -87,7 +87,7 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins
 
     No finished trial or epoch is lost or trained again. With --trials a finished search goes further.
     """
-    from nas.report.calibration import draw_calibration, print_calibration
+    from nas.report.calibration import print_calibration
     from nas.report.console import terminal
     from nas.report.documents import give
     from nas.report.progress import SearchScreen
@@ -111,7 +111,6 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins
     with SearchScreen(console) as screen:
         result = resume_run(run, screen, changes=given, plugins=plugins, repair=repair)
     if isinstance(result, CalibrationResult):
-        draw_calibration(result)
         give(form, lambda: calibration_document(result), lambda: print_calibration(result, console))
     elif isinstance(result, SearchResult):
         give(form, lambda: result_document(result), lambda: print_result(result, console))

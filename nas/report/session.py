@@ -29,7 +29,7 @@ from nas.runs.state import RunState
 from nas.study.pareto import worst_costs
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
-from nas.workflows.calibration import describe_calibration, find_calibration
+from nas.workflows.calibration import describe_calibration
 from nas.workflows.prepared import Prepared
 from nas.workflows.search import SearchResult, StopReason
 from nas.workflows.session import Session
@@ -92,9 +92,6 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
         say(console, draws_line(config.budget))
     if config.warm_start:
         say(console, f"First: {', '.join(config.warm_start)}.")
-    known = find_calibration(session.folder, session.manifest)
-    if known:
-        say(console, known)
 
 
 def _batch_text(session: Session) -> str:

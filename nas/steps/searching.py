@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from nas.errors import InputError, NasError
 from nas.execution.config import ExecutorConfig
-from nas.report.calibration import draw_calibration
 from nas.report.console import plural
 from nas.runs.config import SearchConfig
 from nas.runs.final_round import FinalsConfig
@@ -203,9 +202,7 @@ class Calibrate(Step):
         found = result.figures
         if found is None:
             raise NasError(f"{place}: the time limit was over before all were trained; do it again to go on")
-        draw_calibration(result)
-        folder = result.session.folder
-        files = {file.name: file for file in (folder.figures_file, folder.path / "networks.csv")}
+        files = {file.name: file for file in result.files if file.suffix != ".svg"}
         return Done(files, f"differences of scores below {found.resolvable:.4f} are noise", result)
 
 

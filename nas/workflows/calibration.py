@@ -23,6 +23,7 @@ from nas.errors import InputError, NasError
 from nas.execution import keep_ready
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.measures import SHOWN, amounts_at
+from nas.plots.scatter import Dots, draw_scatter
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
@@ -65,7 +66,8 @@ class Training:
 class CalibrationResult:
     """What a calibration came to. `figures`: None where the time limit was over before all were trained.
 
-    `left_out`: networks of which a training by the proxy, or the longer one, gave no score.
+    `left_out`: networks of which a training by the proxy, or the longer one, gave no score. `files`: the
+    figures, every score, and a plot of the proxy's against those of the longer training.
     """
 
     session: Session
@@ -73,6 +75,7 @@ class CalibrationResult:
     trainings: Mapping[str, Training]
     figures: Figures | None
     left_out: int = 0
+    files: tuple[Path, ...] = ()
 
 
 def calibrate(
@@ -169,8 +172,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
             )
         found = compute_figures(rows, session.config.seed)
         result = CalibrationResult(session, plan, trainings, found, plan.networks - len(rows))
-        _write(result, found)
-    return result
+        return replace(result, files=_write(result, found))
 
 
 def _trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
@@ -275,10 +277,12 @@ def read_plan(folder: RunFolder) -> Plan:
 # What is kept of it
 
 
-def _write(result: CalibrationResult, found: Figures) -> None:
-    """Write networks.csv, and calibration.json, by which searches find it."""
+def _write(result: CalibrationResult, found: Figures) -> tuple[Path, ...]:
+    """Write networks.csv, calibration.svg, and calibration.json, by which searches find it."""
     session = result.session
-    write_atomically(session.folder.path / "networks.csv", networks_table(found))
+    table, plot = (session.folder.path / name for name in ("networks.csv", "calibration.svg"))
+    write_atomically(table, networks_table(found))
+    write_atomically(plot, _draw(session.space.name, result.plan.long_epochs, found))
     document = {
         "space_sha256": session.manifest.space_sha256,
         **_describe(session.config),
@@ -294,6 +298,21 @@ def _write(result: CalibrationResult, found: Figures) -> None:
         "networks": [{**asdict(row), "cost": row.cost.to_data()} for row in found.rows],
     }
     write_atomically(session.folder.figures_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return session.folder.figures_file, table, plot
+
+
+def _draw(space: str, long_epochs: int, found: Figures) -> str:
+    """Return the SVG of the proxy's scores against those of the longer training: a dot for each seed."""
+    epochs = f"{long_epochs:,} epoch" + "s" * (long_epochs > 1)
+    tau = found.proxy.ranking.kendall
+    ranks = f"Kendall's tau {tau.text()}, " if tau else ""
+    return draw_scatter(
+        f"{space}: proxy against {epochs}",
+        f"{len(found.rows):,} networks; {ranks}noise {found.noise:.4f}",
+        "score of the proxy, each seed",
+        f"score after {epochs}",
+        [Dots(str(row.number), row.scores[PROXY], row.scores[LONG][0]) for row in found.rows],
+    )
 
 
 def networks_table(found: Figures) -> str:

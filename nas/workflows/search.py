@@ -37,6 +37,7 @@ from nas.training.base import Evaluator
 from nas.training.evaluator import proxy_resolution
 from nas.training.quantized import Int8Evaluator
 from nas.training.threads import torch_threads
+from nas.workflows.calibration import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.keeping import (
     EarlyFailure,
@@ -324,6 +325,8 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
         keepers.append(EarlyFailure(study, session.evaluator, session.resume_command))
     keepers.append(FirstFailures(study, session))
     observer.round(study, "search", config.trials, config.recipe.epochs)
+    if known := find_calibration(session.folder, session.manifest):
+        observer.noted(known)
     try:
         # what scores candidates does so in this process
         with torch_threads(config.executor.cpus_per_trial if config.prescreen else None):

@@ -22,8 +22,9 @@ from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
-from nas.workflows.calibration import describe_calibration, find_calibration
+from nas.workflows.calibration import CalibrationResult, describe_calibration, find_calibration
 from nas.workflows.figures import LONG, PROXY, Figures, Interval, Row, compute_figures
+from nas.workflows.resume import resume
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")
 PLAN = ("--networks", "4", "--seeds", "2", "--long-epochs", "3")
@@ -157,11 +158,26 @@ def test_a_damaged_calibration_stops_no_search(run: RunFolder) -> None:
 @pytest.mark.slow
 def test_a_calibration_that_is_resumed_trains_nothing_twice(run: RunFolder) -> None:
     before = load_trials(run)
-    (run.path / "calibration.json").unlink()
+    names = ("calibration.json", "networks.csv", "calibration.svg")
+    for name in names:
+        (run.path / name).unlink()
     said = nas("resume", "runs/calibrate-tiny-1")
     assert said.code == 0 and "One score has a noise of" in said.out
+    assert said.out.endswith(f"Written: {', '.join(str(run.path / name) for name in names)}\n")
     assert load_trials(run) == before
-    assert (run.path / "calibration.json").is_file()
+    assert all((run.path / name).is_file() for name in names)
+
+
+@pytest.mark.slow
+def test_the_files_of_one_from_python(run: RunFolder) -> None:
+    """The plot is among them."""
+    (run.path / "calibration.svg").unlink()
+    result = resume(run.path)
+    assert isinstance(result, CalibrationResult)
+    assert [file.name for file in result.files] == ["calibration.json", "networks.csv", "calibration.svg"]
+    dots = ET.fromstring(result.files[2].read_text()).findall(".//{*}circle")
+    names = [dot.get("data-name") for dot in dots]
+    assert names == [str(number) for number in range(4) for seed in range(2)]
 
 
 @pytest.mark.parametrize("count", [8, 12, 24])
