@@ -45,6 +45,11 @@ def search(
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
     settings = read_settings(given, config, "nas search")
+    if dry_run and join:
+        raise InputError(
+            "--dry-run: forecasts a search that begins, and --join works on one that has begun; leave one of "
+            "the two out"
+        )
     if submit:
         from nas.cli.submit import submit_search
 

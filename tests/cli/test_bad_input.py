@@ -172,6 +172,13 @@ def test_a_name_that_is_a_path() -> None:
     )  # fmt: skip
 
 
+def test_a_forecast_of_a_study_that_is_joined() -> None:
+    assert refused("search", "tiny.yaml", "--dry-run", "--join", "--name", "mine") == (
+        2, "--dry-run: forecasts a search that begins, and --join works on one that has begun; leave one of "
+        "the two out"
+    )  # fmt: skip
+
+
 # Settings as a file
 
 
