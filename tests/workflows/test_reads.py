@@ -74,7 +74,8 @@ def test_a_longer_search_reads_nothing_more() -> None:
 
 
 def test_a_resume_reads_its_folder_once() -> None:
-    """Its study is read before anything begins, and again by the one who writes it."""
+    """Its study is read before anything begins, and again by the one who writes it. The config is made as the
+    folder has it, with what is changed, and with the batch that fits the data."""
     assert nas("search", "tiny.yaml", "--name", "mine", "--trials", "2", *FLAGS).code == 0
     found = reads("resume", "runs/mine", "--trials", "3")
     assert found == {"run.yaml": 1, "manifests": 1, "configs": 3, "storages": 2, "spaces": 1}
