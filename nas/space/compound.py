@@ -62,9 +62,10 @@ class Solution:
     phi: float | None = None
 
 
-def take_step(space: Space, by: Coefficients, step: int) -> Solution:
+def take_step(space: Space, by: Coefficients, step: int, before: Solution | None = None) -> Solution:
     """The network that is `step` steps larger by coefficients: after each its MACs, as they are counted, have
-    grown as much as by the first, to TOLERANCE or as near as layers and channels let them be.
+    grown as much as by the first, to TOLERANCE or as near as layers and channels let them be. No step has a
+    smaller input than the step before, which is `before` where it is known.
 
     Of a space with choices the coefficients are taken as they are. Raises InputError where the first step
     cannot be built, or does not make about twice the MACs of a network.
@@ -80,8 +81,9 @@ def take_step(space: Space, by: Coefficients, step: int) -> Solution:
         )
     if step < 2:
         return Solution(first if step else space, by.at(step), step)
+    before = before or take_step(space, by, step - 1)
     target = round(base * growth**step)
-    found = _approach(space, MACS, target, by)
+    found = _approach(space, MACS, target, by, (before.scale.resolution, math.inf))
     off = {cost: max(TOLERANCE, abs(cost / target - 1)) for cost in found}
     return found[min(found, key=lambda cost: (off[cost], found[cost][0]))][1]
 
@@ -93,7 +95,7 @@ def solve(space: Space, measure: Measure, target: int, by: Coefficients = EFFICI
     move in steps, so phi alone reaches few costs. At those phi that come nearest on the curve of the
     coefficients, the width, or but for parameters the resolution, takes up what is missing, or both do; the
     network for which they have to take up least is given. One above the target, within TOLERANCE, is given
-    where there is no other.
+    where there is no other. A larger network never has a smaller input, nor a smaller one a larger.
 
     Raises InputError where nothing comes within TOLERANCE of the target, with the nearest costs; also for a
     space with choices left, whose networks have no one cost.
@@ -105,7 +107,8 @@ def solve(space: Space, measure: Measure, target: int, by: Coefficients = EFFICI
         )
     if target < 1:
         raise InputError(f"a network has no {target} {measure.noun}; ask for 1 or more")
-    found = _approach(space, measure, target, by)
+    is_larger = target > space.amount({}, measure)
+    found = _approach(space, measure, target, by, (1, math.inf) if is_larger else (0, 1))
     near = [cost for cost in found if abs(cost - target) <= TOLERANCE * target]
     if not near:
         below, above = (
@@ -121,16 +124,21 @@ def solve(space: Space, measure: Measure, target: int, by: Coefficients = EFFICI
 
 
 def _approach(
-    space: Space, measure: Measure, target: int, by: Coefficients
+    space: Space, measure: Measure, target: int, by: Coefficients, sides: tuple[float, float]
 ) -> dict[int, tuple[float, Solution]]:
     """Return scaled networks around a target by their cost, each with what its width and resolution take up:
-    the distance of their factors from the curve, as logarithms."""
+    the distance of their factors from the curve, as logarithms. `sides`: the least and the most resolution,
+    at which the curve ends."""
     found: dict[int, tuple[float, Solution]] = {}
+    least, most = sides
 
     def attempt(phi: float, width: float = 1, resolution: float = 1) -> int | None:
         base, strain = by.at(phi), _strain(width, resolution)
+        side = min(max(base.resolution, least), most) * resolution
+        if not least <= side <= most:
+            return None
         try:
-            scale = replace(base, width=base.width * width, resolution=base.resolution * resolution)
+            scale = replace(base, width=base.width * width, resolution=side)
             result = scale_unchecked(space, scale)
             cost = result.amount({}, measure)
         except InputError:
@@ -153,7 +161,7 @@ def _approach(
     wanted = range(math.ceil((1 - TOLERANCE) * target), target + 1)
     for phi, width, resolution in _finer(costs, measure, target):
         strain = _strain(width, resolution)
-        if any(cost in wanted and least < strain for cost, (least, _) in found.items()):
+        if any(cost in wanted and other < strain for cost, (other, _) in found.items()):
             break  # those that follow take up more
         attempt(phi, width, resolution)
     return found

@@ -127,9 +127,11 @@ def _solutions(
         case "phi":
             yield output, value, _step(space, by, value)
         case "family":
+            solution = None
             for step in _family(value):
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
-                yield path, step, _step(space, by, step)
+                solution = _step(space, by, step, solution)
+                yield path, step, solution
         case "factors":
             scale = Scale(**value)
             yield output, None, Solution(scale_space(space, scale), scale)
@@ -142,10 +144,11 @@ def _solutions(
             yield output, None, solve(space, measure, target, by or EFFICIENTNET)
 
 
-def _step(space: Space, by: Coefficients | None, step: int) -> Solution:
-    """Return the space of a step, of EfficientNet's where there are no coefficients."""
+def _step(space: Space, by: Coefficients | None, step: int, before: Solution | None = None) -> Solution:
+    """Return the space of a step, of EfficientNet's where there are no coefficients. `before`: that of the
+    step before, where it is known."""
     if by is not None:
-        return take_step(space, by, step)
+        return take_step(space, by, step, before)
     return Solution(scale_space(space, PUBLISHED[step]), PUBLISHED[step])
 
 

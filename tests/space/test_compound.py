@@ -17,8 +17,8 @@ from nas.errors import InputError
 from nas.graph.module import count_macs, count_parameters
 from nas.measures import MACS, PARAMS, Budget, Measure
 from nas.space import Space, dump_space, load_space, parse_space
-from nas.space.coefficients import EFFICIENTNET
-from nas.space.compound import PUBLISHED, fill, solve
+from nas.space.coefficients import EFFICIENTNET, Coefficients
+from nas.space.compound import PUBLISHED, fill, solve, take_step
 from nas.space.language.tree import Call, PerLayer, Sequence, Stage, Value
 from nas.space.library import find_space, list_spaces
 from nas.space.scale import Scale, scale_space
@@ -78,6 +78,40 @@ def test_members_reach_half_and_twice_their_cost(name: str, factor: float, measu
     assert solution.phi is not None and solution.phi * (factor - 1) >= 0
     again = parse_space(dump_space(solution.space))
     assert again.architecture() == solution.space.architecture()
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+@pytest.mark.parametrize("name", ["depthwise", "mixed", "residual"])
+def test_an_input_does_not_shrink_while_a_network_grows(name: str, factor: float) -> None:
+    """Nor grows it while the network shrinks; where no other network is near, that is said."""
+    space = bundled(name)
+    rng = random.Random(name)
+    for _ in range(3):
+        member = space.resolve(space.sample(lambda _, options: rng.choice(options)))
+        target = int(factor * member.amount({}, MACS))
+        try:
+            scaled = solve(member, MACS, target)
+        except InputError as error:
+            assert "the nearest have" in str(error)
+            continue
+        assert scaled.space.amount({}, MACS) == pytest.approx(target, rel=0.02)
+        assert (scaled.scale.resolution - 1) * (factor - 1) >= 0
+        assert (scaled.space.input_sizes[0] - member.input_sizes[0]) * (factor - 1) >= 0
+
+
+def test_no_step_of_a_family_has_a_smaller_input_than_the_one_before() -> None:
+    """One of whose steps takes a larger input, so that its MACs are met."""
+    by, base = Coefficients(1.2, 1.3, 1), bundled("reference/mobilenet_v2")
+    steps = [take_step(base, by, 0)]
+    for step in range(1, 5):
+        steps.append(take_step(base, by, step, steps[-1]))
+    sides = [step.space.input_sizes[0] for step in steps]
+    assert sides == sorted(sides) and sides[0] < sides[-1]
+    macs = [step.space.amount({}, MACS) for step in steps]
+    assert [after / macs[0] for after in macs] == pytest.approx(
+        [(macs[1] / macs[0]) ** step for step in range(5)], rel=0.02
+    )
+    assert take_step(base, by, 4) == steps[4]
 
 
 NETWORK = """\

@@ -30,5 +30,6 @@ def test_a_winner_comes_within_two_percent_of_a_target(
     target = 2 * own
     said = nas("scale", "runs/mine", "--target-flops", str(target), "-o", "scaled.yaml")
     assert said.code == 0, said.err
-    macs = load_space("scaled.yaml").architecture().cost.macs
-    assert abs(macs / target - 1) <= 0.02
+    scaled = load_space("scaled.yaml")
+    assert abs(scaled.architecture().cost.macs / target - 1) <= 0.02
+    assert scaled.input_sizes >= load_space("runs/mine/best.yaml").input_sizes
