@@ -24,6 +24,7 @@ _run = click.argument("run", type=RUN, help="The run folder, such as runs/mbconv
 @with_settings(only=SETTINGS)
 @click.option("--metric", default="score", help="What the scores are.")
 @click.option("--minimize", is_flag=True, help="The lower a score, the better.")
+@click.option("--range", "ends", type=(float, float), help="The least and the most that a score can be.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
 @plugin_option
@@ -31,6 +32,7 @@ def init(
     given: Mapping[str, Any],
     metric: str,
     minimize: bool,
+    ends: tuple[float, float] | None,
     name: str | None,
     runs: Path,
     plugins: tuple[Path, ...],
@@ -43,7 +45,7 @@ def init(
     from nas.training.base import Metric
 
     config = read_settings(given, None, "nas init")
-    measured = Metric(metric, not minimize)
+    measured = Metric(metric, not minimize, ends)
     run = init_run(config, _Notes(), metric=measured, plugins=plugins, runs=runs, name=name)
     click.echo(printable(run.folder.path))
 

@@ -18,6 +18,7 @@ from nas.report.tables import (
     best_view,
     budget_text,
     counts_line,
+    describe_volume,
     draws_line,
     finals_view,
     front_view,
@@ -26,7 +27,6 @@ from nas.report.tables import (
 from nas.runs.counted import whose_classes
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
-from nas.study.pareto import worst_costs
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration
@@ -296,10 +296,8 @@ def _print_front(state: RunState, console: Console) -> None:
     objective, config = state.objective, state.config
     if not objective.costs:
         return
-    worst = None
-    if objective.metric == ACCURACY_METRIC:  # others have no worst score
-        worst = worst_costs(state.space, config.budget, objective.costs)
-    console.print(front_view(state.front, objective, config.measures, worst))
+    volume = describe_volume(state.front, objective, state.space, config.budget)
+    console.print(front_view(state.front, objective, config.measures, volume))
     if state.front:
         end = "highest" if objective.metric.maximize else "lowest"
         say(console, f"The best network is the one of the {end} {objective.metric.name}, whatever it costs.")

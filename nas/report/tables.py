@@ -18,7 +18,7 @@ from nas.measures import PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
 from nas.ops.base import format_shape
 from nas.report.console import plural
 from nas.study.objective import ACCURACY, Objective
-from nas.study.pareto import hypervolume
+from nas.study.pareto import hypervolume, worst_costs
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
@@ -208,22 +208,33 @@ def front_view(
     front: Sequence[Trial],
     objective: Objective,
     measures: Sequence[Measure],
-    worst: Mapping[Measure, int] | None,
+    volume: str | None,
 ) -> RenderableType:
-    """The networks that no other beats in score and costs, with columns of `measures`; and the hypervolume
-    below the `worst` costs, where the score is an accuracy."""
+    """The networks that no other beats in score and costs, with columns of `measures`; and what
+    `describe_volume` says of them."""
     text = (
         f"Front of score and {' and '.join(cost.noun for cost in objective.costs)}: "
         f"{plural(len(front), 'network')}"
     )
-    if worst is not None:
-        box = " and ".join(f"0 to {cost.show(most)} {cost.noun}" for cost, most in worst.items())
-        text += f", hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and {box}"
+    if volume:
+        text += f", {volume}"
     rows = table(">score", *_heads(measures), ">trial")
     for trial in front:
         c = trial.candidate
         rows.add_row(f"{trial.score:.4f}", *_cells(measures, c.amount), str(c.number))
     return Group(Text(text + "."), rows)
+
+
+def describe_volume(front: Sequence[Trial], objective: Objective, space: Space, budget: Budget) -> str | None:
+    """Say what share of the box of scores and costs a front dominates; None where scores have no range, and
+    so no worst one."""
+    if objective.metric.range is None:
+        return None
+    low, high = objective.metric.range
+    worst = worst_costs(space, budget, objective.costs)
+    box = " and ".join(f"0 to {cost.show(most)} {cost.noun}" for cost, most in worst.items())
+    share = hypervolume(front, worst, objective.metric)
+    return f"hypervolume {share:.4f} of score {low:g} to {high:g} and {box}"
 
 
 def scores_view(rows: Sequence[Untrained]) -> RenderableType:

@@ -29,7 +29,7 @@ from nas.runs.provenance import (
 )
 from nas.settings import Setting, User
 from nas.space import Choices
-from nas.training.base import Metric
+from nas.training.base import ACCURACY_METRIC, Metric
 from nas.training.recipe import LATER
 
 if TYPE_CHECKING:
@@ -104,7 +104,11 @@ class Manifest:
             "study": self.study,
             "settings": self.config.to_data(),
             **self.environment,
-            "metric": {"name": self.metric.name, "maximize": self.metric.maximize},
+            "metric": {
+                "name": self.metric.name,
+                "maximize": self.metric.maximize,
+                "range": list(self.metric.range) if self.metric.range else None,
+            },
             "data": self.data.to_data() if self.data else None,
             "counted": self.counted.value,
             "space_sha256": self.space_sha256,
@@ -136,7 +140,7 @@ class Manifest:
         for key, read in _PARTS.items():
             try:
                 parts[key] = read(document)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (AttributeError, InputError, LookupError, TypeError, ValueError) as error:
                 raise InputError(f"{path}: {key}: is damaged ({error}); restore the file") from None
         return cls(
             study=str(document.get("study")),
@@ -211,6 +215,8 @@ class Manifest:
                 flags += setting_flags(settings[key], value)
         if self.elsewhere:
             flags += _flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
+            if self.metric.range:
+                flags += " --range {:g} {:g}".format(*self.metric.range)
         command = "init" if self.elsewhere else "search"
         return f"nas {command} {quote(self.config.space)}{flags}{self.plugin_flags(folder)}"
 
@@ -348,8 +354,13 @@ def _read_data(document: Mapping[str, Any]) -> DataCard | None:
 
 
 def _read_metric(document: Mapping[str, Any]) -> Metric:
+    """Return the metric of a run; those of before it had a range are of 0 to 1 where `nas` trained."""
     given = document.get("metric")
-    return Metric(printable(given["name"]), bool(given["maximize"])) if given else Metric()
+    if not given:
+        return ACCURACY_METRIC
+    ends = given["range"] if "range" in given else ACCURACY_METRIC.range if document["data"] else None
+    known = (float(ends[0]), float(ends[1])) if ends else None
+    return Metric(printable(given["name"]), bool(given["maximize"]), known)
 
 
 def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nas.space import Space
     from nas.study.objective import Objective
     from nas.study.records import Trial
+    from nas.training.base import Metric
 
 
 def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
@@ -29,17 +30,17 @@ def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
     return [trial for _, trial in front]
 
 
-def hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int]) -> float:
-    """Return the share of the box from score 0 to 1 and no cost to the `worst` that is dominated, 0 to 1.
+def hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int], metric: Metric) -> float:
+    """Return the share of the box of all scores and no cost to the `worst` that is dominated, 0 to 1.
 
-    The indicator of Zitzler & Thiele 1999, with score 0 at the worst costs as its reference point. A score
-    is an accuracy; trials beyond the reference add nothing.
+    The indicator of Zitzler & Thiele 1999, with the worst score at the worst costs as its reference point.
+    Scores are of a metric with a range; trials beyond the reference add nothing.
     """
     points = []
     for trial in front:
         assert trial.score is not None
         room = (1 - trial.candidate.amount(cost) / max(1, most) for cost, most in worst.items())
-        points.append((min(1.0, max(0.0, trial.score)), *(max(0.0, share) for share in room)))
+        points.append((metric.share(trial.score), *(max(0.0, share) for share in room)))
     return _volume(points)
 
 

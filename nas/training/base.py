@@ -6,6 +6,7 @@ the proxy that trains image classifiers; `nas.training.custom` wraps a user's ow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,16 +23,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a training is scored by, as tables name it, and whether more of it is better."""
+    """What a training is scored by, as tables name it, whether more of it is better, and its least and its
+    most; a `range` of None is not known.
 
-    name: str = "accuracy"
+    Raises InputError for a name that is none, and for a range whose ends are not finite, the lower first.
+    """
+
+    name: str
     maximize: bool = True
+    range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         name: object = self.name  # of a user's own
         if not (isinstance(name, str) and name.strip() and printable(name) == name):
             raise InputError(
                 f"metric: {name!r:.60} is not a name; give a text of one line, such as 'validation loss'"
+            )
+        if not _is_range(self.range):
+            raise InputError(
+                f"metric {name}: {self.range!r:.60} is no range; give its least and its most, such as "
+                "(0, 1), or leave it out"
             )
 
     def __str__(self) -> str:
@@ -47,8 +58,26 @@ class Metric:
         """The value that every score beats."""
         return -self.sign * float("inf")
 
+    def share(self, score: float) -> float:
+        """Return how far a score is from the worst end of the range, 0, to the best, 1; one beyond an end is
+        at it."""
+        assert self.range is not None
+        low, high = self.range
+        part = min(1.0, max(0.0, (score - low) / (high - low)))
+        return part if self.maximize else 1 - part
 
-ACCURACY_METRIC = Metric()
+
+def _is_range(ends: object) -> bool:
+    match ends:
+        case None:
+            return True
+        case (int() | float() as low, int() | float() as high) if isinstance(ends, tuple):
+            return -math.inf < low < high < math.inf
+        case _:
+            return False
+
+
+ACCURACY_METRIC = Metric("accuracy", range=(0.0, 1.0))
 
 
 class FailureReason(StrEnum):

@@ -37,12 +37,15 @@ _METRIC = "__nas_metric__"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def evaluator(metric: str = "score", *, maximize: bool = True) -> Callable[[Function], Function]:
-    """Declare what the scores of an evaluator's function measure, and whether more of it is better.
+def evaluator(
+    metric: str = "score", *, maximize: bool = True, range: tuple[float, float] | None = None
+) -> Callable[[Function], Function]:
+    """Declare what the scores of an evaluator's function measure, whether more of it is better, and its least
+    and its most, where it has them.
 
-    Raises InputError for a name that is none.
+    Raises InputError for a name that is none, and for a range that is none.
     """
-    declared = Metric(metric, maximize)
+    declared = Metric(metric, maximize, range)
 
     def declare(function: Function) -> Function:
         setattr(function, _METRIC, declared)

@@ -57,7 +57,7 @@ class ProxyEvaluator:
 
     @property
     def metric(self) -> Metric:
-        return Metric(self.recipe.judging(self.data.is_multi_label).metric)
+        return self.recipe.judging(self.data.is_multi_label).scored_by
 
     def with_epochs(self, epochs: int, seed: int) -> ProxyEvaluator:
         """Return the evaluator of longer, or shorter, trainings; a time limit is in proportion."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from nas.kinds import BOOLEAN, Kind, is_whole, number, one_of, optional, whole
 from nas.settings import Config, Option, User
+from nas.training.base import Metric
 from nas.training.scores import SCORES
 
 LEARNING_RATES = {"sgd": 0.02, "adamw": 0.005, "rmsprop": 0.002}
@@ -275,6 +276,11 @@ class Recipe(Config):
     @property
     def peak_lr(self) -> float:
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def scored_by(self) -> Metric:
+        """Its metric, which is from 0 to 1 as all of METRICS are."""
+        return Metric(self.metric, range=(0.0, 1.0))
 
     def judging(self, multi_label: bool) -> Recipe:
         """Return the recipe for images of one label each, or of several, where `map` is in the place of

@@ -17,7 +17,6 @@ from nas.runs.manifest import setting_flags
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.storage import claim_storage
-from nas.training.base import Metric
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.checks import check_gpus, check_machine
@@ -126,7 +125,7 @@ def train_all(
     ):
         begin()
         storage = claim_storage(session.folder.journal, heard.noted)
-        ledger = Ledger(storage, session.STUDY, Metric(config.recipe.metric))
+        ledger = Ledger(storage, session.STUDY, config.recipe.scored_by)
         opened.callback(ledger.close)
         queue = FixedQueue(session.jobs, ledger)
         heard.round(queue, session.STUDY, len(queue.names), config.recipe.epochs)

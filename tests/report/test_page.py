@@ -17,15 +17,19 @@ from written_runs import write_run
 import nas as api
 from nas.data.card import DataCard
 from nas.errors import InputError
+from nas.measures import MACS
 from nas.report.html import element
 from nas.report.page import make_report, write_report
 from nas.runs.state import RunState
 from nas.space import parse_space
 from nas.study.history import ancestry
+from nas.study.objective import Objective
 from nas.study.pareto import hypervolume, pareto_front, worst_costs
+from nas.training.base import ACCURACY_METRIC, Metric
 
 SPACE = parse_space(TINY, "tiny.yaml")
 BOLD = "<b>bold</b>"
+METRIC = "name: accuracy\n  maximize: true\n  range:\n  - 0.0\n  - 1.0\n"
 
 
 class Page(HTMLParser):
@@ -112,7 +116,7 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
         front = pareto_front(state.trials, alone)
         worst = worst_costs(state.space, state.config.budget, alone.costs)
         box = f"score 0 to 1 and 0 to {worst[measure]:,} {measure.noun}"
-        figure = f"hypervolume {hypervolume(front, worst):.4f} of {box}"
+        figure = f"hypervolume {hypervolume(front, worst, ACCURACY_METRIC):.4f} of {box}"
         assert (
             f"{len(front)} networks on the front of accuracy and {measure.noun}; {figure}"
             in page.texts["costs"]
@@ -187,14 +191,45 @@ def test_scores_that_fall_and_a_reward(tmp_path: Path) -> None:
     """Of a loss, the least is the best; of a reward, what it makes of a score."""
     run = write_run(tmp_path / "run", SPACE, 25, objective="accuracy*(flops/1M)^-0.5").path
     file = run / "run.yaml"
-    file.write_text(
-        file.read_text().replace("name: accuracy\n  maximize: true", "name: loss\n  maximize: false")
-    )
+    file.write_text(file.read_text().replace(METRIC, "name: loss\n  maximize: false\n  range: null\n"))
     page, best = report(run), RunState.load(run).best(1)[0]
     assert f"Trial {best.number}: loss {best.score:.4f}" in page.texts["winner"]
     assert (
         "hypervolume" not in page.texts["costs"] and "The best score is the lowest of" in page.texts["trust"]
     )
+
+
+@pytest.mark.parametrize("of_before", [False, True])
+def test_every_metric_from_0_to_1_has_a_hypervolume_and_its_noise(tmp_path: Path, of_before: bool) -> None:
+    """Also of runs of before a metric had a range."""
+    run = write_run(tmp_path / "run", SPACE, 25).path
+    file, ends = run / "run.yaml", "" if of_before else "  range:\n  - 0.0\n  - 1.0\n"
+    file.write_text(file.read_text().replace(METRIC, f"name: macro-f1\n  maximize: true\n{ends}"))
+    page, state = report(run), RunState.load(run)
+    best = state.best(1)[0]
+    assert best.score is not None
+    assert page.texts["costs"].count("; hypervolume 0.") == len(state.config.measures)
+    error = (best.score * (1 - best.score) / 359) ** 0.5
+    assert (
+        f"It is measured on 359 images, of which a share as large has a standard error of {error:.4f}, and "
+        "macro-f1 about that, more where classes are uneven; "
+    ) in page.texts["trust"]
+
+
+def test_the_hypervolume_of_another_range_is_of_the_same_networks(tmp_path: Path) -> None:
+    """Of scores from -1 to 3 of which less is better, by the same networks with mirrored accuracies."""
+    run = write_run(tmp_path / "run", SPACE, 25).path
+    state, file = RunState.load(run), run / "run.yaml"
+    worst = worst_costs(state.space, state.config.budget, (MACS,))
+    file.write_text(
+        file.read_text().replace(METRIC, "name: error\n  maximize: false\n  range: [-1.0, 3.0]\n")
+    )
+    objective = Objective((MACS,), metric=Metric("error", maximize=False, range=(-1, 3)))
+    front = pareto_front(state.trials, objective)
+    mirrored = [replace(trial, score=(3 - trial.score) / 4) for trial in front if trial.score is not None]
+    volume = f"hypervolume {hypervolume(mirrored, worst, ACCURACY_METRIC):.4f} of score -1 to 3 and 0 to "
+    page = report(run)
+    assert volume in page.texts["costs"] and "standard error" not in page.texts["trust"]
 
 
 def test_the_front_of_several_objectives_is_a_table(tmp_path: Path) -> None:
@@ -203,7 +238,7 @@ def test_the_front_of_several_objectives_is_a_table(tmp_path: Path) -> None:
     worst = worst_costs(state.space, state.config.budget, state.objective.costs)
     text = page.texts["costs"].partition("The front of the search: ")[2]
     assert text.startswith(f"{len(state.front)} networks on the front of accuracy and MACs and parameters")
-    assert f"hypervolume {hypervolume(state.front, worst):.4f} of score 0 to 1" in text
+    assert f"hypervolume {hypervolume(state.front, worst, ACCURACY_METRIC):.4f} of score 0 to 1" in text
     assert "and 0 to 1,000,000 parameters." in text
     for trial in state.front:
         cost = trial.candidate.cost

@@ -77,16 +77,31 @@ def test_the_best_is_named_at_once_and_tables_in_the_end(tmp_path: Path) -> None
 
 
 def test_a_run_is_as_its_config_and_is_opened_again(tmp_path: Path) -> None:
-    run = begin(tmp_path, trials=3, metric=nas.Metric("mAP"))
+    run = begin(tmp_path, trials=3, metric=nas.Metric("mAP", range=(0, 100)))
     run.tell(run.ask().number, 0.5)
     again = nas.open_run(run.folder.path)
     assert again.wanted == 3 and again.budget == Budget.parse({"flops": str(BUDGET)})
     assert again.best()[0].score == 0.5 and again.ask().number == 1
     manifest = again.state.manifest
-    assert manifest.elsewhere and manifest.metric == nas.Metric("mAP")
-    assert "nas init" in manifest.start_command(run.folder) and "--metric mAP" in manifest.start_command(
-        run.folder
+    assert manifest.elsewhere and manifest.metric == nas.Metric("mAP", range=(0, 100))
+    command = manifest.start_command(run.folder)
+    assert "nas init" in command and "--metric mAP --range 0 100" in command
+
+
+@pytest.mark.parametrize("ends", [(1, 0), (1, 1), (0, math.inf), (math.nan, 1), (0, "1"), 5, [0, 1]])
+def test_a_range_that_is_none(ends: Any) -> None:
+    with pytest.raises(InputError) as error:
+        nas.Metric("mAP", range=ends)
+    assert str(error.value) == (
+        f"metric mAP: {ends!r} is no range; give its least and its most, such as (0, 1), or leave it out"
     )
+
+
+def test_a_damaged_range_names_its_file(tmp_path: Path) -> None:
+    file = begin(tmp_path, metric=nas.Metric("mAP", range=(0, 100))).folder.manifest_file
+    file.write_text(file.read_text().replace("100.0", "-1").replace("- 100", "- -1"))
+    with pytest.raises(InputError, match=r"run.yaml: metric: is damaged \(metric mAP: \(0.0, -1.0\) is no"):
+        RunState.load(file.parent)
 
 
 def test_networks_to_start_from_are_asked_for_first(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from nas.study.pareto import hypervolume, pareto_front, worst_costs
 from nas.study.records import Candidate, Trial, TrialResult, TrialState, best_of
 from nas.study.storage import claim_storage
 from nas.study.study import Study
+from nas.training.base import ACCURACY_METRIC
 
 COSTS = [(MACS,), (PARAMS,), (MACS, PARAMS), (MEMORY, ACTIVATIONS)]
 
@@ -150,9 +151,9 @@ def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(
         )
 
     share = sum(map(dominated, cells)) / len(cells)
-    assert hypervolume(pareto_front(trials, Objective(costs)), worst) == pytest.approx(share)
+    assert hypervolume(pareto_front(trials, Objective(costs)), worst, ACCURACY_METRIC) == pytest.approx(share)
     everything = [t for t in trials if t.score is not None]
-    assert hypervolume(everything, worst) == pytest.approx(share)
+    assert hypervolume(everything, worst, ACCURACY_METRIC) == pytest.approx(share)
 
 
 def test_the_reference_is_the_budget_else_the_space() -> None:

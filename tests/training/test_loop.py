@@ -613,7 +613,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_training_begins_anew(ema: f
 
 def test_a_trial_tells_its_batch() -> None:
     class Evaluator:
-        metric = Metric()
+        metric = Metric("accuracy")
 
         def __call__(self, choices: Choices, number: int, parent: object) -> ClassifierTraining:
             recipe = Recipe(epochs=1, batch=16)

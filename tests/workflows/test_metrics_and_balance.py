@@ -22,6 +22,7 @@ from nas.runs.comparison import VersusFolder
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
+from nas.training.base import ACCURACY_METRIC
 from nas.training.recipe import LATER
 from nas.workflows.train.leaving import of_training
 from nas.workflows.versus.verdict import Verdict
@@ -59,7 +60,7 @@ def test_a_search_is_judged_by_another_metric_everywhere() -> None:
     )
     assert re.search(r"rank +balanced-accuracy +MACs", said.out)
     written = yaml.safe_load(Path("runs/mine/run.yaml").read_text())
-    assert written["metric"] == {"name": "balanced-accuracy", "maximize": True}
+    assert written["metric"] == {"name": "balanced-accuracy", "maximize": True, "range": [0, 1]}
     assert written["settings"]["recipe"]["metric"] == "balanced-accuracy"
     best = RunState.load(Path("runs/mine")).best(1)[0]
     assert f"Best: balanced-accuracy {best.score:.4f}" in command("status", "runs/mine").out
@@ -96,7 +97,8 @@ def test_a_front_and_a_reward_are_of_the_metric() -> None:
     said = command(*SEARCH, *BALANCED, "--objective", "score,flops", "--sampler", "nsga2", "--name", "front")
     assert said.code == 0, said
     assert "The best network is the one of the highest balanced-accuracy, whatever it costs." in said.out
-    assert "hypervolume" not in said.out
+    assert "of score 0 to 1 and 0 to" in said.out and "hypervolume" in said.out
+    assert ACCURACY_METRIC.range == RunState.load(Path("runs/front")).manifest.metric.range
 
 
 def test_a_training_is_judged_by_the_metric_of_its_run() -> None:

@@ -229,7 +229,7 @@ def test_what_is_no_evaluator(given: Any, what: str) -> None:
 @pytest.mark.usefixtures("tiny_folder")
 def test_one_that_gives_no_training() -> None:
     given: Any = Mute()
-    given.metric = Metric()
+    given.metric = Metric("accuracy")
     with pytest.raises(InputError) as error:
         nas.search(config(), evaluator=given, name="mine")
     assert str(error.value) == (
@@ -263,7 +263,7 @@ def test_finalists_need_longer_trainings() -> None:
     """That is said before anything is trained or made."""
 
     class Short:
-        metric = Metric()
+        metric = Metric("accuracy")
 
         def __call__(self, choices: object, number: int, parent: object) -> nas.Training:
             raise AssertionError("it is not called")

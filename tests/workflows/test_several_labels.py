@@ -72,7 +72,10 @@ def test_a_search_is_judged_by_mean_average_precision_and_exports_its_network() 
     assert "Images have several labels, or none" in said.out
     assert "Networks are judged by map on the images to validate on." in said.out
     written = yaml.safe_load(Path("runs/mine/run.yaml").read_text())
-    assert written["metric"] == {"name": "map", "maximize": True} and written["data"]["multi_label"] is True
+    assert (
+        written["metric"] == {"name": "map", "maximize": True, "range": [0, 1]}
+        and written["data"]["multi_label"] is True
+    )
     assert written["settings"]["recipe"]["metric"] == "map"
     best = RunState.load(Path("runs/mine")).best(1)[0]
     assert best.score is not None and f"Best: map {best.score:.4f}" in command("status", "runs/mine").out

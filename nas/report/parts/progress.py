@@ -11,12 +11,12 @@ from nas.report import figures
 from nas.report.console import plural
 from nas.report.html import element, make_table
 from nas.report.parts.facts import BEST, Facts, write_note, write_section
+from nas.report.tables import describe_volume
 from nas.runs.beside import find_random
 from nas.study.history import Reached, best_so_far, random_search, thin
 from nas.study.objective import Objective
-from nas.study.pareto import hypervolume, pareto_front, worst_costs
+from nas.study.pareto import pareto_front
 from nas.study.records import Trial
-from nas.training.base import ACCURACY_METRIC
 
 _MOST_FRONT = 50
 """Networks of the front of a search of several objectives; of more, as many at equal steps."""
@@ -118,11 +118,8 @@ def _write_front(known: Facts) -> list[ET.Element]:
 def _describe_front(known: Facts, front: Sequence[Trial], objective: Objective) -> str:
     nouns = " and ".join(cost.noun for cost in objective.costs)
     said = f"{plural(len(front), 'network')} on the front of {known.metric} and {nouns}"
-    if objective.metric == ACCURACY_METRIC:  # others have no worst score
-        worst = worst_costs(known.state.space, known.config.budget, objective.costs)
-        box = " and ".join(f"0 to {cost.show(most)} {cost.noun}" for cost, most in worst.items())
-        said += f"; hypervolume {hypervolume(front, worst):.4f} of score 0 to 1 and {box}"
-    return f"{said}."
+    volume = describe_volume(front, objective, known.state.space, known.config.budget)
+    return f"{said}; {volume}." if volume else f"{said}."
 
 
 def write_curves(known: Facts) -> ET.Element | None:

@@ -53,12 +53,19 @@ def _list_doubts(known: Facts) -> Iterator[str | None]:
             "the network trained again scores higher on average."
         )
     best = known.scored[0]
-    if data is not None and known.objective.metric == ACCURACY_METRIC and best.score is not None:
+    metric = known.objective.metric
+    if data is not None and metric.range == ACCURACY_METRIC.range and best.score is not None:
         images = data.validation if config.data.folds < 2 else data.train + data.validation
         error = math.sqrt(max(0.0, best.score * (1 - best.score)) / max(1, images))
-        near = [t for t in known.scored[1:] if t.score is not None and best.score - t.score < 2 * error]
+        near = [t for t in known.scored[1:] if t.score is not None and abs(best.score - t.score) < 2 * error]
+        noise = (
+            f"so its standard error is {error:.4f} or more"
+            if metric == ACCURACY_METRIC
+            else f"of which a share as large has a standard error of {error:.4f}, and {metric.name} about "
+            "that, more where classes are uneven"
+        )
         yield (
-            f"It is measured on {images:,} images, so its standard error is {error:.4f} or more; "
+            f"It is measured on {images:,} images, {noise}; "
             f"{plural(len(near), 'other trial')} {'is' if len(near) == 1 else 'are'} within two of it."
         )
     if best.result.deviation is not None:
