@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from nas import __version__
 from nas.errors import InputError
@@ -13,6 +14,9 @@ from nas.files import write_output
 from nas.report import figures
 from nas.report.html import element, write_page
 from nas.report.parts import Facts, write_parts, write_tiles
+from nas.runs.coefficients import CoefficientsFolder, CoefficientsManifest
+from nas.runs.comparison import VersusFolder, VersusManifest
+from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space.plugins import read_plugins
 
@@ -104,6 +108,7 @@ def write_report(
     Raises InputError for what is no run of a search and for a name that does not end in .html, NasError where
     it cannot be written.
     """
+    _check_kind(Path(run))
     state = RunState.load(Path(run), read_plugins([Path(plugin) for plugin in plugins]), storage)
     path = state.folder.path / "report.html" if output is None else Path(output)
     _check_report(state, path)
@@ -115,6 +120,24 @@ def write_report(
             "anew when one has"
         )
     return path
+
+
+def _check_kind(path: Path) -> None:
+    """Raise InputError for a search of coefficients and a comparison, which are of a network, with what they
+    have in place of a report."""
+    coefficients, versus = CoefficientsFolder(path), VersusFolder(path)
+    if coefficients.manifest_file.is_file():
+        what, shown = "a search of coefficients", coefficients.plot_file
+        network = CoefficientsManifest.read(coefficients).config.network
+    elif versus.manifest_file.is_file():
+        what, shown = "a comparison", versus.table_file
+        network = VersusManifest.read(versus).config.network
+    else:
+        return
+    has = f"see {shown}" if shown.is_file() else f"{shown} is written when it ends"
+    run = next((run for run in (Path(network), path.parent) if RunFolder(run).manifest_file.is_file()), None)
+    of = f"the run that it is of has one: nas report {quote(str(run))}" if run else f"it is of {network}"
+    raise InputError(f"{path}: is {what}, and a report is of a search of networks; {has}; {of}")
 
 
 def _check_report(state: RunState, path: Path) -> None:

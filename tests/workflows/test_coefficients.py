@@ -145,6 +145,10 @@ def test_a_stop_says_how_to_go_on(
         patch.setattr(CoefficientsScreen, "finished", stop)
         said = nas("scale", "plain.yaml", *SEARCH, *SMALL)
     assert said.code == 130
+    refused = nas("report", str(HERE))
+    assert refused.code == 2 and refused.err.endswith(
+        f"; {HERE}/coefficients.svg is written when it ends; it is of plain.yaml\n"
+    )
     way_out = "nothing finished is lost. Go on with: nas scale plain.yaml --search-coefficients --workers 0"
     assert way_out in said.err and not (HERE / "coefficients.json").exists()
     early = nas("scale", "plain.yaml", "--phi", "1", "-o", "a.yaml", "--coefficients", str(HERE))
@@ -203,6 +207,15 @@ def test_a_run_is_scaled_by_its_own_from_then_on(tiny_folder: Path, tiny_run: Ru
     found = json.loads(Path("runs/mine/coefficients/coefficients.json").read_text())
     line = f"By coefficients of its own, {Coefficients(**found['best'])}, of runs/mine/coefficients."
     assert line in said.out and "the 40 validation images of digits" in found["claim"]
+    refused = nas("report", "runs/mine/coefficients")
+    assert (refused.code, refused.out, refused.err) == (
+        2,
+        "",
+        "error: runs/mine/coefficients: is a search of coefficients, and a report is of a search of "
+        "networks; see runs/mine/coefficients/coefficients.svg; the run that it is of has one: nas report "
+        "runs/mine\n",
+    )
+    assert nas("report", "runs/mine").code == 0
     later = nas("scale", "runs/mine", "--family", "1", "-o", "later.yaml")
     assert line in later.out
     assert load_space("later_b1.yaml").identity({}) == load_space("net_b1.yaml").identity({})

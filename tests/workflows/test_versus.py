@@ -259,6 +259,16 @@ def test_what_is_refused(run: RunFolder, arguments: tuple[str, ...], message: st
     assert said.err.count("\n") == 1
 
 
+def test_its_report_is_that_of_its_run(versus: VersusFolder) -> None:
+    said = nas("report", str(versus.path))
+    assert (said.code, said.out, said.err) == (
+        2,
+        "",
+        f"error: {versus.path}: is a comparison, and a report is of a search of networks; see "
+        f"{versus.table_file}; the run that it is of has one: nas report runs/mine\n",
+    )
+
+
 def test_changed_inputs_are_noticed(versus: VersusFolder) -> None:
     changed = nas("versus", "runs/mine", "--epochs", "2", "--workers", "0")
     assert changed.code == 2
