@@ -228,6 +228,11 @@ class Manifest:
         command = "ask" if self.elsewhere else "resume"
         return f"nas {command} {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
 
+    def way_to_score(self, folder: RunFolder) -> str:
+        """Return what a run without a score is gone on with."""
+        tell = f", and nas tell {quote(str(folder.path))} NUMBER SCORE" if self.elsewhere else ""
+        return f"go on with: {self.resume_command(folder)}{tell}"
+
     def with_storage(self, folder: RunFolder, named: str | None) -> Manifest:
         """Return the manifest for a command that reads the trials, where `named` is the database that the
         user names. Raises InputError where they are in one and none is named, or the other way about."""

@@ -230,6 +230,7 @@ def of_run(state: RunState, number: int | None = None) -> Leaving:
             f"{folder.path}: is a calibration, which has no best network; name the run of a search"
         )
     if state.manifest.elsewhere:
+        _ = _find_trial(state, None)
         raise InputError(
             f"{folder.path}: its networks are trained elsewhere, and it has no weights of them; write the "
             f"best one without weights: nas export {quote(str(folder.best_file))}"
@@ -336,8 +337,7 @@ def _find_trial(state: RunState, number: int | None) -> Trial:
     if number is None:
         best = state.best(1)
         if not best:
-            command = state.manifest.resume_command(folder)
-            raise InputError(f"{folder.path}: no trial is finished; go on with: {command}")
+            raise InputError(f"{folder.path}: no trial is finished; {state.manifest.way_to_score(folder)}")
         return best[0]
     kept = [t for t in state.trials if t.score is not None and folder.weights_file(t.number).is_file()]
     for trial in kept:

@@ -49,18 +49,18 @@ def find_subject(
     state = RunState.load(Path(what), plugins, storage)
     if state.folder.is_calibration:
         raise InputError(f"{what}: is a calibration, which has no best network; name the run of a search")
-    if state.manifest.data is None:
-        raise InputError(
-            f"{what}: was searched by an evaluator of a user's own, and images are classified here; name "
-            f"{state.folder.best_file} and --dataset"
-        )
     best = [state.winner.trial] if state.winner else state.best(1)
     if trial is not None:
         best = [state.trial(trial)]
     if not best:
         raise InputError(
-            f"{what}: no trial has a score, so that there is no best network to {verb}; go on with: "
-            f"{state.manifest.resume_command(state.folder)}"
+            f"{what}: no trial has a score, so that there is no best network to {verb}; "
+            f"{state.manifest.way_to_score(state.folder)}"
+        )
+    if state.manifest.data is None:
+        raise InputError(
+            f"{what}: was searched by an evaluator of a user's own, and images are classified here; name "
+            f"{state.folder.best_file} and --dataset"
         )
     return Subject(state.network(best[0]), state.space, state, f"trial {best[0].number} of {what}")
 

@@ -147,7 +147,10 @@ def test_there_are_as_many_as_wanted() -> None:
             ("resume", RUN),
             f"{RUN}: its networks are trained elsewhere, as 'nas tell' hears; go on with: nas ask {RUN}",
         ),
-        (("export", RUN), f"nas export {RUN}/best.yaml"),
+        *(
+            ((command, RUN), f"go on with: nas ask {RUN}, and nas tell {RUN} NUMBER SCORE")
+            for command in ("versus", "profile", "export", "train")
+        ),
         (("init", "tiny.yaml", "--name", "own"), f"{RUN}: exists already"),
         (("init", "tiny.yaml", "--budget-flops", "1K"), "error: --budget-flops: 1,000 MACs is below"),
     ],
@@ -156,6 +159,15 @@ def test_what_is_wrong_is_said_in_a_line(arguments: tuple[str, ...], message: st
     nas("ask", RUN)
     said = nas(*arguments)
     assert said.code == 2 and message in " ".join(said.err.split()) and "Traceback" not in said.err, said
+
+
+@pytest.mark.parametrize("command", ["versus", "profile", "export", "train"])
+def test_its_best_network_is_named_where_there_is_one(command: str) -> None:
+    nas("ask", RUN)
+    assert f"{RUN}/best.yaml" not in nas(command, RUN).err
+    nas("tell", RUN, "0", "0.5")
+    said = nas(command, RUN)
+    assert said.code == 2 and f"{RUN}/best.yaml" in said.err and Path(RUN, "best.yaml").is_file()
 
 
 @pytest.mark.slow
