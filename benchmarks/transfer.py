@@ -5,9 +5,9 @@
 
 CIFAR holds train/CLASS/*.jpg and test/CLASS/*.jpg. A network is first trained on images to which a cheap
 label is given, which of five kinds they show, such as a cat or a dog. None of them is among the tenth, as
-many of each class, whose ten classes are known. On that tenth `nas train` then trains, by one recipe and the same seeds,
-from scratch and from these weights, by `--mode finetune` and `--mode linear`. The network has so much of
-its own width, and takes 32 x 32 as it takes 224 x 224. Accuracies are of the test split.
+many of each class, whose ten classes are known. On that tenth `nas train` then trains, by one recipe and
+the same seeds, from scratch and from these weights, by `--mode finetune` and `--mode linear`. The network
+has so much of its own width, and takes 32 x 32 as it takes 224 x 224. Accuracies are of the test split.
 """
 
 from __future__ import annotations
