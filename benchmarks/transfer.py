@@ -1,7 +1,7 @@
 """What weights are worth that were trained on other labels: CIFAR-10 with a tenth of its labels.
 
     python benchmarks/transfer.py CIFAR [--network reference/resnet18] [--width 0.5] [--images 20000]
-                                        [--before 6] [--epochs 12] [--seeds 3]
+                                        [--before 6] [--epochs 12] [--seeds 3] [--cpus 2]
 
 CIFAR holds train/CLASS/*.jpg and test/CLASS/*.jpg. A network is first trained on images to which a cheap
 label is given, which of five kinds they show, such as a cat or a dog. None of them is among the tenth, as
@@ -38,13 +38,15 @@ def main() -> None:
     parser.add_argument("--before", type=int, default=6, help="epochs on cheap labels")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cpus", type=int, help="threads; all cores by default")
     args = parser.parse_args()
     cifar = args.cifar.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         _write_tables(cifar, args.images)
         nas.scale(args.network, "network.yaml", factors={"width": args.width})
         recipe = {"epochs": args.before, "policy": None, "mixup": 0, "cutmix": 0}
-        before = _train("cheap", recipe)
+        where = {"cpus": args.cpus}
+        before = _train("cheap", recipe, **where)
         print(f"five kinds: {before.metrics.figures['accuracy']:.4f} on {before.tested_on}", flush=True)
         weights = str(before.folder / "best.safetensors")
         recipe |= {"epochs": args.epochs}
@@ -52,7 +54,7 @@ def main() -> None:
         for mode in ("scratch", "finetune", "linear"):
             init = {} if mode == "scratch" else {"init": weights}
             own = [
-                _train("tenth", recipe, mode=mode, seed=seed, **init).metrics.figures["accuracy"]
+                _train("tenth", recipe, mode=mode, seed=seed, **init, **where).metrics.figures["accuracy"]
                 for seed in range(args.seeds)
             ]
             found[mode] = own
