@@ -61,12 +61,6 @@ def keep_ready(config: ExecutorConfig) -> Iterator[Callable[[], None]]:
     check_system()  # before Ray is imported
     from nas.execution.ray_start import keep_ray
 
-    with keep_ray(config.address, dashboard=True, ahead=_count_likely(config)) as begin:
+    gpus = 0 if config.gpus_per_trial == 0 else len([*Path("/dev").glob("nvidia[0-9]*")])  # torch waits
+    with keep_ray(config.address, dashboard=True, ahead=config.count_slots(count_cores(), gpus)) as begin:
         yield begin
-
-
-def _count_likely(config: ExecutorConfig) -> int:
-    """Return how many trials at a time there will likely be room for, known before torch is imported."""
-    gpus = 0 if config.gpus_per_trial == 0 else len([*Path("/dev").glob("nvidia[0-9]*")])
-    room = int(gpus // (config.gpus_per_trial or 1)) if gpus else count_cores() // config.cpus_per_trial
-    return room if config.workers is None else min(room, config.workers)

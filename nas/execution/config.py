@@ -105,3 +105,12 @@ class ExecutorConfig(Config):
             )
         if self.in_process and self.workers != 0:
             raise InputError("in-process: true is of workers: 0 alone; give --workers 0, or --no-in-process")
+
+    def count_slots(self, cores: int, gpus: int) -> int:
+        """Return how many trials at a time so many cores and GPUs have room for, and no more than `workers`;
+        0 GPUs where trials are trained on CPUs."""
+        room = cores // self.cpus_per_trial
+        if gpus:
+            each = self.gpus_per_trial or 1  # a part of one GPU, or whole ones
+            room = min(room, gpus * int(1 / each) if each < 1 else int(gpus / each))
+        return room if self.workers is None else min(room, self.workers)

@@ -8,8 +8,9 @@ a trial that was stopped early as complete, with its score at that time.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 from unittest.mock import patch
 
 from nas.execution.ray_start import count_room, end_session, find_own_node, list_nodes, own_session, start_ray
@@ -187,12 +188,10 @@ class RayExecutor:
         return f"Ray failed: {type(error).__name__}: {first:.300}. {self._way_out}"
 
 
-@contextmanager
-def _without_environment() -> Iterator[None]:
+def _without_environment() -> AbstractContextManager[Any]:
     """Have Tune ask for workers without environment variables: a process that started ahead has none, and is
     not given to who asks for some. What Tune's would say, importing `ray_start` says."""
-    with patch.multiple(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=()):
-        yield
+    return patch.multiple(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=())
 
 
 _KIND = "accelerator_type:"

@@ -60,8 +60,8 @@ def keep_ray(address: str, dashboard: bool, ahead: int = 0) -> Iterator[Callable
     """Start or join Ray once for every `start_ray` of these arguments in here; it ends with the block.
 
     It starts when the first one needs it, or meanwhile, where what this gives is called. A block in another
-    one has the same Ray, which ends with it. Of a Ray that is started `ahead` processes are ready for trials,
-    with torch imported.
+    one has the same Ray, which ends with it. `ahead`: processes that a Ray that is started has ready for
+    trials, with torch imported; 0 for one that is joined.
     """
     kept = _find_kept(address, dashboard)
     if kept is None:
@@ -161,7 +161,7 @@ def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None
                 job_config=job,
                 **here,
             )
-            _await_processes(ahead if here else 0)
+            _await_processes(ahead)
     except Exception as error:  # Ray has no class of its own for what it raises here
         ray.shutdown()
         if mismatch := describe_mismatch(address, str(error)):

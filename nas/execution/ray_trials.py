@@ -109,13 +109,7 @@ class Trials:
             return False
         self._last[trial_id] = step.result
         self._observer.stepped(candidate.number, place.node, place.gpu_bytes)
-        goes_on = tell(
-            self._queue,
-            self._observer,
-            candidate,
-            step,
-            lambda: self._weights.pop(trial_id),
-        )
+        goes_on = tell(self._queue, self._observer, candidate, step, lambda: self._weights.pop(trial_id))
         if not goes_on:
             del self._running[trial_id]
         return goes_on

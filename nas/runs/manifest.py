@@ -363,7 +363,7 @@ def _read_metric(document: Mapping[str, Any]) -> Metric:
     given = document.get("metric")
     if not given:
         return ACCURACY_METRIC
-    ends = given["range"] if "range" in given else ACCURACY_METRIC.range if document["data"] else None
+    ends = given["range"] if "range" in given else ACCURACY_METRIC.range if document.get("data") else None
     known = (float(ends[0]), float(ends[1])) if ends else None
     return Metric(printable(given["name"]), bool(given["maximize"]), known)
 

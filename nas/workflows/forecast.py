@@ -170,12 +170,8 @@ def _slots(prepared: Prepared) -> int:
     config = prepared.config
     if config.executor.workers == 0:
         return 1
-    room = count_cores() // config.executor.cpus_per_trial
-    if _proxy(prepared).device == "cuda":
-        each = config.executor.gpus_per_trial or 1  # a part of one GPU, or whole ones
-        gpus = torch.cuda.device_count()
-        room = min(room, gpus * int(1 / each) if each < 1 else int(gpus / each))
-    return max(1, room if config.executor.workers is None else min(room, config.executor.workers))
+    gpus = torch.cuda.device_count() if _proxy(prepared).device == "cuda" else 0
+    return max(1, config.executor.count_slots(count_cores(), gpus))
 
 
 def _peak_bytes(device: str) -> int:

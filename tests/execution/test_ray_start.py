@@ -50,7 +50,7 @@ def test_ray_is_kept_from_one_round_to_the_next(tmp_path: Path, monkeypatch: pyt
 def test_processes_that_begin_with_ray_train_the_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many as there are trials at a time, with torch imported; Ray starts no other for a trial."""
+    """As many as there are trials at a time, also where data take long to read; Ray starts no other."""
     from nas.execution.ray_executor import RayExecutor
     from nas.execution.ray_start import start_ray
 
@@ -61,6 +61,7 @@ def test_processes_that_begin_with_ray_train_the_trials(
         begin()
         with start_ray("local", dashboard=True):
             ahead = {pid for pid in descendants(os.getpid()) if b"ray::IDLE" in _command_line(pid)}
+            time.sleep(4)  # Ray would end those that nobody needs after one
         RayExecutor(concurrency=2).run(queue, fake, heard)
     assert queue.counts.complete == 4
     assert fake.pids() == ahead and len(ahead) == 2
