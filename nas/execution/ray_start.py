@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -153,7 +152,7 @@ def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None
     job: Any = JobConfig()
     job._py_driver_sys_path = _OwnPath()
     try:
-        with _discreet(), _started_ahead(ahead):
+        with _discreet(), _lean(), _started_ahead(ahead):
             context = ray.init(
                 address=address,
                 log_to_driver=False,
@@ -177,7 +176,6 @@ def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None
         url = context.dashboard_url
         yield f"http://{url}" if url else None
     finally:
-        _end_monitor(address)
         ray.shutdown()
         end_session(session)
 
@@ -223,26 +221,8 @@ def find_own_node() -> OwnNode:
 def own_session(address: str) -> Path | None:
     """Return the folder of the Ray that was started here, to which its processes write what they print; None
     for one that was joined."""
-    node = _own_node(address)
-    return Path(node.get_session_dir_path()).resolve() if node else None
-
-
-def _own_node(address: str) -> Any:
-    """Return what knows the processes of the Ray that was started here; None for one that was joined."""
-    return ray._private.worker._global_node if address == "local" else None  # there is no public way
-
-
-def _end_monitor(address: str) -> None:
-    """End the autoscaler's monitor of the Ray that was started here. It has nothing to do there, and would
-    take the second that Ray waits for it."""
-    node = _own_node(address)
-    for started in node.all_processes.get("monitor", ()) if node else ():
-        started.process.kill()
-        with suppress(subprocess.TimeoutExpired):
-            started.process.wait(_KILLED_S)
-
-
-_KILLED_S = 1
+    node: Any = ray._private.worker._global_node  # there is no public way
+    return Path(node.get_session_dir_path()).resolve() if address == "local" else None
 
 
 def end_session(session: Path | None) -> None:
@@ -276,15 +256,34 @@ def _processes_of(session: Path) -> Iterator[int]:
 @contextmanager
 def _discreet() -> Iterator[None]:
     """Start Ray in here: it shows the command line of a search on its dashboard and keeps it, which is to be
-    without passwords; its processes are to import nothing from the current folder; and the one that sends
-    what workers print to a driver, which wants none of it, is left out."""
-    private: Any = ray._private  # there is no public way
-    utils, node = private.utils, private.node.Node
+    without passwords; and its processes are to import nothing from the current folder."""
+    utils: Any = ray._private.utils  # there is no public way
     described = utils.get_entrypoint_name
     with (
         patch.object(utils, "get_entrypoint_name", lambda: hide_passwords(described())),
-        patch.object(node, "start_log_monitor", lambda _: None),
         without_current_folder(),
+    ):
+        yield
+
+
+@contextmanager
+def _lean() -> Iterator[None]:
+    """Start Ray in here sooner, and without what has nothing to do on one machine: the process that sends
+    what workers print to a driver, which wants none of it, and the autoscaler's. Of itself Ray waits for its
+    dashboard before it starts what trials wait for."""
+    node: Any = ray._private.node.Node  # there is no public way
+    start_processes, start_dashboard = node.start_ray_processes, node.start_api_server
+    wanted: dict[str, Any] = {}
+
+    def start_dashboard_last(self: Any) -> None:
+        start_processes(self)
+        start_dashboard(self, **wanted)
+
+    with (
+        patch.object(node, "start_log_monitor", lambda _: None),
+        patch.object(node, "start_monitor", lambda _: None),
+        patch.object(node, "start_api_server", lambda _, **options: wanted.update(options)),
+        patch.object(node, "start_ray_processes", start_dashboard_last),
     ):
         yield
 
