@@ -1,16 +1,19 @@
 """Searches are those of commit ea9396c: the same seed gives the same points, costs and states.
 
-`tests/data/write_searches.py` has written them, on that commit. The sampler `gp` fits Gaussian processes:
-with another BLAS than there it may propose other points. `predictor` proposes others than then, and
-spaces with cells are drawn in another order. Spaces are counted with their own classes here, as then; a
-search on data counts with those of the data, so that other networks may be inside the same budget.
+`tests/data/write_searches.py` has written them, on that commit. Spaces with cells are drawn in another order
+since: theirs are those of this build, which `python tests/workflows/test_same_searches.py` has written. The
+sampler `gp` fits Gaussian processes: with another BLAS than there it may propose other points, as
+`predictor` may, which is not compared. Spaces are counted with their own classes here, as then; a search on
+data counts with those of the data, so that other networks may be inside the same budget.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,11 @@ from nas.training.base import ACCURACY_METRIC, EpochResult, Parent, TrainingFail
 from nas.workflows.observer import Observer
 
 _DATA = Path(__file__).parents[1] / "data"
-SEARCHES = json.loads((_DATA / "searches-ea9396c.json").read_text())
+_CELLS_FILE = _DATA / "searches-cells.json"
+_FILES = (_DATA / "searches-ea9396c.json", _CELLS_FILE)
+SEARCHES = [one for file in _FILES if file.exists() for one in json.loads(file.read_text())]
+_CELLS = {"cell": "60M", "darts": "600M"}
+_SAMPLERS = ("random", "evolution", "tpe")
 _FAST = {
     ("mbconv", "random", "accuracy"), ("mbconv", "evolution", "accuracy"), ("mbconv", "tpe", "accuracy"),
     ("mbconv", "nsga2", "accuracy,params"),
@@ -105,6 +112,10 @@ def search(
     return found, study.exhausted, asdict(study.counts)
 
 
+def _summed_up(trials: list[tuple[str, Cost, Choices]]) -> list[list[Any]]:
+    return [[state, cost.macs, cost.params, digest(choices)] for state, cost, choices in trials]
+
+
 def _key(expected: Mapping[str, Any]) -> tuple[str, str, str]:
     settings = expected["settings"]
     return settings["space"], settings["sampler"], settings["objective"]
@@ -122,17 +133,15 @@ def test_a_search_is_as_it_was(expected: dict[str, Any], tmp_path: Path) -> None
         pytest.skip("the draws are those of Optuna 5's TPE")
     trials, exhausted, counts = search(tmp_path, **expected["settings"])
     assert [choices for _, _, choices in trials[: len(expected["choices"])]] == expected["choices"]
-    found = [[state, cost.macs, cost.params, digest(choices)] for state, cost, choices in trials]
-    assert found == expected["trials"]
+    assert _summed_up(trials) == expected["trials"]
     assert exhausted == expected["exhausted"]
     assert {key: counts[key] for key in expected["rejected"]} == expected["rejected"]
 
 
 def test_every_space_and_sampler_is_compared() -> None:
     compared = {(s["settings"]["space"], s["settings"]["sampler"]) for s in SEARCHES}
-    spaces = ("mbconv", "residual", "inception", "depthwise", "mixed")
-    samplers = ("random", "evolution", "tpe")
-    assert compared >= {(space, sampler) for space in spaces for sampler in samplers}
+    spaces = ("mbconv", "residual", "inception", "depthwise", "mixed", *_CELLS)
+    assert compared >= {(space, sampler) for space in spaces for sampler in _SAMPLERS}
 
 
 def test_the_searches_have_failures_and_rejections() -> None:
@@ -142,3 +151,24 @@ def test_the_searches_have_failures_and_rejections() -> None:
     assert sum(s["rejected"]["over_budget"] for s in SEARCHES) > 0
     assert sum(s["rejected"]["duplicate"] for s in SEARCHES) > 0
     assert {s["settings"]["space"] for s in SEARCHES if s["exhausted"]} == {"small.yaml"}
+
+
+def _write_cells() -> None:
+    """Write the searches of spaces with cells, a search to a line."""
+    lines = []
+    for (space, budget), sampler in product(_CELLS.items(), _SAMPLERS):
+        settings: dict[str, Any] = {
+            "space": space, "sampler": sampler, "objective": "accuracy", "budget_flops": budget,
+            "budget_params": None, "trials": 24, "seed": 0,
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            trials, exhausted, counts = search(Path(folder), **settings)
+        rejected = {key: counts[key] for key in ("over_budget", "duplicate", "unbuildable")}
+        choices = [choices for _, _, choices in trials[:3]]
+        found = {"trials": _summed_up(trials), "choices": choices, "exhausted": exhausted}
+        lines.append(json.dumps({"settings": settings, **found, "rejected": rejected}))
+    _CELLS_FILE.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+if __name__ == "__main__":
+    _write_cells()
