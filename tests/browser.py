@@ -25,11 +25,13 @@ _SECONDS = 60
 @dataclass(frozen=True)
 class Shown:
     """A page that was opened. `problems`: script errors, and what the console says of the page; `asked`: the
-    addresses that it asked for beside its own; `first_paint_s`; `too_wide`: pixels beyond the window."""
+    addresses that it asked for beside its own and what is data; `first_paint_s`; `drawn_s`: when its figures
+    were drawn; `too_wide`: pixels beyond the window."""
 
     problems: list[str]
     asked: list[str]
     first_paint_s: float
+    drawn_s: float
     too_wide: int
     picture: bytes
 
@@ -50,27 +52,23 @@ class Browser:
     def show(
         self, page: Path, width: int = 900, height: int = 900, dark: bool = False, whole: bool = False
     ) -> Shown:
-        """Open a file in a window of so many pixels. `whole`: the picture has all of the page."""
-        self._tell(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._tell("Emulation.setEmulatedMedia", features=[scheme])
+        """Open a file in a window of so many pixels, and wait for its figures. `whole`: the picture has all
+        of the page."""
+        self.resize(width, height)
+        self.prefer(dark)
         self._events.clear()
         address = page.resolve().as_uri()
         self._tell("Page.navigate", url=address)
         self._wait("Page.loadEventFired")
         paint = 0.0
         for _ in range(100):
-            paint = self._value("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
+            paint = self.value("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
             if paint:
                 break
             time.sleep(0.05)
-        too_wide = self._value("document.documentElement.scrollWidth - innerWidth")
+        self.wait_for("!document.querySelector('.chart:not(:has(.main-svg))')")
+        drawn = self.value("performance.now()")
+        too_wide = self.value("document.documentElement.scrollWidth - innerWidth")
         picture = base64.b64decode(
             self._tell("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]
         )
@@ -82,9 +80,24 @@ class Browser:
         requests = [
             e["params"]["request"]["url"] for e in self._events if e["method"] == "Network.requestWillBeSent"
         ]
-        return Shown(
-            problems, [one for one in requests if one != address], paint / 1000, max(0, too_wide), picture
-        )
+        asked = [one for one in requests if one != address and not one.startswith("data:")]
+        return Shown(problems, asked, paint / 1000, drawn / 1000, max(0, too_wide), picture)
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the window so many pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._tell("Emulation.setDeviceMetricsOverride", **size)
+
+    def prefer(self, dark: bool) -> None:
+        """Choose the scheme of colours, of the page that is open too."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._tell("Emulation.setEmulatedMedia", features=[scheme])
+
+    def wait_for(self, condition: str, seconds: float = 20.0) -> None:
+        """Wait until a condition holds in the page; after so many seconds go on."""
+        end = time.monotonic() + seconds
+        while not self.value(condition) and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _clip(self, whole: bool) -> dict[str, Any]:
         if not whole:
@@ -92,8 +105,12 @@ class Browser:
         size = self._tell("Page.getLayoutMetrics")["cssContentSize"]
         return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
 
-    def _value(self, expression: str) -> Any:
-        return self._tell("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+    def value(self, expression: str) -> Any:
+        """Return what JavaScript in the page gives, waited for where it is a promise."""
+        given = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        found = self._tell("Runtime.evaluate", **given)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
 
     def _tell(self, method: str, **params: Any) -> dict[str, Any]:
         self._last += 1

@@ -11,9 +11,10 @@ from shlex import quote
 from nas import __version__
 from nas.errors import InputError
 from nas.files import write_output
-from nas.report import figures
+from nas.report.embedding import allowed_scripts, write_scripts
 from nas.report.html import element, write_page
 from nas.report.parts import Facts, write_parts, write_tiles
+from nas.report.parts.facts import write_note
 from nas.runs.coefficients import CoefficientsFolder, CoefficientsManifest
 from nas.runs.comparison import VersusFolder, VersusManifest
 from nas.runs.folder import RunFolder
@@ -51,7 +52,8 @@ section { grid-column: span 2; background: var(--ground); border: 1px solid var(
 .split > * { min-width: 0 }
 .split.uneven { grid-template-columns: minmax(0, 1fr) }
 @media (min-width: 1240px) { .split.uneven { grid-template-columns: 3fr 2fr } }
-figure { margin: 0; max-width: 600px; min-width: 0 }
+figure { margin: 0; max-width: 680px; min-width: 0 }
+.chart { overflow: hidden }
 figcaption, .note { color: var(--soft); font-size: 14px }
 .wide { overflow-x: auto; max-width: 100% }
 .drawing { overflow: auto; max-height: 640px; border: 1px solid var(--edge); border-radius: 6px }
@@ -67,22 +69,8 @@ td.text { max-width: 70ch; min-width: 22ch; overflow-wrap: anywhere }
 pre { background: var(--page); border: 1px solid var(--edge); border-radius: 6px; padding: 8px 10px;
   overflow-x: auto; font-size: 13px; white-space: pre-wrap; overflow-wrap: anywhere; margin: 6px 0 }
 details > summary { cursor: pointer; color: var(--one); margin: 8px 0 }
-.options { display: grid; gap: 4px 24px;
+.options { display: grid; gap: 0 24px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)) }
-.option { display: grid; grid-template-columns: minmax(44px, 26%) 1fr 46px; gap: 1px 8px; align-items: center;
-  font-size: 12px; margin-bottom: 4px }
-.option > :first-child { grid-row: span 2; text-align: right; overflow-wrap: anywhere }
-.option i { display: block; height: 8px; border: 1px solid var(--soft); background: var(--ground) }
-.option i.strong { background: var(--one); border-color: var(--one) }
-.option span { font-variant-numeric: tabular-nums; line-height: 1.15 }
-.importance { display: grid; grid-template-columns: minmax(90px, 40%) 1fr 56px; gap: 2px 10px;
-  align-items: center; font-size: 14px; margin: 4px 0 }
-.importance > :first-child { overflow-wrap: anywhere; line-height: 1.2 }
-.importance > :last-child { text-align: right; font-variant-numeric: tabular-nums }
-.importance div { position: relative; height: 14px }
-.importance i { display: block; height: 14px; background: var(--one) }
-.importance b { position: absolute; top: 3px; height: 8px; border: solid var(--ink); border-width: 0 2px;
-  background: linear-gradient(var(--ink), var(--ink)) center / 100% 2px no-repeat }
 @media print { .drawing { max-height: none } section { break-inside: avoid } }
 """
 
@@ -166,8 +154,14 @@ def make_report(state: RunState) -> str:
     )
     made = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M %Z")
     foot = element("footer", element("p", f"Written by nas {__version__}, {made}.", class_="note"))
-    style = _STYLE + figures.STYLE + (_nest(known.drawing[1]) if known.winner else "")
-    return write_page(f"{name}: search of {state.space.name}", style, head, element("main", *sections), foot)
+    style = _STYLE + (_nest(known.drawing[1]) if known.winner else "")
+    title, body = f"{name}: search of {state.space.name}", element("main", *sections)
+    if body.find(".//figure") is None:
+        return write_page(title, style, head, body, foot)
+    head.append(
+        element("noscript", write_note("Scripts draw the figures, and are off; the tables need none."))
+    )
+    return write_page(title, style, head, body, foot, *write_scripts(), scripts=allowed_scripts())
 
 
 def _nest(style: str) -> str:

@@ -148,6 +148,7 @@ def test_a_run_keeps_its_profile_for_its_report(tiny_run: RunFolder) -> None:
     assert '<section id="latency"' in page and f"{found.machine}, 1 thread" in page
     for one in found.latencies:
         assert f">{ms(one.low_s)}</td>" in page
+        assert f' in onnx, batch 1: {1e3 * one.median_s:.4f}"' in page  # under a mark
     for change, message in {
         ('"rounds": 2', '"rounds": "two"'): "profile.json: is damaged",
         ('"low_s": ', '"low_s": "a", "": '): "profile.json: is damaged",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -22,41 +28,50 @@ from nas.report.html import element
 from nas.report.page import make_report, write_report
 from nas.runs.state import RunState
 from nas.space import parse_space
-from nas.study.history import ancestry
+from nas.study.history import ancestry, best_so_far, random_search
 from nas.study.objective import Objective
 from nas.study.pareto import hypervolume, pareto_front, worst_costs
 from nas.training.base import ACCURACY_METRIC, Metric
 
 SPACE = parse_space(TINY, "tiny.yaml")
 BOLD = "<b>bold</b>"
+BY_TRIALS, CURVES = "Best accuracy against trials", "Learning curves of the best trials"
 METRIC = "name: accuracy\n  maximize: true\n  range:\n  - 0.0\n  - 1.0\n"
 
 
 class Page(HTMLParser):
-    """What is in a page: its elements, and the text outside of styles by the section that it is in."""
+    """What is in a page: its elements, the text outside of styles and scripts by the section that it is in,
+    and its figures by what they are about."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: dict[str, str] = {"": ""}
         self._section = ""
-        self._is_style = False
+        self.figures: dict[str, Any] = {}
+        self._about = ""
+        self._in = ""
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self._is_style = tag == "style"
+        self._in = tag
+        if dict(attrs).get("class") == "chart":
+            self._about = dict(attrs)["aria-label"] or ""
         if tag == "section":
             self._section = dict(attrs)["id"] or ""
             self.texts[self._section] = ""
 
     def handle_endtag(self, tag: str) -> None:
-        self._is_style = False
+        self._in = ""
         if tag == "section":
             self._section = ""
 
     def handle_data(self, data: str) -> None:
-        if not self._is_style:
+        if self._in == "script" and self._about:
+            self.figures[self._about] = json.loads(data)
+            self._about = ""
+        elif self._in not in ("style", "script"):
             self.texts[self._section] += f" {data}"
 
 
@@ -79,7 +94,8 @@ def page(searched: Path) -> Page:
 
 
 def test_names_and_messages_of_users_are_text(page: Page) -> None:
-    assert "script" not in {tag for tag, _ in page.tags}
+    kinds = [attrs.get("type") for tag, attrs in page.tags if tag == "script"]
+    assert kinds == ["application/json"] * len(page.figures) + ["text/plain", None] and page.figures
     whole = " ".join(page.texts.values())
     assert "<b>run: search of tiny" in page.texts[""]
     assert f"3 classes ({BOLD}, <script>alert(1)</script>, c)" in page.texts["command"]
@@ -88,14 +104,21 @@ def test_names_and_messages_of_users_are_text(page: Page) -> None:
     assert not re.search("[\x00-\x08\x1b\u202e]", whole)
 
 
-def test_nothing_is_loaded_and_nothing_runs(page: Page) -> None:
+def test_nothing_is_loaded_and_nothing_runs_but_what_draws(searched: Path, page: Page) -> None:
+    text = (searched / "report.html").read_text(encoding="utf-8")
     attributes = [(tag, key, value) for tag, attrs in page.tags for key, value in attrs.items()]
     assert not [one for one in attributes if one[1] == "src" or one[1].startswith("on")]
     links = [value for _, key, value in attributes if key in ("href", "xlink:href")]
     ids = {value for _, key, value in attributes if key == "id"}
     assert links and all(link and link.startswith("#") and link[1:] in ids for link in links)
     policies = [attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs]
-    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    scripts = re.findall('<script(?: type="text/plain" id="plotly")?>(.*?)</script>', text, re.DOTALL)
+    packed, draws = scripts
+    runs = (draws.encode(), gzip.decompress(base64.b64decode(packed)))
+    digests = (base64.b64encode(hashlib.sha256(one).digest()).decode() for one in runs)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    images = "img-src data: blob:"
+    assert policies == [f"default-src 'none'; style-src 'unsafe-inline'; {images}; script-src {allowed}"]
 
 
 def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
@@ -121,6 +144,9 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
             f"{len(front)} networks on the front of accuracy and {measure.noun}; {figure}"
             in page.texts["costs"]
         )
+        diamonds = page.figures[f"accuracy against {measure.label}"]["data"][1]
+        assert diamonds["y"] == [trial.score for trial in front]
+        assert diamonds["x"] == [trial.candidate.amount(measure) for trial in front]
     assert "To search further: nas resume " in page.texts["command"]
     assert page.texts["command"].split()[-2:] == ["--trials", "80"]
     assert "on 30 images, so its standard error is" in page.texts["trust"]
@@ -131,24 +157,54 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
     ):
         assert row in page.texts["time"]
     assert " nan_loss 4 3, 13, 23, 33 " in page.texts["failures"]
-    assert page.texts["curves"].count(". trial ") == 2 * len(best)  # beside each line, and on it
+    line = page.figures[BY_TRIALS]["data"][1]
+    reached = best_so_far(state.trials, Objective())
+    assert (line["x"], line["y"]) == ([one.trials for one in reached], [one.reward for one in reached])
+    curves = page.figures[CURVES]["data"]
+    names = [f"{i}. trial {trial.number}" for i, trial in enumerate(best, 1)]
+    assert [one["name"] for one in reversed(curves)] == names
+    assert [list(one["y"]) for one in reversed(curves)] == [list(t.curve.values()) for t in best]
 
 
 def test_random_search_beside_it_is_a_line_of_dashes(searched: Path, page: Page) -> None:
     assert "There is no line of random search" in page.texts["progress"]
     assert "nas search mbconv --trials 40 --sampler random" in page.texts["progress"]
-    assert not [1 for _, attrs in page.tags if attrs.get("class") == "other"]
+    assert [one["name"] for one in page.figures[BY_TRIALS]["data"]] == ["a trial", "best so far"]
     card = RunState.load(searched).manifest.data
     assert card is not None
     write_run(searched.parent / "beside", SPACE, 20, card=card, dataset=f"csv:{BOLD}.csv")
     with_line = report(searched)
     assert "drawn from the trials of beside, 20 networks" in with_line.texts["progress"]
-    assert len([1 for _, attrs in with_line.tags if attrs.get("class") == "other"]) == 2
+    for about in (BY_TRIALS, "Best accuracy against the time trained"):
+        assert with_line.figures[about]["data"][2]["line"]["dash"] == "dash"
+    line = with_line.figures[BY_TRIALS]["data"][2]
+    found = random_search(RunState.load(searched.parent / "beside").trials, Objective())
+    assert line["y"] == [one.reward for one in found] and line["x"] == [one.trials for one in found]
+
+
+def test_how_often_options_are_chosen(searched: Path, page: Page) -> None:
+    state = RunState.load(searched)
+    drawn = {about: one["data"] for about, one in page.figures.items() if about.startswith("How often ")}
+    name = next(iter(state.trials[0].candidate.choices))
+    good, every = drawn[f"How often each option of {name} is chosen"]
+    chosen = Counter(trial.candidate.choices[name] for trial in state.trials)
+    best = Counter(trial.candidate.choices[name] for trial in state.best(10))  # a third of few, ten at most
+    assert every["x"] == [100 * chosen[option] / 40 for option in sorted(chosen, key=str)]
+    assert good["x"] == [10 * best[option] for option in sorted(chosen, key=str)]
+    for option in chosen:
+        told = f" {name} {option} {10 * best[option]:.0f} % {100 * chosen[option] / 40:.0f} % "
+        assert told in page.texts["choices"]
+    most = page.figures["How much each choice matters"]["data"][0]["x"][0]
+    assert f" {name} {most:.1f} % " in page.texts["importance"]
 
 
 def test_figures_are_told_without_colour(page: Page) -> None:
-    shown = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(shown) == 6 and all(attrs["aria-label"] for attrs in shown)
+    shown = [attrs for _, attrs in page.tags if attrs.get("class") == "chart"]
+    assert len(shown) == len(page.figures) and {attrs["role"] for attrs in shown} == {"img"}
+    dots, best = page.figures[BY_TRIALS]["data"]
+    assert dots["mode"] == "markers" and best["line"]["shape"] == "hv"
+    dashes = {(one["line"]["dash"], one["marker"]["symbol"]) for one in page.figures[CURVES]["data"]}
+    assert len(dashes) == len(page.figures[CURVES]["data"])
     assert "Diamonds on a line are the front" in page.texts["costs"]
 
 
@@ -179,6 +235,8 @@ def test_a_search_in_any_state(tmp_path: Path, fates: tuple[str, ...], sections:
     assert (told.code, told.out) == (0, f"{run.path}/report.html\n")
     assert [name for name in page.texts if name] == sections.split()
     assert said in " ".join(" ".join(page.texts.values()).split())
+    for tag in ("script", "noscript"):  # that draws, and that says why nothing is drawn
+        assert any(one == tag for one, _ in page.tags) == ("complete" in fates)
     if "running" in fates:
         assert "To go on with it: nas resume " in page.texts["command"]
         assert "--trials" not in page.texts["command"].partition("To go on with it: ")[2]
@@ -301,14 +359,14 @@ def test_a_calibration_has_no_report() -> None:
 def test_a_password_is_not_in_it(tmp_path: Path) -> None:
     """A run in a database is written from there, and its command has no password."""
     run = write_run(tmp_path / "run", SPACE, 3)
-    file, url = run.manifest_file, "postgresql+psycopg://me:hush@host/db"
+    file, url = run.manifest_file, "postgresql+psycopg://me:hush-hush@host/db"
     file.write_text(file.read_text().replace("storage: null", f"storage: {url}"))
     told = nas("report", str(run.path))
-    assert told.code == 2 and "hush" not in told.err + told.out
+    assert told.code == 2 and "hush-hush" not in told.err + told.out
     state = RunState.load(write_run(tmp_path / "other", SPACE, 3).path)
     config = state.config.changed({"storage": url}, "test")
     text = make_report(replace(state, manifest=state.manifest.with_config(config)))
-    assert "hush" not in text and "me:" in text
+    assert "hush-hush" not in text and "me:" in text
 
 
 def test_text_comes_between_elements_in_order() -> None:

@@ -6,7 +6,6 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 from browser import CHROMIUM, browser
@@ -49,20 +48,16 @@ def make_verdict(seeds: int = 7) -> Verdict:
     )  # fmt: skip
 
 
-def of_class(svg: ET.Element, kind: str) -> list[ET.Element]:
-    return [part for part in svg.iter() if part.get("class") == kind]
-
-
 def test_each_seed_is_a_dot_and_each_mean_a_diamond() -> None:
     verdict = make_verdict()
     scores, differences = draw_scores(verdict), draw_differences(verdict)
-    assert (len(of_class(scores, "dot")), len(of_class(scores, "kept"))) == (28, 4)
-    assert (len(of_class(differences, "dot")), len(of_class(differences, "kept"))) == (21, 3)
-    assert len(of_class(differences, "line")) == 9 and len(of_class(differences, "other")) == 1
-    titles = [title.text for title in scores.iter("title")]
-    assert f"reference/mobilenet_v2: mean {verdict.standings[1].mean:.4f}" in titles
-    names = [text.text for text in of_class(scores, "on")]
-    assert names == [
+    dots, means = scores.data
+    assert (len(dots.x), len(means.x), means.marker.symbol) == (28, 4, "diamond")
+    ahead, found = differences.data
+    assert (len(ahead.x), len(found.x), len(found.error_x.array)) == (21, 3, 3)
+    assert [shape.x0 for shape in differences.layout.shapes] == [0]
+    assert means.hovertext[1] == f"reference/mobilenet_v2, mean: {verdict.standings[1].mean:.4f}"
+    assert [one.text for one in scores.layout.annotations] == [
         "runs/long",
         "reference/mobilenet_v2",
         "reference/efficientnet_b0",
@@ -70,13 +65,17 @@ def test_each_seed_is_a_dot_and_each_mean_a_diamond() -> None:
     ]
 
 
-def test_what_is_farther_right_has_a_higher_score() -> None:
+def test_marks_are_at_the_scores_and_intervals_at_the_differences() -> None:
     verdict = make_verdict()
-    placed = {
-        float(str(dot.findtext("title")).rpartition(" ")[2]): float(dot.attrib["cx"])
-        for dot in of_class(draw_scores(verdict), "dot")
-    }
-    assert [placed[score] for score in sorted(placed)] == sorted(placed.values())
+    dots, means = draw_scores(verdict).data
+    for row, one in enumerate(verdict.standings):
+        assert [x for x, y in zip(dots.x, dots.y, strict=True) if y == row] == one.known
+        assert means.x[row] == one.mean
+    found = draw_differences(verdict).data[1]
+    for row, one in enumerate(verdict.others):
+        assert one.difference is not None
+        low, high = found.x[row] - found.error_x.arrayminus[row], found.x[row] + found.error_x.array[row]
+        assert (low, high) == pytest.approx((one.difference.low, one.difference.high))
 
 
 def test_scores_that_are_missing_are_not_drawn() -> None:
@@ -84,20 +83,27 @@ def test_scores_that_are_missing_are_not_drawn() -> None:
     own, first, *rest = verdict.standings
     first = replace(first, scores=(None, *first.scores[1:]))
     verdict = replace(verdict, standings=(own, first, *rest))
-    assert len(of_class(draw_scores(verdict), "dot")) == 27
-    assert len(of_class(draw_differences(verdict), "dot")) == 20
+    assert len(draw_scores(verdict).data[0].x) == 27
+    assert len(draw_differences(verdict).data[0].x) == 20
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
-def test_a_browser_shows_it(tmp_path: Path) -> None:
+def test_a_browser_shows_names_as_they_are(tmp_path: Path) -> None:
+    """Also names that are markup, which plotly has of its own, and that end a script."""
     run = write_run(tmp_path / "runs" / "long", load_space("mbconv"), 12).path
+    link, end = "<a href='https://localhost/'>a</a>", "</script><script>nothing()</script>"
+    verdict = make_verdict()
+    own, first, second, last = verdict.standings
+    standings = (own, replace(first, name=f"<b>{link}</b>"), replace(second, name=f"{end}&lt;"), last)
     (run / "versus").mkdir()
-    (run / "versus" / "versus.json").write_text(json.dumps(make_verdict().to_data()))
+    (run / "versus" / "versus.json").write_text(json.dumps(replace(verdict, standings=standings).to_data()))
     page = write_report(run)
-    assert 'id="versus"' in page.read_text()
     with browser() as opened:
-        for width in (400, 900, 1600):
-            for dark in (False, True):
-                shown = opened.show(page, width, dark=dark)
-                assert (shown.problems, shown.asked, shown.too_wide) == ([], [], 0)
+        for width in (400, 1600):
+            shown = opened.show(page, width)
+            assert (shown.problems, shown.asked, shown.too_wide) == ([], [], 0)
+        found = "[...document.querySelectorAll('#versus .annotation')].map((one) => one.textContent)"
+        texts = opened.value(found)
+        assert f"<b>{link}</b>" in texts and f"{end}&lt;" in texts
+        assert opened.value("document.querySelectorAll('.chart svg a').length") == 0

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from nas.report import figures
 from nas.report.console import plural
-from nas.report.html import element
+from nas.report.embedding import write_figure
+from nas.report.html import element, make_table
 from nas.report.parts.facts import MOST_ROWS, Facts, write_note, write_section
-from nas.study.importance import LEAST, TREES
+from nas.study.importance import LEAST, TREES, Importance
 from nas.study.records import Trial
 
-_BARS = 200
+_MOST_CHOICES = 200
+"""Of the table."""
 
 
 def write_importance(known: Facts) -> ET.Element | None:
@@ -43,8 +45,19 @@ def write_importance(known: Facts) -> ET.Element | None:
             "div",
             element(
                 "div",
-                figures.list_importances(shown),
-                write_note("The bar is the mean of the trees, the whisker the middle 90 % of them."),
+                write_figure(
+                    figures.draw_importances(shown),
+                    "How much each choice matters",
+                    "The bar is the mean of the trees, the whisker the middle 90 % of them.",
+                ),
+                element(
+                    "details",
+                    element("summary", f"{plural(len(known.importances), 'choice')} as a table"),
+                    make_table(
+                        ("choice", ">of the variance", ">middle 90 %"),
+                        map(_list_importance, known.importances),
+                    ),
+                ),
             ),
             element(
                 "div",
@@ -68,16 +81,16 @@ def write_importance(known: Facts) -> ET.Element | None:
     )
 
 
+def _list_importance(one: Importance) -> list[str]:
+    return [one.name, f"{100 * one.value:.1f} %", f"{100 * one.low:.1f} to {100 * one.high:.1f} %"]
+
+
 def write_choices(known: Facts) -> ET.Element | None:
     names = [name for name in _order_choices(known) if len(known.options[name]) > 1]
     if not (names and known.scored):
         return None
-    blocks = [_write_choice(known, name) for name in names[:_BARS]]
-    rest = blocks[MOST_ROWS:]
-    more = None
-    if rest:
-        summary = element("summary", f"{plural(len(rest), 'other choice')}")
-        more = element("details", summary, element("div", *rest, class_="options"))
+    shown = names[:_MOST_CHOICES]
+    rows = [row for name in shown for row in _list_shares(known, name)]
     return write_section(
         "choices",
         "Options among good and all trials",
@@ -86,29 +99,33 @@ def write_choices(known: Facts) -> ET.Element | None:
             "trials (the full bar) and among all trials (the empty bar below it), of those that have "
             "the choice."
         ),
-        element("div", *blocks[:MOST_ROWS], class_="options"),
-        more,
-        write_note(f"Of {len(names) - _BARS} more, see trials.csv.") if len(names) > _BARS else None,
+        element("div", *(_draw_choice(known, name) for name in names[:MOST_ROWS]), class_="options"),
+        element(
+            "details",
+            element("summary", f"{plural(len(shown), 'choice')} as a table"),
+            make_table(("choice", "option", ">good", ">all"), rows),
+        ),
+        write_note(f"Of {len(names) - len(shown)} more, see trials.csv.") if shown != names else None,
     )
 
 
-def _write_choice(known: Facts, name: str) -> ET.Element:
-    shares = [_shares(trials, name) for trials in (known.good, known.state.trials)]
-    rows = []
+def _draw_choice(known: Facts, name: str) -> ET.Element:
+    good, every = _shares(known.good, name), _shares(known.state.trials, name)
+    options = known.options[name]
+    drawn = figures.draw_shares(
+        options, [good.get(one, 0.0) for one in options], [every.get(one, 0.0) for one in options]
+    )
+    return element(
+        "div", element("h3", name), write_figure(drawn, f"How often each option of {name} is chosen")
+    )
+
+
+def _list_shares(known: Facts, name: str) -> Iterator[list[str]]:
+    """Return the row of each option: how often it is among good trials, and among all."""
+    good, every = _shares(known.good, name), _shares(known.state.trials, name)
     for option in known.options[name]:
-        good, every = (share.get(option, 0.0) for share in shares)
-        rows.append(
-            element(
-                "div",
-                element("span", figures.show_option(option)),
-                element("i", class_="strong", style=f"width: {max(1.0, 100 * good):.1f}%"),
-                element("span", f"{100 * good:.0f} %"),
-                element("i", style=f"width: {max(1.0, 100 * every):.1f}%"),
-                element("span", f"{100 * every:.0f} %"),
-                class_="option",
-            )
-        )
-    return element("div", element("h3", name), *rows)
+        shares = (f"{100 * share.get(option, 0.0):.0f} %" for share in (good, every))
+        yield [name, figures.show_option(option), *shares]
 
 
 def write_parallel(known: Facts) -> ET.Element | None:
@@ -123,7 +140,7 @@ def write_parallel(known: Facts) -> ET.Element | None:
         f"network without a layer passes at the left end. {len(names)} of "
         f"{plural(len(known.options), 'choice')}."
     )
-    figure = element("figure", drawn, element("figcaption", note))
+    figure = write_figure(drawn, "Each trial as a line through its options", note)
     return write_section("parallel", "Trials through their choices", figure)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from nas.errors import InputError
+from nas.report.embedding import write_figure
+from nas.report.figures import draw_latencies
 from nas.report.html import element, make_table
 from nas.report.latency import HEADS, describe_profile, latency_cells, profile_doubts
 from nas.report.parts.facts import Facts, write_note, write_section
@@ -31,6 +33,11 @@ def write_latency(known: Facts) -> ET.Element | None:
                     f"{describe_profile(found)}."
                 ),
                 make_table(HEADS, rows),
+                write_figure(
+                    draw_latencies(found.latencies),
+                    "How long each network takes in each runtime",
+                    "The diamond is the median; the line runs from the 10 % to the 95 % figure.",
+                ),
                 *(element("p", text) for text in doubts),
             )
     except InputError as error:

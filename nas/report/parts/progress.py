@@ -9,11 +9,12 @@ from xml.etree import ElementTree as ET
 from nas.measures import Measure
 from nas.report import figures
 from nas.report.console import plural
+from nas.report.embedding import write_figure
 from nas.report.html import element, make_table
 from nas.report.parts.facts import BEST, Facts, write_note, write_section
 from nas.report.tables import describe_volume
 from nas.runs.beside import find_random
-from nas.study.history import Reached, best_so_far, random_search, thin
+from nas.study.history import Reached, random_search, thin
 from nas.study.objective import Objective
 from nas.study.pareto import pareto_front
 from nas.study.records import Trial
@@ -30,18 +31,13 @@ _AT_RANDOM: dict[str, Any] = {
 def write_progress(known: Facts) -> ET.Element | None:
     if not known.scored:
         return None
-    reached = best_so_far(known.state.trials, known.objective)
     random, about = _find_random_line(known)
     times = [True] if any(trial.result.seconds for trial in known.ended) else []
     drawn = [
-        element(
-            "figure",
-            figures.draw_progress(
-                reached, known.state.trials, known.objective, random, by_time, known.reward
-            ),
-            element(
-                "figcaption", f"Best {known.reward} against {'the time trained' if by_time else 'trials'}."
-            ),
+        write_figure(
+            figures.draw_progress(known.state.trials, known.objective, random, by_time, known.reward),
+            said := f"Best {known.reward} against {'the time trained' if by_time else 'trials'}",
+            f"{said}.",
         )
         for by_time in (False, *times)
     ]
@@ -98,7 +94,8 @@ def _draw_cost(known: Facts, measure: Measure) -> ET.Element:
     alone = Objective(costs=(measure,), metric=known.objective.metric)
     front = pareto_front(known.scored, alone)
     drawn = figures.draw_front(known.scored, front, measure, alone.metric)
-    return element("figure", drawn, element("figcaption", _describe_front(known, front, alone)))
+    about = f"{alone.metric.name} against {measure.label}"
+    return write_figure(drawn, about, _describe_front(known, front, alone))
 
 
 def _write_front(known: Facts) -> list[ET.Element]:
@@ -131,5 +128,5 @@ def write_curves(known: Facts) -> ET.Element | None:
             "curves", "Learning curves", write_note("Trials are of one epoch, which is no curve.")
         )
     note = f"Of the best {len(best)} trials, after each epoch; the thick line is the best."
-    figure = element("figure", figures.draw_curves(best, known.metric), element("figcaption", note))
+    figure = write_figure(figures.draw_curves(best, known.metric), "Learning curves of the best trials", note)
     return write_section("curves", "Learning curves", figure)
