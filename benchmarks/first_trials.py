@@ -20,8 +20,8 @@ from statistics import fmean, median
 from zlib import crc32
 
 from nas.bench.contest import Contest, run_contest
-from nas.bench.figures import compare_pairs
-from nas.bench.table import read_table
+from nas.bench.score_table import read_table
+from nas.bench.standings import compare_pairs
 from nas.measures import Budget
 from nas.samplers import find_sampler
 from nas.space import load_space

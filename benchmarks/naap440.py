@@ -16,7 +16,7 @@ from collections import defaultdict
 from math import prod
 from pathlib import Path
 
-from nas.bench.table import enumerate_points
+from nas.bench.score_table import enumerate_points
 from nas.graph import Architecture
 from nas.space import Choices, Space, SpaceError, load_space
 

@@ -27,8 +27,8 @@ import numpy as np
 from nas_bench_macro import LAYERS, OPTIONS
 
 from nas.bench.contest import BASELINE, Contest, run_contest
-from nas.bench.figures import Standing, compute_standings, estimate_mean
-from nas.bench.table import Table, read_table
+from nas.bench.score_table import Table, read_table
+from nas.bench.standings import Standing, compute_standings, estimate_mean
 from nas.measures import Budget
 from nas.samplers import SAMPLERS, find_sampler
 from nas.space import Choices, Space, load_space

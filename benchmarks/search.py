@@ -56,7 +56,7 @@ _NEW = (
     + """
 import os
 import nas
-from nas.report.progress import SearchScreen
+from nas.report.search_screen import SearchScreen
 
 class Null(Training):
     def epoch(self):
@@ -92,7 +92,7 @@ _OLD = (
     + """
 from nas import search as searching
 from nas.proxy.training import EpochResult
-from nas.report.progress import SearchProgress
+from nas.report.search_screen import SearchProgress
 from nas.settings import Settings
 
 class Null(Training):

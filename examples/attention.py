@@ -14,7 +14,7 @@ from torch import nn
 
 from nas.cost import Cost
 from nas.ops import Layer, Shape, Unary, operator
-from nas.ops.base import as_image
+from nas.ops.base import expect_image
 
 
 class CrossCovariance(nn.Module):
@@ -41,10 +41,10 @@ class ChannelAttention(Unary):
     keeps_zero: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return as_image(inputs[0])
+        return expect_image(inputs[0])
 
     def cost(self, *inputs: Shape) -> Cost:
-        channels, height, width = as_image(inputs[0])
+        channels, height, width = expect_image(inputs[0])
         return Cost(macs=5 * channels**2 * height * width, params=3 * channels**2 + 1)
 
     def layer(self, shape: Shape) -> Layer:

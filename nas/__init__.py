@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nas.errors import InputError, NasError
     from nas.execution.config import ExecutorConfig
     from nas.graph.module import build_module
-    from nas.latency.figures import Latency, StageTime
+    from nas.latency.summary import Latency, StageTime
     from nas.latency.table import LatencyTable
     from nas.measures import Budget, Measure
     from nas.report.page import write_report
@@ -66,7 +66,7 @@ _PLACES = {
     "nas.errors": ("InputError", "NasError"),
     "nas.execution.config": ("ExecutorConfig",),
     "nas.graph.module": ("build_module",),
-    "nas.latency.figures": ("Latency", "StageTime"),
+    "nas.latency.summary": ("Latency", "StageTime"),
     "nas.latency.table": ("LatencyTable",),
     "nas.measures": ("Budget", "Measure"),
     "nas.report.page": ("write_report",),

@@ -86,7 +86,7 @@ class Interval:
         return value >= self.low and (self.high is None or value <= self.high)
 
     def side(self, value: int) -> int:
-        """1 for a value above the interval, -1 for one below, 0 inside."""
+        """Return 1 for a value above the interval, -1 for one below, 0 inside."""
         return int(self.high is not None and value > self.high) - int(value < self.low)
 
     def __str__(self) -> str:
@@ -163,7 +163,7 @@ def format_latency(value: int) -> str:
     return f"{text}ms"
 
 
-def short_latency(value: int) -> str:
+def shorten_latency(value: int) -> str:
     """Return nanoseconds in milliseconds with three digits, for reading: `8.25ms`."""
     return f"{float(f'{value / 1e6:.3g}'):g}ms"
 
@@ -187,8 +187,9 @@ def parse_interval(text: str, parse: Callable[[str], int] = parse_count) -> Inte
     return band
 
 
-def large_number(value: int) -> str:
-    """`6,561`, and `7.76 x 10^25` from a million million on; Python writes no more than 4,300 digits."""
+def format_large(value: int) -> str:
+    """Return `6,561`, and `7.76 x 10^25` from a million million on; Python writes no more than 4,300
+    digits."""
     if value < 10**12:
         return f"{value:,}"
     mantissa, exponent = f"{Decimal(value):.2e}".split("e+")
@@ -196,7 +197,7 @@ def large_number(value: int) -> str:
 
 
 def format_count(value: int) -> str:
-    """`385814752` -> `386M`: three digits, for reading; files keep the exact figure.
+    """Return three digits, `386M` of 385,814,752, for reading; files keep the exact figure.
 
     >>> format_count(385_814_752)
     '386M'
@@ -214,14 +215,14 @@ def format_count(value: int) -> str:
 
 def _parse_whole(text: str, units: Mapping[str, int], what: str, whole: str) -> int:
     """Return the whole number in a text. Raises InputError for a text that is not `what`, nor `whole`."""
-    count = _number(text, units)
+    count = _parse_number(text, units)
     if count is None or count % 1:
         raise InputError(f"'{text}' is not {what if count is None else whole}")
     return int(count)
 
 
-def _number(text: str, units: Mapping[str, int]) -> Decimal | None:
-    """The number in a text with one of these units, exactly; None where there is none."""
+def _parse_number(text: str, units: Mapping[str, int]) -> Decimal | None:
+    """Return the number in a text with one of these units, exactly; None where there is none."""
     match = re.fullmatch(_COUNT, text.strip())
     if match is None or match.group(2).upper() not in units:
         return None

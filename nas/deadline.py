@@ -22,7 +22,8 @@ class TimeIsUp(KeyboardInterrupt):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a text such as `2h`, `90m`, `1h30m`, `45s` or `45`. Raises InputError for any other.
+    """Return the seconds of a text such as `2h`, `90m`, `1h30m`, `45s` or `45`. Raises InputError for any
+    other.
 
     >>> parse_duration("1h30m")
     5400.0
@@ -40,10 +41,10 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def duration_text(seconds: float) -> str:
+def dump_duration(seconds: float) -> str:
     """Return what `parse_duration` reads back exactly: `1h30m` of 5,400.
 
-    >>> duration_text(5400.0)
+    >>> dump_duration(5400.0)
     '1h30m'
     """
     if seconds % 1:
@@ -59,7 +60,7 @@ _MOST_S = 366 * 24 * 3600.0
 
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[Callable[[], None]]:
-    """Raises TimeIsUp inside the block when these are over; None is no limit.
+    """Raise TimeIsUp inside the block when these are over; None is no limit.
 
     In the main thread that is whatever the block does, and it rings again after a time in which whatever
     ends well has ended. Where Python drops what is raised, as in a callback of its collector, nobody hears

@@ -13,18 +13,18 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 """What moves the cursor of a terminal, colours it, turns the direction of text, or cannot be written."""
 
 
-def printable(text: object) -> str:
+def make_printable(text: object) -> str:
     """Return a text that anyone may have written as one line for a terminal, with its controls escaped.
 
-    >>> print(printable("\\x1b[31mred"))
+    >>> print(make_printable("\\x1b[31mred"))
     \\x1b[31mred
     """
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
-def printable_lines(text: str) -> str:
-    """Return a text of several lines, each as `printable` has it."""
-    return "\n".join(map(printable, text.split("\n")))
+def make_lines_printable(text: str) -> str:
+    """Return a text of several lines, each as `make_printable` has it."""
+    return "\n".join(map(make_printable, text.split("\n")))
 
 
 class NasError(Exception):
@@ -45,8 +45,9 @@ class InputError(NasError):
     exit_code = 2
 
 
-def did_you_mean(word: str, allowed: list[str], otherwise: str | None = None) -> str:
-    """`; did you mean 'mbconv'?` when an allowed word is near, else `otherwise`, or what is allowed."""
+def suggest_word(word: str, allowed: list[str], otherwise: str | None = None) -> str:
+    """Return `; did you mean 'mbconv'?` when an allowed word is near, else `otherwise`, or what is
+    allowed."""
     import difflib
 
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)

@@ -24,26 +24,27 @@ MOST_TABLE_BYTES = 500_000_000
 """Of a text file that a program writes: a table, a list of results."""
 
 
-def home_folder() -> Path | None:
-    """Where the user's files lie; None where neither HOME nor the system's list of users says so."""
+def find_home() -> Path | None:
+    """Return where the user's files lie; None where neither HOME nor the system's list of users says so."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111  # Path.home raises
     return home if home.is_absolute() else None
 
 
-def cache_folder() -> Path:
-    """Where the user's files lie that can be made anew: of a user without a home, until this process ends."""
+def find_cache_folder() -> Path:
+    """Return where the user's files lie that can be made anew: of a user without a home, until this process
+    ends."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     if named.partition("/")[0] == "~":  # as a file of settings has it, which no shell has read
-        home = home_folder()
+        home = find_home()
         named = str(home / named[2:]) if home else ""
     if named:
         return Path(named) / "nas"
-    home = home_folder()
-    return home / ".cache" / "nas" if home else _temporary_folder()
+    home = find_home()
+    return home / ".cache" / "nas" if home else _name_temporary_folder()
 
 
 @cache
-def _temporary_folder() -> Path:
+def _name_temporary_folder() -> Path:
     """Return a folder, which is made by whoever needs it, of a name that no one else knows."""
     from tempfile import gettempdir
 
@@ -118,7 +119,7 @@ def _read_or_say(path: Path, read: Callable[[], str]) -> str:
         raise InputError(f"{path}: no file can have this name") from None
 
 
-def way_out(error: OSError, elsewhere: str | None = None) -> str:
+def find_way_out(error: OSError, elsewhere: str | None = None) -> str:
     """Return what a person can do about a file that cannot be written, which is not always `elsewhere`."""
     check = "check the folder's permissions and free space"
     match error.errno:
@@ -186,7 +187,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise NasError(f"{path}: cannot be written: {error.strerror}; {way_out(error)}") from None
+        raise NasError(f"{path}: cannot be written: {error.strerror}; {find_way_out(error)}") from None
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -247,5 +248,5 @@ def make_folder(folder: Path, wanted: Path | None = None) -> None:
     except OSError as error:
         is_file = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a file is where its folder would be" if is_file else error.strerror
-        way = way_out(error, "choose another -o")
+        way = find_way_out(error, "choose another -o")
         raise NasError(f"{wanted or folder}: cannot be written: {reason}; {way}") from None

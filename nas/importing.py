@@ -17,7 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from nas.errors import InputError, NasError, did_you_mean
+from nas.errors import InputError, NasError, suggest_word
 from nas.files import read_given_text
 
 
@@ -45,7 +45,7 @@ def import_class(path: str, base: Any, what: str, example: str, make: Callable[[
     if found is None:
         kind = base.__name__.removeprefix("Base").lower()
         said = f"'{name}' is not an Optuna {kind}" if hasattr(module, name) else f"has no '{name}'"
-        hint = did_you_mean(name, [*known], "name a class of it")
+        hint = suggest_word(name, [*known], "name a class of it")
         raise InputError(f"{place}: {module_name}: {said}{hint}")
     try:
         make(found)
@@ -168,7 +168,7 @@ class SourceFile:
             if isinstance(error, NasError):
                 raise InputError(f"{self.line(error)}: {error}") from None
             raise InputError(
-                f"{self.line(error)}: the {what} does not import: {one_line(error)}; {way_out}"
+                f"{self.line(error)}: the {what} does not import: {format_error(error)}; {way_out}"
             ) from None
         return module
 
@@ -190,7 +190,7 @@ class SourceFile:
             raise NasError(f"not valid Python: {error.msg}") from error
 
 
-def one_line(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Return the type and text of an exception."""
     return " ".join(traceback.format_exception_only(error)[-1].split())
 
@@ -200,7 +200,7 @@ def describe_failure(error: BaseException, of: type) -> str:
     that was at work, as `ValueError: no rung (mine.py:12)`."""
     own = getattr(sys.modules.get(of.__module__), "__file__", None)
     lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == own]
-    return one_line(error).rstrip(".") + (f" ({Path(str(own)).name}:{lines[-1]})" if lines else "")
+    return format_error(error).rstrip(".") + (f" ({Path(str(own)).name}:{lines[-1]})" if lines else "")
 
 
 def read_file(path: Path) -> SourceFile:

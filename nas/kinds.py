@@ -14,11 +14,11 @@ from typing import Any
 from nas.errors import InputError
 
 
-def _with_tuples(value: Any) -> Any:
+def _to_tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _with_lists(value: Any) -> Any:
+def _to_lists(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -32,8 +32,8 @@ class Kind:
 
     rule: str
     accepts: Callable[[Any], bool]
-    parse: Callable[[Any], Any] = _with_tuples
-    write: Callable[[Any], Any] = _with_lists
+    parse: Callable[[Any], Any] = _to_tuples
+    write: Callable[[Any], Any] = _to_lists
 
     def read(self, plain: Any) -> Any:
         """Return the value that a plain one stands for. Raises ValueError where it is not of this kind."""
@@ -52,7 +52,7 @@ class Kind:
 
     def refusal(self, value: Any) -> str:
         """Return value, rule and way out in one line."""
-        return f"{as_written(value)} is not {self.rule}{self._hint(value)}"
+        return f"{dump_value(value)} is not {self.rule}{self._hint(value)}"
 
     def _hint(self, value: Any) -> str:
         """YAML 1.1 reads 5e-4 as text, which a user cannot see from the value."""
@@ -65,14 +65,14 @@ class Kind:
     @property
     def is_parsed(self) -> bool:
         """Whether a plain value is text that is parsed."""
-        return self.parse is not _with_tuples
+        return self.parse is not _to_tuples
 
 
-def as_written(value: Any) -> str:
+def dump_value(value: Any) -> str:
     """Return a value as a file has it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    return repr(_with_lists(value))
+    return repr(_to_lists(value))
 
 
 def is_whole(value: Any, low: int) -> bool:
@@ -98,10 +98,12 @@ def number(rule: str, inside: Callable[[float], bool]) -> Kind:
 def one_of(what: str, names: Iterable[str]) -> Kind:
     """Return the kind of a few names."""
     allowed = tuple(names)
-    return Kind(f"{what}; it is {listed(allowed)}", lambda value: isinstance(value, str) and value in allowed)
+    return Kind(
+        f"{what}; it is {join_or(allowed)}", lambda value: isinstance(value, str) and value in allowed
+    )
 
 
-def listed(names: Iterable[str]) -> str:
+def join_or(names: Iterable[str]) -> str:
     """Return names as a sentence has them, `sgd, adamw or rmsprop`."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last

@@ -46,7 +46,7 @@ def start_worker(module: str, threads: int, fail: Callable[[str], NasError]) -> 
                 process.stdin.write(json.dumps(request) + "\n")
                 process.stdin.flush()
             line = process.stdout.readline()
-            answer: dict[str, Any] = json.loads(line) if line else {"error": _end(process, said)}
+            answer: dict[str, Any] = json.loads(line) if line else {"error": _describe_end(process, said)}
             if "error" in answer:
                 raise fail(answer["error"])
             return answer
@@ -62,7 +62,7 @@ def start_worker(module: str, threads: int, fail: Callable[[str], NasError]) -> 
             process.stdout.close()
 
 
-def _end(process: subprocess.Popen[str], said: IO[bytes]) -> str:
+def _describe_end(process: subprocess.Popen[str], said: IO[bytes]) -> str:
     """Return how a process ended."""
     code = process.wait()
     said.seek(0)
@@ -88,10 +88,10 @@ def serve(begin: Callable[[dict[str, Any]], Callable[[dict[str, Any]], dict[str,
             else:
                 answer = answer_to(request)
         except Exception as error:  # runtimes have many
-            answer = {"error": _one_line(error)}
+            answer = {"error": _shorten_error(error)}
         print(json.dumps(answer), file=channel, flush=True)
 
 
-def _one_line(error: Exception) -> str:
+def _shorten_error(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

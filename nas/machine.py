@@ -35,21 +35,21 @@ def count_cores(environment: Mapping[str, str] = os.environ) -> int:
     return max(1, min(found))
 
 
-def memory_bytes() -> int:
+def read_memory_bytes() -> int:
     """Return the memory that this process and its like may take."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     found += [limit for limit, _ in _read_limits("memory.max", "memory.limit_in_bytes")]
     return min(found)
 
 
-def processor(file: Path | None = None) -> str:
+def name_processor(file: Path | None = None) -> str:
     """Return the name of the processor, and which vectors of those that runtimes choose by it has."""
     name = _describe(file).get("model name") or platform.processor() or platform.machine()
-    own = vectors(file)
+    own = list_vectors(file)
     return f"{name} ({', '.join(own)})" if own else name
 
 
-def vectors(file: Path | None = None) -> list[str]:
+def list_vectors(file: Path | None = None) -> list[str]:
     """Return which vectors of those that runtimes choose by the processor has, as Linux names them."""
     said = _describe(file)
     flags = set((said.get("flags") or said.get("Features") or "").split())
@@ -72,7 +72,7 @@ def _read_limits(name: str, *names_1: str) -> Iterator[tuple[int, int]]:
 
     `name`: of the file in groups of version 2; `names_1`: in those of version 1.
     """
-    for folder in _folders():
+    for folder in _list_folders():
         for files in ((name,), names_1):
             with suppress(OSError, ValueError):  # no such group, or no limit: `max`, or -1
                 words = [word for file in files for word in (folder / file).read_text().split()]
@@ -81,7 +81,7 @@ def _read_limits(name: str, *names_1: str) -> Iterator[tuple[int, int]]:
                     yield limit, per
 
 
-def _folders() -> Iterator[Path]:
+def _list_folders() -> Iterator[Path]:
     """Give the folders of this process's control groups, and of those that these are in."""
     lines: list[str] = []
     with suppress(OSError):

@@ -20,9 +20,9 @@ from nas.cost import (
     parse_count,
     parse_interval,
     parse_latency,
-    short_latency,
+    shorten_latency,
 )
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
@@ -88,55 +88,55 @@ Amounts = Callable[[Measure], int]
 """The amounts of one network: how much of a measure it has."""
 
 
-def amounts_at(cost: Cost) -> Amounts:
+def make_amounts(cost: Cost) -> Amounts:
     """Return the amounts of a network of this cost, of measures that add up."""
     return lambda measure: measure.of(cost)
 
 
-def _macs(cost: Cost) -> int:
+def _get_macs(cost: Cost) -> int:
     return cost.macs
 
 
-def _params(cost: Cost) -> int:
+def _get_params(cost: Cost) -> int:
     return cost.params
 
 
-def _activations(cost: Cost) -> int:
+def _get_activations(cost: Cost) -> int:
     return cost.activations
 
 
-def _latency(cost: Cost) -> int:
+def _get_latency(cost: Cost) -> int:
     return cost.latency
 
 
-def _memory(architecture: Architecture) -> int:
-    from nas.graph.memory import peak_memory  # with the operators, which take their time
+def _compute_memory(architecture: Architecture) -> int:
+    from nas.graph.memory import compute_peak_memory  # with the operators, which take their time
 
-    return peak_memory(architecture)
+    return compute_peak_memory(architecture)
 
 
 MACS = Measure(
     "macs", "MACs", "MACs",
     "multiply-accumulates of convolutions, linear layers and matrix products",
-    aliases=("flops",), of_cost=_macs,
+    aliases=("flops",), of_cost=_get_macs,
 )  # fmt: skip
 PARAMS = Measure(
-    "params", "params", "parameters", "learnable numbers", aliases=("parameters",), of_cost=_params
+    "params", "params", "parameters", "learnable numbers", aliases=("parameters",), of_cost=_get_params
 )
 ACTIVATIONS = Measure(
     "activations", "activations", "activations",
     "elements that convolutions and linear layers write (Radosavovic et al. 2020, section 3.1)",
-    of_cost=_activations,
+    of_cost=_get_activations,
 )  # fmt: skip
 MEMORY = Measure(
     "memory", "memory", "bytes of memory",
     "bytes that inference of one image takes at most, in float32, weights included",
-    unit="B", parse=parse_bytes, of_architecture=_memory, at_least=(BYTES, PARAMS),
+    unit="B", parse=parse_bytes, of_architecture=_compute_memory, at_least=(BYTES, PARAMS),
 )  # fmt: skip
 LATENCY = Measure(
     "latency", "latency", "latency",
     "time of one image in a runtime, as a table of this device predicts it",
-    parse=parse_latency, show=format_latency, short=short_latency, of_cost=_latency,
+    parse=parse_latency, show=format_latency, short=shorten_latency, of_cost=_get_latency,
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in (MACS, PARAMS, ACTIVATIONS, MEMORY)}
@@ -157,7 +157,7 @@ def find_measure(text: str) -> Measure:
     every = (*MEASURES.values(), LATENCY)
     known = {word: measure for measure in every for word in (measure.name, *measure.aliases)}
     if text.strip().lower() not in known:
-        raise InputError(f"'{text}' is not a measure{did_you_mean(text.lower(), list(known))}")
+        raise InputError(f"'{text}' is not a measure{suggest_word(text.lower(), list(known))}")
     return known[text.strip().lower()]
 
 
@@ -172,7 +172,7 @@ class Budget(Mapping[Measure, Interval]):
     def __init__(self, limits: Mapping[Measure, Interval] | None = None) -> None:
         given = {m: interval for m, interval in (limits or {}).items() if interval != Interval()}
         self._limits = {measure: given[measure] for measure in sorted(given, key=_rank)}
-        self._additive = _implied(self._limits)
+        self._additive = _find_implied(self._limits)
 
     @classmethod
     def parse(cls, texts: Mapping[str, str]) -> Budget:
@@ -244,8 +244,9 @@ class Budget(Mapping[Measure, Interval]):
         return " and ".join(parts) or "no budget"
 
 
-def _implied(limits: Mapping[Measure, Interval]) -> dict[Measure, Interval]:
-    """The limits of what adds up, and after them those that follow from the limits of what does not."""
+def _find_implied(limits: Mapping[Measure, Interval]) -> dict[Measure, Interval]:
+    """Return the limits of what adds up, and after them those that follow from the limits of what does
+    not."""
     found = {measure: interval for measure, interval in limits.items() if measure.is_additive}
     for measure, interval in limits.items():
         if measure.at_least is not None and interval.high is not None:

@@ -16,8 +16,8 @@ from dataclasses import MISSING, dataclass
 from enum import Flag, auto
 from typing import Any, Self
 
-from nas.errors import InputError, did_you_mean
-from nas.kinds import Kind, as_written
+from nas.errors import InputError, suggest_word
+from nas.kinds import Kind, dump_value
 
 
 class User(Flag):
@@ -73,7 +73,7 @@ class Setting:
     def shown_default(self) -> str | None:
         """The default as a user writes it; None where nothing stands for it."""
         plain = None if self.default is MISSING else self.kind.write(self.default)
-        return None if plain in (None, []) else plain if isinstance(plain, str) else as_written(plain)
+        return None if plain in (None, []) else plain if isinstance(plain, str) else dump_value(plain)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Config:
     SECTION = ""
 
     def __post_init__(self) -> None:
-        for name, part in parts_of(type(self)).items():
+        for name, part in list_parts(type(self)).items():
             if isinstance(part, Setting):
                 try:
                     part.kind.check(getattr(self, name))
@@ -116,7 +116,7 @@ class Config:
     def settings(cls) -> dict[str, Setting]:
         """Return the settings by key, without those that have a section of their own."""
         found: dict[str, Setting] = {}
-        for part in parts_of(cls).values():
+        for part in list_parts(cls).values():
             if isinstance(part, Setting):
                 found[part.key] = part
             elif not part.of.SECTION:
@@ -126,7 +126,7 @@ class Config:
     @classmethod
     def sections(cls) -> dict[str, type[Config]]:
         """Return the classes that have a section of their own, by its name."""
-        return {p.of.SECTION: p.of for p in parts_of(cls).values() if isinstance(p, Keys) and p.of.SECTION}
+        return {p.of.SECTION: p.of for p in list_parts(cls).values() if isinstance(p, Keys) and p.of.SECTION}
 
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> Self:
@@ -142,7 +142,7 @@ class Config:
     def to_data(self) -> dict[str, Any]:
         """Return plain values, from which `from_data` makes an equal config."""
         data: dict[str, Any] = {}
-        for name, part in parts_of(type(self)).items():
+        for name, part in list_parts(type(self)).items():
             value = getattr(self, name)
             if isinstance(part, Setting):
                 data[part.key] = part.kind.write(value)
@@ -186,10 +186,10 @@ class Config:
         """Return the values of the fields that are given, by field. Raises as `from_data`."""
         cls._check_keys(data)
         values: dict[str, Any] = {}
-        for name, part in parts_of(cls).items():
+        for name, part in list_parts(cls).items():
             if isinstance(part, Keys):
                 section = part.of.SECTION
-                given = data.get(section, {}) if section else _chosen(data, part.of.settings())
+                given = data.get(section, {}) if section else _pick(data, part.of.settings())
                 if given or not isinstance(given, Mapping):
                     values[name] = part.read(part.of.read(given))
             elif part.key in data:
@@ -201,10 +201,10 @@ class Config:
 
     @classmethod
     def _check_keys(cls, data: Any) -> None:
-        """Raises InputError for what is no mapping of known keys."""
+        """Raise InputError for what is no mapping of known keys."""
         place, sections = f"{cls.SECTION}: " if cls.SECTION else "", cls.sections()
         if not isinstance(data, Mapping):
-            raise InputError(f"{place}wanted {_example(cls)}")
+            raise InputError(f"{place}wanted {_give_example(cls)}")
         own = cls.settings()
         for key in data:
             if key in own or key in sections:
@@ -212,7 +212,7 @@ class Config:
             for section, inner in sections.items():
                 if key in inner.settings():
                     raise InputError(f"{key} is a setting of the {section}; write {section}: {{{key}: ...}}")
-            raise InputError(f"{place}unknown key '{key}'{did_you_mean(str(key), [*own, *sections])}")
+            raise InputError(f"{place}unknown key '{key}'{suggest_word(str(key), [*own, *sections])}")
         for section, inner in sections.items():
             given = data.get(section)
             for key in given if isinstance(given, Mapping) else ():
@@ -222,28 +222,28 @@ class Config:
                     )
 
 
-def _example(cls: type[Config]) -> str:
-    """What a mapping of a config looks like, by its first setting with a default."""
+def _give_example(cls: type[Config]) -> str:
+    """Return what a mapping of a config looks like, by its first setting with a default."""
     setting = next(setting for setting in cls.settings().values() if setting.shown_default)
     example = f"{setting.key}: {setting.shown_default}"
     return f"a mapping, such as {{{example}}}" if cls.SECTION else f"a mapping of settings, such as {example}"
 
 
-def _chosen(data: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def _pick(data: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: data[key] for key in keys if key in data}
 
 
 _PARTS: dict[type[Config], dict[str, Setting | Keys]] = {}
 
 
-def parts_of(cls: type[Config]) -> dict[str, Setting | Keys]:
+def list_parts(cls: type[Config]) -> dict[str, Setting | Keys]:
     """Return what each field of a config is, by the field's name."""
     if cls not in _PARTS:
-        _PARTS[cls] = dict(_found_parts(cls))
+        _PARTS[cls] = dict(_find_parts(cls))
     return _PARTS[cls]
 
 
-def _found_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
+def _find_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
     # Python would have lambdas in annotations look names up in the class, not in its module
     hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), include_extras=True)
     for field in dataclasses.fields(typing.cast(Any, cls)):
@@ -253,7 +253,7 @@ def _found_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
         if several:
             yield field.name, several[0]
         elif not marks:
-            yield field.name, _nested(hint)
+            yield field.name, _nest(hint)
         else:
             (kind,) = (mark for mark in marks if isinstance(mark, Kind))
             (option,) = (mark for mark in marks if isinstance(mark, Option))
@@ -261,6 +261,6 @@ def _found_parts(cls: type[Config]) -> Iterator[tuple[str, Setting | Keys]]:
             yield field.name, Setting(key, hint.__origin__, kind, option, field.default)
 
 
-def _nested(of: type[Config]) -> Keys:
-    """Another config inside one."""
+def _nest(of: type[Config]) -> Keys:
+    """Return another config inside one."""
     return Keys(of, lambda values: of(**values), lambda config: config.to_data())

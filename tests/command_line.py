@@ -46,14 +46,14 @@ class Said:
 @contextmanager
 def exports_checked_here() -> Iterator[None]:
     """Have exports checked by the same code in this process: a fresh interpreter takes seconds to start."""
-    from nas.exporters import check, files
+    from nas.exporters import check, writing
 
     def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         *_, file, expected = command
-        problem = check.problem(Path(file), Path(expected))
+        problem = check.find_problem(Path(file), Path(expected))
         return subprocess.CompletedProcess(command, int(problem is not None), problem or "", "")
 
-    with patch.object(files, "subprocess", SimpleNamespace(run=run)):
+    with patch.object(writing, "subprocess", SimpleNamespace(run=run)):
         yield
 
 

@@ -53,7 +53,7 @@ def as_in_a_terminal() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def forks() -> Iterator[None]:
     """Exports of this process are checked by forks; those of commands in processes of their own are not."""
-    with patch("nas.exporters.files.check_apart", check_by_fork):
+    with patch("nas.exporters.writing.check_apart", check_by_fork):
         yield
     FORKS.end()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.cost import Cost, Interval, format_count, parse_count, parse_interval
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.measures import ACTIVATIONS, MACS, MEMORY, PARAMS, Budget
 from nas.runs.budget import fill, read_budget
 
@@ -128,6 +128,6 @@ def test_costs_add_up_by_part() -> None:
 
 
 def test_a_near_word_is_suggested_else_what_is_allowed() -> None:
-    assert did_you_mean("mbcnov", ["conv", "mbconv"]) == "; did you mean 'mbconv'?"
-    assert did_you_mean("zzz", ["b", "a"]) == "; allowed: a, b"
-    assert did_you_mean("zzz", []) == ""
+    assert suggest_word("mbcnov", ["conv", "mbconv"]) == "; did you mean 'mbconv'?"
+    assert suggest_word("zzz", ["b", "a"]) == "; allowed: a, b"
+    assert suggest_word("zzz", []) == ""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nas.files import cache_folder, home_folder
+from nas.files import find_cache_folder, find_home
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_cache_of_a_user(named: str | None, folder: str, monkeypatch: pytest
     monkeypatch.delenv("XDG_CACHE_HOME")
     if named is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", named)
-    assert cache_folder() == Path(folder)
+    assert find_cache_folder() == Path(folder)
 
 
 @pytest.mark.parametrize("named", ["", "~/there"])
@@ -45,9 +45,9 @@ def test_the_cache_of_a_user_without_a_home(
     homeless: None, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", named)
-    assert home_folder() is None
-    assert cache_folder().is_absolute() and "~" not in str(cache_folder())
-    assert cache_folder() == cache_folder() and not cache_folder().exists()
+    assert find_home() is None
+    assert find_cache_folder().is_absolute() and "~" not in str(find_cache_folder())
+    assert find_cache_folder() == find_cache_folder() and not find_cache_folder().exists()
 
 
 @pytest.mark.usefixtures("homeless")

@@ -26,7 +26,7 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_machine_without_limits(groups: Path) -> None:
     assert machine.count_cores({}) == len(os.sched_getaffinity(0))
-    assert 2**27 < machine.memory_bytes() < 2**50
+    assert 2**27 < machine.read_memory_bytes() < 2**50
 
 
 @pytest.mark.parametrize("name", ["SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS"])
@@ -50,7 +50,7 @@ def test_what_a_container_says(groups: Path, where: str, limits: tuple[str, str]
     (groups / "jobs" / "one" / "memory.max").write_text("max\n")
     (groups / where / "cpu.max").write_text(limits[0])
     (groups / where / "memory.max").write_text(limits[1])
-    assert (machine.count_cores({}), machine.memory_bytes()) == (1, 2**28)
+    assert (machine.count_cores({}), machine.read_memory_bytes()) == (1, 2**28)
 
 
 def test_what_a_container_of_old_says(groups: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_a_container_of_old_says(groups: Path) -> None:
             (groups / name / file).write_text(text)
     (groups / "cpu" / "cpu.cfs_quota_us").write_text("-1")
     (groups / "cpu" / "cpu.cfs_period_us").write_text("100000")
-    assert (machine.count_cores({}), machine.memory_bytes()) == (SPARE + 1, 2**28)
+    assert (machine.count_cores({}), machine.read_memory_bytes()) == (SPARE + 1, 2**28)
     (groups / "cpu" / "a" / "cpu.cfs_quota_us").write_text("100000")
     (groups / "cpu" / "a" / "cpu.cfs_period_us").write_text("100000")
     assert machine.count_cores({}) == 1
@@ -70,7 +70,7 @@ def test_what_a_container_of_old_says(groups: Path) -> None:
 def test_the_processor_is_named_with_its_vectors(tmp_path: Path) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text("processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 avx512_vnni\n")
-    assert machine.processor(file) == "Some CPU (avx2, avx512_vnni)"
+    assert machine.name_processor(file) == "Some CPU (avx2, avx512_vnni)"
     file.write_text("processor : 0\nFeatures : fp asimd asimddp\n")
-    assert machine.processor(file).endswith(" (asimd, asimddp)")
-    assert machine.processor(tmp_path / "none")
+    assert machine.name_processor(file).endswith(" (asimd, asimddp)")
+    assert machine.name_processor(tmp_path / "none")

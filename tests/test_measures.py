@@ -24,10 +24,10 @@ from nas.measures import (
     PARAMS,
     Budget,
     Measure,
-    amounts_at,
     find_measure,
+    make_amounts,
 )
-from nas.runs.budget import fill, option_of, read_budget
+from nas.runs.budget import fill, name_option, read_budget
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = ", ".join(sorted({w for m in (*MEASURES.values(), LATENCY) for w in (m.name, *m.aliases)}))
@@ -86,7 +86,7 @@ def test_what_adds_up_adds_up(macs: int, params: int, activations: int, times: i
     for measure in MEASURES.values():
         if measure.is_additive:
             assert measure.of(one + other * times) == measure.of(one) + times * measure.of(other)
-            assert amounts_at(one)(measure) == measure.of(one)
+            assert make_amounts(one)(measure) == measure.of(one)
     assert [measure.of(one) for measure in (MACS, PARAMS, ACTIVATIONS)] == [macs, params, activations]
 
 
@@ -128,7 +128,7 @@ def test_a_budget_bounds_macs_and_params_together() -> None:
     budget = Budget({MACS: Interval(0, 100), PARAMS: Interval(10, 20)})
 
     def admitted(macs: int, params: int, budget: Budget = budget) -> bool:
-        return budget.admits(amounts_at(Cost(macs, params)))
+        return budget.admits(make_amounts(Cost(macs, params)))
 
     assert admitted(100, 20) and admitted(0, 10)
     assert not (admitted(101, 20) or admitted(100, 21) or admitted(100, 9))
@@ -235,7 +235,7 @@ def test_options_and_names_make_one_budget() -> None:
     )
     assert read_budget(None, "5M") == read_budget(None, None, ["parameters=5M"])
     assert read_budget(None, None) == Budget()
-    assert [*map(option_of, (MACS, PARAMS, ACTIVATIONS, MEMORY))] == [
+    assert [*map(name_option, (MACS, PARAMS, ACTIVATIONS, MEMORY))] == [
         "budget-flops", "budget-params", "budget activations", "budget memory"
     ]  # fmt: skip
 
@@ -295,7 +295,7 @@ def test_the_documentation_has_a_row_for_each_measure() -> None:
 
 ELSEWHERE = {
     "training/optimizers.py": "torch's own word",
-    "exporters/files.py": "facts of a module that is built",
+    "exporters/writing.py": "facts of a module that is built",
     "exporters/check.py": "the same, checked",
     "study/journal.py": "Optuna's word for choices",
     "study/storage.py": "the same",

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import InputError
-from nas.kinds import BOOLEAN, Kind, as_written, listed, number, one_of, optional, parsed, text, whole
-from nas.settings import Config, Keys, Option, parts_of
+from nas.kinds import BOOLEAN, Kind, dump_value, join_or, number, one_of, optional, parsed, text, whole
+from nas.settings import Config, Keys, Option, list_parts
 
 HALVES = parsed(
     "a half; write it as text, such as 1/2",
@@ -88,7 +88,7 @@ def test_a_file_has_keys_and_sections() -> None:
     assert Outer.from_data({"name": "one"}, "file") == Outer("one")
     assert Outer.from_data({"name": "one", "high": 3, "halves": None}, "file") == Outer("one", range(3))
     assert list(Outer.settings()) == ["name", "low", "high", "share", "halves", "names", "open"]
-    assert Outer.sections() == {"inner": Inner} and list(parts_of(Inner)) == ["depth", "way"]
+    assert Outer.sections() == {"inner": Inner} and list(list_parts(Inner)) == ["depth", "way"]
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,12 @@ def test_a_kind_reads_what_it_accepts_and_writes_it_back(value: Any) -> None:
             assert kind.accepts(value)
         except ValueError as error:
             assert not kind.accepts(value)
-            assert str(error).startswith(f"{as_written(value)} is not {kind.rule}")
+            assert str(error).startswith(f"{dump_value(value)} is not {kind.rule}")
 
 
 def test_names_in_a_sentence() -> None:
-    assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
+    assert [join_or(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a or b",
+        "a, b or c",
+    ]

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from nas.bench.table import Table
+from nas.bench.score_table import Table
 from nas.errors import InputError, NasError
 from nas.importing import release_children, without_current_folder
 from nas.measures import Budget

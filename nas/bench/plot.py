@@ -9,7 +9,7 @@ from itertools import cycle
 from xml.etree import ElementTree as ET
 
 from nas.bench.contest import BASELINE
-from nas.bench.figures import Standing
+from nas.bench.standings import Standing
 from nas.plots.chart import (
     BOTTOM,
     COLOURS,

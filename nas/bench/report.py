@@ -18,14 +18,14 @@ from rich.table import Table as View
 
 from nas import __version__
 from nas.bench.contest import BASELINE, Contest, Outcome
-from nas.bench.figures import Estimate, Standing, list_marks
 from nas.bench.plot import plot
-from nas.bench.table import Table
-from nas.cost import large_number
-from nas.errors import printable
+from nas.bench.score_table import Table
+from nas.bench.standings import Estimate, Standing, list_marks
+from nas.cost import format_large
+from nas.errors import make_printable
 from nas.files import write_output
-from nas.report.console import plural, show
-from nas.report.tables import budget_text, table
+from nas.report.console import pluralise, show
+from nas.report.tables import describe_budget, make_table
 
 TEST = "Wilcoxon signed-rank test, two-sided"
 INTERVAL = "95 % interval of the mean, Student's t over repeats"
@@ -43,7 +43,7 @@ def show_progress(outcomes: Iterable[Outcome], contest: Contest) -> list[Outcome
 def print_contest(contest: Contest, result: Sequence[Standing]) -> None:
     """Print the figures as tables, with what they are figures of."""
     for line in (describe_table(contest.table), describe_contest(contest)):
-        print(printable(line))
+        print(make_printable(line))
     print(f"\nBest true score after so many trials, ± half of the {INTERVAL}:")
     show(_tabulate_scores(result, list_marks(contest.trials)))
     if len(result) > 1:
@@ -61,7 +61,7 @@ def write_contest(
     Raises NasError where they cannot be written.
     """
     files = {
-        folder / "bench.json": json.dumps(figures_to_data(contest, result), indent=1, allow_nan=False) + "\n",
+        folder / "bench.json": json.dumps(dump_figures(contest, result), indent=1, allow_nan=False) + "\n",
         folder / "curves.csv": format_curves(outcomes),
         folder / "bench.svg": plot(_make_title(contest), _make_subtitle(contest), result),
     }
@@ -73,21 +73,21 @@ def write_contest(
 def describe_table(found: Table) -> str:
     """Describe what was read, and what is odd about it."""
     parts = [
-        f"Table {found.file}: {plural(found.rows, 'row')}, {plural(len(found.entries), 'distinct network')} "
-        f"of '{found.space.name}'."
+        f"Table {found.file}: {pluralise(found.rows, 'row')}, "
+        f"{pluralise(len(found.entries), 'distinct network')} of '{found.space.name}'."
     ]
     if found.conflicts:
         repeat = "row repeats" if found.conflicts == 1 else "rows repeat"
         parts.append(f"{found.conflicts:,} {repeat} a network with other scores; the mean counts.")
     if found.missing:
         parts.append(
-            f"It lacks the networks of {large_number(found.missing)} of the space's "
-            f"{large_number(found.space.count)} points; a search that asks for one is told that it "
+            f"It lacks the networks of {format_large(found.missing)} of the space's "
+            f"{format_large(found.space.count)} points; a search that asks for one is told that it "
             "cannot be built."
         )
     if found.missing is None:
         parts.append(
-            f"The space has {large_number(found.space.count)} points; a search that asks for a network "
+            f"The space has {format_large(found.space.count)} points; a search that asks for a network "
             "without a row is told that it cannot be built."
         )
     return " ".join(parts)
@@ -97,12 +97,12 @@ def describe_contest(contest: Contest) -> str:
     """Describe what was run."""
     told = "one of a network's scores at random" if contest.noisy else "the mean of a network's scores"
     return (
-        f"{plural(contest.repeats, 'repeat')} of {plural(contest.trials, 'trial')}, "
-        f"{budget_text(contest.budget)}, seeds from {contest.seed}; a search is told {told}."
+        f"{pluralise(contest.repeats, 'repeat')} of {pluralise(contest.trials, 'trial')}, "
+        f"{describe_budget(contest.budget)}, seeds from {contest.seed}; a search is told {told}."
     )
 
 
-def figures_to_data(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]:
+def dump_figures(contest: Contest, result: Sequence[Standing]) -> dict[str, Any]:
     """Return the figures as plain values for JSON, NaN as null."""
     found = contest.table
     return {
@@ -123,7 +123,7 @@ def figures_to_data(contest: Contest, result: Sequence[Standing]) -> dict[str, A
         "interval": INTERVAL,
         "test": TEST,
         "versions": {"nas": __version__, "optuna": optuna.__version__},
-        "samplers": {one.sampler: _standing_to_data(one, list_marks(contest.trials)) for one in result},
+        "samplers": {one.sampler: _dump_standing(one, list_marks(contest.trials)) for one in result},
     }
 
 
@@ -140,16 +140,16 @@ def format_curves(outcomes: Sequence[Outcome]) -> str:
 
 
 def _make_title(contest: Contest) -> str:
-    return f"{contest.table.space.name}: best true score, {budget_text(contest.budget)}"
+    return f"{contest.table.space.name}: best true score, {describe_budget(contest.budget)}"
 
 
 def _make_subtitle(contest: Contest) -> str:
     signal = "one score at random" if contest.noisy else "the mean score"
-    repeats = plural(contest.repeats, "repeat")
+    repeats = pluralise(contest.repeats, "repeat")
     return f"Mean of {repeats} with its 95 % interval; searches are told {signal} of a network."
 
 
-def _standing_to_data(one: Standing, at: Sequence[int]) -> dict[str, Any]:
+def _dump_standing(one: Standing, at: Sequence[int]) -> dict[str, Any]:
     return {
         "best": {n: _replace_nan(asdict(one.curve[n - 1])) for n in at},
         f"difference_to_{BASELINE}": {
@@ -165,7 +165,7 @@ def _replace_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _tabulate_scores(result: Sequence[Standing], at: Sequence[int]) -> View:
-    view = table("sampler", *(f">{n:,}" for n in at))
+    view = make_table("sampler", *(f">{n:,}" for n in at))
     for one in result:
         view.add_row(
             one.sampler, *(_format_error(one.curve[n - 1], f"{one.curve[n - 1].mean:.5g}") for n in at)
@@ -174,7 +174,7 @@ def _tabulate_scores(result: Sequence[Standing], at: Sequence[int]) -> View:
 
 
 def _tabulate_differences(result: Sequence[Standing], at: Sequence[int]) -> View:
-    view = table("sampler", *(f">{n:,}" for n in at))
+    view = make_table("sampler", *(f">{n:,}" for n in at))
     for one in (one for one in result if one.differences):
         found = [one.differences[n] for n in at]
         cells = [f"{_format_error(d.estimate, f'{d.estimate.mean:+.3g}')}, p {d.p:.1g}" for d in found]
@@ -187,7 +187,7 @@ def _format_error(estimate: Estimate, mean: str) -> str:
 
 
 def _tabulate_work(result: Sequence[Standing]) -> View:
-    view = table("sampler", ">median", ">95 %", ">over budget", ">duplicate", ">without a row")
+    view = make_table("sampler", ">median", ">95 %", ">over budget", ">duplicate", ">without a row")
     for one in result:
         times = [f"{1000 * seconds:.2f} ms" for seconds in (one.ask_median_s, one.ask_p95_s)]
         rejected = [f"{one.rejected[r]:,.1f}" for r in ("over_budget", "duplicate", "unbuildable")]

@@ -53,8 +53,8 @@ def sep_conv(
 
     The stride is on the first depthwise convolution.
     """
-    x = _separable(net, x, out, kernel, stride, 1, act, "first")
-    return _separable(net, x, out, kernel, 1, 1, act, "second")
+    x = _add_separable(net, x, out, kernel, stride, 1, act, "first")
+    return _add_separable(net, x, out, kernel, 1, 1, act, "second")
 
 
 @block
@@ -69,7 +69,7 @@ def dil_conv(
     act: Activation = "relu",
 ) -> Ref:
     """Activation, dilated depthwise and pointwise convolution, batch norm (Liu et al. 2019, section 3.1)."""
-    return _separable(net, x, out, kernel, stride, dilation, act, "conv")
+    return _add_separable(net, x, out, kernel, stride, dilation, act, "conv")
 
 
 @block
@@ -100,7 +100,7 @@ def skip_connect(net: Builder, x: Ref, *, out: Channels, stride: Stride = 1, act
     return act_conv(net, x, out=out, stride=stride, act=act)
 
 
-def _separable(
+def _add_separable(
     net: Builder,
     x: Ref,
     out: int,

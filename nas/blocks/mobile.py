@@ -127,12 +127,12 @@ def ghost(
     `se` squeezes to that fraction of the expanded channels, as a multiple of 4.
     """
     hidden = max(1, round(x.channels * expand))
-    y = _ghost_module(net, x, hidden, act, "ghost1")
+    y = _add_ghost(net, x, hidden, act, "ghost1")
     if stride > 1:
         y = net.conv_norm_act(y, hidden, kernel, stride, groups=hidden, act="none", name="dw")
     if se:
         y = net.squeeze_excite(y, round_channels(hidden * se, 4), act="relu", gate="hardsigmoid")
-    y = _ghost_module(net, y, out, "none", "ghost2")
+    y = _add_ghost(net, y, out, "none", "ghost2")
     if y.shape == x.shape:
         return net.add_residual(y, x)
     with net.scope("shortcut"):
@@ -141,7 +141,7 @@ def ghost(
     return net.add_residual(y, side)
 
 
-def _ghost_module(net: Builder, x: Ref, out: int, act: Activation, name: str) -> Ref:
+def _add_ghost(net: Builder, x: Ref, out: int, act: Activation, name: str) -> Ref:
     """Make half of the channels by a 1x1 convolution, and half from these by a depthwise one (figure 2b)."""
     half = -(-out // 2)
     with net.scope(name):

@@ -9,7 +9,7 @@ from typing import Protocol
 from nas.blocks.builder import Builder, Ref
 from nas.errors import NasError
 from nas.ops import OPERATORS, Operator, Unary
-from nas.ops.arguments import Argument, arguments_of
+from nas.ops.arguments import Argument, list_arguments
 
 
 class Block(Protocol):
@@ -43,7 +43,7 @@ def block(recipe: Callable[..., Ref]) -> Callable[..., Ref]:
     if [p.kind for p in positional] != [Parameter.POSITIONAL_OR_KEYWORD] * 2:
         raise NasError(f"block '{name}': a block takes (net, x, *, ...), all arguments after the star")
     try:
-        for argument in arguments_of(recipe).values():
+        for argument in list_arguments(recipe).values():
             if not argument.required:
                 argument.kind.read(argument.default)
     except ValueError as error:
@@ -74,7 +74,7 @@ def is_detail(name: str, argument: str) -> bool:
 
 def get_block_arguments(name: str) -> Mapping[str, Argument]:
     """Return the arguments of a block or operator by name."""
-    return arguments_of(BLOCKS[name] if name in BLOCKS else OPERATORS[name])
+    return list_arguments(BLOCKS[name] if name in BLOCKS else OPERATORS[name])
 
 
 def make_operator(name: str, arguments: Mapping[str, object]) -> Operator:

@@ -97,7 +97,7 @@ def preact(
     if dropout:
         y = net.add(Dropout(dropout), y, name="dropout")
     y = net.add(Conv2d(out, kernel), y, name="conv2")
-    return net.add_residual(y, _plain_shortcut(net, x, start, out, stride))
+    return net.add_residual(y, _add_shortcut(net, x, start, out, stride))
 
 
 @block
@@ -120,10 +120,10 @@ def preact_bottleneck(
     y = net.add(Conv2d(middle), start, name="reduce")
     y = net.norm_act_conv(y, middle, kernel, stride, act=act, name="conv")
     y = net.norm_act_conv(y, out, act=act, name="expand")
-    return net.add_residual(y, _plain_shortcut(net, x, start, out, stride))
+    return net.add_residual(y, _add_shortcut(net, x, start, out, stride))
 
 
-def _plain_shortcut(net: Builder, x: Ref, start: Ref, out: int, stride: int) -> Ref:
+def _add_shortcut(net: Builder, x: Ref, start: Ref, out: int, stride: int) -> Ref:
     """Return x where it has the shape wanted, else a bare 1x1 convolution of what the branch starts from."""
     if x.channels == out and stride == 1:
         return x

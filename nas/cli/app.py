@@ -15,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from nas import __version__
-from nas.errors import NasError, printable
+from nas.errors import NasError, make_printable
 
 COMMANDS = {
     "search": "search",
@@ -99,12 +99,12 @@ def app() -> None:
 
 
 def main() -> None:
-    """Entry point: errors become one line and an exit code, 2 for input and 1 for failure."""
+    """Run the commands: errors become one line and an exit code, 2 for input and 1 for failure."""
     try:
         app(prog_name="nas")
     except NasError as error:
         try:
-            print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+            print(f"error: {make_printable(error)}", file=sys.stderr, flush=True)
             sys.stdout.flush()
         except OSError:  # of a terminal that was closed; what waits to be printed would change the exit code
             nowhere = os.open(os.devnull, os.O_WRONLY)

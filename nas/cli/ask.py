@@ -13,7 +13,7 @@ import rich_click as click
 from nas.cli.completing import FOLDER, RUN
 from nas.cli.options import read_settings, with_settings
 from nas.cli.shared import plugin_option
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 from nas.serving import SETTINGS
 from nas.workflows.observer import Observer
 
@@ -47,7 +47,7 @@ def init(
     config = read_settings(given, None, "nas init")
     measured = Metric(metric, not minimize, ends)
     run = init_run(config, _Notes(), metric=measured, plugins=plugins, runs=runs, name=name)
-    click.echo(printable(run.folder.path))
+    click.echo(make_printable(run.folder.path))
 
 
 @click.command()
@@ -90,7 +90,7 @@ def ask(
         else:
             _print(
                 answers.answer_lines(
-                    _lines(points), lambda line: answers.propose(opened, line, None, network)
+                    _read_lines(points), lambda line: answers.propose(opened, line, None, network)
                 )
             )
 
@@ -116,7 +116,7 @@ def tell(
         raise InputError("--failed: of which trial? Write nas tell RUN NUMBER --failed REASON")
     with open_run(run, _Notes(), plugins=plugins) as opened:
         if number is None:
-            _print(answers.answer_lines(_lines("-"), lambda line: answers.call(opened, "tell", line)))
+            _print(answers.answer_lines(_read_lines("-"), lambda line: answers.call(opened, "tell", line)))
         else:
             value = None if score is None else _read_score(score)
             _print([answers.tell(opened, number, value, failed)])
@@ -135,7 +135,9 @@ def serve(run: Path, plugins: tuple[Path, ...]) -> None:
     from nas.serving.open_run import open_run
 
     with open_run(run, _Notes(), plugins=plugins) as opened:
-        for answer in answers.answer_lines(_lines("-"), lambda request: answers.respond(opened, request)):
+        for answer in answers.answer_lines(
+            _read_lines("-"), lambda request: answers.respond(opened, request)
+        ):
             _write(answer)
 
 
@@ -159,10 +161,10 @@ class _Notes(Observer):
     """Says what a person may want to know beside the answers."""
 
     def noted(self, text: str) -> None:
-        click.echo(printable(text), err=True)
+        click.echo(make_printable(text), err=True)
 
 
-def _lines(source: str) -> Iterable[bytes]:
+def _read_lines(source: str) -> Iterable[bytes]:
     """Return the lines of a file, or of standard input as they come."""
     if source == "-":
         return iter(sys.stdin.buffer.readline, b"")

@@ -8,7 +8,7 @@ import rich_click as click
 
 from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import budget_option, format_option, load, plugin_option
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 from nas.machine import count_cores
 
 
@@ -66,9 +66,9 @@ def bench(
     if score not in ("mean", "random"):
         raise InputError(f"--score: '{score}' is not mean or random, which is what a search can be told")
     from nas.bench.contest import BASELINE, Contest, run_contest
-    from nas.bench.figures import compute_standings
-    from nas.bench.report import figures_to_data, print_contest, show_progress, write_contest
-    from nas.bench.table import read_table
+    from nas.bench.report import dump_figures, print_contest, show_progress, write_contest
+    from nas.bench.score_table import read_table
+    from nas.bench.standings import compute_standings
     from nas.files import make_folder
     from nas.report.documents import give
     from nas.runs.budget import read_budget
@@ -97,7 +97,7 @@ def bench(
         make_folder(output)
     ended = show_progress(run_contest(contest, jobs or count_cores(), loaded), contest)
     result = compute_standings(ended)
-    give(form, lambda: figures_to_data(contest, result), lambda: print_contest(contest, result))
+    give(form, lambda: dump_figures(contest, result), lambda: print_contest(contest, result))
     if output:
         for file in write_contest(output, contest, ended, result):
-            click.echo(printable(file), err=form == "json")
+            click.echo(make_printable(file), err=form == "json")

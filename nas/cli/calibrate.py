@@ -47,13 +47,13 @@ def calibrate(
     """
     settings = read_settings(given, config, "nas calibrate")
     from nas.report.calibration import print_calibration
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.report.documents import give
-    from nas.report.progress import SearchScreen
-    from nas.report.run_documents import calibration_document
+    from nas.report.run_documents import document_calibration
+    from nas.report.search_screen import SearchScreen
     from nas.workflows.calibration import calibrate as calibrate_proxy
 
-    plan, console = Plan(**planned), terminal(stderr=form == "json")
+    plan, console = Plan(**planned), open_terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         result = calibrate_proxy(settings, plan, screen, plugins=plugins, runs=runs, name=name)
-    give(form, lambda: calibration_document(result), lambda: print_calibration(result, console))
+    give(form, lambda: document_calibration(result), lambda: print_calibration(result, console))

@@ -10,7 +10,7 @@ import rich_click as click
 
 from nas.cli.completing import NETWORK
 from nas.cli.shared import plugin_option, storage_option
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 
 
 @click.command()
@@ -79,7 +79,7 @@ def export(
     """
 
     def progress(text: str) -> None:
-        click.echo(printable(text), err=True)
+        click.echo(make_printable(text), err=True)
 
     of_int8: dict[str, Any] = {"calibration_images": images, "target_cpu": target_cpu, "max_drop": max_drop}
     given = {name: value for name, value in of_int8.items() if value is not None}
@@ -97,13 +97,13 @@ def export(
     else:
         if headless:
             raise InputError("--headless: int8 has accuracies to compare; give it or --quantize, not both")
+        from nas.report.console import open_terminal
         from nas.report.console import show as show_view
-        from nas.report.console import terminal
-        from nas.report.int8 import quantized_view
+        from nas.report.int8 import render_quantized
         from nas.workflows.quantize import quantize as quantize_network
 
         found = quantize_network(what, output, format="onnx" if formats is None else formats, **own, **given)
-        show_view(quantized_view(found), terminal(stderr=True))
+        show_view(render_quantized(found), open_terminal(stderr=True))
         files = found.files
     for file in files:
-        click.echo(printable(file))
+        click.echo(make_printable(file))

@@ -8,7 +8,7 @@ import rich_click as click
 
 from nas.cli.completing import NETWORK
 from nas.cli.shared import classes_option, format_option, input_option, plugin_option
-from nas.errors import printable
+from nas.errors import make_printable
 
 
 @click.command()
@@ -40,7 +40,7 @@ def latency(
 
     from nas.report.console import show
     from nas.report.documents import give
-    from nas.report.latency_table import table_document, table_view
+    from nas.report.latency_table import document_table, render_table
     from nas.workflows.latency import time_parts
 
     with Console(stderr=True).status("") as status:
@@ -52,6 +52,6 @@ def latency(
             classes=classes,
             plugins=plugins,
             anew=anew,
-            progress=lambda text: status.update(printable(text).replace("[", "\\[").capitalize()),
+            progress=lambda text: status.update(make_printable(text).replace("[", "\\[").capitalize()),
         )
-    give(form, lambda: table_document(table), lambda: show(table_view(table)))
+    give(form, lambda: document_table(table), lambda: show(render_table(table)))

@@ -12,10 +12,10 @@ import rich_click as click
 
 from nas.cli.completing import NETWORK
 from nas.cli.shared import Command, Decorator
-from nas.errors import InputError, did_you_mean
-from nas.kinds import as_written
+from nas.errors import InputError, suggest_word
+from nas.kinds import dump_value
 from nas.runs.config import SearchConfig, merge, read_config
-from nas.settings import Config, Setting, parts_of
+from nas.settings import Config, Setting, list_parts
 
 
 def with_settings(
@@ -37,17 +37,17 @@ def with_settings(
     wanted = set(names if only is None else only) - set(leave_out)
     assert wanted <= set(names), wanted - set(names)
     shown = {
-        key: value if isinstance(value, str) else as_written(value)
+        key: value if isinstance(value, str) else dump_value(value)
         for key, value in (others or {}).items()
         if value is not None
     }
-    options = dict(_options(of, wanted, dict.fromkeys(names, default) if default else shown))
+    options = dict(_make_options(of, wanted, dict.fromkeys(names, default) if default else shown))
 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def run(**values: Any) -> None:
             settings = {key: values.pop(key) for key in options}
-            command(**{into: _given(settings, of)}, **values)
+            command(**{into: _collect_given(settings, of)}, **values)
 
         decorated: Command = run
         for option in reversed(options.values()):
@@ -62,43 +62,44 @@ def read_settings(given: Mapping[str, Any], config: Path | None, where: str) -> 
     return SearchConfig.from_data(merge(read_config(config) if config else {}, given), where)
 
 
-def resumable() -> list[str]:
+def list_resumable() -> list[str]:
     """Return the keys of settings that a search that goes on may change, or that it is given again."""
     options = {key: setting.option for key, setting in SearchConfig.settings().items()}
     return [key for key, option in options.items() if option.resumable or option.again]
 
 
-def _options(
+def _make_options(
     config: type[Config], wanted: set[str], shown: Mapping[str, str]
 ) -> Iterator[tuple[str, Decorator]]:
-    """An option for each setting in the order of fields, of sections those with a flag of their own."""
-    for part in parts_of(config).values():
+    """Return an option for each setting in the order of fields, of sections those with a flag of their
+    own."""
+    for part in list_parts(config).values():
         if isinstance(part, Setting):
             if part.key in wanted:
-                yield part.key, _option(part, shown.get(part.key))
+                yield part.key, _make_option(part, shown.get(part.key))
         elif not part.of.SECTION:
-            yield from _options(part.of, wanted, shown)
+            yield from _make_options(part.of, wanted, shown)
         elif part.of.SECTION in wanted:
             settings = part.of.settings().values()
             yield from (
-                (s.key, _option(s, shown.get(part.of.SECTION) or shown.get(s.key)))
+                (s.key, _make_option(s, shown.get(part.of.SECTION) or shown.get(s.key)))
                 for s in settings
                 if s.flags
             )
-            yield part.of.SECTION, _section_option(part.of)
+            yield part.of.SECTION, _make_section_option(part.of)
 
 
-def _option(setting: Setting, default: str | None) -> Decorator:
-    """The option of a setting, None where nothing is given."""
+def _make_option(setting: Setting, default: str | None) -> Decorator:
+    """Return the option of a setting, None where nothing is given."""
     option, shown = setting.option, default or setting.shown_default
     help = option.help.replace("`", "") + (f" [default: {shown}]" if shown else "")
     if option.is_argument:
         return click.argument(setting.key, type=NETWORK, required=False, help=help)
     flags = [f"{flag}/--no-{flag[2:]}" if setting.type is bool else flag for flag in setting.flags]
-    return click.option(setting.key, *flags, help=help, panel=option.panel, **_form(setting))
+    return click.option(setting.key, *flags, help=help, panel=option.panel, **_choose_form(setting))
 
 
-def _section_option(section: type[Config]) -> Decorator:
+def _make_section_option(section: type[Config]) -> Decorator:
     settings = section.settings().values()
     others = ", ".join(setting.key for setting in settings if not setting.flags)
     return click.option(
@@ -110,8 +111,8 @@ def _section_option(section: type[Config]) -> Decorator:
     )
 
 
-def _form(setting: Setting) -> dict[str, Any]:
-    """How the option of a setting is read."""
+def _choose_form(setting: Setting) -> dict[str, Any]:
+    """Return how the option of a setting is read."""
     types = [t for t in typing.get_args(setting.type) or (setting.type,) if t is not type(None)]
     if setting.option.is_repeatable:
         return {"multiple": True}
@@ -120,12 +121,12 @@ def _form(setting: Setting) -> dict[str, Any]:
     if typing.get_origin(setting.type) is tuple:
         return {"multiple": True}
     if types[0] in (int, float):
-        return {"type": number(types[0]), "metavar": "NUMBER"}
+        return {"type": make_reader(types[0]), "metavar": "NUMBER"}
     return {"type": types[0], "default": None}
 
 
-def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
-    """Reads a number; what is none stays text, which the settings refuse with their own rule."""
+def make_reader(kind: type[int] | type[float]) -> Callable[[str], Any]:
+    """Return what reads a number; what is none stays text, which the settings refuse with their own rule."""
 
     def read(text: str) -> int | float | str:
         try:
@@ -136,8 +137,8 @@ def number(kind: type[int] | type[float]) -> Callable[[str], Any]:
     return read
 
 
-def _given(values: dict[str, Any], of: type[Config]) -> dict[str, Any]:
-    """What a user gave, as a file has it: settings of a section under it."""
+def _collect_given(values: dict[str, Any], of: type[Config]) -> dict[str, Any]:
+    """Return what a user gave, as a file has it: settings of a section under it."""
     given = {key: value for key, value in values.items() if value not in (None, ())}
     for name, section in of.sections().items():
         texts = given.pop(name, ())
@@ -167,7 +168,7 @@ def read_pairs(
         if key in SearchConfig.settings():
             raise InputError(f"{where}: {key} is no setting of the {name}; give --{key.replace('_', '-')}")
         if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'{did_you_mean(key, known)}")
+            raise InputError(f"{where}: unknown key '{key}'{suggest_word(key, known)}")
         if key in found or key in (flags or {}):
             raise InputError(f"{where}: {key} is given twice; keep one")
         found[key] = to_plain_data(read_yaml(value, where))

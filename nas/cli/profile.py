@@ -8,7 +8,7 @@ import rich_click as click
 
 from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import format_option, input_option, plugin_option
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 
 
 @click.command()
@@ -69,7 +69,7 @@ def profile(
     from nas.files import write_output
     from nas.report.console import show
     from nas.report.documents import give
-    from nas.report.latency import profile_table, profile_view
+    from nas.report.latency import dump_profile, render_profile
     from nas.workflows.profile import keep_profile
     from nas.workflows.profile import profile as profile_networks
 
@@ -85,11 +85,11 @@ def profile(
             side=side,
             plugins=plugins,
             strict=strict,
-            progress=lambda text: status.update(printable(text).replace("[", "\\[").capitalize()),
+            progress=lambda text: status.update(make_printable(text).replace("[", "\\[").capitalize()),
         )
-    give(form, found.to_data, lambda: show(profile_view(found)))
+    give(form, found.to_data, lambda: show(render_profile(found)))
     if csv is not None:
-        write_output(csv, profile_table(found))
+        write_output(csv, dump_profile(found))
     keep_profile(found, networks)
 
 

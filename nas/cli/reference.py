@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nas.errors import InputError
 from nas.files import write_output
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.runs.coefficients import CoefficientsConfig
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig
@@ -28,17 +28,17 @@ OTHERS = "Others"
 """The panel of settings without one."""
 
 
-def with_tables(text: str) -> str:
+def fill_tables(text: str) -> str:
     """Return a page with its tables as the fields are. Raises InputError for a table of no settings."""
-    return _TABLE.sub(lambda found: f"{found[1]}\n{_table(found[2], found[3])}\n{found[4]}", text)
+    return _TABLE.sub(lambda found: f"{found[1]}\n{_write_table(found[2], found[3])}\n{found[4]}", text)
 
 
-def panels(text: str) -> Iterator[tuple[str | None, str]]:
+def list_panels(text: str) -> Iterator[tuple[str | None, str]]:
     """Return section and panel of each table of a page."""
     return ((found[2], found[3]) for found in _TABLE.finditer(text))
 
 
-def settings_of(section: str | None, panel: str) -> list[Setting]:
+def list_settings(section: str | None, panel: str) -> list[Setting]:
     """Return the settings of a panel of options: of a section, or those that stand at the top of a file.
 
     Those of `train` are of full trainings alone, those of `versus` of comparisons, those of `coefficients` of
@@ -59,25 +59,27 @@ def main(folder: Path) -> None:
     """Rewrite the tables in the pages of a folder."""
     for page in sorted(folder.glob("*.md")):
         text = page.read_text(encoding="utf-8")
-        if with_tables(text) != text:
-            write_output(page, with_tables(text))
+        if fill_tables(text) != text:
+            write_output(page, fill_tables(text))
             print(page)
 
 
-def _table(section: str | None, panel: str) -> str:
-    settings = settings_of(section, panel)
+def _write_table(section: str | None, panel: str) -> str:
+    settings = list_settings(section, panel)
     if not settings:
         raise InputError(f"settings: {panel}: there are none; name a panel of nas.runs.config")
-    rows = (f"| `{s.key}` | {_flags(s)} | {s.option.help} | {_default(s)} |\n" for s in settings)
+    rows = (
+        f"| `{s.key}` | {_format_flags(s)} | {s.option.help} | {_format_default(s)} |\n" for s in settings
+    )
     return "| setting | option | meaning | default |\n| --- | --- | --- | --- |\n" + "".join(rows)
 
 
-def _flags(setting: Setting) -> str:
+def _format_flags(setting: Setting) -> str:
     return ", ".join(f"`{flag}`" for flag in setting.flags)
 
 
-def _default(setting: Setting) -> str:
-    return "" if setting.default is MISSING else f"`{setting.shown_default or as_written(None)}`"
+def _format_default(setting: Setting) -> str:
+    return "" if setting.default is MISSING else f"`{setting.shown_default or dump_value(None)}`"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import rich_click as click
 
 from nas.cli.completing import FILE, RUN
 from nas.cli.shared import plugin_option, storage_option
-from nas.errors import printable
+from nas.errors import make_printable
 
 
 @click.command()
@@ -25,6 +25,6 @@ def report(run: Path, output: Path | None, storage: str | None, plugins: tuple[P
     from nas.report.page import write_report
 
     def tell(text: str) -> None:
-        click.echo(printable(text), err=True)
+        click.echo(make_printable(text), err=True)
 
-    click.echo(printable(write_report(run, output, plugins=plugins, storage=storage, tell=tell)))
+    click.echo(make_printable(write_report(run, output, plugins=plugins, storage=storage, tell=tell)))

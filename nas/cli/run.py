@@ -35,20 +35,20 @@ def run(
     nothing that it reads has changed since it was done; after a stop or a
     kill the same command goes on.
     """
-    from nas.report.console import say, show, terminal
+    from nas.report.console import open_terminal, say, show
     from nas.report.documents import give
-    from nas.report.pipeline import PipelineScreen, pipeline_view, plan_line, steps_document
+    from nas.report.pipeline import PipelineScreen, describe_plan, document_steps, render_pipeline
     from nas.steps import pipeline, read_pipeline
 
-    console = terminal(stderr=form == "json")
+    console = open_terminal(stderr=form == "json")
     if check:
         names = [step.name for step in read_pipeline(file, plugins)]
-        give(form, lambda: {"kind": "pipeline", "steps": names}, lambda: say(console, plan_line(names)))
+        give(form, lambda: {"kind": "pipeline", "steps": names}, lambda: say(console, describe_plan(names)))
         return
     screen = PipelineScreen(console)
     found = pipeline(file, screen, plugins=plugins, runs=runs, name=name, force=force)
     give(
         form,
-        lambda: steps_document(found.folder, found.steps),
-        lambda: show(pipeline_view(found.steps), console),
+        lambda: document_steps(found.folder, found.steps),
+        lambda: show(render_pipeline(found.steps), console),
     )

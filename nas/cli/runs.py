@@ -10,7 +10,7 @@ import rich_click as click
 from nas.cli.completing import FOLDER, RUN
 from nas.cli.shared import format_option, storage_option
 from nas.deadline import parse_duration
-from nas.errors import InputError, printable_lines
+from nas.errors import InputError, make_lines_printable
 
 if TYPE_CHECKING:
     from nas.workflows.submission import Submitted
@@ -33,14 +33,14 @@ def ls(folder: Path, form: str) -> None:
     rows = list_runs(folder)
     if form == "json":
         from nas.report.documents import print_document
-        from nas.report.run_documents import rows_document
+        from nas.report.run_documents import document_rows
 
-        print_document(rows_document(rows))
+        print_document(document_rows(rows))
         return
     from nas.report.console import show
-    from nas.report.overview import runs_view
+    from nas.report.overview import render_runs
 
-    show(runs_view(rows))
+    show(render_runs(rows))
 
 
 @click.command()
@@ -61,15 +61,15 @@ def status(run: Path, address: str | None, storage: str | None, form: str) -> No
     found = read_status(run, storage)
     if form == "json":
         from nas.report.documents import print_document
-        from nas.report.run_documents import status_document
+        from nas.report.run_documents import document_status
 
-        print_document(status_document(found))
+        print_document(document_status(found))
         return
-    from nas.report.console import say, terminal
-    from nas.report.overview import status_lines
+    from nas.report.console import open_terminal, say
+    from nas.report.overview import describe_status
 
-    console = terminal()
-    for line in status_lines(found):
+    console = open_terminal()
+    for line in describe_status(found):
         say(console, line)
 
 
@@ -91,13 +91,13 @@ def stop(run: Path, timeout: str, address: str | None) -> None:
         _say(submitted.stop(timeout_s))
         _say(f"Fetch its results with: {submitted.attach_command}\n")
         return
-    from nas.report.console import say, terminal
-    from nas.report.overview import stopped_line
+    from nas.report.console import open_terminal, say
+    from nas.report.overview import describe_stopped
     from nas.runs.listing import read_row
     from nas.workflows.stopping import stop as stop_run
 
     holder = stop_run(run, timeout_s=timeout_s)
-    say(terminal(), stopped_line(holder, read_row(run)))
+    say(open_terminal(), describe_stopped(holder, read_row(run)))
 
 
 @click.command()
@@ -108,11 +108,11 @@ def top(run: Path, storage: str | None) -> None:
 
     Only reads. Each second anew, until q or Ctrl-C; without a terminal it prints what nas status does.
     """
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.report.top import watch
-    from nas.runs.listing import status_reader
+    from nas.runs.listing import open_status
 
-    watch(status_reader(run, storage), terminal())
+    watch(open_status(run, storage), open_terminal())
 
 
 def _attach(run: Path, address: str) -> Submitted:
@@ -123,4 +123,4 @@ def _attach(run: Path, address: str) -> Submitted:
 
 def _say(text: str) -> None:
     """Print lines that another process has said."""
-    click.echo(printable_lines(text), nl=False)
+    click.echo(make_lines_printable(text), nl=False)

@@ -81,7 +81,7 @@ def scale(
     training is kept: the same command goes on after a stop or a kill, and
     steps and targets of the run are by what it found from then on.
     """
-    from nas.report.documents import give, scaled_document
+    from nas.report.documents import document_scaled, give
     from nas.report.scaled import print_scaled
     from nas.workflows.scaling import scale as scale_network
 
@@ -105,7 +105,7 @@ def scale(
         return
     assert output is not None
     files = scale_by(output, coefficients)
-    give(form, lambda: scaled_document(files), lambda: print_scaled(files))
+    give(form, lambda: document_scaled(files), lambda: print_scaled(files))
 
 
 def _search(
@@ -120,10 +120,10 @@ def _search(
 ) -> None:
     """Search coefficients, and scale by them where a file is named."""
     from nas.report.coefficients import CoefficientsScreen, give_found
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.workflows.coefficients import search_coefficients
 
-    with CoefficientsScreen(terminal(stderr=form == "json")) as screen:
+    with CoefficientsScreen(open_terminal(stderr=form == "json")) as screen:
         found = search_coefficients(
             network, settings, screen, storage=storage, plugins=plugins, output=folder
         )

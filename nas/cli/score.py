@@ -12,7 +12,7 @@ from nas.cli.completing import NETWORK
 from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.data.config import DataConfig
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 from nas.training.screens import ZERO_COST_NAMES
 
 
@@ -46,21 +46,21 @@ def score(
     trained scores before it decides anything.
     """
     from nas.report.console import show
-    from nas.report.documents import give, scores_document
-    from nas.report.tables import scores_view
+    from nas.report.documents import document_scores, give
+    from nas.report.tables import render_scores
     from nas.runs.state import load_network
     from nas.space.plugins import read_plugins
-    from nas.workflows.prescreen import batch_data, chosen_scores, untrained_scores
+    from nas.workflows.prescreen import load_batch, parse_scores, score_untrained
 
-    chosen, found = chosen_scores(scores), read_plugins(plugins)
+    chosen, found = parse_scores(scores), read_plugins(plugins)
     spaces = []
     for what in networks:
         space = load_network(what, found)
         if not space.is_architecture:
             raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
         spaces.append(space)
-    data = batch_data(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
+    data = load_batch(DataConfig.from_data(given, "nas score"), batch=batch, seed=seed)
     for note in data.notes:
-        click.echo(printable(note), err=form == "json")
-    scored = untrained_scores(spaces, chosen, data, batch=batch, seed=seed)
-    give(form, lambda: scores_document(scored), lambda: show(scores_view(scored)))
+        click.echo(make_printable(note), err=form == "json")
+    scored = score_untrained(spaces, chosen, data, batch=batch, seed=seed)
+    give(form, lambda: document_scores(scored), lambda: show(render_scores(scored)))

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER, RUN
-from nas.cli.options import read_settings, resumable, with_settings
+from nas.cli.options import list_resumable, read_settings, with_settings
 from nas.cli.shared import format_option, plugin_option
 from nas.errors import InputError
 
@@ -58,14 +58,14 @@ def search(
                 raise InputError(f"{flag}: is done on this machine alone; leave out --submit, or {flag}")
         submit_search(settings, plugins, runs, name, join)
         return
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.report.documents import give
-    from nas.report.progress import SearchScreen
-    from nas.report.run_documents import forecast_document, result_document
-    from nas.report.session import print_result
+    from nas.report.run_documents import document_forecast, document_result
+    from nas.report.search_lines import print_result
+    from nas.report.search_screen import SearchScreen
     from nas.workflows.search import search as search_space
 
-    console = terminal(stderr=form == "json")
+    console = open_terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         if dry_run:
             from nas.report.forecast import print_forecast
@@ -75,15 +75,15 @@ def search(
             prepared = prepare(settings, None, plugins, screen)
             screen.doing("Training three networks of the budget for some batches")
             found = forecast(prepared)
-            give(form, lambda: forecast_document(found), lambda: print_forecast(prepared, found))
+            give(form, lambda: document_forecast(found), lambda: print_forecast(prepared, found))
             return
         result = search_space(settings, screen, plugins=plugins, runs=runs, name=name, join=join)
-    give(form, lambda: result_document(result), lambda: print_result(result, console))
+    give(form, lambda: document_result(result), lambda: print_result(result, console))
 
 
 @click.command()
 @click.argument("run", type=RUN, help="The run folder, such as runs/mbconv-1.")
-@with_settings(only=resumable(), default="as before")
+@with_settings(only=list_resumable(), default="as before")
 @click.option("--repair", is_flag=True, help="Of a damaged study.journal, keep what is whole.")
 @format_option
 @plugin_option
@@ -93,29 +93,29 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins
     No finished trial or epoch is lost or trained again. With --trials a finished search goes further.
     """
     from nas.report.calibration import print_calibration
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.report.documents import give
-    from nas.report.progress import SearchScreen
-    from nas.report.run_documents import calibration_document, result_document, training_document
-    from nas.report.session import print_result
+    from nas.report.run_documents import document_calibration, document_result, document_training
+    from nas.report.search_lines import print_result
+    from nas.report.search_screen import SearchScreen
     from nas.workflows.calibration import CalibrationResult
     from nas.workflows.resume import is_training
     from nas.workflows.resume import resume as resume_run
     from nas.workflows.search import SearchResult
     from nas.workflows.train.values import TrainResult
 
-    console = terminal(stderr=form == "json")
+    console = open_terminal(stderr=form == "json")
     if is_training(run):
         from nas.report.training import TrainScreen, print_training
 
         with TrainScreen(console) as heard:
             trained = resume_run(run, heard, changes=given, plugins=plugins, repair=repair)
         assert isinstance(trained, TrainResult)
-        give(form, lambda: training_document(trained), lambda: print_training(trained, console))
+        give(form, lambda: document_training(trained), lambda: print_training(trained, console))
         return
     with SearchScreen(console) as screen:
         result = resume_run(run, screen, changes=given, plugins=plugins, repair=repair)
     if isinstance(result, CalibrationResult):
-        give(form, lambda: calibration_document(result), lambda: print_calibration(result, console))
+        give(form, lambda: document_calibration(result), lambda: print_calibration(result, console))
     elif isinstance(result, SearchResult):
-        give(form, lambda: result_document(result), lambda: print_result(result, console))
+        give(form, lambda: document_result(result), lambda: print_result(result, console))

@@ -16,7 +16,7 @@ from nas.cli.shared import (
     plugin_option,
     storage_option,
 )
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 
 
 @click.command()
@@ -79,32 +79,32 @@ def show(
 
         fitted = fit_input(space, side)
         space = fitted.space
-        click.echo(printable(fitted), err=form == "json")
+        click.echo(make_printable(fitted), err=form == "json")
     space = Counted.DEPLOYED.of(space, classes, None)
     if not limits and space.is_architecture:
         give(
             form,
-            lambda: documents.network_document(space),
-            lambda: show_view(tables.architecture_view(space)),
+            lambda: documents.document_network(space),
+            lambda: show_view(tables.render_architecture(space)),
         )
         return
     if not limits:
-        give(form, lambda: documents.space_document(space), lambda: show_view(tables.space_view(space)))
+        give(form, lambda: documents.document_space(space), lambda: show_view(tables.render_space(space)))
         return
     if space.is_architecture:
         raise InputError(f"{what}: is one network, and a budget is for a space; leave it out")
     from rich.console import Console
 
-    from nas.space.counting.census import census
+    from nas.space.counting.census import take_census
     from nas.workflows.checks import check_budget
 
     check_budget(space, limits)
     with Console(stderr=True).status("Counting"):
-        counted = census(space, limits)
+        counted = take_census(space, limits)
     give(
         form,
-        lambda: documents.census_document(space, limits, counted),
-        lambda: show_view(tables.census_view(space, limits, counted)),
+        lambda: documents.document_census(space, limits, counted),
+        lambda: show_view(tables.render_census(space, limits, counted)),
     )
 
 
@@ -169,7 +169,7 @@ def draw(
     name = Path(what, "best" if trial is None else f"trial_{trial}") if is_run(what) else Path(what).stem
     output = output or Path(f"{name}.svg")
     write_drawing(network, output, depth, largest, unfold=unfold)
-    click.echo(printable(output))
+    click.echo(make_printable(output))
 
 
 @click.command()
@@ -177,8 +177,8 @@ def draw(
 def spaces(form: str) -> None:
     """List the bundled spaces."""
     from nas.report.console import show as show_view
-    from nas.report.documents import give, spaces_document
-    from nas.report.tables import spaces_view
+    from nas.report.documents import document_spaces, give
+    from nas.report.tables import render_spaces
     from nas.space import load_space
     from nas.space.library import list_spaces
 
@@ -187,24 +187,24 @@ def spaces(form: str) -> None:
         space = load_space(path)
         count = 1 if space.is_architecture else space.count  # a bundled network can be built
         found[name] = count, space.about
-    give(form, lambda: spaces_document(found), lambda: show_view(spaces_view(found)))
+    give(form, lambda: document_spaces(found), lambda: show_view(render_spaces(found)))
 
 
 def _show_run(
     run: Path, top: int, trial: int | None, storage: str | None, form: str, plugins: tuple[Path, ...]
 ) -> None:
     from nas.report.documents import give
-    from nas.report.run_documents import run_document, trial_document
-    from nas.report.session import print_run, print_trial
+    from nas.report.run_documents import document_run, document_trial
+    from nas.report.search_lines import print_run, print_trial
     from nas.runs.state import RunState
     from nas.space.plugins import read_plugins
 
     state = RunState.load(run, read_plugins(plugins), storage)
     if trial is None:
-        give(form, lambda: run_document(state, top), lambda: print_run(state, top))
+        give(form, lambda: document_run(state, top), lambda: print_run(state, top))
     else:
         one = state.trial(trial)
-        give(form, lambda: trial_document(state, one), lambda: print_trial(state, one))
+        give(form, lambda: document_trial(state, one), lambda: print_trial(state, one))
 
 
 def _check_input(what: str, side: int | None) -> None:

@@ -22,12 +22,12 @@ def submit_search(
     settings: SearchConfig, plugins: Sequence[Path], runs: Path, name: str | None, join: bool
 ) -> None:
     """Submit a search and follow it."""
-    from nas.report.console import say, terminal
+    from nas.report.console import open_terminal, say
     from nas.workflows.submission import submit
 
     submitted = submit(settings, plugins, runs, name, join)
-    say(terminal(), f"Submitted to the Ray cluster at {submitted.jobs.address} as job {submitted.job}.")
-    say(terminal(), f"Ctrl-C leaves it running. Come back with: {submitted.attach_command}")
+    say(open_terminal(), f"Submitted to the Ray cluster at {submitted.jobs.address} as job {submitted.job}.")
+    say(open_terminal(), f"Ctrl-C leaves it running. Come back with: {submitted.attach_command}")
     _follow(submitted)
 
 
@@ -48,11 +48,11 @@ def attach(run: Path, address: str) -> None:
 
 def _follow(submitted: Submitted) -> None:
     """Show a search until it ends, then fetch its results. Exits with its code."""
-    from nas.errors import printable_lines
-    from nas.report.console import say, terminal
+    from nas.errors import make_lines_printable
+    from nas.report.console import open_terminal, say
 
     def show(text: str) -> None:
-        sys.stdout.write(printable_lines(text.expandtabs(1)))
+        sys.stdout.write(make_lines_printable(text.expandtabs(1)))
         sys.stdout.flush()
 
     code = None
@@ -60,12 +60,12 @@ def _follow(submitted: Submitted) -> None:
         code = submitted.follow(show)
         if submitted.fetch():
             where = submitted.folder.path
-            say(terminal(), f"Its run folder is fetched to {where}; the paths above are the cluster's.")
+            say(open_terminal(), f"Its run folder is fetched to {where}; the paths above are the cluster's.")
     except KeyboardInterrupt:
         print()  # a terminal has shown ^C
         goes_on = "the search goes on. Come back" if code is None else "its results are still to be fetched"
-        say(terminal(), f"Detached; {goes_on} with: {submitted.attach_command}")
+        say(open_terminal(), f"Detached; {goes_on} with: {submitted.attach_command}")
         if code is None:
-            say(terminal(), f"Or stop it with: {submitted.stop_command}")
+            say(open_terminal(), f"Or stop it with: {submitted.stop_command}")
         code = _DETACHED
     sys.exit(code)

@@ -47,14 +47,14 @@ def train(
     """
     if "network" not in given:
         raise InputError("nas train: no network is named; name a file, a bundled network or a run folder")
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.report.documents import give
-    from nas.report.run_documents import training_document, training_forecast_document
+    from nas.report.run_documents import document_training, document_training_forecast
     from nas.report.training import TrainScreen, print_forecast, print_training
     from nas.workflows.train import forecast_training
     from nas.workflows.train import train as train_network
 
-    console = terminal(stderr=form == "json")
+    console = open_terminal(stderr=form == "json")
     own = {key: value for key, value in given.items() if key != "network"}
     with TrainScreen(console) as screen:
         if dry_run:
@@ -73,6 +73,6 @@ def train(
                 name=name,
             )
     if dry_run:
-        give(form, lambda: training_forecast_document(found), lambda: print_forecast(found, console))
+        give(form, lambda: document_training_forecast(found), lambda: print_forecast(found, console))
     else:
-        give(form, lambda: training_document(result), lambda: print_training(result, console))
+        give(form, lambda: document_training(result), lambda: print_training(result, console))

@@ -46,13 +46,13 @@ def versus(
     if "network" not in given:
         raise InputError("nas versus: no network is named; name a run folder, a file or a bundled network")
     from nas.report.claims import VersusScreen, print_verdict
-    from nas.report.console import terminal
+    from nas.report.console import open_terminal
     from nas.report.documents import give
-    from nas.report.run_documents import versus_document
+    from nas.report.run_documents import document_versus
     from nas.workflows.versus import versus as compare
 
-    console = terminal(stderr=form == "json")
+    console = open_terminal(stderr=form == "json")
     own = {key: value for key, value in given.items() if key != "network"}
     with VersusScreen(console) as screen:
         result = compare(given["network"], own, screen, storage=storage, plugins=plugins, output=output)
-    give(form, lambda: versus_document(result), lambda: print_verdict(result, console))
+    give(form, lambda: document_versus(result), lambda: print_verdict(result, console))

@@ -17,9 +17,7 @@ from nas.data.traits import Trait
 from nas.errors import InputError
 
 
-def source_of_pixels(
-    classes: tuple[str, ...], labels: NDArray[Any], pixels: NDArray[Any], flip: bool
-) -> Source:
+def wrap_pixels(classes: tuple[str, ...], labels: NDArray[Any], pixels: NDArray[Any], flip: bool) -> Source:
     """Return a source of images (N, C, H, W) in memory, of any type and with alpha or without."""
 
     def read(
@@ -42,7 +40,7 @@ ARRAY_NAMES = ("images", "labels", "val_images", "val_labels")
 """What the arrays of a data set are called in messages: those to train on, those to validate on."""
 
 
-def source_of_arrays(
+def wrap_arrays(
     place: str,
     images: NDArray[Any],
     labels: NDArray[Any],
@@ -60,7 +58,7 @@ def source_of_arrays(
     same kind. `names` are those of the arrays in messages. Raises InputError where they do not fit; `place`
     begins its message.
     """
-    pixels = nchw(images, f"{place}: {names[0]}")
+    pixels = to_nchw(images, f"{place}: {names[0]}")
     numbers, first = _read_labels(labels, len(pixels), f"{place}: {names[1]}")
     found = np.unique(numbers)
     most = len(found) if classes is None else len(classes)
@@ -71,12 +69,12 @@ def source_of_arrays(
         raise InputError(f"{place}: there is one class, and at least 2 are needed; add images of another")
     called = range(first, first + most) if classes is None else classes
     source = replace(
-        source_of_pixels(tuple(map(str, called)), numbers - first, pixels, flip),
+        wrap_pixels(tuple(map(str, called)), numbers - first, pixels, flip),
         name_of=f"{names[0]}[{{}}]".format,
     )
     if validation is None:
         return source
-    val_pixels = nchw(validation[0], f"{place}: {names[2]}")
+    val_pixels = to_nchw(validation[0], f"{place}: {names[2]}")
     val_numbers, _ = _read_labels(validation[1], len(val_pixels), f"{place}: {names[3]}")
     _check_labels(val_numbers, first, most, f"{place}: {names[3]}")
     if pixels.shape[1] != val_pixels.shape[1]:
@@ -88,7 +86,7 @@ def source_of_arrays(
         raise InputError(
             f"{place}: {names[0]} are {pixels.dtype} and {names[2]} {val_pixels.dtype}; give both alike"
         )
-    own = source_of_pixels(source.classes, val_numbers - first, val_pixels, flip)
+    own = wrap_pixels(source.classes, val_numbers - first, val_pixels, flip)
     return replace(source, validation=replace(own, name_of=f"{names[2]}[{{}}]".format))
 
 
@@ -120,7 +118,7 @@ def _check_labels(labels: NDArray[np.int64], first: int, most: int, place: str) 
         )
 
 
-def nchw(images: NDArray[Any], place: str) -> NDArray[Any]:
+def to_nchw(images: NDArray[Any], place: str) -> NDArray[Any]:
     """Return images as (N, C, H, W). Raises InputError where they are none; `place` begins its message."""
     rule = (
         "they must be numbers of shape (N, H, W, C), (N, C, H, W) or (N, H, W), with 1, 3 or, with alpha, 4 "

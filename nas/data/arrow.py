@@ -22,7 +22,7 @@ def read_schema(file: Path) -> Any:
         from pyarrow import parquet
 
         return parquet.read_schema(file)
-    return _open_arrow(file, _stamp(file)).schema
+    return _open_arrow(file, _read_stamp(file)).schema
 
 
 def read_column(file: Path, column: str) -> list[Any]:
@@ -32,7 +32,7 @@ def read_column(file: Path, column: str) -> list[Any]:
 
         found = parquet.read_table(file, columns=[column], partitioning=None).column(column)
     else:
-        found = _open_arrow_column(file, _stamp(file), column)
+        found = _open_arrow_column(file, _read_stamp(file), column)
     values: list[Any] = found.to_pylist()
     return values
 
@@ -43,7 +43,7 @@ def list_rows(file: Path, column: str, place: str) -> Iterator[tuple[int | None,
     Raises InputError where a group is too large to be read.
     """
     if not _is_parquet(file):
-        rows = len(_open_arrow_column(file, _stamp(file), column))
+        rows = len(_open_arrow_column(file, _read_stamp(file), column))
         yield from ((None, row) for row in range(rows))
         return
     from pyarrow import parquet
@@ -63,15 +63,15 @@ def open_column(file: Path, column: str, group: int | None) -> Any:
     """Return a column of a row group, or of an Arrow file, which has none: its pages are read when they are
     looked at."""
     if group is None:
-        return _open_arrow_column(file, _stamp(file), column)
-    return _groups.read(file, _stamp(file), column, group)
+        return _open_arrow_column(file, _read_stamp(file), column)
+    return _groups.read(file, _read_stamp(file), column, group)
 
 
 def _is_parquet(file: Path) -> bool:
     return file.suffix != ".arrow"
 
 
-def _stamp(file: Path) -> int:
+def _read_stamp(file: Path) -> int:
     return file.stat().st_mtime_ns
 
 

@@ -35,8 +35,8 @@ from nas.data.levels import ON_WHITE, Levels, Rendering
 from nas.data.pixels import join_ranges
 from nas.data.traits import Trait
 from nas.errors import NasError
-from nas.files import cache_folder, write_atomically
-from nas.machine import memory_bytes
+from nas.files import find_cache_folder, write_atomically
+from nas.machine import read_memory_bytes
 
 if TYPE_CHECKING:
     from nas.data.packed import Encoded
@@ -61,10 +61,10 @@ def read_images(
     More than fits in memory lies in a file and is mapped: `Pictures.images` is a `numpy.memmap`. Raises
     NasError where there is no room for that file.
     """
-    _remove_unused(image_folder())
+    _remove_unused(find_image_folder())
     reading = _Reading(files, resolution, rendering, progress)
     # A data set has two parts, and Ray's object store takes a copy of each.
-    if len(indices) * math.prod(reading.shape) <= memory_bytes() / 4:
+    if len(indices) * math.prod(reading.shape) <= read_memory_bytes() / 4:
         return reading.read_in_memory(indices)
     return reading.read_mapped(indices)
 
@@ -203,7 +203,7 @@ class _Reading:
 
         what = f"{_FORMAT} {PIL.__version__} {self.resolution} {self.rendering.background} {levels}"
         key = hashlib.sha256(f"{what} {self.files.state}".encode())
-        return image_folder() / f"{key.hexdigest()[:32]}.rows"
+        return find_image_folder() / f"{key.hexdigest()[:32]}.rows"
 
 
 def _join(images: Iterable[DeepImage]) -> Levels:
@@ -306,9 +306,9 @@ _RANGE = struct.Struct("<dd?")
 """What a row holds of a deep image."""
 
 
-def image_folder() -> Path:
+def find_image_folder() -> Path:
     """Return the folder of decoded images."""
-    return cache_folder() / "images"
+    return find_cache_folder() / "images"
 
 
 def map_images(path: Path, shape: tuple[int, ...]) -> Images:

@@ -59,7 +59,7 @@ class DataCard:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> DataCard:
-        """Inverse of `to_data`. Raises ValueError or TypeError for what it could not have written."""
+        """Invert `to_data`. Raises ValueError or TypeError for what it could not have written."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         card = cls(**plain)
         if not isinstance(card.multi_label, bool):
@@ -73,7 +73,7 @@ class DataCard:
         return (self.channels, self.train, self.validation)
 
     def change(self, other: DataCard) -> str | None:
-        """What is different in the other data set, in words; None where it is the same data."""
+        """Return what is different in the other data set, in words; None where it is the same data."""
         if self.classes != other.classes:
             return f"{len(self.classes)} classes were {len(other.classes)}, or have other names"
         if self.multi_label != other.multi_label:
@@ -84,7 +84,8 @@ class DataCard:
             own, others = sum(self._counts[1:]), sum(other._counts[1:])
             return f"{own:,} images of {self.channels} channels were {others:,} of {other.channels}"
         if other.background is not None and self.levels != other.levels:
-            return f"the levels {_range(self.levels)} of its images were {_range(other.levels)}"
+            now, then = _format_levels(self.levels), _format_levels(other.levels)
+            return f"the levels {now} of its images were {then}"
         moments = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
         if not all(math.isclose(a, b, abs_tol=1e-3) for a, b in moments):
             return "the pixels are others"
@@ -122,5 +123,5 @@ class DataCard:
         return {**found, "mean": list(self.mean), "deviation": list(self.std)}
 
 
-def _range(levels: tuple[float, ...] | None) -> str:
+def _format_levels(levels: tuple[float, ...] | None) -> str:
     return str(Levels(*levels)) if levels else "none"

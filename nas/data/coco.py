@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.data.base import Source
 from nas.data.layout import TRAIN, Layout
-from nas.data.listed import Item, check_name, source_of_items, split_of
+from nas.data.listed import Item, check_name, find_split, wrap_items
 from nas.data.objects import Largest, note_objects
 from nas.data.stores import ImageFiles
 from nas.errors import InputError
@@ -22,9 +22,9 @@ _PREFERRED = "instances"
 _RULE = "it is a JSON object with the lists images, annotations and categories, as COCO has them"
 
 
-def source_of_coco(path: Path, layout: Layout) -> Source:
-    """A file of annotations, or those of a folder: by their names, or those of the folders that they are in,
-    they are of images to train on, to validate on or to test on."""
+def open_coco(path: Path, layout: Layout) -> Source:
+    """Open a file of annotations, or those of a folder: by their names, or those of the folders that they are
+    in, they are of images to train on, to validate on or to test on."""
     place = f"data set coco:{path}"
     files = {TRAIN[0]: path} if path.is_file() else _find_files(path, place)
     root = path.parent if path.is_file() else path
@@ -35,7 +35,7 @@ def source_of_coco(path: Path, layout: Layout) -> Source:
         for name, label in _read_file(file, root, f"{place}: {file.name}", found, categories):
             items.append(Item(name, label, split))
     classes = [categories[number] for number in sorted(categories)]
-    return source_of_items(
+    return wrap_items(
         place,
         items,
         lambda places: ImageFiles(root, [items[index].name for index in places]).read,
@@ -67,7 +67,7 @@ def _find_files(path: Path, place: str) -> dict[str, Path]:
         return {TRAIN[0]: files[0]}
     found: dict[str, Path] = {}
     for file in files:
-        split = split_of(file.stem) or split_of(file.parent.name)
+        split = find_split(file.stem) or find_split(file.parent.name)
         if not split or split in found:
             why = f"is of the same split as {found[split].name}" if split else "is named after no split"
             raise InputError(f"{place}: {file.name} {why}; name the file to use, as coco:{file}")

@@ -18,7 +18,7 @@ _LEAST_PIXELS, _MOST_PIXELS = 8, 2_048
 
 
 def _option(help: str, again: Callable[[Any], bool] | None = None) -> Option:
-    """An evaluator of a user's own has its own data."""
+    """Return an option of the data, which an evaluator of a user's own does without."""
     return Option(help, _PANEL, again=again, unused_by=User.EVALUATOR)
 
 
@@ -140,6 +140,6 @@ class DataConfig(Config):
         return Rendering(self.background, self.levels)
 
 
-def resolution_of(side: int) -> int:
+def choose_resolution(side: int) -> int:
     """Return the resolution that the input of a network stands for: that, or the nearest allowed one."""
     return min(max(side, _LEAST_PIXELS), _MOST_PIXELS)

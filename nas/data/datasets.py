@@ -16,16 +16,16 @@ from nas.data.base import Labels, Source
 from nas.data.cache import map_images
 from nas.data.duplicates import Pool, keep_together, place_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
-from nas.data.label_sets import are_sets, count_labels, name_sets, strata_of
+from nas.data.label_sets import are_sets, count_labels, find_strata, name_sets
 from nas.data.layout import GROUP, PLAIN, Layout
 from nas.data.levels import ON_WHITE, Rendering
 from nas.data.sources import find_source
 from nas.data.splits import Indices, check_classes, select_parts
 from nas.data.traits import Traits, describe_traits
 from nas.errors import InputError
-from nas.files import cache_folder
+from nas.files import find_cache_folder
 
-DATA_ROOT = cache_folder() / "data"
+DATA_ROOT = find_cache_folder() / "data"
 
 _NAMED = 3
 """Broken files that a message names."""
@@ -228,7 +228,7 @@ def make_folds(data: ImageData, folds: int) -> Iterator[ImageData]:
     """
     images = np.concatenate([data.val_images, data.train_images])
     labels = np.concatenate([data.val_labels, data.train_labels])
-    strata = strata_of(data.train_labels)
+    strata = find_strata(data.train_labels)
     part = np.zeros(len(labels), dtype=np.int64)
     # Dealt out class after class: the images of a class, and all images, differ by one at most.
     dealt = np.argsort(strata, kind="stable") + len(data.val_labels)
@@ -272,7 +272,7 @@ def _make_pool(
 
     labels = np.concatenate([source.labels[train], own.labels[val]])
     kinds, names = name_sets(labels, source.classes)
-    return Pool(spec, names, *found, kinds, strata_of(labels), groups, own is source, name_of)
+    return Pool(spec, names, *found, kinds, find_strata(labels), groups, own is source, name_of)
 
 
 def _note_broken(spec: str, found: Pictures, images: int, use: str, max_broken: float) -> list[str]:

@@ -33,7 +33,7 @@ def find_copies(*parts: Images) -> Indices:
     copies = np.arange(len(sums))
     first: dict[bytes, int] = {}
     for place in np.flatnonzero(counts[inverse] > 1).tolist():
-        pixels = np.ascontiguousarray(_image_at(parts, place))
+        pixels = np.ascontiguousarray(_pick_image(parts, place))
         copies[place] = first.setdefault(blake2b(pixels.data, digest_size=16).digest(), place)
     return copies
 
@@ -41,7 +41,7 @@ def find_copies(*parts: Images) -> Indices:
 def find_flat(images: Images) -> Indices:
     """Return the places of images (N, C, H, W) that are constant or nearly so."""
     found = []
-    for start, block in _blocks(images):
+    for start, block in _list_blocks(images):
         pixels = block.reshape(*block.shape[:2], -1)
         spread = pixels.max(axis=2) - pixels.min(axis=2)
         found.append(start + np.flatnonzero(spread.max(axis=1) <= FLAT))
@@ -52,7 +52,7 @@ def are_alike(*parts: Images) -> bool:
     """Return whether no pixel of any two images differs by more than `FLAT` levels."""
     low = high = parts[0][0]
     for part in parts:
-        for _, block in _blocks(part):
+        for _, block in _list_blocks(part):
             low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
             if (high - low).max() > FLAT:
                 return False
@@ -91,17 +91,17 @@ def keep_together(part: Indices, labels: Indices, groups: Indices) -> Indices:
     shape = (int(part.max()) + 1, classes)
     weight = 1 / np.maximum(np.bincount(labels, minlength=classes), 1)
     need = _count(part, labels, shape) - _count(found, labels, shape)
-    for members in _members(group, is_apart):
+    for members in _list_members(group, is_apart):
         own = np.bincount(labels[members], minlength=classes)
         place = int(np.argmax(need @ (own * weight)))
         need[place] -= own
         found[members] = place
     for label in np.setdiff1d(labels, labels[found == 0]):
-        found[min(_members(group, np.isin(group, group[labels == label])), key=len)] = 0
+        found[min(_list_members(group, np.isin(group, group[labels == label])), key=len)] = 0
     return found
 
 
-def _members(group: Indices, wanted: NDArray[np.bool_]) -> list[Indices]:
+def _list_members(group: Indices, wanted: NDArray[np.bool_]) -> list[Indices]:
     """Return the places of each group of wanted ones, in the order in which the groups begin."""
     places = np.flatnonzero(wanted)
     ordered = places[np.argsort(group[places], kind="stable")]
@@ -219,8 +219,8 @@ def _note_flat(pool: Pool) -> list[str]:
     if not len(flat):
         return []
     return [
-        f"{_of_all(len(flat), pool)} of one colour, or nearly so, at this resolution: "
-        f"{_listed([pool.name_of(place) for place in flat[:_NAMED]], len(flat))}."
+        f"{_format_share(len(flat), pool)} of one colour, or nearly so, at this resolution: "
+        f"{_join_names([pool.name_of(place) for place in flat[:_NAMED]], len(flat))}."
     ]
 
 
@@ -265,13 +265,13 @@ def _note_copies(pool: Pool, copies: Indices, duplicates: str, dropped: int) -> 
         DROP: f"one of each picture and class stays, {dropped:,} are left out",
     }[duplicates]
     copied = "a copy by its pixels" if len(places) == 1 else "copies by their pixels"
-    notes = [f"{_of_all(len(places), pool)} {copied}: {_listed(pairs, len(places))}; {what}."]
+    notes = [f"{_format_share(len(places), pool)} {copied}: {_join_names(pairs, len(places))}; {what}."]
     mixed = _find_mixed(pool, copies)
     if mixed:
         same = [np.flatnonzero((copies == p) & (pool.labels != pool.labels[p]))[0] for p in mixed[:_NAMED]]
         named = [f"{pool.name_of(p)} and {pool.name_of(int(o))}" for p, o in zip(mixed, same, strict=False)]
         pictures = "1 picture is" if len(mixed) == 1 else f"{len(mixed):,} pictures are"
-        notes.append(f"{pictures} in several classes: {_listed(named, len(mixed))}; keep the right one.")
+        notes.append(f"{pictures} in several classes: {_join_names(named, len(mixed))}; keep the right one.")
     return notes
 
 
@@ -282,16 +282,16 @@ def _note_leaks(pool: Pool, places: Indices) -> list[str]:
     named = [pool.name_of(place) for place in places[:_NAMED].tolist()]
     return [
         f"{len(places):,} of {len(pool.val):,} images to validate on are trained on too, or others of their "
-        f"group are, and are left out: {_listed(named, len(places))}."
+        f"group are, and are left out: {_join_names(named, len(places))}."
     ]
 
 
-def _of_all(count: int, pool: Pool) -> str:
-    """`1 of 20 images is`, `3 of 20 images are`."""
+def _format_share(count: int, pool: Pool) -> str:
+    """Return `1 of 20 images is`, `3 of 20 images are`."""
     return f"{count:,} of {len(pool.labels):,} images {'is' if count == 1 else 'are'}"
 
 
-def _listed(names: Sequence[str], count: int) -> str:
+def _join_names(names: Sequence[str], count: int) -> str:
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     return ", ".join(names) + more
 
@@ -299,7 +299,7 @@ def _listed(names: Sequence[str], count: int) -> str:
 def _sum_pixels(images: Images) -> NDArray[np.uint64]:
     """Return a sum over each image's bytes, taken as the largest words that they are a whole number of."""
     found = [np.zeros(0, np.uint64)]
-    for _, block in _blocks(images):
+    for _, block in _list_blocks(images):
         rows = np.ascontiguousarray(block).reshape(len(block), -1)
         word = next(
             w for w in (np.uint64, np.uint32, np.uint16, np.uint8) if not rows.shape[1] % w().itemsize
@@ -308,14 +308,14 @@ def _sum_pixels(images: Images) -> NDArray[np.uint64]:
     return np.concatenate(found)
 
 
-def _blocks(images: Images) -> Iterator[tuple[int, Images]]:
+def _list_blocks(images: Images) -> Iterator[tuple[int, Images]]:
     """Yield images by blocks, with the place of the first."""
     step = max(1, _BLOCK_BYTES // max(1, int(np.prod(images.shape[1:]))))
     for start in range(0, len(images), step):
         yield start, images[start : start + step]
 
 
-def _image_at(parts: Sequence[Images], place: int) -> Any:
+def _pick_image(parts: Sequence[Images], place: int) -> Any:
     for part in parts:
         if place < len(part):
             return part[place]

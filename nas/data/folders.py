@@ -15,14 +15,14 @@ from nas.data.base import Source
 from nas.data.grouping import Grouping, find_grouping
 from nas.data.layout import SPLITS, SUFFIXES, TEST, TRAIN, VALIDATION, Layout
 from nas.data.stores import ImageFiles
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 
 _NAMED = 3
 """Links that a note names."""
 
 
-def source_of_folder(path: Path, layout: Layout) -> Source:
-    """Images in PATH/CLASS/, or in PATH/train/CLASS/ with PATH/val/CLASS/ where there is one.
+def open_folder(path: Path, layout: Layout) -> Source:
+    """Open images in PATH/CLASS/, or in PATH/train/CLASS/ with PATH/val/CLASS/ where there is one.
 
     Beside a folder to train on, PATH/test/CLASS/ is what a training is tested on in its end, and folders that
     are no splits are not read.
@@ -31,12 +31,12 @@ def source_of_folder(path: Path, layout: Layout) -> Source:
     if path.is_file():
         raise InputError(f"{place}: is a file, and no archive is unpacked; unpack it, and name the folder")
     if not path.is_dir():
-        raise InputError(f"{place}: there is no such folder; {_layout(path)}")
+        raise InputError(f"{place}: there is no such folder; {_describe_layout(path)}")
     folders = {
         entry.name.casefold(): entry for entry in path.iterdir() if entry.is_dir() and _is_seen(entry.name)
     }
     if not folders:
-        raise InputError(f"{place}: the folder has no class folders; {_layout(path)}")
+        raise InputError(f"{place}: the folder has no class folders; {_describe_layout(path)}")
     splits = SPLITS.intersection(folders)
     find_groups = find_grouping(layout, place)
     train = next((folders[name] for name in TRAIN if name in folders), None)
@@ -46,30 +46,30 @@ def source_of_folder(path: Path, layout: Layout) -> Source:
             f"train on; put the images to train on into {path}/train/CLASS/"
         )
     if train is None or not (_has_classes(train) or splits == set(folders)):
-        return _class_folders(path, place, find_groups)  # a folder of images named like a split is a class
-    source = _class_folders(train, place, find_groups, f"{train.name}/")
+        return _open_class_folders(path, place, find_groups)  # a folder named like a split is a class
+    source = _open_class_folders(train, place, find_groups, f"{train.name}/")
     others = {
         kind: next((folders[name] for name in names if name in folders), None)
         for kind, names in {"validation": VALIDATION, "test": TEST}.items()
     }
     own, test = others["validation"], others["test"]
     if own is not None:
-        validation = _class_folders(own, place, find_groups, f"{own.name}/", source.classes)
+        validation = _open_class_folders(own, place, find_groups, f"{own.name}/", source.classes)
         source = replace(source, validation=validation)
     if test is not None:
-        find_test = partial(_class_folders, test, place, find_groups, f"{test.name}/", source.classes)
+        find_test = partial(_open_class_folders, test, place, find_groups, f"{test.name}/", source.classes)
         source = replace(source, test=find_test)
     return source
 
 
 def _has_classes(folder: Path) -> bool:
-    """Whether there are folders in it, and no images beside them."""
+    """Return whether there are folders in it, and no images beside them."""
     entries = [entry for entry in folder.iterdir() if _is_seen(entry.name)]
     return any(e.is_dir() for e in entries) and not any(e.suffix.casefold() in SUFFIXES for e in entries)
 
 
 def _is_seen(name: str) -> bool:
-    """Whether a folder is one of the user's, and not of an editor or system."""
+    """Return whether a folder is one of the user's, and not of an editor or system."""
     return not name.startswith((".", "__")) and name.casefold() not in _SYSTEM_FOLDERS
 
 
@@ -80,24 +80,25 @@ _SYSTEM_FILES = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])
 
 
 def _is_below_system(folder: str) -> bool:
-    """Whether a folder below the data set's is in one that a system or an editor keeps, such as `@eaDir`."""
+    """Return whether a folder below the data set's is in one that a system or an editor keeps, such as
+    `@eaDir`."""
     names = folder.casefold().split("/")
     return any(name.startswith(".") or name in _SYSTEM_FOLDERS for name in names)
 
 
-def _layout(path: Path) -> str:
+def _describe_layout(path: Path) -> str:
     return f"put the images into {path}/CLASS/, one folder for each class"
 
 
-def _class_folders(
+def _open_class_folders(
     path: Path,
     place: str,
     find_groups: Grouping,
     prefix: str = "",
     classes: tuple[str, ...] | None = None,
 ) -> Source:
-    """The images of a folder for each class; with `classes`, those that it may have. `prefix`: what the names
-    of its images begin with."""
+    """Open the images of a folder for each class; with `classes`, those that it may have. `prefix`: what the
+    names of its images begin with."""
     others: Counter[str] = Counter()
     not_followed: list[str] = []
     beside: list[str] = []
@@ -107,7 +108,7 @@ def _class_folders(
     found = tuple(name for name in there if not _contains(folders[name], real))
     not_followed += [name for name in there if name not in found]
     if not found:
-        raise InputError(f"{place}: {path} has no class folders; {_layout(path)}")
+        raise InputError(f"{place}: {path} has no class folders; {_describe_layout(path)}")
     names: list[str] = []
     targets: list[int] = []
     for target, name in enumerate(found):
@@ -141,7 +142,7 @@ def _class_folders(
         )
     if classes is None and len(found) < 2:
         raise InputError(
-            f"{place}: there is one class, '{found[0]}', and at least 2 are needed; {_layout(path)}"
+            f"{place}: there is one class, '{found[0]}', and at least 2 are needed; {_describe_layout(path)}"
         )
     if not names:
         raise InputError(f"{place}: there are no images in its class folders; allowed: {', '.join(SUFFIXES)}")
@@ -150,7 +151,7 @@ def _class_folders(
         if name not in allowed:
             raise InputError(
                 f"{place}: {path.name} has a class '{name}' that the images to train on do not have"
-                f"{did_you_mean(name, list(allowed))}"
+                f"{suggest_word(name, list(allowed))}"
             )
     known = {name: label for label, name in enumerate(allowed)}
     labels = np.asarray([known[found[target]] for target in targets], dtype=np.int64)
@@ -190,5 +191,5 @@ def _walk(
 
 
 def _contains(folder: str, path: str) -> bool:
-    """Whether a path is a folder or in it, both without links."""
+    """Return whether a path is a folder or in it, both without links."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

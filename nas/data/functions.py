@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.arrays import source_of_arrays
+from nas.data.arrays import wrap_arrays
 from nas.data.base import Source
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 
 _NEEDED = ("images", "labels")
 _VALIDATION = ("val_images", "val_labels")
@@ -27,7 +27,7 @@ def is_function(spec: str) -> bool:
     return spec.rpartition(":")[0].endswith(".py")
 
 
-def function_source(spec: str) -> Source:
+def open_function(spec: str) -> Source:
     """Run the file of FILE:FUNCTION, call the function and return the data set that it gives.
 
     The function takes no arguments and returns a dictionary: `images`, uint8 (N, C, H, W), (N, H, W, C) or
@@ -40,17 +40,17 @@ def function_source(spec: str) -> Source:
     path, _, name = spec.rpartition(":")
     place, file = f"data set {spec}", Path(path).expanduser()
     try:
-        given = _called(file, name, place)
+        given = _call(file, name, place)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
         reason = " ".join(traceback.format_exception_only(error)[-1].split())
-        where = _line(error, file)
+        where = _find_line(error, file)
         raise InputError(f"{place}: {where}: {reason}; mend it, or name another data set") from None
-    return _source(given, place)
+    return _make_source(given, place)
 
 
-def _called(file: Path, name: str, place: str) -> Any:
+def _call(file: Path, name: str, place: str) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -63,19 +63,19 @@ def _called(file: Path, name: str, place: str) -> Any:
     function = getattr(module, name, None)
     if not callable(function):
         own = [n for n, value in vars(module).items() if isinstance(value, FunctionType)]
-        hint = did_you_mean(name, own) or "; define it, without arguments"
+        hint = suggest_word(name, own) or "; define it, without arguments"
         raise InputError(f"{place}: {file} has no function '{name}'{hint}")
     return function()
 
 
-def _line(error: BaseException, file: Path) -> str:
-    """File and line at which an error came up."""
+def _find_line(error: BaseException, file: Path) -> str:
+    """Return the file and line at which an error came up."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{file}:{line}" if line else str(file)
 
 
-def _source(given: Any, place: str) -> Source:
+def _make_source(given: Any, place: str) -> Source:
     if not isinstance(given, Mapping):
         raise InputError(
             f"{place}: returns {type(given).__name__}; return a dictionary of images and labels, such as "
@@ -83,7 +83,7 @@ def _source(given: Any, place: str) -> Source:
         )
     for key in given:
         if key not in _KEYS:
-            raise InputError(f"{place}: returns an unknown '{key}'{did_you_mean(str(key), list(_KEYS))}")
+            raise InputError(f"{place}: returns an unknown '{key}'{suggest_word(str(key), list(_KEYS))}")
     for key in (*_NEEDED, *(_VALIDATION if set(_VALIDATION) & set(given) else ())):
         if key not in given:
             raise InputError(f"{place}: returns no '{key}' beside {', '.join(given) or 'nothing'}; add it")
@@ -92,17 +92,17 @@ def _source(given: Any, place: str) -> Source:
         raise InputError(
             f"{place}: flip is {flip!r}; it is True where a mirrored image keeps its class, else False"
         )
-    images, labels = (_array(given[key], place, key) for key in _NEEDED)
+    images, labels = (_to_array(given[key], place, key) for key in _NEEDED)
     validation = None
     if "val_images" in given:
         validation = (
-            _array(given["val_images"], place, "val_images"),
-            _array(given["val_labels"], place, "val_labels"),
+            _to_array(given["val_images"], place, "val_images"),
+            _to_array(given["val_labels"], place, "val_labels"),
         )
-    return source_of_arrays(place, images, labels, _classes(given, place), validation=validation, flip=flip)
+    return wrap_arrays(place, images, labels, _read_classes(given, place), validation=validation, flip=flip)
 
 
-def _array(value: Any, place: str, key: str) -> NDArray[Any]:
+def _to_array(value: Any, place: str, key: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except Exception as error:  # of rows of several lengths, of tensors on a device
@@ -110,7 +110,7 @@ def _array(value: Any, place: str, key: str) -> NDArray[Any]:
         raise InputError(f"{place}: {key} are no array ({reason}); give a numpy array") from None
 
 
-def _classes(given: Mapping[str, Any], place: str) -> list[str] | None:
+def _read_classes(given: Mapping[str, Any], place: str) -> list[str] | None:
     names = given.get("classes")
     if names is None:
         return None

@@ -16,7 +16,7 @@ Grouping = Callable[[Sequence[str]], "Labels | None"]
 
 
 def find_grouping(layout: Layout, place: str) -> Grouping:
-    """What finds groups by the pattern of a layout, numbered alike for all parts of a data set."""
+    """Return what finds groups by the pattern of a layout, numbered alike for all parts of a data set."""
     if layout.group is None:
         return lambda names: None
     number = make_numbering()
@@ -42,6 +42,6 @@ def find_grouping(layout: Layout, place: str) -> Grouping:
 
 
 def make_numbering() -> Callable[[Sequence[str]], Labels]:
-    """What numbers names from 0 on, alike in all calls."""
+    """Return what numbers names from 0 on, alike in all calls."""
     known: dict[str, int] = {}
     return lambda names: np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int64)

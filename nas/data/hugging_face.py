@@ -14,10 +14,10 @@ from typing import Any
 from nas.data.arrow import list_rows, open_column, read_column, read_schema
 from nas.data.base import Source
 from nas.data.layout import TRAIN, Layout
-from nas.data.listed import Item, list_files, source_of_items, split_of, split_of_file
+from nas.data.listed import Item, find_split, find_split_of_file, list_files, wrap_items
 from nas.data.stores import ImageParts
 from nas.data.tables import LABELS
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.files import check_regular
 
 _DICT, _STATE = "dataset_dict.json", "state.json"
@@ -66,8 +66,8 @@ class _Columns:
     names: tuple[str, ...] | None
 
 
-def source_of_hugging_face(path: Path, layout: Layout) -> Source:
-    """A folder that `datasets` wrote by save_to_disk, a parquet file, or a folder of some.
+def open_hugging_face(path: Path, layout: Layout) -> Source:
+    """Open a folder that `datasets` wrote by save_to_disk, a parquet file, or a folder of some.
 
     Columns are found by their features, or by usual names; `layout.columns` names them. A split whose classes
     are not told is not read.
@@ -104,7 +104,7 @@ def source_of_hugging_face(path: Path, layout: Layout) -> Source:
         ]
     assert columns is not None
     notes.append(f"Columns of {path.name}: {columns.image} has the images, {columns.label} the classes.")
-    return source_of_items(
+    return wrap_items(
         place,
         items,
         lambda places: ImageParts([cells[index] for index in places]).read,
@@ -153,14 +153,14 @@ def _find_files(path: Path, place: str, notes: list[str]) -> dict[str, list[Path
     """Return the files of each split. Adds to `notes`."""
     if (path / _DICT).is_file():
         known = _find_splits(path, place, notes)
-        return {split: _list_saved(_inside(path, name, place), place) for split, name in known.items()}
+        return {split: _list_saved(_find_inside(path, name, place), place) for split, name in known.items()}
     if (path / _STATE).is_file():
         return {TRAIN[0]: _list_saved(path, place)}
     if path.is_file():
         return {TRAIN[0]: [path]}
     found: dict[str, list[Path]] = {}
     for file in list_files(path, ".parquet", place):
-        found.setdefault(split_of_file(file, path), []).append(file)
+        found.setdefault(find_split_of_file(file, path), []).append(file)
     return found
 
 
@@ -169,7 +169,7 @@ def _find_splits(path: Path, place: str, notes: list[str]) -> dict[str, str]:
     names = list(dict.fromkeys(map(str, _read_json(path / _DICT, "splits", place))))
     found: dict[str, str] = {}
     for name in names:
-        split = split_of(name)
+        split = find_split(name)
         if split in found:
             raise InputError(
                 f"{place}: '{name}' is of the same split as '{found[split]}'; name the folder to use, as "
@@ -182,7 +182,7 @@ def _find_splits(path: Path, place: str, notes: list[str]) -> dict[str, str]:
             f"{place}: none of its splits {', '.join(names) or 'none'} is to train on; name a folder of "
             f"one, or call it {TRAIN[0]}"
         )
-    others = [name for name in names if not split_of(name)]
+    others = [name for name in names if not find_split(name)]
     if others:
         notes.append(f"Named after no split, and not read: {', '.join(others)}.")
     return found
@@ -192,7 +192,7 @@ def _list_saved(folder: Path, place: str) -> list[Path]:
     """Return the files of a split that save_to_disk wrote."""
     entries = _read_json(folder / _STATE, "_data_files", place)
     try:
-        found = [_inside(folder, entry["filename"], place) for entry in entries]
+        found = [_find_inside(folder, entry["filename"], place) for entry in entries]
     except (KeyError, TypeError) as error:
         raise InputError(f"{place}: {folder / _STATE} is damaged ({error}); write the folder anew") from None
     if not found:
@@ -200,7 +200,7 @@ def _list_saved(folder: Path, place: str) -> list[Path]:
     return found
 
 
-def _inside(folder: Path, name: str, place: str) -> Path:
+def _find_inside(folder: Path, name: str, place: str) -> Path:
     """Return a file or folder by its bare name. Raises InputError for a path, which may lead elsewhere, and
     for a pipe."""
     if Path(name).name != name:
@@ -238,17 +238,17 @@ def _find_columns(schema: Any, place: str, layout: Layout) -> _Columns:
     for name in layout.columns or ():
         if name not in schema.names:
             listed = ", ".join(schema.names)
-            hint = did_you_mean(name, list(schema.names))
+            hint = suggest_word(name, list(schema.names))
             raise InputError(f"{place}: there is no column '{name}' of --columns among {listed}{hint}")
     if image is None:
         held = [name for name in schema.names if _is_image(schema.field(name), features.get(name))]
         usual = [name for name in held if name.casefold() in _IMAGES]
         image = _choose(usual or held, "image", schema.names, place)
     if label is None:
-        named = [name for name in schema.names if _type_of(features.get(name)) == "ClassLabel"]
+        named = [name for name in schema.names if _read_type(features.get(name)) == "ClassLabel"]
         usual = [name for name in schema.names if name.casefold() in LABELS]
         label = _choose(named or usual, "label", schema.names, place)
-    names = features.get(label, {}).get("names") if _type_of(features.get(label)) == "ClassLabel" else None
+    names = features.get(label, {}).get("names") if _read_type(features.get(label)) == "ClassLabel" else None
     group = layout.group if layout.group in schema.names else None
     return _Columns(image, label, group, tuple(map(str, names)) if isinstance(names, list) else None)
 
@@ -271,15 +271,15 @@ def _read_features(schema: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _type_of(feature: Any) -> str:
+def _read_type(feature: Any) -> str:
     return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
 
 
 def _is_image(field: Any, feature: Any) -> bool:
-    """Whether a column has image files: by its feature, as a struct with `bytes`, or as bytes."""
+    """Return whether a column has image files: by its feature, as a struct with `bytes`, or as bytes."""
     from pyarrow import types
 
-    if feature is not None and _type_of(feature) == "Image":
+    if feature is not None and _read_type(feature) == "Image":
         return True
     kind = field.type
     if types.is_struct(kind):

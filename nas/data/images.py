@@ -223,18 +223,20 @@ def _render(image: Image.Image, size: tuple[int, int], rendering: Rendering) -> 
     traits = 0
     if image.format in _SEVERAL and getattr(image, "is_animated", False):
         traits |= Trait.FRAMES
-    turned = _orientation(image) if image.format == "TIFF" else 1  # Pillow turns it while it is loaded
+    turned = _read_orientation(image) if image.format == "TIFF" else 1  # Pillow turns it while it is loaded
     lower = None
-    if image.format in ("PNG", "TIFF") and ";16" in (raw := _raw_mode(image)):
+    if image.format in ("PNG", "TIFF") and ";16" in (raw := _find_raw_mode(image)):
         lower = _open_lower_bytes(image, raw)
         if lower is None and not image.mode.startswith("I"):
             traits |= Trait.CUT_DEPTH
     image.load()
-    turn = 1 if image.format == "TIFF" or image.info.keys().isdisjoint(_EXIF_KEYS) else _orientation(image)
+    turn = (
+        1 if image.format == "TIFF" or image.info.keys().isdisjoint(_EXIF_KEYS) else _read_orientation(image)
+    )
     if turn != 1 or turned != 1:
         traits |= Trait.TURNED
     if lower is not None or image.mode == "F" or image.mode.startswith("I"):
-        deep, alpha = _deep_values(image, lower)
+        deep, alpha = _read_deep_values(image, lower)
         if rendering.levels is None:
             found = measure_range(deep)
             if found is None:
@@ -269,7 +271,7 @@ _TURNS: dict[int, Any] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 _ORIENTATION = 0x0112
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where there is none that can be read."""
     with suppress(Exception):  # of a damaged segment; the image is whole
         found = image.getexif().get(_ORIENTATION, 1)
@@ -299,7 +301,7 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _raw_mode(image: Any) -> str:
+def _find_raw_mode(image: Any) -> str:
     """Return how the decoder unpacks pixels, such as `RGB;16B`."""
     args = image.tile[0].args if image.tile else ""
     mode = args[0] if isinstance(args, tuple) and args else args
@@ -322,15 +324,15 @@ def _open_lower_bytes(image: Any, raw: str) -> Any:
         return None
     other = Image.open(getattr(image, "filename", None) or image.fp)
     raw = f"{kind};16{_OTHER_ENDS[bits[-1]]}"
-    other.tile = [tile._replace(args=_with_first(tile.args, raw)) for tile in other.tile]
+    other.tile = [tile._replace(args=_replace_first(tile.args, raw)) for tile in other.tile]
     return other
 
 
-def _with_first(args: Any, raw: str) -> Any:
+def _replace_first(args: Any, raw: str) -> Any:
     return (raw, *args[1:]) if isinstance(args, tuple) else raw
 
 
-def _deep_values(image: Image.Image, lower: Image.Image | None) -> tuple[NDArray[Any], Images | None]:
+def _read_deep_values(image: Image.Image, lower: Image.Image | None) -> tuple[NDArray[Any], Images | None]:
     """Return the values of an image with more than eight bits, (H, W) or (H, W, 3), and its alpha."""
     if lower is not None:
         upper = np.asarray(image)

@@ -40,11 +40,11 @@ def count_labels(labels: Labels, classes: int) -> Labels:
     return np.bincount(labels, minlength=classes)
 
 
-def strata_of(labels: Labels) -> Labels:
+def find_strata(labels: Labels) -> Labels:
     """Return what images are drawn alike by (N,): their label; of several, the one that the fewest images
     have, and one number more for images of none.
 
-    >>> strata_of(np.array([[1, 0], [1, 1], [0, 0]])).tolist()
+    >>> find_strata(np.array([[1, 0], [1, 1], [0, 0]])).tolist()
     [0, 1, 2]
     """
     if not are_sets(labels):

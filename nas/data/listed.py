@@ -37,7 +37,7 @@ class Item:
         return (self.label,) if isinstance(self.label, str) else self.label
 
 
-def source_of_items(
+def wrap_items(
     place: str,
     items: Sequence[Item],
     read: Callable[[list[int]], Reader],
@@ -59,7 +59,7 @@ def source_of_items(
     }
     is_multi_label = any(isinstance(item.label, tuple) for item in items)
     there = {label for index in parts[TRAIN] for label in items[index].labels}
-    known = [name for name in classes if name in there] if classes else sorted(there, key=_natural)
+    known = [name for name in classes if name in there] if classes else sorted(there, key=_make_natural_key)
     if len(known) < 2:
         named = (
             f"one class, '{known[0]}'," if known else "no image with a label" if parts[TRAIN] else "no image"
@@ -102,7 +102,7 @@ def source_of_items(
     return replace(train, validation=part_of(VALIDATION)) if parts[VALIDATION] else train
 
 
-def split_of(name: str) -> str:
+def find_split(name: str) -> str:
     """Return which of `SPLITS` a file or folder is named after, by the first of its words that is one:
     `train-00000-of-00002.parquet`, `instances_val2017.json`; nothing where none is."""
     words = "".join(c if c.isalpha() else " " for c in name.casefold()).split()
@@ -137,15 +137,15 @@ def check_name(name: str, place: str) -> None:
         raise InputError(f"{place}: no file can have the name '{name}'; mend it") from None
 
 
-def _natural(name: str) -> tuple[bool, int, str]:
-    """Labels that are numbers in their order, before others."""
+def _make_natural_key(name: str) -> tuple[bool, int, str]:
+    """Return what puts labels that are numbers in their order, before others."""
     return (False, int(name), name) if name.isdecimal() else (True, 0, name)
 
 
-def split_of_file(file: Path, root: Path) -> str:
+def find_split_of_file(file: Path, root: Path) -> str:
     """Return the split that a file is of, by its name or that of the folder that it is in below `root`: to
     train on where neither says."""
     if file == root:
         return TRAIN[0]
     inner = "" if file.parent == root else file.parent.name
-    return split_of(file.stem) or split_of(inner) or TRAIN[0]
+    return find_split(file.stem) or find_split(inner) or TRAIN[0]

@@ -15,12 +15,12 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from nas.data.arrays import ARRAY_NAMES, source_of_arrays
+from nas.data.arrays import ARRAY_NAMES, wrap_arrays
 from nas.data.base import Source
 from nas.data.grouping import make_numbering
 from nas.data.layout import Layout
 from nas.errors import InputError
-from nas.machine import memory_bytes
+from nas.machine import read_memory_bytes
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -30,7 +30,7 @@ class Arrays:
 
     def __init__(self, file: NpzFile) -> None:
         self._file = file
-        self._left = memory_bytes() / 2
+        self._left = read_memory_bytes() / 2
         self.files: list[str] = list(file.files)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -82,9 +82,9 @@ _ARRAYS = (
 """Names of images and labels, to train on and to validate on."""
 
 
-def source_of_npz(path: Path, layout: Layout) -> Source:
-    """Arrays of images and labels, those to validate on where they are given, and names of the `classes`;
-    what the arrays are is said where they are checked (`source_of_arrays`)."""
+def open_npz(path: Path, layout: Layout) -> Source:
+    """Open arrays of images and labels, those to validate on where they are given, and names of the
+    `classes`; what the arrays are is said where they are checked (`wrap_arrays`)."""
     place = f"data set npz:{path}"
     if path.is_file() and not zipfile.is_zipfile(path):
         raise InputError(f"{place}: is no npz file; write it by numpy.savez(FILE, images=..., labels=...)")
@@ -112,7 +112,7 @@ def source_of_npz(path: Path, layout: Layout) -> Source:
         raise InputError(f"{place}: classes have the shape {names_given.shape}; give one name for each class")
     classes = None if names_given is None else [str(name) for name in names_given]
     validation = (arrays[names[2]], arrays[names[3]]) if has_validation else None
-    source = source_of_arrays(
+    source = wrap_arrays(
         place, arrays[names[0]], arrays[names[1]], classes, validation=validation, names=names
     )
     number = make_numbering()

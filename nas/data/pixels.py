@@ -67,13 +67,13 @@ def compose(images: NDArray[np.uint8], colour: tuple[int, ...]) -> NDArray[np.ui
     """Put images (N, C + 1, H, W), whose last channel is alpha, on a colour of C channels: (N, C, H, W)."""
     found = np.empty((len(images), images.shape[1] - 1, *images.shape[2:]), np.uint8)
     behind = np.array(colour, np.uint32)[:, None, None]
-    for part in _parts(images):
+    for part in _list_slices(images):
         pixels, alpha = images[part, :-1].astype(np.uint32), images[part, -1:].astype(np.uint32)
         found[part] = (pixels * alpha + behind * (_OPAQUE - alpha) + _OPAQUE // 2) // _OPAQUE
     return found
 
 
-def _parts(images: NDArray[Any]) -> Iterator[slice]:
+def _list_slices(images: NDArray[Any]) -> Iterator[slice]:
     """List slices of about a block of values each."""
     step = max(1, _BLOCK // max(1, math.prod(images.shape[1:])))
     for start in range(0, len(images), step):

@@ -44,7 +44,7 @@ def recognise(path: Path) -> str | None:
     if not path.is_dir():
         return None
     for kind, patterns in _MARKS.items():
-        if any(_holds(path, pattern) for pattern in patterns):
+        if any(_has_file(path, pattern) for pattern in patterns):
             return kind
     folders = [e.name for e in path.iterdir() if e.is_dir() and not e.name.startswith((".", "__"))]
     if {name.casefold() for name in folders} <= {
@@ -52,10 +52,10 @@ def recognise(path: Path) -> str | None:
         "data",
     }:  # else archives lie beside folders of classes
         for kind, suffix in _FILLINGS.items():
-            if _holds(path, f"*{suffix}") or _holds(path, f"*/*{suffix}"):
+            if _has_file(path, f"*{suffix}") or _has_file(path, f"*/*{suffix}"):
                 return kind
     return "imagefolder" if folders else None
 
 
-def _holds(path: Path, pattern: str) -> bool:
+def _has_file(path: Path, pattern: str) -> bool:
     return next(path.glob(pattern), None) is not None

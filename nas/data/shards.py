@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nas.data.base import Source
 from nas.data.layout import SUFFIXES, Layout
-from nas.data.listed import Item, list_files, source_of_items, split_of_file
+from nas.data.listed import Item, find_split_of_file, list_files, wrap_items
 from nas.data.packed import ImagePart
 from nas.data.stores import ImageParts
 from nas.errors import InputError
@@ -33,8 +33,9 @@ class _Sample:
     label: str | None = None
 
 
-def source_of_shards(path: Path, layout: Layout) -> Source:
-    """A tar file, or those of a folder: by its name a shard is to train on, to validate on or to test on.
+def open_shards(path: Path, layout: Layout) -> Source:
+    """Open a tar file, or those of a folder: by its name a shard is to train on, to validate on or to test
+    on.
 
     Nothing is unpacked: an image is read from its place in the shard.
     """
@@ -42,7 +43,7 @@ def source_of_shards(path: Path, layout: Layout) -> Source:
     items: list[Item] = []
     files: list[ImagePart] = []
     for shard in list_files(path, ".tar", place):
-        split = split_of_file(shard, path)
+        split = find_split_of_file(shard, path)
         inner = os.path.relpath(shard, path.parent if path.is_file() else path)
         for sample in _read_samples(shard, place):
             if sample.image is None:
@@ -54,7 +55,7 @@ def source_of_shards(path: Path, layout: Layout) -> Source:
             files.append(ImagePart(shard, offset, size, f"{inner}/{name}"))
     if not items:
         raise InputError(f"{place}: there is no image in its shards; {_RULE}")
-    return source_of_items(
+    return wrap_items(
         place, items, lambda places: ImageParts([files[index] for index in places]).read, layout
     )
 

@@ -9,35 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from nas.data.arrays import source_of_pixels
+from nas.data.arrays import wrap_pixels
 from nas.data.base import Source
-from nas.data.coco import source_of_coco
-from nas.data.folders import source_of_folder
-from nas.data.functions import function_source, is_function
-from nas.data.hugging_face import source_of_hugging_face
+from nas.data.coco import open_coco
+from nas.data.folders import open_folder
+from nas.data.functions import is_function, open_function
+from nas.data.hugging_face import open_hugging_face
 from nas.data.layout import PLAIN, Layout
-from nas.data.npz import source_of_npz
+from nas.data.npz import open_npz
 from nas.data.recognise import recognise
-from nas.data.shards import source_of_shards
-from nas.data.tables import source_of_table
-from nas.data.voc import source_of_voc
-from nas.errors import InputError, NasError, did_you_mean
+from nas.data.shards import open_shards
+from nas.data.tables import open_table
+from nas.data.voc import open_voc
+from nas.errors import InputError, NasError, suggest_word
 
 
 def find_source(spec: str, root: Path, layout: Layout = PLAIN, download: bool = True) -> Source:
-    """The data set of a name or `KIND:PATH`; `root` is where downloaded ones lie. No image is decoded yet.
+    """Return the data set of a name or `KIND:PATH`; `root` is where downloaded ones lie. No image is decoded
+    yet.
 
     `layout` says how tables and names are understood.
 
     Raises InputError for one that cannot be used, NasError for one that cannot be downloaded.
     """
     try:
-        return _found(spec, root, layout, download)
+        return _open(spec, root, layout, download)
     except (OSError, RuntimeError) as error:  # a path without permission, too long, or of no known user
         raise InputError(f"data set '{spec}' cannot be read: {error}") from error
 
 
-def absolute(spec: str) -> str:
+def resolve_spec(spec: str) -> str:
     """Return the name of a data set with its path, if it has one, in full."""
     if is_function(spec):
         file, _, function = spec.rpartition(":")
@@ -46,7 +47,7 @@ def absolute(spec: str) -> str:
     return f"{kind}:{Path(path).expanduser().resolve()}" if colon else spec
 
 
-def _found(spec: str, root: Path, layout: Layout, download: bool) -> Source:
+def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
     name, colon, path = spec.partition(":")
     _check_used(layout, name, spec)
     if name in _OWN:
@@ -55,11 +56,11 @@ def _found(spec: str, root: Path, layout: Layout, download: bool) -> Source:
             raise InputError(f"data set '{name}' needs a {what}: write {name}:{needs}")
         return read(Path(path).expanduser(), layout)
     if is_function(spec):
-        return function_source(spec)
+        return open_function(spec)
     if not colon and name == "digits":
-        return _digits()
+        return _load_digits()
     if not colon and name in _TORCHVISION:
-        return _torchvision(name, root, download)
+        return _open_torchvision(name, root, download)
     file = Path(spec).expanduser()
     if file.is_dir():
         raise InputError(f"data set '{spec}' is a folder: write {recognise(file) or 'imagefolder'}:{spec}")
@@ -67,7 +68,7 @@ def _found(spec: str, root: Path, layout: Layout, download: bool) -> Source:
         raise InputError(f"data set '{spec}' is a file: write {kind}:{spec}")
     if file.is_file() and file.suffix == ".py":
         raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
-    raise InputError(f"unknown data set '{spec}'{did_you_mean(spec, list(NAMES))}")
+    raise InputError(f"unknown data set '{spec}'{suggest_word(spec, list(NAMES))}")
 
 
 def _check_used(layout: Layout, kind: str, spec: str) -> None:
@@ -85,13 +86,13 @@ def _check_used(layout: Layout, kind: str, spec: str) -> None:
         )
 
 
-def _digits() -> Source:
+def _load_digits() -> Source:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]
     classes = tuple(str(name) for name in digits.target_names)
-    return source_of_pixels(classes, digits.target, images, flip=False)
+    return wrap_pixels(classes, digits.target, images, flip=False)
 
 
 # name: torchvision's class, whether a mirrored image keeps its class, the files and their folder below root
@@ -103,7 +104,7 @@ _TORCHVISION = {
 }
 
 
-def _torchvision(name: str, root: Path, download: bool) -> Source:
+def _open_torchvision(name: str, root: Path, download: bool) -> Source:
     from torchvision import datasets
 
     kind, flip, folder, files = _TORCHVISION[name]
@@ -112,7 +113,7 @@ def _torchvision(name: str, root: Path, download: bool) -> Source:
         data: Any = getattr(datasets, kind)(root, train=train, download=download and train)
         pixels = np.asarray(data.data)
         images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-        return source_of_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
+        return wrap_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
 
     try:
         return replace(read(True), test=lambda: read(False))  # of the same archives
@@ -136,13 +137,13 @@ def _torchvision(name: str, root: Path, download: bool) -> Source:
 
 
 _OWN: dict[str, tuple[str, str, Callable[[Path, Layout], Source]]] = {
-    "imagefolder": ("folder", "PATH, images in PATH/CLASS/", source_of_folder),
-    "csv": ("table", "FILE, with the columns path and label", source_of_table),
-    "npz": ("file", "FILE, with the arrays images and labels", source_of_npz),
-    "hf": ("folder or file", "PATH, of save_to_disk or of parquet", source_of_hugging_face),
-    "webdataset": ("folder or file", "PATH, of tar files with images and classes", source_of_shards),
-    "coco": ("folder or file", "PATH, with annotations", source_of_coco),
-    "voc": ("folder", "PATH, with Annotations and JPEGImages", source_of_voc),
+    "imagefolder": ("folder", "PATH, images in PATH/CLASS/", open_folder),
+    "csv": ("table", "FILE, with the columns path and label", open_table),
+    "npz": ("file", "FILE, with the arrays images and labels", open_npz),
+    "hf": ("folder or file", "PATH, of save_to_disk or of parquet", open_hugging_face),
+    "webdataset": ("folder or file", "PATH, of tar files with images and classes", open_shards),
+    "coco": ("folder or file", "PATH, with annotations", open_coco),
+    "voc": ("folder", "PATH, with Annotations and JPEGImages", open_voc),
 }
 
 NAMES = (

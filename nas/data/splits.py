@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.base import Labels, Source
-from nas.data.label_sets import are_sets, count_labels, strata_of
+from nas.data.label_sets import are_sets, count_labels, find_strata
 from nas.errors import InputError
 
 Indices = NDArray[np.int64]
@@ -37,7 +37,7 @@ def select_parts(
         check_classes(spec, source, source.labels, each)
         share = 1 / folds if folds > 1 else val_fraction
         chosen = select_subset(source.labels, max_images, each, rng)
-        train, val = _split(chosen, strata_of(source.labels), share, rng)
+        train, val = _split(chosen, find_strata(source.labels), share, rng)
         return _complete(train, val, source.labels) if are_sets(source.labels) else (train, val)
     if max_images is None:
         return select_subset(source.labels, None, 1, rng), select_subset(own.labels, None, 0, rng)
@@ -69,7 +69,7 @@ def select_subset(labels: Labels, most: int | None, each: int, rng: np.random.Ge
         return order
     # Sorted by its place within its class, any first part of the images has the classes in proportion.
     place = np.empty(len(order))
-    for members in _group_by_class(order, strata_of(labels)):
+    for members in _group_by_class(order, find_strata(labels)):
         rank = np.arange(len(members))
         place[members] = np.where(rank < each, rank - each, (rank + 0.5) / len(members))
     if are_sets(labels):

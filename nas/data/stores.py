@@ -56,7 +56,7 @@ class ImageStore(ABC):
         return found.hexdigest()
 
 
-def _stamp(file: str) -> str:
+def _read_stamp(file: str) -> str:
     """Return what is another when a file is."""
     try:
         state = os.stat(file)  # noqa: PTH116  # as fast
@@ -81,7 +81,8 @@ class ImageFiles(ImageStore):
     def _describe(self) -> Iterator[bytes]:
         root = f"{self.root}/"
         for name in self.names:
-            yield os.fsencode(name) + f"\0{_stamp(name if name.startswith('/') else root + name)}\n".encode()
+            stamp = _read_stamp(name if name.startswith("/") else root + name)
+            yield os.fsencode(name) + f"\0{stamp}\n".encode()
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,6 @@ class ImageParts(ImageStore):
         return self.parts[index]
 
     def _describe(self) -> Iterator[bytes]:
-        stamps = {file: _stamp(str(file)) for file in dict.fromkeys(part.file for part in self.parts)}
+        stamps = {file: _read_stamp(str(file)) for file in dict.fromkeys(part.file for part in self.parts)}
         for part in self.parts:
             yield f"{part.file.name} {part.place}\0{stamps[part.file]}\n".encode()

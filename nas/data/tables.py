@@ -14,9 +14,9 @@ from pathlib import Path
 from nas.data.base import Source
 from nas.data.label_columns import ClassColumns, Line, find_class_columns, read_label_lists
 from nas.data.layout import SPLITS, SUFFIXES, Layout
-from nas.data.listed import Item, source_of_items
+from nas.data.listed import Item, wrap_items
 from nas.data.stores import ImageFiles
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 
 _PATHS = (
     "path", "file_path", "filepath", "image_path", "img_path", "filename", "file_name", "file", "image",
@@ -40,12 +40,12 @@ class _Row:
     group: str
 
 
-def source_of_table(path: Path, layout: Layout) -> Source:
-    """A table with a column of paths, from the table's own folder, and one of labels, or one of 0 and 1 for
-    each class; where it has a column `split`, its rows to train on, with those to validate on and to test
+def open_table(path: Path, layout: Layout) -> Source:
+    """Open a table with a column of paths, from the table's own folder, and one of labels, or one of 0 and 1
+    for each class; where it has a column `split`, its rows to train on, with those to validate on and to test
     on."""
     place = f"data set csv:{path}"
-    rows, classes, notes = _table(path, place, layout)
+    rows, classes, notes = _parse_table(path, place, layout)
     seen: dict[str, int] = {}
     for row in rows:
         file = os.path.normpath(row.path)
@@ -60,7 +60,7 @@ def source_of_table(path: Path, layout: Layout) -> Source:
             )
     _check_labels(rows, place)
     items = [Item(row.path, row.label, row.split, row.group) for row in rows]
-    return source_of_items(
+    return wrap_items(
         place,
         items,
         lambda places: ImageFiles(path.parent, [items[index].name for index in places]).read,
@@ -99,8 +99,11 @@ def _read_number(text: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _table(path: Path, place: str, layout: Layout) -> tuple[list[_Row], tuple[str, ...] | None, list[str]]:
-    """The rows of a table, the classes where columns name them, and what is to be said of its columns."""
+def _parse_table(
+    path: Path, place: str, layout: Layout
+) -> tuple[list[_Row], tuple[str, ...] | None, list[str]]:
+    """Return the rows of a table, the classes where columns name them, and what is to be said of its
+    columns."""
     text = _read_table(path, place)
     first = text.partition("\n")[0]
     mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
@@ -178,7 +181,7 @@ def _find_columns(
     if layout.columns is not None:
         for column in layout.columns:
             if column.casefold() not in columns:
-                hint = did_you_mean(column.casefold(), list(columns))
+                hint = suggest_word(column.casefold(), list(columns))
                 raise InputError(f"{place}: there is no column '{column}' of --columns among {listed}{hint}")
         path, *label = [name.casefold() for name in layout.columns]
         return path, label[0] if len(label) == 1 else ClassColumns(
@@ -198,7 +201,7 @@ def _find_columns(
             if classes := find_class_columns(rest, lines):
                 return found[0], classes
         if not known:
-            hint = did_you_mean(own, list(columns), "name the columns by --columns PATH,LABEL")
+            hint = suggest_word(own, list(columns), "name the columns by --columns PATH,LABEL")
             raise InputError(f"{place}: there is no column '{own}' among {listed}{hint}")
         found.append(known[0])
     return found[0], found[1]

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from nas.data.base import Source
 from nas.data.layout import SUFFIXES, TEST, TRAIN, VALIDATION, Layout
-from nas.data.listed import Item, check_name, source_of_items
+from nas.data.listed import Item, check_name, wrap_items
 from nas.data.objects import Largest, note_objects
 from nas.data.stores import ImageFiles
 from nas.errors import InputError
@@ -23,8 +23,8 @@ _RULE = (
 )
 
 
-def source_of_voc(path: Path, layout: Layout) -> Source:
-    """The folder of a year, such as VOCdevkit/VOC2012, or one that has it alone.
+def open_voc(path: Path, layout: Layout) -> Source:
+    """Open the folder of a year, such as VOCdevkit/VOC2012, or one that has it alone.
 
     Images are split as the lists say; where there is none of those to train on, all are to train on.
     """
@@ -42,7 +42,7 @@ def source_of_voc(path: Path, layout: Layout) -> Source:
             objects += [(file, label, area) for label, area in described]
         largest = found.choose(objects, len(names or ()))
         items += [Item(file, label, split) for file, label in largest.items()]
-    return source_of_items(
+    return wrap_items(
         place,
         items,
         lambda places: ImageFiles(root / IMAGES, [items[index].name for index in places]).read,

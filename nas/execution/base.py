@@ -182,7 +182,7 @@ class Attempt:
     def _train(self) -> Step:
         self._build()
         assert self._training is not None
-        epoch = _checked(self._training.epoch(), self._result.epochs + 1)
+        epoch = _check_result(self._training.epoch(), self._result.epochs + 1)
         epoch, self._build_s = replace(epoch, build_s=self._build_s), 0.0
         done = bool(self._training.done)
         if done:
@@ -301,7 +301,7 @@ def _check_finite(state: Mapping[str, Tensor], epoch: int) -> None:
             raise TrainingFailed(FailureReason.NAN_LOSS, f"{name} was not finite after epoch {epoch}")
 
 
-def _checked(result: Any, epoch: int) -> EpochResult:
+def _check_result(result: Any, epoch: int) -> EpochResult:
     """Return the result of an epoch, whose value and score are finite.
 
     Raises EvaluatorError for anything else than a result, TrainingFailed for what is not finite.

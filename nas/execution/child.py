@@ -40,7 +40,7 @@ from nas.execution.base import (
 from nas.execution.local import LocalExecutor
 from nas.execution.worker_process import release_memory, settle
 from nas.study.records import Candidate, TrialResult
-from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
+from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 
 if TYPE_CHECKING:
     from nas.training.base import Parent
@@ -57,8 +57,8 @@ class ChildExecutor:
         self._threads = threads
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
-        """As `Executor.run`. What cannot be sent to a process, such as an object with a lock, trains in this
-        one, with a warning. Raises NasError where the process cannot start."""
+        """Do as `Executor.run` does. What cannot be sent to a process, such as an object with a lock, trains
+        in this one, with a warning. Raises NasError where the process cannot start."""
         if not queue.remaining:
             return
         try:
@@ -66,7 +66,7 @@ class ChildExecutor:
             with _packed(evaluator, self._threads) as parcel, Child(parcel) as child:
                 child.wait()
                 while (candidate := queue.ask()) is not None:
-                    parent, limit = queue.parent(candidate), time_limit(evaluator, candidate.number)
+                    parent, limit = queue.parent(candidate), find_time_limit(evaluator, candidate.number)
                     for tries in range(1, TRIES + 1):
                         child.wait()
                         observer.started(candidate)
@@ -117,7 +117,7 @@ class _Trial:
 
     def step(self) -> Step:
         """Train one epoch. Raises _Again where the process dies and the trial may be tried once more."""
-        allowed = seconds_allowed(self._limit) if self._limit else None
+        allowed = extend_limit(self._limit) if self._limit else None
         try:
             if not self._is_built:
                 failed: Step | None = self._child.ask(self._begin, allowed)

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from nas.errors import InputError, NasError
-from nas.files import home_folder
+from nas.files import find_home
 
 
 def show_token() -> None:
@@ -33,7 +33,7 @@ def make_token() -> None:
     if _has_token():
         return
     try:
-        home = home_folder()
+        home = find_home()
         if home is None:
             raise FileNotFoundError
         (home / ".ray").mkdir(exist_ok=True)
@@ -63,17 +63,17 @@ def describe_login() -> str | None:
 
 
 def _has_token() -> bool:
-    """Whether the environment names a token, or the home has one that can be read."""
+    """Return whether the environment names a token, or the home has one that can be read."""
     if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         return True
-    home = home_folder()
+    home = find_home()
     try:
         return home is not None and bool((home / ".ray" / "auth_token").read_text().strip())
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def short_folder() -> str | None:
+def find_short_folder() -> str | None:
     """Return a folder for Ray's sockets where the temporary one has too long a name for them, else None.
 
     Raises NasError where there is none.
@@ -94,7 +94,7 @@ _SOCKET = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 
 
 def check_address(address: str) -> None:
-    """Raises InputError where no Ray cluster answers at `auto` or `host:port`; `local` is none to ask."""
+    """Raise InputError where no Ray cluster answers at `auto` or `host:port`; `local` is none to ask."""
     if address == "local":
         return
     if address.startswith(("http://", "https://")):
@@ -104,7 +104,7 @@ def check_address(address: str) -> None:
         )
     if address != "auto" and not re.fullmatch(r"[^:/]+:[0-9]{1,5}", address):
         raise InputError(f"'{address}' is not a Ray address; write local, auto or host:port")
-    if not (address == "auto" or _listens(address)) or not _healthy(address):
+    if not (address == "auto" or _is_listening(address)) or not _is_healthy(address):
         raise InputError(
             f"no Ray cluster answers at address '{address}'; start one with `ray start --head`, or start "
             "Ray here with --address local"
@@ -123,7 +123,7 @@ def describe_mismatch(address: str, said: str) -> str | None:
     )
 
 
-def _listens(address: str) -> bool:
+def _is_listening(address: str) -> bool:
     host, port = address.split(":")
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
@@ -132,8 +132,8 @@ def _listens(address: str) -> bool:
     return True
 
 
-def _healthy(address: str) -> bool:
-    """Asks in a process of its own, for `ray.init` would try for minutes and print."""
+def _is_healthy(address: str) -> bool:
+    """Ask in a process of its own, for `ray.init` would try for minutes and print."""
     show_token()
     where = [] if address == "auto" else ["--address", address]
     command = [sys.executable, "-P", "-c", _HEALTH_CHECK, "health-check", *where]

@@ -17,15 +17,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.execution.base import describe_signal, find_place
 
 
-def _exit_code(report: str) -> int | None:
+def _find_exit_code(report: str) -> int | None:
     code = re.search(r"exit code (?!2\. End of file)(-?\d+)", report.replace("error code", "exit code"))
     return int(code[1]) if code else None
 
 
-def went_with_its_machine(report: str) -> bool:
+def has_lost_machine(report: str) -> bool:
     """Return whether it was not the worker alone that went, by Ray's report."""
     gone = re.search(r"node (has died|died|was terminated|was dead)", report)
-    return gone is not None and _exit_code(report) is None
+    return gone is not None and _find_exit_code(report) is None
 
 
 def describe_death(report: str) -> str:
@@ -36,9 +36,9 @@ def describe_death(report: str) -> str:
         )
         full = f", {words[1]}, and Ray allows {words[2]} of it" if words else ""
         return f"Ray ended its process, as the memory of its machine was nearly full{full}"
-    if went_with_its_machine(report):
+    if has_lost_machine(report):
         return "its machine has gone, or Ray on it"
-    code = _exit_code(report)
+    code = _find_exit_code(report)
     if code is not None and code >= 0:
         return f"its process ended with exit code {code}"
     printed = _ask_for_printed(report)

@@ -35,7 +35,7 @@ class Desk:
             return b"" if self._ended else bytes(self._order or b"")
 
     async def end(self) -> None:
-        """There will be no more orders."""
+        """Hear that there are no more orders."""
         async with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -46,7 +46,7 @@ class Desk:
             self._changed.notify_all()
 
     async def note(self, done: int, steps: int) -> None:
-        """So many steps of an epoch are done."""
+        """Hear that so many steps of an epoch are done."""
         self._steps = (done, steps)
 
     async def steps(self) -> Any:

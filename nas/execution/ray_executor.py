@@ -13,7 +13,14 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from nas.execution.ray_start import count_room, end_session, find_own_node, list_nodes, own_session, start_ray
+from nas.execution.ray_start import (
+    count_room,
+    end_session,
+    find_own_node,
+    find_own_session,
+    list_nodes,
+    start_ray,
+)
 
 # isort: split
 import ray
@@ -32,7 +39,7 @@ from nas.execution.ray_trials import (
     QueueScheduler,
     QueueSearcher,
     Trials,
-    trial_name,
+    name_trial,
 )
 from nas.execution.ray_watch import Watch
 from nas.execution.ray_worker import Worker
@@ -74,8 +81,8 @@ class RayExecutor:
         self._labels = labels or {"run": "nas", "sampler": ""}
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
-        """As `Executor.run`. Raises InputError for an address that does not answer and for trials that no
-        node has room for."""
+        """Do as `Executor.run` does. Raises InputError for an address that does not answer and for trials
+        that no node has room for."""
         if not queue.remaining:
             return
         observer.doing("Starting Ray" if self._address == "local" else "Joining Ray")
@@ -85,7 +92,7 @@ class RayExecutor:
             observer.doing("Starting workers")
             self._check_room()
             own = find_own_node()
-            session = own_session(self._address)
+            session = find_own_session(self._address)
             with Watch(own.gcs, own.raylet, self._way_out, lambda: end_session(session)) as watch:
                 images = getattr(evaluator, "images_per_epoch", None)
                 metered = Metered(observer, queue, self._labels, own.address, images)
@@ -166,8 +173,8 @@ class RayExecutor:
                         reuse_actors=True,
                         storage_path=folder,
                         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                        trial_dirname_creator=trial_name,
-                        trial_name_creator=trial_name,
+                        trial_dirname_creator=name_trial,
+                        trial_name_creator=name_trial,
                         raise_on_failed_trial=False,
                         verbose=0,
                     )

@@ -71,7 +71,7 @@ class Jobs:
         job = f"nas-{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{os.urandom(4).hex()}"
         script = Path(ray_job_script.__file__).read_text(encoding="utf-8")
         write_atomically(folder / "nas_job.py", script)
-        command = ["python", "nas_job.py", __version__, _place(job), *arguments]
+        command = ["python", "nas_job.py", __version__, _name_folder(job), *arguments]
         return self._submit(shlex.join(command), job, {"working_dir": str(folder)}, metadata)
 
     def follow(self, job: str, show: Callable[[str], None]) -> int:
@@ -109,7 +109,7 @@ class Jobs:
         Raises NasError where the cluster does not give them, or one would lie outside of the folder, or it
         cannot be written: then nothing is.
         """
-        command = f"python -c {shlex.quote(_SEND)} {_place(job)}"
+        command = f"python -c {shlex.quote(_SEND)} {_name_folder(job)}"
         printed = self._run_beside(job, command, "fetch", _FETCH_S)
         sent = re.search(r"^nas-results:(.*):nas-results$", printed, re.MULTILINE)
         if sent is None:
@@ -131,7 +131,7 @@ class Jobs:
 
         Raises NasError where the cluster does not answer within `timeout_s` seconds.
         """
-        command = shlex.join(["python", "-c", _ASK, _place(job), *arguments])
+        command = shlex.join(["python", "-c", _ASK, _name_folder(job), *arguments])
         printed = self._run_beside(job, command, "ask", timeout_s)
         said = re.search(r"^nas-said:(\d+):(.*):nas-said$", printed, re.MULTILINE)
         if said is None:
@@ -230,7 +230,7 @@ def check_job(job: str) -> str:
     return job
 
 
-def _place(job: str) -> str:
+def _name_folder(job: str) -> str:
     """Return the folder of a job in the home of the head's user."""
     return f"nas-runs/{check_job(job)}"
 
@@ -286,7 +286,7 @@ def _unpack(packed: bytes, into: Path) -> list[tuple[Path, bytes]]:
 
 
 def _check_answers(address: str) -> None:
-    """Raises InputError where no dashboard of Ray answers, which Ray's client would wait for without end."""
+    """Raise InputError where no dashboard of Ray answers, which Ray's client would wait for without end."""
     try:
         opener = urllib.request.build_opener()  # `urlopen` keeps the proxies of its first use
         with opener.open(f"{address.rstrip('/')}/api/version", timeout=_ANSWER_S) as answer:

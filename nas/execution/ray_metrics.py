@@ -51,7 +51,7 @@ class Gauges:
     """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
-        self._labels = {key: plain(value) for key, value in labels.items()}
+        self._labels = {key: to_ascii(value) for key, value in labels.items()}
         self._made: dict[tuple[str, ...], Gauge] = {}
 
     def set(self, name: str, value: Any, **labels: str) -> None:
@@ -60,7 +60,7 @@ class Gauges:
             number = float(value)  # Ray refuses the numbers of numpy
             if not math.isfinite(number):
                 return
-            tags = {**self._labels, **{key: plain(text) for key, text in labels.items()}}
+            tags = {**self._labels, **{key: to_ascii(text) for key, text in labels.items()}}
             key = (name, *tags)
             if key not in self._made:
                 # Of a name with a dot Ray shows nothing.
@@ -116,7 +116,7 @@ class Metered:
     def label(self, candidate: Candidate) -> str:
         """Return `mbconv-1/0012 312M`, the name of a trial; of a long training the name of its job."""
         job = self._queue.trials[candidate.number].job
-        return plain(f"{self._run}/{job or f'{candidate.number:04}'} {format_count(candidate.cost.macs)}")
+        return to_ascii(f"{self._run}/{job or f'{candidate.number:04}'} {format_count(candidate.cost.macs)}")
 
     def title(self, candidate: Candidate) -> str:
         """Return `mbconv-1/0012 312M epoch 2, best 0.9944`, the name of a task that trains an epoch."""
@@ -217,10 +217,10 @@ class _Named:
         return train.remote(*args, **kwargs)
 
 
-def plain(text: str) -> str:
+def to_ascii(text: str) -> str:
     """Return a text as Ray takes it: what is not printable ASCII is percent-encoded.
 
-    >>> plain("größe 2")
+    >>> to_ascii("größe 2")
     'gr%C3%B6%C3%9Fe 2'
     """
     return "".join(c if c.isascii() and c.isprintable() else quote(c, errors="replace") for c in text)

@@ -21,8 +21,8 @@ from unittest.mock import patch
 from nas.execution.ray_address import (
     check_address,
     describe_mismatch,
+    find_short_folder,
     make_token,
-    short_folder,
     show_token,
 )
 
@@ -76,7 +76,7 @@ def keep_ray(address: str, dashboard: bool, ahead: int = 0) -> Iterator[Callable
 
 @contextmanager
 def start_ray(address: str, dashboard: bool) -> Iterator[str | None]:
-    """Ray, started, joined or kept; gives the dashboard's URL. Of one that was started no process is left."""
+    """Start, join or keep Ray; return the dashboard's URL. Of one that was started no process is left."""
     if kept := _find_kept(address, dashboard):
         yield kept.url()
         return
@@ -146,7 +146,7 @@ def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None
             "include_dashboard": dashboard,
             "dashboard_host": "127.0.0.1",
             "num_cpus": count_cores(),
-            "_temp_dir": short_folder(),
+            "_temp_dir": find_short_folder(),
         }
     on_sigterm = signal.getsignal(signal.SIGTERM)
     job: Any = JobConfig()
@@ -171,7 +171,7 @@ def _start(address: str, dashboard: bool, ahead: int = 0) -> Iterator[str | None
             f"Ray cannot start: {reason:.300}; mend the cause, or train without Ray by --workers 0"
         ) from None
     _take_back_sigterm(on_sigterm)
-    session = own_session(address)
+    session = find_own_session(address)
     try:
         url = context.dashboard_url
         yield f"http://{url}" if url else None
@@ -218,7 +218,7 @@ def find_own_node() -> OwnNode:
     return OwnNode(here.get_node_id(), address, f"{address}:{found['NodeManagerPort']}", here.gcs_address)
 
 
-def own_session(address: str) -> Path | None:
+def find_own_session(address: str) -> Path | None:
     """Return the folder of the Ray that was started here, to which its processes write what they print; None
     for one that was joined."""
     node: Any = ray._private.worker._global_node  # there is no public way
@@ -233,7 +233,7 @@ def end_session(session: Path | None) -> None:
     if session is None:
         return
     for _ in range(_ROUNDS):  # one that starts meanwhile is found in the next
-        found = list(_processes_of(session))
+        found = list(_list_processes(session))
         for process in found:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -246,7 +246,7 @@ _ROUNDS = 20
 _ROUND_S = 0.1
 
 
-def _processes_of(session: Path) -> Iterator[int]:
+def _list_processes(session: Path) -> Iterator[int]:
     for printed in Path("/proc").glob("[0-9]*/fd/1"):
         with suppress(OSError):  # it has ended, or is another user's
             if printed.readlink().is_relative_to(session):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nas.execution.ray_start import count_room, end_session, find_own_node, own_session, start_ray
+from nas.execution.ray_start import count_room, end_session, find_own_node, find_own_session, start_ray
 
 # isort: split
 import ray
@@ -67,7 +67,7 @@ def ray_workers(
     """
     with start_ray(address, dashboard=False), tempfile.TemporaryDirectory(prefix="nas-train-") as storage:
         _check_room(workers, cpus, use_gpu)
-        node, session = find_own_node(), own_session(address)
+        node, session = find_own_node(), find_own_session(address)
         place = NodeAffinitySchedulingStrategy(node.id, soft=False)
         desk: Any = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=place).remote()
         trainer = TorchTrainer(
@@ -80,7 +80,7 @@ def ray_workers(
                 "desk": desk,
             },
             scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(cpus, use_gpu)
+                num_workers=workers, use_gpu=use_gpu, resources_per_worker=_make_resources(cpus, use_gpu)
             ),
             run_config=RunConfig(
                 name="nas", storage_path=storage, failure_config=FailureConfig(max_failures=_MOST_DEATHS)
@@ -137,7 +137,7 @@ def _train_epoch(training: ClassifierTraining, desk: Any, fitting: _Fitting, on_
 
 
 def _work(config: dict[str, Any]) -> None:
-    """What a worker does: epochs from the checkpoints that the desk has, until it has none."""
+    """Train epochs from the checkpoints that the desk has, until it has none."""
     release_children()
     settle(config["threads"])
     import torch.distributed as dist
@@ -184,13 +184,13 @@ def _unpack(content: Any) -> Any:
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def _resources(cpus: int, use_gpu: bool) -> dict[str, float]:
+def _make_resources(cpus: int, use_gpu: bool) -> dict[str, float]:
     return {"CPU": cpus, "GPU": 1} if use_gpu else {"CPU": cpus}
 
 
 def _check_room(workers: int, cpus: int, use_gpu: bool) -> None:
     """Raise InputError where the cluster, were nothing else on it, has no room for the workers."""
-    wanted = _resources(cpus, use_gpu)
+    wanted = _make_resources(cpus, use_gpu)
     if (room := count_room(wanted)) < workers:
         named = " and ".join(f"{amount:g} {kind}" for kind, amount in wanted.items())
         raise InputError(

@@ -24,13 +24,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import NasError
 from nas.execution.base import TRIES, Step, TrialQueue, describe_deaths, tell
-from nas.execution.ray_deaths import describe_death, went_with_its_machine
+from nas.execution.ray_deaths import describe_death, has_lost_machine
 from nas.execution.ray_mailbox import Mailbox
 from nas.execution.ray_metrics import Metered, name_tasks
 from nas.execution.ray_watch import Watch
 from nas.execution.ray_worker import WEIGHTS, Place
 from nas.study.records import Candidate, TrialResult
-from nas.training.base import Evaluator, Failure, FailureReason, seconds_allowed, time_limit
+from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 
 
 class Trials:
@@ -117,15 +117,15 @@ class Trials:
     def died(self, trial_id: str, report: str) -> None:
         candidate = self._running.pop(trial_id)
         result = self._last.pop(trial_id, TrialResult())
-        limit = time_limit(self._evaluator, candidate.number)
+        limit = find_time_limit(self._evaluator, candidate.number)
         began = self._began.get(trial_id, math.inf)
-        if limit and time.monotonic() - began >= seconds_allowed(limit):  # its worker ended itself
+        if limit and time.monotonic() - began >= extend_limit(limit):  # its worker ended itself
             text = f"{limit:g} s were over in epoch {result.epochs + 1}, which did not end"
             failure = Failure(FailureReason.TIMEOUT, text)
             tell(self._queue, self._observer, candidate, Step(result, failure=failure), bytes)
             return
         # A machine that goes, as one that is lent for a while, is no fault of the network at first sight.
-        with_machine = went_with_its_machine(report)
+        with_machine = has_lost_machine(report)
         self._deaths[candidate.number, with_machine] += 1
         if self._deaths[candidate.number, with_machine] < (_MACHINES if with_machine else TRIES):
             self._again.append(candidate)
@@ -165,10 +165,10 @@ class QueueSearcher(Searcher):
             return Searcher.FINISHED if self.trials.finished else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The scheduler hears of it too."""
+        """Tell the scheduler too."""
 
     def save(self, checkpoint_path: str) -> None:
-        """The study's ledger is the state."""
+        """Save nothing: the study's ledger is the state."""
 
 
 class Controller(TuneController):
@@ -195,7 +195,7 @@ class Controller(TuneController):
         return False
 
     def _starts(self, trial: Any) -> bool:
-        """Whether a worker of its own has a place, and is not ready yet."""
+        """Return whether a worker of its own has a place, and is not ready yet."""
         actor = self._trial_to_actor.get(trial)
         return (
             actor is not None
@@ -264,5 +264,5 @@ def _aborting() -> Iterator[None]:
         raise Abort from error
 
 
-def trial_name(trial: Any) -> str:
+def name_trial(trial: Any) -> str:
     return f"trial-{trial.config['number']}-{trial.trial_id}"

@@ -62,12 +62,12 @@ class Watch:
         since: dict[str, float] = {}
         while not self._done.wait(_EVERY_S):
             for address, (what, patience_s) in self._places.items():
-                if _answers(address):
+                if _is_listening(address):
                     since.pop(address, None)
                 elif time.monotonic() - since.setdefault(address, time.monotonic()) >= patience_s:
                     self._gone = f"{what} ({address})"
                     if self._is_main:
-                        _thread.interrupt_main(_interrupting_signal())
+                        _thread.interrupt_main(_find_interrupt())
                     if not self._done.wait(_REACT_S):
                         print(f"error: {self._message}", file=sys.stderr, flush=True)
                         self._clean()
@@ -82,8 +82,8 @@ _GCS_S = 20.0
 """A head that keeps its state elsewhere may come back."""
 
 
-def _answers(address: str) -> bool:
-    """Whether something listens; what is too busy to answer does."""
+def _is_listening(address: str) -> bool:
+    """Return whether something listens; what is too busy to answer does."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
@@ -94,6 +94,6 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _interrupting_signal() -> signal.Signals:
+def _find_interrupt() -> signal.Signals:
     handler: object = signal.getsignal(signal.SIGINT)
     return signal.SIGINT if isinstance(handler, Callable) else signal.SIGTERM  # type: ignore[arg-type]

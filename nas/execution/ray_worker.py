@@ -17,10 +17,10 @@ import ray
 from ray import tune
 
 from nas.execution.base import Attempt, Step
-from nas.execution.ray_metrics import harmless, plain
+from nas.execution.ray_metrics import harmless, to_ascii
 from nas.execution.worker_process import release_memory, settle
 from nas.importing import release_children
-from nas.training.base import Evaluator, seconds_allowed, time_limit
+from nas.training.base import Evaluator, extend_limit, find_time_limit
 
 WEIGHTS = "weights"
 """What the last step of a trial has besides: the network's state, as safetensors."""
@@ -63,8 +63,8 @@ class Worker(tune.Trainable):
         letters = [ray.get_actor(self._mailbox).take.remote(self._number)] if new_config["inherits"] else []
         (parent,) = ray.get(letters) or [None]
         self._attempt = Attempt(self._evaluator, dict(new_config["choices"]), self._number, parent)
-        limit = time_limit(self._evaluator, self._number)
-        self._allowed_s = seconds_allowed(limit) if limit else None
+        limit = find_time_limit(self._evaluator, self._number)
+        self._allowed_s = extend_limit(limit) if limit else None
         self._is_built = False
         return True
 
@@ -72,7 +72,7 @@ class Worker(tune.Trainable):
         assert self._attempt is not None
         step = self._next(self._attempt)
         self._note(step)
-        told = {"done": step.done, "step": step, "place": Place(self._node, _gpu_bytes())}
+        told = {"done": step.done, "step": step, "place": Place(self._node, _read_gpu_bytes())}
         return {**told, WEIGHTS: self._attempt.weights()} if step.done and step.epoch else told
 
     def _note(self, step: Step) -> None:
@@ -84,7 +84,7 @@ class Worker(tune.Trainable):
                 loss = "" if epoch.loss is None else f", loss {epoch.loss:.4f}"
                 said = f"epoch {epoch.epoch}: value {epoch.value:.4f}, score {epoch.score:.4f}{loss}"
                 said += f", {epoch.seconds:.1f} s"
-            print(plain(f"{self._label} {said}"), flush=True)
+            print(to_ascii(f"{self._label} {said}"), flush=True)
 
     def _next(self, attempt: Attempt) -> Step:
         """Train an epoch, of which the first is built before. What does not end in time ends this process."""
@@ -102,7 +102,7 @@ class Worker(tune.Trainable):
         return step
 
 
-def _gpu_bytes() -> int | None:
+def _read_gpu_bytes() -> int | None:
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
@@ -110,7 +110,7 @@ def _gpu_bytes() -> int | None:
 
 
 def _measure_gpu_anew() -> None:
-    if _gpu_bytes() is not None:
+    if _read_gpu_bytes() is not None:
         sys.modules["torch"].cuda.reset_peak_memory_stats()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.exporters.base import Exporter
 from nas.exporters.python import PythonExporter, SafetensorsExporter
 from nas.exporters.runtimes import EXECUTORCH, LITERT, NCNN, ONNX, OPENVINO, PT2
@@ -34,7 +34,7 @@ def find_exporter(name: str) -> Exporter:
     Raises InputError where there is none of that name, or a library that it needs is not installed.
     """
     if name not in EXPORTERS:
-        raise InputError(f"unknown format '{name}'{did_you_mean(name, list(EXPORTERS))}")
+        raise InputError(f"unknown format '{name}'{suggest_word(name, list(EXPORTERS))}")
     exporter = EXPORTERS[name]
     check_installed(f"format '{name}'", exporter.needs)
     return exporter
@@ -50,7 +50,7 @@ def check_installed(what: str, libraries: Iterable[str]) -> None:
 
 
 def _is_installed(library: str) -> bool:
-    """A folder of its name where one works, such as what it has written there, is none."""
+    """Return whether it is; a folder of its name where one works, such as what it has written, is none."""
     found = find_spec(library)
     return found is not None and found.origin is not None
 
@@ -60,7 +60,7 @@ def find_exporters(names: str) -> dict[str, Exporter]:
     return {name: find_exporter(name) for name in (part.strip() for part in names.split(","))}
 
 
-def export_suffixes() -> list[str]:
+def list_suffixes() -> list[str]:
     """Return what follows the name of a network in the names of all files that an export may have."""
     found = {suffix for exporter in EXPORTERS.values() for suffix in exporter.suffixes}
     found |= {INT8_SUFFIX + suffix for name in INT8_FORMATS for suffix in EXPORTERS[name].suffixes}
@@ -74,7 +74,7 @@ __all__ = [
     "Exporter",
     "PythonExporter",
     "check_installed",
-    "export_suffixes",
     "find_exporter",
     "find_exporters",
+    "list_suffixes",
 ]

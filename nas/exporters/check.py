@@ -3,7 +3,7 @@
     python check.py best.py EXPECTED
 
 EXPECTED is a folder with `weights.safetensors`, `batch.safetensors` (input `x`, output `y` and, of a file for
-timm, maps `map0`, `map1`, ...) and `facts.json`, as `nas.exporters.files` writes them. Prints what is wrong
+timm, maps `map0`, `map1`, ...) and `facts.json`, as `nas.exporters.writing` writes them. Prints what is wrong
 and exits with 1, or exits with 0.
 """
 
@@ -39,17 +39,19 @@ class _Without(MetaPathFinder):
             raise ImportError(f"an exported file must not import {self._package}")
 
 
-def problem(file: Path, expected: Path) -> str | None:
-    """What is wrong with the exported file, or with the weights beside it; None when all is well."""
+def find_problem(file: Path, expected: Path) -> str | None:
+    """Return what is wrong with the exported file, or with the weights beside it; None when all is well."""
     facts = json.loads((expected / "facts.json").read_text())
     torch.set_num_threads(facts["threads"])
-    module = _imported(file)
+    module = _import_file(file)
     network = module.Network()
     weights = load_file(expected / "weights.safetensors")
     wrong = (
-        _difference("weight", _shapes(network.state_dict()), _shapes(weights))
-        or _difference("layer", _layers(network, facts["layers"]), facts["layers"])
-        or _difference("count of", {"parameters": _parameters(network)}, {"parameters": facts["params"]})
+        _compare_mappings("weight", _list_shapes(network.state_dict()), _list_shapes(weights))
+        or _compare_mappings("layer", _list_exported_layers(network, facts["layers"]), facts["layers"])
+        or _compare_mappings(
+            "count of", {"parameters": _count_parameters(network)}, {"parameters": facts["params"]}
+        )
     )
     if wrong:
         return wrong
@@ -61,7 +63,7 @@ def problem(file: Path, expected: Path) -> str | None:
         else:
             network.load_state_dict(kept)
         for name, found in ((f"{file.stem}.pt", network.state_dict()), (kept_file.name, kept)):
-            wrong = _difference("weight", _shapes(found), _shapes(weights))
+            wrong = _compare_mappings("weight", _list_shapes(found), _list_shapes(weights))
             if wrong:
                 return f"in {name} {wrong}"
             for weight, value in weights.items():
@@ -70,26 +72,28 @@ def problem(file: Path, expected: Path) -> str | None:
     else:
         network.load_state_dict(weights)
     batch = load_file(expected / "batch.safetensors")
-    return _wrong_output(network.eval(), batch, facts["macs"]) or _wrong_map(file.stem, batch)
+    return _check_output(network.eval(), batch, facts["macs"]) or _check_map(file.stem, batch)
 
 
-def layers(network: nn.Module) -> dict[str, str]:
-    """The layers by name, as torch prints them: what outputs in evaluation mode do not show included."""
+def list_layers(network: nn.Module) -> dict[str, str]:
+    """Return the layers by name, as torch prints them: what outputs in evaluation mode do not show
+    included."""
     return {name: repr(layer) for name, layer in network.named_modules() if not list(layer.children())}
 
 
-def _layers(network: nn.Module, wanted: Mapping[str, str]) -> dict[str, str]:
-    """The layers of an exported network, without classes of the file that only join what others give."""
+def _list_exported_layers(network: nn.Module, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the layers of an exported network, without classes of the file that only join what others
+    give."""
     own = type(network).__module__
     joins = {
         name
         for name, layer in network.named_modules()
         if type(layer).__module__ == own and repr(layer) == f"{type(layer).__name__}()"
     }
-    return {name: text for name, text in layers(network).items() if name in wanted or name not in joins}
+    return {name: text for name, text in list_layers(network).items() if name in wanted or name not in joins}
 
 
-def _imported(file: Path) -> Any:
+def _import_file(file: Path) -> Any:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None
     module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)  # timm asks for it by its name
@@ -97,16 +101,19 @@ def _imported(file: Path) -> Any:
     return module
 
 
-def _wrong_output(network: nn.Module, batch: Mapping[str, torch.Tensor], macs: int) -> str | None:
+def _check_output(network: nn.Module, batch: Mapping[str, torch.Tensor], macs: int) -> str | None:
     x, y = batch["x"], batch["y"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = network(x)
     counted = counter.get_total_flops() // 2 // len(x)  # it counts an addition beside each product
-    return _unequal("output", output, y) or _difference("count of", {"MACs": counted}, {"MACs": macs})
+    return _compare_tensors("output", output, y) or _compare_mappings(
+        "count of", {"MACs": counted}, {"MACs": macs}
+    )
 
 
-def _wrong_map(name: str, batch: Mapping[str, torch.Tensor]) -> str | None:
-    """What is wrong with the maps of features that timm gives of the network; None where none are known."""
+def _check_map(name: str, batch: Mapping[str, torch.Tensor]) -> str | None:
+    """Return what is wrong with the maps of features that timm gives of the network; None where none are
+    known."""
     wanted = [batch[key] for key in sorted(batch) if key.startswith("map")]
     if not wanted:
         return None
@@ -117,11 +124,11 @@ def _wrong_map(name: str, batch: Mapping[str, torch.Tensor]) -> str | None:
         found = network(batch["x"])
     if len(found) != len(wanted):
         return f"timm gives {len(found)} maps of features, the network has {len(wanted)}"
-    wrong = (_unequal(f"map {i}", *maps) for i, maps in enumerate(zip(found, wanted, strict=True)))
+    wrong = (_compare_tensors(f"map {i}", *maps) for i, maps in enumerate(zip(found, wanted, strict=True)))
     return next(filter(None, wrong), None)
 
 
-def _unequal(what: str, found: torch.Tensor, wanted: torch.Tensor) -> str | None:
+def _compare_tensors(what: str, found: torch.Tensor, wanted: torch.Tensor) -> str | None:
     if found.shape != wanted.shape:
         return f"its {what} is {tuple(found.shape)}, the network's {tuple(wanted.shape)}"
     difference, largest = float((found - wanted).abs().max()), float(wanted.abs().max())
@@ -130,15 +137,15 @@ def _unequal(what: str, found: torch.Tensor, wanted: torch.Tensor) -> str | None
     return None
 
 
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+def _list_shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def _parameters(network: nn.Module) -> int:
+def _count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _difference(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+def _compare_mappings(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     for name in [*wanted, *found]:
         if name not in found:
             return f"the {what} {name} is missing"
@@ -152,7 +159,7 @@ def _difference(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) 
 if __name__ == "__main__":
     atexit.register(gc.freeze)  # torch's objects need not be searched for cycles
     sys.meta_path.insert(0, _Without("nas"))
-    wrong = problem(Path(sys.argv[1]), Path(sys.argv[2]))
+    wrong = find_problem(Path(sys.argv[1]), Path(sys.argv[2]))
     if wrong:
         print(wrong)
         sys.exit(1)

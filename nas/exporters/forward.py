@@ -7,45 +7,46 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nas.exporters.scopes import Item, Scope, Step
-from nas.exporters.text import too_long, unused, wrapped
+from nas.exporters.text import is_too_long, make_unused, wrap_statement
 from nas.ops import Join, Shape
 from nas.ops.base import format_shape
 
 
-def forward_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
-    """Lines of the method, indented for a class. `taken` are names that no variable may have."""
-    statements = list(_statements(scope))
-    names = _variables(scope, statements, {"self", *taken})
-    arguments = _arguments(scope, names)
+def write_forward(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
+    """Return the lines of the method, indented for a class. `taken` are names that no variable may have."""
+    statements = list(_list_statements(scope))
+    names = _name_variables(scope, statements, {"self", *taken})
+    arguments = _format_arguments(scope, names)
     tensors = ", ".join("torch.Tensor" for _ in scope.outputs)
     result = tensors if len(scope.outputs) == 1 else f"tuple[{tensors}]"
     lines = [f"    def forward(self{arguments}) -> {result}:"]
     for statement in statements:
         is_result = statement is statements[-1] and statement.item.outputs == scope.outputs
-        lines += _statement_lines(statement, names, shapes, "return " if is_result else None)
+        lines += _write_statement(statement, names, shapes, "return " if is_result else None)
         if is_result:
             return lines
-    return [*lines, f"        return {_listed(scope.outputs, names)}"]
+    return [*lines, f"        return {_join_names(scope.outputs, names)}"]
 
 
-def maps_lines(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
-    """Lines of the method `forward_maps` of a network, which gives the list of all outputs of a scope."""
-    statements = list(_statements(scope))
-    names = _variables(scope, statements, {"self", *taken}, scope.outputs)
+def write_maps(scope: Scope, shapes: Mapping[str, Shape], taken: Collection[str]) -> list[str]:
+    """Return the lines of the method `forward_maps` of a network, which gives the list of all outputs of a
+    scope."""
+    statements = list(_list_statements(scope))
+    names = _name_variables(scope, statements, {"self", *taken}, scope.outputs)
     lines = [
-        f"    def forward_maps(self{_arguments(scope, names)}) -> list[torch.Tensor]:",
+        f"    def forward_maps(self{_format_arguments(scope, names)}) -> list[torch.Tensor]:",
         '        """The maps of `feature_info`, then what the head is given, where that is another."""',
     ]
     for statement in statements:
-        lines += _statement_lines(statement, names, shapes, None)
-    return [*lines, f"        return [{_listed(scope.outputs, names)}]"]
+        lines += _write_statement(statement, names, shapes, None)
+    return [*lines, f"        return [{_join_names(scope.outputs, names)}]"]
 
 
-def _arguments(scope: Scope, names: Mapping[str, str]) -> str:
+def _format_arguments(scope: Scope, names: Mapping[str, str]) -> str:
     return "".join(f", {names[value]}: torch.Tensor" for value in scope.inputs)
 
 
-def _listed(values: Iterable[str], names: Mapping[str, str]) -> str:
+def _join_names(values: Iterable[str], names: Mapping[str, str]) -> str:
     return ", ".join(names[value] for value in values)
 
 
@@ -68,27 +69,29 @@ class _Statement:
 
     def text(self, names: Mapping[str, str]) -> str:
         if not (isinstance(self.item, Step) and isinstance(self.item.op, Join)):
-            return _call(self.item, names)
+            return _write_call(self.item, names)
         return self.item.op.expression(
-            [_call(self.inner[v], names) if v in self.inner else names[v] for v in self.item.inputs]
+            [_write_call(self.inner[v], names) if v in self.inner else names[v] for v in self.item.inputs]
         )
 
 
-def _statement_lines(
+def _write_statement(
     statement: _Statement, names: Mapping[str, str], shapes: Mapping[str, Shape], start: str | None
 ) -> list[str]:
-    """The lines of a statement, which by default assigns its outputs, with shapes where they change."""
+    """Return the lines of a statement, which by default assigns its outputs, with shapes where they
+    change."""
     outputs = statement.item.outputs
     given = [shapes[value] for value in outputs]
     changes = any(shape != shapes[statement.operands[0]] for shape in given)
-    return _line(
-        (start or f"{_listed(outputs, names)} = ") + statement.text(names),
+    return _write_line(
+        (start or f"{_join_names(outputs, names)} = ") + statement.text(names),
         " and ".join(map(format_shape, given)) if changes else "",
     )
 
 
-def _statements(scope: Scope) -> Iterator[_Statement]:
-    """The lines in order. A call goes into the line that follows where a join of two is its only use."""
+def _list_statements(scope: Scope) -> Iterator[_Statement]:
+    """Return the lines in order. A call goes into the line that follows where a join of two is its only
+    use."""
     uses = [value for item in scope.items for value in item.inputs] + list(scope.outputs)
     inner: dict[str, Item] = {}
     for item, following in zip(scope.items, (*scope.items[1:], None), strict=True):
@@ -107,10 +110,10 @@ def _statements(scope: Scope) -> Iterator[_Statement]:
             inner = {}
 
 
-def _variables(
+def _name_variables(
     scope: Scope, statements: list[_Statement], taken: set[str], results: Collection[str] = ()
 ) -> dict[str, str]:
-    """A variable for every value; that of `results` is named for what gives them.
+    """Return a variable for every value; that of `results` is named for what gives them.
 
     A line gives its result the name of an operand that is read nowhere else, `y = self.dw(y)`, unless that
     would give a join the name of one branch. `runs` are the values that share a variable so.
@@ -129,13 +132,15 @@ def _variables(
     names: dict[str, str] = {}
     for value, run in runs.items():
         if value == run[0]:
-            name = unused(_variable(scope, run, made_by, results), taken)
+            name = make_unused(_name_variable(scope, run, made_by, results), taken)
             taken.add(name)
             names |= dict.fromkeys(run, name)
     return names
 
 
-def _variable(scope: Scope, run: list[str], made_by: Mapping[str, Item], results: Collection[str]) -> str:
+def _name_variable(
+    scope: Scope, run: list[str], made_by: Mapping[str, Item], results: Collection[str]
+) -> str:
     if run[0] in scope.inputs:
         return "x" if len(scope.inputs) == 1 else f"x{scope.inputs.index(run[0]) + 1}"
     is_result = run[-1] in results
@@ -150,12 +155,12 @@ def _is_join(item: Item) -> bool:
     return isinstance(item, Step) and isinstance(item.op, Join)
 
 
-def _call(item: Item, names: Mapping[str, str]) -> str:
+def _write_call(item: Item, names: Mapping[str, str]) -> str:
     return f"self.{item.name}({', '.join(names[value] for value in item.inputs)})"
 
 
-def _line(statement: str, comment: str) -> list[str]:
+def _write_line(statement: str, comment: str) -> list[str]:
     line = f"        {statement}"
-    if comment and not too_long(f"{line}  # {comment}"):
+    if comment and not is_too_long(f"{line}  # {comment}"):
         return [f"{line}  # {comment}"]
-    return wrapped(statement, indent=8) if too_long(line) else [line]
+    return wrap_statement(statement, indent=8) if is_too_long(line) else [line]

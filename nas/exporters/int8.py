@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import InputError, NasError, did_you_mean
+from nas.errors import InputError, NasError, suggest_word
 from nas.exporters import EXPORTERS, INT8_FORMATS, check_installed
 from nas.exporters.runtimes import RuntimeExporter, export_program, write_onnx
-from nas.machine import vectors
+from nas.machine import list_vectors
 
 if TYPE_CHECKING:
     import torch
@@ -61,9 +61,9 @@ def find_target(name: str | None = None) -> Target:
     """Return the kind of CPU of a name, or this machine's. Raises InputError where there is none."""
     if name is not None:
         if name not in TARGETS:
-            raise InputError(f"--target-cpu: unknown kind '{name}'{did_you_mean(name, list(TARGETS))}")
+            raise InputError(f"--target-cpu: unknown kind '{name}'{suggest_word(name, list(TARGETS))}")
         return TARGETS[name]
-    own = {*vectors(), *(["asimd"] if platform.machine() == "arm64" else [])}  # as macOS says it
+    own = {*list_vectors(), *(["asimd"] if platform.machine() == "arm64" else [])}  # as macOS says it
     return next((target for target in TARGETS.values() if own & set(target.vectors)), TARGETS["avx2"])
 
 
@@ -118,14 +118,14 @@ def _convert(
     quantize: Quantize, calibration: Calibration, network: fx.GraphModule, images: torch.Tensor, file: Path
 ) -> None:
     """Write a network as int8. Raises NasError, as what fails is no operator alone, but with its images."""
-    from nas.exporters.files import one_line
+    from nas.exporters.writing import shorten_error
 
     try:
         quantize(network, images, file, calibration)
     except Exception as error:  # quantisers have many
         raise NasError(
-            f"the network cannot be made int8 as {file.suffix}: {one_line(error)}; leave --quantize out, or "
-            "choose another --format"
+            f"the network cannot be made int8 as {file.suffix}: {shorten_error(error)}; leave --quantize "
+            "out, or choose another --format"
         ) from None
 
 

@@ -99,16 +99,16 @@ class Parity:
         return text
 
 
-def network_outputs(architecture: Architecture, state: Mapping[str, torch.Tensor], sample: Sample) -> Array:
+def compute_outputs(architecture: Architecture, state: Mapping[str, torch.Tensor], sample: Sample) -> Array:
     """Return what the network gives for the images of a sample (N, classes).
 
     Raises NasError where weights are not of this network, or its batch norms have seen no image.
     """
     import torch
 
-    from nas.exporters.files import check_trained, trained_network
+    from nas.exporters.writing import check_trained, load_trained
 
-    network = trained_network(architecture, state)
+    network = load_trained(architecture, state)
     check_trained(network)
     with torch.inference_mode():
         outputs: Array = network(torch.from_numpy(sample.images)).numpy()

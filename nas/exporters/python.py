@@ -56,8 +56,8 @@ outputs = module.load()(torch.from_numpy(images)).detach().numpy()
         facts: Mapping[str, str],
         preparation: Preparation | None = None,
     ) -> list[Path]:
-        """Write as `nas.exporters.files.export_python` does."""
-        from nas.exporters.files import export_python  # with torch, which takes its time
+        """Write as `nas.exporters.writing.export_python` does."""
+        from nas.exporters.writing import export_python  # with torch, which takes its time
 
         return export_python(
             folder, stem, architecture, state, title=title, facts=facts, preparation=preparation
@@ -98,10 +98,10 @@ outputs = network.eval()(torch.from_numpy(images)).detach().numpy()
         facts: Mapping[str, str],
         preparation: Preparation | None = None,
     ) -> list[Path]:
-        """Write as `nas.exporters.files.export_python` does, without weights random ones."""
-        from nas.exporters.files import export_python, settled_state
+        """Write as `nas.exporters.writing.export_python` does, without weights random ones."""
+        from nas.exporters.writing import export_python, make_settled_state
 
-        state = settled_state(architecture) if state is None else state
+        state = make_settled_state(architecture) if state is None else state
         return export_python(
             folder,
             stem,

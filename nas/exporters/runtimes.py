@@ -61,7 +61,7 @@ class RuntimeExporter:
         Raises NasError where the weights are of another network, or its batch norms have seen no image, where
         the format has no word for an operator, and where a file cannot be written.
         """
-        from nas.exporters.files import write_converted  # with torch, which takes its time
+        from nas.exporters.writing import write_converted  # with torch, which takes its time
 
         return write_converted(folder, stem, architecture, state, self.suffixes, self.convert)
 
@@ -111,7 +111,7 @@ def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -
 
 
 def _write_ncnn(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
-    """Of one image at a time, as ncnn has no batches."""
+    """Write for one image at a time, as ncnn has no batches."""
     import pnnx
     import torch
 

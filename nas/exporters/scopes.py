@@ -87,8 +87,8 @@ class Scope:
 Item = Step | Scope
 
 
-def scope_tree(architecture: Architecture) -> Scope:
-    """The whole network as a scope without a name, from the image to its one output.
+def build_scopes(architecture: Architecture) -> Scope:
+    """Return the whole network as a scope without a name, from the image to its one output.
 
     Every scope is to be contiguous in the order of nodes and every node of use, as a builder and `simplify`
     leave them.
@@ -97,10 +97,10 @@ def scope_tree(architecture: Architecture) -> Scope:
     assert all(node.name in last_use for node in architecture.nodes[:-1]), "simplify before exporting"
     last_use[architecture.output] = len(architecture.nodes)
     position = {node.name: i for i, node in enumerate(architecture.nodes)} | {INPUT: -1}
-    return _scope("", architecture.nodes, position, last_use)
+    return _build_scope("", architecture.nodes, position, last_use)
 
 
-def _scope(
+def _build_scope(
     path: str, nodes: Sequence[Node], position: Mapping[str, int], last_use: Mapping[str, int]
 ) -> Scope:
     depth = path.count(".") + 1 if path else 0
@@ -113,7 +113,7 @@ def _scope(
             (node,) = members
             items.append(Step(name, node.op, node.inputs, (inner,)))
         else:
-            items += _without_gate(_scope(inner, members, position, last_use))
+            items += _unwrap_gate(_build_scope(inner, members, position, last_use))
     paths = [item.path for item in items if isinstance(item, Scope)]
     assert len(set(paths)) == len(paths), f"the scopes in '{path}' are not contiguous"
     sources = dict.fromkeys(source for node in nodes for source in node.inputs if position[source] < first)
@@ -121,8 +121,8 @@ def _scope(
     return Scope(path, path.rpartition(".")[2], tuple(items), tuple(sources), outputs)
 
 
-def _without_gate(scope: Scope) -> tuple[Item, ...]:
-    """A scope whose last step multiplies its input by the rest of it, as that rest and the product.
+def _unwrap_gate(scope: Scope) -> tuple[Item, ...]:
+    """Return a scope whose last step multiplies its input by the rest of it, as that rest and the product.
 
     So squeeze-and-excite reads `y * self.se(y)`, where `se` is a plain chain of layers. A product has no
     weights, hence no name that must stay.

@@ -8,9 +8,18 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nas.errors import InputError
-from nas.exporters.forward import forward_lines
-from nas.exporters.scopes import Item, Scope, Step, scope_tree
-from nas.exporters.text import WIDTH, Call, call_lines, camel_case, docstring, listed, too_long, unused
+from nas.exporters.forward import write_forward
+from nas.exporters.scopes import Item, Scope, Step, build_scopes
+from nas.exporters.text import (
+    WIDTH,
+    Call,
+    is_too_long,
+    join_places,
+    make_unused,
+    to_camel_case,
+    write_call,
+    write_docstring,
+)
 from nas.graph import Architecture
 from nas.ops import DropPath, Unary, layers
 from nas.ops.base import format_shape
@@ -65,10 +74,10 @@ class Preparation:
     deviation: tuple[float, ...]
 
     def source(self) -> str:
-        """The constants and the function of a file that needs torch alone."""
+        """Return the constants and the function of a file that needs torch alone."""
         count = len(self.mean)
         names = [f"CLASSES = ({', '.join(map(ascii, self.classes))},)"]
-        if too_long(names[0]):
+        if is_too_long(names[0]):
             names = ["CLASSES = (", *(f"    {name!a}," for name in self.classes), ")"]
         names = names if self.classes else []
         constants = [
@@ -87,14 +96,14 @@ class Preparation:
         return "\n".join([*constants, "", "", function])
 
 
-def python_source(
+def write_source(
     architecture: Architecture,
     *,
     title: str,
     facts: Mapping[str, str],
     preparation: Preparation | None = None,
 ) -> str:
-    """The text of a file that imports only torch and the standard library.
+    """Return the text of a file that imports only torch and the standard library.
 
     It defines `Network`, whose weights are named as those of `nas.graph.module.build_module`, and `load()`,
     which reads them from the file beside it. `title` and `facts` (name to text) make the module's docstring.
@@ -105,12 +114,12 @@ def python_source(
     if preparation:
         body.append(preparation.source())
     standard = ["from pathlib import Path", *(["from typing import Any"] if preparation else [])]
-    return module_text(docstring(title, facts), standard, [], body)
+    return write_module(write_docstring(title, facts), standard, [], body)
 
 
-def module_text(about: str, standard: Sequence[str], installed: Sequence[str], body: Sequence[str]) -> str:
-    """The text of a module: its docstring, imports of the standard library and of what is installed beside
-    torch, classes and functions."""
+def write_module(about: str, standard: Sequence[str], installed: Sequence[str], body: Sequence[str]) -> str:
+    """Return the text of a module: its docstring, imports of the standard library and of what is installed
+    beside torch, classes and functions."""
     if body[0] == _CHAIN:
         standard = ["from collections import OrderedDict", *standard]
     lines = [about, "", *standard, "", "import torch", *installed, "from torch import nn"]
@@ -142,26 +151,26 @@ class Writer:
         self, architecture: Architecture, opened: Collection[str] = (), taken: Collection[str] = ()
     ) -> None:
         self.shapes = architecture.shapes
-        self.root = scope_tree(architecture)
+        self.root = build_scopes(architecture)
         self._opened = opened
         self._copied: dict[str, str] = {}
         self._module_names = {*_OWN_NAMES, *taken, *dir(builtins)}
-        self._module_names |= _carried_names(architecture, {*_OWN_NAMES, *taken})
+        self._module_names |= _find_carried_names(architecture, {*_OWN_NAMES, *taken})
         self._module_names |= {name for name, _ in inspect.getmembers(layers)}
         self._by_shape: dict[Hashable, _Class] = {}
         self._by_path: dict[str, _Class] = {}
         self._collect(self.root, inside_chain=False)
 
     def body(self, network: Callable[[], str]) -> list[str]:
-        """The classes, inner ones first, and before them what they need; that of the network, which `network`
-        writes, comes last."""
+        """Return the classes, inner ones first, and before them what they need; that of the network, which
+        `network` writes, comes last."""
         classes = [self._class(known) for known in self._by_shape.values()]
         classes.append(network())
         has_chain = any("= chain(" in text for text in classes)
         return [*([_CHAIN] if has_chain else []), *self._copied.values(), *classes]
 
     def network(self) -> str:
-        """The class of the network."""
+        """Return the class of the network."""
         (output,) = self.root.outputs
         (image,) = self.root.inputs
         shapes = [", ".join(map(str, ("N", *self.shapes[value]))) for value in (image, output)]
@@ -169,7 +178,7 @@ class Writer:
         return self._class_text("Network", self.root, f"Images ({shapes[0]}) to {gives} ({shapes[1]}).", None)
 
     def members(self) -> list[str]:
-        """The lines that make the layers of the network."""
+        """Return the lines that make the layers of the network."""
         return self._members(self.root, None)
 
     @property
@@ -192,7 +201,7 @@ class Writer:
             return True
         key = scope.shape_key(self.shapes)
         if key not in self._by_shape:
-            name = unused(camel_case(scope.path), self._module_names)
+            name = make_unused(to_camel_case(scope.path), self._module_names)
             self._module_names.add(name)
             self._by_shape[key] = _Class(name, scope)
         known = self._by_path[scope.path] = self._by_shape[key]
@@ -201,7 +210,7 @@ class Writer:
         return False
 
     def _is_open(self, scope: Scope) -> bool:
-        """Whether the network calls the items of a scope one by one."""
+        """Return whether the network calls the items of a scope one by one."""
         return scope is self.root or scope.path in self._opened
 
     def _class(self, known: _Class) -> str:
@@ -209,7 +218,7 @@ class Writer:
         inputs = " and ".join(self._size(value) for value in scope.inputs)
         outputs = " and ".join(self._size(value) for value in scope.outputs)
         sizes = f": {inputs} to {outputs}."
-        places = listed(known.places, min(60, WIDTH - len(f'    """{sizes}"""')))
+        places = join_places(known.places, min(60, WIDTH - len(f'    """{sizes}"""')))
         return self._class_text(known.name, scope, places + sizes, known)
 
     def _class_text(self, name: str, scope: Scope, about: str, known: _Class | None) -> str:
@@ -219,18 +228,19 @@ class Writer:
         if members:
             arguments = f"self, {rate}: float" if rate else "self"
             lines += [f"    def __init__({arguments}) -> None:", "        super().__init__()", *members, ""]
-        lines += forward_lines(scope, self.shapes, self._module_names)
+        lines += write_forward(scope, self.shapes, self._module_names)
         return "\n".join(lines)
 
     def _members(self, scope: Scope, rate: str | None) -> list[str]:
         return [
             line
-            for item in _with_modules(scope)
-            for line in call_lines(f"self.{item.name} = ", self._maker(item, rate), "", indent=8)
+            for item in _list_modules(scope)
+            for line in write_call(f"self.{item.name} = ", self._maker(item, rate), "", indent=8)
         ]
 
     def _maker(self, item: Item, rate: str | None) -> Call:
-        """What makes the module of an item; `rate` is the variable that holds the stochastic depth rate."""
+        """Return what makes the module of an item; `rate` is the variable that holds the stochastic depth
+        rate."""
         if isinstance(item, Step):
             assert isinstance(item.op, Unary)
             layer = item.op.layer(self.shapes[item.inputs[0]])
@@ -241,7 +251,7 @@ class Writer:
             return layer.source()
         known = self._by_path.get(item.path)
         if known is None:
-            return [(inner.name, self._maker(inner, rate)) for inner in _with_modules(item)]
+            return [(inner.name, self._maker(inner, rate)) for inner in _list_modules(item)]
         if known.takes_rate:
             return f"{known.name}(drop_path={rate or repr(item.rates[0])})"
         return f"{known.name}()"
@@ -250,12 +260,13 @@ class Writer:
         return format_shape(self.shapes[value])
 
 
-def _with_modules(scope: Scope) -> list[Item]:
+def _list_modules(scope: Scope) -> list[Item]:
     return [item for item in scope.items if isinstance(item, Scope) or isinstance(item.op, Unary)]
 
 
-def _carried_names(architecture: Architecture, taken: Collection[str]) -> set[str]:
-    """The names of the layer classes that the file carries. Raises InputError for one that is taken in it."""
+def _find_carried_names(architecture: Architecture, taken: Collection[str]) -> set[str]:
+    """Return the names of the layer classes that the file carries. Raises InputError for one that is taken in
+    it."""
     kinds: dict[str, type] = {}
     for node in architecture.nodes:
         layer = node.op.layer(architecture.shapes[node.inputs[0]]) if isinstance(node.op, Unary) else None

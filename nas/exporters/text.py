@@ -14,12 +14,12 @@ Call = str | list[tuple[str, "Call"]]
 """The text of a call, or the named arguments of a call of `chain`."""
 
 
-def too_long(line: str) -> bool:
+def is_too_long(line: str) -> bool:
     return len(line) > WIDTH
 
 
-def unused(name: str, taken: Collection[str]) -> str:
-    """The name, with a number behind it where it is taken or a word of Python."""
+def make_unused(name: str, taken: Collection[str]) -> str:
+    """Return the name, with a number behind it where it is taken or a word of Python."""
     number, free = 2, name
     while free in taken or keyword.iskeyword(free):
         free = f"{name}_{number}"
@@ -27,28 +27,28 @@ def unused(name: str, taken: Collection[str]) -> str:
     return free
 
 
-def camel_case(path: str) -> str:
-    """`S2Layer1` from `s2.layer1`."""
+def to_camel_case(path: str) -> str:
+    """Return `S2Layer1` from `s2.layer1`."""
     return "".join(part[0].upper() + part[1:] for part in re.split(r"[._]+", path) if part)
 
 
-def call_lines(start: str, call: Call, end: str, indent: int) -> list[str]:
-    """`start`, the call, `end`: on one line where it fits, else an argument a line."""
-    line = " " * indent + start + _one_line(call) + end
-    if isinstance(call, str) or not too_long(line):
+def write_call(start: str, call: Call, end: str, indent: int) -> list[str]:
+    """Return `start`, the call, `end`: on one line where it fits, else an argument a line."""
+    line = " " * indent + start + _format_call(call) + end
+    if isinstance(call, str) or not is_too_long(line):
         return [line]
-    inner = [line for name, value in call for line in call_lines(f"{name}=", value, ",", indent + 4)]
+    inner = [line for name, value in call for line in write_call(f"{name}=", value, ",", indent + 4)]
     return [f"{' ' * indent}{start}chain(", *inner, f"{' ' * indent}){end}"]
 
 
-def _one_line(call: Call) -> str:
+def _format_call(call: Call) -> str:
     if isinstance(call, str):
         return call
-    return f"chain({', '.join(f'{name}={_one_line(value)}' for name, value in call)})"
+    return f"chain({', '.join(f'{name}={_format_call(value)}' for name, value in call)})"
 
 
-def wrapped(statement: str, indent: int) -> list[str]:
-    """An assignment or return whose expression is too long for a line, in brackets."""
+def wrap_statement(statement: str, indent: int) -> list[str]:
+    """Return an assignment or return whose expression is too long for a line, in brackets."""
     start, expression = re.split(r"(?<=^return) |(?<= =) ", statement, maxsplit=1)
     pad = " " * (indent + 4)
     inner = textwrap.wrap(
@@ -58,26 +58,26 @@ def wrapped(statement: str, indent: int) -> list[str]:
     return [f"{' ' * indent}{start} (", *inner, f"{' ' * indent})"]
 
 
-def listed(places: list[str], limit: int = 60) -> str:
-    """`s1.layer2 and s1.layer3`; of many, the first ones and how many more."""
+def join_places(places: list[str], limit: int = 60) -> str:
+    """Return `s1.layer2 and s1.layer3`; of many, the first ones and how many more."""
     if len(places) == 1:
         return places[0]
     text = f"{', '.join(places[:-1])} and {places[-1]}"
     return text if len(text) <= limit else f"{places[0]} and {len(places) - 1} more"
 
 
-def docstring(title: str, facts: Mapping[str, str]) -> str:
-    """A docstring of a title and a table of facts, whatever characters they contain."""
+def write_docstring(title: str, facts: Mapping[str, str]) -> str:
+    """Return a docstring of a title and a table of facts, whatever characters they contain."""
     column = max(map(len, facts), default=0) + 2
-    rows = [_paragraph(f"{name}:", value, column) for name, value in facts.items()]
-    lines = [_paragraph("", title, 0), *(["", *rows] if rows else [])]
+    rows = [_write_paragraph(f"{name}:", value, column) for name, value in facts.items()]
+    lines = [_write_paragraph("", title, 0), *(["", *rows] if rows else [])]
     text = "\n".join(lines)
     # a quote that begins the text or follows another could be taken for the end of it
     text = re.sub(r'(?<=")"|^"', r"\"", text)
     return f'"""{text}\n"""'
 
 
-def _paragraph(name: str, value: str, column: int) -> str:
+def _write_paragraph(name: str, value: str, column: int) -> str:
     lines = []
     for line in value.split("\n"):
         shown = "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in line)

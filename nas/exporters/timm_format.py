@@ -56,8 +56,8 @@ outputs = network(torch.from_numpy(images)).detach().numpy()
         facts: Mapping[str, str],
         preparation: Preparation | None = None,
     ) -> list[Path]:
-        """Write as `nas.exporters.files.export_timm` does, without weights random ones."""
-        from nas.exporters.files import export_timm  # with torch, which takes its time
+        """Write as `nas.exporters.writing.export_timm` does, without weights random ones."""
+        from nas.exporters.writing import export_timm  # with torch, which takes its time
 
         return export_timm(
             folder, stem, architecture, state, title=title, facts=facts, preparation=preparation

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from nas.errors import InputError
-from nas.exporters.scopes import Item, Scope, Step, scope_tree
+from nas.exporters.scopes import Item, Scope, Step, build_scopes
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT
 from nas.graph.maps import find_classifier, find_last_map, find_strides
@@ -63,16 +63,16 @@ def make_plan(architecture: Architecture) -> Plan:
         for item in scope.items:
             if isinstance(item, Step):
                 yield replace(item, name=item.outputs[0])
-            elif position[_nodes(item)[-1]] > position[last] or _falls_within(item, strides):
+            elif position[_list_nodes(item)[-1]] > position[last] or _has_maps_within(item, strides):
                 opened.append(item.path)
                 yield from take_apart(item)
             else:
                 yield replace(item, name=item.path)
 
-    items = list(take_apart(scope_tree(architecture)))
-    body = tuple(item for item in items if position[_nodes(item)[-1]] <= position[last])
+    items = list(take_apart(build_scopes(architecture)))
+    body = tuple(item for item in items if position[_list_nodes(item)[-1]] <= position[last])
     head = tuple(item for item in items[len(body) :] if isinstance(item, Step))
-    if any(step.inputs != (before,) for step, before in zip(head, _values(last, head), strict=True)):
+    if any(step.inputs != (before,) for step, before in zip(head, _list_values(last, head), strict=True)):
         raise InputError("the layers behind the last map of the network do not follow one another")
     readers = [node for node in architecture.nodes if INPUT in node.inputs]
     return Plan(
@@ -87,18 +87,18 @@ def make_plan(architecture: Architecture) -> Plan:
     )
 
 
-def _values(last: str, head: Sequence[Step]) -> list[str]:
+def _list_values(last: str, head: Sequence[Step]) -> list[str]:
     """Return what each step of a head is to be given."""
     return [last, *(step.outputs[0] for step in head)][: len(head)]
 
 
-def _nodes(item: Item) -> list[str]:
+def _list_nodes(item: Item) -> list[str]:
     if isinstance(item, Step):
         return [item.outputs[0]]
-    return [name for inner in item.items for name in _nodes(inner)]
+    return [name for inner in item.items for name in _list_nodes(inner)]
 
 
-def _falls_within(scope: Scope, strides: Mapping[str, int]) -> bool:
+def _has_maps_within(scope: Scope, strides: Mapping[str, int]) -> bool:
     """Return whether maps of more than one stride are made within, as in a stack of cells, and can be had."""
     ends = [strides[value] for value in (*scope.inputs, *scope.outputs) if value in strides]
     within = [strides[value] for item in scope.items for value in item.outputs if value in strides]
@@ -129,14 +129,14 @@ def _find_maps(body: Sequence[Item], strides: Mapping[str, int], architecture: A
 
 def _is_pointwise(item: Item) -> bool:
     """Return whether a 1x1 convolution is all that an item learns filters of."""
-    ops = [item.op] if isinstance(item, Step) else [step.op for step in _steps(item)]
+    ops = [item.op] if isinstance(item, Step) else [step.op for step in _list_steps(item)]
     filters = [op for op in ops if op.has_filters]
     return len(filters) == 1 and isinstance(filters[0], Conv2d) and filters[0].kernel == 1
 
 
-def _steps(scope: Scope) -> Iterator[Step]:
+def _list_steps(scope: Scope) -> Iterator[Step]:
     for item in scope.items:
         if isinstance(item, Step):
             yield item
         else:
-            yield from _steps(item)
+            yield from _list_steps(item)

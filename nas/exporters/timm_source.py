@@ -9,9 +9,9 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.exporters.backbone import Backbone, Skipped
-from nas.exporters.forward import maps_lines
-from nas.exporters.source import Preparation, Writer, module_text
-from nas.exporters.text import docstring, too_long
+from nas.exporters.forward import write_maps
+from nas.exporters.source import Preparation, Writer, write_module
+from nas.exporters.text import is_too_long, write_docstring
 from nas.exporters.timm_plan import Plan, make_plan
 from nas.graph import Architecture
 from nas.ops import Dropout
@@ -31,7 +31,7 @@ _TAKEN = {
 """What a network of timm has under these names is no layer."""
 
 
-def timm_source(
+def write_timm_source(
     architecture: Architecture,
     name: str,
     *,
@@ -41,7 +41,7 @@ def timm_source(
 ) -> str:
     """Return the text of a module that needs torch and timm alone, and registers the network as `name`.
 
-    Its weights are those of `python_source`'s. Raises InputError for a network that timm cannot have.
+    Its weights are those of `write_source`'s. Raises InputError for a network that timm cannot have.
     """
     plan = make_plan(architecture)
     for layer in {step.split(".")[0] for step in architecture.shapes}:
@@ -51,25 +51,25 @@ def timm_source(
             )
     writer = Writer(architecture, plan.opened, {*_OWN_NAMES, name})
     carried = [inspect.getsource(kind).rstrip() for kind in (Skipped, Backbone)]
-    *classes, network = writer.body(lambda: _network(architecture, plan, writer))
-    config = pretrained_config(architecture, plan, preparation)
-    return module_text(
-        docstring(title, facts),
+    *classes, network = writer.body(lambda: _write_network(architecture, plan, writer))
+    config = make_pretrained_config(architecture, plan, preparation)
+    return write_module(
+        write_docstring(title, facts),
         ["from collections.abc import Sequence", "from pathlib import Path", "from typing import Any"],
         [
             "from timm.layers import SelectAdaptivePool2d",
             "from timm.models import build_model_with_cfg, generate_default_cfgs, register_model",
         ],
-        [*classes, *carried, network, _registration(name, config, len(plan.maps))],
+        [*classes, *carried, network, _write_registration(name, config, len(plan.maps))],
     )
 
 
-def folder_config(
+def make_folder_config(
     architecture: Architecture, name: str, preparation: Preparation | None = None
 ) -> dict[str, Any]:
     """Return what `config.json` of a folder says, by which timm and the Hugging Face Hub know the network."""
     plan = make_plan(architecture)
-    config = pretrained_config(architecture, plan, preparation)
+    config = make_pretrained_config(architecture, plan, preparation)
     labels = {"label_names": list(preparation.classes)} if preparation else {}
     return {
         "architecture": name,
@@ -81,7 +81,7 @@ def folder_config(
     }
 
 
-def pretrained_config(
+def make_pretrained_config(
     architecture: Architecture, plan: Plan, preparation: Preparation | None
 ) -> dict[str, Any]:
     """Return what timm is told of the weights: by it, its transforms are those of `preprocess.json`."""
@@ -102,8 +102,8 @@ def pretrained_config(
     }
 
 
-def _registration(name: str, config: Mapping[str, Any], maps: int) -> str:
-    rows = [f"            {json.dumps(key)}: {_text(value)}," for key, value in config.items()]
+def _write_registration(name: str, config: Mapping[str, Any], maps: int) -> str:
+    rows = [f"            {json.dumps(key)}: {_format_value(value)}," for key, value in config.items()]
     return "\n".join(
         [
             "default_cfgs = generate_default_cfgs(",
@@ -125,11 +125,11 @@ def _registration(name: str, config: Mapping[str, Any], maps: int) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def _network(architecture: Architecture, plan: Plan, writer: Writer) -> str:
+def _write_network(architecture: Architecture, plan: Plan, writer: Writer) -> str:
     """Return the class of the network."""
     shapes = (architecture.input_shape, architecture.nodes[-1].shape)
     images, scores = (", ".join(map(str, ("N", *shape))) for shape in shapes)
@@ -141,19 +141,19 @@ def _network(architecture: Architecture, plan: Plan, writer: Writer) -> str:
             "    def __init__(self, **options: Any) -> None:",
             "        super().__init__()",
             *writer.members(),
-            *_adaptation(architecture, plan),
+            *_write_adaptation(architecture, plan),
             "",
-            *maps_lines(plan.scope, architecture.shapes, writer.names),
+            *write_maps(plan.scope, architecture.shapes, writer.names),
             "",
-            *_scores(architecture, plan),
+            *_write_scores(architecture, plan),
         ]
     )
 
 
-def _adaptation(architecture: Architecture, plan: Plan) -> list[str]:
+def _write_adaptation(architecture: Architecture, plan: Plan) -> list[str]:
     maps = [f'({m.channels}, {m.stride}, "{m.layer}")' for m in plan.maps]
     rows = [f"            maps=[{', '.join(maps)}],"]
-    if too_long(rows[0]):
+    if is_too_long(rows[0]):
         rows = ["            maps=[", *(f"                {row}," for row in maps), "            ],"]
     settings = {
         "channels": architecture.input_shape[0],
@@ -162,11 +162,11 @@ def _adaptation(architecture: Architecture, plan: Plan) -> list[str]:
         "pool": plan.pool,
         "last": plan.classifier,
     }
-    rows += [f"            {name}={_text(value)}," for name, value in settings.items()]
+    rows += [f"            {name}={_format_value(value)}," for name, value in settings.items()]
     return ["        self.adapt(", *rows, "            **options,", "        )"]
 
 
-def _scores(architecture: Architecture, plan: Plan) -> list[str]:
+def _write_scores(architecture: Architecture, plan: Plan) -> list[str]:
     lines = [
         "    def forward_scores(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:",
         '        """What the last map becomes: scores, or what the classifier makes them of."""',

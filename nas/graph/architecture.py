@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.ops import OPERATORS, Join, Operator, Shape
-from nas.ops.arguments import arguments_of
+from nas.ops.arguments import list_arguments
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -34,7 +34,7 @@ class Architecture:
     """A network: from one image of `input_shape` through `nodes` to the last of them.
 
     Nodes stand in topological order, so that reading them in order is a forward pass. Equality is equality
-    of names and operators; equality of networks is `canonical_hash`.
+    of names and operators; equality of networks is `hash_network`.
     """
 
     input_shape: Shape
@@ -110,5 +110,5 @@ class Architecture:
 
 def make_operator(name: str, arguments: dict[str, Any]) -> Operator:
     """Return the operator of a name, with arguments as `Operator.arguments` writes them."""
-    kinds = arguments_of(OPERATORS[name])
+    kinds = list_arguments(OPERATORS[name])
     return OPERATORS[name](**{key: kinds[key].kind.read(value) for key, value in arguments.items()})

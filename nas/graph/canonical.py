@@ -26,7 +26,7 @@ EARLIER_SIZES = (15, 16)
 """Of builds that told more networks apart."""
 
 
-def canonical_hash(architecture: Architecture) -> str:
+def hash_network(architecture: Architecture) -> str:
     """Return a hex digest that is equal for two networks exactly when they are isomorphic as labelled graphs.
 
     Labels are operators with their arguments and shapes; names do not count. The graphs are simplified,

@@ -9,7 +9,7 @@ from nas.cost import Cost
 from nas.graph.architecture import INPUT, Architecture, Node
 from nas.graph.simplify import simplify
 from nas.ops import Identity, Operator, Shape
-from nas.ops.values import ANY
+from nas.ops.ranges import ANY
 
 
 def leave_out_idle(simple: Architecture) -> Architecture:
@@ -37,7 +37,7 @@ def leave_out_idle(simple: Architecture) -> Architecture:
                 stands_for[node.name] = source
                 continue
         ranges[node.name] = op.output_range(*[ranges[name] for name in inputs])
-        while is_unary and (before := kept.get(inputs[0])) and _absorbs(op, before, shapes):
+        while is_unary and (before := kept.get(inputs[0])) and _can_absorb(op, before, shapes):
             inputs, absorbed = before.inputs, True
         stands_for[node.name] = node.name
         kept[node.name] = node if inputs == node.inputs else replace(node, inputs=inputs)
@@ -48,7 +48,7 @@ def leave_out_idle(simple: Architecture) -> Architecture:
     return simplify(rest) if absorbed else rest
 
 
-def _absorbs(op: Operator, before: Node, shapes: Mapping[str, Shape]) -> bool:
+def _can_absorb(op: Operator, before: Node, shapes: Mapping[str, Shape]) -> bool:
     return (
         len(before.inputs) == 1
         and op.absorbs(before.op)

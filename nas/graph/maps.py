@@ -21,13 +21,13 @@ def find_strides(architecture: Architecture) -> dict[str, int]:
     strides = {INPUT: 1}
     for node in architecture.nodes:
         given = [strides[name] for name in node.inputs if name in strides]
-        growth = _growth(node, architecture) if given else 0
+        growth = _find_growth(node, architecture) if given else 0
         if growth:
             strides[node.name] = max(given) * _ROOM // growth
     return strides
 
 
-def _growth(node: Node, architecture: Architecture) -> int:
+def _find_growth(node: Node, architecture: Architecture) -> int:
     """Return by how much the output is higher for an input that is higher by `_ROOM`."""
     if not isinstance(node.op, Unary):
         return _ROOM
@@ -56,7 +56,7 @@ def find_last_map(architecture: Architecture, strides: Mapping[str, int]) -> str
         name = [node.name for node in architecture.nodes if node.name in strides][-1]
     while name in made_by and made_by[name].op.is_training_only:
         (name,) = made_by[name].inputs
-    behind = _behind(architecture, name)
+    behind = _list_behind(architecture, name)
     if name == INPUT or any(
         source not in {name, *behind} for node in behind.values() for source in node.inputs
     ):
@@ -64,16 +64,16 @@ def find_last_map(architecture: Architecture, strides: Mapping[str, int]) -> str
     return name
 
 
-def _behind(architecture: Architecture, name: str) -> dict[str, Node]:
+def _list_behind(architecture: Architecture, name: str) -> dict[str, Node]:
     names = [node.name for node in architecture.nodes]
     first = names.index(name) + 1 if name in names else 0
     return {node.name: node for node in architecture.nodes[first:]}
 
 
-def without_head(architecture: Architecture) -> Architecture:
+def cut_head(architecture: Architecture) -> Architecture:
     """Return the network up to the last map, without pool and classifier.
 
     Raises InputError where there is no such map.
     """
-    behind = _behind(architecture, find_last_map(architecture, find_strides(architecture)))
+    behind = _list_behind(architecture, find_last_map(architecture, find_strides(architecture)))
     return Architecture(architecture.input_shape, architecture.nodes[: len(architecture.nodes) - len(behind)])

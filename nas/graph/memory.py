@@ -7,10 +7,10 @@ from math import prod
 from nas.cost import BYTES
 from nas.errors import NasError
 from nas.graph.architecture import INPUT, Architecture
-from nas.machine import memory_bytes
+from nas.machine import read_memory_bytes
 
 
-def peak_memory(architecture: Architecture) -> int:
+def compute_peak_memory(architecture: Architecture) -> int:
     """Return the bytes that inference of one image takes at most, in float32, the weights included.
 
     Operators run one after the other in the order of `nodes`, which is the order of the built module. While
@@ -45,7 +45,7 @@ def peak_memory(architecture: Architecture) -> int:
 
 def check_memory(architecture: Architecture) -> None:
     """Raise NasError where the network needs more memory than the machine has, before any is taken."""
-    needed, own = peak_memory(architecture), memory_bytes()
+    needed, own = compute_peak_memory(architecture), read_memory_bytes()
     if needed > own:
         raise NasError(
             f"the network needs {needed / 2**30:,.0f} GiB of memory for one image, and this machine has "

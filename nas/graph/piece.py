@@ -66,7 +66,7 @@ class Piece:
         return cls(inputs, tuple(nodes))
 
 
-def part_of(nodes: Sequence[Node], inputs: Mapping[str, Shape]) -> Piece:
+def cut_piece(nodes: Sequence[Node], inputs: Mapping[str, Shape]) -> Piece:
     """Return a simplified part of a network as a piece, with those of the `inputs` that it reads."""
     read = {name for node in nodes for name in node.inputs}
     return Piece({name: shape for name, shape in inputs.items() if name in read}, tuple(nodes))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.inherit.channels import cycle_origins
+from nas.inherit.origins import cycle_origins
 from nas.ops import Conv2d
 
 
@@ -68,8 +68,8 @@ def inherit_filters(
 
 def covers_kernel(op: Conv2d, theirs: Conv2d) -> bool:
     """Return whether the child's kernel, zero around the parent's, reads the same pixels."""
-    kernel, their_kernel = _pair(op.kernel), _pair(theirs.kernel)
-    padding, their_padding = _pair(op.padding or 0), _pair(theirs.padding or 0)
+    kernel, their_kernel = _to_pair(op.kernel), _to_pair(theirs.kernel)
+    padding, their_padding = _to_pair(op.padding or 0), _to_pair(theirs.padding or 0)
     return (op.stride, op.dilation) == (theirs.stride, theirs.dilation) and all(
         kernel[i] >= their_kernel[i]
         and 2 * (padding[i] - their_padding[i]) == op.dilation * (kernel[i] - their_kernel[i])
@@ -90,5 +90,5 @@ def expand_like(values: Tensor, like: Tensor) -> Tensor:
     return values.view(*values.shape, *(1 for _ in range(like.ndim - values.ndim)))
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+def _to_pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
-from nas.inherit.channels import (
+from nas.inherit.filters import covers_kernel, expand_like, inherit_filters
+from nas.inherit.origins import (
     Tie,
     cycle_origins,
     expand_origins,
@@ -21,7 +22,6 @@ from nas.inherit.channels import (
     rearrange_origins,
     shift_origins,
 )
-from nas.inherit.filters import covers_kernel, expand_like, inherit_filters
 from nas.ops import (
     Act,
     Add,
@@ -71,7 +71,7 @@ class Walk:
                 self._readers[name].append(node)
         self._names: dict[str, list[str]] = {node.name: [] for node in child.nodes}
         for name in self.state:
-            self._names[_node_of(name, self._names)].append(name)
+            self._names[_find_node(name, self._names)].append(name)
         # Dropout and its like change nothing in evaluation, so a value behind one is the value before it:
         # parent and child may differ in them.
         self._places = {INPUT: INPUT}
@@ -311,7 +311,7 @@ def is_parameter(name: str) -> bool:
     return name.rpartition(".")[2] not in _STATISTICS
 
 
-def _node_of(name: str, nodes: Mapping[str, object]) -> str:
+def _find_node(name: str, nodes: Mapping[str, object]) -> str:
     """Return the node that a name in a state belongs to: `s1.conv` for `s1.conv.weight`."""
     while name not in nodes:
         name = name.rpartition(".")[0]

@@ -12,8 +12,8 @@ import torch
 from torch import fx, nn
 
 from nas.errors import NasError
-from nas.exporters.files import settle
 from nas.exporters.runtimes import quiet
+from nas.exporters.writing import settle
 from nas.graph.module import build_piece
 from nas.graph.piece import Piece
 
@@ -57,13 +57,13 @@ def write_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], No
     from onnx.utils import Extractor
 
     found: list[Any] = []
-    for number, bundle in enumerate(_bundles(pieces)):
+    for number, bundle in enumerate(_make_bundles(pieces)):
         model = _export(bundle)
         file = folder / f"bundle{number}.onnx"
         model.save(file)
         whole = Extractor(onnx.load(file))
         file.unlink()
-        for place, (piece, names) in enumerate(zip(bundle, _names(bundle), strict=True)):
+        for place, (piece, names) in enumerate(zip(bundle, _name_inputs(bundle), strict=True)):
             own = folder / f"piece{len(found)}.onnx"
             onnx.save(whole.extract_model(names, [f"output{place}"]), own)
             shapes = [list(shape) for shape in piece.inputs.values()]
@@ -74,7 +74,7 @@ def write_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[int], No
 
 def _export(pieces: Sequence[Piece]) -> Any:
     images = tuple(torch.zeros(1, *shape) for piece in pieces for shape in piece.inputs.values())
-    names = [name for own in _names(pieces) for name in own]
+    names = [name for own in _name_inputs(pieces) for name in own]
     outputs = [f"output{place}" for place in range(len(pieces))]
     try:
         with quiet():
@@ -93,11 +93,11 @@ def _export(pieces: Sequence[Piece]) -> Any:
         ) from None
 
 
-def _names(pieces: Sequence[Piece]) -> list[list[str]]:
+def _name_inputs(pieces: Sequence[Piece]) -> list[list[str]]:
     return [[f"images{place}_{i}" for i in range(len(piece.inputs))] for place, piece in enumerate(pieces)]
 
 
-def _bundles(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def _make_bundles(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Return the pieces in order, as many together as are exported well at once."""
     found: list[list[Piece]] = []
     nodes = params = 0

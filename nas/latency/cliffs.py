@@ -22,32 +22,32 @@ def find_cliffs(networks: Mapping[str, Architecture], runtimes: Iterable[str]) -
     for runtime in runtimes:
         for name, architecture in networks.items():
             if runtime == "onnx":
-                yield from (f"{name}: {text}" for text in _in_onnx(architecture))
+                yield from (f"{name}: {text}" for text in _find_in_onnx(architecture))
             if runtime in _XNNPACK:
-                yield from (f"{name}: {text}" for text in _in_xnnpack(architecture, runtime))
+                yield from (f"{name}: {text}" for text in _find_in_xnnpack(architecture, runtime))
 
 
-def _in_onnx(architecture: Architecture) -> Iterator[str]:
+def _find_in_onnx(architecture: Architecture) -> Iterator[str]:
     for function, times in _SLOW_ACTIVATIONS.items():
         nodes = [n for n in architecture.nodes if isinstance(n.op, Act) and n.op.kind == function]
         if nodes:
             yield (
-                f"{_places(nodes)}: with {function} a network takes {times} times as long in onnx as with "
-                "relu, and less in openvino; choose relu or relu6, or openvino"
+                f"{_format_places(nodes)}: with {function} a network takes {times} times as long in onnx as "
+                "with relu, and less in openvino; choose relu or relu6, or openvino"
             )
 
 
-def _in_xnnpack(architecture: Architecture, runtime: str) -> Iterator[str]:
-    nodes = [node for node in architecture.nodes if _taps(architecture, node) > _MOST_TAPS]
+def _find_in_xnnpack(architecture: Architecture, runtime: str) -> Iterator[str]:
+    nodes = [node for node in architecture.nodes if _count_taps(architecture, node) > _MOST_TAPS]
     if nodes:
         yield (
-            f"{_places(nodes)}: a depthwise kernel of more than {_MOST_TAPS} taps has no fast code in "
+            f"{_format_places(nodes)}: a depthwise kernel of more than {_MOST_TAPS} taps has no fast code in "
             f"{runtime}: 7 x 7 takes 17 to 40 times as long as 5 x 5; choose 5 x 5 followed by 3 x 3, which "
             "sees as far and takes 1.2 to 1.4 times as long"
         )
 
 
-def _taps(architecture: Architecture, node: Node) -> int:
+def _count_taps(architecture: Architecture, node: Node) -> int:
     """Return the taps of a depthwise convolution, 0 of all else."""
     op = node.op
     if not isinstance(op, Conv2d) or op.groups == 1 or op.groups != architecture.shapes[node.inputs[0]][0]:
@@ -55,7 +55,7 @@ def _taps(architecture: Architecture, node: Node) -> int:
     return op.kernel**2 if isinstance(op.kernel, int) else op.kernel[0] * op.kernel[1]
 
 
-def _places(nodes: list[Node]) -> str:
+def _format_places(nodes: list[Node]) -> str:
     more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
     return f"'{nodes[0].name}'{more}"
 
@@ -74,11 +74,11 @@ def find_int8_costs(architecture: Architecture, runtime: str) -> Iterator[str]:
         if kind not in ("relu", "relu6", "none"):
             nodes = [node for node in acts if node.op == Act(kind)]
             yield (
-                f"{_places(nodes)}: {kind} is worked out after its convolution, of integers; choose relu or "
-                "relu6, which cost nothing there"
+                f"{_format_places(nodes)}: {kind} is worked out after its convolution, of integers; choose "
+                "relu or relu6, which cost nothing there"
             )
     if gates := [node for node in architecture.nodes if isinstance(node.op, Multiply)]:
         yield (
-            f"{_places(gates)}: squeeze-and-excitation reads its map twice more and gains nothing; choose "
-            "blocks without it"
+            f"{_format_places(gates)}: squeeze-and-excitation reads its map twice more and gains nothing; "
+            "choose blocks without it"
         )

@@ -84,7 +84,7 @@ class Errors:
         return asdict(self)
 
 
-def errors_of(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
+def compute_errors(predicted: Sequence[float], measured: Sequence[float]) -> Errors:
     """Compare predictions of networks, two at least, with what was measured."""
     from scipy.stats import kendalltau
 

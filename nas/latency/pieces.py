@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from nas.errors import NasError
 from nas.graph.piece import Piece
-from nas.latency.figures import MOST_DRIFT, MOST_WAITED, Turn, figures_of
 from nas.latency.rounds import draw_orders
 from nas.latency.runtimes import PIECE_RUNTIMES
+from nas.latency.summary import MOST_DRIFT, MOST_WAITED, Turn, summarise_turns
 from nas.lines import start_worker
 
 _MOST_PARAMS = 80_000_000
@@ -70,7 +70,7 @@ def time_pieces(
     turns: list[list[Turn]] = [[] for _ in pieces]
     waits: list[float | None] = []
     clock = _Progress(len(pieces), progress)
-    for number, batch in enumerate(_batches(pieces, order)):
+    for number, batch in enumerate(_split_batches(pieces, order)):
         own = [pieces[i] for i in batch]
         for orders, waited, seconds in _time_batch(
             own, runtime, threads, rounds, seed + number, plugins, clock
@@ -78,12 +78,14 @@ def time_pieces(
             waits.append(waited)
             for i, runs in zip(orders, seconds, strict=True):
                 turns[batch[i]].append(Turn(runs[1:]))
-    figures = [figures_of(own) for own in turns]
+    figures = [summarise_turns(own) for own in turns]
     known = [waited for waited in waits if waited is not None]
     drifts = sorted(one["drift"] for one in figures)
     return Timing(
         tuple(
-            PieceTime(one["low_s"], figures_of(own[::2] * 2)["low_s"], figures_of(own[1::2] * 2)["low_s"])
+            PieceTime(
+                one["low_s"], summarise_turns(own[::2] * 2)["low_s"], summarise_turns(own[1::2] * 2)["low_s"]
+            )
             for one, own in zip(figures, turns, strict=True)
         ),
         sum(known) / len(known) if known else None,
@@ -140,7 +142,7 @@ class _Progress:
         self._say(f"{what}: {done:.0f} of {self._total}, {shown} left")
 
 
-def _batches(pieces: Sequence[Piece], order: Sequence[int]) -> Iterator[list[int]]:
+def _split_batches(pieces: Sequence[Piece], order: Sequence[int]) -> Iterator[list[int]]:
     """Give the pieces in this order, as many together as fit into memory."""
     batch: list[int] = []
     params = 0

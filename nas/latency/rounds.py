@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.errors import NasError
 from nas.graph import Architecture
-from nas.latency.figures import Latency, StageTime, Turn, figures_of, stage_times
+from nas.latency.summary import Latency, StageTime, Turn, compute_stage_times, summarise_turns
 from nas.lines import Ask, start_worker
 
 
@@ -74,7 +74,7 @@ def measure(
                 answer = processes[i]({})
                 memory[i] = answer.pop("peak_bytes")
                 turns[i].append(Turn(**answer))
-    return tuple(map(_latency, works, turns, memory))
+    return tuple(map(_make_latency, works, turns, memory))
 
 
 def draw_orders(count: int, rounds: int, seed: int) -> Iterator[list[int]]:
@@ -84,12 +84,12 @@ def draw_orders(count: int, rounds: int, seed: int) -> Iterator[list[int]]:
         yield draw.sample(range(count), count)
 
 
-def _latency(work: Work, turns: Sequence[Turn], memory: int | None) -> Latency:
+def _make_latency(work: Work, turns: Sequence[Turn], memory: int | None) -> Latency:
     stages: tuple[StageTime, ...] = ()
     if work.has_stages:
-        from nas.latency.torch_network import stages as macs_of
+        from nas.latency.torch_network import count_stage_macs as macs_of
 
-        stages = stage_times(turns, macs_of(work.architecture))
+        stages = compute_stage_times(turns, macs_of(work.architecture))
     return Latency(
         work.network,
         work.runtime,
@@ -99,7 +99,7 @@ def _latency(work: Work, turns: Sequence[Turn], memory: int | None) -> Latency:
         work.architecture.cost.macs,
         memory_bytes=memory,
         stages=stages,
-        **figures_of(turns),
+        **summarise_turns(turns),
     )
 
 

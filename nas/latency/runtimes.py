@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.exporters import check_installed
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _load_pt2(job: Job) -> Apply:
     return apply
 
 
-def _onnx_session(file: str, threads: int) -> Any:
+def _open_onnx_session(file: str, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -102,7 +102,7 @@ def _onnx_session(file: str, threads: int) -> Any:
 
 
 def _load_onnx(job: Job) -> Apply:
-    session = _onnx_session(job.file, job.threads)
+    session = _open_onnx_session(job.file, job.threads)
     return lambda: session.run(None, {"images": job.images})
 
 
@@ -201,7 +201,7 @@ RUNTIMES: dict[str, Runtime] = {
 def find_runtime(name: str) -> Runtime:
     """Return a runtime. Raises InputError where there is none of that name, or it lacks its library."""
     if name not in RUNTIMES:
-        raise InputError(f"unknown runtime '{name}'{did_you_mean(name, list(RUNTIMES))}")
+        raise InputError(f"unknown runtime '{name}'{suggest_word(name, list(RUNTIMES))}")
     runtime = RUNTIMES[name]
     check_installed(f"runtime '{name}'", runtime.needs)
     return runtime
@@ -228,7 +228,7 @@ def _load_torch_piece(data: Any, threads: int) -> Apply:
 
     piece = Piece.from_data(data)
     network = build_settled(piece).eval()
-    images = [torch.from_numpy(array) for array in _random(piece.inputs.values())]
+    images = [torch.from_numpy(array) for array in _draw_inputs(piece.inputs.values())]
 
     def apply() -> object:
         with torch.inference_mode():
@@ -244,12 +244,12 @@ def _write_onnx_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[in
 
 
 def _load_onnx_piece(data: Any, threads: int) -> Apply:
-    session = _onnx_session(data["file"], threads)
-    images = dict(zip(data["names"], _random(data["shapes"]), strict=True))
+    session = _open_onnx_session(data["file"], threads)
+    images = dict(zip(data["names"], _draw_inputs(data["shapes"]), strict=True))
     return lambda: session.run(None, images)
 
 
-def _random(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
+def _draw_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
     import numpy as np
 
     draw = np.random.default_rng(0)

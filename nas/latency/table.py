@@ -18,7 +18,7 @@ from nas.cost import Interval
 from nas.errors import InputError
 from nas.files import MOST_TABLE_BYTES, read_text
 from nas.graph.piece import Piece
-from nas.latency.correction import Correction, Errors, Features, errors_of, fit_correction, fit_costs
+from nas.latency.correction import Correction, Errors, Features, compute_errors, fit_correction, fit_costs
 from nas.latency.pieces import time_pieces
 from nas.measures import MACS, Budget
 from nas.space import Choices, Space
@@ -108,15 +108,15 @@ class LatencyTable:
         the even ones), and by their MACs, alone and with their activations, fitted to the same networks."""
         measured = [one.low_s for one in self.held_out]
         found = {
-            "table": errors_of([self.predict(one) for one in self.held_out], measured),
-            "measured again": errors_of(
+            "table": compute_errors([self.predict(one) for one in self.held_out], measured),
+            "measured again": compute_errors(
                 [one.odd_s for one in self.held_out], [one.even_s for one in self.held_out]
             ),
         }
         for name, row in _BASELINES.items():
             weights = fit_costs([row(w.features) for w in self.fitted], [w.low_s for w in self.fitted])
             told = [float(np.dot(weights, [*row(w.features), 1.0])) for w in self.held_out]
-            found[name] = errors_of(told, measured)
+            found[name] = compute_errors(told, measured)
         return found
 
     def to_data(self) -> dict[str, Any]:

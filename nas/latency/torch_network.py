@@ -26,7 +26,7 @@ def build(job: Job) -> fx.GraphModule:
     return network.eval().to(job.device)
 
 
-def stages(architecture: Architecture) -> dict[str, int]:
+def count_stage_macs(architecture: Architecture) -> dict[str, int]:
     """Return the MACs of each stage by name, in order: a stage is what shares the first part of its name."""
     macs: dict[str, int] = {}
     for node in architecture.nodes:
@@ -35,21 +35,21 @@ def stages(architecture: Architecture) -> dict[str, int]:
     return macs
 
 
-def stage_clock(job: Job) -> Callable[[], list[float]]:
+def make_stage_clock(job: Job) -> Callable[[], list[float]]:
     """Return what applies the network once, and tells the seconds of each of its stages in order.
 
     The clock is read between stages: on CUDA by events of the stream, so that nothing waits.
     """
     network, images = build(job), torch.from_numpy(job.images).to(job.device)
     assert job.architecture is not None
-    order = list(stages(job.architecture))
+    order = list(count_stage_macs(job.architecture))
     marks: list[float | torch.cuda.Event] = []
 
     def mark() -> None:
         if job.device == "cpu":
             marks.append(time.perf_counter())
         else:
-            event = new_event()
+            event = make_event()
             event.record()
             marks.append(event)
 
@@ -72,18 +72,18 @@ def stage_clock(job: Job) -> Callable[[], list[float]]:
             network(images)
         if job.device != "cpu":
             torch.cuda.synchronize()
-        seconds = dict(zip(begun, spans(marks), strict=True))
+        seconds = dict(zip(begun, measure_spans(marks), strict=True))
         return [seconds.get(name, 0.0) for name in order]
 
     return apply
 
 
-def new_event() -> torch.cuda.Event:
+def make_event() -> torch.cuda.Event:
     """Return an event of CUDA that has a time."""
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
-def spans(marks: Sequence[float | torch.cuda.Event]) -> list[float]:
+def measure_spans(marks: Sequence[float | torch.cuda.Event]) -> list[float]:
     """Return the seconds between marks that follow each other."""
     found = []
     for first, second in pairwise(marks):

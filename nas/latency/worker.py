@@ -43,7 +43,7 @@ class _Work:
         self._threads, self._device = threads, device
         images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
         architecture = _read_architecture(request)
-        self._before = _memory("VmRSS")
+        self._before = _read_memory("VmRSS")
         job = Job(request["file"], request["weights"], architecture, images, threads, device)
         self._apply = runtime.load(job)
         self._clock: Callable[[], list[float]] | None = None
@@ -51,9 +51,9 @@ class _Work:
             self._apply()
         self._peak = self._run_peak()
         if request["stages"]:
-            from nas.latency.torch_network import stage_clock
+            from nas.latency.torch_network import make_stage_clock
 
-            self._clock = stage_clock(job)
+            self._clock = make_stage_clock(job)
             self._clock()
         stop_collecting()
 
@@ -73,14 +73,14 @@ class _Work:
             start = time.perf_counter()
             self._apply()
             return time.perf_counter() - start
-        from nas.latency.torch_network import new_event, spans
+        from nas.latency.torch_network import make_event, measure_spans
 
-        events = [new_event(), new_event()]
+        events = [make_event(), make_event()]
         events[0].record()
         self._apply()
         events[1].record()
         events[1].synchronize()
-        return spans(events)[0]
+        return measure_spans(events)[0]
 
     def _run_peak(self) -> int | None:
         """Return the bytes that a run takes at most, beyond what the library does; loading may take more."""
@@ -93,7 +93,7 @@ class _Work:
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # begins the high-water mark anew
         self._apply()
-        peak = _memory("VmHWM")
+        peak = _read_memory("VmHWM")
         return None if peak is None or self._before is None else max(0, peak - self._before)
 
 
@@ -128,10 +128,10 @@ def stop_collecting() -> None:
 def watch(run: Callable[[], T], threads: int) -> tuple[T, float | None]:
     """Return what a call gives, and the share of its time that so many threads waited for a core; None where
     the system does not say."""
-    wall, ready, busy = time.perf_counter(), _waiting_s(), time.process_time()
+    wall, ready, busy = time.perf_counter(), _read_waiting_s(), time.process_time()
     found = run()
     wall, busy = time.perf_counter() - wall, time.process_time() - busy
-    waits = [] if ready is None else [((_waiting_s() or ready) - ready) / threads]
+    waits = [] if ready is None else [((_read_waiting_s() or ready) - ready) / threads]
     if threads == 1:
         waits.append(wall - busy)
     return found, max(0.0, *waits) / wall if waits else None
@@ -148,7 +148,7 @@ def repeat(run: Callable[[], T]) -> list[T]:
     return found
 
 
-def _waiting_s() -> float | None:
+def _read_waiting_s() -> float | None:
     """Return the seconds that the threads of this process were ready, and had no core; only Linux says so."""
     try:
         tasks = list(Path("/proc/self/task").iterdir())
@@ -161,7 +161,7 @@ def _waiting_s() -> float | None:
     return found / 1e9
 
 
-def _memory(name: str) -> int | None:
+def _read_memory(name: str) -> int | None:
     """Return a figure of this process's memory, in bytes, as Linux has it."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():

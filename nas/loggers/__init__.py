@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.exporters import check_installed
-from nas.kinds import Kind, listed
+from nas.kinds import Kind, join_or
 from nas.loggers.base import Curves, Entry, Logger, Run
 from nas.loggers.to_mlflow import MlflowLogger
 from nas.loggers.to_tensorboard import TensorBoardLogger
@@ -40,12 +40,12 @@ def _read(plain: Any) -> Any:
         return ()
     for name in names:
         if name not in LOGGERS:
-            raise InputError(f"'{name}' is not a logger{did_you_mean(name, list(LOGGERS))}")
+            raise InputError(f"'{name}' is not a logger{suggest_word(name, list(LOGGERS))}")
     return tuple(dict.fromkeys(names))
 
 
 NAMES = Kind(
-    f"a list of loggers; each is {listed(LOGGERS)}",
+    f"a list of loggers; each is {join_or(LOGGERS)}",
     lambda value: isinstance(value, tuple) and set(value) <= set(LOGGERS),
     _read,
     lambda value: ",".join(value) or None,

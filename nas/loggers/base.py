@@ -49,7 +49,7 @@ class Entry:
         return self.name.partition("-")[0]
 
 
-def as_plain(values: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+def to_plain(values: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     """Return values as libraries take them, lists as text."""
     return {name: one if isinstance(one, _PLAIN) else str(one) for name, one in values.items()}
 
@@ -57,7 +57,7 @@ def as_plain(values: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
 _PLAIN = (bool, int, float, str)
 
 
-def by_epoch(curves: Curves) -> dict[int, dict[str, float]]:
+def group_by_epoch(curves: Curves) -> dict[int, dict[str, float]]:
     """Return the values of all curves by epoch, in their order."""
     found: dict[int, dict[str, float]] = {}
     for name, curve in curves.items():

@@ -67,15 +67,15 @@ class MlflowLogger:
             self._client.delete_run(left)
         tags = {_KEY: self._key, _NAME: entry.name, "mlflow.parentRunId": self._run}
         run = self._start(entry.name, tags)
-        self._write(run, entry.choices, _points(entry.curves, entry.figures))
+        self._write(run, entry.choices, _list_points(entry.curves, entry.figures))
         self._client.set_terminated(run, _STATES.get(entry.state, "FINISHED"))
 
     def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
         if not self._last:
             self._client.update_run(self._run, "RUNNING")
-        found = _points(curves, figures)
+        found = _list_points(curves, figures)
         for name in {name for name, _, _ in found} - self._last.keys():
-            there = self._client.get_metric_history(self._run, _plain(name))
+            there = self._client.get_metric_history(self._run, _to_plain(name))
             self._last[name] = max((metric.step for metric in there), default=-1)
         self._write(self._run, {}, [point for point in found if point[1] > self._last[point[0]]])
         self._last |= {name: max(step, self._last[name]) for name, step, _ in found}
@@ -83,7 +83,7 @@ class MlflowLogger:
     def keep(self, files: Sequence[Path], figures: Mapping[str, float]) -> None:
         self._check_place()
         for name, value in figures.items():
-            self._client.log_metric(self._run, f"best_{_plain(name)}", value)
+            self._client.log_metric(self._run, f"best_{_to_plain(name)}", value)
         for file in files:
             self._client.log_artifact(self._run, str(file), "best")
 
@@ -115,12 +115,12 @@ class MlflowLogger:
     def _write(self, run: str, params: Mapping[str, Any], points: Sequence[_Point]) -> None:
         from mlflow.entities import Metric, Param
 
-        named = [Param(_plain(name), str(value)[:_MOST_LETTERS]) for name, value in params.items()]
+        named = [Param(_to_plain(name), str(value)[:_MOST_LETTERS]) for name, value in params.items()]
         now = round(1000 * time.time())
-        metrics = [Metric(_plain(name), value, now, step) for name, step, value in points]
-        for part in _parts(named, _MOST_PARAMS):
+        metrics = [Metric(_to_plain(name), value, now, step) for name, step, value in points]
+        for part in _split(named, _MOST_PARAMS):
             self._client.log_batch(run, params=part)
-        for part in _parts(metrics, _MOST_METRICS):
+        for part in _split(metrics, _MOST_METRICS):
             self._client.log_batch(run, metrics=part)
 
 
@@ -128,16 +128,16 @@ _Point = tuple[str, int, float]
 """A name, a step, a value."""
 
 
-def _points(curves: Curves, figures: Mapping[str, float]) -> list[_Point]:
+def _list_points(curves: Curves, figures: Mapping[str, float]) -> list[_Point]:
     """Return the points of curves at their epochs, and figures at 0 that are not called as a curve is."""
     found = [(name, epoch, value) for name, curve in curves.items() for epoch, value in curve]
     return found + [(name, 0, value) for name, value in figures.items() if name not in curves]
 
 
-def _parts(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+def _split(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     return (values[at : at + size] for at in range(0, len(values), size))
 
 
-def _plain(name: str) -> str:
+def _to_plain(name: str) -> str:
     """Return a name with the characters that every store takes."""
     return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
 
-from nas.loggers.base import TRAINING, Curves, Entry, Run, as_plain
+from nas.loggers.base import TRAINING, Curves, Entry, Run, to_plain
 
 _BEST = "best"
 
@@ -35,13 +35,13 @@ class TensorBoardLogger:
 
     def log(self, entry: Entry) -> None:
         with _events(self._run.place / entry.name) as add:
-            add(_choices(entry.name, entry.choices), 0)
+            add(_make_choices(entry.name, entry.choices), 0)
             _add_scalars(add, entry.kind, entry.curves, entry.figures, entry.number)
 
     def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
         if self._own is None:
             self._own = _Growing(self._run.place / TRAINING)
-            self._own.add(_choices(self._run.name, self._run.settings), 0)
+            self._own.add(_make_choices(self._run.name, self._run.settings), 0)
         _add_scalars(self._own.add, TRAINING, curves, figures, 0)
         self._own.writer.flush()
 
@@ -49,7 +49,7 @@ class TensorBoardLogger:
         from tensorboard.plugins.text import summary_v2 as text
 
         texts = [file.read_text(encoding="utf-8") for file in files if file.suffix == ".yaml"]
-        shown = "\n\n".join([*map(_as_code, texts), *(f"`{file}`" for file in files)])
+        shown = "\n\n".join([*map(_format_code, texts), *(f"`{file}`" for file in files)])
         with nullcontext(self._own.add) if self._own else _events(self._run.place / _BEST) as add:
             add(text.text_pb(_BEST, shown), 0)
 
@@ -66,7 +66,7 @@ def _events(folder: Path) -> Iterator[Callable[[Any, int], None]]:
     shutil.rmtree(folder, ignore_errors=True)
     writer = EventFileWriter(str(folder))
     try:
-        yield lambda summary, step: writer.add_event(_event(summary, step))
+        yield lambda summary, step: writer.add_event(_make_event(summary, step))
     finally:
         writer.close()
 
@@ -90,7 +90,7 @@ class _Growing:
         (value,) = summary.value
         if step > self._last.get(value.tag, -1):
             self._last[value.tag] = step
-            self.writer.add_event(_event(summary, step))
+            self.writer.add_event(_make_event(summary, step))
 
 
 def _add_scalars(
@@ -104,18 +104,18 @@ def _add_scalars(
         add(Summary(value=[Summary.Value(tag=tag, simple_value=value)]), step)
 
 
-def _choices(name: str, values: Mapping[str, Any]) -> Any:
+def _make_choices(name: str, values: Mapping[str, Any]) -> Any:
     from tensorboard.plugins.hparams import summary_v2 as hparams
 
-    return hparams.hparams_pb(as_plain(values), trial_id=name)
+    return hparams.hparams_pb(to_plain(values), trial_id=name)
 
 
-def _event(summary: Any, step: int) -> Any:
+def _make_event(summary: Any, step: int) -> Any:
     from tensorboard.compat.proto.event_pb2 import Event
 
     return Event(wall_time=time.time(), step=step, summary=summary)
 
 
-def _as_code(text: str) -> str:
+def _format_code(text: str) -> str:
     """Return a text as Markdown shows it as it is."""
     return "".join(f"    {line}\n" for line in text.splitlines())

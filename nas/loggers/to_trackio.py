@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
 
-from nas.loggers.base import TRAINING, Curves, Entry, Run, as_plain, by_epoch
+from nas.loggers.base import TRAINING, Curves, Entry, Run, group_by_epoch, to_plain
 
 _FOLDER = "TRACKIO_DIR"
 _BEST = "best"
@@ -27,23 +27,23 @@ class TrackioLogger:
 
     @staticmethod
     def command(place: Path, name: str, environment: Mapping[str, str]) -> str:
-        return f"{_FOLDER}={quote(environment[_FOLDER])} trackio show --project {_project(name)}"
+        return f"{_FOLDER}={quote(environment[_FOLDER])} trackio show --project {_name_project(name)}"
 
     def __init__(self, run: Run) -> None:
-        self._run, self._project = run, _project(run.name)
+        self._run, self._project = run, _name_project(run.name)
         self._own: Any = None
         self._open = ExitStack()
 
     def log(self, entry: Entry) -> None:
-        with self._opened(entry.name, {**as_plain(entry.choices), "state": entry.state}) as opened:
-            for epoch, values in by_epoch(entry.curves).items():
+        with self._opened(entry.name, {**to_plain(entry.choices), "state": entry.state}) as opened:
+            for epoch, values in group_by_epoch(entry.curves).items():
                 opened.log(values, step=epoch)
             opened.log({f"{entry.kind}/{name}": v for name, v in entry.figures.items()}, step=entry.number)
 
     def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
         if self._own is None:
-            self._own = self._open.enter_context(self._opened(TRAINING, as_plain(self._run.settings)))
-        for epoch, values in by_epoch(curves).items():
+            self._own = self._open.enter_context(self._opened(TRAINING, to_plain(self._run.settings)))
+        for epoch, values in group_by_epoch(curves).items():
             self._own.log(values, step=epoch)
         if figures:
             self._own.log({f"{TRAINING}/{name}": value for name, value in figures.items()}, step=0)
@@ -79,6 +79,6 @@ class TrackioLogger:
             opened.finish()
 
 
-def _project(name: str) -> str:
+def _name_project(name: str) -> str:
     """Return a name as Trackio takes it for a project."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)

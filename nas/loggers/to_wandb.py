@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
 
-from nas.loggers.base import PROJECT, TRAINING, Curves, Entry, Run, as_plain, by_epoch
+from nas.loggers.base import PROJECT, TRAINING, Curves, Entry, Run, group_by_epoch, to_plain
 
 _OFFLINE = "offline"
 
@@ -48,17 +48,17 @@ class WandbLogger:
     def log(self, entry: Entry) -> None:
         tags = [entry.kind, entry.state]
         with self._opened(
-            entry.name, config={**as_plain(entry.choices), "number": entry.number}, tags=tags
+            entry.name, config={**to_plain(entry.choices), "number": entry.number}, tags=tags
         ) as opened:
-            for epoch, values in by_epoch(entry.curves).items():
+            for epoch, values in group_by_epoch(entry.curves).items():
                 opened.log(values, step=epoch)
             opened.summary.update(dict(entry.figures))
 
     def grow(self, curves: Curves, figures: Mapping[str, float]) -> None:
         if self._own is None:
-            config = as_plain(self._run.settings)
+            config = to_plain(self._run.settings)
             self._own = self._open.enter_context(self._opened(TRAINING, job_type=TRAINING, config=config))
-        for epoch, values in by_epoch(curves).items():
+        for epoch, values in group_by_epoch(curves).items():
             self._own.log(values, step=epoch, commit=True)  # else it is kept back until the next one
         self._own.summary.update(dict(figures))
 

@@ -1,6 +1,6 @@
 """Kinds of argument that operators and blocks take: what is allowed, and how the rule reads.
 
-A kind annotates a parameter, `kernel: Kernel = 3`; `arguments_of` reads the annotations back. The one check
+A kind annotates a parameter, `kernel: Kernel = 3`; `list_arguments` reads the annotations back. The one check
 of a value is `Kind.read`, used for operators, blocks and the space language alike.
 """
 
@@ -35,7 +35,7 @@ _MOST_CHANNELS = 1_000_000
 _MOST_RATIO = 1_000
 
 
-def _one_or_pair(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _allow_pair(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: (
         check(value) or (isinstance(value, tuple) and len(value) == 2 and all(check(v) for v in value))
     )
@@ -53,7 +53,7 @@ Kernel = Annotated[
     int | tuple[int, int],
     Kind(
         "an odd kernel size; a kernel is 1, 3, 5, 7, ... or a pair of these, such as [1, 7]",
-        _one_or_pair(lambda v: is_whole(v, 1) and v % 2 == 1),
+        _allow_pair(lambda v: is_whole(v, 1) and v % 2 == 1),
     ),
 ]
 OddSize = Annotated[
@@ -67,7 +67,7 @@ Padding = Annotated[
     int | tuple[int, int] | None,
     Kind(
         "a padding; a padding is a whole number of pixels, 0 or more, or a pair of these",
-        lambda v: v is None or _one_or_pair(lambda p: is_whole(p, 0))(v),
+        lambda v: v is None or _allow_pair(lambda p: is_whole(p, 0))(v),
     ),
 ]
 Probability = Annotated[
@@ -130,8 +130,8 @@ class Argument:
 
 
 @cache
-def arguments_of(recipe: Callable[..., Any]) -> Mapping[str, Argument]:
-    """The arguments of an operator class or of a block function, by name.
+def list_arguments(recipe: Callable[..., Any]) -> Mapping[str, Argument]:
+    """Return the arguments of an operator class or of a block function, by name.
 
     A block's arguments are its keyword-only parameters; an operator's are its fields. Raises ValueError where
     one is not annotated with a kind, or has the name of what every node has.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.cost import Cost
 from nas.errors import InputError
-from nas.ops.values import ANY, Range
+from nas.ops.ranges import ANY, Range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -157,7 +157,7 @@ class Join(Operator):
         """Return the join as Python text, given the text of its inputs."""
 
 
-def as_image(shape: Shape) -> tuple[int, int, int]:
+def expect_image(shape: Shape) -> tuple[int, int, int]:
     """Return a shape as `(C, H, W)`. Raises ShapeError for a vector."""
     if len(shape) != 3:
         raise ShapeError(f"needs an image (C, H, W), got a vector of {shape[0]} features after flatten")

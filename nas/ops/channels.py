@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops.arguments import Channels, Count, Index, Positive, Probability
-from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image
+from nas.ops.base import Layer, Shape, ShapeError, Unary, expect_image
+from nas.ops.ranges import ZERO, Range, multiply_ranges, unite_ranges
 from nas.ops.registry import operator
-from nas.ops.values import ZERO, Range, hull, product
 
 
 @operator
@@ -26,7 +26,7 @@ class ChannelShuffle(Unary):
         return self.groups == 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = as_image(inputs[0])
+        channels, height, width = expect_image(inputs[0])
         if channels % self.groups:
             raise ShapeError(
                 f"{channels} channels cannot be shuffled in {self.groups} groups; "
@@ -57,7 +57,7 @@ class ChannelSlice(Unary):
     stop: Count
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = as_image(inputs[0])
+        channels, height, width = expect_image(inputs[0])
         if not self.start < self.stop <= channels:
             raise ShapeError(
                 f"channels {self.start} to {self.stop} are not a slice of {channels}; "
@@ -86,7 +86,7 @@ class PadChannels(Unary):
     out: Channels
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = as_image(inputs[0])
+        channels, height, width = expect_image(inputs[0])
         if self.out < channels:
             raise ShapeError(f"cannot pad {channels} channels to {self.out}; pad to at least as many")
         return (self.out, height, width)
@@ -95,7 +95,7 @@ class PadChannels(Unary):
         return Layer("PadChannels", (self.out - shape[0],))
 
     def output_range(self, *inputs: Range) -> Range:
-        return hull(ZERO, inputs[0])
+        return unite_ranges(ZERO, inputs[0])
 
     def is_identity_on(self, shape: Shape, values: Range) -> bool:
         return True  # no channel is added
@@ -123,7 +123,7 @@ class Times(Unary):
         return Layer("Times", (self.by,))
 
     def output_range(self, *inputs: Range) -> Range:
-        return product(inputs[0], (self.by, self.by))
+        return multiply_ranges(inputs[0], (self.by, self.by))
 
 
 @operator
@@ -146,7 +146,7 @@ class ColumnMean(Unary):
         return self.columns == 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = as_image(inputs[0])
+        channels, height, width = expect_image(inputs[0])
         if channels % self.columns:
             raise ShapeError(
                 f"{channels} channels are not {self.columns} columns of one width; "

@@ -35,16 +35,16 @@ def initialise(layer: nn.Module, init: str | float) -> None:
             groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
             nn.init.normal_(weight, std=math.sqrt(2 * groups / fan_out))
         case "fan_in_uniform":
-            _uniform(weight, math.sqrt(6 / fan_in))
+            _fill_uniform(weight, math.sqrt(6 / fan_in))
         case "fan_out_uniform":
-            _uniform(weight, math.sqrt(3 / fan_out))
+            _fill_uniform(weight, math.sqrt(3 / fan_out))
         case "out_uniform":
-            _uniform(weight, 1 / math.sqrt(weight.shape[0]))
+            _fill_uniform(weight, 1 / math.sqrt(weight.shape[0]))
         case _:
             nn.init.normal_(weight, std=float(init))
     if getattr(layer, "bias", None) is not None:
         nn.init.zeros_(layer.get_parameter("bias"))
 
 
-def _uniform(weight: torch.Tensor, bound: float) -> None:
+def _fill_uniform(weight: torch.Tensor, bound: float) -> None:
     nn.init.uniform_(weight, -bound, bound)

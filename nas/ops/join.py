@@ -8,9 +8,9 @@ from functools import reduce
 from operator import add, mul
 from typing import Any, ClassVar
 
-from nas.ops.base import Join, Shape, ShapeError, as_image, format_shape
+from nas.ops.base import Join, Shape, ShapeError, expect_image, format_shape
+from nas.ops.ranges import Range, add_ranges, multiply_ranges, unite_ranges
 from nas.ops.registry import operator
-from nas.ops.values import Range, hull, product, total
 
 
 @operator
@@ -37,7 +37,7 @@ class Add(Join):
         return " + ".join(inputs)
 
     def output_range(self, *inputs: Range) -> Range:
-        return total(*inputs)
+        return add_ranges(*inputs)
 
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return all(zeros)
@@ -52,7 +52,7 @@ class Multiply(Join):
     is_associative: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        largest = max(map(as_image, inputs))
+        largest = max(map(expect_image, inputs))
         if any(s not in (largest, (largest[0], 1, 1)) for s in inputs):
             raise ShapeError(f"multiply needs equal channels, got {' and '.join(map(format_shape, inputs))}")
         return largest
@@ -64,7 +64,7 @@ class Multiply(Join):
         return " * ".join(inputs)
 
     def output_range(self, *inputs: Range) -> Range:
-        return product(*inputs)
+        return multiply_ranges(*inputs)
 
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return any(zeros)
@@ -80,7 +80,7 @@ class Concat(Join):
     stacks_channels: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        images = [as_image(s) for s in inputs]
+        images = [expect_image(s) for s in inputs]
         if len({s[1:] for s in images}) != 1:
             raise ShapeError(
                 f"concat needs one height and width, got {' and '.join(map(format_shape, inputs))}; "
@@ -97,7 +97,7 @@ class Concat(Join):
         return f"torch.cat([{', '.join(inputs)}], dim=1)"
 
     def output_range(self, *inputs: Range) -> Range:
-        return hull(*inputs)
+        return unite_ranges(*inputs)
 
     def gives_zero(self, zeros: Sequence[bool]) -> bool:
         return all(zeros)

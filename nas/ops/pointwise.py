@@ -19,9 +19,9 @@ from nas.ops.arguments import (
     Probability,
     Stride,
 )
-from nas.ops.base import Layer, Operator, Shape, ShapeError, Unary, as_image, format_shape
+from nas.ops.base import Layer, Operator, Shape, ShapeError, Unary, expect_image, format_shape
+from nas.ops.ranges import ANY, ZERO, Range, multiply_ranges, unite_ranges
 from nas.ops.registry import operator
-from nas.ops.values import ANY, ZERO, Range, hull, product
 
 
 @operator
@@ -38,7 +38,7 @@ class BatchNorm(Unary):
     gamma: Fraction = 1.0
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return as_image(inputs[0])
+        return expect_image(inputs[0])
 
     def cost(self, *inputs: Shape) -> Cost:
         return Cost(params=2 * inputs[0][0])
@@ -63,14 +63,14 @@ class LocalResponseNorm(Unary):
     k: Positive = 2.0
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return as_image(inputs[0])
+        return expect_image(inputs[0])
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.LocalResponseNorm", (self.size, self.alpha, self.beta, self.k))
 
     def output_range(self, *inputs: Range) -> Range:
         most = self.k**-self.beta
-        return product(inputs[0], (0, most))
+        return multiply_ranges(inputs[0], (0, most))
 
 
 @operator
@@ -213,7 +213,7 @@ class Dropout(Unary):
         return Layer("nn.Dropout", (self.p,))
 
     def output_range(self, *inputs: Range) -> Range:
-        return product(inputs[0], (0, 1 / (1 - self.p)))
+        return multiply_ranges(inputs[0], (0, 1 / (1 - self.p)))
 
 
 @operator
@@ -234,13 +234,13 @@ class DropPath(Unary):
         return self.p == 0
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return as_image(inputs[0])
+        return expect_image(inputs[0])
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("StochasticDepth", (self.p,))
 
     def output_range(self, *inputs: Range) -> Range:
-        return product(inputs[0], (0, 1 / (1 - self.p)))
+        return multiply_ranges(inputs[0], (0, 1 / (1 - self.p)))
 
 
 @operator
@@ -274,7 +274,7 @@ class Zero(Unary):
     stride: Stride = 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        channels, height, width = as_image(inputs[0])
+        channels, height, width = expect_image(inputs[0])
         return (channels, -(-height // self.stride), -(-width // self.stride))
 
     def layer(self, shape: Shape) -> Layer:
@@ -300,10 +300,10 @@ class Shift(Unary):
     keeps_zero: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return as_image(inputs[0])
+        return expect_image(inputs[0])
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("Shift")
 
     def output_range(self, *inputs: Range) -> Range:
-        return hull(ZERO, inputs[0])
+        return unite_ranges(ZERO, inputs[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from nas.errors import NasError
-from nas.ops.arguments import arguments_of
+from nas.ops.arguments import list_arguments
 from nas.ops.base import Join, Operator, Unary
 
 Kind = TypeVar("Kind", bound=Operator)
@@ -44,7 +44,7 @@ def operator(kind: type[Kind]) -> type[Kind]:
             "and the class"
         )
     try:
-        for argument in arguments_of(kind).values():
+        for argument in list_arguments(kind).values():
             if not argument.required:
                 argument.kind.read(argument.default)
     except ValueError as error:

@@ -8,14 +8,14 @@ from typing import ClassVar
 
 from nas.cost import Cost
 from nas.ops.arguments import Channels, Count, Flag, Fraction, Init, Kernel, Padding, Positive, Stride, Window
-from nas.ops.base import Layer, Shape, ShapeError, Unary, as_image
+from nas.ops.base import Layer, Shape, ShapeError, Unary, expect_image
+from nas.ops.ranges import ZERO, Range, unite_ranges
 from nas.ops.registry import operator
-from nas.ops.values import ZERO, Range, hull
 
 Pair = tuple[int, int]
 
 
-def _pair(value: int | Pair) -> Pair:
+def _to_pair(value: int | Pair) -> Pair:
     return value if isinstance(value, tuple) else (value, value)
 
 
@@ -29,7 +29,7 @@ def _slide(shape: Shape, window: Pair, stride: int, padding: Pair, ceil: bool = 
 
     Raises ShapeError where the window does not fit, or a stride would shrink the image below 1 x 1.
     """
-    _, *size = as_image(shape)
+    _, *size = expect_image(shape)
     if stride > min(size):
         raise ShapeError(
             f"stride {stride} shrinks an image of {size[0]} x {size[1]} below 1 x 1; "
@@ -74,29 +74,29 @@ class Conv2d(Unary):
         return not self.bias
 
     def __post_init__(self) -> None:
-        kernel = _pair(self.kernel)
+        kernel = _to_pair(self.kernel)
         same = (self.dilation * (kernel[0] - 1) // 2, self.dilation * (kernel[1] - 1) // 2)
-        padding = same if self.padding is None else _pair(self.padding)
+        padding = same if self.padding is None else _to_pair(self.padding)
         object.__setattr__(self, "kernel", _collapse(kernel))
         object.__setattr__(self, "padding", _collapse(padding))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
-        channels, _, _ = as_image(shape)
+        channels, _, _ = expect_image(shape)
         if channels % self.groups or self.out % self.groups:
             wrong = channels if channels % self.groups else self.out
             raise ShapeError(
                 f"{wrong} channels are not divisible by {self.groups} groups; "
                 f"input and output channels ({channels}, {self.out}) must both be multiples of the groups"
             )
-        kernel, padding = _pair(self.kernel), _pair(self.padding or 0)
+        kernel, padding = _to_pair(self.kernel), _to_pair(self.padding or 0)
         window = (self.dilation * (kernel[0] - 1) + 1, self.dilation * (kernel[1] - 1) + 1)
         return (self.out, *_slide(shape, window, self.stride, padding))
 
     def cost(self, *inputs: Shape) -> Cost:
         (shape,) = inputs
         out, height, width = self.output_shape(shape)
-        kernel = _pair(self.kernel)
+        kernel = _to_pair(self.kernel)
         weights = out * (shape[0] // self.groups) * kernel[0] * kernel[1]
         return Cost(
             macs=weights * height * width,
@@ -157,10 +157,10 @@ class MaxPool(Unary):
         object.__setattr__(self, "padding", _fill_padding(self.padding, self.kernel))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return _pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
+        return _compute_pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
 
     def layer(self, shape: Shape) -> Layer:
-        return Layer("nn.MaxPool2d", (self.kernel,), _pool_options(self.stride, self.padding, self.ceil))
+        return Layer("nn.MaxPool2d", (self.kernel,), _list_pool_options(self.stride, self.padding, self.ceil))
 
     def output_range(self, *inputs: Range) -> Range:
         return inputs[0]
@@ -188,27 +188,27 @@ class AvgPool(Unary):
         object.__setattr__(self, "padding", _fill_padding(self.padding, self.kernel))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return _pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
+        return _compute_pool_shape(inputs[0], self.kernel, self.stride, self.padding, self.ceil)
 
     def layer(self, shape: Shape) -> Layer:
-        options = _pool_options(self.stride, self.padding, self.ceil)
+        options = _list_pool_options(self.stride, self.padding, self.ceil)
         if not self.count_pad:
             options += (("count_include_pad", False),)
         return Layer("nn.AvgPool2d", (self.kernel,), options)
 
     def output_range(self, *inputs: Range) -> Range:
-        return hull(ZERO, inputs[0])
+        return unite_ranges(ZERO, inputs[0])
 
     def is_identity_on(self, shape: Shape, values: Range) -> bool:
         return self.kernel == 1 or (shape[1:] == (1, 1) and not self.count_pad)
 
 
 def _fill_padding(padding: Padding, kernel: int) -> int | Pair:
-    return (kernel - 1) // 2 if padding is None else _collapse(_pair(padding))
+    return (kernel - 1) // 2 if padding is None else _collapse(_to_pair(padding))
 
 
-def _pool_shape(shape: Shape, kernel: int, stride: int, padding: Padding, ceil: bool) -> Shape:
-    pad = _pair(padding or 0)
+def _compute_pool_shape(shape: Shape, kernel: int, stride: int, padding: Padding, ceil: bool) -> Shape:
+    pad = _to_pair(padding or 0)
     if 2 * max(pad) > kernel:
         raise ShapeError(
             f"padding {max(pad)} is more than half the pooling window {kernel}; use at most half"
@@ -216,7 +216,7 @@ def _pool_shape(shape: Shape, kernel: int, stride: int, padding: Padding, ceil: 
     return (shape[0], *_slide(shape, (kernel, kernel), stride, pad, ceil))
 
 
-def _pool_options(stride: int, padding: Padding, ceil: bool) -> tuple[tuple[str, object], ...]:
+def _list_pool_options(stride: int, padding: Padding, ceil: bool) -> tuple[tuple[str, object], ...]:
     options: list[tuple[str, object]] = [("stride", stride)]
     if padding:
         options.append(("padding", padding))
@@ -237,7 +237,7 @@ class GlobalPool(Unary):
     size: Count = 1
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (as_image(inputs[0])[0], self.size, self.size)
+        return (expect_image(inputs[0])[0], self.size, self.size)
 
     def layer(self, shape: Shape) -> Layer:
         return Layer("nn.AdaptiveAvgPool2d", (self.size,))

@@ -116,7 +116,7 @@ def draw_contact_sheet(title: str, images: Sequence[Thumbnail]) -> bytes:
     draw.text((gap, 12), title, fill="#222222", font=large)
     for number, image in enumerate(images):
         left, top = gap + number % _COLUMNS * (_CELL + gap), head + number // _COLUMNS * row
-        sheet.paste(_picture(image.pixels), (left, top))
+        sheet.paste(_make_picture(image.pixels), (left, top))
         for line, text in enumerate(image.lines):
             while text and draw.textlength(text, font=font) > _CELL:
                 text = text.removesuffix("…")[:-1] + "…" if len(text) > 1 else ""
@@ -126,7 +126,7 @@ def draw_contact_sheet(title: str, images: Sequence[Thumbnail]) -> bytes:
     return found.getvalue()
 
 
-def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+def _make_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     """Return an image as a square of the sheet; what is transparent lies on white."""
     from PIL import Image
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.measures import MEASURES
-from nas.report.console import duration, plural, say, show
-from nas.report.progress import TrialScreen
-from nas.report.tables import table
+from nas.report.console import format_duration, pluralise, say, show
+from nas.report.search_screen import TrialScreen
+from nas.report.tables import make_table
 from nas.workflows.versus import VersusObserver, VersusResult
 from nas.workflows.versus.assembly import VersusSession
 from nas.workflows.versus.verdict import EqualCost, Standing, Verdict, list_doubts_before, name_measure
@@ -35,7 +35,7 @@ def say_comparison(session: VersusSession, console: Console) -> None:
         if one not in members:
             say(console, f"  {one.name}: {one.about}; {cost.macs:,} MACs, {cost.params:,} parameters")
     if members:
-        say(console, f"  random: {plural(len(members), 'member')} of the space, drawn evenly")
+        say(console, f"  random: {pluralise(len(members), 'member')} of the space, drawn evenly")
     say(
         console,
         f"Data {data.name}: {data.num_classes} classes, {len(data.train_labels):,} images to train on; "
@@ -46,7 +46,7 @@ def say_comparison(session: VersusSession, console: Console) -> None:
     recipe = config.recipe
     say(
         console,
-        f"Trainings: {len(session.jobs)} of {plural(recipe.epochs, 'epoch')}, {config.seeds} seeds, batch "
+        f"Trainings: {len(session.jobs)} of {pluralise(recipe.epochs, 'epoch')}, {config.seeds} seeds, batch "
         f"{recipe.batch_size:,}, {recipe.optimizer} at {recipe.peak_lr:g}, on {session.device}. "
         f"Folder: {session.folder.path}",
     )
@@ -57,7 +57,7 @@ def say_comparison(session: VersusSession, console: Console) -> None:
 def print_verdict(result: VersusResult, console: Console) -> None:
     """Print the table of a comparison, and what may be claimed."""
     verdict = result.verdict
-    show(verdict_view(verdict), console)
+    show(render_verdict(verdict), console)
     say(console, f"Differences are of the network less each, with their 95 % interval; {verdict.test}.")
     for note in verdict.notes:
         say(console, note)
@@ -67,26 +67,27 @@ def print_verdict(result: VersusResult, console: Console) -> None:
     say(console, f"Written: {', '.join(map(str, result.files))}")
 
 
-def verdict_view(verdict: Verdict) -> Table:
+def render_verdict(verdict: Verdict) -> Table:
     """Return a row for each network: scores, costs, and how far the network is ahead of it."""
-    view = table(*verdict_heads(verdict))
-    for cells in verdict_cells(verdict):
+    view = make_table(*list_heads(verdict))
+    for cells in format_cells(verdict):
         view.add_row(*cells)
     return view
 
 
-def verdict_heads(verdict: Verdict) -> list[str]:
+def list_heads(verdict: Verdict) -> list[str]:
     """Return the heads of the table; those of figures start with `>`."""
     costs = [f">{name_measure(name)}" for name in verdict.own.amounts]
     return ["network", ">mean", ">deviation", ">difference", ">95 % interval", ">p", *costs]
 
 
-def verdict_cells(verdict: Verdict) -> list[list[str]]:
+def format_cells(verdict: Verdict) -> list[list[str]]:
     """Return the table as text: name, mean, deviation, difference, interval, corrected p and costs."""
     return [
         [
-            name_standing(verdict, one), _figure(one.mean), _figure(one.deviation), *_difference(one),
-            *(_amount(name, ends) for name, ends in one.amounts.items()),
+            name_standing(verdict, one), _format_figure(one.mean), _format_figure(one.deviation),
+            *_format_difference(one),
+            *(_format_amount(name, ends) for name, ends in one.amounts.items()),
         ]
         for one in verdict.standings
     ]  # fmt: skip
@@ -95,7 +96,8 @@ def verdict_cells(verdict: Verdict) -> list[list[str]]:
 def describe_equal_cost(found: EqualCost) -> str:
     """Return in a sentence what random search reaches at the cost of the search."""
     return (
-        f"After {duration(found.seconds)} of trainings the search had a best score of {found.search:.4f}, "
+        f"After {format_duration(found.seconds)} of trainings the search had a best score of "
+        f"{found.search:.4f}, "
         f"and random search is expected to have {found.random:.4f}, by the trials of {found.run}."
     )
 
@@ -107,18 +109,18 @@ def name_standing(verdict: Verdict, one: Standing) -> str:
     return one.name if one.networks == 1 else f"{one.name} ({one.networks} networks)"
 
 
-def _figure(value: float | None) -> str:
+def _format_figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _difference(one: Standing) -> Sequence[str]:
+def _format_difference(one: Standing) -> Sequence[str]:
     found = one.difference
     if found is None:
         return ("", "", "")
     return (f"{found.mean:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}", f"{found.corrected:.3g}")
 
 
-def _amount(name: str, ends: tuple[int, int]) -> str:
+def _format_amount(name: str, ends: tuple[int, int]) -> str:
     least, most = ends
     if least == most:
         return f"{least:,}"

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.measures import MEASURES
-from nas.report.console import duration, plural, say, show, terminal
-from nas.report.documents import print_document, scaled_document
-from nas.report.progress import TrialScreen
-from nas.report.run_documents import coefficients_document
+from nas.report.console import format_duration, open_terminal, pluralise, say, show
+from nas.report.documents import document_scaled, print_document
+from nas.report.run_documents import document_coefficients
 from nas.report.scaled import print_scaled
-from nas.report.tables import table
+from nas.report.search_screen import TrialScreen
+from nas.report.tables import make_table
 from nas.workflows.coefficients import CoefficientsObserver, CoefficientsResult
 from nas.workflows.coefficients.gathering import CoefficientsSession
 from nas.workflows.coefficients.ranking import Ranking, Standing
@@ -36,7 +36,7 @@ def say_search(session: CoefficientsSession, console: Console) -> None:
     say(
         console,
         f"Network: {session.subject.origin}; {cost.macs:,} MACs, {cost.params:,} parameters. "
-        f"{plural(len(doubled), 'way')} to double its MACs, as they are counted.",
+        f"{pluralise(len(doubled), 'way')} to double its MACs, as they are counted.",
     )
     sides = [one.side for one in doubled]
     say(
@@ -50,21 +50,24 @@ def say_search(session: CoefficientsSession, console: Console) -> None:
     recipe = config.recipe
     say(
         console,
-        f"Trainings: {len(session.jobs)} of {plural(recipe.epochs, 'epoch')}, {config.seeds} seeds, batch "
+        f"Trainings: {len(session.jobs)} of {pluralise(recipe.epochs, 'epoch')}, {config.seeds} seeds, batch "
         f"{recipe.batch_size:,}, {recipe.optimizer} at {recipe.peak_lr:g}, on {session.device}. "
         f"Folder: {session.folder.path}",
     )
     if seconds := session.seconds:
-        say(console, f"That is about {duration(seconds)} of trainings, by the time that the run's own took.")
+        say(
+            console,
+            f"That is about {format_duration(seconds)} of trainings, by the time that the run's own took.",
+        )
 
 
 def give_found(form: str, found: CoefficientsResult, files: Sequence[ScaledFile]) -> None:
     """Print what a search of coefficients found, and the files that were scaled by it, as text or one JSON
     document."""
     if form == "json":
-        print_document({**coefficients_document(found), **(scaled_document(files) if files else {})})
+        print_document({**document_coefficients(found), **(document_scaled(files) if files else {})})
         return
-    print_coefficients(found, terminal())
+    print_coefficients(found, open_terminal())
     if files:
         print_scaled(files)
 
@@ -74,7 +77,7 @@ def print_coefficients(result: CoefficientsResult, console: Console) -> None:
     if result.ranking is None:
         say(console, f"The time limit is over before two seeds are. Go on with: {result.resume_command}")
         return
-    show(ranking_view(result.ranking), console)
+    show(render_ranking(result.ranking), console)
     say(
         console,
         "Differences are to the best, with 95 % intervals and p by Tukey's test in blocks of seeds, which "
@@ -86,28 +89,29 @@ def print_coefficients(result: CoefficientsResult, console: Console) -> None:
     say(console, f"Written: {', '.join(map(str, result.files))}")
 
 
-def ranking_view(ranking: Ranking) -> Table:
+def render_ranking(ranking: Ranking) -> Table:
     """Return a row for each network: factors, scores, how far behind the best, and every measure."""
     measures = list(MEASURES.values())
     heads = [">depth", ">width", ">resolution", ">mean", ">behind", ">95 % interval", ">p", ">images"]
-    view = table(*heads, *(f">{measure.label}" for measure in measures))
+    view = make_table(*heads, *(f">{measure.label}" for measure in measures))
     for one in (*ranking.standings, ranking.own):
         view.add_row(
-            *_factors(one), "-" if one.mean is None else f"{one.mean:.4f}", *_behind(one, ranking),
+            *_format_factors(one), "-" if one.mean is None else f"{one.mean:.4f}",
+            *_format_behind(one, ranking),
             f"{one.side} px",
             *(measure.format(one.amounts[measure.name]) for measure in measures),
         )  # fmt: skip
     return view
 
 
-def _factors(one: Standing) -> list[str]:
+def _format_factors(one: Standing) -> list[str]:
     own = one.coefficients
     if own is None:
         return ["1", "1", "1"]
     return [f"{factor:.4g}" for factor in (own.depth, own.width, own.resolution)]
 
 
-def _behind(one: Standing, ranking: Ranking) -> list[str]:
+def _format_behind(one: Standing, ranking: Ranking) -> list[str]:
     found = one.behind
     if found is None or one is ranking.standings[0]:
         return ["", "", ""]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nas.report.layers import Edge
+from nas.report.arrangement import Edge
 from nas.report.layout import GAP_X, Layout, Run
 
 LANE, TURN = 10, 32

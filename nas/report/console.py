@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from nas.errors import printable, printable_lines
+from nas.errors import make_lines_printable, make_printable
 
 
 class Terminal(Console):
@@ -17,10 +17,10 @@ class Terminal(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             own = segment.control or segment.text.isprintable()
-            yield segment if own else Segment(printable_lines(segment.text), segment.style)
+            yield segment if own else Segment(make_lines_printable(segment.text), segment.style)
 
 
-def terminal(*, stderr: bool = False) -> Console:
+def open_terminal(*, stderr: bool = False) -> Console:
     """Return a console. A terminal gets lines wrapped between words; a pipe gets them whole."""
     console = Terminal(highlight=False, stderr=stderr)
     console.soft_wrap = not console.is_terminal
@@ -29,7 +29,7 @@ def terminal(*, stderr: bool = False) -> Console:
 
 def say(console: Console, text: str) -> None:
     """Print a line as it is."""
-    console.print(Text(printable(text)))
+    console.print(Text(make_printable(text)))
 
 
 def show(view: RenderableType, console: Console | None = None) -> None:
@@ -40,7 +40,7 @@ def show(view: RenderableType, console: Console | None = None) -> None:
     console.print(view)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -50,11 +50,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def share(part: float) -> str:
+def format_share(part: float) -> str:
     """Return `85 %`, and `0.4 %` below ten."""
     return f"{100 * part:.{0 if part >= 0.1 or not part else 1}f} %"
 
 
-def plural(count: int, noun: str) -> str:
+def pluralise(count: int, noun: str) -> str:
     """Return `1 trial`, `2 trials`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from nas.cost import large_number
-from nas.measures import SHOWN, amounts_at
+from nas.cost import format_large
+from nas.measures import SHOWN, make_amounts
 
 if TYPE_CHECKING:
     from nas.cost import Cost
@@ -33,10 +33,10 @@ def give(form: str, document: Callable[[], Mapping[str, Any]], text: Callable[[]
 
 def print_document(document: Mapping[str, Any]) -> None:
     """Print a document as JSON. A number that is not finite is null there."""
-    click.echo(json.dumps(_plain(document), indent=1, allow_nan=False))
+    click.echo(json.dumps(_to_plain(document), indent=1, allow_nan=False))
 
 
-def space_document(space: Space) -> Document:
+def document_space(space: Space) -> Document:
     """Return size, extremes of cost and choices of a space."""
     extent = space.extent
     return {
@@ -44,8 +44,8 @@ def space_document(space: Space) -> Document:
         "name": space.name,
         "about": space.about,
         "networks": extent.count,
-        "smallest": amounts(extent.smallest_cost),
-        "largest": amounts(extent.largest_cost),
+        "smallest": document_cost(extent.smallest_cost),
+        "largest": document_cost(extent.largest_cost),
         "choices": [
             {
                 "name": choice.name,
@@ -58,13 +58,13 @@ def space_document(space: Space) -> Document:
     }
 
 
-def census_document(space: Space, budget: Budget, census: Census) -> Document:
+def document_census(space: Space, budget: Budget, census: Census) -> Document:
     """Return how many networks of a space are inside a budget, and how their cost is spread."""
     return {
         "kind": "census",
         "name": space.name,
         "networks": space.extent.count,
-        "budget": limits(budget),
+        "budget": document_budget(budget),
         "inside": {"low": census.low, "high": census.high, "exact": census.is_exact},
         "measure": census.measure.name,
         "quantiles": dict(census.quantiles),
@@ -72,9 +72,9 @@ def census_document(space: Space, budget: Budget, census: Census) -> Document:
     }
 
 
-def network_document(space: Space) -> Document:
+def document_network(space: Space) -> Document:
     """Return a network stage by stage."""
-    from nas.report.stages import list_stages
+    from nas.report.stage_rows import list_stages
 
     architecture = space.architecture()
     return {
@@ -82,7 +82,7 @@ def network_document(space: Space) -> Document:
         "name": space.name,
         "about": space.about,
         "input": list(architecture.input_shape),
-        "cost": amounts(architecture.cost),
+        "cost": document_cost(architecture.cost),
         "parts": [
             {
                 "name": row.name,
@@ -90,14 +90,14 @@ def network_document(space: Space) -> Document:
                 "depth": row.depth,
                 "stride": row.stride if len(row.shape) == 3 else None,
                 "output": list(row.shape),
-                "cost": amounts(row.cost),
+                "cost": document_cost(row.cost),
             }
             for row in list_stages(space, architecture)
         ],
     }
 
 
-def spaces_document(spaces: Mapping[str, tuple[int, str]]) -> Document:
+def document_spaces(spaces: Mapping[str, tuple[int, str]]) -> Document:
     """Return the bundled spaces: how many networks each has, and what it is about."""
     return {
         "spaces": [
@@ -106,12 +106,16 @@ def spaces_document(spaces: Mapping[str, tuple[int, str]]) -> Document:
     }
 
 
-def scores_document(rows: Sequence[Untrained]) -> Document:
+def document_scores(rows: Sequence[Untrained]) -> Document:
     """Return costs and zero-cost scores of networks."""
-    return {"networks": [{"name": row.name, "cost": amounts(row.cost), "scores": row.scores} for row in rows]}
+    return {
+        "networks": [
+            {"name": row.name, "cost": document_cost(row.cost), "scores": row.scores} for row in rows
+        ]
+    }
 
 
-def scaled_document(files: Sequence[ScaledFile]) -> Document:
+def document_scaled(files: Sequence[ScaledFile]) -> Document:
     """Return the files that were written: the factors, and the extremes of what is in them."""
     return {
         "files": [
@@ -129,29 +133,29 @@ def scaled_document(files: Sequence[ScaledFile]) -> Document:
     }
 
 
-def amounts(cost: Cost) -> Document:
+def document_cost(cost: Cost) -> Document:
     """Return a cost as tables have it."""
-    found = amounts_at(cost)
+    found = make_amounts(cost)
     return {measure.name: found(measure) for measure in SHOWN}
 
 
-def limits(budget: Budget) -> Document:
+def document_budget(budget: Budget) -> Document:
     """Return a budget: both ends of each measure that is limited."""
     return {
         measure.name: {"low": interval.low, "high": interval.high} for measure, interval in budget.items()
     }
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Return a value as JSON has it."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _to_plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_to_plain(inner) for inner in value]
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return large_number(value)
+        return format_large(value)
     return value if value is None or isinstance(value, str | int) else str(value)
 
 

@@ -11,7 +11,7 @@ from itertools import count, cycle, pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from nas.cost import format_count, large_number
+from nas.cost import format_count, format_large
 from nas.errors import InputError
 from nas.files import write_output
 from nas.graph import Architecture, Node
@@ -110,7 +110,7 @@ def write_drawing(
         space = space.resolve(space.largest() if largest else space.smallest())
     if not space.is_architecture:
         raise InputError(
-            f"{space.file}: is a space of {large_number(space.count)} networks, and one is drawn at a "
+            f"{space.file}: is a space of {format_large(space.count)} networks, and one is drawn at a "
             "time; add --largest or --smallest, or name a run folder or the file of one network"
         )
     write_output(output, convert(draw(space, depth, unfold=unfold)))

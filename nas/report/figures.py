@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState, create_trial
 from optuna.visualization import plot_intermediate_values, plot_optimization_history, plot_pareto_front
 
-from nas.latency.figures import Latency
+from nas.latency.summary import Latency
 from nas.measures import Measure
 from nas.plots.chart import choose_ticks
 from nas.report.html import clean

@@ -98,7 +98,8 @@ class _Spelling:
         return (repeat.span if repeat else scope).removeprefix(f"{scope.rpartition('.')[0]}.")
 
     def is_drawn(self, start: str, end: str) -> bool:
-        """Whether an edge is: not one between copies, nor one that leads into another than the first."""
+        """Return whether an edge is drawn: not one between copies, nor one that leads into another than the
+        first."""
         for before, inside in zip_longest(list_scopes(start), list_scopes(end)):
             repeat, copy = self._place.get(inside, (None, 0))
             if repeat and before != inside and (copy > 0 or before in repeat.scopes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from nas.errors import printable_lines
+from nas.errors import make_lines_printable
 from nas.plots.svg import replace_invalid
 
 
@@ -30,7 +30,7 @@ def element(tag: str, *content: str | ET.Element | None, **attributes: str) -> E
 
 def clean(text: str) -> str:
     """Return a text that anyone may have written, its controls and what XML cannot hold made visible."""
-    return replace_invalid(printable_lines(text))
+    return replace_invalid(make_lines_printable(text))
 
 
 def make_table(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
-from nas.report.latency import line, ms
-from nas.report.tables import Fitting, table
+from nas.report.latency import format_ms, make_line
+from nas.report.tables import Fitting, make_table
 
 if TYPE_CHECKING:
     from nas.workflows.quantize import Quantized
@@ -18,22 +18,22 @@ _WIDE = (
 _NARROW = ("format", ">float32", ">int8", ">equal", ">ms float32", ">int8", ">faster")
 
 
-def quantized_view(found: Quantized) -> RenderableType:
-    """Accuracy and latency of each file beside float32, and what one should know of them."""
+def render_quantized(found: Quantized) -> RenderableType:
+    """Return accuracy and latency of each file beside float32, and what one should know of them."""
     head = (
         f"int8 for CPUs with {found.target}, scales of {found.calibrated}. Accuracy on {found.compared}; "
         f"time of one image in one thread on {found.machine}, which 10 % of the runs were below."
     )
-    rows = Fitting(*(_rows(found, columns) for columns in (_WIDE, _NARROW)))
-    return Group(line(head), rows, *(line(f"Note: {text}.") for text in found.warnings))
+    rows = Fitting(*(_tabulate(found, columns) for columns in (_WIDE, _NARROW)))
+    return Group(make_line(head), rows, *(make_line(f"Note: {text}.") for text in found.warnings))
 
 
-def _rows(found: Quantized, columns: tuple[str, ...]) -> RenderableType:
-    rows = table(*columns)
+def _tabulate(found: Quantized, columns: tuple[str, ...]) -> RenderableType:
+    rows = make_table(*columns)
     for one in found.formats:
         before, after = one.accuracy
         rows.add_row(
             one.format, f"{before:.4f}", f"{after:.4f}", f"{100 * one.parity.agreement:.1f} %",
-            ms(one.float32.low_s), ms(one.int8.low_s), f"{one.speedup:.2f}",
+            format_ms(one.float32.low_s), format_ms(one.int8.low_s), f"{one.speedup:.2f}",
         )  # fmt: skip
     return rows

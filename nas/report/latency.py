@@ -11,23 +11,23 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from nas.cost import format_count
-from nas.errors import printable
+from nas.errors import make_printable
 from nas.measures import MACS
-from nas.report.tables import Fitting, table
+from nas.report.tables import Fitting, make_table
 
 if TYPE_CHECKING:
     from nas.latency import Latency
     from nas.workflows.profile import Profile
 
 
-def profile_view(profile: Profile) -> RenderableType:
-    """Latencies, stages, what is slow, and whether the machine was quiet."""
-    tables = (_latency_table(profile, columns) for columns in (HEADS, _NARROW))
-    parts: list[RenderableType] = [line(describe_profile(profile)), Fitting(*tables)]
+def render_profile(profile: Profile) -> RenderableType:
+    """Return latencies, stages, what is slow, and whether the machine was quiet."""
+    tables = (_tabulate_latencies(profile, columns) for columns in (HEADS, _NARROW))
+    parts: list[RenderableType] = [make_line(describe_profile(profile)), Fitting(*tables)]
     for one in profile.latencies:
-        parts += [line(f"{_title(one)}:"), _stage_table(one)] if one.stages else []
-    parts += [line(f"Known to be slow: {text}.") for text in profile.warnings]
-    parts += [line(text) for text in profile_doubts(profile)]
+        parts += [make_line(f"{_format_title(one)}:"), _tabulate_stages(one)] if one.stages else []
+    parts += [make_line(f"Known to be slow: {text}.") for text in profile.warnings]
+    parts += [make_line(text) for text in list_profile_doubts(profile)]
     return Group(*parts)
 
 
@@ -47,27 +47,27 @@ HEADS = (
 _NARROW = tuple(column for column in HEADS if column not in (">MACs", ">memory"))
 
 
-def _latency_table(profile: Profile, columns: Sequence[str]) -> RenderableType:
-    rows = table(*columns)
+def _tabulate_latencies(profile: Profile, columns: Sequence[str]) -> RenderableType:
+    rows = make_table(*columns)
     rows.padding = (0, 1, 0, 0)
     rows.columns[0].no_wrap, rows.columns[0].overflow = columns is HEADS, "fold"
     for one in profile.latencies:
-        shown = dict(zip(HEADS, latency_cells(one), strict=True))
+        shown = dict(zip(HEADS, format_latency_cells(one), strict=True))
         rows.add_row(*(shown[column] for column in columns))
     return rows
 
 
-def latency_cells(one: Latency) -> list[str]:
+def format_latency_cells(one: Latency) -> list[str]:
     """Return what a row has under `HEADS`."""
     memory = "" if one.memory_bytes is None else f"{format_count(one.memory_bytes)}B"
     return [
-        one.network, one.runtime, str(one.batch), format_count(one.macs), ms(one.low_s),
-        f"{100 * one.differs:.1f} %", ms(one.median_s), ms(one.p95_s), ms(one.p99_s),
+        one.network, one.runtime, str(one.batch), format_count(one.macs), format_ms(one.low_s),
+        f"{100 * one.differs:.1f} %", format_ms(one.median_s), format_ms(one.p95_s), format_ms(one.p99_s),
         f"{one.images_per_s:,.4g}", memory,
     ]  # fmt: skip
 
 
-def profile_doubts(profile: Profile) -> list[str]:
+def list_profile_doubts(profile: Profile) -> list[str]:
     """Say what the figures are worth where the machine was not quiet."""
     busy = [one for one in profile.latencies if one.contention]
     if not busy:
@@ -75,32 +75,32 @@ def profile_doubts(profile: Profile) -> list[str]:
     worst = max(busy, key=lambda one: max(one.waited or 0.0, abs(one.drift)))
     return [
         f"The machine was not quiet, for {len(busy)} of {len(profile.latencies)}; the worst is "
-        f"{_title(worst)}: {worst.contention}. The 10 % figures are good as far as they differ little "
+        f"{_format_title(worst)}: {worst.contention}. The 10 % figures are good as far as they differ little "
         "between rounds, the others are not; profile again when the machine is quiet, or with more --rounds."
     ]
 
 
-def _stage_table(one: Latency) -> RenderableType:
-    rows = table("stage", ">MACs", ">of all", ">10 % ms", ">of all")
+def _tabulate_stages(one: Latency) -> RenderableType:
+    rows = make_table("stage", ">MACs", ">of all", ">10 % ms", ">of all")
     rows.padding = (0, 1, 0, 0)
     macs, seconds = sum(s.macs for s in one.stages), sum(s.low_s for s in one.stages)
     for stage in one.stages:
         rows.add_row(
-            stage.name, format_count(stage.macs), _share(stage.macs, macs), ms(stage.low_s),
-            _share(stage.low_s, seconds),
+            stage.name, format_count(stage.macs), _format_share(stage.macs, macs), format_ms(stage.low_s),
+            _format_share(stage.low_s, seconds),
         )  # fmt: skip
     return rows
 
 
-def _title(one: Latency) -> str:
+def _format_title(one: Latency) -> str:
     return f"{one.network} in {one.runtime}, {one.batch} at a time"
 
 
-def _share(part: float, whole: float) -> str:
+def _format_share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
-def ms(seconds: float | None) -> str:
+def format_ms(seconds: float | None) -> str:
     """Return milliseconds with three digits."""
     if seconds is None:
         return ""
@@ -108,8 +108,8 @@ def ms(seconds: float | None) -> str:
     return f"{ms:.{max(0, 2 - (len(str(int(ms))) - 1))}f}" if ms >= 1 else f"{ms:.3g}"
 
 
-def line(text: str) -> Text:
-    return Text(printable(text))
+def make_line(text: str) -> Text:
+    return Text(make_printable(text))
 
 
 COLUMNS = (
@@ -118,7 +118,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def profile_table(profile: Profile) -> str:
+def dump_profile(profile: Profile) -> str:
     """Return the latencies as CSV, a row each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

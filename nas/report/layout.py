@@ -1,6 +1,6 @@
 """Where the boxes of a graph stand and how its edges run.
 
-Here the rows and columns of `nas.report.layers` become pixels.
+Here the rows and columns of `nas.report.arrangement` become pixels.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nas.report.layers import Edge, arrange
+from nas.report.arrangement import Edge, arrange
 
 GAP_X, GAP_Y, EDGE, TIP, PORT = 28, 32, 20, 8, 14
 """Pixels: free between boxes of a row, free between rows, kept for an edge that passes a row, straight before
@@ -48,16 +48,16 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
     `edges` are pairs of indices of boxes; they form one connected graph without cycles, of two boxes or more.
     """
     arranged = arrange(len(heights), edges, width + GAP_X, EDGE)
-    rows = _rows(arranged.row[: len(heights)], heights)
+    rows = _place_rows(arranged.row[: len(heights)], heights)
     halves = [width / 2 if vertex < len(heights) else 0 for vertex in range(len(arranged.x))]
     left = min(x - half for x, half in zip(arranged.x, halves, strict=True))
     slots = [
         Run(x - left, rows[row].top, rows[row].bottom)
         for x, row in zip(arranged.x, arranged.row, strict=True)
     ]
-    places = tuple(_centred(slots[box], height) for box, height in enumerate(heights))
+    places = tuple(_centre(slots[box], height) for box, height in enumerate(heights))
     paths = list(arranged.paths.values())
-    ports = _ports(paths, slots, width)
+    ports = _place_ports(paths, slots, width)
     routes = {
         (start, end): (
             Run(places[start].x, places[start].bottom, slots[start].bottom),
@@ -71,8 +71,8 @@ def lay_out(heights: Sequence[float], edges: Sequence[Edge], width: float) -> La
     return Layout(right, rows[-1].bottom, places, routes, tuple(rows), boxes)
 
 
-def _rows(numbers: Sequence[int], heights: Sequence[float]) -> list[Run]:
-    """Top and bottom of each row, by its number; it is as high as the highest of its boxes."""
+def _place_rows(numbers: Sequence[int], heights: Sequence[float]) -> list[Run]:
+    """Return top and bottom of each row, by its number; it is as high as the highest of its boxes."""
     highest: defaultdict[int, float] = defaultdict(float)
     for number, height in zip(numbers, heights, strict=True):
         highest[number] = max(highest[number], height)
@@ -83,13 +83,13 @@ def _rows(numbers: Sequence[int], heights: Sequence[float]) -> list[Run]:
     return rows
 
 
-def _centred(slot: Run, height: float) -> Run:
+def _centre(slot: Run, height: float) -> Run:
     top = (slot.top + slot.bottom - height) / 2
     return Run(slot.x, top, top + height)
 
 
-def _ports(paths: Sequence[Sequence[int]], slots: Sequence[Run], width: float) -> dict[Edge, float]:
-    """The x at which each edge ends: side by side on the box, in the order from which they come."""
+def _place_ports(paths: Sequence[Sequence[int]], slots: Sequence[Run], width: float) -> dict[Edge, float]:
+    """Return the x at which each edge ends: side by side on the box, in the order from which they come."""
     arrivals = defaultdict(list)
     for path in paths:
         arrivals[path[-1]].append((slots[path[-2]].x, path[0]))

@@ -10,16 +10,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nas.errors import printable
+from nas.errors import make_printable
 from nas.report.calibration import print_calibration
 from nas.report.claims import VersusScreen, print_verdict
-from nas.report.console import duration, plural, say, show
+from nas.report.console import format_duration, pluralise, say, show
 from nas.report.documents import Document
-from nas.report.latency import profile_view
-from nas.report.progress import SearchScreen
+from nas.report.latency import render_profile
 from nas.report.scaled import print_scaled
-from nas.report.session import print_result
-from nas.report.tables import table
+from nas.report.search_lines import print_result
+from nas.report.search_screen import SearchScreen
+from nas.report.tables import make_table
 from nas.report.training import TrainScreen, print_training
 from nas.workflows.pipeline import Ended, PipelineObserver
 
@@ -37,7 +37,7 @@ _PRINTED: dict[str, Callable[[Any, Console], None]] = {
     "scale": print_scaled,
     "train": print_training,
     "versus": print_verdict,
-    "profile": lambda found, console: show(profile_view(found), console),
+    "profile": lambda found, console: show(render_profile(found), console),
 }
 
 
@@ -55,11 +55,14 @@ class PipelineScreen(PipelineObserver):
                 yield screen
             return
         with self._console.status("") as status:
-            yield lambda text: status.update(printable(text).replace("[", "\\[").capitalize())
+            yield lambda text: status.update(make_printable(text).replace("[", "\\[").capitalize())
 
     def planned(self, steps: Sequence[str], folder: Path) -> None:
         self._steps = steps
-        say(self._console, f"Pipeline of {plural(len(steps), 'step')}: {', '.join(steps)}. Folder: {folder}")
+        say(
+            self._console,
+            f"Pipeline of {pluralise(len(steps), 'step')}: {', '.join(steps)}. Folder: {folder}",
+        )
 
     def began(self, step: str, why: str) -> None:
         say(self._console, f"{self._head(step)}: {why}")
@@ -70,28 +73,28 @@ class PipelineScreen(PipelineObserver):
             return
         if step.result is not None and step.name in _PRINTED:
             _PRINTED[step.name](step.result, self._console)
-        took = duration(step.record.seconds)
+        took = format_duration(step.record.seconds)
         say(self._console, f"{self._head(step.name)}: done in {took}. {step.record.summary}")
 
     def _head(self, step: str) -> str:
         return f"Step {self._steps.index(step) + 1}/{len(self._steps)}, {step}"
 
 
-def plan_line(steps: Sequence[str]) -> str:
+def describe_plan(steps: Sequence[str]) -> str:
     """Return what is said of a file whose settings are right."""
-    return f"{plural(len(steps), 'step')}, all settings are right: {', '.join(steps)}"
+    return f"{pluralise(len(steps), 'step')}, all settings are right: {', '.join(steps)}"
 
 
-def pipeline_view(steps: Sequence[Ended]) -> Table:
+def render_pipeline(steps: Sequence[Ended]) -> Table:
     """Return a row for each step: whether it was done, how long that took, and what it came to."""
-    view = table("step", "now", ">took", "came to")
+    view = make_table("step", "now", ">took", "came to")
     for step in steps:
         now = "unchanged" if step.why is None else "done"
-        view.add_row(step.name, now, duration(step.record.seconds), step.record.summary)
+        view.add_row(step.name, now, format_duration(step.record.seconds), step.record.summary)
     return view
 
 
-def steps_document(folder: Path, steps: Sequence[Ended]) -> Document:
+def document_steps(folder: Path, steps: Sequence[Ended]) -> Document:
     """Return what a pipeline came to."""
     return {
         "kind": "pipeline",

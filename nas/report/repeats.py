@@ -85,7 +85,8 @@ class _Layer:
 
 
 def _continues(run: Sequence[_Layer], layer: _Layer, sources: dict[int, Source]) -> bool:
-    """Whether a layer goes on with a run; `sources`, by slot, are what its copies take of earlier ones."""
+    """Return whether a layer goes on with a run; `sources`, by slot, are what its copies take of earlier
+    ones."""
     if layer.structure != run[0].structure:
         return False
     found: dict[int, Source] = {}

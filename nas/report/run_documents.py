@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from nas.files import MOST_TABLE_BYTES, read_text
-from nas.report.documents import Document, amounts, limits, network_document
+from nas.report.documents import Document, document_budget, document_cost, document_network
 from nas.runs.status import SearchStatus
 from nas.study.records import Trial, TrialState
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from nas.workflows.versus import VersusResult
 
 
-def rows_document(rows: Sequence[Row]) -> Document:
+def document_rows(rows: Sequence[Row]) -> Document:
     """Return the runs of a folder."""
-    return {"runs": [_row(row) for row in rows]}
+    return {"runs": [_document_row(row) for row in rows]}
 
 
-def status_document(found: SearchStatus | Row) -> Document:
+def document_status(found: SearchStatus | Row) -> Document:
     """Return how far a run is."""
     if not isinstance(found, SearchStatus):
-        return _row(found)
+        return _document_row(found)
     pace, best, failures = found.pace, found.best, found.failures
     return {
         "name": found.folder.path.name,
@@ -43,63 +43,63 @@ def status_document(found: SearchStatus | Row) -> Document:
         "kind": found.kind,
         "state": found.phase.value,
         "settings": found.config.to_data(),
-        "process": _holder(found.holder),
-        "metric": _metric(found.objective),
-        "trials": _counts(found.trials, found.wanted, is_running=found.holder is not None),
+        "process": _document_holder(found.holder),
+        "metric": _document_metric(found.objective),
+        "trials": _document_counts(found.trials, found.wanted, is_running=found.holder is not None),
         "long_trainings": {"wanted": found.finals_wanted, "ended": found.finals_ended},
-        "running": [_running(trial) for trial in found.running],
+        "running": [_document_running(trial) for trial in found.running],
         "per_hour": pace and pace.per_hour,
         "seconds_left": pace and pace.left_s,
-        "best": best and _trial(best, found.objective),
-        "finalists": [_finalist(one, found.objective) for one in found.finalists],
-        "last_failure": _failure(failures[-1]) if failures else None,
+        "best": best and _document_score(best, found.objective),
+        "finalists": [_document_finalist(one, found.objective) for one in found.finalists],
+        "last_failure": _document_failure(failures[-1]) if failures else None,
         "command": found.resume_command,
     }
 
 
-def run_document(state: RunState, top: int) -> Document:
+def document_run(state: RunState, top: int) -> Document:
     """Return what is in a run: its best trials, finalists and front; of a calibration what it found."""
     folder, config, objective = state.folder, state.config, state.objective
     if folder.is_calibration:
-        return {"kind": "calibration", "path": str(folder.path), "figures": _figures(folder)}
+        return {"kind": "calibration", "path": str(folder.path), "figures": _read_figures(folder)}
     failures = [trial for trial in state.trials if trial.failure]
     return {
         "kind": "run",
         "path": str(folder.path),
         "space": state.space.name,
         "networks": state.space.extent.count,
-        "budget": limits(config.budget),
-        "metric": _metric(objective),
-        "trials": _counts(state.trials, config.trials, is_running=folder.holder is not None),
-        "best": [_trial(trial, objective) for trial in state.best(top)],
-        "finalists": [_finalist(one, objective) for one in state.finalists],
-        "front": [_trial(trial, objective) for trial in state.front] if objective.costs else None,
-        "last_failure": _failure(failures[-1]) if failures else None,
+        "budget": document_budget(config.budget),
+        "metric": _document_metric(objective),
+        "trials": _document_counts(state.trials, config.trials, is_running=folder.holder is not None),
+        "best": [_document_score(trial, objective) for trial in state.best(top)],
+        "finalists": [_document_finalist(one, objective) for one in state.finalists],
+        "front": [_document_score(trial, objective) for trial in state.front] if objective.costs else None,
+        "last_failure": _document_failure(failures[-1]) if failures else None,
         "command": state.manifest.resume_command(folder),
     }
 
 
-def trial_document(state: RunState, trial: Trial) -> Document:
+def document_trial(state: RunState, trial: Trial) -> Document:
     """Return what became of a trial, its choices and its network."""
     return {
         "kind": "trial",
         "path": str(state.folder.path),
-        **_trial(trial, state.objective),
+        **_document_score(trial, state.objective),
         "state": trial.state.value,
         "curve": [trial.curve[epoch] for epoch in sorted(trial.curve)],
         "seconds": trial.result.seconds,
-        "failure": _failure(trial) if trial.failure else None,
+        "failure": _document_failure(trial) if trial.failure else None,
         "choices": dict(trial.candidate.choices),
-        "network": network_document(state.network(trial)),
+        "network": document_network(state.network(trial)),
     }
 
 
-def result_document(result: SearchResult, top: int = 5) -> Document:
+def document_result(result: SearchResult, top: int = 5) -> Document:
     """Return what a search came to. Raises NasError where no trial has a score."""
     result.check()
     counts, usage = result.counts, result.usage
     return {
-        **run_document(result.state, top),
+        **document_run(result.state, top),
         "stopped_by": result.stopped_by.value,
         "left_out": {
             "over_budget": counts.over_budget,
@@ -114,19 +114,19 @@ def result_document(result: SearchResult, top: int = 5) -> Document:
     }
 
 
-def calibration_document(result: CalibrationResult) -> Document:
+def document_calibration(result: CalibrationResult) -> Document:
     """Return what a calibration found; no figures where its time was over before."""
     folder = result.session.folder
     return {
         "kind": "calibration",
         "path": str(folder.path),
         "left_out": result.left_out,
-        "figures": _figures(folder) if result.figures else None,
+        "figures": _read_figures(folder) if result.figures else None,
         "command": result.session.resume_command,
     }
 
 
-def training_document(result: TrainResult) -> Document:
+def document_training(result: TrainResult) -> Document:
     """Return what a full training came to."""
     figures: Document = json.loads(read_text(result.files["figures"]))
     return {
@@ -139,25 +139,25 @@ def training_document(result: TrainResult) -> Document:
     }
 
 
-def versus_document(result: VersusResult) -> Document:
+def document_versus(result: VersusResult) -> Document:
     """Return what a comparison came to."""
     files = [str(file) for file in result.files]
     return {"kind": "versus", "path": str(result.folder), **result.verdict.to_data(), "files": files}
 
 
-def coefficients_document(result: CoefficientsResult) -> Document:
+def document_coefficients(result: CoefficientsResult) -> Document:
     """Return what a search of coefficients came to; only its folder where it is not over."""
     ranking = result.ranking.to_data() if result.ranking else {}
     written = [str(file) for file in result.files]
     return {"kind": "coefficients", "path": str(result.folder), **ranking, "written": written}
 
 
-def training_forecast_document(found: TrainForecast) -> Document:
+def document_training_forecast(found: TrainForecast) -> Document:
     """Return what a full training will take."""
     return {"kind": "forecast", **asdict(found), "seconds": found.seconds}
 
 
-def forecast_document(found: Forecast) -> Document:
+def document_forecast(found: Forecast) -> Document:
     """Return what a search will take: time and memory, from three of its networks."""
     inside = found.networks
     return {
@@ -172,7 +172,7 @@ def forecast_document(found: Forecast) -> Document:
     }
 
 
-def _figures(folder: RunFolder) -> Document | None:
+def _read_figures(folder: RunFolder) -> Document | None:
     """Return what calibration.json has, of one that is whole."""
     from nas.workflows.calibration import describe_calibration
 
@@ -182,7 +182,7 @@ def _figures(folder: RunFolder) -> Document | None:
     return found
 
 
-def _row(row: Row) -> Document:
+def _document_row(row: Row) -> Document:
     return {
         "name": row.path.name,
         "path": str(row.path),
@@ -192,24 +192,24 @@ def _row(row: Row) -> Document:
         "done": row.done,
         "wanted": row.wanted,
         "score": row.score,
-        "cost": row.cost and amounts(row.cost),
+        "cost": row.cost and document_cost(row.cost),
         "began": row.began.isoformat(),
         "note": row.note or None,
         "command": row.command or None,
     }
 
 
-def _holder(holder: Holder | None) -> Document | None:
+def _document_holder(holder: Holder | None) -> Document | None:
     if holder is None:
         return None
     return {"pid": holder.pid, "host": holder.host or None, "since": holder.since.isoformat()}
 
 
-def _metric(objective: Objective) -> Document:
+def _document_metric(objective: Objective) -> Document:
     return {"name": objective.metric.name, "maximize": objective.metric.maximize}
 
 
-def _counts(trials: Sequence[Trial], wanted: int | None, *, is_running: bool = False) -> Document:
+def _document_counts(trials: Sequence[Trial], wanted: int | None, *, is_running: bool = False) -> Document:
     states = [trial.state for trial in trials]
     not_ended = states.count(TrialState.RUNNING)
     return {
@@ -223,7 +223,7 @@ def _counts(trials: Sequence[Trial], wanted: int | None, *, is_running: bool = F
     }
 
 
-def _trial(trial: Trial, objective: Objective) -> Document:
+def _document_score(trial: Trial, objective: Objective) -> Document:
     """Return number, score and amounts of a trial, with its reward where that is not the score."""
     score, amount = trial.score, trial.candidate.amount
     own = {"trial": trial.number, "score": score, "cost": trial.candidate.figures}
@@ -232,11 +232,16 @@ def _trial(trial: Trial, objective: Objective) -> Document:
     return own
 
 
-def _finalist(one: Finalist, objective: Objective) -> Document:
-    return {**_trial(one.trial, objective), "mean": one.mean, "std": one.deviation, "scores": one.scores}
+def _document_finalist(one: Finalist, objective: Objective) -> Document:
+    return {
+        **_document_score(one.trial, objective),
+        "mean": one.mean,
+        "std": one.deviation,
+        "scores": one.scores,
+    }
 
 
-def _running(trial: Trial) -> Document:
+def _document_running(trial: Trial) -> Document:
     epoch = max(trial.curve, default=0)
     return {
         "trial": trial.number,
@@ -248,7 +253,7 @@ def _running(trial: Trial) -> Document:
     }
 
 
-def _failure(trial: Trial) -> Document:
+def _document_failure(trial: Trial) -> Document:
     assert trial.failure is not None
     return {
         "trial": trial.number,

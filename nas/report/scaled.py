@@ -8,24 +8,24 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.measures import ACTIVATIONS, MACS, PARAMS
-from nas.report.console import say, show, terminal
-from nas.report.tables import table
+from nas.report.console import open_terminal, say, show
+from nas.report.tables import make_table
 from nas.workflows.scaling import ScaledFile
 
 
 def print_scaled(files: Sequence[ScaledFile], console: Console | None = None) -> None:
     """Print what files were scaled by, where that is not EfficientNet's, and what they have."""
     if files[0].about:
-        say(console or terminal(), files[0].about)
-    show(scaled_view(files), console)
+        say(console or open_terminal(), files[0].about)
+    show(render_scaled(files), console)
 
 
-def scaled_view(files: Sequence[ScaledFile]) -> Table:
+def render_scaled(files: Sequence[ScaledFile]) -> Table:
     """Return a row for each file: the factors, and what a network costs; a space with choices has its
     extremes."""
     measures = (MACS, PARAMS, ACTIVATIONS)
     heads = [f">{measure.label}" for measure in measures]
-    rows = table("file", ">depth", ">width", ">resolution", ">input", *heads)
+    rows = make_table("file", ">depth", ">width", ">resolution", ">input", *heads)
     for one in files:
         factors = [f"{f:.3f}" for f in (one.scale.depth, one.scale.width, one.scale.resolution)]
         extent = one.space.extent

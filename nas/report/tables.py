@@ -12,18 +12,18 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from nas.cost import format_count, large_number
-from nas.errors import printable, printable_lines
-from nas.measures import PARAMS, SHOWN, Amounts, Budget, Measure, amounts_at
+from nas.cost import format_count, format_large
+from nas.errors import make_lines_printable, make_printable
+from nas.measures import PARAMS, SHOWN, Amounts, Budget, Measure, make_amounts
 from nas.ops.base import format_shape
-from nas.report.console import plural
+from nas.report.console import pluralise
 from nas.study.objective import ACCURACY, Objective
-from nas.study.pareto import hypervolume, worst_costs
+from nas.study.pareto import compute_hypervolume, find_worst_costs
 
 if TYPE_CHECKING:
     from nas.graph import Architecture
     from nas.ops import Shape
-    from nas.report.stages import StageRow
+    from nas.report.stage_rows import StageRow
     from nas.runs.finals import Finalist
     from nas.space import Space
     from nas.space.counting.census import Census
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from nas.workflows.prescreen import Untrained
 
 
-def table(*columns: str, title: str | None = None) -> Table:
-    """An empty table; columns whose name starts with `>` are right-aligned."""
+def make_table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table; columns whose name starts with `>` are right-aligned."""
     result = _Rows(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         result.add_column(
-            _one_line(column.removeprefix(">")), justify="right" if right else "left", no_wrap=right
+            _make_line(column.removeprefix(">")), justify="right" if right else "left", no_wrap=right
         )
     return result
 
@@ -46,32 +46,32 @@ class _Rows(Table):
     """A table whose cells are plain text: `[red]` is no colour, as anyone may have written it."""
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        super().add_row(*(_one_line(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+        super().add_row(*(_make_line(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
-def _one_line(text: str) -> Text:
-    return Text(printable(text))
+def _make_line(text: str) -> Text:
+    return Text(make_printable(text))
 
 
-def _plain(text: str) -> Text:
-    return Text(printable_lines(text))
+def _make_text(text: str) -> Text:
+    return Text(make_lines_printable(text))
 
 
-def space_view(space: Space) -> RenderableType:
-    """Size, extremes of cost and choices of a space."""
+def render_space(space: Space) -> RenderableType:
+    """Return size, extremes of cost and choices of a space."""
     extent = space.extent
-    head = _plain(f"{printable(space.name)}: {large_number(extent.count)} networks")
+    head = _make_text(f"{make_printable(space.name)}: {format_large(extent.count)} networks")
     if space.about:
-        head.append(printable_lines(f"\n{space.about}"))
-    costs = table("", *_heads(SHOWN))
-    smallest, largest = amounts_at(extent.smallest_cost), amounts_at(extent.largest_cost)
-    costs.add_row("smallest", *_cells(SHOWN, smallest))
-    costs.add_row("largest", *_cells(SHOWN, largest))
+        head.append(make_lines_printable(f"\n{space.about}"))
+    costs = make_table("", *_list_heads(SHOWN))
+    smallest, largest = make_amounts(extent.smallest_cost), make_amounts(extent.largest_cost)
+    costs.add_row("smallest", *_format_cells(SHOWN, smallest))
+    costs.add_row("largest", *_format_cells(SHOWN, largest))
     fewest, most = (end.value for end in space.ends(PARAMS))
     if (fewest, most) != (smallest(PARAMS), largest(PARAMS)):
         costs.add_row(f"fewest {PARAMS.label}", "", f"{fewest:,}")
         costs.add_row(f"most {PARAMS.label}", "", f"{most:,}")
-    choices = table("choice", "decided", "options")
+    choices = make_table("choice", "decided", "options")
     for choice in space.declared.values():
         options = ", ".join(
             "true" if o is True else "false" if o is False else str(o) for o in choice.options
@@ -79,15 +79,15 @@ def space_view(space: Space) -> RenderableType:
         choices.add_row(choice.name, "in each layer" if choice.stage else "once", options)
     parts: list[RenderableType] = [head, costs, choices]
     if extent.obstacles:
-        parts.append(_plain(f"Some combinations cannot be built and are left out: {extent.obstacles[0]}"))
+        parts.append(_make_text(f"Some combinations cannot be built and are left out: {extent.obstacles[0]}"))
     return Group(*parts)
 
 
-def spaces_view(spaces: Mapping[str, tuple[int, str]]) -> Table:
-    """Spaces by name: how many networks each has, and what it is about."""
-    rows = table("name", ">networks", "about")
+def render_spaces(spaces: Mapping[str, tuple[int, str]]) -> Table:
+    """Return spaces by name: how many networks each has, and what it is about."""
+    rows = make_table("name", ">networks", "about")
     for name, (count, about) in spaces.items():
-        rows.add_row(name, large_number(count), about)
+        rows.add_row(name, format_large(count), about)
     return rows
 
 
@@ -95,68 +95,68 @@ _UNREADABLE = 10**60
 """A count from this on is not printed exactly."""
 
 
-def census_view(space: Space, budget: Budget, census: Census) -> RenderableType:
-    """How many networks of a space are inside a budget, and a histogram of their cost."""
+def render_census(space: Space, budget: Budget, census: Census) -> RenderableType:
+    """Return how many networks of a space are inside a budget, and a histogram of their cost."""
     total = space.extent.count
     middle = (census.low + census.high) // 2
     share = f"{100 * middle / total:.3g} %"
-    head = f"{printable(space.name)}: {large_number(total)} networks\n{budget}: "
+    head = f"{make_printable(space.name)}: {format_large(total)} networks\n{budget}: "
     if census.is_exact:
-        exact = large_number(middle) if middle >= _UNREADABLE else f"{middle:,}"
+        exact = format_large(middle) if middle >= _UNREADABLE else f"{middle:,}"
         head += f"{exact} network{'' if middle == 1 else 's'}, {share}"
     else:
-        bounds = f"{large_number(census.low)} to {large_number(census.high)}"
-        head += f"about {large_number(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
+        bounds = f"{format_large(census.low)} to {format_large(census.high)}"
+        head += f"about {format_large(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
     if not census.quantiles:
-        return _plain(head)
+        return _make_text(head)
     number = census.measure.format
-    quantiles = table("", *(f">{100 * q:.0f} %" for q in census.quantiles))
+    quantiles = make_table("", *(f">{100 * q:.0f} %" for q in census.quantiles))
     quantiles.add_row(
         f"of them have up to, in {census.measure.label}", *map(number, census.quantiles.values())
     )
-    rows = table(f">{census.measure.label}", ">share", "")
+    rows = make_table(f">{census.measure.label}", ">share", "")
     most = max((share for *_, share in census.rows), default=1.0)
     for start, end, share_of_row in census.rows:
         bar = "\u2588" * round(_BAR * share_of_row / most)
         rows.add_row(f"{number(start)} to {number(end)}", f"{100 * share_of_row:.1f} %", bar)
-    return Group(_plain(head), quantiles, rows)
+    return Group(_make_text(head), quantiles, rows)
 
 
 _BAR = 40
 
 
-def architecture_view(space: Space) -> RenderableType:
-    """A network stage by stage, as papers print it: block, layers, stride, output, MACs, parameters.
+def render_architecture(space: Space) -> RenderableType:
+    """Return a network stage by stage, as papers print it: block, layers, stride, output, MACs, parameters.
 
     Figures are exact; a terminal that is too narrow for them gets rounded ones.
     """
-    from nas.report.stages import list_stages
+    from nas.report.stage_rows import list_stages
 
     architecture = space.architecture()
-    head = _plain(f"{printable(space.name)}: one network, {architecture.cost}")
+    head = _make_text(f"{make_printable(space.name)}: one network, {architecture.cost}")
     if space.about:
-        head.append(printable_lines(f"\n{space.about}"))
+        head.append(make_lines_printable(f"\n{space.about}"))
     stages = list_stages(space, architecture)
-    exact, rounded = (_stage_table(architecture, stages, form) for form in ("{:,}".format, format_count))
+    exact, rounded = (_tabulate_stages(architecture, stages, form) for form in ("{:,}".format, format_count))
     return Group(head, Fitting(exact, rounded))
 
 
-def _stage_table(
+def _tabulate_stages(
     architecture: Architecture, stages: Sequence[StageRow], number: Callable[[int], str]
 ) -> Table:
-    rows = table("part", "block", ">depth", ">stride", ">channels", ">output", *_heads(SHOWN))
+    rows = make_table("part", "block", ">depth", ">stride", ">channels", ">output", *_list_heads(SHOWN))
     rows.padding = (0, 1, 0, 0)
     rows.columns[0].no_wrap = True
     rows.columns[1].min_width = 14
-    rows.add_row("input", "", "", "", *_channels_and_size(architecture.input_shape))
+    rows.add_row("input", "", "", "", *_format_output(architecture.input_shape))
     for row in stages:
         depth = "" if row.depth is None else str(row.depth)
         stride = str(row.stride) if len(row.shape) == 3 else ""
-        costs = _cells(SHOWN, amounts_at(row.cost), number)
-        block = Text(printable(row.block), no_wrap=True, overflow="ellipsis")
-        rows.add_row(row.name, block, depth, stride, *_channels_and_size(row.shape), *costs)
+        costs = _format_cells(SHOWN, make_amounts(row.cost), number)
+        block = Text(make_printable(row.block), no_wrap=True, overflow="ellipsis")
+        rows.add_row(row.name, block, depth, stride, *_format_output(row.shape), *costs)
     rows.add_section()
-    rows.add_row("total", "", "", "", "", "", *_cells(SHOWN, amounts_at(architecture.cost), number))
+    rows.add_row("total", "", "", "", "", "", *_format_cells(SHOWN, make_amounts(architecture.cost), number))
     return rows
 
 
@@ -172,56 +172,57 @@ class Fitting:
         yield self.wide if needed <= options.max_width else self.narrow
 
 
-def _channels_and_size(shape: Shape) -> tuple[str, str]:
-    """`64` and `56 x 56`; a vector has features alone."""
+def _format_output(shape: Shape) -> tuple[str, str]:
+    """Return `64` and `56 x 56`; a vector has features alone."""
     return str(shape[0]), format_shape(shape[1:])
 
 
-def best_view(
+def render_best(
     best: Sequence[Trial], objective: Objective = ACCURACY, measures: Sequence[Measure] = SHOWN
 ) -> Table:
-    """The best trials of a search, with their rewards where these are not the scores."""
+    """Return the best trials of a search, with their rewards where these are not the scores."""
     rewards = [">reward"] if objective.factors else []
     score = "score" if objective.metric == ACCURACY.metric else objective.metric.name
-    rows = table(">rank", *rewards, f">{score}", *_heads(measures), ">trial")
+    rows = make_table(">rank", *rewards, f">{score}", *_list_heads(measures), ">trial")
     for rank, trial in enumerate(best, 1):
         c = trial.candidate
         assert trial.score is not None
         rewards = [f"{objective.reward(trial.score, c.amount):.4f}"] if objective.factors else []
-        figures = (f"{trial.score:.4f}", *_cells(measures, c.amount), str(c.number))
+        figures = (f"{trial.score:.4f}", *_format_cells(measures, c.amount), str(c.number))
         rows.add_row(str(rank), *rewards, *figures)
     return rows
 
 
-def finals_view(ranked: Sequence[Finalist], measures: Sequence[Measure] = SHOWN) -> Table:
-    """Networks that were trained longer: mean and standard deviation of these scores, and the one before."""
-    rows = table(">rank", ">mean", ">std", ">seeds", ">in search", *_heads(measures), ">trial")
+def render_finals(ranked: Sequence[Finalist], measures: Sequence[Measure] = SHOWN) -> Table:
+    """Return networks that were trained longer: mean and standard deviation of these scores, and the one
+    before."""
+    rows = make_table(">rank", ">mean", ">std", ">seeds", ">in search", *_list_heads(measures), ">trial")
     for rank, one in enumerate(ranked, 1):
         c = one.trial.candidate
         deviation = "" if one.deviation is None else f"{one.deviation:.4f}"
         figures = (f"{one.mean:.4f}", deviation, str(len(one.scores)), f"{one.trial.score:.4f}")
-        rows.add_row(str(rank), *figures, *_cells(measures, c.amount), str(c.number))
+        rows.add_row(str(rank), *figures, *_format_cells(measures, c.amount), str(c.number))
     return rows
 
 
-def front_view(
+def render_front(
     front: Sequence[Trial],
     objective: Objective,
     measures: Sequence[Measure],
     volume: str | None,
 ) -> RenderableType:
-    """The networks that no other beats in score and costs, with columns of `measures`; and what
+    """Return the networks that no other beats in score and costs, with columns of `measures`; and what
     `describe_volume` says of them."""
     text = (
         f"Front of score and {' and '.join(cost.noun for cost in objective.costs)}: "
-        f"{plural(len(front), 'network')}"
+        f"{pluralise(len(front), 'network')}"
     )
     if volume:
         text += f", {volume}"
-    rows = table(">score", *_heads(measures), ">trial")
+    rows = make_table(">score", *_list_heads(measures), ">trial")
     for trial in front:
         c = trial.candidate
-        rows.add_row(f"{trial.score:.4f}", *_cells(measures, c.amount), str(c.number))
+        rows.add_row(f"{trial.score:.4f}", *_format_cells(measures, c.amount), str(c.number))
     return Group(Text(text + "."), rows)
 
 
@@ -231,23 +232,23 @@ def describe_volume(front: Sequence[Trial], objective: Objective, space: Space, 
     if objective.metric.range is None:
         return None
     low, high = objective.metric.range
-    worst = worst_costs(space, budget, objective.costs)
+    worst = find_worst_costs(space, budget, objective.costs)
     box = " and ".join(f"0 to {cost.show(most)} {cost.noun}" for cost, most in worst.items())
-    share = hypervolume(front, worst, objective.metric)
+    share = compute_hypervolume(front, worst, objective.metric)
     return f"hypervolume {share:.4f} of score {low:g} to {high:g} and {box}"
 
 
-def scores_view(rows: Sequence[Untrained]) -> RenderableType:
-    """Costs and zero-cost scores of networks."""
-    view = table("network", *_heads(SHOWN), *(f">{name}" for name in rows[0].scores))
+def render_scores(rows: Sequence[Untrained]) -> RenderableType:
+    """Return costs and zero-cost scores of networks."""
+    view = make_table("network", *_list_heads(SHOWN), *(f">{name}" for name in rows[0].scores))
     for row in rows:
         scores = (f"{score:.4g}" for score in row.scores.values())
-        view.add_row(row.name, *_cells(SHOWN, amounts_at(row.cost)), *scores)
+        view.add_row(row.name, *_format_cells(SHOWN, make_amounts(row.cost)), *scores)
     return view
 
 
-def counts_line(counts: Counts, budget: Budget) -> str:
-    """What became of the trials and of the proposals that never became one."""
+def describe_counts(counts: Counts, budget: Budget) -> str:
+    """Return what became of the trials and of the proposals that never became one."""
     trials = {
         "finished": counts.complete,
         "stopped early": counts.pruned,
@@ -259,21 +260,21 @@ def counts_line(counts: Counts, budget: Budget) -> str:
         "already tried": counts.duplicate,
         "not buildable": counts.unbuildable,
     }
-    parts = [f"{plural(sum(trials.values()), 'trial')}: {_listed(trials)}."]
+    parts = [f"{pluralise(sum(trials.values()), 'trial')}: {_list_amounts(trials)}."]
     if budget:
         parts.append(f"Budget: {budget}.")
-    if left_out := _listed(rejected):
+    if left_out := _list_amounts(rejected):
         parts.append(f"Proposals left out before training: {left_out}.")
     return " ".join(parts)
 
 
-def budget_text(budget: Budget) -> str:
-    """`budget MACs <= 400,000,000`, or `no budget`."""
+def describe_budget(budget: Budget) -> str:
+    """Return `budget MACs <= 400,000,000`, or `no budget`."""
     return f"budget {budget}" if budget else str(budget)
 
 
-def draws_line(budget: Budget) -> str:
-    """How networks are drawn, where what is limited is not all counted."""
+def describe_draws(budget: Budget) -> str:
+    """Return how networks are drawn, where what is limited is not all counted."""
     others = " or ".join(measure.noun for measure in budget.others)
     counted, limit = budget.counted, budget.counted_limit
     if counted in budget:
@@ -285,23 +286,23 @@ def draws_line(budget: Budget) -> str:
     return f"Networks are drawn {how}, and anew while their {others} are outside."
 
 
-def networks(space: Space) -> str:
-    """`1 network`, `7.76 x 10^25 networks`."""
+def format_networks(space: Space) -> str:
+    """Return `1 network`, `7.76 x 10^25 networks`."""
     count = space.extent.count
-    return f"{large_number(count)} network" + ("" if count == 1 else "s")
+    return f"{format_large(count)} network" + ("" if count == 1 else "s")
 
 
-def _heads(measures: Sequence[Measure]) -> list[str]:
-    """Names of columns of measures."""
+def _list_heads(measures: Sequence[Measure]) -> list[str]:
+    """Return names of columns of measures."""
     return [f">{m.label}" for m in measures]
 
 
-def _cells(
+def _format_cells(
     measures: Sequence[Measure], amounts: Amounts, number: Callable[[int], str] | None = None
 ) -> list[str]:
-    """The amounts of a network in columns of measures, each as it is shown unless by `number`."""
+    """Return the amounts of a network in columns of measures, each as it is shown unless by `number`."""
     return [(number or measure.show)(amounts(measure)) for measure in measures]
 
 
-def _listed(amounts: Mapping[str, int]) -> str:
+def _list_amounts(amounts: Mapping[str, int]) -> str:
     return ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)

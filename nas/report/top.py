@@ -16,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.cost import format_count
-from nas.errors import printable
-from nas.report.console import duration, say
-from nas.report.overview import name_of, pace_line, status_lines
-from nas.report.tables import best_view, table
+from nas.errors import make_printable
+from nas.report.console import format_duration, say
+from nas.report.overview import describe_pace, describe_status, name_trial
+from nas.report.tables import make_table, render_best
 from nas.runs.listing import Row
 from nas.runs.status import Phase, SearchStatus
-from nas.study.records import Trial, best_of
+from nas.study.records import Trial, find_best
 
 REFRESH_S = 1.0
 _BEST = 5
@@ -37,51 +37,51 @@ def watch(read: Callable[[], SearchStatus | Row], console: Console) -> None:
     Raises what `read` raises.
     """
     if not console.is_terminal:
-        for line in status_lines(read()):
+        for line in describe_status(read()):
             say(console, line)
         return
     with suppress(KeyboardInterrupt), _keys() as pressed, _ended_by_sigterm():
-        view = top_view(read(), console.height)
+        view = render_top(read(), console.height)
         with Live(view, console=console, screen=True, auto_refresh=False) as live:
             while pressed(REFRESH_S) not in ("q", "Q"):
-                live.update(top_view(read(), console.height), refresh=True)
+                live.update(render_top(read(), console.height), refresh=True)
 
 
-def top_view(found: SearchStatus | Row, height: int) -> RenderableType:
-    """The screen of a run, of so many lines."""
+def render_top(found: SearchStatus | Row, height: int) -> RenderableType:
+    """Return the screen of a run, of so many lines."""
     if isinstance(found, Row):
-        lines = [*map(_line, status_lines(found))]
-        bar = [] if found.wanted is None else [_bar(found.done or 0, found.wanted, "epochs")]
+        lines = [*map(_make_line, describe_status(found))]
+        bar = [] if found.wanted is None else [_make_bar(found.done or 0, found.wanted, "epochs")]
         return Group(lines[0], *bar, *lines[1:], Text(f"\n{_LEAVE}", style="dim"))
-    head, settings, counts, *more = map(_line, status_lines(found))
+    head, settings, counts, *more = map(_make_line, describe_status(found))
     head.stylize("bold")
     room = max(2, height - _OTHER_LINES)
     shown = min(_BEST, room // 2)
     parts: list[RenderableType] = [head, settings]
     if found.wanted:
-        parts.append(_bar(found.counts.ended, found.wanted, "trials"))
+        parts.append(_make_bar(found.counts.ended, found.wanted, "trials"))
     parts.append(counts)
     if found.finals:
-        parts.append(_bar(found.finals_ended, found.finals_wanted, "long trainings"))
+        parts.append(_make_bar(found.finals_ended, found.finals_wanted, "long trainings"))
     if pace := found.pace:
-        parts.append(Text(pace_line(pace)))
+        parts.append(Text(describe_pace(pace)))
     if failures := found.failures:
-        last = f"{len(failures):,} failed, {name_of(failures[-1])} with: {failures[-1].failure}."
-        parts.append(_line(last, "red"))
+        last = f"{len(failures):,} failed, {name_trial(failures[-1])} with: {failures[-1].failure}."
+        parts.append(_make_line(last, "red"))
     if running := found.running:
-        parts.append(_running_view(found, running, room - shown))
-    if best := [] if found.folder.is_calibration else best_of(found.trials, shown, found.objective):
-        parts.append(best_view(best, found.objective, found.config.measures))
+        parts.append(_render_running(found, running, room - shown))
+    if best := [] if found.folder.is_calibration else find_best(found.trials, shown, found.objective):
+        parts.append(render_best(best, found.objective, found.config.measures))
     if found.phase is not Phase.RUNNING:
         parts.append(more[-1])
     return Group(*parts, Text(_LEAVE, style="dim"))
 
 
-def _line(text: str, style: str = "") -> Text:
-    return Text(printable(text), style, no_wrap=True, overflow="ellipsis")
+def _make_line(text: str, style: str = "") -> Text:
+    return Text(make_printable(text), style, no_wrap=True, overflow="ellipsis")
 
 
-def _bar(done: int, wanted: int, noun: str) -> Table:
+def _make_bar(done: int, wanted: int, noun: str) -> Table:
     row = Table.grid(expand=True, padding=(0, 1))
     row.add_column(ratio=1)
     row.add_column(justify="right", no_wrap=True)
@@ -89,27 +89,27 @@ def _bar(done: int, wanted: int, noun: str) -> Table:
     return row
 
 
-def _running_view(status: SearchStatus, running: list[Trial], most: int) -> RenderableType:
-    """What trains now: its epoch, the last value of its metric, its cost and for how long."""
-    view = table("training", ">epoch", f">{status.objective.metric.name}", ">MACs", ">params", ">for")
+def _render_running(status: SearchStatus, running: list[Trial], most: int) -> RenderableType:
+    """Return what trains now: its epoch, the last value of its metric, its cost and for how long."""
+    view = make_table("training", ">epoch", f">{status.objective.metric.name}", ">MACs", ">params", ">for")
     for trial in running[:most]:
         epoch, cost = max(trial.curve, default=0), trial.candidate.cost
         value = f"{trial.curve[epoch]:.4f}" if trial.curve else ""
         took = (status.now - trial.began).total_seconds() if trial.began else None
         view.add_row(
-            name_of(trial),
-            _epoch(status, trial, epoch),
+            name_trial(trial),
+            _format_epoch(status, trial, epoch),
             value,
             format_count(cost.macs),
             format_count(cost.params),
-            "" if took is None else duration(max(0.0, took)),
+            "" if took is None else format_duration(max(0.0, took)),
         )
     more = len(running) - most
     return Group(view, Text(f"and {more:,} more")) if more > 0 else view
 
 
-def _epoch(status: SearchStatus, trial: Trial, epoch: int) -> str:
-    """`2/4`, and of a calibration, whose trainings have epochs of their own, `2`."""
+def _format_epoch(status: SearchStatus, trial: Trial, epoch: int) -> str:
+    """Return `2/4`, and of a calibration, whose trainings have epochs of their own, `2`."""
     if status.folder.is_calibration:
         return str(epoch)
     config = status.config
@@ -126,7 +126,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
 
         before = termios.tcgetattr(sys.stdin)
     except (ImportError, OSError, ValueError, termios.error):  # no terminal to read, or Windows
-        yield _no_key
+        yield _wait
         return
     try:
         tty.setcbreak(sys.stdin)
@@ -135,7 +135,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _no_key(seconds: float) -> str:
+def _wait(seconds: float) -> str:
     time.sleep(seconds)
     return ""
 

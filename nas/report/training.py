@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nas.cost import large_number
-from nas.errors import printable
-from nas.report.console import duration, plural, say, show
+from nas.cost import format_large
+from nas.errors import make_printable
+from nas.report.console import format_duration, pluralise, say, show
 from nas.report.decoding import DecodingBar
 from nas.report.heartbeat import Heartbeat
-from nas.report.tables import table
+from nas.report.tables import make_table
 from nas.training.base import EpochResult
 from nas.training.metrics import FIELDS, describe_value
 from nas.training.multi_label import LabelMetrics
@@ -116,21 +116,21 @@ class TrainScreen(TrainObserver):
             f"[{result.epoch}/{epochs}] loss {result.loss:.4f}, {metric} {result.value:.4f}{mark}, "
             f"{result.seconds:.1f} s{ahead}"
         )
-        self._console.print(Text(printable(line)), soft_wrap=True)
+        self._console.print(Text(make_printable(line)), soft_wrap=True)
         self._heartbeat.heard()
 
     def testing(self, images: int) -> None:
         self.doing(f"Testing on {images:,} images")
 
     def _left(self) -> str:
-        """The time left, of epochs as long as those of this process."""
+        """Return the time left, of epochs as long as those of this process."""
         assert self._session is not None
         done = len(self._session.history) - self._before
         left = self._session.config.recipe.epochs - len(self._session.history)
-        return duration((time.monotonic() - self._began) / done * left) if done else ""
+        return format_duration((time.monotonic() - self._began) / done * left) if done else ""
 
     def _describe(self) -> str:
-        """What goes on, without its duration."""
+        """Return what goes on, without its duration."""
         if self._doing is not None or self._session is None:
             return self._doing or ""
         config, history = self._session.config, self._session.history.copy()  # it is read in other threads
@@ -143,8 +143,8 @@ class TrainScreen(TrainObserver):
         return f"{epoch}{step}{so_far}"
 
     def _view(self) -> Text:
-        took = duration(time.monotonic() - self._since)
-        return Text(f"{printable(self._describe())} ... {took}", no_wrap=True, overflow="ellipsis")
+        took = format_duration(time.monotonic() - self._since)
+        return Text(f"{make_printable(self._describe())} ... {took}", no_wrap=True, overflow="ellipsis")
 
 
 def say_training(session: TrainSession, console: Console) -> None:
@@ -154,13 +154,13 @@ def say_training(session: TrainSession, console: Console) -> None:
     cost, side = network.cost, network.input_shape[1]
     say(
         console,
-        f"Network {session.manifest.origin}: {large_number(cost.macs)} MACs, "
-        f"{large_number(cost.params)} parameters.",
+        f"Network {session.manifest.origin}: {format_large(cost.macs)} MACs, "
+        f"{format_large(cost.params)} parameters.",
     )
     test = f"{len(session.test.labels):,} to test on" if session.test else "none to test on"
     say(
         console,
-        f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
+        f"Data {data.name}: {len(data.classes)} classes, {pluralise(data.channels, 'channel')}, "
         f"{card.train:,} images to train on, {card.validation:,} to validate on, {test}, at {side} x {side}.",
     )
     for note in data.notes:
@@ -175,8 +175,8 @@ def say_training(session: TrainSession, console: Console) -> None:
     device = session.evaluator.device
     say(
         console,
-        f"Training ({config.mode}): {plural(recipe.epochs, 'epoch')} from {weights}, batch {recipe.batch}, "
-        f"{recipe.optimizer} at {recipe.peak_lr:g}, seed {config.seed}, on {device}. "
+        f"Training ({config.mode}): {pluralise(recipe.epochs, 'epoch')} from {weights}, batch "
+        f"{recipe.batch}, {recipe.optimizer} at {recipe.peak_lr:g}, seed {config.seed}, on {device}. "
         f"Folder: {session.folder.path}",
     )
     if session.history:
@@ -189,13 +189,13 @@ def print_training(result: TrainResult, console: Console) -> None:
     if result.stopped_early:
         say(
             console,
-            f"Ended early after {plural(len(result.history), 'epoch')}: no higher {result.metric} came.",
+            f"Ended early after {pluralise(len(result.history), 'epoch')}: no higher {result.metric} came.",
         )
     said = describe_value(result.metric, metrics.figures[FIELDS[result.metric]])
     tested = "" if result.has_no_test else f", {said} on {result.tested_on}"
     best = f"Best epoch {result.best_epoch}: {result.metric} {result.value:.4f} on the validation images"
     say(console, f"{best}{tested}.")
-    rows = table("figure", ">value")
+    rows = make_table("figure", ">value")
     for name, title in _FIGURES.items():
         if (value := metrics.figures.get(name)) is not None:
             rows.add_row(title, f"{value:.4f}")
@@ -232,6 +232,6 @@ def print_forecast(found: TrainForecast, console: Console) -> None:
     """Print what a training will take."""
     say(
         console,
-        f"A training takes about {duration(found.seconds)}: {plural(found.epochs, 'epoch')} of "
-        f"{duration(found.epoch_s)}, {found.images_per_s:,.0f} images per second on {found.device}.",
+        f"A training takes about {format_duration(found.seconds)}: {pluralise(found.epochs, 'epoch')} of "
+        f"{format_duration(found.epoch_s)}, {found.images_per_s:,.0f} images per second on {found.device}.",
     )

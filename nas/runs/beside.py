@@ -43,7 +43,7 @@ def find_random(state: RunState) -> RunState | None:
 
 
 def _is_random(manifest: Manifest) -> bool:
-    """Whether trials, those of a warm start apart, were drawn evenly and are scored each by itself."""
+    """Return whether trials, those of a warm start apart, were drawn evenly and are scored each by itself."""
     config = manifest.config
     return config.sampler == "random" and not (
         manifest.elsewhere or config.inherit or config.prescreen or config.pruner

@@ -108,7 +108,7 @@ class BudgetKeys(Config):
         return cls(macs, params, latency, others)
 
 
-def option_of(measure: Measure) -> str:
+def name_option(measure: Measure) -> str:
     """Return how the limit of a measure is given, for messages: `budget-flops`, or `budget memory`."""
     return OPTIONS.get(measure, f"budget {measure.name}")
 
@@ -149,7 +149,7 @@ def _read_limit(text: str) -> tuple[Measure, Interval]:
     try:
         return measure, measure.parse_interval(limit)
     except InputError as error:
-        raise InputError(f"{option_of(measure)}: {error}") from None
+        raise InputError(f"{name_option(measure)}: {error}") from None
 
 
 BUDGET = Keys(

@@ -24,21 +24,21 @@ def find_commit(folder: Path) -> str | None:
     """
     with suppress(OSError, ValueError):  # the latter of what is no text
         for root in (folder.absolute(), *folder.absolute().parents):
-            git = _git_folder(root / ".git")
+            git = _find_git_folder(root / ".git")
             if git is not None:
-                common = _linked(git / "commondir", "") or git
+                common = _read_link(git / "commondir", "") or git
                 commit = _read_reference(git, common)
-                return None if commit is None else commit + _changes(root, git, common, commit)
+                return None if commit is None else commit + _find_changes(root, git, common, commit)
     return None
 
 
-def _git_folder(path: Path) -> Path | None:
+def _find_git_folder(path: Path) -> Path | None:
     """Return where `.git` is: a folder, or what a file of a worktree or a submodule names."""
-    found = path if path.is_dir() else _linked(path, "gitdir:")
+    found = path if path.is_dir() else _read_link(path, "gitdir:")
     return found if found is not None and (found / "HEAD").is_file() else None
 
 
-def _linked(file: Path, key: str) -> Path | None:
+def _read_link(file: Path, key: str) -> Path | None:
     text = _read(file)
     return None if text is None or not text.startswith(key) else file.parent / text.removeprefix(key).strip()
 
@@ -46,7 +46,7 @@ def _linked(file: Path, key: str) -> Path | None:
 def _read_reference(git: Path, common: Path) -> str | None:
     name = "HEAD"
     for _ in range(_MOST_LINKS):
-        found = next(_values(name, git, common), "")
+        found = next(_list_values(name, git, common), "")
         if re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", found):
             return found
         name = found.removeprefix("ref:").strip()
@@ -55,7 +55,7 @@ def _read_reference(git: Path, common: Path) -> str | None:
     return None
 
 
-def _values(name: str, git: Path, common: Path) -> Iterator[str]:
+def _list_values(name: str, git: Path, common: Path) -> Iterator[str]:
     """Yield what is written of a reference, that of the worktree first."""
     for folder in (git, common):
         text = _read(folder / name)
@@ -72,7 +72,7 @@ def _read(file: Path) -> str | None:
     return file.read_text() if file.is_file() and file.stat().st_size <= _MOST_BYTES else None
 
 
-def _changes(root: Path, git: Path, common: Path, commit: str) -> str:
+def _find_changes(root: Path, git: Path, common: Path, commit: str) -> str:
     """Ask Git with the repository's objects and index alone: no configuration, so no hook, filter or monitor
     that it names, and nothing of the repository is written."""
     program = shutil.which("git", path=os.environ.get("PATH", os.defpath))

@@ -14,7 +14,7 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
-from nas.kinds import INPUT_SIDE, as_written, optional, parsed, text, whole
+from nas.kinds import INPUT_SIDE, dump_value, optional, parsed, text, whole
 from nas.measures import Budget
 from nas.passwords import SecretUrl
 from nas.runs.budget import ANY, BUDGET
@@ -170,7 +170,7 @@ class VersusFolder(RunFolder):
         return self.path / "versus.csv"
 
     def network_file(self, name: str) -> Path:
-        """The file of a network that takes part."""
+        """Return the file of a network that takes part."""
         return self.path / f"{name}.yaml"
 
 
@@ -242,7 +242,7 @@ def check_unchanged(
         for place, was, now in pairs or [(key, own[key], new[key])]:
             if was != now:
                 raise InputError(
-                    f"{place.replace('_', '-')}: {as_written(now)}: {path} was begun with "
-                    f"{as_written(was)}, and trainings of both do not compare; give that, or another "
+                    f"{place.replace('_', '-')}: {dump_value(now)}: {path} was begun with "
+                    f"{dump_value(was)}, and trainings of both do not compare; give that, or another "
                     f"folder by {flag}"
                 )

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from nas.data.config import DataConfig, resolution_of
+from nas.data.config import DataConfig, choose_resolution
 from nas.data.layout import KEEP
-from nas.deadline import duration_text, parse_duration
-from nas.errors import InputError, did_you_mean
+from nas.deadline import dump_duration, parse_duration
+from nas.errors import InputError, suggest_word
 from nas.execution.config import ExecutorConfig
 from nas.files import read_given_text
 from nas.importing import FileFunction
-from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, as_written, is_number, listed, optional, parsed, text, whole
+from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, dump_value, is_number, join_or, optional, parsed, text, whole
 from nas.loggers import NAMES
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
@@ -34,7 +34,7 @@ DURATION = parsed(
     "a time; write it as text, such as 2h or 90m",
     lambda value: value is None or (is_number(value) and value > 0),
     parse_duration,
-    duration_text,
+    dump_duration,
     null=None,
 )
 TIME_LIMIT = Option(
@@ -54,7 +54,7 @@ class ScreenConfig:
         """Read `naswot:8`. Raises InputError for what is none."""
         name, _, count = text.partition(":")
         if name not in SCREENS:
-            raise InputError(f"'{name}' is not a score{did_you_mean(name, list(SCREENS))}")
+            raise InputError(f"'{name}' is not a score{suggest_word(name, list(SCREENS))}")
         if not (count.isascii() and count.isdigit() and 2 <= int(count) <= _MOST_CANDIDATES):
             raise InputError(
                 f"'{text}' does not say how many candidates it chooses among; write {name}:8, or any number "
@@ -83,7 +83,7 @@ class _StorageKind(Kind):
         return super().refusal(f"{HIDDEN}@{host}" if at and ":" in user else value)
 
 
-def _names_pruner(value: Any) -> bool:
+def _is_pruner(value: Any) -> bool:
     return isinstance(value, str) and (value in PRUNERS or all(value.partition(":")))
 
 
@@ -217,8 +217,8 @@ class SearchConfig(Config):
         str | None,
         optional(
             Kind(
-                f"a scheduler; it is {listed(PRUNERS)}, or MODULE:CLASS of an Optuna pruner, or is left out",
-                _names_pruner,
+                f"a scheduler; it is {join_or(PRUNERS)}, or MODULE:CLASS of an Optuna pruner, or is left out",
+                _is_pruner,
             )
         ),
         Option(
@@ -328,14 +328,14 @@ class SearchConfig(Config):
         config = super().from_data(data, where)
         if config.input is None or "resolution" in data:
             return config
-        return replace(config, data=replace(config.data, resolution=resolution_of(config.input)))
+        return replace(config, data=replace(config.data, resolution=choose_resolution(config.input)))
 
     def given(self) -> dict[str, Any]:
         """Return the plain values that are no defaults; a resolution is one that is not that of the input."""
         found = super().given()
         if self.input is not None:
             found["resolution"] = self.data.resolution
-            if self.data.resolution == resolution_of(self.input):
+            if self.data.resolution == choose_resolution(self.input):
                 del found["resolution"]
         return found
 
@@ -350,7 +350,7 @@ def check_used(given: Mapping[str, Any], user: User, where: str | None = None) -
     """Raise InputError for one of the plain settings that are given that has no effect on a user of them."""
     for place, value in SearchConfig.unused(given, user):
         start = f"{where}: {place}" if where else place
-        raise InputError(f"{start}: {as_written(value)} has no effect: {_WHY[user]}")
+        raise InputError(f"{start}: {dump_value(value)} has no effect: {_WHY[user]}")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -385,6 +385,6 @@ def read_format_1(settings: Any) -> Any:
     return {**settings, **moved, "recipe": {key: recipe[key] for key in recipe if key not in moved}}
 
 
-def with_old_defaults(settings: Any) -> Any:
+def add_old_defaults(settings: Any) -> Any:
     """Return the settings of a run folder with what was done before there was a setting for it."""
     return {"duplicates": KEEP, **settings} if isinstance(settings, Mapping) else settings

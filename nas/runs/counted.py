@@ -32,7 +32,7 @@ class Counted(Enum):
         return space if counted == space else counted  # which knows its counts
 
 
-def whose_classes(space: Space, classes: int | None, data: DataCard | ImageData | None) -> str:
+def describe_classes(space: Space, classes: int | None, data: DataCard | ImageData | None) -> str:
     """Return whose classes a space is counted with, in words."""
     if classes is not None:
         return "as --classes says"

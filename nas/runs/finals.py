@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from nas.space.keys import point_key
+from nas.space.keys import make_point_key
 from nas.study.objective import Objective
-from nas.study.records import Trial, best_of
+from nas.study.records import Trial, find_best
 
 if TYPE_CHECKING:
     from nas.runs.final_round import FinalsConfig
@@ -42,14 +42,14 @@ class Finalist:
         return stdev(self.scores) if len(self.scores) > 1 else None
 
 
-def finals_name(study: str) -> str:
+def name_finals(study: str) -> str:
     """Return the name of the finals' study, beside that of the search, in its storage."""
     return f"{study}-finals"
 
 
 def select_finalists(trials: Sequence[Trial], config: FinalsConfig, objective: Objective) -> list[Trial]:
     """Return the trials whose networks are trained longer."""
-    return best_of(trials, config.count, objective)
+    return find_best(trials, config.count, objective)
 
 
 _IN_INT8 = ", int8"
@@ -71,7 +71,7 @@ def rank_finalists(
     for trial in select_finalists(trials, config, objective):
         names = [name_final(trial, seed, config) for seed in range(config.seeds)]
         own = [known[name] for name in names if name in known]
-        scored = best_of(own, config.seeds, Objective(metric=objective.metric))
+        scored = find_best(own, config.seeds, Objective(metric=objective.metric))
         if scored:
             found.append(Finalist(trial, tuple(scored)))
     sign = objective.metric.sign
@@ -99,9 +99,9 @@ def find_winner(
 def select_spare(finals: Sequence[Trial], objective: Objective) -> list[int]:
     """Return the numbers of long trainings that are not the best of their network, by either rank."""
     best: dict[tuple[bytes, bool], Trial] = {}
-    for final in best_of(finals, len(finals), replace(objective, factors=())):
+    for final in find_best(finals, len(finals), replace(objective, factors=())):
         in_int8 = final.job is not None and final.job.endswith(_IN_INT8)
-        best.setdefault((point_key(final.candidate.choices), in_int8), final)
+        best.setdefault((make_point_key(final.candidate.choices), in_int8), final)
     kept = {final.number for final in best.values()}
     return [final.number for final in finals if final.number not in kept]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from nas.errors import InputError, NasError, did_you_mean
-from nas.exporters import export_suffixes
-from nas.files import check_regular, read_text, scratch_folder, way_out, write_atomically
-from nas.runs.holder import Holder, find_holder, lock_within, own_mark, read_mark, standing_file
+from nas.errors import InputError, NasError, suggest_word
+from nas.exporters import list_suffixes
+from nas.files import check_regular, find_way_out, read_text, scratch_folder, write_atomically
+from nas.runs.holder import Holder, find_holder, lock_within, make_mark, name_standing_file, read_mark
 from nas.space import Space, dump_space
 
 if TYPE_CHECKING:
@@ -115,11 +115,11 @@ class RunFolder:
         return self.path / "weights"
 
     def weights_file(self, number: int) -> Path:
-        """The weights of a trial."""
+        """Return the file of a trial's weights."""
         return self.weights_folder / f"trial-{number:05d}.safetensors"
 
     def final_weights_file(self, number: int) -> Path:
-        """The weights of a long training of a finalist."""
+        """Return the file of the weights of a long training of a finalist."""
         return self.weights_folder / f"final-{number:05d}.safetensors"
 
     def kept_weights(self) -> Iterator[Path]:
@@ -127,11 +127,12 @@ class RunFolder:
         return self.weights_folder.glob("trial-*.safetensors")
 
     def log_folder(self, name: str) -> Path:
-        """What a logger has of the run."""
+        """Return the folder that a logger has of the run."""
         return self.path / "logs" / name
 
     def source_file(self, name: str) -> Path:
-        """The copy of a user's file, for whoever names it: nothing in a run folder is run by itself."""
+        """Return the copy of a user's file, for whoever names it: nothing in a run folder is run by
+        itself."""
         return self.path / "plugins" / name
 
     def plugin_flags(self, names: Iterable[str]) -> str:
@@ -147,7 +148,7 @@ class RunFolder:
                 for folder in (path.parent, Path("runs"))
                 for p in folder.glob(f"[!.]*/{cls.MANIFEST}")
             ]
-            hint = did_you_mean(str(path), near) or f"; name a folder that {cls.MAKER} made"
+            hint = suggest_word(str(path), near) or f"; name a folder that {cls.MAKER} made"
             what = "is a file, not a run" if path.is_file() else "there is no such run"
             raise InputError(f"{path}: {what}{hint}")
         folder = cls(path)
@@ -211,7 +212,7 @@ class RunFolder:
         InputError where it cannot be; nothing is written."""
         if name is not None and (Path(name).name != name or name in ("", ".", "..")):
             raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
-        path = parent / name if name else next_run_path(parent, like)
+        path = parent / name if name else choose_run_path(parent, like)
         try:
             cls.check_new(path)
         except RunExists:
@@ -236,11 +237,11 @@ class RunFolder:
             held.callback(os.close, descriptor)
             try:
                 if not lock_within(descriptor, wait_s):
-                    held.enter_context(_standing_lock(file, wait_s))
+                    held.enter_context(_make_standing_lock(file, wait_s))
             except TimeoutError:
                 raise InputError(
                     f"{self.path}: another process is {self.WORK} in it; wait for it, or stop it first. "
-                    f"Where none is, on any machine, one was killed: remove {standing_file(file)}"
+                    f"Where none is, on any machine, one was killed: remove {name_standing_file(file)}"
                 ) from None
             except BlockingIOError:
                 holder = read_mark(os.read(descriptor, 400).decode(errors="replace"))
@@ -251,7 +252,7 @@ class RunFolder:
                 raise self._unwritable(error) from None
             if os.fstat(descriptor).st_nlink == 1:  # else it is a file elsewhere too
                 os.ftruncate(descriptor, 0)
-                os.write(descriptor, own_mark().encode())
+                os.write(descriptor, make_mark().encode())
             self._remove_parts()
             yield
 
@@ -273,7 +274,7 @@ class RunFolder:
 
         Where that is another than before, the exports and the drawing of the one before go.
         """
-        text = dump_space(_with_meta(space, trial, facts, measures))
+        text = dump_space(_add_meta(space, trial, facts, measures))
         with suppress(InputError):  # what cannot be read is another
             if read_text(self.best_file) == text:
                 return
@@ -286,7 +287,7 @@ class RunFolder:
         self._remove_exports()
 
     def _remove_exports(self) -> None:
-        for suffix in (*export_suffixes(), ".svg"):
+        for suffix in (*list_suffixes(), ".svg"):
             (self.path / f"{self.best_file.stem}{suffix}").unlink(missing_ok=True)
 
 
@@ -324,7 +325,7 @@ class TrainingFolder(RunFolder):
         return self.path / "checkpoint.pt"
 
     def epoch_file(self, epoch: int) -> Path:
-        """The weights after an epoch, of the best one."""
+        """Return the file of the weights after an epoch, of the best one."""
         return self.weights_folder / f"epoch-{epoch:05d}.safetensors"
 
 
@@ -341,7 +342,7 @@ def _making(path: Path) -> Iterator[None]:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and path.is_dir():
             raise RunExists(f"{path}: another search has just made it; choose another --name") from None
         other = "choose a folder that you can write with --runs"
-        way = other if error.errno == errno.ENOENT else way_out(error, other)
+        way = other if error.errno == errno.ENOENT else find_way_out(error, other)
         raise NasError(f"{path}: cannot be made: {error.strerror}; {way}") from None
 
 
@@ -351,12 +352,12 @@ _PART = re.compile(r"\..+\.[0-9]+\.tmp")
 """The name of a file that is being written."""
 
 
-def _standing_lock(file: Path, wait_s: float) -> Any:
+def _make_standing_lock(file: Path, wait_s: float) -> Any:
     """Return a context in which a file stands for the lock of another. Entering it raises TimeoutError where
     a process that lives, or one of another machine, has made that file, and keeps it for so long."""
     from filelock import SoftFileLock
 
-    return SoftFileLock(standing_file(file), timeout=wait_s)
+    return SoftFileLock(name_standing_file(file), timeout=wait_s)
 
 
 def _check_entry(entry: Path, inside: str) -> None:
@@ -369,7 +370,7 @@ def _check_entry(entry: Path, inside: str) -> None:
         )
 
 
-def next_run_path(folder: Path, space: str) -> Path:
+def choose_run_path(folder: Path, space: str) -> Path:
     """Return `folder/NAME-N` with the first free number; NAME is that of the space's file."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(space).stem).strip("-") or "run"
     taken = {p.name for p in folder.glob(f"{stem}-*")} if folder.is_dir() else set()
@@ -379,7 +380,7 @@ def next_run_path(folder: Path, space: str) -> Path:
     return folder / f"{stem}-{number}"
 
 
-def _with_meta(space: Space, trial: Trial, facts: Mapping[str, Any], measures: Sequence[Measure]) -> Space:
+def _add_meta(space: Space, trial: Trial, facts: Mapping[str, Any], measures: Sequence[Measure]) -> Space:
     candidate = trial.candidate
     meta = {
         "score": trial.score,

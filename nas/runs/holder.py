@@ -36,7 +36,7 @@ class Holder:
         return f"process {self.pid}" + ("" if self.is_here else f" on {self.host}")
 
 
-def own_mark() -> str:
+def make_mark() -> str:
     """Return what this process writes into the file of a lock that it holds: `PID HOST`."""
     return f"{os.getpid()} {socket.gethostname()}"
 
@@ -48,7 +48,7 @@ def read_mark(text: str, since: float = 0.0) -> Holder:
     return Holder(int(pid), host, moment) if pid.isdecimal() and len(pid) < 20 else Holder(None, "", moment)
 
 
-def standing_file(file: Path) -> Path:
+def name_standing_file(file: Path) -> Path:
     """Return the file that stands for the lock of another, where the file system has no locks."""
     return file.with_name(f"{file.name}.held")
 
@@ -63,12 +63,12 @@ def find_holder(file: Path) -> Holder | None:
         finally:
             os.close(descriptor)
     with suppress(OSError):
-        descriptor = os.open(standing_file(file), os.O_RDONLY | _CAREFUL)
+        descriptor = os.open(name_standing_file(file), os.O_RDONLY | _CAREFUL)
         try:
             holder = read_mark(_read(descriptor), os.fstat(descriptor).st_mtime)
         finally:
             os.close(descriptor)
-        return None if holder.is_here and not _lives(holder.pid) else holder
+        return None if holder.is_here and not _is_alive(holder.pid) else holder
     return None
 
 
@@ -109,7 +109,7 @@ def _read(descriptor: int) -> str:
     return os.read(descriptor, 400).decode(errors="replace")
 
 
-def _lives(pid: int | None) -> bool:
+def _is_alive(pid: int | None) -> bool:
     """Return whether a process of this machine lives, whoever's it is."""
     try:
         os.kill(pid or 0, 0)

@@ -65,11 +65,11 @@ def list_runs(folder: Path) -> list[Row]:
 
 
 def read_status(path: Path, storage: str | None = None) -> SearchStatus | Row:
-    """Return how far a run is; a row of what is no search, or none on this machine. As `status_reader`."""
-    return status_reader(path, storage)()
+    """Return how far a run is; a row of what is no search, or none on this machine. As `open_status`."""
+    return open_status(path, storage)()
 
 
-def status_reader(path: Path, storage: str | None = None) -> Callable[[], SearchStatus | Row]:
+def open_status(path: Path, storage: str | None = None) -> Callable[[], SearchStatus | Row]:
     """Return what reads how far a run is, as often as it is called.
 
     `storage`: the database that its trials are in, where they are in one. Raises InputError for what is no
@@ -107,7 +107,7 @@ def read_row(path: Path) -> Row:
         return make_row(SearchStatus(folder, manifest, _read_table(folder), (), folder.holder))
     except (NasError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
-        return Row(path, "", Phase.DAMAGED, _written(path), note=str(why))
+        return Row(path, "", Phase.DAMAGED, _find_date(path), note=str(why))
 
 
 def make_row(status: SearchStatus) -> Row:
@@ -117,7 +117,7 @@ def make_row(status: SearchStatus) -> Row:
         status.folder.path,
         status.kind,
         status.phase,
-        first.began if first and first.began else _written(status.folder.path),
+        first.began if first and first.began else _find_date(status.folder.path),
         status.config.space,
         status.counts.ended,
         status.wanted,
@@ -133,13 +133,13 @@ def _read_training(folder: TrainingFolder) -> Row:
     manifest, holder = TrainManifest.read(folder), folder.holder
     metric = manifest.config.recipe.metric
     with _damage_told(folder.metrics_file):
-        values = [float(row[name_column(metric)]) for row in _rows(folder.metrics_file)]
+        values = [float(row[name_column(metric)]) for row in _read_rows(folder.metrics_file)]
     phase = Phase.ENDED if folder.report_file.is_file() else Phase.STOPPED
     return Row(
         folder.path,
         "training",
         Phase.RUNNING if holder else phase,
-        _written(folder.path),
+        _find_date(folder.path),
         manifest.config.network,
         len(values),
         manifest.config.recipe.epochs,
@@ -169,7 +169,7 @@ def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, comman
         folder.path,
         kind,
         Phase.RUNNING if folder.holder else phase,
-        _written(folder.path),
+        _find_date(folder.path),
         network,
         note=str(folder.holder or ""),
         command=command,
@@ -195,14 +195,14 @@ def _read_pipeline(folder: PipelineFolder) -> Row:
 def _read_submitted(path: Path) -> Row:
     job = ClusterJob.read(path)
     note = f"as job {job.name}, to the cluster that was at {job.address}"
-    return Row(path, "search", Phase.SUBMITTED, _written(path), note=note)
+    return Row(path, "search", Phase.SUBMITTED, _find_date(path), note=note)
 
 
 def _read_table(folder: RunFolder) -> list[Trial]:
     """Read the trials of a run that has them in a database, which is not opened here, as the table has them
     that is written when a search stops."""
     with _damage_told(folder.trials_file):
-        return [_read_trial(row) for row in _rows(folder.trials_file)]
+        return [_read_trial(row) for row in _read_rows(folder.trials_file)]
 
 
 def _read_trial(row: Mapping[str, str]) -> Trial:
@@ -212,7 +212,7 @@ def _read_trial(row: Mapping[str, str]) -> Trial:
     return Trial(Candidate(int(row["trial"]), {}, cost, "", figures), TrialState(row["state"]), score)
 
 
-def _rows(table: Path) -> Iterator[dict[str, str]]:
+def _read_rows(table: Path) -> Iterator[dict[str, str]]:
     """Read the rows of a table, none where there is none."""
     if table.is_file():
         yield from csv.DictReader(read_text(table, MOST_TABLE_BYTES).splitlines())
@@ -238,7 +238,7 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def _written(path: Path) -> datetime:
+def _find_date(path: Path) -> datetime:
     """Return when a folder of a run was made, as far as its files tell."""
     files = (
         RunFolder.MANIFEST,

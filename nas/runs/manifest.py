@@ -12,12 +12,12 @@ import yaml
 
 from nas import __version__
 from nas.data.card import DataCard
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 from nas.files import write_atomically
 from nas.importing import read_file
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.passwords import SecretUrl
-from nas.runs.config import SearchConfig, read_format_1, with_old_defaults
+from nas.runs.config import SearchConfig, add_old_defaults, read_format_1
 from nas.runs.counted import Counted
 from nas.runs.folder import RunFolder
 from nas.runs.provenance import (
@@ -135,7 +135,7 @@ class Manifest:
         settings = document.get("settings", {})
         if version == 1:
             settings = read_format_1(settings)
-        config = SearchConfig.from_data(with_old_defaults(settings), str(path))
+        config = SearchConfig.from_data(add_old_defaults(settings), str(path))
         parts: dict[str, Any] = {}
         for key, read in _PARTS.items():
             try:
@@ -196,11 +196,11 @@ class Manifest:
     def plugin_flags(self, folder: RunFolder) -> str:
         """Return what a command about a network of this run names besides it: ` --plugin FILE`, with a space
         before."""
-        return "".join(_flag("--plugin", folder.source_file(name)) for name in self.plugins)
+        return "".join(_format_flag("--plugin", folder.source_file(name)) for name in self.plugins)
 
     def study_flags(self, folder: RunFolder) -> str:
         """Return what a command that reads the trials of this run names besides it."""
-        storage = _flag("--storage", self.config.storage) if self.config.storage else ""
+        storage = _format_flag("--storage", self.config.storage) if self.config.storage else ""
         return self.plugin_flags(folder) + storage
 
     def start_command(self, folder: RunFolder) -> str:
@@ -210,11 +210,11 @@ class Manifest:
         for key, value in self.config.given().items():
             if key in sections:
                 own = sections[key].settings()
-                flags += "".join(setting_flags(own[k], v, f"--{key}") for k, v in value.items())
+                flags += "".join(format_setting(own[k], v, f"--{key}") for k, v in value.items())
             elif not settings[key].option.is_argument:
-                flags += setting_flags(settings[key], value)
+                flags += format_setting(settings[key], value)
         if self.elsewhere:
-            flags += _flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
+            flags += _format_flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
             if self.metric.range:
                 flags += " --range {:g} {:g}".format(*self.metric.range)
         command = "init" if self.elsewhere else "search"
@@ -222,9 +222,9 @@ class Manifest:
 
     def resume_command(self, folder: RunFolder) -> str:
         """Return the command that goes on with a run."""
-        own = _again_flags(self._asked_again(folder))
+        own = _format_again(self._asked_again(folder))
         if self.config.evaluator:
-            own += _flag("--evaluator", self._evaluator_copy(folder))
+            own += _format_flag("--evaluator", self._evaluator_copy(folder))
         command = "ask" if self.elsewhere else "resume"
         return f"nas {command} {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
 
@@ -241,7 +241,7 @@ class Manifest:
         if named is None:
             raise InputError(
                 f"{folder.path}: has its trials in a database, and none that a run folder names is opened by "
-                f"itself; where you trust it, add{_flag('--storage', self.config.storage)}"
+                f"itself; where you trust it, add{_format_flag('--storage', self.config.storage)}"
             )
         self._check_has_database(folder, named)
         return self.with_config(self.config.changed({"storage": named}, "--storage"))
@@ -256,12 +256,16 @@ class Manifest:
             option = settings[key].option if key in settings else None
             if option and option.again and not option.resumable and value != own[key]:
                 flag = settings[key].flags[0]
-                was = f"with{_flag(flag, own[key])}; give that" if own[key] else "without it; leave it out"
+                was = (
+                    f"with{_format_flag(flag, own[key])}; give that"
+                    if own[key]
+                    else "without it; leave it out"
+                )
                 raise InputError(f"{flag} {value}: {folder.path} was searched {was}, or start a new run")
         missing = {key: value for key, value in self._asked_again(folder).items() if key not in given}
         if missing:
             raise InputError(
-                f"{folder.path}: was searched with{_again_flags(missing)}, and nothing that a run folder "
+                f"{folder.path}: was searched with{_format_again(missing)}, and nothing that a run folder "
                 "names is imported, opened or connected to by itself; where you trust it, go on with: "
                 f"{self.resume_command(folder)}"
             )
@@ -304,7 +308,7 @@ class Manifest:
             )
 
     def _evaluator_copy(self, folder: RunFolder) -> str:
-        """FILE:FUNCTION of the folder's copy."""
+        """Return FILE:FUNCTION of the folder's copy."""
         own = self.config.evaluator
         assert own is not None
         return f"{folder.source_file(own.file.name)}:{own.function}"
@@ -325,25 +329,29 @@ def check_plugins(plugins: Mapping[str, str], folder: RunFolder, given: Sequence
         raise InputError(f"{by_name[name].file}: {folder.path} was {folder.DONE} without it; leave it out")
 
 
-def _flag(flag: str, value: object) -> str:
+def _format_flag(flag: str, value: object) -> str:
     """Return a flag for a command that a user may copy, with a space before."""
     return f" {flag} {quote(str(value))}"
 
 
-def setting_flags(setting: Setting, value: Any, section: str = "") -> str:
+def format_setting(setting: Setting, value: Any, section: str = "") -> str:
     """Return the flags that give a setting a plain value. `section`: the flag of its section."""
     if not setting.flags:
-        return _flag(section, f"{setting.key}={value if isinstance(value, str) else as_written(value)}")
+        return _format_flag(
+            section, f"{setting.key}={value if isinstance(value, str) else dump_value(value)}"
+        )
     flag = setting.flags[0]
     if isinstance(value, bool):
         return f" {flag}" if value else f" --no-{flag[2:]}"
     if isinstance(value, list):
-        return "".join(_flag(flag, one) for one in value)
-    return _flag(flag, value)
+        return "".join(_format_flag(flag, one) for one in value)
+    return _format_flag(flag, value)
 
 
-def _again_flags(settings: Mapping[str, Any]) -> str:
-    return "".join(_flag(SearchConfig.settings()[key].flags[0], value) for key, value in settings.items())
+def _format_again(settings: Mapping[str, Any]) -> str:
+    return "".join(
+        _format_flag(SearchConfig.settings()[key].flags[0], value) for key, value in settings.items()
+    )
 
 
 def _check_unchanged(folder: RunFolder, source: SourceFile, digest: str | None, flag: str) -> None:
@@ -365,7 +373,7 @@ def _read_metric(document: Mapping[str, Any]) -> Metric:
         return ACCURACY_METRIC
     ends = given["range"] if "range" in given else ACCURACY_METRIC.range if document.get("data") else None
     known = (float(ends[0]), float(ends[1])) if ends else None
-    return Metric(printable(given["name"]), bool(given["maximize"]), known)
+    return Metric(make_printable(given["name"]), bool(given["maximize"]), known)
 
 
 def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:

@@ -11,7 +11,7 @@ import yaml
 
 from nas.errors import InputError
 from nas.files import make_folder, write_atomically
-from nas.runs.folder import RunFolder, TrainingFolder, next_run_path
+from nas.runs.folder import RunFolder, TrainingFolder, choose_run_path
 from nas.runs.provenance import damage_told, digest_file, read_document_of
 
 _FORMAT = 1
@@ -52,14 +52,14 @@ class StepRecord:
                 raise TypeError("inputs are no mapping")
             return cls(
                 inputs,
-                _inside(document["place"]),
-                None if outputs is None else {_inside(file): str(own) for file, own in outputs.items()},
+                _check_inside(document["place"]),
+                None if outputs is None else {_check_inside(file): str(own) for file, own in outputs.items()},
                 str(document["summary"]),
                 float(document["seconds"]),
             )
 
 
-def _inside(place: Any) -> str:
+def _check_inside(place: Any) -> str:
     """Return a path below a folder. Raises ValueError for one that leads out of it."""
     if not isinstance(place, str) or Path(place).is_absolute() or ".." in Path(place).parts:
         raise ValueError(f"{place!r} is no path inside of the folder")
@@ -96,7 +96,7 @@ class PipelineFolder(RunFolder):
         return self.path.parent
 
     def record_file(self, step: str) -> Path:
-        """What is kept of a step."""
+        """Return the file of what is kept of a step."""
         return self.path / f"{step}.yaml"
 
     def record_files(self) -> Iterator[Path]:
@@ -104,7 +104,7 @@ class PipelineFolder(RunFolder):
         return self.path.glob("*.yaml")
 
     def read(self, step: str) -> StepRecord | None:
-        """Return what is kept of a step; None where it was never begun."""
+        """Return the file of what is kept of a step; None where it was never begun."""
         file = self.record_file(step)
         return StepRecord.read(file) if file.exists() else None
 
@@ -121,7 +121,7 @@ class PipelineFolder(RunFolder):
 
     def new_place(self, step: str) -> str:
         """Return where a step works anew: `STEP-N`, with the first free number."""
-        return next_run_path(self.home, step).name
+        return choose_run_path(self.home, step).name
 
     def find_change(self, record: StepRecord) -> str | None:
         """Return which output of a step is not as it was, and how; None where all are."""

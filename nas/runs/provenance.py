@@ -68,7 +68,7 @@ def read_environment(document: Mapping[str, Any]) -> dict[str, Any]:
 def describe_environment(device: str) -> dict[str, Any]:
     """Return the versions, commit and machine of now."""
     return {
-        "versions": _versions(),
+        "versions": _read_versions(),
         "git_commit": find_commit(Path()),
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "device": device},
     }
@@ -80,7 +80,7 @@ def describe_versions(environment: Mapping[str, Any]) -> str:
     return f"Versions: {versions}; commit {environment.get('git_commit')}."
 
 
-def _versions() -> dict[str, str]:
+def _read_versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"nas": __version__, "python": platform.python_version()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.files import read_text, write_atomically
-from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists
+from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.manifest import Manifest, check_plugins
 from nas.runs.measured import Measured
@@ -20,8 +20,8 @@ from nas.space.language.parse import load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.objective import Objective
-from nas.study.pareto import pareto_front
-from nas.study.records import Trial, best_of, curves_table, trials_table
+from nas.study.pareto import find_front
+from nas.study.records import Trial, dump_curves, dump_trials, find_best
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
@@ -72,7 +72,7 @@ class RunState:
 
     def best(self, k: int) -> list[Trial]:
         """Return the `k` best trials."""
-        return best_of(self.trials, k, self.objective)
+        return find_best(self.trials, k, self.objective)
 
     def trial(self, number: int) -> Trial:
         """Return a trial, whatever became of it. Raises InputError where there is none of this number."""
@@ -100,16 +100,16 @@ class RunState:
     @property
     def front(self) -> list[Trial]:
         """The trials that no other beats in score and in the costs of the objective."""
-        return pareto_front([trial for trial in self.trials if not trial.too_slow], self.objective)
+        return find_front([trial for trial in self.trials if not trial.too_slow], self.objective)
 
     def write_tables(self) -> None:
         """Write trials.csv, a row per trial, curves.csv, a row per epoch of each, and pareto.csv, the trials
         that no other beats in score and cost. Costs are those of the objective, else MACs."""
         names = sorted({name for trial in self.trials for name in trial.candidate.choices})
         measures = self.config.measures
-        write_atomically(self.folder.trials_file, trials_table(self.trials, names, measures))
-        write_atomically(self.folder.path / "curves.csv", curves_table(self.trials))
-        write_atomically(self.folder.path / "pareto.csv", trials_table(self.front, names, measures))
+        write_atomically(self.folder.trials_file, dump_trials(self.trials, names, measures))
+        write_atomically(self.folder.path / "curves.csv", dump_curves(self.trials))
+        write_atomically(self.folder.path / "pareto.csv", dump_trials(self.front, names, measures))
 
 
 def read_space(folder: RunFolder, manifest: Manifest, plugins: Sequence[Plugin] = ()) -> Space:
@@ -147,7 +147,7 @@ def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...]
 
     storage = manifest.storage(folder)
     try:
-        trials, finals = read_trials(storage, manifest.study, finals_name(manifest.study))
+        trials, finals = read_trials(storage, manifest.study, name_finals(manifest.study))
     except DamagedJournal as error:
         raise describe_damage(error, folder, manifest) from None
     check_not_lost(folder, manifest, trials)
@@ -181,7 +181,7 @@ def repair_study(folder: RunFolder, manifest: Manifest) -> str:
 
     if manifest.config.storage or not folder.journal.exists():
         raise InputError(f"--repair: {folder.path} has no study.journal; leave it out")
-    names = [manifest.study, finals_name(manifest.study)]
+    names = [manifest.study, name_finals(manifest.study)]
     with folder.locked():
         repair = repair_journal(folder.journal, names, manifest.metric.maximize)
     return str(repair or f"Nothing to repair: no line of {folder.journal} is damaged.")

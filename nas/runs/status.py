@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nas.errors import InputError
-from nas.runs.finals import Finalist, finals_name, find_winner, rank_finalists, select_finalists
+from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists, select_finalists
 from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
@@ -20,7 +20,7 @@ from nas.runs.state import check_not_lost, describe_damage, read_study
 from nas.study.glance import Glance
 from nas.study.journal import DamagedJournal
 from nas.study.objective import Objective
-from nas.study.records import Counts, Trial, TrialState, best_of
+from nas.study.records import Counts, Trial, TrialState, find_best
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
@@ -120,7 +120,7 @@ class SearchStatus:
         if self.folder.is_calibration:
             return None
         winner = find_winner(self.trials, self.finals, self.config.finals, self.objective)
-        return winner.trial if winner else next(iter(best_of(self.trials, 1, self.objective)), None)
+        return winner.trial if winner else next(iter(find_best(self.trials, 1, self.objective)), None)
 
     @property
     def phase(self) -> Phase:
@@ -172,7 +172,7 @@ class StatusReader:
     def __init__(self, folder: RunFolder, manifest: Manifest, *, epochs: bool = True) -> None:
         self._folder = folder
         self._manifest = manifest
-        self._written = _last_write(folder)
+        self._written = _read_last_write(folder)
         self._glance = Glance(folder.journal, epochs=epochs)
 
     @classmethod
@@ -184,7 +184,7 @@ class StatusReader:
 
     def read(self) -> SearchStatus:
         """Return how far it is now. Raises InputError where its folder is damaged, or has gone."""
-        if (written := _last_write(self._folder)) != self._written:  # by a resume with other settings
+        if (written := _read_last_write(self._folder)) != self._written:  # by a resume with other settings
             named = self._manifest.config.storage
             self._manifest = Manifest.read(self._folder).with_storage(self._folder, named)
             self._written = written
@@ -203,10 +203,10 @@ class StatusReader:
             raise describe_damage(error, self._folder, self._manifest) from None
         trials = self._glance.trials(name)
         check_not_lost(self._folder, self._manifest, trials)
-        return trials, self._glance.trials(finals_name(name))
+        return trials, self._glance.trials(name_finals(name))
 
 
-def _last_write(folder: RunFolder) -> int:
+def _read_last_write(folder: RunFolder) -> int:
     try:
         return folder.manifest_file.stat().st_mtime_ns
     except OSError:

@@ -16,7 +16,7 @@ from nas.errors import InputError
 from nas.kinds import INPUT_SIDE, number, one_of, optional, text, whole
 from nas.loggers import NAMES
 from nas.runs.folder import TrainingFolder
-from nas.runs.manifest import setting_flags
+from nas.runs.manifest import format_setting
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.training.recipe import Recipe
@@ -266,7 +266,7 @@ class TrainManifest:
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""
         settings, again = self.config.settings(), self.config.asked_again()
-        flags = "".join(setting_flags(settings[key], value) for key, value in again.items())
+        flags = "".join(format_setting(settings[key], value) for key, value in again.items())
         return f"nas resume {quote(str(path))}{TrainingFolder(path).plugin_flags(self.plugins)}{flags}"
 
     def check_again(self, path: Path, changes: Mapping[str, Any]) -> None:
@@ -274,7 +274,7 @@ class TrainManifest:
         is not among `changes`."""
         given = {*changes, *(["address"] if changes.get("workers") == 0 else [])}
         settings, again = self.config.settings(), self.config.asked_again()
-        flags = "".join(setting_flags(settings[key], again[key]) for key in again if key not in given)
+        flags = "".join(format_setting(settings[key], again[key]) for key in again if key not in given)
         if flags:
             raise InputError(
                 f"{path}: was trained with{flags}, and nothing that a run folder names is imported or "

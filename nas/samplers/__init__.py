@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -34,89 +34,89 @@ class SamplerContext:
 SamplerFactory = Callable[[SamplerContext], "BaseSampler"]
 
 
-def _random(context: SamplerContext) -> BaseSampler:
-    """Uniform inside the budget: the baseline (Li & Talwalkar 2019)."""
+def _make_random(context: SamplerContext) -> BaseSampler:
+    """Return random search, uniform inside the budget: the baseline (Li & Talwalkar 2019)."""
     from nas.samplers.uniform import UniformSampler
 
     return UniformSampler(context.domain, seed=context.seed)
 
 
-def _tpe(context: SamplerContext) -> BaseSampler:
-    """Tree-structured Parzen estimator over joint choices (Bergstra et al. 2011, Falkner et al. 2018)."""
+def _make_tpe(context: SamplerContext) -> BaseSampler:
+    """Return the tree-structured Parzen estimator, joint (Bergstra et al. 2011, Falkner et al. 2018)."""
     from optuna.samplers import TPESampler
 
     with _no_warnings():  # of `group`
         tpe = TPESampler(seed=context.seed, multivariate=True, group=True, constant_liar=True)
-    return _repaired(tpe, context, most=100)
+    return _add_repair(tpe, context, most=100)
 
 
-def _nsga2(context: SamplerContext) -> BaseSampler:
-    """Genetic algorithm with crossover and elitism (Deb et al. 2002)."""
+def _make_nsga2(context: SamplerContext) -> BaseSampler:
+    """Return the genetic algorithm with crossover and elitism (Deb et al. 2002)."""
     from nas.samplers.genetic import RepeatableNSGAIISampler
 
-    population = _population(context.trials)
+    population = _choose_population(context.trials)
     nsga2 = RepeatableNSGAIISampler(seed=context.seed, population_size=population)
-    return _started(nsga2, context, population)
+    return _add_start(nsga2, context, population)
 
 
-def _nsga3(context: SamplerContext) -> BaseSampler:
-    """Genetic algorithm that keeps to reference directions (Deb & Jain 2014)."""
+def _make_nsga3(context: SamplerContext) -> BaseSampler:
+    """Return the genetic algorithm that keeps to reference directions (Deb & Jain 2014)."""
     from nas.samplers.genetic import RepeatableNSGAIIISampler
 
-    population = _population(context.trials)
+    population = _choose_population(context.trials)
     with _no_warnings():
         nsga3 = RepeatableNSGAIIISampler(seed=context.seed, population_size=population)
-    return _started(nsga3, context, population)
+    return _add_start(nsga3, context, population)
 
 
-def _gp(context: SamplerContext) -> BaseSampler:
-    """Gaussian process with expected improvement, Optuna's (Jones, Schonlau & Welch 1998; Optuna 2024)."""
+def _make_gp(context: SamplerContext) -> BaseSampler:
+    """Return Optuna's Gaussian process: expected improvement (Jones, Schonlau & Welch 1998; Optuna 2024)."""
     from nas.samplers.bayesian import SharedGPSampler
 
     with _no_warnings():
         gp = SharedGPSampler(seed=context.seed, warn_independent_sampling=False)
-    return _repaired(gp, context, most=40)  # the fit takes a second for 100 trials of 20 decisions
+    return _add_repair(gp, context, most=40)  # the fit takes a second for 100 trials of 20 decisions
 
 
-def _evolution(context: SamplerContext) -> BaseSampler:
-    """Regularised evolution: one mutation per child, the oldest die (Real et al. 2019)."""
+def _make_evolution(context: SamplerContext) -> BaseSampler:
+    """Return regularised evolution: one mutation per child, the oldest die (Real et al. 2019)."""
     from nas.samplers.evolution import RegularizedEvolutionSampler
 
-    population = _population(context.trials)
+    population = _choose_population(context.trials)
     return RegularizedEvolutionSampler(
         context.domain, population=population, sample=math.ceil(population / 4), seed=context.seed
     )
 
 
-def _local(context: SamplerContext) -> BaseSampler:
-    """Local search with restarts (White, Nolen & Savani 2021)."""
-    from nas.samplers.local import LocalSearchSampler
+def _make_local(context: SamplerContext) -> BaseSampler:
+    """Return local search with restarts (White, Nolen & Savani 2021)."""
+    from nas.samplers.local_search import LocalSearchSampler
 
     return LocalSearchSampler(context.domain, seed=context.seed)
 
 
-def _reinforce(context: SamplerContext) -> BaseSampler:
-    """Policy gradient over choices with a moving baseline (Zoph & Le 2017)."""
+def _make_reinforce(context: SamplerContext) -> BaseSampler:
+    """Return the policy gradient over choices with a moving baseline (Zoph & Le 2017)."""
     from nas.samplers.reinforce import ReinforceSampler
 
     return ReinforceSampler(context.domain, seed=context.seed)
 
 
-def _predictor(context: SamplerContext) -> BaseSampler:
-    """Gaussian process of the score with expected improvement (after White, Neiswanger & Savani 2021)."""
+def _make_predictor(context: SamplerContext) -> BaseSampler:
+    """Return a Gaussian process of scores: expected improvement (after White, Neiswanger & Savani 2021)."""
     from nas.samplers.predictor import PredictorSampler
 
-    start = min(10, _population(context.trials))
+    start = min(10, _choose_population(context.trials))
     return PredictorSampler(context.domain, start=start, seed=context.seed)
 
 
-def _started(sampler: BaseSampler, context: SamplerContext, start: int) -> BaseSampler:
+def _add_start(sampler: BaseSampler, context: SamplerContext, start: int) -> BaseSampler:
     from nas.samplers.uniform import UniformStart
 
     return UniformStart(sampler, context.domain, start=start, seed=context.seed)
 
 
-def _repaired(sampler: BaseSampler, context: SamplerContext, most: int) -> BaseSampler:
+def _add_repair(sampler: BaseSampler, context: SamplerContext, most: int) -> BaseSampler:
     from nas.samplers.repaired import RepairedSampler
 
     return RepairedSampler(sampler, context.domain, most=most, seed=context.seed)
@@ -124,7 +124,7 @@ def _repaired(sampler: BaseSampler, context: SamplerContext, most: int) -> BaseS
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Leaves out what Optuna says of features that it calls experimental."""
+    """Leave out what Optuna says of features that it calls experimental."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
@@ -132,21 +132,21 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def _population(trials: int) -> int:
-    """A quarter of the trials, so that most are bred, from 4 to 20 individuals."""
+def _choose_population(trials: int) -> int:
+    """Return a quarter of the trials, so that most are bred, from 4 to 20 individuals."""
     return min(20, max(4, trials // 4))
 
 
 SAMPLERS: dict[str, SamplerFactory] = {
-    "random": _random,
-    "tpe": _tpe,
-    "nsga2": _nsga2,
-    "nsga3": _nsga3,
-    "gp": _gp,
-    "evolution": _evolution,
-    "local": _local,
-    "reinforce": _reinforce,
-    "predictor": _predictor,
+    "random": _make_random,
+    "tpe": _make_tpe,
+    "nsga2": _make_nsga2,
+    "nsga3": _make_nsga3,
+    "gp": _make_gp,
+    "evolution": _make_evolution,
+    "local": _make_local,
+    "reinforce": _make_reinforce,
+    "predictor": _make_predictor,
 }
 
 
@@ -155,14 +155,14 @@ MULTI_OBJECTIVE = ("nsga2", "nsga3", "tpe", "random")
 
 
 def find_sampler(name: str) -> SamplerFactory:
-    """The factory of the sampler called `name`, or at an import path, MODULE:CLASS.
+    """Return the factory of the sampler called `name`, or at an import path, MODULE:CLASS.
 
     Raises InputError where there is none.
     """
     if ":" in name:
-        from nas.samplers.imported import imported_sampler
+        from nas.samplers.imported import import_sampler
 
-        return imported_sampler(name)
+        return import_sampler(name)
     if name not in SAMPLERS:
-        raise InputError(f"unknown sampler '{name}'{did_you_mean(name, list(SAMPLERS))}")
+        raise InputError(f"unknown sampler '{name}'{suggest_word(name, list(SAMPLERS))}")
     return SAMPLERS[name]

@@ -7,11 +7,11 @@ from optuna.samplers import GPSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.points import shared_decisions
+from nas.samplers.points import find_shared_decisions
 
 
 class SharedGPSampler(GPSampler):
     """Optuna's Gaussian process with expected improvement, over the decisions that all trials take."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return shared_decisions(study)
+        return find_shared_decisions(study)

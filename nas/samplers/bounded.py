@@ -17,9 +17,9 @@ from nas.samplers.points import CONSTRAINTS
 _OF_USE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
-def bounded(study: Study, most: int) -> Study:
-    """`study` without its failed trials, and with at most `most` of those with values: the best half of that
-    number, and of the others every so many. What is written to it is written to `study`.
+def bound_study(study: Study, most: int) -> Study:
+    """Return `study` without its failed trials, and with at most `most` of those with values: the best half
+    of that number, and of the others every so many. What is written to it is written to `study`.
 
     Of several objectives none is the best, so of these all trials are in it. Constraints are not: all trials
     meet theirs, so that a model of them would be of nothing.
@@ -32,12 +32,12 @@ def bounded(study: Study, most: int) -> Study:
         others = sorted(finished, key=lambda trial: sign * trial.values[0])[most // 2 :]
         kept = np.linspace(0, len(others) - 1, most // 2).astype(int)
         left_out = {trial.number for trial in others} - {others[i].number for i in kept}
-    window = [_unconstrained(trial) for trial in trials if trial.number not in left_out]
+    window = [_drop_constraints(trial) for trial in trials if trial.number not in left_out]
     storage = cast("BaseStorage", _Window(study._storage, window))
     return optuna.load_study(study_name=study.study_name, storage=storage, sampler=study.sampler)
 
 
-def _unconstrained(trial: FrozenTrial) -> FrozenTrial:
+def _drop_constraints(trial: FrozenTrial) -> FrozenTrial:
     if CONSTRAINTS not in trial.system_attrs:
         return trial
     free = copy(trial)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.points import Known, PointSampler, youngest
+from nas.samplers.points import Known, PointSampler, find_youngest
 from nas.space import Choices
 from nas.space.feasible import Domain
 
@@ -45,7 +45,7 @@ class RegularizedEvolutionSampler(PointSampler):
         self._crossover = crossover
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
-        alive = youngest(study, trial.number, self._population)
+        alive = find_youngest(study, trial.number, self._population)
         if len(alive) < self._population:
             return self._sample_inside()
         for _ in range(_TRIES):

@@ -43,7 +43,7 @@ class Posterior:
     deviation: Array
 
     def improvement(self, beyond: float) -> Array:
-        """Expected improvement beyond a score (Jones, Schonlau & Welch 1998, equation 15): (n,)."""
+        """Return expected improvement beyond a score (Jones, Schonlau & Welch 1998, equation 15): (n,)."""
         distance = (self.mean - beyond) / self.deviation
         density = np.exp(-(distance**2) / 2) / np.sqrt(2 * np.pi)
         gain: Array = self.deviation * (distance * ndtr(distance) + density)
@@ -64,28 +64,28 @@ class GaussianProcess:
         self._inputs = inputs
         self._deviation = inputs.costs.std(axis=0) + 1e-12
         self._decisions = max(1.0, float(inputs.choices.sum(axis=1).mean()))
-        targets = quantiles(scores)
+        targets = compute_quantiles(scores)
         apart = self._apart(inputs)
         fits: list[_Fit] = []
         for reach, length in product(_REACHES, _COST_LENGTHS):
-            correlation = _correlation(apart, reach, length)
+            correlation = _correlate(apart, reach, length)
             place = _NOISES.index(fits[-1].noise) if fits else len(_NOISES) // 2
-            fits.append(_likeliest(correlation, targets, place))
+            fits.append(_fit_likeliest(correlation, targets, place))
         best = max(range(len(fits)), key=lambda i: fits[i].likelihood)
         self.reach, self.length = [*product(_REACHES, _COST_LENGTHS)][best]
         self.noise, self.variance = fits[best].noise, fits[best].variance
         self._factor, self._weights = fits[best].factor, fits[best].weights
 
     def posterior(self, inputs: Inputs) -> Posterior:
-        """The belief about networks."""
-        cross = _correlation(self._apart(inputs), self.reach, self.length)
+        """Return the belief about networks."""
+        cross = _correlate(self._apart(inputs), self.reach, self.length)
         known = (cross * cho_solve(self._factor, cross.T, check_finite=False).T).sum(axis=1)
         return Posterior(cross @ self._weights, np.sqrt(self.variance * np.maximum(1 - known, _JITTER)))
 
     def _apart(self, inputs: Inputs) -> _Apart:
-        choices = _squares(inputs.choices, self._inputs.choices) / 2 / self._decisions
+        choices = _compute_squares(inputs.choices, self._inputs.choices) / 2 / self._decisions
         scaled = [i.costs - self._inputs.costs.mean(axis=0) for i in (inputs, self._inputs)]
-        return _Apart(choices, _squares(*(costs / self._deviation for costs in scaled)))
+        return _Apart(choices, _compute_squares(*(costs / self._deviation for costs in scaled)))
 
 
 class _Apart(NamedTuple):
@@ -112,7 +112,7 @@ class _Fit(NamedTuple):
     likelihood: float
 
 
-def _likeliest(correlation: Array, targets: Array, start: int) -> _Fit:
+def _fit_likeliest(correlation: Array, targets: Array, start: int) -> _Fit:
     """Return the fit of the noise of the greatest likelihood. Along the noises it has one peak, looked for
     from the noise at `start`."""
     best = _fit(correlation, targets, _NOISES[start])
@@ -137,21 +137,21 @@ def _fit(correlation: Array, targets: Array, noise: float) -> _Fit:
     return _Fit(noise, factor, weights, variance, -len(targets) * math.log(variance) - spread)
 
 
-def _correlation(apart: _Apart, reach: float, length: float) -> Array:
+def _correlate(apart: _Apart, reach: float, length: float) -> Array:
     correlation: Array = np.exp(-apart.choices / reach - apart.costs / (2 * length**2))
     return correlation
 
 
-def quantiles(scores: Array) -> Array:
-    """Standard normal quantiles of the scores' ranks; equal scores have equal ones."""
+def compute_quantiles(scores: Array) -> Array:
+    """Return standard normal quantiles of the scores' ranks; equal scores have equal ones."""
     ordered = np.sort(scores)
     below, upto = (np.searchsorted(ordered, scores, side=side) for side in ("left", "right"))
     normal = NormalDist()
     return np.array([normal.inv_cdf(part) for part in (below + upto) / 2 / len(scores)])
 
 
-def _squares(one: Array, other: Array) -> Array:
-    """Squared Euclidean distances of shape (rows of one, rows of the other)."""
+def _compute_squares(one: Array, other: Array) -> Array:
+    """Return squared Euclidean distances of shape (rows of one, rows of the other)."""
     squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
     nonnegative: Array = np.maximum(squares, 0)
     return nonnegative

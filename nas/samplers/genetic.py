@@ -7,7 +7,7 @@ from optuna.samplers import NSGAIIISampler, NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.points import shared_decisions
+from nas.samplers.points import find_shared_decisions
 
 
 class RepeatableNSGAIISampler(NSGAIISampler):
@@ -18,7 +18,7 @@ class RepeatableNSGAIISampler(NSGAIISampler):
     """
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return shared_decisions(study)
+        return find_shared_decisions(study)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
@@ -31,7 +31,7 @@ class RepeatableNSGAIIISampler(NSGAIIISampler):
     """
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return shared_decisions(study)
+        return find_shared_decisions(study)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         random = self._rng.rng

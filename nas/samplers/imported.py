@@ -32,7 +32,7 @@ class ImportedSampler:
     def __call__(self, context: SamplerContext) -> BaseSampler:
         from nas.samplers.uniform import UniformStart
 
-        made = _made(self.kind, context.seed)
+        made = _make(self.kind, context.seed)
         return UniformStart(made, context.domain, start=_START, seed=context.seed)
 
     @contextmanager
@@ -50,7 +50,7 @@ class ImportedSampler:
             ) from error
 
 
-def imported_sampler(path: str) -> ImportedSampler:
+def import_sampler(path: str) -> ImportedSampler:
     """Return the factory of the sampler at `path`.
 
     Raises InputError where it cannot be imported, is no sampler or needs arguments.
@@ -67,7 +67,7 @@ def _try(sampler: type[BaseSampler]) -> None:
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-    made = _made(sampler, 0)
+    made = _make(sampler, 0)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     decisions: dict[str, BaseDistribution] = {name: CategoricalDistribution((0, 1, 2, 3)) for name in "ab"}
     with warnings.catch_warnings():
@@ -84,7 +84,7 @@ def _try(sampler: type[BaseSampler]) -> None:
             return
 
 
-def _made(sampler: type[BaseSampler], seed: int) -> BaseSampler:
+def _make(sampler: type[BaseSampler], seed: int) -> BaseSampler:
     from optuna.exceptions import ExperimentalWarning
 
     arguments: dict[str, Any] = {"seed": seed} if "seed" in inspect.signature(sampler).parameters else {}

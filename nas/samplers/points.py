@@ -54,7 +54,7 @@ class PointSampler(BaseSampler, ABC):
 
     @abstractmethod
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
-        """The point to try next."""
+        """Return the point to try next."""
 
     def reseed_rng(self) -> None:
         self._rng.seed()
@@ -84,11 +84,11 @@ class PointSampler(BaseSampler, ABC):
         return point
 
     def _sample_new(self, study: Study) -> Choices:
-        """A random point that was not tried; where many draws were, any."""
+        """Return a random point that was not tried; where many draws were, any."""
         return self._first_new(study, (self._sample_inside() for _ in range(_TRIES))) or self._sample_inside()
 
     def _first_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
-        """The first point that is inside the domain and another network than those of all trials."""
+        """Return the first point that is inside the domain and another network than those of all trials."""
         identities = self._identities(study.get_trials(deepcopy=False))
         for point in points:
             is_new = self._domain.is_inside(point) and self._domain.identity(point) not in identities
@@ -97,7 +97,7 @@ class PointSampler(BaseSampler, ABC):
         return None
 
     def _identities(self, trials: Iterable[FrozenTrial]) -> set[str]:
-        """Of the trials' networks; those of a study of Optuna's own have no note of it."""
+        """Return those of the trials' networks; those of a study of Optuna's own have no note of it."""
         noted = [(trial, trial.user_attrs.get("identity")) for trial in trials]
         return {
             identity or self._domain.identity(trial.params)
@@ -106,21 +106,21 @@ class PointSampler(BaseSampler, ABC):
         }
 
 
-def known(study: Study) -> list[Known]:
-    """The complete trials by number. Raises ValueError for a study of several objectives."""
-    sign = _sign(study)
+def list_known(study: Study) -> list[Known]:
+    """Return the complete trials by number. Raises ValueError for a study of several objectives."""
+    sign = _find_sign(study)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [member for trial in trials if (member := _known(trial, sign))]
+    return [member for trial in trials if (member := _read_known(trial, sign))]
 
 
-def youngest(study: Study, before: int, most: int) -> list[Known]:
-    """The last of the complete trials before a number, each after the known ones that were proposed again
-    before it: the proposals in the order in which an algorithm that does not look for repetitions would have
-    scored them. They are looked for from the end, so that a long study takes no longer.
+def find_youngest(study: Study, before: int, most: int) -> list[Known]:
+    """Return the last of the complete trials before a number, each after the known ones that were proposed
+    again before it: the proposals in the order in which an algorithm that does not look for repetitions would
+    have scored them. They are looked for from the end, so that a long study takes no longer.
 
     Raises ValueError for a study of several objectives.
     """
-    sign, storage = _sign(study), study._storage
+    sign, storage = _find_sign(study), study._storage
 
     def trial_of(number: int) -> FrozenTrial:
         return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
@@ -131,18 +131,18 @@ def youngest(study: Study, before: int, most: int) -> list[Known]:
             break
         trial = trial_of(number)
         again = (trial_of(one) for one in reversed(trial.system_attrs.get(REPEATS, [])) if one < number)
-        found += [member for one in (trial, *again) if (member := _known(one, sign))]
+        found += [member for one in (trial, *again) if (member := _read_known(one, sign))]
     return found[:most][::-1]
 
 
-def _sign(study: Study) -> int:
+def _find_sign(study: Study) -> int:
     if len(study.directions) > 1:
         raise ValueError("this sampler takes one objective, and the study is multi-objective")
     return 1 if study.direction == StudyDirection.MAXIMIZE else -1
 
 
-def _known(trial: FrozenTrial, sign: int) -> Known | None:
-    """What is known of a trial, if it is complete."""
+def _read_known(trial: FrozenTrial, sign: int) -> Known | None:
+    """Return what is known of a trial, if it is complete."""
     value, ended = trial.value, trial.datetime_complete
     if trial.state != TrialState.COMPLETE or value is None or ended is None:
         return None
@@ -150,9 +150,9 @@ def _known(trial: FrozenTrial, sign: int) -> Known | None:
     return Known(trial.number, trial.params, trial.distributions, sign * value, ended.astimezone(UTC))
 
 
-def shared_decisions(study: Study) -> dict[str, BaseDistribution]:
-    """The open decisions that all complete and pruned trials take, as Optuna's IntersectionSearchSpace finds
-    them, at once."""
+def find_shared_decisions(study: Study) -> dict[str, BaseDistribution]:
+    """Return the open decisions that all complete and pruned trials take, as Optuna's IntersectionSearchSpace
+    finds them, at once."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     if not trials:
         return {}

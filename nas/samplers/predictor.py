@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from threadpoolctl import threadpool_limits
 
 from nas.samplers.gaussian import GaussianProcess, Inputs
-from nas.samplers.points import Known, PointSampler, known
+from nas.samplers.points import Known, PointSampler, list_known
 from nas.space import Choices
 from nas.space.feasible import Domain
 
@@ -36,14 +36,14 @@ class PredictorSampler(PointSampler):
         self._start = start
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
-        history = known(study)
+        history = list_known(study)
         if len(history) < self._start:
             return self._sample_new(study)
-        ranked = self._ranked(_thinned(history), self._pool(history))
+        ranked = self._ranked(_thin(history), self._pool(history))
         return self._first_new(study, ranked) or self._sample_new(study)
 
     def _pool(self, history: Sequence[Known]) -> list[Choices]:
-        """Candidates inside the budget."""
+        """Return candidates inside the budget."""
         best = sorted(history, key=lambda member: -member.score)[:_PARENTS]
         children = []
         for i in range(_CHILDREN):
@@ -55,7 +55,7 @@ class PredictorSampler(PointSampler):
         return points + self._domain.sample(self._rng, _UNIFORM)
 
     def _ranked(self, history: Sequence[Known], pool: Sequence[Choices]) -> list[Choices]:
-        """The pool, the greatest expected improvement on the best trial first."""
+        """Return the pool, the greatest expected improvement on the best trial first."""
         inputs = self._inputs([member.choices for member in history] + [*pool])
         seen, unseen = _split(inputs, len(history))
         with threadpool_limits(1, user_api="blas"):  # matrices are too small to share among threads
@@ -84,8 +84,8 @@ def _split(inputs: Inputs, count: int) -> tuple[Inputs, Inputs]:
     )
 
 
-def _thinned(history: Sequence[Known]) -> Sequence[Known]:
-    """At most `_MOST` trials: the best half of that number, and of the rest every so many."""
+def _thin(history: Sequence[Known]) -> Sequence[Known]:
+    """Return at most `_MOST` trials: the best half of that number, and of the rest every so many."""
     if len(history) <= _MOST:
         return history
     ranked = sorted(history, key=lambda member: -member.score)

@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.points import Known, PointSampler, known
+from nas.samplers.points import Known, PointSampler, list_known
 from nas.space import Choices
 from nas.space.feasible import Domain
 from nas.space.language.tree import Option
@@ -40,7 +40,7 @@ class ReinforceSampler(PointSampler):
         self._start = start
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
-        history = known(study)
+        history = list_known(study)
         if len(history) < self._start:
             return self._sample_inside()
         policy = self._policy(history)
@@ -51,8 +51,9 @@ class ReinforceSampler(PointSampler):
         return self._first_new(study, points) or self._sample_new(study)
 
     def _policy(self, history: Sequence[Known]) -> Policy:
-        """The policy after `history`, as its trials ended. The one of the trial before is taught what is new,
-        where it is of the same trials: to start from the first again takes longer with every trial."""
+        """Return the policy after `history`, as its trials ended. The one of the trial before is taught what
+        is new, where it is of the same trials: to start from the first again takes longer with every
+        trial."""
         history = sorted(history, key=lambda member: (member.ended, member.number))
         policy = _policies.get(self._domain)
         if policy is None or policy.rate != self._rate or policy.seen != history[: len(policy.seen)]:
@@ -72,7 +73,7 @@ class Policy:
         self._mean, self._variance = 0.0, 0.0
 
     def learn(self, member: Known) -> None:
-        """One step along the gradient of the log-probability of a network."""
+        """Take one step along the gradient of the log-probability of a network."""
         step = self.rate * self._advantage(member.score)
         for name, option in member.choices.items():
             distribution = member.distributions[name]
@@ -86,12 +87,13 @@ class Policy:
         self.seen.append(member)
 
     def choose(self, name: str, options: tuple[Option, ...], rng: random.Random) -> Option:
-        """An option by the policy; uniform for a decision that no network had."""
+        """Return an option by the policy; uniform for a decision that no network had."""
         logits = self._logits.get(name, {})
         return rng.choices(options, [math.exp(logits.get(option, 0.0)) for option in options])[0]
 
     def _advantage(self, score: float) -> float:
-        """How far a score is above the moving average of those before it, in their moving deviations."""
+        """Return how far a score is above the moving average of those before it, in their moving
+        deviations."""
         if not self.seen:
             self._mean = score
         gap = score - self._mean

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.bounded import bounded
+from nas.samplers.bounded import bound_study
 from nas.samplers.points import PointSampler
 from nas.space import Choices
 from nas.space.feasible import Domain
@@ -35,7 +35,7 @@ class RepairedSampler(PointSampler):
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
         self._sampler.before_trial(study, trial)
-        seen = bounded(study, self._most)
+        seen = bound_study(study, self._most)
         together = self._sampler.infer_relative_search_space(seen, trial)
         wish = self._sampler.sample_relative(seen, trial, together)
         if not wish:

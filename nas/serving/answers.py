@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import did_you_mean
+from nas.errors import suggest_word
 from nas.kinds import is_whole
 from nas.measures import SHOWN
 from nas.serving.open_run import OpenRun
@@ -25,7 +25,7 @@ Answer = dict[str, Any]
 
 def ask(run: OpenRun, network: bool = False) -> Answer:
     """Return the next network to train: its number, costs and choices. `network`: as YAML too."""
-    return _candidate(run, run.ask(), network)
+    return _dump_candidate(run, run.ask(), network)
 
 
 def propose(
@@ -36,7 +36,7 @@ def propose(
     `bred_from`: the trial that you made it from. Refused where it is outside the space or the budget, or was
     tried; `nearest` are then the choices of one that would be taken. `network`: answer with its YAML too.
     """
-    return _candidate(run, run.propose(choices, bred_from), network)
+    return _dump_candidate(run, run.propose(choices, bred_from), network)
 
 
 def tell(run: OpenRun, number: int, score: float | None = None, failed: str | None = None) -> Answer:
@@ -45,19 +45,19 @@ def tell(run: OpenRun, number: int, score: float | None = None, failed: str | No
         raise Refused(
             Reason.MALFORMED, f"trial {number!r:.60}: tell a score, or why it failed, and one of them"
         )
-    return _trial(run.tell(number, score) if failed is None else run.fail(number, failed))  # type: ignore[arg-type]
+    return _dump_trial(run.tell(number, score) if failed is None else run.fail(number, failed))  # type: ignore[arg-type]
 
 
 def best(run: OpenRun, k: int = 1) -> Answer:
     """Return the k best trials so far."""
     if not is_whole(k, 1):
         raise Refused(Reason.MALFORMED, f"best: k: {k!r:.60} is not a whole number, 1 or more")
-    return {"trials": [_trial(trial) for trial in run.best(k)]}
+    return {"trials": [_dump_trial(trial) for trial in run.best(k)]}
 
 
 def running(run: OpenRun) -> Answer:
     """Return the trials that were asked for and not told of."""
-    return {"trials": [_trial(trial) for trial in run.running()]}
+    return {"trials": [_dump_trial(trial) for trial in run.running()]}
 
 
 REQUESTS: dict[str, Callable[..., Answer]] = {
@@ -124,7 +124,7 @@ def answer_each(asked: Iterable[Any], respond: Callable[[Any], Answer]) -> Itera
         try:
             yield respond(one)
         except Refused as refused:
-            yield refusal(refused)
+            yield answer_refusal(refused)
 
 
 def answer_lines(lines: Iterable[bytes], respond: Callable[[Any], Answer]) -> Iterator[Answer]:
@@ -138,7 +138,7 @@ def respond(run: OpenRun, request: Any) -> Answer:
         raise Refused(Reason.MALFORMED, f'{request!r:.60} is no request; write one as {{"ask": {{}}}}')
     ((name, arguments),) = request.items()
     if name not in REQUESTS:
-        raise Refused(Reason.MALFORMED, f"'{name:.60}' is no request{did_you_mean(name, list(REQUESTS))}")
+        raise Refused(Reason.MALFORMED, f"'{name:.60}' is no request{suggest_word(name, list(REQUESTS))}")
     return call(run, name, arguments)
 
 
@@ -155,7 +155,7 @@ def call(run: OpenRun, name: str, arguments: Any) -> Answer:
     return function(*bound.args, **bound.kwargs)
 
 
-def refusal(refused: Refused) -> Answer:
+def answer_refusal(refused: Refused) -> Answer:
     """Return a refusal as it is answered."""
     nearest = {} if refused.nearest is None else {"nearest": refused.nearest}
     return {"refused": refused.reason.value, "message": str(refused), **nearest}
@@ -170,12 +170,12 @@ def _read(line: bytes) -> Any:
         ) from None
 
 
-def _candidate(run: OpenRun, candidate: Candidate, network: bool) -> Answer:
+def _dump_candidate(run: OpenRun, candidate: Candidate, network: bool) -> Answer:
     text = {"network": dump_space(run.network(candidate.number))} if network else {}
     return {"number": candidate.number, **candidate.figures, "choices": candidate.choices, **text}
 
 
-def _trial(trial: Trial) -> Answer:
+def _dump_trial(trial: Trial) -> Answer:
     end: Answer = {} if trial.score is None else {"score": trial.score}
     if trial.failure:
         end = {"failed": trial.failure.message}

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from nas.errors import InputError
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.runs.config import SearchConfig
 from nas.serving import SETTINGS
 from nas.serving.open_run import OpenRun
@@ -48,7 +48,7 @@ def init_run(
 def _check_settings(config: SearchConfig) -> None:
     for key, value in config.given().items():
         if key not in SETTINGS:
-            written = value if isinstance(value, str) else as_written(value)
+            written = value if isinstance(value, str) else dump_value(value)
             raise InputError(
                 f"{SearchConfig.place(key)}: {written} has no effect on networks that are trained elsewhere; "
                 "leave it out"

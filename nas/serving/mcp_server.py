@@ -47,7 +47,7 @@ def _bind(run: OpenRun, function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(run, **arguments)
         except Refused as refused:
-            return answers.refusal(refused)
+            return answers.answer_refusal(refused)
         except NasError as error:
             raise ResourceError(str(error)) from None  # which tools may raise too
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.study.records import FINITE
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read_point(space: Space, given: Mapping[str, Any]) -> Choices:
     point = space.sample(choose)
     extra = sorted(given.keys() - point.keys())
     if extra:
-        hint = did_you_mean(extra[0], sorted(point.keys() - given.keys()), "leave it out")
+        hint = suggest_word(extra[0], sorted(point.keys() - given.keys()), "leave it out")
         raise InputError(f"'{extra[0]:.60}' is not a decision of this point{hint}")
     return point
 
@@ -49,5 +49,5 @@ def follow(space: Space, given: Mapping[str, Any]) -> Choices:
 
 
 def _is_same(option: Option, value: Any) -> bool:
-    """1 and true are equal in Python."""
+    """Return whether two options are one: 1 and true are equal in Python."""
     return bool(option == value) and isinstance(option, bool) == isinstance(value, bool)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nas.cost import format_count, large_number
+from nas.cost import format_count, format_large
 from nas.errors import InputError
 from nas.measures import MACS, PARAMS, Budget, Measure
 from nas.space import Space
@@ -42,8 +42,8 @@ it."""
 
 
 def parse_steps(text: str) -> range:
-    """The steps of `PUBLISHED` in a range such as `1..3`, both ends in, or a single one. Raises InputError
-    for other text."""
+    """Return the steps of `PUBLISHED` in a range such as `1..3`, both ends in, or a single one. Raises
+    InputError for other text."""
     match = re.fullmatch(r"([0-7])(?:\.\.([0-7]))?", text)
     if not match or match[1] > (match[2] or match[1]):
         raise InputError(
@@ -63,9 +63,9 @@ class Solution:
 
 
 def take_step(space: Space, by: Coefficients, step: int, before: Solution | None = None) -> Solution:
-    """The network that is `step` steps larger by coefficients: after each its MACs, as they are counted, have
-    grown as much as by the first, to TOLERANCE or as near as layers and channels let them be. No step has a
-    smaller input than the step before, which is `before` where it is known.
+    """Return the network that is `step` steps larger by coefficients: after each its MACs, as they are
+    counted, have grown as much as by the first, to TOLERANCE or as near as layers and channels let them be.
+    No step has a smaller input than the step before, which is `before` where it is known.
 
     Of a space with choices the coefficients are taken as they are. Raises InputError where the first step
     cannot be built, or does not make about twice the MACs of a network.
@@ -89,7 +89,7 @@ def take_step(space: Space, by: Coefficients, step: int, before: Solution | None
 
 
 def solve(space: Space, measure: Measure, target: int, by: Coefficients = EFFICIENTNET) -> Solution:
-    """The scaled network with `target` of a measure, up or down: TOLERANCE below it at most.
+    """Return the scaled network with `target` of a measure, up or down: TOLERANCE below it at most.
 
     `measure`: one that grows with the square of the width, as MACs and parameters do. Layers and channels
     move in steps, so phi alone reaches few costs. At those phi that come nearest on the curve of the
@@ -102,7 +102,7 @@ def solve(space: Space, measure: Measure, target: int, by: Coefficients = EFFICI
     """
     if not space.is_architecture:
         raise InputError(
-            f"'{space.name}' is a space of {large_number(space.count)} networks, and a target is for one; "
+            f"'{space.name}' is a space of {format_large(space.count)} networks, and a target is for one; "
             "scale the file of a network, or the space by factors"
         )
     if target < 1:
@@ -133,7 +133,7 @@ def _approach(
     least, most = sides
 
     def attempt(phi: float, width: float = 1, resolution: float = 1) -> int | None:
-        base, strain = by.at(phi), _strain(width, resolution)
+        base, strain = by.at(phi), _measure_strain(width, resolution)
         side = min(max(base.resolution, least), most) * resolution
         if not least <= side <= most:
             return None
@@ -159,21 +159,21 @@ def _approach(
             if (cost - target) * direction >= 0:
                 break
     wanted = range(math.ceil((1 - TOLERANCE) * target), target + 1)
-    for phi, width, resolution in _finer(costs, measure, target):
-        strain = _strain(width, resolution)
+    for phi, width, resolution in _refine(costs, measure, target):
+        strain = _measure_strain(width, resolution)
         if any(cost in wanted and other < strain for cost, (other, _) in found.items()):
             break  # those that follow take up more
         attempt(phi, width, resolution)
     return found
 
 
-def _strain(width: float, resolution: float) -> float:
+def _measure_strain(width: float, resolution: float) -> float:
     return abs(math.log(width)) + abs(math.log(resolution))
 
 
 def fill(space: Space, budget: Budget) -> Solution:
-    """The scaled network that uses a budget, at its own input: inside every limit, and as near to one of them
-    as layers and channels let it be.
+    """Return the scaled network that uses a budget, at its own input: inside every limit, and as near to one
+    of them as layers and channels let it be.
 
     For depths along the curve of `EFFICIENTNET` the width is the largest that is inside. Of the networks that
     use as much as NEAR, the one is given whose width is nearest to the curve; else the fullest that uses
@@ -245,7 +245,9 @@ def _describe_nearest(space: Space, budget: Budget, ends: Sequence[Space]) -> st
     )
 
 
-def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> Iterator[tuple[float, float, float]]:
+def _refine(
+    costs: Mapping[float, int], measure: Measure, target: int
+) -> Iterator[tuple[float, float, float]]:
     """Yield values of phi near a target, with factors of width and resolution that take up what is missing:
     first of one of them, then of both, each time the least first."""
     alone: list[tuple[float, float, float]] = []
@@ -260,7 +262,7 @@ def _finer(costs: Mapping[float, int], measure: Measure, target: int) -> Iterato
             alone.append((phi, 1.0, fine))
             both += [(phi, fine / side, side) for side in (0.97, 1.03)]
     for group in (alone, both):
-        yield from sorted(group, key=lambda one: _strain(*one[1:]))
+        yield from sorted(group, key=lambda one: _measure_strain(*one[1:]))
 
 
 _STEPS = 8

@@ -21,8 +21,8 @@ from nas.blocks.builder import Parts
 from nas.graph import Architecture, simplify_part
 from nas.ops import Add, AvgPool, DropPath, PadChannels, Shape, ShapeError, Zero
 from nas.ops.arguments import Channels
-from nas.ops.base import as_image
-from nas.space.cells import (
+from nas.ops.base import expect_image
+from nas.space.cell_places import (
     SOMETIMES_ZERO,
     ZEROS_OF,
     CellPlace,
@@ -50,7 +50,7 @@ from nas.space.language.tree import (
     StageStride,
     Unscaled,
     Value,
-    children,
+    list_children,
     rename_node,
 )
 
@@ -258,9 +258,9 @@ def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
     """
     side = x
     if shortcut == "projection" or (shortcut == "auto" and x.shape != y.shape):
-        side = net.conv_norm_act(x, y.channels, 1, _stride_between(x, y), act="none", name="shortcut")
+        side = net.conv_norm_act(x, y.channels, 1, _find_stride(x, y), act="none", name="shortcut")
     elif shortcut in ("pooled", "padded"):
-        stride = _stride_between(x, y)
+        stride = _find_stride(x, y)
         with net.scope("shortcut"):
             if stride > 1:
                 side = net.add(AvgPool(stride, stride, 0, ceil=True, count_pad=False), x, name="pool")
@@ -271,8 +271,8 @@ def join_residual(net: Builder, x: Ref, y: Ref, shortcut: str, act: str) -> Ref:
     return net.act(net.add_residual(y, side), act)
 
 
-def _stride_between(x: Ref, y: Ref) -> int:
-    return -(-as_image(x.shape)[1] // as_image(y.shape)[1])
+def _find_stride(x: Ref, y: Ref) -> int:
+    return -(-expect_image(x.shape)[1] // expect_image(y.shape)[1])
 
 
 def join_branches(net: Builder, branches: list[Ref], join: str) -> Ref:
@@ -309,4 +309,4 @@ def _count_layers(node: Node) -> int:
         case Cells():
             return int(node.depth * (node.reductions + 1) + node.reductions)
         case _:
-            return sum(map(_count_layers, children(node)))
+            return sum(map(_count_layers, list_children(node)))

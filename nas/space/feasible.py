@@ -12,7 +12,7 @@ import numpy as np
 from nas.cost import Interval
 from nas.errors import InputError
 from nas.measures import Amounts, Budget
-from nas.space.keys import point_key
+from nas.space.keys import make_point_key
 
 if TYPE_CHECKING:
     from nas.cost import Cost
@@ -46,7 +46,7 @@ class Domain:
         self._trains: dict[bytes, bool] = {}
 
     def cost(self, choices: Choices) -> Cost | None:
-        """Cost of the network at a point; None where it cannot be built."""
+        """Return the cost of the network at a point; None where it cannot be built."""
         try:
             return self._space.cost(choices)
         except InputError:
@@ -60,27 +60,28 @@ class Domain:
             return None
 
     def identity(self, choices: Choices) -> str:
-        """Equal for two points exactly when they are the same network."""
+        """Return what is equal for two points exactly when they are the same network."""
         return self._space.identity(choices)
 
     def is_inside(self, choices: Choices) -> bool:
-        """Whether the network at a point can be built and is within the budget."""
+        """Return whether the network at a point can be built and is within the budget."""
         amounts = self.amounts(choices)
         return amounts is not None and self._budget.admits(amounts)
 
     def can_train(self, choices: Choices) -> bool:
-        """Whether the network at a point that can be built can be trained as well."""
-        key = point_key(choices)
+        """Return whether the network at a point that can be built can be trained as well."""
+        key = make_point_key(choices)
         if key not in self._trains:
             self._trains[key] = self._train(choices)
         return self._trains[key]
 
     def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
-        """The point of what `choose(name, options)` says for each decision that is needed."""
+        """Return the point of what `choose(name, options)` says for each decision that is needed."""
         return self._space.sample(choose)
 
     def completed(self, wish: Mapping[str, Option], rng: random.Random) -> Choices:
-        """The point that follows a wish where it can; decisions that the wish leaves open are drawn."""
+        """Return the point that follows a wish where it can; decisions that the wish leaves open are
+        drawn."""
 
         def follow(name: str, options: tuple[Option, ...]) -> Option:
             return wish[name] if wish.get(name, _NOTHING) in options else rng.choice(options)
@@ -88,7 +89,7 @@ class Domain:
         return self._space.sample(follow)
 
     def sample(self, rng: random.Random, n: int) -> list[Choices]:
-        """`n` points inside the budget, each with the same chance.
+        """Return `n` points inside the budget, each with the same chance.
 
         Where next to nothing is inside, so that many draws are not enough, points are drawn from the whole
         space and moved inside; one for which that fails too stays outside.
@@ -98,10 +99,10 @@ class Domain:
         return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
 
     def mutate(self, choices: Choices, rng: random.Random, changes: int = 1) -> Choices:
-        """A point with so many other options than `choices`, or fewer where a decision is drawn twice; each
-        decision and each of its other options equally likely; decisions that this opens are drawn. It may be
-        outside the budget."""
-        alternatives = self._others(_key(choices))
+        """Return a point with so many other options than `choices`, or fewer where a decision is drawn twice;
+        each decision and each of its other options equally likely; decisions that this opens are drawn. It
+        may be outside the budget."""
+        alternatives = self._others(_make_key(choices))
         if not alternatives:
             return choices
         changed = dict(choices)
@@ -111,16 +112,16 @@ class Domain:
         return self.completed(changed, rng)
 
     def neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
-        """All points with one other option than `choices`, in random order; decisions that this opens are
-        drawn. They may be outside the budget."""
-        alternatives = self._others(_key(choices))
+        """Return all points with one other option than `choices`, in random order; decisions that this opens
+        are drawn. They may be outside the budget."""
+        alternatives = self._others(_make_key(choices))
         changes = [(name, option) for name, others in alternatives.items() for option in others]
         rng.shuffle(changes)
         for name, option in changes:
             yield self.completed({**choices, name: option}, rng)
 
     def moved_inside(self, choices: Choices, rng: random.Random) -> Choices:
-        """A point inside the budget near to `choices`; `choices` where the way there ends outside.
+        """Return a point inside the budget near to `choices`; `choices` where the way there ends outside.
 
         Options are changed one at a time: to the network inside that changes the cost least or, while one
         change does not suffice, to the one that is least outside. So few choices change, then little cost.
@@ -144,27 +145,27 @@ class Domain:
     def nearest(
         self, choices: Choices, accepts: Callable[[Choices], bool], rng: random.Random
     ) -> Choices | None:
-        """A point inside the budget near to `choices` that is accepted; None where none is found.
+        """Return a point inside the budget near to `choices` that is accepted; None where none is found.
 
         Of the points in reach of the nearest one inside, those of fewer other options come first, then those
         of more equal cost.
         """
         ring = [self.moved_inside(choices, rng)]
-        seen = {point_key(ring[0])}
+        seen = {make_point_key(ring[0])}
         for _ in range(_RINGS):
             ring.sort(key=lambda point: (self._excess(point), self._change(choices, point)))
             for point in filter(self.is_inside, ring):
                 if accepts(point) and self.can_train(point):
                     return point
             beside = (near for point in ring[:_LOOK] for near in self.neighbours(point, rng))
-            ring = list({key: near for near in beside if (key := point_key(near)) not in seen}.values())
-            seen.update(map(point_key, ring))
+            ring = list({key: near for near in beside if (key := make_point_key(near)) not in seen}.values())
+            seen.update(map(make_point_key, ring))
         drawn = (self.sample(rng, 1)[0] for _ in range(_MOST_STEPS))
         return next((p for p in drawn if self.is_inside(p) and accepts(p) and self.can_train(p)), None)
 
     def constraints(self, amounts: Amounts) -> list[float]:
-        """How far a network is over each end of the budget, in parts of it: Optuna's constraints, met where
-        none is above 0."""
+        """Return how far a network is over each end of the budget, in parts of it: Optuna's constraints, met
+        where none is above 0."""
         rows = [(amounts(measure), interval) for measure, interval in self._budget.items()]
         over = [value / max(1, i.high) - 1 for value, i in rows if i.high is not None]
         return over + [1 - value / i.low for value, i in rows if i.low]
@@ -180,20 +181,20 @@ class Domain:
         return bool(self._uniform.sample(np.random.default_rng(0), 1))
 
     def _excess(self, choices: Choices) -> float:
-        """How far outside the budget a point is, in parts of the limits; 0 inside."""
+        """Return how far outside the budget a point is, in parts of the limits; 0 inside."""
         amounts = self.amounts(choices)
         if amounts is None:
             return float("inf")
-        return sum(_beyond(amounts(measure), interval) for measure, interval in self._budget.items())
+        return sum(_measure_excess(amounts(measure), interval) for measure, interval in self._budget.items())
 
     def _change(self, before: Choices, after: Choices) -> float:
-        """How far two points are apart in the measure that networks of the budget are counted by."""
+        """Return how far two points are apart in the measure that networks of the budget are counted by."""
         old, new = self.cost(before), self.cost(after)
         counted = self._budget.counted
         return abs(counted.of(new) - counted.of(old)) if old and new else 0.0
 
     def _alternatives(self, key: _Key) -> dict[str, list[Option]]:
-        """The other options of each decision of a point that has any."""
+        """Return the other options of each decision of a point that has any."""
         choices = dict(key)
         found: dict[str, list[Option]] = {}
 
@@ -216,11 +217,11 @@ class Domain:
 _NOTHING = object()
 
 
-def _key(choices: Choices) -> _Key:
+def _make_key(choices: Choices) -> _Key:
     return tuple(sorted(choices.items()))
 
 
-def _beyond(value: int, interval: Interval) -> float:
+def _measure_excess(value: int, interval: Interval) -> float:
     if interval.high is not None and value > interval.high:
         return value / max(1, interval.high) - 1
     return max(0.0, 1 - value / interval.low) if interval.low else 0.0

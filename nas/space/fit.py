@@ -34,7 +34,7 @@ from nas.space.language.tree import (
     StageStride,
     Value,
     list_chain,
-    own_values,
+    list_own_values,
     walk,
 )
 from nas.space.space import Choices, Space
@@ -84,12 +84,12 @@ def fit_input(space: Space, side: int, last: int | None = None) -> Fitted:
 
 
 def _fit(space: Space, side: int, last: int | None) -> Fitted:
-    own = _at_side(space, max(space.input_sizes))
+    own = _set_side(space, max(space.input_sizes))
     of_last = find_last_map(own)
     target = min(of_last[1:]) if last is None else last
     found: list[tuple[float, Fitted]] = []
     refused = None
-    for one, names in _fall(_at_side(space, side)):
+    for one, names in _lower_strides(_set_side(space, side)):
         try:
             _check_couplings(one)
             shape = find_last_map(one)
@@ -115,9 +115,9 @@ def find_small_maps(space: Space, side: int) -> list[str]:
     They are stages and stacks of cells; of a network without any, what stands in it one after the other.
     """
     try:
-        own = _at_side(space, max(space.input_sizes))
+        own = _set_side(space, max(space.input_sizes))
         choices = _find_point(own)
-        maps = zip(_list_maps(own, choices), _list_maps(_at_side(space, side), choices), strict=False)
+        maps = zip(_list_maps(own, choices), _list_maps(_set_side(space, side), choices), strict=False)
     except InputError:
         return []  # the search says itself what it cannot build
     small = [node for (node, large), (_, here) in maps if max(here[1:]) == 1 < max(large[1:])]
@@ -132,7 +132,7 @@ def find_last_map(space: Space) -> Shape:
     return maps[-1][1] if maps else space.input
 
 
-def _at_side(space: Space, side: int) -> Space:
+def _set_side(space: Space, side: int) -> Space:
     """Return a space with another input and no more change.
 
     Raises InputError where the size was a choice that something else is coupled with.
@@ -167,7 +167,7 @@ def _list_maps(space: Space, choices: Choices) -> list[tuple[Node, Shape]]:
     return maps
 
 
-def _fall(space: Space) -> Iterator[tuple[Space, tuple[str, ...]]]:
+def _lower_strides(space: Space) -> Iterator[tuple[Space, tuple[str, ...]]]:
     """Yield a space, and it with one more of its strides become 1 each time, and whose these are."""
     network = space.network
     names: tuple[str, ...] = ()
@@ -197,8 +197,8 @@ class _Faller:
 
     def fall_on_chain(self, node: Node) -> Node:
         """Return a node of the main path without strides; a pool is there for its stride alone."""
-        if isinstance(node, Call) and node.block in _POOLS and self._is_strided(_stride_of(node)):
-            return _without(node)
+        if isinstance(node, Call) and node.block in _POOLS and self._is_strided(_find_stride(node)):
+            return _make_identity(node)
         return self.fall(node)
 
     def fall(self, node: Node) -> Node:
@@ -220,10 +220,10 @@ class _Faller:
                 return node  # its reductions are what it is made of
 
     def _fall_call(self, node: Call) -> Call:
-        if not self._is_strided(_stride_of(node)):
+        if not self._is_strided(_find_stride(node)):
             return node
         if node.block in _POOLS and not _is_odd(dict(node.args).get("kernel", 2)):
-            return _without(node)  # at stride 1 it would not keep the size
+            return _make_identity(node)  # at stride 1 it would not keep the size
         return replace(node, args=tuple({**dict(node.args), "stride": 1}.items()))
 
     def _is_strided(self, value: Value) -> bool:
@@ -238,7 +238,7 @@ class _Faller:
         return isinstance(value, int) and value > 1
 
 
-def _stride_of(node: Call) -> Any:
+def _find_stride(node: Call) -> Any:
     known = get_block_arguments(node.block)
     default = known["stride"].default if "stride" in known else 1
     return dict(node.args).get("stride", default)
@@ -248,7 +248,7 @@ def _is_odd(kernel: Value) -> bool:
     return isinstance(kernel, int) and kernel % 2 == 1
 
 
-def _without(node: Call) -> Call:
+def _make_identity(node: Call) -> Call:
     return replace(node, block="identity", args=())
 
 
@@ -263,7 +263,7 @@ def _check_couplings(space: Space) -> None:
     """Raise InputError where a choice of a stride or a size has gone that something else is coupled with."""
     known = space.declared
     for node in walk(space.network):
-        for value in own_values(node):
+        for value in list_own_values(node):
             for one in value.values if isinstance(value, PerLayer) else (value,):
                 if isinstance(one, SameAs) and one.target not in known:
                     raise InputError(

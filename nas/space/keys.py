@@ -13,7 +13,7 @@ _REMEMBERED = 100_000
 _Known = TypeVar("_Known")
 
 
-def point_key(choices: Mapping[str, Option]) -> bytes:
+def make_point_key(choices: Mapping[str, Option]) -> bytes:
     """Return a short key of a point, equal for equal decisions alone. As text, the options 1 and true differ;
     a digest of it takes a fiftieth of the memory."""
     return blake2b(repr(sorted(choices.items())).encode(), digest_size=16).digest()
@@ -21,7 +21,7 @@ def point_key(choices: Mapping[str, Option]) -> bytes:
 
 def remember(known: dict[bytes, _Known], choices: Mapping[str, Option], work: Callable[[], _Known]) -> _Known:
     """Return what is known of a point, worked out where it is not."""
-    key = point_key(choices)
+    key = make_point_key(choices)
     if key not in known:
         if len(known) >= _REMEMBERED:
             known.clear()

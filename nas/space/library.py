@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 
 
 def list_spaces() -> dict[str, Path]:
     """Return the files of the bundled spaces by name; `reference/…` are networks without choices."""
-    folder = _folder()
+    folder = _find_folder()
     files = [*sorted(folder.glob("*.yaml")), *sorted((folder / "reference").glob("*.yaml"))]
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
 
@@ -26,7 +26,7 @@ def find_space(path_or_name: str) -> Path:
         return known[path_or_name]
     beside = [str(p) for p in path.parent.glob("*") if p.suffix == ".yaml" or (p / "run.yaml").is_file()]
     names = [] if "/" in path_or_name and beside else list(known)
-    hint = did_you_mean(path_or_name, [*beside, *names], "'nas spaces' lists them")
+    hint = suggest_word(path_or_name, [*beside, *names], "'nas spaces' lists them")
     raise InputError(f"{path_or_name}: no such file or folder, and no bundled space has this name{hint}")
 
 
@@ -46,7 +46,7 @@ def check_no_trial(what: str, trial: int | None, storage: str | None = None) -> 
             raise InputError(f"{flag}: {what} is {kind}, and trials are those of a run folder; leave it out")
 
 
-def _folder() -> Path:
+def _find_folder() -> Path:
     """Return `search_spaces`: inside the package when installed from a wheel, beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "search_spaces"

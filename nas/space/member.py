@@ -12,8 +12,8 @@ from typing import Any
 
 from nas.blocks import get_block_arguments
 from nas.errors import InputError
-from nas.graph import canonical_hash
-from nas.kinds import as_written
+from nas.graph import hash_network
+from nas.kinds import dump_value
 from nas.space.language.source import Place
 from nas.space.language.tree import (
     CELL_KINDS,
@@ -33,7 +33,7 @@ from nas.space.language.tree import (
     Stage,
     StageStride,
     Value,
-    children,
+    list_children,
     walk,
 )
 from nas.space.space import INPUT_AXES, Choices, Space
@@ -49,7 +49,7 @@ def find_point(space: Space, network: Space) -> Choices:
     Raises InputError where there is none, with the place and the value at which the nearest points differ.
     """
     network = network.with_details_of(space)
-    identity = canonical_hash(network.architecture())
+    identity = hash_network(network.architecture())
     search = _Search(space, network)
     alike = None
     for choices in search.search_points():
@@ -224,7 +224,7 @@ class _Search:
         where = _Where(a.place, a.path, b.place)
         if (
             _get_kind(a) != _get_kind(b)
-            or len(children(a)) != len(children(b))
+            or len(list_children(a)) != len(list_children(b))
             or _count_operators(a) != _count_operators(b)
         ):
             message = f"{b.place} has {_describe(b)}, not "
@@ -235,7 +235,7 @@ class _Search:
             given = self._theirs.get_plain(theirs_by_key[key], theirs.layers)
             state = self._agree(state, value, ours.layers, given, where.at(key))
         pairs = _skip_both(ours, theirs, state)
-        for one, two in reversed(list(zip(children(a), children(b), strict=True))):
+        for one, two in reversed(list(zip(list_children(a), list_children(b), strict=True))):
             pairs = _Pair(_Nodes(one, ours.layers, None), _Nodes(two, theirs.layers, None), pairs)
         return replace(state, pairs=pairs)
 
@@ -245,11 +245,11 @@ class _Search:
         for option, choices in self._ours.list_offers(value, layers, state.choices):
             if option == given:
                 return _State(state.pairs, choices, state.agreed + 1)
-            offered.append(as_written(option))
+            offered.append(dump_value(option))
         name = self._ours.get_decision(value, layers)
         rule = f"one of {', '.join(offered)}" if len(offered) > 1 else offered[0]
         because = f", as '{name}' is before" if name in state.choices else ""
-        message = f"{as_written(given)}, at {where.theirs}, is not {rule}{because}"
+        message = f"{dump_value(given)}, at {where.theirs}, is not {rule}{because}"
         raise _Mismatch(state.agreed, where.place, where.path if because or not name else name, message)
 
     def _report_missing(self, state: _State, ours: _Nodes | None, theirs: _Nodes | None) -> _Mismatch:
@@ -375,7 +375,7 @@ def _describe(node: Node) -> str:
     kind = _get_kind(node)
     if isinstance(node, Cells):
         sizes = " and ".join(str(len(one.nodes)) for one in node.kinds)
-        return f"{kind} of {sizes} nodes, with {len(children(node))} operators"
+        return f"{kind} of {sizes} nodes, with {len(list_children(node))} operators"
     return f"{kind} of {len(node.branches)} branches" if isinstance(node, Parallel) else kind
 
 

@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from nas.blocks import get_block_arguments, is_operator
-from nas.kinds import as_written
-from nas.space.cells import list_cell_kinds
+from nas.kinds import dump_value
+from nas.space.cell_places import list_cell_kinds
 from nas.space.language.tree import (
     CELL_INPUTS,
     CELL_KINDS,
@@ -138,7 +138,7 @@ class _Outliner:
         words = [f"{node.block} {_format_kernel(kernel)}" if kernel else node.block]
         for key, value in given.items():
             if key not in _UNTOLD and value is not None:
-                words.append(f"{key} {value if isinstance(value, str) else as_written(value)}")
+                words.append(f"{key} {value if isinstance(value, str) else dump_value(value)}")
         return ", ".join(words)
 
 

@@ -13,7 +13,7 @@ from nas.blocks import BLOCKS, Builder, Ref
 from nas.errors import InputError, NasError
 from nas.files import read_given_text
 from nas.graph import Node
-from nas.importing import SourceFile, one_line
+from nas.importing import SourceFile, format_error
 from nas.ops import OPERATORS, Operator
 from nas.space.language.names import find_name_problem
 from nas.space.language.parse_nodes import FORMS
@@ -74,13 +74,13 @@ class Plugin(SourceFile):
                 raise
             except Exception as error:
                 raise InputError(
-                    f"{self.line(error)}: operator '{operator}' fails: {one_line(error)}"
+                    f"{self.line(error)}: operator '{operator}' fails: {format_error(error)}"
                 ) from error
 
         return call
 
     def _guarded_block(self, recipe: Callable[..., Ref]) -> Callable[..., Ref]:
-        """The block with its mistakes told as the user's."""
+        """Return the block with its mistakes told as the user's."""
 
         @wraps(recipe)
         def call(net: Builder, x: Ref, **arguments: Any) -> Ref:
@@ -91,7 +91,7 @@ class Plugin(SourceFile):
                 raise
             except Exception as error:
                 raise InputError(
-                    f"{self.line(error)}: block '{recipe.__name__}' fails: {one_line(error)}"
+                    f"{self.line(error)}: block '{recipe.__name__}' fails: {format_error(error)}"
                 ) from error
             problem = next(_name_problems(net.nodes[before:]), None)
             if not isinstance(y, Ref):
@@ -105,7 +105,7 @@ class Plugin(SourceFile):
 
 
 def read_plugins(files: Iterable[Path]) -> tuple[Plugin, ...]:
-    """The plugins in files, which are not run. Raises InputError where one cannot be read."""
+    """Return the plugins in files, which are not run. Raises InputError where one cannot be read."""
     plugins = tuple(Plugin(str(file), read_given_text(file)) for file in files)
     names = [plugin.name for plugin in plugins]
     for plugin in plugins:
@@ -141,7 +141,7 @@ def _undone_on_error(registry: dict[str, Part]) -> Iterator[Callable[[], dict[st
 
 
 def _name_problems(nodes: Sequence[Node]) -> Iterator[str]:
-    """What is wrong with the names of nodes, of which each part becomes an attribute of a module."""
+    """Return what is wrong with the names of nodes, of which each part becomes an attribute of a module."""
     for part in {part: None for node in nodes for part in node.name.split(".")}:
         problem = find_name_problem(part)
         if problem and not part.startswith("layer"):

@@ -29,8 +29,8 @@ from nas.space.language.tree import (
     Sequence,
     Stage,
     Value,
-    children,
-    own_values,
+    list_children,
+    list_own_values,
     walk,
 )
 from nas.space.space import Space
@@ -132,7 +132,7 @@ class _Scaler:
                 )
             case LayerNodes():
                 nodes = tuple(map(self.scale_node, node.nodes))
-                values = (v for layer in node.nodes for inner in walk(layer) for v in own_values(inner))
+                values = (v for layer in node.nodes for inner in walk(layer) for v in list_own_values(inner))
                 return replace(node, nodes=self._stretch_layers(nodes, node.stage, values))
             case Stage():
                 return self._scale_stage(node)
@@ -185,7 +185,7 @@ class _Scaler:
         """Raise InputError where a value that is scaled is the same decision as one that is not."""
         own = {value.name for value in scaled_values if isinstance(value, Choice)}
         for node in walk(self._space.network):
-            for value in own_values(node):
+            for value in list_own_values(node):
                 if isinstance(value, SameAs) and (value.target in own) != any(
                     value is v for v in scaled_values
                 ):
@@ -222,5 +222,5 @@ def _find_outer_stages(node: Node) -> Iterator[Stage | Cells]:
     if isinstance(node, Stage | Cells):
         yield node
         return
-    for child in children(node):
+    for child in list_children(node):
         yield from _find_outer_stages(child)

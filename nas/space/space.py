@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nas.blocks import is_detail
 from nas.blocks.builder import Parts
 from nas.cost import Cost
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.graph import Architecture, hash_simplified, simplify
 from nas.measures import MACS, Amounts, Budget, Measure
 from nas.ops import Shape
@@ -20,7 +20,7 @@ from nas.space.counting.compose import Composer
 from nas.space.counting.coupling import Coupling
 from nas.space.counting.effort import check_effort
 from nas.space.counting.part_costs import PartCosts
-from nas.space.counting.point_sets import ONE, Extreme, Points, extreme, in_order, size
+from nas.space.counting.point_sets import ONE, Extreme, Points, count_points, find_extreme, sort_sets
 from nas.space.counting.recall import Memory
 from nas.space.elaborate import elaborate
 from nas.space.keys import remember
@@ -35,7 +35,7 @@ from nas.space.language.tree import (
     find_choices,
     find_couplings,
     list_chain,
-    own_values,
+    list_own_values,
     walk,
 )
 from nas.space.resolve import Choose, Resolver
@@ -93,7 +93,7 @@ class Space:
     @cached_property
     def declared(self) -> dict[str, Choice]:
         """The choices by the name they are declared under, in the order of the file."""
-        values = [*self.input, self.width, *(v for node in walk(self.network) for v in own_values(node))]
+        values = [*self.input, self.width, *(v for node in walk(self.network) for v in list_own_values(node))]
         used = {choice.name: choice for choice in find_choices(values)}
         targets = {coupling.target for coupling in find_couplings(values)}
         defaults = find_choices(value for args in self.defaults.values() for value in args.values())
@@ -128,7 +128,7 @@ class Space:
         resolved, used = self._resolve(self._make_lookup(choices))
         extra = sorted(set(choices) - set(used))
         if extra:
-            hint = did_you_mean(extra[0], sorted(used))
+            hint = suggest_word(extra[0], sorted(used))
             raise InputError(f"{self.file}: '{extra[0]}' is not a decision of this point{hint}")
         return resolved
 
@@ -242,7 +242,7 @@ class Space:
     @cached_property
     def count(self) -> int:
         """The number of points that can be built, without listing them. Raises SpaceError where none can."""
-        return size(self._order)
+        return count_points(self._order)
 
     def ends(self, measure: Measure) -> Ends:
         """Return the points of the least and of the most of a measure that adds up, without listing any.
@@ -250,7 +250,7 @@ class Space:
         Raises SpaceError where no point can be built.
         """
         if measure not in self._ends:
-            self._ends[measure] = Ends(*(extreme(self._order, measure.of, pick) for pick in (min, max)))
+            self._ends[measure] = Ends(*(find_extreme(self._order, measure.of, pick) for pick in (min, max)))
         return self._ends[measure]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -264,7 +264,7 @@ class Space:
 
     @cached_property
     def _order(self) -> list[Points]:
-        return in_order(self.points)
+        return sort_sets(self.points)
 
     @cached_property
     def _points(self) -> tuple[Points, tuple[SpaceError, ...]]:

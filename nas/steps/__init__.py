@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.runs.pipeline import PipelineFolder
 from nas.steps.reading import STEPS, read_pipeline
 from nas.workflows.pipeline import Ended, PipelineObserver, run_steps
@@ -53,20 +53,20 @@ def pipeline(
     steps = read_pipeline(what, plugins)
     for step in force:
         if step not in [one.name for one in steps]:
-            hint = did_you_mean(step, [one.name for one in steps])
+            hint = suggest_word(step, [one.name for one in steps])
             raise InputError(f"--force: there is no step '{step}' in it{hint}")
     file = None if isinstance(what, Mapping) else Path(what)
     name = name or (file.stem if file else "pipeline")
     if Path(name).name != name or name in ("", ".", ".."):
         raise InputError(f"--name: '{name}' is not a folder name; --runs says where the folder is made")
     folder = PipelineFolder.of(Path(runs) / name)
-    command = "the same call" if file is None else _command(file, plugins, Path(runs), name)
+    command = "the same call" if file is None else _format_command(file, plugins, Path(runs), name)
     return PipelineResult(
         folder.home, run_steps(steps, folder, observer or PipelineObserver(), command, force)
     )
 
 
-def _command(file: Path, plugins: Sequence[Path | str], runs: Path, name: str) -> str:
+def _format_command(file: Path, plugins: Sequence[Path | str], runs: Path, name: str) -> str:
     """Return the command that goes on with a pipeline."""
     flags = ["--runs", str(runs)] if runs != Path("runs") else []
     flags += ["--name", name] if name != file.stem else []

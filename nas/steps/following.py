@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from nas.errors import InputError
 from nas.files import make_folder, write_atomically
-from nas.report.console import plural
-from nas.report.latency import ms, profile_table
+from nas.report.console import pluralise
+from nas.report.latency import dump_profile, format_ms
 from nas.report.page import write_report
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
 from nas.runs.comparison import VersusConfig, VersusFolder
-from nas.runs.folder import TrainingFolder, next_run_path
+from nas.runs.folder import TrainingFolder, choose_run_path
 from nas.runs.training import SEARCH, WHERE, TrainConfig
 from nas.space import load_space
 from nas.space.library import find_space
@@ -27,7 +27,7 @@ from nas.workflows.profile import keep_profile, profile
 from nas.workflows.resume import resume
 from nas.workflows.scaling import read_coefficients, scale
 from nas.workflows.train import train
-from nas.workflows.train.teaching import teacher_file
+from nas.workflows.train.teaching import find_teacher_file
 from nas.workflows.train.values import TrainResult
 from nas.workflows.versus import versus
 from nas.workflows.versus.contestants import OF_RUNS
@@ -79,7 +79,7 @@ class Scale(Following):
         costs = ", ".join(
             str(one.space.cost(one.space.largest())) for one in (found[0], found[-1])[: len(found)]
         )
-        return Done(files, f"{plural(len(found), 'network')}: {costs}", found)
+        return Done(files, f"{pluralise(len(found), 'network')}: {costs}", found)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Train(Following):
         config = TrainConfig.from_data({**self.given, "network": "the best"}, self.name)
         found = {key: value for key, value in config.given().items() if key not in ("network", *WHERE)}
         if config.teacher is not None:
-            found[f"the teacher {config.teacher}"] = digest_named(teacher_file(config.teacher))
+            found[f"the teacher {config.teacher}"] = digest_named(find_teacher_file(config.teacher))
         if config.init not in (None, SEARCH):
             found[f"the weights {config.init}"] = digest_named(str(config.init))
         if "dataset" in self.given and (digest := digest_data(config.data.dataset)):
@@ -160,7 +160,7 @@ class Versus(Following):
 
     def run(self, work: Work) -> Done:
         if not work.goes_on and work.place.exists():
-            work.place.rename(next_run_path(work.place.parent, self.name))
+            work.place.rename(choose_run_path(work.place.parent, self.name))
         where = self.searched.config.executor.given()
         settings, plugins = {**where, **self.given}, self.searched.plugins
         result = versus(work.places["search"], settings, work.heard, plugins=plugins)
@@ -187,11 +187,11 @@ class Profile(Following):
         make_folder(work.place)
         contents = {
             "profile.json": json.dumps(found.to_data(), indent=1) + "\n",
-            "profile.csv": profile_table(found),
+            "profile.csv": dump_profile(found),
         }
         for name, content in contents.items():
             write_atomically(work.place / name, content)
-        times = (f"{one.runtime} {ms(one.low_s)} ms, {one.batch} at a time" for one in found.latencies)
+        times = (f"{one.runtime} {format_ms(one.low_s)} ms, {one.batch} at a time" for one in found.latencies)
         return Done({name: work.place / name for name in contents}, "; ".join(times), found)
 
 

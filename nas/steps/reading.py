@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.exporters import find_exporters
 from nas.files import read_given_text
-from nas.kinds import listed
+from nas.kinds import join_or
 from nas.measures import MACS, PARAMS
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig, check_used
@@ -22,9 +22,9 @@ from nas.settings import User
 from nas.space.compound import PUBLISHED, parse_steps
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.space.scale import Scale as Factors
-from nas.steps.arguments import read_arguments
 from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
 from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
+from nas.steps.signature import read_arguments
 from nas.workflows.checks import check_ends, check_rank
 from nas.workflows.export import export
 from nas.workflows.pipeline import Step
@@ -49,7 +49,7 @@ def _check_phi(step: int) -> None:
 def _check_factors(given: Mapping[str, float]) -> None:
     for key in given:
         if key not in (known := ("depth", "width", "resolution")):
-            raise InputError(f"unknown factor '{key}'{did_you_mean(str(key), list(known))}")
+            raise InputError(f"unknown factor '{key}'{suggest_word(str(key), list(known))}")
     Factors(**given)
 
 
@@ -84,7 +84,7 @@ def _read_settings(what: Path | str | Mapping[str, Any], where: str) -> dict[str
         raise InputError(f"{where}: wanted steps with their settings, such as search: {{space: mbconv}}")
     for step, settings in data.items():
         if step not in STEPS:
-            raise InputError(f"{where}: unknown step '{step}'{did_you_mean(str(step), list(STEPS))}")
+            raise InputError(f"{where}: unknown step '{step}'{suggest_word(str(step), list(STEPS))}")
         if settings is not None and not isinstance(settings, Mapping):
             raise InputError(
                 f"{where}: {step}: {settings!r} is no mapping of settings; write {step}: {{}} for the "
@@ -136,7 +136,9 @@ def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) 
         "calibrate": lambda own: Calibrate(searched, Plan.from_data(own, "calibrate")),
         "finalists": lambda own: Finalists(searched),
         "scale": lambda own: Scale(searched, winner, _read_scale(own)),
-        "train": lambda own: _checked(Train(searched, winner, _read_network(TrainConfig, "train", own))),
+        "train": lambda own: _check_training(
+            Train(searched, winner, _read_network(TrainConfig, "train", own))
+        ),
         "versus": lambda own: _check_versus(
             Versus(searched, winner, _read_network(VersusConfig, "versus", own))
         ),
@@ -186,7 +188,7 @@ def _read_network(
     return own
 
 
-def _checked(step: Train) -> Train:
+def _check_training(step: Train) -> Train:
     """Return a training. Raises InputError where what it names is not there."""
     _ = step.inputs
     if "input" in step.given:
@@ -203,7 +205,7 @@ def _read_scale(own: dict[str, Any]) -> dict[str, Any]:
     found = read_arguments(scale, own, "scale", _OURS)
     ways = [key for key in _WAYS if found.get(key) is not None]
     if len(ways) != 1:
-        raise InputError(f"scale in one way: give {listed(_WAYS)}, and no two of them")
+        raise InputError(f"scale in one way: give {join_or(_WAYS)}, and no two of them")
     value = found[ways[0]]
     with _named(ways[0]):
         _WAYS[ways[0]](value)

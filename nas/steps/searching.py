@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from nas.errors import InputError, NasError
 from nas.execution.config import ExecutorConfig
-from nas.report.console import plural
+from nas.report.console import pluralise
 from nas.runs.config import SearchConfig
 from nas.runs.final_round import FinalsConfig
 from nas.runs.folder import RunFolder
@@ -131,7 +131,7 @@ class Search(Step):
             result = search(alone, work.heard, plugins=own.plugins, runs=place.parent, name=place.name)
         assert isinstance(result, SearchResult)
         result.check()
-        best = {} if self.has_finalists else _best_files(result)
+        best = {} if self.has_finalists else _list_best_files(result)
         return Done({"trials.csv": result.state.folder.trials_file, **best}, _describe(result), result)
 
 
@@ -167,9 +167,9 @@ class Finalists(Step):
             )  # fmt: skip
             raise NasError(f"{work.place}: {why}")
         spread = f", standard deviation {winner.deviation:.4f}" if winner.deviation is not None else ""
-        epochs = plural(own.config.finals.epochs, "epoch")
+        epochs = pluralise(own.config.finals.epochs, "epoch")
         summary = f"{_describe(result)}; {winner.mean:.4f} after {epochs}{spread}"
-        return Done(_best_files(result), summary, result)
+        return Done(_list_best_files(result), summary, result)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def check_proxy(config: SearchConfig, steps: Mapping[str, Mapping[str, Any]]) ->
             )
 
 
-def _best_files(result: SearchResult) -> dict[str, Path]:
+def _list_best_files(result: SearchResult) -> dict[str, Path]:
     """Return the files of the best network, and of its weights, by name."""
     weights = [file for file in result.exported if file.suffix == ".safetensors"]
     return {file.name: file for file in (result.state.folder.best_file, *weights)}

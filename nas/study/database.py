@@ -51,7 +51,7 @@ class Database(RDBStorage):
 
     def is_at_work(self, driver: str) -> bool:
         """Return whether a driver has not ended. Ask in a turn."""
-        return driver == self.driver or self._open().is_held(_key(driver))
+        return driver == self.driver or self._open().is_held(_make_key(driver))
 
     def close(self) -> None:
         """End as a driver, and leave the database."""
@@ -64,7 +64,7 @@ class Database(RDBStorage):
     def _open(self) -> _Locks:
         if self._locks is None:
             self._locks = self._connect()
-            self._locks.take(_key(self.driver))
+            self._locks.take(_make_key(self.driver))
         return self._locks
 
     def _connect(self) -> _Locks:
@@ -80,7 +80,7 @@ class Database(RDBStorage):
                 return _Files(None)  # of which no second driver is known
 
 
-def _key(driver: str) -> str:
+def _make_key(driver: str) -> str:
     return f"driver {driver.split()[0]}"
 
 
@@ -193,13 +193,13 @@ class _Postgres(_Session):
             )
 
     def take(self, name: str) -> None:
-        self._ask("SELECT pg_advisory_lock(:key)", key=_number(name))
+        self._ask("SELECT pg_advisory_lock(:key)", key=_make_number(name))
 
     def _release(self, name: str) -> None:
-        self._ask("SELECT pg_advisory_unlock(:key)", key=_number(name))
+        self._ask("SELECT pg_advisory_unlock(:key)", key=_make_number(name))
 
     def is_held(self, name: str) -> bool:
-        free = self._ask("SELECT pg_try_advisory_lock(:key)", key=_number(name))
+        free = self._ask("SELECT pg_try_advisory_lock(:key)", key=_make_number(name))
         if free:
             self._release(name)
         return not free
@@ -207,18 +207,18 @@ class _Postgres(_Session):
 
 class _MySQL(_Session):
     def take(self, name: str) -> None:
-        self._ask("SELECT GET_LOCK(:name, 1000000)", name=_name(name))
+        self._ask("SELECT GET_LOCK(:name, 1000000)", name=_make_name(name))
 
     def _release(self, name: str) -> None:
-        self._ask("SELECT RELEASE_LOCK(:name)", name=_name(name))
+        self._ask("SELECT RELEASE_LOCK(:name)", name=_make_name(name))
 
     def is_held(self, name: str) -> bool:
-        return not self._ask("SELECT IS_FREE_LOCK(:name)", name=_name(name))
+        return not self._ask("SELECT IS_FREE_LOCK(:name)", name=_make_name(name))
 
 
-def _number(name: str) -> int:
+def _make_number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"nas {name}".encode()).digest()[:8], signed=True)
 
 
-def _name(name: str) -> str:
+def _make_name(name: str) -> str:
     return "nas " + hashlib.sha256(name.encode()).hexdigest()[:40]

@@ -124,8 +124,8 @@ class _Written:
             self.state = _STATES[entry.get("state", 0)]
             value = entry.get("value")
             self.values = entry.get("values") or (None if value is None else [value])
-            self.began = _moment(entry, "datetime_start") or self.began
-            self.ended = _moment(entry, "datetime_complete")
+            self.began = _read_moment(entry, "datetime_start") or self.began
+            self.ended = _read_moment(entry, "datetime_complete")
 
     @property
     def trial(self) -> Trial:
@@ -138,5 +138,5 @@ class _Written:
         return self._made
 
 
-def _moment(entry: Entry, name: str) -> datetime | None:
+def _read_moment(entry: Entry, name: str) -> datetime | None:
     return datetime.fromisoformat(entry[name]) if entry.get(name) else None

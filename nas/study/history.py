@@ -25,7 +25,7 @@ class Reached:
     reward: float
 
 
-def best_so_far(trials: Sequence[Trial], objective: Objective) -> list[Reached]:
+def track_best(trials: Sequence[Trial], objective: Objective) -> list[Reached]:
     """Return the best reward after each ended trial from the first with a score on, by number."""
     best: float | None = None
     seconds, sign = 0.0, objective.metric.sign
@@ -41,7 +41,7 @@ def best_so_far(trials: Sequence[Trial], objective: Objective) -> list[Reached]:
     return found
 
 
-def random_search(trials: Sequence[Trial], objective: Objective) -> list[Reached]:
+def expect_random(trials: Sequence[Trial], objective: Objective) -> list[Reached]:
     """Return the best reward that random search is expected to have after so many trials, from the trials of
     one: of all ways to draw so many of them, each network once.
 
@@ -56,29 +56,29 @@ def random_search(trials: Sequence[Trial], objective: Objective) -> list[Reached
     seconds = sum(trial.result.seconds or 0.0 for trial in ended) / max(1, count)
     found = []
     for k in thin(range(failed + 1, count + 1), MOST_POINTS):
-        all_ways = _log_ways(count, k)
+        all_ways = _count_ways_log(count, k)
         # The best of k is the i-th of all where the other k - 1 are among the i before it.
-        chances = [math.exp(_log_ways(failed + i, k - 1) - all_ways) for i in range(len(rewards))]
+        chances = [math.exp(_count_ways_log(failed + i, k - 1) - all_ways) for i in range(len(rewards))]
         found.append(Reached(k, k * seconds, sign * math.fsum(map(float.__mul__, chances, rewards))))
     return found
 
 
-def _log_ways(items: int, drawn: int) -> float:
-    """The logarithm of the number of ways to draw some of so many items, -inf for none."""
+def _count_ways_log(items: int, drawn: int) -> float:
+    """Return the logarithm of the number of ways to draw some of so many items, -inf for none."""
     if drawn > items:
         return -math.inf
     return math.lgamma(items + 1) - math.lgamma(drawn + 1) - math.lgamma(items - drawn + 1)
 
 
-def ancestry(trials: Sequence[Trial], trial: Trial) -> list[Trial]:
+def trace_ancestry(trials: Sequence[Trial], trial: Trial) -> list[Trial]:
     """Return a trial, the one that it was bred from or took its weights from, the one of that, and so on."""
     line = [trial]
-    while (parent := parent_of(line[-1])) is not None and 0 <= parent < line[-1].number:
+    while (parent := find_parent(line[-1])) is not None and 0 <= parent < line[-1].number:
         line.append(trials[parent])
     return line
 
 
-def parent_of(trial: Trial) -> int | None:
+def find_parent(trial: Trial) -> int | None:
     """Return the number of the trial that one was bred from, else of the one that it took weights from."""
     return trial.result.parent if trial.bred_from is None else trial.bred_from
 
@@ -103,7 +103,7 @@ class TimeSpent:
         return sum(self.trained.values())
 
 
-def time_spent(trials: Sequence[Trial]) -> TimeSpent:
+def sum_times(trials: Sequence[Trial]) -> TimeSpent:
     """Return where the time of the ended trials went."""
     trained: dict[TrialState, float] = {}
     started, spans = 0.0, []

@@ -29,7 +29,7 @@ class Importance:
     high: float
 
 
-def shared_names(trials: Sequence[Trial]) -> list[str]:
+def find_shared_names(trials: Sequence[Trial]) -> list[str]:
     """Return the decisions that every one of some trials takes, and that have more than one option there."""
     if not trials:
         return []
@@ -38,7 +38,7 @@ def shared_names(trials: Sequence[Trial]) -> list[str]:
     return [n for n in first if n in names and any(t.candidate.choices[n] != first[n] for t in trials)]
 
 
-def importances(trials: Sequence[Trial], objective: Objective, seed: int = 0) -> list[Importance]:
+def compute_importances(trials: Sequence[Trial], objective: Objective, seed: int = 0) -> list[Importance]:
     """Return the importance of each decision that all complete trials take, the greatest first.
 
     By functional ANOVA (Hutter, Hoos & Leyton-Brown 2014, "An Efficient Approach for Assessing Hyperparameter
@@ -46,13 +46,13 @@ def importances(trials: Sequence[Trial], objective: Objective, seed: int = 0) ->
     its own of the trials. Empty where there are fewer than `LEAST` complete trials, or nothing varies.
     """
     scored = thin([trial for trial in trials if trial.score is not None], MOST)
-    names = shared_names(scored)
+    names = find_shared_names(scored)
     rewards = [objective.reward(t.score, t.candidate.amount) for t in scored if t.score is not None]
     if len(scored) < LEAST or not names or min(rewards) == max(rewards):
         return []
     # Squares may be beyond a float; by a power of two nothing is rounded, and the shares are the same.
     power = -math.frexp(max(map(abs, rewards)))[1]
-    found = _by_tree(scored, [math.ldexp(reward, power) for reward in rewards], names, seed)
+    found = _compute_by_tree(scored, [math.ldexp(reward, power) for reward in rewards], names, seed)
     if len(found) < 2:
         return []
     result = []
@@ -63,10 +63,10 @@ def importances(trials: Sequence[Trial], objective: Objective, seed: int = 0) ->
     return sorted(result, key=lambda one: -one.value)
 
 
-def _by_tree(
+def _compute_by_tree(
     trials: Sequence[Trial], rewards: Sequence[float], names: Sequence[str], seed: int
 ) -> list[dict[str, float]]:
-    """The importance of decisions by each tree that splits at all."""
+    """Return the importance of decisions by each tree that splits at all."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
     from optuna.importance import FanovaImportanceEvaluator

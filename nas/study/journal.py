@@ -40,7 +40,7 @@ def _is_moment(value: Any) -> bool:
 
 
 def _is_steps(value: Any) -> bool:
-    """Whether it is a mapping of steps, which are text in JSON, to values."""
+    """Return whether it is a mapping of steps, which are text in JSON, to values."""
     return isinstance(value, dict) and all(k.isdecimal() and FINITE.accepts(v) for k, v in value.items())
 
 
@@ -128,14 +128,14 @@ class Checker:
             raise ValueError("it is no JSON") from None
         if not isinstance(entry, dict):
             raise ValueError("it is no mapping")
-        code = _wanted(entry, "op_code", _ID)
+        code = _require(entry, "op_code", _ID)
         if code not in _FIELDS:
             raise ValueError(f"op_code: {code!r:.20} is not known")
-        _wanted(entry, "worker_id", _TEXT)
+        _require(entry, "worker_id", _TEXT)
         for name, kind in _FIELDS[code].items():
-            _wanted(entry, name, kind)
+            _require(entry, name, kind)
         for name in _MORE.keys() & entry.keys():
-            _wanted(entry, name, _MORE[name])
+            _require(entry, name, _MORE[name])
         if self._has_choices:
             self._check_choices(entry)
         self._check_end(entry)
@@ -160,7 +160,7 @@ class Checker:
             if len(entry["values"]) != self.studies[study][1]:
                 raise ValueError(f"values: {entry['values']!r:.60} are not one for each objective")
         if code == CREATE_TRIAL:
-            number, next_one = number_of(entry), self.numbers[entry["study_id"]]
+            number, next_one = read_number(entry), self.numbers[entry["study_id"]]
             if number not in (None, next_one):
                 raise ValueError(f"number: {number} is not the next one, {next_one}")
             self.trials.append(entry["study_id"])
@@ -202,15 +202,15 @@ class Checker:
         """Raise ValueError where a trial that ends has no time of it, or where one with a score has none."""
         state = entry.get("state", RUNNING)
         if entry["op_code"] == SET_STATE and state in (COMPLETE, PRUNED, FAILED):
-            _wanted(entry, "datetime_complete", _MOMENT)
+            _require(entry, "datetime_complete", _MOMENT)
         if entry["op_code"] == SET_STATE and state == RUNNING:
-            _wanted(entry, "datetime_start", _MOMENT)
+            _require(entry, "datetime_start", _MOMENT)
         given = [name for name in ("value", "values") if entry.get(name) is not None]
         if len(given) == 2 or (state == COMPLETE and not given):
             raise ValueError(f"values: of trials in state {state} they are given once")
 
 
-def _wanted(entry: Entry, name: str, kind: Kind) -> Any:
+def _require(entry: Entry, name: str, kind: Kind) -> Any:
     if name not in entry:
         raise ValueError(f"it has no {name}")
     if not kind.accepts(entry[name]):
@@ -218,13 +218,13 @@ def _wanted(entry: Entry, name: str, kind: Kind) -> Any:
     return entry[name]
 
 
-def number_of(entry: Entry) -> int | None:
+def read_number(entry: Entry) -> int | None:
     """Return the number of a trial in its study, which it has since it is written there."""
     number = entry.get("user_attrs", {}).get("number")
     return number if is_whole(number, 0) else None
 
 
-def free_name(journal: Path) -> Path:
+def find_free_name(journal: Path) -> Path:
     """Return a name beside a journal for what is damaged of it."""
     names = (journal.with_name(f"{journal.name}.bad-{n}") for n in count(1))
     return next(name for name in names if not os.path.lexists(name))

@@ -24,7 +24,6 @@ from optuna.trial import create_trial
 from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
 from nas.study.database import Database
-from nas.study.options import Distributions, SharedOptions
 from nas.study.pruning import Judged, judge
 from nas.study.records import (
     NO_RESULT,
@@ -33,9 +32,10 @@ from nas.study.records import (
     Trial,
     TrialResult,
     TrialState,
-    candidate_attrs,
+    dump_candidate,
     read_trial,
 )
+from nas.study.shared_options import Distributions, SharedOptions
 from nas.study.storage import DATABASE_ERRORS, describe_database_error, open_storage, write_together
 from nas.study.terms import OWN_VERSION, check_terms, check_version
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
@@ -224,7 +224,7 @@ class Ledger:
         """Write a new running trial. It is one write, so that the ledger has all of it or nothing."""
         driver = self._database.driver if self._database else None
         facts = {"job": job, "prescreen": prescreen, "rejected": rejected, _DRIVER: driver}
-        attrs = candidate_attrs(candidate) | {key: fact for key, fact in facts.items() if fact is not None}
+        attrs = dump_candidate(candidate) | {key: fact for key, fact in facts.items() if fact is not None}
         template = create_trial(
             state=OptunaState.RUNNING,
             params=candidate.choices,
@@ -249,7 +249,7 @@ class Ledger:
         trial = self._trials[number]
         if epoch <= max(trial.curve, default=0):
             self._notes.pop(number, None)
-        self._trials[number] = replace(trial, curve={**_up_to(epoch - 1, trial.curve), epoch: value})
+        self._trials[number] = replace(trial, curve={**_cut_curve(epoch - 1, trial.curve), epoch: value})
 
     def should_prune(self, number: int, pruner: BasePruner) -> bool:
         """Return what a pruner says of a running trial after its last reported epoch.
@@ -332,9 +332,9 @@ class Ledger:
         before = self._trials[number]
         self._states[before.state.value] -= 1
         self._states[state.value] += 1
-        curve = _up_to(changes["result"].epochs, before.curve)
+        curve = _cut_curve(changes["result"].epochs, before.curve)
         if last is not None:
-            curve = {**_up_to(last.epoch - 1, before.curve), last.epoch: last.value}
+            curve = {**_cut_curve(last.epoch - 1, before.curve), last.epoch: last.value}
         self._trials[number] = replace(before, state=state, curve=curve, **changes)
         return self._trials[number]
 
@@ -365,7 +365,7 @@ def read_terms(url: str, name: str) -> Mapping[str, Any] | None:
     return terms
 
 
-def _up_to(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
+def _cut_curve(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
     return {e: value for e, value in curve.items() if e <= epoch}
 
 

@@ -106,7 +106,7 @@ class _Storage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         number = len(self.trials)
-        self.trials.append(running_trial(number, {}, {}, {}, {}))
+        self.trials.append(make_running_trial(number, {}, {}, {}, {}))
         return number
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
@@ -146,7 +146,7 @@ class _Storage(BaseStorage):
         self.trials[trial_id].system_attrs[key] = value
 
 
-def running_trial(
+def make_running_trial(
     number: int,
     params: dict[str, Any],
     distributions: dict[str, BaseDistribution],

@@ -26,7 +26,7 @@ class Factor:
     exponent: float
 
     def of(self, amounts: Amounts) -> float:
-        """1 at the target, less above it."""
+        """Return 1 at the target, less above it."""
         return float((max(1, amounts(self.measure)) / self.target) ** self.exponent)
 
 
@@ -83,25 +83,25 @@ def parse_objective(text: str) -> Objective:
     plain = re.sub(r"\s", "", text).lower()
     first, *others = plain.split(",")
     if first in _SCORES:
-        costs = tuple(_measure(text, name) for name in others)
+        costs = tuple(_find_measure(text, name) for name in others)
         if len(set(costs)) < len(costs):
             raise InputError(f"'{text}' names a cost twice; leave one out")
         return Objective(costs=costs)
     tail = plain.removeprefix("accuracy").removeprefix("score")
     if others or tail == plain or _FACTOR.sub("", tail):
         raise InputError(f"'{text}' is not an objective; {_FORMS}")
-    return Objective(factors=tuple(_factor(text, *found.groups()) for found in _FACTOR.finditer(tail)))
+    return Objective(factors=tuple(_parse_factor(text, *found.groups()) for found in _FACTOR.finditer(tail)))
 
 
-def _measure(text: str, name: str) -> Measure:
+def _find_measure(text: str, name: str) -> Measure:
     try:
         return find_measure(name)
     except InputError as error:
         raise InputError(f"'{text}': {error}") from None
 
 
-def _factor(text: str, name: str, target: str, exponent: str) -> Factor:
-    measure = _measure(text, name)
+def _parse_factor(text: str, name: str, target: str, exponent: str) -> Factor:
+    measure = _find_measure(text, name)
     try:
         factor = Factor(measure, measure.parse(target), float(exponent))
     except InputError as error:

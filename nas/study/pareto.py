@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nas.training.base import Metric
 
 
-def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
+def find_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
     """Return the complete trials that no other beats: none has at least the score at no more of all costs of
     the objective, or of MACs where it has none.
 
@@ -22,7 +22,7 @@ def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
     """
     front: list[tuple[tuple[float, ...], Trial]] = []
     for point, _, trial in sorted(
-        (_point(trial, objective), trial.number, trial) for trial in trials if trial.score is not None
+        (_make_point(trial, objective), trial.number, trial) for trial in trials if trial.score is not None
     ):
         # Whatever beats a point comes before it.
         if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other, _ in front):
@@ -30,7 +30,7 @@ def pareto_front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
     return [trial for _, trial in front]
 
 
-def hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int], metric: Metric) -> float:
+def compute_hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int], metric: Metric) -> float:
     """Return the share of the box of all scores and no cost to the `worst` that is dominated, 0 to 1.
 
     The indicator of Zitzler & Thiele 1999, with the worst score at the worst costs as its reference point.
@@ -41,35 +41,36 @@ def hypervolume(front: Sequence[Trial], worst: Mapping[Measure, int], metric: Me
         assert trial.score is not None
         room = (1 - trial.candidate.amount(cost) / max(1, most) for cost, most in worst.items())
         points.append((metric.share(trial.score), *(max(0.0, share) for share in room)))
-    return _volume(points)
+    return _compute_volume(points)
 
 
-def worst_costs(space: Space, budget: Budget, costs: Sequence[Measure]) -> dict[Measure, int]:
+def find_worst_costs(space: Space, budget: Budget, costs: Sequence[Measure]) -> dict[Measure, int]:
     """Return the reference of the hypervolume: the most that the budget allows, else the space has.
 
     Of a measure that does not add up, the latter is the most that the networks have which have the most of
     one that does.
     """
     allowed = {cost: budget[cost].high for cost in costs if cost in budget}
-    return {cost: _most(space, cost) if (high := allowed.get(cost)) is None else high for cost in costs}
+    return {cost: _find_most(space, cost) if (high := allowed.get(cost)) is None else high for cost in costs}
 
 
-def _most(space: Space, measure: Measure) -> int:
+def _find_most(space: Space, measure: Measure) -> int:
     if measure.is_additive:
         return space.ends(measure).most.value
     ends = [space.ends(other).most.choices for other in MEASURES.values() if other.is_additive]
     return max(space.amount(choices, measure) for choices in ends)
 
 
-def _point(trial: Trial, objective: Objective) -> tuple[float, ...]:
-    """What is minimised, the costs first."""
+def _make_point(trial: Trial, objective: Objective) -> tuple[float, ...]:
+    """Return what is minimised, the costs first."""
     assert trial.score is not None
     costs = objective.costs or (MACS,)
     return *(trial.candidate.amount(cost) for cost in costs), -objective.metric.sign * trial.score
 
 
-def _volume(points: Sequence[tuple[float, ...]]) -> float:
-    """Of the union of the boxes from the origin to each point: slice by slice along the last axis."""
+def _compute_volume(points: Sequence[tuple[float, ...]]) -> float:
+    """Return the volume of the boxes together from the origin to each point: slice by slice along the last
+    axis."""
     if not points:
         return 0.0
     if len(points[0]) == 1:
@@ -77,7 +78,7 @@ def _volume(points: Sequence[tuple[float, ...]]) -> float:
     ordered = sorted(points, key=lambda point: -point[-1])
     ends = [*(point[-1] for point in ordered[1:]), 0.0]
     return sum(
-        (point[-1] - end) * _volume([other[:-1] for other in ordered[: i + 1]])
+        (point[-1] - end) * _compute_volume([other[:-1] for other in ordered[: i + 1]])
         for i, (point, end) in enumerate(zip(ordered, ends, strict=True))
         if point[-1] > end
     )

@@ -12,7 +12,7 @@ import numpy as np
 from nas.samplers import SamplerFactory
 from nas.samplers.imported import ImportedSampler
 from nas.samplers.points import BRED_FROM
-from nas.study.options import Distributions
+from nas.study.shared_options import Distributions
 
 if TYPE_CHECKING:
     import optuna
@@ -42,7 +42,7 @@ def suggest(trial: optuna.Trial, name: str, options: tuple[Option, ...]) -> Opti
     return options[options.index(trial.suggest_categorical(name, options))]
 
 
-def without_parent(notes: Mapping[str, Any]) -> dict[str, Any]:
+def drop_parent(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a sampler's notes for a network that it did not breed."""
     return {key: note for key, note in notes.items() if key != BRED_FROM}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, NasError, did_you_mean
+from nas.errors import InputError, NasError, suggest_word
 from nas.importing import describe_failure, import_class
 
 if TYPE_CHECKING:
@@ -26,30 +26,30 @@ _REDUCTION = 3
 """One in so many trials goes on at each rung (Li et al. 2020 use 4, Hyperband's paper 3)."""
 
 
-def _asha(epochs: int) -> BasePruner:
-    """Successive halving, asynchronous, with its first rung at a third of the training: values earlier than
-    that rank poorly (Li et al. 2020)."""
+def _make_asha(epochs: int) -> BasePruner:
+    """Return successive halving, asynchronous, with its first rung at a third of the training: values earlier
+    than that rank poorly (Li et al. 2020)."""
     from optuna.pruners import SuccessiveHalvingPruner
 
     return SuccessiveHalvingPruner(min_resource=max(1, epochs // 3), reduction_factor=_REDUCTION)
 
 
-def _hyperband(epochs: int) -> BasePruner:
-    """Successive halving in brackets whose first rungs are at 1, 3, 9, ... epochs (Li et al. 2018)."""
+def _make_hyperband(epochs: int) -> BasePruner:
+    """Return successive halving in brackets whose first rungs are at 1, 3, 9, ... epochs (Li et al. 2018)."""
     from optuna.pruners import HyperbandPruner
 
     return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=_REDUCTION)
 
 
-def _median(epochs: int) -> BasePruner:
-    """Stop below the median of the earlier trials at the same epoch, from a third of the training on, as
-    Google Vizier does (Golovin et al. 2017)."""
+def _make_median(epochs: int) -> BasePruner:
+    """Return one that stops below the median of the earlier trials at the same epoch, from a third of the
+    training on, as Google Vizier does (Golovin et al. 2017)."""
     from optuna.pruners import MedianPruner
 
     return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 3))
 
 
-PRUNERS: dict[str, PrunerFactory] = {"asha": _asha, "hyperband": _hyperband, "median": _median}
+PRUNERS: dict[str, PrunerFactory] = {"asha": _make_asha, "hyperband": _make_hyperband, "median": _make_median}
 
 
 def find_pruner(name: str) -> PrunerFactory:
@@ -64,7 +64,7 @@ def find_pruner(name: str) -> PrunerFactory:
         found = import_class(name, BasePruner, "scheduler", example, lambda pruner: pruner())
         return lambda epochs: found()
     if name not in PRUNERS:
-        raise InputError(f"unknown scheduler '{name}'{did_you_mean(name, list(PRUNERS))}")
+        raise InputError(f"unknown scheduler '{name}'{suggest_word(name, list(PRUNERS))}")
     return PRUNERS[name]
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from nas.study.ledger import Ledger
 from nas.study.objective import Objective
-from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, best_of
-from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training, time_limit
+from nas.study.records import NO_RESULT, Candidate, Counts, Trial, TrialResult, find_best
+from nas.training.base import EpochResult, Evaluator, Failure, Metric, Parent, Training, find_time_limit
 
 if TYPE_CHECKING:
     from nas.space import Choices, Space
@@ -115,7 +115,7 @@ class FixedQueue:
 
     def best(self, k: int) -> list[Trial]:
         """Return the `k` of the best scores."""
-        return best_of(self.trials, k, Objective(metric=self.ledger.metric))
+        return find_best(self.trials, k, Objective(metric=self.ledger.metric))
 
     @property
     def counts(self) -> Counts:
@@ -140,7 +140,7 @@ class JobEvaluator:
     def time_limit(self, number: int) -> float | None:
         """Return the seconds that the epochs of a job may take."""
         job = self.jobs[number]
-        return time_limit(self.evaluators[job.evaluator], job.seed)
+        return find_time_limit(self.evaluators[job.evaluator], job.seed)
 
     def __call__(self, choices: Choices, number: int, parent: Parent | None) -> Training:
         job = self.jobs[number]

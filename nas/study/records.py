@@ -161,14 +161,14 @@ class Rejected(Exception):
         self.repeats = repeats
 
 
-def best_of(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) -> list[Trial]:
+def find_best(trials: Iterable[Trial], k: int, objective: Objective = ACCURACY) -> list[Trial]:
     """Return the `k` complete trials of the best rewards, none too slow; among equals the cheaper, then the
     earlier."""
     complete = (trial for trial in trials if trial.score is not None and not trial.too_slow)
-    return sorted(complete, key=lambda trial: rank_key(trial, objective))[:k]
+    return sorted(complete, key=lambda trial: rank_trial(trial, objective))[:k]
 
 
-def rank_key(trial: Trial, objective: Objective) -> tuple[float, int, int]:
+def rank_trial(trial: Trial, objective: Objective) -> tuple[float, int, int]:
     """Return the key by which complete trials are sorted, the best first."""
     assert trial.score is not None
     candidate = trial.candidate
@@ -179,7 +179,7 @@ def rank_key(trial: Trial, objective: Objective) -> tuple[float, int, int]:
 # As the ledger has them: user attributes of an Optuna trial
 
 
-def candidate_attrs(candidate: Candidate) -> dict[str, Any]:
+def dump_candidate(candidate: Candidate) -> dict[str, Any]:
     """Return the user attributes that a trial begins with."""
     return {**candidate.figures, "identity": candidate.identity, "number": candidate.number}
 
@@ -236,7 +236,7 @@ def check_candidate(attrs: Mapping[str, Any]) -> None:
         raise ValueError(f"user_attrs: it has no {missing[0]}")
 
 
-def lost_attrs(number: int) -> dict[str, Any]:
+def make_lost_attrs(number: int) -> dict[str, Any]:
     """Return the user attributes of a failed trial that stands for one of which nothing is left."""
     why = {"reason": FailureReason.LOST.value, "message": "its first line in the journal was damaged"}
     measured = {measure.name: 0 for measure in MEASURES.values() if not measure.is_additive}
@@ -296,15 +296,15 @@ def make_trial(
     if state is TrialState.FAILED:
         failure = Failure(FailureReason(facts.get("reason", "error")), str(facts.get("message", "")))
     score = values[0] if values and state is TrialState.COMPLETE else None
-    began, ended = map(_in_utc, times)
+    began, ended = map(_to_utc, times)
     return Trial(
         candidate, state, score, curve, result, failure, attrs.get("job"), attrs.get("prescreen"),
         began, ended, bred_from,
     )  # fmt: skip
 
 
-def _in_utc(time: datetime | None) -> datetime | None:
-    """Optuna 5 notes times with their zone, 4 without: then they are local."""
+def _to_utc(time: datetime | None) -> datetime | None:
+    """Return a time in UTC: Optuna 5 notes its zone, 4 does not, and then it is local."""
     return None if time is None else time.astimezone(UTC)
 
 
@@ -316,7 +316,7 @@ def _read_bred(frozen: FrozenTrial) -> int | None:
     return noted if isinstance(noted, int) and 0 <= noted < frozen.number else None
 
 
-def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:
+def dump_trials(trials: Sequence[Trial], names: Sequence[str], measures: Sequence[Measure] = SHOWN) -> str:
     """Return the trials as CSV, a row each, with columns of `measures` and of the decisions `names`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -334,7 +334,7 @@ def trials_table(trials: Sequence[Trial], names: Sequence[str], measures: Sequen
     return text.getvalue()
 
 
-def curves_table(trials: Iterable[Trial]) -> str:
+def dump_curves(trials: Iterable[Trial]) -> str:
     """Return the metric of each trial after each epoch, counted from 1, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

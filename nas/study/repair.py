@@ -21,10 +21,10 @@ from nas.study.journal import (
     PRUNED,
     Checker,
     Entry,
-    free_name,
-    number_of,
+    find_free_name,
+    read_number,
 )
-from nas.study.records import lost_attrs
+from nas.study.records import make_lost_attrs
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Repair:
     def __str__(self) -> str:
         lines = "lines are missing"
         if self.damaged:
-            numbers = _listed(map(str, self.damaged))
+            numbers = _join_names(map(str, self.damaged))
             lines = f"{len(self.damaged)} of {self.lines} lines left out ({numbers})"
-        lost = f", lost: {_listed(self.lost)}" if self.lost else ""
-        again = f"; to be trained: {_listed(self.open)}" if self.open else ""
+        lost = f", lost: {_join_names(self.lost)}" if self.lost else ""
+        again = f"; to be trained: {_join_names(self.open)}" if self.open else ""
         return (
             f"Repaired: {lines}, {self.kept} of {self.kept + len(self.lost)} trials kept{lost}{again}. The "
             f"journal as it was: {self.aside}"
@@ -72,7 +72,7 @@ def repair_journal(path: Path, studies: Sequence[str], maximize: bool) -> Repair
         raise InputError(f"{path}: {error}; restore the file, or start a new run") from None
     if salvage.text == old:
         return None
-    write_atomically(aside := free_name(path), old)
+    write_atomically(aside := find_free_name(path), old)
     write_atomically(path, salvage.text)
     names = salvage.names
     return Repair(
@@ -85,7 +85,7 @@ def repair_journal(path: Path, studies: Sequence[str], maximize: bool) -> Repair
     )
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     """Return names as a message has them, of many the first."""
     names = list(names)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -166,13 +166,13 @@ class _Salvage:
         following = [entry for entry in self._entries[at:] if entry]
         wanted = next((entry["study_id"] for entry in following if "study_id" in entry), 0)
         for name in self._studies[len(self._checker.studies) : wanted + 1]:
-            self._make(_study(name, self._directions))
+            self._make(_make_study(name, self._directions))
         for study in range(len(self._checker.studies)):
             for _ in range(self._missing_by_number(study, following)):
                 self._lose(study)
         created = [entry for entry in following if entry["op_code"] == CREATE_TRIAL]
         missing = self._missing_by_reference(following)
-        if created and all(number_of(entry) is None for entry in created):  # as before they had it
+        if created and all(read_number(entry) is None for entry in created):  # as before they had it
             codes = re.findall(rb'"op_code": ?([0-9]+)', damaged)
             if len(codes) == damaged.count(b"\n"):
                 missing = codes.count(b"4")
@@ -187,20 +187,21 @@ class _Salvage:
         self._out.append(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
 
     def _lose(self, study: int) -> None:
-        self._make(_lost_trial(study, self._checker.numbers[study]))
+        self._make(_make_lost_trial(study, self._checker.numbers[study]))
         self.ended.add(len(self.names))
         self._name(study)
 
     def _missing_by_number(self, study: int, following: Iterable[Entry]) -> int:
-        """How many trials a study lacks by the numbers of the next ones: the least that some of them say, as
-        one may be wrong."""
+        """Return how many trials a study lacks by the numbers of the next ones: the least that some of them
+        say, as one may be wrong."""
         own = (e for e in following if e["op_code"] == CREATE_TRIAL and e["study_id"] == study)
         next_one = self._checker.numbers[study]
-        found = (number - n for n, e in enumerate(own, next_one) if (number := number_of(e)) is not None)
+        found = (number - n for n, e in enumerate(own, next_one) if (number := read_number(e)) is not None)
         return max(0, min(islice(found, 3), default=0))
 
     def _missing_by_reference(self, following: Iterable[Entry]) -> int:
-        """How many trials are referred to and not made: what three lines agree on, as some may be wrong."""
+        """Return how many trials are referred to and not made: what three lines agree on, as some may be
+        wrong."""
         made, beyond = len(self._checker.trials), [0, 0, 0]
         for entry in following:
             made += entry["op_code"] == CREATE_TRIAL
@@ -218,11 +219,11 @@ class _Salvage:
         return named.pop()
 
 
-def _study(name: str, directions: list[int]) -> Entry:
+def _make_study(name: str, directions: list[int]) -> Entry:
     return {"op_code": CREATE_STUDY, "worker_id": _WORKER, "study_name": name, "directions": directions}
 
 
-def _lost_trial(study: int, number: int) -> Entry:
+def _make_lost_trial(study: int, number: int) -> Entry:
     now = datetime.now(tz=UTC).isoformat(timespec="microseconds")
     return {
         "op_code": CREATE_TRIAL,
@@ -231,7 +232,7 @@ def _lost_trial(study: int, number: int) -> Entry:
         "datetime_start": now,
         "datetime_complete": now,
         "state": FAILED,
-        "user_attrs": lost_attrs(number),
+        "user_attrs": make_lost_attrs(number),
     }
 
 

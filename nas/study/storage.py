@@ -24,16 +24,16 @@ from nas.errors import InputError, NasError
 from nas.files import lock, write_atomically
 from nas.passwords import HIDDEN, VARIABLE, SecretUrl
 from nas.study.database import Database
-from nas.study.journal import Checker, DamagedJournal, free_name
-from nas.study.options import SharedOptions
+from nas.study.journal import Checker, DamagedJournal, find_free_name
+from nas.study.shared_options import SharedOptions
 
 DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
 """What is raised where a database has gone or is full; `describe_database_error` tells it in a line."""
 
 
 def open_storage(where: Path | str | None) -> BaseStorage:
-    """The storage at a journal file's path, which is made when missing, or at a database URL; None is this
-    process's memory.
+    """Return the storage at a journal file's path, which is made when missing, or at a database URL; None is
+    this process's memory.
 
     The last line of a journal is passed over where it is damaged, as one is that is being written. Raises
     NasError for a journal that cannot be read or written, DamagedJournal for one with another line that is
@@ -49,7 +49,7 @@ def open_storage(where: Path | str | None) -> BaseStorage:
         journal = _Journal(path)
         return _JournalStorage(journal)
     except OSError as error:
-        raise _unopenable(path, error) from error
+        raise _explain_error(path, error) from error
     except NasError:
         raise
     except Exception as error:  # of a line that is as Optuna writes them and that Optuna refuses
@@ -69,7 +69,7 @@ def claim_storage(where: Path | str | None, tell: Callable[[str], None] = lambda
         try:
             aside = storage.journal.move_tail_aside()
         except OSError as error:
-            raise _unopenable(storage.journal.path, error) from error
+            raise _explain_error(storage.journal.path, error) from error
         if aside:
             tell(f"The last line of {storage.journal.path} was damaged; it is now in {aside}.")
     return storage
@@ -83,7 +83,7 @@ def describe_database_error(error: Exception) -> str:
 
 
 def make_absolute(url: str) -> str:
-    """The URL with the path of an SQLite file made absolute, so that it is found from any folder."""
+    """Return the URL with the path of an SQLite file made absolute, so that it is found from any folder."""
     try:
         parsed = make_url(SecretUrl(url).whole)
     except ArgumentError:
@@ -109,7 +109,7 @@ class _Journal(JournalFileBackend):
         # Optuna exports no base class for locks, only the two that it has.
         super().__init__(str(path), lock_obj=_FileLock(path))  # type: ignore[arg-type]
         self.path = path
-        self._file = _key(path.stat())
+        self._file = _make_key(path.stat())
         self._checker = Checker()
         self._starts = [0]
         """The byte at which each line that was read begins, and the next one will."""
@@ -159,13 +159,13 @@ class _Journal(JournalFileBackend):
             tail = file.read()
             if not tail:
                 return None
-            write_atomically(aside := free_name(self.path), tail)
+            write_atomically(aside := find_free_name(self.path), tail)
             file.truncate(self._starts[-1])
             os.fsync(file.fileno())
         return aside
 
     def _append(self, logs: list[dict[str, Any]]) -> None:
-        if _key(self.path.stat()) != self._file:  # the folder was moved, and another is in its place
+        if _make_key(self.path.stat()) != self._file:  # the folder was moved, and another is in its place
             raise FileNotFoundError(ENOENT, "another file is in its place", str(self.path))
         super().append_logs(logs)
 
@@ -197,7 +197,7 @@ _LONGEST = 2**26
 """Bytes of a line, of which a trial of a thousand decisions has a hundredth part."""
 
 
-def _key(status: os.stat_result) -> tuple[int, int]:
+def _make_key(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
@@ -249,7 +249,7 @@ class _FileLock:
         os.close(self._descriptor)
 
 
-def _unopenable(path: Path, error: OSError) -> NasError:
+def _explain_error(path: Path, error: OSError) -> NasError:
     return NasError(f"{path}: the journal cannot be opened: {error.strerror}")
 
 

@@ -33,9 +33,9 @@ from nas.samplers import SAMPLERS, SamplerContext, SamplerFactory
 from nas.samplers.points import CONSTRAINTS, REPEATS
 from nas.space.feasible import Domain
 from nas.study.ledger import OPTUNA_STATES, Ledger
-from nas.study.mirror import Mirror, running_trial
+from nas.study.mirror import Mirror, make_running_trial
 from nas.study.objective import ACCURACY, Objective
-from nas.study.proposals import Proposal, derive_seed, follow, proposing, suggest, without_parent
+from nas.study.proposals import Proposal, derive_seed, drop_parent, follow, proposing, suggest
 from nas.study.queue import WAIT_S
 from nas.study.records import (
     NO_RESULT,
@@ -44,9 +44,9 @@ from nas.study.records import (
     Rejected,
     Trial,
     TrialResult,
-    best_of,
-    candidate_attrs,
-    rank_key,
+    dump_candidate,
+    find_best,
+    rank_trial,
 )
 from nas.training.base import EpochResult, Failure, Parent
 
@@ -120,7 +120,7 @@ class Study:
         identities = (trial.candidate.identity for trial in ledger.trials)
         self._numbers = {renamed.get(identity, identity): n for n, identity in enumerate(identities)}
         """The last trial of each network, by its identity."""
-        self._ranked = best_of(ledger.trials, len(ledger.trials), objective)
+        self._ranked = find_best(ledger.trials, len(ledger.trials), objective)
         self._exhausted = False
         self._fruitless: Counter[str] = Counter()
         first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
@@ -239,11 +239,12 @@ class Study:
     # Proposals
 
     def _proposals(self, number: int) -> Iterator[Proposal]:
-        """The warm start of this number, if there is one; ATTEMPTS points of the sampler; then the last of
-        them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random search."""
+        """Return the warm start of this number, if there is one; ATTEMPTS points of the sampler; then the
+        last of them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random
+        search."""
         if number < len(self._warm_start):
             # A genetic sampler finds its trials by what it noted on them.
-            notes = without_parent(self._propose(self._sampler, number, 0).system_attrs)
+            notes = drop_parent(self._propose(self._sampler, number, 0).system_attrs)
             yield replace(self._sample(follow(self._warm_start[number])), system_attrs=notes)
         for attempt in range(ATTEMPTS):
             proposal = self._propose(self._sampler, number, attempt)
@@ -253,7 +254,7 @@ class Study:
         yield replace(self._sample(follow(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             sampled = self._propose(SAMPLERS["random"], number, attempt)
-            yield replace(sampled, system_attrs=without_parent(proposal.system_attrs))
+            yield replace(sampled, system_attrs=drop_parent(proposal.system_attrs))
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> Proposal:
         context = SamplerContext(derive_seed(self._seed, number, attempt), self._wanted, self._domain)
@@ -324,9 +325,9 @@ class Study:
             rejected=dict(rejected),
             system_attrs=notes,
         )
-        attrs = candidate_attrs(candidate)
+        attrs = dump_candidate(candidate)
         self._mirror.add(
-            running_trial(candidate.number, candidate.choices, proposal.distributions, attrs, notes)
+            make_running_trial(candidate.number, candidate.choices, proposal.distributions, attrs, notes)
         )
         self._numbers[candidate.identity] = candidate.number
         return candidate
@@ -343,14 +344,14 @@ class Study:
                 self._mirror.add(told)
             self._numbers[trial.candidate.identity] = trial.number
             if trial.score is not None:
-                insort(self._ranked, trial, key=lambda trial: rank_key(trial, self.objective))
+                insort(self._ranked, trial, key=lambda trial: rank_trial(trial, self.objective))
 
     # What samplers are told
 
     def _end(self, trial: Trial) -> Trial:
         self._mirror.replace(self._told(trial, self._mirror[trial.number]))
         if trial.score is not None:
-            insort(self._ranked, trial, key=lambda trial: rank_key(trial, self.objective))
+            insort(self._ranked, trial, key=lambda trial: rank_trial(trial, self.objective))
         return trial
 
     def _told(self, trial: Trial, frozen: FrozenTrial) -> FrozenTrial:

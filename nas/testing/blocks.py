@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nas.blocks import BLOCKS, get_block_arguments
-from nas.exporters.source import python_source
+from nas.exporters.source import write_source
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_macs, count_parameters
 from nas.ops import DropPath
@@ -77,7 +77,7 @@ class BlockSuite:
         network = simplify(case.network())
         own = build_module(network).eval()
         names: dict[str, Any] = {"__file__": "network.py"}
-        exec(python_source(network, title="T", facts={}), names)  # noqa: S102  # our own text
+        exec(write_source(network, title="T", facts={}), names)  # noqa: S102  # our own text
         exported = names["Network"]().eval()
         exported.load_state_dict(own.state_dict())
         x = torch.randn(2, *network.input_shape)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from nas.blocks import BLOCKS, Builder, get_block_arguments
 from nas.graph import Architecture
 from nas.ops import OPERATORS, Join, Operator, Shape, ShapeError
-from nas.ops.arguments import Argument, Channels, arguments_of
+from nas.ops.arguments import Argument, Channels, list_arguments
 
 IMAGE = (6, 9, 8)
 """What operators are tried on, as (C, H, W)."""
@@ -77,7 +77,7 @@ def operator_cases(name: str) -> list[OperatorCase]:
         op.output_shape(*shapes)
         return OperatorCase(op, shapes)
 
-    found = ([*_fitting(arguments_of(kind), partial(make, shapes))] for shapes in inputs)
+    found = ([*_make_cases(list_arguments(kind), partial(make, shapes))] for shapes in inputs)
     return next((cases for cases in found if cases), [])
 
 
@@ -90,11 +90,13 @@ def block_cases(name: str) -> list[BlockCase]:
         return case
 
     kinds = get_block_arguments(name)
-    found = ([*_fitting(kinds, partial(make, shape))] for shape in (LARGE_IMAGE, VECTOR))
+    found = ([*_make_cases(kinds, partial(make, shape))] for shape in (LARGE_IMAGE, VECTOR))
     return next((cases for cases in found if cases), [])
 
 
-def _fitting(arguments: Mapping[str, Argument], make: Callable[[Mapping[str, Any]], Case]) -> Iterator[Case]:
+def _make_cases(
+    arguments: Mapping[str, Argument], make: Callable[[Mapping[str, Any]], Case]
+) -> Iterator[Case]:
     """Give what is made, without a ShapeError, from the required arguments at a few values each, and from the
     others at values beside their defaults, one at a time."""
 
@@ -102,7 +104,7 @@ def _fitting(arguments: Mapping[str, Argument], make: Callable[[Mapping[str, Any
         with suppress(ShapeError):
             yield make(given)
 
-    values = {name: _accepted(argument) for name, argument in arguments.items()}
+    values = {name: _list_accepted(argument) for name, argument in arguments.items()}
     required = [name for name, argument in arguments.items() if argument.required]
     combinations = islice(product(*(values[name] for name in required)), _MOST)
     tried = (dict(zip(required, combination, strict=True)) for combination in combinations)
@@ -118,7 +120,7 @@ def _fitting(arguments: Mapping[str, Argument], make: Callable[[Mapping[str, Any
             yield from made({**first, name: value})
 
 
-def _accepted(argument: Argument) -> list[Any]:
+def _list_accepted(argument: Argument) -> list[Any]:
     accepted: list[Any] = []
     channels = get_args(Channels)[1]
     for value in _CHANNELS if argument.kind is channels else _VALUES:

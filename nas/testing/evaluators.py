@@ -66,14 +66,14 @@ class EvaluatorSuite:
         """The same trial gives the same weights, whatever was trained in between; another gives others."""
         case = make()
         point = case.space.smallest()
-        first, other, again = (_weights(case.evaluator, point, number) for number in (3, 4, 3))
+        first, other, again = (_train_weights(case.evaluator, point, number) for number in (3, 4, 3))
         assert all(torch.equal(first[name], again[name]) for name in first)
         assert any(not torch.equal(first[name], other[name]) for name in first)
 
     def test_its_weights_are_those_of_the_network(self, make: Callable[[], EvaluatorCase]) -> None:
         case = make()
         point = case.space.smallest()
-        state = _weights(case.evaluator, point, 0)
+        state = _train_weights(case.evaluator, point, 0)
         assert all(value.device.type == "cpu" and value.is_contiguous() for value in state.values())
         own = build_module(case.network(point)).state_dict()
         assert {name: value.shape for name, value in state.items()} == {
@@ -85,7 +85,7 @@ class EvaluatorSuite:
         case = make()
         point = case.space.smallest()
         arrived = pickle.loads(pickle.dumps(case.evaluator))  # noqa: S301 - made in this line
-        assert _scores(arrived, point, 1) == _scores(case.evaluator, point, 1)
+        assert _train_scores(arrived, point, 1) == _train_scores(case.evaluator, point, 1)
 
 
 def train(evaluator: Evaluator, choices: Choices, number: int) -> list[Step]:
@@ -99,7 +99,7 @@ def train(evaluator: Evaluator, choices: Choices, number: int) -> list[Step]:
     return steps
 
 
-def _weights(evaluator: Evaluator, choices: Choices, number: int) -> Mapping[str, Tensor]:
+def _train_weights(evaluator: Evaluator, choices: Choices, number: int) -> Mapping[str, Tensor]:
     training = evaluator(choices, number, None)
     for _ in range(EPOCHS):
         assert not training.done, "it has fewer epochs than it was asked for"
@@ -107,7 +107,7 @@ def _weights(evaluator: Evaluator, choices: Choices, number: int) -> Mapping[str
     return training.state_dict()
 
 
-def _scores(evaluator: Evaluator, choices: Choices, number: int) -> list[float]:
+def _train_scores(evaluator: Evaluator, choices: Choices, number: int) -> list[float]:
     return [step.epoch.score for step in train(evaluator, choices, number) if step.epoch]
 
 

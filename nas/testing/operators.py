@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.exporters.source import python_source
+from nas.exporters.source import write_source
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
 from nas.graph.module import build_module
 from nas.ops import OPERATORS, Join, Layer, Shape, Unary, layers
-from nas.ops.arguments import arguments_of
-from nas.ops.values import ANY, Range
+from nas.ops.arguments import list_arguments
+from nas.ops.ranges import ANY, Range
 from nas.testing.cases import OperatorCase
 
 
@@ -38,7 +38,7 @@ class OperatorSuite:
 
     def test_arguments_pass_through_json(self, case: OperatorCase) -> None:
         given_back = json.loads(json.dumps(case.op.arguments()))
-        kinds = arguments_of(type(case.op))
+        kinds = list_arguments(type(case.op))
         again = OPERATORS[case.op.name](**{k: kinds[k].kind.read(v) for k, v in given_back.items()})
         assert again == case.op
         assert hash(case.op) == hash(type(case.op)(**case.op.arguments()))
@@ -48,7 +48,7 @@ class OperatorSuite:
             assert Architecture.from_json(network_of(case).to_json()) == network_of(case)
 
     def test_defaults_are_of_their_own_kind_and_nonsense_is_not(self, operator: str) -> None:
-        for argument in arguments_of(OPERATORS[operator]).values():
+        for argument in list_arguments(OPERATORS[operator]).values():
             if not argument.required:
                 assert argument.kind.read(argument.default) == argument.default
             nonsenses: list[object] = ["nonsense", -1, math.nan, [1, 2, 3], {}]
@@ -57,7 +57,7 @@ class OperatorSuite:
                     argument.kind.read(nonsense)
 
     def test_the_layer_gives_the_shape_and_has_the_cost(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         module = built(op, shape)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             out = module(torch.randn(1, *shape))
@@ -66,7 +66,7 @@ class OperatorSuite:
         assert op.cost(shape).params == sum(p.numel() for p in module.parameters())
 
     def test_every_parameter_gets_a_gradient(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         module = built(op, shape).train()
         out = module(torch.randn(4, *shape))
         assert bool(torch.isfinite(out).all())
@@ -77,21 +77,21 @@ class OperatorSuite:
             assert bool(torch.isfinite(parameter.grad).all()), key
 
     def test_images_do_not_see_each_other_in_evaluation(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         module, x = built(op, shape), torch.randn(3, *shape)
         with torch.no_grad():
             torch.testing.assert_close(module(x)[1:2], module(x[1:2]), rtol=1e-4, atol=1e-5)
 
     def test_the_source_text_is_the_layer(self, unary: OperatorCase) -> None:
         """Of a layer of one's own, the text that an export carries needs torch alone."""
-        layer = _unary(unary).layer(unary.inputs[0])
-        assert repr(eval(layer.source(), _names(layer))) == repr(layer.build())  # noqa: S307  # our own text
+        layer = _expect_unary(unary).layer(unary.inputs[0])
+        assert repr(eval(layer.source(), _list_names(layer))) == repr(layer.build())  # noqa: S307  # our own text
 
     def test_the_exported_text_gives_the_same(self, unary: OperatorCase) -> None:
         network = network_of(unary)
         own = build_module(network).eval()
         names: dict[str, Any] = {"__file__": "network.py"}
-        exec(python_source(network, title="T", facts={}), names)  # noqa: S102  # our own text
+        exec(write_source(network, title="T", facts={}), names)  # noqa: S102  # our own text
         exported = names["Network"]().eval()
         exported.load_state_dict(own.state_dict())
         x = torch.randn(2, *network.input_shape)
@@ -99,7 +99,7 @@ class OperatorSuite:
             torch.testing.assert_close(exported(x), own(x), rtol=1e-5, atol=1e-6)
 
     def test_identity_and_zero_are_true_of_the_layer(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         module, x = built(op, shape), torch.randn(2, *shape)
         with torch.no_grad():
             out, of_zeros = module(x), module(torch.zeros_like(x))
@@ -109,7 +109,7 @@ class OperatorSuite:
         assert bool((of_zeros == 0).all()) == op.gives_zero([True])
 
     def test_what_it_says_of_values_is_true_while_training_too(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         for values, training in product(_RANGES, (False, True)):
             module, x = built(op, shape).train(training), _draw(values, shape)
             with torch.no_grad():
@@ -121,7 +121,7 @@ class OperatorSuite:
                 assert torch.equal(out, x)
 
     def test_it_absorbs_what_it_says(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         others = [case.op for case in self.cases if case.inputs == (shape,) and op.absorbs(case.op)]
         for before, training in product(others, (False, True)):
             assert isinstance(before, Unary)
@@ -136,7 +136,7 @@ class OperatorSuite:
             _assert_inside(op.apply(xs), op.output_range(*ranges))
 
     def test_a_channelwise_operator_keeps_channels_apart(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         if not op.is_channelwise:
             return
         module, x = built(op, shape), torch.randn(2, *shape)
@@ -149,7 +149,7 @@ class OperatorSuite:
         assert all(p.shape[0] == shape[0] for p in module.parameters())
 
     def test_filters_are_one_for_each_output_channel(self, unary: OperatorCase) -> None:
-        op, (shape,) = _unary(unary), unary.inputs
+        op, (shape,) = _expect_unary(unary), unary.inputs
         if not op.has_filters:
             return
         state, channels = built(op, shape).state_dict(), op.output_shape(shape)[0]
@@ -223,7 +223,7 @@ def network_of(case: OperatorCase) -> Architecture:
     return Architecture(shape, (Node(case.op.name, case.op, (INPUT,), case.op.output_shape(shape)),))
 
 
-def _unary(case: OperatorCase) -> Unary:
+def _expect_unary(case: OperatorCase) -> Unary:
     assert isinstance(case.op, Unary)
     return case.op
 
@@ -233,8 +233,8 @@ def _join(case: OperatorCase) -> Join:
     return case.op
 
 
-def _names(layer: Layer) -> dict[str, Any]:
-    """The names that the text of a layer reads; a class of one's own as an exported file has it."""
+def _list_names(layer: Layer) -> dict[str, Any]:
+    """Return the names that the text of a layer reads; a class of one's own as an exported file has it."""
     import inspect
 
     names: dict[str, Any] = {"torch": torch, "nn": nn}

@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from nas.errors import NasError
 
         try:
-            config.stash[PARTS] = _chosen(config)
+            config.stash[PARTS] = _choose_parts(config)
         except NasError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -65,7 +65,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if not getattr(config.stash[PARTS], kind) else None
 
 
-def _chosen(config: pytest.Config) -> Parts:
+def _choose_parts(config: pytest.Config) -> Parts:
     """Return the parts that options name, else all built-in ones. Raises InputError for one that is wrong."""
     from nas.blocks import BLOCKS
     from nas.errors import InputError

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.cost import Cost
 from nas.errors import InputError
-from nas.measures import Amounts, Budget, amounts_at
+from nas.measures import Amounts, Budget, make_amounts
 from nas.space.feasible import Domain
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ByRejection:
 
     def amounts(self, choices: Choices) -> Amounts:
         """Return how much of each measure that adds up the network at a point has."""
-        return amounts_at(self.cost(choices))
+        return make_amounts(self.cost(choices))
 
     def uniform(self, budget: Budget) -> _Rejection:
         """Return what draws points inside a budget."""

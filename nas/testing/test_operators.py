@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nas.exporters.files import export_python
+from nas.exporters.writing import export_python
 from nas.graph.module import build_module
 from nas.ops import OPERATORS, Unary
 from nas.testing.cases import operator_cases

@@ -45,7 +45,9 @@ class Augmentation:
         self._fill = 255 * torch.tensor(data.mean, device=generator.device)[:, None, None]
         self._policy = _make_policy(recipe.policy) if recipe.policy else None
         self._mixes = [
-            (mix, alpha) for mix, alpha in ((_mixup, recipe.mixup), (_cutmix, recipe.cutmix)) if alpha
+            (mix, alpha)
+            for mix, alpha in ((_apply_mixup, recipe.mixup), (_apply_cutmix, recipe.cutmix))
+            if alpha
         ]
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,7 @@ class Augmentation:
         boxes = sample_boxes(
             self._size, least, [self._sample_uniform(n, k) for k in (_ATTEMPTS, _ATTEMPTS, 1, 1)]
         )
-        pixels, still = resized_crop(pixels, *boxes), torch.zeros_like(boxes[0], dtype=torch.int64)
+        pixels, still = crop_resized(pixels, *boxes), torch.zeros_like(boxes[0], dtype=torch.int64)
         return shift_and_flip(pixels, still, still, self._sample_flips(n))
 
     def _jitter(self, pixels: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ def sample_boxes(size: int, least: float, draws: list[Tensor]) -> tuple[Tensor, 
     return top, left, height, width
 
 
-def resized_crop(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+def crop_resized(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Crop boxes (N, 1) of the images and enlarge them to the images' size, bilinear, to uint8."""
 
     def places(start: Tensor, side: Tensor, size: int) -> Tensor:
@@ -197,11 +199,11 @@ def cutmix(pixels: Tensor, share: float, y: int, x: int) -> tuple[Tensor, float]
     return mixed, 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def _mixup(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+def _apply_mixup(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
     return mixup(pixels, share), share
 
 
-def _cutmix(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+def _apply_cutmix(pixels: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
     y, x = (int(rng.integers(size)) for size in pixels.shape[2:])
     return cutmix(pixels, share, y, x)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
-from nas.errors import InputError, printable
+from nas.errors import InputError, make_printable
 from nas.passwords import hide_passwords
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         name: object = self.name  # of a user's own
-        if not (isinstance(name, str) and name.strip() and printable(name) == name):
+        if not (isinstance(name, str) and name.strip() and make_printable(name) == name):
             raise InputError(
                 f"metric: {name!r:.60} is not a name; give a text of one line, such as 'validation loss'"
             )
@@ -224,13 +224,13 @@ class Evaluator(Protocol):
         ...
 
 
-def time_limit(evaluator: Evaluator, number: int) -> float | None:
+def find_time_limit(evaluator: Evaluator, number: int) -> float | None:
     """Return the seconds that the epochs of a trial may take by an evaluator that knows, else None."""
     limit: Callable[[int], float | None] | None = getattr(evaluator, "time_limit", None)
     return limit(number) if limit else None
 
 
-def seconds_allowed(limit: float) -> float:
+def extend_limit(limit: float) -> float:
     """Return the seconds after which what has not ended by itself is ended.
 
     A training looks at its limit between steps: the last one, and a validation, may take some more.

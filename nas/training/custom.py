@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.importing import SourceFile
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.base import EpochResult, EvaluatorError, Metric, Parent, Training, expect_training
@@ -135,7 +135,7 @@ class CustomEvaluator:
         if not callable(found):
             own = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
             what = "is not a function" if self.name in vars(module) else "is not in the file"
-            hint = did_you_mean(self.name, own, "write FILE:FUNCTION")
+            hint = suggest_word(self.name, own, "write FILE:FUNCTION")
             raise InputError(f"evaluator {self.file.file}: '{self.name}' {what}{hint}")
         function: Callable[[Network], Any] = found
         return function

@@ -32,7 +32,7 @@ class DeviceImages:
         self.labels = torch.tensor(labels, device=device)
         self._device = device
         self._images = _wrap_array(images)
-        if _fits(self._images, device):
+        if _has_room(self._images, device):
             self._images = self._images.to(device)
         std = torch.tensor(data.std, device=device)[:, None, None]
         self._scale = 1 / (255 * std)
@@ -82,7 +82,8 @@ class GraphedPass:
 
 @contextmanager
 def memory_failures() -> Iterator[None]:
-    """Memory that runs out becomes TrainingFailed: torch has a type for it on CUDA, and texts elsewhere."""
+    """Have memory that runs out become TrainingFailed: torch has a type for it on CUDA, and texts
+    elsewhere."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -93,7 +94,7 @@ def memory_failures() -> Iterator[None]:
         raise TrainingFailed("out_of_memory", str(error)) from error
 
 
-def _fits(images: Tensor, device: torch.device) -> bool:
+def _has_room(images: Tensor, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 
-def first_of_each_class(labels: Tensor, fraction: float) -> Tensor:
+def take_first_of_classes(labels: Tensor, fraction: float) -> Tensor:
     """Return places of the first images of each class, one at least: the same for every network of a
     search."""
     if fraction == 1:

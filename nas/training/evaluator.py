@@ -129,7 +129,7 @@ class ProxyEvaluator:
         resolved = self.space.resolve(choices)
         if self.recipe.drop_path is not None:
             resolved = replace(resolved, drop_path=self.recipe.drop_path)
-        resolution = proxy_resolution(self.space, resolved, self.resolution or data.resolution)
+        resolution = scale_resolution(self.space, resolved, self.resolution or data.resolution)
         network = resolved.adapt(data.channels, resolution, data.num_classes).architecture()
         if self.recipe.drop_path == 0:
             network = disable_drops(network, (DropPath, ColumnMean))  # those that a space names
@@ -146,7 +146,7 @@ class ProxyEvaluator:
         return network
 
 
-def proxy_resolution(space: Space, network: Space, resolution: int) -> int:
+def scale_resolution(space: Space, network: Space, resolution: int) -> int:
     """Return the side of the proxy's images for a network: `resolution` for the largest of its space."""
     side: int = max(network.input[1:])
     return max(1, round(resolution * side / max(space.input_sizes)))

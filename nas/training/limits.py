@@ -76,8 +76,8 @@ def measure_speeds(device: str, threads: int) -> Speeds | None:
         matrix = torch.ones(side, side, dtype=_DTYPES.get(device, torch.float32), device=device)
         source = torch.ones(elements, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
-        product_s = _shortest(lambda: matrix @ matrix, device)
-        copy_s = _shortest(lambda: target.copy_(source), device)
+        product_s = _time_shortest(lambda: matrix @ matrix, device)
+        copy_s = _time_shortest(lambda: target.copy_(source), device)
     except (RuntimeError, MemoryError):
         return None
     return Speeds(side**3 / product_s, 2 * elements / copy_s)
@@ -91,7 +91,7 @@ caches hold, on a GPU more than those do."""
 _TIMES = 10
 
 
-def _shortest(work: Callable[[], object], device: str) -> float:
+def _time_shortest(work: Callable[[], object], device: str) -> float:
     """Return the seconds of a call, the least of some after a first one."""
     found = []
     for _ in range(1 + _TIMES):

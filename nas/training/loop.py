@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from nas.data.datasets import ImageData
 from nas.data.images import Images
-from nas.data.label_sets import strata_of
+from nas.data.label_sets import find_strata
 from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass, memory_failures
-from nas.training.draws import draw_order, first_of_each_class
+from nas.training.draws import draw_order, take_first_of_classes
 from nas.training.losses import make_loss
 from nas.training.metrics import JUDGES
 from nas.training.optimizers import Average, make_optimizer
@@ -88,8 +88,8 @@ class ClassifierTraining:
             speed_up_convolutions(self._module)
         self._module = self._replicas.join_norms(self._module)
         self._joined = self._replicas.join_gradients(self._module)
-        strata = torch.tensor(strata_of(data.train_labels), device=self._device)
-        self._own = first_of_each_class(strata, recipe.fraction)
+        strata = torch.tensor(find_strata(data.train_labels), device=self._device)
+        self._own = take_first_of_classes(strata, recipe.fraction)
         teaching = teacher and teacher.to(self._device)
         labels = self._train.labels[self._own]
         self._loss = make_loss(recipe, labels, data.num_classes, teaching, self._replicas)
@@ -101,7 +101,7 @@ class ClassifierTraining:
             self._begin(judging.fitted(len(data.train_labels), self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
-        """Everything that changes while the module is trained, as it is before the first epoch."""
+        """Return everything that changes while the module is trained, as it is before the first epoch."""
         self._recipe = recipe
         self._epoch = 0
         self._values: list[float] = []
@@ -172,7 +172,7 @@ class ClassifierTraining:
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of the weights on the CPU, contiguous, floating point ones as float32."""
+        """Return a copy of the weights on the CPU, contiguous, floating point ones as float32."""
         return {
             name: value.detach()
             .to("cpu", torch.float32 if value.is_floating_point() else value.dtype, copy=True)
@@ -225,7 +225,7 @@ class ClassifierTraining:
         shown = DeviceImages(images, labels, self._data, self._device)
         found = []
         with memory_failures():
-            for index in _batches(torch.arange(len(shown), device=self._device), self._val_batch):
+            for index in _split_batches(torch.arange(len(shown), device=self._device), self._val_batch):
                 with self._autocast():
                     logits = self._scored(shown.batch(index))
                 shares = logits.float().sigmoid() if self._data.is_multi_label else logits.float().softmax(1)
@@ -239,7 +239,7 @@ class ClassifierTraining:
         return self._average.module if self._average else self._module
 
     def _run_epoch(self, start: float) -> tuple[float, float]:
-        """Loss of an epoch, and what the network is judged by after it."""
+        """Return the loss of an epoch, and what the network is judged by after it."""
         # Dropout and stochastic depth draw from torch's global generator: it is seeded for the epoch and
         # given back, so that a score depends on nothing outside of this training.
         cuda = [self._device] if self._device.type == "cuda" else []
@@ -259,7 +259,7 @@ class ClassifierTraining:
         order = self._own[draw_order(labels, self._generator, evenly=evenly)]
         first = int(self._epoch == 0)  # its first step prepares what the others find
         steady = time.perf_counter()
-        for step, index in enumerate(_batches(order, self._batch)[: self._steps]):
+        for step, index in enumerate(_split_batches(order, self._batch)[: self._steps]):
             if first and step == 1:
                 steady = time.perf_counter()
             self._check_time(start)
@@ -309,7 +309,7 @@ class ClassifierTraining:
             norm.momentum = None  # the plain average over all batches
         count = min(self._steps, math.ceil(self._norm_images / self._batch))
         try:
-            for index in _batches(self._own, self._batch)[:count]:
+            for index in _split_batches(self._own, self._batch)[:count]:
                 with self._autocast():
                     self._scored(self._train.batch(self._replicas.part(index)))
         finally:
@@ -322,7 +322,7 @@ class ClassifierTraining:
         judge, observed = JUDGES[self._recipe.metric], []
         finite = torch.ones((), dtype=torch.bool, device=self._device)
         own = self._replicas.part(torch.arange(len(self._val), device=self._device))
-        for index in _batches(own, self._val_batch):
+        for index in _split_batches(own, self._val_batch):
             with self._autocast():
                 logits = self._scored(self._val.batch(index))
             observed.append(judge.observe(logits, self._val.labels[index]))
@@ -353,13 +353,13 @@ class ClassifierTraining:
             )
 
     def _batch_of(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented images, and what their loss compares with."""
+        """Return augmented images, and what their loss compares with."""
         own = self._replicas.part(index)
         pixels, targets = self._augmentation(self._train.pixels(own), self._train.labels[own])
         return self._train.normalise(pixels), self._loss.targets(pixels, targets, self._data.num_classes)
 
     def _pass(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The loss of a batch, and the gradients of the parameters."""
+        """Return the loss of a batch, and the gradients of the parameters."""
         if self._wants_graph and self._graphed is None:
             self._capture(images, targets)
         return (self._graphed or self._eager_pass)(images, targets)
@@ -395,5 +395,5 @@ NORM_IMAGES = 256
 _LEAST_BATCH = 2  # batch norm needs two images
 
 
-def _batches(indices: Tensor, size: int) -> tuple[Tensor, ...]:
+def _split_batches(indices: Tensor, size: int) -> tuple[Tensor, ...]:
     return torch.split(indices, size)

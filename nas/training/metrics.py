@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InputError
-from nas.training.multi_label import mean_average_precision
+from nas.training.multi_label import compute_mean_average_precision
 from nas.training.recipe import SAMPLING
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def compute_metrics(labels: Counts, probabilities: NDArray[np.floating]) -> Metr
         f1=_divide(2 * right, given + taken),
         accuracy=float((predicted == labels).mean()),
         top5=top5,
-        auc=_area(shares[:, 1] - shares[:, 0], labels) if classes == 2 and given.all() else None,
+        auc=_compute_area(shares[:, 1] - shares[:, 0], labels) if classes == 2 and given.all() else None,
         loss=float(-np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean()),
-        calibration_error=_calibration_error(shares.max(1), predicted == labels),
+        calibration_error=_compute_calibration_error(shares.max(1), predicted == labels),
     )
 
 
@@ -135,7 +135,7 @@ def _divide(part: Counts, whole: Counts) -> Floats:
     return share
 
 
-def _calibration_error(confidence: Floats, is_right: NDArray[np.bool_]) -> float:
+def _compute_calibration_error(confidence: Floats, is_right: NDArray[np.bool_]) -> float:
     """Return the mean distance of confidence and accuracy over bins of confidence, by their images."""
     places = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     gap = np.bincount(places, weights=confidence - is_right, minlength=_BINS)
@@ -165,7 +165,7 @@ def _predict(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.argmax(1)
 
 
-def _is_among_five(logits: Tensor, labels: Tensor) -> Tensor:
+def _find_among_five(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits > logits.gather(1, labels[:, None])).sum(1) < _TOP
 
 
@@ -173,39 +173,39 @@ def _keep(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.float()
 
 
-def _map(logits: NDArray[np.generic], labels: Counts, classes: int) -> float:
-    return mean_average_precision(logits.astype(np.float64), labels)
+def _compute_map(logits: NDArray[np.generic], labels: Counts, classes: int) -> float:
+    return compute_mean_average_precision(logits.astype(np.float64), labels)
 
 
-def _lead_of_second(logits: Tensor, labels: Tensor) -> Tensor:
-    """How far the second class is ahead, which puts images in the order of its probability and has no ties
-    where that is rounded to 1."""
+def _compute_lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how far the second class is ahead, which puts images in the order of its probability and has no
+    ties where that is rounded to 1."""
     return logits[:, 1].double() - logits[:, 0].double()
 
 
-def _accuracy(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
+def _compute_accuracy(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
     return int((predicted == labels).sum()) / len(labels)
 
 
-def _balanced_accuracy(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
+def _compute_balanced_accuracy(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
     right, given, _ = _count_classes(predicted.astype(np.int64), labels, classes)
     return float(np.nanmean(_divide(right, given)))
 
 
-def _macro_f1(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
+def _compute_macro_f1(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
     right, given, taken = _count_classes(predicted.astype(np.int64), labels, classes)
     return float(np.nanmean(_divide(2 * right, given + taken)))
 
 
-def _share(is_right: NDArray[np.generic], labels: Counts, classes: int) -> float:
+def _compute_share(is_right: NDArray[np.generic], labels: Counts, classes: int) -> float:
     return int(is_right.sum()) / len(labels)
 
 
-def _area_under_roc(lead: NDArray[np.generic], labels: Counts, classes: int) -> float:
-    return _area(lead.astype(np.float64), labels)
+def _compute_area_under_roc(lead: NDArray[np.generic], labels: Counts, classes: int) -> float:
+    return _compute_area(lead.astype(np.float64), labels)
 
 
-def _area(lead: Floats, labels: Counts) -> float:
+def _compute_area(lead: Floats, labels: Counts) -> float:
     """Return the share of pairs, an image of either class, in which the one of the second class is ahead; an
     equal pair counts half (Mann & Whitney 1947). Raises InputError where there is no pair."""
     _, place, counts = np.unique(lead, return_inverse=True, return_counts=True)
@@ -222,12 +222,12 @@ def _area(lead: Floats, labels: Counts) -> float:
 
 
 JUDGES = {
-    "accuracy": Judge(_predict, _accuracy),
-    "balanced-accuracy": Judge(_predict, _balanced_accuracy),
-    "macro-f1": Judge(_predict, _macro_f1),
-    "top-5": Judge(_is_among_five, _share, (_TOP + 1, float("inf"))),
-    "auc": Judge(_lead_of_second, _area_under_roc, (2, 2)),
-    "map": Judge(_keep, _map, multi_label=True),
+    "accuracy": Judge(_predict, _compute_accuracy),
+    "balanced-accuracy": Judge(_predict, _compute_balanced_accuracy),
+    "macro-f1": Judge(_predict, _compute_macro_f1),
+    "top-5": Judge(_find_among_five, _compute_share, (_TOP + 1, float("inf"))),
+    "auc": Judge(_compute_lead, _compute_area_under_roc, (2, 2)),
+    "map": Judge(_keep, _compute_map, multi_label=True),
 }
 
 
@@ -245,7 +245,7 @@ def check_metric(metric: str, data: ImageData) -> None:
             f"{each}; give {fit}"
         )
     if data.is_multi_label:
-        mean_average_precision(data.val_labels.astype(float), data.val_labels)  # of some label
+        compute_mean_average_precision(data.val_labels.astype(float), data.val_labels)  # of some label
         return
     least, most = JUDGES[metric].classes
     if not least <= data.num_classes <= most:

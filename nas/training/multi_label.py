@@ -17,18 +17,19 @@ DECIDED = 0.5
 """The probability from which on an image is taken to have a label."""
 
 
-def average_precisions(scores: NDArray[np.floating], labels: Counts) -> Floats:
+def compute_average_precisions(scores: NDArray[np.floating], labels: Counts) -> Floats:
     """Return the average precision of each label (classes,), of scores and labels (N, classes), NaN where no
     image has it: the sum over all thresholds of the precision there, times the rise of recall (Zhu 2004), as
     scikit-learn has it. Equal scores are one threshold.
 
-    >>> average_precisions(np.array([[0.9], [0.8], [0.7]]), np.array([[1], [0], [1]])).round(4).tolist()
+    >>> scores, labels = np.array([[0.9], [0.8], [0.7]]), np.array([[1], [0], [1]])
+    >>> compute_average_precisions(scores, labels).round(4).tolist()
     [0.8333]
     """
-    return np.array([_average_precision(*pair) for pair in zip(scores.T, labels.T, strict=True)])
+    return np.array([_compute_average_precision(*pair) for pair in zip(scores.T, labels.T, strict=True)])
 
 
-def _average_precision(scores: NDArray[np.floating], labels: Counts) -> float:
+def _compute_average_precision(scores: NDArray[np.floating], labels: Counts) -> float:
     total = int(labels.sum())
     if not total:
         return float("nan")
@@ -39,7 +40,7 @@ def _average_precision(scores: NDArray[np.floating], labels: Counts) -> float:
     return float(rises @ (hits / (ends + 1)))
 
 
-def mean_average_precision(scores: NDArray[np.floating], labels: Counts) -> float:
+def compute_mean_average_precision(scores: NDArray[np.floating], labels: Counts) -> float:
     """Return the mean average precision of the labels that some image has. Raises InputError where there is
     none."""
     if not labels.any():
@@ -47,7 +48,7 @@ def mean_average_precision(scores: NDArray[np.floating], labels: Counts) -> floa
             "--metric map: no image that is judged has a label, of those to validate or to test on; add some "
             "that have"
         )
-    return float(np.nanmean(average_precisions(scores, labels)))
+    return float(np.nanmean(compute_average_precisions(scores, labels)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ def compute_label_metrics(labels: Counts, probabilities: NDArray[np.floating]) -
     decided = int(given.sum() + all_taken.sum())
     return LabelMetrics(
         images=given,
-        average_precision=average_precisions(shares, labels),
+        average_precision=compute_average_precisions(shares, labels),
         precision=_divide(right, all_taken),
         recall=_divide(right, given),
         f1=_divide(2 * right, given + all_taken),

@@ -16,7 +16,7 @@ from nas.data import datasets
 from nas.data.card import DataCard
 from nas.exporters.int8 import CALIBRATION_IMAGES, Calibration, find_quantized, find_target
 from nas.exporters.parity import apply_apart
-from nas.graph.memory import peak_memory
+from nas.graph.memory import compute_peak_memory
 from nas.training.base import EpochResult, Metric, Parent, Training
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.metrics import JUDGES
@@ -70,7 +70,7 @@ class Int8Evaluator:
         drawn = np.random.default_rng(self.seed).permutation(len(train))[:CALIBRATION_IMAGES]
         calibration = Calibration(card.normalise(train[drawn]), find_target())
         exporter = find_quantized(FORMAT, calibration)
-        part = max(1, _MEMORY // peak_memory(network))
+        part = max(1, _MEMORY // compute_peak_memory(network))
         observed = []
         with TemporaryDirectory(prefix="nas-int8-") as folder:
             file, *_ = exporter.write(

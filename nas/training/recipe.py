@@ -61,7 +61,7 @@ _RATE = optional(
 
 
 def _key(help: str, panel: str = TRAINING) -> Option:
-    """A setting that is given by --recipe KEY=VALUE."""
+    """Return the option of a setting that is given by --recipe KEY=VALUE."""
     return Option(help, panel, flags=(), unused_by=User.EVALUATOR)
 
 
@@ -319,20 +319,21 @@ class Recipe(Config):
         return self.batch
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, counted from 0, of all the steps of a training."""
+        """Return the learning rate of a step, counted from 0, of all the steps of a training."""
         rise = round(self.warmup * steps)
         if step < rise:
             return self.peak_lr * (step + 1) / rise
         return self.peak_lr * SCHEDULES[self.schedule]((step - rise) / (steps - rise))
 
     def is_over(self, curve: Sequence[float]) -> bool:
-        """Whether a training with these values of its metric has run all epochs, or `early_stop` of them
-        brought no higher one."""
+        """Return whether a training with these values of its metric has run all epochs, or `early_stop` of
+        them brought no higher one."""
         if self.early_stop is None or not curve:
             return len(curve) >= self.epochs
         return len(curve) >= self.epochs or len(curve) - curve.index(max(curve)) > self.early_stop
 
     def halved(self, batch: int) -> Recipe:
-        """The recipe with half of the batch, and the learning rate in proportion (Goyal et al. 2017)."""
+        """Return the recipe with half of the batch, and the learning rate in proportion (Goyal et al.
+        2017)."""
         half = batch // 2
         return replace(self, batch=half, lr=self.peak_lr * half / batch)

@@ -58,10 +58,10 @@ def fit_weights(
     after the other. Raises InputError with the first mismatches; `place` begins the message.
     """
     wanted = {name: value for name, value in own.items() if not (head and name.startswith(f"{head}."))}
-    mismatches = _by_name(wanted, given, allow_more=head is not None)
+    mismatches = _compare_by_name(wanted, given, allow_more=head is not None)
     if not mismatches:
         return {**own, **{name: given[name] for name in wanted if name in given}}
-    in_order = _in_order(wanted, given, left=len(own) - len(wanted))
+    in_order = _match_in_order(wanted, given, left=len(own) - len(wanted))
     if in_order is not None:
         return {**own, **in_order}
     named = "; ".join(mismatches[:_NAMED])
@@ -69,22 +69,24 @@ def fit_weights(
     raise InputError(f"{place}: the weights do not fit the network: {named}{more}")
 
 
-def _by_name(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, allow_more: bool) -> list[str]:
+def _compare_by_name(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, allow_more: bool
+) -> list[str]:
     """Return what does not fit, in words."""
     found = []
     for name, value in wanted.items():
         if name not in given:
             if not name.endswith(_COUNTER):
-                found.append(f"{name} {_shape(value)} is not in the file")
+                found.append(f"{name} {_format_shape(value)} is not in the file")
         elif given[name].shape != value.shape:
-            found.append(f"{name} is {_shape(value)} and {_shape(given[name])} in the file")
+            found.append(f"{name} is {_format_shape(value)} and {_format_shape(given[name])} in the file")
     if not allow_more:
         extra = [name for name in given if name not in wanted and not name.endswith(_COUNTER)]
-        found += [f"{name} {_shape(given[name])} is in the file alone" for name in extra]
+        found += [f"{name} {_format_shape(given[name])} is in the file alone" for name in extra]
     return found
 
 
-def _in_order(
+def _match_in_order(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], left: int
 ) -> dict[str, Tensor] | None:
     """Return the weights one after the other, without the last ones that are `left`, where all fit."""
@@ -97,5 +99,5 @@ def _in_order(
     return {name: weight for (name, _), (_, weight) in pairs}
 
 
-def _shape(value: Tensor) -> str:
+def _format_shape(value: Tensor) -> str:
     return f"({format_shape(tuple(value.shape))})"

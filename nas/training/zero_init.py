@@ -37,13 +37,13 @@ def _find_last_norm(nodes: Mapping[str, Node], branch: str) -> str | None:
     """Return the norm that a branch ends with, if any."""
     while branch != INPUT:
         node = nodes[branch]
-        if not _passes(node.op):
+        if not _can_follow(node.op):
             return branch if isinstance(node.op, BatchNorm) else None
         branch = node.inputs[0]
     return None
 
 
-def _passes(op: Operator) -> bool:
+def _can_follow(op: Operator) -> bool:
     """Return whether a branch may have this behind its last norm: of a product, the norm is its first input.
 
     An activation is not among them, as the gradient of one may be zero there.

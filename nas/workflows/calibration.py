@@ -17,12 +17,12 @@ import numpy as np
 import yaml
 
 from nas.data.config import DataConfig
-from nas.data.sources import absolute
+from nas.data.sources import resolve_spec
 from nas.deadline import TimeIsUp
 from nas.errors import InputError, NasError
 from nas.execution import keep_ready
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
-from nas.measures import SHOWN, amounts_at
+from nas.measures import SHOWN, make_amounts
 from nas.plots.scatter import Dots, draw_scatter
 from nas.runs.config import SearchConfig, read_format_1
 from nas.runs.folder import RunFolder
@@ -34,18 +34,18 @@ from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import LATER, Recipe
-from nas.workflows.figures import (
+from nas.workflows.keeping import FirstFailures
+from nas.workflows.observer import Observer, Observers
+from nas.workflows.prepared import prepare
+from nas.workflows.proxy_figures import (
     LEAST_RANKED,
     LONG,
     PROXY,
     Figures,
     Row,
     compute_figures,
-    too_few,
+    describe_too_few,
 )
-from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers
-from nas.workflows.prepared import prepare
 from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import stoppable, timed
 
@@ -113,7 +113,7 @@ def calibrate(
     with keep_ready(config.executor) as begin:
         prepared = prepare(config, None, plugins, observer, place, begin)
         _ = select_points(prepared.space, config, plan)  # before a folder is made
-        session = start(prepared, Path(runs), name, like, {"calibration.yaml": plan_text(plan)})
+        session = start(prepared, Path(runs), name, like, {"calibration.yaml": dump_plan(plan)})
         return run_calibration(session, plan, observer, began)
 
 
@@ -135,7 +135,7 @@ def resume_calibration(
 def run_calibration(session: Session, plan: Plan, observer: Observer, began: float) -> CalibrationResult:
     """Train what is still to be trained, and write what was found."""
     points = select_points(session.space, session.config, plan)
-    trainings = _trainings(session, plan, points)
+    trainings = _list_trainings(session, plan, points)
     seeds = {name: range(plan.seeds if name == PROXY else 1) for name in trainings}
     jobs = [
         Job(f"network {n}, {name}, seed {seed}", session.space, point, name, seed)
@@ -155,7 +155,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         queue = FixedQueue(jobs, ledger)
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
-        evaluator = JobEvaluator(queue.by_number, _evaluators(session, trainings))
+        evaluator = JobEvaluator(queue.by_number, _make_evaluators(session, trainings))
         observer.round(queue, "calibration", len(jobs), epochs)
         try:
             with timed(session.config.time_limit, began, observer, stop) as punctual:
@@ -163,7 +163,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
                 session.executor.run(queue, evaluator, Observers(punctual, first))
         except TimeIsUp:
             return CalibrationResult(session, plan, trainings, None)
-        rows = _rows(session.space, points, queue, seeds)
+        rows = _make_rows(session.space, points, queue, seeds)
         if len(rows) < LEAST:
             count = f"{len(rows)} network" + ("" if len(rows) == 1 else "s")
             raise NasError(
@@ -175,8 +175,8 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         return replace(result, files=_write(result, found))
 
 
-def _trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
-    """The trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
+def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
+    """Return the trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
     data, recipe = session.config.data, session.config.recipe
     own = Training(data, recipe)
     others = {
@@ -189,18 +189,18 @@ def _trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[
     return found | {
         name: training
         for name, training in others.items()
-        if training not in found.values() and _trains_all(session, training, points)
+        if training not in found.values() and _can_train_all(session, training, points)
     }
 
 
-def _proxy(session: Session) -> ProxyEvaluator:
+def _expect_proxy(session: Session) -> ProxyEvaluator:
     assert session.proxy is not None, "a calibration is of the proxy"
     return session.proxy
 
 
-def _trains_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
+def _can_train_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
     """Return whether every network can be built for a training: some need larger images."""
-    evaluator = replace(_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
+    evaluator = replace(_expect_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
     try:
         for point in points:
             evaluator.network(point)
@@ -209,9 +209,9 @@ def _trains_all(session: Session, training: Training, points: Sequence[Choices])
     return True
 
 
-def _evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str, ProxyEvaluator]:
-    """Seeds of its own for each, as scores that begin with the same weights would agree too well."""
-    proxy = _proxy(session)
+def _make_evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str, ProxyEvaluator]:
+    """Give each seeds of its own, as scores that begin with the same weights would agree too well."""
+    proxy = _expect_proxy(session)
     return {
         name: replace(
             proxy.with_epochs(training.recipe.epochs, proxy.seed + _APART * n),
@@ -222,10 +222,10 @@ def _evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str
     }
 
 
-def _rows(
+def _make_rows(
     space: Space, points: Sequence[Choices], queue: FixedQueue, seeds: Mapping[str, range]
 ) -> tuple[Row, ...]:
-    """The networks of which the proxy and the longer training gave all scores."""
+    """Return the networks of which the proxy and the longer training gave all scores."""
     results = queue.results()
     rows = []
     for n, point in enumerate(points):
@@ -259,13 +259,13 @@ def select_points(space: Space, config: SearchConfig, plan: Plan) -> list[Choice
     return [distinct[place] for place in places]
 
 
-def plan_text(plan: Plan) -> str:
-    """A plan as `read_plan` reads it."""
+def dump_plan(plan: Plan) -> str:
+    """Return a plan as `read_plan` reads it."""
     return yaml.safe_dump(asdict(plan), sort_keys=False)
 
 
 def read_plan(folder: RunFolder) -> Plan:
-    """The plan of a calibration's folder. Raises InputError for a damaged one."""
+    """Return the plan of a calibration's folder. Raises InputError for a damaged one."""
     path = folder.plan_file
     data = to_plain_data(read_yaml(read_text(path), str(path)))
     try:
@@ -281,7 +281,7 @@ def _write(result: CalibrationResult, found: Figures) -> tuple[Path, ...]:
     """Write networks.csv, calibration.svg, and calibration.json, by which searches find it."""
     session = result.session
     table, plot = (session.folder.path / name for name in ("networks.csv", "calibration.svg"))
-    write_atomically(table, networks_table(found))
+    write_atomically(table, dump_networks(found))
     write_atomically(plot, _draw(session.space.name, result.plan.long_epochs, found))
     document = {
         "space_sha256": session.manifest.space_sha256,
@@ -315,7 +315,7 @@ def _draw(space: str, long_epochs: int, found: Figures) -> str:
     )
 
 
-def networks_table(found: Figures) -> str:
+def dump_networks(found: Figures) -> str:
     """Return the networks as CSV, a row each: cost, every score and its seconds, decisions."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -329,7 +329,7 @@ def networks_table(found: Figures) -> str:
             of[name][i] if name in of else "" for of in (row.scores, row.seconds) for name, i in trainings
         ]
         choices = [row.choices.get(name, "") for name in names]
-        writer.writerow([row.number, *map(amounts_at(row.cost), SHOWN), *cells, *choices])
+        writer.writerow([row.number, *map(make_amounts(row.cost), SHOWN), *cells, *choices])
     return text.getvalue()
 
 
@@ -341,11 +341,11 @@ def find_calibration(folder: RunFolder, manifest: Manifest) -> str | None:
     wanted = {"space_sha256": manifest.space_sha256, **_describe(config)}
     found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
     files = sorted(found, key=lambda path: -path.stat().st_mtime)
-    return next((line for line in (_line(path, wanted) for path in files) if line), None)
+    return next((line for line in (_read_line(path, wanted) for path in files) if line), None)
 
 
 def _is_of_a_run(figures: Path) -> bool:
-    """Whether a file of figures lies in a run folder that can be read."""
+    """Return whether a file of figures lies in a run folder that can be read."""
     try:
         RunFolder.open(figures.parent)
     except InputError:
@@ -356,26 +356,26 @@ def _is_of_a_run(figures: Path) -> bool:
 def describe_calibration(folder: RunFolder) -> str | None:
     """Return what the figures in a calibration's folder say, in one line; None where there are none, or
     damaged ones."""
-    return _line(folder.figures_file, None)
+    return _read_line(folder.figures_file, None)
 
 
 def _describe(config: SearchConfig) -> dict[str, Any]:
-    """What scores depend on."""
-    dataset = absolute(config.data.dataset)
+    """Return what scores depend on."""
+    dataset = resolve_spec(config.data.dataset)
     return {**asdict(config.data), "dataset": dataset, "recipe": asdict(config.recipe)}
 
 
-def _line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
+def _read_line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:
     try:
         found = read_format_1(json.loads(read_text(path, MOST_TABLE_BYTES)))
-        found["dataset"] = absolute(found["dataset"])
+        found["dataset"] = resolve_spec(found["dataset"])
         found["recipe"] = {**LATER, **found["recipe"]}
         if wanted is not None and any(found[key] != value for key, value in wanted.items()):
             return None
         proxy = found["proxies"][0]
         tau = proxy["ranking"]["kendall"]
         ranks = (
-            too_few(proxy["networks"])  # of which older files have a tau too
+            describe_too_few(proxy["networks"])  # of which older files have a tau too
             if proxy["networks"] < LEAST_RANKED
             else f"scores rank networks as {found['plan']['long_epochs']} epochs do with Kendall's tau "
             f"{tau['value']:.2f} ({tau['low']:.2f} to {tau['high']:.2f})"

@@ -12,7 +12,7 @@ from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
 from nas.machine import check_system, count_cores
 from nas.measures import LATENCY, MEASURES, Budget, Measure
-from nas.runs.budget import option_of
+from nas.runs.budget import name_option
 from nas.runs.config import SearchConfig
 from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import Choices, Space
@@ -50,8 +50,8 @@ def check_budget(space: Space, budget: Budget) -> str | None:
     """
     if LATENCY in budget and space.clock is None:
         raise InputError(
-            f"--{option_of(LATENCY)}: latency is known of a search alone, which measures it: nas search "
-            f"SPACE --{option_of(LATENCY)} 8ms --runtime onnx; leave it out here"
+            f"--{name_option(LATENCY)}: latency is known of a search alone, which measures it: nas search "
+            f"SPACE --{name_option(LATENCY)} 8ms --runtime onnx; leave it out here"
         )
     for measure in budget:
         if measure.is_additive:
@@ -78,8 +78,8 @@ def check_budget(space: Space, budget: Budget) -> str | None:
     rarity = int((_MANY_DRAWS + 1.96**2) / 1.96**2)
     return (
         f"No network inside {budget} was found in {_MANY_DRAWS:,} draws of those inside "
-        f"--{option_of(budget.counted)}: there is none, or fewer than one in {rarity:,}. Widen a limit where "
-        "the search finds none."
+        f"--{name_option(budget.counted)}: there is none, or fewer than one in {rarity:,}. Widen a limit "
+        "where the search finds none."
     )
 
 
@@ -100,7 +100,7 @@ def check_ends(space: Space, budget: Budget) -> None:
 
 def _check_ends(space: Space, measure: Measure, interval: Interval) -> None:
     """Raise InputError where a limit is below the least or above the most that networks have."""
-    place, what, show = f"--{option_of(measure)}", measure.noun, measure.show
+    place, what, show = f"--{name_option(measure)}", measure.noun, measure.show
     (least, choices), (most, _) = space.ends(measure)
     if interval.high is not None and interval.high < least:
         raise InputError(
@@ -135,20 +135,21 @@ def _check_least(space: Space, measure: Measure, interval: Interval, times: int,
     fewest = space.ends(other).least.value
     if interval.high is not None and interval.high < times * fewest:
         raise InputError(
-            f"--{option_of(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: {times} "
+            f"--{name_option(measure)}: {interval.high:,} {measure.noun} is below {times * fewest:,}: "
+            f"{times} "
             f"for each of the {fewest:,} {other.noun} that networks of '{space.name}' have at least; allow "
             "more"
         )
 
 
 def _is_met(space: Space, budget: Budget) -> bool:
-    """Whether some of many draws is inside a budget."""
+    """Return whether some of many draws is inside a budget."""
     return bool(space.uniform(budget).sample(np.random.default_rng(0), 1))
 
 
 def _check_together(space: Space, budget: Budget) -> None:
     """Raise InputError where it is known that no network is inside two limits of measures that add up."""
-    from nas.space.counting.dual import least_within
+    from nas.space.counting.dual import bound_least
 
     ends = [
         (measure, sign, sign * bound)
@@ -160,7 +161,7 @@ def _check_together(space: Space, budget: Budget) -> None:
     for (one, way, high), (other, sign, limit) in combinations(ends, 2):
         if one == other:
             continue
-        least = least_within(
+        least = bound_least(
             space,
             lambda cost, other=other, sign=sign: sign * other.of(cost),  # type: ignore[misc]
             lambda cost, one=one, way=way: way * one.of(cost),  # type: ignore[misc]
@@ -171,20 +172,20 @@ def _check_together(space: Space, budget: Budget) -> None:
             wanted = f"at most {other.show(limit)}" if sign > 0 else f"{other.show(-limit)} or more"
             most = f"at least {other.show(least)}" if sign > 0 else f"at most {other.show(-least)}"
             raise InputError(
-                f"--{option_of(other)}: no network of '{space.name}' with {within} {one.noun} has {wanted} "
+                f"--{name_option(other)}: no network of '{space.name}' with {within} {one.noun} has {wanted} "
                 f"{other.noun}; such networks have {most}"
             )
 
 
 def _check_band(space: Space, measure: Measure, interval: Interval) -> None:
     """Raise InputError where it is known that a band is empty though networks are on both sides of it."""
-    from nas.space.counting.exact import gap_around
+    from nas.space.counting.exact import find_gap
 
-    gap = gap_around(space.points, measure.of, interval)
+    gap = find_gap(space.points, measure.of, interval)
     if gap:
         low, high, below, above = map(measure.show, (interval.low, interval.high or 0, *gap))
         raise InputError(
-            f"--{option_of(measure)}: no network of '{space.name}' has {low} to {high} "
+            f"--{name_option(measure)}: no network of '{space.name}' has {low} to {high} "
             f"{measure.noun}; the nearest have {below} and {above}"
         )
 
@@ -209,13 +210,13 @@ def _check_measured(space: Space, measure: Measure, budget: Budget) -> None:
     nearest = [f"{amount:,}" for amount in (below, above) if amount is not None]
     limit = f"{interval.low:,} to {interval.high:,}" if interval.low else f"at most {interval.high:,}"
     raise InputError(
-        f"--{option_of(measure)}: none of {len(found)} networks of '{space.name}' that were tried has "
+        f"--{name_option(measure)}: none of {len(found)} networks of '{space.name}' that were tried has "
         f"{limit} {measure.noun}; the nearest {'have' if len(nearest) > 1 else 'has'} {' and '.join(nearest)}"
     )
 
 
 def check_scale(space: Space, steps: range) -> None:
-    """Raises InputError where the networks of a space cannot be scaled at these steps."""
+    """Raise InputError where the networks of a space cannot be scaled at these steps."""
     for step in steps:
         try:
             scale_space(space.resolve(space.smallest()), PUBLISHED[step])
@@ -232,19 +233,19 @@ def _round_down(measure: Measure, value: int) -> str:
 
 
 def format_count_up(value: int) -> str:
-    """A short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
+    """Return a short count that is at least the value: `62.4M` for 62,357,120 and never 62.3M."""
     text = format_count(value)
     return text if parse_count(text) >= value else f"{value:,}"
 
 
 def format_count_down(value: int) -> str:
-    """A short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
+    """Return a short count that is at most the value: `1.02G` for 1,020,588,384 and never 1.03G."""
     text = format_count(value)
     return text if parse_count(text) <= value else f"{value:,}"
 
 
 def check_sampler(config: SearchConfig) -> None:
-    """Raises InputError for an unknown sampler, and for one that does not take the objectives."""
+    """Raise InputError for an unknown sampler, and for one that does not take the objectives."""
     find_sampler(config.sampler)
     if config.pruner:
         find_pruner(config.pruner)(config.recipe.epochs)
@@ -293,7 +294,7 @@ def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
 
 
 def check_machine(config: Placed) -> None:
-    """Raises InputError where what trials are to run on is not there."""
+    """Raise InputError where what trials are to run on is not there."""
     check_system()
     executor = config.executor
     if executor.workers != 0:

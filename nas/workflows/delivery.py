@@ -16,10 +16,10 @@ from nas.data.card import DataCard
 from nas.data.datasets import ImageData
 from nas.data.functions import is_function
 from nas.data.kept import read_data
-from nas.errors import NasError, printable
+from nas.errors import NasError, make_printable
 from nas.exporters import Exporter
-from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, network_outputs
-from nas.files import make_folder, scratch_folder, way_out
+from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, compute_outputs
+from nas.files import find_way_out, make_folder, scratch_folder
 from nas.latency.cliffs import find_cliffs
 from nas.space import dump_space
 from nas.workflows.export import Leaving, TrainedOn
@@ -56,7 +56,7 @@ def write_checked(leaving: Leaving, exporter: Exporter, file: Path, progress: Pr
             for made in written:
                 made.replace(file.parent / made.name)
     except OSError as error:
-        raise unwritable(file, error) from None
+        raise explain_unwritable(file, error) from None
     progress(f"{file.name}: {parity}, on {sample.origin}")
     return [file.parent / made.name for made in written]
 
@@ -72,7 +72,7 @@ def write_folder(
     """
     leaving = replace(leaving, folder_name=folder.name)
     for exporter in exporters.values():
-        exporter.target(folder / _main_name(leaving, exporter))  # refuses a name that is taken
+        exporter.target(folder / _find_main_name(leaving, exporter))  # refuses a name that is taken
     leaving = leaving.as_deployed()
     sample, wanted = _expect(leaving)
     make_folder(folder.parent, folder)
@@ -81,16 +81,16 @@ def write_folder(
     try:
         with scratch_folder(folder.parent, f".{folder.name}-", ".tmp") as made:
             for name, exporter in exporters.items():
-                file = made / _main_name(leaving, exporter)
+                file = made / _find_main_name(leaving, exporter)
                 written = leaving.write(exporter, made, file.name.removesuffix(exporter.suffixes[0]))
                 parities[name] = check_parity(exporter, file, folder / file.name, wanted, sample)
                 files += sorted((one.name for one in written), key=file.name.__ne__)
                 progress(f"{file.name}: {parities[name]}, on {sample.origin}")
-            compared = _parity_table(leaving, exporters, parities, sample)
+            compared = _tabulate_parity(leaving, exporters, parities, sample)
             files += write_companions(made, leaving, exporters, compared, sample, wanted)
             made.rename(folder)
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise explain_unwritable(folder, error) from None
     return [folder / name for name in dict.fromkeys(files)]
 
 
@@ -108,13 +108,13 @@ def write_companions(
     preprocessing, some images of the sample and what the network gives for them, `wanted`.
     """
     before = {one.name for one in folder.iterdir()}
-    for name, content in _contents(leaving, exporters, compared).items():
+    for name, content in _write_contents(leaving, exporters, compared).items():
         (folder / name).write_text(content, encoding="utf-8")
     _write_samples(folder, leaving, sample, wanted)
     return sorted({one.name for one in folder.iterdir()} - before)
 
 
-def _main_name(leaving: Leaving, exporter: Exporter) -> str:
+def _find_main_name(leaving: Leaving, exporter: Exporter) -> str:
     """Return the name of the file that a user loads: that of a network which others know by its name is the
     folder's."""
     if exporter.beside:
@@ -126,7 +126,7 @@ def _expect(leaving: Leaving) -> tuple[Sample, Array]:
     """Return images, and what the network gives for them."""
     assert leaving.state is not None
     sample = take_sample(leaving)
-    return sample, network_outputs(leaving.architecture, leaving.state, sample)
+    return sample, compute_outputs(leaving.architecture, leaving.state, sample)
 
 
 def take_sample(leaving: Leaving) -> Sample:
@@ -135,7 +135,7 @@ def take_sample(leaving: Leaving) -> Sample:
     if leaving.images is None:
         return Sample.random(shape)
     try:
-        return validation_sample(read_images(leaving.images, validation=IMAGES))
+        return take_validation_sample(read_images(leaving.images, validation=IMAGES))
     except NasError as error:
         why = f", as the images of the run cannot be read ({error})"
         return Sample.random(shape, why, multi_label=leaving.images.card.multi_label)
@@ -166,41 +166,45 @@ def read_images(images: TrainedOn, *, validation: int, train: int = 0) -> ImageD
     return datasets.resize_dataset(part, images.side)
 
 
-def validation_sample(data: ImageData) -> Sample:
+def take_validation_sample(data: ImageData) -> Sample:
     """Return all images that are validated on, as a network takes them."""
     origin = f"{len(data.val_labels)} of the validation images of {data.name}"
     images = DataCard.of(data).normalise(data.val_images)
     return Sample(images, data.val_labels, origin, data.is_multi_label)
 
 
-def unwritable(path: Path, error: OSError) -> NasError:
-    way = way_out(error, "choose another -o")
+def explain_unwritable(path: Path, error: OSError) -> NasError:
+    way = find_way_out(error, "choose another -o")
     return NasError(f"{path}: cannot be written: {error.strerror or error}; {way}")
 
 
-def _contents(leaving: Leaving, exporters: Mapping[str, Exporter], compared: Sequence[str]) -> dict[str, str]:
+def _write_contents(
+    leaving: Leaving, exporters: Mapping[str, Exporter], compared: Sequence[str]
+) -> dict[str, str]:
     """Return the texts of the folder by name."""
     found = {"network.yaml": dump_space(leaving.network)}
     if images := leaving.images:
-        found["labels.txt"] = "".join(f"{printable(name)}\n" for name in images.card.classes)
-        found["preprocess.json"] = json.dumps(preprocessing(images.card, images.side), indent=2) + "\n"
+        found["labels.txt"] = "".join(f"{make_printable(name)}\n" for name in images.card.classes)
+        found["preprocess.json"] = (
+            json.dumps(describe_preprocessing(images.card, images.side), indent=2) + "\n"
+        )
     found["README.md"] = "\n".join(
         [
             *("---", "license: unknown", *(_HUB if "timm" in exporters else ()), "---", ""),
-            *(f"# {cell(leaving.title)}", ""),
+            *(f"# {format_cell(leaving.title)}", ""),
             "The licence is for you to say, in the first lines of this file.",
             *("", "| what | |", "| --- | --- |"),
-            *(f"| {name} | {cell(text)} |" for name, text in leaving.facts.items()),
-            *("", "## Files", "", *compared, "", *_beside(leaving)),
-            *(f"\nKnown to be slow: {cell(text)}." for text in _slow(leaving, exporters)),
-            *("", "## How to load it", "", *_loading(leaving, exporters)),
-            *("## How to make it again", "", *_origin(leaving), ""),
+            *(f"| {name} | {format_cell(text)} |" for name, text in leaving.facts.items()),
+            *("", "## Files", "", *compared, "", *_describe_beside(leaving)),
+            *(f"\nKnown to be slow: {format_cell(text)}." for text in _find_slow(leaving, exporters)),
+            *("", "## How to load it", "", *_describe_loading(leaving, exporters)),
+            *("## How to make it again", "", *_describe_origin(leaving), ""),
         ]
     )
     return found
 
 
-def preprocessing(card: DataCard, side: int) -> dict[str, Any]:
+def describe_preprocessing(card: DataCard, side: int) -> dict[str, Any]:
     """Return what makes an image the network's input, (1, C, side, side) of float32."""
     colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(card.channels, "as in the data")
     own = card.preprocessing(side)
@@ -210,25 +214,26 @@ def preprocessing(card: DataCard, side: int) -> dict[str, Any]:
     return found | ({"outputs": "sigmoid, a probability of each label"} if card.multi_label else {})
 
 
-def _parity_table(
+def _tabulate_parity(
     leaving: Leaving, exporters: Mapping[str, Exporter], parities: Mapping[str, Parity], sample: Sample
 ) -> list[str]:
     what, right = ("decisions", "right decisions") if sample.multi_label else ("classes", "accuracy")
     lines = [
-        f"Each was loaded in a process of its own and compared with the network on {cell(sample.origin)}.",
+        "Each was loaded in a process of its own and compared with the network on "
+        f"{format_cell(sample.origin)}.",
         "",
         f"| format | file | largest difference, of the range | equal {what} | {right} before | after |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for name, parity in parities.items():
         scores = " | ".join(f"{value:.4f}" for value in parity.accuracy) if parity.accuracy else " | "
-        file = _main_name(leaving, exporters[name])
+        file = _find_main_name(leaving, exporters[name])
         figures = f"{parity.difference:.1e} | {100 * parity.agreement:.1f} % | {scores}"
         lines.append(f"| {name} | `{file}` | {figures} |")
     return lines
 
 
-def _beside(leaving: Leaving) -> list[str]:
+def _describe_beside(leaving: Leaving) -> list[str]:
     """Say what lies beside the files of the formats."""
     lines = ["`network.yaml` is the architecture; `samples.npz` has `inputs` and their `outputs`."]
     if leaving.images:
@@ -242,30 +247,30 @@ def _beside(leaving: Leaving) -> list[str]:
     return lines
 
 
-def _slow(leaving: Leaving, exporters: Mapping[str, Exporter]) -> Iterator[str]:
+def _find_slow(leaving: Leaving, exporters: Mapping[str, Exporter]) -> Iterator[str]:
     """Give what of the network is known to be slow in the runtimes of its formats."""
     return find_cliffs({leaving.stem.name: leaving.architecture}, exporters)
 
 
-def _loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:
+def _describe_loading(leaving: Leaving, exporters: Mapping[str, Exporter]) -> list[str]:
     lines = ["`images` is a NumPy array (N, C, H, W) of float32, as `preprocess.json` makes them.", ""]
     if not leaving.images:
         lines[0] = "`images` is a NumPy array (N, C, H, W) of float32."
     for name, exporter in exporters.items():
-        lines += [f"### {name}", "", "```python", f'file = "{_main_name(leaving, exporter)}"']
+        lines += [f"### {name}", "", "```python", f'file = "{_find_main_name(leaving, exporter)}"']
         lines += [*exporter.usage.rstrip().splitlines(), "```", ""]
     return lines
 
 
-def _origin(leaving: Leaving) -> list[str]:
+def _describe_origin(leaving: Leaving) -> list[str]:
     if not leaving.origin:
         return [f"By nas {__version__}: `nas export network.yaml --format python -o network.py`."]
-    return [cell(sentence) for sentence in leaving.origin]
+    return [format_cell(sentence) for sentence in leaving.origin]
 
 
-def cell(text: str) -> str:
+def format_cell(text: str) -> str:
     """Return text for a cell of a table of Markdown."""
-    return printable(text.replace("\n", " ")).replace("|", "\\|").replace("<", "&lt;")
+    return make_printable(text.replace("\n", " ")).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _write_samples(folder: Path, leaving: Leaving, sample: Sample, wanted: Array) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Cost, large_number
+from nas.cost import Cost, format_large
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.data.levels import Levels
@@ -23,7 +23,7 @@ from nas.space import Space, load_space
 from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Trial
-from nas.training.evaluator import proxy_resolution
+from nas.training.evaluator import scale_resolution
 
 if TYPE_CHECKING:
     from nas.exporters.source import Preparation
@@ -89,13 +89,13 @@ class Leaving:
 
     def without_head(self) -> Leaving:
         """Return it without pool and classifier. Raises InputError where no one map is before these."""
-        from nas.graph.maps import without_head
+        from nas.graph.maps import cut_head
 
-        architecture = without_head(self.architecture)
+        architecture = cut_head(self.architecture)
         names = {node.name for node in architecture.nodes}
         state = self.state and {k: v for k, v in self.state.items() if k.rpartition(".")[0] in names}
         facts = {name: text for name, text in self.facts.items() if name not in ("Cost", "Labels")}
-        facts["This file"] = cost_line(architecture.cost, architecture.input_shape, None)
+        facts["This file"] = describe_cost(architecture.cost, architecture.input_shape, None)
         facts["Output"] = (
             f"features of {format_shape(architecture.nodes[-1].shape)}, without pool and classifier"
         )
@@ -104,19 +104,19 @@ class Leaving:
     def as_deployed(self) -> Leaving:
         """Return it for images of the size that its weights were trained at; with random weights where it has
         none."""
-        from nas.exporters.files import settled_state
+        from nas.exporters.writing import make_settled_state
 
         if self.images:
             card = self.images.card
             network = self.network.adapt(card.channels, self.images.side, len(card.classes))
             architecture = network.architecture()
-            cost = cost_line(architecture.cost, architecture.input_shape, len(card.classes))
+            cost = describe_cost(architecture.cost, architecture.input_shape, len(card.classes))
             facts = {**self.facts, "This file": cost}
             return replace(self, network=network, architecture=architecture, facts=facts)
         if self.state is not None:
             return self
         facts = {**self.facts, "Weights": "random, with the batch statistics of random images"}
-        return replace(self, state=settled_state(self.architecture), facts=facts)
+        return replace(self, state=make_settled_state(self.architecture), facts=facts)
 
 
 def export(
@@ -179,15 +179,15 @@ def find_leaving(
     sources = read_plugins(map(Path, plugins))
     training = TrainingFolder(Path(what))
     if is_run(str(what)) and training.manifest_file.is_file():
-        from nas.workflows.train.leaving import of_training
+        from nas.workflows.train.leaving import take_training
 
         check_no_trial(str(what), trial, storage)
-        return of_training(TrainingFolder.open(training.path), sources)
+        return take_training(TrainingFolder.open(training.path), sources)
     if is_run(str(what)):
-        return of_run(RunState.load(Path(what), sources, storage), trial)
+        return take_trial(RunState.load(Path(what), sources, storage), trial)
     check_no_trial(str(what), trial, storage)
     load_plugins(sources)
-    return of_file(find_space(str(what)))
+    return take_file(find_space(str(what)))
 
 
 def check_new_folder(folder: Path | None, formats: str) -> Path:
@@ -204,7 +204,7 @@ def export_run(state: RunState, number: int | None = None, output: Path | None =
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
-    return write_one(of_run(state, number), output, EXPORTERS["python"])
+    return write_one(take_trial(state, number), output, EXPORTERS["python"])
 
 
 def write_one(
@@ -219,7 +219,7 @@ def write_one(
     return write_checked(leaving.as_deployed(), exporter, file, progress)
 
 
-def of_run(state: RunState, number: int | None = None) -> Leaving:
+def take_trial(state: RunState, number: int | None = None) -> Leaving:
     """Return a trial of a run, or its best, with its weights.
 
     Raises InputError where the run has no such trial or its weights were not kept.
@@ -245,14 +245,14 @@ def of_run(state: RunState, number: int | None = None) -> Leaving:
         "export another trial with --trial",
     )
     card, config = state.manifest.data, state.config
-    side = proxy_resolution(state.space, resolved, config.data.resolution)
+    side = scale_resolution(state.space, resolved, config.data.resolution)
     return Leaving(
         folder.path / ("best" if number is None else f"trial_{trial.number}"),
         network,
         architecture,
         weights,
         f"Network found in the space '{state.space.name}'.",
-        _facts(state, trial, winner, resolved, architecture),
+        _collect_facts(state, trial, winner, resolved, architecture),
         TrainedOn(card, config.data, config.seed, folder.data_file, side) if card else None,
         (
             f"Found by a search of the space '{state.space.name}' with seed {config.seed}, "
@@ -262,64 +262,64 @@ def of_run(state: RunState, number: int | None = None) -> Leaving:
     )
 
 
-def of_file(file: Path) -> Leaving:
+def take_file(file: Path) -> Leaving:
     """Return the network in a file, without weights. Raises InputError for a space with choices left."""
     space = load_space(file)
     if not space.is_architecture:
         raise InputError(
-            f"{file}: is a space of {large_number(space.count)} networks, and one is exported at a time; "
+            f"{file}: is a space of {format_large(space.count)} networks, and one is exported at a time; "
             "name a run folder, or the file of one network, such as a run's best.yaml"
         )
     architecture = space.architecture()
     facts = {
-        "Network": _title(space),
-        "Cost": cost_line(architecture.cost, architecture.input_shape, space.classes),
+        "Network": _format_title(space),
+        "Cost": describe_cost(architecture.cost, architecture.input_shape, space.classes),
         "Weights": "none; torch's own initial values",
     }
     stem = Path(file.stem.replace("-", "_"))
     return Leaving(stem, space, architecture, None, f"Network '{space.name}'.", facts)
 
 
-def _facts(
+def _collect_facts(
     state: RunState, trial: Trial, winner: Finalist | None, resolved: Space, network: Any
 ) -> dict[str, str]:
-    """What the module's docstring says of the network."""
+    """Return what the module's docstring says of the network."""
     data = state.manifest.data
     searched = state.space.classes if data else None
     kind = "longer" if winner else "proxy" if data else "search's"
     weights = f"as the {kind} training left them"
     facts = {
-        "Space": _title(state.space),
-        "Searched": cost_line(trial.candidate.cost, resolved.input, searched),
-        "This file": cost_line(network.cost, network.input_shape, len(data.classes) if data else None),
-        "Score": _score_line(state, trial, winner),
+        "Space": _format_title(state.space),
+        "Searched": describe_cost(trial.candidate.cost, resolved.input, searched),
+        "This file": describe_cost(network.cost, network.input_shape, len(data.classes) if data else None),
+        "Score": _describe_score(state, trial, winner),
     }
     if data is None:
         facts |= {"Weights": weights, "Input": "as the evaluator of the search gave it"}
     else:
-        side = proxy_resolution(state.space, resolved, state.config.data.resolution)
-        facts |= data_facts(data, side, weights)
+        side = scale_resolution(state.space, resolved, state.config.data.resolution)
+        facts |= describe_data(data, side, weights)
     choices = ", ".join(f"{k}: {v}" for k, v in trial.candidate.choices.items()) or "none"
     return {**facts, "Choices": choices}
 
 
-def data_facts(data: DataCard, side: int, weights: str) -> dict[str, str]:
+def describe_data(data: DataCard, side: int, weights: str) -> dict[str, str]:
     """Return what is said of a network whose `weights` were trained on images side x side."""
-    images = {"Images": _image_line(data, side)} if data.background or data.levels else {}
+    images = {"Images": _describe_image(data, side)} if data.background or data.levels else {}
     names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
     return {
         "Weights": f"{weights}, at {side} pixels",
         **images,
         "Input": (
-            f"pixels on the scale 0 to 1, less the mean {_round(data.mean)}, over the deviation "
-            f"{_round(data.std)} of each channel"
+            f"pixels on the scale 0 to 1, less the mean {_format_values(data.mean)}, over the deviation "
+            f"{_format_values(data.std)} of each channel"
         ),
         "Labels": names + "; several an image, each by the sigmoid of its output" * data.multi_label,
     }
 
 
-def _image_line(data: DataCard, side: int) -> str:
-    """What becomes of an image before its pixels are the network's input, in this order."""
+def _describe_image(data: DataCard, side: int) -> str:
+    """Return what becomes of an image before its pixels are the network's input, in this order."""
     steps = (
         [f"of more than 8 bits, the values {Levels(*data.levels)} as black to white"] if data.levels else []
     )
@@ -364,7 +364,7 @@ def read_weights(path: Path, way_out: str) -> dict[str, Any]:
         ) from None
 
 
-def _score_line(state: RunState, trial: Trial, winner: Finalist | None) -> str:
+def _describe_score(state: RunState, trial: Trial, winner: Finalist | None) -> str:
     metric, data = state.manifest.metric.name, state.manifest.data
     where = f"{metric} on the search-validation part of {data.name}" if data else metric
     training = "the proxy training" if data else "the training"
@@ -376,14 +376,14 @@ def _score_line(state: RunState, trial: Trial, winner: Finalist | None) -> str:
     return f"{long}; {short}"
 
 
-def _title(space: Space) -> str:
+def _format_title(space: Space) -> str:
     return space.name + (f" - {space.about}" if space.about else "")
 
 
-def cost_line(cost: Cost, shape: tuple[Any, ...], classes: int | None) -> str:
+def describe_cost(cost: Cost, shape: tuple[Any, ...], classes: int | None) -> str:
     of_classes = "" if classes is None else f" with {classes:,} classes"
     return f"{cost.macs:,} MACs, {cost.params:,} parameters at {format_shape(shape)}{of_classes}"
 
 
-def _round(values: tuple[float, ...]) -> str:
+def _format_values(values: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"

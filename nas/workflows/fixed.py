@@ -13,14 +13,14 @@ from nas.deadline import TimeIsUp
 from nas.execution import keep_ready, make_executor
 from nas.execution.base import Executor
 from nas.runs.folder import RunFolder
-from nas.runs.manifest import setting_flags
+from nas.runs.manifest import format_setting
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.storage import claim_storage
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.checks import check_gpus, check_machine
-from nas.workflows.hardware import Placed, check_cluster, gpus_of
+from nas.workflows.hardware import Placed, check_cluster, count_trial_gpus
 from nas.workflows.keeping import FirstFailures
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.stops import stoppable, timed
@@ -76,7 +76,7 @@ class FixedSession(ABC):
     def _command(self, output: Path | None, storage: str | None) -> str:
         executor = self.manifest.config.executor
         settings = executor.settings()
-        flags = "".join(setting_flags(settings[key], value) for key, value in executor.given().items())
+        flags = "".join(format_setting(settings[key], value) for key, value in executor.given().items())
         return self.manifest.command(self.folder, output, storage) + flags
 
     @property
@@ -93,7 +93,7 @@ class FixedSession(ABC):
     def executor(self) -> Executor:
         """What trains."""
         config, labels = self.manifest.config, {"run": self.folder.path.name, "sampler": self.STUDY}
-        return make_executor(config.executor, gpus_of(config), self.way_out, labels)
+        return make_executor(config.executor, count_trial_gpus(config), self.way_out, labels)
 
 
 def check_place(config: Placed, dataset: str, heard: Observer) -> None:

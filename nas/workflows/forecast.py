@@ -13,7 +13,7 @@ import numpy as np
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.machine import count_cores
-from nas.space.counting.census import Census, census
+from nas.space.counting.census import Census, take_census
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.threads import torch_threads
@@ -60,23 +60,23 @@ class Forecast:
 def forecast(prepared: Prepared) -> Forecast:
     """Train three networks for some batches and work out the rest. Nothing is written."""
     config, space = prepared.config, prepared.space
-    proxy = _proxy(prepared)
+    proxy = _expect_proxy(prepared)
     _check_device(proxy.device)
     rng = np.random.default_rng(config.seed)
     drawn = space.uniform(config.budget).sample(rng, _DRAWS) or [space.smallest()]
     ordered = sorted(drawn, key=lambda point: space.cost(point).macs)
     places = {"smallest": 0, "median": len(ordered) // 2, "largest": len(ordered) - 1}
     members = tuple(_measure(prepared, name, ordered[place]) for name, place in places.items())
-    epoch_s = _mean_epoch(members, [space.cost(point).macs for point in ordered])
+    epoch_s = _estimate_epoch(members, [space.cost(point).macs for point in ordered])
     recipe = config.recipe
-    trial_s = recipe.epochs * epoch_s + _screen_s(prepared, ordered[places["median"]])
+    trial_s = recipe.epochs * epoch_s + _time_screen(prepared, ordered[places["median"]])
     finals = min(config.finals.count, config.trials) * config.finals.seeds
     trained_s = config.trials * trial_s + finals * config.finals.epochs * epoch_s
-    on_gpu, slots = _proxy(prepared).device != "cpu", _slots(prepared)
+    on_gpu, slots = _expect_proxy(prepared).device != "cpu", _count_slots(prepared)
     start_s = 0 if config.executor.workers == 0 else _RAY_S * (1 + bool(finals))
     each = (config.executor.gpus_per_trial or 1) if on_gpu else config.executor.cpus_per_trial
     return Forecast(
-        networks=census(space, config.budget),
+        networks=take_census(space, config.budget),
         members=members,
         trial_s=trial_s,
         slots=slots,
@@ -86,7 +86,7 @@ def forecast(prepared: Prepared) -> Forecast:
     )
 
 
-def _proxy(prepared: Prepared) -> ProxyEvaluator:
+def _expect_proxy(prepared: Prepared) -> ProxyEvaluator:
     if prepared.proxy is None:
         raise InputError("--dry-run: forecasts the proxy; an evaluator of a user's own takes what it takes")
     return prepared.proxy
@@ -107,9 +107,11 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
     from nas.training.loop import NORM_IMAGES
 
     config = prepared.config
-    share, part = _part(_proxy(prepared).data, max(_BATCHES * config.recipe.batch_size, NORM_IMAGES))
+    share, part = _take_part(
+        _expect_proxy(prepared).data, max(_BATCHES * config.recipe.batch_size, NORM_IMAGES)
+    )
     recipe = replace(config.recipe, epochs=2, early_stop=None)
-    evaluator = replace(_proxy(prepared), recipe=recipe, data=part, timeout_s=None)
+    evaluator = replace(_expect_proxy(prepared), recipe=recipe, data=part, timeout_s=None)
     try:
         with torch_threads(config.executor.cpus_per_trial):
             training = evaluator(point, 0)
@@ -120,11 +122,13 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
             f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
         ) from None
     epoch_s = (result.seconds - result.norms_s) / share + result.norms_s
-    return Measured(name, prepared.space.cost(point), epoch_s, _peak_bytes(_proxy(prepared).device))
+    return Measured(
+        name, prepared.space.cost(point), epoch_s, _read_peak_bytes(_expect_proxy(prepared).device)
+    )
 
 
-def _screen_s(prepared: Prepared, point: Choices) -> float:
-    """Seconds of the scores that choose what a trial trains."""
+def _time_screen(prepared: Prepared, point: Choices) -> float:
+    """Return the seconds of the scores that choose what a trial trains."""
     config = prepared.config
     if config.prescreen is None:
         return 0.0
@@ -132,7 +136,7 @@ def _screen_s(prepared: Prepared, point: Choices) -> float:
     from nas.workflows.prescreen import Prescreen
 
     screen = Prescreen(
-        config.prescreen.name, config.prescreen.candidates, replace(_proxy(prepared), device="cpu")
+        config.prescreen.name, config.prescreen.candidates, replace(_expect_proxy(prepared), device="cpu")
     )
     candidate = Candidate(0, point, prepared.space.cost(point), "")
     screen.score(candidate)  # the first one is slower
@@ -141,8 +145,9 @@ def _screen_s(prepared: Prepared, point: Choices) -> float:
     return screen.candidates * (time.perf_counter() - start)
 
 
-def _part(data: ImageData, images: int) -> tuple[float, ImageData]:
-    """The first of the images, and as great a part of those to validate on; which share of all that is."""
+def _take_part(data: ImageData, images: int) -> tuple[float, ImageData]:
+    """Return the first of the images, and as great a part of those to validate on; which share of all that
+    is."""
     share = min(1.0, images / len(data.train_labels))
     train, val = round(share * len(data.train_labels)), max(1, round(share * len(data.val_labels)))
     if data.is_multi_label:
@@ -157,24 +162,25 @@ def _part(data: ImageData, images: int) -> tuple[float, ImageData]:
     return share, part
 
 
-def _mean_epoch(members: Sequence[Measured], macs: Sequence[int]) -> float:
-    """Seconds of an epoch on average over networks of these costs, on lines between those measured."""
+def _estimate_epoch(members: Sequence[Measured], macs: Sequence[int]) -> float:
+    """Return the seconds of an epoch on average over networks of these costs, on lines between those
+    measured."""
     known = sorted({member.cost.macs: member.epoch_s for member in members}.items())
     return float(np.interp(macs, [cost for cost, _ in known], [s for _, s in known]).mean())
 
 
-def _slots(prepared: Prepared) -> int:
-    """Trials at a time on this machine: as many as have room, and no more than the config say."""
+def _count_slots(prepared: Prepared) -> int:
+    """Return the trials at a time on this machine: as many as have room, and no more than the config say."""
     import torch
 
     config = prepared.config
     if config.executor.workers == 0:
         return 1
-    gpus = torch.cuda.device_count() if _proxy(prepared).device == "cuda" else 0
+    gpus = torch.cuda.device_count() if _expect_proxy(prepared).device == "cuda" else 0
     return max(1, config.executor.count_slots(count_cores(), gpus))
 
 
-def _peak_bytes(device: str) -> int:
+def _read_peak_bytes(device: str) -> int:
     if device == "cuda":
         import torch
 

@@ -23,7 +23,7 @@ def check_cluster(config: Placed) -> str:
     """
     from nas.execution.ray_executor import RayExecutor
 
-    executor = make_executor(config.executor, gpus_of(config))
+    executor = make_executor(config.executor, count_trial_gpus(config))
     assert isinstance(executor, RayExecutor), "a cluster is Ray's"
     return executor.check_cluster()
 
@@ -48,7 +48,7 @@ def find_unusable_gpu() -> str | None:
     for number in range(count_gpus()[0]):
         own = torch.cuda.get_device_capability(number)
         known = torch.cuda.get_arch_list()
-        if known and torch.version.cuda and not any(_runs(arch, own) for arch in known):
+        if known and torch.version.cuda and not any(_can_run(arch, own) for arch in known):
             name, capability = torch.cuda.get_device_name(number), "".join(map(str, own))
             return (
                 f"torch {torch.__version__} has no code for the {name}, which is sm_{capability}, but for "
@@ -57,7 +57,7 @@ def find_unusable_gpu() -> str | None:
     return None
 
 
-def _runs(arch: str, own: tuple[int, int]) -> bool:
+def _can_run(arch: str, own: tuple[int, int]) -> bool:
     """Return whether code for an `arch`, such as sm_80, runs on a GPU: machine code on those of the same
     generation that are no older, an intermediate one such as compute_80 on all that are no older."""
     kind, _, number = arch.partition("_")
@@ -65,7 +65,7 @@ def _runs(arch: str, own: tuple[int, int]) -> bool:
     return of <= own and (kind == "compute" or of[0] == own[0])
 
 
-def gpus_of(config: Placed) -> float:
+def count_trial_gpus(config: Placed) -> float:
     """Return how many GPUs a trial gets."""
     if config.executor.gpus_per_trial is not None:
         return config.executor.gpus_per_trial
@@ -76,19 +76,19 @@ def gpus_of(config: Placed) -> float:
     return 1.0 if torch.cuda.is_available() else 0.0
 
 
-def device_of(config: Placed) -> str:
+def find_device(config: Placed) -> str:
     """Return where trainings run, as torch names it. An Apple GPU, of which Ray does not know, all share."""
     import torch
 
-    if gpus_of(config):
+    if count_trial_gpus(config):
         return "cuda"
     apple = config.executor.gpus_per_trial is None and config.executor.address == "local"
     return "mps" if apple and torch.backends.mps.is_available() else "cpu"
 
 
-def device_name(config: Placed) -> str:
+def name_device(config: Placed) -> str:
     """Return the name of the hardware that trials train on, for a person."""
     import torch
 
-    device = device_of(config)
+    device = find_device(config)
     return torch.cuda.get_device_name(0) if device == "cuda" and torch.cuda.is_available() else device

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
-from nas.files import cache_folder, write_atomically
+from nas.files import find_cache_folder, write_atomically
 from nas.graph.piece import Piece
 from nas.latency import RUNTIMES, find_runtime
 from nas.latency.pieces import time_pieces
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.latency.table import Fingerprint, LatencyTable, digest_parts, make_table, read_table
-from nas.machine import count_cores, processor
+from nas.machine import count_cores, name_processor
 from nas.space import Space, load_space
 from nas.space.clock import list_pieces
 from nas.space.fit import fit_input
@@ -99,7 +99,7 @@ def find_table(
             "a table of latencies; offer fewer options, or limit MACs with --budget-flops"
         )
     fingerprint = take_fingerprint(runtime, threads, digest_parts(pieces))
-    file = table_file(fingerprint)
+    file = name_table_file(fingerprint)
     if file.is_file() and not anew:
         return read_table(file)
     table = make_table(space, fingerprint, pieces, 0, plugins, progress)
@@ -111,15 +111,15 @@ def find_table(
 def take_fingerprint(runtime: str, threads: int, parts: str) -> Fingerprint:
     """Return the fingerprint of this device for a runtime."""
     package = RUNTIMES[runtime].libraries[0].partition(".")[0]
-    return Fingerprint(processor(), runtime, version(package), threads, parts)
+    return Fingerprint(name_processor(), runtime, version(package), threads, parts)
 
 
-def table_file(fingerprint: Fingerprint) -> Path:
+def name_table_file(fingerprint: Fingerprint) -> Path:
     """Return where the table of a fingerprint is kept."""
-    return cache_folder() / "latency" / f"{fingerprint.digest}.json"
+    return find_cache_folder() / "latency" / f"{fingerprint.digest}.json"
 
 
-def has_changed(table: LatencyTable, settings: RuntimeConfig) -> Fingerprint | None:
+def find_change(table: LatencyTable, settings: RuntimeConfig) -> Fingerprint | None:
     """Return the fingerprint of this device where it is another than that of a table, else None."""
     from importlib.util import find_spec
 
@@ -127,7 +127,7 @@ def has_changed(table: LatencyTable, settings: RuntimeConfig) -> Fingerprint | N
     if all(find_spec(name.partition(".")[0]) for name in RUNTIMES[settings.runtime].libraries):
         now = take_fingerprint(settings.runtime, settings.threads, "")
     else:
-        now = Fingerprint(processor(), settings.runtime, "not installed", settings.threads, "")
+        now = Fingerprint(name_processor(), settings.runtime, "not installed", settings.threads, "")
     return None if now.is_of(table.fingerprint) else now
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.measures import LATENCY
-from nas.runs.budget import option_of
+from nas.runs.budget import name_option
 from nas.runs.measured import Measured
 from nas.study.records import Trial
 
@@ -29,7 +29,9 @@ def check_latency(config: SearchConfig) -> None:
     runtime = config.latency.runtime
     if config.has_latency and runtime is None:
         where = (
-            f"--{option_of(LATENCY)}" if LATENCY in config.budget else f"--objective {config.objective.text}"
+            f"--{name_option(LATENCY)}"
+            if LATENCY in config.budget
+            else f"--objective {config.objective.text}"
         )
         raise InputError(
             f"{where}: each runtime has a latency of its own; say which by --runtime onnx, or torch"
@@ -39,14 +41,14 @@ def check_latency(config: SearchConfig) -> None:
     if not config.has_latency:
         raise InputError(
             f"--runtime: {runtime} has no effect where no latency is asked for; add "
-            f"--{option_of(LATENCY)} 8ms, or leave it out"
+            f"--{name_option(LATENCY)} 8ms, or leave it out"
         )
     from nas.workflows.latency import check_runtime
 
     check_runtime(runtime, config.latency.threads)
 
 
-def table_of(
+def load_table(
     space: Space, config: SearchConfig, plugins: Sequence[Plugin], observer: Observer
 ) -> LatencyTable | None:
     """Return the table of a space, as it is counted, where a search needs one; the observer hears how good it
@@ -85,12 +87,12 @@ def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) 
     if LATENCY not in config.budget:
         return
     from nas.latency.table import read_table
-    from nas.workflows.latency import has_changed, measure_whole
+    from nas.workflows.latency import find_change, measure_whole
 
     table = read_table(folder.table_file)
     wanted = max(1, config.finals.count)
-    while waiting := _unmeasured(session, trials, wanted):
-        if now := has_changed(table, config.latency):
+    while waiting := _find_unmeasured(session, trials, wanted):
+        if now := find_change(table, config.latency):
             observer.noted(
                 f"The table of latencies is of {table.fingerprint.device}, and this is {now.device}: "
                 "the best networks are inside the limit as predicted, and none was measured. Resume the run "
@@ -110,7 +112,7 @@ def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) 
         Measured(known).write(folder)
 
 
-def _unmeasured(session: Session, trials: Sequence[Trial], wanted: int) -> list[Trial]:
+def _find_unmeasured(session: Session, trials: Sequence[Trial], wanted: int) -> list[Trial]:
     """Return those of the best networks inside the limit, as far as is known, that were not measured."""
     state, measured = session.state(trials), Measured.read(session.folder)
     best = state.best(wanted) if session.objective.is_single else state.front

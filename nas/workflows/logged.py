@@ -52,7 +52,7 @@ class RunLog(Observer):
         """Hand over the files of the best network, and wait. Return the line that opens what is logged, by
         the names of the loggers that have all."""
         if best is not None:
-            self._senders.keep(files, _figures(best))
+            self._senders.keep(files, _list_figures(best))
         return self._senders.finish("what is missing is written when the run goes on")
 
     def _log(self, trial: Trial) -> None:
@@ -67,11 +67,11 @@ class RunLog(Observer):
                 state=trial.state.value,
                 choices=dict(trial.candidate.choices),
                 curves={name: sorted(curve.items()) for name, curve in curves.items() if curve},
-                figures=_figures(trial),
+                figures=_list_figures(trial),
             )
         )
 
 
-def _figures(trial: Trial) -> dict[str, float]:
+def _list_figures(trial: Trial) -> dict[str, float]:
     score = {} if trial.score is None else {"score": trial.score}
     return {**score, **trial.candidate.figures, "seconds": trial.result.seconds}

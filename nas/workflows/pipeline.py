@@ -136,7 +136,7 @@ def _run_step(
     if why is None:
         assert before is not None
         return Ended(step.name, None, before)
-    goes_on = step.name not in forced and before is not None and _goes_on(step, before.inputs, inputs)
+    goes_on = step.name not in forced and before is not None and _can_go_on(step, before.inputs, inputs)
     place = step.at.format(**places)
     if not place:
         stays = goes_on and before is not None and (step.grows or not before.is_done)
@@ -191,7 +191,7 @@ def _find_reason(before: StepRecord | None, inputs: Mapping[str, Any], folder: P
     return folder.find_change(before) if before.is_done else "was not finished"
 
 
-def _goes_on(step: Step, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def _can_go_on(step: Step, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether a step that was begun with other inputs may go on with these."""
     for key in (*before, *now):
         was, new = before.get(key), now.get(key)

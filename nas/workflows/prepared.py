@@ -42,8 +42,8 @@ from nas.workflows.checks import (
     describe_large_batch,
     describe_small_maps,
 )
-from nas.workflows.hardware import check_cluster, device_of
-from nas.workflows.limited import check_latency, table_of
+from nas.workflows.hardware import check_cluster, find_device
+from nas.workflows.limited import check_latency, load_table
 from nas.workflows.observer import Observer
 from nas.workflows.warm_start import find_warm_start
 
@@ -120,8 +120,8 @@ def prepare(
         check_ends(space, config.budget)
     else:
         space = Counted.DEPLOYED.of(space, config.classes, None)
-        table = table_of(space, config, files, heard)
-        space = _timed(space, table)
+        table = load_table(space, config, files, heard)
+        space = _add_clock(space, table)
         _note_budget(space, config, heard)
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
@@ -144,8 +144,8 @@ def prepare(
     if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
         heard.noted(note)
     if is_proxy:
-        table = table_of(prepared.space, config, files, heard)
-        prepared = replace(prepared, space=_timed(prepared.space, table))
+        table = load_table(prepared.space, config, files, heard)
+        prepared = replace(prepared, space=_add_clock(prepared.space, table))
         heard.doing(f"Counting the networks of {config.space}")
         _note_budget(prepared.space, config, heard)
     starts = find_warm_start(config.warm_start, prepared.space, config.budget, fitted)
@@ -161,7 +161,7 @@ def assemble_search(
     read: Callable[[], ImageData],
 ) -> Prepared:
     """Make the evaluator, and `read` the data if it needs some, with which the space is counted then."""
-    data, file, device = None, None, device_of(config)
+    data, file, device = None, None, find_device(config)
     timeout = config.executor.trial_timeout
     if evaluator is None and config.evaluator is not None:
         file = read_file(config.evaluator.file)
@@ -193,7 +193,7 @@ def load_search_space(config: SearchConfig) -> tuple[Space, Fitted | None]:
     return fitted.space, fitted
 
 
-def _timed(space: Space, table: LatencyTable | None) -> Space:
+def _add_clock(space: Space, table: LatencyTable | None) -> Space:
     """Return a space that knows the latency of its networks, where there is a table of it."""
     return space if table is None else replace(space, clock=table.clock)
 
@@ -247,7 +247,7 @@ def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:
     try:
         ProxyEvaluator(space, config.recipe, data, config.seed).network(smallest)
     except SpaceError as error:
-        if not _builds(space, smallest, data):
+        if not _can_build(space, smallest, data):
             raise
         size = f"{config.data.resolution} x {config.data.resolution}"
         raise InputError(
@@ -256,7 +256,7 @@ def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:
         ) from None
 
 
-def _builds(space: Space, choices: Choices, data: ImageData) -> bool:
+def _can_build(space: Space, choices: Choices, data: ImageData) -> bool:
     """Return whether a network can be built for the data at the space's own input size."""
     try:
         space.resolve(choices).for_data(data.channels, data.num_classes).architecture()

@@ -13,7 +13,7 @@ from nas.data import datasets
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.data.sources import find_source
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.graph.memory import check_memory
 from nas.graph.module import build_module
 from nas.measures import MEASURES
@@ -38,19 +38,19 @@ class Untrained:
     scores: dict[str, float]
 
 
-def chosen_scores(text: str | None) -> list[str]:
-    """The names of zero-cost scores in a list such as `naswot,zico`; all of them without one."""
+def parse_scores(text: str | None) -> list[str]:
+    """Return the names of zero-cost scores in a list such as `naswot,zico`; all of them without one."""
     if text is None:
         return list(ZERO_COST)
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in ZERO_COST:
-            raise InputError(f"--scores: '{name}' is not a score{did_you_mean(name, list(ZERO_COST))}")
+            raise InputError(f"--scores: '{name}' is not a score{suggest_word(name, list(ZERO_COST))}")
     return names
 
 
-def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
-    """Enough of a data set for one batch. Raises InputError where it cannot be used."""
+def load_batch(config: DataConfig, *, batch: int, seed: int) -> ImageData:
+    """Return enough of a data set for one batch. Raises InputError where it cannot be used."""
     dataset = config.dataset
     source = find_source(dataset, datasets.DATA_ROOT, config.layout)
     most = max(2 * len(source.classes), 2 * batch)
@@ -71,7 +71,7 @@ def batch_data(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     return data
 
 
-def untrained_scores(
+def score_untrained(
     networks: Sequence[Space], scores: Sequence[str], data: ImageData, *, batch: int, seed: int
 ) -> list[Untrained]:
     """Score networks, built for the data as the proxy builds them, on one batch of its search-train.
@@ -81,7 +81,7 @@ def untrained_scores(
     rows = []
     for space in networks:
         evaluator = ProxyEvaluator(space, Recipe(), data, seed)
-        found = _scores(evaluator, {}, scores, batch)
+        found = _score(evaluator, {}, scores, batch)
         rows.append(Untrained(space.name, space.cost({}), found))
     return rows
 
@@ -96,26 +96,25 @@ class Prescreen:
     evaluator: ProxyEvaluator
 
     def score(self, candidate: Candidate) -> float:
-        """A network with initial weights on the batch that all networks of the search are screened by."""
+        """Score a network with initial weights on the batch that all networks of the search are screened
+        by."""
         if self.name in MEASURES:
             return float(candidate.amount(MEASURES[self.name]))
         evaluator = self.evaluator
         recipe = evaluator.recipe.fitted(len(evaluator.data.train_labels), evaluator.device)
         batch = max(_LEAST, recipe.batch_size)
         try:
-            score = _scores(evaluator, candidate.choices, [self.name], batch)[self.name]
+            score = _score(evaluator, candidate.choices, [self.name], batch)[self.name]
         except Exception:
             return -math.inf  # its training will tell what is wrong, if it comes to that
         return score if math.isfinite(score) else -math.inf
 
 
-def _scores(
-    evaluator: ProxyEvaluator, choices: Choices, names: Sequence[str], batch: int
-) -> dict[str, float]:
-    """Of one network on the first images of search-train."""
+def _score(evaluator: ProxyEvaluator, choices: Choices, names: Sequence[str], batch: int) -> dict[str, float]:
+    """Score one network on the first images of search-train."""
     architecture, data = evaluator.network(choices), evaluator.data
     check_memory(architecture)
-    images = datasets.resize_dataset(_first(data, batch), architecture.input_shape[1])
+    images = datasets.resize_dataset(_take_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
     x, y = batches.batch(index).contiguous(), batches.labels[index]
@@ -124,6 +123,6 @@ def _scores(
     return {name: ZERO_COST[name](module, x, y) for name in names}
 
 
-def _first(data: ImageData, images: int) -> ImageData:
-    """The data with so many images to train on."""
+def _take_first(data: ImageData, images: int) -> ImageData:
+    """Return the data with so many images to train on."""
     return replace(data, train_images=data.train_images[:images], train_labels=data.train_labels[:images])

@@ -19,7 +19,7 @@ from nas.exporters import EXPORTERS
 from nas.files import read_text, write_output
 from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure
 from nas.latency.cliffs import find_cliffs
-from nas.machine import count_cores, processor
+from nas.machine import count_cores, name_processor
 from nas.runs.folder import RunFolder
 from nas.runs.provenance import damage_told, digest_file
 from nas.space.fit import fit_input
@@ -118,12 +118,12 @@ def profile(
     check_profile(networks, runtimes=runtimes, batches=batches, threads=threads, rounds=rounds, device=device)
     leavings = {str(what): _find(str(what), plugins, side) for what in dict.fromkeys(networks)}
     with TemporaryDirectory(prefix="nas-profile-") as folder:
-        works = list(_works(leavings, named, batches, threads, device, Path(folder), plugins, progress))
+        works = list(_list_works(leavings, named, batches, threads, device, Path(folder), plugins, progress))
         found = Profile(
             measure(works, rounds, seed, progress),
             tuple(find_cliffs({name: one.architecture for name, one in leavings.items()}, named)),
-            _machine(device),
-            _versions(named),
+            _name_machine(device),
+            _read_versions(named),
             rounds,
             seed,
         )
@@ -213,7 +213,7 @@ def _find(what: str, plugins: Sequence[Path | str], side: int | None) -> Leaving
     return leaving.as_deployed()
 
 
-def _works(
+def _list_works(
     leavings: dict[str, Leaving],
     runtimes: dict[str, None],
     batches: Sequence[int],
@@ -252,15 +252,15 @@ def _works(
             )
 
 
-def _machine(device: str) -> str:
+def _name_machine(device: str) -> str:
     if device == "cuda":
         import torch
 
         return torch.cuda.get_device_name()
-    return processor()
+    return name_processor()
 
 
-def _versions(runtimes: dict[str, None]) -> dict[str, str]:
+def _read_versions(runtimes: dict[str, None]) -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in runtimes:
         library = RUNTIMES[name].libraries[0].partition(".")[0].replace("_", "-")

@@ -22,17 +22,17 @@ from nas.exporters.int8 import (
     find_quantized,
     find_target,
 )
-from nas.exporters.parity import Array, Parity, Sample, apply_apart, network_outputs
+from nas.exporters.parity import Array, Parity, Sample, apply_apart, compute_outputs
 from nas.files import make_folder, scratch_folder
-from nas.graph.memory import peak_memory
+from nas.graph.memory import compute_peak_memory
 from nas.latency import RUNTIMES, Latency, Work, measure
 from nas.latency.cliffs import find_int8_costs
-from nas.machine import processor
+from nas.machine import name_processor
 from nas.workflows.delivery import (
-    cell,
+    explain_unwritable,
+    format_cell,
     read_images,
-    unwritable,
-    validation_sample,
+    take_validation_sample,
     write_companions,
 )
 from nas.workflows.export import Leaving, check_new_folder, find_leaving, ignore
@@ -178,7 +178,7 @@ def quantize(
                 (made / file.name).replace(file)
             return found
     except OSError as error:
-        raise unwritable(place, error) from None
+        raise explain_unwritable(place, error) from None
 
 
 def _check_numbers(calibration_images: int, max_drop: float | None) -> None:
@@ -200,7 +200,7 @@ def _prepare(leaving: Leaving, what: str, count: int, target: Target) -> _Work:
         )
     leaving = leaving.as_deployed()
     fewest, most = _COMPARED
-    most = max(fewest, min(most, _MEMORY // peak_memory(leaving.architecture)))
+    most = max(fewest, min(most, _MEMORY // compute_peak_memory(leaving.architecture)))
     try:
         data = read_images(images, validation=most, train=count)
     except NasError as error:
@@ -218,7 +218,7 @@ def _prepare(leaving: Leaving, what: str, count: int, target: Target) -> _Work:
         ),
         Calibration(DataCard.of(data).normalise(data.train_images), target),
         calibrated,
-        validation_sample(data),
+        take_validation_sample(data),
     )
 
 
@@ -257,7 +257,7 @@ class _Work:
                 parity = self._compare(exporter, file, shown / file.name, max_drop)
                 parities[shown / file.name] = parity
                 progress(f"{file.name}: {parity}, on {self.sample.origin}")
-                works += _works(self.leaving, name, before, file)
+                works += _list_works(self.leaving, name, before, file)
             progress(f"timing {len(works)} files, one image in one thread, in {_ROUNDS} rounds")
             times = measure(works, _ROUNDS, 0, ignore)
         formats = tuple(
@@ -273,19 +273,19 @@ class _Work:
             self.sample.origin,
             tuple(self._warn(formats)),
             self.calibration.target.name,
-            processor(),
+            name_processor(),
         )
 
     @cached_property
     def wanted(self) -> Array:
         """What the network gives in float32 for the images that it is compared on."""
         assert self.leaving.state is not None
-        return network_outputs(self.leaving.architecture, self.leaving.state, self.sample)
+        return compute_outputs(self.leaving.architecture, self.leaving.state, self.sample)
 
     def write_companions(self, folder: Path, found: Quantized) -> list[str]:
         """Write what goes with the files, as of other exports. Return the names. Raises OSError."""
         exporters = {one.format: find_quantized(one.format, self.calibration) for one in found.formats}
-        compared = _card_lines(found)
+        compared = _write_card(found)
         return write_companions(folder, self.leaving, exporters, compared, self.sample, self.wanted)
 
     def _compare(self, exporter: Exporter, file: Path, shown: Path, max_drop: float | None) -> Parity:
@@ -333,20 +333,21 @@ class _Work:
             yield f"the machine was not quiet while they were timed: {busy[0].format}, {said}"
 
 
-def _works(leaving: Leaving, name: str, *files: Path) -> Iterator[Work]:
+def _list_works(leaving: Leaving, name: str, *files: Path) -> Iterator[Work]:
     """Give what is timed of a format: its file in float32, and in int8."""
     (runtime,) = (key for key, runtime in RUNTIMES.items() if runtime.format == name)
     for kind, file in zip(("float32", "int8"), files, strict=True):
         yield Work(f"{leaving.stem.name} in {kind}", leaving.architecture, runtime, 1, 1, "cpu", file)
 
 
-def _card_lines(found: Quantized) -> list[str]:
+def _write_card(found: Quantized) -> list[str]:
     """Return what the card says of the files."""
     lines = [
-        f"Each has int8 scales of {cell(found.calibrated)}, for CPUs with {found.target}. It was loaded in a "
-        f"process of its own and compared with the network in float32 on {cell(found.compared)}; "
+        f"Each has int8 scales of {format_cell(found.calibrated)}, for CPUs with {found.target}. It was "
+        "loaded in a "
+        f"process of its own and compared with the network in float32 on {format_cell(found.compared)}; "
         "`outputs` in `samples.npz` are those of float32. Milliseconds are of one image in one thread on "
-        f"{cell(found.machine)}: 10 % of the runs were below.",
+        f"{format_cell(found.machine)}: 10 % of the runs were below.",
         "",
         "| format | file | accuracy in float32 | in int8 | equal classes | largest difference, of the range "
         "| ms in float32 | in int8 | times as fast |",
@@ -360,4 +361,4 @@ def _card_lines(found: Quantized) -> list[str]:
             f"| {1e3 * one.float32.low_s:.3g} | {1e3 * one.int8.low_s:.3g} "
             f"| {one.speedup:.2f} |"
         )
-    return [*lines, *(f"\nNote: {cell(text)}." for text in found.warnings)]
+    return [*lines, *(f"\nNote: {format_cell(text)}." for text in found.warnings)]

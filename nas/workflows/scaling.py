@@ -98,9 +98,9 @@ def write_scaled(
     own = by.coefficients if isinstance(by, OwnCoefficients) else by
     about = _describe(by, space)
     written = []
-    for path, step, solution in _solutions(space, output, way, value, own):
+    for path, step, solution in _find_solutions(space, output, way, value, own):
         named = f"{space.name}_b{step}" if step is not None else f"{space.name}_scaled"
-        result = replace(solution.space, name=named, meta=_lineage(space, file, solution, own))
+        result = replace(solution.space, name=named, meta=_describe_lineage(space, file, solution, own))
         write_output(path, dump_space(result))
         written.append(ScaledFile(path, result, solution.scale, about))
     return written
@@ -119,18 +119,18 @@ def scale_best(state: RunState) -> list[ScaledFile]:
     ]
 
 
-def _solutions(
+def _find_solutions(
     space: Space, output: Path, way: str, value: Any, by: Coefficients | None
 ) -> Iterator[tuple[Path, int | None, Solution]]:
-    """Where each scaled space is written, its step, if any, and the space."""
+    """Return where each scaled space is written, its step, if any, and the space."""
     match way:
         case "phi":
-            yield output, value, _step(space, by, value)
+            yield output, value, _take_step(space, by, value)
         case "family":
             solution = None
-            for step in _family(value):
+            for step in _parse_family(value):
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
-                solution = _step(space, by, step, solution)
+                solution = _take_step(space, by, step, solution)
                 yield path, step, solution
         case "factors":
             scale = Scale(**value)
@@ -144,7 +144,7 @@ def _solutions(
             yield output, None, solve(space, measure, target, by or EFFICIENTNET)
 
 
-def _step(space: Space, by: Coefficients | None, step: int, before: Solution | None = None) -> Solution:
+def _take_step(space: Space, by: Coefficients | None, step: int, before: Solution | None = None) -> Solution:
     """Return the space of a step, of EfficientNet's where there are no coefficients. `before`: that of the
     step before, where it is known."""
     if by is not None:
@@ -193,27 +193,29 @@ def _describe(by: Coefficients | OwnCoefficients | None, space: Space) -> str:
     return f"By coefficients of its own, {by.coefficients}, of {by.folder}{of}."
 
 
-def _family(text: str) -> range:
+def _parse_family(text: str) -> range:
     try:
         return parse_steps(text)
     except InputError as error:
         raise InputError(f"--family: {error}") from None
 
 
-def _lineage(space: Space, file: Path, solution: Solution, by: Coefficients | None) -> dict[str, Any]:
+def _describe_lineage(
+    space: Space, file: Path, solution: Solution, by: Coefficients | None
+) -> dict[str, Any]:
     scale = {key: round(factor, 6) for key, factor in asdict(solution.scale).items()}
     source: dict[str, Any] = {"name": space.name, "file": file.name}
     if space.is_architecture:
-        source |= _figures(space)
+        source |= _measure(space)
     meta: dict[str, Any] = {"scaled_from": source | dict(space.meta), "scale": scale}
     if solution.phi is not None:
         meta["phi"] = solution.phi
     if by is not None:
         meta["coefficients"] = asdict(by)
     if space.is_architecture:
-        meta |= _figures(solution.space)
+        meta |= _measure(solution.space)
     return meta
 
 
-def _figures(network: Space) -> dict[str, int]:
+def _measure(network: Space) -> dict[str, int]:
     return {measure.name: network.amount({}, measure) for measure in SHOWN}

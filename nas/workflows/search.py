@@ -18,9 +18,9 @@ from nas.measures import LATENCY
 from nas.runs.config import SearchConfig
 from nas.runs.finals import (
     Finalist,
-    finals_name,
     find_winner,
     name_final,
+    name_finals,
     select_finalists,
     select_spare,
 )
@@ -34,7 +34,7 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial
 from nas.study.study import Screen, Study
 from nas.training.base import Evaluator
-from nas.training.evaluator import proxy_resolution
+from nas.training.evaluator import scale_resolution
 from nas.training.quantized import Int8Evaluator
 from nas.training.threads import torch_threads
 from nas.workflows.calibration import find_calibration
@@ -275,7 +275,7 @@ def _open_studies(session: Session, observer: Observer) -> tuple[Study, Ledger |
     ledger = Ledger(storage, name, metric)
     wanted = ledger.agree(session.manifest.terms, session.config.trials)
     study = _make_study(session, ledger, wanted)
-    return study, Ledger(storage, finals_name(name), metric) if session.config.finals.count else None
+    return study, Ledger(storage, name_finals(name), metric) if session.config.finals.count else None
 
 
 def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
@@ -297,13 +297,13 @@ def _make_study(session: Session, ledger: Ledger, wanted: int) -> Study:
         warm_start=[start.choices for start in session.manifest.warm_start],
         objective=session.objective,
         try_out=session.try_out,
-        screen=_screen(session),
+        screen=_make_screen(session),
         pruner=find_pruner(config.pruner)(config.recipe.epochs) if config.pruner else None,
         **more,
     )
 
 
-def _screen(session: Session) -> Screen | None:
+def _make_screen(session: Session) -> Screen | None:
     if session.config.prescreen is None or session.proxy is None:
         return None
     from nas.workflows.prescreen import Prescreen
@@ -385,7 +385,7 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
     data = session.manifest.data
     if best and data and data.background:
         resolved = session.space.resolve(best[0].candidate.choices)
-        side = proxy_resolution(session.space, resolved, config.data.resolution)
+        side = scale_resolution(session.space, resolved, config.data.resolution)
         facts["preprocessing"] = data.preprocessing(side)
     if best:
         session.folder.write_best(session.space, best[0], facts, config.measures)

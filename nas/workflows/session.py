@@ -17,8 +17,8 @@ from nas.execution import make_executor
 from nas.execution.base import Executor
 from nas.loggers import check_loggers
 from nas.runs.config import SearchConfig, check_used
-from nas.runs.finals import finals_name
-from nas.runs.folder import RunExists, RunFolder, next_run_path
+from nas.runs.finals import name_finals
+from nas.runs.folder import RunExists, RunFolder, choose_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.measured import Measured
 from nas.runs.state import RunState, read_space, read_study, repair_study
@@ -36,7 +36,7 @@ from nas.workflows.checks import (
     check_machine,
     check_rank,
 )
-from nas.workflows.hardware import check_cluster, device_name, gpus_of
+from nas.workflows.hardware import check_cluster, count_trial_gpus, name_device
 from nas.workflows.observer import Observer
 from nas.workflows.prepared import (
     Prepared,
@@ -103,7 +103,7 @@ class Session(Prepared):
     def executor(self) -> Executor:
         """What trains."""
         labels = {"run": self.folder.path.name, "sampler": self.config.sampler}
-        return make_executor(self.config.executor, gpus_of(self.config), self.way_out, labels)
+        return make_executor(self.config.executor, count_trial_gpus(self.config), self.way_out, labels)
 
 
 def check_join(config: SearchConfig, name: str | None, join: bool) -> None:
@@ -122,7 +122,7 @@ def check_place(config: SearchConfig, runs: Path, name: str | None, like: str, j
     a database that is to have the study."""
     check_join(config, name, join)
     path = RunFolder.find_place(runs, name, like)
-    _check_storage(_with_absolute_storage(config), path.name, join)
+    _check_storage(_resolve_storage(config), path.name, join)
 
 
 def start(
@@ -138,13 +138,13 @@ def start(
 
     Raises InputError where it cannot be made, RunExists where there is one of that name.
     """
-    config = _with_absolute_storage(prepared.config)
+    config = _resolve_storage(prepared.config)
     prepared = replace(prepared, config=config)
     sources = [*prepared.plugins, *([prepared.evaluator_file] if prepared.evaluator_file else [])]
     space_text = dump_space(load_search_space(config)[0])
-    data_files = _data_files(prepared)
+    data_files = _list_data_files(prepared)
     while True:
-        path = runs / name if name else next_run_path(runs, like)
+        path = runs / name if name else choose_run_path(runs, like)
         _check_storage(config, path.name, join)
         manifest = Manifest.make(
             path.name,
@@ -152,7 +152,7 @@ def start(
             DataCard.of(prepared.data) if prepared.data else None,
             prepared.evaluator.metric,
             space_text,
-            device_name(config),
+            name_device(config),
             prepared.warm_start,
             prepared.plugins,
             prepared.evaluator_file,
@@ -164,7 +164,7 @@ def start(
             "run.yaml": manifest.to_text(),
             "space.yaml": space_text,
             **data_files,
-            **_table_files(prepared),
+            **_list_table_files(prepared),
             **(files or {}),
         }
         try:
@@ -176,18 +176,18 @@ def start(
         return Session(**vars(prepared), folder=folder, manifest=manifest)
 
 
-def _with_absolute_storage(config: SearchConfig) -> SearchConfig:
+def _resolve_storage(config: SearchConfig) -> SearchConfig:
     return replace(config, storage=make_absolute(config.storage)) if config.storage else config
 
 
-def _table_files(prepared: Prepared) -> dict[str, str]:
+def _list_table_files(prepared: Prepared) -> dict[str, str]:
     """Return what a run folder has of the table of latencies."""
     if prepared.table is None:
         return {}
     return {RunFolder(Path()).table_file.name: json.dumps(prepared.table.to_data())}
 
 
-def _data_files(prepared: Prepared) -> dict[str, str | bytes]:
+def _list_data_files(prepared: Prepared) -> dict[str, str | bytes]:
     """Return what a run folder has of its data: the images of a function, and why others are left out."""
     data, files = prepared.data, RunFolder(Path())
     found: dict[str, str | bytes] = {}
@@ -219,7 +219,7 @@ def reopen(
             f"{manifest.resume_command(folder)}"
         )
     manifest.check_again(folder, changes)
-    config = _with_absolute_storage(manifest.config.changed(changes, "nas resume"))
+    config = _resolve_storage(manifest.config.changed(changes, "nas resume"))
     check_loggers(config.log)
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")
@@ -280,7 +280,7 @@ def _check_storage(config: SearchConfig, study: str, join: bool = False) -> None
             )
         return
     for name, trials in zip(
-        (study, finals_name(study)), read_trials(config.storage, study, finals_name(study)), strict=True
+        (study, name_finals(study)), read_trials(config.storage, study, name_finals(study)), strict=True
     ):
         if trials:
             raise InputError(

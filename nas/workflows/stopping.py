@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from nas.deadline import duration_text
+from nas.deadline import dump_duration
 from nas.errors import InputError, NasError
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.holder import Holder, holds_lock
@@ -67,6 +67,6 @@ def _end(folder: RunFolder, holder: Holder, pid: int, timeout_s: float) -> None:
             os.close(process)
     if not ended:
         raise NasError(
-            f"{folder.path}: {holder} was asked to stop and has not ended after {duration_text(timeout_s)}; "
+            f"{folder.path}: {holder} was asked to stop and has not ended after {dump_duration(timeout_s)}; "
             f"wait for it, or end it with kill -9 {pid}, which loses nothing finished"
         )

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from nas.deadline import deadline
 from nas.errors import InputError, NasError
-from nas.files import way_out
+from nas.files import find_way_out
 from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
 from nas.study.storage import DATABASE_ERRORS, describe_database_error
@@ -61,7 +61,7 @@ class Stoppable(Protocol):
         ...
 
     def command_in(self, path: Path) -> str:
-        """The command that goes on with it where its folder is another."""
+        """Return the command that goes on with it where its folder is another."""
         ...
 
 
@@ -134,7 +134,7 @@ def stoppable(session: Stoppable) -> Iterator[Stop]:
     try:
         stop = Stop(session)
     except OSError as error:
-        raise _failed(session, error) from error
+        raise _explain_error(session, error) from error
     before = {}
     try:
         with suppress(ValueError):  # raised outside the main thread, which gets no signals
@@ -156,7 +156,7 @@ def stoppable(session: Stoppable) -> Iterator[Stop]:
             raise NasError(f"{error}. {session.way_out}") from error
         if stop.asked is not None:  # a terminal that is closed cannot be written
             raise stop.ended from error
-        raise _failed(session, error) from error
+        raise _explain_error(session, error) from error
     except DATABASE_ERRORS as error:
         reason = describe_database_error(error)
         raise NasError(
@@ -169,15 +169,15 @@ def stoppable(session: Stoppable) -> Iterator[Stop]:
         stop.close()
 
 
-def _failed(session: Stoppable, error: OSError) -> NasError:
-    """What is told of an error of the system: of which file, what it is, and the way out."""
+def _explain_error(session: Stoppable, error: OSError) -> NasError:
+    """Return what is told of an error of the system: of which file, what it is, and the way out."""
     run, file = session.folder.path, error.filename
     if error.errno is None:
         what = f"{run}: stopped by {type(error).__name__}: {error}"
     elif file is None or Path(os.fsdecode(file)).is_relative_to(run):
-        what = f"{file or run}: cannot be written: {error.strerror}; {way_out(error)}"
+        what = f"{file or run}: cannot be written: {error.strerror}; {find_way_out(error)}"
     else:
-        way = "mend that" if error.errno == ENOENT else way_out(error, "mend that")
+        way = "mend that" if error.errno == ENOENT else find_way_out(error, "mend that")
         what = f"{file}: {error.strerror}; {way}"
     return NasError(f"{what}. {session.way_out}")
 

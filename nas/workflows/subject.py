@@ -87,9 +87,9 @@ def check_builds(network: Space, side: int, flag: str = "--resolution") -> None:
 
 def find_place(network: str, work: str) -> Path:
     """Return where the `work` on a network is kept where no folder is named: in its run, or beside runs."""
-    return Path(network, work) if is_run(network) else Path("runs", f"{work}-{slug(Path(network).name)}")
+    return Path(network, work) if is_run(network) else Path("runs", f"{work}-{to_slug(Path(network).name)}")
 
 
-def slug(name: str) -> str:
+def to_slug(name: str) -> str:
     """Return a name as one of a file."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name.removesuffix(".yaml")).strip("-") or "network"

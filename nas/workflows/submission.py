@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from nas.data.functions import is_function
-from nas.data.sources import absolute
+from nas.data.sources import resolve_spec
 from nas.errors import InputError, NasError
 from nas.files import make_folder
 from nas.importing import FileFunction, read_file
@@ -159,15 +159,15 @@ def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path, join: boo
         data["evaluator"] = keep_function(data["evaluator"])
     if "dataset" in data:
         of = data["dataset"]
-        data["dataset"] = keep_function(of) if is_function(of) else absolute(of)
+        data["dataset"] = keep_function(of) if is_function(of) else resolve_spec(of)
     if (url := data.pop("storage", None)) is not None:
-        (into / STORAGE).write_text(_whole(config.storage or url), encoding="utf-8")
+        (into / STORAGE).write_text(_complete_url(config.storage or url), encoding="utf-8")
     (into / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     flags = [f for plugin in plugins for f in ("--plugin", keep(plugin.file, plugin.text))]
     return ["--config", "config.yaml", *flags, *["--join"] * join]
 
 
-def _whole(url: str) -> str:
+def _complete_url(url: str) -> str:
     """Return the URL of a storage with its password, where this machine knows it."""
     found = SecretUrl(make_absolute(url))
     try:

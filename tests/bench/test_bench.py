@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.bench.contest import Contest, Outcome, run_contest, run_search
-from nas.bench.figures import compare_pairs, compute_standings, estimate_mean, list_marks
 from nas.bench.plot import plot
-from nas.bench.table import Entry, Table, enumerate_points, read_table
+from nas.bench.score_table import Entry, Table, enumerate_points, read_table
+from nas.bench.standings import compare_pairs, compute_standings, estimate_mean, list_marks
 from nas.cost import Interval
 from nas.errors import InputError, NasError
 from nas.measures import MACS, MEMORY, Budget
@@ -527,7 +527,7 @@ def test_what_is_odd_about_a_table_is_said(space_file: str, tmp_path: Path) -> N
 def test_a_large_space_is_not_listed(
     space_file: str, space: Space, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("nas.bench.table.LISTED", 10)
+    monkeypatch.setattr("nas.bench.score_table.LISTED", 10)
     file = tmp_path / "t.csv"
     file.write_text(f"{HEAD},score\n2,conv,skip,,4,1\n2,conv,conv,,4,3\n")
     assert read_table(file, space).missing is None

@@ -19,7 +19,7 @@ from command_line import SHORT, TINY, Said, command, nas, rows
 from nas import __version__
 from nas.cli.app import COMMANDS
 from nas.measures import MACS
-from nas.runs.folder import next_run_path
+from nas.runs.folder import choose_run_path
 from nas.runs.state import RunState
 from nas.space import load_space, parse_space
 from nas.space.library import find_space, list_spaces
@@ -306,13 +306,13 @@ def test_a_number_that_another_search_takes_is_left_to_it(
     raced = list[Path]()
 
     def racing(folder: Path, space: str) -> Path:
-        path = next_run_path(folder, space)
+        path = choose_run_path(folder, space)
         if not raced:
             raced.append(path)
             path.mkdir(parents=True)
         return path
 
-    monkeypatch.setattr(session, "next_run_path", racing)
+    monkeypatch.setattr(session, "choose_run_path", racing)
     assert nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", *SHORT).code == 0
     assert Path("runs/tiny-2/best.py").is_file()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from command_line import SHORT, Said, nas, rows
 
-from nas.cost import large_number
+from nas.cost import format_large
 from nas.report.documents import print_document
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
@@ -150,7 +150,7 @@ def test_the_bundled_spaces() -> None:
     assert [one["name"] for one in found["spaces"]] == list(list_spaces())
     for one in found["spaces"]:
         (line,) = [line for line in lines if line[:1] == [one["name"]]]
-        assert " ".join(line[1:]).startswith(f"{large_number(one['networks'])} {one['about'][:20]}")
+        assert " ".join(line[1:]).startswith(f"{format_large(one['networks'])} {one['about'][:20]}")
 
 
 def test_a_search_and_how_it_goes_on() -> None:

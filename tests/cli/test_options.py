@@ -13,8 +13,8 @@ import rich_click as click
 from command_line import TINY, nas
 from written_runs import write_run
 
-from nas.cli.options import resumable, with_settings
-from nas.cli.reference import main, panels, settings_of, with_tables
+from nas.cli.options import list_resumable, with_settings
+from nas.cli.reference import fill_tables, list_panels, list_settings, main
 from nas.data.sources import NAMES
 from nas.errors import InputError
 from nas.loggers import LOGGERS
@@ -90,14 +90,14 @@ _OTHERS = {"--format", "--plugin", "--repair", "--help", "--concurrency", "--no-
 
 
 def test_a_search_that_goes_on_takes_what_may_change() -> None:
-    assert resumable() == [
+    assert list_resumable() == [
         "trials", "sampler", "finalists", "scheduler", "dataset", "evaluator", "workers", "in_process",
         "cpus_per_trial", "gpus_per_trial", "accelerator", "address", "time_limit", "log", "storage",
     ]  # fmt: skip
     shown = helped("resume")
-    options = {f"--{key.replace('_', '-')}" for key in resumable()}
+    options = {f"--{key.replace('_', '-')}" for key in list_resumable()}
     assert set(re.findall(r"--[a-z-]+", shown)) - _OTHERS == options
-    assert shown.count("[default: as before]") == len(resumable())
+    assert shown.count("[default: as before]") == len(list_resumable())
 
 
 def test_a_calibration_takes_what_means_something_to_it() -> None:
@@ -146,12 +146,12 @@ def test_the_help_names_all_that_can_be_chosen() -> None:
 def test_the_documentation_has_the_tables_of_the_fields() -> None:
     """`python -m nas.cli.reference docs` writes them."""
     pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))]
-    assert [with_tables(page) for page in pages] == pages
-    listed = [s for page in pages for found in panels(page) for s in settings_of(*found)]
+    assert [fill_tables(page) for page in pages] == pages
+    listed = [s for page in pages for found in list_panels(page) for s in list_settings(*found)]
     every = [*SearchConfig.settings().values(), *Recipe.settings().values()]
-    every += settings_of("train", "Training") + settings_of("train", "Distillation")
-    every += settings_of("versus", "Comparison")
-    every += settings_of("coefficients", "Coefficients")
+    every += list_settings("train", "Training") + list_settings("train", "Distillation")
+    every += list_settings("versus", "Comparison")
+    every += list_settings("coefficients", "Coefficients")
     assert sorted(s.key for s in listed) == sorted(s.key for s in every)
 
 
@@ -159,7 +159,7 @@ def test_the_documentation_says_what_may_change() -> None:
     text = (DOCS / "settings.md").read_text(encoding="utf-8")
     said = re.search(r"`nas resume` takes what may change: (.*?)\.\n", text, re.DOTALL)
     assert said and set(re.findall(r"`--([a-z-]+)`", said[1])) == {
-        key.replace("_", "-") for key in resumable()
+        key.replace("_", "-") for key in list_resumable()
     }
 
 
@@ -179,5 +179,5 @@ def test_tables_are_rewritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_table_of_no_settings() -> None:
     with pytest.raises(InputError) as error:
-        with_tables("<!-- settings: Bugdet -->\n<!-- end -->\n")
+        fill_tables("<!-- settings: Bugdet -->\n<!-- end -->\n")
     assert str(error.value) == "settings: Bugdet: there are none; name a panel of nas.runs.config"

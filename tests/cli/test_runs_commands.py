@@ -19,7 +19,7 @@ from command_line import Said, apart, command, nas, rows
 from holders import HOLDER, held
 
 from nas.cost import format_count
-from nas.report.documents import amounts
+from nas.report.documents import document_cost
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.study.records import TrialState
@@ -71,7 +71,7 @@ def test_what_is_listed_is_what_the_folders_say(old_runs: Path) -> None:
         assert row["done"] == sum(not trial.is_running for trial in state.trials)
         assert row["wanted"] == (None if is_calibration else state.config.trials)
         assert row["score"] == (None if is_calibration or not best else best.score)
-        assert row["cost"] == (None if is_calibration or not best else amounts(best.candidate.cost))
+        assert row["cost"] == (None if is_calibration or not best else document_cost(best.candidate.cost))
         assert row["space"] == state.config.space
         assert row["kind"] == ("calibration" if is_calibration else "search")
         assert row["state"] == ("stopped" if name.startswith("stopped") else "ended")

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from nas.data import cache, images
-from nas.data.cache import image_folder
+from nas.data.cache import find_image_folder
 from nas.data.datasets import load_dataset
 from nas.data.images import Picture, Pictures, decode_files
 from nas.data.levels import ON_WHITE, Rendering
@@ -77,7 +77,7 @@ def check_all(pictures: Pictures, folder: Path) -> None:
 
 
 def rows_file() -> Path:
-    (file,) = image_folder().glob("*.rows")
+    (file,) = find_image_folder().glob("*.rows")
     return file
 
 
@@ -287,17 +287,17 @@ def test_a_cache_folder_that_is_none(photos: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_what_is_not_used_is_removed(photos: Path) -> None:
-    image_folder().mkdir(parents=True)
+    find_image_folder().mkdir(parents=True)
     for name, days in (("a.rows", 31), (".b.map.1.tmp", 31), ("c.rows", 29)):
-        file = image_folder() / name
+        file = find_image_folder() / name
         file.write_bytes(b"")
         os.utime(file, (0, file.stat().st_mtime - days * 24 * 3600))
     read(photos)
-    assert {file.name for file in image_folder().iterdir()} == {"c.rows", rows_name(photos)}
+    assert {file.name for file in find_image_folder().iterdir()} == {"c.rows", rows_name(photos)}
 
 
 def rows_name(photos: Path) -> str:
-    return next(f.name for f in image_folder().glob("*.rows") if f.name != "c.rows")
+    return next(f.name for f in find_image_folder().glob("*.rows") if f.name != "c.rows")
 
 
 def test_progress_counts_what_is_decoded(photos: Path) -> None:
@@ -331,7 +331,7 @@ def test_a_bar_is_on_a_terminal_alone(
 
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "memory_bytes", lambda: 4 * 3 * 8 * 8 * 6)  # a part of six images fits
+    monkeypatch.setattr(cache, "read_memory_bytes", lambda: 4 * 3 * 8 * 8 * 6)  # a part of six images fits
     monkeypatch.setattr(cache, "_BLOCK_BYTES", 3 * 8 * 8 * 5)
 
 
@@ -343,14 +343,14 @@ def test_more_than_fits_in_memory_is_mapped(photos: Path, opened_images: list[st
         assert isinstance(found.images, np.memmap) and not found.images.flags.writeable
         check_all(found, photos)
     assert len(opened_images) == COUNT
-    assert not list(image_folder().glob(".*"))
+    assert not list(find_image_folder().glob(".*"))
 
 
 @pytest.mark.usefixtures("little_memory")
 def test_a_map_that_is_not_whole_is_written_anew(photos: Path) -> None:
     for kind, content in (("map", b"short"), ("json", b"{"), ("json", b"[]"), ("json", b'{"images": 3}')):
         read(photos)
-        (file,) = image_folder().glob(f"*.{kind}")
+        (file,) = find_image_folder().glob(f"*.{kind}")
         file.write_bytes(content)
         check_all(read(photos), photos)
 
@@ -365,7 +365,7 @@ def test_no_room_for_a_map(photos: Path, small_disk: Path, monkeypatch: pytest.M
         "space left on device; make room, name another folder by XDG_CACHE_HOME, or lower --max-images or "
         "--resolution"
     )
-    assert [file.suffix for file in image_folder().iterdir()] == [".rows"]
+    assert [file.suffix for file in find_image_folder().iterdir()] == [".rows"]
 
 
 @pytest.mark.usefixtures("little_memory")

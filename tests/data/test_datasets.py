@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from nas.data import npz, splits
-from nas.data.arrays import source_of_pixels
+from nas.data.arrays import wrap_pixels
 from nas.data.datasets import ImageData, load_dataset, load_source, make_folds
 from nas.data.images import ignore_progress, resize_images
 from nas.data.sources import NAMES, find_source
@@ -288,7 +288,7 @@ def test_no_file_of_mnist_to_test_on_is_opened(tmp_path: Path, opened: list[str]
 def test_each_image_is_validated_on_in_one_fold(counts: list[int], folds: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     pixels = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    source = source_of_pixels(tuple(map(str, range(len(counts)))), labels, pixels, flip=False)
+    source = wrap_pixels(tuple(map(str, range(len(counts)))), labels, pixels, flip=False)
     data = load_source(source, "numbers", resolution=1, seed=3, folds=folds)
     parts = list(make_folds(data, folds))
     assert len(parts) == folds
@@ -499,10 +499,10 @@ def test_a_header_that_says_more_than_there_is(tmp_path: Path, count: int) -> No
 
 def test_arrays_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file may hold many zeros: those are not made. What is not read may be of any size."""
-    monkeypatch.setattr(npz, "memory_bytes", lambda: 5000)
+    monkeypatch.setattr(npz, "read_memory_bytes", lambda: 5000)
     np.savez_compressed(tmp_path / "own.npz", images=PIXELS, labels=LABELS, more=np.zeros(10**6))
     assert len(rows(load_dataset(f"npz:{tmp_path}/own.npz", resolution=8, seed=0))) == 12
-    monkeypatch.setattr(npz, "memory_bytes", lambda: 4000)
+    monkeypatch.setattr(npz, "read_memory_bytes", lambda: 4000)
     assert (
         "('images' is uint8 of shape (12, 8, 8, 3), 0.0 GB, more than half of this machine's memory; keep "
         "such images as files, and name them by csv:FILE or imagefolder:PATH)"

@@ -207,7 +207,7 @@ def test_a_picture_in_two_classes_is_named(tmp_path: Path) -> None:
 def test_images_too_many_for_memory(tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are mapped, and arranged anew by a second map."""
     if where == "images":
-        monkeypatch.setattr(cache, "memory_bytes", lambda: 1_000)
+        monkeypatch.setattr(cache, "read_memory_bytes", lambda: 1_000)
     spec = write(tmp_path, {"cat": [i % 10 for i in range(40)], "dog": [10 + i % 10 for i in range(40)]})
     data = load(spec)
     assert isinstance(data.train_images, np.memmap) == (where == "images")

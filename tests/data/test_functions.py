@@ -17,7 +17,7 @@ from nas.blocks import BLOCKS
 from nas.data import datasets
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
-from nas.data.sources import absolute, find_source
+from nas.data.sources import find_source, resolve_spec
 from nas.errors import InputError
 from nas.runs.folder import RunFolder
 
@@ -106,8 +106,8 @@ def test_names_of_functions(spec: str, is_one: bool, path: str | None, folder: P
     if path:
         kind, _, rest = path.partition(":")
         wanted = f"{folder.resolve()}/{path}" if is_one else f"{kind}:{folder.resolve()}/{rest}"
-        assert absolute(spec) == wanted
-    assert absolute("digits") == "digits"
+        assert resolve_spec(spec) == wanted
+    assert resolve_spec("digits") == "digits"
 
 
 @pytest.mark.parametrize(

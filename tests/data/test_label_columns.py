@@ -12,7 +12,7 @@ from PIL import Image
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset, make_folds
-from nas.data.label_sets import SEVERAL, strata_of
+from nas.data.label_sets import SEVERAL, find_strata
 from nas.data.layout import Layout
 from nas.errors import InputError
 
@@ -171,8 +171,8 @@ def test_one_picture_of_other_labels_is_said(folder: Path) -> None:
 
 def test_strata() -> None:
     labels = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 0, 1]])
-    assert strata_of(labels).tolist() == [1, 0, 2, 3, 2]
-    assert strata_of(np.array([2, 0])).tolist() == [2, 0]
+    assert find_strata(labels).tolist() == [1, 0, 2, 3, 2]
+    assert find_strata(np.array([2, 0])).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(

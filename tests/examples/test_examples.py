@@ -19,7 +19,7 @@ from toys import history, run, study
 
 from nas.blocks import BLOCKS
 from nas.data import datasets
-from nas.exporters.files import export_python
+from nas.exporters.writing import export_python
 from nas.graph.module import build_module, count_macs
 from nas.inherit import inherit
 from nas.ops import OPERATORS

@@ -24,12 +24,12 @@ from nas.execution import child as child_module
 from nas.execution.child import ChildExecutor, _packed, _unpack
 from nas.execution.local import LocalExecutor
 from nas.study.records import TrialState
-from nas.training.base import EvaluatorError, FailureReason, seconds_allowed
+from nas.training.base import EvaluatorError, FailureReason, extend_limit
 
 
 @pytest.fixture
 def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_module, "seconds_allowed", lambda limit: limit)
+    monkeypatch.setattr(child_module, "extend_limit", lambda limit: limit)
 
 
 DEATHS = {
@@ -89,7 +89,7 @@ def test_a_trial_that_hangs_is_ended(tmp_path: Path) -> None:
 
 def test_what_ends_by_itself_is_left_its_time() -> None:
     """A training looks at its limit between batches, and not while it validates."""
-    assert seconds_allowed(1) > 5 and seconds_allowed(3600) > 1.2 * 3600
+    assert extend_limit(1) > 5 and extend_limit(3600) > 1.2 * 3600
 
 
 def test_a_process_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

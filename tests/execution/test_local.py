@@ -23,7 +23,7 @@ from fakes import (
 )
 from toys import total
 
-from nas.execution.base import _checked
+from nas.execution.base import _check_result
 from nas.execution.local import LocalExecutor
 from nas.study.records import Candidate, TrialResult, TrialState
 from nas.training.base import EpochResult, EvaluatorError, FailureReason
@@ -50,9 +50,9 @@ def test_times_that_are_none_are_not_written(name: str, given: Any) -> None:
     """The ledger could not be read again."""
     result = replace(EpochResult(1, 0.5, 0.5, 1.0), **{name: given})
     with pytest.raises(EvaluatorError) as error:
-        _checked(result, 1)
+        _check_result(result, 1)
     assert str(error.value) == f"the {name} of epoch 1 is {given!r}; give a finite number"
-    counted = _checked(EpochResult(1, 0.5, 0.5, 1.0, images=np.float64(100)), 1)  # type: ignore[arg-type]
+    counted = _check_result(EpochResult(1, 0.5, 0.5, 1.0, images=np.float64(100)), 1)  # type: ignore[arg-type]
     assert (counted.images, type(counted.images)) == (100, int)
 
 

@@ -18,7 +18,7 @@ from torch import fx
 
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS, find_exporters
-from nas.exporters.parity import Parity, Sample, check_parity, network_outputs
+from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.graph.module import build_module
 from nas.runs.folder import RunFolder
@@ -26,7 +26,7 @@ from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
 from nas.testing.exporters import small_network, trained
 from nas.workflows.delivery import take_sample, write_folder
-from nas.workflows.export import Leaving, of_run
+from nas.workflows.export import Leaving, take_trial
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
@@ -103,7 +103,7 @@ def test_a_network_that_has_seen_no_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NasError, match=message):
         PT2.write(tmp_path, "best", small_network(), state, title="T", facts={})
     with pytest.raises(NasError, match=message):
-        network_outputs(small_network(), state, Sample.random((3, 8, 8)))
+        compute_outputs(small_network(), state, Sample.random((3, 8, 8)))
     assert not list(tmp_path.iterdir())
 
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_written_is_refused_first(
 
 
 def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None:
-    leaving = of_run(RunState.load(tiny_run.path)).as_deployed()
+    leaving = take_trial(RunState.load(tiny_run.path)).as_deployed()
     sample = take_sample(leaving)
     card = leaving.images.card if leaving.images else None
     assert card and sample.labels is not None and sample.labels.max() < 10
@@ -153,7 +153,7 @@ def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None
 def test_a_run_whose_images_are_gone_is_compared_on_random_ones_and_says_why(tiny_run: RunFolder) -> None:
     text = tiny_run.manifest_file.read_text()
     tiny_run.manifest_file.write_text(text.replace("dataset: digits", "dataset: npz:gone.npz"))
-    sample = take_sample(of_run(RunState.load(tiny_run.path)).as_deployed())
+    sample = take_sample(take_trial(RunState.load(tiny_run.path)).as_deployed())
     assert sample.labels is None and len(sample.images) == 64
     assert sample.origin.startswith("64 random images of mean 0 and deviation 1, as the images of the run ")
     assert "gone.npz" in sample.origin
@@ -209,7 +209,7 @@ def test_dynamic_batches_and_files_of_one_format(tmp_path: Path) -> None:
         for count in (1, 5):
             images = np.random.default_rng(count).standard_normal((count, 3, 8, 8), np.float32)
             sample = Sample(images, None, "images")
-            check_parity(exporter, file, file, network_outputs(small_network(), state, sample), sample)
+            check_parity(exporter, file, file, compute_outputs(small_network(), state, sample), sample)
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def test_ncnn_computes_as_the_network_does(tmp_path: Path) -> None:
     exporter, state = EXPORTERS["ncnn"], trained().state_dict()
     (file, *_) = exporter.write(tmp_path, "best", small_network(), state, title="T", facts={})
     sample = Sample.random((3, 8, 8))
-    wanted = network_outputs(small_network(), state, sample)
+    wanted = compute_outputs(small_network(), state, sample)
     assert check_parity(exporter, file, file, wanted, sample).difference < 1e-5
 
 

@@ -25,10 +25,10 @@ from torch import nn
 from nas.blocks import Builder
 from nas.errors import NasError
 from nas.exporters import EXPORTERS
-from nas.exporters.check import problem
-from nas.exporters.files import check_apart, export_python, verify, write_expected
-from nas.exporters.source import Preparation, python_source
-from nas.exporters.timm_source import timm_source
+from nas.exporters.check import find_problem
+from nas.exporters.source import Preparation, write_source
+from nas.exporters.timm_source import write_timm_source
+from nas.exporters.writing import check_apart, export_python, verify, write_expected
 from nas.files import scratch_folder
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_parameters
@@ -116,7 +116,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def source(architecture: Architecture) -> str:
-    return python_source(architecture, **TOLD)
+    return write_source(architecture, **TOLD)
 
 
 def run(text: str) -> types.ModuleType:
@@ -192,12 +192,12 @@ def test_ruff_finds_nothing_to_say(tmp_path: Path) -> None:
     assert ruff is not None
     (tmp_path / "b0.py").write_text(source(efficientnet_b0()))
     (tmp_path / "tiny.py").write_text(source(small_network()))
-    (tmp_path / "timm_tiny.py").write_text(timm_source(small_network(), "timm_tiny", **TOLD))
+    (tmp_path / "timm_tiny.py").write_text(write_timm_source(small_network(), "timm_tiny", **TOLD))
     for file in SPACES:
         for number, architecture in enumerate(members(file, 3, seed=3)):
             (tmp_path / f"{file.stem}{number}.py").write_text(source(architecture))
             name = f"timm_{file.stem}{number}"
-            text = timm_source(architecture, name, **TOLD, preparation=PREPARATION)
+            text = write_timm_source(architecture, name, **TOLD, preparation=PREPARATION)
             (tmp_path / f"{name}.py").write_text(text)
     options = ["--isolated", "--no-cache", "--line-length", "110", str(tmp_path)]
     for command in (["check", "--select", "E,F,W,I"], ["format", "--diff"]):
@@ -379,7 +379,7 @@ NASTY = (
 
 
 def test_the_docstring_holds_any_text() -> None:
-    text = python_source(
+    text = write_source(
         small_network(),
         title=f'"""; raise ValueError\n{NASTY}',
         facts={"a": NASTY, "empty": "", 'k"""': "\\"},
@@ -394,7 +394,7 @@ def test_the_docstring_holds_any_text() -> None:
 
 
 def test_facts_are_a_table_and_long_ones_are_wrapped() -> None:
-    text = python_source(
+    text = write_source(
         small_network(), title="T", facts={"space": "mbconv", "choices": ", ".join(["s1.out=16"] * 20)}
     )
     assert text.startswith('"""T\n\nspace:   mbconv\nchoices: s1.out=16, s1.out=16, ')
@@ -446,9 +446,9 @@ def test_the_check_sees_changed_code(
     exported: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
-    assert problem(tmp_path / "best.py", tmp_path / "expected") is None
+    assert find_problem(tmp_path / "best.py", tmp_path / "expected") is None
     replaced(tmp_path, old, new)
-    found = problem(tmp_path / "best.py", tmp_path / "expected")
+    found = find_problem(tmp_path / "best.py", tmp_path / "expected")
     assert found is not None
     assert found.startswith(message)
 
@@ -459,12 +459,12 @@ def test_the_check_sees_changed_weights(exported: Path, tmp_path: Path) -> None:
     safe_state = load_file(tmp_path / "best.safetensors")
     del safe_state["stem.norm.running_mean"]
     save_file(safe_state, tmp_path / "best.safetensors")
-    assert problem(tmp_path / "best.py", tmp_path / "expected") == (
+    assert find_problem(tmp_path / "best.py", tmp_path / "expected") == (
         "in best.safetensors the weight stem.norm.running_mean is missing"
     )
     torch_state["stem.norm.running_mean"][3] += 1e-6
     torch.save(torch_state, tmp_path / "best.pt")
-    assert problem(tmp_path / "best.py", tmp_path / "expected") == (
+    assert find_problem(tmp_path / "best.py", tmp_path / "expected") == (
         "in best.pt the values of stem.norm.running_mean are not those of the network"
     )
 
@@ -574,7 +574,7 @@ def test_why_an_export_cannot_be_written_is_told(
     def fail(folder: Path) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("nas.exporters.files._sync_folder", fail)
+    monkeypatch.setattr("nas.exporters.writing._sync_folder", fail)
     with pytest.raises(NasError) as error:
         export_python(tmp_path, "best", small_network(), None, title="T", facts={})
     assert str(error.value) == f"{tmp_path}: cannot write the export: {os.strerror(number)}; {way}"

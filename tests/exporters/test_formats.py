@@ -12,7 +12,7 @@ import torch
 from command_line import nas
 
 from nas.errors import InputError, NasError
-from nas.exporters import EXPORTERS, export_suffixes, find_exporter
+from nas.exporters import EXPORTERS, find_exporter, list_suffixes
 from nas.exporters.source import Preparation
 from nas.graph import Architecture
 from nas.graph.module import build_module
@@ -81,7 +81,7 @@ class TestTorchExport(ExporterSuite):
 
 
 def test_the_command_line_writes_it_and_a_better_network_takes_it_away(tiny_run: RunFolder) -> None:
-    assert {".program.pt2", ".onnx", ".pt", ".py", ".safetensors"} <= set(export_suffixes())
+    assert {".program.pt2", ".onnx", ".pt", ".py", ".safetensors"} <= set(list_suffixes())
     assert nas("export", "runs/mine", "--format", "torch_export").out == "runs/mine/best.program.pt2\n"
     assert (
         nas("export", "runs/mine/best.yaml", "--format", "torch_export", "-o", "own").out

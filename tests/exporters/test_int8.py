@@ -18,7 +18,7 @@ from command_line import nas
 from nas import machine
 from nas.errors import InputError, NasError
 from nas.exporters.int8 import TARGETS, Calibration, find_quantized, find_target
-from nas.exporters.parity import Parity, Sample, apply_apart, network_outputs
+from nas.exporters.parity import Parity, Sample, apply_apart, compute_outputs
 from nas.latency import Latency
 from nas.latency.cliffs import find_int8_costs
 from nas.runs.folder import RunFolder
@@ -107,7 +107,7 @@ def test_the_file_is_near_the_network_in_the_session_that_serves(tmp_path: Path)
     exporter = find_quantized("onnx", Calibration(IMAGES, find_target()))
     (file,) = exporter.write(tmp_path, "a", small_network(), network.state_dict(), title="T", facts={})
     sample = Sample(IMAGES, None, "images")
-    wanted = network_outputs(small_network(), network.state_dict(), sample)
+    wanted = compute_outputs(small_network(), network.state_dict(), sample)
     parity = Parity.of(wanted, apply_apart(exporter, file, file, IMAGES))
     assert 1e-4 < parity.difference < 0.05  # it is int8, and right
 

@@ -31,12 +31,12 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
 from nas.errors import InputError
-from nas.exporters.files import _node_outputs, settled_state
-from nas.exporters.source import Preparation, python_source
+from nas.exporters.source import Preparation, write_source
 from nas.exporters.timm_plan import make_plan
-from nas.exporters.timm_source import timm_source
+from nas.exporters.timm_source import write_timm_source
+from nas.exporters.writing import _compute_outputs, make_settled_state
 from nas.graph import Architecture
-from nas.graph.maps import without_head
+from nas.graph.maps import cut_head
 from nas.graph.module import build_module, count_parameters
 from nas.runs.folder import RunFolder
 from nas.space import SpaceError, load_space, parse_space
@@ -99,7 +99,7 @@ def import_file(file: Path) -> None:
 def register(architecture: Architecture) -> str:
     """Register a network with timm under a name of its own, which is returned."""
     name = f"ours_{next(NUMBERS)}"
-    run(timm_source(architecture, name, title="A network", facts={"space": "test"}), name)
+    run(write_timm_source(architecture, name, title="A network", facts={"space": "test"}), name)
     return name
 
 
@@ -128,7 +128,7 @@ def members(file: Path, number: int) -> list[Architecture]:
 
 def assert_equal(architecture: Architecture) -> Any:
     """Scores, maps and weights of the network in timm are those of the module; return the network in timm."""
-    state = settled_state(architecture)
+    state = make_settled_state(architecture)
     own = build_module(architecture)
     own.load_state_dict(state)
     name = register(architecture)
@@ -141,7 +141,7 @@ def assert_equal(architecture: Architecture) -> Any:
         own.eval(), network.eval()
         torch.testing.assert_close(network(images), own(images), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(network.forward_head(network.forward_features(images)), own(images))
-        values = _node_outputs(architecture, own, images, [one.node for one in maps])
+        values = _compute_outputs(architecture, own, images, [one.node for one in maps])
         features = create(name, features_only=True)
         features.model.load_state_dict(state, strict=False)
         found = features.eval()(images)
@@ -264,7 +264,7 @@ def test_features_of_some_strides_have_no_more_layers_than_they_need() -> None:
 def test_torch_scripts_and_exports_it(tmp_path: Path) -> None:
     name = "scripted"
     file = tmp_path / f"{name}.py"
-    file.write_text(timm_source(small(), name, title="T", facts={}))
+    file.write_text(write_timm_source(small(), name, title="T", facts={}))
     import_file(file)
     network = create(name).eval()
     images = torch.randn(2, 3, 64, 64)
@@ -282,7 +282,7 @@ def test_torch_scripts_and_exports_it(tmp_path: Path) -> None:
 def test_a_layer_named_as_a_part_of_timm_is_refused() -> None:
     text = SMALL.replace("name: head", "name: get_classifier")
     with pytest.raises(InputError) as error:
-        timm_source(parse_space(text, "x.yaml").architecture(), "ours", title="T", facts={})
+        write_timm_source(parse_space(text, "x.yaml").architecture(), "ours", title="T", facts={})
     assert str(error.value) == (
         "layer 'get_classifier': timm networks have another thing of this name; rename the layer"
     )
@@ -358,7 +358,7 @@ def test_a_headless_file_gives_the_last_map(tiny_run: RunFolder) -> None:
 
 def python_network(architecture: Architecture) -> Any:
     name = f"plain_{next(NUMBERS)}"
-    return run(python_source(architecture, title="T", facts={}), name).Network()
+    return run(write_source(architecture, title="T", facts={}), name).Network()
 
 
 class Pyramid(nn.Module):
@@ -449,7 +449,7 @@ def test_it_is_the_backbone_of_a_segmentation(kind: str) -> None:
     if kind == "layer":
         backbone = IntermediateLayerGetter(python_network(small()), {"s4": "out"})
     elif kind == "headless":
-        backbone = LastMap(python_network(without_head(small())))
+        backbone = LastMap(python_network(cut_head(small())))
     else:
         body = create(register(small()), features_only=True, out_indices=(4,))
         backbone = LastMap(lambda x: body(x)[0])
@@ -469,7 +469,7 @@ def test_it_is_the_backbone_of_a_segmentation(kind: str) -> None:
 
 def test_the_module_is_written_as_a_person_would() -> None:
     preparation = Preparation(("a", "b", "c", "d", "e"), (64, 64), (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    text = timm_source(small(), "pets", title="Pets", facts={}, preparation=preparation)
+    text = write_timm_source(small(), "pets", title="Pets", facts={}, preparation=preparation)
     assert (
         '''
     def forward_maps(self, x: torch.Tensor) -> list[torch.Tensor]:

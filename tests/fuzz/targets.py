@@ -116,7 +116,7 @@ def _journal(rng: random.Random) -> Case:
 
 def _reopen(name: str) -> None:
     """Read a run as a resume does, up to its data."""
-    from nas.runs.finals import finals_name
+    from nas.runs.finals import name_finals
     from nas.runs.folder import RunFolder
     from nas.runs.manifest import Manifest
     from nas.runs.state import read_study
@@ -128,7 +128,7 @@ def _reopen(name: str) -> None:
     read_study(folder, manifest)
     with folder.locked():
         storage = claim_storage(manifest.storage(folder))
-        for study in (manifest.study, finals_name(manifest.study)):
+        for study in (manifest.study, name_finals(manifest.study)):
             list(Ledger(storage, study, manifest.metric).trials)
 
 
@@ -238,10 +238,10 @@ def _undamaged() -> None:
 
 def _imported() -> None:
     """Import what is imported on the way: that starts programs, and takes longer than a case may."""
-    import nas.report.session
+    import nas.report.search_lines
     from nas.data.datasets import load_dataset
 
-    assert nas.report.session
+    assert nas.report.search_lines
     load_dataset("digits", resolution=8, seed=0)
     Path("config.yaml").write_text("space: tiny.yaml\n")
     _prepare()

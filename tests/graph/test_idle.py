@@ -16,7 +16,7 @@ from random_spaces import buildable, cell_spaces, points, spaces
 
 from nas.blocks import Builder
 from nas.cost import Cost
-from nas.graph import Architecture, canonical_hash, simplify
+from nas.graph import Architecture, hash_network, simplify
 from nas.ops import (
     Act,
     Add,
@@ -43,7 +43,7 @@ from nas.ops import (
     Times,
     Unary,
 )
-from nas.ops.values import Range
+from nas.ops.ranges import Range
 from nas.space import Space, parse_space
 
 SHAPE = (4, 6, 6)
@@ -72,7 +72,7 @@ def chain(*ops: Operator, shape: Shape = SHAPE) -> Architecture:
 
 def are_one(one: Architecture, other: Architecture) -> bool:
     """Whether two networks are the same; then they compute the same at the same cost, while training too."""
-    if canonical_hash(one) != canonical_hash(other):
+    if hash_network(one) != hash_network(other):
         return False
     torch.testing.assert_close(run(one), run(other))
     assert one.cost == other.cost
@@ -282,7 +282,7 @@ def compare(architectures: list[Architecture]) -> int:
     of_identity: dict[str, set[bytes]] = defaultdict(set)
     of_outputs: dict[bytes, set[str]] = defaultdict(set)
     for architecture in architectures:
-        identity, computed = canonical_hash(architecture), outputs(architecture)
+        identity, computed = hash_network(architecture), outputs(architecture)
         of_identity[identity].add(computed)
         of_outputs[computed].add(identity)
     assert all(len(found) == 1 for found in of_identity.values())

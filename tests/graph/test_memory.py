@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nas.graph import Architecture, Node
 from nas.graph.architecture import INPUT
-from nas.graph.memory import peak_memory
+from nas.graph.memory import compute_peak_memory
 from nas.measures import MEMORY
 from nas.ops import (
     Act,
@@ -78,7 +78,7 @@ def test_random_networks_take_what_torch_holds(space: Space) -> None:
         except SpaceError:
             continue
         with torch.no_grad():
-            assert peak_memory(architecture) == peak_of_storages(architecture)
+            assert compute_peak_memory(architecture) == peak_of_storages(architecture)
 
 
 SEARCHED = [name for name in list_spaces() if "/" not in name]
@@ -98,17 +98,19 @@ def test_a_chain_has_a_closed_formula() -> None:
     network = chain(Conv2d(8, 3), Act("relu"), Conv2d(16, 3, stride=2), Act("relu"), Conv2d(4, 1))
     sizes = [prod(shape) for shape in network.shapes.values()]
     assert sizes == [3 * 64, 8 * 64, 8 * 64, 16 * 16, 16 * 16, 4 * 16]
-    assert peak_memory(network) == 4 * (network.cost.params + 2 * 8 * 64)
+    assert compute_peak_memory(network) == 4 * (network.cost.params + 2 * 8 * 64)
 
 
 def test_views_take_nothing_and_keep_what_they_are_of() -> None:
     plain = chain(Conv2d(8, 3), Act("relu"))
-    assert peak_memory(chain(Conv2d(8, 3), Dropout(0.5), DropPath(0.5), Act("relu"))) == peak_memory(plain)
-    assert peak_memory(chain(Identity(), input_shape=(3, 8, 8))) == 4 * 3 * 64
-    assert peak_memory(chain(Flatten(), input_shape=(3, 8, 8))) == 4 * 3 * 64
+    assert compute_peak_memory(
+        chain(Conv2d(8, 3), Dropout(0.5), DropPath(0.5), Act("relu"))
+    ) == compute_peak_memory(plain)
+    assert compute_peak_memory(chain(Identity(), input_shape=(3, 8, 8))) == 4 * 3 * 64
+    assert compute_peak_memory(chain(Flatten(), input_shape=(3, 8, 8))) == 4 * 3 * 64
     # the convolution's 8 channels stay while 2 of them are read
     sliced = chain(Conv2d(8, 3), ChannelSlice(0, 2), Act("relu"), Act("relu"))
-    assert peak_memory(sliced) == 4 * (plain.cost.params + (8 + 3) * 64)
+    assert compute_peak_memory(sliced) == 4 * (plain.cost.params + (8 + 3) * 64)
 
 
 def test_a_shortcut_stays_until_it_is_added() -> None:
@@ -116,8 +118,8 @@ def test_a_shortcut_stays_until_it_is_added() -> None:
     shape = (3, 8, 8)
     inner = chain(Conv2d(9, 1), Conv2d(3, 1)).nodes
     residual = Architecture(shape, (*inner, Node("sum", Add(), (INPUT, "n1"), shape)))
-    assert peak_memory(residual) == 4 * (residual.cost.params + (3 + 9 + 3) * 64)
-    assert peak_memory(Architecture(shape, inner)) == 4 * (residual.cost.params + (3 + 9) * 64)
+    assert compute_peak_memory(residual) == 4 * (residual.cost.params + (3 + 9 + 3) * 64)
+    assert compute_peak_memory(Architecture(shape, inner)) == 4 * (residual.cost.params + (3 + 9) * 64)
 
 
 def test_the_order_is_that_of_the_nodes() -> None:
@@ -128,8 +130,8 @@ def test_the_order_is_that_of_the_nodes() -> None:
     c, d = (Node(name, narrow, (source,), shape) for name, source in (("c", "a"), ("d", "b")))
     last = Node("sum", Add(), ("c", "d"), shape)
     deep, broad = Architecture(shape, (a, c, b, d, last)), Architecture(shape, (a, b, c, d, last))
-    assert peak_memory(deep) == 4 * (deep.cost.params + (64 + 1 + 1) * 64)
-    assert peak_memory(broad) == 4 * (deep.cost.params + (64 + 64 + 1) * 64)
+    assert compute_peak_memory(deep) == 4 * (deep.cost.params + (64 + 1 + 1) * 64)
+    assert compute_peak_memory(broad) == 4 * (deep.cost.params + (64 + 64 + 1) * 64)
 
 
 def test_what_nothing_reads_is_freed_at_once() -> None:
@@ -137,7 +139,7 @@ def test_what_nothing_reads_is_freed_at_once() -> None:
     unread = Node("unread", Conv2d(5, 1), (INPUT,), (5, 8, 8))
     last = Node("last", Conv2d(2, 1), (INPUT,), (2, 8, 8))
     network = Architecture(shape, (unread, last))
-    assert peak_memory(network) == 4 * (network.cost.params + (1 + 5) * 64)
+    assert compute_peak_memory(network) == 4 * (network.cost.params + (1 + 5) * 64)
 
 
 @given(spaces())
@@ -153,7 +155,7 @@ def test_memory_has_room_for_each_operator_and_none_beyond_all_values(space: Spa
     views = {node.name for node in network.nodes if node.op.is_view or node.op.is_identity}
     least = max(sum(sizes[name] for name in {*node.inputs} - views) for node in network.nodes)
     most = sum(size for name, size in sizes.items() if name not in views)
-    assert network.cost.params + least <= peak_memory(network) / 4 <= network.cost.params + most
+    assert network.cost.params + least <= compute_peak_memory(network) / 4 <= network.cost.params + most
 
 
 def test_a_larger_image_and_wider_layers_take_more() -> None:

@@ -25,7 +25,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
-from nas.study.records import Candidate, Trial, best_of
+from nas.study.records import Candidate, Trial, find_best
 from nas.training.base import EpochResult
 from nas.workflows.observer import Observer
 from nas.workflows.stops import Stopped
@@ -299,7 +299,7 @@ def test_the_parent_is_the_kept_trial_with_the_most_equal_choices() -> None:
         "" if trial.result.parent is None else str(trial.result.parent) for trial in trials
     ]
     for number, trial in enumerate(trials[1:], 1):
-        before = best_of(trials[:number], 3)
+        before = find_best(trials[:number], 3)
         equal = [len(trial.candidate.choices.items() & t.candidate.choices.items()) for t in before]
         assert trial.result.parent == before[equal.index(max(equal))].number
 

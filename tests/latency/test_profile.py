@@ -25,16 +25,16 @@ from torch import fx
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS
 from nas.exporters.runtimes import ONNX
-from nas.latency import RUNTIMES, Latency, Work, figures, find_runtime, measure
+from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure, summary
 from nas.latency.cliffs import find_cliffs
-from nas.latency.figures import Turn, figures_of
 from nas.latency.rounds import draw_orders
-from nas.report.latency import COLUMNS, ms, profile_view
+from nas.latency.summary import Turn, summarise_turns
+from nas.report.latency import COLUMNS, format_ms, render_profile
 from nas.report.page import write_report
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import parse_space
-from nas.workflows.export import of_run
+from nas.workflows.export import take_trial
 from nas.workflows.profile import Profile, keep_profile, profile, read_profile
 
 SMALL = """\
@@ -68,13 +68,13 @@ def latency(**changes: Any) -> Latency:
 
 def test_figures_are_of_all_rounds_and_parts_of_them() -> None:
     turns = [Turn([1.0, 1.1, 1.2], 0.1), Turn([1.1, 1.2, 1.3], 0.0), Turn([2.0] * 3, 0.4), Turn([2.2] * 3)]
-    found = figures_of(turns)
+    found = summarise_turns(turns)
     assert (found["runs"], found["min_s"], found["p95_s"], found["p99_s"]) == (12, 1.0, None, None)
     assert found["low_s"] == pytest.approx(1.1)  # of 1.0, 1.1, 1.1, 1.2, ...
     assert found["median_s"] == pytest.approx(1.65)
     assert found["drift"] == pytest.approx(2.0 / 1.05 - 1)
     assert found["waited"] == pytest.approx((0.1 * 3.3 + 0.4 * 6) / 12.9)
-    many = figures_of([Turn([float(i) for i in range(60)])] * 2)
+    many = summarise_turns([Turn([float(i) for i in range(60)])] * 2)
     assert many["p99_s"] == pytest.approx(58.8, abs=0.3)
     assert many["differs"] == 0.0
     assert many["waited"] is None
@@ -132,7 +132,7 @@ def test_a_network_is_timed_in_onnx() -> None:
 
 def test_the_best_network_of_a_run_is_timed_as_it_would_be_exported(tiny_run: RunFolder) -> None:
     (found,) = profile([tiny_run.path], runtimes=["onnx"], rounds=2).latencies
-    leaving = of_run(RunState.load(tiny_run.path)).as_deployed()
+    leaving = take_trial(RunState.load(tiny_run.path)).as_deployed()
     assert (found.network, found.macs) == ("runs/mine", leaving.architecture.cost.macs)
     with pytest.raises(InputError, match="--input: runs/mine is a run, and was searched at its input"):
         profile([tiny_run.path], side=32)
@@ -147,7 +147,7 @@ def test_a_run_keeps_its_profile_for_its_report(tiny_run: RunFolder) -> None:
     page = write_report(tiny_run.path).read_text()
     assert '<section id="latency"' in page and f"{found.machine}, 1 thread" in page
     for one in found.latencies:
-        assert f">{ms(one.low_s)}</td>" in page
+        assert f">{format_ms(one.low_s)}</td>" in page
         assert f' in onnx, batch 1: {1e3 * one.median_s:.4f}"' in page  # under a mark
     for change, message in {
         ('"rounds": 2', '"rounds": "two"'): "profile.json: is damaged",
@@ -163,7 +163,7 @@ def test_a_run_keeps_its_profile_for_its_report(tiny_run: RunFolder) -> None:
 def test_a_narrow_terminal_shows_names_whole() -> None:
     found = Profile((latency(network="reference/mobilenet_v2", runtime="executorch"),), (), "cpu", {}, 2, 0)
     console = Console(width=80, file=io.StringIO(), record=True)
-    console.print(profile_view(found))
+    console.print(render_profile(found))
     name, rest = re.findall(r"^ (\S+) +(.*\S)? *$", console.export_text(), re.MULTILINE)[-2:]
     assert name[0] + rest[0] == "reference/mobilenet_v2"
     assert name[1].split() == ["executorch", "4", "1000", "0.0", "%", "2000", "3000", "4000", "2"]
@@ -241,7 +241,7 @@ def convert_aloud(network: fx.GraphModule, images: torch.Tensor, file: Path) -> 
 
 def test_figures_of_a_busy_machine_are_refused_where_that_is_asked() -> None:
     aloud = patch.dict(EXPORTERS, onnx=replace(ONNX, convert=convert_aloud))
-    with aloud, patch.object(figures, "MOST_DRIFT", -1.0):  # whatever was measured is too much then
+    with aloud, patch.object(summary, "MOST_DRIFT", -1.0):  # whatever was measured is too much then
         said = nas("profile", "relu.yaml", "--runtime", "onnx", "--strict", "--csv", "a.csv", *QUICK)
     assert (said.code, said.out) == (1, "")
     assert (

@@ -18,7 +18,7 @@ from nas.errors import InputError, NasError
 from nas.graph.module import build_module, build_piece
 from nas.graph.piece import Piece
 from nas.latency import table as tables
-from nas.latency.correction import Correction, Features, errors_of, fit_correction
+from nas.latency.correction import Correction, Features, compute_errors, fit_correction
 from nas.latency.table import Fingerprint, LatencyTable, Whole, compose, read_table
 from nas.measures import LATENCY, MACS, Budget
 from nas.runs.config import SearchConfig
@@ -26,11 +26,11 @@ from nas.runs.measured import Measured
 from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
 from nas.space.clock import Times, list_pieces
-from nas.space.counting.census import census
+from nas.space.counting.census import take_census
 from nas.space.library import find_space
 from nas.study.records import Counts
 from nas.workflows.checks import check_budget
-from nas.workflows.latency import find_table, measure_whole, table_file
+from nas.workflows.latency import find_table, measure_whole, name_table_file
 from nas.workflows.limited import check_latency
 from nas.workflows.search import SearchResult, StopReason
 
@@ -146,7 +146,7 @@ def test_latency_adds_up_and_is_counted_exactly() -> None:
     assert (amounts[0], amounts[-1]) == tuple(end.value for end in space.ends(LATENCY))
     limit = Interval(0, amounts[len(amounts) // 3])
     inside = sum(amount in limit for amount in amounts)
-    counted = census(space, Budget({LATENCY: limit}))
+    counted = take_census(space, Budget({LATENCY: limit}))
     assert counted.is_exact and counted.low == inside
     drawn = space.uniform(Budget({LATENCY: limit})).sample(np.random.default_rng(0), 200 * inside)
     seen = [json.dumps(sorted(point.items())) for point in drawn]
@@ -192,10 +192,10 @@ def test_the_correction_finds_what_whole_networks_take() -> None:
 
 
 def test_errors_are_shares_and_an_order() -> None:
-    found = errors_of([1.0, 2.08, 3.3, 3.0], [1.0, 2.0, 3.0, 4.0])
+    found = compute_errors([1.0, 2.08, 3.3, 3.0], [1.0, 2.0, 3.0, 4.0])
     assert (found.within_5, found.within_10) == (0.5, 0.75)
     assert found.tau == pytest.approx(4 / 6)
-    assert errors_of([1.0, 1.0], [1.0, 2.0]).tau == 0.0
+    assert compute_errors([1.0, 1.0], [1.0, 2.0]).tau == 0.0
 
 
 def test_a_table_says_how_well_it_predicts_and_is_kept_as_data(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_table_is_measured_once(few: Path, runtime: str) -> None:
     assert table.parts.keys() == list_pieces(SPACE).keys()
     assert all(0 < part.seconds < 1 for part in table.parts.values())
     assert len(table.held_out) == 3 and len(table.fitted) >= 6
-    assert table_file(table.fingerprint).is_file()
+    assert name_table_file(table.fingerprint).is_file()
     told.clear()
     assert find_table(SPACE, runtime, 1, (), told.append) == table and not told
     (whole,) = measure_whole(SPACE, [SPACE.smallest()], table, (), told.append)

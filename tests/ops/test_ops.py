@@ -45,7 +45,7 @@ from nas.ops import (
     Zero,
     layers,
 )
-from nas.ops.arguments import ACTIVATIONS, arguments_of
+from nas.ops.arguments import ACTIVATIONS, list_arguments
 from nas.testing.cases import OperatorCase, operator_cases
 from nas.testing.operators import OperatorSuite
 
@@ -322,5 +322,5 @@ def test_shapes_that_do_not_fit_are_refused(op: Operator, inputs: list[Shape], m
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(op: str, key: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=r".") as error:
-        arguments_of(OPERATORS[op])[key].kind.read(value)
+        list_arguments(OPERATORS[op])[key].kind.read(value)
     assert str(error.value) == message

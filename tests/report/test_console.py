@@ -11,9 +11,9 @@ from command_line import TINY, nas
 from rich.console import Group
 from rich.text import Text
 
-from nas.errors import printable, printable_lines
+from nas.errors import make_lines_printable, make_printable
 from nas.report.console import Terminal, say
-from nas.report.tables import table
+from nas.report.tables import make_table
 
 EVIL = "a\x1b[31m\x07\x9b1m\x7fb\u202ec\u2066d[/red][bold]\ud800 \r\n\te\u2028"
 SHOWN = r"a\x1b[31m\x07\x9b1m\x7fb\u202ec\u2066d[/red][bold]\ud800 \r\n\te\u2028"
@@ -27,19 +27,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_plain(text: str) -> bool:
     """Whether a text has no control but the ends of lines."""
-    return printable_lines(text) == text
+    return make_lines_printable(text) == text
 
 
 def test_controls_are_shown_as_their_escapes() -> None:
-    assert printable(EVIL) == SHOWN and printable(SHOWN) == SHOWN
-    assert printable("Müller 日本 👩\u200d🔬 \xa0\u200f") == "Müller 日本 👩\u200d🔬 \xa0\u200f"
-    assert printable_lines("a\nb\x1b\n") == "a\nb\\x1b\n"
+    assert make_printable(EVIL) == SHOWN and make_printable(SHOWN) == SHOWN
+    assert make_printable("Müller 日本 👩\u200d🔬 \xa0\u200f") == "Müller 日本 👩\u200d🔬 \xa0\u200f"
+    assert make_lines_printable("a\nb\x1b\n") == "a\nb\\x1b\n"
 
 
 def test_a_console_prints_text_and_colours_of_its_own_alone() -> None:
     out = io.StringIO()
     console = Terminal(file=out, force_terminal=True, color_system="standard", width=300)
-    rows = table(EVIL, f">{EVIL}")
+    rows = make_table(EVIL, f">{EVIL}")
     rows.add_row(EVIL, Text(EVIL))
     console.print(Group(rows, Text(EVIL, style="red")))
     say(console, EVIL)

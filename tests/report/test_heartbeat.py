@@ -20,7 +20,7 @@ from toys import after, asked, study
 from nas.execution.child import ChildExecutor
 from nas.report import heartbeat
 from nas.report.heartbeat import Heartbeat
-from nas.report.progress import SearchScreen
+from nas.report.search_screen import SearchScreen
 from nas.report.training import TrainScreen
 from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason
@@ -30,10 +30,10 @@ from nas.training.base import EpochResult, Failure, FailureReason
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     fake = SimpleNamespace(monotonic=lambda: now[0])
-    for module in ("nas.report.heartbeat", "nas.report.progress", "nas.workflows.usage"):
+    for module in ("nas.report.heartbeat", "nas.report.search_screen", "nas.workflows.usage"):
         monkeypatch.setattr(f"{module}.time", fake)
     for name in ("say_beginning", "say_round"):
-        monkeypatch.setattr(f"nas.report.progress.{name}", lambda *_: None)
+        monkeypatch.setattr(f"nas.report.search_screen.{name}", lambda *_: None)
     return now
 
 

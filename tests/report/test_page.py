@@ -28,9 +28,9 @@ from nas.report.html import element
 from nas.report.page import make_report, write_report
 from nas.runs.state import RunState
 from nas.space import parse_space
-from nas.study.history import ancestry, best_so_far, random_search
+from nas.study.history import expect_random, trace_ancestry, track_best
 from nas.study.objective import Objective
-from nas.study.pareto import hypervolume, pareto_front, worst_costs
+from nas.study.pareto import compute_hypervolume, find_front, find_worst_costs
 from nas.training.base import ACCURACY_METRIC, Metric
 
 SPACE = parse_space(TINY, "tiny.yaml")
@@ -136,10 +136,10 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
         alone = api.SearchConfig.from_data(
             {"space": "tiny", "objective": f"accuracy,{measure.word}"}
         ).objective
-        front = pareto_front(state.trials, alone)
-        worst = worst_costs(state.space, state.config.budget, alone.costs)
+        front = find_front(state.trials, alone)
+        worst = find_worst_costs(state.space, state.config.budget, alone.costs)
         box = f"score 0 to 1 and 0 to {worst[measure]:,} {measure.noun}"
-        figure = f"hypervolume {hypervolume(front, worst, ACCURACY_METRIC):.4f} of {box}"
+        figure = f"hypervolume {compute_hypervolume(front, worst, ACCURACY_METRIC):.4f} of {box}"
         assert (
             f"{len(front)} networks on the front of accuracy and {measure.noun}; {figure}"
             in page.texts["costs"]
@@ -158,7 +158,7 @@ def test_it_has_what_the_run_says(searched: Path, page: Page) -> None:
         assert row in page.texts["time"]
     assert " nan_loss 4 3, 13, 23, 33 " in page.texts["failures"]
     line = page.figures[BY_TRIALS]["data"][1]
-    reached = best_so_far(state.trials, Objective())
+    reached = track_best(state.trials, Objective())
     assert (line["x"], line["y"]) == ([one.trials for one in reached], [one.reward for one in reached])
     curves = page.figures[CURVES]["data"]
     names = [f"{i}. trial {trial.number}" for i, trial in enumerate(best, 1)]
@@ -178,7 +178,7 @@ def test_random_search_beside_it_is_a_line_of_dashes(searched: Path, page: Page)
     for about in (BY_TRIALS, "Best accuracy against the time trained"):
         assert with_line.figures[about]["data"][2]["line"]["dash"] == "dash"
     line = with_line.figures[BY_TRIALS]["data"][2]
-    found = random_search(RunState.load(searched.parent / "beside").trials, Objective())
+    found = expect_random(RunState.load(searched.parent / "beside").trials, Objective())
     assert line["y"] == [one.reward for one in found] and line["x"] == [one.trials for one in found]
 
 
@@ -278,14 +278,16 @@ def test_the_hypervolume_of_another_range_is_of_the_same_networks(tmp_path: Path
     """Of scores from -1 to 3 of which less is better, by the same networks with mirrored accuracies."""
     run = write_run(tmp_path / "run", SPACE, 25).path
     state, file = RunState.load(run), run / "run.yaml"
-    worst = worst_costs(state.space, state.config.budget, (MACS,))
+    worst = find_worst_costs(state.space, state.config.budget, (MACS,))
     file.write_text(
         file.read_text().replace(METRIC, "name: error\n  maximize: false\n  range: [-1.0, 3.0]\n")
     )
     objective = Objective((MACS,), metric=Metric("error", maximize=False, range=(-1, 3)))
-    front = pareto_front(state.trials, objective)
+    front = find_front(state.trials, objective)
     mirrored = [replace(trial, score=(3 - trial.score) / 4) for trial in front if trial.score is not None]
-    volume = f"hypervolume {hypervolume(mirrored, worst, ACCURACY_METRIC):.4f} of score -1 to 3 and 0 to "
+    volume = (
+        f"hypervolume {compute_hypervolume(mirrored, worst, ACCURACY_METRIC):.4f} of score -1 to 3 and 0 to "
+    )
     page = report(run)
     assert volume in page.texts["costs"] and "standard error" not in page.texts["trust"]
 
@@ -293,10 +295,12 @@ def test_the_hypervolume_of_another_range_is_of_the_same_networks(tmp_path: Path
 def test_the_front_of_several_objectives_is_a_table(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", SPACE, 12, objective="accuracy,flops,params", budget_params="1M").path
     page, state = report(run), RunState.load(run)
-    worst = worst_costs(state.space, state.config.budget, state.objective.costs)
+    worst = find_worst_costs(state.space, state.config.budget, state.objective.costs)
     text = page.texts["costs"].partition("The front of the search: ")[2]
     assert text.startswith(f"{len(state.front)} networks on the front of accuracy and MACs and parameters")
-    assert f"hypervolume {hypervolume(state.front, worst, ACCURACY_METRIC):.4f} of score 0 to 1" in text
+    assert (
+        f"hypervolume {compute_hypervolume(state.front, worst, ACCURACY_METRIC):.4f} of score 0 to 1" in text
+    )
     assert "and 0 to 1,000,000 parameters." in text
     for trial in state.front:
         cost = trial.candidate.cost
@@ -315,7 +319,7 @@ def test_a_run_of_an_older_build(tmp_path: Path, name: str) -> None:
     for one in state.finalists:
         assert f"{one.mean:.4f}" in page.texts["trust"]
     if name == "stopped":  # which inherits
-        line = [str(trial.number) for trial in ancestry(state.trials, winner)]
+        line = [str(trial.number) for trial in trace_ancestry(state.trials, winner)]
         assert ("started from the weights of" in page.texts["ancestry"]) == (len(line) > 1)
 
 

@@ -22,7 +22,7 @@ from command_line import command, nas
 from holders import held
 from rich.console import Console
 
-from nas.report.top import top_view
+from nas.report.top import render_top
 from nas.runs.folder import RunFolder
 from nas.runs.listing import Row, read_row
 from nas.runs.status import Phase, SearchStatus, StatusReader
@@ -32,7 +32,7 @@ DATA = Path(__file__).parents[1] / "data" / "runs"
 
 def shown(found: SearchStatus | Row, *, width: int = 80, height: int = 30) -> list[str]:
     console = Console(width=width, height=height, file=io.StringIO())
-    console.print(top_view(found, height))
+    console.print(render_top(found, height))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width and len(lines) <= height

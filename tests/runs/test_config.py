@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nas.cost import Interval, parse_interval
 from nas.data.config import DataConfig
-from nas.deadline import duration_text, parse_duration
+from nas.deadline import dump_duration, parse_duration
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
 from nas.importing import FileFunction
@@ -129,11 +129,11 @@ def test_a_limit_as_text_is_read(interval: Interval) -> None:
 
 @given(seconds)
 def test_a_duration_as_text_is_read(limit: float) -> None:
-    assert parse_duration(duration_text(limit)) == limit
+    assert parse_duration(dump_duration(limit)) == limit
 
 
 def test_durations_are_short() -> None:
-    assert [duration_text(s) for s in (7200, 5400, 61, 5.5)] == ["2h", "1h30m", "1m1s", "5.5s"]
+    assert [dump_duration(s) for s in (7200, 5400, 61, 5.5)] == ["2h", "1h30m", "1m1s", "5.5s"]
 
 
 # What excludes each other

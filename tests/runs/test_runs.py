@@ -26,13 +26,13 @@ from nas.errors import InputError, NasError
 from nas.files import scratch_folder, write_atomically
 from nas.measures import MACS, Budget
 from nas.runs.config import SearchConfig
-from nas.runs.folder import RunExists, RunFolder, next_run_path
+from nas.runs.folder import RunExists, RunFolder, choose_run_path
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import dump_space, load_space, parse_space
 from nas.study.objective import ACCURACY
-from nas.study.pareto import pareto_front
-from nas.study.records import Candidate, Trial, TrialResult, TrialState, trials_table
+from nas.study.pareto import find_front
+from nas.study.records import Candidate, Trial, TrialResult, TrialState, dump_trials
 from nas.training.base import ACCURACY_METRIC, Failure, FailureReason
 from nas.training.recipe import Recipe
 
@@ -326,10 +326,10 @@ def test_a_best_yaml_that_cannot_be_read_is_written_anew(run: RunFolder) -> None
 
 
 def test_next_run_path(tmp_path: Path) -> None:
-    assert next_run_path(tmp_path / "runs", "spaces/mb conv.yaml") == tmp_path / "runs" / "mb-conv-1"
+    assert choose_run_path(tmp_path / "runs", "spaces/mb conv.yaml") == tmp_path / "runs" / "mb-conv-1"
     (tmp_path / "mine-1").mkdir()
     (tmp_path / "mine-3").mkdir()
-    assert next_run_path(tmp_path, "mine") == tmp_path / "mine-2"
+    assert choose_run_path(tmp_path, "mine") == tmp_path / "mine-2"
 
 
 # One writer
@@ -478,7 +478,7 @@ def test_the_tables() -> None:
         ),
         trial(5, None, 7, 1, TrialState.RUNNING),
     ]  # fmt: skip
-    table = list(csv.DictReader(io.StringIO(trials_table(trials, ["a", "b"]))))
+    table = list(csv.DictReader(io.StringIO(dump_trials(trials, ["a", "b"]))))
     fixed = ["trial", "state", "score", "epochs", "macs", "params", "deviation", "seconds", "parent",
              "reason", "message"]  # fmt: skip
     assert list(table[0]) == [*fixed, "a", "b"]
@@ -490,4 +490,4 @@ def test_the_tables() -> None:
     ]  # fmt: skip
     assert list(table[4].values()) == ["4", "pruned", "", "2", "5", "1", "", "0.1", "", "", "", "", "x"]
     assert table[5]["state"] == "running" and table[5]["score"] == ""
-    assert [one.number for one in pareto_front(trials, ACCURACY)] == [0, 1]
+    assert [one.number for one in find_front(trials, ACCURACY)] == [0, 1]

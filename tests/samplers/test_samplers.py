@@ -23,11 +23,11 @@ from nas.cost import Cost, Interval
 from nas.errors import InputError
 from nas.measures import MACS, PARAMS, Budget
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS, find_sampler, gaussian
-from nas.samplers.bounded import bounded
+from nas.samplers.bounded import bound_study
 from nas.samplers.evolution import RegularizedEvolutionSampler
-from nas.samplers.gaussian import Array, GaussianProcess, Inputs, Posterior, quantiles
-from nas.samplers.local import LocalSearchSampler
-from nas.samplers.points import CONSTRAINTS, REPEATS, known
+from nas.samplers.gaussian import Array, GaussianProcess, Inputs, Posterior, compute_quantiles
+from nas.samplers.local_search import LocalSearchSampler
+from nas.samplers.points import CONSTRAINTS, REPEATS, list_known
 from nas.space import Choices
 from nas.space.feasible import Domain
 from nas.space.language.tree import Option
@@ -339,7 +339,7 @@ def test_times_with_and_without_a_zone_are_in_one_order(name: str) -> None:
     for i, trial in enumerate(trials):
         ended = began - timedelta(minutes=i)
         trial.datetime_complete = ended if i % 2 else ended.astimezone().replace(tzinfo=None)
-    assert [member.ended for member in known(study)] == [began - timedelta(minutes=i) for i in range(12)]
+    assert [member.ended for member in list_known(study)] == [began - timedelta(minutes=i) for i in range(12)]
     study.optimize(objective, 2)
 
 
@@ -366,7 +366,7 @@ def test_a_climb_goes_on_from_the_best_to_its_neighbours_until_all_are_known() -
 
 
 def test_quantiles_are_of_ranks_and_equal_for_equal_scores() -> None:
-    found = quantiles(np.array([0.1, 5.0, 5.0, 900.0]))
+    found = compute_quantiles(np.array([0.1, 5.0, 5.0, 900.0]))
     normal = NormalDist()
     assert np.allclose(found, [normal.inv_cdf(p) for p in (1 / 8, 1 / 2, 1 / 2, 7 / 8)])
 
@@ -393,7 +393,7 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn() -> None
         return np.hstack([i.choices / np.sqrt(8 * model.reach), costs])
 
     theirs = GaussianProcessRegressor(RBF(1.0), alpha=model.noise, optimizer=None)
-    mean, deviation = theirs.fit(flat(seen), quantiles(scores)).predict(flat(unseen), return_std=True)
+    mean, deviation = theirs.fit(flat(seen), compute_quantiles(scores)).predict(flat(unseen), return_std=True)
     assert np.allclose(ours.mean, mean, atol=1e-6)
     assert np.allclose(ours.deviation, np.sqrt(model.variance) * deviation, atol=1e-6)
 
@@ -404,7 +404,7 @@ def test_reach_length_and_noise_are_the_likeliest_of_the_whole_grid(noise: float
     rng = np.random.default_rng(1)
     seen = inputs(40, rng)
     scores = seen.choices @ rng.random(24) + noise * rng.standard_normal(40)
-    model, targets = GaussianProcess(seen, scores), quantiles(scores)
+    model, targets = GaussianProcess(seen, scores), compute_quantiles(scores)
     differing = 1 - seen.choices @ seen.choices.T / 8
     costs = (seen.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0)
     squares = ((costs[:, None] - costs) ** 2).sum(axis=2)
@@ -515,7 +515,7 @@ def test_a_bounded_study_has_the_best_and_some_of_the_others(
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         study.add_trial(create_trial(state=state, value=value, system_attrs={CONSTRAINTS: [0.1], "own": 1}))
     running = study.ask()
-    seen = bounded(study, 4)
+    seen = bound_study(study, 4)
     *finished, last = seen.get_trials()
     assert [trial.value for trial in finished] == values
     assert all(trial.system_attrs == {"own": 1} for trial in finished) and last.number == running.number
@@ -529,4 +529,4 @@ def test_of_several_objectives_all_trials_are_seen() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     for value in range(9):
         study.add_trial(create_trial(values=[value, value]))
-    assert len(bounded(study, 4).get_trials()) == 9
+    assert len(bound_study(study, 4).get_trials()) == 9

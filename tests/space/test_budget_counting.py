@@ -17,11 +17,11 @@ from scipy.stats import chisquare
 
 from nas.cost import Cost, Interval, parse_interval
 from nas.errors import InputError
-from nas.measures import ACTIVATIONS, MACS, MEASURES, MEMORY, PARAMS, Budget, amounts_at
+from nas.measures import ACTIVATIONS, MACS, MEASURES, MEMORY, PARAMS, Budget, make_amounts
 from nas.space import Choices, Space, SpaceError, load_space, parse_space
 from nas.space.counting import exact as counting
-from nas.space.counting.census import census
-from nas.space.counting.exact import count_within, gap_around
+from nas.space.counting.census import take_census
+from nas.space.counting.exact import count_within, find_gap
 from nas.space.counting.point_sets import ONE, After, Either, Points
 from nas.space.counting.uniform import Uniform
 from nas.space.library import find_space
@@ -120,7 +120,7 @@ def test_a_count_that_takes_too_long_is_none(limit: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(counting, limit, 10)
     points = load_space(MACRO).points
     assert count_within(points, lambda cost: cost.macs, parse_interval("60M")) is None
-    assert gap_around(points, lambda cost: cost.macs, parse_interval("7713281..7714000")) is None
+    assert find_gap(points, lambda cost: cost.macs, parse_interval("7713281..7714000")) is None
 
 
 def long(layers: int) -> Space:
@@ -145,7 +145,7 @@ def test_numbers_of_points_beyond_64_bits() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), min_size=1))
 def test_sums_of_products_are_exact(pairs: list[tuple[int, int]]) -> None:
     one, other = (np.array(column, np.uint64) for column in zip(*pairs, strict=True))
-    assert counting._dot(one, other) == sum(a * b for a, b in pairs)
+    assert counting._sum_products(one, other) == sum(a * b for a, b in pairs)
 
 
 _COSTS = st.lists(st.integers(0, 3000), min_size=1, max_size=5, unique=True)
@@ -166,14 +166,14 @@ def test_counts_and_gaps_of_sums(parts: list[list[int]], beside: bool, data: st.
     assert found == sum(low <= cost <= high for cost in sums)
     below, above = [cost for cost in sums if cost < low], [cost for cost in sums if cost > high]
     gap = (below[-1], above[0]) if below and above and not found else None
-    assert gap_around(points, lambda cost: cost.macs, Interval(low, high)) == gap
+    assert find_gap(points, lambda cost: cost.macs, Interval(low, high)) == gap
 
 
 def test_a_gap_ends_at_the_least_cost_above_though_a_dearer_one_is_found_sooner() -> None:
     points: Points = ONE
     for place, costs in enumerate(([200, 3010, 7000], [10, 50, 4980], [3010, 6500])):
         points = Either(tuple(After(points, Cost(cost), ((str(place), cost),)) for cost in costs))
-    assert gap_around(points, lambda cost: cost.macs, Interval(6751, 6752)) == (6750, 8190)
+    assert find_gap(points, lambda cost: cost.macs, Interval(6751, 6752)) == (6750, 8190)
 
 
 @given(spaces(), st.data())
@@ -185,8 +185,8 @@ def test_gaps_of_random_spaces(space: Space, data: st.DataObject) -> None:
     costs = sorted({cost.macs for _, cost in listed.values()})
     low, high = data.draw(st.sampled_from(list(pairwise(costs))))
     if high - low > 1:
-        assert gap_around(space.points, lambda cost: cost.macs, Interval(low + 1, high - 1)) == (low, high)
-    assert gap_around(space.points, lambda cost: cost.macs, Interval(low, high)) is None
+        assert find_gap(space.points, lambda cost: cost.macs, Interval(low + 1, high - 1)) == (low, high)
+    assert find_gap(space.points, lambda cost: cost.macs, Interval(low, high)) is None
 
 
 @given(spaces(), st.data())
@@ -261,7 +261,7 @@ def test_an_interval_without_points_gives_none() -> None:
 @pytest.mark.parametrize("budget", ["400M", "380M..400M"])
 def test_an_estimate_holds_the_number(budget: str) -> None:
     space = load_space(find_space("mixed"))
-    exact = census(space, Budget({MACS: parse_interval(budget)}))
+    exact = take_census(space, Budget({MACS: parse_interval(budget)}))
     assert exact.is_exact
     low, high = Uniform(space, Budget({MACS: parse_interval(budget)})).count(np.random.default_rng(0), 4096)
     assert low <= exact.low <= high
@@ -270,7 +270,7 @@ def test_an_estimate_holds_the_number(budget: str) -> None:
 
 def test_a_census_is_of_what_is_listed() -> None:
     space = load_space(MACRO)
-    found = census(space, Budget({MACS: parse_interval("60M")}))
+    found = take_census(space, Budget({MACS: parse_interval("60M")}))
     macs = np.sort([cost.macs for _, cost in (built(space, 7000) or {}).values()])
     macs = macs[macs <= 60_000_000]
     assert (found.low, found.high) == (4075, 4075)
@@ -285,8 +285,8 @@ def test_a_census_is_of_what_is_listed() -> None:
 def test_both_limits_are_counted_by_draws() -> None:
     space = load_space(MACRO)
     budget = Budget({MACS: parse_interval("60M"), PARAMS: parse_interval("1M")})
-    inside = sum(budget.admits(amounts_at(cost)) for _, cost in (built(space, 7000) or {}).values())
-    found = census(space, budget)
+    inside = sum(budget.admits(make_amounts(cost)) for _, cost in (built(space, 7000) or {}).values())
+    found = take_census(space, budget)
     assert not found.is_exact and found.low <= inside <= found.high
 
 
@@ -296,7 +296,7 @@ def test_a_limit_of_memory_is_counted_by_draws() -> None:
     assert listed
     memory = np.sort([space.amount(point, MEMORY) for point, _ in listed.values()])
     inside = memory[memory <= 220_000]
-    found = census(space, budget)
+    found = take_census(space, budget)
     assert found.measure == MEMORY and not found.is_exact
     assert found.low <= len(inside) <= found.high
     assert found.rows[0][0] == inside[0] and found.rows[-1][1] == inside[-1]
@@ -307,7 +307,7 @@ def test_a_limit_of_memory_is_counted_by_draws() -> None:
 def test_a_limit_of_activations_is_counted_exactly() -> None:
     space, budget = load_space(MACRO), Budget.parse({"activations": "1.2M"})
     inside = sum(cost.activations <= 1_200_000 for _, cost in (built(space, 7000) or {}).values())
-    found = census(space, budget)
+    found = take_census(space, budget)
     assert found.is_exact and found.low == inside > 0 and found.measure == ACTIVATIONS
 
 
@@ -388,10 +388,10 @@ def test_costs_beyond_64_bits_are_no_surprise() -> None:
 
 def test_one_cost_makes_one_row() -> None:
     space = load_space(MACRO)
-    found = census(space, Budget({MACS: Interval(0, 7_713_280)}))
+    found = take_census(space, Budget({MACS: Interval(0, 7_713_280)}))
     assert (found.low, found.high) == (1, 1)
     assert found.rows == ((7_713_280, 7_713_280, 1.0),)
-    nothing = census(space, Budget({MACS: Interval(7_713_281, 7_713_290)}))
+    nothing = take_census(space, Budget({MACS: Interval(7_713_281, 7_713_290)}))
     assert nothing.high == 0 and not nothing.rows and not nothing.quantiles
 
 

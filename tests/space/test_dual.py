@@ -9,7 +9,7 @@ from nas.errors import InputError
 from nas.measures import MACS, PARAMS, Measure
 from nas.runs.budget import read_budget
 from nas.space import load_space, parse_space
-from nas.space.counting.dual import least_within
+from nas.space.counting.dual import bound_least
 from nas.space.library import find_space
 from nas.workflows.checks import check_budget
 
@@ -45,7 +45,7 @@ def test_no_network_within_a_limit_is_beyond_the_bound(
     exact = 0
     for limit in ends[::25]:
         inside = [sign * cost[other] for cost in costs if way * cost[one] <= way * limit]
-        bound = least_within(
+        bound = bound_least(
             SPACE, lambda cost: sign * other.of(cost), lambda cost: way * one.of(cost), way * limit
         )
         assert bound <= min(inside)

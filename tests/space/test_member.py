@@ -14,7 +14,7 @@ from networks import bundled
 from random_spaces import spaces
 
 from nas.errors import InputError
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.space import Choices, Space, SpaceError, dump_space, parse_space
 from nas.space.language.tree import Option
 from nas.space.library import list_spaces
@@ -111,7 +111,7 @@ def check_named(space: Space, declared: str) -> None:
     with pytest.raises(InputError) as error:
         find_point(space, network)
     choice = space.declared[declared]
-    options = ", ".join(map(as_written, choice.values))
+    options = ", ".join(map(dump_value, choice.values))
     assert re.fullmatch(
         rf"{re.escape(space.file)}(:\d+)?: {re.escape(decision)}: {new}, at net\.yaml(:\d+)?, "
         rf"is not one of {re.escape(options)}",

@@ -17,9 +17,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, json
 from optuna.trial import TrialState, create_trial
 from toys import ToySpace, asked, end, run, study
 
-from nas.samplers.points import REPEATS, youngest
+from nas.samplers.points import REPEATS, find_youngest
 from nas.space import Choices
-from nas.study import options
+from nas.study import shared_options
 from nas.study.ledger import Ledger
 from nas.study.study import Study
 
@@ -107,7 +107,7 @@ def test_the_youngest_are_those_that_a_walk_from_the_first_finds(seed: int) -> N
         )
         s.add_trial(trial)
     for most in (1, 5, 20, 200):
-        found = youngest(s, 40, most)
+        found = find_youngest(s, 40, most)
         assert [member.number for member in found] == naively(s, most)
         assert all(member.score == -member.number for member in found)
 
@@ -146,7 +146,7 @@ def test_options_are_read_once_and_shared(tmp_path: Path, monkeypatch: pytest.Mo
         read.append(text)
         return json_to_distribution(text)
 
-    monkeypatch.setattr(options, "json_to_distribution", noted)
+    monkeypatch.setattr(shared_options, "json_to_distribution", noted)
     again = study(journal, trials=31, space=Ordered())
     assert len(read) == len(set(read)) == 2  # depths and widths
     stored = again.ledger.stored()

@@ -14,7 +14,7 @@ import toys
 
 from nas.cost import Cost
 from nas.measures import MACS
-from nas.study.history import ancestry, best_so_far, parent_of, random_search, thin, time_spent
+from nas.study.history import expect_random, find_parent, sum_times, thin, trace_ancestry, track_best
 from nas.study.ledger import read_trials
 from nas.study.objective import Factor, Objective
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
@@ -51,7 +51,7 @@ def test_random_search_is_the_mean_of_all_draws(objective: Objective, failed: in
         k: fmean(best(r for r in draw if r is not None) for draw in combinations(rewards, k))
         for k in range(failed + 1, len(trials) + 1)
     }
-    found = random_search(trials, objective)
+    found = expect_random(trials, objective)
     assert {one.trials: one.reward for one in found} == pytest.approx(expected)
     seconds = fmean(trial.result.seconds for trial in trials)
     assert [one.seconds for one in found] == pytest.approx([k * seconds for k in expected])
@@ -60,32 +60,32 @@ def test_random_search_is_the_mean_of_all_draws(objective: Objective, failed: in
 def test_random_search_of_many_trials_and_of_none() -> None:
     """At some numbers only; the last is all of them, whose best there is."""
     trials = made([(i * 7919 % 3001) / 3001 for i in range(3000)])
-    found = random_search(trials, Objective())
+    found = expect_random(trials, Objective())
     assert len(found) == 200 and (found[0].trials, found[-1].trials) == (1, 3000)
     assert found[-1].reward == pytest.approx(max(t.score or 0.0 for t in trials))
     assert [one.reward for one in found] == sorted(one.reward for one in found)
-    assert random_search([], Objective()) == random_search(made([None, None]), Objective()) == []
+    assert expect_random([], Objective()) == expect_random(made([None, None]), Objective()) == []
 
 
 @pytest.mark.parametrize(
     ("objective", "best"), [(Objective(), [0.5, 0.5, 0.9, 0.9]), (LOSS, [0.5, 0.5, 0.5, 0.1])]
 )
 def test_the_best_so_far(objective: Objective, best: list[float]) -> None:
-    found = best_so_far(made([None, 0.5, None, 0.9, 0.1]), objective)
+    found = track_best(made([None, 0.5, None, 0.9, 0.1]), objective)
     assert [one.reward for one in found] == best
     assert [(one.trials, one.seconds) for one in found] == [(2, 3.0), (3, 6.0), (4, 10.0), (5, 15.0)]
 
 
 def test_where_time_went() -> None:
     trials = made([0.5, None, 0.7])
-    spent = time_spent(trials)
+    spent = sum_times(trials)
     assert spent.trained == {TrialState.COMPLETE: 4.0, TrialState.FAILED: 2.0}
     assert (spent.training, spent.started, spent.waited, spent.wall) == (6.0, 0.0, 39.0, 35.0)
     late = replace(trials[2], result=TrialResult(epochs=1, seconds=3.0, start_s=1.5, build_s=1.0))
-    spent = time_spent([*trials[:2], late])  # half a second of its first epoch was before the second step
+    spent = sum_times([*trials[:2], late])  # half a second of its first epoch was before the second step
     assert spent.trained == {TrialState.COMPLETE: 3.5, TrialState.FAILED: 2.0}
     assert (spent.started, spent.waited) == (1.5, 38.0)
-    assert time_spent([]).waited is None and time_spent([]).training == 0
+    assert sum_times([]).waited is None and sum_times([]).training == 0
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "local"])
@@ -94,16 +94,16 @@ def test_what_was_bred_says_from_which(tmp_path: Path, sampler: str) -> None:
     space = toys.ToySpace(layers=3)
     toys.run(toys.study(tmp_path / "study.journal", sampler=sampler, trials=24, space=space))
     (trials,) = read_trials(tmp_path / "study.journal", "nas")
-    bred = [trial for trial in trials if parent_of(trial) is not None]
+    bred = [trial for trial in trials if find_parent(trial) is not None]
     assert 8 < len(bred) < 24 and trials[0].bred_from is None
     for trial in bred:
-        parent = trials[parent_of(trial) or 0].candidate.choices
+        parent = trials[find_parent(trial) or 0].candidate.choices
         own = trial.candidate.choices
         changed = [name for name in own if name in parent and own[name] != parent[name]]
         assert len(changed) == 1, (own, parent)
-    line = ancestry(trials, bred[-1])
-    assert line[0] is bred[-1] and parent_of(line[-1]) is None
-    assert [parent_of(trial) for trial in line[:-1]] == [trial.number for trial in line[1:]]
+    line = trace_ancestry(trials, bred[-1])
+    assert line[0] is bred[-1] and find_parent(line[-1]) is None
+    assert [find_parent(trial) for trial in line[:-1]] == [trial.number for trial in line[1:]]
 
 
 def test_a_network_that_was_given_was_not_bred(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_weights_of_another_are_a_parent_too() -> None:
     first, second, third = made([0.5, 0.6, 0.7])
     second = replace(second, result=TrialResult(parent=0))
     third = replace(third, bred_from=1, result=TrialResult(parent=0))
-    assert [one.number for one in ancestry([first, second, third], third)] == [2, 1, 0]
+    assert [one.number for one in trace_ancestry([first, second, third], third)] == [2, 1, 0]
     damaged = replace(second, result=TrialResult(parent=7))
-    assert ancestry([first, damaged], damaged) == [damaged]
+    assert trace_ancestry([first, damaged], damaged) == [damaged]
 
 
 @pytest.mark.parametrize(("count", "most", "kept"), [(3, 5, 3), (5, 5, 5), (100, 7, 7)])

@@ -13,7 +13,7 @@ from optuna.importance import FanovaImportanceEvaluator
 
 from nas.cost import Cost
 from nas.space import Choices
-from nas.study.importance import LEAST, TREES, importances, shared_names
+from nas.study.importance import LEAST, TREES, compute_importances, find_shared_names
 from nas.study.objective import Objective
 from nas.study.records import Candidate, Trial, TrialState
 
@@ -36,7 +36,7 @@ def made(count: int, seed: int = 0, matters: str = "d3") -> list[Trial]:
 
 @pytest.mark.parametrize("matters", ["d0", "d5"])
 def test_the_decision_that_matters_is_the_first_beyond_the_intervals(matters: str) -> None:
-    first, *others = importances(made(80, matters=matters), Objective())
+    first, *others = compute_importances(made(80, matters=matters), Objective())
     assert first.name == matters and first.value > 0.8
     assert all(one.low <= one.value <= one.high for one in (first, *others))
     assert first.low > max(one.high for one in others)
@@ -55,22 +55,22 @@ def test_they_are_those_of_optuna() -> None:
         for t in trials
     )
     trees = [FanovaImportanceEvaluator(n_trees=1, seed=seed).evaluate(study) for seed in range(TREES)]
-    found = {one.name: one.value for one in importances(trials, Objective())}
+    found = {one.name: one.value for one in compute_importances(trials, Objective())}
     assert found == pytest.approx({name: fmean(tree[name] for tree in trees) for name in NAMES})
 
 
 def test_the_unit_of_scores_does_not_count() -> None:
     trials = made(40)
     huge = [replace(trial, score=2.0**700 * (trial.score or 0.0)) for trial in trials]
-    values = [[one.value for one in importances(one, Objective())] for one in (trials, huge)]
+    values = [[one.value for one in compute_importances(one, Objective())] for one in (trials, huge)]
     assert values[0] == values[1]
 
 
 def test_nothing_is_said_of_too_few_or_of_equal_scores() -> None:
-    assert importances(made(LEAST - 1), Objective()) == []
+    assert compute_importances(made(LEAST - 1), Objective()) == []
     alike = [Trial(trial.candidate, TrialState.COMPLETE, 0.5) for trial in made(LEAST)]
-    assert importances(alike, Objective()) == []
-    assert importances([], Objective()) == []
+    assert compute_importances(alike, Objective()) == []
+    assert compute_importances([], Objective()) == []
 
 
 def test_decisions_that_some_networks_do_not_have_are_left_out() -> None:
@@ -79,5 +79,5 @@ def test_decisions_that_some_networks_do_not_have_are_left_out() -> None:
     other = Candidate(7, {**short, "only": 1}, Cost(macs=10), "7")
     trials[7] = Trial(other, TrialState.COMPLETE, 0.5)
     names = [name for name in NAMES if name != "d3"]
-    assert shared_names(trials) == names
-    assert {one.name for one in importances(trials, Objective())} == set(names)
+    assert find_shared_names(trials) == names
+    assert {one.name for one in compute_importances(trials, Objective())} == set(names)

@@ -23,7 +23,7 @@ from nas.measures import MACS, Budget
 from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.study.ledger import Ledger, read_trials
-from nas.study.mirror import Mirror, running_trial
+from nas.study.mirror import Mirror, make_running_trial
 from nas.study.records import Candidate, TrialResult, TrialState
 from nas.study.storage import claim_storage
 from nas.training.base import Failure, FailureReason, Metric
@@ -159,7 +159,7 @@ def test_a_job_and_a_prescreen_score_are_kept(journal: Path) -> None:
 
 
 def trial(number: int) -> optuna.trial.FrozenTrial:
-    return running_trial(number, {"x": 1}, {"x": CategoricalDistribution((1, 2))}, {}, {})
+    return make_running_trial(number, {"x": 1}, {"x": CategoricalDistribution((1, 2))}, {}, {})
 
 
 def test_a_proposal_is_gone_in_the_end() -> None:

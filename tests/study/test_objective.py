@@ -13,13 +13,13 @@ from toys import after, score_of
 
 from nas.cost import Cost, Interval
 from nas.errors import InputError
-from nas.measures import ACTIVATIONS, LATENCY, MACS, MEASURES, MEMORY, PARAMS, Budget, Measure, amounts_at
+from nas.measures import ACTIVATIONS, LATENCY, MACS, MEASURES, MEMORY, PARAMS, Budget, Measure, make_amounts
 from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
 from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
 from nas.study.objective import ACCURACY, Factor, Objective, parse_objective
-from nas.study.pareto import hypervolume, pareto_front, worst_costs
-from nas.study.records import Candidate, Trial, TrialResult, TrialState, best_of
+from nas.study.pareto import compute_hypervolume, find_front, find_worst_costs
+from nas.study.records import Candidate, Trial, TrialResult, TrialState, find_best
 from nas.study.storage import claim_storage
 from nas.study.study import Study
 from nas.training.base import ACCURACY_METRIC
@@ -95,23 +95,23 @@ def test_an_objective_that_is_none(text: str, message: str) -> None:
 def test_the_reward_of_efficientnet_b0() -> None:
     """Accuracy 0.771 at 386M of 400M, as Tan & Le 2019 have it; at the target the reward is the accuracy."""
     objective = parse_objective("accuracy*(flops/400M)^-0.07")
-    assert objective.reward(0.771, amounts_at(Cost(macs=400_000_000))) == pytest.approx(0.771)
-    assert objective.reward(0.771, amounts_at(Cost(macs=385_814_752))) == pytest.approx(
+    assert objective.reward(0.771, make_amounts(Cost(macs=400_000_000))) == pytest.approx(0.771)
+    assert objective.reward(0.771, make_amounts(Cost(macs=385_814_752))) == pytest.approx(
         0.771 * 0.96453688**-0.07
     )
-    assert objective.reward(0.771, amounts_at(Cost(macs=800_000_000))) == pytest.approx(0.771 * 2**-0.07)
-    assert objective.reward(0.5, amounts_at(Cost(macs=0))) > 0.5
+    assert objective.reward(0.771, make_amounts(Cost(macs=800_000_000))) == pytest.approx(0.771 * 2**-0.07)
+    assert objective.reward(0.5, make_amounts(Cost(macs=0))) > 0.5
 
 
 def test_values_are_the_reward_then_the_costs() -> None:
-    assert parse_objective("accuracy,params,flops").values(0.5, amounts_at(Cost(7, 3))) == [0.5, 3.0, 7.0]
+    assert parse_objective("accuracy,params,flops").values(0.5, make_amounts(Cost(7, 3))) == [0.5, 3.0, 7.0]
 
 
 def test_the_best_are_those_of_the_highest_reward() -> None:
     trials = [trial(0, 0.9, 1000), trial(1, 0.8, 100), trial(2, None, 1)]
-    assert [t.candidate.number for t in best_of(trials, 5)] == [0, 1]
+    assert [t.candidate.number for t in find_best(trials, 5)] == [0, 1]
     reward = parse_objective("accuracy*(flops/100)^-0.07")
-    assert [t.candidate.number for t in best_of(trials, 5, reward)] == [1, 0]
+    assert [t.candidate.number for t in find_best(trials, 5, reward)] == [1, 0]
 
 
 # Fronts
@@ -128,7 +128,7 @@ def test_the_front_is_what_no_other_beats(trials: list[Trial], costs: tuple[Meas
 
     scored = [t for t in trials if t.score is not None]
     front = [t for t in scored if not any(beats(other, t) for other in scored)]
-    assert pareto_front(trials, Objective(costs)) == sorted(front, key=figures)
+    assert find_front(trials, Objective(costs)) == sorted(front, key=figures)
 
 
 @given(several, st.sampled_from(COSTS), st.integers(3, 6), st.integers(2, 5))
@@ -151,27 +151,29 @@ def test_the_hypervolume_is_that_of_the_cells_that_are_dominated(
         )
 
     share = sum(map(dominated, cells)) / len(cells)
-    assert hypervolume(pareto_front(trials, Objective(costs)), worst, ACCURACY_METRIC) == pytest.approx(share)
+    assert compute_hypervolume(find_front(trials, Objective(costs)), worst, ACCURACY_METRIC) == pytest.approx(
+        share
+    )
     everything = [t for t in trials if t.score is not None]
-    assert hypervolume(everything, worst, ACCURACY_METRIC) == pytest.approx(share)
+    assert compute_hypervolume(everything, worst, ACCURACY_METRIC) == pytest.approx(share)
 
 
 def test_the_reference_is_the_budget_else_the_space() -> None:
     space = parse_space(TINY)
     most = {measure: space.ends(measure).most.value for measure in (MACS, PARAMS, ACTIVATIONS)}
     both = (PARAMS, MACS)
-    assert worst_costs(space, Budget(), both) == {PARAMS: most[PARAMS], MACS: most[MACS]}
-    assert worst_costs(space, Budget({MACS: Interval(0, 9)}), both) == {PARAMS: most[PARAMS], MACS: 9}
-    assert worst_costs(space, Budget({PARAMS: Interval(0, 9)}), both) == {PARAMS: 9, MACS: most[MACS]}
-    assert worst_costs(space, Budget({MACS: Interval(5)}), (MACS,)) == {MACS: most[MACS]}
+    assert find_worst_costs(space, Budget(), both) == {PARAMS: most[PARAMS], MACS: most[MACS]}
+    assert find_worst_costs(space, Budget({MACS: Interval(0, 9)}), both) == {PARAMS: most[PARAMS], MACS: 9}
+    assert find_worst_costs(space, Budget({PARAMS: Interval(0, 9)}), both) == {PARAMS: 9, MACS: most[MACS]}
+    assert find_worst_costs(space, Budget({MACS: Interval(5)}), (MACS,)) == {MACS: most[MACS]}
 
 
 def test_the_reference_of_memory_is_that_of_the_dearest_networks() -> None:
     space = parse_space(TINY)
     dearest = [space.ends(measure).most.choices for measure in (MACS, PARAMS, ACTIVATIONS)]
     most = max(space.amount(choices, MEMORY) for choices in dearest)
-    assert worst_costs(space, Budget(), (MEMORY,)) == {MEMORY: most}
-    assert worst_costs(space, Budget({MEMORY: Interval(0, 9)}), (MEMORY,)) == {MEMORY: 9}
+    assert find_worst_costs(space, Budget(), (MEMORY,)) == {MEMORY: most}
+    assert find_worst_costs(space, Budget({MEMORY: Interval(0, 9)}), (MEMORY,)) == {MEMORY: 9}
 
 
 # Studies

@@ -20,10 +20,10 @@ from nas.data.datasets import ImageData
 from nas.training.augment import (
     Augmentation,
     color_jitter,
+    crop_resized,
     cutmix,
     cutout,
     mixup,
-    resized_crop,
     sample_boxes,
     shift_and_flip,
 )
@@ -81,7 +81,7 @@ def test_resized_crops_equal_torchvisions(size: int, seed: int) -> None:
     top, left = (
         (torch.rand(3, 1, generator=generator) * (size - side + 1)).long() for side in (height, width)
     )
-    ours = resized_crop(pixels, top, left, height, width).float()
+    ours = crop_resized(pixels, top, left, height, width).float()
     for i, image in enumerate(pixels.float()):
         box = [int(side[i]) for side in (top, left, height, width)]
         theirs = tv.resized_crop(image, *box, size=[size, size], antialias=True)

@@ -18,7 +18,11 @@ from nas.training.draws import weigh_labels
 from nas.training.loop import ClassifierTraining
 from nas.training.losses import SeveralLabelsLoss, make_loss
 from nas.training.metrics import JUDGES, check_metric
-from nas.training.multi_label import average_precisions, compute_label_metrics, mean_average_precision
+from nas.training.multi_label import (
+    compute_average_precisions,
+    compute_label_metrics,
+    compute_mean_average_precision,
+)
 from nas.training.recipe import Recipe
 from nas.training.zero_cost import ZERO_COST
 
@@ -56,9 +60,9 @@ def test_average_precision_is_that_of_scikit_learn(ties: bool) -> None:
         scores = rng.normal(size=(50, 4)) + labels
         if ties:
             scores = scores.round()
-        own = average_precisions(scores, labels)
+        own = compute_average_precisions(scores, labels)
         assert own == pytest.approx(theirs.average_precision_score(labels, scores, average=None))
-        assert mean_average_precision(scores, labels) == pytest.approx(
+        assert compute_mean_average_precision(scores, labels) == pytest.approx(
             theirs.average_precision_score(labels, scores, average="macro")
         )
 
@@ -66,9 +70,9 @@ def test_average_precision_is_that_of_scikit_learn(ties: bool) -> None:
 def test_a_label_that_no_image_has_counts_for_nothing() -> None:
     labels = np.array([[1, 0], [0, 0], [1, 0]])
     scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
-    assert mean_average_precision(scores, labels) == pytest.approx((1 + 2 / 3) / 2)
+    assert compute_mean_average_precision(scores, labels) == pytest.approx((1 + 2 / 3) / 2)
     with pytest.raises(InputError, match=r"--metric map: no image that is judged has a label"):
-        mean_average_precision(scores, 0 * labels)
+        compute_mean_average_precision(scores, 0 * labels)
 
 
 def test_figures_are_those_of_scikit_learn() -> None:
@@ -152,7 +156,7 @@ def test_a_training_learns_all_labels(recipe: Recipe) -> None:
     assert values[-1] > 0.85 > data.val_labels.mean()
     shares = training.predict(data.val_images, training.state_dict())
     assert (shares.sum(1) > 1.2).any()  # probabilities of their own
-    assert mean_average_precision(shares, data.val_labels) == pytest.approx(values[-1], abs=1e-6)
+    assert compute_mean_average_precision(shares, data.val_labels) == pytest.approx(values[-1], abs=1e-6)
 
 
 def test_scores_of_untrained_networks() -> None:

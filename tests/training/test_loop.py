@@ -20,7 +20,7 @@ from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
 from nas.errors import InputError
 from nas.execution.base import Attempt
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.space import Choices, parse_space
 from nas.training.base import EpochResult, Failure, FailureReason, Limit, Metric, TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
@@ -210,7 +210,7 @@ LR = "a learning rate; it is a number above 0, such as 0.05, or null for the opt
 def test_a_wrong_setting_is_refused(setting: str, value: object, rule: str) -> None:
     with pytest.raises(InputError) as error:
         Recipe(**{setting: value})  # type: ignore[arg-type]
-    assert str(error.value) == f"recipe: {setting}: {as_written(value)} is not {rule}"
+    assert str(error.value) == f"recipe: {setting}: {dump_value(value)} is not {rule}"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_wrong_setting_is_refused(setting: str, value: object, rule: str) -> N
 def test_a_wrong_setting_of_the_data_is_refused(setting: str, value: object, rule: str) -> None:
     with pytest.raises(InputError) as error:
         DataConfig(**{setting.replace("-", "_"): value})  # type: ignore[arg-type]
-    assert str(error.value) == f"{setting}: {as_written(value)} is not {rule}"
+    assert str(error.value) == f"{setting}: {dump_value(value)} is not {rule}"
 
 
 def test_a_number_that_yaml_reads_as_text_is_explained() -> None:

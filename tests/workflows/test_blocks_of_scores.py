@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from nas.workflows.coefficients.blocks import margin_of, rank_blocks
+from nas.workflows.coefficients.seed_blocks import find_margin, rank_blocks
 
 
 def test_of_two_it_is_the_paired_t_test() -> None:
@@ -35,7 +35,7 @@ def test_intervals_and_p_say_the_same() -> None:
     )
     found = rank_blocks(scores)
     means = scores.mean(axis=1)
-    margin = margin_of(found)
+    margin = find_margin(found)
     for one, mean in zip(found, means, strict=True):
         assert one.is_distinct == (one.low > 0) == (mean + margin < means.max() - margin)
     assert found[0].mean == 0 and found[0].p == 1 and found[-1].is_distinct

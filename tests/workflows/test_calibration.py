@@ -23,7 +23,7 @@ from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.workflows.calibration import CalibrationResult, describe_calibration, find_calibration
-from nas.workflows.figures import LONG, PROXY, Figures, Interval, Row, compute_figures
+from nas.workflows.proxy_figures import LONG, PROXY, Figures, Interval, Row, compute_figures
 from nas.workflows.resume import resume
 
 SHORT = ("--workers", "0", "--max-images", "100", "--epochs", "2", "--resolution", "16")

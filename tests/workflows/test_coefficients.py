@@ -22,7 +22,7 @@ from command_line import Said, command, nas, rows
 from PIL import Image
 
 import nas as package
-from nas.graph.memory import peak_memory
+from nas.graph.memory import compute_peak_memory
 from nas.report.coefficients import CoefficientsScreen
 from nas.runs.coefficients import CoefficientsFolder
 from nas.runs.folder import RunFolder
@@ -95,7 +95,7 @@ def test_what_is_written(folder: CoefficientsFolder, searched: tuple[Said, Path]
         own = network if factors == (1, 1, 1) else scale_space(network, Coefficients(*factors).at(1))
         graph = own.architecture()
         cost = graph.cost
-        counted = (cost.macs, cost.params, cost.activations, peak_memory(graph))
+        counted = (cost.macs, cost.params, cost.activations, compute_peak_memory(graph))
         assert tuple(int(row[name]) for name in ("macs", "params", "activations", "memory")) == counted
         assert int(row["side"]) == round(32 * factors[2]) == own.input[1]
         scores.setdefault(tuple(map(str, factors)), []).append(float(row["score"]))

@@ -19,7 +19,7 @@ from toys import asked, score_of
 
 from nas.cost import Cost
 from nas.errors import InputError
-from nas.report.session import finals_notes
+from nas.report.search_lines import describe_finals
 from nas.runs.config import SearchConfig
 from nas.runs.final_round import FinalsConfig
 from nas.runs.finals import Finalist, compare_first_two, name_final, select_spare
@@ -176,7 +176,7 @@ def test_the_first_two_are_told_apart_by_welch() -> None:
 
 def test_an_order_that_is_not_sure_is_said_to_be() -> None:
     def notes(first: Finalist, second: Finalist, seeds: int) -> list[str]:
-        return list(finals_notes([first, replace(second, trial=trial(7, 0.5))], seeds))
+        return list(describe_finals([first, replace(second, trial=trial(7, 0.5))], seeds))
 
     assert notes(finalist(0.92, 0.9), finalist(0.82, 0.8), 2) == []
     one = "One score does not tell whether trials 0 and 7 differ; give more --final-seeds."

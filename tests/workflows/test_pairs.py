@@ -14,10 +14,10 @@ from nas.workflows.versus.pairs import (
     EXACT,
     bootstrap,
     compare,
-    enough_pairs,
-    holm,
-    least_p,
-    swap_test,
+    compute_swap_p,
+    correct_holm,
+    count_enough_pairs,
+    find_least_p,
 )
 
 hundredths = st.lists(st.integers(-9, 9).map(lambda whole: whole / 100), min_size=2, max_size=8)
@@ -35,13 +35,13 @@ def enumerate_swaps(differences: list[float]) -> float:
 
 @given(hundredths)
 def test_p_is_that_of_all_ways_to_swap(differences: list[float]) -> None:
-    assert swap_test(np.array(differences)) == pytest.approx(enumerate_swaps(differences))
+    assert compute_swap_p(np.array(differences)) == pytest.approx(enumerate_swaps(differences))
 
 
 @pytest.mark.parametrize("pairs", [2, 5, 7, EXACT])
 def test_the_least_p_is_that_of_a_network_that_is_always_ahead(pairs: int) -> None:
     rng = np.random.default_rng(pairs)
-    assert swap_test(rng.uniform(0.01, 0.02, pairs)) == 2 / 2**pairs == least_p(pairs, 1)
+    assert compute_swap_p(rng.uniform(0.01, 0.02, pairs)) == 2 / 2**pairs == find_least_p(pairs, 1)
 
 
 def test_p_of_many_pairs_is_drawn() -> None:
@@ -50,8 +50,8 @@ def test_p_of_many_pairs_is_drawn() -> None:
 
     differences = np.array([0.01] * 15 + [-0.01] * 5)
     exact = 2 * binom.sf(14, 20, 0.5)
-    found = swap_test(differences, seed=3)
-    assert found == swap_test(differences, seed=3)
+    found = compute_swap_p(differences, seed=3)
+    assert found == compute_swap_p(differences, seed=3)
     assert abs(found - exact) < 4.5 * (exact / 100_000) ** 0.5
 
 
@@ -59,9 +59,11 @@ def test_p_of_many_pairs_is_drawn() -> None:
 def test_what_changes_no_claim(differences: list[float], seed: int) -> None:
     """The other way about it is the same p; so is another order, or another unit."""
     own = np.array(differences)
-    p = swap_test(own, seed)
+    p = compute_swap_p(own, seed)
     assert 0 < p <= 1
-    assert swap_test(-own, seed) == swap_test(own[::-1], seed) == swap_test(1000 * own, seed) == p
+    assert (
+        compute_swap_p(-own, seed) == compute_swap_p(own[::-1], seed) == compute_swap_p(1000 * own, seed) == p
+    )
 
 
 def test_the_interval_is_that_of_all_resamples() -> None:
@@ -75,14 +77,14 @@ def test_the_interval_is_that_of_all_resamples() -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.5]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert correct_holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert correct_holm([0.9, 0.5]) == [1.0, 1.0]
+    assert correct_holm([]) == []
 
 
 @given(chances)
 def test_holm_is_between_none_and_bonferroni(ps: list[float]) -> None:
-    found = holm(ps)
+    found = correct_holm(ps)
     assert all(p <= q <= min(1, len(ps) * p) + 1e-12 for p, q in zip(ps, found, strict=True))
     order = np.argsort(ps, kind="stable")
     assert all(np.diff(np.array(found)[order]) >= 0)
@@ -90,8 +92,8 @@ def test_holm_is_between_none_and_bonferroni(ps: list[float]) -> None:
 
 @pytest.mark.parametrize("count", range(1, 9))
 def test_from_how_many_seeds_something_can_be_told_apart(count: int) -> None:
-    seeds = enough_pairs(count)
-    assert least_p(seeds, count) < DISTINCT <= least_p(seeds - 1, count)
+    seeds = count_enough_pairs(count)
+    assert find_least_p(seeds, count) < DISTINCT <= find_least_p(seeds - 1, count)
     ahead = [np.linspace(0.01, 0.02, seeds)] * count
     assert all(one.is_distinct for one in compare(ahead))
     assert not any(one.is_distinct for one in compare([one[1:] for one in ahead]))
@@ -104,7 +106,7 @@ def test_networks_that_are_alike_are_told_apart_in_one_of_twenty_at_most() -> No
     claims = 0
     for _ in range(1_000):
         own, others = rng.normal(0.9, 0.01, 8), rng.normal(0.9, 0.01, (3, 8))
-        ps = holm([swap_test(own - other) for other in others])
+        ps = correct_holm([compute_swap_p(own - other) for other in others])
         claims += min(ps) < DISTINCT
     assert claims <= 75
 

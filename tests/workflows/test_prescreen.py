@@ -18,7 +18,7 @@ from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.training.screens import SCREENS
 from nas.training.zero_cost import ZERO_COST
-from nas.workflows.prescreen import Prescreen, untrained_scores
+from nas.workflows.prescreen import Prescreen, score_untrained
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 
@@ -31,7 +31,7 @@ def test_the_scores_are_those_of_nas_score() -> None:
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
     data = load_dataset("digits", resolution=32, seed=0, max_images=100)
-    (expected,) = untrained_scores([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
+    (expected,) = score_untrained([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
     evaluator = ProxyEvaluator(space, Recipe(batch=16), data, 5)
     candidate = Candidate(0, point, space.cost(point), "")
     for name, score in expected.scores.items():

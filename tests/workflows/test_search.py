@@ -23,14 +23,14 @@ from safetensors.torch import load_file
 from toys import score_of
 
 from nas.execution.config import ExecutorConfig
-from nas.report.progress import SearchScreen
+from nas.report.search_screen import SearchScreen
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study.records import Trial, TrialState
-from nas.workflows.hardware import device_of
+from nas.workflows.hardware import find_device
 
 # The second kind of block has strides for 32 x 32 and is refused where a proxy trains at 8 x 8.
 FRAGILE = """\
@@ -476,4 +476,4 @@ def test_a_cluster_that_loses_a_node(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, "cuda")])
 def test_trials_train_where_their_resources_are(gpus: float, device: str) -> None:
-    assert device_of(SearchConfig("tiny.yaml", executor=ExecutorConfig(gpus_per_trial=gpus))) == device
+    assert find_device(SearchConfig("tiny.yaml", executor=ExecutorConfig(gpus_per_trial=gpus))) == device

@@ -25,7 +25,7 @@ from servers import mariadb, postgres
 import nas as api
 from nas.cost import Cost
 from nas.errors import InputError, NasError
-from nas.report.session import print_result
+from nas.report.search_lines import print_result
 from nas.study.ledger import Ledger, read_trials
 from nas.study.records import Candidate
 from nas.study.storage import open_storage

@@ -30,9 +30,9 @@ from optuna.storages import BaseStorage
 import nas
 from nas.deadline import TimeIsUp
 from nas.errors import NasError
-from nas.report.console import terminal
-from nas.report.progress import SearchScreen
-from nas.report.session import print_run
+from nas.report.console import open_terminal
+from nas.report.search_lines import print_run
+from nas.report.search_screen import SearchScreen
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study import ledger
@@ -87,7 +87,7 @@ def test_what_a_stopped_search_has_is_said(capsys: pytest.CaptureFixture[str]) -
         nas.search(config(recipe={"epochs": 2}), stopping, evaluator=Instant(epochs=2), name="mine")
     (state,) = stopping.left
     first, running = state.trials
-    with SearchScreen(terminal()) as screen:
+    with SearchScreen(open_terminal()) as screen:
         screen.stopped(state)
     assert capsys.readouterr().out.splitlines() == [
         f"Best so far: trial 0, score {first.score:.4f}, {first.candidate.cost}.",

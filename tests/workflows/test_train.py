@@ -23,11 +23,11 @@ from trainings import NETWORK, rows
 from trainings import train_settings as settings
 
 import nas
-from nas.data.folders import source_of_folder
+from nas.data.folders import open_folder
 from nas.data.images import Decoding, Pictures
 from nas.data.layout import PLAIN
 from nas.errors import InputError
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import FULL_DEFAULTS
 from nas.training.base import EpochResult, FailureReason, TrainingFailed
@@ -69,7 +69,7 @@ def test_a_training_leaves_figures_pictures_and_its_network() -> None:
 
 def test_the_test_split_is_read_once_and_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    own = source_of_folder(Path("images"), PLAIN)
+    own = open_folder(Path("images"), PLAIN)
     assert own.test is not None
     test = own.test()
 
@@ -268,7 +268,7 @@ def test_a_cluster_is_joined_where_it_is_named_again() -> None:
 def test_the_documentation_has_the_recipe() -> None:
     page = (Path(nas.__file__).parents[1] / "docs" / "training.md").read_text()
     for key, value in FULL_DEFAULTS.items():
-        assert f"| `{key}` | `{value if isinstance(value, str) else as_written(value)}` |\n" in page
+        assert f"| `{key}` | `{value if isinstance(value, str) else dump_value(value)}` |\n" in page
 
 
 def test_a_dry_run_writes_nothing() -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from toys import asked, study
 
-from nas.report.session import usage_lines
+from nas.report.search_lines import describe_usage
 from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason, Limit
 from nas.workflows import usage as usage_module
@@ -84,4 +84,4 @@ def test_two_trials_at_a_time(clock: list[float]) -> None:
     ],
 )  # fmt: skip
 def test_what_is_said_in_the_end(usage: Usage, lines: list[str]) -> None:
-    assert list(usage_lines(usage)) == lines
+    assert list(describe_usage(usage)) == lines

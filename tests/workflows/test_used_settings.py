@@ -14,7 +14,7 @@ from instant import Instant, config
 
 import nas
 from nas.errors import InputError
-from nas.kinds import as_written
+from nas.kinds import dump_value
 from nas.runs.config import SearchConfig
 from nas.runs.state import RunState
 from nas.settings import User
@@ -144,7 +144,7 @@ def test_what_is_used_changes_a_search(key: str) -> None:
 def message(key: str, value: Any) -> str:
     place = key.replace("_", "-") if key in SearchConfig.settings() else f"recipe: {key}"
     return (
-        f"{place}: {as_written(value)} has no effect: it is of the proxy, and an evaluator of a user's own "
+        f"{place}: {dump_value(value)} has no effect: it is of the proxy, and an evaluator of a user's own "
         "trains here; leave one out"
     )
 

@@ -31,7 +31,7 @@ from nas.space import load_space
 from nas.study.ledger import read_trials
 from nas.study.records import Trial
 from nas.workflows.versus.pairs import Difference
-from nas.workflows.versus.verdict import Standing, Verdict, at_equal_cost, word_claim
+from nas.workflows.versus.verdict import Standing, Verdict, compare_at_equal_cost, word_claim
 
 PLAIN = """\
 name: plain
@@ -410,7 +410,7 @@ def of_seconds(state: RunState | None) -> RunState:
 
 def test_random_search_at_equal_cost(run: RunFolder) -> None:
     """It is told by a run of random search beside, at the cost that both have, and by nothing else."""
-    assert at_equal_cost(RunState.load(run.path))[0] is None
+    assert compare_at_equal_cost(RunState.load(run.path))[0] is None
     said = nas(
         "search", "tiny.yaml", "--name", "drawn", "--sampler", "random", "--trials", "2", "--workers", "0",
         "--epochs", "1", "--max-images", "200",
@@ -418,13 +418,13 @@ def test_random_search_at_equal_cost(run: RunFolder) -> None:
     assert said.code == 0, said.err
     state, drawn = (of_seconds(RunState.load(one)) for one in (run.path, Path("runs/drawn")))
     with patch("nas.workflows.versus.verdict.find_random", lambda one: of_seconds(find_random(one))):
-        found, why = at_equal_cost(state)
+        found, why = compare_at_equal_cost(state)
     assert found is not None and why is None and found.run == "drawn"
     assert found.seconds == min(len(state.trials), len(drawn.trials))
     assert found.random <= max(trial.score or 0.0 for trial in drawn.trials)
     assert found.search <= max(trial.score or 0.0 for trial in state.trials)
     drawn = RunState.load(Path("runs/drawn"))
-    assert at_equal_cost(drawn) == (None, "The search was random search itself.")
+    assert compare_at_equal_cost(drawn) == (None, "The search was random search itself.")
 
 
 def test_a_training_that_fails_leaves_its_pair_out(versus: VersusFolder) -> None:

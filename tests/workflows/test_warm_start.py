@@ -8,7 +8,7 @@ import pytest
 import yaml
 from command_line import SHORT, Said, nas, rows
 
-from nas.report.progress import SearchScreen
+from nas.report.search_screen import SearchScreen
 from nas.runs.config import SearchConfig, read_config
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
@@ -77,7 +77,7 @@ def test_a_resumed_search_needs_no_file_of_them(monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nas.report.progress.SearchScreen.finished", stop)
+        patch.setattr("nas.report.search_screen.SearchScreen.finished", stop)
         assert search("--start", "two.yaml", "--start", "one.yaml").code == 130
     for name in ("one", "two", "tiny"):
         Path(f"{name}.yaml").unlink()

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from nas.report import figures
-from nas.report.console import plural
+from nas.report.console import pluralise
 from nas.report.embedding import write_figure
 from nas.report.html import element, make_table
 from nas.report.parts.facts import MOST_ROWS, Facts, write_note, write_section
@@ -25,7 +25,7 @@ def write_importance(known: Facts) -> ET.Element | None:
     title = "Which choices matter"
     if not known.importances:
         why = (
-            f"{plural(len(known.scored), 'finished trial')}; {LEAST} are needed"
+            f"{pluralise(len(known.scored), 'finished trial')}; {LEAST} are needed"
             if len(known.scored) < LEAST
             else "the finished trials differ in no choice that all of them take, or not in their scores"
         )
@@ -33,7 +33,7 @@ def write_importance(known: Facts) -> ET.Element | None:
     shown = known.importances[:MOST_ROWS]
     left_out = len(known.options) - len(known.importances)
     others = (
-        f" {plural(left_out, 'choice')} of layers that not every network has "
+        f" {pluralise(left_out, 'choice')} of layers that not every network has "
         f"{'is' if left_out == 1 else 'are'} not among them."
         if left_out
         else ""
@@ -52,7 +52,7 @@ def write_importance(known: Facts) -> ET.Element | None:
                 ),
                 element(
                     "details",
-                    element("summary", f"{plural(len(known.importances), 'choice')} as a table"),
+                    element("summary", f"{pluralise(len(known.importances), 'choice')} as a table"),
                     make_table(
                         ("choice", ">of the variance", ">middle 90 %"),
                         map(_list_importance, known.importances),
@@ -64,9 +64,9 @@ def write_importance(known: Facts) -> ET.Element | None:
                 write_note(
                     f"The part of the variance of the {known.reward} that each choice explains by "
                     "itself, by functional ANOVA (Hutter et al. 2014) over "
-                    f"{plural(len(known.scored), 'finished trial')}: the mean of {TREES} trees, each "
+                    f"{pluralise(len(known.scored), 'finished trial')}: the mean of {TREES} trees, each "
                     "fitted to trials drawn anew, and the middle 90 % of them. Of "
-                    f"{plural(len(known.importances), 'choice')} the first {len(shown)} are "
+                    f"{pluralise(len(known.importances), 'choice')} the first {len(shown)} are "
                     f"shown.{others}"
                 ),
                 write_note(
@@ -102,7 +102,7 @@ def write_choices(known: Facts) -> ET.Element | None:
         element("div", *(_draw_choice(known, name) for name in names[:MOST_ROWS]), class_="options"),
         element(
             "details",
-            element("summary", f"{plural(len(shown), 'choice')} as a table"),
+            element("summary", f"{pluralise(len(shown), 'choice')} as a table"),
             make_table(("choice", "option", ">good", ">all"), rows),
         ),
         write_note(f"Of {len(names) - len(shown)} more, see trials.csv.") if shown != names else None,
@@ -138,7 +138,7 @@ def write_parallel(known: Facts) -> ET.Element | None:
         f"Each line is a finished trial, from option to option down to its {known.reward}; the best "
         f"{len(known.good)} are thick. At each option lines lie in the order of their {known.reward}. A "
         f"network without a layer passes at the left end. {len(names)} of "
-        f"{plural(len(known.options), 'choice')}."
+        f"{pluralise(len(known.options), 'choice')}."
     )
     figure = write_figure(drawn, "Each trial as a line through its options", note)
     return write_section("parallel", "Trials through their choices", figure)

@@ -9,14 +9,14 @@ from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from nas.report.console import plural
+from nas.report.console import pluralise
 from nas.report.drawing import draw
 from nas.report.html import element
-from nas.report.tables import budget_text, networks
+from nas.report.tables import describe_budget, format_networks
 from nas.runs.state import RunState
-from nas.study.importance import importances
+from nas.study.importance import compute_importances
 from nas.study.objective import Objective
-from nas.study.records import Trial, TrialState, best_of
+from nas.study.records import Trial, TrialState, find_best
 
 BEST = 10
 """Trials of the table and of the learning curves."""
@@ -34,14 +34,14 @@ class Facts:
         self.config = state.config
         self.objective: Objective = state.objective
         self.ended = [trial for trial in state.trials if not trial.is_running]
-        self.scored = best_of(state.trials, len(state.trials), self.objective)
+        self.scored = find_best(state.trials, len(state.trials), self.objective)
         count = len(self.scored)
         self.good = self.scored[: max(math.ceil(SHARE * count), min(BEST, math.ceil(count / 3)))]
         self.finalist = state.winner
         self.winner = self.finalist.trial if self.finalist else next(iter(self.scored), None)
         self.metric = self.objective.metric.name
         self.reward = "reward" if self.objective.factors else self.metric
-        self.importances = importances(state.trials, self.objective, self.config.seed)
+        self.importances = compute_importances(state.trials, self.objective, self.config.seed)
         self.options = _list_options(state.trials)
 
     @property
@@ -55,8 +55,9 @@ class Facts:
         }  # fmt: skip
         parts = [f"{states[state]:,} {word}" for state, word in words.items() if states[state]]
         listed = f": {', '.join(parts)}" if parts else ""
-        return f"{len(self.ended):,} of {plural(self.config.trials, 'trial')} ended{listed}. " + (
-            f"Space {self.state.space.name}, {networks(self.state.space)}, {budget_text(self.config.budget)}."
+        return f"{len(self.ended):,} of {pluralise(self.config.trials, 'trial')} ended{listed}. " + (
+            f"Space {self.state.space.name}, {format_networks(self.state.space)}, "
+            f"{describe_budget(self.config.budget)}."
         )
 
     @cached_property

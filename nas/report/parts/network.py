@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from nas.kinds import as_written
-from nas.measures import SHOWN, amounts_at
+from nas.kinds import dump_value
+from nas.measures import SHOWN, make_amounts
 from nas.ops.base import format_shape
 from nas.report import figures
-from nas.report.console import duration, plural
+from nas.report.console import format_duration, pluralise
 from nas.report.html import element, make_table
 from nas.report.parts.facts import BEST, Facts, write_note, write_section
-from nas.report.stages import list_stages
-from nas.study.history import time_spent
+from nas.report.stage_rows import list_stages
+from nas.study.history import sum_times
 
 
 def write_tiles(known: Facts) -> ET.Element:
@@ -28,8 +28,8 @@ def write_tiles(known: Facts) -> ET.Element:
         amounts = {m.label: m.format(known.winner.candidate.amount(m)) for m in known.config.measures}
         facts |= {f"{label} of the best": amount for label, amount in amounts.items()}
     facts["trials ended"] = f"{len(known.ended):,}"
-    if training := time_spent(known.state.trials).training:
-        facts["time trained"] = duration(training)
+    if training := sum_times(known.state.trials).training:
+        facts["time trained"] = format_duration(training)
     tiles = (element("div", element("b", value), label) for label, value in facts.items())
     return element("div", *tiles, class_="tiles")
 
@@ -83,7 +83,7 @@ def _describe_data(known: Facts) -> str:
         return f"Data: the evaluator's own; score: {known.objective.metric}"
     classes = ", ".join(data.classes[:BEST]) + (", ..." if len(data.classes) > BEST else "")
     return (
-        f"Data {data.name}: {plural(len(data.classes), 'class')} ({classes}), {data.train:,} images to "
+        f"Data {data.name}: {pluralise(len(data.classes), 'class')} ({classes}), {data.train:,} images to "
         f"train on, {data.validation:,} to validate on"
     ).replace("classs", "classes")
 
@@ -102,18 +102,18 @@ def write_winner(known: Facts) -> ET.Element:
     rows = [
         [
             row.name, row.block, "" if row.depth is None else str(row.depth), str(row.shape[0]),
-            format_shape(row.shape[1:]), *(f"{amounts_at(row.cost)(m):,}" for m in SHOWN),
+            format_shape(row.shape[1:]), *(f"{make_amounts(row.cost)(m):,}" for m in SHOWN),
         ]
         for row in list_stages(network, architecture)
     ]  # fmt: skip
-    rows.append(["total", "", "", "", "", *(f"{amounts_at(architecture.cost)(m):,}" for m in SHOWN)])
+    rows.append(["total", "", "", "", "", *(f"{make_amounts(architecture.cost)(m):,}" for m in SHOWN)])
     heads = ["part", "block", ">depth", ">channels", ">output", *(f">{m.label}" for m in SHOWN)]
     choices = trial.candidate.choices.items()
-    epochs = plural(trial.result.epochs, "epoch")
+    epochs = pluralise(trial.result.epochs, "epoch")
     said = f"Trial {trial.number}: {known.metric} {trial.score:.4f} after {epochs}."
     if known.finalist:
-        seeds = plural(len(known.finalist.scores), "fresh seed")
-        longer = plural(known.config.finals.epochs, "epoch")
+        seeds = pluralise(len(known.finalist.scores), "fresh seed")
+        longer = pluralise(known.config.finals.epochs, "epoch")
         said += f" It won over the other finalists: mean {known.finalist.mean:.4f} after {longer}, {seeds}"
         said += f"{known.config.finals.scored}."
     if known.objective.costs:
@@ -125,7 +125,7 @@ def write_winner(known: Facts) -> ET.Element:
         make_table(heads, rows),
         element(
             "details",
-            element("summary", f"Its {plural(len(trial.candidate.choices), 'choice')}"),
+            element("summary", f"Its {pluralise(len(trial.candidate.choices), 'choice')}"),
             make_table(
                 ("choice", "~option"), ((name, figures.show_option(option)) for name, option in choices)
             ),
@@ -171,4 +171,4 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _write(value: Any) -> str:
-    return value if isinstance(value, str) else as_written(value)
+    return value if isinstance(value, str) else dump_value(value)

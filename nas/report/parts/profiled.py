@@ -8,7 +8,7 @@ from nas.errors import InputError
 from nas.report.embedding import write_figure
 from nas.report.figures import draw_latencies
 from nas.report.html import element, make_table
-from nas.report.latency import HEADS, describe_profile, latency_cells, profile_doubts
+from nas.report.latency import HEADS, describe_profile, format_latency_cells, list_profile_doubts
 from nas.report.parts.facts import Facts, write_note, write_section
 from nas.runs.provenance import damage_told
 from nas.workflows.profile import read_profile
@@ -23,8 +23,8 @@ def write_latency(known: Facts) -> ET.Element | None:
         if found is None:
             return None
         with damage_told(folder.profile_file, "measure again"):  # of figures that are none
-            rows = [latency_cells(one) for one in found.latencies]
-            doubts = [f"Known to be slow: {text}." for text in found.warnings] + profile_doubts(found)
+            rows = [format_latency_cells(one) for one in found.latencies]
+            doubts = [f"Known to be slow: {text}." for text in found.warnings] + list_profile_doubts(found)
             return write_section(
                 "latency",
                 _TITLE,

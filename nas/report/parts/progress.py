@@ -8,15 +8,15 @@ from xml.etree import ElementTree as ET
 
 from nas.measures import Measure
 from nas.report import figures
-from nas.report.console import plural
+from nas.report.console import pluralise
 from nas.report.embedding import write_figure
 from nas.report.html import element, make_table
 from nas.report.parts.facts import BEST, Facts, write_note, write_section
 from nas.report.tables import describe_volume
 from nas.runs.beside import find_random
-from nas.study.history import Reached, random_search, thin
+from nas.study.history import Reached, expect_random, thin
 from nas.study.objective import Objective
-from nas.study.pareto import pareto_front
+from nas.study.pareto import find_front
 from nas.study.records import Trial
 
 _MOST_FRONT = 50
@@ -68,11 +68,11 @@ def _find_random_line(known: Facts) -> tuple[list[Reached], list[ET.Element]]:
         command = manifest.with_config(config).start_command(known.state.folder)
         return [], [write_note(f"{why} A run beside this one gives it:"), element("pre", command)]
     own = len(run.config.warm_start)
-    drawn = random_search(run.trials[own:], known.objective)
+    drawn = expect_random(run.trials[own:], known.objective)
     where = "this run's own trials" if run is known.state else f"the trials of {run.folder.path.name}"
     text = (
         "The line of dashes is what random search is expected to reach at equal cost: the mean best of "
-        f"as many drawn from {where}, {plural(len(run.trials) - own, 'network')} drawn evenly from the "
+        f"as many drawn from {where}, {pluralise(len(run.trials) - own, 'network')} drawn evenly from the "
         "budget and trained alike; it ends where these do."
     )
     return drawn, [write_note(text)]
@@ -92,7 +92,7 @@ def write_costs(known: Facts) -> ET.Element | None:
 
 def _draw_cost(known: Facts, measure: Measure) -> ET.Element:
     alone = Objective(costs=(measure,), metric=known.objective.metric)
-    front = pareto_front(known.scored, alone)
+    front = find_front(known.scored, alone)
     drawn = figures.draw_front(known.scored, front, measure, alone.metric)
     about = f"{alone.metric.name} against {measure.label}"
     return write_figure(drawn, about, _describe_front(known, front, alone))
@@ -114,7 +114,7 @@ def _write_front(known: Facts) -> list[ET.Element]:
 
 def _describe_front(known: Facts, front: Sequence[Trial], objective: Objective) -> str:
     nouns = " and ".join(cost.noun for cost in objective.costs)
-    said = f"{plural(len(front), 'network')} on the front of {known.metric} and {nouns}"
+    said = f"{pluralise(len(front), 'network')} on the front of {known.metric} and {nouns}"
     volume = describe_volume(front, objective, known.state.space, known.config.budget)
     return f"{said}; {volume}." if volume else f"{said}."
 

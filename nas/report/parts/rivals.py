@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import plotly.graph_objects as go
 
 from nas.errors import InputError
-from nas.report.claims import describe_equal_cost, name_standing, verdict_cells, verdict_heads
+from nas.report.claims import describe_equal_cost, format_cells, list_heads, name_standing
 from nas.report.embedding import write_figure
 from nas.report.figures import DIAMOND, TWO, add_marks, add_whiskers, as_text, cut, finish_rows
 from nas.report.html import element, make_table
@@ -37,7 +37,7 @@ def write_versus(known: Facts) -> ET.Element | None:
         "versus",
         "Against baselines",
         element("p", verdict.claim),
-        make_table(verdict_heads(verdict), verdict_cells(verdict)),
+        make_table(list_heads(verdict), format_cells(verdict)),
         element("div", *drawn, class_="figures"),
         write_note(
             f"Within {verdict.budget}, by one recipe. Differences are of the network less each; "

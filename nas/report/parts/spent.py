@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from xml.etree import ElementTree as ET
 
-from nas.report.console import duration, plural
+from nas.report.console import format_duration, pluralise
 from nas.report.html import make_table
 from nas.report.parts.facts import BEST, Facts, write_note, write_section
-from nas.study.history import time_spent
+from nas.study.history import sum_times
 from nas.study.records import Trial, TrialState
 
 
 def write_time(known: Facts) -> ET.Element | None:
     if not known.ended:
         return None
-    spent = time_spent(known.state.trials)
+    spent = sum_times(known.state.trials)
     words = {
         TrialState.COMPLETE: "training, of finished trials",
         TrialState.PRUNED: "training, of those stopped early",
@@ -28,14 +28,14 @@ def write_time(known: Facts) -> ET.Element | None:
         parts.append(("waiting for a worker, stops", spent.waited))
         notes.append(
             "The last row is what is left of the time from the entry of a trial to its end. From the first "
-            f"entry to the last end it took {duration(spent.wall)}, so that "
+            f"entry to the last end it took {format_duration(spent.wall)}, so that "
             f"{spent.training / max(spent.wall, 1e-9):.2f} trainings ran at a time on average, stops of the "
             "search included."
         )
     whole = sum(seconds for _, seconds in parts)
-    rows = [[word, duration(seconds), _format_share(seconds, whole)] for word, seconds in parts]
+    rows = [[word, format_duration(seconds), _format_share(seconds, whole)] for word, seconds in parts]
     if finals := [final for final in known.state.finals if not final.is_running]:
-        rows.append(["training, of finalists", duration(time_spent(finals).training), ""])
+        rows.append(["training, of finalists", format_duration(sum_times(finals).training), ""])
     return write_section(
         "time",
         "Where the time went",
@@ -63,7 +63,7 @@ def write_failures(known: Facts) -> ET.Element:
         numbers = ", ".join(str(trial.number) for trial in trials[:BEST])
         messages = Counter(trial.failure.message for trial in trials if trial.failure)
         (message, times), *_ = messages.most_common(1)
-        also = f" ({times} times; {plural(len(messages) - 1, 'other')})" if len(messages) > 1 else ""
+        also = f" ({times} times; {pluralise(len(messages) - 1, 'other')})" if len(messages) > 1 else ""
         rows.append(
             [reason, str(len(trials)), numbers + (", ..." if len(trials) > BEST else ""), message + also]
         )

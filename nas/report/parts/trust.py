@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from nas.report import figures
-from nas.report.console import plural
+from nas.report.console import pluralise
 from nas.report.html import element, make_table
 from nas.report.parts.facts import Facts, write_note, write_section
-from nas.report.session import finals_notes
-from nas.study.history import ancestry, parent_of
+from nas.report.search_lines import describe_finals
+from nas.study.history import find_parent, trace_ancestry
 from nas.study.records import Trial
 from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import find_calibration
@@ -25,7 +25,7 @@ def write_trust(known: Facts) -> ET.Element | None:
     content: list[ET.Element | None] = [element("p", fact) for fact in facts]
     if ranked:
         finals = known.config.finals
-        epochs, seeds = plural(finals.epochs, "epoch"), plural(finals.seeds, "fresh seed")
+        epochs, seeds = pluralise(finals.epochs, "epoch"), pluralise(finals.seeds, "fresh seed")
         title = f"Finalists, after {epochs} under {seeds}"
         rows = [
             [
@@ -37,7 +37,7 @@ def write_trust(known: Facts) -> ET.Element | None:
         ]  # fmt: skip
         heads = (">rank", ">trial", ">mean", ">deviation", ">seeds", ">in search")
         content += [element("h3", title), make_table(heads, rows)]
-        content += [element("p", note) for note in finals_notes(ranked, finals.seeds)]
+        content += [element("p", note) for note in describe_finals(ranked, finals.seeds)]
     return write_section("trust", "How far to trust the score", *content)
 
 
@@ -66,7 +66,7 @@ def _list_doubts(known: Facts) -> Iterator[str | None]:
         )
         yield (
             f"It is measured on {images:,} images, {noise}; "
-            f"{plural(len(near), 'other trial')} {'is' if len(near) == 1 else 'are'} within two of it."
+            f"{pluralise(len(near), 'other trial')} {'is' if len(near) == 1 else 'are'} within two of it."
         )
     if best.result.deviation is not None:
         yield f"It is extrapolated, with a standard deviation of {best.result.deviation:.4f}."
@@ -77,7 +77,7 @@ def _list_doubts(known: Facts) -> Iterator[str | None]:
     )
     if not known.state.finalists:
         yield (
-            f"{plural(config.finals.count, 'finalist')} are still to be trained longer."
+            f"{pluralise(config.finals.count, 'finalist')} are still to be trained longer."
             if config.finals.count
             else "No finalist was trained longer under fresh seeds: --finalists does."
         )
@@ -86,7 +86,7 @@ def _list_doubts(known: Facts) -> Iterator[str | None]:
 def write_ancestry(known: Facts) -> ET.Element | None:
     if known.winner is None:
         return None
-    line = ancestry(known.state.trials, known.winner)
+    line = trace_ancestry(known.state.trials, known.winner)
     bred = any(trial.bred_from is not None for trial in known.state.trials)
     inherits = any(trial.result.parent is not None for trial in known.state.trials)
     if len(line) < 2:
@@ -100,7 +100,7 @@ def write_ancestry(known: Facts) -> ET.Element | None:
         return write_section("ancestry", "Where the best network comes from", write_note(why))
     rows = []
     for trial in line:
-        parent = parent_of(trial)
+        parent = find_parent(trial)
         change = (
             "its first ancestor" if parent is None else _describe_change(trial, known.state.trials[parent])
         )
@@ -110,7 +110,7 @@ def write_ancestry(known: Facts) -> ET.Element | None:
     return write_section(
         "ancestry",
         "Where the best network comes from",
-        write_note(f"Each was {how} the one below it, {plural(len(line) - 1, 'step')} in all."),
+        write_note(f"Each was {how} the one below it, {pluralise(len(line) - 1, 'step')} in all."),
         make_table((">trial", f">{known.metric}", "~what changed"), rows),
     )
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.cost import Cost
 from nas.ops import ShapeError
-from nas.space.cells import ALL, LOOSE, SOMETIMES_ZERO, ZEROS_OF, CellPlace, check_operator, find_given
+from nas.space.cell_places import ALL, LOOSE, SOMETIMES_ZERO, ZEROS_OF, CellPlace, check_operator, find_given
 from nas.space.counting.algebra import Decisions, Listing, merge
 from nas.space.counting.part_costs import Flow
 from nas.space.language.tree import CELL_INPUTS, CellKind, CellNode, Cells, Node, Value

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
 from nas.ops import Shape, ShapeError
-from nas.space.cells import CellPlace, prepare_input
+from nas.space.cell_places import CellPlace, prepare_input
 from nas.space.counting.algebra import merge
 from nas.space.counting.cell_kinds import End, KindTotals, Read
 from nas.space.counting.part_costs import Flow, PartCosts
@@ -58,7 +58,7 @@ class CellStack:
                 except ShapeError as error:
                     self._composer.blocked(self._node, error)
                 else:
-                    yield (_output(self._places[-1], ends), after), total.then(inside).after(cost, ())
+                    yield (_make_output(self._places[-1], ends), after), total.then(inside).after(cost, ())
 
     def _live(self, needed: tuple[Read, ...]) -> frozenset[int]:
         """Return the cells that the last one needs, itself included."""
@@ -84,7 +84,7 @@ class CellStack:
         """Return the cost of preparing the inputs of cells. Raises ShapeError where they cannot be."""
         total = Cost()
         for (source, entering), times in arrivals.items():
-            flow = _output(source, ends) if source else self._flow
+            flow = _make_output(source, ends) if source else self._flow
             part = self._parts.get(
                 ("prepare", flow, entering),
                 (flow,),
@@ -123,7 +123,7 @@ class CellStack:
 _BACK = ((2, "prev2"), (1, "prev1"))
 
 
-def _output(place: CellPlace, ends: tuple[End, ...]) -> Flow:
+def _make_output(place: CellPlace, ends: tuple[End, ...]) -> Flow:
     channels, height, width = place.leaving
     end = ends[place.kind]
     return Flow((channels * end.values, height, width), end.dead)

@@ -39,7 +39,7 @@ class Census:
         return self.low == self.high
 
 
-def census(space: Space, budget: Budget) -> Census:
+def take_census(space: Space, budget: Budget) -> Census:
     """Count what is inside a budget.
 
     Quantiles and rows are of the measure that networks are counted by, and then do not know of the other
@@ -63,7 +63,7 @@ def census(space: Space, budget: Budget) -> Census:
     else:
         measure = budget.counted
         costs, shares = _spread_inside(spread, interval)
-    return Census(low, high, measure, _quantiles(costs, shares), _rows(costs, shares))
+    return Census(low, high, measure, _find_quantiles(costs, shares), _make_rows(costs, shares))
 
 
 def _spread_inside(spread: Spread, interval: Interval) -> tuple[Integers, Numbers]:
@@ -74,7 +74,7 @@ def _spread_inside(spread: Spread, interval: Interval) -> tuple[Integers, Number
     return np.clip(costs, interval.low, interval.high), numbers / max(numbers.sum(), 1.0)
 
 
-def _quantiles(costs: Integers, shares: Numbers) -> dict[float, int]:
+def _find_quantiles(costs: Integers, shares: Numbers) -> dict[float, int]:
     if not len(costs):
         return {}
     sums = np.cumsum(shares)
@@ -82,7 +82,7 @@ def _quantiles(costs: Integers, shares: Numbers) -> dict[float, int]:
     return dict(zip(QUANTILES, costs[places].tolist(), strict=True))
 
 
-def _rows(costs: Integers, shares: Numbers) -> tuple[tuple[int, int, float], ...]:
+def _make_rows(costs: Integers, shares: Numbers) -> tuple[tuple[int, int, float], ...]:
     """Return rows of equal width; the first has the rare costs below the others too."""
     costs, shares = costs[shares > 0], shares[shares > 0]
     common = costs[np.cumsum(shares) >= _RARE]

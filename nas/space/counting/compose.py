@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.ops import ShapeError
-from nas.space.cells import place_cells
+from nas.space.cell_places import place_cells
 from nas.space.counting.algebra import Decisions, Muted, Sum, Total, merge
 from nas.space.counting.cell_stacks import CellStack
 from nas.space.counting.coupling import Coupling

@@ -6,7 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nas.space.language.tree import Choice, Node, PerLayer, SameAs, Stage, Value, children, own_values
+from nas.space.language.tree import (
+    Choice,
+    Node,
+    PerLayer,
+    SameAs,
+    Stage,
+    Value,
+    list_children,
+    list_own_values,
+)
 
 
 @dataclass(frozen=True)
@@ -31,26 +40,26 @@ class Coupling:
 
         def count(node: Node) -> Counter[str]:
             inside: Counter[str] = Counter()
-            for child in children(node):
+            for child in list_children(node):
                 inside.update(count(child))
             if isinstance(node, Stage):
-                inside.update(_choices_in(node.stride, declared))
+                inside.update(_list_choices(node.stride, declared))
                 for name in inside:
                     if declared[name].stage != node.path:
                         inside[name] *= 2
-            inside.update(name for value in own_values(node) for name in _choices_in(value, declared))
+            inside.update(name for value in list_own_values(node) for name in _list_choices(value, declared))
             counts[id(node)] = inside
             return inside
 
         total = Counter(count(network))
-        global_names = {name for value in outside for name in _choices_in(value, declared)}
+        global_names = {name for value in outside for name in _list_choices(value, declared)}
         for name in global_names:
             total[name] += 2
         coupled = frozenset(name for name, n in total.items() if n > 1)
         ends: dict[int, frozenset[str]] = {}
 
         def mark(node: Node) -> None:
-            inner = children(node)
+            inner = list_children(node)
             for child in inner:
                 mark(child)
             here = frozenset(
@@ -66,11 +75,11 @@ class Coupling:
         return cls(coupled, ends)
 
 
-def _choices_in(value: Value, declared: dict[str, Choice]) -> Iterator[str]:
+def _list_choices(value: Value, declared: dict[str, Choice]) -> Iterator[str]:
     if isinstance(value, Choice):
         yield value.name
     elif isinstance(value, SameAs):
         yield value.target
     elif isinstance(value, PerLayer):
         for inner in value.values:
-            yield from _choices_in(inner, declared)
+            yield from _list_choices(inner, declared)

@@ -22,7 +22,7 @@ from nas.space.language.tree import (
     Stage,
     StageStride,
     Value,
-    children,
+    list_children,
     walk,
 )
 
@@ -100,7 +100,7 @@ class _Effort:
             case Parallel():
                 self._follow_branches(node.branches)
             case _:
-                for child in children(node):
+                for child in list_children(node):
                     self.follow(child)
         for name in self._coupling.ends.get(id(node), ()):
             self._kept.pop(name, None)

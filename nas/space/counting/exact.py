@@ -24,11 +24,11 @@ from nas.space.counting.point_sets import (
     CostOf,
     Either,
     Points,
-    extreme,
-    in_order,
-    least_beside,
-    least_costs,
-    size,
+    count_points,
+    find_extreme,
+    find_least_beside,
+    find_least_costs,
+    sort_sets,
 )
 
 Integers = NDArray[np.int64]
@@ -46,11 +46,11 @@ _NO_COST = 1 << 62
 
 def count_within(root: Points, measure: CostOf, interval: Interval) -> int | None:
     """Return the number of points whose cost by `measure` is inside; None where that takes too long."""
-    order = in_order(root)
-    least, most = (extreme(order, measure, pick).value for pick in (min, max))
-    end = _end(interval, most)
+    order = sort_sets(root)
+    least, most = (find_extreme(order, measure, pick).value for pick in (min, max))
+    end = _find_end(interval, most)
     if interval.low <= least and most <= end:
-        return size(order)
+        return count_points(order)
     # The whole space needs no costs at all; everything else adds costs in 64 bits.
     if most >= _NO_COST:
         return None
@@ -60,14 +60,14 @@ def count_within(root: Points, measure: CostOf, interval: Interval) -> int | Non
         return None
 
 
-def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, int] | None:
+def find_gap(root: Points, measure: CostOf, interval: Interval) -> tuple[int, int] | None:
     """Return the costs next to an interval that holds none, where there are some on both sides.
 
     None where it holds some, and where it takes too long to know.
     """
-    order = in_order(root)
-    least, most = (extreme(order, measure, pick).value for pick in (min, max))
-    end, room = _end(interval, most), 1 << 10
+    order = sort_sets(root)
+    least, most = (find_extreme(order, measure, pick).value for pick in (min, max))
+    end, room = _find_end(interval, most), 1 << 10
     if not least < interval.low <= end < most < _NO_COST:
         return None
     # Look ahead in growing steps: the next cost is usually near, and a table up to it is short.
@@ -88,7 +88,7 @@ def gap_around(root: Points, measure: CostOf, interval: Interval) -> tuple[int, 
     return max(below), min(above)
 
 
-def _end(interval: Interval, most: int) -> int:
+def _find_end(interval: Interval, most: int) -> int:
     return most if interval.high is None else min(interval.high, most)
 
 
@@ -167,7 +167,7 @@ class _Meeting:
         # Prefix sums: each cost spent outside is answered by two look-ups, not by a pass over the table.
         below = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self.table.numbers)])
         start, end = self._places(low - 1 - costs), self._places(high - costs)
-        return _dot(ways, below[end] - below[start])
+        return _sum_products(ways, below[end] - below[start])
 
     def least_above(self, cost: int) -> list[int]:
         """Return the least cost above one, if there is any."""
@@ -220,8 +220,8 @@ class _Meetings:
         self._measure = measure
         self._work = 0
         # Bounds from both sides: a cost that cannot end below the highest is never tabulated nor carried on.
-        least = least_costs(self._order, measure)
-        rest = least_beside(self._order, least, measure)
+        least = find_least_costs(self._order, measure)
+        rest = find_least_beside(self._order, least, measure)
         # the highest cost of a set and of what is outside it that leave the whole below the highest
         self._most = {id(points): highest - rest[id(points)] for points in self._order}
         self._most_outside = {id(points): highest - least[id(points)] for points in self._order}
@@ -367,17 +367,17 @@ class _Meetings:
         self._work += additions
 
 
-def _dot(one: Numbers, other: Numbers) -> int:
+def _sum_products(one: Numbers, other: Numbers) -> int:
     """Return the exact sum of products, by limbs of 22 bits."""
     # Products of 22-bit limbs, 2^20 of them, sum to less than 2^64; Python's integers hold the rest.
     total = 0
     for start in range(0, len(one), 1 << 20):
-        a, b = (_limbs(numbers[start : start + (1 << 20)]) for numbers in (one, other))
+        a, b = (_split_limbs(numbers[start : start + (1 << 20)]) for numbers in (one, other))
         sums = (a @ b.T).tolist()
         total += sum(n << 22 * (i + j) for i, row in enumerate(sums) for j, n in enumerate(row))
     return total
 
 
-def _limbs(numbers: Numbers) -> Numbers:
+def _split_limbs(numbers: Numbers) -> Numbers:
     """Split numbers `(n,)` into limbs `(3, n)`."""
     return np.stack([(numbers >> np.uint64(shift)) & np.uint64((1 << 22) - 1) for shift in (0, 22, 44)])

@@ -10,7 +10,7 @@ from nas.blocks import Builder, Ref
 from nas.cost import Cost
 from nas.graph import simplify_part
 from nas.graph.architecture import INPUT
-from nas.graph.piece import Piece, part_of
+from nas.graph.piece import Piece, cut_piece
 from nas.ops import Shape, ShapeError
 
 _NOTHING = Cost()
@@ -75,5 +75,5 @@ class PartCosts:
         )
         cost = part.cost
         if self._time is not None and not part.dead:
-            cost = replace(cost, latency=self._time(part_of(part.nodes, shapes)))
+            cost = replace(cost, latency=self._time(cut_piece(part.nodes, shapes)))
         return PartCost(Flow(output.shape, part.dead), cost, tuple(r.name in part.used for r in refs))

@@ -28,7 +28,7 @@ class Points:
         return After(self, cost, decisions) if decisions or cost != Cost() else self
 
     def with_other(self, other: Points) -> Points:
-        return Either((*_options(self), *_options(other)))
+        return Either((*_list_options(self), *_list_options(other)))
 
     def then(self, other: Points) -> Points:
         if self is ONE:
@@ -84,7 +84,7 @@ ONE = Points()
 """One point that has cost nothing and decided nothing."""
 
 
-def in_order(root: Points) -> list[Points]:
+def sort_sets(root: Points) -> list[Points]:
     """Return the sets that a set is made of and the set itself, in topological order."""
     found: list[Points] = []
     met: set[int] = set()  # each set is met twice: before its parts, and behind them
@@ -104,7 +104,7 @@ def in_order(root: Points) -> list[Points]:
     return found
 
 
-def size(order: list[Points]) -> int:
+def count_points(order: list[Points]) -> int:
     """Return the number of points."""
     sizes: dict[int, int] = {}
     for points in order:
@@ -123,12 +123,12 @@ class Extreme(NamedTuple):
     choices: dict[str, Option]
 
 
-def extreme(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]) -> Extreme:
+def find_extreme(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]) -> Extreme:
     """Return the first point whose cost by `measure` is the one that `pick`, min or max, picks.
 
-    `order` is of all points, as `in_order` gives it.
+    `order` is of all points, as `sort_sets` gives it.
     """
-    values = _values(order, measure, pick)
+    values = _compute_values(order, measure, pick)
     root = order[-1]
     choices: dict[str, Option] = {}
     waiting = [root]
@@ -144,12 +144,12 @@ def extreme(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]]
     return Extreme(values[id(root)], choices)
 
 
-def least_costs(order: list[Points], measure: CostOf) -> dict[int, int]:
-    """Return the least cost of each set, by id; `order` is as `in_order` gives it."""
-    return _values(order, measure, min)
+def find_least_costs(order: list[Points], measure: CostOf) -> dict[int, int]:
+    """Return the least cost of each set, by id; `order` is as `sort_sets` gives it."""
+    return _compute_values(order, measure, min)
 
 
-def least_beside(order: list[Points], least: dict[int, int], measure: CostOf) -> dict[int, int]:
+def find_least_beside(order: list[Points], least: dict[int, int], measure: CostOf) -> dict[int, int]:
     """Return, by the id of each set, the least that the rest of a point costs of which it is part."""
     rest = {id(order[-1]): 0}
     for points in reversed(order):
@@ -166,7 +166,9 @@ def least_beside(order: list[Points], least: dict[int, int], measure: CostOf) ->
     return rest
 
 
-def _values(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]) -> dict[int, int]:
+def _compute_values(
+    order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]], int]
+) -> dict[int, int]:
     values: dict[int, int] = {}
     for points in order:
         if isinstance(points, After):
@@ -181,6 +183,6 @@ def _values(order: list[Points], measure: CostOf, pick: Callable[[Iterable[int]]
 _FLAT = 64
 
 
-def _options(points: Points) -> tuple[Points, ...]:
+def _list_options(points: Points) -> tuple[Points, ...]:
     """Return the sets of a union; of a long one the union itself, since joining tuples takes their length."""
     return points.options if isinstance(points, Either) and len(points.options) < _FLAT else (points,)

@@ -27,10 +27,10 @@ from nas.space.counting.point_sets import (
     CostOf,
     Either,
     Points,
-    in_order,
-    least_beside,
-    least_costs,
-    size,
+    count_points,
+    find_least_beside,
+    find_least_costs,
+    sort_sets,
 )
 from nas.space.language.tree import Option
 from nas.space.space import Space
@@ -73,17 +73,21 @@ class Spread:
     """The costs of the points of a set by one measure: a histogram of each part, up to a highest cost."""
 
     def __init__(self, root: Points, measure: CostOf, highest: int, most_bins: int = MOST_BINS) -> None:
-        self.order = in_order(root)
+        self.order = sort_sets(root)
         self.places = {id(points): place for place, points in enumerate(self.order)}
         self.measure = measure
         # The memory is shared by the histograms of all sets, so large spaces have coarser bins.
         bins = max(FEWEST_BINS, min(most_bins, _NUMBERS // len(self.order)))
-        least = least_costs(self.order, measure)
+        least = find_least_costs(self.order, measure)
         self.unit = max(1, -(-(highest - least[id(root)]) // bins))
         # A bin that no completion brings below the highest cost is cut off, which keeps sums short.
-        self._most = {part: highest - rest for part, rest in least_beside(self.order, least, measure).items()}
+        self._most = {
+            part: highest - rest for part, rest in find_least_beside(self.order, least, measure).items()
+        }
         # more than 10^300 points need numbers with a wider exponent
-        self._kind: type[np.floating[Any]] = np.float64 if size(self.order) < 10**300 else np.longdouble
+        self._kind: type[np.floating[Any]] = (
+            np.float64 if count_points(self.order) < 10**300 else np.longdouble
+        )
         self._tables: dict[int, Numbers] = {}
         self._histograms: dict[int, Histogram] = {}
         for points in self.order:
@@ -193,7 +197,7 @@ class Walk:
                     waiting[before] = []
                     heappush(latest, -before)
                 waiting[before].append((some, there))
-        return list(zip(chosen, _costs(len(bins), added), strict=True))
+        return list(zip(chosen, _sum_costs(len(bins), added), strict=True))
 
     def _onward(
         self, points: Points, who: Integers, where: Integers
@@ -245,7 +249,7 @@ class Walk:
         return rows
 
 
-def _costs(count: int, added: list[tuple[Integers, tuple[int, ...]]]) -> Iterator[Cost]:
+def _sum_costs(count: int, added: list[tuple[Integers, tuple[int, ...]]]) -> Iterator[Cost]:
     """Yield the sum for each of so many points of what was added to some of them at a time."""
     totals = np.zeros((count, len(_NAMES)), np.int64)
     if added:
@@ -307,7 +311,7 @@ class Uniform:
         middle = (share + z * z / (2 * draws)) / (1 + z * z / draws)
         half = z / (1 + z * z / draws) * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
         total = int(self._weights.sum())
-        return _share(total, max(0.0, middle - half)), _share(total, min(1.0, middle + half))
+        return _take_share(total, max(0.0, middle - half)), _take_share(total, min(1.0, middle + half))
 
     def _batch(self, rng: np.random.Generator, size: int) -> list[tuple[dict[str, Option], Cost]]:
         """Return those of `size` points, drawn from the bins of the budget, that are inside."""
@@ -325,6 +329,6 @@ class Uniform:
         )
 
 
-def _share(number: int, part: float) -> int:
+def _take_share(number: int, part: float) -> int:
     """Return a part of a number that may be too large for a float."""
     return number * round(part * 10**9) // 10**9

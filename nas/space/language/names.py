@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 
-from nas.kinds import as_written
+from nas.kinds import dump_value
 
 # Attributes of torch.nn.Module and torch.fx.GraphModule; a test compares them with the classes.
 RESERVED = frozenset(
@@ -26,7 +26,7 @@ RESERVED = frozenset(
 def find_name_problem(name: object) -> str | None:
     """Return what is wrong with a name, or None."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        return f"{as_written(name)} is not a name; a name is a letter, then letters, digits and underscores"
+        return f"{dump_value(name)} is not a name; a name is a letter, then letters, digits and underscores"
     if re.fullmatch(r"layer[0-9]+", name):
         return f"'{name}' is the name of a stage's layer; choose another name"
     if keyword.iskeyword(name) or name in RESERVED:

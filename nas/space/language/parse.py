@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.blocks import list_blocks
 from nas.blocks.builder import MOST_NODES
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.files import read_given_text
 from nas.kinds import Kind
 from nas.ops.arguments import Channels, Count, Probability, Ratio
@@ -82,7 +82,7 @@ def parse_space(source: str, file: str = "<text>") -> Space:
     )
     parser.link(space.declared)
     for path, item in parser.replaced.items():
-        hint = did_you_mean(path, sorted(parser.places_seen), "name the place of a value, such as s1.depth")
+        hint = suggest_word(path, sorted(parser.places_seen), "name the place of a value, such as s1.depth")
         raise SpaceError(item.place, "set", f"there is no value at '{path}'{hint}")
     return _check_nodes(_scale(space, top), top)
 

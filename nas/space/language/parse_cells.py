@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from nas.kinds import Kind
 from nas.ops.arguments import Channels, Count
-from nas.space.cells import ALL, LOOSE
+from nas.space.cell_places import ALL, LOOSE
 from nas.space.language.parse_values import (
     Context,
     expect_list,
@@ -30,8 +30,8 @@ from nas.space.language.tree import (
     Choice,
     Node,
     Value,
-    children,
-    own_values,
+    list_children,
+    list_own_values,
 )
 
 ANY = "any"
@@ -256,6 +256,6 @@ def _count_inputs(inputs: Value) -> int | None:
 
 def _count_variants(node: Node) -> int:
     """Return an upper bound on the number of points of an operator."""
-    inside = [_count_variants(child) for child in children(node)]
-    own = prod(len(value.values) for value in own_values(node) if isinstance(value, Choice))
+    inside = [_count_variants(child) for child in list_children(node)]
+    own = prod(len(value.values) for value in list_own_values(node) if isinstance(value, Choice))
     return sum(inside) if isinstance(node, Alternative) else own * prod(inside)

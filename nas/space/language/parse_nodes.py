@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nas.blocks import get_block_arguments, is_detail, list_blocks
-from nas.errors import did_you_mean
+from nas.errors import suggest_word
 from nas.kinds import Kind
 from nas.ops.arguments import Activation, Argument, Count, Stride
 from nas.space.language.names import find_name_problem
@@ -179,14 +179,14 @@ class NodeParser(ValueParser):
             return self._expand_block(block, item, place, context, name, in_stage)
         if block not in list_blocks():
             known = [*list_blocks(), *self.definitions, *FORMS]
-            raise SpaceError(place, "", f"unknown block '{block}'{did_you_mean(block, known)}")
+            raise SpaceError(place, "", f"unknown block '{block}'{suggest_word(block, known)}")
         arguments = get_block_arguments(block)
         values: dict[str, Value] = {}
         for key, inner in self._apply_replaced(item, context, arguments):
             if key == "name":
                 continue
             if key not in arguments:
-                hint = did_you_mean(key, list(arguments))
+                hint = suggest_word(key, list(arguments))
                 raise SpaceError(item.key_places[key], context.path, f"{block} has no argument '{key}'{hint}")
             values[key] = self.parse_value(inner, context.at(key), arguments[key].kind)
         for key, (value, _) in self.defaults.get(block, {}).items():
@@ -338,11 +338,11 @@ class NodeParser(ValueParser):
             known = get_block_arguments(block)
         else:
             names = [*list_blocks(), *self.definitions]
-            raise SpaceError(place, "defaults", f"unknown block '{block}'{did_you_mean(block, names)}")
+            raise SpaceError(place, "defaults", f"unknown block '{block}'{suggest_word(block, names)}")
         arguments = expect_mapping(item, context.path, "arguments, such as {act: silu}")
         for key, inner in arguments:
             if key not in known:
-                hint = did_you_mean(key, list(known))
+                hint = suggest_word(key, list(known))
                 raise SpaceError(
                     arguments.key_places[key], context.path, f"{block} has no argument '{key}'{hint}"
                 )

@@ -8,8 +8,8 @@ from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from nas.errors import did_you_mean
-from nas.kinds import Kind, as_written
+from nas.errors import suggest_word
+from nas.kinds import Kind, dump_value
 from nas.ops.arguments import Channels, Stride
 from nas.space.language.source import Item, Listing, Mapping, Place, Scalar, SpaceError
 from nas.space.language.tree import CellOut, Choice, PerLayer, SameAs, StageStride, Unscaled, Value
@@ -108,7 +108,7 @@ class ValueParser:
         for coupling, kind, context in self._couplings:
             target = declared.get(coupling.target)
             if target is None:
-                hint = did_you_mean(coupling.target, list(declared))
+                hint = suggest_word(coupling.target, list(declared))
                 raise SpaceError(
                     coupling.place, context.path, f"no choice is named '{coupling.target}'{hint}"
                 )
@@ -161,7 +161,7 @@ class ValueParser:
         seen: set[Any] = set()
         for option in options:
             if option in seen:
-                raise SpaceError(place, context.path, f"option {as_written(option)} stands twice; keep one")
+                raise SpaceError(place, context.path, f"option {dump_value(option)} stands twice; keep one")
             seen.add(option)
         if per_layer and not context.stages:
             raise SpaceError(
@@ -249,7 +249,7 @@ class ValueParser:
         if name in context.implied:
             return replace(context.implied[name], implicit=False)
         known = [*context.arguments, *context.implied]
-        hint = did_you_mean(name, known) or "; only the body of a block under 'blocks' has arguments"
+        hint = suggest_word(name, known) or "; only the body of a block under 'blocks' has arguments"
         raise SpaceError(place, context.path, f"unknown argument '${name}'{hint}")
 
 
@@ -293,7 +293,7 @@ def _describe_item(item: Item) -> str:
     """Describe what stands in a place, for messages."""
     match item:
         case Scalar():
-            return as_written(item.value)
+            return dump_value(item.value)
         case Listing():
             return "a list"
         case Mapping():
@@ -304,7 +304,7 @@ def reject_unknown(item: Mapping, allowed: list[str], path: str) -> None:
     """Raise SpaceError for the first key that is not allowed."""
     for key in item.entries:
         if key not in allowed:
-            raise SpaceError(item.key_places[key], path, f"unknown key '{key}'{did_you_mean(key, allowed)}")
+            raise SpaceError(item.key_places[key], path, f"unknown key '{key}'{suggest_word(key, allowed)}")
 
 
 def is_per_layer(item: Mapping, path: str) -> bool:
@@ -316,7 +316,7 @@ def is_per_layer(item: Mapping, path: str) -> bool:
         raise SpaceError(
             per.place,
             path,
-            f"{as_written(to_plain(per, path))} is not a scope; 'per' is layer, or is left out",
+            f"{dump_value(to_plain(per, path))} is not a scope; 'per' is layer, or is left out",
         )
     return True
 
@@ -326,7 +326,7 @@ def _parse_range(bounds: list[Any], place: Place, path: str) -> list[int]:
         raise SpaceError(
             place,
             path,
-            f"{as_written(bounds)} is not a range; it is [low, high] or [low, high, step] in whole numbers",
+            f"{dump_value(bounds)} is not a range; it is [low, high] or [low, high, step] in whole numbers",
         )
     low, high, step = bounds if len(bounds) == 3 else (*bounds, 1)
     if step < 1 or high < low or (high - low) % step:

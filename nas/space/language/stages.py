@@ -15,15 +15,15 @@ from nas.space.language.tree import (
     Stage,
     StageStride,
     Value,
-    children,
-    own_values,
+    list_children,
+    list_own_values,
     walk,
 )
 
 
 def takes_stride(node: Node, stage: str) -> bool:
     """Return whether the first layer of the stage takes its stride, whatever is chosen."""
-    inside = (takes_stride(child, stage) for child in children(node))
+    inside = (takes_stride(child, stage) for child in list_children(node))
     match node:
         case Alternative():
             return all(inside)
@@ -31,7 +31,7 @@ def takes_stride(node: Node, stage: str) -> bool:
             return next(inside)
         case _:
             return any(inside) or any(
-                isinstance(value, StageStride) and value.stage == stage for value in own_values(node)
+                isinstance(value, StageStride) and value.stage == stage for value in list_own_values(node)
             )
 
 
@@ -46,7 +46,7 @@ def find_max_depth(depth: Value, declared: Mapping[str, Choice]) -> int:
 
 def count_nodes(node: Node, declared: Mapping[str, Choice]) -> int:
     """Return the number of nodes of the largest network, each layer's by itself."""
-    inside = [count_nodes(child, declared) for child in children(node)]
+    inside = [count_nodes(child, declared) for child in list_children(node)]
     match node:
         case Stage():
             return sum(inside) * find_max_depth(node.depth, declared)
@@ -63,5 +63,5 @@ def count_nodes(node: Node, declared: Mapping[str, Choice]) -> int:
 def find_list_lengths(node: Node, stage: str) -> list[int]:
     """Return the lengths of the lists inside that give one value or node for each layer of the stage."""
     sizes = [len(n.nodes) for n in walk(node) if isinstance(n, LayerNodes) and n.stage == stage]
-    values = [v for n in walk(node) for v in own_values(n)]
+    values = [v for n in walk(node) for v in list_own_values(n)]
     return sizes + [len(v.values) for v in values if isinstance(v, PerLayer) and v.stage == stage]

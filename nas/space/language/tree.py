@@ -222,7 +222,7 @@ class Cells:
 Node = Call | Sequence | Stage | Residual | Parallel | Alternative | LayerNodes | Cells
 
 
-def children(node: Node) -> tuple[Node, ...]:
+def list_children(node: Node) -> tuple[Node, ...]:
     """Return the nodes directly inside a node."""
     match node:
         case Sequence(items=inside) | Parallel(branches=inside):
@@ -237,7 +237,7 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
 
 
-def own_values(node: Node) -> tuple[Value, ...]:
+def list_own_values(node: Node) -> tuple[Value, ...]:
     """Return the values of a node itself, not of the nodes inside."""
     match node:
         case Call(args=args):
@@ -271,7 +271,7 @@ def rename_node(node: Node, name: str | None) -> Node:
 def walk(node: Node) -> Iterator[Node]:
     """Yield a node and all nodes inside it, outer first."""
     yield node
-    for child in children(node):
+    for child in list_children(node):
         yield from walk(child)
 
 

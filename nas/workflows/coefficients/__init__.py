@@ -13,16 +13,16 @@ from nas.errors import NasError
 from nas.files import write_atomically
 from nas.plots.rows import Row, draw_rows
 from nas.study.queue import FixedQueue
-from nas.workflows.coefficients.blocks import margin_of
 from nas.workflows.coefficients.gathering import CoefficientsSession, gather
 from nas.workflows.coefficients.ranking import (
     Ranking,
     count_seeds,
+    dump_trainings,
     list_doubts,
     rank,
-    trainings_table,
     word_claim,
 )
+from nas.workflows.coefficients.seed_blocks import find_margin
 from nas.workflows.fixed import train_all
 from nas.workflows.observer import Observer
 
@@ -87,7 +87,7 @@ def _conclude(session: CoefficientsSession, queue: FixedQueue) -> CoefficientsRe
     config, folder, entries = session.config, session.folder, session.entries
     trials = {trial.job or "": trial for trial in queue.trials}
     seeds = count_seeds(entries, trials, config.seeds)
-    write_atomically(folder.table_file, trainings_table(entries, trials, config.seeds))
+    write_atomically(folder.table_file, dump_trainings(entries, trials, config.seeds))
     if seeds < 2:
         return CoefficientsResult(folder.path, None, (folder.table_file,), session.resume_command)
     base, standings = rank(entries, trials, seeds)
@@ -118,7 +118,7 @@ def _conclude(session: CoefficientsSession, queue: FixedQueue) -> CoefficientsRe
 
 def _draw(ranking: Ranking) -> str:
     """Return the SVG of all scores, by coefficients, the best first."""
-    margin = margin_of([one.behind for one in ranking.ranked if one.behind])
+    margin = find_margin([one.behind for one in ranking.ranked if one.behind])
     rows = [
         Row(str(one.coefficients), [s for s in one.scores if s is not None], one.mean or 0.0, margin)
         for one in ranking.ranked

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.data.card import DataCard
-from nas.data.config import DataConfig, resolution_of
+from nas.data.config import DataConfig, choose_resolution
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
 from nas.errors import InputError
@@ -21,9 +21,9 @@ from nas.space.doubling import LARGEST, Doubled, double
 from nas.space.plugins import read_plugins
 from nas.space.scale import has_stages
 from nas.study.queue import Job
-from nas.training.evaluator import ProxyEvaluator, proxy_resolution
+from nas.training.evaluator import ProxyEvaluator, scale_resolution
 from nas.workflows.fixed import FRESH, FixedSession, check_place
-from nas.workflows.hardware import device_name, device_of
+from nas.workflows.hardware import find_device, name_device
 from nas.workflows.observer import Observer
 from nas.workflows.subject import Subject, check_builds, find_place, find_subject
 from nas.workflows.train.preparation import read_images
@@ -132,7 +132,7 @@ def gather(
     subject = find_subject(what, first.trial, storage, files, "scale")
     config = CoefficientsConfig.from_data(_settle(subject, given, kept), _WHERE)
     check_place(config, config.data.dataset, heard)
-    side = proxy_resolution(subject.space, subject.network, config.data.resolution)
+    side = scale_resolution(subject.space, subject.network, config.data.resolution)
     data = _read_data(subject, config, round(side * LARGEST), folder, began is not None, heard)
     if subject.run and subject.run.manifest.data:
         _check_data(data, subject.run.manifest.data, f"{what} was searched")
@@ -140,13 +140,13 @@ def gather(
     heard.doing("Counting networks of twice the MACs")
     entries = tuple(_list_entries(subject.network, side, config.steps))
     recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device_of(config)))
+    config = replace(config, recipe=recipe.fitted(len(data.train_labels), find_device(config)))
     if began:
         manifest = _go_on(began, config, folder, subject, data, files)
     else:
         manifest = _begin(config, folder, subject, data, files)
     return CoefficientsSession(
-        folder, manifest, subject, entries, data, files, device_of(config), (output, storage)
+        folder, manifest, subject, entries, data, files, find_device(config), (output, storage)
     )
 
 
@@ -162,7 +162,7 @@ def _begin(
 ) -> CoefficientsManifest:
     """Make the folder of a search of coefficients. Return what it says."""
     text, digests = dump_space(subject.network), {file.name: file.sha256 for file in files}
-    environment = describe_environment(device_name(config))
+    environment = describe_environment(name_device(config))
     manifest = CoefficientsManifest(config, DataCard.of(data), digest_text(text), digests, environment)
     contents: dict[str, str | bytes] = {folder.network_file.name: text, folder.MANIFEST: manifest.to_text()}
     if is_function(config.data.dataset) and subject.run is None:
@@ -211,7 +211,7 @@ def _settle(subject: Subject, given: Mapping[str, Any], kept: Mapping[str, Any] 
     if kept is not None:
         return merge(kept, given)
     if run is None:
-        side = resolution_of(given.get("input") or max(subject.space.input_sizes))
+        side = choose_resolution(given.get("input") or max(subject.space.input_sizes))
         return {"resolution": side, **given}
     plain = run.config.to_data()
     of_run = {key: value for key, value in plain.items() if key in {*own, "seed", "recipe"}}

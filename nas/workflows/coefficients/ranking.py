@@ -15,8 +15,8 @@ from nas.measures import MEASURES
 from nas.runs.coefficients import FORMAT
 from nas.space.coefficients import Coefficients
 from nas.study.records import Trial
-from nas.workflows.coefficients.blocks import Behind, rank_blocks
 from nas.workflows.coefficients.gathering import Entry
+from nas.workflows.coefficients.seed_blocks import Behind, rank_blocks
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def rank(
     `trials`: by the name of their training; `seeds`: so many of the first, two or more, under which all have
     ended. Those of which a training failed are not ranked, and last.
     """
-    base, *doubled = (_stand(one, trials, seeds) for one in entries)
+    base, *doubled = (_make_standing(one, trials, seeds) for one in entries)
     whole = [one for one in doubled if one.mean is not None]
     if len(whole) > 1:
         behind = rank_blocks(np.array([one.scores for one in whole], np.float64))
@@ -99,7 +99,7 @@ def rank(
     return base, [*ranked, *(one for one in doubled if one.mean is None)]
 
 
-def _stand(one: Entry, trials: Mapping[str, Trial], seeds: int) -> Standing:
+def _make_standing(one: Entry, trials: Mapping[str, Trial], seeds: int) -> Standing:
     ended = [trials.get(one.job(seed)) for seed in range(seeds)]
     amounts = one.network.amounts({})
     known = {measure.name: amounts(measure) for measure in MEASURES.values()}
@@ -171,7 +171,7 @@ def list_doubts(base: Standing, standings: Sequence[Standing], seeds: int, wante
 # What is kept
 
 
-def trainings_table(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds: int) -> str:
+def dump_trainings(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds: int) -> str:
     """Return a row for each training as CSV: coefficients, costs, side of the images, seed, score, seconds,
     and why it failed."""
     text = io.StringIO()

@@ -21,12 +21,12 @@ from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training
 from nas.workflows.train.leaving import read_network
 from nas.workflows.train.preparation import (
     check_workers,
+    find_stem,
     make_evaluator,
     prepare,
     read_images,
     settle,
     start,
-    stem,
 )
 from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
@@ -61,7 +61,7 @@ def train(
     """
     heard = observer or TrainObserver()
     found, config, given, files = settle(network, settings, trial, storage, plugins)
-    like = f"train-{stem(config.network)}"
+    like = f"train-{find_stem(config.network)}"
     check = partial(TrainingFolder.find_place, Path(runs), name, like)
     prepared = prepare(found, config, given, files, heard, check)
     return run(start(prepared, Path(runs), name, like), heard)

@@ -22,8 +22,8 @@ from nas.training.threads import torch_threads
 from nas.training.tuning import Tuning
 from nas.workflows.stops import stoppable
 from nas.workflows.train.growing import TrainLog
-from nas.workflows.train.preparation import head_of
-from nas.workflows.train.results import best_epoch, finish, write_curves
+from nas.workflows.train.preparation import find_head
+from nas.workflows.train.results import find_best_epoch, finish, write_curves
 from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def make_training(
     images = datasets.resize_dataset(data, network.input_shape[1])
     tuning = {
         "scratch": Tuning(),
-        "finetune": Tuning(head_of(evaluator), BODY_RATE),
-        "linear": Tuning(head_of(evaluator), 0.0),
+        "finetune": Tuning(find_head(evaluator), BODY_RATE),
+        "linear": Tuning(find_head(evaluator), 0.0),
     }[config.mode]
     norms = min(_MOST_NORMS, max(NORM_IMAGES, len(images.train_labels) // _NORM_SHARE))
     return ClassifierTraining(
@@ -167,7 +167,7 @@ def _keep(session: TrainSession, training: ClassifierTraining) -> None:
     import torch
     from safetensors.torch import save
 
-    folder, best = session.folder, best_epoch(session.history)
+    folder, best = session.folder, find_best_epoch(session.history)
     if best is session.history[-1]:
         write_atomically(folder.epoch_file(best.epoch), save(training.state_dict()))
     content = io.BytesIO()

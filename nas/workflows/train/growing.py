@@ -26,7 +26,7 @@ class TrainLog:
         self._session, self._tell = session, tell
         config, folder = session.config, session.folder
         title = folder.path.absolute().name
-        self._senders = Senders(config.log, folder.log_folder, title, _settings_of(config), tell)
+        self._senders = Senders(config.log, folder.log_folder, title, _list_settings(config), tell)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +74,7 @@ class TrainLog:
         }
 
 
-def _settings_of(config: TrainConfig) -> dict[str, Any]:
+def _list_settings(config: TrainConfig) -> dict[str, Any]:
     """Return the settings that have a value, those of sections as `recipe.epochs`."""
     found: dict[str, Any] = {}
     for name, value in config.to_data().items():

@@ -16,13 +16,13 @@ from nas.runs.training import WAY_OUT, TrainManifest, name_column
 from nas.space import Space, parse_space
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.metrics import FIELDS, describe_value
-from nas.workflows.export import Leaving, TrainedOn, cost_line, data_facts, read_weights
+from nas.workflows.export import Leaving, TrainedOn, describe_cost, describe_data, read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def of_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leaving:
+def take_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leaving:
     """Return the network of the best epoch of a training that is finished, with its weights.
 
     Raises InputError where the training is not finished, or a file of it was changed or cannot be read.
@@ -76,9 +76,11 @@ def make_leaving(
     side = int(architecture.input_shape[1])
     facts = {
         "Network": manifest.origin,
-        "This file": cost_line(architecture.cost, architecture.input_shape, len(card.classes)),
+        "This file": describe_cost(architecture.cost, architecture.input_shape, len(card.classes)),
         "Score": f"{tested} on {figures['tested_on']} of {card.name}, {best:.4f} on those to validate on",
-        **data_facts(card, side, f"as {config.mode} training left them after epoch {figures['best_epoch']}"),
+        **describe_data(
+            card, side, f"as {config.mode} training left them after epoch {figures['best_epoch']}"
+        ),
     }
     return Leaving(
         folder.path / "best",

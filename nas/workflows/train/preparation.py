@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.data import datasets
 from nas.data.card import DataCard
-from nas.data.config import DataConfig, resolution_of
+from nas.data.config import DataConfig, choose_resolution
 from nas.data.functions import is_function
 from nas.data.images import Decoding
 from nas.data.kept import pack_data, read_data
@@ -19,15 +19,15 @@ from nas.errors import InputError
 from nas.loggers import check_loggers
 from nas.machine import count_cores
 from nas.runs.config import merge
-from nas.runs.folder import RunExists, TrainingFolder, next_run_path
+from nas.runs.folder import RunExists, TrainingFolder, choose_run_path
 from nas.runs.provenance import describe_environment, digest_text
 from nas.runs.state import RunState
 from nas.runs.training import SEARCH, TrainConfig, TrainManifest
 from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
-from nas.training.evaluator import ProxyEvaluator, proxy_resolution
-from nas.workflows.export import of_run
+from nas.training.evaluator import ProxyEvaluator, scale_resolution
+from nas.workflows.export import take_trial
 from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainObserver, TrainSession
 
@@ -77,13 +77,13 @@ def settle(
     TrainConfig.from_data(given, "nas train")  # before a run is read
     files = read_plugins(map(Path, plugins))
     found = _find_network(str(network), trial, storage, files)
-    return found, TrainConfig.from_data(_with_defaults(found, given), "nas train"), given, files
+    return found, TrainConfig.from_data(_add_defaults(found, given), "nas train"), given, files
 
 
 def _find_network(what: str, trial: int | None, storage: str | None, plugins: Sequence[Plugin]) -> Found:
     if is_run(what):
         state = RunState.load(Path(what), tuple(plugins), storage)
-        leaving = of_run(state, trial)
+        leaving = take_trial(state, trial)
         chosen = state.winner.trial if trial is None and state.winner else None
         best = chosen or (state.best(1)[0] if trial is None else state.trial(trial))
         return Found(state.network(best), state.space, state, leaving.state)
@@ -99,7 +99,7 @@ def _find_network(what: str, trial: int | None, storage: str | None, plugins: Se
     return Found(space.resolve({}), space, None, None)
 
 
-def _with_defaults(found: Found, given: Mapping[str, Any]) -> dict[str, Any]:
+def _add_defaults(found: Found, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with those of the data, the seed and the metric that a run has, or the network's own
     input size."""
     own: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def _with_defaults(found: Found, given: Mapping[str, Any]) -> dict[str, Any]:
         own = {key: plain[key] for key in (*DataConfig.settings(), "seed")} | {"folds": 1}
         own["recipe"] = {"metric": plain["recipe"]["metric"]}  # which the search has chosen the network by
     elif "resolution" not in given:
-        own["resolution"] = resolution_of(given.get("input") or max(found.space.input_sizes))
+        own["resolution"] = choose_resolution(given.get("input") or max(found.space.input_sizes))
     return merge(own, given)
 
 
@@ -145,7 +145,7 @@ def prepare(
             f"--init search: {config.network} is no run, and has no weights; name a file of some"
         )
     given_weights = _read_init(found, config)
-    device = _device_of(config)
+    device = _find_device(config)
     check_workers(config)
     check_loggers(config.log)
     before_data()
@@ -171,13 +171,13 @@ def prepare(
                 "The split is another than the search's: its weights may have seen images that are validated "
                 "on."
             )
-    side = proxy_resolution(fitted.space, fitted.network, config.data.resolution)
+    side = scale_resolution(fitted.space, fitted.network, config.data.resolution)
     space = fitted.network.adapt(data.channels, side, data.num_classes)
     text = dump_space(space)
     space = parse_space(text, config.network)
     evaluator = make_evaluator(space, config, data, files)
     try:
-        initial = _initial_state(evaluator, config, given_weights)
+        initial = _make_initial_state(evaluator, config, given_weights)
     except SpaceError as error:
         raise InputError(
             f"{error}. That is at {side} x {side} pixels; raise --resolution, or fit the network to such "
@@ -191,7 +191,7 @@ def prepare(
     manifest = TrainManifest(
         config,
         DataCard.of(data),
-        _origin(found, config),
+        _describe_origin(found, config),
         digest_text(text),
         {plugin.name: plugin.sha256 for plugin in files},
         describe_environment(device),
@@ -214,7 +214,7 @@ def start(prepared: Prepared, runs: Path, name: str | None, like: str) -> TrainS
     }
     while True:
         try:
-            path = runs / name if name else next_run_path(runs, like)
+            path = runs / name if name else choose_run_path(runs, like)
             folder = TrainingFolder.create(path, content, prepared.files)
             break
         except RunExists:
@@ -226,11 +226,11 @@ def start(prepared: Prepared, runs: Path, name: str | None, like: str) -> TrainS
     )
 
 
-def stem(network: str) -> str:
+def find_stem(network: str) -> str:
     return Path(network).name.removesuffix(".yaml")
 
 
-def _origin(found: Found, config: TrainConfig) -> str:
+def _describe_origin(found: Found, config: TrainConfig) -> str:
     if found.run is None:
         return config.network
     return f"{config.network}, of the space '{found.run.space.name}'"
@@ -272,7 +272,7 @@ def _check_classes(found: Found, config: TrainConfig, data: ImageData) -> None:
     )
 
 
-def _device_of(config: TrainConfig) -> str:
+def _find_device(config: TrainConfig) -> str:
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -287,7 +287,7 @@ def check_workers(config: TrainConfig) -> None:
     """Raise InputError where there is no room for the workers of a training on this machine."""
     if not config.workers:
         return
-    if _device_of(config) == "mps":
+    if _find_device(config) == "mps":
         raise InputError(
             "--workers: share a batch on CPUs or CUDA; give --device cpu, or leave --workers out"
         )
@@ -323,7 +323,7 @@ def make_evaluator(
 ) -> ProxyEvaluator:
     """Return what builds the network; it takes images of the size of the network's input."""
     side = max(space.input[1:])
-    device = _device_of(config)
+    device = _find_device(config)
     return ProxyEvaluator(space, config.recipe, data, config.seed, device, plugins=plugins, resolution=side)
 
 
@@ -339,7 +339,7 @@ def _read_init(found: Found, config: TrainConfig) -> Mapping[str, Tensor] | None
     )
 
 
-def _initial_state(
+def _make_initial_state(
     evaluator: ProxyEvaluator, config: TrainConfig, given: Mapping[str, Tensor] | None
 ) -> dict[str, Tensor]:
     """Return the weights before the first epoch."""
@@ -349,16 +349,16 @@ def _initial_state(
     own = evaluator.build_module(network, None, config.seed).state_dict()
     if given is None:
         return dict(own)
-    head = head_of(evaluator) if config.mode != "scratch" else None
+    head = find_head(evaluator) if config.mode != "scratch" else None
     try:
         return fit_weights(own, given, head, f"--init {config.init}")
     except InputError as error:
-        if head is None and _fits_but_for(head_of(evaluator), own, given):
+        if head is None and _can_fit_but_for(find_head(evaluator), own, given):
             raise InputError(f"{error}; a new classifier is trained by --mode finetune") from None
         raise InputError(f"{error}; give weights of this network, {config.network}") from None
 
 
-def _fits_but_for(head: str, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
+def _can_fit_but_for(head: str, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
     from nas.training.weights import fit_weights
 
     try:
@@ -368,6 +368,6 @@ def _fits_but_for(head: str, own: Mapping[str, Tensor], given: Mapping[str, Tens
     return True
 
 
-def head_of(evaluator: ProxyEvaluator) -> str:
+def find_head(evaluator: ProxyEvaluator) -> str:
     """Return the name of the classifier: the last layer of weights."""
     return next(node.name for node in reversed(evaluator.network({}).nodes) if node.op.has_filters)

@@ -34,7 +34,7 @@ _LOGGED = ("metrics", "loss curve", "metric curve", "confusion", "confusion pict
 """Files that loggers get: none with images, or their names."""
 
 
-def best_epoch(history: Sequence[EpochResult]) -> EpochResult:
+def find_best_epoch(history: Sequence[EpochResult]) -> EpochResult:
     """Return the epoch of the highest value, the first of equal ones."""
     return max(history, key=lambda result: result.value)
 
@@ -50,7 +50,7 @@ def write_curves(session: TrainSession) -> None:
     ]
     heads = ("epoch", "train_loss", name_column(metric), "seconds", "images_per_s")
     write_atomically(session.folder.metrics_file, write_table(heads, rows))
-    best = best_epoch(history)
+    best = find_best_epoch(history)
     what = f"{session.manifest.origin} on {session.data.name}"
     write_atomically(path / "loss.svg", draw_curve("Training loss", what, losses))
     title = f"Validation {metric}, best {best.value:.4f} after epoch {best.epoch}"
@@ -83,7 +83,7 @@ def finish(
     which nothing goes on."""
     from safetensors.torch import load_file
 
-    folder, best = session.folder, best_epoch(session.history)
+    folder, best = session.folder, find_best_epoch(session.history)
     state = load_file(folder.epoch_file(best.epoch))
     tested = _read_test(session, heard)
     heard.testing(len(tested.labels))

@@ -9,11 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import TrainConfig, TrainManifest
 from nas.space.plugins import Plugin
-from nas.workflows.train.leaving import of_training
+from nas.workflows.train.leaving import take_training
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,7 +68,7 @@ def read_teacher(
     return teacher
 
 
-def teacher_file(teacher: str) -> Path:
+def find_teacher_file(teacher: str) -> Path:
     """Return the file of a teacher's weights, as a setting names it."""
     library, _, file = _split(teacher)
     return Path(file).expanduser() if library else _find_folder(teacher).path / "best.safetensors"
@@ -119,7 +119,7 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
             f"--teacher-input: {config.teacher} is a training, whose input is known; leave it out"
         )
     needs = TrainManifest.read(folder).plugins  # others are the network's
-    leaving = of_training(folder, [plugin for plugin in plugins if plugin.name in needs])
+    leaving = take_training(folder, [plugin for plugin in plugins if plugin.name in needs])
     card = leaving.images.card if leaving.images else None
     assert card is not None
     assert leaving.state is not None
@@ -127,7 +127,7 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
         first = next((a for a, b in zip(card.classes, data.classes, strict=False) if a != b), None)
         named = f", '{first}' among them" if first else ", of which an image has several"
         named = named if first or card.multi_label else ""
-        raise _other_classes(config, f"{card.name} has {len(card.classes)}{named}", data)
+        raise _refuse_classes(config, f"{card.name} has {len(card.classes)}{named}", data)
     if card.channels != data.channels:
         raise InputError(
             f"--teacher {config.teacher}: sees {card.channels} channels, and the images have "
@@ -148,7 +148,7 @@ def _find_torchvision(config: TrainConfig, name: str, file: Path, data: ImageDat
         )
     known = models.list_models(module=models)
     if name not in known:
-        raise _unknown(config, name, "torchvision", known)
+        raise _refuse_name(config, name, "torchvision", known)
     more = {"init_weights": True} if name in ("inception_v3", "googlenet") else {}  # else they warn
     module = models.get_model(name, weights=None, num_classes=data.num_classes, **more)
     _load(module, config, file, data)
@@ -165,7 +165,7 @@ def _find_timm(config: TrainConfig, name: str, file: Path, data: ImageData) -> _
         ) from None
     known = timm.list_models()
     if not timm.is_model(name):
-        raise _unknown(config, name, "timm", known)
+        raise _refuse_name(config, name, "timm", known)
     module = timm.create_model(name, pretrained=False, num_classes=data.num_classes, in_chans=data.channels)
     _load(module, config, file, data)
     cfg = module.pretrained_cfg
@@ -211,18 +211,18 @@ def _check_classes(
         if name in state and value.ndim and state[name].ndim and value.shape != state[name].shape
     }
     if others and set(others) <= set(list(own)[-2:]):
-        raise _other_classes(config, f"its file has {next(iter(others.values()))}", data)
+        raise _refuse_classes(config, f"its file has {next(iter(others.values()))}", data)
 
 
-def _other_classes(config: TrainConfig, which: str, data: ImageData) -> InputError:
+def _refuse_classes(config: TrainConfig, which: str, data: ImageData) -> InputError:
     return InputError(
         f"--teacher {config.teacher}: a teacher has the classes of the data, and {which}, {data.name} has "
         f"{data.num_classes}; train it on these data first, by 'nas train'"
     )
 
 
-def _unknown(config: TrainConfig, name: str, library: str, known: Sequence[str]) -> InputError:
-    near = did_you_mean(name, list(known), otherwise=f"; see {library}'s list_models()")
+def _refuse_name(config: TrainConfig, name: str, library: str, known: Sequence[str]) -> InputError:
+    near = suggest_word(name, list(known), otherwise=f"; see {library}'s list_models()")
     return InputError(f"--teacher {config.teacher}: {library} has no classifier '{name}'{near}")
 
 

@@ -14,15 +14,15 @@ from nas.space import dump_space
 from nas.study.queue import FixedQueue
 from nas.workflows.fixed import train_all
 from nas.workflows.observer import Observer
-from nas.workflows.subject import slug
+from nas.workflows.subject import to_slug
 from nas.workflows.versus.assembly import VersusSession, assemble
 from nas.workflows.versus.verdict import (
     Verdict,
-    at_equal_cost,
+    compare_at_equal_cost,
     describe_test,
+    dump_trainings,
     list_doubts,
     rank,
-    trainings_table,
     word_claim,
 )
 
@@ -88,7 +88,7 @@ def _write_inputs(session: VersusSession) -> None:
     locked."""
     folder = session.folder
     for one in session.contestants:
-        file = folder.network_file(slug(one.name))
+        file = folder.network_file(to_slug(one.name))
         if not file.exists():
             write_atomically(file, dump_space(one.network))
     write_atomically(folder.manifest_file, session.manifest.to_text())
@@ -98,7 +98,7 @@ def _conclude(session: VersusSession, queue: FixedQueue) -> VersusResult:
     config, folder, budget, images = session.config, session.folder, session.budget, session.images
     trials = {trial.job or "": trial for trial in queue.trials}
     standings = rank(session.contestants, trials, config.seeds, budget, config.seed)
-    equal, why_not = at_equal_cost(session.found.run)
+    equal, why_not = compare_at_equal_cost(session.found.run)
     notes = [*list_doubts(standings, config.seeds, session.manifest.before), *([why_not] if why_not else [])]
     if session.found.run and not images.are_tested:
         notes.append(
@@ -121,6 +121,6 @@ def _conclude(session: VersusSession, queue: FixedQueue) -> VersusResult:
         equal_cost=equal,
         metric=config.recipe.metric,
     )
-    write_atomically(folder.table_file, trainings_table(session.contestants, trials, budget))
+    write_atomically(folder.table_file, dump_trainings(session.contestants, trials, budget))
     write_atomically(folder.verdict_file, json.dumps(verdict.to_data(), indent=1, allow_nan=False) + "\n")
     return VersusResult(folder.path, verdict, (folder.verdict_file, folder.table_file))

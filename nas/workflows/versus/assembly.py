@@ -27,15 +27,15 @@ from nas.study.queue import Job
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.metrics import check_balance, check_metric
 from nas.workflows.fixed import FRESH, FixedSession, check_place
-from nas.workflows.hardware import device_name, device_of
+from nas.workflows.hardware import find_device, name_device
 from nas.workflows.observer import Observer
 from nas.workflows.prepared import check_data
-from nas.workflows.subject import Subject, find_place, find_subject, slug
+from nas.workflows.subject import Subject, find_place, find_subject, to_slug
 from nas.workflows.train.preparation import read_images
 from nas.workflows.versus.contestants import (
     NETWORK,
     Contestant,
-    budget_of,
+    choose_budget,
     list_contestants,
     settle,
 )
@@ -120,17 +120,17 @@ def assemble(
     if found.run and found.run.manifest.data:
         check_data(data, found.run.manifest.data, f"{what} was searched")
     recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device_of(config)))
+    config = replace(config, recipe=recipe.fitted(len(data.train_labels), find_device(config)))
     if began:
         began.check_same(config, folder)
-    images = _with_test(data, test, config, heard)
+    images = _choose_images(data, test, config, heard)
     check_metric(config.recipe.metric, images.data)
     check_balance(config.recipe.balance, images.data)
     found = found.fit(config.input, data.channels, data.num_classes)
     heard.doing("Scaling the baselines to the budget")
-    budget = budget_of(found, config)
+    budget = choose_budget(found, config)
     contestants = tuple(list_contestants(found, config, budget))
-    texts = {slug(one.name): dump_space(one.network) for one in contestants}
+    texts = {to_slug(one.name): dump_space(one.network) for one in contestants}
     if len(texts) < len(contestants):
         raise InputError("--baseline: two of the files have one name; give one of them another")
     if began:
@@ -138,7 +138,7 @@ def assemble(
     else:
         manifest = _begin(config, folder, images, texts, files, data)
     return VersusSession(
-        folder, manifest, found, budget, contestants, images, files, device_of(config), (output, storage)
+        folder, manifest, found, budget, contestants, images, files, find_device(config), (output, storage)
     )
 
 
@@ -156,7 +156,7 @@ def _read_data(
     return read_images(config.data, seed, heard.decoding, download=run is None)
 
 
-def _with_test(data: ImageData, test: Source | None, config: VersusConfig, heard: Observer) -> Images:
+def _choose_images(data: ImageData, test: Source | None, config: VersusConfig, heard: Observer) -> Images:
     """Return the data with the test images to compare on, no more than `max_images`, else those to validate
     on."""
     if test is None:
@@ -185,7 +185,7 @@ def _begin(
         DataCard.of(images.data),
         {name: digest_text(text) for name, text in texts.items()},
         {file.name: file.sha256 for file in files},
-        describe_environment(device_name(config)),
+        describe_environment(name_device(config)),
     )
     contents: dict[str, str | bytes] = {f"{name}.yaml": text for name, text in texts.items()}
     if is_function(config.data.dataset):
@@ -217,11 +217,11 @@ def _go_on(
                 f"{folder.path}: {which} is another network than when the comparison began, which is in "
                 f"{folder.network_file(name)}; compare in another folder by -o"
             )
-    before = _looked(folder, began, config.seeds)
+    before = _find_looks(folder, began, config.seeds)
     return replace(began, config=config, networks={**began.networks, **networks}, before=before)
 
 
-def _looked(folder: VersusFolder, began: VersusManifest, seeds: int) -> tuple[int, ...]:
+def _find_looks(folder: VersusFolder, began: VersusManifest, seeds: int) -> tuple[int, ...]:
     """Return for which other numbers of seeds there was a verdict before."""
     with suppress(InputError):  # a damaged one is written anew
         if (verdict := Verdict.read(folder)) and verdict.seeds != seeds:

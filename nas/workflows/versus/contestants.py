@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.cost import Interval
-from nas.data.config import DataConfig, resolution_of
+from nas.data.config import DataConfig, choose_resolution
 from nas.errors import InputError
 from nas.measures import MACS, SHOWN, Budget, Measure
 from nas.runs.budget import BudgetKeys
@@ -19,7 +19,7 @@ from nas.runs.config import merge
 from nas.space import Space
 from nas.space.compound import fill
 from nas.space.fit import fit_input
-from nas.training.evaluator import proxy_resolution
+from nas.training.evaluator import scale_resolution
 from nas.workflows.subject import Subject, check_builds, load_one
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def settle(found: Subject, given: Mapping[str, Any], kept: Mapping[str, Any] | N
         return merge(kept, given)
     if run is None:
         references = {} if "baseline" in given else {"baseline": ",".join(BASELINES[:-1])}
-        side = resolution_of(given.get("input") or max(found.space.input_sizes))
+        side = choose_resolution(given.get("input") or max(found.space.input_sizes))
         return {"resolution": side, **references, **given}
     plain = run.config.to_data()
     recipe = {**plain["recipe"], "epochs": run.config.finals.epochs, "score": "last", "early_stop": None}
@@ -76,12 +76,14 @@ def settle(found: Subject, given: Mapping[str, Any], kept: Mapping[str, Any] | N
     return merge({**of_run, "recipe": recipe}, given)
 
 
-def budget_of(found: Subject, config: VersusConfig) -> Budget:
+def choose_budget(found: Subject, config: VersusConfig) -> Budget:
     """Return the limits that all networks keep: those of the config, or no more MACs than the network where
     nothing is limited from above. Raises InputError where the network is outside of them."""
     budget = config.budget
     if all(interval.high is None for interval in budget.values()):
-        return Budget({**budget, MACS: Interval(budget.get(MACS, Interval()).low, _macs(found.network))})
+        return Budget(
+            {**budget, MACS: Interval(budget.get(MACS, Interval()).low, _count_macs(found.network))}
+        )
     amounts = found.network.amounts({})
     if not budget.admits(amounts):
         has = " and ".join(f"{amounts(measure):,} {measure.noun}" for measure in budget)
@@ -92,11 +94,11 @@ def budget_of(found: Subject, config: VersusConfig) -> Budget:
     return budget
 
 
-def _macs(network: Space) -> int:
+def _count_macs(network: Space) -> int:
     return network.amount({}, MACS)
 
 
-def measures_of(budget: Budget) -> tuple[Measure, ...]:
+def list_measures(budget: Budget) -> tuple[Measure, ...]:
     """Return what tables have columns of."""
     return tuple(dict.fromkeys((*SHOWN, *budget)))
 
@@ -107,7 +109,7 @@ def list_contestants(found: Subject, config: VersusConfig, budget: Budget) -> li
     Raises InputError for a baseline that is unknown or cannot be scaled.
     """
     seeds = tuple(range(config.seeds))
-    side = proxy_resolution(found.space, found.network, config.data.resolution)
+    side = scale_resolution(found.space, found.network, config.data.resolution)
     own = Contestant(NETWORK, found.network, seeds, side, found.origin)
     check_builds(own.network, own.resolution)
     references = [_scale(name, own, budget) for name in config.references]
@@ -154,7 +156,7 @@ def _sample_member(
     for _ in range(_DRAWS):
         for choices in inside.sample(rng, 1):
             member = space.resolve(choices)
-            side = proxy_resolution(space, member, config.data.resolution)
+            side = scale_resolution(space, member, config.data.resolution)
             drawn = Contestant(name, member, (seed,), side, "drawn evenly")
             with suppress(InputError):
                 check_builds(drawn.network, drawn.resolution)

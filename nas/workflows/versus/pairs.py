@@ -46,9 +46,9 @@ def compare(pairs: Sequence[ArrayLike], seed: int = 0) -> list[Difference]:
     What is drawn follows from `seed`.
     """
     each = [np.asarray(one, np.float64) for one in pairs]
-    ps = [swap_test(one, seed) for one in each]
+    ps = [compute_swap_p(one, seed) for one in each]
     found = []
-    for differences, p, corrected in zip(each, ps, holm(ps), strict=True):
+    for differences, p, corrected in zip(each, ps, correct_holm(ps), strict=True):
         low, high = bootstrap(differences, seed)
         found.append(Difference(float(differences.mean()), low, high, p, corrected, len(differences)))
     return found
@@ -62,7 +62,7 @@ def bootstrap(differences: Floats, seed: int = 0, draws: int = DRAWS) -> tuple[f
     return float(low), float(high)
 
 
-def swap_test(differences: Floats, seed: int = 0) -> float:
+def compute_swap_p(differences: Floats, seed: int = 0) -> float:
     """Return p of the paired permutation test, two-sided: how often the mean is as far from 0 where the two
     scores of each pair change places at random (Fisher 1935, section 21).
 
@@ -72,20 +72,20 @@ def swap_test(differences: Floats, seed: int = 0) -> float:
     wanted -= 1e-9 * max(wanted, np.abs(differences).max(initial=0.0))  # sums in another order are equal
     if count <= EXACT:
         ways = np.arange(2**count)
-        return float(np.mean(_sums(differences, ways[:, None] >> np.arange(count) & 1) >= wanted))
+        return float(np.mean(_sum_swapped(differences, ways[:, None] >> np.arange(count) & 1) >= wanted))
     rng, as_far = np.random.default_rng(seed), 0
     for _ in range(SWAPS // _CHUNK):
-        as_far += int((_sums(differences, rng.integers(2, size=(_CHUNK, count))) >= wanted).sum())
+        as_far += int((_sum_swapped(differences, rng.integers(2, size=(_CHUNK, count))) >= wanted).sum())
     return (1 + as_far) / (1 + SWAPS)
 
 
-def _sums(differences: Floats, swaps: NDArray[np.int64]) -> Floats:
+def _sum_swapped(differences: Floats, swaps: NDArray[np.int64]) -> Floats:
     """Return how far the sums are from 0 in some ways (ways, pairs) to swap."""
     sums: Floats = np.abs((1 - 2 * swaps) @ differences)
     return sums
 
 
-def holm(ps: Sequence[float]) -> list[float]:
+def correct_holm(ps: Sequence[float]) -> list[float]:
     """Return the p of several tests corrected for their number, by the step-down rule of Holm (1979)."""
     found, most = [0.0] * len(ps), 0.0
     for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
@@ -94,12 +94,12 @@ def holm(ps: Sequence[float]) -> list[float]:
     return found
 
 
-def least_p(pairs: int, comparisons: int) -> float:
+def find_least_p(pairs: int, comparisons: int) -> float:
     """Return the least corrected p that so many pairs can give: were the network ahead in each of them."""
     least = 2.0 ** (1 - pairs) if pairs <= EXACT else 1 / (1 + SWAPS)
     return min(1.0, comparisons * least)
 
 
-def enough_pairs(comparisons: int) -> int:
+def count_enough_pairs(comparisons: int) -> int:
     """Return the number of pairs from which networks can be told apart."""
-    return next(pairs for pairs in range(2, EXACT + 1) if least_p(pairs, comparisons) < DISTINCT)
+    return next(pairs for pairs in range(2, EXACT + 1) if find_least_p(pairs, comparisons) < DISTINCT)

@@ -16,11 +16,19 @@ from nas.measures import MEASURES, Budget
 from nas.runs.beside import find_random
 from nas.runs.comparison import FORMAT, RANDOM, VersusFolder
 from nas.runs.state import RunState
-from nas.study.history import best_so_far, random_search
+from nas.study.history import expect_random, track_best
 from nas.study.records import Trial
 from nas.training.recipe import METRICS
-from nas.workflows.versus.contestants import NETWORK, Contestant, measures_of
-from nas.workflows.versus.pairs import DISTINCT, EXACT, SWAPS, Difference, compare, enough_pairs, least_p
+from nas.workflows.versus.contestants import NETWORK, Contestant, list_measures
+from nas.workflows.versus.pairs import (
+    DISTINCT,
+    EXACT,
+    SWAPS,
+    Difference,
+    compare,
+    count_enough_pairs,
+    find_least_p,
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,9 @@ def rank(
     groups: dict[str, list[Contestant]] = {}
     for one in contestants:
         groups.setdefault(RANDOM if one.is_random else one.name, []).append(one)
-    scores = {name: [_score(members, s, trials) for s in range(seeds)] for name, members in groups.items()}
+    scores = {
+        name: [_average_score(members, s, trials) for s in range(seeds)] for name, members in groups.items()
+    }
     own = scores[NETWORK]
     pairs = {
         name: [a - b for a, b in zip(own, other, strict=True) if a is not None and b is not None]
@@ -143,22 +153,22 @@ def rank(
     found = dict(zip(compared, compare([pairs[name] for name in compared], seed), strict=True))
     return [
         Standing(
-            name, members[0].about, len(members), _amounts(members, budget), tuple(scores[name]),
+            name, members[0].about, len(members), _list_amounts(members, budget), tuple(scores[name]),
             found.get(name),
         )
         for name, members in groups.items()
     ]  # fmt: skip
 
 
-def _score(members: Sequence[Contestant], seed: int, trials: Mapping[str, Trial]) -> float | None:
+def _average_score(members: Sequence[Contestant], seed: int, trials: Mapping[str, Trial]) -> float | None:
     """Return the mean score of those that are trained under a seed; None where one of them has none."""
     ended = [trials.get(name_job(one, seed)) for one in members if seed in one.seeds]
     found = [trial.score for trial in ended if trial is not None and trial.score is not None]
     return fmean(found) if found and len(found) == len(ended) else None
 
 
-def _amounts(members: Sequence[Contestant], budget: Budget) -> dict[str, tuple[int, int]]:
-    found = {m.name: [one.network.amount({}, m) for one in members] for m in measures_of(budget)}
+def _list_amounts(members: Sequence[Contestant], budget: Budget) -> dict[str, tuple[int, int]]:
+    found = {m.name: [one.network.amount({}, m) for one in members] for m in list_measures(budget)}
     return {name: (min(amounts), max(amounts)) for name, amounts in found.items()}
 
 
@@ -180,7 +190,7 @@ def word_claim(
     alike: list[str] = []
     unknown: list[str] = []
     for one in standings[1:]:
-        name, difference = _call(one), one.difference
+        name, difference = _name_group(one), one.difference
         if difference is None:
             unknown.append(name)
         elif not difference.is_distinct:
@@ -204,7 +214,7 @@ def word_claim(
     return f"{circumstances}, {network} {_join(parts)}."
 
 
-def _call(one: Standing) -> str:
+def _name_group(one: Standing) -> str:
     return f"{one.networks} random members of its space" if one.name == RANDOM else one.name
 
 
@@ -215,11 +225,11 @@ def _join(words: Sequence[str]) -> str:
 
 def list_doubts_before(count: int, seeds: int, before: Sequence[int]) -> Iterator[str]:
     """Yield what is known before any training of what may be said of so many baselines."""
-    if least_p(seeds, count) >= DISTINCT:
+    if find_least_p(seeds, count) >= DISTINCT:
         yield (
             f"{seeds} seeds against {count} baseline{'s' * (count > 1)} give no p below "
-            f"{least_p(seeds, count):.2g}, whatever the scores: nothing can be told apart; "
-            f"{enough_pairs(count)} seeds can."
+            f"{find_least_p(seeds, count):.2g}, whatever the scores: nothing can be told apart; "
+            f"{count_enough_pairs(count)} seeds can."
         )
     if before:
         looks = ", ".join(map(str, before))
@@ -235,12 +245,12 @@ def list_doubts(standings: Sequence[Standing], seeds: int, before: Sequence[int]
     for one in standings:
         if len(one.known) < len(one.scores):
             yield (
-                f"{_call(one)}: {len(one.known)} of {len(one.scores)} seeds have a score, as trainings "
+                f"{_name_group(one)}: {len(one.known)} of {len(one.scores)} seeds have a score, as trainings "
                 "failed; only pairs of two scores count."
             )
 
 
-def at_equal_cost(state: RunState | None) -> tuple[EqualCost | None, str | None]:
+def compare_at_equal_cost(state: RunState | None) -> tuple[EqualCost | None, str | None]:
     """Return what a search and random search reach at equal cost, or why that cannot be said.
 
     It is of trials that were drawn and trained to the end by the search's own recipe: those of a run of
@@ -256,8 +266,8 @@ def at_equal_cost(state: RunState | None) -> tuple[EqualCost | None, str | None]
         )
     if run is state:
         return None, "The search was random search itself."
-    reached = best_so_far(state.trials, state.objective)
-    drawn = random_search(run.trials[len(run.config.warm_start) :], state.objective)
+    reached = track_best(state.trials, state.objective)
+    drawn = expect_random(run.trials[len(run.config.warm_start) :], state.objective)
     if not reached or not drawn:
         return (
             None,
@@ -276,11 +286,11 @@ def at_equal_cost(state: RunState | None) -> tuple[EqualCost | None, str | None]
 # What is kept
 
 
-def trainings_table(contestants: Sequence[Contestant], trials: Mapping[str, Trial], budget: Budget) -> str:
+def dump_trainings(contestants: Sequence[Contestant], trials: Mapping[str, Trial], budget: Budget) -> str:
     """Return a row for each training as CSV: network, seed, costs, score, seconds, and why it failed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measures = measures_of(budget)
+    measures = list_measures(budget)
     writer.writerow(["network", "seed", *(m.name for m in measures), "score", "seconds", "reason", "message"])
     for one in contestants:
         amounts = [one.network.amount({}, measure) for measure in measures]

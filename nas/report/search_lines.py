@@ -8,23 +8,23 @@ from shlex import quote
 
 from rich.console import Console
 
-from nas.deadline import duration_text
+from nas.deadline import dump_duration
 from nas.execution.base import TrialQueue
 from nas.measures import LATENCY
-from nas.report.console import duration, plural, say, share, show, terminal
-from nas.report.scaled import scaled_view
+from nas.report.console import format_duration, format_share, open_terminal, pluralise, say, show
+from nas.report.scaled import render_scaled
 from nas.report.tables import (
-    architecture_view,
-    best_view,
-    budget_text,
-    counts_line,
+    describe_budget,
+    describe_counts,
+    describe_draws,
     describe_volume,
-    draws_line,
-    finals_view,
-    front_view,
-    networks,
+    format_networks,
+    render_architecture,
+    render_best,
+    render_finals,
+    render_front,
 )
-from nas.runs.counted import whose_classes
+from nas.runs.counted import describe_classes
 from nas.runs.finals import Finalist, compare_first_two
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
@@ -41,10 +41,10 @@ def say_start(prepared: Prepared, console: Console) -> None:
     space, data = prepared.space, prepared.data
     extent = space.extent
     classes = f"{space.classes:,} class" + ("" if space.classes == 1 else "es")
-    whose = whose_classes(space, prepared.config.classes, data)
+    whose = describe_classes(space, prepared.config.classes, data)
     say(
         console,
-        f"Space {space.name}: {networks(space)}, "
+        f"Space {space.name}: {format_networks(space)}, "
         f"{extent.smallest_cost.macs:,} to {extent.largest_cost.macs:,} MACs with {classes}, {whose}.",
     )
     if space.clock is not None:
@@ -56,7 +56,7 @@ def say_start(prepared: Prepared, console: Console) -> None:
     side = prepared.config.data.resolution
     say(
         console,
-        f"Data {data.name}: {len(data.classes)} classes, {plural(data.channels, 'channel')}, "
+        f"Data {data.name}: {len(data.classes)} classes, {pluralise(data.channels, 'channel')}, "
         f"{len(data.train_labels):,} images to train on, {len(data.val_labels):,} to validate on, at "
         f"{side} x {side}.",
     )
@@ -84,17 +84,17 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
     config = session.config
     say(
         console,
-        f"Search: {plural(trials, 'trial')} by {config.sampler}, {budget_text(config.budget)}, "
-        f"{plural(config.recipe.epochs, 'epoch')} each, {_batch_text(session)}seed {config.seed}. "
+        f"Search: {pluralise(trials, 'trial')} by {config.sampler}, {describe_budget(config.budget)}, "
+        f"{pluralise(config.recipe.epochs, 'epoch')} each, {_describe_batch(session)}seed {config.seed}. "
         f"Run folder: {session.folder.path}",
     )
     if config.budget.others:
-        say(console, draws_line(config.budget))
+        say(console, describe_draws(config.budget))
     if config.warm_start:
         say(console, f"First: {', '.join(config.warm_start)}.")
 
 
-def _batch_text(session: Session) -> str:
+def _describe_batch(session: Session) -> str:
     """Return what the proxy trains with, picked or given; a user's evaluator has its own."""
     recipe = session.config.recipe
     return f"batch {recipe.batch_size:,}, rate {recipe.peak_lr:g}, " if session.proxy else ""
@@ -106,7 +106,7 @@ def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Co
         say(
             console,
             f"Finalists: the best {trials // finals.seeds} again, "
-            f"{plural(finals.epochs, 'epoch')} under {plural(finals.seeds, 'fresh seed')}"
+            f"{pluralise(finals.epochs, 'epoch')} under {pluralise(finals.seeds, 'fresh seed')}"
             f"{finals.scored}.",
         )
 
@@ -114,7 +114,7 @@ def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Co
 def _say_calibration(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
     say(
         console,
-        f"Calibration: {plural(trials, 'training')}, {_batch_text(session)}"
+        f"Calibration: {pluralise(trials, 'training')}, {_describe_batch(session)}"
         f"seed {session.config.seed}. Run folder: {session.folder.path}",
     )
 
@@ -128,15 +128,15 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, f"The search ended early: no untried network{inside} was found.")
     if result.stopped_by is StopReason.TIME_LIMIT:
         assert config.time_limit is not None
-        say(console, f"The time limit of {duration_text(config.time_limit)} is over. Go on with: {command}")
+        say(console, f"The time limit of {dump_duration(config.time_limit)} is over. Go on with: {command}")
     if state.trials:
-        say(console, counts_line(result.counts, config.budget))
-    for line in usage_lines(result.usage):
+        say(console, describe_counts(result.counts, config.budget))
+    for line in describe_usage(result.usage):
         say(console, line)
     result.check()
     if config.prescreen and all(trial.prescreen is None for trial in state.trials):
         say(console, f"No network could be scored by {config.prescreen.name}: each was trained as proposed.")
-    console.print(best_view(state.best(5), state.objective, config.measures))
+    console.print(render_best(state.best(5), state.objective, config.measures))
     _print_finals(state, console)
     _print_front(state, console)
     if result.elsewhere:
@@ -146,20 +146,20 @@ def print_result(result: SearchResult, console: Console) -> None:
         say(console, f"Best network: {exported} (checked: same outputs, same parameters, imports only torch)")
     if result.scaled:
         say(console, "Scaled:")
-        show(scaled_view(result.scaled), console)
+        show(render_scaled(result.scaled), console)
     for name, line in result.logged.items():
         say(console, f"Logged to {name}: {line}")
     if not result.elsewhere:  # its commands read weights
         _say_next(result, command, console)
 
 
-def usage_lines(usage: Usage) -> Iterator[str]:
+def describe_usage(usage: Usage) -> Iterator[str]:
     """Say what trials did with their time, and how fast they were, as far as their trainings tell."""
     if not usage.total_s:
         return
-    times = map(duration, (usage.trained_s, usage.started_s, usage.waited_s))
+    times = map(format_duration, (usage.trained_s, usage.started_s, usage.waited_s))
     trained, started, waited = (
-        f"{part} ({time})" for part, time in zip(usage_shares(usage), times, strict=True)
+        f"{part} ({time})" for part, time in zip(format_usage(usage), times, strict=True)
     )
     yield f"Of their time, trials trained {trained}, started {started} and waited {waited}."
     if usage.images_s is None:
@@ -168,40 +168,40 @@ def usage_lines(usage: Usage) -> Iterator[str]:
     if usage.share is None:
         yield f"{speed}."
     else:
-        yield f"{speed}, {share(usage.share)} of the limit of this device by its {usage.limited_by}."
+        yield f"{speed}, {format_share(usage.share)} of the limit of this device by its {usage.limited_by}."
 
 
-def usage_shares(usage: Usage) -> list[str]:
+def format_usage(usage: Usage) -> list[str]:
     """Return the parts of their time that trials trained, started and waited."""
-    return [share(s / usage.total_s) for s in (usage.trained_s, usage.started_s, usage.waited_s)]
+    return [format_share(s / usage.total_s) for s in (usage.trained_s, usage.started_s, usage.waited_s)]
 
 
 def print_run(state: RunState, top: int) -> None:
     """Print the best trials of a run, searching or finished."""
-    console, folder = terminal(), state.folder
+    console, folder = open_terminal(), state.folder
     if folder.is_calibration:
         say(console, describe_calibration(folder) or f"{folder.path}: a calibration that is not finished")
         return
-    say(console, f"{folder.path}: {state.space.name}, {networks(state.space)}")
+    say(console, f"{folder.path}: {state.space.name}, {format_networks(state.space)}")
     ended = sum(not trial.is_running for trial in state.trials)
     config = state.config
-    say(console, f"{ended} of {plural(config.trials, 'trial')} ended, {budget_text(config.budget)}.")
+    say(console, f"{ended} of {pluralise(config.trials, 'trial')} ended, {describe_budget(config.budget)}.")
     if failed := [trial for trial in state.trials if trial.failure]:
         say(console, f"{len(failed)} failed, trial {failed[-1].number} with: {failed[-1].failure}.")
     if ended < len(state.trials):
-        for line in running_lines(state):
+        for line in describe_running(state):
             say(console, line)
         running = " --running" * state.manifest.elsewhere
         say(console, f"Go on with: {state.manifest.resume_command(folder)}{running}")
     if best := state.best(top):
-        console.print(best_view(best, state.objective, config.measures))
+        console.print(render_best(best, state.objective, config.measures))
     else:
         say(console, "No trial has a score.")
     _print_finals(state, console)
     _print_front(state, console)
 
 
-def running_lines(state: RunState) -> Iterator[str]:
+def describe_running(state: RunState) -> Iterator[str]:
     """Say of each trial that has not ended how far it is."""
     running, epochs = [trial for trial in state.trials if trial.is_running], state.config.recipe.epochs
     for trial in running[:_RUNNING]:
@@ -225,29 +225,30 @@ def say_stopped(state: RunState, console: Console) -> None:
         return
     say(console, f"Best so far: trial {best.number}, score {best.score:.4f}, {best.candidate.cost}.")
     if state.folder.weights_file(best.number).exists():  # else another driver has them
-        say(console, f"Export it with: {_export_command(state)}")
+        say(console, f"Export it with: {_format_export_command(state)}")
 
 
-def _export_command(state: RunState) -> str:
-    return f"nas export {_run_flags(state)} -o my_network.py"
+def _format_export_command(state: RunState) -> str:
+    return f"nas export {_format_run_flags(state)} -o my_network.py"
 
 
-def _run_flags(state: RunState) -> str:
+def _format_run_flags(state: RunState) -> str:
     """Return a run as commands take it."""
     return f"{quote(str(state.folder.path))}{state.manifest.study_flags(state.folder)}"
 
 
 def print_trial(state: RunState, trial: Trial) -> None:
     """Print what became of a trial, its choices and its network."""
-    console = terminal()
-    say(console, f"{state.folder.path}, trial {trial.number}: {_fate(trial, state.objective.metric.name)}.")
+    console = open_terminal()
+    fate = _describe_fate(trial, state.objective.metric.name)
+    say(console, f"{state.folder.path}, trial {trial.number}: {fate}.")
     choices = ", ".join(f"{name}: {option}" for name, option in trial.candidate.choices.items())
     say(console, f"Choices: {choices or 'none'}.")
-    show(architecture_view(state.network(trial)), console)
+    show(render_architecture(state.network(trial)), console)
 
 
-def _fate(trial: Trial, metric: str) -> str:
-    epochs = plural(len(trial.curve), "epoch")
+def _describe_fate(trial: Trial, metric: str) -> str:
+    epochs = pluralise(len(trial.curve), "epoch")
     match trial.state:
         case TrialState.COMPLETE:
             return f"{metric} {trial.score:.4f} after {epochs}"
@@ -265,18 +266,18 @@ def _print_finals(state: RunState, console: Console) -> None:
     if not ranked:
         return
     finals = state.config.finals
-    seeds = plural(finals.seeds, "seed")
-    say(console, f"Finalists, after {plural(finals.epochs, 'epoch')} under {seeds}{finals.scored}:")
-    show(finals_view(ranked, state.config.measures), console)
-    for note in finals_notes(ranked, finals.seeds):
+    seeds = pluralise(finals.seeds, "seed")
+    say(console, f"Finalists, after {pluralise(finals.epochs, 'epoch')} under {seeds}{finals.scored}:")
+    show(render_finals(ranked, state.config.measures), console)
+    for note in describe_finals(ranked, finals.seeds):
         say(console, note)
 
 
-def finals_notes(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
+def describe_finals(ranked: Sequence[Finalist], seeds: int) -> Iterator[str]:
     """Say what makes the order of finalists unsure."""
     for one in ranked:
         if len(one.scores) < seeds:
-            scores = plural(len(one.scores), "score")
+            scores = pluralise(len(one.scores), "score")
             yield f"Trial {one.trial.number} has {scores} from {seeds} seeds; the others failed."
     if len(ranked) < 2:
         return
@@ -297,7 +298,7 @@ def _print_front(state: RunState, console: Console) -> None:
     if not objective.costs:
         return
     volume = describe_volume(state.front, objective, state.space, config.budget)
-    console.print(front_view(state.front, objective, config.measures, volume))
+    console.print(render_front(state.front, objective, config.measures, volume))
     if state.front:
         end = "highest" if objective.metric.maximize else "lowest"
         say(console, f"The best network is the one of the {end} {objective.metric.name}, whatever it costs.")
@@ -308,7 +309,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     best: Path = state.folder.best_file
     further = f"{command} --trials {2 * len(state.trials)}"
     plugins = state.manifest.plugin_flags(state.folder)
-    run = _run_flags(state)
+    run = _format_run_flags(state)
     say(console, "Next:")
     go_on = {
         StopReason.FINISHED: [(further, "search further")],
@@ -320,7 +321,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
         (f"nas show {run}", "the trials"),
         (f"nas report {run}", "the search as one page"),
         *go_on[result.stopped_by],
-        (_export_command(state), "write the best network elsewhere"),
+        (_format_export_command(state), "write the best network elsewhere"),
     )
     width = max(len(command) for command, _ in commands)
     for command, why in commands:

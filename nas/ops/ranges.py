@@ -13,17 +13,17 @@ ANY: Range = (-math.inf, math.inf)
 ZERO: Range = (0.0, 0.0)
 
 
-def hull(*ranges: Range) -> Range:
+def unite_ranges(*ranges: Range) -> Range:
     """Return the range of numbers that are each of one of these."""
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
-def total(*ranges: Range) -> Range:
+def add_ranges(*ranges: Range) -> Range:
     """Return the range of sums of a number of each."""
     return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
 
-def product(*ranges: Range) -> Range:
+def multiply_ranges(*ranges: Range) -> Range:
     """Return the range of products of a number of each."""
     return reduce(_multiply, ranges)
 

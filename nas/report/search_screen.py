@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nas.errors import printable
+from nas.errors import make_printable
 from nas.execution.base import TrialQueue
 from nas.execution.ray_address import describe_login
-from nas.report.console import duration, say, share
+from nas.report.console import format_duration, format_share, say
 from nas.report.decoding import DecodingBar
 from nas.report.heartbeat import Heartbeat
-from nas.report.session import say_beginning, say_round, say_stopped, usage_shares
+from nas.report.search_lines import format_usage, say_beginning, say_round, say_stopped
 from nas.runs.state import RunState
 from nas.study.records import Candidate, Counts, Trial, TrialState
 from nas.training.base import EpochResult
@@ -130,7 +130,7 @@ class TrialScreen(Observer):
         self._read()
         self._left_at_last = self._seconds_left()
         self._last = time.monotonic()
-        self._console.print(Text(printable(self._line(trial))), soft_wrap=True)
+        self._console.print(Text(make_printable(self._line(trial))), soft_wrap=True)
         self._heartbeat.heard()
         self._heartbeat.began(is_known=True)
 
@@ -158,7 +158,8 @@ class TrialScreen(Observer):
         )
 
     def _seconds_left(self) -> float:
-        """For the epochs that are left, each as long as those that are trained, of trials that run too."""
+        """Return seconds for the epochs that are left, each as long as those that are trained, of trials that
+        run too."""
         assert self._began is not None
         begun = sum(result.epoch for result in self._running.values() if result) / self._epochs
         done = self._counts.ended - self._ended_before + begun
@@ -166,13 +167,13 @@ class TrialScreen(Observer):
         return (time.monotonic() - self._began) / max(1.0, done) * left
 
     def _left(self) -> str:
-        """The time left, counted down from the last trial that ended."""
+        """Return the time left, counted down from the last trial that ended."""
         if self._counts.ended >= self._trials or not self._last:
             return ""
-        return duration(max(0.0, self._left_at_last - (time.monotonic() - self._last)))
+        return format_duration(max(0.0, self._left_at_last - (time.monotonic() - self._last)))
 
     def _describe(self) -> str | None:
-        """What a log is told where nothing else is."""
+        """Return what a log is told where nothing else is."""
         if self._doing is not None:
             return self._doing
         trainings = list(self._trainings())
@@ -186,7 +187,9 @@ class TrialScreen(Observer):
 
     def _view(self) -> Text:
         if self._doing is not None:
-            return Text(f"{printable(self._doing)} ... {time.monotonic() - self._since:.0f} s", no_wrap=True)
+            return Text(
+                f"{make_printable(self._doing)} ... {time.monotonic() - self._since:.0f} s", no_wrap=True
+            )
         ended, left = self._counts.ended, self._left()
         lines = [
             f"{ended}/{self._trials} finished, {len(self._running)} running, "
@@ -197,12 +200,12 @@ class TrialScreen(Observer):
             lines.append(f"best score {self._best.score:.4f}, {candidate.cost}, trial {candidate.number}")
         usage = self._meter.usage
         if usage.started_s:
-            trained, started, waited = usage_shares(usage)
+            trained, started, waited = format_usage(usage)
             line = f"trained {trained}, started {started}, waited {waited}"
             if usage.images_s is not None:
                 line += f"; {usage.images_s:,.0f} images/s a trial"
             if usage.share is not None:
-                line += f", {share(usage.share)} of the device's limit"
+                line += f", {format_share(usage.share)} of the device's limit"
             lines.append(line)
         lines += [f"  {training}" for training in self._trainings()]
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from toys import after, asked, study
 
-from nas.report.progress import SearchScreen
+from nas.report.search_screen import SearchScreen
 from nas.study.records import TrialResult
 from nas.training.base import Failure, FailureReason
 
@@ -19,7 +19,7 @@ def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch)
     """Its worker died before."""
     said = io.StringIO()
     for name in ("say_beginning", "say_round"):
-        monkeypatch.setattr(f"nas.report.progress.{name}", lambda *_: None)
+        monkeypatch.setattr(f"nas.report.search_screen.{name}", lambda *_: None)
     queue = study(None, trials=4)
     screen = SearchScreen(Console(file=said, width=200))
     screen.began(cast(Any, "a session"))
@@ -32,9 +32,9 @@ def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch)
 def test_the_time_left_is_of_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four trials of four epochs, two at a time: as the first ends, the second has trained three epochs."""
     clock, said = [100.0], io.StringIO()
-    monkeypatch.setattr("nas.report.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("nas.report.search_screen.time", SimpleNamespace(monotonic=lambda: clock[0]))
     for name in ("say_beginning", "say_round"):
-        monkeypatch.setattr(f"nas.report.progress.{name}", lambda *_: None)
+        monkeypatch.setattr(f"nas.report.search_screen.{name}", lambda *_: None)
     queue = study(None, trials=4)
     screen = SearchScreen(Console(file=said, width=200))
     screen.began(cast(Any, "a session"))

@@ -70,7 +70,8 @@ class _Graph:
 
 
 def _assign_rows(boxes: int, edges: Sequence[Edge]) -> list[int]:
-    """Each box below all that it reads; one that more boxes read than it does moves down to its readers."""
+    """Put each box below all that it reads; one that more boxes read than it does moves down to its
+    readers."""
     graph = _Graph(boxes, edges)
     row = [0] * boxes
     for box in range(boxes):
@@ -86,8 +87,8 @@ def _assign_rows(boxes: int, edges: Sequence[Edge]) -> list[int]:
 
 
 def _order_rows(graph: _Graph, row: Sequence[int], vertices: Iterable[int]) -> tuple[Rows, int]:
-    """Vertices from left to right and how often their links cross: as they are given, then sorted by their
-    neighbours in turns from above and from below, as long as links cross."""
+    """Return vertices from left to right and how often their links cross: as they are given, then sorted by
+    their neighbours in turns from above and from below, as long as links cross."""
     rows: Rows = [[] for _ in range(max(row) + 1)]
     for vertex in vertices:
         rows[row[vertex]].append(vertex)
@@ -104,7 +105,8 @@ def _order_rows(graph: _Graph, row: Sequence[int], vertices: Iterable[int]) -> t
 
 
 def _traverse(graph: _Graph, boxes: int, alternating: bool) -> Iterator[int]:
-    """All vertices, depth first and each after those above it, so that what hangs together stands together.
+    """Return all vertices, depth first and each after those above it, so that what hangs together stands
+    together.
 
     Edges that pass a row stand to the right of what they pass; `alternating` ones, in the order of the boxes
     that they leave, every other time to the left, so that cells which each read the two before them do not
@@ -128,8 +130,9 @@ def _traverse(graph: _Graph, boxes: int, alternating: bool) -> Iterator[int]:
 
 
 def _sort_rows(graph: _Graph, rows: Rows, downwards: bool) -> Rows:
-    """Each row sorted by where the neighbours of its vertices stand, on average, in the row before it."""
-    place = _places(rows)
+    """Return each row sorted by where the neighbours of its vertices stand, on average, in the row before
+    it."""
+    place = _find_places(rows)
     neighbours = graph.above if downwards else graph.below
     result = [list(row) for row in rows]
     for row in result if downwards else reversed(result):
@@ -146,7 +149,7 @@ def _sort_rows(graph: _Graph, rows: Rows, downwards: bool) -> Rows:
 
 def _exchange_neighbours(graph: _Graph, rows: Rows) -> None:
     """Exchange vertices that stand side by side while that removes crossings."""
-    place = _places(rows)
+    place = _find_places(rows)
     for _ in range(PASSES):
         changed = False
         for row in rows:
@@ -154,7 +157,7 @@ def _exchange_neighbours(graph: _Graph, rows: Rows) -> None:
                 a, b = row[i], row[i + 1]
                 gain = 0
                 for linked in (graph.above, graph.below):
-                    gain += _crossings_of(linked[a], linked[b], place) - _crossings_of(
+                    gain += _count_crossings_of(linked[a], linked[b], place) - _count_crossings_of(
                         linked[b], linked[a], place
                     )
                 if gain > 0:
@@ -165,13 +168,13 @@ def _exchange_neighbours(graph: _Graph, rows: Rows) -> None:
             return
 
 
-def _crossings_of(left: Sequence[int], right: Sequence[int], place: dict[int, int]) -> int:
-    """Crossings between the links of two vertices that stand in this order."""
+def _count_crossings_of(left: Sequence[int], right: Sequence[int], place: dict[int, int]) -> int:
+    """Return the crossings between the links of two vertices that stand in this order."""
     return sum(place[b] < place[a] for a in left for b in right)
 
 
 def _count_crossings(graph: _Graph, rows: Rows) -> int:
-    place = _places(rows)
+    place = _find_places(rows)
     crossings = 0
     for row in rows:
         ends: list[int] = []
@@ -183,7 +186,7 @@ def _count_crossings(graph: _Graph, rows: Rows) -> int:
     return crossings
 
 
-def _places(rows: Rows) -> dict[int, int]:
+def _find_places(rows: Rows) -> dict[int, int]:
     return {vertex: i for row in rows for i, vertex in enumerate(row)}
 
 
@@ -191,8 +194,9 @@ def _places(rows: Rows) -> dict[int, int]:
 
 
 def _place_columns(graph: _Graph, rows: Rows, sizes: Sequence[float], boxes: int) -> list[float]:
-    """The middle of each vertex: the mean of the two in the middle of four, each of which leans to a side."""
-    bent = _bent(graph, rows, boxes)
+    """Return the middle of each vertex: the mean of the two in the middle of four, each of which leans to a
+    side."""
+    bent = _find_bent(graph, rows, boxes)
     leaning = []
     for upwards in (False, True):
         for leftwards in (False, True):
@@ -208,9 +212,9 @@ def _place_columns(graph: _Graph, rows: Rows, sizes: Sequence[float], boxes: int
     return [sum(sorted(four)[1:3]) / 2 for four in zip(*leaning, strict=True)]
 
 
-def _bent(graph: _Graph, rows: Rows, boxes: int) -> set[Edge]:
-    """Links that cross the inside of a long edge, which is to be straight; both ways."""
-    place = _places(rows)
+def _find_bent(graph: _Graph, rows: Rows, boxes: int) -> set[Edge]:
+    """Return the links that cross the inside of a long edge, which is to be straight; both ways."""
+    place = _find_places(rows)
     bent: set[Edge] = set()
     for row in rows[1:]:
         inner = [(place[graph.above[v][0]], i) for i, v in enumerate(row) if _is_inside(graph, v, boxes)]
@@ -229,8 +233,8 @@ def _is_inside(graph: _Graph, vertex: int, boxes: int) -> bool:
 
 
 def _lean(rows: Rows, linked: Rows, sizes: Sequence[float], bent: set[Edge]) -> list[float]:
-    """Columns where each vertex stands, if it can, straight below the median of those that it is linked to in
-    the row before, and as far to the left as possible."""
+    """Return the columns where each vertex stands, if it can, straight below the median of those that it is
+    linked to in the row before, and as far to the left as possible."""
     root = _align(rows, linked, bent)
     follows: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
     waits = [0] * len(sizes)
@@ -253,8 +257,8 @@ def _lean(rows: Rows, linked: Rows, sizes: Sequence[float], bent: set[Edge]) -> 
 
 
 def _align(rows: Rows, linked: Rows, bent: set[Edge]) -> list[int]:
-    """For each vertex the first of the block that it stands in, all at the same x."""
-    place = _places(rows)
+    """Return for each vertex the first of the block that it stands in, all at the same x."""
+    place = _find_places(rows)
     root = list(range(len(linked)))
     for row in rows[1:]:
         last = -1

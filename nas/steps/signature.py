@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.kinds import BOOLEAN, Kind, is_number, is_whole
 
 _KINDS: dict[Any, Kind] = {
@@ -36,7 +36,7 @@ def read_arguments(
     found = {}
     for key, value in given.items():
         if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'{did_you_mean(key, known)}")
+            raise InputError(f"{where}: unknown key '{key}'{suggest_word(key, known)}")
         try:
             found[key] = _read(hints[key], value)
         except ValueError as error:

@@ -21,8 +21,8 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check
 from nas.exporters.runtimes import quiet
-from nas.exporters.source import Preparation, python_source
-from nas.files import scratch_folder, way_out, write_atomically
+from nas.exporters.source import Preparation, write_source
+from nas.files import find_way_out, scratch_folder, write_atomically
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT
 from nas.graph.memory import check_memory
@@ -49,9 +49,9 @@ def export_python(
     Raises NasError where the weights are of another network, the check fails or a file cannot be written;
     the folder is then as it was.
     """
-    network = _network(architecture, state)
+    network = _build_network(architecture, state)
     contents = {
-        f"{stem}.py": python_source(architecture, title=title, facts=facts, preparation=preparation).encode()
+        f"{stem}.py": write_source(architecture, title=title, facts=facts, preparation=preparation).encode()
     }
     if state is not None:
         weights = dict(network.state_dict())
@@ -90,11 +90,15 @@ def export_timm(
     Checked as by `export_python`, and so are the maps of features. Raises as that.
     """
     from nas.exporters.timm_plan import make_plan
-    from nas.exporters.timm_source import WEIGHTS, folder_config, timm_source  # with timm, which is an extra
+    from nas.exporters.timm_source import (  # with timm, an extra
+        WEIGHTS,
+        make_folder_config,
+        write_timm_source,
+    )
 
-    network = _network(architecture, settled_state(architecture) if state is None else state)
-    source = timm_source(architecture, stem, title=title, facts=facts, preparation=preparation)
-    config = folder_config(architecture, stem, preparation)
+    network = _build_network(architecture, make_settled_state(architecture) if state is None else state)
+    source = write_timm_source(architecture, stem, title=title, facts=facts, preparation=preparation)
+    config = make_folder_config(architecture, stem, preparation)
     contents = {
         WEIGHTS: save(dict(network.state_dict())),
         "config.json": f"{json.dumps(config, indent=2)}\n".encode(),
@@ -123,8 +127,8 @@ def write_converted(
     Raises NasError where the weights are of another network or not trained, the converter has no word for an
     operator, or a file cannot be written; the folder is then as it was.
     """
-    network = _network(architecture, state).eval()
-    images = _random_images(architecture)
+    network = _build_network(architecture, state).eval()
+    images = _draw_images(architecture)
     if state is None:
         settle(network, images)
     check_trained(network)
@@ -135,19 +139,19 @@ def write_converted(
         except NasError:
             raise
         except Exception as error:  # converters have many
-            raise _unsayable(architecture, error, suffixes[0], convert) from None
+            raise _explain_failure(architecture, error, suffixes[0], convert) from None
     return [folder / name for name in names]
 
 
-def trained_network(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
+def load_trained(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
     """Return the network with these weights, in evaluation mode. Raises NasError for those of another."""
-    return _network(architecture, state).eval()
+    return _build_network(architecture, state).eval()
 
 
-def settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
+def make_settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
     """Return random weights of a network, with statistics of batch norms that are those of random images."""
-    network = _network(architecture, None)
-    settle(network, _random_images(architecture))
+    network = _build_network(architecture, None)
+    settle(network, _draw_images(architecture))
     return dict(network.state_dict())
 
 
@@ -161,7 +165,7 @@ def check_trained(network: nn.Module) -> None:
             )
 
 
-def _unsayable(
+def _explain_failure(
     architecture: Architecture,
     error: Exception,
     suffix: str,
@@ -181,12 +185,14 @@ def _unsayable(
             except Exception as own:  # as above
                 place = f"node '{node.name}', operator '{node.op.name}'"
                 return NasError(
-                    f"{place}: {suffix} has no word for it: {one_line(own)}; choose another --format"
+                    f"{place}: {suffix} has no word for it: {shorten_error(own)}; choose another --format"
                 )
-    return NasError(f"the network cannot be written as {suffix}: {one_line(error)}; choose another --format")
+    return NasError(
+        f"the network cannot be written as {suffix}: {shorten_error(error)}; choose another --format"
+    )
 
 
-def one_line(error: Exception) -> str:
+def shorten_error(error: Exception) -> str:
     """Return the first line of what a converter says, which may go on for pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
@@ -207,7 +213,7 @@ def _replacing(folder: Path, stem: str, names: Sequence[str]) -> Iterator[Path]:
                 Path(beside, name).replace(folder / name)
         _sync_folder(folder)
     except OSError as error:
-        way = way_out(error, "name a folder that can be written")
+        way = find_way_out(error, "name a folder that can be written")
         raise NasError(
             f"{error.filename or folder}: cannot write the export: {error.strerror or error}; {way}"
         ) from error
@@ -225,11 +231,11 @@ def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Ten
 
     Raises NasError where they are not.
     """
-    _verify(file, file, architecture, _network(architecture, state), state is not None)
+    _verify(file, file, architecture, _build_network(architecture, state), state is not None)
 
 
-def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> fx.GraphModule:
-    """Our own module with these weights; random ones where there are none."""
+def _build_network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> fx.GraphModule:
+    """Return our own module with these weights; random ones where there are none."""
     check_memory(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -240,8 +246,9 @@ def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | Non
         own, given = network.state_dict().get(name), state.get(name)
         if own is None or given is None or own.shape != given.shape:
             raise NasError(
-                f"the weights are not those of this network: {name} is {_shape_text(given)} in the weights "
-                f"and {_shape_text(own)} in the network; give the weights that were trained with it, or none"
+                f"the weights are not those of this network: {name} is {_format_shape(given)} in the weights "
+                f"and {_format_shape(own)} in the network; give the weights that were trained with it, or "
+                "none"
             )
         if not given.isfinite().all():
             raise NasError(
@@ -252,7 +259,7 @@ def _network(architecture: Architecture, state: Mapping[str, torch.Tensor] | Non
     return network
 
 
-def _shape_text(tensor: torch.Tensor | None) -> str:
+def _format_shape(tensor: torch.Tensor | None) -> str:
     return "missing" if tensor is None else str(tuple(tensor.shape))
 
 
@@ -306,7 +313,7 @@ def write_expected(
     """Write what `nas.exporters.check` compares an export with; `has_weights` where files of them exist, of
     which `kept` is one and, where `pickled`, one is of torch; `maps`: nodes of the maps of features."""
     facts = {
-        "layers": check.layers(network),
+        "layers": check.list_layers(network),
         "params": count_parameters(network),
         "macs": architecture.cost.macs,
         "threads": torch.get_num_threads(),
@@ -314,7 +321,7 @@ def write_expected(
         "pickled": pickled,
         "kept": kept,
     }
-    x = _random_images(architecture)
+    x = _draw_images(architecture)
     if not has_weights:
         settle(network, x)
     with torch.inference_mode():
@@ -325,13 +332,13 @@ def write_expected(
             "training did not fail"
         )
     save_file(network.state_dict(), folder / "weights.safetensors")
-    values = _node_outputs(architecture, network, x, maps)
+    values = _compute_outputs(architecture, network, x, maps)
     features = {f"map{number}": values[name].contiguous() for number, name in enumerate(maps)}
     save_file({"x": x, "y": y, **features}, folder / "batch.safetensors")
     (folder / "facts.json").write_text(json.dumps(facts))
 
 
-def _node_outputs(
+def _compute_outputs(
     architecture: Architecture, network: nn.Module, x: torch.Tensor, wanted: Sequence[str]
 ) -> dict[str, torch.Tensor]:
     """Return what each node gives for images, up to the last that is wanted."""
@@ -349,7 +356,7 @@ def _node_outputs(
     return values
 
 
-def _random_images(architecture: Architecture) -> torch.Tensor:
+def _draw_images(architecture: Architecture) -> torch.Tensor:
     """Return two images, as batch statistics of pooled features need; more would cost seconds."""
     return torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
 
@@ -367,7 +374,7 @@ def settle(network: nn.Module, *x: torch.Tensor) -> None:
 
 
 def _is_left(folder: Path, stem: str) -> bool:
-    """Whether a folder has nothing but files of an export of this name."""
+    """Return whether a folder has nothing but files of an export of this name."""
     if not folder.is_dir():
         return False
     return all(file.name.lstrip(".").startswith(f"{stem}.") for file in folder.iterdir())

@@ -9,8 +9,8 @@ from random_spaces import members
 from rich.console import Console
 
 from nas.cost import Cost
-from nas.report.stages import StageRow, list_stages
-from nas.report.tables import architecture_view
+from nas.report.stage_rows import StageRow, list_stages
+from nas.report.tables import render_architecture
 from nas.space import Space, load_space, parse_space
 from nas.space.library import list_spaces
 from nas.space.outline import outline, walk_parts
@@ -169,7 +169,7 @@ def test_the_cells_of_a_stack_are_runs_of_their_kind() -> None:
 def shown(width: int) -> list[str]:
     console = Console(width=width, color_system=None, force_terminal=True)
     with console.capture() as capture:
-        console.print(architecture_view(parse_space(GOOGLENET)))
+        console.print(render_architecture(parse_space(GOOGLENET)))
     return [" ".join(line.split()) for line in capture.get().splitlines()]
 
 

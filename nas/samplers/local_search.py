@@ -5,7 +5,7 @@ from __future__ import annotations
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.samplers.points import Known, PointSampler, known
+from nas.samplers.points import Known, PointSampler, list_known
 from nas.space import Choices
 from nas.space.feasible import Domain
 
@@ -38,8 +38,8 @@ class LocalSearchSampler(PointSampler):
         return near or self._sample_new(study)
 
     def _latest(self, study: Study) -> tuple[int, list[Known]]:
-        """The latest climb of all, and its complete trials."""
+        """Return the latest climb of all, and its complete trials."""
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
         climbs = {trial.number: trial.system_attrs.get(_CLIMB, 0) for trial in trials}
         latest = max(climbs.values(), default=0)
-        return latest, [member for member in known(study) if climbs[member.number] == latest]
+        return latest, [member for member in list_known(study) if climbs[member.number] == latest]

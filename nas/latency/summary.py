@@ -93,11 +93,11 @@ class Latency:
         return cls(**{**own, "stages": tuple(StageTime(**stage) for stage in own["stages"])})
 
 
-def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:
+def summarise_turns(turns: Sequence[Turn]) -> dict[str, Any]:
     """Return the figures of `Latency` that follow from the turns of all rounds, two at least."""
     every = np.concatenate([turn.seconds for turn in turns])
     half = len(turns) // 2
-    odd, even, first, second = map(_low, (turns[::2], turns[1::2], turns[:half], turns[half:]))
+    odd, even, first, second = map(_find_low, (turns[::2], turns[1::2], turns[:half], turns[half:]))
     low = float(np.quantile(every, _LOW))
     waited = [(turn.waited, sum(turn.seconds)) for turn in turns if turn.waited is not None]
     return {
@@ -113,7 +113,7 @@ def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:
     }
 
 
-def stage_times(turns: Sequence[Turn], macs: dict[str, int]) -> tuple[StageTime, ...]:
+def compute_stage_times(turns: Sequence[Turn], macs: dict[str, int]) -> tuple[StageTime, ...]:
     """Return the times of stages, in the order of their MACs by name."""
     runs = np.array([run for turn in turns for run in turn.stages])
     lows = np.quantile(runs, _LOW, axis=0)
@@ -122,5 +122,5 @@ def stage_times(turns: Sequence[Turn], macs: dict[str, int]) -> tuple[StageTime,
     )
 
 
-def _low(turns: Sequence[Turn]) -> float:
+def _find_low(turns: Sequence[Turn]) -> float:
     return float(np.quantile(np.concatenate([turn.seconds for turn in turns]), _LOW))

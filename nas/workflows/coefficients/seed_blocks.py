@@ -50,7 +50,7 @@ def rank_blocks(scores: NDArray[np.float64]) -> list[Behind]:
     return found
 
 
-def margin_of(every: Sequence[Behind]) -> float:
+def find_margin(every: Sequence[Behind]) -> float:
     """Return what each mean may be off, on either side, so that two whose ranges do not meet are told
     apart."""
     return (every[0].high - every[0].low) / 4

@@ -106,13 +106,13 @@ class Figures:
         return ranked[0][1]
 
 
-def too_few(networks: int) -> str:
+def describe_too_few(networks: int) -> str:
     """Return what is said in place of a rank correlation of so few networks."""
     return f"{networks} networks are too few for a rank correlation; {LEAST_RANKED} or more give one"
 
 
 def compute_figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
-    """The figures of at least four networks; intervals are by the bootstrap over networks, of so many
+    """Return the figures of at least four networks; intervals are by the bootstrap over networks, of so many
     `draws` from `seed`."""
     rng = np.random.default_rng(seed)
     names = dict.fromkeys(name for row in rows for name in row.scores if name != LONG)
@@ -122,13 +122,13 @@ def compute_figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> F
         if len(own) >= LEAST:
             scores, long = (np.array([row.scores[which] for row in own]) for which in (name, LONG))
             seconds = fmean(s for row in own for s in row.seconds[name])
-            proxies.append(ProxyFigures(name, len(own), seconds, _ranking(scores, long[:, 0], rng, draws)))
+            proxies.append(ProxyFigures(name, len(own), seconds, _rank(scores, long[:, 0], rng, draws)))
     noise = math.sqrt(fmean(variance(row.scores[PROXY]) for row in rows))
     return Figures(tuple(rows), noise, tuple(proxies), fmean(row.seconds[LONG][0] for row in rows))
 
 
-def _ranking(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) -> Ranking:
-    """Of `scores` (networks, seeds) against those of the longer training (networks,)."""
+def _rank(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) -> Ranking:
+    """Rank by `scores` (networks, seeds) against those of the longer training (networks,)."""
     from scipy.stats import kendalltau, spearmanr
 
     top = np.argsort(-long, kind="stable")[: math.ceil(len(long) / 3)]

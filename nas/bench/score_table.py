@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
-from nas.errors import InputError, did_you_mean
+from nas.errors import InputError, suggest_word
 from nas.files import MOST_TABLE_BYTES, read_given_text
 from nas.measures import Budget
 from nas.space import Choices, Space
@@ -196,7 +196,7 @@ def _find_points(path: Path, space: Space, columns: Sequence[str], rows: Sequenc
 def _make_misfit_error(path: Path, space: Space, missing: list[str], unknown: list[str]) -> InputError:
     said = [f"lacks {_name_some(missing)}"] if missing else []
     said += [f"has {_name_some(unknown)}, which the space does not"] if unknown else []
-    hint = did_you_mean(unknown[0], missing, "leave these out") if unknown else "; add these"
+    hint = suggest_word(unknown[0], missing, "leave these out") if unknown else "; add these"
     return InputError(
         f"{path}: its columns are not the choices of '{space.name}': the table {' and '.join(said)}{hint}"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nas.blocks import Builder, Ref
 from nas.blocks.cells import act_conv, factorized_reduce
 from nas.ops import Shape, ShapeError
-from nas.ops.base import as_image, format_shape
+from nas.ops.base import expect_image, format_shape
 from nas.space.language.tree import CellKind
 
 NORMAL, REDUCTION = 0, 1
@@ -60,7 +60,7 @@ def place_cells(
 
     Raises ShapeError where a reduction would shrink the image below 1 x 1.
     """
-    _, height, width = as_image(shape)
+    _, height, width = expect_image(shape)
     places = []
     for kind, group in list_cell_kinds(depth, reductions):
         channels = scaled(out << group)
@@ -82,7 +82,7 @@ def prepare_input(net: Builder, x: Ref, entering: Shape) -> Ref:
     A 1x1 convolution; where that cell came before a reduction, a factorised one (Zoph et al. 2018, appendix
     A.4; Liu et al. 2019, released code).
     """
-    if as_image(x.shape)[1:] == entering[1:]:
+    if expect_image(x.shape)[1:] == entering[1:]:
         return act_conv(net, x, out=entering[0])
     return factorized_reduce(net, x, out=entering[0])
 
