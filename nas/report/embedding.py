@@ -23,24 +23,24 @@ def write_figure(figure: go.Figure, about: str, caption: str = "") -> ET.Element
     height = f"height: {figure.layout.height}px"
     box = element("div", class_="chart", role="img", aria_label=about, style=height)
     text = figure.to_json(engine="json").replace("<", "\\u003c")  # so that no name ends the element
-    data = _script(text, type="application/json")
+    data = _write_script(text, type="application/json")
     return element("figure", box, data, element("figcaption", caption) if caption else None)
 
 
 def write_scripts() -> Iterator[ET.Element]:
     """Return what draws the figures of a page, for its end: plotly.js, packed, and what unpacks it."""
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
-    yield _script(base64.b64encode(packed).decode(), type="text/plain", id="plotly")
-    yield _script(_DRAWS)
+    yield _write_script(base64.b64encode(packed).decode(), type="text/plain", id="plotly")
+    yield _write_script(_DRAWS)
 
 
-def allowed_scripts() -> Iterator[str]:
+def allow_scripts() -> Iterator[str]:
     """Return what a policy names these two scripts by, so that a browser runs no other."""
     for text in (_DRAWS, get_plotlyjs()):
         yield f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _script(text: str, **attributes: str) -> ET.Element:
+def _write_script(text: str, **attributes: str) -> ET.Element:
     made = element("script", **attributes)
     made.text = text  # as it is: in a script nothing is escaped
     return made

@@ -11,7 +11,7 @@ from shlex import quote
 from nas import __version__
 from nas.errors import InputError
 from nas.files import write_output
-from nas.report.embedding import allowed_scripts, write_scripts
+from nas.report.embedding import allow_scripts, write_scripts
 from nas.report.html import element, write_page
 from nas.report.parts import Facts, write_parts, write_tiles
 from nas.report.parts.facts import write_note
@@ -161,7 +161,7 @@ def make_report(state: RunState) -> str:
     head.append(
         element("noscript", write_note("Scripts draw the figures, and are off; the tables need none."))
     )
-    return write_page(title, style, head, body, foot, *write_scripts(), scripts=allowed_scripts())
+    return write_page(title, style, head, body, foot, *write_scripts(), scripts=allow_scripts())
 
 
 def _nest(style: str) -> str:
