@@ -48,7 +48,7 @@ lineage mean_last_k mixup naswot pipeline running snip space synflow versus zen 
 """
 # What users write: names of `nas`, of requests to a run, of scores and of augmentations.
 
-PAGE = {"_option_key", "_pairs", "_shares", "_text", "_whole", "_whole_ticks", "as_text", "element"}
+PAGE = {"_option_key", "_pairs", "_shares", "_whole", "as_text", "element"}
 # Still to be named, in the report of a run as a page.
 
 SHARED = {
