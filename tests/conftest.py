@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -53,7 +54,7 @@ def as_in_a_terminal() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def forks() -> Iterator[None]:
     """Exports of this process are checked by forks; those of commands in processes of their own are not."""
-    with patch("nas.exporters.writing.check_apart", check_by_fork):
+    with patch("nas.exporters.fresh.start_checker", lambda: nullcontext(check_by_fork)):
         yield
     FORKS.end()
 

@@ -86,7 +86,7 @@ _IMPORTED = ("pytest", "safetensors.torch", "torch._dynamo", "torch.utils.flop_c
 
 
 def check_by_fork(file: Path, expected: Path) -> str | None:
-    """Return what is wrong with an exported file. Stands in for `nas.exporters.writing.check_apart`, most of
+    """Return what is wrong with an exported file. Stands in for `nas.exporters.fresh`, most of
     which is the import of torch."""
     code, said = FORKS.run("-B", check.__file__, str(file), str(expected))
     lines = said.strip().splitlines()

@@ -1,7 +1,8 @@
 """Checks an exported file against what the network is known to give. Run as a script, without `nas`.
 
-    python check.py best.py EXPECTED
+    python check.py [best.py EXPECTED]
 
+Without arguments they are read from standard input, as a list in JSON, when torch has been imported.
 EXPECTED is a folder with `weights.safetensors`, `batch.safetensors` (input `x`, output `y` and, of a file for
 timm, maps `map0`, `map1`, ...) and `facts.json`, as `nas.exporters.writing` writes them. Prints what is wrong
 and exits with 1, or exits with 0.
@@ -22,7 +23,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 TOLERANCE = 1e-5
 """Of outputs, as a part of the largest of them."""
@@ -102,6 +102,8 @@ def _import_file(file: Path) -> Any:
 
 
 def _check_output(network: nn.Module, batch: Mapping[str, torch.Tensor], macs: int) -> str | None:
+    from torch.utils.flop_counter import FlopCounterMode  # not needed by who lists layers
+
     x, y = batch["x"], batch["y"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = network(x)
@@ -159,7 +161,8 @@ def _compare_mappings(what: str, found: Mapping[str, Any], wanted: Mapping[str, 
 if __name__ == "__main__":
     atexit.register(gc.freeze)  # torch's objects need not be searched for cycles
     sys.meta_path.insert(0, _Without("nas"))
-    wrong = find_problem(Path(sys.argv[1]), Path(sys.argv[2]))
+    file, expected = sys.argv[1:] or json.loads(sys.stdin.readline() or sys.exit(0))
+    wrong = find_problem(Path(file), Path(expected))
     if wrong:
         print(wrong)
         sys.exit(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
+from nas.exporters import fresh
 
 if TYPE_CHECKING:
     import torch
@@ -57,11 +58,19 @@ outputs = module.load()(torch.from_numpy(images)).detach().numpy()
         preparation: Preparation | None = None,
     ) -> list[Path]:
         """Write as `nas.exporters.writing.export_python` does."""
-        from nas.exporters.writing import export_python  # with torch, which takes its time
+        with fresh.start_checker() as find_problem:
+            from nas.exporters.writing import export_python  # with torch, which takes its time
 
-        return export_python(
-            folder, stem, architecture, state, title=title, facts=facts, preparation=preparation
-        )
+            return export_python(
+                folder,
+                stem,
+                architecture,
+                state,
+                title=title,
+                facts=facts,
+                preparation=preparation,
+                find_problem=find_problem,
+            )
 
 
 class SafetensorsExporter:
@@ -99,19 +108,21 @@ outputs = network.eval()(torch.from_numpy(images)).detach().numpy()
         preparation: Preparation | None = None,
     ) -> list[Path]:
         """Write as `nas.exporters.writing.export_python` does, without weights random ones."""
-        from nas.exporters.writing import export_python, make_settled_state
+        with fresh.start_checker() as find_problem:
+            from nas.exporters.writing import export_python, make_settled_state
 
-        state = make_settled_state(architecture) if state is None else state
-        return export_python(
-            folder,
-            stem,
-            architecture,
-            state,
-            title=title,
-            facts=facts,
-            preparation=preparation,
-            pickled=False,
-        )
+            state = make_settled_state(architecture) if state is None else state
+            return export_python(
+                folder,
+                stem,
+                architecture,
+                state,
+                title=title,
+                facts=facts,
+                preparation=preparation,
+                pickled=False,
+                find_problem=find_problem,
+            )
 
 
 def _is_installed(name: str, folder: Path) -> bool:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +17,8 @@ from safetensors.torch import save, save_file
 from torch import fx, nn
 
 from nas.errors import NasError
-from nas.exporters import check
+from nas.exporters import check, fresh
+from nas.exporters.fresh import FindProblem
 from nas.exporters.runtimes import quiet
 from nas.exporters.source import Preparation, write_source
 from nas.files import find_way_out, scratch_folder, write_atomically
@@ -40,11 +39,13 @@ def export_python(
     facts: Mapping[str, str],
     preparation: Preparation | None = None,
     pickled: bool = True,
+    find_problem: FindProblem | None = None,
 ) -> list[Path]:
     """Write STEM.py and, with weights, STEM.safetensors and, if `pickled`, STEM.pt; returns their paths.
 
     STEM.pt is a plain dictionary of tensors for `torch.load(weights_only=True)`. The files are checked, as
     by `verify`, before they replace older ones of these names. Without weights, those are left alone.
+    `find_problem`: of a checker that was started before.
 
     Raises NasError where the weights are of another network, the check fails or a file cannot be written;
     the folder is then as it was.
@@ -71,6 +72,7 @@ def export_python(
             network,
             state is not None,
             pickled,
+            find_problem,
         )
     return sorted(folder / name for name in contents)
 
@@ -110,7 +112,8 @@ def export_timm(
             write_atomically(Path(beside, name), content)
         with TemporaryDirectory(prefix="nas-export-") as expected:
             write_expected(Path(expected), architecture, network, True, False, kept=WEIGHTS, maps=maps)
-            _refuse(folder / f"{stem}.py", check_apart(Path(beside, f"{stem}.py"), Path(expected)))
+            with fresh.start_checker() as find_problem:
+                _refuse(folder / f"{stem}.py", find_problem(Path(beside, f"{stem}.py"), Path(expected)))
     return sorted(folder / name for name in contents)
 
 
@@ -270,12 +273,16 @@ def _verify(
     network: nn.Module,
     has_weights: bool,
     pickled: bool = True,
+    find_problem: FindProblem | None = None,
 ) -> None:
-    with TemporaryDirectory(prefix="nas-export-") as expected:
+    with (
+        TemporaryDirectory(prefix="nas-export-") as expected,
+        fresh.start_checker() if find_problem is None else nullcontext(find_problem) as check_file,
+    ):
         write_expected(
             Path(expected), architecture, network, has_weights, pickled, kept=f"{file.stem}.safetensors"
         )
-        _refuse(shown, check_apart(file, Path(expected)))
+        _refuse(shown, check_file(file, Path(expected)))
 
 
 def _refuse(shown: Path, wrong: str | None) -> None:
@@ -284,20 +291,6 @@ def _refuse(shown: Path, wrong: str | None) -> None:
             f"{shown}: the exported network is not the one it was made from: {wrong}; "
             "export it again, and report this should it repeat"
         )
-
-
-def check_apart(file: Path, expected: Path) -> str | None:
-    """Return what a fresh interpreter without `nas` finds wrong with a file, by `nas.exporters.check`."""
-    done = subprocess.run(
-        [sys.executable, "-B", "-P", check.__file__, str(file), str(expected)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if not done.returncode:
-        return None
-    lines = (done.stdout or done.stderr).strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
 
 
 def write_expected(

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from clusters import descendants
 from command_line import nas
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -26,9 +27,10 @@ from nas.blocks import Builder
 from nas.errors import NasError
 from nas.exporters import EXPORTERS
 from nas.exporters.check import find_problem
+from nas.exporters.fresh import start_checker
 from nas.exporters.source import Preparation, write_source
 from nas.exporters.timm_source import write_timm_source
-from nas.exporters.writing import check_apart, export_python, verify, write_expected
+from nas.exporters.writing import export_python, verify, write_expected
 from nas.files import scratch_folder
 from nas.graph import Architecture, simplify
 from nas.graph.module import build_module, count_parameters
@@ -481,16 +483,29 @@ def test_the_fresh_interpreter_is_without_nas(exported: Path, tmp_path: Path) ->
     )
 
 
+def find_problem_apart(folder: Path) -> str | None:
+    with start_checker() as find_problem:
+        return find_problem(folder / "best.py", folder / "expected")
+
+
 @pytest.mark.slow
 def test_a_check_has_an_interpreter_of_its_own(exported: Path, tmp_path: Path) -> None:
     """Other tests are checked by forks of one."""
     shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
-    assert check_apart(tmp_path / "best.py", tmp_path / "expected") is None
+    assert find_problem_apart(tmp_path) is None
     replaced(tmp_path, "import torch\n", "import torch\nimport nas\n")
-    wrong = "ImportError: an exported file must not import nas"
-    assert check_apart(tmp_path / "best.py", tmp_path / "expected") == wrong
+    assert find_problem_apart(tmp_path) == "ImportError: an exported file must not import nas"
     replaced(tmp_path, "import nas\n", "import os\nos._exit(3)\n")
-    assert check_apart(tmp_path / "best.py", tmp_path / "expected") == "exit code 3"
+    assert find_problem_apart(tmp_path) == "exit code 3"
+
+
+@pytest.mark.slow
+def test_a_checker_that_is_not_asked_ends() -> None:
+    before = {*descendants(os.getpid())}
+    with pytest.raises(NasError, match="mended"), start_checker():
+        assert len({*descendants(os.getpid())} - before) == 1
+        raise NasError("to be mended")
+    assert {*descendants(os.getpid())} <= before
 
 
 def test_without_weights_only_the_code_is_written(tmp_path: Path) -> None:
