@@ -71,7 +71,7 @@ def draw_progress(
     random search is expected to reach as a line of dashes."""
     ended = [trial for trial in trials if not trial.is_running]
     seconds = list(accumulate(trial.result.seconds or 0.0 for trial in ended))
-    unit, factor = time_unit(seconds[-1]) if by_time else ("trials", 1.0)
+    unit, factor = choose_unit(seconds[-1]) if by_time else ("trials", 1.0)
     places = [spent / factor for spent in seconds] if by_time else list(range(1, len(ended) + 1))
     study = optuna.create_study(direction="maximize" if objective.metric.maximize else "minimize")
     study.add_trials(
@@ -80,7 +80,7 @@ def draw_progress(
         else create_trial(value=objective.reward(trial.score, trial.candidate.amount))
         for trial in ended
     )
-    figure = plot_optimization_history(study, target_name=as_text(reward))
+    figure = plot_optimization_history(study, target_name=to_text(reward))
     dots, best = figure.data = figure.data[:2]  # without those that break a constraint
     rewards = dict(zip(dots.x, dots.y, strict=True))
     shown = thin(list(rewards), MOST_DOTS)
@@ -101,8 +101,8 @@ def draw_progress(
         figure.add_scatter(x=xs, y=ys, name="random search, expected", mode="lines", line=dashes)
     rewards_shown = [*rewards.values(), *(reward for _, reward in other)]
     figure.update_yaxes(range=fit_rewards(rewards_shown, objective.metric.sign))
-    figure.update_xaxes(**_whole(places[-1]) if not by_time else {})
-    return _finish(figure, HEIGHT, f"time trained, {unit}" if by_time else "trials ended", as_text(reward))
+    figure.update_xaxes(**_count_from_one(places[-1]) if not by_time else {})
+    return _finish(figure, HEIGHT, f"time trained, {unit}" if by_time else "trials ended", to_text(reward))
 
 
 def draw_front(
@@ -116,8 +116,8 @@ def draw_front(
     scores = [score for trial in shown if (score := trial.score) is not None]
     study = optuna.create_study(directions=["minimize", "maximize" if metric.maximize else "minimize"])
     study.add_trials(create_trial(values=point) for point in zip(costs, scores, strict=True))
-    label = as_text(measure.label)
-    figure = plot_pareto_front(study, target_names=[label, as_text(metric.name)])
+    label = to_text(measure.label)
+    figure = plot_pareto_front(study, target_names=[label, to_text(metric.name)])
     for trace, name, look in zip(figure.data, ("a trial", "the front"), (DOT, DIAMOND), strict=True):
         numbers = sorted(trace.marker.color, key=costs.__getitem__)  # by which Optuna colours them
         trace.marker, trace.hovertemplate, trace.text = look, None, None
@@ -134,7 +134,7 @@ def draw_front(
     ticks = [tick for tick in choose_ticks(low, high, 5) if tick >= 0]
     figure.update_xaxes(range=[low, high], tickvals=ticks, ticktext=[measure.format(round(t)) for t in ticks])
     figure.update_yaxes(range=fit_rewards(scores, metric.sign))
-    return _finish(figure, HEIGHT, label, as_text(metric.name))
+    return _finish(figure, HEIGHT, label, to_text(metric.name))
 
 
 def draw_curves(trials: Sequence[Trial], metric: str) -> go.Figure:
@@ -150,9 +150,9 @@ def draw_curves(trials: Sequence[Trial], metric: str) -> go.Figure:
             marker={"color": colour, "symbol": SYMBOLS[rank % len(SYMBOLS)], "size": 6},
             hovertemplate="%{fullData.name}, epoch %{x}: %{y:.4f}<extra></extra>",
         )
-    figure.update_xaxes(**_whole(max(max(trial.curve) for trial in trials)))
+    figure.update_xaxes(**_count_from_one(max(max(trial.curve) for trial in trials)))
     figure.update_layout(showlegend=True, legend={"traceorder": "reversed"})
-    return _finish(figure, HEIGHT + 80, "epochs", as_text(metric))
+    return _finish(figure, HEIGHT + 80, "epochs", to_text(metric))
 
 
 def draw_importances(found: Sequence[Importance]) -> go.Figure:
@@ -169,7 +169,7 @@ def draw_importances(found: Sequence[Importance]) -> go.Figure:
     )
     add_whiskers(figure, [(100 * one.low, 100 * one.high) for one in found])
     figure.update_xaxes(rangemode="tozero", ticksuffix=" %")
-    names = [f"{as_text(cut(one.name, 36))}: {100 * one.value:.1f} %" for one in found]
+    names = [f"{to_text(cut(one.name, 36))}: {100 * one.value:.1f} %" for one in found]
     return finish_rows(figure, names, "of the variance")
 
 
@@ -189,13 +189,13 @@ def draw_shares(options: Sequence[Any], good: Sequence[float], every: Sequence[f
             cliponaxis=False,
             hoverinfo="text",
             hovertext=[
-                f"{as_text(show_option(option))}: {100 * share:.1f} % of {name}"
+                f"{to_text(show_option(option))}: {100 * share:.1f} % of {name}"
                 for option, share in zip(options, shares, strict=True)
             ],
         )
     figure.update_layout(bargap=0.2, showlegend=False)
     figure.update_xaxes(range=[0, 118], visible=False)
-    labels = [as_text(cut(show_option(option), 16)) for option in options]
+    labels = [to_text(cut(show_option(option), 16)) for option in options]
     figure.update_yaxes(
         range=[len(options) - 0.5, -0.5], tickvals=list(range(len(options))), ticktext=labels, showgrid=False
     )
@@ -243,11 +243,11 @@ def draw_parallel(
             hovertext=[f"trial {trial.number}: {value:.4f}" for value, trial in group for _ in (*rows, None)],
         )  # fmt: skip
 
-    labels = [_label(as_text(cut(name)), 0, row, xanchor="left", yshift=16) for row, name in enumerate(names)]
+    labels = [_label(to_text(cut(name)), 0, row, xanchor="left", yshift=16) for row, name in enumerate(names)]
     for row, own in enumerate(options.values()):
         places = (i / (len(own) + 1) for i in range(1, len(own) + 1))
         labels += [
-            _label(as_text(cut(show_option(option), 9)), x, row, yshift=-13)
+            _label(to_text(cut(show_option(option), 9)), x, row, yshift=-13)
             for x, option in zip(places, own, strict=True)
         ]
     for tick in choose_ticks(low, high, 5):
@@ -262,7 +262,7 @@ def draw_latencies(found: Sequence[Latency]) -> go.Figure:
     """Draw how long each network takes in each runtime, a row each: the median, and a whisker from the figure
     that 10 % of the runs are below to the one that 95 % are, where it is known."""
     figure = go.Figure()
-    names = [as_text(cut(f"{one.network} in {one.runtime}, batch {one.batch}")) for one in found]
+    names = [to_text(cut(f"{one.network} in {one.runtime}, batch {one.batch}")) for one in found]
     add_marks(figure, [(i, 1e3 * one.median_s, names[i]) for i, one in enumerate(found)], **DIAMOND)
     ends = [(one.low_s, one.p95_s or one.median_s) for one in found]
     add_whiskers(figure, [(1e3 * low, 1e3 * high) for low, high in ends])
@@ -298,7 +298,7 @@ def finish_rows(figure: go.Figure, names: Sequence[str], title: str) -> go.Figur
 
 
 def _label(text: str, x: float, row: int, **where: Any) -> dict[str, Any]:
-    """A text upon what is drawn. A figure is given all of them at once: with each it checks all anew."""
+    """Return a text upon what is drawn. Give a figure all at once: with each it checks all anew."""
     return {"text": text, "x": x, "y": row, "showarrow": False, "bgcolor": GROUND, "borderpad": 1, **where}
 
 
@@ -310,8 +310,8 @@ def _finish(figure: go.Figure, height: int, x_title: str = "", y_title: str = ""
     return figure
 
 
-def _whole(most: float) -> dict[str, Any]:
-    """An axis of whole numbers from 1 on."""
+def _count_from_one(most: float) -> dict[str, Any]:
+    """Return an axis of whole numbers from 1 on."""
     return {"range": fit_range([1, max(most, 2)]), "tickformat": ",d", "dtick": 1 if most <= 10 else None}
 
 
@@ -331,7 +331,7 @@ def fit_range(values: Sequence[float]) -> list[float]:
     return [low - room, high + room]
 
 
-def time_unit(seconds: float) -> tuple[str, float]:
+def choose_unit(seconds: float) -> tuple[str, float]:
     """Return the unit that a span is best read in, and its seconds."""
     for unit, factor in (("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * factor:
@@ -339,7 +339,7 @@ def time_unit(seconds: float) -> tuple[str, float]:
     return "seconds", 1.0
 
 
-def as_text(text: str) -> str:
+def to_text(text: str) -> str:
     """Return a text that anyone may have written as plotly, which has markup of its own, shows it."""
     return escape(clean(text), quote=False)
 

@@ -110,7 +110,7 @@ def write_choices(known: Facts) -> ET.Element | None:
 
 
 def _draw_choice(known: Facts, name: str) -> ET.Element:
-    good, every = _shares(known.good, name), _shares(known.state.trials, name)
+    good, every = _count_shares(known.good, name), _count_shares(known.state.trials, name)
     options = known.options[name]
     drawn = figures.draw_shares(
         options, [good.get(one, 0.0) for one in options], [every.get(one, 0.0) for one in options]
@@ -122,7 +122,7 @@ def _draw_choice(known: Facts, name: str) -> ET.Element:
 
 def _list_shares(known: Facts, name: str) -> Iterator[list[str]]:
     """Return the row of each option: how often it is among good trials, and among all."""
-    good, every = _shares(known.good, name), _shares(known.state.trials, name)
+    good, every = _count_shares(known.good, name), _count_shares(known.state.trials, name)
     for option in known.options[name]:
         shares = (f"{100 * share.get(option, 0.0):.0f} %" for share in (good, every))
         yield [name, figures.show_option(option), *shares]
@@ -145,12 +145,12 @@ def write_parallel(known: Facts) -> ET.Element | None:
 
 
 def _order_choices(known: Facts) -> list[str]:
-    """The decisions, those that matter most first, then those that most trials take."""
+    """Return the decisions, those that matter most first, then those that most trials take."""
     first = [one.name for one in known.importances]
     return [*first, *(name for name in known.options if name not in set(first))]
 
 
-def _shares(trials: Sequence[Trial], name: str) -> dict[Any, float]:
+def _count_shares(trials: Sequence[Trial], name: str) -> dict[Any, float]:
     """Return how often each option is among the trials that have a decision."""
     found = Counter(t.candidate.choices[name] for t in trials if name in t.candidate.choices)
     return {option: count / found.total() for option, count in found.items()}

@@ -97,9 +97,9 @@ def _list_options(trials: Sequence[Trial]) -> dict[str, list[Any]]:
         for name, option in trial.candidate.choices.items():
             counts[name] += 1
             options[name].setdefault(repr(option), option)
-    return {name: sorted(options[name].values(), key=_option_key) for name, _ in counts.most_common()}
+    return {name: sorted(options[name].values(), key=_rank_option) for name, _ in counts.most_common()}
 
 
-def _option_key(option: Any) -> tuple[int, float, str]:
+def _rank_option(option: Any) -> tuple[int, float, str]:
     is_figure = isinstance(option, int | float) and not isinstance(option, bool)
     return (0, float(option), "") if is_figure else (1, 0.0, str(option))

@@ -18,7 +18,7 @@ from nas.study.history import sum_times
 
 
 def write_tiles(known: Facts) -> ET.Element:
-    """The figures that are looked for first."""
+    """Write the figures that are looked for first."""
     facts: dict[str, str] = {}
     if known.winner is not None:
         if known.finalist:

@@ -55,7 +55,7 @@ def write_progress(known: Facts) -> ET.Element | None:
 
 
 def _find_random_line(known: Facts) -> tuple[list[Reached], list[ET.Element]]:
-    """The line of random search, and what it is or why there is none."""
+    """Return the line of random search, and what it is or why there is none."""
     run, manifest = find_random(known.state), known.state.manifest
     if run is None:
         why = (
@@ -99,7 +99,7 @@ def _draw_cost(known: Facts, measure: Measure) -> ET.Element:
 
 
 def _write_front(known: Facts) -> list[ET.Element]:
-    """The front of a search of several objectives, as a table."""
+    """Write the front of a search of several objectives, as a table."""
     if not known.objective.costs:
         return []
     front, measures = known.state.front, known.config.measures
