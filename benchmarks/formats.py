@@ -25,7 +25,7 @@ from nas.exporters import EXPORTERS, find_exporter
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.workflows import delivery
-from nas.workflows.export import Leaving, take_trial
+from nas.workflows.export import Leaving, load_trial
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
 ALL = ",".join(sorted(file.stem for file in SPACES.glob("*.yaml")))
@@ -44,7 +44,7 @@ def main() -> None:
         unpack(args.cifar, folder / "images", args.train, IMAGES + 4)  # classes even
         for file in (SPACES / f"{space}.yaml" for space in args.spaces.split(",")):
             run = _search(file, folder, args.trials)
-            leaving = take_trial(run).as_deployed()
+            leaving = load_trial(run).as_deployed()
             cells = [_export(leaving, form, folder / f"{file.stem}-{form}") for form in formats]
             best = run.best(1)[0]
             facts = f"{best.candidate.cost.macs / 1e6:.0f}M | {best.score:.2f}"

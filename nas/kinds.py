@@ -109,6 +109,11 @@ def join_or(names: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def quote_each(names: Iterable[str]) -> str:
+    """Return names as a list in help has them, each between backticks."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def text(rule: str) -> Kind:
     """Return the kind of texts that are not empty."""
     return Kind(rule, lambda value: isinstance(value, str) and value != "")

@@ -19,10 +19,10 @@ encode end enumerate escape estimate exchange expand expect explain export exten
 fit flatten fold follow forecast forget format gather get give go group halve hash hide hold ignore
 import inherit init initialise join judge keep label lay lean leave lengthen list load lock
 lower main make map mark match measure merge multiply name nest note open order outline pack parse
-pick place plot pluralise predict prepare print profile propose quantize rank read rearrange
+pick place plot pluralise predict prepare print profile propose quantize quote rank read rearrange
 recognise refine reflect refuse regroup reject release remember remove rename render reopen repair
 repeat replace require resize resolve respond resume round run sample say scale score search seed
-select serve set settle shift shorten show simplify skip slide solve sort spare speed split spread
+select serve set settle shift shorten shuffle show simplify skip slide solve sort spare speed split spread
 start stop strip submit suggest sum summarise sync tabulate take tell thin time to trace track train
 traverse try turn unite unpack unroll unwrap verify wait walk watch weigh word work wrap write zero
 """

@@ -11,6 +11,8 @@ import rich_click as click
 from nas.cli.completing import NETWORK
 from nas.cli.shared import plugin_option, storage_option
 from nas.errors import InputError, make_printable
+from nas.exporters import EXPORTERS
+from nas.kinds import join_or
 
 
 @click.command()
@@ -29,8 +31,8 @@ from nas.errors import InputError, make_printable
 @click.option(
     "--format",
     "formats",
-    help="What to write: python, a module and its weights; safetensors, timm, pt2, onnx, openvino, ncnn, "
-    "litert, executorch; or several, such as python,onnx, into a folder. [default: python; in int8 onnx]",
+    help=f"What to write: {join_or(EXPORTERS)}, where python is a module and its weights; or several, such "
+    "as python,onnx, into a folder. [default: python; in int8 onnx]",
 )
 @click.option("--headless", is_flag=True, help="Without pool and classifier: the last map of features.")
 @click.option(

@@ -9,6 +9,8 @@ import rich_click as click
 from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import format_option, input_option, plugin_option
 from nas.errors import InputError, make_printable
+from nas.kinds import join_or
+from nas.latency.runtimes import RUNTIMES
 
 
 @click.command()
@@ -25,8 +27,7 @@ from nas.errors import InputError, make_printable
     "runtimes",
     default="torch",
     metavar="NAME,...",
-    help="What applies them: torch, compile (torch.compile), pt2 (torch.export), onnx, openvino, ncnn, "
-    "litert, executorch; several side by side.",
+    help=f"What applies them: {join_or(RUNTIMES)}; several side by side.",
 )
 @click.option("--batch", "batches", default="1", metavar="N,...", help="Images at a time, such as 1,32.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="Of each runtime.")

@@ -131,7 +131,7 @@ def write_converted(
     operator, or a file cannot be written; the folder is then as it was.
     """
     network = _build_network(architecture, state).eval()
-    images = _draw_images(architecture)
+    images = _sample_images(architecture)
     if state is None:
         settle(network, images)
     check_trained(network)
@@ -154,7 +154,7 @@ def load_trained(architecture: Architecture, state: Mapping[str, torch.Tensor]) 
 def make_settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
     """Return random weights of a network, with statistics of batch norms that are those of random images."""
     network = _build_network(architecture, None)
-    settle(network, _draw_images(architecture))
+    settle(network, _sample_images(architecture))
     return dict(network.state_dict())
 
 
@@ -314,7 +314,7 @@ def write_expected(
         "pickled": pickled,
         "kept": kept,
     }
-    x = _draw_images(architecture)
+    x = _sample_images(architecture)
     if not has_weights:
         settle(network, x)
     with torch.inference_mode():
@@ -349,7 +349,7 @@ def _compute_outputs(
     return values
 
 
-def _draw_images(architecture: Architecture) -> torch.Tensor:
+def _sample_images(architecture: Architecture) -> torch.Tensor:
     """Return two images, as batch statistics of pooled features need; more would cost seconds."""
     return torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from nas.errors import NasError
 from nas.graph.piece import Piece
-from nas.latency.rounds import draw_orders
+from nas.latency.rounds import shuffle_rounds
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.latency.summary import MOST_DRIFT, MOST_WAITED, Turn, summarise_turns
 from nas.lines import start_worker
@@ -122,7 +122,7 @@ def _time_batch(
 
         with start_worker("nas.latency.piece_worker", threads, fail) as ask:
             ask(request)
-            for number, order in enumerate(draw_orders(len(pieces), rounds, seed), 1):
+            for number, order in enumerate(shuffle_rounds(len(pieces), rounds, seed), 1):
                 answer = ask({"order": order})
                 clock.tell(begun + len(pieces) * (1 + number / rounds) / 2, "timing parts")
                 yield order, answer["waited"], answer["seconds"]

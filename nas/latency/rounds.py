@@ -67,7 +67,7 @@ def measure(
             progress(f"loading {work.network} in {work.runtime} ({number + 1} of {len(works)})")
             processes.append(running.enter_context(_process(work)))
         start = time.monotonic()
-        for number, order in enumerate(draw_orders(len(works), rounds, seed)):
+        for number, order in enumerate(shuffle_rounds(len(works), rounds, seed)):
             left = (time.monotonic() - start) / number * (rounds - number) if number else None
             progress(f"round {number + 1} of {rounds}" + (f", {left:.0f} s left" if left is not None else ""))
             for i in order:
@@ -77,7 +77,7 @@ def measure(
     return tuple(map(_make_latency, works, turns, memory))
 
 
-def draw_orders(count: int, rounds: int, seed: int) -> Iterator[list[int]]:
+def shuffle_rounds(count: int, rounds: int, seed: int) -> Iterator[list[int]]:
     """Give the order of each round, in which every number below `count` is once."""
     draw = random.Random(seed)
     for _ in range(rounds):

@@ -228,7 +228,7 @@ def _load_torch_piece(data: Any, threads: int) -> Apply:
 
     piece = Piece.from_data(data)
     network = build_settled(piece).eval()
-    images = [torch.from_numpy(array) for array in _draw_inputs(piece.inputs.values())]
+    images = [torch.from_numpy(array) for array in _sample_inputs(piece.inputs.values())]
 
     def apply() -> object:
         with torch.inference_mode():
@@ -245,11 +245,11 @@ def _write_onnx_pieces(pieces: Sequence[Piece], folder: Path, told: Callable[[in
 
 def _load_onnx_piece(data: Any, threads: int) -> Apply:
     session = _open_onnx_session(data["file"], threads)
-    images = dict(zip(data["names"], _draw_inputs(data["shapes"]), strict=True))
+    images = dict(zip(data["names"], _sample_inputs(data["shapes"]), strict=True))
     return lambda: session.run(None, images)
 
 
-def _draw_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
+def _sample_inputs(shapes: Iterable[Sequence[int]]) -> list[NDArray[np.float32]]:
     import numpy as np
 
     draw = np.random.default_rng(0)

@@ -14,13 +14,26 @@ from nas.errors import InputError, suggest_word
 from nas.execution.config import ExecutorConfig
 from nas.files import read_given_text
 from nas.importing import FileFunction
-from nas.kinds import BOOLEAN, INPUT_SIDE, Kind, dump_value, is_number, join_or, optional, parsed, text, whole
+from nas.kinds import (
+    BOOLEAN,
+    INPUT_SIDE,
+    Kind,
+    dump_value,
+    is_number,
+    join_or,
+    optional,
+    parsed,
+    quote_each,
+    text,
+    whole,
+)
 from nas.loggers import NAMES
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
 from nas.runs.final_round import FinalsConfig
 from nas.runs.runtime import RuntimeConfig
+from nas.samplers import SAMPLERS
 from nas.settings import Config, Option, User
 from nas.study.objective import ACCURACY, Objective, parse_objective
 from nas.study.pruning import PRUNERS
@@ -139,8 +152,7 @@ class SearchConfig(Config):
         str,
         text("the name of a sampler"),
         Option(
-            "What proposes networks: `predictor`, `evolution`, `local`, `reinforce`, `tpe`, `nsga2`, "
-            "`nsga3`, `gp`, `random`, or MODULE:CLASS of an Optuna sampler.",
+            f"What proposes networks: {quote_each(SAMPLERS)}, or MODULE:CLASS of an Optuna sampler.",
             _SEARCH,
             again=_is_imported,
             unused_by=User.CALIBRATION,
@@ -222,7 +234,7 @@ class SearchConfig(Config):
             )
         ),
         Option(
-            "`asha`, `hyperband` or `median` stop poor trials early, or MODULE:CLASS of an Optuna pruner.",
+            f"What stops poor trials early: {quote_each(PRUNERS)}, or MODULE:CLASS of an Optuna pruner.",
             _SEARCH,
             key="scheduler",
             again=_is_imported,

@@ -111,7 +111,7 @@ class OperatorSuite:
     def test_what_it_says_of_values_is_true_while_training_too(self, unary: OperatorCase) -> None:
         op, (shape,) = _expect_unary(unary), unary.inputs
         for values, training in product(_RANGES, (False, True)):
-            module, x = built(op, shape).train(training), _draw(values, shape)
+            module, x = built(op, shape).train(training), _sample(values, shape)
             with torch.no_grad():
                 out = module(x)
                 if op.is_idempotent:
@@ -125,14 +125,14 @@ class OperatorSuite:
         others = [case.op for case in self.cases if case.inputs == (shape,) and op.absorbs(case.op)]
         for before, training in product(others, (False, True)):
             assert isinstance(before, Unary)
-            module, x = built(op, shape).train(training), _draw(ANY, shape)
+            module, x = built(op, shape).train(training), _sample(ANY, shape)
             with torch.no_grad():
                 assert torch.equal(module(built(before, shape).train(training)(x)), module(x))
 
     def test_what_a_join_says_of_values_is_true(self, join: OperatorCase) -> None:
         op, inputs = _join(join), join.inputs
         for ranges in product(_RANGES, repeat=len(inputs)):
-            xs = [_draw(values, shape) for values, shape in zip(ranges, inputs, strict=True)]
+            xs = [_sample(values, shape) for values, shape in zip(ranges, inputs, strict=True)]
             _assert_inside(op.apply(xs), op.output_range(*ranges))
 
     def test_a_channelwise_operator_keeps_channels_apart(self, unary: OperatorCase) -> None:
@@ -190,7 +190,7 @@ _RANGES: list[Range] = [ANY, (0, math.inf), (0, 6), (-1, 1), (2, 8), (-8, -2)]
 """Of values that operators are tried on."""
 
 
-def _draw(values: Range, shape: Shape) -> torch.Tensor:
+def _sample(values: Range, shape: Shape) -> torch.Tensor:
     """Return four images of values in a range."""
     low, high = max(values[0], -20), min(values[1], 20)
     return torch.rand(4, *shape) * (high - low) + low

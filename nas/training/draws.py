@@ -15,7 +15,7 @@ def take_first_of_classes(labels: Tensor, fraction: float) -> Tensor:
     return torch.cat([own[: max(1, round(fraction * len(own)))] for own in classes]).sort().values
 
 
-def draw_order(labels: Tensor, generator: Generator, *, evenly: bool) -> Tensor:
+def shuffle_images(labels: Tensor, generator: Generator, *, evenly: bool) -> Tensor:
     """Return the places (N,) of images with these labels (N,) in random order.
 
     Drawn `evenly`, there are as many images of each class, to a handful: those of a rare one come several

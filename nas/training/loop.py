@@ -22,7 +22,7 @@ from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass, memory_failures
-from nas.training.draws import draw_order, take_first_of_classes
+from nas.training.draws import shuffle_images, take_first_of_classes
 from nas.training.losses import make_loss
 from nas.training.metrics import JUDGES
 from nas.training.optimizers import Average, make_optimizer
@@ -256,7 +256,7 @@ class ClassifierTraining:
         # The sum stays on the device: reading every loss would make a GPU wait for the CPU at each step.
         total = torch.zeros((), device=self._device)
         labels, evenly = self._train.labels[self._own], self._recipe.balance == SAMPLING
-        order = self._own[draw_order(labels, self._generator, evenly=evenly)]
+        order = self._own[shuffle_images(labels, self._generator, evenly=evenly)]
         first = int(self._epoch == 0)  # its first step prepares what the others find
         steady = time.perf_counter()
         for step, index in enumerate(_split_batches(order, self._batch)[: self._steps]):

@@ -179,12 +179,12 @@ def find_leaving(
     sources = read_plugins(map(Path, plugins))
     training = TrainingFolder(Path(what))
     if is_run(str(what)) and training.manifest_file.is_file():
-        from nas.workflows.train.leaving import take_training
+        from nas.workflows.train.leaving import load_training
 
         check_no_trial(str(what), trial, storage)
-        return take_training(TrainingFolder.open(training.path), sources)
+        return load_training(TrainingFolder.open(training.path), sources)
     if is_run(str(what)):
-        return take_trial(RunState.load(Path(what), sources, storage), trial)
+        return load_trial(RunState.load(Path(what), sources, storage), trial)
     check_no_trial(str(what), trial, storage)
     load_plugins(sources)
     return take_file(find_space(str(what)))
@@ -204,7 +204,7 @@ def export_run(state: RunState, number: int | None = None, output: Path | None =
 
     Raises InputError where the run has no such trial or its weights were not kept.
     """
-    return write_one(take_trial(state, number), output, EXPORTERS["python"])
+    return write_one(load_trial(state, number), output, EXPORTERS["python"])
 
 
 def write_one(
@@ -219,7 +219,7 @@ def write_one(
     return write_checked(leaving.as_deployed(), exporter, file, progress)
 
 
-def take_trial(state: RunState, number: int | None = None) -> Leaving:
+def load_trial(state: RunState, number: int | None = None) -> Leaving:
     """Return a trial of a run, or its best, with its weights.
 
     Raises InputError where the run has no such trial or its weights were not kept.

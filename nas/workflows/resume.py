@@ -52,9 +52,11 @@ def resume(
                 f"{folder}: {what.replace('_', '-')}: has no effect on a training that goes on; leave it "
                 "out, or start a new one"
             )
-        heard = observer if isinstance(observer, TrainObserver) else None
-        return resume_training(TrainingFolder.open(Path(folder)), heard, changes=given, plugins=plugins)
-    assert not isinstance(observer, TrainObserver), "it hears trainings"
+        if isinstance(observer, Observer):
+            raise InputError(f"{folder}: is of a training; a nas.TrainObserver hears it; give one, or none")
+        return resume_training(TrainingFolder.open(Path(folder)), observer, changes=given, plugins=plugins)
+    if isinstance(observer, TrainObserver):
+        raise InputError(f"{folder}: is of no training; a nas.Observer hears it; give one, or none")
     found = RunFolder.open(Path(folder))
     if not found.is_calibration:
         return resume_search(

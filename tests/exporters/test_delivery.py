@@ -26,7 +26,7 @@ from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
 from nas.testing.exporters import small_network, trained
 from nas.workflows.delivery import take_sample, write_folder
-from nas.workflows.export import Leaving, take_trial
+from nas.workflows.export import Leaving, load_trial
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
@@ -140,7 +140,7 @@ def test_what_cannot_be_written_is_refused_first(
 
 
 def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None:
-    leaving = take_trial(RunState.load(tiny_run.path)).as_deployed()
+    leaving = load_trial(RunState.load(tiny_run.path)).as_deployed()
     sample = take_sample(leaving)
     card = leaving.images.card if leaving.images else None
     assert card and sample.labels is not None and sample.labels.max() < 10
@@ -153,7 +153,7 @@ def test_a_run_is_compared_on_its_validation_images(tiny_run: RunFolder) -> None
 def test_a_run_whose_images_are_gone_is_compared_on_random_ones_and_says_why(tiny_run: RunFolder) -> None:
     text = tiny_run.manifest_file.read_text()
     tiny_run.manifest_file.write_text(text.replace("dataset: digits", "dataset: npz:gone.npz"))
-    sample = take_sample(take_trial(RunState.load(tiny_run.path)).as_deployed())
+    sample = take_sample(load_trial(RunState.load(tiny_run.path)).as_deployed())
     assert sample.labels is None and len(sample.images) == 64
     assert sample.origin.startswith("64 random images of mean 0 and deviation 1, as the images of the run ")
     assert "gone.npz" in sample.origin

@@ -19,7 +19,7 @@ from nas.exporters.source import Preparation
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.workflows.delivery import take_sample
-from nas.workflows.export import take_trial
+from nas.workflows.export import load_trial
 
 COLOUR = Preparation(("a", "b"), (32, 32), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
@@ -35,7 +35,7 @@ def test_the_file_of_a_run_has_its_classes_and_makes_inputs(tiny_run: RunFolder)
     made = run(Path("runs/mine/best.py").read_text().replace('Path(__file__).with_suffix(".pt")', "''"))
     card = RunState.load(tiny_run.path).manifest.data
     assert card and (card.classes, card.mean, card.std) == (made.CLASSES, made.MEAN, made.DEVIATION)
-    sample = take_sample(take_trial(RunState.load(tiny_run.path)).as_deployed())
+    sample = take_sample(load_trial(RunState.load(tiny_run.path)).as_deployed())
     digits = [made.preprocess(image) for image in np.rint(load_digits().images * 255 / 16).astype(np.uint8)]
     found = torch.cat(digits)
     for image in torch.from_numpy(sample.images):

@@ -27,14 +27,14 @@ from nas.exporters import EXPORTERS
 from nas.exporters.runtimes import ONNX
 from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure, summary
 from nas.latency.cliffs import find_cliffs
-from nas.latency.rounds import draw_orders
+from nas.latency.rounds import shuffle_rounds
 from nas.latency.summary import Turn, summarise_turns
 from nas.report.latency import COLUMNS, format_ms, render_profile
 from nas.report.page import write_report
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import parse_space
-from nas.workflows.export import take_trial
+from nas.workflows.export import load_trial
 from nas.workflows.profile import Profile, keep_profile, profile, read_profile
 
 SMALL = """\
@@ -107,10 +107,10 @@ def test_contention_is_said(changes: dict[str, float], said: str | None) -> None
 
 
 def test_each_round_has_every_one_once_in_an_order_of_its_own() -> None:
-    orders = list(draw_orders(6, 20, 1))
+    orders = list(shuffle_rounds(6, 20, 1))
     assert all(sorted(order) == list(range(6)) for order in orders)
     assert len(set(map(tuple, orders))) > 15
-    assert orders == list(draw_orders(6, 20, 1)) != list(draw_orders(6, 20, 2))
+    assert orders == list(shuffle_rounds(6, 20, 1)) != list(shuffle_rounds(6, 20, 2))
 
 
 # Measured
@@ -132,7 +132,7 @@ def test_a_network_is_timed_in_onnx() -> None:
 
 def test_the_best_network_of_a_run_is_timed_as_it_would_be_exported(tiny_run: RunFolder) -> None:
     (found,) = profile([tiny_run.path], runtimes=["onnx"], rounds=2).latencies
-    leaving = take_trial(RunState.load(tiny_run.path)).as_deployed()
+    leaving = load_trial(RunState.load(tiny_run.path)).as_deployed()
     assert (found.network, found.macs) == ("runs/mine", leaving.architecture.cost.macs)
     with pytest.raises(InputError, match="--input: runs/mine is a run, and was searched at its input"):
         profile([tiny_run.path], side=32)

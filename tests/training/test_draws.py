@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from nas.data.datasets import ImageData
-from nas.training.draws import draw_order, weigh_classes
+from nas.training.draws import shuffle_images, weigh_classes
 from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import Recipe
 
@@ -19,7 +19,7 @@ UNEVEN = [0] * 60 + [1] * 25 + [3] * 5
 
 
 def draw(labels: torch.Tensor, seed: int, *, evenly: bool = True) -> torch.Tensor:
-    return draw_order(labels, torch.Generator().manual_seed(seed), evenly=evenly)
+    return shuffle_images(labels, torch.Generator().manual_seed(seed), evenly=evenly)
 
 
 @pytest.mark.parametrize("counts", [(60, 25, 5), (7, 7), (100, 1), (3, 2, 2)])
@@ -40,7 +40,7 @@ def test_a_draw_is_of_its_seed_and_in_another_order_each_time() -> None:
     plain = draw(labels, 3, evenly=False)
     assert torch.equal(plain.sort().values, torch.arange(len(labels)))
     generator = torch.Generator().manual_seed(0)
-    seen = [draw_order(labels, generator, evenly=True) for _ in range(20)]
+    seen = [shuffle_images(labels, generator, evenly=True) for _ in range(20)]
     assert len(set(torch.cat(seen).tolist())) == len(labels)  # what one epoch leaves out comes in others
     first = labels[torch.stack(seen)[:, :30].flatten()].bincount()  # in random order: no class comes first
     assert first[[0, 1, 3]].min() > 150

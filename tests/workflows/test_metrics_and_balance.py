@@ -24,7 +24,7 @@ from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.training.base import ACCURACY_METRIC
 from nas.training.recipe import LATER
-from nas.workflows.train.leaving import take_training
+from nas.workflows.train.leaving import load_training
 from nas.workflows.versus.verdict import Verdict
 
 COUNTS = {"blue": 40, "red": 6}
@@ -113,7 +113,7 @@ def test_a_training_is_judged_by_the_metric_of_its_run() -> None:
     assert figures["auc"] == pytest.approx(found.value)  # there is no test split
     assert (folder / "auc.svg").exists() and not (folder / "accuracy.svg").exists()
     assert "Best: auc" in command("status", "runs/full").out
-    fact = take_training(TrainingFolder(folder)).facts["Score"]
+    fact = load_training(TrainingFolder(folder)).facts["Score"]
     assert fact.startswith(f"auc {figures['auc']:.4f} on the 9 validation images of") and fact in " ".join(
         (folder / "best.py").read_text().split()
     )

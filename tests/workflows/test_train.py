@@ -265,6 +265,14 @@ def test_a_cluster_is_joined_where_it_is_named_again() -> None:
     assert isinstance(found, nas.TrainResult) and len(found.history) == 2
 
 
+def test_who_hears_another_kind_of_run_is_refused(searched: str) -> None:
+    nas.train("net.yaml", settings(1), name="full")
+    with pytest.raises(InputError, match="runs/full: is of a training; a nas"):
+        nas.resume("runs/full", nas.Observer())
+    with pytest.raises(InputError, match=f"^{searched}: is of no training; a nas"):
+        nas.resume(searched, nas.TrainObserver())
+
+
 def test_the_documentation_has_the_recipe() -> None:
     page = (Path(nas.__file__).parents[1] / "docs" / "training.md").read_text()
     for key, value in FULL_DEFAULTS.items():

@@ -271,11 +271,11 @@ class Composer:
 
     def _layer(self, node: Stage, layer: int, states: dict[State, Any]) -> dict[State, Any]:
         self._layers[node.path] = layer
-        states = self._recalled(node.block, states)
+        states = self._compute_or_recall(node.block, states)
         del self._layers[node.path]
         return states
 
-    def _recalled(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
+    def _compute_or_recall(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
         """Return the totals after a node; of one point, what was worked out for points like it."""
         if self._memory is None or not all(isinstance(total, Sum) for total in states.values()):
             return self.through(node, states)

@@ -36,6 +36,9 @@ def load_space(path_or_name: Path | str, input: int | None = None) -> Space:
 
     `input`: the side in pixels of images that it is fitted to, as `--input` does; None for its own.
 
+        >>> f"{load_space('mbconv').count:.2e}"
+        '7.76e+25'
+
     Raises InputError where there is neither, and with file and line for anything that is wrong in it.
     """
     path = find_space(str(path_or_name))

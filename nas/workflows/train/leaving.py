@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def take_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leaving:
+def load_training(folder: TrainingFolder, plugins: Sequence[Plugin] = ()) -> Leaving:
     """Return the network of the best epoch of a training that is finished, with its weights.
 
     Raises InputError where the training is not finished, or a file of it was changed or cannot be read.

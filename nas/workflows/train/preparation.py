@@ -27,7 +27,7 @@ from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.training.evaluator import ProxyEvaluator, scale_resolution
-from nas.workflows.export import take_trial
+from nas.workflows.export import load_trial
 from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainObserver, TrainSession
 
@@ -83,7 +83,7 @@ def settle(
 def _find_network(what: str, trial: int | None, storage: str | None, plugins: Sequence[Plugin]) -> Found:
     if is_run(what):
         state = RunState.load(Path(what), tuple(plugins), storage)
-        leaving = take_trial(state, trial)
+        leaving = load_trial(state, trial)
         chosen = state.winner.trial if trial is None and state.winner else None
         best = chosen or (state.best(1)[0] if trial is None else state.trial(trial))
         return Found(state.network(best), state.space, state, leaving.state)

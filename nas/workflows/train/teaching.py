@@ -13,7 +13,7 @@ from nas.errors import InputError, suggest_word
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import TrainConfig, TrainManifest
 from nas.space.plugins import Plugin
-from nas.workflows.train.leaving import take_training
+from nas.workflows.train.leaving import load_training
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -119,7 +119,7 @@ def _find_training(config: TrainConfig, data: ImageData, plugins: Sequence[Plugi
             f"--teacher-input: {config.teacher} is a training, whose input is known; leave it out"
         )
     needs = TrainManifest.read(folder).plugins  # others are the network's
-    leaving = take_training(folder, [plugin for plugin in plugins if plugin.name in needs])
+    leaving = load_training(folder, [plugin for plugin in plugins if plugin.name in needs])
     card = leaving.images.card if leaving.images else None
     assert card is not None
     assert leaving.state is not None
