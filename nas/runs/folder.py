@@ -154,9 +154,11 @@ class RunFolder:
         folder = cls(path)
         if not folder.manifest_file.is_file():
             if cls is RunFolder and TrainingFolder(path).manifest_file.is_file():
+                ended = TrainingFolder(path).report_file.is_file()
+                more = "" if ended else f", and nas resume {quote(str(path))} goes on with it"
+                network = path / "network.yaml"
                 raise InputError(
-                    f"{path}: is a training, and has no trials; its network is in {path / 'network.yaml'}, "
-                    f"and nas resume {quote(str(path))} goes on with it"
+                    f"{path}: is a training, and has no trials; its network is in {network}{more}"
                 )
             raise InputError(
                 f"{path}: is not a run folder, it has no {cls.MANIFEST}; name a folder that {cls.MAKER} made"

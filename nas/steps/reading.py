@@ -12,6 +12,7 @@ from nas.errors import InputError, suggest_word
 from nas.exporters import find_exporters
 from nas.files import read_given_text
 from nas.kinds import join_or
+from nas.loggers import check_loggers
 from nas.measures import MACS, PARAMS
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig, check_used
@@ -165,6 +166,8 @@ def _read_search(given: Mapping[str, dict[str, Any]]) -> SearchConfig:
     if "storage" in own:
         raise InputError("search: storage: a pipeline has its studies in its own folder; leave it out")
     config = SearchConfig.from_data(own, "search")
+    with _named("search"):
+        check_loggers(config.log)
     if "finalists" not in given:
         return config
     finals = FinalsConfig.from_data({"finalists": _FINALISTS, **given["finalists"]}, "finalists")
@@ -184,7 +187,9 @@ def _read_network(
     """Return the settings of a step that has a network, which is that of the search."""
     if "network" in own:
         raise InputError("network: is the best of the search here; leave it out")
-    kind.from_data({**own, "network": "the best of the search"}, step)
+    config = kind.from_data({**own, "network": "the best of the search"}, step)
+    if isinstance(config, TrainConfig):
+        check_loggers(config.log)
     return own
 
 

@@ -380,6 +380,15 @@ def test_bad_input_is_one_message_before_the_first_step(steps: Any, message: str
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("step", ["search", "train"])
+def test_a_logger_that_is_not_installed(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.exporters.find_spec", lambda name: None if name == "wandb" else find_spec(name))
+    write(changed(WHOLE, step, log="wandb"))
+    said = nas("run", "mine.yaml", "--check")
+    message = "log: wandb: needs wandb, which is not installed; install it with: pip install wandb"
+    assert (said.code, said.err) == (2, f"error: mine.yaml: {step}: {message}\n")
+
+
 def test_a_rank_that_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "nas.exporters.find_spec", lambda name: None if name == "onnxscript" else find_spec(name)
