@@ -18,6 +18,7 @@ from nas.report.tables import make_table
 from nas.training.base import EpochResult
 from nas.training.metrics import FIELDS, describe_value
 from nas.training.multi_label import LabelMetrics
+from nas.workflows.stops import Stopped
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
 _MOST_CLASSES = 12
@@ -54,13 +55,25 @@ class TrainScreen(TrainObserver):
         self._show_live()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._heartbeat.stop()
         with suppress(OSError):  # of a terminal that was closed
             if self._bar.is_started:
                 self._bar.__exit__()
             if self._live.is_started:
                 self._live.stop()
+            if isinstance(error, Stopped):
+                self._say_best()
+
+    def _say_best(self) -> None:
+        if self._session is None or not self._session.history:
+            return
+        best = max(self._session.history, key=lambda one: one.value)
+        say(
+            self._console,
+            f"Best so far: epoch {best.epoch}, {self._session.metric} {best.value:.4f}. Its network is "
+            "exported when the training has ended.",
+        )
 
     def _show_live(self) -> None:
         """Have the last line of a terminal for what goes on, in place of the bar."""

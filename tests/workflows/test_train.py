@@ -273,6 +273,27 @@ def test_who_hears_another_kind_of_run_is_refused(searched: str) -> None:
         nas.resume(searched, nas.TrainObserver())
 
 
+def test_a_training_that_is_stopped_says_its_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = ClassifierTraining.epoch
+    trained: list[EpochResult] = []
+
+    def stop(training: ClassifierTraining) -> EpochResult:
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(train(training))
+        return trained[-1]
+
+    monkeypatch.setattr(ClassifierTraining, "epoch", stop)
+    flags = ("--dataset", "imagefolder:images", "--epochs", "3", "--batch", "16", "--cpus", "1")
+    said = run_nas("train", "net.yaml", *flags, "--name", "part")
+    best = max(trained, key=lambda one: one.value)
+    assert said.out.endswith(
+        f"Best so far: epoch {best.epoch}, accuracy {best.value:.4f}. Its network is exported when the "
+        "training has ended.\n"
+    )
+    assert said.code == 130 and said.err.endswith("Go on with: nas resume runs/part\n")
+
+
 def test_the_documentation_has_the_recipe() -> None:
     page = (Path(nas.__file__).parents[1] / "docs" / "training.md").read_text()
     for key, value in FULL_DEFAULTS.items():
