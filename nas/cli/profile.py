@@ -9,8 +9,6 @@ import rich_click as click
 from nas.cli.completing import FILE, NETWORK
 from nas.cli.shared import format_option, input_option, plugin_option
 from nas.errors import InputError, make_printable
-from nas.kinds import join_or
-from nas.latency.runtimes import RUNTIMES
 
 
 @click.command()
@@ -27,7 +25,8 @@ from nas.latency.runtimes import RUNTIMES
     "runtimes",
     default="torch",
     metavar="NAME,...",
-    help=f"What applies them: {join_or(RUNTIMES)}; several side by side.",
+    help="What applies them: torch, compile, pt2, onnx, openvino, ncnn, litert or executorch; several side "
+    "by side.",
 )
 @click.option("--batch", "batches", default="1", metavar="N,...", help="Images at a time, such as 1,32.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="Of each runtime.")

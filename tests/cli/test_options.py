@@ -13,10 +13,14 @@ import rich_click as click
 from command_line import TINY, nas
 from written_runs import write_run
 
+from nas.cli.export import export
 from nas.cli.options import list_resumable, with_settings
+from nas.cli.profile import profile
 from nas.cli.reference import fill_tables, list_panels, list_settings, main
 from nas.data.sources import NAMES
 from nas.errors import InputError
+from nas.exporters import EXPORTERS
+from nas.latency import RUNTIMES
 from nas.loggers import LOGGERS
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
@@ -137,6 +141,9 @@ def test_the_help_names_all_that_can_be_chosen() -> None:
     for key, names in known.items():
         help = SearchConfig.settings()[key].option.help
         assert set(names) <= set(re.findall(r"`([A-Za-z0-9_.]+)", help)), key
+    for command, key, names in ((export, "formats", EXPORTERS), (profile, "runtimes", RUNTIMES)):
+        (option,) = (one for one in command.params if isinstance(one, click.Option) and one.name == key)
+        assert set(names) <= set(re.findall(r"[a-z0-9]+", option.help or "")), key
     assert set(SCORES) == set(re.findall(r"`([a-z_]+)`", Recipe.settings()["score"].option.help))
 
 
