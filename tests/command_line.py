@@ -6,8 +6,7 @@ import csv
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,6 @@ class Said:
     err: str
 
 
-@contextmanager
-def exports_checked_here() -> Iterator[None]:
-    """Have exports checked by the same code in this process: a fresh interpreter takes seconds to start."""
-    from nas.exporters import check, fresh
-
-    with patch.object(fresh, "start_checker", lambda: nullcontext(check.find_problem)):
-        yield
-
-
 def nas(*arguments: str) -> Said:
     """Run a command in this process. Without Ray its trainings are in this process too: one of their own
     takes a second to start."""
@@ -62,7 +52,6 @@ def nas(*arguments: str) -> Said:
         patch("nas.report.heartbeat.QUIET_S", 1e9),  # a machine that is busy says more
         redirect_stdout(out),
         redirect_stderr(err),
-        exports_checked_here(),
     ):
         try:
             main()

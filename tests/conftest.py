@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from command_line import SHORT, TINY, exports_checked_here, nas
+from command_line import SHORT, TINY, nas
 from forks import FORKS, check_by_fork
 from hypothesis import settings
 from trainings import write_training
@@ -75,13 +75,11 @@ def tiny_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def small_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The working folder, with a network and images that it is trained on in a second."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_training()
-    with exports_checked_here():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import datasets as hf
 import numpy as np
 import pyarrow as pa
 import pytest
-from command_line import TINY, exports_checked_here
+from command_line import TINY
 from command_line import nas as command
 from numpy.typing import NDArray
 from PIL import Image
@@ -764,11 +764,9 @@ def test_kinds_without_a_path() -> None:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
-    with exports_checked_here():
-        yield
 
 
 def test_a_search_on_shards_says_so_and_goes_on(here: None) -> None:

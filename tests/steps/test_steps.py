@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from command_line import TINY, Said, exports_checked_here, nas, rows
+from command_line import TINY, Said, nas, rows
 from forks import FORKS
 
 import nas as package
@@ -198,9 +198,8 @@ def test_a_step_that_is_forced_and_one_that_is_not_there() -> None:
 
 def test_a_pipeline_from_python() -> None:
     alone = {"search": QUICK["search"], "scale": {"phi": 1}}
-    with exports_checked_here():
-        found = package.pipeline(alone, name="own", runs="there")
-        again = package.pipeline(alone, name="own", runs="there")
+    found = package.pipeline(alone, name="own", runs="there")
+    again = package.pipeline(alone, name="own", runs="there")
     assert found.folder == Path("there/own")
     assert isinstance(found["search"].result, package.SearchResult)
     assert [step.why for step in again.steps] == [None, None] and again["search"].result is None

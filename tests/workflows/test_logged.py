@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 from clusters import wait_until, works
-from command_line import SHORT, exports_checked_here
+from command_line import SHORT
 from command_line import command as line
 from command_line import nas as command
 from instant import Instant, config
@@ -44,7 +44,7 @@ class Noted(Observer):
 @pytest.fixture(autouse=True)
 def folder(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget_variables(monkeypatch)
-    with exports_checked_here(), patch("nas.loggers.sender._PATIENCE_S", 110.0):
+    with patch("nas.loggers.sender._PATIENCE_S", 110.0):
         yield tiny_folder
 
 

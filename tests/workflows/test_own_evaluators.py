@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TINY, Said, exports_checked_here
+from command_line import TINY, Said
 from command_line import nas as command
 from instant import Instant, config
 from optuna.pruners import BasePruner
@@ -73,8 +73,7 @@ def run(tiny_folder: Path, searched: Path) -> RunFolder:
 
 @pytest.fixture(autouse=True)
 def quick_exports() -> Iterator[None]:
-    with exports_checked_here():
-        yield
+    yield
 
 
 def resume(*flags: str) -> Said:

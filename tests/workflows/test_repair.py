@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import exports_checked_here, nas
+from command_line import nas
 from instant import Instant, config
 
 import nas as api
@@ -24,8 +24,7 @@ FOLDER = RunFolder(RUN)
 
 @pytest.fixture(autouse=True)
 def quick_exports() -> Iterator[None]:
-    with exports_checked_here():
-        yield
+    yield
 
 
 class Noting(Observer):

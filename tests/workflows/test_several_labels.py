@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from command_line import TINY, exports_checked_here
+from command_line import TINY
 from command_line import nas as command
 from PIL import Image
 from rich.console import Console
@@ -35,14 +34,12 @@ SEARCH = (
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of noise, to which colours are added: each is a label."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     Path("tiny.yaml").write_text(TINY)
     write_images({"train": 90, "val": 40})
-    with exports_checked_here():
-        yield
 
 
 def write_images(counts: dict[str, int]) -> None:

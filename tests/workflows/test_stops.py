@@ -22,7 +22,7 @@ from typing import TypeVar
 import pytest
 import torch
 from clusters import descendants
-from command_line import SHORT, command, exports_checked_here, rows
+from command_line import SHORT, command, rows
 from forks import FORKS
 from instant import Instant, config
 from optuna.storages import BaseStorage
@@ -46,8 +46,7 @@ RUN = Path("runs/mine")
 
 @pytest.fixture(autouse=True)
 def quick_exports() -> Iterator[None]:
-    with exports_checked_here():
-        yield
+    yield
 
 
 def handlers() -> list[object]:

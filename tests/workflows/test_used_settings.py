@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from command_line import exports_checked_here
 from command_line import nas as command
 from instant import Instant, config
 
@@ -100,12 +99,11 @@ OTHERS: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def folder(tiny_folder: Path) -> Iterator[Path]:
+def folder(tiny_folder: Path) -> Path:
     Path("reg.py").write_text(REG)
     Path("start.yaml").write_text(START)
     Path("small.yaml").write_text(Path("tiny.yaml").read_text().replace("[4, 6, 8]", "[4, 6]"))
-    with exports_checked_here():
-        yield tiny_folder
+    return tiny_folder
 
 
 def test_each_is_known_to_be_used_or_not() -> None:
