@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +68,6 @@ def run(tiny_folder: Path, searched: Path) -> RunFolder:
     """A copy of it to work in."""
     shutil.copytree(searched, tiny_folder, dirs_exist_ok=True)
     return RunFolder.open(RUN)
-
-
-@pytest.fixture(autouse=True)
-def quick_exports() -> Iterator[None]:
-    yield
 
 
 def resume(*flags: str) -> Said:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,6 @@ from nas.workflows.observer import Observer
 pytestmark = pytest.mark.usefixtures("tiny_folder")
 RUN = Path("runs/mine")
 FOLDER = RunFolder(RUN)
-
-
-@pytest.fixture(autouse=True)
-def quick_exports() -> Iterator[None]:
-    yield
 
 
 class Noting(Observer):

@@ -44,11 +44,6 @@ pytestmark = pytest.mark.usefixtures("tiny_folder")
 RUN = Path("runs/mine")
 
 
-@pytest.fixture(autouse=True)
-def quick_exports() -> Iterator[None]:
-    yield
-
-
 def handlers() -> list[object]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     return [signal.getsignal(number) for number in numbers]
