@@ -212,7 +212,7 @@ def draw_parallel(
     """Draw each trial as a line down through its options, one row a decision, to its reward in the last row;
     those of `good` are thicker, on top. A network without a decision passes at its left end.
 
-    Optuna's own goes from left to right, is told by colour, and needs `eval`, which the page forbids.
+    Optuna 4's own needs `eval`, which the page forbids; Optuna 5's is told by colour, and wide.
     """
     rewarded = [(objective.reward(t.score, t.candidate.amount), t) for t in trials if t.score is not None]
     rewarded.sort(key=lambda one: one[0])

@@ -82,8 +82,11 @@ def test_what_nobody_needs_of_ray_is_left_out() -> None:
 
     with start_ray("local", dashboard=False):
         node: Any = ray._private.worker._global_node  # there is no public way
-        assert {"raylet", "gcs_server", "dashboard"} <= node.all_processes.keys()
-        assert node.all_processes.keys().isdisjoint({"monitor", "log_monitor"})
+        assert list(node.all_processes) == [
+            "gcs_server",
+            "raylet",
+            "dashboard",
+        ]  # trials need the last the least
 
 
 @pytest.mark.slow
