@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from nas.data.config import DataConfig, choose_resolution
-from nas.data.layout import KEEP
 from nas.deadline import dump_duration, parse_duration
 from nas.errors import InputError, suggest_word
 from nas.execution.config import ExecutorConfig
@@ -383,20 +382,3 @@ def merge(settings: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     """Return plain settings with others over them, those of a section one by one."""
     both = [key for key in SearchConfig.sections() if key in settings and key in over]
     return {**settings, **over, **{key: {**settings[key], **over[key]} for key in both}}
-
-
-def read_format_1(settings: Any) -> Any:
-    """Return the settings of a run folder of format 1 as format 2 has them, or what is damaged as it is.
-
-    The recipe of format 1 had the settings of the data, which have their place beside it now.
-    """
-    recipe = settings.get("recipe") if isinstance(settings, Mapping) else None
-    if not isinstance(recipe, Mapping):
-        return settings
-    moved = {key: recipe[key] for key in DataConfig.settings() if key in recipe}
-    return {**settings, **moved, "recipe": {key: recipe[key] for key in recipe if key not in moved}}
-
-
-def add_old_defaults(settings: Any) -> Any:
-    """Return the settings of a run folder with what was done before there was a setting for it."""
-    return {"duplicates": KEEP, **settings} if isinstance(settings, Mapping) else settings

@@ -17,9 +17,10 @@ from nas.files import write_atomically
 from nas.importing import read_file
 from nas.kinds import dump_value
 from nas.passwords import SecretUrl
-from nas.runs.config import SearchConfig, add_old_defaults, read_format_1
+from nas.runs.config import SearchConfig
 from nas.runs.counted import Counted
 from nas.runs.folder import RunFolder
+from nas.runs.old_settings import add_old_defaults, read_format_1
 from nas.runs.provenance import (
     describe_environment,
     digest_text,

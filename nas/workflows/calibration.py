@@ -24,9 +24,10 @@ from nas.execution import keep_ready
 from nas.files import MOST_TABLE_BYTES, read_text, write_atomically
 from nas.measures import SHOWN, make_amounts
 from nas.plots.scatter import Dots, draw_scatter
-from nas.runs.config import SearchConfig, read_format_1
+from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
+from nas.runs.old_settings import read_format_1
 from nas.runs.plan import LEAST, Plan
 from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data

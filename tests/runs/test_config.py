@@ -17,8 +17,9 @@ from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
 from nas.importing import FileFunction
 from nas.measures import MACS, MEASURES, Budget
-from nas.runs.config import ScreenConfig, SearchConfig, merge, read_format_1
+from nas.runs.config import ScreenConfig, SearchConfig, merge
 from nas.runs.final_round import FinalsConfig
+from nas.runs.old_settings import read_format_1
 from nas.study.objective import Factor, Objective, parse_objective
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import LEARNING_RATES, POLICIES, SCHEDULES, Recipe

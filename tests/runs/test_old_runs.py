@@ -23,7 +23,7 @@ from command_line import Said, apart, nas, rows
 from torch import Tensor
 
 from nas.blocks import BLOCKS
-from nas.runs.config import read_format_1
+from nas.runs.old_settings import read_format_1
 from nas.training.recipe import LATER
 
 Old = Callable[[str], Path]
