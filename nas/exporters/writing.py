@@ -107,13 +107,12 @@ def export_timm(
         f"{stem}.py": source.encode(),
     }
     maps = [one.node for one in make_plan(architecture).maps]
-    with _replacing(folder, stem, list(contents)) as beside:
+    with fresh.start_checker() as find_problem, _replacing(folder, stem, list(contents)) as beside:
         for name, content in contents.items():
             write_atomically(Path(beside, name), content)
         with TemporaryDirectory(prefix="nas-export-") as expected:
             write_expected(Path(expected), architecture, network, True, False, kept=WEIGHTS, maps=maps)
-            with fresh.start_checker() as find_problem:
-                _refuse(folder / f"{stem}.py", find_problem(Path(beside, f"{stem}.py"), Path(expected)))
+            _refuse(folder / f"{stem}.py", find_problem(Path(beside, f"{stem}.py"), Path(expected)))
     return sorted(folder / name for name in contents)
 
 
