@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # torch's counter of FLOPs imports torch's compiler before it counts the first operator.
 #
-# Software: torch 2.14.1 (PyPI).
+# Software: torch 2.14.1 (PyPI), numpy 2.4.0 beside it. About 5 GB are installed for the while.
 # Expected: FlopCounterMode, which multiplies shapes by formulas while a module runs as it always does, needs neither
 #   torch._dynamo nor sympy.
 # Seen: the first operator inside of it imports both, over a second on two cores of a server: torch wraps
@@ -16,7 +16,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.14.1
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.14.1 numpy==2.4.0
 cd "$folder"
 
 cat > count.py <<'PYTHON'

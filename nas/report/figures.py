@@ -196,9 +196,10 @@ def draw_shares(options: Sequence[Any], good: Sequence[float], every: Sequence[f
     figure.update_layout(bargap=0.2, showlegend=False)
     figure.update_xaxes(range=[0, 118], visible=False)
     labels = [to_text(cut(show_option(option), 16)) for option in options]
-    figure.update_yaxes(
-        range=[len(options) - 0.5, -0.5], tickvals=list(range(len(options))), ticktext=labels, showgrid=False
-    )
+    figure.update_yaxes(  # ticks that are not seen keep an option apart from a share of 0 %
+        range=[len(options) - 0.5, -0.5], tickvals=list(range(len(options))), ticktext=labels, showgrid=False,
+        ticks="outside", ticklen=8, tickcolor=CLEAR,
+    )  # fmt: skip
     return _finish(figure, 34 * len(options) + 16)
 
 
