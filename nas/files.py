@@ -241,6 +241,12 @@ def write_output(path: Path, content: bytes | str) -> None:
     write_atomically(path, content)
 
 
+def check_no_folder(path: Path | None, flag: str) -> None:
+    """Raise InputError where the file that a user named to be written is a folder."""
+    if path is not None and path.is_dir():
+        raise InputError(f"{flag}: {path} is a folder; name a file")
+
+
 def make_folder(folder: Path, wanted: Path | None = None) -> None:
     """Make a folder that the user named, or that a file `wanted` needs. Raises NasError."""
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,6 +143,38 @@ def parsed(
     return Kind(rule, accepts, read, lambda value: None if null and value == null["null"] else write(value))
 
 
+def listed(
+    rule: str,
+    accepts: Callable[[Any], bool],
+    parse: Callable[[Any], Any] = lambda part: part,
+    **null: Any,
+) -> Kind:
+    """Return the kind of lists that may be written as text with commas, `1,32`. `parse` makes a part of the
+    plain one, and `accepts` judges it. `null=VALUE` is as in `parsed`; else a list is not empty."""
+
+    def read(plain: Any) -> Any:
+        if plain is None and null:
+            return null["null"]
+        parts = plain.split(",") if isinstance(plain, str) else plain
+        several = parts if isinstance(parts, Sequence) else (parts,)
+        return tuple(parse(part.strip() if isinstance(part, str) else part) for part in several)
+
+    def is_list(value: Any) -> bool:
+        return isinstance(value, tuple) and bool(value) and all(map(accepts, value))
+
+    return Kind(
+        rule,
+        lambda value: is_list(value) or (bool(null) and value == null["null"]),
+        read,
+        lambda value: None if null and value == null["null"] else ",".join(map(str, value)),
+    )
+
+
 BOOLEAN = Kind("true or false", lambda value: isinstance(value, bool))
 
 INPUT_SIDE = whole("an input size; it is a whole number of pixels, 1 to 1,000,000", 1, 1_000_000)
+CLASSES = whole("a number of classes; it is a whole number, 1 or more", 1)
+SEED = whole("a seed; it is a whole number, 0 or more", 0)
+THREADS = whole("a number of threads; it is a whole number, 1 or more", 1)
+TRIAL = whole("a trial; it is a whole number, 0 or more", 0)
+TRIALS = whole("a number of trials; it is a whole number, 1 or more", 1)

@@ -35,6 +35,14 @@ def count_cores(environment: Mapping[str, str] = os.environ) -> int:
     return max(1, min(found))
 
 
+def check_threads(threads: int) -> None:
+    """Raise InputError for more threads than cores that this process may use."""
+    if threads > (cores := count_cores()):
+        raise InputError(
+            f"--threads: {threads} are more than the {cores} cores that may be used here; name up to {cores}"
+        )
+
+
 def read_memory_bytes() -> int:
     """Return the memory that this process and its like may take."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

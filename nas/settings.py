@@ -212,7 +212,8 @@ class Config:
             for section, inner in sections.items():
                 if key in inner.settings():
                     raise InputError(f"{key} is a setting of the {section}; write {section}: {{{key}: ...}}")
-            raise InputError(f"{place}unknown key '{key}'{suggest_word(str(key), [*own, *sections])}")
+            near = [s.key for s in own.values() if f"--{key}".replace("_", "-") in s.flags]
+            raise InputError(f"{place}unknown key '{key}'{suggest_word(str(key), near or [*own, *sections])}")
         for section, inner in sections.items():
             given = data.get(section)
             for key in given if isinstance(given, Mapping) else ():
@@ -220,6 +221,18 @@ class Config:
                     raise InputError(
                         f"{section}: {key} is no setting of the {section}; write it beside {section}"
                     )
+
+
+def name_keys(data: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Return what a file has, whose keys may be written as options are, `budget-flops`. Raises InputError for
+    a setting that is there in both ways."""
+    names: dict[str, Any] = {}
+    for name in data:
+        key = str(name).replace("-", "_")
+        if key in names:
+            raise InputError(f"{where}: {name}: is given twice, also as {names[key]}; keep one")
+        names[key] = name
+    return {key: data[name] for key, name in names.items()}
 
 
 def _give_example(cls: type[Config]) -> str:

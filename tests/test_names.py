@@ -40,7 +40,7 @@ QUESTIONS = {"are", "can", "contains", "continues", "covers", "has", "holds", "i
 THINGS = {"AbstractContextManager", "Kind", "Option"}
 # What is returned where a name is read as a part of a sentence: `with proposing(...)`, `whole(...)`.
 
-DECORATORS = {"block", "budget_option", "element", "operator", "with_settings"}
+DECORATORS = {"block", "element", "operator", "with_settings"}
 # And an element of a page, as XML has it.
 
 USERS = """

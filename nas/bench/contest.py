@@ -11,18 +11,24 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 
-from nas.bench.score_table import Table
+from nas.bench.config import BenchConfig
+from nas.bench.score_table import Table, read_table
 from nas.errors import InputError, NasError
 from nas.importing import release_children, without_current_folder
+from nas.machine import count_cores
 from nas.measures import Budget
 from nas.samplers import find_sampler
+from nas.space import load_space
+from nas.space.library import find_space
 from nas.space.plugins import Plugin, load_plugins
 from nas.study.ledger import Ledger
 from nas.study.records import NO_RESULT, Candidate, Counts
 from nas.study.storage import open_storage
 from nas.study.study import Study
 from nas.training.base import EpochResult
+from nas.workflows.checks import check_budget
 
 BASELINE = "random"
 
@@ -69,8 +75,37 @@ class Outcome:
     counts: Counts
 
 
-def run_contest(contest: Contest, jobs: int, plugins: tuple[Plugin, ...] = ()) -> Iterator[Outcome]:
-    """Yield the outcome of every search of a contest as they end; `jobs` processes, 1 for this one."""
+def prepare_contest(
+    space: str, table: Path, config: BenchConfig, plugins: tuple[Plugin, ...] = ()
+) -> Contest:
+    """Return the contest that a config says, on the table in a file.
+
+    Raises InputError for an unknown sampler, a table that is none of the space's networks, and a budget that
+    leaves too few of them.
+    """
+    samplers = tuple(dict.fromkeys((BASELINE, *config.samplers)))
+    for name in samplers:
+        find_sampler(name)
+    load_plugins(plugins)
+    found = load_space(find_space(space))
+    check_budget(found, config.budget)
+    return Contest(
+        read_table(table, found),
+        samplers,
+        config.trials,
+        config.repeats,
+        config.budget,
+        config.seed,
+        config.score == "random",
+    )
+
+
+def run_contest(
+    contest: Contest, jobs: int | None = None, plugins: tuple[Plugin, ...] = ()
+) -> Iterator[Outcome]:
+    """Yield the outcome of every search of a contest as they end; `jobs` processes, 1 for this one, None for
+    one a core."""
+    jobs = jobs or count_cores()
     tasks = [(sampler, repeat) for repeat in range(contest.repeats) for sampler in contest.samplers]
     if jobs == 1:
         yield from (run_search(contest, *task) for task in tasks)

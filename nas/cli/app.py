@@ -58,6 +58,15 @@ _PANELS = (
     "Training",
     "Proxy training",
     "Workers",
+    "Start",
+    "Show",
+    "Drawing",
+    "Export",
+    "Int8",
+    "Profile",
+    "Table",
+    "Scores",
+    "Contest",
     "Options",
 )
 """In this order, those that a command has: what every search needs is asked for first."""

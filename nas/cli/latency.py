@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
 from nas.cli.completing import NETWORK
-from nas.cli.shared import classes_option, format_option, input_option, plugin_option
-from nas.errors import make_printable
+from nas.cli.options import with_settings
+from nas.cli.shared import format_option, plugin_option
+from nas.runs.runtime import LatencyConfig
 
 
 @click.command()
 @click.argument("space", type=NETWORK, help="A space: a file, or a bundled name such as mbconv.")
-@click.option("--runtime", default="onnx", metavar="NAME", help="What applies its networks: torch or onnx.")
-@click.option("--threads", type=click.IntRange(1), default=1, help="Of the runtime.")
-@classes_option
-@click.option("--anew", is_flag=True, help="Measure again where there is a table already.")
+@with_settings(of=LatencyConfig)
 @format_option
-@input_option
 @plugin_option
-def latency(
-    space: str,
-    runtime: str,
-    threads: int,
-    classes: int | None,
-    anew: bool,
-    form: str,
-    side: int | None,
-    plugins: tuple[Path, ...],
-) -> None:
+def latency(given: Mapping[str, Any], space: str, form: str, plugins: tuple[Path, ...]) -> None:
     """Measure the parts of a space, by which a search limits latency.
 
     Each part and some whole networks are timed on this device, in turn, in
     minutes; the table is kept for the next search of the same space. Shows how
     well it predicts whole networks that it does not know.
     """
-    from rich.console import Console
-
-    from nas.report.console import show
+    config = LatencyConfig.from_data(given, "nas latency")
+    from nas.report.console import show, waiting
     from nas.report.documents import give
     from nas.report.latency_table import document_table, render_table
-    from nas.workflows.latency import time_parts
+    from nas.workflows.latency import time_space
 
-    with Console(stderr=True).status("") as status:
-        table = time_parts(
-            space,
-            runtime=runtime,
-            threads=threads,
-            side=side,
-            classes=classes,
-            plugins=plugins,
-            anew=anew,
-            progress=lambda text: status.update(make_printable(text).replace("[", "\\[").capitalize()),
-        )
+    with waiting() as progress:
+        table = time_space(space, config, plugins=plugins, progress=progress)
     give(form, lambda: document_table(table), lambda: show(render_table(table)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from click.core import ParameterSource
 
 from nas.cli.completing import NETWORK
 from nas.cli.shared import Command, Decorator
@@ -96,7 +97,26 @@ def _make_option(setting: Setting, default: str | None) -> Decorator:
     if option.is_argument:
         return click.argument(setting.key, type=NETWORK, required=False, help=help)
     flags = [f"{flag}/--no-{flag[2:]}" if setting.type is bool else flag for flag in setting.flags]
-    return click.option(setting.key, *flags, help=help, panel=option.panel, **_choose_form(setting))
+    kind = OneName if len(flags) > 1 else None
+    return click.option(setting.key, *flags, cls=kind, help=help, panel=option.panel, **_choose_form(setting))
+
+
+class OneName(click.RichOption):
+    """An option of several names, of which a user gives one."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        for flag in self.opts:
+            parser.add_option(obj=self, opts=[flag], dest=flag, action="store", nargs=self.nargs)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        given = {flag: opts[flag] for flag in self.opts if flag in opts}
+        if len(given) > 1 and not ctx.resilient_parsing:
+            (first, one), (second, other), *_ = given.items()
+            raise InputError(
+                f"{second}: {other} is given, and {first} {one} too, which is the same setting; leave one out"
+            )
+        assert self.name
+        return super().consume_value(ctx, {self.name: next(iter(given.values()))} if given else {})
 
 
 def _make_section_option(section: type[Config]) -> Decorator:

@@ -14,18 +14,39 @@ from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
 
+from nas.bench.config import BenchConfig
 from nas.errors import InputError
 from nas.files import write_output
 from nas.kinds import dump_value
 from nas.runs.coefficients import CoefficientsConfig
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig
+from nas.runs.exporting import ExportConfig
+from nas.runs.profiling import ProfileConfig
+from nas.runs.runtime import LatencyConfig
+from nas.runs.scoring import ScoreConfig
+from nas.runs.showing import DrawConfig, ShowConfig
+from nas.runs.starting import StartConfig
 from nas.runs.training import TrainConfig
 from nas.settings import Config, Setting
 
 _TABLE = re.compile(r"(<!-- settings: (?:(\w+), )?([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 OTHERS = "Others"
 """The panel of settings without one."""
+ALONE: dict[str | None, type[Config]] = {
+    "start": StartConfig,
+    "train": TrainConfig,
+    "versus": VersusConfig,
+    "coefficients": CoefficientsConfig,
+    "export": ExportConfig,
+    "profile": ProfileConfig,
+    "latency": LatencyConfig,
+    "show": ShowConfig,
+    "draw": DrawConfig,
+    "score": ScoreConfig,
+    "bench": BenchConfig,
+}
+"""Configs of their own, by the name that their tables have."""
 
 
 def fill_tables(text: str) -> str:
@@ -41,16 +62,10 @@ def list_panels(text: str) -> Iterator[tuple[str | None, str]]:
 def list_settings(section: str | None, panel: str) -> list[Setting]:
     """Return the settings of a panel of options: of a section, or those that stand at the top of a file.
 
-    Those of `train` are of full trainings alone, those of `versus` of comparisons, those of `coefficients` of
-    searches of these.
+    A section may be the name of another config than that of searches, in `ALONE`.
     """
-    alone: dict[str | None, type[Config]] = {
-        "train": TrainConfig,
-        "versus": VersusConfig,
-        "coefficients": CoefficientsConfig,
-    }
-    if section in alone:
-        return [s for s in alone[section].settings().values() if s.option.panel == panel]
+    if section in ALONE:
+        return [s for s in ALONE[section].settings().values() if s.option.panel == panel]
     config = SearchConfig.sections()[section] if section else SearchConfig
     return [s for s in config.settings().values() if (s.option.panel or OTHERS) == panel]
 

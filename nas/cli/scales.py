@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER
-from nas.cli.options import with_settings
+from nas.cli.options import OneName, with_settings
 from nas.cli.shared import format_option, plugin_option, storage_option
 from nas.errors import InputError
 from nas.runs.coefficients import CoefficientsConfig
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--depth", type=float, help="Layers of each stage, times this.")
 @click.option("--width", type=float, help="Channels, times this.")
 @click.option("--resolution", type=float, help="Side of the input, times this.")
-@click.option("--target-flops", "--target-macs", help="Multiply-accumulates to reach, up or down.")
+@click.option(
+    "--target-flops", "--target-macs", cls=OneName, help="Multiply-accumulates to reach, up or down."
+)
 @click.option("--target-params", help="Parameters to reach, up or down.")
 @click.option("--family", help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
 @click.option(

@@ -11,31 +11,23 @@ import rich_click as click
 from nas.cli.completing import FILE, FOLDER, RUN
 from nas.cli.options import list_resumable, read_settings, with_settings
 from nas.cli.shared import format_option, plugin_option
-from nas.errors import InputError
+from nas.runs.starting import StartConfig
 
 
 @click.command()
 @with_settings()
+@with_settings(of=StartConfig, into="way")
 @click.option("--config", type=FILE, help="A YAML file of these settings; flags win over it.")
 @click.option("--name", help="Name of the run folder. [default: the space's name and a number]")
 @click.option("--runs", type=FOLDER, default=Path("runs"), help="Where run folders are made.")
-@click.option("--join", is_flag=True, help="Work on the study --name in --storage that another search began.")
-@click.option("--dry-run", is_flag=True, help="Only forecast time and memory, from three short trainings.")
-@click.option(
-    "--submit",
-    is_flag=True,
-    help="Search on the cluster of --address, auto or http://HOST:8265, and follow from here.",
-)
 @format_option
 @plugin_option
 def search(
     given: Mapping[str, Any],
+    way: Mapping[str, Any],
     config: Path | None,
     name: str | None,
     runs: Path,
-    join: bool,
-    dry_run: bool,
-    submit: bool,
     form: str,
     plugins: tuple[Path, ...],
 ) -> None:
@@ -44,19 +36,11 @@ def search(
     Trains networks for a short while each, keeps every result in runs/NAME/,
     and exports the best as best.py. 'nas resume' goes on after a stop.
     """
-    settings = read_settings(given, config, "nas search")
-    if dry_run and join:
-        raise InputError(
-            "--dry-run: forecasts a search that begins, and --join works on one that has begun; leave one of "
-            "the two out"
-        )
-    if submit:
+    settings, start = read_settings(given, config, "nas search"), StartConfig.from_data(way, "nas search")
+    if start.submit:
         from nas.cli.submit import submit_search
 
-        for flag, given_too in (("--dry-run", dry_run), ("--format json", form == "json")):
-            if given_too:
-                raise InputError(f"{flag}: is done on this machine alone; leave out --submit, or {flag}")
-        submit_search(settings, plugins, runs, name, join)
+        submit_search(settings, plugins, runs, name, form, join=start.join)
         return
     from nas.report.console import open_terminal
     from nas.report.documents import give
@@ -67,17 +51,14 @@ def search(
 
     console = open_terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
-        if dry_run:
+        if start.dry_run:
             from nas.report.forecast import print_forecast
-            from nas.workflows.forecast import forecast
-            from nas.workflows.prepared import prepare
+            from nas.workflows.forecast import forecast_search
 
-            prepared = prepare(settings, None, plugins, screen)
-            screen.doing("Training three networks of the budget for some batches")
-            found = forecast(prepared)
+            prepared, found = forecast_search(settings, screen, plugins=plugins)
             give(form, lambda: document_forecast(found), lambda: print_forecast(prepared, found))
             return
-        result = search_space(settings, screen, plugins=plugins, runs=runs, name=name, join=join)
+        result = search_space(settings, screen, plugins=plugins, runs=runs, name=name, join=start.join)
     give(form, lambda: document_result(result), lambda: print_result(result, console))
 
 

@@ -1,18 +1,12 @@
-"""What commands share: options, and how plugins are loaded."""
+"""Options that commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import rich_click as click
 
 from nas.cli.completing import FILE
-from nas.measures import MEASURES
-
-if TYPE_CHECKING:
-    from nas.space.plugins import Plugin
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
@@ -36,37 +30,3 @@ format_option: Decorator = click.option(
     default="text",
     help="How facts are printed: as text, or as one JSON document.",
 )
-
-
-input_option: Decorator = click.option(
-    "--input",
-    "side",
-    type=int,
-    metavar="SIDE",
-    help="Fit the space or network to images of so many pixels: early strides become 1. [default: its own]",
-)
-
-
-classes_option: Decorator = click.option(
-    "--classes",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Count with so many classes. [default: the space's own]",
-)
-
-
-def budget_option(help: str) -> Decorator:
-    """Return the option of limits by the names of their measures, for commands without a config."""
-    return click.option(
-        "--budget", multiple=True, metavar="NAME=INTERVAL",
-        help=f"{help}, such as memory=8M: {', '.join(MEASURES)}; repeatable.",
-    )  # fmt: skip
-
-
-def load(files: Iterable[Path]) -> tuple[Plugin, ...]:
-    """Return the plugins in files, their blocks registered."""
-    from nas.space.plugins import load_plugins, read_plugins
-
-    plugins = read_plugins(files)
-    load_plugins(plugins)
-    return plugins

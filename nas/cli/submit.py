@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from nas.cli.completing import RUN
+from nas.errors import InputError
 
 if TYPE_CHECKING:
     from nas.runs.config import SearchConfig
@@ -19,9 +20,13 @@ _DETACHED = 130
 
 
 def submit_search(
-    settings: SearchConfig, plugins: Sequence[Path], runs: Path, name: str | None, join: bool
+    settings: SearchConfig, plugins: Sequence[Path], runs: Path, name: str | None, form: str, *, join: bool
 ) -> None:
-    """Submit a search and follow it."""
+    """Submit a search and follow it. Raises InputError for a form other than text."""
+    if form != "text":
+        raise InputError(
+            f"--format {form}: is done on this machine alone; leave out --submit, or --format {form}"
+        )
     from nas.report.console import open_terminal, say
     from nas.workflows.submission import submit
 

@@ -24,6 +24,8 @@ EXPORTERS: dict[str, Exporter] = {
 }
 INT8_FORMATS = ("onnx", "openvino", "pt2")
 """Those that have an int8, in `nas.exporters.int8`."""
+CALIBRATION_IMAGES = 256
+"""That the scales of int8 are set on, unless a user says how many."""
 INT8_SUFFIX = "_int8"
 """Of the name of a network in int8, before the suffix of its format."""
 
@@ -55,11 +57,6 @@ def _is_installed(library: str) -> bool:
     return found is not None and found.origin is not None
 
 
-def find_exporters(names: str) -> dict[str, Exporter]:
-    """Return the exporters of formats by name, of a list such as `python,onnx`. Raises as `find_exporter`."""
-    return {name: find_exporter(name) for name in (part.strip() for part in names.split(","))}
-
-
 def list_suffixes() -> list[str]:
     """Return what follows the name of a network in the names of all files that an export may have."""
     found = {suffix for exporter in EXPORTERS.values() for suffix in exporter.suffixes}
@@ -68,6 +65,7 @@ def list_suffixes() -> list[str]:
 
 
 __all__ = [
+    "CALIBRATION_IMAGES",
     "EXPORTERS",
     "INT8_FORMATS",
     "INT8_SUFFIX",
@@ -75,6 +73,5 @@ __all__ = [
     "PythonExporter",
     "check_installed",
     "find_exporter",
-    "find_exporters",
     "list_suffixes",
 ]

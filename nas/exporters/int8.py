@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import fx
 
-CALIBRATION_IMAGES = 256
-"""That scales are set on, unless a user says how many."""
 _BATCH = 32
 """Images that a network is calibrated on at a time."""
 
@@ -61,7 +59,7 @@ def find_target(name: str | None = None) -> Target:
     """Return the kind of CPU of a name, or this machine's. Raises InputError where there is none."""
     if name is not None:
         if name not in TARGETS:
-            raise InputError(f"--target-cpu: unknown kind '{name}'{suggest_word(name, list(TARGETS))}")
+            raise InputError(f"unknown kind of CPU '{name}'{suggest_word(name, list(TARGETS))}")
         return TARGETS[name]
     own = {*list_vectors(), *(["asimd"] if platform.machine() == "arm64" else [])}  # as macOS says it
     return next((target for target in TARGETS.values() if own & set(target.vectors)), TARGETS["avx2"])

@@ -16,7 +16,7 @@ from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
 from nas.files import MOST_TABLE_BYTES, read_text
-from nas.kinds import INPUT_SIDE, optional, text, whole
+from nas.kinds import INPUT_SIDE, SEED, TRIAL, optional, text, whole
 from nas.passwords import SecretUrl
 from nas.runs.comparison import check_unchanged
 from nas.runs.config import DURATION, TIME_LIMIT
@@ -64,7 +64,7 @@ class CoefficientsConfig(Config):
     ] = 3
     trial: Annotated[
         int | None,
-        optional(whole("a trial; it is a whole number, 0 or more", 0), "for the best"),
+        optional(TRIAL, "for the best"),
         Option("A trial of the run, else its best.", _PANEL),
     ] = None
     input: Annotated[
@@ -74,7 +74,7 @@ class CoefficientsConfig(Config):
     ] = None
     seed: Annotated[
         int,
-        whole("a seed; it is a whole number, 0 or more", 0),
+        SEED,
         Option("The first of the seeds; of the data's split.", _PANEL),
     ] = 0
     data: DataConfig = field(default_factory=DataConfig)

@@ -14,7 +14,7 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
-from nas.kinds import INPUT_SIDE, dump_value, optional, parsed, text, whole
+from nas.kinds import INPUT_SIDE, SEED, TRIAL, dump_value, optional, parsed, text, whole
 from nas.measures import Budget
 from nas.passwords import SecretUrl
 from nas.runs.budget import ANY, BUDGET
@@ -78,7 +78,7 @@ class VersusConfig(Config):
     ] = 7
     trial: Annotated[
         int | None,
-        optional(whole("a trial; it is a whole number, 0 or more", 0), "for the best"),
+        optional(TRIAL, "for the best"),
         Option("A trial of the run, else its best.", _PANEL),
     ] = None
     budget: Annotated[Budget, BUDGET] = ANY
@@ -93,7 +93,7 @@ class VersusConfig(Config):
     ] = None
     seed: Annotated[
         int,
-        whole("a seed; it is a whole number, 0 or more", 0),
+        SEED,
         Option("The first of the seeds; of random members, and of the data's split.", _PANEL),
     ] = 0
     data: DataConfig = field(default_factory=DataConfig)

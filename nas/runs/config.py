@@ -15,7 +15,10 @@ from nas.files import read_given_text
 from nas.importing import FileFunction
 from nas.kinds import (
     BOOLEAN,
+    CLASSES,
     INPUT_SIDE,
+    SEED,
+    TRIALS,
     Kind,
     dump_value,
     is_number,
@@ -24,7 +27,6 @@ from nas.kinds import (
     parsed,
     quote_each,
     text,
-    whole,
 )
 from nas.loggers import NAMES
 from nas.measures import LATENCY, SHOWN, Budget, Measure
@@ -33,7 +35,7 @@ from nas.runs.budget import ANY, BUDGET
 from nas.runs.final_round import FinalsConfig
 from nas.runs.runtime import RuntimeConfig
 from nas.samplers import SAMPLERS
-from nas.settings import Config, Option, User
+from nas.settings import Config, Option, User, name_keys
 from nas.study.objective import ACCURACY, Objective, parse_objective
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import TRAINING, Recipe
@@ -132,7 +134,7 @@ class SearchConfig(Config):
     classes: Annotated[
         int | None,
         optional(
-            whole("a number of classes; it is a whole number, 1 or more", 1),
+            CLASSES,
             "for the data's, else the space's",
         ),
         Option(
@@ -143,7 +145,7 @@ class SearchConfig(Config):
     ] = None
     trials: Annotated[
         int,
-        whole("a number of trials; it is a whole number, 1 or more", 1),
+        TRIALS,
         Option("Networks to try.", _SEARCH, resumable=True, unused_by=User.CALIBRATION),
     ] = 50
     latency: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -173,7 +175,7 @@ class SearchConfig(Config):
     ] = ACCURACY
     seed: Annotated[
         int,
-        whole("a seed; it is a whole number, 0 or more", 0),
+        SEED,
         Option(
             "Of networks, weights and the data's split; with one worker, the same seed gives the same "
             "search.",
@@ -271,7 +273,7 @@ class SearchConfig(Config):
     time_limit: Annotated[float | None, DURATION, TIME_LIMIT] = None
     keep: Annotated[
         int,
-        whole("a number of trials; it is a whole number, 1 or more", 1),
+        TRIALS,
         Option("Keep the weights of so many best trials.", unused_by=User.CALIBRATION),
     ] = 5
     log: Annotated[
@@ -373,7 +375,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     data: Any = to_plain_data(read_yaml(read_given_text(path), str(path)))
     if isinstance(data, dict):
-        data = {str(key).replace("-", "_"): value for key, value in data.items()}
+        data = name_keys(data, str(path))
     SearchConfig.from_data({"space": "given later", **data} if isinstance(data, dict) else data, str(path))
     return dict(data)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.kinds import optional, text, whole
+from nas.kinds import BOOLEAN, CLASSES, INPUT_SIDE, THREADS, optional, text
 from nas.settings import Config, Option
 
-_PANEL = "Budget"
+_PANEL, _TABLE = "Budget", "Table"
+_RUNTIME = text("the name of a runtime; it is torch or onnx")
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,37 @@ class RuntimeConfig(Config):
 
     runtime: Annotated[
         str | None,
-        optional(text("the name of a runtime; it is torch or onnx")),
+        optional(_RUNTIME),
         Option(
             "What a latency is of that is limited or judged by, on this machine: `torch` or `onnx`.",
             _PANEL,
         ),
     ] = None
-    threads: Annotated[
-        int,
-        whole("a number of threads; it is a whole number, 1 or more", 1),
-        Option("Threads of the runtime.", _PANEL),
-    ] = 1
+    threads: Annotated[int, THREADS, Option("Threads of the runtime.", _PANEL)] = 1
+
+
+@dataclass(frozen=True)
+class LatencyConfig(Config):
+    """Everything that decides a table of latencies.
+
+    `input`: side of the input that the space is fitted to, and `classes` that its networks are counted with,
+    None for its own. `anew`: it is measured though there is one.
+
+    Raises InputError for a value of the wrong type or out of range.
+    """
+
+    runtime: Annotated[str, _RUNTIME, Option("What applies the networks: `torch` or `onnx`.", _TABLE)] = (
+        "onnx"
+    )
+    threads: Annotated[int, THREADS, Option("Threads of the runtime.", _TABLE)] = 1
+    input: Annotated[
+        int | None,
+        optional(INPUT_SIDE, "for the space's own"),
+        Option("Side in pixels of images that the space is fitted to, else its own.", _TABLE),
+    ] = None
+    classes: Annotated[
+        int | None,
+        optional(CLASSES, "for the space's own"),
+        Option("Count networks with so many classes, else with those of the space.", _TABLE),
+    ] = None
+    anew: Annotated[bool, BOOLEAN, Option("Measure again where there is a table already.", _TABLE)] = False

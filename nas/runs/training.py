@@ -13,7 +13,7 @@ import yaml
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.kinds import INPUT_SIDE, number, one_of, optional, text, whole
+from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, text, whole
 from nas.loggers import NAMES
 from nas.runs.folder import TrainingFolder
 from nas.runs.manifest import format_setting
@@ -109,7 +109,7 @@ class TrainConfig(Config):
     ] = None
     seed: Annotated[
         int,
-        whole("a seed; it is a whole number, 0 or more", 0),
+        SEED,
         Option("Of weights, order and augmentation, and of the data's split.", _PANEL),
     ] = 0
     cpus: Annotated[

@@ -14,16 +14,18 @@ from nas.report.latency import dump_profile, format_ms
 from nas.report.page import write_report
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
 from nas.runs.comparison import VersusConfig, VersusFolder
+from nas.runs.exporting import ExportConfig
 from nas.runs.folder import TrainingFolder, choose_run_path
+from nas.runs.profiling import ProfileConfig
 from nas.runs.training import SEARCH, WHERE, TrainConfig
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.steps.digests import digest_data, digest_named
 from nas.steps.searching import Searched
 from nas.training.metrics import FIELDS, describe_value
-from nas.workflows.export import export
+from nas.workflows.export import write_network
 from nas.workflows.pipeline import Done, Step, Work
-from nas.workflows.profile import keep_profile, profile
+from nas.workflows.profile import keep_profile, take_profile
 from nas.workflows.resume import resume
 from nas.workflows.scaling import read_coefficients, scale
 from nas.workflows.train import train
@@ -176,13 +178,14 @@ _NOT_OF_RESULTS = {"network", *VersusConfig.settings()} & {
 
 @dataclass(frozen=True)
 class Profile(Following):
-    """`nas profile` of the best network; the arguments of `nas.profile` are its settings."""
+    """`nas profile` of the best network."""
 
     name: ClassVar[str] = "profile"
 
     def run(self, work: Work) -> Done:
         tell, plugins = work.heard or (lambda text: None), self.searched.plugins
-        found = profile([work.places["search"]], plugins=plugins, progress=tell, **self.given)
+        config = ProfileConfig.from_data(self.given, self.name)
+        found = take_profile([work.places["search"]], config, plugins=plugins, progress=tell)
         keep_profile(found, [work.places["search"]])
         make_folder(work.place)
         contents = {
@@ -212,9 +215,13 @@ class Export(Following):
         what = work.places["train" if self.is_trained else "search"]
         if not work.place.exists():  # else it was written as a whole before a kill
             tell, plugins = work.heard or (lambda text: None), self.searched.plugins
-            export(what, f"{work.place}/", plugins=plugins, progress=tell, **self.given)
+            write_network(what, f"{work.place}/", self._config, plugins=plugins, progress=tell)
         files = {file.name: file for file in sorted(work.place.iterdir()) if file.is_file()}
-        return Done(files, f"{work.place}: {self.given.get('format', 'python')}", list(files.values()))
+        return Done(files, f"{work.place}: {','.join(self._config.chosen)}", list(files.values()))
+
+    @property
+    def _config(self) -> ExportConfig:
+        return ExportConfig.from_data(self.given, self.name)
 
 
 @dataclass(frozen=True)

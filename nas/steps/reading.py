@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nas.errors import InputError, suggest_word
-from nas.exporters import find_exporters
 from nas.files import read_given_text
 from nas.kinds import join_or
 from nas.loggers import check_loggers
 from nas.measures import MACS, PARAMS
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig, check_used
+from nas.runs.exporting import ExportConfig
 from nas.runs.final_round import FinalsConfig
 from nas.runs.plan import Plan
+from nas.runs.profiling import ProfileConfig
 from nas.runs.training import TrainConfig
-from nas.settings import User
+from nas.settings import Config, User, name_keys
 from nas.space.compound import PUBLISHED, parse_steps
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.space.scale import Scale as Factors
@@ -27,17 +27,20 @@ from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
 from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
 from nas.steps.signature import read_arguments
 from nas.workflows.checks import check_ends, check_rank
-from nas.workflows.export import export
 from nas.workflows.pipeline import Step
-from nas.workflows.profile import check_profile, profile
+from nas.workflows.profile import check_profile
 from nas.workflows.scaling import read_coefficients, scale
 
 STEPS = ("search", "calibrate", "finalists", "scale", "train", "versus", "profile", "export", "report")
 """In the order in which they are done, whatever that in a file is."""
 _FINALISTS = 3
 """Where a step of finalists does not say how many."""
-_OURS = ("plugins", "storage", "progress", "observer", "runs", "name", "trial", "side", "headless")
-"""Arguments of functions that a pipeline gives itself, or has no use for."""
+_OURS = ("plugins",)
+"""Arguments of `nas.scale` that a pipeline gives itself."""
+_EXPORT = ("format",)
+"""Settings of an export that a pipeline has a use for."""
+_PROFILE = tuple(key for key in ProfileConfig.settings() if key != "input")
+"""Of a profile."""
 
 
 def _check_phi(step: int) -> None:
@@ -96,11 +99,7 @@ def _read_settings(what: Path | str | Mapping[str, Any], where: str) -> dict[str
             f"{where}: {next(iter(data))}: needs the step search, which is missing; add search: "
             "{space: FILE}"
         )
-    return {
-        step: {str(key).replace("-", "_"): value for key, value in (data[step] or {}).items()}
-        for step in STEPS
-        if step in data
-    }
+    return {step: name_keys(data[step] or {}, f"{where}: {step}") for step in STEPS if step in data}
 
 
 @contextmanager
@@ -144,7 +143,9 @@ def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) 
             Versus(searched, winner, _read_network(VersusConfig, "versus", own))
         ),
         "profile": lambda own: Profile(searched, winner, _read_profile(own)),
-        "export": lambda own: Export(searched, winner, _read_export(own), "train" in given),
+        "export": lambda own: Export(
+            searched, winner, _read_some(ExportConfig, "export", own, _EXPORT), "train" in given
+        ),
         "report": lambda own: Report(
             searched, winner, _read_nothing(own), tuple(one for one in shown if one[0] in given)
         ),
@@ -222,16 +223,17 @@ def _read_scale(own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_profile(own: dict[str, Any]) -> dict[str, Any]:
-    found = read_arguments(profile, own, "profile", _OURS)
-    known = inspect.signature(check_profile).parameters
-    check_profile(["the best"], **{key: value for key, value in found.items() if key in known})
+    found = _read_some(ProfileConfig, "profile", own, _PROFILE)
+    check_profile(ProfileConfig.from_data(found, "profile"))
     return found
 
 
-def _read_export(own: dict[str, Any]) -> dict[str, Any]:
-    found = read_arguments(export, own, "export", _OURS)
-    find_exporters(found.get("format", "python"))
-    return found
+def _read_some(kind: type[Config], step: str, own: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a step that are no defaults, of those that it knows of a config."""
+    for key in own:
+        if key not in known:
+            raise InputError(f"{step}: unknown key '{key}'{suggest_word(key, list(known))}")
+    return kind.from_data(own, step).given()
 
 
 def _read_nothing(own: dict[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import Cost, format_large
+from nas.cost import format_large
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
-from nas.data.levels import Levels
 from nas.errors import InputError
-from nas.exporters import EXPORTERS, Exporter, find_exporters
+from nas.exporters import EXPORTERS, Exporter
 from nas.ops.base import format_shape
-from nas.runs.finals import Finalist
+from nas.runs.exporting import ExportConfig
 from nas.runs.folder import TrainingFolder
 from nas.runs.provenance import describe_versions
 from nas.runs.state import RunState
@@ -24,10 +23,12 @@ from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Trial
 from nas.training.evaluator import scale_resolution
+from nas.workflows.exported_facts import collect_facts, describe_cost, format_title
 
 if TYPE_CHECKING:
     from nas.exporters.source import Preparation
     from nas.graph import Architecture
+    from nas.workflows.quantize import Quantized
 
 
 def ignore(text: str) -> None:
@@ -148,24 +149,55 @@ def export(
     Raises InputError where there is no such network, or no weights of it, and for a format that is not there
     or lacks its library; NasError where a file is not the network. Nothing is left then.
     """
-    exporters = find_exporters(format)
+    config = ExportConfig.from_data({"format": format, "headless": headless, "trial": trial}, "nas export")
+    return write_network(what, output, config, plugins=plugins, storage=storage, progress=progress)
+
+
+def leave(
+    what: Path | str,
+    output: Path | str | None,
+    config: ExportConfig,
+    *,
+    plugins: Sequence[Path | str] = (),
+    storage: str | None = None,
+    progress: Callable[[str], None] = ignore,
+) -> list[Path] | Quantized:
+    """Write a network as a config says, in float32 or in int8. The rest is as of `export`."""
+    if config.quantize is None:
+        return write_network(what, output, config, plugins=plugins, storage=storage, progress=progress)
+    from nas.workflows.quantize import write_int8  # with all that reads images
+
+    return write_int8(what, output, config, plugins=plugins, storage=storage, progress=progress)
+
+
+def write_network(
+    what: Path | str,
+    output: Path | str | None,
+    config: ExportConfig,
+    *,
+    plugins: Sequence[Path | str] = (),
+    storage: str | None = None,
+    progress: Callable[[str], None] = ignore,
+) -> list[Path]:
+    """Write a network in float32 as a config says. The rest is as of `export`."""
+    exporters = {name: EXPORTERS[name] for name in config.chosen}
     needs_folder = len(exporters) > 1 or any(exporter.beside for exporter in exporters.values())
     is_folder = needs_folder or str(output).endswith("/")
-    if headless and (is_folder or not set(exporters) <= {"python", "safetensors"}):
+    if config.headless and (is_folder or not set(exporters) <= {"python", "safetensors"}):
         raise InputError(
             "--headless: is for one file of python or safetensors; of a timm network, timm gives the features"
         )
     target = None if output is None else Path(output)
     if is_folder:
-        target = check_new_folder(target, format)
-    leaving = find_leaving(what, trial, plugins, storage)
+        target = check_new_folder(target, config)
+    leaving = find_leaving(what, config.trial, plugins, storage)
     if is_folder:
         from nas.workflows.delivery import write_folder  # with all that reads images
 
         assert target is not None
         return write_folder(leaving, target, exporters, progress)
     (exporter,) = exporters.values()
-    leaving = leaving.without_head() if headless else leaving
+    leaving = leaving.without_head() if config.headless else leaving
     return write_one(leaving, target, exporter, progress)
 
 
@@ -190,9 +222,10 @@ def find_leaving(
     return take_file(find_space(str(what)))
 
 
-def check_new_folder(folder: Path | None, formats: str) -> Path:
+def check_new_folder(folder: Path | None, config: ExportConfig) -> Path:
     """Return the folder for several formats. Raises InputError where none is named, or there is something."""
     if folder is None:
+        formats = ",".join(config.chosen)
         raise InputError(f"--format {formats}: goes into a folder; name a new one with -o FOLDER")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise InputError(f"{folder}: exists already; choose another -o, or remove it")
@@ -252,7 +285,7 @@ def load_trial(state: RunState, number: int | None = None) -> Leaving:
         architecture,
         weights,
         f"Network found in the space '{state.space.name}'.",
-        _collect_facts(state, trial, winner, resolved, architecture),
+        collect_facts(state, trial, winner, resolved, architecture),
         TrainedOn(card, config.data, config.seed, folder.data_file, side) if card else None,
         (
             f"Found by a search of the space '{state.space.name}' with seed {config.seed}, "
@@ -272,64 +305,12 @@ def take_file(file: Path) -> Leaving:
         )
     architecture = space.architecture()
     facts = {
-        "Network": _format_title(space),
+        "Network": format_title(space),
         "Cost": describe_cost(architecture.cost, architecture.input_shape, space.classes),
         "Weights": "none; torch's own initial values",
     }
     stem = Path(file.stem.replace("-", "_"))
     return Leaving(stem, space, architecture, None, f"Network '{space.name}'.", facts)
-
-
-def _collect_facts(
-    state: RunState, trial: Trial, winner: Finalist | None, resolved: Space, network: Any
-) -> dict[str, str]:
-    """Return what the module's docstring says of the network."""
-    data = state.manifest.data
-    searched = state.space.classes if data else None
-    kind = "longer" if winner else "proxy" if data else "search's"
-    weights = f"as the {kind} training left them"
-    facts = {
-        "Space": _format_title(state.space),
-        "Searched": describe_cost(trial.candidate.cost, resolved.input, searched),
-        "This file": describe_cost(network.cost, network.input_shape, len(data.classes) if data else None),
-        "Score": _describe_score(state, trial, winner),
-    }
-    if data is None:
-        facts |= {"Weights": weights, "Input": "as the evaluator of the search gave it"}
-    else:
-        side = scale_resolution(state.space, resolved, state.config.data.resolution)
-        facts |= describe_data(data, side, weights)
-    choices = ", ".join(f"{k}: {v}" for k, v in trial.candidate.choices.items()) or "none"
-    return {**facts, "Choices": choices}
-
-
-def describe_data(data: DataCard, side: int, weights: str) -> dict[str, str]:
-    """Return what is said of a network whose `weights` were trained on images side x side."""
-    images = {"Images": _describe_image(data, side)} if data.background or data.levels else {}
-    names = ", ".join(data.classes) if len(data.classes) <= 100 else f"{len(data.classes)} classes"
-    return {
-        "Weights": f"{weights}, at {side} pixels",
-        **images,
-        "Input": (
-            f"pixels on the scale 0 to 1, less the mean {_format_values(data.mean)}, over the deviation "
-            f"{_format_values(data.std)} of each channel"
-        ),
-        "Labels": names + "; several an image, each by the sigmoid of its output" * data.multi_label,
-    }
-
-
-def _describe_image(data: DataCard, side: int) -> str:
-    """Return what becomes of an image before its pixels are the network's input, in this order."""
-    steps = (
-        [f"of more than 8 bits, the values {Levels(*data.levels)} as black to white"] if data.levels else []
-    )
-    if data.is_of_files:
-        steps += ["RGB with alpha" if data.channels == 4 else "RGB"]
-    steps += [f"resized to {side} x {side} (bilinear, antialiased, whatever its aspect ratio)"]
-    if data.is_of_files:
-        steps += ["turned as its EXIF orientation says"]
-        steps += [] if data.channels == 4 else [f"transparent pixels on {data.background}"]
-    return ", ".join(steps)
 
 
 def _find_trial(state: RunState, number: int | None) -> Trial:
@@ -362,28 +343,3 @@ def read_weights(path: Path, way_out: str) -> dict[str, Any]:
         raise InputError(
             f"{path}: the weights cannot be read: {reason}; restore the file, or {way_out}"
         ) from None
-
-
-def _describe_score(state: RunState, trial: Trial, winner: Finalist | None) -> str:
-    metric, data = state.manifest.metric.name, state.manifest.data
-    where = f"{metric} on the search-validation part of {data.name}" if data else metric
-    training = "the proxy training" if data else "the training"
-    short = f"{trial.score:.4f} {where} after {training} (trial {trial.number})"
-    if winner is None:
-        return short
-    scores = ", ".join(f"{score:.4f}" for score in winner.scores)
-    long = f"{winner.mean:.4f} after epoch {state.config.finals.epochs}, the mean of {scores}"
-    return f"{long}; {short}"
-
-
-def _format_title(space: Space) -> str:
-    return space.name + (f" - {space.about}" if space.about else "")
-
-
-def describe_cost(cost: Cost, shape: tuple[Any, ...], classes: int | None) -> str:
-    of_classes = "" if classes is None else f" with {classes:,} classes"
-    return f"{cost.macs:,} MACs, {cost.params:,} parameters at {format_shape(shape)}{of_classes}"
-
-
-def _format_values(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"

@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,13 @@ from nas.space.counting.census import Census, take_census
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.threads import torch_threads
-from nas.workflows.prepared import Prepared
+from nas.workflows.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData
+    from nas.runs.config import SearchConfig
     from nas.space import Choices
+    from nas.workflows.observer import Observer
 
 _DRAWS = 100
 _BATCHES = 12
@@ -55,6 +58,15 @@ class Forecast:
     wall_s: float
     device_s: float
     on_gpu: bool
+
+
+def forecast_search(
+    config: SearchConfig, observer: Observer, *, plugins: Sequence[Path] = ()
+) -> tuple[Prepared, Forecast]:
+    """Return a search that is ready to start, and what it will take. Nothing is written."""
+    prepared = prepare(config, None, plugins, observer)
+    observer.doing("Training three networks of the budget for some batches")
+    return prepared, forecast(prepared)
 
 
 def forecast(prepared: Prepared) -> Forecast:

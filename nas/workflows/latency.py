@@ -15,7 +15,8 @@ from nas.latency import RUNTIMES, find_runtime
 from nas.latency.pieces import time_pieces
 from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.latency.table import Fingerprint, LatencyTable, digest_parts, make_table, read_table
-from nas.machine import count_cores, name_processor
+from nas.machine import check_threads, name_processor
+from nas.runs.runtime import LatencyConfig
 from nas.space import Space, load_space
 from nas.space.clock import list_pieces
 from nas.space.fit import fit_input
@@ -56,14 +57,28 @@ def time_parts(
 
     Raises InputError for a runtime that is not there; NasError where it cannot apply a part.
     """
+    given = {"runtime": runtime, "threads": threads, "input": side, "classes": classes, "anew": anew}
+    config = LatencyConfig.from_data(given, "nas latency")
+    return time_space(space, config, plugins=plugins, progress=progress)
+
+
+def time_space(
+    space: Path | str,
+    config: LatencyConfig,
+    *,
+    plugins: Sequence[Path | str] = (),
+    progress: Callable[[str], None] = ignore,
+) -> LatencyTable:
+    """Return the table of a space as a config says. The rest is as of `time_parts`."""
     sources = read_plugins(map(Path, plugins))
     load_plugins(sources)
     found = load_space(find_space(str(space)))
-    if side is not None:
-        found = fit_input(found, side).space
-    if classes is not None:
-        found = found.for_data(found.input[0], classes)
-    return find_table(found, runtime, threads, [Path(source.file) for source in sources], progress, anew=anew)
+    if config.input is not None:
+        found = fit_input(found, config.input).space
+    if config.classes is not None:
+        found = found.for_data(found.input[0], config.classes)
+    files = [Path(source.file) for source in sources]
+    return find_table(found, config.runtime, config.threads, files, progress, anew=config.anew)
 
 
 def check_runtime(runtime: str, threads: int) -> None:
@@ -75,10 +90,7 @@ def check_runtime(runtime: str, threads: int) -> None:
             f"--runtime: latency is predicted for {' and '.join(PIECE_RUNTIMES)}, not for '{runtime}'; name "
             "one of them, and measure the result with nas profile"
         )
-    if threads > (cores := count_cores()):
-        raise InputError(
-            f"--threads: {threads} are more than the {cores} cores that may be used here; name up to {cores}"
-        )
+    check_threads(threads)
 
 
 def find_table(

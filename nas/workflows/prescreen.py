@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -13,20 +14,21 @@ from nas.data import datasets
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData
 from nas.data.sources import find_source
-from nas.errors import InputError, suggest_word
+from nas.errors import InputError
 from nas.graph.memory import check_memory
 from nas.graph.module import build_module
 from nas.measures import MEASURES
+from nas.runs.scoring import LEAST_IMAGES, ScoreConfig
+from nas.runs.state import load_network
 from nas.space import Choices, Space
+from nas.space.plugins import Plugin, read_plugins
 from nas.study.records import Candidate
 from nas.training.device import DeviceImages
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.loop import seed_everything
 from nas.training.recipe import Recipe
+from nas.training.screens import ZERO_COST_NAMES
 from nas.training.zero_cost import ZERO_COST
-
-_LEAST = 4
-"""Images of a batch, each half of which is normalised by itself."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,32 @@ class Untrained:
     scores: dict[str, float]
 
 
-def parse_scores(text: str | None) -> list[str]:
-    """Return the names of zero-cost scores in a list such as `naswot,zico`; all of them without one."""
-    if text is None:
-        return list(ZERO_COST)
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in ZERO_COST:
-            raise InputError(f"--scores: '{name}' is not a score{suggest_word(name, list(ZERO_COST))}")
-    return names
+def score_networks(
+    networks: Sequence[str],
+    config: ScoreConfig,
+    *,
+    plugins: Sequence[Path] = (),
+    tell: Callable[[str], None],
+) -> list[Untrained]:
+    """Score networks of files, bundled names or run folders as a config says. `tell` is told what is left out
+    of the data.
+
+    Raises InputError for what is no network, and for data that cannot be used.
+    """
+    sources = read_plugins(plugins)
+    spaces = [_find_network(what, sources) for what in networks]
+    data = load_batch(config.data, batch=config.batch, seed=config.seed)
+    for note in data.notes:
+        tell(note)
+    names = config.scores or ZERO_COST_NAMES
+    return score_untrained(spaces, names, data, batch=config.batch, seed=config.seed)
+
+
+def _find_network(what: str, plugins: Sequence[Plugin]) -> Space:
+    space = load_network(what, plugins)
+    if not space.is_architecture:
+        raise InputError(f"{what}: is a space with choices; name networks, such as runs/mbconv-1")
+    return space
 
 
 def load_batch(config: DataConfig, *, batch: int, seed: int) -> ImageData:
@@ -64,9 +83,9 @@ def load_batch(config: DataConfig, *, batch: int, seed: int) -> ImageData:
         rendering=config.rendering,
         duplicates=config.duplicates,
     )
-    if len(data.train_labels) < _LEAST:
+    if len(data.train_labels) < LEAST_IMAGES:
         raise InputError(
-            f"data set '{dataset}': {len(data.train_labels)} images are too few; {_LEAST} are needed"
+            f"data set '{dataset}': {len(data.train_labels)} images are too few; {LEAST_IMAGES} are needed"
         )
     return data
 
@@ -102,7 +121,7 @@ class Prescreen:
             return float(candidate.amount(MEASURES[self.name]))
         evaluator = self.evaluator
         recipe = evaluator.recipe.fitted(len(evaluator.data.train_labels), evaluator.device)
-        batch = max(_LEAST, recipe.batch_size)
+        batch = max(LEAST_IMAGES, recipe.batch_size)
         try:
             score = _score(evaluator, candidate.choices, [self.name], batch)[self.name]
         except Exception:

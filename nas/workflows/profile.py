@@ -17,10 +17,11 @@ from typing import Any
 from nas.errors import InputError, NasError
 from nas.exporters import EXPORTERS
 from nas.files import read_text, write_output
-from nas.latency import RUNTIMES, Latency, Work, find_runtime, measure
+from nas.latency import RUNTIMES, Latency, Work, measure
 from nas.latency.cliffs import find_cliffs
-from nas.machine import count_cores, name_processor
+from nas.machine import check_threads, name_processor
 from nas.runs.folder import RunFolder
+from nas.runs.profiling import ProfileConfig
 from nas.runs.provenance import damage_told, digest_file
 from nas.space.fit import fit_input
 from nas.space.library import is_run
@@ -111,23 +112,41 @@ def profile(
         >>> [(one.runtime, one.low_s) for one in found.latencies]  # doctest: +SKIP
         [('torch', 0.0262), ('onnx', 0.0098)]
 
-    Raises InputError for what is no network, a runtime that is not there and a number out of its range;
+    Raises InputError for what is no network, a runtime that is not there and a value that is not allowed;
     NasError where a runtime cannot apply a network, and with `strict` where the machine was not quiet.
     """
-    named = dict.fromkeys(runtimes)
-    check_profile(networks, runtimes=runtimes, batches=batches, threads=threads, rounds=rounds, device=device)
-    leavings = {str(what): _find(str(what), plugins, side) for what in dict.fromkeys(networks)}
+    given = {
+        "runtimes": runtimes, "batches": batches, "threads": threads, "rounds": rounds, "seed": seed,
+        "device": device, "input": side, "strict": strict,
+    }  # fmt: skip
+    config = ProfileConfig.from_data(given, "nas profile")
+    return take_profile(networks, config, plugins=plugins, progress=progress)
+
+
+def take_profile(
+    networks: Sequence[Path | str],
+    config: ProfileConfig,
+    *,
+    plugins: Sequence[Path | str] = (),
+    progress: Callable[[str], None] = ignore,
+) -> Profile:
+    """Measure networks as a config says. The rest is as of `profile`."""
+    if not networks:
+        raise InputError("no network is named to be measured; name a file, a bundled network or a run folder")
+    check_profile(config)
+    named = dict.fromkeys(config.runtimes)
+    leavings = {str(what): _find(str(what), plugins, config.input) for what in dict.fromkeys(networks)}
     with TemporaryDirectory(prefix="nas-profile-") as folder:
-        works = list(_list_works(leavings, named, batches, threads, device, Path(folder), plugins, progress))
+        works = list(_list_works(leavings, config, Path(folder), plugins, progress))
         found = Profile(
-            measure(works, rounds, seed, progress),
+            measure(works, config.rounds, config.seed, progress),
             tuple(find_cliffs({name: one.architecture for name, one in leavings.items()}, named)),
-            _name_machine(device),
+            _name_machine(config.device),
             _read_versions(named),
-            rounds,
-            seed,
+            config.rounds,
+            config.seed,
         )
-    if strict:
+    if config.strict:
         found.check()
     return found
 
@@ -160,44 +179,14 @@ def read_profile(folder: RunFolder) -> Profile | None:
     return found
 
 
-def check_profile(
-    networks: Sequence[Path | str],
-    *,
-    runtimes: Sequence[str] = ("torch",),
-    batches: Sequence[int] = (1,),
-    threads: int = 1,
-    rounds: int = 20,
-    device: str = "cpu",
-) -> None:
-    """Raise InputError for what `profile` is not to be asked for: a runtime or a device that is not there, a
-    number out of its range. Of a network that is still to be found nothing is said."""
-    for name in runtimes:
-        find_runtime(name)
-    if not networks or not runtimes or not batches:
-        raise InputError("wanted one network, one runtime and one size of batch at least")
-    for name, number, least in (
-        *(("--batch", size, 1) for size in batches),
-        ("--threads", threads, 1),
-        ("--rounds", rounds, 2),
-    ):
-        if number < least:
-            raise InputError(f"{name}: {number} is not a whole number from {least}")
-    if threads > (cores := count_cores()):
-        raise InputError(
-            f"--threads: {threads} are more than the {cores} cores that may be used here; name up to {cores}"
-        )
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"--device: '{device}' is not a device; it is cpu or cuda")
-    if device == "cuda":
-        for name in runtimes:
-            if not RUNTIMES[name].on_cuda:
-                raise InputError(
-                    f"--device: runtime '{name}' is measured on the CPU alone; leave it out, or --device"
-                )
+def check_profile(config: ProfileConfig) -> None:
+    """Raise InputError for what this machine has not: so many cores, or a CUDA device."""
+    check_threads(config.threads)
+    if config.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            raise InputError("--device: torch finds no CUDA device here; leave it out")
+            raise InputError("device: torch finds no CUDA device here; leave it out")
 
 
 def _find(what: str, plugins: Sequence[Path | str], side: int | None) -> Leaving:
@@ -215,10 +204,7 @@ def _find(what: str, plugins: Sequence[Path | str], side: int | None) -> Leaving
 
 def _list_works(
     leavings: dict[str, Leaving],
-    runtimes: dict[str, None],
-    batches: Sequence[int],
-    threads: int,
-    device: str,
+    config: ProfileConfig,
     folder: Path,
     plugins: Sequence[Path | str],
     progress: Callable[[str], None],
@@ -226,7 +212,8 @@ def _list_works(
     """Write each network in the format of each runtime. Raises NasError where a format has no word for it."""
     from safetensors.torch import save_file
 
-    for number, ((name, leaving), runtime) in enumerate(product(leavings.items(), runtimes)):
+    pairs = product(leavings.items(), dict.fromkeys(config.runtimes))
+    for number, ((name, leaving), runtime) in enumerate(pairs):
         stem, form = f"network{number}", RUNTIMES[runtime].format
         weights, file = folder / f"{stem}.safetensors", None
         if form is None:
@@ -238,14 +225,14 @@ def _list_works(
                 file, *_ = leaving.write(EXPORTERS[form], folder, stem)
             except NasError as error:
                 raise NasError(f"{name}: runtime '{runtime}': {error}") from None
-        for batch in dict.fromkeys(batches):
+        for batch in dict.fromkeys(config.batches):
             yield Work(
                 name,
                 leaving.architecture,
                 runtime,
                 batch,
-                threads,
-                device,
+                config.threads,
+                config.device,
                 file,
                 weights,
                 tuple(map(Path, plugins)),

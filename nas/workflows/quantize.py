@@ -13,21 +13,15 @@ import numpy as np
 
 from nas.data.card import DataCard
 from nas.errors import InputError, NasError
-from nas.exporters import EXPORTERS, INT8_SUFFIX, Exporter, find_exporter
-from nas.exporters.int8 import (
-    CALIBRATION_IMAGES,
-    Calibration,
-    Target,
-    check_format,
-    find_quantized,
-    find_target,
-)
+from nas.exporters import CALIBRATION_IMAGES, EXPORTERS, INT8_SUFFIX, Exporter
+from nas.exporters.int8 import Calibration, check_format, find_quantized, find_target
 from nas.exporters.parity import Array, Parity, Sample, apply_apart, compute_outputs
 from nas.files import make_folder, scratch_folder
 from nas.graph.memory import compute_peak_memory
 from nas.latency import RUNTIMES, Latency, Work, measure
 from nas.latency.cliffs import find_int8_costs
 from nas.machine import name_processor
+from nas.runs.exporting import ExportConfig
 from nas.workflows.delivery import (
     explain_unwritable,
     format_cell,
@@ -151,29 +145,44 @@ def quantize(
     Raises InputError for a format without int8 or without its library, and for a network without images to
     calibrate on; NasError where accuracy falls by more than `max_drop`. Nothing is left then.
     """
-    names = list(dict.fromkeys(part.strip() for part in format.split(",")))
+    given = {
+        "quantize": "int8", "format": format, "calibration_images": calibration_images,
+        "target_cpu": target_cpu, "max_drop": max_drop, "trial": trial,
+    }  # fmt: skip
+    config = ExportConfig.from_data(given, "nas export")
+    return write_int8(what, output, config, plugins=plugins, storage=storage, progress=progress)
+
+
+def write_int8(
+    what: Path | str,
+    output: Path | str | None,
+    config: ExportConfig,
+    *,
+    plugins: Sequence[Path | str] = (),
+    storage: str | None = None,
+    progress: Callable[[str], None] = ignore,
+) -> Quantized:
+    """Write a network in int8 as a config says. The rest is as of `quantize`."""
+    names, drop = config.chosen, config.max_drop
     for name in names:
-        find_exporter(name)
         check_format(name)
-    _check_numbers(calibration_images, max_drop)
-    target = find_target(target_cpu)
     place = None if output is None else Path(output)
     is_folder = len(names) > 1 or str(output).endswith("/")
     if is_folder:
-        place = check_new_folder(place, format)
-    work = _prepare(find_leaving(what, trial, plugins, storage), str(what), calibration_images, target)
+        place = check_new_folder(place, config)
+    work = _prepare(find_leaving(what, config.trial, plugins, storage), str(what), config)
     if place is None or not is_folder:
         place = EXPORTERS[names[0]].target(place or work.leaving.stem)
     make_folder(place.parent, place)
     try:
         with scratch_folder(place.parent, f".{place.name}-", ".tmp") as made:
             if is_folder:
-                found = work.write(names, made, work.leaving.stem.name, place, max_drop, progress)
+                found = work.write(names, made, work.leaving.stem.name, place, drop, progress)
                 others = work.write_companions(made, found)
                 made.rename(place)
                 return replace(found, files=(*found.files, *(place / name for name in others)))
             stem = place.name.removesuffix(EXPORTERS[names[0]].suffixes[0])
-            found = work.write(names, made, stem, place.parent, max_drop, progress)
+            found = work.write(names, made, stem, place.parent, drop, progress)
             for file in found.files:
                 (made / file.name).replace(file)
             return found
@@ -181,17 +190,9 @@ def quantize(
         raise explain_unwritable(place, error) from None
 
 
-def _check_numbers(calibration_images: int, max_drop: float | None) -> None:
-    """Raise InputError for a number out of its range."""
-    if calibration_images < 1:
-        raise InputError(f"--calibration-images: {calibration_images} is not a whole number from 1")
-    if max_drop is not None and not 0 <= max_drop <= 1:
-        raise InputError(f"--max-drop: {max_drop:g} is no share of images; it is from 0 to 1, such as 0.01")
-
-
-def _prepare(leaving: Leaving, what: str, count: int, target: Target) -> _Work:
+def _prepare(leaving: Leaving, what: str, config: ExportConfig) -> _Work:
     """Return a network with the images that it needs. Raises InputError where it has none."""
-    images = leaving.images
+    images, target = leaving.images, find_target(config.target_cpu)
     if images is None:
         why = "was trained elsewhere" if leaving.origin else "is the file of a network"
         raise InputError(
@@ -202,7 +203,7 @@ def _prepare(leaving: Leaving, what: str, count: int, target: Target) -> _Work:
     fewest, most = _COMPARED
     most = max(fewest, min(most, _MEMORY // compute_peak_memory(leaving.architecture)))
     try:
-        data = read_images(images, validation=most, train=count)
+        data = read_images(images, validation=most, train=config.calibration_images)
     except NasError as error:
         raise InputError(
             f"--quantize int8: {what} has no images to calibrate on, as they cannot be read ({error}); bring "

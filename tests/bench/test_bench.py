@@ -447,7 +447,7 @@ def test_the_command_limits_any_measure(space_file: str, path: Path) -> None:
     assert said.code == 0 and "budget activations <= 1,000,000 and memory <= 1,000,000 B," in said.out
     said = nas(*limited, "--budget", "memry=8M")
     assert (said.code, said.err) == (
-        2, "error: budget 'memry=8M': 'memry' is not a measure; did you mean 'memory'?\n"
+        2, "error: nas bench: budget 'memry=8M': 'memry' is not a measure; did you mean 'memory'?\n"
     )  # fmt: skip
 
 
@@ -551,10 +551,10 @@ def test_a_large_space_is_not_listed(
     ("flags", "message"),
     [
         (["--sampler", "random,evolutoin"], "unknown sampler 'evolutoin'; did you mean 'evolution'?"),
-        (["--sampler", "tpe", "--score", "median"], "--score: 'median' is not mean or random, which is what "
-         "a search can be told"),
-        (["--sampler", "tpe", "--budget-flops", "4Q"], "budget-flops: '4Q' is not a count; write "
-         "a number with K, M, G or T, such as 400M or 1.5G"),
+        (["--sampler", "tpe", "--score", "median"], "nas bench: score: 'median' is not what a search can be "
+         "told; it is mean or random"),
+        (["--sampler", "tpe", "--budget-flops", "4Q"], "nas bench: budget-flops: '4Q' is not a count; "
+         "write a number with K, M, G or T, such as 400M or 1.5G"),
         (["--sampler", "tpe", "--trials", "17"], "--trials: 17, and {table} has 16 networks inside the "
          "budget; ask for at most so many"),
     ],

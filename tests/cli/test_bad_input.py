@@ -7,12 +7,16 @@ import random
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import torch
 from command_line import TINY, nas
 from PIL import Image
+
+import nas as nas_package
+from nas.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -174,8 +178,28 @@ def test_a_name_that_is_a_path() -> None:
 
 def test_a_forecast_of_a_study_that_is_joined() -> None:
     assert refused("search", "tiny.yaml", "--dry-run", "--join", "--name", "mine") == (
-        2, "--dry-run: forecasts a search that begins, and --join works on one that has begun; leave one of "
-        "the two out"
+        2, "nas search: dry-run: forecasts a search that begins, and --join works on one that has begun; "
+        "leave one of the two out"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("search", "tiny.yaml"), ("show", "tiny.yaml"), ("bench", "tiny.yaml", "table.csv", "--sampler", "tpe")],
+)
+def test_two_names_of_one_limit(command: tuple[str, ...]) -> None:
+    assert refused(*command, "--budget-flops", "400M", "--budget-macs", "300M") == (
+        2, "--budget-macs: 300M is given, and --budget-flops 400M too, which is the same setting; "
+        "leave one out"
+    )  # fmt: skip
+    assert refused(*command, "--budget-macs", "400M", "--budget", "macs=300M")[1].endswith(
+        "budget 'macs=300M': MACs are limited by --budget-flops already; keep one"
+    )
+
+
+def test_two_names_of_another_setting() -> None:
+    assert refused("search", "tiny.yaml", "--workers", "2", "--concurrency", "2") == (
+        2, "--concurrency: 2 is given, and --workers 2 too, which is the same setting; leave one out"
     )  # fmt: skip
 
 
@@ -218,6 +242,11 @@ def test_a_forecast_of_a_study_that_is_joined() -> None:
             "optimizer's own; in YAML write it as 0.05, as '5e-2' is text there",
         ),
         ("[trials]", "wanted a mapping of settings, such as trials: 50"),
+        (
+            "{budget-flops: 3M, budget_flops: 4M}",
+            "budget_flops: is given twice, also as budget-flops; keep one",
+        ),
+        ("{budget_flops: 3M, budget_macs: 4M}", "unknown key 'budget_macs'; did you mean 'budget_flops'?"),
     ],
 )
 def test_settings_in_a_file(text: str, message: str) -> None:
@@ -511,9 +540,75 @@ def test_the_export_of_a_trial_of_a_file() -> None:
 
 def test_an_unknown_format() -> None:
     assert refused("export", "tiny.yaml", "--format", "savedmodel") == (
-        2, "unknown format 'savedmodel'; allowed: executorch, litert, ncnn, onnx, openvino, pt2, python, "
-        "safetensors, timm"
+        2, "nas export: format: unknown format 'savedmodel'; allowed: executorch, litert, ncnn, onnx, "
+        "openvino, pt2, python, safetensors, timm"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        (["--format", "bogus"], {"format": "bogus"}),
+        (["--format", "python,python", "--trial", "-1"], {"format": "python,python", "trial": -1}),
+    ],
+)
+def test_an_export_says_the_same_from_python(flags: list[str], settings: dict[str, Any]) -> None:
+    said = refused("export", "tiny.yaml", *flags)[1]
+    with pytest.raises(InputError) as error:
+        nas_package.export("tiny.yaml", **settings)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        (["--runtime", "onx"], {"runtimes": ["onx"]}),
+        (["--batch", "1,0"], {"batches": "1,0"}),
+        (["--threads", "0"], {"threads": 0}),
+        (["--rounds", "1"], {"rounds": 1}),
+        (["--device", "tpu"], {"device": "tpu"}),
+        (["--runtime", "onnx", "--device", "cuda"], {"runtimes": ["onnx"], "device": "cuda"}),
+        (["--input", "0"], {"side": 0}),
+        (["--seed", "-1"], {"seed": -1}),
+    ],
+)
+def test_a_profile_says_the_same_from_python(flags: list[str], settings: dict[str, Any]) -> None:
+    said = refused("profile", "tiny.yaml", *flags)[1]
+    with pytest.raises(InputError) as error:
+        nas_package.profile(["tiny.yaml"], **settings)
+    assert str(error.value) == said
+
+
+def test_a_table_of_latencies_says_the_same_from_python() -> None:
+    said = refused("latency", "tiny.yaml", "--threads", "0")[1]
+    with pytest.raises(InputError) as error:
+        nas_package.time_parts("tiny.yaml", runtime="onnx", threads=0)
+    assert (
+        str(error.value)
+        == said
+        == ("nas latency: threads: 0 is not a number of threads; it is a whole number, 1 or more")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "tiny.yaml", "--top", "0"),
+         "nas show: top: 0 is not a number of trials; it is a whole number, 1 or more"),
+        (("show", "tiny.yaml", "--classes", "none"), "nas show: classes: 'none' is not a number of classes; "
+         "it is a whole number, 1 or more, or null for its own"),
+        (("show", "tiny.yaml", "--trial", "-1"),
+         "nas show: trial: -1 is not a trial; it is a whole number, 0 or more, or null for the best ones"),
+        (("draw", "tiny.yaml", "--depth", "0"),
+         "nas draw: depth: 0 is not a number of levels; it is a whole number, 1 or more"),
+        (("score", "tiny.yaml", "--batch", "3"),
+         "nas score: batch: 3 is not a number of images; it is a whole number, 4 or more"),
+        (("bench", "tiny.yaml", "table.csv"),
+         "nas bench: no sampler is named; give --sampler, such as evolution,tpe"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_command(arguments: tuple[str, ...], message: str) -> None:
+    assert refused(*arguments) == (2, message)
 
 
 def test_data_with_other_classes_than_the_network_gives() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,23 @@ import rich_click as click
 from command_line import TINY, nas
 from written_runs import write_run
 
-from nas.cli.export import export
 from nas.cli.options import list_resumable, with_settings
-from nas.cli.profile import profile
-from nas.cli.reference import fill_tables, list_panels, list_settings, main
+from nas.cli.reference import ALONE, fill_tables, list_panels, list_settings, main
 from nas.data.sources import NAMES
 from nas.errors import InputError
 from nas.exporters import EXPORTERS
+from nas.exporters.int8 import TARGETS
 from nas.latency import RUNTIMES
+from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.loggers import LOGGERS
 from nas.runs.config import SearchConfig
+from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
+from nas.runs.profiling import ProfileConfig
+from nas.runs.runtime import LatencyConfig
 from nas.samplers import SAMPLERS
+from nas.settings import Config
 from nas.space import parse_space
 from nas.study.pruning import PRUNERS
 from nas.training.recipe import Recipe
@@ -141,9 +145,14 @@ def test_the_help_names_all_that_can_be_chosen() -> None:
     for key, names in known.items():
         help = SearchConfig.settings()[key].option.help
         assert set(names) <= set(re.findall(r"`([A-Za-z0-9_.]+)", help)), key
-    for command, key, names in ((export, "formats", EXPORTERS), (profile, "runtimes", RUNTIMES)):
-        (option,) = (one for one in command.params if isinstance(one, click.Option) and one.name == key)
-        assert set(names) <= set(re.findall(r"[a-z0-9]+", option.help or "")), key
+    others: list[tuple[type[Config], str, Iterable[str]]] = [
+        (ExportConfig, "format", EXPORTERS),
+        (ExportConfig, "target_cpu", TARGETS),
+        (ProfileConfig, "runtimes", RUNTIMES),
+        (LatencyConfig, "runtime", PIECE_RUNTIMES),
+    ]
+    for config, key, allowed in others:
+        assert set(allowed) <= set(re.findall(r"`([a-z0-9]+)`", config.settings()[key].option.help)), key
     assert set(SCORES) == set(re.findall(r"`([a-z_]+)`", Recipe.settings()["score"].option.help))
 
 
@@ -156,9 +165,9 @@ def test_the_documentation_has_the_tables_of_the_fields() -> None:
     assert [fill_tables(page) for page in pages] == pages
     listed = [s for page in pages for found in list_panels(page) for s in list_settings(*found)]
     every = [*SearchConfig.settings().values(), *Recipe.settings().values()]
-    every += list_settings("train", "Training") + list_settings("train", "Distillation")
-    every += list_settings("versus", "Comparison")
-    every += list_settings("coefficients", "Coefficients")
+    shared = {setting.option.panel for setting in every}
+    for config in ALONE.values():
+        every += [s for s in config.settings().values() if s.option.panel not in (*shared, None)]
     assert sorted(s.key for s in listed) == sorted(s.key for s in every)
 
 

@@ -17,7 +17,7 @@ from command_line import SHORT, nas
 from torch import fx
 
 from nas.errors import InputError, NasError
-from nas.exporters import EXPORTERS, find_exporters
+from nas.exporters import EXPORTERS, find_exporter
 from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.graph.module import build_module
@@ -110,7 +110,7 @@ def test_a_network_that_has_seen_no_image_is_refused(tmp_path: Path) -> None:
 def test_a_format_without_its_library_says_how_to_install_it() -> None:
     lacking = replace(LITERT, needs=("no_such_library", "nor_this", "torch"))
     with formats(lacking=lacking), pytest.raises(InputError) as error:
-        find_exporters("python, lacking")
+        find_exporter("lacking")
     assert str(error.value) == (
         "format 'lacking': needs no-such-library and nor-this, which are not installed; install them with: "
         "pip install no-such-library nor-this"
@@ -124,9 +124,10 @@ def test_a_format_without_its_library_says_how_to_install_it() -> None:
          "-o FOLDER"),
         (("--format", "python,pt2", "-o", "there"), "there: exists already; choose another -o, or remove it"),
         (("-o", "there/"), "there: exists already; choose another -o, or remove it"),
-        (("--format", "python,onx", "-o", "new"), "unknown format 'onx'; did you mean 'onnx'?"),
-        (("--format", "", "-o", "new"), "unknown format ''; allowed: executorch, litert, ncnn, onnx, "
-         "openvino, pt2, python, safetensors, timm"),
+        (("--format", "python,onx", "-o", "new"), "nas export: format: unknown format 'onx'; did "
+         "you mean 'onnx'?"),
+        (("--format", "", "-o", "new"), "nas export: format: unknown format ''; allowed: executorch, "
+         "litert, ncnn, onnx, openvino, pt2, python, safetensors, timm"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_is_refused_first(

@@ -72,7 +72,7 @@ def test_a_machine_that_does_not_say(processor: Path, monkeypatch: pytest.Monkey
     assert find_target() == TARGETS["arm"]
     with pytest.raises(InputError) as error:
         find_target("vnn")
-    assert str(error.value) == "--target-cpu: unknown kind 'vnn'; did you mean 'vnni'?"
+    assert str(error.value) == "unknown kind of CPU 'vnn'; did you mean 'vnni'?"
 
 
 @pytest.mark.parametrize(("name", "most", "kind"), [("vnni", 127, 2), ("avx2", 64, 2), ("arm", 127, 3)])
@@ -158,12 +158,18 @@ def test_a_network_that_is_no_longer_best_takes_its_int8_along(tiny_run: RunFold
         (("runs/mine", "--quantize", "int8", "--format", "onnx,ncnn", "-o", "out"), "--quantize int8: format "
          "'ncnn' has none; it is for onnx, openvino, pt2: leave --quantize out, or the format"),
         (("runs/mine", "--quantize", "int8", "--calibration-images", "0"),
-         "--calibration-images: 0 is not a whole number from 1"),
+         "nas export: calibration-images: 0 is not a number of images; it is a whole number, 1 or more"),
+        (("runs/mine", "--quantize", "int4"),
+         "nas export: quantize: 'int4' is not a kind of numbers; it is int8, or null for float32"),
+        (("runs/mine", "--quantize", "int8", "--target-cpu", "vnn"),
+         "nas export: target-cpu: unknown kind of CPU 'vnn'; did you mean 'vnni'?"),
         (("runs/mine", "--quantize", "int8", "--max-drop", "5"),
-         "--max-drop: 5 is no share of images; it is from 0 to 1, such as 0.01"),
-        (("runs/mine", "--max-drop", "0.1"), "--max-drop: is of --quantize int8; give both, or none"),
+         "nas export: max-drop: 5.0 is not a share of images; it is a number from 0 to 1, such as 0.01, or "
+         "null for a warning"),
+        (("runs/mine", "--max-drop", "0.1"),
+         "nas export: max-drop: is of --quantize int8; give both, or none"),
         (("runs/mine", "--calibration-images", "9"),
-         "--calibration-images: is of --quantize int8; give both, or none"),
+         "nas export: calibration-images: is of --quantize int8; give both, or none"),
         (("runs/mine/best.yaml", "--quantize", "int8"), "--quantize int8: runs/mine/best.yaml is the file of "
          "a network, and has no images to calibrate on; name the run folder of a search or training "
          "on images"),

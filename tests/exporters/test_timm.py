@@ -296,8 +296,8 @@ def test_a_layer_named_as_a_part_of_timm_is_refused() -> None:
          "another name"),
         (("--format", "timm", "-o", "timm"), "timm: has a name that is taken in Python; choose letters, "
          "digits and _, such as -o my_network.py"),
-        (("--quantize", "int8", "--headless"), "--headless: int8 has accuracies to compare; give it or "
-         "--quantize, not both"),
+        (("--quantize", "int8", "--headless"), "nas export: headless: int8 has accuracies to compare; "
+         "give it or --quantize, not both"),
         (("--format", "timm", "-o", "pets", "--headless"), "--headless: is for one file of python or "
          "safetensors; of a timm network, timm gives the features"),
     ],

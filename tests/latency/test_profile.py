@@ -315,10 +315,10 @@ def test_the_card_of_an_export_says_what_is_slow_in_its_formats() -> None:
         ),
         (
             "relu.yaml --batch 1,x",
-            "--batch: 'x' is not a size of a batch; it is a whole number from 1, as in 1,32",
+            "batches: '1,x' is not a list of sizes of a batch; each is a whole number from 1, as in 1,32",
         ),
         ("relu.yaml --threads 5000", "--threads: 5000 are more than the "),
-        ("relu.yaml --runtime onnx --device cuda", "--device: runtime 'onnx' is measured on the CPU alone; "),
+        ("relu.yaml --runtime onnx --device cuda", "device: runtime 'onnx' is measured on the CPU alone; "),
         ("mbconv", "is a space of 7.76 x 10^25 networks"),
         ("no.yaml", "no.yaml: no such file"),
         ("relu.yaml --csv .", "--csv: . is a folder; name a file"),

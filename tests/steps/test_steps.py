@@ -362,12 +362,16 @@ def test_coefficients_of_the_search_are_an_input_where_they_are_used() -> None:
          "and no bundled space has this name; did you mean 'plain.yaml'?"),
         (changed(WHOLE, "versus", baseline="tiny.yaml"), "versus: baseline: tiny.yaml is a space with "
          "choices; name the file of one network"),
-        (changed(WHOLE, "profile", runtimes="onx"), "profile: unknown runtime 'onx'; did you mean "
+        (changed(WHOLE, "profile", runtimes="onx"), "profile: runtimes: unknown runtime 'onx'; did you "
+         "mean 'onnx'?"),
+        (changed(WHOLE, "profile", batches=[0]), "profile: batches: [0] is not a list of sizes of a batch; "
+         "each is a whole number from 1, as in 1,32"),
+        (changed(WHOLE, "profile", input=32), "profile: unknown key 'input'; allowed: batches, device, "
+         "rounds, runtimes, seed, strict, threads"),
+        (changed(WHOLE, "profile", threads="two"), "profile: threads: 'two' is not a number of threads; it "
+         "is a whole number, 1 or more"),
+        (changed(WHOLE, "export", format="onx"), "export: format: unknown format 'onx'; did you mean "
          "'onnx'?"),
-        (changed(WHOLE, "profile", batches=[0]), "profile: --batch: 0 is not a whole number from 1"),
-        (changed(WHOLE, "profile", threads="two"), "profile: threads: 'two' is not a whole number, 0 or "
-         "more"),
-        (changed(WHOLE, "export", format="onx"), "export: unknown format 'onx'; did you mean 'onnx'?"),
         (changed(WHOLE, "report", theme="dark"), "report: unknown key 'theme'; a report has no "
          "settings"),
     ],

@@ -221,8 +221,8 @@ def test_what_is_left_out_of_the_data_is_said(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["mbconv"], "mbconv: is a space with choices; name networks, such as runs/mbconv-1"),
-        (["reference/lenet5", "--scores", "naswott"], "--scores: 'naswott' is not a score; did you mean "
-         "'naswot'?"),
+        (["reference/lenet5", "--scores", "naswott"], "nas score: scores: 'naswott' is not a score; did "
+         "you mean 'naswot'?"),
         (["reference/lenet5", "--dataset", "digit"], "unknown data set 'digit'; did you mean 'digits'?"),
     ],
 )  # fmt: skip

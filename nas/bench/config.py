@@ -1,0 +1,61 @@
+"""What is measured of samplers: the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from nas.errors import InputError
+from nas.kinds import SEED, TRIALS, listed, one_of, optional, whole
+from nas.measures import Budget
+from nas.runs.budget import ANY, BUDGET
+from nas.settings import Config, Option
+
+_PANEL = "Contest"
+
+
+@dataclass(frozen=True)
+class BenchConfig(Config):
+    """Everything that decides a contest.
+
+    `samplers`: that take part beside random. `trials`: of a search; `repeats`: searches by each. `score`:
+    what a search is told, the mean of a network's scores, or a random one. `seed`: of the first repeat.
+    `jobs`: searches at a time, None for one a core.
+
+    Raises InputError for a value of the wrong type or out of range.
+    """
+
+    samplers: Annotated[
+        tuple[str, ...],
+        listed(
+            "a list of samplers; write it as text, such as evolution,tpe",
+            lambda name: isinstance(name, str) and name != "",
+        ),
+        Option("Samplers to compare with random, such as `evolution,tpe`.", _PANEL, key="sampler"),
+    ]
+    trials: Annotated[int, TRIALS, Option("Networks that a search tries.", _PANEL)] = 100
+    repeats: Annotated[
+        int,
+        whole("a number of repeats; it is a whole number, 1 or more", 1),
+        Option("Searches by each sampler.", _PANEL),
+    ] = 30
+    budget: Annotated[Budget, BUDGET] = ANY
+    score: Annotated[
+        str,
+        one_of("what a search can be told", ("mean", "random")),
+        Option("What a search is told: the `mean` of a network's scores, or a `random` one.", _PANEL),
+    ] = "mean"
+    seed: Annotated[int, SEED, Option("Of the first repeat; the next have the next seeds.", _PANEL)] = 0
+    jobs: Annotated[
+        int | None,
+        optional(whole("a number of processes; it is a whole number, 1 or more", 1), "for one a core"),
+        Option("Searches at a time, each in a process, else one a core.", _PANEL),
+    ] = None
+
+    @classmethod
+    def from_data(cls, data: Any, where: str = "config") -> BenchConfig:
+        """Return the config of plain values, as `Config.from_data` does. There has to be a sampler."""
+        if isinstance(data, Mapping) and "sampler" not in data:
+            raise InputError(f"{where}: no sampler is named; give --sampler, such as evolution,tpe")
+        return super().from_data(data, where)

@@ -1,0 +1,43 @@
+"""How a search starts: the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from nas.errors import InputError
+from nas.kinds import BOOLEAN
+from nas.settings import Config, Option
+
+_PANEL = "Start"
+
+
+@dataclass(frozen=True)
+class StartConfig(Config):
+    """What is done of a search, and where. `join`: it works on a study that another search began. `dry_run`:
+    it is only forecast. `submit`: it is done on a cluster.
+
+    Raises InputError for two that exclude each other.
+    """
+
+    join: Annotated[
+        bool, BOOLEAN, Option("Work on the study --name in --storage that another search began.", _PANEL)
+    ] = False
+    dry_run: Annotated[
+        bool, BOOLEAN, Option("Only forecast time and memory, from three short trainings.", _PANEL)
+    ] = False
+    submit: Annotated[
+        bool,
+        BOOLEAN,
+        Option("Search on the cluster of --address, auto or http://HOST:8265, and follow from here.", _PANEL),
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dry_run and self.join:
+            raise InputError(
+                "dry-run: forecasts a search that begins, and --join works on one that has begun; leave one "
+                "of the two out"
+            )
+        if self.dry_run and self.submit:
+            raise InputError("dry-run: is done on this machine alone; leave out --submit, or --dry-run")
