@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Protocol
 from nas.deadline import TimeIsUp
 from nas.execution import keep_ready, make_executor
 from nas.execution.base import Executor
+from nas.runs.flags import format_setting
 from nas.runs.folder import RunFolder
-from nas.runs.manifest import format_setting
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.storage import claim_storage

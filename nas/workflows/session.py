@@ -149,6 +149,7 @@ def start(
         manifest = Manifest.make(
             path.name,
             config,
+            prepared.recipe,
             DataCard.of(prepared.data) if prepared.data else None,
             prepared.evaluator.metric,
             space_text,
