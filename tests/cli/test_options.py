@@ -17,7 +17,7 @@ from nas.cli.export import export
 from nas.cli.options import list_resumable, with_settings
 from nas.cli.profile import profile
 from nas.cli.reference import fill_tables, list_panels, list_settings, main
-from nas.data.sources import NAMES
+from nas.data.catalogue import NAMES
 from nas.errors import InputError
 from nas.exporters import EXPORTERS
 from nas.latency import RUNTIMES
