@@ -99,8 +99,8 @@ class FixedSession(ABC):
 def check_place(config: Placed, dataset: str, heard: Observer) -> None:
     """Raise InputError where what trainings run on is not there."""
     check_machine(config)
-    if config.executor.address != "local":
-        heard.noted(check_cluster(config))
+    if note := check_cluster(config):
+        heard.noted(note)
     heard.doing(f"Loading torch and the data of {dataset}")
     if note := check_gpus(config):
         heard.noted(note)

@@ -132,8 +132,8 @@ def prepare(
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
     check_machine(config)
-    if config.executor.address != "local":
-        heard.noted(check_cluster(config))
+    if note := check_cluster(config):
+        heard.noted(note)
     before_data()
     if fitted:
         heard.noted(str(fitted))
