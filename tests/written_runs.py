@@ -44,7 +44,7 @@ def write_run(
     given = {"space": "mbconv", "sampler": "random", "trials": max(1, trials), "epochs": epochs} | settings
     recipe = {"epochs": given.pop("epochs")}
     config = SearchConfig.from_data({**given, "recipe": recipe}, "test")
-    manifest = Manifest.make("study", config, card, ACCURACY_METRIC, text, "cpu", (), (), None)
+    manifest = Manifest.make("study", config, config.recipe, card, ACCURACY_METRIC, text, "cpu", (), (), None)
     folder = RunFolder.create(path, {"space.yaml": text, "run.yaml": manifest.to_text()})
     ledger, rng = Ledger(claim_storage(folder.journal), "study"), random.Random(noise)
     for number in range(trials):

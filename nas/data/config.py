@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from nas.data.catalogue import BUILT_IN, FUNCTION, OWN
 from nas.data.layout import GROUP, RULES, Layout
 from nas.data.levels import ALPHA, Levels, Rendering, parse_colour
 from nas.data.recognise import name_kind
 from nas.errors import InputError
-from nas.kinds import Kind, number, one_of, optional, parsed, text, whole
+from nas.kinds import Kind, number, one_of, optional, parsed, quote_each, text, whole
 from nas.settings import Config, Option, User
 
 _PANEL = "Data"
@@ -37,9 +38,8 @@ class DataConfig(Config):
         str,
         text("a data set, such as digits or imagefolder:PATH"),
         _option(
-            "`digits`, `cifar10`, `cifar100`, `mnist`, `fashion_mnist`; a path, whose kind is found, or "
-            "`imagefolder:PATH`, `csv:FILE`, `npz:FILE`, `hf:PATH`, `webdataset:PATH`, `coco:PATH`, "
-            "`voc:PATH`; or `FILE.py:FUNCTION`, which is run.",
+            f"{quote_each(BUILT_IN)}; a path, whose kind is found, or {quote_each(OWN)}; or `{FUNCTION}`, "
+            "which is run.",
             again=lambda value: False,  # what is to be downloaded is asked for when it is not there
         ),
     ] = "digits"

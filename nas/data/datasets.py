@@ -113,7 +113,7 @@ def load_dataset(
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
-    `spec` is one of `sources.NAMES`. `root` is where downloaded data sets lie. The test split of a data
+    `spec` is one of `catalogue.NAMES`. `root` is where downloaded data sets lie. The test split of a data
     set is not read. The other arguments are those of `load_source`; a note says where scores will be coarse.
 
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nas.data.catalogue import BUILT_IN, KINDS
 from nas.data.layout import SPLITS
-
-BUILT_IN = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
-"""Data sets that have a name, whatever lies in a folder of that name."""
-_SUFFIXES = {".csv": "csv", ".npz": "npz", ".parquet": "hf", ".tar": "webdataset", ".json": "coco"}
-_MARKS = {
-    "hf": ("dataset_dict.json", "state.json"),
-    "voc": ("Annotations/*.xml", "*/Annotations/*.xml", "VOCdevkit/*/Annotations/*.xml"),
-    "coco": ("annotations/*.json", "_annotations.coco.json", "*/_annotations.coco.json"),
-}
-"""Files by which a folder is of a kind."""
-_FILLINGS = {"webdataset": ".tar", "hf": ".parquet"}
-"""Files that a folder, or those of its splits, is full of."""
 
 
 def name_kind(spec: str) -> str:
@@ -40,20 +29,21 @@ def name_kind(spec: str) -> str:
 def recognise(path: Path) -> str | None:
     """Return the kind of what lies at a path, None where there is nothing or no data set."""
     if path.is_file():
-        return _SUFFIXES.get(path.suffix.casefold())
+        suffix = path.suffix.casefold()
+        return next((name for name, kind in KINDS.items() if suffix and kind.suffix == suffix), None)
     if not path.is_dir():
         return None
-    for kind, patterns in _MARKS.items():
-        if any(_has_file(path, pattern) for pattern in patterns):
-            return kind
+    for name, kind in KINDS.items():
+        if any(_has_file(path, mark) for mark in kind.marks):
+            return name
     folders = [e.name for e in path.iterdir() if e.is_dir() and not e.name.startswith((".", "__"))]
     if {name.casefold() for name in folders} <= {
         *SPLITS,
         "data",
     }:  # else archives lie beside folders of classes
-        for kind, suffix in _FILLINGS.items():
-            if _has_file(path, f"*{suffix}") or _has_file(path, f"*/*{suffix}"):
-                return kind
+        for name, kind in KINDS.items():
+            if kind.fills and (_has_file(path, f"*{kind.suffix}") or _has_file(path, f"*/*{kind.suffix}")):
+                return name
     return "imagefolder" if folders else None
 
 

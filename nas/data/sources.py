@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,10 @@ import numpy as np
 
 from nas.data.arrays import wrap_pixels
 from nas.data.base import Source
-from nas.data.coco import open_coco
-from nas.data.folders import open_folder
+from nas.data.catalogue import ARCHIVES, KINDS, NAMES
 from nas.data.functions import is_function, open_function
-from nas.data.hugging_face import open_hugging_face
 from nas.data.layout import PLAIN, Layout
-from nas.data.npz import open_npz
 from nas.data.recognise import recognise
-from nas.data.shards import open_shards
-from nas.data.tables import open_table
-from nas.data.voc import open_voc
 from nas.errors import InputError, NasError, suggest_word
 
 
@@ -50,22 +43,24 @@ def resolve_spec(spec: str) -> str:
 def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
     name, colon, path = spec.partition(":")
     _check_used(layout, name, spec)
-    if name in _OWN:
-        what, needs, read = _OWN[name]
+    if name in KINDS:
+        kind = KINDS[name]
         if not path:
-            raise InputError(f"data set '{name}' needs a {what}: write {name}:{needs}")
-        return read(Path(path).expanduser(), layout)
+            raise InputError(
+                f"data set '{name}' needs a {kind.place}: write {name}:{kind.argument}, {kind.content}"
+            )
+        return kind.open(Path(path).expanduser(), layout)
     if is_function(spec):
         return open_function(spec)
     if not colon and name == "digits":
         return _load_digits()
-    if not colon and name in _TORCHVISION:
+    if not colon and name in ARCHIVES:
         return _open_torchvision(name, root, download)
     file = Path(spec).expanduser()
     if file.is_dir():
         raise InputError(f"data set '{spec}' is a folder: write {recognise(file) or 'imagefolder'}:{spec}")
-    if kind := recognise(file):
-        raise InputError(f"data set '{spec}' is a file: write {kind}:{spec}")
+    if found := recognise(file):
+        raise InputError(f"data set '{spec}' is a file: write {found}:{spec}")
     if file.is_file() and file.suffix == ".py":
         raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
     raise InputError(f"unknown data set '{spec}'{suggest_word(spec, list(NAMES))}")
@@ -79,7 +74,7 @@ def _check_used(layout: Layout, kind: str, spec: str) -> None:
     ):
         if value is not None and kind not in kinds:
             raise InputError(f"{flag}: data set '{spec}' is no table; leave it out, or write csv:FILE")
-    if layout.group is not None and kind not in _OWN:
+    if layout.group is not None and kind not in KINDS:
         raise InputError(
             f"--group: the images of data set '{spec}' have no names; leave it out, or use imagefolder:PATH, "
             "csv:FILE or npz:FILE"
@@ -95,25 +90,16 @@ def _load_digits() -> Source:
     return wrap_pixels(classes, digits.target, images, flip=False)
 
 
-# name: torchvision's class, whether a mirrored image keeps its class, the files and their folder below root
-_TORCHVISION = {
-    "cifar10": ("CIFAR10", True, "", "cifar-10-python.tar.gz"),
-    "cifar100": ("CIFAR100", True, "", "cifar-100-python.tar.gz"),
-    "mnist": ("MNIST", False, "MNIST/raw", "the four *-ubyte.gz files of MNIST"),
-    "fashion_mnist": ("FashionMNIST", True, "FashionMNIST/raw", "the four *-ubyte.gz files of Fashion-MNIST"),
-}
-
-
 def _open_torchvision(name: str, root: Path, download: bool) -> Source:
     from torchvision import datasets
 
-    kind, flip, folder, files = _TORCHVISION[name]
+    archive = ARCHIVES[name]
 
     def read(train: bool) -> Source:
-        data: Any = getattr(datasets, kind)(root, train=train, download=download and train)
+        data: Any = getattr(datasets, archive.name)(root, train=train, download=download and train)
         pixels = np.asarray(data.data)
         images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-        return wrap_pixels(tuple(data.classes), np.asarray(data.targets), images, flip)
+        return wrap_pixels(tuple(data.classes), np.asarray(data.targets), images, archive.flip)
 
     try:
         return replace(read(True), test=lambda: read(False))  # of the same archives
@@ -124,29 +110,13 @@ def _open_torchvision(name: str, root: Path, download: bool) -> Source:
                 f"itself; add --dataset {name}"
             ) from None
         cause = " ".join(str(error).split())
-        where = root / folder
+        where = root / archive.folder
         if where.is_dir() and any(where.iterdir()):
             raise NasError(
                 f"data set '{name}': the files in {where} are not complete, and could not be downloaded "
-                f"({cause}); remove the folder, or put {files} into it"
+                f"({cause}); remove the folder, or put {archive.files} into it"
             ) from error
         raise NasError(
-            f"data set '{name}' is not in {root} and could not be downloaded ({cause}); put {files} "
+            f"data set '{name}' is not in {root} and could not be downloaded ({cause}); put {archive.files} "
             f"into {where}, or use 'digits', which needs no network, or imagefolder:PATH"
         ) from error
-
-
-_OWN: dict[str, tuple[str, str, Callable[[Path, Layout], Source]]] = {
-    "imagefolder": ("folder", "PATH, images in PATH/CLASS/", open_folder),
-    "csv": ("table", "FILE, with the columns path and label", open_table),
-    "npz": ("file", "FILE, with the arrays images and labels", open_npz),
-    "hf": ("folder or file", "PATH, of save_to_disk or of parquet", open_hugging_face),
-    "webdataset": ("folder or file", "PATH, of tar files with images and classes", open_shards),
-    "coco": ("folder or file", "PATH, with annotations", open_coco),
-    "voc": ("folder", "PATH, with Annotations and JPEGImages", open_voc),
-}
-
-NAMES = (
-    "digits", *_TORCHVISION, "imagefolder:PATH", "csv:FILE", "npz:FILE", "hf:PATH", "webdataset:PATH",
-    "coco:PATH", "voc:PATH", "FILE.py:FUNCTION",
-)  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from nas.study.records import Candidate, Counts, Trial, TrialResult
 from nas.training.base import (
@@ -124,6 +124,15 @@ class Executor(Protocol):
         On KeyboardInterrupt and any other exception trials under way stay running in the queue, to be
         resumed.
         """
+        ...
+
+
+@runtime_checkable
+class ClusterExecutor(Executor, Protocol):
+    """Runs trainings on a cluster that it joins."""
+
+    def check_cluster(self) -> str:
+        """Join it and leave it. Return in a line what it is. Raises InputError where no trial can run."""
         ...
 
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated
 
 from nas.errors import InputError
-from nas.kinds import BOOLEAN, Kind, number, optional, text, whole
+from nas.execution import EXECUTORS
+from nas.kinds import BOOLEAN, Kind, join_or, number, optional, text, whole
 from nas.settings import Config, Option
 
 _PANEL = "Workers"
 _MOST_CPUS = 1_024
+_ADDRESSES = {name: row.addresses for name, row in EXECUTORS.items() if row.addresses}
+"""Of clusters, by what they are of."""
+
+
+def _list_addresses() -> str:
+    """Return the addresses as help has them."""
+    return ", ".join(
+        f"{join_or(f'`{address}`' for address in own)} of {name}" for name, own in _ADDRESSES.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -82,9 +93,9 @@ class ExecutorConfig(Config):
     ] = None
     address: Annotated[
         str,
-        text("an address; it is local, auto or HOST:PORT"),
+        text(f"an address; it is {join_or(['local', *chain(*_ADDRESSES.values())])}"),
         Option(
-            "The Ray cluster to join, `auto` or `HOST:PORT`; `local` starts Ray here.",
+            f"The cluster to join, {_list_addresses()}; `local` starts Ray here.",
             _PANEL,
             resumable=True,
             again=lambda value: value != "local",
@@ -95,8 +106,8 @@ class ExecutorConfig(Config):
         super().__post_init__()
         if self.workers == 0 and self.address != "local":
             raise InputError(
-                f"address: {self.address} needs Ray, and workers: 0 runs without it; give 1 worker or more, "
-                "or leave the address out"
+                f"address: {self.address} is of a cluster, and workers: 0 trains on this machine; give 1 "
+                "worker or more, or leave the address out"
             )
         if self.workers == 0 and self.accelerator is not None:
             raise InputError(

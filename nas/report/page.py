@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 
 from nas import __version__
 from nas.errors import InputError
@@ -15,11 +14,7 @@ from nas.report.embedding import allow_scripts, write_scripts
 from nas.report.html import element, write_page
 from nas.report.parts import Facts, write_parts, write_tiles
 from nas.report.parts.facts import write_note
-from nas.runs.coefficients import CoefficientsFolder, CoefficientsManifest
-from nas.runs.comparison import VersusFolder, VersusManifest
-from nas.runs.folder import RunFolder
-from nas.runs.state import RunState
-from nas.space.plugins import read_plugins
+from nas.workflows.report import Report, gather_report
 
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --page: #f4f5f7; --ink: #1b1f24; --soft: #5b6470;
@@ -96,11 +91,12 @@ def write_report(
     Raises InputError for what is no run of a search and for a name that does not end in .html, NasError where
     it cannot be written.
     """
-    _check_kind(Path(run))
-    state = RunState.load(Path(run), read_plugins([Path(plugin) for plugin in plugins]), storage)
+    found = gather_report(Path(run), plugins, storage)
+    state = found.state
     path = state.folder.path / "report.html" if output is None else Path(output)
-    _check_report(state, path)
-    write_output(path, make_report(state))
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path}: a report is an HTML file; give it a name that ends in .html")
+    write_output(path, make_report(found))
     if all(trial.score is None for trial in state.trials):
         has = "the settings and the failures" if any(t.failure for t in state.trials) else "the settings"
         tell(
@@ -110,38 +106,9 @@ def write_report(
     return path
 
 
-def _check_kind(path: Path) -> None:
-    """Raise InputError for a search of coefficients and a comparison, which are of a network, with what they
-    have in place of a report."""
-    coefficients, versus = CoefficientsFolder(path), VersusFolder(path)
-    if coefficients.manifest_file.is_file():
-        what, shown = "a search of coefficients", coefficients.plot_file
-        network = CoefficientsManifest.read(coefficients).config.network
-    elif versus.manifest_file.is_file():
-        what, shown = "a comparison", versus.table_file
-        network = VersusManifest.read(versus).config.network
-    else:
-        return
-    has = f"see {shown}" if shown.is_file() else f"{shown} is written when it ends"
-    run = next((run for run in (Path(network), path.parent) if RunFolder(run).manifest_file.is_file()), None)
-    of = f"the run that it is of has one: nas report {quote(str(run))}" if run else f"it is of {network}"
-    raise InputError(f"{path}: is {what}, and a report is of a search of networks; {has}; {of}")
-
-
-def _check_report(state: RunState, path: Path) -> None:
-    """Raise InputError for a run that has no report, and for a file that is not named as a page."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path}: a report is an HTML file; give it a name that ends in .html")
-    if state.folder.is_calibration:
-        raise InputError(
-            f"{state.folder.path}: is a calibration, and a report is of a search; name the run folder of "
-            f"one, or see 'nas show {state.folder.path}'"
-        )
-
-
-def make_report(state: RunState) -> str:
+def make_report(found: Report) -> str:
     """Return the report of a run as HTML."""
-    known = Facts(state)
+    known, state = Facts(found), found.state
     sections = list(write_parts(known))
     links = (element("a", section.findtext("h2") or "", href=f"#{section.get('id')}") for section in sections)
     name = state.folder.path.resolve().name

@@ -96,7 +96,7 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
 
 def _describe_batch(session: Session) -> str:
     """Return what the proxy trains with, picked or given; a user's evaluator has its own."""
-    recipe = session.config.recipe
+    recipe = session.recipe
     return f"batch {recipe.batch_size:,}, rate {recipe.peak_lr:g}, " if session.proxy else ""
 
 

@@ -53,8 +53,8 @@ def _is_random(manifest: Manifest) -> bool:
 def _is_alike(one: Manifest, other: Manifest) -> bool:
     settings = []
     for manifest in (one, other):
-        data = manifest.config.to_data()
-        settings.append({key: value for key, value in data.items() if key not in _OTHERS})
+        found = manifest.settings.items()
+        settings.append({key: value for key, value in found if key not in _OTHERS})
     return (
         one.space_sha256 == other.space_sha256
         and one.data == other.data

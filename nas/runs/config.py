@@ -334,14 +334,21 @@ class SearchConfig(Config):
 
     @classmethod
     def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
-        """Return the config of plain values, as `Config.from_data` does. There has to be a space; an input
-        is the proxy's resolution too, where none is given."""
+        """Return the config of plain values, as `Config.from_data` does. There has to be a space."""
         if isinstance(data, Mapping) and "space" not in data:
             raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
-        config = super().from_data(data, where)
-        if config.input is None or "resolution" in data:
-            return config
-        return replace(config, data=replace(config.data, resolution=choose_resolution(config.input)))
+        return super().from_data(data, where)
+
+    @classmethod
+    def read(cls, data: Any) -> dict[str, Any]:
+        """Return the values of the fields that are given; an input is the proxy's resolution too, where none
+        is given."""
+        values = super().read(data)
+        if values.get("input") is not None and "resolution" not in data:
+            values["data"] = replace(
+                values.get("data", DataConfig()), resolution=choose_resolution(values["input"])
+            )
+        return values
 
     def given(self) -> dict[str, Any]:
         """Return the plain values that are no defaults; a resolution is one that is not that of the input."""

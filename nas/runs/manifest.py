@@ -15,10 +15,10 @@ from nas.data.card import DataCard
 from nas.errors import InputError, make_printable
 from nas.files import write_atomically
 from nas.importing import read_file
-from nas.kinds import dump_value
 from nas.passwords import SecretUrl
 from nas.runs.config import SearchConfig
 from nas.runs.counted import Counted
+from nas.runs.flags import format_flag, format_setting
 from nas.runs.folder import RunFolder
 from nas.runs.old_settings import add_old_defaults, read_format_1
 from nas.runs.provenance import (
@@ -28,10 +28,10 @@ from nas.runs.provenance import (
     read_document,
     read_environment,
 )
-from nas.settings import Setting, User
+from nas.settings import User
 from nas.space import Choices
 from nas.training.base import ACCURACY_METRIC, Metric
-from nas.training.recipe import LATER
+from nas.training.recipe import LATER, Recipe
 
 if TYPE_CHECKING:
     from nas.importing import FileFunction, SourceFile
@@ -56,7 +56,8 @@ class WarmStart:
 class Manifest:
     """What run.yaml says.
 
-    `study`: the study's name in its storage, whatever the folder is called today. `data`: of the data set,
+    `study`: the study's name in its storage, whatever the folder is called today. `recipe`: that of `config`,
+    as it is fitted to the data; a folder keeps it in the place of the other. `data`: of the data set,
     None where a user's evaluator has its own. `counted`: what costs are of. `metric`: what scores measure.
     `plugins`: sha256 of the files of blocks by name; `evaluator`: that of the evaluator's file.
     `environment`: versions, commit and machine of the start. `elsewhere`: other programs train its networks.
@@ -64,6 +65,7 @@ class Manifest:
 
     study: str
     config: SearchConfig
+    recipe: Recipe
     data: DataCard | None
     metric: Metric
     space_sha256: str
@@ -79,6 +81,7 @@ class Manifest:
         cls,
         study: str,
         config: SearchConfig,
+        recipe: Recipe,
         data: DataCard | None,
         metric: Metric,
         space_text: str,
@@ -94,7 +97,7 @@ class Manifest:
         own = evaluator.sha256 if evaluator else None
         digest = digest_text(space_text)
         return cls(
-            study, config, data, metric, digest, tuple(warm_start), digests, own, environment,
+            study, config, recipe, data, metric, digest, tuple(warm_start), digests, own, environment,
             elsewhere=elsewhere,
         )  # fmt: skip
 
@@ -103,7 +106,7 @@ class Manifest:
         document = {
             "format": FORMAT,
             "study": self.study,
-            "settings": self.config.to_data(),
+            "settings": self.settings,
             **self.environment,
             "metric": {
                 "name": self.metric.name,
@@ -146,6 +149,7 @@ class Manifest:
         return cls(
             study=str(document.get("study")),
             config=config,
+            recipe=config.recipe,
             data=parts["data"],
             metric=parts["metric"],
             space_sha256=str(document.get("space_sha256")),
@@ -162,18 +166,29 @@ class Manifest:
         write_atomically(folder.manifest_file, self.to_text())
 
     def with_config(self, config: SearchConfig) -> Manifest:
-        """Return the manifest after a resume that changed settings."""
-        return replace(self, config=config)
+        """Return the manifest after a resume that changed settings. The recipe of a folder's config is
+        fitted."""
+        return replace(self, config=config, recipe=config.recipe)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plain settings, with the recipe as it is fitted."""
+        return {**self.config.to_data(), Recipe.SECTION: self.recipe.to_data()}
+
+    def given(self) -> dict[str, Any]:
+        """Return those that are no defaults."""
+        found = {**self.config.given(), Recipe.SECTION: self.recipe.given()}
+        return {key: value for key, value in found.items() if value != {}}
 
     @property
     def terms(self) -> dict[str, Any]:
         """What all trials of a study have in common, for drivers that share it: settings, but those of which
         each machine has its own."""
-        settings, config = SearchConfig.settings(), self.config.to_data()
+        settings = SearchConfig.settings()
         own = {"space", "start", "storage", "keep", "trial_timeout", *(("dataset",) if self.data else ())}
         kept = {
             key: value
-            for key, value in config.items()
+            for key, value in self.settings.items()
             if key not in own and not (key in settings and settings[key].option.resumable)
         }
         # as drivers of before have noted them
@@ -197,25 +212,25 @@ class Manifest:
     def plugin_flags(self, folder: RunFolder) -> str:
         """Return what a command about a network of this run names besides it: ` --plugin FILE`, with a space
         before."""
-        return "".join(_format_flag("--plugin", folder.source_file(name)) for name in self.plugins)
+        return "".join(format_flag("--plugin", folder.source_file(name)) for name in self.plugins)
 
     def study_flags(self, folder: RunFolder) -> str:
         """Return what a command that reads the trials of this run names besides it."""
-        storage = _format_flag("--storage", self.config.storage) if self.config.storage else ""
+        storage = format_flag("--storage", self.config.storage) if self.config.storage else ""
         return self.plugin_flags(folder) + storage
 
     def start_command(self, folder: RunFolder) -> str:
         """Return the command of a search of these settings."""
         settings, sections = SearchConfig.settings(), SearchConfig.sections()
         flags = ""
-        for key, value in self.config.given().items():
+        for key, value in self.given().items():
             if key in sections:
                 own = sections[key].settings()
                 flags += "".join(format_setting(own[k], v, f"--{key}") for k, v in value.items())
             elif not settings[key].option.is_argument:
                 flags += format_setting(settings[key], value)
         if self.elsewhere:
-            flags += _format_flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
+            flags += format_flag("--metric", self.metric.name) + " --minimize" * (not self.metric.maximize)
             if self.metric.range:
                 flags += " --range {:g} {:g}".format(*self.metric.range)
         command = "init" if self.elsewhere else "search"
@@ -225,7 +240,7 @@ class Manifest:
         """Return the command that goes on with a run."""
         own = _format_again(self._asked_again(folder))
         if self.config.evaluator:
-            own += _format_flag("--evaluator", self._evaluator_copy(folder))
+            own += format_flag("--evaluator", self._evaluator_copy(folder))
         command = "ask" if self.elsewhere else "resume"
         return f"nas {command} {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
 
@@ -242,7 +257,7 @@ class Manifest:
         if named is None:
             raise InputError(
                 f"{folder.path}: has its trials in a database, and none that a run folder names is opened by "
-                f"itself; where you trust it, add{_format_flag('--storage', self.config.storage)}"
+                f"itself; where you trust it, add{format_flag('--storage', self.config.storage)}"
             )
         self._check_has_database(folder, named)
         return self.with_config(self.config.changed({"storage": named}, "--storage"))
@@ -258,7 +273,7 @@ class Manifest:
             if option and option.again and not option.resumable and value != own[key]:
                 flag = settings[key].flags[0]
                 was = (
-                    f"with{_format_flag(flag, own[key])}; give that"
+                    f"with{format_flag(flag, own[key])}; give that"
                     if own[key]
                     else "without it; leave it out"
                 )
@@ -330,28 +345,9 @@ def check_plugins(plugins: Mapping[str, str], folder: RunFolder, given: Sequence
         raise InputError(f"{by_name[name].file}: {folder.path} was {folder.DONE} without it; leave it out")
 
 
-def _format_flag(flag: str, value: object) -> str:
-    """Return a flag for a command that a user may copy, with a space before."""
-    return f" {flag} {quote(str(value))}"
-
-
-def format_setting(setting: Setting, value: Any, section: str = "") -> str:
-    """Return the flags that give a setting a plain value. `section`: the flag of its section."""
-    if not setting.flags:
-        return _format_flag(
-            section, f"{setting.key}={value if isinstance(value, str) else dump_value(value)}"
-        )
-    flag = setting.flags[0]
-    if isinstance(value, bool):
-        return f" {flag}" if value else f" --no-{flag[2:]}"
-    if isinstance(value, list):
-        return "".join(_format_flag(flag, one) for one in value)
-    return _format_flag(flag, value)
-
-
 def _format_again(settings: Mapping[str, Any]) -> str:
     return "".join(
-        _format_flag(SearchConfig.settings()[key].flags[0], value) for key, value in settings.items()
+        format_flag(SearchConfig.settings()[key].flags[0], value) for key, value in settings.items()
     )
 
 

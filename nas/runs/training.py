@@ -15,8 +15,8 @@ from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, text, whole
 from nas.loggers import NAMES
+from nas.runs.flags import format_setting
 from nas.runs.folder import TrainingFolder
-from nas.runs.manifest import format_setting
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
 from nas.training.recipe import Recipe

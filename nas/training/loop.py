@@ -97,8 +97,7 @@ class ClassifierTraining:
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         with memory_failures():
-            judging = recipe.judging(data.is_multi_label)
-            self._begin(judging.fitted(len(data.train_labels), self._device.type))
+            self._begin(recipe.fitted_to(data, self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
         """Return everything that changes while the module is trained, as it is before the first epoch."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from nas.kinds import BOOLEAN, Kind, is_whole, number, one_of, optional, whole
 from nas.settings import Config, Option, User
 from nas.training.base import Metric
 from nas.training.scores import SCORES
+
+if TYPE_CHECKING:
+    from nas.data.datasets import ImageData
 
 LEARNING_RATES = {"sgd": 0.02, "adamw": 0.005, "rmsprop": 0.002}
 """The optimizers, and the peak learning rate of each where the recipe gives none."""
@@ -281,6 +284,10 @@ class Recipe(Config):
     def scored_by(self) -> Metric:
         """Its metric, which is from 0 to 1 as all of METRICS are."""
         return Metric(self.metric, range=(0.0, 1.0))
+
+    def fitted_to(self, data: ImageData, device: str) -> Recipe:
+        """Return the recipe as data are trained on by it, on a device as torch names it."""
+        return self.judging(data.is_multi_label).fitted(len(data.train_labels), device)
 
     def judging(self, multi_label: bool) -> Recipe:
         """Return the recipe for images of one label each, or of several, where `map` is in the place of

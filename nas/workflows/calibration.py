@@ -178,7 +178,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
 
 def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
     """Return the trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
-    data, recipe = session.config.data, session.config.recipe
+    data, recipe = session.config.data, session.recipe
     own = Training(data, recipe)
     others = {
         "epochs / 2": replace(own, recipe=replace(recipe, epochs=max(1, recipe.epochs // 2))),
@@ -286,7 +286,7 @@ def _write(result: CalibrationResult, found: Figures) -> tuple[Path, ...]:
     write_atomically(plot, _draw(session.space.name, result.plan.long_epochs, found))
     document = {
         "space_sha256": session.manifest.space_sha256,
-        **_describe(session.config),
+        **_describe(session.manifest),
         "dataset": session.config.data.dataset,
         "plan": asdict(result.plan),
         "noise": found.noise,
@@ -339,7 +339,7 @@ def find_calibration(folder: RunFolder, manifest: Manifest) -> str | None:
     config = manifest.config
     if config.inherit or config.evaluator or manifest.data is None:
         return None  # scores then depend on more than the proxy
-    wanted = {"space_sha256": manifest.space_sha256, **_describe(config)}
+    wanted = {"space_sha256": manifest.space_sha256, **_describe(manifest)}
     found = filter(_is_of_a_run, folder.path.parent.glob(f"*/{folder.figures_file.name}"))
     files = sorted(found, key=lambda path: -path.stat().st_mtime)
     return next((line for line in (_read_line(path, wanted) for path in files) if line), None)
@@ -360,10 +360,10 @@ def describe_calibration(folder: RunFolder) -> str | None:
     return _read_line(folder.figures_file, None)
 
 
-def _describe(config: SearchConfig) -> dict[str, Any]:
+def _describe(manifest: Manifest) -> dict[str, Any]:
     """Return what scores depend on."""
-    dataset = resolve_spec(config.data.dataset)
-    return {**asdict(config.data), "dataset": dataset, "recipe": asdict(config.recipe)}
+    data = manifest.config.data
+    return {**asdict(data), "dataset": resolve_spec(data.dataset), "recipe": asdict(manifest.recipe)}
 
 
 def _read_line(path: Path, wanted: Mapping[str, Any] | None) -> str | None:

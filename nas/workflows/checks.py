@@ -10,6 +10,7 @@ import numpy as np
 
 from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
+from nas.execution import find_executor
 from nas.machine import check_system, count_cores
 from nas.measures import LATENCY, MEASURES, Budget, Measure
 from nas.runs.budget import name_option
@@ -297,10 +298,7 @@ def check_machine(config: Placed) -> None:
     """Raise InputError where what trials are to run on is not there."""
     check_system()
     executor = config.executor
-    if executor.workers != 0:
-        from nas.execution.ray_address import check_address
-
-        check_address(executor.address)
+    find_executor(executor).check(executor)
     if executor.address != "local":
         return
     if executor.accelerator is not None:

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Protocol
 from nas.deadline import TimeIsUp
 from nas.execution import keep_ready, make_executor
 from nas.execution.base import Executor
+from nas.runs.flags import format_setting
 from nas.runs.folder import RunFolder
-from nas.runs.manifest import format_setting
 from nas.study.ledger import Ledger
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.storage import claim_storage
@@ -99,8 +99,8 @@ class FixedSession(ABC):
 def check_place(config: Placed, dataset: str, heard: Observer) -> None:
     """Raise InputError where what trainings run on is not there."""
     check_machine(config)
-    if config.executor.address != "local":
-        heard.noted(check_cluster(config))
+    if note := check_cluster(config):
+        heard.noted(note)
     heard.doing(f"Loading torch and the data of {dataset}")
     if note := check_gpus(config):
         heard.noted(note)

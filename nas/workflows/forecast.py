@@ -118,14 +118,12 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
 
     from nas.training.loop import NORM_IMAGES
 
-    config = prepared.config
-    share, part = _take_part(
-        _expect_proxy(prepared).data, max(_BATCHES * config.recipe.batch_size, NORM_IMAGES)
-    )
-    recipe = replace(config.recipe, epochs=2, early_stop=None)
-    evaluator = replace(_expect_proxy(prepared), recipe=recipe, data=part, timeout_s=None)
+    proxy = _expect_proxy(prepared)
+    share, part = _take_part(proxy.data, max(_BATCHES * proxy.recipe.batch_size, NORM_IMAGES))
+    recipe = replace(proxy.recipe, epochs=2, early_stop=None)
+    evaluator = replace(proxy, recipe=recipe, data=part, timeout_s=None)
     try:
-        with torch_threads(config.executor.cpus_per_trial):
+        with torch_threads(prepared.config.executor.cpus_per_trial):
             training = evaluator(point, 0)
             training.epoch()
             result = training.epoch()
@@ -134,9 +132,7 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
             f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
         ) from None
     epoch_s = (result.seconds - result.norms_s) / share + result.norms_s
-    return Measured(
-        name, prepared.space.cost(point), epoch_s, _read_peak_bytes(_expect_proxy(prepared).device)
-    )
+    return Measured(name, prepared.space.cost(point), epoch_s, _read_peak_bytes(proxy.device))
 
 
 def _time_screen(prepared: Prepared, point: Choices) -> float:

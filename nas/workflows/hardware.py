@@ -6,6 +6,7 @@ import warnings
 from typing import Protocol
 
 from nas.execution import make_executor
+from nas.execution.base import ClusterExecutor
 from nas.execution.config import ExecutorConfig
 
 
@@ -16,16 +17,15 @@ class Placed(Protocol):
     def executor(self) -> ExecutorConfig: ...
 
 
-def check_cluster(config: Placed) -> str:
-    """Return in a line which cluster is joined, and what it has.
+def check_cluster(config: Placed) -> str | None:
+    """Return in a line which cluster is joined, and what it has; None where none is.
 
     Raises InputError where no node of it has room for a trial, or one has another nas than this machine.
     """
-    from nas.execution.ray_executor import RayExecutor
-
+    if config.executor.address == "local":
+        return None
     executor = make_executor(config.executor, count_trial_gpus(config))
-    assert isinstance(executor, RayExecutor), "a cluster is Ray's"
-    return executor.check_cluster()
+    return executor.check_cluster() if isinstance(executor, ClusterExecutor) else None
 
 
 def count_gpus() -> tuple[int, str]:

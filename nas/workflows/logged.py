@@ -26,8 +26,8 @@ class RunLog(Observer):
     def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
         self._metric = session.evaluator.metric.name
         self._losses: dict[int, dict[int, float]] = {}
-        config, place = session.config, session.folder.log_folder
-        self._senders = Senders(config.log, place, session.manifest.study, config.given(), tell)
+        manifest, place = session.manifest, session.folder.log_folder
+        self._senders = Senders(session.config.log, place, manifest.study, manifest.given(), tell)
 
     def __enter__(self) -> Self:
         return self

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from nas.importing import SourceFile
     from nas.latency.table import LatencyTable
     from nas.space.plugins import Plugin
+    from nas.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Prepared:
     def objective(self) -> Objective:
         """What is maximised, or minimised."""
         return replace(self.config.objective, metric=self.evaluator.metric)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What trials are trained by: the config's recipe, where the proxy trains fitted to its data."""
+        return self.proxy.recipe if self.proxy else self.config.recipe
 
     @property
     def proxy(self) -> ProxyEvaluator | None:
@@ -126,8 +132,8 @@ def prepare(
     check_scale(space, config.scale)
     check_warm_start(space, config, fitted)
     check_machine(config)
-    if config.executor.address != "local":
-        heard.noted(check_cluster(config))
+    if note := check_cluster(config):
+        heard.noted(note)
     before_data()
     if fitted:
         heard.noted(str(fitted))
@@ -141,7 +147,7 @@ def prepare(
     prepared = assemble_search(
         config, space, Counted.DEPLOYED, evaluator, files, lambda: load_data(config.data, config.seed, heard)
     )
-    if prepared.data and (note := describe_large_batch(prepared.config.recipe, prepared.data)):
+    if prepared.data and (note := describe_large_batch(prepared.recipe, prepared.data)):
         heard.noted(note)
     if is_proxy:
         table = load_table(prepared.space, config, files, heard)
@@ -171,11 +177,10 @@ def assemble_search(
         data = read()
         space = counted.of(space, config.classes, data)
         _check_trains(space, config, data)
-        recipe = config.recipe.judging(data.is_multi_label)
-        config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
+        recipe = config.recipe.fitted_to(data, device)
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
-            space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
+            space, recipe, data, config.seed, device, timeout, plugins, resolution, folds
         )
     check_evaluator(config, evaluator)
     check_objective(config.objective, evaluator.metric)

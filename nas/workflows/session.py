@@ -149,6 +149,7 @@ def start(
         manifest = Manifest.make(
             path.name,
             config,
+            prepared.recipe,
             DataCard.of(prepared.data) if prepared.data else None,
             prepared.evaluator.metric,
             space_text,
@@ -239,8 +240,8 @@ def reopen(
     read_study(folder, manifest.with_config(config))
     check_machine(config)
     check_rank(config)
-    if config.executor.address != "local":
-        heard.noted(check_cluster(config))
+    if note := check_cluster(config):
+        heard.noted(note)
 
     def read() -> ImageData:
         # A function's file is run where someone names it, and nowhere else.

@@ -648,8 +648,8 @@ def test_a_system_that_searches_do_not_run_on(
 def test_a_cluster_without_ray() -> None:
     assert refused("search", "tiny.yaml", "--workers", "0", "--address", "auto") == (
         2,
-        "nas search: address: auto needs Ray, and workers: 0 runs without it; give 1 worker or more, or "
-        "leave the address out",
+        "nas search: address: auto is of a cluster, and workers: 0 trains on this machine; give 1 worker or "
+        "more, or leave the address out",
     )
 
 

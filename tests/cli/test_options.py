@@ -15,7 +15,7 @@ from written_runs import write_run
 
 from nas.cli.options import list_resumable, with_settings
 from nas.cli.reference import ALONE, fill_tables, list_panels, list_settings, main
-from nas.data.sources import NAMES
+from nas.data.catalogue import NAMES
 from nas.errors import InputError
 from nas.exporters import EXPORTERS
 from nas.exporters.int8 import TARGETS

@@ -22,9 +22,10 @@ from PIL import Image
 
 from nas.data import npz, splits
 from nas.data.arrays import wrap_pixels
+from nas.data.catalogue import NAMES
 from nas.data.datasets import ImageData, load_dataset, load_source, make_folds
 from nas.data.images import ignore_progress, resize_images
-from nas.data.sources import NAMES, find_source
+from nas.data.sources import find_source
 from nas.errors import InputError, NasError
 
 

@@ -388,7 +388,9 @@ def test_a_run_of_before_keeps_its_split(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     config = SearchConfig.from_data({"space": "mbconv", "dataset": spec, "resolution": SIDE})
     data = load(spec)
-    manifest = Manifest.make("run", config, DataCard.of(data), ACCURACY_METRIC, "", "cpu", (), (), None)
+    manifest = Manifest.make(
+        "run", config, config.recipe, DataCard.of(data), ACCURACY_METRIC, "", "cpu", (), (), None
+    )
     folder.manifest_file.write_text(manifest.to_text())
     assert Manifest.read(folder).config == config and config.data.duplicates == "group"
     text = folder.manifest_file.read_text()

@@ -27,8 +27,8 @@ from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
 from nas.data.hugging_face import ImageCell
 from nas.data.layout import Layout
-from nas.data.recognise import BUILT_IN, name_kind
-from nas.data.sources import NAMES, find_source
+from nas.data.recognise import name_kind
+from nas.data.sources import find_source
 from nas.data.stores import ImageFiles
 from nas.errors import InputError
 
@@ -747,7 +747,6 @@ def test_a_path_says_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "csv:own.csv": "csv:own.csv", "~nobody/photos": "~nobody/photos", "a\0b": "a\0b",
     }.items():  # fmt: skip
         assert name_kind(spec) == wanted
-    assert set(BUILT_IN) == {name for name in NAMES if ":" not in name}
 
 
 def test_kinds_without_a_path() -> None:

@@ -32,6 +32,7 @@ from nas.study.history import expect_random, trace_ancestry, track_best
 from nas.study.objective import Objective
 from nas.study.pareto import compute_hypervolume, find_front, find_worst_costs
 from nas.training.base import ACCURACY_METRIC, Metric
+from nas.workflows.report import add_others
 
 SPACE = parse_space(TINY, "tiny.yaml")
 BOLD = "<b>bold</b>"
@@ -369,7 +370,7 @@ def test_a_password_is_not_in_it(tmp_path: Path) -> None:
     assert told.code == 2 and "hush-hush" not in told.err + told.out
     state = RunState.load(write_run(tmp_path / "other", SPACE, 3).path)
     config = state.config.changed({"storage": url}, "test")
-    text = make_report(replace(state, manifest=state.manifest.with_config(config)))
+    text = make_report(add_others(replace(state, manifest=state.manifest.with_config(config))))
     assert "hush-hush" not in text and "me:" in text
 
 

@@ -144,8 +144,8 @@ def test_durations_are_short() -> None:
     ("settings", "message"),
     [
         ({"workers": 0, "address": "auto"},
-         "address: auto needs Ray, and workers: 0 runs without it; give 1 worker or more, or leave the "
-         "address out"),
+         "address: auto is of a cluster, and workers: 0 trains on this machine; give 1 worker or more, or "
+         "leave the address out"),
         ({"finalists": 2, "objective": "accuracy,macs"},
          "finalists: objective accuracy,flops has no best network to name; give a reward such as "
          "accuracy*(flops/400M)^-0.07, or leave the finalists out"),

@@ -50,7 +50,9 @@ CONFIG = SearchConfig(
 def make(path: Path, data: DataCard = CARD) -> RunFolder:
     """Return the folder of a new run at a path."""
     text = dump_space(SPACE)
-    manifest = Manifest.make(path.name, CONFIG, data, ACCURACY_METRIC, text, "cpu", (), (), None)
+    manifest = Manifest.make(
+        path.name, CONFIG, CONFIG.recipe, data, ACCURACY_METRIC, text, "cpu", (), (), None
+    )
     return RunFolder.create(path, {"run.yaml": manifest.to_text(), "space.yaml": text})
 
 

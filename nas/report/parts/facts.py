@@ -13,10 +13,10 @@ from nas.report.console import pluralise
 from nas.report.drawing import draw
 from nas.report.html import element
 from nas.report.tables import describe_budget, format_networks
-from nas.runs.state import RunState
 from nas.study.importance import compute_importances
 from nas.study.objective import Objective
 from nas.study.records import Trial, TrialState, find_best
+from nas.workflows.report import Report
 
 BEST = 10
 """Trials of the table and of the learning curves."""
@@ -27,10 +27,11 @@ MOST_ROWS = 12
 
 
 class Facts:
-    """A run, and what follows from it."""
+    """What is known of a run, and what follows from it."""
 
-    def __init__(self, state: RunState) -> None:
-        self.state = state
+    def __init__(self, found: Report) -> None:
+        self.found = found
+        self.state = state = found.state
         self.config = state.config
         self.objective: Objective = state.objective
         self.ended = [trial for trial in state.trials if not trial.is_running]

@@ -36,8 +36,8 @@ def write_tiles(known: Facts) -> ET.Element:
 
 def write_command(known: Facts) -> ET.Element:
     manifest, folder = known.state.manifest, known.state.folder
-    given = _flatten(known.config.given())
-    everything = _flatten(known.config.to_data())
+    given = _flatten(manifest.given())
+    everything = _flatten(manifest.settings)
     own = manifest.data is None and known.config.evaluator is None and not manifest.elsewhere
     trials = known.state.trials
     is_whole = len(trials) >= known.config.trials and not any(trial.is_running for trial in trials)

@@ -11,18 +11,18 @@ from nas.report.html import element, make_table
 from nas.report.latency import HEADS, describe_profile, format_latency_cells, list_profile_doubts
 from nas.report.parts.facts import Facts, write_note, write_section
 from nas.runs.provenance import damage_told
-from nas.workflows.profile import read_profile
 
 _TITLE = "Latency"
 
 
 def write_latency(known: Facts) -> ET.Element | None:
-    folder = known.state.folder
+    found = known.found.profile
+    if found is None:
+        return None
+    if isinstance(found, InputError):
+        return write_section("latency", _TITLE, write_note(str(found)))
     try:
-        found = read_profile(folder)
-        if found is None:
-            return None
-        with damage_told(folder.profile_file, "measure again"):  # of figures that are none
+        with damage_told(known.state.folder.profile_file, "measure again"):  # of figures that are none
             rows = [format_latency_cells(one) for one in found.latencies]
             doubts = [f"Known to be slow: {text}." for text in found.warnings] + list_profile_doubts(found)
             return write_section(

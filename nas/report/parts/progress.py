@@ -13,7 +13,6 @@ from nas.report.embedding import write_figure
 from nas.report.html import element, make_table
 from nas.report.parts.facts import BEST, Facts, write_note, write_section
 from nas.report.tables import describe_volume
-from nas.runs.beside import find_random
 from nas.study.history import Reached, expect_random, thin
 from nas.study.objective import Objective
 from nas.study.pareto import find_front
@@ -56,7 +55,7 @@ def write_progress(known: Facts) -> ET.Element | None:
 
 def _find_random_line(known: Facts) -> tuple[list[Reached], list[ET.Element]]:
     """Return the line of random search, and what it is or why there is none."""
-    run, manifest = find_random(known.state), known.state.manifest
+    run, manifest = known.found.random, known.state.manifest
     if run is None:
         why = (
             "There is no line of random search: the trials of this search were chosen, and say nothing "

@@ -12,18 +12,15 @@ from nas.report.embedding import write_figure
 from nas.report.figures import DIAMOND, TWO, add_marks, add_whiskers, cut, finish_rows, to_text
 from nas.report.html import element, make_table
 from nas.report.parts.facts import Facts, write_note, write_section
-from nas.runs.comparison import VersusFolder
 from nas.workflows.versus.verdict import Standing, Verdict
 
 
 def write_versus(known: Facts) -> ET.Element | None:
-    folder = VersusFolder(known.state.folder.path / "versus")
-    try:
-        verdict = Verdict.read(folder)
-    except InputError as error:
-        return write_section("versus", "Against baselines", write_note(str(error)))
+    verdict = known.found.verdict
     if verdict is None:
         return None
+    if isinstance(verdict, InputError):
+        return write_section("versus", "Against baselines", write_note(str(verdict)))
     metric = verdict.metric.capitalize()
     about = f"{metric} of each network under each seed"
     drawn = [write_figure(draw_scores(verdict), about, "Each seed as a dot, the mean as a diamond.")]

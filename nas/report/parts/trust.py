@@ -14,7 +14,6 @@ from nas.report.search_lines import describe_finals
 from nas.study.history import find_parent, trace_ancestry
 from nas.study.records import Trial
 from nas.training.base import ACCURACY_METRIC
-from nas.workflows.calibration import find_calibration
 
 
 def write_trust(known: Facts) -> ET.Element | None:
@@ -70,7 +69,7 @@ def _list_doubts(known: Facts) -> Iterator[str | None]:
         )
     if best.result.deviation is not None:
         yield f"It is extrapolated, with a standard deviation of {best.result.deviation:.4f}."
-    yield find_calibration(known.state.folder, known.state.manifest) or (
+    yield known.found.calibration or (
         None
         if data is None
         else "How well scores rank networks as longer trainings do was not measured: 'nas calibrate' does."

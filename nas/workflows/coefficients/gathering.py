@@ -139,8 +139,7 @@ def gather(
     subject = subject.fit(config.input, data.channels, data.num_classes)
     heard.doing("Counting networks of twice the MACs")
     entries = tuple(_list_entries(subject.network, side, config.steps))
-    recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), find_device(config)))
+    config = replace(config, recipe=config.recipe.fitted_to(data, find_device(config)))
     if began:
         manifest = _go_on(began, config, folder, subject, data, files)
     else:

@@ -157,8 +157,7 @@ def prepare(
     else:
         own = run is not None and "dataset" not in given
         data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
-    recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
+    config = replace(config, recipe=config.recipe.fitted_to(data, device))
     _check_classes(found, config, data)
     _check_batch(config, data)
     if run is not None and run.manifest.data is not None and config.init == SEARCH:

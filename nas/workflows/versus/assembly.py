@@ -119,8 +119,7 @@ def assemble(
     data, test = _read_data(found, config, folder, began is not None, heard)
     if found.run and found.run.manifest.data:
         check_data(data, found.run.manifest.data, f"{what} was searched")
-    recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), find_device(config)))
+    config = replace(config, recipe=config.recipe.fitted_to(data, find_device(config)))
     if began:
         began.check_same(config, folder)
     images = _choose_images(data, test, config, heard)

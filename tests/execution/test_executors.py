@@ -1,0 +1,108 @@
+"""An executor is one class and its row in the table: everything else finds it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from command_line import nas as command
+from instant import Instant, config
+
+import nas
+from nas.execution import EXECUTORS, ExecutorRow, keep_ready, make_executor
+from nas.execution.base import Attempt, TrialObserver, TrialQueue, tell
+from nas.execution.child import ChildExecutor
+from nas.execution.config import ExecutorConfig
+from nas.execution.local import LocalExecutor
+from nas.runs.state import RunState
+from nas.study.records import Candidate, TrialState
+from nas.training.base import Evaluator
+from nas.workflows.observer import Observer
+
+STEPS: list[int] = []
+"""The trial of each epoch."""
+
+
+class TurnsExecutor:
+    """An executor of a test: so many trials at a time in this process, an epoch of each in turn."""
+
+    def __init__(self, trials: int) -> None:
+        self._trials = trials
+
+    def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
+        going: list[tuple[Candidate, Attempt]] = []
+        while True:
+            while len(going) < self._trials and (one := queue.ask()) is not None:
+                observer.started(one)
+                going.append((one, Attempt(evaluator, one.choices, one.number, queue.parent(one))))
+            if not going:
+                return
+            one, attempt = going.pop(0)
+            STEPS.append(one.number)
+            if tell(queue, observer, one, attempt.step(), attempt.weights):
+                going.append((one, attempt))
+
+    def check_cluster(self) -> str:
+        return f"Turns: {self._trials} trials at a time."
+
+
+ROW = ExecutorRow(
+    is_chosen=lambda config: config.address == "turns",
+    make=lambda config, *_: TurnsExecutor(config.workers or 1),
+    addresses=("turns",),
+)
+
+
+@pytest.fixture
+def turns() -> Iterator[None]:
+    STEPS.clear()
+    with patch.dict(EXECUTORS, {"turns": ROW, **EXECUTORS}, clear=True):
+        yield
+
+
+class Heard(Observer):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def noted(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.usefixtures("tiny_folder", "turns")
+def test_a_search_and_its_finalists_are_trained_by_one_that_is_added() -> None:
+    heard = Heard()
+    settings = config(address="turns", workers=2, trials=4, finalists=1, final_epochs=3, final_seeds=1)
+    result = nas.search(settings, heard, evaluator=Instant(epochs=2), name="mine")
+    assert [0, 1, 0, 1, 2, 3, 2, 3, *3 * [0]] == STEPS
+    assert "Turns: 2 trials at a time." in heard.notes
+    trials = [*result.state.trials, *result.state.finals]
+    assert [trial.state for trial in trials] == 5 * [TrialState.COMPLETE]
+    assert command("resume", "runs/mine").err.endswith("go on with: nas resume runs/mine --address turns\n")
+
+
+@pytest.mark.usefixtures("tiny_folder", "turns")
+def test_the_command_line_names_it_by_its_address() -> None:
+    said = command(
+        "search", "tiny.yaml", "--address", "turns", "--workers", "2", "--trials", "2", "--name", "mine",
+        "--epochs", "1", "--max-images", "100", "--finalists", "0",
+    )  # fmt: skip
+    assert said.code == 0, said
+    assert "Turns: 2 trials at a time." in said.out
+    assert STEPS == [0, 1] and len(RunState.load(Path("runs/mine")).best(2)) == 2
+
+
+@pytest.mark.usefixtures("turns")
+def test_the_others_are_chosen_as_before() -> None:
+    child, local = ExecutorConfig(workers=0), ExecutorConfig(workers=0, in_process=True)
+    assert isinstance(make_executor(child, 0), ChildExecutor)
+    assert isinstance(make_executor(local, 0), LocalExecutor)
+    with keep_ready(ExecutorConfig(address="turns")) as begin:
+        begin()  # there is nothing to begin
+
+
+def test_the_setting_lists_the_addresses_of_the_table() -> None:
+    setting = ExecutorConfig.settings()["address"]
+    for address in (address for row in EXECUTORS.values() for address in row.addresses):
+        assert address in setting.kind.rule and f"`{address}`" in setting.option.help
