@@ -138,7 +138,7 @@ def test_an_interrupted_command_says_nothing(monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(path: Path) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nas.space.load_space", interrupt)
+    monkeypatch.setattr("nas.workflows.show.load_space", interrupt)
     assert nas("show", "tiny.yaml") == Said(130, "", "")
 
 
@@ -214,7 +214,7 @@ def test_a_trial_of_a_run_is_shown(run: Path) -> None:
 @pytest.mark.parametrize("command", ["show", "draw"])
 def test_a_trial_that_is_not_there(run: Path, command: str) -> None:
     has = "has no trial {}; it has trials 0 to 2"
-    for number in (3, -1, 10**30):
+    for number in (3, 10**30):
         said = nas(command, str(run), "--trial", str(number))
         assert (said.code, said.out) == (2, "") and said.err == f"error: {run}: {has.format(number)}\n"
     for file in ("mbconv", str(run / "best.yaml")):
