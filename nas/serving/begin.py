@@ -33,8 +33,10 @@ def init_run(
     `runs/name`, or one called like the space with a number.
 
         >>> import nas
-        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M"})
-        >>> run = nas.init_run(config, metric=nas.Metric("mAP"))  # doctest: +SKIP
+        >>> config = nas.SearchConfig.from_data({"space": "tiny.yaml", "budget_flops": "300K"})
+        >>> run = nas.init_run(config, metric=nas.Metric("mAP"))
+        >>> run.ask().cost.macs <= 300_000
+        True
 
     Raises InputError for what cannot be searched, and for settings that have no effect.
     """

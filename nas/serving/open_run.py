@@ -47,9 +47,13 @@ def open_run(
     which the observer hears.
 
         >>> import nas
-        >>> with nas.open_run("runs/climbing") as run:  # doctest: +SKIP
+        >>> config = nas.SearchConfig.from_data({"space": "tiny.yaml", "trials": 8})
+        >>> nas.init_run(config, name="climbing").close()
+        >>> with nas.open_run("runs/climbing") as run:
         ...     candidate = run.ask()
-        ...     run.tell(candidate.number, train(run.network(candidate.number)))
+        ...     network = run.network(candidate.number)  # which you train
+        ...     run.tell(candidate.number, 0.93).score
+        0.93
 
     Raises InputError for what is no such run, is damaged or needs other files.
     """

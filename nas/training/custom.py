@@ -43,6 +43,15 @@ def evaluator(
     """Declare what the scores of an evaluator's function measure, whether more of it is better, and its least
     and its most, where it has them.
 
+    A search trains by such a function of a file:
+
+        >>> import nas
+        >>> own = {"space": "examples/regression.yaml", "evaluator": "examples/regression.py:train"}
+        >>> short = {"trials": 2, "recipe": {"epochs": 1}, "workers": 0, "in_process": True}
+        >>> result = nas.search(nas.SearchConfig.from_data({**own, **short}))
+        >>> result.state.manifest.metric.name, result.best.score < 1
+        ('mean absolute error', True)
+
     Raises InputError for a name that is none, and for a range that is none.
     """
     declared = Metric(metric, maximize, range)

@@ -153,10 +153,11 @@ def search(
     with a number. `join`: work on the study `name` that another driver has begun in the same database.
 
         >>> import nas
-        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M", "workers": 0})
-        >>> result = nas.search(config)  # doctest: +SKIP
-        >>> result.best.score, result.exported[0]  # doctest: +SKIP
-        (0.9972, PosixPath('runs/mbconv-1/best.py'))
+        >>> short = {"max_images": 200, "workers": 0, "in_process": True}  # in seconds
+        >>> settings = {"space": "tiny.yaml", "budget_flops": "300K", "trials": 2, **short}
+        >>> result = nas.search(nas.SearchConfig.from_data(settings))
+        >>> result.counts.complete, result.best.candidate.cost.macs <= 300_000, result.exported[0]
+        (2, True, PosixPath('runs/tiny-1/best.py'))
 
     Outside the main thread, which alone gets signals, a time limit ends the search after an epoch and not in
     the middle of one.
