@@ -31,8 +31,8 @@ class Proposal:
 
 
 def proposing(sampler: SamplerFactory, number: int) -> AbstractContextManager[None]:
-    """Return the block in which a sampler proposes for a trial. Raises InputError where one of a user's own
-    fails."""
+    """Return the block in which a sampler proposes for a trial. Raises OwnCodeError where one of a user's
+    own fails."""
     return sampler.proposing(number) if isinstance(sampler, ImportedSampler) else nullcontext()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, NasError, suggest_word
+from nas.errors import InputError, NasError, OwnCodeError, suggest_word
 from nas.importing import describe_failure, import_class
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def find_pruner(name: str) -> PrunerFactory:
 
 
 def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
-    """Return whether a pruner stops a trial. Raises InputError for one that fails, and for another answer."""
+    """Return whether a pruner stops a trial. Raises OwnCodeError where it fails or gives another answer."""
     import numpy as np
 
     from nas.study.storage import DATABASE_ERRORS
@@ -81,15 +81,11 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
     except (NasError, *DATABASE_ERRORS):
         raise
     except Exception as error:
-        raise InputError(
-            f"{place}: fails at {when}: {describe_failure(error, type(pruner))}; mend it, and go on by nas "
-            "resume"
+        raise OwnCodeError(
+            f"{place}: fails at {when}: {describe_failure(error, type(pruner))}; mend it"
         ) from error
     if not isinstance(answer, bool | np.bool_):
-        raise InputError(
-            f"{place}: says {answer!r:.60} of {when}, which is not True or False; mend it, and go on by nas "
-            "resume"
-        )
+        raise OwnCodeError(f"{place}: says {answer!r:.60} of {when}, which is not True or False; mend it")
     return bool(answer)
 
 

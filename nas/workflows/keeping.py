@@ -74,10 +74,9 @@ class EarlyFailure(Observer):
     process died, as of too little memory.
     """
 
-    def __init__(self, study: Study, evaluator: object, resume_command: str) -> None:
+    def __init__(self, study: Study, evaluator: object) -> None:
         self._study = study
         self._evaluator = evaluator
-        self._resume = resume_command
         self._deaths = 0
 
     def finished(self, trial: Trial) -> None:
@@ -88,8 +87,7 @@ class EarlyFailure(Observer):
         )
         if reason and not excused and not self._study.counts.complete:
             raise EvaluatorError(
-                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it and "
-                f"search anew, or, where the file is right, go on with: {self._resume}"
+                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it"
             )
 
 

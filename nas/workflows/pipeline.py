@@ -162,7 +162,8 @@ def _do(step: Step, work: Work, command: str) -> Done:
         raise type(end)(text) from None
     except NasError as error:
         kind = InputError if isinstance(error, InputError) else NasError
-        raise kind(f"{step.name}: {error}") from error
+        told = str(error).replace(error.command, command) if error.command else error
+        raise kind(f"{step.name}: {told}") from error
 
 
 def _read_outputs(step: Step, records: Mapping[str, StepRecord]) -> Iterator[tuple[str, str]]:

@@ -323,7 +323,7 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
     keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
     keepers: list[Observer] = [WeightsKeeper(session.folder, study, keep, name_best)]
     if session.proxy is None:
-        keepers.append(EarlyFailure(study, session.evaluator, session.resume_command))
+        keepers.append(EarlyFailure(study, session.evaluator))
     keepers.append(FirstFailures(study, session))
     observer.round(study, "search", config.trials, config.recipe.epochs)
     if known := find_calibration(session.folder, session.manifest):

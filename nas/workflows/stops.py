@@ -14,11 +14,13 @@ from types import FrameType
 from typing import Protocol
 
 from nas.deadline import deadline
-from nas.errors import InputError, NasError
+from nas.errors import InputError, NasError, OwnCodeError
 from nas.files import find_way_out
+from nas.passwords import hide_passwords
 from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
 from nas.study.storage import DATABASE_ERRORS, describe_database_error
+from nas.training.base import EvaluatorError
 from nas.workflows.observer import Observer, Observers
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -150,23 +152,42 @@ def stoppable(session: Stoppable) -> Iterator[Stop]:
     except (OSError, NasError) as error:
         if gone := stop.gone():
             raise NasError(gone) from error
-        if isinstance(error, InputError) or (isinstance(error, NasError) and "nas resume" in str(error)):
-            raise
         if isinstance(error, NasError):
-            raise NasError(f"{error}. {session.way_out}") from error
+            if (told := _add_way_out(session, error)) is error:
+                raise
+            raise told from error
         if stop.asked is not None:  # a terminal that is closed cannot be written
             raise stop.ended from error
         raise _explain_error(session, error) from error
     except DATABASE_ERRORS as error:
         reason = describe_database_error(error)
-        raise NasError(
-            f"storage '{session.storage}': stopped by an error of the database: {reason}; see "
-            f"that it can be reached and written. {session.way_out}"
-        ) from None
+        what = f"storage '{session.storage}': stopped by an error of the database: {reason}; see that it can "
+        raise _tell(session, NasError, f"{what}be reached and written. {session.way_out}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.close()
+
+
+def _tell(session: Stoppable, kind: type[NasError], message: str) -> NasError:
+    """Return an error whose message names the command that goes on."""
+    told = kind(message)
+    told.command = hide_passwords(session.resume_command)
+    return told
+
+
+def _add_way_out(session: Stoppable, error: NasError) -> NasError:
+    """Return an error of a run that is under way, with the way out where the run can be gone on with."""
+    if (command := hide_passwords(session.resume_command)) in str(error):
+        error.command = command
+        return error
+    if isinstance(error, EvaluatorError):
+        way = f"Then begin anew, or, where it is right as it is, go on with: {command}"
+        return _tell(session, type(error), f"{error}. {way}")
+    if isinstance(error, OwnCodeError) or not isinstance(error, InputError):
+        kind = InputError if isinstance(error, InputError) else NasError
+        return _tell(session, kind, f"{error}. {session.way_out}")
+    return error
 
 
 def _explain_error(session: Stoppable, error: OSError) -> NasError:
@@ -179,7 +200,7 @@ def _explain_error(session: Stoppable, error: OSError) -> NasError:
     else:
         way = "mend that" if error.errno == ENOENT else find_way_out(error, "mend that")
         what = f"{file}: {error.strerror}; {way}"
-    return NasError(f"{what}. {session.way_out}")
+    return _tell(session, NasError, f"{what}. {session.way_out}")
 
 
 @contextmanager

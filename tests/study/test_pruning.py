@@ -273,11 +273,9 @@ class Odd(BasePruner):
     ("answer", "message"),
     [
         (ValueError("no\nrung"), "fails at trial 1 after epoch 2: ValueError: no rung "
-         "(test_pruning.py:LINE); mend it, and go on by nas resume"),
-        ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
-         "nas resume"),
-        (None, "says None of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
-         "nas resume"),
+         "(test_pruning.py:LINE); mend it"),
+        ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it"),
+        (None, "says None of trial 1 after epoch 2, which is not True or False; mend it"),
     ],
 )  # fmt: skip
 def test_one_that_fails_ends_the_search_and_nothing_is_lost(

@@ -184,6 +184,13 @@ def test_messages_name_the_step(home: Path) -> None:
         assert str(raised.value) == message and type(raised.value) is type(error)
 
 
+def test_the_way_out_of_a_step_is_that_of_all(home: Path) -> None:
+    error = NasError("hail. Go on with: nas resume field/sow-1")
+    error.command = "nas resume field/sow-1"
+    with pytest.raises(NasError, match=f"^sow: hail. Go on with: {COMMAND}$"):
+        do(home, Settings(error=error))
+
+
 def test_who_listens_hears_all(home: Path) -> None:
     heard, settings = Heard(), Settings()
     for _ in range(2):
