@@ -145,7 +145,7 @@ def write_converted(
     return [folder / name for name in names]
 
 
-def load_trained(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
+def build_with_weights(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
     """Return the network with these weights, in evaluation mode. Raises NasError for those of another."""
     return _build_network(architecture, state).eval()
 

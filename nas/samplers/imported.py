@@ -36,7 +36,7 @@ class ImportedSampler:
         return UniformStart(made, context.domain, start=_START, seed=context.seed)
 
     @contextmanager
-    def proposing(self, number: int) -> Iterator[None]:
+    def guard_proposal(self, number: int) -> Iterator[None]:
         """Raise OwnCodeError for whatever it raises while it proposes for a trial, and for what Optuna does
         not take from it."""
         try:

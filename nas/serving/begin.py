@@ -48,7 +48,7 @@ def init_run(
 
 
 def _check_settings(config: SearchConfig) -> None:
-    for key, value in config.given().items():
+    for key, value in config.select_given().items():
         if key not in SETTINGS:
             written = value if isinstance(value, str) else dump_value(value)
             raise InputError(

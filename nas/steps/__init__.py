@@ -11,7 +11,7 @@ from typing import Any
 from nas.errors import InputError, suggest_word
 from nas.runs.pipeline import PipelineFolder
 from nas.steps.reading import STEPS, read_pipeline
-from nas.workflows.pipeline import Ended, PipelineObserver, run_steps
+from nas.workflows.pipeline import EndedStep, PipelineObserver, run_steps
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class PipelineResult:
     """What a pipeline came to. `folder`: where all of it is; `steps`: those that it has, in their order."""
 
     folder: Path
-    steps: tuple[Ended, ...]
+    steps: tuple[EndedStep, ...]
 
-    def __getitem__(self, name: str) -> Ended:
+    def __getitem__(self, name: str) -> EndedStep:
         """Return a step by its name."""
         return next(step for step in self.steps if step.name == name)
 

@@ -89,7 +89,7 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
     return bool(answer)
 
 
-class Judged:
+class JudgedStorage:
     """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
 
     It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
@@ -106,10 +106,10 @@ class Judged:
         return getattr(self._storage, name)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._present(self._storage.get_trial(trial_id))
+        return self._replace(self._storage.get_trial(trial_id))
 
     def get_all_trials(self, study_id: int, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [self._present(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
+        return [self._replace(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         self._storage.set_trial_system_attr(trial_id, key, value)
@@ -117,5 +117,5 @@ class Judged:
             self.trial = copy(self.trial)
             self.trial.system_attrs = {**self.trial.system_attrs, key: value}
 
-    def _present(self, trial: FrozenTrial) -> FrozenTrial:
+    def _replace(self, trial: FrozenTrial) -> FrozenTrial:
         return self.trial if trial._trial_id == self.trial._trial_id else trial

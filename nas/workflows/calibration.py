@@ -230,7 +230,7 @@ def _make_rows(
     space: Space, points: Sequence[Choices], queue: FixedQueue, seeds: Mapping[str, range]
 ) -> tuple[Row, ...]:
     """Return the networks of which the proxy and the longer training gave all scores."""
-    results = queue.results()
+    results = queue.collect_results()
     rows = []
     for n, point in enumerate(points):
         own = {
@@ -309,7 +309,7 @@ def _draw(space: str, long_epochs: int, found: Figures) -> str:
     """Return the SVG of the proxy's scores against those of the longer training: a dot for each seed."""
     epochs = f"{long_epochs:,} epoch" + "s" * (long_epochs > 1)
     tau = found.proxy.ranking.kendall
-    ranks = f"Kendall's tau {tau.text()}, " if tau else ""
+    ranks = f"Kendall's tau {tau.format()}, " if tau else ""
     return draw_scatter(
         f"{space}: proxy against {epochs}",
         f"{len(found.rows):,} networks; {ranks}noise {found.noise:.4f}",

@@ -50,7 +50,7 @@ class WeightsKeeper(Observer):
         """Bring best.yaml and weights/ in line with the study."""
         kept = self._study.best(self._keep)
         files = {self._folder.weights_file(trial.number) for trial in kept}
-        for file in set(self._folder.kept_weights()) - files:
+        for file in set(self._folder.list_weights()) - files:
             file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
@@ -151,8 +151,8 @@ class Inheritance:
 def _is_as_good(objective: Objective, candidate: Candidate, score: float, other: Trial) -> bool:
     assert other.score is not None
     sign = objective.metric.sign
-    own = objective.reward(score, candidate.amount)
-    return sign * own >= sign * objective.reward(other.score, other.candidate.amount)
+    own = objective.compute_reward(score, candidate.amount)
+    return sign * own >= sign * objective.compute_reward(other.score, other.candidate.amount)
 
 
 def _count_equal(one: Candidate, other: Candidate) -> int:

@@ -103,7 +103,7 @@ def prepare(
     user's own, which is to find this process as it was. Raises InputError.
     """
     if evaluator is not None or config.evaluator is not None:
-        check_used(config.given(), User.EVALUATOR)
+        check_used(config.select_given(), User.EVALUATOR)
     if evaluator is not None:
         config = replace(config, evaluator=None)
     check_sampler(config)
@@ -171,8 +171,8 @@ def assemble_search(
         data = read()
         space = counted.of(space, config.classes, data)
         _check_trains(space, config, data)
-        recipe = config.recipe.judging(data.is_multi_label)
-        config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
+        recipe = config.recipe.judge_by(data.is_multi_label)
+        config = replace(config, recipe=recipe.fit(len(data.train_labels), device))
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, config.recipe, data, config.seed, device, timeout, plugins, resolution, folds
@@ -210,7 +210,7 @@ def _note_budget(space: Space, config: SearchConfig, observer: Observer) -> None
 
 def check_data(data: ImageData, began: DataCard, when: str = "the search began") -> None:
     """Raise InputError where the data are others than those that a run began with."""
-    change = DataCard.of(data).change(began)
+    change = DataCard.of(data).find_change(began)
     if change is None:
         return
     start = f"data set '{data.name}' has changed since {when}: {change}"

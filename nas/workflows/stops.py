@@ -62,12 +62,12 @@ class Stoppable(Protocol):
         """The database that it writes."""
         ...
 
-    def command_in(self, path: Path) -> str:
+    def make_command(self, path: Path) -> str:
         """Return the command that goes on with it where its folder is another."""
         ...
 
 
-class Stop:
+class StopCheck:
     """Whether a search was asked to stop, and whether its folder is where it was."""
 
     def __init__(self, session: Stoppable) -> None:
@@ -96,10 +96,10 @@ class Stop:
 
     def check_place(self) -> None:
         """Raise NasError where the run folder was moved or deleted: what is written would go elsewhere."""
-        if gone := self.gone():
+        if gone := self.explain_absence():
             raise NasError(gone)
 
-    def gone(self) -> str | None:
+    def explain_absence(self) -> str | None:
         """Return what became of the run folder, and how to go on, where it is not at its place any more."""
         own = os.fstat(self._folder)
         with suppress(OSError):
@@ -116,7 +116,7 @@ class Stop:
             return f"{self._path}: was moved while it was {done} in; go on with: nas resume, and its new name"
         if not self._path.is_absolute():
             now = Path(os.path.relpath(now))
-        command = self._session.command_in(now)
+        command = self._session.make_command(now)
         return (
             f"{self._path}: was moved while it was {done} in, to {now}. Nothing finished is lost. Go on "
             f"with: {command}"
@@ -130,11 +130,11 @@ class Stop:
 
 
 @contextmanager
-def stoppable(session: Stoppable) -> Iterator[Stop]:
+def stoppable(session: Stoppable) -> Iterator[StopCheck]:
     """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run cannot be written or is not at
     its place any more; all say how to go on. Signal handlers are given back."""
     try:
-        stop = Stop(session)
+        stop = StopCheck(session)
     except OSError as error:
         raise _explain_error(session, error) from error
     before = {}
@@ -150,7 +150,7 @@ def stoppable(session: Stoppable) -> Iterator[Stop]:
     except BrokenPipeError:  # who reads what is printed has gone
         raise
     except (OSError, NasError) as error:
-        if gone := stop.gone():
+        if gone := stop.explain_absence():
             raise NasError(gone) from error
         if isinstance(error, NasError):
             if (told := _add_way_out(session, error)) is error:
@@ -204,7 +204,7 @@ def _explain_error(session: Stoppable, error: OSError) -> NasError:
 
 
 @contextmanager
-def timed(limit_s: float | None, began: float, observer: Observer, stop: Stop) -> Iterator[Observer]:
+def timed(limit_s: float | None, began: float, observer: Observer, stop: StopCheck) -> Iterator[Observer]:
     """Raise TimeIsUp when a limit of seconds is over; `began` by `time.monotonic`.
 
     What trains in the block tells the observer that this gives, which keeps the limit between epochs where
@@ -219,7 +219,7 @@ class _Timekeeper(Observer):
     """Checks before each trial, and after each epoch of it but the last, whose trial is complete, whether
     there is to be more; and before weights are written, whether their folder is the run's."""
 
-    def __init__(self, check: Callable[[], None], stop: Stop) -> None:
+    def __init__(self, check: Callable[[], None], stop: StopCheck) -> None:
         self._check = check
         self._stop = stop
 

@@ -58,7 +58,7 @@ def test_a_trial_that_is_stopped_has_its_value_and_no_score(name: str, tmp_path:
     heard = Heard(s)
     LocalExecutor().run(s, Fake(tmp_path / "log", epochs=EPOCHS), heard)
     assert s.counts.complete + s.counts.pruned == 24 and s.counts.pruned >= 5 <= s.counts.complete
-    for trial, frozen in zip(s.trials, s.ledger.stored(), strict=True):
+    for trial, frozen in zip(s.trials, s.ledger.list_stored(), strict=True):
         epochs = trial.result.epochs
         assert list(trial.curve) == list(range(1, epochs + 1))
         if trial.state is TrialState.PRUNED:

@@ -13,7 +13,7 @@ import yaml
 
 from nas.errors import InputError, NasError
 from nas.runs.pipeline import PipelineFolder, StepRecord
-from nas.workflows.pipeline import Done, Ended, PipelineObserver, Step, Work, run_steps
+from nas.workflows.pipeline import Done, EndedStep, PipelineObserver, Step, Work, run_steps
 from nas.workflows.stops import HungUp, Stopped
 
 COMMAND = "nas run steps.yaml"
@@ -94,7 +94,7 @@ class Heard(PipelineObserver):
     def began(self, step: str, why: str) -> None:
         self.said.append(f"{step}: {why}")
 
-    def ended(self, step: Ended) -> None:
+    def ended(self, step: EndedStep) -> None:
         self.said.append(f"{step.name}: {step.record.summary}")
 
 

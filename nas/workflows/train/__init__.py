@@ -91,7 +91,7 @@ def resume_training(
         )
     space = read_network(folder, manifest, files)
     manifest.check_again(folder.path, changes or {})
-    began, config = manifest.config, manifest.config.moved(changes or {})
+    began, config = manifest.config, manifest.config.move(changes or {})
     manifest = replace(manifest, config=config)
     check_loggers(config.log)
     check_workers(config)

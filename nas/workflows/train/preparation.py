@@ -157,12 +157,12 @@ def prepare(
     else:
         own = run is not None and "dataset" not in given
         data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
-    recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), device))
+    recipe = config.recipe.judge_by(data.is_multi_label)
+    config = replace(config, recipe=recipe.fit(len(data.train_labels), device))
     _check_classes(found, config, data)
     _check_batch(config, data)
     if run is not None and run.manifest.data is not None and config.init == SEARCH:
-        change = DataCard.of(data).change(run.manifest.data)
+        change = DataCard.of(data).find_change(run.manifest.data)
         same = {key: getattr(config.data, key) for key in ("val_fraction", "max_images", "dataset")} == {
             key: getattr(run.config.data, key) for key in ("val_fraction", "max_images", "dataset")
         }
@@ -186,7 +186,7 @@ def prepare(
     teacher = read_teacher(config, data, side, files)
     if teacher:
         images = datasets.resize_dataset(data, side)
-        accuracy = teacher.accuracy(images.val_images, images.val_labels, device)
+        accuracy = teacher.measure_accuracy(images.val_images, images.val_labels, device)
         heard.noted(f"Teacher {config.teacher}: accuracy {accuracy:.4f} on the validation images.")
     manifest = TrainManifest(
         config,

@@ -110,7 +110,7 @@ def assemble(
     what = str(given["network"])
     folder = VersusFolder(output or find_place(what, "versus"))
     began = VersusManifest.read(VersusFolder.open(folder.path)) if folder.path.exists() else None
-    kept = began.config.kept() if began else None
+    kept = began.config.select_kept() if began else None
     first = VersusConfig.from_data(merge(kept or {}, given), "nas versus")  # before a run is read
     files = read_plugins(map(Path, plugins))
     found = find_subject(what, first.trial, storage, files, "compare")
@@ -119,8 +119,8 @@ def assemble(
     data, test = _read_data(found, config, folder, began is not None, heard)
     if found.run and found.run.manifest.data:
         check_data(data, found.run.manifest.data, f"{what} was searched")
-    recipe = config.recipe.judging(data.is_multi_label)
-    config = replace(config, recipe=recipe.fitted(len(data.train_labels), find_device(config)))
+    recipe = config.recipe.judge_by(data.is_multi_label)
+    config = replace(config, recipe=recipe.fit(len(data.train_labels), find_device(config)))
     if began:
         began.check_same(config, folder)
     images = _choose_images(data, test, config, heard)
