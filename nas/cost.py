@@ -73,7 +73,7 @@ _FIGURES = [*Cost().to_data()]
 class Interval:
     """A closed interval of counts; `high` None means unbounded.
 
-    >>> 400 in Interval(300, 400), Interval(300, 400).side(500)
+    >>> 400 in Interval(300, 400), Interval(300, 400).compare(500)
     (True, 1)
     >>> str(Interval(0, 400_000_000))
     '<= 400,000,000'
@@ -85,14 +85,14 @@ class Interval:
     def __contains__(self, value: int) -> bool:
         return value >= self.low and (self.high is None or value <= self.high)
 
-    def side(self, value: int) -> int:
+    def compare(self, value: int) -> int:
         """Return 1 for a value above the interval, -1 for one below, 0 inside."""
         return int(self.high is not None and value > self.high) - int(value < self.low)
 
     def __str__(self) -> str:
-        return self.shown("{:,}".format)
+        return self.format("{:,}".format)
 
-    def shown(self, show: Callable[[int], str]) -> str:
+    def format(self, show: Callable[[int], str]) -> str:
         """Return it for reading, its ends as `show` writes them."""
         if self.high is None:
             return f">= {show(self.low)}" if self.low else "any"

@@ -34,6 +34,8 @@ class NasError(Exception):
     """
 
     exit_code = 1
+    command = ""
+    """What goes on with the work, where the message names it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(hide_passwords(message))
@@ -43,6 +45,11 @@ class InputError(NasError):
     """The user's input is wrong: a file, a flag, a value. The command line exits with 2."""
 
     exit_code = 2
+
+
+class OwnCodeError(InputError):
+    """A user's own sampler, pruner or evaluator fails while a run is under way, which adds to the message how
+    to go on."""
 
 
 def suggest_word(word: str, allowed: list[str], otherwise: str | None = None) -> str:

@@ -166,9 +166,9 @@ class SourceFile:
         except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
             if isinstance(error, NasError):
-                raise InputError(f"{self.line(error)}: {error}") from None
+                raise InputError(f"{self.find_line(error)}: {error}") from None
             raise InputError(
-                f"{self.line(error)}: the {what} does not import: {format_error(error)}; {way_out}"
+                f"{self.find_line(error)}: the {what} does not import: {format_error(error)}; {way_out}"
             ) from None
         return module
 
@@ -176,7 +176,7 @@ class SourceFile:
         """Let the next `run` run the file anew."""
         sys.modules.pop(self.module_name, None)
 
-    def line(self, error: BaseException) -> str:
+    def find_line(self, error: BaseException) -> str:
         """Return file and line of the file at which an error came up."""
         cause = error.__cause__ if isinstance(error.__cause__, SyntaxError) else None
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == self.file]

@@ -42,20 +42,20 @@ class Kind:
         except InputError as error:
             raise ValueError(str(error)) from None
         if not self.accepts(value):
-            raise ValueError(self.refusal(plain))
+            raise ValueError(self.explain(plain))
         return value
 
     def check(self, value: Any) -> None:
         """Raise ValueError where a value is not of this kind."""
         if not self.accepts(value):
-            raise ValueError(self.refusal(value))
+            raise ValueError(self.explain(value))
 
-    def refusal(self, value: Any) -> str:
+    def explain(self, value: Any) -> str:
         """Return value, rule and way out in one line."""
-        return f"{dump_value(value)} is not {self.rule}{self._hint(value)}"
+        return f"{dump_value(value)} is not {self.rule}{self._give_hint(value)}"
 
-    def _hint(self, value: Any) -> str:
-        """YAML 1.1 reads 5e-4 as text, which a user cannot see from the value."""
+    def _give_hint(self, value: Any) -> str:
+        """Return what a user cannot see from the value: YAML 1.1 reads 5e-4 as text."""
         try:
             number = float(value) if isinstance(value, str) else math.nan
         except ValueError:

@@ -240,7 +240,7 @@ class Budget(Mapping[Measure, Interval]):
         return f"Budget({self._limits!r})"
 
     def __str__(self) -> str:
-        parts = (f"{m.label} {interval.shown(m.show)} {m.unit}".rstrip() for m, interval in self.items())
+        parts = (f"{m.label} {interval.format(m.show)} {m.unit}".rstrip() for m, interval in self.items())
         return " and ".join(parts) or "no budget"
 
 

@@ -152,7 +152,7 @@ class Config:
                 data |= part.write(value)
         return data
 
-    def given(self) -> dict[str, Any]:
+    def select_given(self) -> dict[str, Any]:
         """Return the plain values that are no defaults, from which `from_data` makes an equal config."""
         data = self.to_data()
         found = {
@@ -164,7 +164,7 @@ class Config:
             found[name] = {k: v for k, v in data[name].items() if v != section.settings()[k].default}
         return {key: value for key, value in found.items() if value != {}}
 
-    def asked_again(self) -> dict[str, Any]:
+    def select_asked_again(self) -> dict[str, Any]:
         """Return the plain settings by which what goes on imports, opens or connects to something: it does so
         only where they are given again."""
         data = self.to_data()
@@ -172,14 +172,14 @@ class Config:
         return {key: data[key] for key, again in known.items() if again is not None and again(data[key])}
 
     @classmethod
-    def unused(cls, data: Mapping[str, Any], user: User) -> Iterator[tuple[str, Any]]:
+    def find_unused(cls, data: Mapping[str, Any], user: User) -> Iterator[tuple[str, Any]]:
         """List what has no effect on a user of plain values, of those that are given: place and value."""
         for key, setting in cls.settings().items():
             if key in data and user in setting.option.unused_by:
                 yield cls.place(key), data[key]
         for name, section in cls.sections().items():
             if isinstance(data.get(name), Mapping):
-                yield from section.unused(data[name], user)
+                yield from section.find_unused(data[name], user)
 
     @classmethod
     def read(cls, data: Any) -> dict[str, Any]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations, zip_longest
 from pathlib import Path
+
+import nas
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -28,17 +32,28 @@ traverse try turn unite unpack unroll unwrap verify wait walk watch weigh word w
 """
 # A new verb takes its place here; `to` begins the name of a conversion.
 
+OF_METHODS = """
+acquire advance agree append autocast beat breed change checkpoint combine compile connect couple
+decide declare enter fall fetch filter freeze guard hear identify jitter learn link log look lose
+move mutate normalise observe pass prune put recall receive record renew report restore rewrite send
+share shrink silence stretch teach tidy tie tune update validate warn
+"""
+# And these of methods alone.
+
 OTHERS = """
 blend bring change decide declare enter extrapolate have hear let move put raise register return rewrite
 send test yield
 """
 # What docstrings begin with beside these.
 
-QUESTIONS = {"are", "can", "contains", "continues", "covers", "has", "holds", "is", "takes"}
+QUESTIONS = {
+    "admits", "are", "can", "contains", "continues", "covers", "fills", "has", "holds", "is", "may", "should",
+    "starts", "takes", "waits",
+}  # fmt: skip
 # What a function that answers yes or no begins with.
 
 THINGS = {"AbstractContextManager", "Kind", "Option"}
-# What is returned where a name is read as a part of a sentence: `with proposing(...)`, `whole(...)`.
+# What is returned where a name is read as a part of a sentence: `with stoppable(...)`, `whole(...)`.
 
 DECORATORS = {"block", "element", "operator", "with_settings"}
 # And an element of a page, as XML has it.
@@ -48,6 +63,25 @@ auc best budget color_jitter cutmix cutout evaluator extrapolated grad_norm jaco
 lineage mean_last_k mixup naswot pipeline running snip space synflow versus zen zico
 """
 # What users write: names of `nas`, of requests to a run, of scores and of augmentations.
+
+PAST = """
+began:begin bred:breed built:build chosen:choose done:do drawn:draw fallen:fall found:find given:give gone:go
+heard:hear held:hold hidden:hide kept:keep known:know left:leave lost:lose made:make meant:mean met:meet
+ran:run said:say sent:send shown:show spent:spend taken:take taught:teach told:tell torn:tear written:write
+"""
+# Tenses that have no ending.
+
+NOUNS = {"Mapping", "Training"}
+# Not what is done, although `Map` and `Train` are names too.
+
+SEAMS = {"Builder", "Exporter", "Join", "Layer", "Logger", "Operator", "Unary"}
+# Beside the classes of `nas`, those that parts of a user's own extend, are like or are made with.
+
+PLAIN_BASES = {"ABC", "Enum", "Exception", "Mapping", "NamedTuple", "Protocol", "StrEnum", "dict", "str"}
+# Bases of Python's own, which name no methods of ours.
+
+RAYS = {"_maybe_reuse_cached_actor", "_maybe_update_trial_queue", "_should_skip_dynamo", "remote"}
+# Methods of Ray and torch that are meant to be overridden, though their names say private; what an actor has.
 
 SHARED = {
     "base", "calibration", "coefficients", "config", "export", "forecast", "int8", "latency", "layout",
@@ -73,10 +107,65 @@ def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
 
 
 FUNCTIONS = list(functions())
+CLASSES = [
+    (path, node)
+    for path in FILES
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.ClassDef)
+]
+
+
+def list_methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [one for one in node.body if isinstance(one, ast.FunctionDef)]
+
+
+def name_of(node: ast.expr) -> str:
+    return re.split(r"[\[(]", ast.unparse(node))[0].rpartition(".")[2]
+
+
+def is_foreign(node: ast.ClassDef) -> bool:
+    """Return whether a class has a base of another library, which names its methods."""
+    own = {one.name: one for _, one in CLASSES}
+    bases = {ast.unparse(base).partition("[")[0] for base in node.bases} - PLAIN_BASES
+    return any(base not in own or is_foreign(own[base]) for base in bases)
+
+
+def methods() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Give the methods that are named for what they do, with the names of their classes: not those that
+    Python, another library or a user calls, properties, context managers, events, which say what has
+    happened, conversions and copies (`to_data`, `with_epochs`), what makes an instance, and files."""
+    public = {*nas.__all__, *SEAMS}
+    names = {one.name for _, node in CLASSES if node.name in public for one in list_methods(node)}
+    events = {m.name for _, node in CLASSES if node.name.endswith("Observer") for m in list_methods(node)}
+    for path, node in CLASSES:
+        for method in list_methods(node):
+            returned = name_of(method.returns) if method.returns else ""
+            around = {name_of(one) for one in method.decorator_list}
+            is_private = method.name.startswith("_")
+            if (
+                method.name.startswith("__")
+                or path.parent.name == "testing"
+                or around & {"property", "cached_property", "contextmanager", "setter"}
+                or returned in THINGS
+                or ("classmethod" in around and (returned in ("Self", node.name) or not method.args.args[1:]))
+                or (not is_private and method.name in events and returned == "None")
+                or (method.name.endswith(("_file", "_folder")) and returned == "Path")
+                or re.match("_?(as|to|with|without)(_|$)", method.name)
+                or (not is_private and (method.name in names or is_foreign(node)))
+            ):
+                continue
+            yield node.name, method
+
+
+METHODS = list(methods())
 
 
 def first_word(function: ast.FunctionDef) -> str:
     return function.name.strip("_").partition("_")[0]
+
+
+def is_question(function: ast.FunctionDef) -> bool:
+    return first_word(function) in QUESTIONS and ast.unparse(function.returns or function) == "bool"
 
 
 def test_functions_are_verbs() -> None:
@@ -84,25 +173,78 @@ def test_functions_are_verbs() -> None:
     nouns = {
         f"{path}: {function.name}"
         for path, function in FUNCTIONS
-        if first_word(function) not in verbs and function.name not in free
-        if not (first_word(function) in QUESTIONS and ast.unparse(function.returns or function) == "bool")
+        if first_word(function) not in verbs and function.name not in free and not is_question(function)
+    }
+    assert not nouns
+
+
+def test_methods_are_verbs() -> None:
+    verbs = {*VERBS.split(), *OF_METHODS.split()}
+    nouns = {
+        f"{name}.{method.name}"
+        for name, method in METHODS
+        if first_word(method) not in verbs and method.name not in RAYS and not is_question(method)
     }
     assert not nouns
 
 
 def test_docstrings_begin_with_a_verb() -> None:
-    verbs = {*VERBS.split(), *OTHERS.split()}
+    verbs = {*VERBS.split(), *OF_METHODS.split(), *OTHERS.split()}
     others = {
-        f"{path}: {function.name}: {text}"
-        for path, function in FUNCTIONS
+        f"{place}: {function.name}: {text}"
+        for place, function in (*FUNCTIONS, *METHODS)
         if (text := ast.get_docstring(function)) and text.split()[0].rstrip(":,").lower() not in verbs
     }
     assert not others
 
 
 def test_what_is_allowed_is_used() -> None:
-    assert not {*VERBS.split()} - {first_word(function) for _, function in FUNCTIONS}
+    used = {first_word(function) for _, function in FUNCTIONS}
+    assert not {*VERBS.split()} - used
+    assert not {*OF_METHODS.split()} - {first_word(method) for _, method in METHODS}
+    assert not {*OF_METHODS.split()} & used
     assert {*DECORATORS, *USERS.split()} <= {function.name for _, function in FUNCTIONS}
+
+
+def list_forms(word: str) -> set[str]:
+    """Return a word, and what it may be a tense of."""
+    found = {word, dict(pair.split(":") for pair in PAST.split()).get(word, word)}
+    for ending in ("ed", "ing"):
+        if word.endswith(ending) and len(stem := word.removesuffix(ending)) > 1:
+            found |= {stem, f"{stem}e", f"{stem.removesuffix('i')}y"}
+            if stem[-1] == stem[-2]:
+                found.add(stem[:-1])
+    return found
+
+
+def differ_by_tense(one: str, other: str) -> bool:
+    """Return whether two names, of things or of what is done, have the same words in other tenses."""
+    if one == other or one[0].isupper() != other[0].isupper():
+        return False
+    pairs = zip_longest(
+        *(re.findall("[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name) for name in (one, other)), fillvalue=""
+    )
+    return all(list_forms(a.lower()) & list_forms(b.lower()) for a, b in pairs)
+
+
+def test_no_two_names_differ_by_tense_alone() -> None:
+    """Names of a class, of a module, and those that others import from any."""
+    scopes: dict[str, set[str]] = {"nas": {*nas.__all__}}
+    scopes["functions"] = {one.name for _, one in FUNCTIONS if one.name[0] != "_"} - {*USERS.split()}
+    scopes["classes"] = {node.name for path, node in CLASSES if node.name[0] != "_"}
+    for path in FILES:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        scopes[str(path)] = {one.name for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef)}
+    for path, node in CLASSES:
+        fields = {ast.unparse(one.target) for one in node.body if isinstance(one, ast.AnnAssign)}
+        scopes[f"{path}: {node.name}"] = fields | {one.name for one in list_methods(node)}
+    stripped = {scope: sorted({name.strip("_") for name in names}) for scope, names in scopes.items()}
+    assert not [
+        f"{scope}: {one}, {other}"
+        for scope, names in stripped.items()
+        for one, other in combinations(names, 2)
+        if differ_by_tense(one, other) and not NOUNS & {one, other}
+    ]
 
 
 def test_modules_have_names_of_their_own() -> None:

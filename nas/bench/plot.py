@@ -41,7 +41,7 @@ class _Axes:
     last: int
     y: Scale
 
-    def x(self, trials: int) -> float:
+    def place(self, trials: int) -> float:
         part = math.log(trials / self.first) / math.log(self.last / self.first)
         return LEFT + part * (WIDTH - LEFT - RIGHT)
 
@@ -86,8 +86,8 @@ def _fit_axes(result: Sequence[Standing]) -> _Axes:
 def _write_axes(svg: ET.Element, axes: _Axes) -> None:
     mark_rows(svg, axes.y)
     for trials in _format_trials(axes):
-        write_grid(svg, (axes.x(trials), TOP), (axes.x(trials), HEIGHT - BOTTOM))
-        write_text(svg, f"{trials:,}", axes.x(trials), HEIGHT - BOTTOM + 14, "middle")
+        write_grid(svg, (axes.place(trials), TOP), (axes.place(trials), HEIGHT - BOTTOM))
+        write_text(svg, f"{trials:,}", axes.place(trials), HEIGHT - BOTTOM + 14, "middle")
     write_text(svg, "trials", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, "middle")
 
 
@@ -121,4 +121,4 @@ def _write_legend(svg: ET.Element, painted: Sequence[tuple[Standing, str]]) -> N
 
 def _place_points(axes: _Axes, one: Standing, value: Callable[..., float]) -> list[Point]:
     shown = list(enumerate(one.curve, 1))[axes.first - 1 :]
-    return [(axes.x(n), axes.y(value(e))) for n, e in shown]
+    return [(axes.place(n), axes.y(value(e))) for n, e in shown]

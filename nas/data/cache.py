@@ -98,7 +98,7 @@ class _Reading:
         return (self.rendering.channels, self.resolution, self.resolution)
 
     def read_in_memory(self, indices: NDArray[np.int64]) -> Pictures:
-        return self._render(self._read(indices), indices, self.rendering.levels)
+        return self._render_part(self._read(indices), indices, self.rendering.levels)
 
     def read_mapped(self, indices: NDArray[np.int64]) -> Pictures:
         """Write a second copy to disk, in the order of `indices`, and map it.
@@ -107,7 +107,7 @@ class _Reading:
         memory.
         """
         part = hashlib.sha256(indices.tobytes() + str(self.rendering.levels).encode()).hexdigest()[:16]
-        file = self._file(None)
+        file = self._choose_file(None)
         path = file.with_name(f"{file.stem}-{part}.map")
         found = _open_map(path, self.shape)
         if found is not None:
@@ -125,7 +125,7 @@ class _Reading:
                     read = self._read(block)
                     if read.deep and levels is None:
                         levels = _join(deep for other in blocks for deep in self._read(other).deep.values())
-                    rendered = self._render(read, block, levels)
+                    rendered = self._render_part(read, block, levels)
                     broken |= {number * step + place: why for place, why in rendered.broken.items()}
                     traits.update(rendered.traits)
                     out.write(rendered.images.data)
@@ -149,7 +149,7 @@ class _Reading:
         write_atomically(_get_facts_file(path), json.dumps(facts))
         return Pictures(map_images(path, shape), broken, (), dict(traits), levels)
 
-    def _render(self, part: _Part, indices: NDArray[np.int64], levels: Levels | None) -> Pictures:
+    def _render_part(self, part: _Part, indices: NDArray[np.int64], levels: Levels | None) -> Pictures:
         """Return a part with its deep images at levels, found over them where there are none."""
         if part.deep:
             levels = levels or _join(part.deep.values())
@@ -170,7 +170,7 @@ class _Reading:
         part = _Part(np.empty((count, *self.shape), np.uint8), np.zeros(count, np.uint8), {}, {})
 
         def file_of(place: int) -> Path | Encoded:
-            return self.files.file(int(indices[place]))
+            return self.files.find_file(int(indices[place]))
 
         def put(place: int, found: Found) -> None:
             if isinstance(found, Picture):
@@ -180,7 +180,7 @@ class _Reading:
             else:
                 part.deep[place] = found
 
-        with closing(_Rows(self._file(levels), len(self.files), self.shape)) as rows:
+        with closing(_Rows(self._choose_file(levels), len(self.files), self.shape)) as rows:
             missing = []
             for place in np.argsort(indices).tolist():  # in the order of the file, which disks are fast at
                 found = rows.read(indices[place])
@@ -198,7 +198,7 @@ class _Reading:
         part.notes = rows.notes
         return part
 
-    def _file(self, levels: Levels | None) -> Path:
+    def _choose_file(self, levels: Levels | None) -> Path:
         import PIL
 
         what = f"{_FORMAT} {PIL.__version__} {self.resolution} {self.rendering.background} {levels}"

@@ -72,7 +72,7 @@ class DataCard:
     def _counts(self) -> tuple[int, ...]:
         return (self.channels, self.train, self.validation)
 
-    def change(self, other: DataCard) -> str | None:
+    def find_change(self, other: DataCard) -> str | None:
         """Return what is different in the other data set, in words; None where it is the same data."""
         if self.classes != other.classes:
             return f"{len(self.classes)} classes were {len(other.classes)}, or have other names"
@@ -110,7 +110,7 @@ class DataCard:
         """Whether its images were decoded from files."""
         return self.name.partition(":")[0] in OF_FILES
 
-    def preprocessing(self, side: int) -> dict[str, Any]:
+    def describe_preprocessing(self, side: int) -> dict[str, Any]:
         """Return what makes an image the network's input, in this order, of images side x side.
 
         A run of before that was said has less of it.

@@ -144,7 +144,7 @@ class Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class Placing:
+class Placement:
     """Which images of a pool are trained on and validated on, as places in it.
 
     `groups`: of those to train on, empty where each stands for itself. `moved`: the places are others than
@@ -158,7 +158,7 @@ class Placing:
     notes: tuple[str, ...]
 
 
-def place_images(pool: Pool, duplicates: str) -> Placing:
+def place_images(pool: Pool, duplicates: str) -> Placement:
     """Decide about copies and groups, and say what was found.
 
     Where the split was given, images to validate on that are trained on too, or whose group is, are left out.
@@ -190,7 +190,7 @@ def place_images(pool: Pool, duplicates: str) -> Placing:
         raise InputError(_describe_nothing_left(pool))
     own = np.zeros(0, np.int64) if groups is None else groups[train]
     moved = not (stays.all() and np.array_equal(part, given))
-    return Placing(train, val, own, moved, tuple(notes))
+    return Placement(train, val, own, moved, tuple(notes))
 
 
 def _find_first(keys: Indices, among: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ class ImageStore(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def file(self, index: int) -> Path | Encoded:
+    def find_file(self, index: int) -> Path | Encoded:
         """Return one of the files."""
 
     @abstractmethod
@@ -75,7 +75,7 @@ class ImageFiles(ImageStore):
     def __len__(self) -> int:
         return len(self.names)
 
-    def file(self, index: int) -> Path:
+    def find_file(self, index: int) -> Path:
         return Path(self.root, self.names[index])
 
     def _describe(self) -> Iterator[bytes]:
@@ -94,7 +94,7 @@ class ImageParts(ImageStore):
     def __len__(self) -> int:
         return len(self.parts)
 
-    def file(self, index: int) -> Encoded:
+    def find_file(self, index: int) -> Encoded:
         return self.parts[index]
 
     def _describe(self) -> Iterator[bytes]:

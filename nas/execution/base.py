@@ -42,7 +42,7 @@ class TrialQueue(Protocol):
         """Return the next network to train; None when there is none now, or none any more."""
         ...
 
-    def parent(self, candidate: Candidate) -> Parent | None:
+    def find_parent(self, candidate: Candidate) -> Parent | None:
         """Return the trial whose weights a candidate starts from, if it starts from any's."""
         ...
 
@@ -233,7 +233,7 @@ class Attempt:
                 return training
         return self._evaluator(self._choices, self._number, None)
 
-    def weights(self) -> bytes:
+    def dump_weights(self) -> bytes:
         """Return the network's state after the last epoch, as safetensors."""
         return self._weights
 

@@ -66,13 +66,13 @@ class ChildExecutor:
             with _packed(evaluator, self._threads) as parcel, Child(parcel) as child:
                 child.wait()
                 while (candidate := queue.ask()) is not None:
-                    parent, limit = queue.parent(candidate), find_time_limit(evaluator, candidate.number)
+                    parent, limit = queue.find_parent(candidate), find_time_limit(evaluator, candidate.number)
                     for tries in range(1, TRIES + 1):
                         child.wait()
                         observer.started(candidate)
                         trial = _Trial(child, candidate, parent, limit, tries)
                         with suppress(_Again):
-                            while tell(queue, observer, candidate, trial.step(), trial.weights):
+                            while tell(queue, observer, candidate, trial.step(), trial.dump_weights):
                                 pass
                             break
         except _NotSent as error:
@@ -139,7 +139,7 @@ class _Trial:
         self._last = step.result
         return step
 
-    def weights(self) -> bytes:
+    def dump_weights(self) -> bytes:
         """Return the network's state after the last epoch, as safetensors."""
         return self._weights
 
@@ -326,7 +326,7 @@ def serve(
                         answer: Any = attempt.build()
                     case _:
                         assert attempt is not None
-                        answer = (attempt.step(), attempt.weights())
+                        answer = (attempt.step(), attempt.dump_weights())
                 channel.send_bytes(pickle.dumps(answer))
 
 

@@ -17,8 +17,8 @@ class LocalExecutor:
 
         with torch_threads(self._threads):
             while (candidate := queue.ask()) is not None:
-                parent = queue.parent(candidate)
+                parent = queue.find_parent(candidate)
                 observer.started(candidate)
                 attempt = Attempt(evaluator, candidate.choices, candidate.number, parent)
-                while tell(queue, observer, candidate, attempt.step(), attempt.weights):
+                while tell(queue, observer, candidate, attempt.step(), attempt.dump_weights):
                     pass

@@ -31,7 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas import __version__
 from nas.errors import InputError, NasError
 from nas.execution.base import TrialObserver, TrialQueue
-from nas.execution.ray_metrics import Metered
+from nas.execution.ray_metrics import MeteredObserver
 from nas.execution.ray_trials import (
     Abort,
     Controller,
@@ -95,12 +95,12 @@ class RayExecutor:
             session = find_own_session(self._address)
             with Watch(own.gcs, own.raylet, self._way_out, lambda: end_session(session)) as watch:
                 images = getattr(evaluator, "images_per_epoch", None)
-                metered = Metered(observer, queue, self._labels, own.address, images)
+                metered = MeteredObserver(observer, queue, self._labels, own.address, images)
                 try:
-                    self._tune(Trials(queue, metered, self.slots, evaluator, watch), evaluator)
+                    self._tune(Trials(queue, metered, self.count_slots, evaluator, watch), evaluator)
                 except ray.exceptions.RayError as error:
                     watch.check()
-                    raise NasError(self._broken(error)) from None
+                    raise NasError(self._describe_error(error)) from None
 
     def check_cluster(self) -> str:
         """Join Ray and leave it. Return in a line what it is.
@@ -110,28 +110,28 @@ class RayExecutor:
         with start_ray(self._address, self._dashboard):
             self._check_room()
             _check_versions()
-            nodes, slots = len(list_nodes()), self.slots()
+            nodes, slots = len(list_nodes()), self.count_slots()
             has = ray.cluster_resources()  # type: ignore[no-untyped-call]
             counts = [(nodes, "node"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU")]
             found = ", ".join(f"{count:g} {what}{'' if count == 1 else 's'}" for count, what in counts)
             at_once = f"{slots} trial{'' if slots == 1 else 's'} at a time"
-            if (now := min(slots, self._room())) < slots:
+            if (now := min(slots, self._count_room())) < slots:
                 at_once = f"{now} of {at_once}, and more as it grows"
             return f"Ray cluster {ray.get_runtime_context().gcs_address}: {found}; {at_once}."
 
-    def slots(self) -> int:
+    def count_slots(self) -> int:
         """Return how many trials may be under way at a time, with those that wait for a node to join."""
         if self._concurrency is None:
-            return self._room()
-        return min(self._room(), self._concurrency) if self._address == "local" else self._concurrency
+            return self._count_room()
+        return min(self._count_room(), self._concurrency) if self._address == "local" else self._concurrency
 
-    def _room(self) -> int:
+    def _count_room(self) -> int:
         """Return how many trials the nodes that are alive have room for, were nothing else on them."""
         return count_room(self._bundle)
 
     def _check_room(self) -> None:
         """Raise InputError where no node has room for a trial, were nothing else on it."""
-        if self._room():
+        if self._count_room():
             return
         wanted, nodes = self._accelerator, list_nodes()
         kinds = sorted(
@@ -182,7 +182,7 @@ class RayExecutor:
                 assert abort.__cause__ is not None
                 raise abort.__cause__ from None
 
-    def _broken(self, error: ray.exceptions.RayError) -> str:
+    def _describe_error(self, error: ray.exceptions.RayError) -> str:
         """Return what is told of an error of Ray that ends a search."""
         full = (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError)
         if isinstance(error, full):

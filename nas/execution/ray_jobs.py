@@ -59,7 +59,7 @@ class Jobs:
         try:
             self._client = JobSubmissionClient(address)
         except Exception as error:  # Ray has no class of its own for most of what it raises here
-            raise self._described(error) from None
+            raise self._explain_error(error) from None
         finally:
             os.environ.update(away)
 
@@ -89,7 +89,7 @@ class Jobs:
                     break
                 lost = None
             except Exception as error:
-                described = self._described(error, job)
+                described = self._explain_error(error, job)
                 lost = lost or time.monotonic()
                 if isinstance(described, InputError) or time.monotonic() - lost > _PATIENCE_S:
                     raise described from None
@@ -138,19 +138,19 @@ class Jobs:
             raise NasError(f"job {job} cannot be asked: {printed.strip()[-300:] or 'no reason is given'}")
         return (int(said[1]), base64.b64decode(said[2]).decode()) if said[2] else None
 
-    def state(self, job: str) -> str:
+    def ask_state(self, job: str) -> str:
         """Return pending, running, stopped, succeeded or failed."""
         try:
             return str(self._client.get_job_status(job).value).lower()
         except (RuntimeError, OSError) as error:
-            raise self._described(error, job) from None
+            raise self._explain_error(error, job) from None
 
     def stop(self, job: str) -> None:
         """Stop a job that has not made its run yet."""
         try:
             self._client.stop_job(job)
         except (RuntimeError, OSError) as error:
-            raise self._described(error, job) from None
+            raise self._explain_error(error, job) from None
 
     def _run_beside(self, job: str, command: str, name: str, timeout_s: float) -> str:
         """Run another command on the head, and return what it printed."""
@@ -165,7 +165,7 @@ class Jobs:
                 time.sleep(0.3)
             return str(self._client.get_job_logs(beside))
         except (RuntimeError, OSError) as error:
-            raise self._described(error, job) from None
+            raise self._explain_error(error, job) from None
 
     def _submit(
         self,
@@ -185,7 +185,7 @@ class Jobs:
                 )
             )
         except (RuntimeError, OSError, ValueError) as error:
-            raise self._described(error) from None
+            raise self._explain_error(error) from None
 
     async def _tail(self, job: str, show: Callable[[str], None], skip: int, seen: list[str]) -> None:
         """Show what a job prints after so many characters, which come again, and note it in `seen`."""
@@ -197,7 +197,7 @@ class Jobs:
                     seen.append(new)
                     show(new)
 
-    def _described(self, error: Exception, job: str | None = None) -> NasError:
+    def _explain_error(self, error: Exception, job: str | None = None) -> NasError:
         """Return what is told of an error of Ray's client."""
         if type(error).__name__ == "AuthenticationError":
             return refuse_token(self.address)

@@ -69,7 +69,7 @@ class Gauges:
             self._made[key].set(number, tags)
 
 
-class Metered:
+class MeteredObserver:
     """Measures a run while it tells another observer of it. `node`: of the driver. `images`: how many an
     epoch trains on, where that is known."""
 
@@ -98,7 +98,7 @@ class Metered:
 
     # What an executor tells besides
 
-    def asked(self, candidate: Candidate, seconds: float | None, slots: int) -> None:
+    def note_ask(self, candidate: Candidate, seconds: float | None, slots: int) -> None:
         """A trial is to start, proposed in so many `seconds`, on one of `slots` workers."""
         self._slots = slots
         self._since[candidate.number] = time.monotonic()
@@ -107,7 +107,7 @@ class Metered:
             self._gauges.set("ask_seconds", seconds, node=self._node)
         self._count()
 
-    def stepped(self, number: int, node: str, gpu_bytes: int | None) -> None:
+    def note_step(self, number: int, node: str, gpu_bytes: int | None) -> None:
         """A trial has taken a step on a node, with so much memory of its GPU."""
         self._places[number] = node
         if gpu_bytes is not None:
@@ -118,7 +118,7 @@ class Metered:
         job = self._queue.trials[candidate.number].job
         return to_ascii(f"{self._run}/{job or f'{candidate.number:04}'} {format_count(candidate.cost.macs)}")
 
-    def title(self, candidate: Candidate) -> str:
+    def make_title(self, candidate: Candidate) -> str:
         """Return `mbconv-1/0012 312M epoch 2, best 0.9944`, the name of a task that trains an epoch."""
         best = next(iter(self._queue.best(1)), None)
         so_far = "" if best is None else f", best {best.score:.4f}"
@@ -186,7 +186,8 @@ class Metered:
                 self._gauges.set("best_score", best.score, node=self._node)
 
     def _share(self, now: float) -> None:
-        """Of what the epochs under way come to nothing is known yet: their time does not count."""
+        """Set where the time of the workers went. That of the epochs under way does not count: what they come
+        to is not known yet."""
         total = self._slots * (now - self._began) - sum(now - since for since in self._since.values())
         if total <= 0:
             return

@@ -78,7 +78,7 @@ def keep_ray(address: str, dashboard: bool, ahead: int = 0) -> Iterator[Callable
 def start_ray(address: str, dashboard: bool) -> Iterator[str | None]:
     """Start, join or keep Ray; return the dashboard's URL. Of one that was started no process is left."""
     if kept := _find_kept(address, dashboard):
-        yield kept.url()
+        yield kept.wait_for_url()
         return
     with _start(address, dashboard) as url:
         yield url
@@ -105,7 +105,7 @@ class _Kept:
         if self._thread.ident is None:
             self._thread.start()
 
-    def url(self) -> str | None:
+    def wait_for_url(self) -> str | None:
         """Wait until it has started, and return the dashboard's URL. Raises what kept it from starting."""
         self.begin()
         self._ready.wait()

@@ -122,8 +122,8 @@ def _train_epoch(training: ClassifierTraining, desk: Any, fitting: _Fitting, on_
         if not fitting.is_alive():
             reason = _name_cause(fitting.error) if fitting.error else "they ended"
             raise NasError(
-                f"the workers on Ray failed: {reason}; mend the cause, or go on in this process by "
-                "'nas resume' with --workers 0"
+                f"the workers on Ray failed: {reason}; mend the cause, or train in this process by "
+                "--workers 0"
             )
         if (steps := tuple(ray.get(desk.steps.remote()))) != shown:
             shown = steps

@@ -26,7 +26,7 @@ from nas.errors import NasError
 from nas.execution.base import TRIES, Step, TrialQueue, describe_deaths, tell
 from nas.execution.ray_deaths import describe_death, has_lost_machine
 from nas.execution.ray_mailbox import Mailbox
-from nas.execution.ray_metrics import Metered, name_tasks
+from nas.execution.ray_metrics import MeteredObserver, name_tasks
 from nas.execution.ray_watch import Watch
 from nas.execution.ray_worker import WEIGHTS, Place
 from nas.study.records import Candidate, TrialResult
@@ -39,7 +39,7 @@ class Trials:
     def __init__(
         self,
         queue: TrialQueue,
-        observer: Metered,
+        observer: MeteredObserver,
         count_slots: Callable[[], int],
         evaluator: Evaluator,
         watch: Watch,
@@ -58,7 +58,7 @@ class Trials:
         self.slots, self._counted = count_slots(), time.monotonic()
         self.mailbox = f"nas-mailbox-{uuid4().hex}"  # one that was used before may not have ended yet
 
-    def next(self, trial_id: str) -> Candidate | None:
+    def ask(self, trial_id: str) -> Candidate | None:
         self._watch.check()
         if time.monotonic() - self._counted >= _COUNT_S:  # Tune asks ten times a second
             self.slots, self._counted = self._count_slots(), time.monotonic()
@@ -68,7 +68,7 @@ class Trials:
         candidate = self._queue.ask() if is_new else self._again.pop()
         if candidate is not None:
             self._running[trial_id] = candidate
-            self._observer.asked(candidate, time.monotonic() - began if is_new else None, self.slots)
+            self._observer.note_ask(candidate, time.monotonic() - began if is_new else None, self.slots)
         return candidate
 
     @property
@@ -83,7 +83,7 @@ class Trials:
 
     def send_parent(self, candidate: Candidate) -> bool:
         """Put the weights that a trial starts from where its worker finds them, if it starts from any."""
-        parent = self._queue.parent(candidate)
+        parent = self._queue.find_parent(candidate)
         if parent is not None:
             ray.get(self._mailbox.put.remote(candidate.number, parent))
         return parent is not None
@@ -91,30 +91,30 @@ class Trials:
     def label(self, candidate: Candidate) -> str:
         return self._observer.label(candidate)
 
-    def started(self, trial_id: str, actor: Any) -> None:
+    def start(self, trial_id: str, actor: Any) -> None:
         self._began[trial_id] = time.monotonic()
         candidate = self._running[trial_id]
-        name_tasks(actor, lambda: self._observer.title(candidate))
+        name_tasks(actor, lambda: self._observer.make_title(candidate))
         self._observer.started(candidate)
 
-    def sent(self, trial_id: str, result: dict[str, Any]) -> None:
+    def take_weights(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take the weights out of a trial's last result, which Tune keeps."""
         if WEIGHTS in result:
             self._weights[trial_id] = result.pop(WEIGHTS)
 
-    def told(self, trial_id: str, step: Step, place: Place) -> bool:
+    def take_step(self, trial_id: str, step: Step, place: Place) -> bool:
         """Take a step, trained at a place. Return whether the trial goes on."""
         candidate = self._running.get(trial_id)
         if candidate is None:  # Tune calls a trial complete that it was told to stop
             return False
         self._last[trial_id] = step.result
-        self._observer.stepped(candidate.number, place.node, place.gpu_bytes)
+        self._observer.note_step(candidate.number, place.node, place.gpu_bytes)
         goes_on = tell(self._queue, self._observer, candidate, step, lambda: self._weights.pop(trial_id))
         if not goes_on:
             del self._running[trial_id]
         return goes_on
 
-    def died(self, trial_id: str, report: str) -> None:
+    def take_death(self, trial_id: str, report: str) -> None:
         candidate = self._running.pop(trial_id)
         result = self._last.pop(trial_id, TrialResult())
         limit = find_time_limit(self._evaluator, candidate.number)
@@ -154,7 +154,7 @@ class QueueSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         with _aborting():
-            candidate = self.trials.next(trial_id)
+            candidate = self.trials.ask(trial_id)
             if candidate is not None:
                 # A list of pairs, for Tune gives a meaning of its own to some names in a config.
                 choices = [*candidate.choices.items()]
@@ -213,12 +213,12 @@ class QueueScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         with _aborting():
-            goes_on = self._trials.told(trial.trial_id, result["step"], result["place"])
+            goes_on = self._trials.take_step(trial.trial_id, result["step"], result["place"])
             return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         with _aborting():
-            self._trials.told(trial.trial_id, result["step"], result["place"])
+            self._trials.take_step(trial.trial_id, result["step"], result["place"])
 
 
 class Listener(tune.Callback):
@@ -229,12 +229,12 @@ class Listener(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():
-            self._trials.started(trial.trial_id, trial.temporary_state.ray_actor)
+            self._trials.start(trial.trial_id, trial.temporary_state.ray_actor)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._trials.sent(trial.trial_id, result)
+        self._trials.take_weights(trial.trial_id, result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         with _aborting():
@@ -245,7 +245,7 @@ class Listener(tune.Callback):
                     f"a worker cannot start: {message}; every node needs nas, and the modules that the "
                     "search uses"
                 )
-            self._trials.died(trial.trial_id, report)
+            self._trials.take_death(trial.trial_id, report)
 
 
 _MACHINES = 5

@@ -70,10 +70,10 @@ class Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         assert self._attempt is not None
-        step = self._next(self._attempt)
+        step = self._train_epoch(self._attempt)
         self._note(step)
         told = {"done": step.done, "step": step, "place": Place(self._node, _read_gpu_bytes())}
-        return {**told, WEIGHTS: self._attempt.weights()} if step.done and step.epoch else told
+        return {**told, WEIGHTS: self._attempt.dump_weights()} if step.done and step.epoch else told
 
     def _note(self, step: Step) -> None:
         """Write a line of a step to this worker's log, which Ray's dashboard shows."""
@@ -86,7 +86,7 @@ class Worker(tune.Trainable):
                 said += f", {epoch.seconds:.1f} s"
             print(to_ascii(f"{self._label} {said}"), flush=True)
 
-    def _next(self, attempt: Attempt) -> Step:
+    def _train_epoch(self, attempt: Attempt) -> Step:
         """Train an epoch, of which the first is built before. What does not end in time ends this process."""
         if not self._is_built:
             self._is_built = True

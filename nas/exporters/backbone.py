@@ -155,7 +155,7 @@ class Backbone(nn.Module):
         taken = self._take(indices)
         if prune_head or max(taken) < len(self.feature_info) - 1:
             self.reset_classifier(0, "")
-            for name in self._behind(self.feature_info[max(taken)]["module"]):
+            for name in self._list_behind(self.feature_info[max(taken)]["module"]):
                 self.set_submodule(name, Skipped())
         return taken
 
@@ -165,8 +165,8 @@ class Backbone(nn.Module):
             return list(every)
         return list(every[-indices:]) if isinstance(indices, int) else [every[index] for index in indices]
 
-    def _behind(self, path: str) -> list[str]:
-        """The names of layers that were made after one, beside it and beside what it is part of."""
+    def _list_behind(self, path: str) -> list[str]:
+        """Return the names of layers that were made after one, beside it and beside what it is part of."""
         found, owner = [], ""
         for part in path.split("."):
             names = [name for name, _ in self.get_submodule(owner.rstrip(".")).named_children()]

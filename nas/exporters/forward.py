@@ -67,7 +67,7 @@ class _Statement:
         ]
         return tuple(dict.fromkeys(read))
 
-    def text(self, names: Mapping[str, str]) -> str:
+    def write(self, names: Mapping[str, str]) -> str:
         if not (isinstance(self.item, Step) and isinstance(self.item.op, Join)):
             return _write_call(self.item, names)
         return self.item.op.expression(
@@ -84,7 +84,7 @@ def _write_statement(
     given = [shapes[value] for value in outputs]
     changes = any(shape != shapes[statement.operands[0]] for shape in given)
     return _write_line(
-        (start or f"{_join_names(outputs, names)} = ") + statement.text(names),
+        (start or f"{_join_names(outputs, names)} = ") + statement.write(names),
         " and ".join(map(format_shape, given)) if changes else "",
     )
 

@@ -73,7 +73,7 @@ class Calibration:
     images: NDArray[np.float32]
     target: Target
 
-    def batches(self) -> Iterator[NDArray[np.float32]]:
+    def give_batches(self) -> Iterator[NDArray[np.float32]]:
         """Give the images, some at a time."""
         for start in range(0, len(self.images), _BATCH):
             yield self.images[start : start + _BATCH]
@@ -135,7 +135,7 @@ def _quantize_onnx(
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._batches = calibration.batches()
+            self._batches = calibration.give_batches()
 
         def get_next(self) -> dict[str, Any] | None:
             return next(({"images": batch} for batch in self._batches), None)
@@ -187,7 +187,7 @@ def _quantize_pt2(
     quantizer = x86.X86InductorQuantizer().set_global(config)
     prepared = prepare_pt2e(export_program(network, images).module(), quantizer)
     with torch.no_grad():
-        for batch in calibration.batches():
+        for batch in calibration.give_batches():
             prepared(torch.from_numpy(batch))
     torch.export.save(export_program(convert_pt2e(prepared), images), file)
 

@@ -106,9 +106,9 @@ def compute_outputs(architecture: Architecture, state: Mapping[str, torch.Tensor
     """
     import torch
 
-    from nas.exporters.writing import check_trained, load_trained
+    from nas.exporters.writing import build_with_weights, check_trained
 
-    network = load_trained(architecture, state)
+    network = build_with_weights(architecture, state)
     check_trained(network)
     with torch.inference_mode():
         outputs: Array = network(torch.from_numpy(sample.images)).numpy()

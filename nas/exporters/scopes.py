@@ -61,8 +61,8 @@ class Scope:
                 inner.append(item.op.p)
         return tuple(inner)
 
-    def shape_key(self, shapes: Mapping[str, Shape]) -> Hashable:
-        """Equal for two scopes that one class can stand for.
+    def make_shape_key(self, shapes: Mapping[str, Shape]) -> Hashable:
+        """Return what is equal for two scopes that one class can stand for.
 
         Layers of a stage differ in their one rate of stochastic depth; such a class takes it as an argument.
         """

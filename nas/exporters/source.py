@@ -110,7 +110,7 @@ def write_source(
     With a `preparation` it has its constants and `preprocess()`.
     """
     writer = Writer(architecture)
-    body = [*writer.body(writer.network), _LOAD]
+    body = [*writer.write_body(writer.write_network), _LOAD]
     if preparation:
         body.append(preparation.source())
     standard = ["from pathlib import Path", *(["from typing import Any"] if preparation else [])]
@@ -161,25 +161,27 @@ class Writer:
         self._by_path: dict[str, _Class] = {}
         self._collect(self.root, inside_chain=False)
 
-    def body(self, network: Callable[[], str]) -> list[str]:
+    def write_body(self, network: Callable[[], str]) -> list[str]:
         """Return the classes, inner ones first, and before them what they need; that of the network, which
         `network` writes, comes last."""
-        classes = [self._class(known) for known in self._by_shape.values()]
+        classes = [self._write_class(known) for known in self._by_shape.values()]
         classes.append(network())
         has_chain = any("= chain(" in text for text in classes)
         return [*([_CHAIN] if has_chain else []), *self._copied.values(), *classes]
 
-    def network(self) -> str:
+    def write_network(self) -> str:
         """Return the class of the network."""
         (output,) = self.root.outputs
         (image,) = self.root.inputs
         shapes = [", ".join(map(str, ("N", *self.shapes[value]))) for value in (image, output)]
         gives = "scores" if len(self.shapes[output]) == 1 else "maps of features"
-        return self._class_text("Network", self.root, f"Images ({shapes[0]}) to {gives} ({shapes[1]}).", None)
+        return self._format_class(
+            "Network", self.root, f"Images ({shapes[0]}) to {gives} ({shapes[1]}).", None
+        )
 
-    def members(self) -> list[str]:
+    def write_members(self) -> list[str]:
         """Return the lines that make the layers of the network."""
-        return self._members(self.root, None)
+        return self._write_members_of(self.root, None)
 
     @property
     def names(self) -> frozenset[str]:
@@ -199,7 +201,7 @@ class Writer:
         ]
         if self._is_open(scope) or (scope.is_chain and not (inside_chain and any(has_chains))):
             return True
-        key = scope.shape_key(self.shapes)
+        key = scope.make_shape_key(self.shapes)
         if key not in self._by_shape:
             name = make_unused(to_camel_case(scope.path), self._module_names)
             self._module_names.add(name)
@@ -213,17 +215,17 @@ class Writer:
         """Return whether the network calls the items of a scope one by one."""
         return scope is self.root or scope.path in self._opened
 
-    def _class(self, known: _Class) -> str:
+    def _write_class(self, known: _Class) -> str:
         scope = known.scope
-        inputs = " and ".join(self._size(value) for value in scope.inputs)
-        outputs = " and ".join(self._size(value) for value in scope.outputs)
+        inputs = " and ".join(self._format_size(value) for value in scope.inputs)
+        outputs = " and ".join(self._format_size(value) for value in scope.outputs)
         sizes = f": {inputs} to {outputs}."
         places = join_places(known.places, min(60, WIDTH - len(f'    """{sizes}"""')))
-        return self._class_text(known.name, scope, places + sizes, known)
+        return self._format_class(known.name, scope, places + sizes, known)
 
-    def _class_text(self, name: str, scope: Scope, about: str, known: _Class | None) -> str:
+    def _format_class(self, name: str, scope: Scope, about: str, known: _Class | None) -> str:
         rate = "drop_path" if known and known.takes_rate else None
-        members = self._members(scope, rate)
+        members = self._write_members_of(scope, rate)
         lines = [f"class {name}(nn.Module):", f'    """{about}"""', ""]
         if members:
             arguments = f"self, {rate}: float" if rate else "self"
@@ -231,14 +233,14 @@ class Writer:
         lines += write_forward(scope, self.shapes, self._module_names)
         return "\n".join(lines)
 
-    def _members(self, scope: Scope, rate: str | None) -> list[str]:
+    def _write_members_of(self, scope: Scope, rate: str | None) -> list[str]:
         return [
             line
             for item in _list_modules(scope)
-            for line in write_call(f"self.{item.name} = ", self._maker(item, rate), "", indent=8)
+            for line in write_call(f"self.{item.name} = ", self._make_call(item, rate), "", indent=8)
         ]
 
-    def _maker(self, item: Item, rate: str | None) -> Call:
+    def _make_call(self, item: Item, rate: str | None) -> Call:
         """Return what makes the module of an item; `rate` is the variable that holds the stochastic depth
         rate."""
         if isinstance(item, Step):
@@ -251,12 +253,12 @@ class Writer:
             return layer.source()
         known = self._by_path.get(item.path)
         if known is None:
-            return [(inner.name, self._maker(inner, rate)) for inner in _list_modules(item)]
+            return [(inner.name, self._make_call(inner, rate)) for inner in _list_modules(item)]
         if known.takes_rate:
             return f"{known.name}(drop_path={rate or repr(item.rates[0])})"
         return f"{known.name}()"
 
-    def _size(self, value: str) -> str:
+    def _format_size(self, value: str) -> str:
         return format_shape(self.shapes[value])
 
 

@@ -51,7 +51,7 @@ def write_timm_source(
             )
     writer = Writer(architecture, plan.opened, {*_OWN_NAMES, name})
     carried = [inspect.getsource(kind).rstrip() for kind in (Skipped, Backbone)]
-    *classes, network = writer.body(lambda: _write_network(architecture, plan, writer))
+    *classes, network = writer.write_body(lambda: _write_network(architecture, plan, writer))
     config = make_pretrained_config(architecture, plan, preparation)
     return write_module(
         write_docstring(title, facts),
@@ -140,7 +140,7 @@ def _write_network(architecture: Architecture, plan: Plan, writer: Writer) -> st
             "",
             "    def __init__(self, **options: Any) -> None:",
             "        super().__init__()",
-            *writer.members(),
+            *writer.write_members(),
             *_write_adaptation(architecture, plan),
             "",
             *write_maps(plan.scope, architecture.shapes, writer.names),

@@ -41,7 +41,7 @@ def export_python(
     pickled: bool = True,
     find_problem: FindProblem | None = None,
 ) -> list[Path]:
-    """Write STEM.py and, with weights, STEM.safetensors and, if `pickled`, STEM.pt; returns their paths.
+    """Write STEM.py and, with weights, STEM.safetensors and, if `pickled`, STEM.pt; return their paths.
 
     STEM.pt is a plain dictionary of tensors for `torch.load(weights_only=True)`. The files are checked, as
     by `verify`, before they replace older ones of these names. Without weights, those are left alone.
@@ -74,7 +74,7 @@ def export_python(
             pickled,
             find_problem,
         )
-    return sorted(folder / name for name in contents)
+    return [folder / name for name in reversed(contents)]
 
 
 def export_timm(
@@ -145,7 +145,7 @@ def write_converted(
     return [folder / name for name in names]
 
 
-def load_trained(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
+def build_with_weights(architecture: Architecture, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
     """Return the network with these weights, in evaluation mode. Raises NasError for those of another."""
     return _build_network(architecture, state).eval()
 

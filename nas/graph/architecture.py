@@ -68,14 +68,14 @@ class Architecture:
         nx.freeze(graph)
         return graph
 
-    def node_cost(self, node: Node) -> Cost:
+    def compute_node_cost(self, node: Node) -> Cost:
         """Return the cost of one node."""
         return node.op.cost(*(self.shapes[name] for name in node.inputs))
 
     @cached_property
     def cost(self) -> Cost:
         """Cost of one forward pass at `input_shape`."""
-        return sum((self.node_cost(node) for node in self.nodes), Cost())
+        return sum((self.compute_node_cost(node) for node in self.nodes), Cost())
 
     def to_json(self) -> str:
         """Return text from which `from_json` makes an equal architecture."""

@@ -15,6 +15,12 @@ def build_module(architecture: Architecture) -> fx.GraphModule:
 
     Submodules are named by the nodes' places, so parameters read `s2.layer1.expand.conv.weight`. Weights
     start as torch initialises each layer, from its global random state.
+
+        >>> import nas
+        >>> space = nas.load_space("mbconv")
+        >>> module = nas.build_module(space.architecture(space.smallest()))
+        >>> module(torch.zeros(1, 3, 224, 224)).shape
+        torch.Size([1, 1000])
     """
     return build_piece(Piece.of(architecture))
 

@@ -34,7 +34,7 @@ def regroup(simple: Architecture) -> tuple[list[str], Edges]:
     }
     if not joins:
         return labels, inputs
-    return _Regrouping(simple, labels, inputs, joins).result()
+    return _Regrouping(simple, labels, inputs, joins).build()
 
 
 @lru_cache(1 << 14)
@@ -59,7 +59,7 @@ class _Regrouping:
     _same: dict[int, int] = field(default_factory=dict)
     """Of a join the one before it that joins the same."""
 
-    def result(self) -> tuple[list[str], Edges]:
+    def build(self) -> tuple[list[str], Edges]:
         stacks = [join for join, op in self.joins.items() if op.stacks_channels]
         self._zeros = self._find_free_zeros(stacks)
         ordered = {stack for stack in stacks if self._is_order_seen(stack)}
@@ -68,7 +68,7 @@ class _Regrouping:
                 self._mark(self._place(self.inputs[stack]))
             return self.labels, self.inputs
         if repeats := self._find_repeats():
-            return regroup(self._without(repeats))
+            return regroup(self._drop_repeats(repeats))
         within = {
             join
             for join, op in self.joins.items()
@@ -77,7 +77,7 @@ class _Regrouping:
         apart = [join for join in self.joins if join not in within]
         terms = self._merge(within)
         uses = Counter((self.joins[join], value) for join in apart for value in terms[join])
-        placed = {stack: self._place(self._in_order(stack)) for stack in apart if stack in ordered}
+        placed = {stack: self._place(self._put_in_order(stack)) for stack in apart if stack in ordered}
         times = Counter(value for stack in placed.values() for value, _ in stack)
         read: dict[int, list[tuple[int, str]]] = {}
         met: dict[object, int] = {}
@@ -86,12 +86,16 @@ class _Regrouping:
                 self._mark([(value, place) for value, place in placed[join] if times[value] == 1])
                 read[join] = [(value, place if times[value] > 1 else "") for value, place in placed[join]]
             else:
-                own = terms[join] if self._is_normal(join, terms[join], uses) else self._factor(join, apart)
+                own = (
+                    terms[join]
+                    if self._is_normal(join, terms[join], uses)
+                    else self._find_factors(join, apart)
+                )
                 same = Counter[int]()
                 for value, n in own.items():
                     same[self._same.get(value, value)] += n
                 read[join] = [(value, f" {n} times" if n > 1 else "") for value, n in same.items()]
-            key = (self.joins[join], self._shape(join), frozenset(read[join]))
+            key = (self.joins[join], self._get_shape(join), frozenset(read[join]))
             first = met.setdefault(key, join)
             if first != join:
                 self._same[join] = first
@@ -109,12 +113,12 @@ class _Regrouping:
                 own.extend(more) if isinstance(own, list) else own.update(more)
             values[join] = own
             key = tuple(own) if isinstance(own, list) else frozenset(own.items())
-            first = met.setdefault((op, self._shape(join), key), join)
+            first = met.setdefault((op, self._get_shape(join), key), join)
             if first != join:
                 repeats[join] = first
         return repeats
 
-    def _without(self, repeats: Mapping[int, int]) -> Architecture:
+    def _drop_repeats(self, repeats: Mapping[int, int]) -> Architecture:
         nodes = self.network.nodes
         names = {nodes[join - 1].name: nodes[first - 1].name for join, first in repeats.items()}
         kept = (node for node in nodes if node.name not in names)
@@ -153,10 +157,10 @@ class _Regrouping:
                 readers[source].append(node)
         return readers
 
-    def _op(self, node: int) -> Operator:
+    def _get_op(self, node: int) -> Operator:
         return self.network.nodes[node - 1].op
 
-    def _shape(self, node: int) -> Shape:
+    def _get_shape(self, node: int) -> Shape:
         return self.network.nodes[node - 1].shape if node else self.network.input_shape
 
     def _find_free_zeros(self, stacks: Sequence[int]) -> frozenset[int]:
@@ -167,7 +171,7 @@ class _Regrouping:
         return frozenset(zero for zero in zeros if needed.issuperset(self.inputs[zero]))
 
     def _is_zero(self, node: int) -> bool:
-        return self._op(node).gives_zero([False] * len(self.inputs[node]))
+        return self._get_op(node).gives_zero([False] * len(self.inputs[node]))
 
     def _is_order_seen(self, stack: int) -> bool:
         """Return whether the order of a concatenation is part of what the network computes.
@@ -183,7 +187,7 @@ class _Regrouping:
             if node == len(self.inputs) - 1:
                 return True
             for reader in self._readers[node]:
-                op = self._op(reader)
+                op = self._get_op(reader)
                 groups = getattr(op, "groups", 1)
                 if reader in met or (op.has_filters and groups == 1):
                     continue
@@ -191,7 +195,7 @@ class _Regrouping:
                     op.is_channelwise
                     or isinstance(op, Flatten)
                     or (isinstance(op, Join) and op.stacks_channels)
-                    or groups == self._shape(node)[0] == self._shape(reader)[0]
+                    or groups == self._get_shape(node)[0] == self._get_shape(reader)[0]
                 ):
                     return True
                 if node != stack or not isinstance(op, Join):
@@ -229,7 +233,7 @@ class _Regrouping:
             and all(uses[op, value] == 1 for value in terms if value not in inner)
         )
 
-    def _factor(self, join: int, apart: Sequence[int]) -> Counter[int]:
+    def _find_factors(self, join: int, apart: Sequence[int]) -> Counter[int]:
         """Return the values of a join, those of the largest join within it as one if it holds all others."""
         values = self._values[join]
         parts: dict[frozenset[tuple[int, int]], int] = {}
@@ -243,11 +247,13 @@ class _Regrouping:
             return values
         return values - self._values[most] + Counter([most])
 
-    def _in_order(self, stack: int) -> list[int]:
+    def _put_in_order(self, stack: int) -> list[int]:
         """Return what a concatenation joins, in order."""
         found: list[int] = []
         for i in self.inputs[stack]:
-            found += self._in_order(i) if self.joins.get(i) == self.joins[stack] else [self._same.get(i, i)]
+            found += (
+                self._put_in_order(i) if self.joins.get(i) == self.joins[stack] else [self._same.get(i, i)]
+            )
         return found
 
     def _place(self, stack: Sequence[int]) -> list[tuple[int, str]]:
@@ -256,7 +262,7 @@ class _Regrouping:
         for value in stack:
             if value not in self._zeros or self._zeros.issuperset(stack):
                 placed.append((value, f" from channel {channel}"))
-            channel += self._shape(value)[0]
+            channel += self._get_shape(value)[0]
         return placed
 
     def _rewrite(self, read: Mapping[int, Sequence[tuple[int, str]]]) -> tuple[list[str], Edges]:

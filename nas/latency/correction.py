@@ -23,7 +23,7 @@ class Features:
     params: int
     activations: int
 
-    def scaled(self) -> list[float]:
+    def scale(self) -> list[float]:
         """Return them in units that make their weights comparable."""
         return [
             self.seconds,
@@ -44,9 +44,9 @@ class Correction:
     weights: tuple[float, ...]
     constant: float
 
-    def of_part(self, part: Features) -> float:
+    def estimate_part(self, part: Features) -> float:
         """Return the seconds that a part adds to a network."""
-        return max(0.0, float(np.dot(self.weights, part.scaled())))
+        return max(0.0, float(np.dot(self.weights, part.scale())))
 
 
 def fit_correction(networks: Sequence[Features], seconds: Sequence[float]) -> Correction:
@@ -55,7 +55,7 @@ def fit_correction(networks: Sequence[Features], seconds: Sequence[float]) -> Co
     from scipy.optimize import lsq_linear
 
     measured = np.array(seconds)
-    rows = np.array([[*one.scaled(), 1.0] for one in networks]) / measured[:, None]
+    rows = np.array([[*one.scale(), 1.0] for one in networks]) / measured[:, None]
     found = lsq_linear(rows, np.ones(len(rows)), bounds=(0.0, np.inf)).x.tolist()
     return Correction(tuple(found[:-1]), found[-1])
 

@@ -36,7 +36,7 @@ class Work:
         """Whether its stages are timed too."""
         return self.runtime == "torch"
 
-    def request(self) -> dict[str, Any]:
+    def make_request(self) -> dict[str, Any]:
         """Return what its process is told."""
         return {
             "runtime": self.runtime,
@@ -114,5 +114,5 @@ def _process(work: Work) -> Iterator[Ask]:
         )
 
     with start_worker("nas.latency.worker", work.threads, fail) as ask:
-        ask(work.request())
+        ask(work.make_request())
         yield ask

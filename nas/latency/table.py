@@ -95,12 +95,12 @@ class LatencyTable:
         def rounded(seconds: float) -> int:
             return int(step) * round(seconds * 1e9 / step)
 
-        times = {key: rounded(self.correction.of_part(part)) for key, part in self.parts.items()}
+        times = {key: rounded(self.correction.estimate_part(part)) for key, part in self.parts.items()}
         return Times(times, rounded(self.correction.constant))
 
     def predict(self, whole: Whole) -> float:
         """Return the seconds that are predicted of a network by its features."""
-        return float(np.dot(self.correction.weights, whole.features.scaled())) + self.correction.constant
+        return float(np.dot(self.correction.weights, whole.features.scale())) + self.correction.constant
 
     @cached_property
     def errors(self) -> dict[str, Errors]:

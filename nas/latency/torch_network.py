@@ -31,7 +31,7 @@ def count_stage_macs(architecture: Architecture) -> dict[str, int]:
     macs: dict[str, int] = {}
     for node in architecture.nodes:
         name = node.name.partition(".")[0]
-        macs[name] = macs.get(name, 0) + architecture.node_cost(node).macs
+        macs[name] = macs.get(name, 0) + architecture.compute_node_cost(node).macs
     return macs
 
 

@@ -83,7 +83,7 @@ class WandbLogger:
         import wandb
 
         key = f"{self._run.key}-{name}"
-        for left in self._offline(key):
+        for left in self._list_offline(key):
             shutil.rmtree(left)
         settings = wandb.Settings(
             console="off",
@@ -106,10 +106,10 @@ class WandbLogger:
 
     def _remove_links(self, key: str) -> None:
         """Remove links, which are by their whole path and lead out of a run folder that is moved."""
-        for file in (file for folder in self._offline(key) for file in folder.rglob("*")):
+        for file in (file for folder in self._list_offline(key) for file in folder.rglob("*")):
             if file.is_symlink():
                 file.unlink()
 
-    def _offline(self, key: str) -> list[Path]:
+    def _list_offline(self, key: str) -> list[Path]:
         """Return the folders of a run that is kept here."""
         return list(Path(os.environ["WANDB_DIR"], "wandb").glob(f"offline-run-*-{key}"))

@@ -47,18 +47,18 @@ class Layer:
 
     def carried(self) -> type[nn.Module] | None:
         """Return the class whose source an exported file carries; None for one of torch.nn."""
-        return None if self.name.startswith("nn.") else self._kind()
+        return None if self.name.startswith("nn.") else self._find_class()
 
     def build(self) -> nn.Module:
         """Build the module, with its initial weights."""
         from nas.ops.initial import initialise
 
-        module = self._kind()(*self.args, **dict(self.kwargs))
+        module = self._find_class()(*self.args, **dict(self.kwargs))
         if self.init != "torch":
             initialise(module, self.init)
         return module
 
-    def _kind(self) -> type[nn.Module]:
+    def _find_class(self) -> type[nn.Module]:
         from torch import nn
 
         from nas.ops import layers

@@ -80,4 +80,4 @@ def _compare_proxies(found: Figures) -> list[str]:
 
 
 def _format_interval(found: Interval | None, factor: float = 1.0) -> str:
-    return "-" if found is None else found.text(factor)
+    return "-" if found is None else found.format(factor)

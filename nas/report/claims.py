@@ -22,7 +22,7 @@ class VersusScreen(TrialScreen, VersusObserver):
     def compared(self, session: VersusSession) -> None:
         self._show_live()
         say_comparison(session, self._console)
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
 
 def say_comparison(session: VersusSession, console: Console) -> None:

@@ -26,7 +26,7 @@ class CoefficientsScreen(TrialScreen, CoefficientsObserver):
     def gathered(self, session: CoefficientsSession) -> None:
         self._show_live()
         say_search(session, self._console)
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
 
 def say_search(session: CoefficientsSession, console: Console) -> None:

@@ -205,7 +205,7 @@ def _find_kind(box: Box, architecture: Architecture, part: Part | None) -> str:
     """Return the family of an operator or a chain of alike ones, else the block, else the bare name."""
     if not box.nodes:
         return "input"
-    costly = [node for node in box.nodes if architecture.node_cost(node).macs]
+    costly = [node for node in box.nodes if architecture.compute_node_cost(node).macs]
     families = {_find_family(node, architecture) for node in costly or box.nodes[:1]}
     if len(families) > 1:
         families.discard("depthwise")
@@ -220,7 +220,7 @@ def _find_family(node: Node, architecture: Architecture) -> str:
         return "join"
     if _is_depthwise(node):
         return "depthwise"
-    if architecture.node_cost(node).macs:
+    if architecture.compute_node_cost(node).macs:
         return "conv" if len(node.shape) == 3 else "linear"
     return "pool" if "pool" in node.op.name else "other"
 

@@ -77,7 +77,7 @@ def draw_progress(
     study.add_trials(
         create_trial(state=TrialState.FAIL)
         if trial.score is None
-        else create_trial(value=objective.reward(trial.score, trial.candidate.amount))
+        else create_trial(value=objective.compute_reward(trial.score, trial.candidate.amount))
         for trial in ended
     )
     figure = plot_optimization_history(study, target_name=to_text(reward))
@@ -215,7 +215,9 @@ def draw_parallel(
 
     Optuna 4's own needs `eval`, which the page forbids; Optuna 5's is told by colour, and wide.
     """
-    rewarded = [(objective.reward(t.score, t.candidate.amount), t) for t in trials if t.score is not None]
+    rewarded = [
+        (objective.compute_reward(t.score, t.candidate.amount), t) for t in trials if t.score is not None
+    ]
     rewarded.sort(key=lambda one: one[0])
     low, high = fit_rewards([value for value, _ in rewarded], objective.metric.sign)
     order = {trial.number: i / max(1, len(rewarded) - 1) - 0.5 for i, (_, trial) in enumerate(rewarded)}

@@ -112,7 +112,7 @@ def _make_box(
 ) -> Box:
     scope, nodes = next(iter(scopes.items()))
     given = [node.shape for node in nodes if node.name in leaving] or [architecture.input_shape]
-    cost = sum((architecture.node_cost(node) for copy in scopes.values() for node in copy), Cost())
+    cost = sum((architecture.compute_node_cost(node) for copy in scopes.values() for node in copy), Cost())
     return Box(name, scope, len(scopes), tuple(nodes), tuple(dict.fromkeys(given)), cost, _is_chain(nodes))
 
 
@@ -145,7 +145,7 @@ def _find_chains(architecture: Architecture) -> set[str]:
     return {
         scope
         for scope, nodes in members.items()
-        if _is_chain(nodes) and sum(architecture.node_cost(node).macs > 0 for node in nodes) <= 1
+        if _is_chain(nodes) and sum(architecture.compute_node_cost(node).macs > 0 for node in nodes) <= 1
     }
 
 

@@ -37,22 +37,22 @@ class Heartbeat:
     def start(self) -> None:
         """Begin, in a thread of its own."""
         if not self._console.is_terminal:
-            self.began()
+            self.begin()
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End; nothing is said any more."""
+        """Stop: nothing is said any more."""
         self._done.set()
         if self._thread is not None:
             self._thread.join()
 
-    def heard(self) -> None:
-        """Something else was said."""
+    def hear(self) -> None:
+        """Take that something else was said."""
         self._heard = time.monotonic()
 
-    def began(self, is_known: bool = False) -> None:
-        """Something else goes on. `is_known`: how long it takes."""
+    def begin(self, is_known: bool = False) -> None:
+        """Take that something else goes on. `is_known`: how long it takes."""
         self._began = time.monotonic()
         self._is_known = is_known
 
@@ -70,4 +70,4 @@ class Heartbeat:
             return
         with suppress(OSError, ValueError):  # of a pipe that was closed, which the search itself finds
             say(self._console, f"{what} ... {now - self._began:.0f} s")
-        self.heard()
+        self.hear()

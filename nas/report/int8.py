@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from nas.report.latency import format_ms, make_line
-from nas.report.tables import Fitting, make_table
+from nas.report.tables import FirstFit, make_table
 
 if TYPE_CHECKING:
     from nas.workflows.quantize import Quantized
@@ -24,7 +24,7 @@ def render_quantized(found: Quantized) -> RenderableType:
         f"int8 for CPUs with {found.target}, scales of {found.calibrated}. Accuracy on {found.compared}; "
         f"time of one image in one thread on {found.machine}, which 10 % of the runs were below."
     )
-    rows = Fitting(*(_tabulate(found, columns) for columns in (_WIDE, _NARROW)))
+    rows = FirstFit(*(_tabulate(found, columns) for columns in (_WIDE, _NARROW)))
     return Group(make_line(head), rows, *(make_line(f"Note: {text}.") for text in found.warnings))
 
 

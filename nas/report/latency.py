@@ -13,7 +13,7 @@ from rich.text import Text
 from nas.cost import format_count
 from nas.errors import make_printable
 from nas.measures import MACS
-from nas.report.tables import Fitting, make_table
+from nas.report.tables import FirstFit, make_table
 
 if TYPE_CHECKING:
     from nas.latency import Latency
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def render_profile(profile: Profile) -> RenderableType:
     """Return latencies, stages, what is slow, and whether the machine was quiet."""
     tables = (_tabulate_latencies(profile, columns) for columns in (HEADS, _NARROW))
-    parts: list[RenderableType] = [make_line(describe_profile(profile)), Fitting(*tables)]
+    parts: list[RenderableType] = [make_line(describe_profile(profile)), FirstFit(*tables)]
     for one in profile.latencies:
         parts += [make_line(f"{_format_title(one)}:"), _tabulate_stages(one)] if one.stages else []
     parts += [make_line(f"Known to be slow: {text}.") for text in profile.warnings]

@@ -100,7 +100,7 @@ def _describe_row(row: Row) -> Iterator[str]:
     if row.score is not None:
         yield f"Best: {row.metric} {row.score:.4f}."
     if row.phase is Phase.RUNNING:
-        yield _describe_stop(row)
+        yield _format_stop_command(row)
     elif row.phase is Phase.STOPPED:
         yield f"Go on with: {row.command}"
     elif row.phase is Phase.SUBMITTED:
@@ -163,5 +163,5 @@ def _describe_next(status: SearchStatus) -> Iterator[str]:
             yield f"Search further with: {command} --trials {2 * len(status.trials)}"
 
 
-def _describe_stop(row: Row) -> str:
+def _format_stop_command(row: Row) -> str:
     return f"Stop it with: nas stop {quote(str(row.path))}"

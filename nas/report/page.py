@@ -85,8 +85,8 @@ def write_report(
     trials, where they are in one. `tell` hears of a run whose report has little to say.
 
         >>> import nas
-        >>> nas.write_report("runs/mbconv-1")  # doctest: +SKIP
-        PosixPath('runs/mbconv-1/report.html')
+        >>> nas.write_report("runs/mine")
+        PosixPath('runs/mine/report.html')
 
     Raises InputError for what is no run of a search and for a name that does not end in .html, NasError where
     it cannot be written.

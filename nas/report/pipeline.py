@@ -21,7 +21,7 @@ from nas.report.search_lines import print_result
 from nas.report.search_screen import SearchScreen
 from nas.report.tables import make_table
 from nas.report.training import TrainScreen, print_training
-from nas.workflows.pipeline import Ended, PipelineObserver
+from nas.workflows.pipeline import EndedStep, PipelineObserver
 
 _SCREENS: dict[str, Callable[[Console], Any]] = {
     "search": SearchScreen,
@@ -65,18 +65,18 @@ class PipelineScreen(PipelineObserver):
         )
 
     def began(self, step: str, why: str) -> None:
-        say(self._console, f"{self._head(step)}: {why}")
+        say(self._console, f"{self._format_head(step)}: {why}")
 
-    def ended(self, step: Ended) -> None:
+    def ended(self, step: EndedStep) -> None:
         if step.why is None:
-            say(self._console, f"{self._head(step.name)}: unchanged, skipped. {step.record.summary}")
+            say(self._console, f"{self._format_head(step.name)}: unchanged, skipped. {step.record.summary}")
             return
         if step.result is not None and step.name in _PRINTED:
             _PRINTED[step.name](step.result, self._console)
         took = format_duration(step.record.seconds)
-        say(self._console, f"{self._head(step.name)}: done in {took}. {step.record.summary}")
+        say(self._console, f"{self._format_head(step.name)}: done in {took}. {step.record.summary}")
 
-    def _head(self, step: str) -> str:
+    def _format_head(self, step: str) -> str:
         return f"Step {self._steps.index(step) + 1}/{len(self._steps)}, {step}"
 
 
@@ -85,7 +85,7 @@ def describe_plan(steps: Sequence[str]) -> str:
     return f"{pluralise(len(steps), 'step')}, all settings are right: {', '.join(steps)}"
 
 
-def render_pipeline(steps: Sequence[Ended]) -> Table:
+def render_pipeline(steps: Sequence[EndedStep]) -> Table:
     """Return a row for each step: whether it was done, how long that took, and what it came to."""
     view = make_table("step", "now", ">took", "came to")
     for step in steps:
@@ -94,7 +94,7 @@ def render_pipeline(steps: Sequence[Ended]) -> Table:
     return view
 
 
-def document_steps(folder: Path, steps: Sequence[Ended]) -> Document:
+def document_steps(folder: Path, steps: Sequence[EndedStep]) -> Document:
     """Return what a pipeline came to."""
     return {
         "kind": "pipeline",

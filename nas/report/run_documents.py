@@ -47,7 +47,7 @@ def document_status(found: SearchStatus | Row) -> Document:
         "metric": _document_metric(found.objective),
         "trials": _document_counts(found.trials, found.wanted, is_running=found.holder is not None),
         "long_trainings": {"wanted": found.finals_wanted, "ended": found.finals_ended},
-        "running": [_document_running(trial) for trial in found.running],
+        "running": [_document_progress(trial) for trial in found.running],
         "per_hour": pace and pace.per_hour,
         "seconds_left": pace and pace.left_s,
         "best": best and _document_score(best, found.objective),
@@ -228,7 +228,7 @@ def _document_score(trial: Trial, objective: Objective) -> Document:
     score, amount = trial.score, trial.candidate.amount
     own = {"trial": trial.number, "score": score, "cost": trial.candidate.figures}
     if objective.factors and score is not None:
-        own["reward"] = objective.reward(score, amount)
+        own["reward"] = objective.compute_reward(score, amount)
     return own
 
 
@@ -241,7 +241,7 @@ def _document_finalist(one: Finalist, objective: Objective) -> Document:
     }
 
 
-def _document_running(trial: Trial) -> Document:
+def _document_progress(trial: Trial) -> Document:
     epoch = max(trial.curve, default=0)
     return {
         "trial": trial.number,

@@ -234,7 +234,7 @@ def _format_export_command(state: RunState) -> str:
 
 def _format_run_flags(state: RunState) -> str:
     """Return a run as commands take it."""
-    return f"{quote(str(state.folder.path))}{state.manifest.study_flags(state.folder)}"
+    return f"{quote(str(state.folder.path))}{state.manifest.format_study_flags(state.folder)}"
 
 
 def print_trial(state: RunState, trial: Trial) -> None:
@@ -308,7 +308,7 @@ def _say_next(result: SearchResult, command: str, console: Console) -> None:
     state = result.state
     best: Path = state.folder.best_file
     further = f"{command} --trials {2 * len(state.trials)}"
-    plugins = state.manifest.plugin_flags(state.folder)
+    plugins = state.manifest.format_plugin_flags(state.folder)
     run = _format_run_flags(state)
     say(console, "Next:")
     go_on = {

@@ -49,7 +49,9 @@ class TrialScreen(Observer):
         self._doing: str | None = "Starting"
         self._since = time.monotonic()
         self._meter = Meter()
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
+        self._live = Live(
+            console=console, refresh_per_second=4, get_renderable=self._make_view, transient=True
+        )
 
     def __enter__(self) -> Self:
         self._heartbeat.start()
@@ -78,7 +80,7 @@ class TrialScreen(Observer):
     def _begin(self, what: str | None) -> None:
         """Take what goes on now; None for trials."""
         self._doing, self._since = what, time.monotonic()
-        self._heartbeat.began()
+        self._heartbeat.begin()
 
     def decoding(self, done: int, total: int) -> None:
         self._doing = f"Decoding images: {done:,} of {total:,}"
@@ -89,11 +91,11 @@ class TrialScreen(Observer):
 
     def noted(self, text: str) -> None:
         say(self._console, text)
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
     def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
         self._begin("Starting")
-        self._heartbeat.heard()
+        self._heartbeat.hear()
         self._meter.round(queue, title, trials, epochs)
         self._queue, self._trials, self._epochs = queue, trials, epochs
         self._began, self._last = None, 0.0
@@ -108,7 +110,7 @@ class TrialScreen(Observer):
             if login := describe_login():
                 say(self._console, login)
         self._dashboard = url
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
     def started(self, candidate: Candidate) -> None:
         if self._began is None:
@@ -128,11 +130,11 @@ class TrialScreen(Observer):
             self._began = time.monotonic()
         self._running.pop(trial.number, None)
         self._read()
-        self._left_at_last = self._seconds_left()
+        self._left_at_last = self._estimate_seconds()
         self._last = time.monotonic()
-        self._console.print(Text(make_printable(self._line(trial))), soft_wrap=True)
-        self._heartbeat.heard()
-        self._heartbeat.began(is_known=True)
+        self._console.print(Text(make_printable(self._format_line(trial))), soft_wrap=True)
+        self._heartbeat.hear()
+        self._heartbeat.begin(is_known=True)
 
     def _read(self) -> None:
         """Read the queue once for all that is shown: the display's own thread must not touch it."""
@@ -140,7 +142,7 @@ class TrialScreen(Observer):
         self._counts = self._queue.counts
         self._best = next(iter(self._queue.best(1)), None)
 
-    def _line(self, trial: Trial) -> str:
+    def _format_line(self, trial: Trial) -> str:
         match trial.state:
             case TrialState.COMPLETE:
                 result = f"score {trial.score:.4f}"
@@ -149,7 +151,7 @@ class TrialScreen(Observer):
             case _:
                 result = f"failed: {trial.failure}"
         took = f", {trial.result.seconds:.1f} s" if trial.result.epochs else ""
-        left = self._left()
+        left = self._format_left()
         name = trial.job or f"trial {trial.number}"
         failed = f", {self._counts.failed} failed" if self._counts.failed else ""
         return (
@@ -157,7 +159,7 @@ class TrialScreen(Observer):
             f"{trial.candidate.cost}{took}{f', {left} left' if left else ''}"
         )
 
-    def _seconds_left(self) -> float:
+    def _estimate_seconds(self) -> float:
         """Return seconds for the epochs that are left, each as long as those that are trained, of trials that
         run too."""
         assert self._began is not None
@@ -166,7 +168,7 @@ class TrialScreen(Observer):
         left = max(0.0, self._trials - self._counts.ended - begun)
         return (time.monotonic() - self._began) / max(1.0, done) * left
 
-    def _left(self) -> str:
+    def _format_left(self) -> str:
         """Return the time left, counted down from the last trial that ended."""
         if self._counts.ended >= self._trials or not self._last:
             return ""
@@ -176,21 +178,21 @@ class TrialScreen(Observer):
         """Return what a log is told where nothing else is."""
         if self._doing is not None:
             return self._doing
-        trainings = list(self._trainings())
+        trainings = list(self._list_trainings())
         more = f", and {len(trainings) - _SHOWN} more" if len(trainings) > _SHOWN else ""
         return f"Training: {', '.join(trainings[:_SHOWN])}{more}" if trainings else None
 
-    def _trainings(self) -> Iterator[str]:
+    def _list_trainings(self) -> Iterator[str]:
         for number, result in sorted(dict(self._running).items()):  # a copy: it is read in other threads
             epoch, score = (result.epoch, f", score {result.score:.4f}") if result else (0, "")
             yield f"trial {number}: epoch {epoch}/{self._epochs}{score}"
 
-    def _view(self) -> Text:
+    def _make_view(self) -> Text:
         if self._doing is not None:
             return Text(
                 f"{make_printable(self._doing)} ... {time.monotonic() - self._since:.0f} s", no_wrap=True
             )
-        ended, left = self._counts.ended, self._left()
+        ended, left = self._counts.ended, self._format_left()
         lines = [
             f"{ended}/{self._trials} finished, {len(self._running)} running, "
             f"{self._counts.failed} failed{f', {left} left' if left else ''}"
@@ -207,7 +209,7 @@ class TrialScreen(Observer):
             if usage.share is not None:
                 line += f", {format_share(usage.share)} of the device's limit"
             lines.append(line)
-        lines += [f"  {training}" for training in self._trainings()]
+        lines += [f"  {training}" for training in self._list_trainings()]
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 
@@ -220,7 +222,7 @@ class SearchScreen(TrialScreen):
         self._show_live()
         self._session = session
         say_beginning(session, self._console)
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
     def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
         assert self._session is not None

@@ -63,7 +63,7 @@ def _split_runs(part: Part) -> Iterator[_Run]:
 
 
 def _make_row(run: _Run, nodes: Sequence[Node], architecture: Architecture) -> StageRow:
-    cost = sum(map(architecture.node_cost, nodes), Cost())
+    cost = sum(map(architecture.compute_node_cost, nodes), Cost())
     return StageRow(run.name, run.parts[0].text, run.depth, _multiply_strides(nodes), nodes[-1].shape, cost)
 
 

@@ -138,7 +138,7 @@ def render_architecture(space: Space) -> RenderableType:
         head.append(make_lines_printable(f"\n{space.about}"))
     stages = list_stages(space, architecture)
     exact, rounded = (_tabulate_stages(architecture, stages, form) for form in ("{:,}".format, format_count))
-    return Group(head, Fitting(exact, rounded))
+    return Group(head, FirstFit(exact, rounded))
 
 
 def _tabulate_stages(
@@ -161,7 +161,7 @@ def _tabulate_stages(
 
 
 @dataclass(frozen=True)
-class Fitting:
+class FirstFit:
     """The wide view where there is room for it, else the narrow one."""
 
     wide: RenderableType
@@ -187,7 +187,7 @@ def render_best(
     for rank, trial in enumerate(best, 1):
         c = trial.candidate
         assert trial.score is not None
-        rewards = [f"{objective.reward(trial.score, c.amount):.4f}"] if objective.factors else []
+        rewards = [f"{objective.compute_reward(trial.score, c.amount):.4f}"] if objective.factors else []
         figures = (f"{trial.score:.4f}", *_format_cells(measures, c.amount), str(c.number))
         rows.add_row(str(rank), *rewards, *figures)
     return rows

@@ -48,7 +48,9 @@ class TrainScreen(TrainObserver):
         self._step = self._steps = 0
         self._before = 0
         self._heartbeat = Heartbeat(console, self._describe)
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._view, transient=True)
+        self._live = Live(
+            console=console, refresh_per_second=4, get_renderable=self._make_view, transient=True
+        )
 
     def __enter__(self) -> TrainScreen:
         self._heartbeat.start()
@@ -82,14 +84,14 @@ class TrainScreen(TrainObserver):
         if self._console.is_terminal and not self._live.is_started:
             self._live.start()
 
-    def _begin(self, what: str | None) -> None:
+    def _turn_to(self, what: str | None) -> None:
         """Take what goes on now; None for an epoch, of which a log has a line each minute."""
         self._doing, self._since = what, time.monotonic()
-        self._heartbeat.began(is_known=what is None)
+        self._heartbeat.begin(is_known=what is None)
 
     def doing(self, what: str) -> None:
         self._show_live()
-        self._begin(what)
+        self._turn_to(what)
 
     def decoding(self, done: int, total: int) -> None:
         self._doing = f"Decoding images: {done:,} of {total:,}"
@@ -100,42 +102,42 @@ class TrainScreen(TrainObserver):
 
     def noted(self, text: str) -> None:
         say(self._console, text)
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
     def began(self, session: TrainSession) -> None:
         self._show_live()
         self._session = session
         self._before = len(session.history)
         say_training(session, self._console)
-        self._heartbeat.heard()
-        self._begin(None)
+        self._heartbeat.hear()
+        self._turn_to(None)
         self._began = self._since
 
     def step(self, done: int, steps: int) -> None:
         if self._doing is not None:
-            self._begin(None)
+            self._turn_to(None)
         self._step, self._steps = done, steps
 
     def epoch(self, result: EpochResult) -> None:
         assert self._session is not None
         epochs, metric = self._session.config.recipe.epochs, self._session.metric
-        self._begin(None)
+        self._turn_to(None)
         self._step = 0
         best = max(self._session.history, key=lambda one: one.value)
         mark = ", the best" if best is result else ""
-        left = self._left()
+        left = self._format_left()
         ahead = f", {left} left" if left and result.epoch < epochs else ""
         line = (
             f"[{result.epoch}/{epochs}] loss {result.loss:.4f}, {metric} {result.value:.4f}{mark}, "
             f"{result.seconds:.1f} s{ahead}"
         )
         self._console.print(Text(make_printable(line)), soft_wrap=True)
-        self._heartbeat.heard()
+        self._heartbeat.hear()
 
     def testing(self, images: int) -> None:
         self.doing(f"Testing on {images:,} images")
 
-    def _left(self) -> str:
+    def _format_left(self) -> str:
         """Return the time left, of epochs as long as those of this process."""
         assert self._session is not None
         done = len(self._session.history) - self._before
@@ -155,7 +157,7 @@ class TrainScreen(TrainObserver):
         so_far = f", best so far {best.value:.4f} after epoch {best.epoch}" if best else ""
         return f"{epoch}{step}{so_far}"
 
-    def _view(self) -> Text:
+    def _make_view(self) -> Text:
         took = format_duration(time.monotonic() - self._since)
         return Text(f"{make_printable(self._describe())} ... {took}", no_wrap=True, overflow="ellipsis")
 

@@ -82,7 +82,7 @@ class CoefficientsConfig(Config):
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     time_limit: Annotated[float | None, DURATION, TIME_LIMIT] = None
 
-    def kept(self) -> dict[str, Any]:
+    def select_kept(self) -> dict[str, Any]:
         """Return the plain settings that a search goes on with: where and how long it trains is said each
         time."""
         own = {*ExecutorConfig.settings(), "time_limit"}
@@ -133,7 +133,7 @@ class CoefficientsManifest:
         """Return the content of coefficients.yaml."""
         document = {
             "format": FORMAT,
-            "settings": self.config.kept(),
+            "settings": self.config.select_kept(),
             **self.environment,
             "data": self.data.to_data(),
             "network": self.network,
@@ -159,13 +159,13 @@ class CoefficientsManifest:
         There may be other seeds, and other steps.
         """
         free = ("network", "steps", "seeds")
-        check_unchanged(self.config.kept(), config.kept(), free, folder.path, "--folder")
+        check_unchanged(self.config.select_kept(), config.select_kept(), free, folder.path, "--folder")
 
     def command(self, folder: CoefficientsFolder, output: Path | None, storage: str | None = None) -> str:
         """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`:
         the database of the run."""
         place = f" --folder {quote(str(output))}" if output else ""
-        flags = folder.plugin_flags(self.plugins)
+        flags = folder.format_plugin_flags(self.plugins)
         database = f" --storage {quote(SecretUrl(storage))}" if storage else ""
         return f"nas scale {quote(self.config.network)} --search-coefficients{place}{flags}{database}"
 

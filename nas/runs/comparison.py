@@ -145,7 +145,7 @@ class VersusConfig(Config):
             raise InputError(f"{where}: no network is named; name a file, a bundled network or a run folder")
         return super().from_data(data, where)
 
-    def kept(self) -> dict[str, Any]:
+    def select_kept(self) -> dict[str, Any]:
         """Return the plain settings that a comparison goes on with: where it trains is said each time."""
         own = ExecutorConfig.settings()
         return {key: value for key, value in self.to_data().items() if key not in own}
@@ -191,7 +191,7 @@ class VersusManifest:
         """Return the content of versus.yaml."""
         document = {
             "format": FORMAT,
-            "settings": self.config.kept(),
+            "settings": self.config.select_kept(),
             **self.environment,
             "data": self.data.to_data(),
             "networks": dict(self.networks),
@@ -218,13 +218,13 @@ class VersusManifest:
         There may be other seeds and other baselines.
         """
         free = ("network", "baseline", "seeds")
-        check_unchanged(self.config.kept(), config.kept(), free, folder.path, "-o")
+        check_unchanged(self.config.select_kept(), config.select_kept(), free, folder.path, "-o")
 
     def command(self, folder: VersusFolder, output: Path | None, storage: str | None = None) -> str:
         """Return the command that goes on. `output`: the folder, where it is not the usual one; `storage`:
         the database of the run."""
         place = f" -o {quote(str(output))}" if output else ""
-        flags = folder.plugin_flags(self.plugins)
+        flags = folder.format_plugin_flags(self.plugins)
         database = f" --storage {quote(SecretUrl(storage))}" if storage else ""
         return f"nas versus {quote(self.config.network)}{place}{flags}{database}"
 

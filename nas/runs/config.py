@@ -91,10 +91,10 @@ def _is_imported(value: Any) -> bool:
 
 
 class _StorageKind(Kind):
-    def refusal(self, value: Any) -> str:
-        """A URL that is mistyped has a password all the same."""
+    def explain(self, value: Any) -> str:
+        """Hide the password, which a URL that is mistyped has all the same."""
         user, at, host = str(value).rpartition("@")
-        return super().refusal(f"{HIDDEN}@{host}" if at and ":" in user else value)
+        return super().explain(f"{HIDDEN}@{host}" if at and ":" in user else value)
 
 
 def _is_pruner(value: Any) -> bool:
@@ -328,7 +328,7 @@ class SearchConfig(Config):
         """What tables have columns of: what is always shown, limited, or judged by."""
         return tuple(dict.fromkeys((*SHOWN, *self.budget, *self.objective.measures)))
 
-    def changed(self, settings: Mapping[str, Any], where: str) -> SearchConfig:
+    def change(self, settings: Mapping[str, Any], where: str) -> SearchConfig:
         """Return the config with plain settings over its own. Raises InputError as `from_data`."""
         return type(self).from_data(merge({**self.to_data(), "storage": self.storage}, settings), where)
 
@@ -350,9 +350,9 @@ class SearchConfig(Config):
             )
         return values
 
-    def given(self) -> dict[str, Any]:
+    def select_given(self) -> dict[str, Any]:
         """Return the plain values that are no defaults; a resolution is one that is not that of the input."""
-        found = super().given()
+        found = super().select_given()
         if self.input is not None:
             found["resolution"] = self.data.resolution
             if self.data.resolution == choose_resolution(self.input):
@@ -368,7 +368,7 @@ _WHY = {
 
 def check_used(given: Mapping[str, Any], user: User, where: str | None = None) -> None:
     """Raise InputError for one of the plain settings that are given that has no effect on a user of them."""
-    for place, value in SearchConfig.unused(given, user):
+    for place, value in SearchConfig.find_unused(given, user):
         start = f"{where}: {place}" if where else place
         raise InputError(f"{start}: {dump_value(value)} has no effect: {_WHY[user]}")
 

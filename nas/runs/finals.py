@@ -75,7 +75,9 @@ def rank_finalists(
         if scored:
             found.append(Finalist(trial, tuple(scored)))
     sign = objective.metric.sign
-    return sorted(found, key=lambda one: -sign * objective.reward(one.mean, one.trial.candidate.amount))
+    return sorted(
+        found, key=lambda one: -sign * objective.compute_reward(one.mean, one.trial.candidate.amount)
+    )
 
 
 def find_winner(

@@ -122,7 +122,7 @@ class RunFolder:
         """Return the file of the weights of a long training of a finalist."""
         return self.weights_folder / f"final-{number:05d}.safetensors"
 
-    def kept_weights(self) -> Iterator[Path]:
+    def list_weights(self) -> Iterator[Path]:
         """List the files of weights of trials."""
         return self.weights_folder.glob("trial-*.safetensors")
 
@@ -135,7 +135,7 @@ class RunFolder:
         itself."""
         return self.path / "plugins" / name
 
-    def plugin_flags(self, names: Iterable[str]) -> str:
+    def format_plugin_flags(self, names: Iterable[str]) -> str:
         """Return the flags that name its copies of these files, for a command."""
         return "".join(f" --plugin {quote(str(self.source_file(name)))}" for name in names)
 
@@ -234,7 +234,7 @@ class RunFolder:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._explain_unwritable(error) from None
         with ExitStack() as held:
             held.callback(os.close, descriptor)
             try:
@@ -251,7 +251,7 @@ class RunFolder:
                     f"{self.path}: {holder} is {self.WORK} in it; wait for it, or stop it first"
                 ) from None
             except OSError as error:
-                raise self._unwritable(error) from None
+                raise self._explain_unwritable(error) from None
             if os.fstat(descriptor).st_nlink == 1:  # else it is a file elsewhere too
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, make_mark().encode())
@@ -266,7 +266,7 @@ class RunFolder:
                     with suppress(OSError):
                         file.unlink()
 
-    def _unwritable(self, error: OSError) -> NasError:
+    def _explain_unwritable(self, error: OSError) -> NasError:
         return NasError(f"{self.path}: cannot be written: {error.strerror}; check the folder's permissions")
 
     def write_best(

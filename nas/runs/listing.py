@@ -178,7 +178,7 @@ def _read_fixed(kind: str, folder: RunFolder, network: str, result: Path, comman
 
 def _read_pipeline(folder: PipelineFolder) -> Row:
     """Return how far a pipeline is, as far as it has begun; its runs have rows of their own."""
-    records = [StepRecord.read(file) for file in folder.record_files()]
+    records = [StepRecord.read(file) for file in folder.list_records()]
     done = sum(record.is_done for record in records)
     phase = Phase.ENDED if done == len(records) else Phase.STOPPED
     command = f"nas ls {quote(str(folder.home))}"

@@ -175,9 +175,9 @@ class Manifest:
         """The plain settings, with the recipe as it is fitted."""
         return {**self.config.to_data(), Recipe.SECTION: self.recipe.to_data()}
 
-    def given(self) -> dict[str, Any]:
+    def select_given(self) -> dict[str, Any]:
         """Return those that are no defaults."""
-        found = {**self.config.given(), Recipe.SECTION: self.recipe.given()}
+        found = {**self.config.select_given(), Recipe.SECTION: self.recipe.select_given()}
         return {key: value for key, value in found.items() if value != {}}
 
     @property
@@ -205,25 +205,25 @@ class Manifest:
             "evaluator_sha256": self.evaluator,
         }
 
-    def storage(self, folder: RunFolder) -> Path | str:
+    def find_storage(self, folder: RunFolder) -> Path | str:
         """Return where the study is kept."""
         return self.config.storage or folder.journal
 
-    def plugin_flags(self, folder: RunFolder) -> str:
+    def format_plugin_flags(self, folder: RunFolder) -> str:
         """Return what a command about a network of this run names besides it: ` --plugin FILE`, with a space
         before."""
         return "".join(format_flag("--plugin", folder.source_file(name)) for name in self.plugins)
 
-    def study_flags(self, folder: RunFolder) -> str:
+    def format_study_flags(self, folder: RunFolder) -> str:
         """Return what a command that reads the trials of this run names besides it."""
         storage = format_flag("--storage", self.config.storage) if self.config.storage else ""
-        return self.plugin_flags(folder) + storage
+        return self.format_plugin_flags(folder) + storage
 
     def start_command(self, folder: RunFolder) -> str:
         """Return the command of a search of these settings."""
         settings, sections = SearchConfig.settings(), SearchConfig.sections()
         flags = ""
-        for key, value in self.given().items():
+        for key, value in self.select_given().items():
             if key in sections:
                 own = sections[key].settings()
                 flags += "".join(format_setting(own[k], v, f"--{key}") for k, v in value.items())
@@ -234,17 +234,17 @@ class Manifest:
             if self.metric.range:
                 flags += " --range {:g} {:g}".format(*self.metric.range)
         command = "init" if self.elsewhere else "search"
-        return f"nas {command} {quote(self.config.space)}{flags}{self.plugin_flags(folder)}"
+        return f"nas {command} {quote(self.config.space)}{flags}{self.format_plugin_flags(folder)}"
 
     def resume_command(self, folder: RunFolder) -> str:
         """Return the command that goes on with a run."""
-        own = _format_again(self._asked_again(folder))
+        own = _format_again(self._select_asked_again(folder))
         if self.config.evaluator:
-            own += format_flag("--evaluator", self._evaluator_copy(folder))
+            own += format_flag("--evaluator", self._name_evaluator_copy(folder))
         command = "ask" if self.elsewhere else "resume"
-        return f"nas {command} {quote(str(folder.path))}{self.plugin_flags(folder)}{own}"
+        return f"nas {command} {quote(str(folder.path))}{self.format_plugin_flags(folder)}{own}"
 
-    def way_to_score(self, folder: RunFolder) -> str:
+    def describe_way_to_score(self, folder: RunFolder) -> str:
         """Return what a run without a score is gone on with."""
         tell = f", and nas tell {quote(str(folder.path))} NUMBER SCORE" if self.elsewhere else ""
         return f"go on with: {self.resume_command(folder)}{tell}"
@@ -260,7 +260,7 @@ class Manifest:
                 f"itself; where you trust it, add{format_flag('--storage', self.config.storage)}"
             )
         self._check_has_database(folder, named)
-        return self.with_config(self.config.changed({"storage": named}, "--storage"))
+        return self.with_config(self.config.change({"storage": named}, "--storage"))
 
     def check_again(self, folder: RunFolder, given: Mapping[str, Any]) -> None:
         """Raise InputError where a setting that imports, opens or connects to something is not among the
@@ -278,7 +278,7 @@ class Manifest:
                     else "without it; leave it out"
                 )
                 raise InputError(f"{flag} {value}: {folder.path} was searched {was}, or start a new run")
-        missing = {key: value for key, value in self._asked_again(folder).items() if key not in given}
+        missing = {key: value for key, value in self._select_asked_again(folder).items() if key not in given}
         if missing:
             raise InputError(
                 f"{folder.path}: was searched with{_format_again(missing)}, and nothing that a run folder "
@@ -286,11 +286,11 @@ class Manifest:
                 f"{self.resume_command(folder)}"
             )
 
-    def _asked_again(self, folder: RunFolder) -> dict[str, Any]:
-        """Of a calibration, without what only searches use."""
+    def _select_asked_again(self, folder: RunFolder) -> dict[str, Any]:
+        """Return them of a calibration without what only searches use."""
         user = User.CALIBRATION if folder.is_calibration else User.NOBODY
         unused = {key for key, one in SearchConfig.settings().items() if user & one.option.unused_by}
-        return {key: value for key, value in self.config.asked_again().items() if key not in unused}
+        return {key: value for key, value in self.config.select_asked_again().items() if key not in unused}
 
     def _check_has_database(self, folder: RunFolder, named: str) -> None:
         if self.config.storage is None:
@@ -310,7 +310,7 @@ class Manifest:
             if named is not None:
                 raise InputError(f"--evaluator {named}: {folder.path} was searched without it; leave it out")
             return
-        flag = f"--evaluator {self._evaluator_copy(folder)}"
+        flag = f"--evaluator {self._name_evaluator_copy(folder)}"
         if named is None:
             raise InputError(
                 f"{folder.path}: was searched by an evaluator of a user's own, and no file is run that is "
@@ -323,7 +323,7 @@ class Manifest:
                 f"{flag}"
             )
 
-    def _evaluator_copy(self, folder: RunFolder) -> str:
+    def _name_evaluator_copy(self, folder: RunFolder) -> str:
         """Return FILE:FUNCTION of the folder's copy."""
         own = self.config.evaluator
         assert own is not None

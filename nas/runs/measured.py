@@ -16,13 +16,13 @@ from nas.study.records import Trial
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredLatencies:
     """Nanoseconds of whole networks by their identity, each the most that its rounds came to."""
 
     latencies: Mapping[str, int]
 
     @classmethod
-    def read(cls, folder: RunFolder) -> Measured:
+    def read(cls, folder: RunFolder) -> MeasuredLatencies:
         """Read those of a run; none where none was measured. Raises InputError for a damaged file."""
         file = folder.measured_file
         if not file.is_file():

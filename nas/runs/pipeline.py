@@ -88,7 +88,7 @@ class PipelineFolder(RunFolder):
     @classmethod
     def is_one(cls, home: Path) -> bool:
         """Return whether a folder is that of a pipeline which has begun a step."""
-        return any(cls(home / cls.STEPS).record_files())
+        return any(cls(home / cls.STEPS).list_records())
 
     @property
     def home(self) -> Path:
@@ -99,7 +99,7 @@ class PipelineFolder(RunFolder):
         """Return the file of what is kept of a step."""
         return self.path / f"{step}.yaml"
 
-    def record_files(self) -> Iterator[Path]:
+    def list_records(self) -> Iterator[Path]:
         """List the files of steps that were begun."""
         return self.path.glob("*.yaml")
 
@@ -119,7 +119,7 @@ class PipelineFolder(RunFolder):
         outputs = {str(file.relative_to(self.home)): digest_file(file) for file in files.values()}
         return replace(record, outputs=outputs, summary=summary, seconds=round(seconds, 1))
 
-    def new_place(self, step: str) -> str:
+    def choose_place(self, step: str) -> str:
         """Return where a step works anew: `STEP-N`, with the first free number."""
         return choose_run_path(self.home, step).name
 

@@ -12,7 +12,7 @@ from nas.files import read_text, write_atomically
 from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists
 from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.manifest import Manifest, check_plugins
-from nas.runs.measured import Measured
+from nas.runs.measured import MeasuredLatencies
 from nas.runs.provenance import digest_text
 from nas.runs.training import TrainManifest
 from nas.space import Space
@@ -53,7 +53,7 @@ class RunState:
         manifest = Manifest.read(folder).with_storage(folder, storage)
         space = read_space(folder, manifest, plugins)
         trials, finals = read_study(folder, manifest)
-        marked = Measured.read(folder).mark(trials, manifest.config.budget)
+        marked = MeasuredLatencies.read(folder).mark(trials, manifest.config.budget)
         return cls(folder, manifest, space, marked, finals)
 
     @property
@@ -145,7 +145,7 @@ def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...]
     from nas.study.journal import DamagedJournal
     from nas.study.ledger import read_trials  # with Optuna, which takes its time
 
-    storage = manifest.storage(folder)
+    storage = manifest.find_storage(folder)
     try:
         trials, finals = read_trials(storage, manifest.study, name_finals(manifest.study))
     except DamagedJournal as error:
@@ -156,10 +156,10 @@ def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...]
 
 def check_not_lost(folder: RunFolder, manifest: Manifest, trials: Sequence[Trial]) -> None:
     """Raise InputError where there are results of trials, but no trials."""
-    if not trials and (folder.best_file.exists() or any(folder.kept_weights())):
+    if not trials and (folder.best_file.exists() or any(folder.list_weights())):
         raise InputError(
-            f"{folder.path}: the study '{manifest.study}' is not in {manifest.storage(folder)}, though the "
-            "run has results of it; restore it, or start a new run"
+            f"{folder.path}: the study '{manifest.study}' is not in {manifest.find_storage(folder)}, though "
+            "the run has results of it; restore it, or start a new run"
         )
 
 

@@ -15,7 +15,7 @@ from nas.runs.finals import Finalist, find_winner, name_finals, rank_finalists, 
 from nas.runs.folder import RunFolder
 from nas.runs.holder import Holder
 from nas.runs.manifest import Manifest
-from nas.runs.measured import Measured
+from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import check_not_lost, describe_damage, read_study
 from nas.study.glance import Glance
 from nas.study.journal import DamagedJournal
@@ -190,7 +190,7 @@ class StatusReader:
             self._written = written
         holder = self._folder.holder  # first, as who ends after this has written all
         trials, finals = self._read_trials()
-        marked = Measured.read(self._folder).mark(trials, self._manifest.config.budget)
+        marked = MeasuredLatencies.read(self._folder).mark(trials, self._manifest.config.budget)
         return SearchStatus(self._folder, self._manifest, marked, finals, holder)
 
     def _read_trials(self) -> tuple[Sequence[Trial], Sequence[Trial]]:
@@ -201,9 +201,9 @@ class StatusReader:
             self._glance.read()
         except DamagedJournal as error:
             raise describe_damage(error, self._folder, self._manifest) from None
-        trials = self._glance.trials(name)
+        trials = self._glance.read_trials(name)
         check_not_lost(self._folder, self._manifest, trials)
-        return trials, self._glance.trials(name_finals(name))
+        return trials, self._glance.read_trials(name_finals(name))
 
 
 def _read_last_write(folder: RunFolder) -> int:

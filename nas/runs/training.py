@@ -208,7 +208,7 @@ class TrainConfig(Config):
                 "--val-fraction"
             )
 
-    def moved(self, changes: Mapping[str, Any]) -> TrainConfig:
+    def move(self, changes: Mapping[str, Any]) -> TrainConfig:
         """Return the config of a training that goes on, by other plain settings of `WHERE`. Raises as
         `from_data`."""
         here = {"address": "local"} if changes.get("workers") == 0 else {}
@@ -265,15 +265,15 @@ class TrainManifest:
 
     def command(self, path: Path) -> str:
         """Return the command that goes on with the training in a folder."""
-        settings, again = self.config.settings(), self.config.asked_again()
+        settings, again = self.config.settings(), self.config.select_asked_again()
         flags = "".join(format_setting(settings[key], value) for key, value in again.items())
-        return f"nas resume {quote(str(path))}{TrainingFolder(path).plugin_flags(self.plugins)}{flags}"
+        return f"nas resume {quote(str(path))}{TrainingFolder(path).format_plugin_flags(self.plugins)}{flags}"
 
     def check_again(self, path: Path, changes: Mapping[str, Any]) -> None:
         """Raise InputError where a setting by which a training in a folder imports or connects to something
         is not among `changes`."""
         given = {*changes, *(["address"] if changes.get("workers") == 0 else [])}
-        settings, again = self.config.settings(), self.config.asked_again()
+        settings, again = self.config.settings(), self.config.select_asked_again()
         flags = "".join(format_setting(settings[key], again[key]) for key in again if key not in given)
         if flags:
             raise InputError(

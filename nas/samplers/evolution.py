@@ -49,21 +49,21 @@ class RegularizedEvolutionSampler(PointSampler):
         if len(alive) < self._population:
             return self._sample_inside()
         for _ in range(_TRIES):
-            parent = self._selected(alive)
-            child = self._domain.mutate(self._bred(parent.choices, alive), self._rng)
+            parent = self._select(alive)
+            child = self._domain.mutate(self._breed(parent.choices, alive), self._rng)
             if self._domain.is_inside(child):
                 break
         else:
-            child = self._domain.moved_inside(child, self._rng)
+            child = self._domain.move_inside(child, self._rng)
         self._note_parent(study, trial, parent)
         return child
 
-    def _bred(self, one: Choices, alive: Sequence[Known]) -> Choices:
+    def _breed(self, one: Choices, alive: Sequence[Known]) -> Choices:
         if self._rng.random() >= self._crossover:
             return one
-        other = self._selected(alive).choices
+        other = self._select(alive).choices
         wish = {**other, **{name: option for name, option in one.items() if self._rng.random() < 0.5}}
-        return self._domain.completed(wish, self._rng)
+        return self._domain.complete(wish, self._rng)
 
-    def _selected(self, alive: Sequence[Known]) -> Known:
+    def _select(self, alive: Sequence[Known]) -> Known:
         return max(self._rng.choices(alive, k=self._sample), key=lambda member: member.score)

@@ -42,7 +42,7 @@ class Posterior:
     mean: Array
     deviation: Array
 
-    def improvement(self, beyond: float) -> Array:
+    def compute_improvement(self, beyond: float) -> Array:
         """Return expected improvement beyond a score (Jones, Schonlau & Welch 1998, equation 15): (n,)."""
         distance = (self.mean - beyond) / self.deviation
         density = np.exp(-(distance**2) / 2) / np.sqrt(2 * np.pi)
@@ -65,7 +65,7 @@ class GaussianProcess:
         self._deviation = inputs.costs.std(axis=0) + 1e-12
         self._decisions = max(1.0, float(inputs.choices.sum(axis=1).mean()))
         targets = compute_quantiles(scores)
-        apart = self._apart(inputs)
+        apart = self._measure_distances(inputs)
         fits: list[_Fit] = []
         for reach, length in product(_REACHES, _COST_LENGTHS):
             correlation = _correlate(apart, reach, length)
@@ -76,13 +76,13 @@ class GaussianProcess:
         self.noise, self.variance = fits[best].noise, fits[best].variance
         self._factor, self._weights = fits[best].factor, fits[best].weights
 
-    def posterior(self, inputs: Inputs) -> Posterior:
+    def predict(self, inputs: Inputs) -> Posterior:
         """Return the belief about networks."""
-        cross = _correlate(self._apart(inputs), self.reach, self.length)
+        cross = _correlate(self._measure_distances(inputs), self.reach, self.length)
         known = (cross * cho_solve(self._factor, cross.T, check_finite=False).T).sum(axis=1)
         return Posterior(cross @ self._weights, np.sqrt(self.variance * np.maximum(1 - known, _JITTER)))
 
-    def _apart(self, inputs: Inputs) -> _Apart:
+    def _measure_distances(self, inputs: Inputs) -> _Apart:
         choices = _compute_squares(inputs.choices, self._inputs.choices) / 2 / self._decisions
         scaled = [i.costs - self._inputs.costs.mean(axis=0) for i in (inputs, self._inputs)]
         return _Apart(choices, _compute_squares(*(costs / self._deviation for costs in scaled)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, NasError
+from nas.errors import NasError, OwnCodeError
 from nas.importing import describe_failure, import_class
 
 if TYPE_CHECKING:
@@ -36,18 +36,16 @@ class ImportedSampler:
         return UniformStart(made, context.domain, start=_START, seed=context.seed)
 
     @contextmanager
-    def proposing(self, number: int) -> Iterator[None]:
-        """Raise InputError for whatever it raises while it proposes for a trial, and for what Optuna does not
-        take from it."""
+    def guard_proposal(self, number: int) -> Iterator[None]:
+        """Raise OwnCodeError for whatever it raises while it proposes for a trial, and for what Optuna does
+        not take from it."""
         try:
             yield
         except NasError:
             raise
         except Exception as error:
-            raise InputError(
-                f"sampler '{self.path}': fails at trial {number}: {describe_failure(error, self.kind)}; mend "
-                "it, and go on by nas resume, or begin anew"
-            ) from error
+            why = describe_failure(error, self.kind)
+            raise OwnCodeError(f"sampler '{self.path}': fails at trial {number}: {why}; mend it") from error
 
 
 def import_sampler(path: str) -> ImportedSampler:

@@ -26,18 +26,18 @@ class LocalSearchSampler(PointSampler):
         super().__init__(domain, seed)
 
     def propose(self, study: Study, trial: FrozenTrial) -> Choices:
-        climb, complete = self._latest(study)
+        climb, complete = self._find_climb(study)
         near = None
         if complete:
             top = max(complete, key=lambda member: member.score)
-            near = self._first_new(study, self._domain.neighbours(top.choices, self._rng))
+            near = self._find_new(study, self._domain.list_neighbours(top.choices, self._rng))
             climb += near is None
             if near is not None:
                 self._note_parent(study, trial, top)
         study._storage.set_trial_system_attr(trial._trial_id, _CLIMB, climb)
         return near or self._sample_new(study)
 
-    def _latest(self, study: Study) -> tuple[int, list[Known]]:
+    def _find_climb(self, study: Study) -> tuple[int, list[Known]]:
         """Return the latest climb of all, and its complete trials."""
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
         climbs = {trial.number: trial.system_attrs.get(_CLIMB, 0) for trial in trials}

@@ -85,18 +85,18 @@ class PointSampler(BaseSampler, ABC):
 
     def _sample_new(self, study: Study) -> Choices:
         """Return a random point that was not tried; where many draws were, any."""
-        return self._first_new(study, (self._sample_inside() for _ in range(_TRIES))) or self._sample_inside()
+        return self._find_new(study, (self._sample_inside() for _ in range(_TRIES))) or self._sample_inside()
 
-    def _first_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
+    def _find_new(self, study: Study, points: Iterable[Choices]) -> Choices | None:
         """Return the first point that is inside the domain and another network than those of all trials."""
-        identities = self._identities(study.get_trials(deepcopy=False))
+        identities = self._list_identities(study.get_trials(deepcopy=False))
         for point in points:
             is_new = self._domain.is_inside(point) and self._domain.identity(point) not in identities
             if is_new and self._domain.can_train(point):
                 return point
         return None
 
-    def _identities(self, trials: Iterable[FrozenTrial]) -> set[str]:
+    def _list_identities(self, trials: Iterable[FrozenTrial]) -> set[str]:
         """Return those of the trials' networks; those of a study of Optuna's own have no note of it."""
         noted = [(trial, trial.user_attrs.get("identity")) for trial in trials]
         return {

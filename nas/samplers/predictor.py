@@ -39,10 +39,10 @@ class PredictorSampler(PointSampler):
         history = list_known(study)
         if len(history) < self._start:
             return self._sample_new(study)
-        ranked = self._ranked(_thin(history), self._pool(history))
-        return self._first_new(study, ranked) or self._sample_new(study)
+        ranked = self._rank(_thin(history), self._draw_pool(history))
+        return self._find_new(study, ranked) or self._sample_new(study)
 
-    def _pool(self, history: Sequence[Known]) -> list[Choices]:
+    def _draw_pool(self, history: Sequence[Known]) -> list[Choices]:
         """Return candidates inside the budget."""
         best = sorted(history, key=lambda member: -member.score)[:_PARENTS]
         children = []
@@ -54,17 +54,17 @@ class PredictorSampler(PointSampler):
         points = [c for c in children if self._domain.is_inside(c)]
         return points + self._domain.sample(self._rng, _UNIFORM)
 
-    def _ranked(self, history: Sequence[Known], pool: Sequence[Choices]) -> list[Choices]:
+    def _rank(self, history: Sequence[Known], pool: Sequence[Choices]) -> list[Choices]:
         """Return the pool, the greatest expected improvement on the best trial first."""
-        inputs = self._inputs([member.choices for member in history] + [*pool])
+        inputs = self._encode([member.choices for member in history] + [*pool])
         seen, unseen = _split(inputs, len(history))
         with threadpool_limits(1, user_api="blas"):  # matrices are too small to share among threads
             model = GaussianProcess(seen, np.array([member.score for member in history]))
-            best = float(model.posterior(seen).mean.max())  # as the scores themselves have noise
-            gains = model.posterior(unseen).improvement(best)
+            best = float(model.predict(seen).mean.max())  # as the scores themselves have noise
+            gains = model.predict(unseen).compute_improvement(best)
         return [pool[i] for i in np.argsort(-gains, kind="stable")]
 
-    def _inputs(self, points: Sequence[Choices]) -> Inputs:
+    def _encode(self, points: Sequence[Choices]) -> Inputs:
         columns: dict[object, int] = {}
         for point in points:
             for pair in point.items():

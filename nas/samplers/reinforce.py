@@ -43,14 +43,14 @@ class ReinforceSampler(PointSampler):
         history = list_known(study)
         if len(history) < self._start:
             return self._sample_inside()
-        policy = self._policy(history)
+        policy = self._learn_policy(history)
         points = (
-            self._domain.point(lambda name, options: policy.choose(name, options, self._rng))
+            self._domain.make_point(lambda name, options: policy.choose(name, options, self._rng))
             for _ in range(_TRIES)
         )
-        return self._first_new(study, points) or self._sample_new(study)
+        return self._find_new(study, points) or self._sample_new(study)
 
-    def _policy(self, history: Sequence[Known]) -> Policy:
+    def _learn_policy(self, history: Sequence[Known]) -> Policy:
         """Return the policy after `history`, as its trials ended. The one of the trial before is taught what
         is new, where it is of the same trials: to start from the first again takes longer with every
         trial."""
@@ -74,7 +74,7 @@ class Policy:
 
     def learn(self, member: Known) -> None:
         """Take one step along the gradient of the log-probability of a network."""
-        step = self.rate * self._advantage(member.score)
+        step = self.rate * self._compute_advantage(member.score)
         for name, option in member.choices.items():
             distribution = member.distributions[name]
             assert isinstance(distribution, CategoricalDistribution)
@@ -91,7 +91,7 @@ class Policy:
         logits = self._logits.get(name, {})
         return rng.choices(options, [math.exp(logits.get(option, 0.0)) for option in options])[0]
 
-    def _advantage(self, score: float) -> float:
+    def _compute_advantage(self, score: float) -> float:
         """Return how far a score is above the moving average of those before it, in their moving
         deviations."""
         if not self.seen:

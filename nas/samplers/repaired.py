@@ -40,9 +40,9 @@ class RepairedSampler(PointSampler):
         wish = self._sampler.sample_relative(seen, trial, together)
         if not wish:
             return self._sample_inside()
-        point = self._domain.moved_inside(self._domain.completed(wish, self._rng), self._rng)
-        points = chain([point], self._domain.neighbours(point, self._rng))
-        return self._first_new(study, points) or self._sample_new(study)
+        point = self._domain.move_inside(self._domain.complete(wish, self._rng), self._rng)
+        points = chain([point], self._domain.list_neighbours(point, self._rng))
+        return self._find_new(study, points) or self._sample_new(study)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None

@@ -33,8 +33,10 @@ def init_run(
     `runs/name`, or one called like the space with a number.
 
         >>> import nas
-        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M"})
-        >>> run = nas.init_run(config, metric=nas.Metric("mAP"))  # doctest: +SKIP
+        >>> config = nas.SearchConfig.from_data({"space": "tiny.yaml", "budget_flops": "300K"})
+        >>> run = nas.init_run(config, metric=nas.Metric("mAP"))
+        >>> run.ask().cost.macs <= 300_000
+        True
 
     Raises InputError for what cannot be searched, and for settings that have no effect.
     """
@@ -46,7 +48,7 @@ def init_run(
 
 
 def _check_settings(config: SearchConfig) -> None:
-    for key, value in config.given().items():
+    for key, value in config.select_given().items():
         if key not in SETTINGS:
             written = value if isinstance(value, str) else dump_value(value)
             raise InputError(

@@ -47,9 +47,13 @@ def open_run(
     which the observer hears.
 
         >>> import nas
-        >>> with nas.open_run("runs/climbing") as run:  # doctest: +SKIP
+        >>> config = nas.SearchConfig.from_data({"space": "tiny.yaml", "trials": 8})
+        >>> nas.init_run(config, name="climbing").close()
+        >>> with nas.open_run("runs/climbing") as run:
         ...     candidate = run.ask()
-        ...     run.tell(candidate.number, train(run.network(candidate.number)))
+        ...     network = run.network(candidate.number)  # which you train
+        ...     run.tell(candidate.number, 0.93).score
+        0.93
 
     Raises InputError for what is no such run, is damaged or needs other files.
     """
@@ -96,7 +100,7 @@ class OpenRun:
         with self._turn() as study:
             candidate = study.ask()
             if candidate is None:
-                raise self._none_left(study)
+                raise self._refuse_more(study)
             self._changed = True
             return candidate
 
@@ -111,7 +115,7 @@ class OpenRun:
             raise Refused(Reason.MALFORMED, f"choices: {choices!r:.60} is not an object of options by name")
         with self._turn() as study:
             if study.remaining <= 0:
-                raise self._none_left(study)
+                raise self._refuse_more(study)
             if bred_from is not None:
                 _check_known(study, bred_from)
             try:
@@ -135,7 +139,7 @@ class OpenRun:
                 raise InputError(
                     f"--trials: {self.folder.path} has {len(study.trials)} trials already; give more"
                 )
-            changed = self._manifest.config.changed({"trials": trials}, "--trials")
+            changed = self._manifest.config.change({"trials": trials}, "--trials")
             self._manifest.with_config(changed).write(self.folder)
             self._open()
 
@@ -265,7 +269,7 @@ class OpenRun:
 
     # Refusals
 
-    def _none_left(self, study: Study) -> Refused:
+    def _refuse_more(self, study: Study) -> Refused:
         if study.exhausted:
             within = f" within {self.budget}" if self.budget else ""
             return Refused(Reason.EXHAUSTED, f"no untried network of '{self.space.name}' was found{within}")
@@ -292,7 +296,7 @@ class OpenRun:
 
     def _find_nearest(self, study: Study, point: Choices) -> Choices | None:
         """Return an untried network inside the budget near to a point, the same one each time."""
-        return self._domain.nearest(point, lambda near: not study.is_tried(near), random.Random(0))
+        return self._domain.find_nearest(point, lambda near: not study.is_tried(near), random.Random(0))
 
 
 _LONGEST = 1000

@@ -36,11 +36,11 @@ class CellPlace:
     entering: Shape
     leaving: Shape
 
-    def stride(self, from_cell: bool) -> int:
+    def find_stride(self, from_cell: bool) -> int:
         """Return the stride of an operator on an input of the cell, or on one of its nodes."""
         return 2 if from_cell and self.kind == REDUCTION else 1
 
-    def shape(self, from_cell: bool) -> Shape:
+    def find_shape(self, from_cell: bool) -> Shape:
         """Return the shape that an operator reads."""
         return self.entering if from_cell else self.leaving
 

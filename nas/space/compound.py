@@ -235,8 +235,8 @@ def _describe_nearest(space: Space, budget: Budget, ends: Sequence[Space]) -> st
     said = []
     for measure, interval in budget.items():
         amounts = [end.amount({}, measure) for end in ends]
-        below = max((amount for amount in amounts if interval.side(amount) <= 0), default=None)
-        above = min((amount for amount in amounts if interval.side(amount) > 0), default=None)
+        below = max((amount for amount in amounts if interval.compare(amount) <= 0), default=None)
+        above = min((amount for amount in amounts if interval.compare(amount) > 0), default=None)
         nearest = " and ".join(f"{amount:,}" for amount in (below, above) if amount is not None)
         said.append(f"{nearest} {measure.noun}")
     return (

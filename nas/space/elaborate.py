@@ -180,7 +180,7 @@ class _Elaborator:
             with net.scope(node.name), locate_errors(node):
                 ends: dict[bool, list[Ref]] = {True: [], False: []}
                 for i, (source, op) in enumerate(zip(node.inputs, node.ops, strict=True), 1):
-                    self._strides[stack.path] = place.stride(source in CELL_INPUTS)
+                    self._strides[stack.path] = place.find_stride(source in CELL_INPUTS)
                     with net.scope(f"op{i}"):
                         y, is_zero = self._build_operator(stack, op, values[source], place, rate)
                     if present.setdefault(f"{node.path}.op{i}", not is_zero) == is_zero:
@@ -201,7 +201,7 @@ class _Elaborator:
         if absent.isdisjoint(ends):
             return [values[end] for end in ends]
         present = next((end for end in ends if end not in absent), None)
-        stride = 1 if present else place.stride(from_cell=True)
+        stride = 1 if present else place.find_stride(from_cell=True)
         zeros = self._net.add(Zero(stride), values[present or ZEROS_OF], name="zeros")
         return [zeros if end in absent else values[end] for end in ends]
 

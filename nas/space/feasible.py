@@ -42,7 +42,7 @@ class Domain:
         self._space = space
         self._budget = budget
         self._try_out = try_out
-        self._others = lru_cache(_MEMORY)(self._alternatives)
+        self._others = lru_cache(_MEMORY)(self._list_alternatives)
         self._trains: dict[bytes, bool] = {}
 
     def cost(self, choices: Choices) -> Cost | None:
@@ -75,11 +75,11 @@ class Domain:
             self._trains[key] = self._train(choices)
         return self._trains[key]
 
-    def point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
+    def make_point(self, choose: Callable[[str, tuple[Option, ...]], Option]) -> Choices:
         """Return the point of what `choose(name, options)` says for each decision that is needed."""
         return self._space.sample(choose)
 
-    def completed(self, wish: Mapping[str, Option], rng: random.Random) -> Choices:
+    def complete(self, wish: Mapping[str, Option], rng: random.Random) -> Choices:
         """Return the point that follows a wish where it can; decisions that the wish leaves open are
         drawn."""
 
@@ -96,7 +96,7 @@ class Domain:
         """
         source = np.random.default_rng(rng.getrandbits(64))
         points = self._uniform.sample(source, n) if self._is_roomy else []
-        return [*points, *(self.moved_inside(self.completed({}, rng), rng) for _ in range(n - len(points)))]
+        return [*points, *(self.move_inside(self.complete({}, rng), rng) for _ in range(n - len(points)))]
 
     def mutate(self, choices: Choices, rng: random.Random, changes: int = 1) -> Choices:
         """Return a point with so many other options than `choices`, or fewer where a decision is drawn twice;
@@ -109,40 +109,40 @@ class Domain:
         for _ in range(changes):
             name = rng.choice([*alternatives])
             changed[name] = rng.choice(alternatives[name])
-        return self.completed(changed, rng)
+        return self.complete(changed, rng)
 
-    def neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
+    def list_neighbours(self, choices: Choices, rng: random.Random) -> Iterator[Choices]:
         """Return all points with one other option than `choices`, in random order; decisions that this opens
         are drawn. They may be outside the budget."""
         alternatives = self._others(_make_key(choices))
         changes = [(name, option) for name, others in alternatives.items() for option in others]
         rng.shuffle(changes)
         for name, option in changes:
-            yield self.completed({**choices, name: option}, rng)
+            yield self.complete({**choices, name: option}, rng)
 
-    def moved_inside(self, choices: Choices, rng: random.Random) -> Choices:
+    def move_inside(self, choices: Choices, rng: random.Random) -> Choices:
         """Return a point inside the budget near to `choices`; `choices` where the way there ends outside.
 
         Options are changed one at a time: to the network inside that changes the cost least or, while one
         change does not suffice, to the one that is least outside. So few choices change, then little cost.
         Of many changes, `_LOOK` by chance are enough where one of them is a step.
         """
-        point, excess = choices, self._excess(choices)
+        point, excess = choices, self._measure_overrun(choices)
         for _ in range(_MOST_STEPS):
             if not excess:
                 return point
             best: tuple[float, float, Choices] = (excess, 0.0, point)
-            for seen, near in enumerate(self.neighbours(point, rng)):
+            for seen, near in enumerate(self.list_neighbours(point, rng)):
                 if seen >= _LOOK and best[0] < excess:
                     break
-                here = (self._excess(near), self._change(point, near), near)
+                here = (self._measure_overrun(near), self._measure_change(point, near), near)
                 best = min(best, here, key=lambda row: row[:2])
             if best[0] >= excess:
                 return choices
             excess, _, point = best
         return choices
 
-    def nearest(
+    def find_nearest(
         self, choices: Choices, accepts: Callable[[Choices], bool], rng: random.Random
     ) -> Choices | None:
         """Return a point inside the budget near to `choices` that is accepted; None where none is found.
@@ -150,20 +150,20 @@ class Domain:
         Of the points in reach of the nearest one inside, those of fewer other options come first, then those
         of more equal cost.
         """
-        ring = [self.moved_inside(choices, rng)]
+        ring = [self.move_inside(choices, rng)]
         seen = {make_point_key(ring[0])}
         for _ in range(_RINGS):
-            ring.sort(key=lambda point: (self._excess(point), self._change(choices, point)))
+            ring.sort(key=lambda point: (self._measure_overrun(point), self._measure_change(choices, point)))
             for point in filter(self.is_inside, ring):
                 if accepts(point) and self.can_train(point):
                     return point
-            beside = (near for point in ring[:_LOOK] for near in self.neighbours(point, rng))
+            beside = (near for point in ring[:_LOOK] for near in self.list_neighbours(point, rng))
             ring = list({key: near for near in beside if (key := make_point_key(near)) not in seen}.values())
             seen.update(map(make_point_key, ring))
         drawn = (self.sample(rng, 1)[0] for _ in range(_MOST_STEPS))
         return next((p for p in drawn if self.is_inside(p) and accepts(p) and self.can_train(p)), None)
 
-    def constraints(self, amounts: Amounts) -> list[float]:
+    def compute_constraints(self, amounts: Amounts) -> list[float]:
         """Return how far a network is over each end of the budget, in parts of it: Optuna's constraints, met
         where none is above 0."""
         rows = [(amounts(measure), interval) for measure, interval in self._budget.items()]
@@ -180,20 +180,20 @@ class Domain:
         goes on as before."""
         return bool(self._uniform.sample(np.random.default_rng(0), 1))
 
-    def _excess(self, choices: Choices) -> float:
+    def _measure_overrun(self, choices: Choices) -> float:
         """Return how far outside the budget a point is, in parts of the limits; 0 inside."""
         amounts = self.amounts(choices)
         if amounts is None:
             return float("inf")
         return sum(_measure_excess(amounts(measure), interval) for measure, interval in self._budget.items())
 
-    def _change(self, before: Choices, after: Choices) -> float:
+    def _measure_change(self, before: Choices, after: Choices) -> float:
         """Return how far two points are apart in the measure that networks of the budget are counted by."""
         old, new = self.cost(before), self.cost(after)
         counted = self._budget.counted
         return abs(counted.of(new) - counted.of(old)) if old and new else 0.0
 
-    def _alternatives(self, key: _Key) -> dict[str, list[Option]]:
+    def _list_alternatives(self, key: _Key) -> dict[str, list[Option]]:
         """Return the other options of each decision of a point that has any."""
         choices = dict(key)
         found: dict[str, list[Option]] = {}

@@ -275,7 +275,7 @@ class _Values:
             case Choice() as choice:
                 name = choice.at(layers)
                 made = [choices[name]] if name in choices else choice.options
-                yield from ((choice.value(option), {**choices, name: option}) for option in made)
+                yield from ((choice.get_value(option), {**choices, name: option}) for option in made)
             case plain:
                 yield plain, choices
 

@@ -38,7 +38,7 @@ class Plugin(SourceFile):
             except InputError:
                 self.forget()
                 raise
-        BLOCKS.update({name: self._guarded_block(recipe) for name, recipe in blocks().items()})
+        BLOCKS.update({name: self._guard_block(recipe) for name, recipe in blocks().items()})
         for kind in operators().values():
             self._guard_operator(kind)
 
@@ -63,9 +63,9 @@ class Plugin(SourceFile):
     def _guard_operator(self, kind: type[Operator]) -> None:
         """Have mistakes in an operator's own methods told as the user's."""
         for name in {"output_shape", "cost", "layer", "apply", "expression"} & vars(kind).keys():
-            setattr(kind, name, self._guarded_method(kind.name, vars(kind)[name]))
+            setattr(kind, name, self._guard_method(kind.name, vars(kind)[name]))
 
-    def _guarded_method(self, operator: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _guard_method(self, operator: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def call(*arguments: Any) -> Any:
             try:
@@ -74,12 +74,12 @@ class Plugin(SourceFile):
                 raise
             except Exception as error:
                 raise InputError(
-                    f"{self.line(error)}: operator '{operator}' fails: {format_error(error)}"
+                    f"{self.find_line(error)}: operator '{operator}' fails: {format_error(error)}"
                 ) from error
 
         return call
 
-    def _guarded_block(self, recipe: Callable[..., Ref]) -> Callable[..., Ref]:
+    def _guard_block(self, recipe: Callable[..., Ref]) -> Callable[..., Ref]:
         """Return the block with its mistakes told as the user's."""
 
         @wraps(recipe)
@@ -91,7 +91,7 @@ class Plugin(SourceFile):
                 raise
             except Exception as error:
                 raise InputError(
-                    f"{self.line(error)}: block '{recipe.__name__}' fails: {format_error(error)}"
+                    f"{self.find_line(error)}: block '{recipe.__name__}' fails: {format_error(error)}"
                 ) from error
             problem = next(_name_problems(net.nodes[before:]), None)
             if not isinstance(y, Ref):

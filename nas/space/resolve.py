@@ -56,7 +56,7 @@ class Resolver:
         if isinstance(value, SameAs):
             value = self._declared[value.target]
         if isinstance(value, Choice):
-            return value.value(self.decide(value, layers))
+            return value.get_value(self.decide(value, layers))
         if isinstance(value, PerLayer):
             return self.resolve_value(value.values[layers[value.stage] - 1], layers)
         return value

@@ -114,7 +114,7 @@ class Space:
             return decided[name]
 
         try:
-            cost = self._cost(once)  # as who draws a point asks for its cost
+            cost = self._count(once)  # as who draws a point asks for its cost
         except SpaceError:
             return self._resolve(once)[1]
         self.note_cost(decided, cost)
@@ -178,7 +178,7 @@ class Space:
         built.
         """
         look_up = self._make_lookup(choices)
-        return remember(self._costs, choices, lambda: self._cost(look_up))
+        return remember(self._costs, choices, lambda: self._count(look_up))
 
     def note_cost(self, choices: Mapping[str, Option], cost: Cost) -> None:
         """Keep the cost of the network at a point at hand, by whoever has worked it out."""
@@ -190,7 +190,7 @@ class Space:
         Raises SpaceError where it cannot be built.
         """
         cost = self.cost(choices)
-        return lambda measure: measure.of(cost) if measure.is_additive else self._measured(choices, measure)
+        return lambda measure: measure.of(cost) if measure.is_additive else self._measure(choices, measure)
 
     def amount(self, choices: Mapping[str, Option], measure: Measure) -> int:
         """Return how much of a measure the network at a point has; known at once for a point that was met.
@@ -205,10 +205,10 @@ class Space:
         Raises SpaceError where it cannot be built.
         """
         composer = self._make_point_composer(self._make_lookup(choices))
-        states = composer.network(Sequence(None, ()), self.input, Sum())
+        states = composer.traverse_network(Sequence(None, ()), self.input, Sum())
         found = []
         for node in list_chain(self.network):
-            states = composer.through(node, states)
+            states = composer.traverse(node, states)
             if not states:
                 raise composer.obstacles[0]
             ((flow, _),) = states
@@ -272,7 +272,7 @@ class Space:
         coupling = Coupling.of(self.network, (*self.input, self.width), self.declared)
         check_effort(self.network, (*self.input, self.width), self.declared, coupling)
         composer = self._make_composer(lambda choice, name: choice.options, coupling, None)
-        ends = list(composer.network(self.network, self.input, ONE).values())
+        ends = list(composer.traverse_network(self.network, self.input, ONE).values())
         if not ends:
             raise composer.obstacles[0]
         return reduce(Points.with_other, ends), tuple(composer.obstacles)
@@ -312,16 +312,16 @@ class Space:
         }
         return replace(space, defaults=settled), resolver.decided
 
-    def _cost(self, choose: Choose) -> Cost:
+    def _count(self, choose: Choose) -> Cost:
         composer = self._make_point_composer(choose)
-        ends = composer.network(self.network, self.input, Sum())
+        ends = composer.traverse_network(self.network, self.input, Sum())
         if not ends:
             raise composer.obstacles[0]
         (total,) = ends.values()
         cost: Cost = total.cost
         return cost
 
-    def _measured(self, choices: Mapping[str, Option], measure: Measure) -> int:
+    def _measure(self, choices: Mapping[str, Option], measure: Measure) -> int:
         """Return the amount of a measure that does not add up."""
         measured = measure.of_architecture
         assert measured is not None

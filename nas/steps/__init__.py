@@ -11,7 +11,7 @@ from typing import Any
 from nas.errors import InputError, suggest_word
 from nas.runs.pipeline import PipelineFolder
 from nas.steps.reading import STEPS, read_pipeline
-from nas.workflows.pipeline import Ended, PipelineObserver, run_steps
+from nas.workflows.pipeline import EndedStep, PipelineObserver, run_steps
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class PipelineResult:
     """What a pipeline came to. `folder`: where all of it is; `steps`: those that it has, in their order."""
 
     folder: Path
-    steps: tuple[Ended, ...]
+    steps: tuple[EndedStep, ...]
 
-    def __getitem__(self, name: str) -> Ended:
+    def __getitem__(self, name: str) -> EndedStep:
         """Return a step by its name."""
         return next(step for step in self.steps if step.name == name)
 
@@ -43,9 +43,11 @@ def pipeline(
     that are done all the same. `plugins`: Python files of blocks and operators, which are run.
 
         >>> import nas
-        >>> found = nas.pipeline("examples/cifar10.yaml")  # doctest: +SKIP
-        >>> [(step.name, step.record.summary) for step in found.steps]  # doctest: +SKIP
-        [('search', 'trial 7: accuracy 0.6120, 24.9M MACs, 210K params'), ...]
+        >>> short = {"max_images": 200, "workers": 0, "in_process": True}
+        >>> search = {"space": "tiny.yaml", "trials": 2, **short}
+        >>> found = nas.pipeline({"search": search, "export": {"format": "python"}}, name="two-steps")
+        >>> [(step.name, step.why) for step in found.steps]
+        [('search', 'not done yet'), ('export', 'not done yet')]
 
     Raises InputError for a step or a setting that is wrong, and what the functions raise, named after the
     step; Stopped on Ctrl-C.

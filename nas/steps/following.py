@@ -21,7 +21,7 @@ from nas.runs.training import SEARCH, WHERE, TrainConfig
 from nas.space import load_space
 from nas.space.library import find_space
 from nas.steps.digests import digest_data, digest_named
-from nas.steps.searching import Searched
+from nas.steps.searching import SearchSetup
 from nas.training.metrics import FIELDS, describe_value
 from nas.workflows.export import write_network
 from nas.workflows.pipeline import Done, Step, Work
@@ -41,7 +41,7 @@ _BEST, _WEIGHTS = "best.yaml", "best.safetensors"
 class Following(Step):
     """A step after the search. `winner`: the step that names the best network; `given`: its settings."""
 
-    searched: Searched
+    searched: SearchSetup
     winner: str
     given: Mapping[str, Any]
 
@@ -93,7 +93,7 @@ class Train(Following):
     @property
     def inputs(self) -> Mapping[str, Any]:
         config = TrainConfig.from_data({**self.given, "network": "the best"}, self.name)
-        found = {key: value for key, value in config.given().items() if key not in ("network", *WHERE)}
+        found = {key: value for key, value in config.select_given().items() if key not in ("network", *WHERE)}
         if config.teacher is not None:
             found[f"the teacher {config.teacher}"] = digest_named(find_teacher_file(config.teacher))
         if config.init not in (None, SEARCH):
@@ -140,7 +140,7 @@ class Versus(Following):
     @property
     def inputs(self) -> Mapping[str, Any]:
         config = self._config
-        found = {key: value for key, value in config.given().items() if key not in _NOT_OF_RESULTS}
+        found = {key: value for key, value in config.select_given().items() if key not in _NOT_OF_RESULTS}
         files = {name: find_space(name) for name in config.references}
         digests = {f"the network {name}": digest_named(file) for name, file in files.items()}
         return {**found, "seeds": config.seeds, **digests, **self.searched.trained_by}
@@ -163,7 +163,7 @@ class Versus(Following):
     def run(self, work: Work) -> Done:
         if not work.goes_on and work.place.exists():
             work.place.rename(choose_run_path(work.place.parent, self.name))
-        where = self.searched.config.executor.given()
+        where = self.searched.config.executor.select_given()
         settings, plugins = {**where, **self.given}, self.searched.plugins
         result = versus(work.places["search"], settings, work.heard, plugins=plugins)
         folder = VersusFolder(work.place)
@@ -234,7 +234,7 @@ class Report(Following):
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        return self.searched.config.finals.given()
+        return self.searched.config.finals.select_given()
 
     @property
     def reads(self) -> Sequence[tuple[str, str]]:

@@ -24,7 +24,7 @@ from nas.space.compound import PUBLISHED, parse_steps
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.space.scale import Scale as Factors
 from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
-from nas.steps.searching import Calibrate, Finalists, Search, Searched, check_proxy
+from nas.steps.searching import Calibrate, Finalists, Search, SearchSetup, check_proxy
 from nas.steps.signature import read_arguments
 from nas.workflows.checks import check_ends, check_rank
 from nas.workflows.pipeline import Step
@@ -122,7 +122,7 @@ def _named(step: str) -> Iterator[None]:
 
 
 def _make_steps(given: Mapping[str, dict[str, Any]], plugins: tuple[Path, ...]) -> Iterator[Step]:
-    searched = Searched(_read_search(given), plugins)
+    searched = SearchSetup(_read_search(given), plugins)
     check_proxy(searched.config, given)
     with _named("search"):
         _ = searched.files  # what it names is there
@@ -177,7 +177,7 @@ def _read_search(given: Mapping[str, dict[str, Any]]) -> SearchConfig:
     config = SearchConfig.from_data({**own, **finals.to_data()}, "finalists")
     with _named("finalists"):
         if config.evaluator:
-            check_used(finals.given(), User.EVALUATOR)
+            check_used(finals.select_given(), User.EVALUATOR)
         check_rank(config)
     return config
 
@@ -233,7 +233,7 @@ def _read_some(kind: type[Config], step: str, own: Mapping[str, Any], known: Seq
     for key in own:
         if key not in known:
             raise InputError(f"{step}: unknown key '{key}'{suggest_word(key, list(known))}")
-    return kind.from_data(own, step).given()
+    return kind.from_data(own, step).select_given()
 
 
 def _read_nothing(own: dict[str, Any]) -> dict[str, Any]:

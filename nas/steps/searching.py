@@ -35,7 +35,7 @@ _WHERE = set(ExecutorConfig.settings())
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchSetup:
     """What is searched, as all steps know it. `config` has the finalists that are trained in the end."""
 
     config: SearchConfig
@@ -44,7 +44,7 @@ class Searched:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Return the plain settings that are no defaults, but those of finalists and of where it trains."""
-        given = self.config.given()
+        given = self.config.select_given()
         own = {key: value for key, value in given.items() if key not in {*_FINALS, *_WHERE, "space"}}
         return {**own, "trials": self.config.trials}
 
@@ -77,7 +77,7 @@ class Searched:
     @property
     def changes(self) -> dict[str, Any]:
         """The plain settings that a run goes on with: those that may be others, and that are named again."""
-        plain, given = self.config.to_data(), self.config.given()
+        plain, given = self.config.to_data(), self.config.select_given()
         changes = {key: plain[key] for key, option in _SETTINGS.items() if option.resumable}
         del changes["storage"]
         return changes | {key: given[key] for key in given if key in _SETTINGS and _SETTINGS[key].again}
@@ -108,7 +108,7 @@ class Search(Step):
 
     name: ClassVar[str] = "search"
     grows: ClassVar[frozenset[str]] = frozenset(key for key, one in _SETTINGS.items() if one.resumable)
-    searched: Searched
+    searched: SearchSetup
     has_finalists: bool
 
     @property
@@ -141,11 +141,11 @@ class Finalists(Step):
 
     name: ClassVar[str] = "finalists"
     at: ClassVar[str] = "{search}"
-    searched: Searched
+    searched: SearchSetup
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        return self.searched.config.finals.given()
+        return self.searched.config.finals.select_given()
 
     @property
     def reads(self) -> Sequence[tuple[str, str]]:
@@ -177,7 +177,7 @@ class Calibrate(Step):
     """`nas calibrate`: what a score of the search is worth."""
 
     name: ClassVar[str] = "calibrate"
-    searched: Searched
+    searched: SearchSetup
     plan: Plan
 
     @property

@@ -115,7 +115,7 @@ class _Files:
 
     def take(self, name: str) -> None:
         if self._folder:
-            path = self._path(name)
+            path = self._name_path(name)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             lock(descriptor)
             self._own.append((path, descriptor))
@@ -124,14 +124,14 @@ class _Files:
     def held(self, name: str) -> Iterator[None]:
         with ExitStack() as stack:
             if self._folder:
-                descriptor = os.open(self._path(name), os.O_RDWR | os.O_CREAT, 0o666)
+                descriptor = os.open(self._name_path(name), os.O_RDWR | os.O_CREAT, 0o666)
                 stack.callback(os.close, descriptor)
                 lock(descriptor, wait=True)
             yield
 
     def is_held(self, name: str) -> bool:
         try:
-            descriptor = os.open(self._path(name), os.O_RDWR)
+            descriptor = os.open(self._name_path(name), os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
@@ -140,7 +140,7 @@ class _Files:
             return True
         finally:
             os.close(descriptor)
-        self._path(name).unlink(missing_ok=True)
+        self._name_path(name).unlink(missing_ok=True)
         return False
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class _Files:
             os.close(descriptor)
         self._own = []
 
-    def _path(self, name: str) -> Path:
+    def _name_path(self, name: str) -> Path:
         assert self._folder is not None
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:16]
 

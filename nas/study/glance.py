@@ -67,14 +67,14 @@ class Glance:
         except OSError as error:
             raise InputError(f"{self._path}: cannot be read: {error.strerror}") from None
 
-    def trials(self, study: str) -> tuple[Trial, ...]:
+    def read_trials(self, study: str) -> tuple[Trial, ...]:
         """Return the trials of a study by number, without their choices; none where there is no such study.
 
         Raises InputError for a trial that another tool has written.
         """
-        return tuple(self._of(study))
+        return tuple(self._read(study))
 
-    def _of(self, study: str) -> Iterator[Trial]:
+    def _read(self, study: str) -> Iterator[Trial]:
         keys = [key for key, (name, _) in enumerate(self._checker.studies) if name == study]
         for written, key in zip(self._trials, self._checker.trials, strict=True):
             if key in keys:

@@ -34,7 +34,7 @@ def track_best(trials: Sequence[Trial], objective: Objective) -> list[Reached]:
     for count, trial in enumerate(ended, 1):
         seconds += trial.result.seconds or 0.0
         if trial.score is not None:
-            reward = objective.reward(trial.score, trial.candidate.amount)
+            reward = objective.compute_reward(trial.score, trial.candidate.amount)
             best = reward if best is None else sign * max(sign * best, sign * reward)
         if best is not None:
             found.append(Reached(count, seconds, best))
@@ -51,7 +51,9 @@ def expect_random(trials: Sequence[Trial], objective: Objective) -> list[Reached
     ended = [trial for trial in trials if not trial.is_running]
     sign, count = objective.metric.sign, len(ended)
     scored = [(trial, trial.score) for trial in ended if trial.score is not None]
-    rewards = sorted(sign * objective.reward(score, trial.candidate.amount) for trial, score in scored)
+    rewards = sorted(
+        sign * objective.compute_reward(score, trial.candidate.amount) for trial, score in scored
+    )
     failed = count - len(rewards)
     seconds = sum(trial.result.seconds or 0.0 for trial in ended) / max(1, count)
     found = []
@@ -99,7 +101,7 @@ class TimeSpent:
     wall: float | None
 
     @property
-    def training(self) -> float:
+    def total_trained(self) -> float:
         return sum(self.trained.values())
 
 

@@ -47,7 +47,7 @@ def compute_importances(trials: Sequence[Trial], objective: Objective, seed: int
     """
     scored = thin([trial for trial in trials if trial.score is not None], MOST)
     names = find_shared_names(scored)
-    rewards = [objective.reward(t.score, t.candidate.amount) for t in scored if t.score is not None]
+    rewards = [objective.compute_reward(t.score, t.candidate.amount) for t in scored if t.score is not None]
     if len(scored) < LEAST or not names or min(rewards) == max(rewards):
         return []
     # Squares may be beyond a float; by a power of two nothing is rounded, and the shares are the same.

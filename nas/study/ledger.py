@@ -24,7 +24,7 @@ from optuna.trial import create_trial
 from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
 from nas.study.database import Database
-from nas.study.pruning import Judged, judge
+from nas.study.pruning import JudgedStorage, judge
 from nas.study.records import (
     NO_RESULT,
     Candidate,
@@ -84,7 +84,7 @@ class Ledger:
             self._storage.set_study_system_attr(self._id, _METRIC_NAMES, [metric.name])
         self.read_others()
 
-    def stored(self) -> list[FrozenTrial]:
+    def list_stored(self) -> list[FrozenTrial]:
         """Return the trials as Optuna has them, by number. They are the storage's own: change nothing."""
         # the study's, which has a cache before a database
         return self._study._storage.get_all_trials(self._id, deepcopy=False)
@@ -105,7 +105,7 @@ class Ledger:
     def read_others(self) -> list[tuple[Trial, FrozenTrial]]:
         """Take what other drivers have written. Return the trials that are new or others than before."""
         changed = []
-        for frozen in self.stored():
+        for frozen in self.list_stored():
             number, driver = frozen.number, frozen.user_attrs.get(_DRIVER)
             known = self._trials[number] if number < len(self._trials) else None
             if known and not known.is_running:
@@ -133,7 +133,7 @@ class Ledger:
             return None
         for number, driver in sorted(self._drivers.items()):
             if not (driver and self._database.is_at_work(driver)):
-                self._storage.set_trial_user_attr(self.trial_id(number), _DRIVER, self._database.driver)
+                self._storage.set_trial_user_attr(self.get_trial_id(number), _DRIVER, self._database.driver)
                 self._drivers[number] = self._database.driver
                 return self._trials[number].candidate
         return None
@@ -173,7 +173,7 @@ class Ledger:
 
     def place(self, number: int) -> str:
         """Return HOST:FOLDER of the driver that has the files of a trial; nothing where it is not known."""
-        driver: str = self.stored()[number].user_attrs.get(_DRIVER, "")
+        driver: str = self.list_stored()[number].user_attrs.get(_DRIVER, "")
         return driver.partition(" ")[2]
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class Ledger:
         """Raise NasError where another driver has taken a trial over."""
         if self._database is None:
             return
-        frozen = self._storage.get_trial(self.trial_id(number))
+        frozen = self._storage.get_trial(self.get_trial_id(number))
         if frozen.state != OptunaState.RUNNING or frozen.user_attrs.get(_DRIVER) != self._database.driver:
             raise NasError(
                 f"study '{self._study.study_name}': another driver has taken over trial {number}, as the "
@@ -245,7 +245,7 @@ class Ledger:
 
         Values of later epochs are those of an attempt that died; they count no longer.
         """
-        self._storage.set_trial_intermediate_value(self.trial_id(number), epoch, value)
+        self._storage.set_trial_intermediate_value(self.get_trial_id(number), epoch, value)
         trial = self._trials[number]
         if epoch <= max(trial.curve, default=0):
             self._notes.pop(number, None)
@@ -257,10 +257,10 @@ class Ledger:
         It finds on the trial what it has noted in this attempt, and nothing of one that died: by Optuna's
         notes that attempt has passed rungs where it was stopped. Notes of the sampler are not shown either.
         """
-        trial = copy(self._storage.get_trial(self.trial_id(number)))
+        trial = copy(self._storage.get_trial(self.get_trial_id(number)))
         trial.intermediate_values = dict(self._trials[number].curve)
         trial.system_attrs = self._notes.get(number, {})
-        judged = Judged(self._study._storage, trial)  # which Optuna has a cache for, before a database
+        judged = JudgedStorage(self._study._storage, trial)  # which Optuna has a cache for, before a database
         study = optuna.load_study(
             study_name=self._study.study_name,
             storage=judged,  # type: ignore[arg-type]  # Optuna's base class would hide what is not written here
@@ -299,7 +299,7 @@ class Ledger:
 
         return space.sample(note), self._options.share(distributions)
 
-    def trial_id(self, number: int) -> int:
+    def get_trial_id(self, number: int) -> int:
         """Return the key of a trial in the storage."""
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
@@ -320,7 +320,7 @@ class Ledger:
         **changes: Any,
     ) -> Trial:
         """Write a trial's end. The state comes last: a trial whose state is written has its result."""
-        trial_id, values = self.trial_id(number), None if value is None else [value]
+        trial_id, values = self.get_trial_id(number), None if value is None else [value]
         with self.turn(), write_together(self._storage):
             self._check_own(number)
             if last is not None:

@@ -58,13 +58,13 @@ class Objective:
         factors = (f"*({f.measure.word}/{f.target})^{Decimal(repr(f.exponent)):f}" for f in self.factors)
         return ",".join(("accuracy" + "".join(factors), *(cost.word for cost in self.costs)))
 
-    def reward(self, score: float, amounts: Amounts) -> float:
+    def compute_reward(self, score: float, amounts: Amounts) -> float:
         """Return what is maximised."""
         return score * prod(factor.of(amounts) for factor in self.factors)
 
-    def values(self, score: float, amounts: Amounts) -> list[float]:
+    def compute_values(self, score: float, amounts: Amounts) -> list[float]:
         """Return the reward, then the costs."""
-        return [self.reward(score, amounts), *(float(amounts(measure)) for measure in self.costs)]
+        return [self.compute_reward(score, amounts), *(float(amounts(measure)) for measure in self.costs)]
 
 
 ACCURACY = Objective()

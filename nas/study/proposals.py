@@ -30,10 +30,10 @@ class Proposal:
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def proposing(sampler: SamplerFactory, number: int) -> AbstractContextManager[None]:
-    """Return the block in which a sampler proposes for a trial. Raises InputError where one of a user's own
-    fails."""
-    return sampler.proposing(number) if isinstance(sampler, ImportedSampler) else nullcontext()
+def guard_proposal(sampler: SamplerFactory, number: int) -> AbstractContextManager[None]:
+    """Return the block in which a sampler proposes for a trial. Raises OwnCodeError where one of a user's
+    own fails."""
+    return sampler.guard_proposal(number) if isinstance(sampler, ImportedSampler) else nullcontext()
 
 
 def suggest(trial: optuna.Trial, name: str, options: tuple[Option, ...]) -> Option:

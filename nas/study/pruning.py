@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError, NasError, suggest_word
+from nas.errors import InputError, NasError, OwnCodeError, suggest_word
 from nas.importing import describe_failure, import_class
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def find_pruner(name: str) -> PrunerFactory:
 
 
 def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
-    """Return whether a pruner stops a trial. Raises InputError for one that fails, and for another answer."""
+    """Return whether a pruner stops a trial. Raises OwnCodeError where it fails or gives another answer."""
     import numpy as np
 
     from nas.study.storage import DATABASE_ERRORS
@@ -81,19 +81,15 @@ def judge(pruner: BasePruner, study: Study, trial: FrozenTrial) -> bool:
     except (NasError, *DATABASE_ERRORS):
         raise
     except Exception as error:
-        raise InputError(
-            f"{place}: fails at {when}: {describe_failure(error, type(pruner))}; mend it, and go on by nas "
-            "resume"
+        raise OwnCodeError(
+            f"{place}: fails at {when}: {describe_failure(error, type(pruner))}; mend it"
         ) from error
     if not isinstance(answer, bool | np.bool_):
-        raise InputError(
-            f"{place}: says {answer!r:.60} of {when}, which is not True or False; mend it, and go on by nas "
-            "resume"
-        )
+        raise OwnCodeError(f"{place}: says {answer!r:.60} of {when}, which is not True or False; mend it")
     return bool(answer)
 
 
-class Judged:
+class JudgedStorage:
     """A storage as a pruner has it while it judges `trial`, which stands there in place of what is kept.
 
     It writes to the storage and to its trial alike. As in Optuna's own storages, a write makes another object
@@ -110,10 +106,10 @@ class Judged:
         return getattr(self._storage, name)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._present(self._storage.get_trial(trial_id))
+        return self._replace(self._storage.get_trial(trial_id))
 
     def get_all_trials(self, study_id: int, *args: Any, **options: Any) -> list[FrozenTrial]:
-        return [self._present(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
+        return [self._replace(trial) for trial in self._storage.get_all_trials(study_id, *args, **options)]
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         self._storage.set_trial_system_attr(trial_id, key, value)
@@ -121,5 +117,5 @@ class Judged:
             self.trial = copy(self.trial)
             self.trial.system_attrs = {**self.trial.system_attrs, key: value}
 
-    def _present(self, trial: FrozenTrial) -> FrozenTrial:
+    def _replace(self, trial: FrozenTrial) -> FrozenTrial:
         return self.trial if trial._trial_id == self.trial._trial_id else trial

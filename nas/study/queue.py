@@ -57,7 +57,7 @@ class FixedQueue:
             with self.ledger.turn():
                 if self.ledger.is_shared:
                     self._hear_others()
-                if candidate := self._next():
+                if candidate := self._take_next():
                     return candidate
             if not self.ledger.waits_for_others():
                 return None
@@ -69,7 +69,7 @@ class FixedQueue:
         for number in [number for number in self._waiting if number < len(self.ledger.trials)]:
             del self._waiting[number]
 
-    def _next(self) -> Candidate | None:
+    def _take_next(self) -> Candidate | None:
         if taken := self.ledger.take_over():
             return taken
         if not self._waiting:
@@ -83,7 +83,7 @@ class FixedQueue:
             self.ledger.enter(candidate, distributions, job=job.name)
         return candidate
 
-    def parent(self, candidate: Candidate) -> Parent | None:
+    def find_parent(self, candidate: Candidate) -> Parent | None:
         return None
 
     @property
@@ -121,7 +121,7 @@ class FixedQueue:
     def counts(self) -> Counts:
         return Counts(**Counter(trial.state.value for trial in self.trials))
 
-    def results(self) -> dict[str, Trial]:
+    def collect_results(self) -> dict[str, Trial]:
         """Return the trials of these jobs that have a score, by the name of the job."""
         return {trial.job or "": trial for trial in self.trials if trial.score is not None}
 

@@ -172,7 +172,7 @@ def rank_trial(trial: Trial, objective: Objective) -> tuple[float, int, int]:
     """Return the key by which complete trials are sorted, the best first."""
     assert trial.score is not None
     candidate = trial.candidate
-    reward = objective.reward(trial.score, candidate.amount)
+    reward = objective.compute_reward(trial.score, candidate.amount)
     return -objective.metric.sign * reward, candidate.cost.macs, candidate.number
 
 

@@ -110,7 +110,7 @@ class _Salvage:
     def __init__(self, lines: Sequence[bytes], studies: Sequence[str], maximize: bool) -> None:
         self._checker, self._studies = Checker(), studies
         self._directions = [2 if maximize else 1]
-        self._entries = [self._parsed(line) for line in lines]
+        self._entries = [self._parse(line) for line in lines]
         self._out: list[bytes] = []
         self._guesses = 0
         self.damaged: list[int] = []
@@ -135,7 +135,7 @@ class _Salvage:
             raise _Hopeless("no trial in it is whole")
         self.text = b"".join(self._out)
 
-    def _parsed(self, line: bytes) -> Entry | None:
+    def _parse(self, line: bytes) -> Entry | None:
         try:
             return self._checker.parse(line)
         except ValueError:
@@ -168,10 +168,10 @@ class _Salvage:
         for name in self._studies[len(self._checker.studies) : wanted + 1]:
             self._make(_make_study(name, self._directions))
         for study in range(len(self._checker.studies)):
-            for _ in range(self._missing_by_number(study, following)):
+            for _ in range(self._count_missing_numbers(study, following)):
                 self._lose(study)
         created = [entry for entry in following if entry["op_code"] == CREATE_TRIAL]
-        missing = self._missing_by_reference(following)
+        missing = self._count_missing_references(following)
         if created and all(read_number(entry) is None for entry in created):  # as before they had it
             codes = re.findall(rb'"op_code": ?([0-9]+)', damaged)
             if len(codes) == damaged.count(b"\n"):
@@ -179,7 +179,7 @@ class _Salvage:
             else:
                 self._guesses += 1
         for _ in range(missing):
-            self._lose(self._study_of(damaged, created))
+            self._lose(self._find_study(damaged, created))
         return len(self._out) > before
 
     def _make(self, entry: Entry) -> None:
@@ -191,7 +191,7 @@ class _Salvage:
         self.ended.add(len(self.names))
         self._name(study)
 
-    def _missing_by_number(self, study: int, following: Iterable[Entry]) -> int:
+    def _count_missing_numbers(self, study: int, following: Iterable[Entry]) -> int:
         """Return how many trials a study lacks by the numbers of the next ones: the least that some of them
         say, as one may be wrong."""
         own = (e for e in following if e["op_code"] == CREATE_TRIAL and e["study_id"] == study)
@@ -199,7 +199,7 @@ class _Salvage:
         found = (number - n for n, e in enumerate(own, next_one) if (number := read_number(e)) is not None)
         return max(0, min(islice(found, 3), default=0))
 
-    def _missing_by_reference(self, following: Iterable[Entry]) -> int:
+    def _count_missing_references(self, following: Iterable[Entry]) -> int:
         """Return how many trials are referred to and not made: what three lines agree on, as some may be
         wrong."""
         made, beyond = len(self._checker.trials), [0, 0, 0]
@@ -208,7 +208,7 @@ class _Salvage:
             beyond.append(entry.get("trial_id", -1) + 1 - made)
         return sorted(beyond)[-3]
 
-    def _study_of(self, damaged: bytes, created: Sequence[Entry]) -> int:
+    def _find_study(self, damaged: bytes, created: Sequence[Entry]) -> int:
         """Return the study of a lost trial: the one that its line names, else that of those around it."""
         named = {int(key) for key in re.findall(rb'"study_id": ?([0-9]{1,3})\b', damaged)}
         named &= {*range(len(self._checker.studies))}

@@ -35,7 +35,7 @@ from nas.space.feasible import Domain
 from nas.study.ledger import OPTUNA_STATES, Ledger
 from nas.study.mirror import Mirror, make_running_trial
 from nas.study.objective import ACCURACY, Objective
-from nas.study.proposals import Proposal, derive_seed, drop_parent, follow, proposing, suggest
+from nas.study.proposals import Proposal, derive_seed, drop_parent, follow, guard_proposal, suggest
 from nas.study.queue import WAIT_S
 from nas.study.records import (
     NO_RESULT,
@@ -126,9 +126,9 @@ class Study:
         first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
         self._mirror = Mirror([first, *(StudyDirection.MINIMIZE for _ in objective.costs)])
         # what another driver enters meanwhile is heard of when this one asks
-        stored = ledger.stored()[: len(ledger.trials)]
+        stored = ledger.list_stored()[: len(ledger.trials)]
         for trial, frozen in zip(ledger.trials, stored, strict=True):
-            self._mirror.add(self._told(trial, self._of_now(frozen, renamed)))
+            self._mirror.add(self._convert(trial, self._renew(frozen, renamed)))
 
     # Asking
 
@@ -137,13 +137,13 @@ class Study:
         while True:
             with self.ledger.turn():
                 self._hear_others()
-                if candidate := self._next():
+                if candidate := self._find_next():
                     return candidate
             if not self.ledger.waits_for_others():
                 return None
             time.sleep(WAIT_S)  # one of their drivers may end before its trial does
 
-    def _next(self) -> Candidate | None:
+    def _find_next(self) -> Candidate | None:
         if self._interrupted:
             return self._interrupted.pop(0)
         if taken := self.ledger.take_over():
@@ -155,14 +155,14 @@ class Study:
         repeats: list[int] = []
         accepted: list[tuple[Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
-        for attempt, proposal in enumerate(self._proposals(number)):
+        for attempt, proposal in enumerate(self._list_proposals(number)):
             try:
                 amounts, identity = self._check(proposal.choices)
             except Rejected as rejection:
                 rejected[rejection.reason] += 1
                 repeats += rejection.repeats
             else:
-                accepted.append((proposal, self._candidate(number, proposal.choices, amounts, identity)))
+                accepted.append((proposal, self._make_candidate(number, proposal.choices, amounts, identity)))
             if len(accepted) >= wanted or (accepted and attempt >= ATTEMPTS):
                 return self._enter_best(accepted, rejected, repeats)
         self._exhausted = True
@@ -176,14 +176,14 @@ class Study:
         """
         amounts, identity = self._check(choices)
         proposal = replace(self._sample(follow(choices)), system_attrs=dict(notes or {}))
-        candidate = self._candidate(len(self.ledger.trials), proposal.choices, amounts, identity)
+        candidate = self._make_candidate(len(self.ledger.trials), proposal.choices, amounts, identity)
         return self._enter_best([(proposal, candidate)], Counter(), [])
 
     def is_tried(self, choices: Choices) -> bool:
         """Return whether the network of a point that can be built is that of a trial."""
         return self._domain.identity(choices) in self._numbers
 
-    def parent(self, candidate: Candidate) -> Parent | None:
+    def find_parent(self, candidate: Candidate) -> Parent | None:
         """Return the trial whose weights a candidate starts from, if it starts from any's."""
         return self._inherit(candidate, self._ranked)
 
@@ -204,7 +204,7 @@ class Study:
     def report(self, number: int, result: EpochResult) -> bool:
         """Take the result of an epoch of a running trial. Return whether the trial goes on."""
         self.ledger.report(number, result.epoch, result.value)
-        self._mirror[number].intermediate_values = self._rewards(self.ledger.trials[number])
+        self._mirror[number].intermediate_values = self._compute_rewards(self.ledger.trials[number])
         return self._pruner is None or not self.ledger.should_prune(number, self._pruner)
 
     def complete(self, number: int, last: EpochResult, result: TrialResult) -> Trial:
@@ -238,7 +238,7 @@ class Study:
 
     # Proposals
 
-    def _proposals(self, number: int) -> Iterator[Proposal]:
+    def _list_proposals(self, number: int) -> Iterator[Proposal]:
         """Return the warm start of this number, if there is one; ATTEMPTS points of the sampler; then the
         last of them, moved inside the budget; then, as the sampler repeats itself, LAST_ATTEMPTS of random
         search."""
@@ -250,7 +250,7 @@ class Study:
             proposal = self._propose(self._sampler, number, attempt)
             yield proposal
         rng = random.Random(derive_seed(self._seed, number, ATTEMPTS))
-        inside = self._domain.moved_inside(proposal.choices, rng)
+        inside = self._domain.move_inside(proposal.choices, rng)
         yield replace(self._sample(follow(inside)), system_attrs=proposal.system_attrs)
         for attempt in range(ATTEMPTS + 1, ATTEMPTS + 1 + LAST_ATTEMPTS):
             sampled = self._propose(SAMPLERS["random"], number, attempt)
@@ -258,7 +258,7 @@ class Study:
 
     def _propose(self, sampler: SamplerFactory, number: int, attempt: int) -> Proposal:
         context = SamplerContext(derive_seed(self._seed, number, attempt), self._wanted, self._domain)
-        with proposing(sampler, number), self._mirror.proposal(sampler(context)) as trial:
+        with guard_proposal(sampler, number), self._mirror.proposal(sampler(context)) as trial:
             proposal = self._sample(partial(suggest, trial))
             return replace(proposal, system_attrs=self._mirror.notes)
 
@@ -285,7 +285,7 @@ class Study:
         before = (one for one in candidates if len(one.identity) in lengths)
         return {one.identity: self._domain.identity(one.choices) for one in before}
 
-    def _of_now(self, frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:
+    def _renew(self, frozen: FrozenTrial, renamed: Mapping[str, str]) -> FrozenTrial:
         """Return a stored trial with the notes of now: earlier builds told more networks apart, and noted
         identities in place of numbers."""
         own = frozen.user_attrs.get("identity", "")  # which a damaged journal may lack
@@ -298,7 +298,7 @@ class Study:
         now.system_attrs = {**frozen.system_attrs, REPEATS: [n for n in found if n is not None]}
         return now
 
-    def _candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
+    def _make_candidate(self, number: int, choices: Choices, amounts: Amounts, identity: str) -> Candidate:
         """Return a network with the amounts that its cost does not tell."""
         kept = {measure.name: amounts(measure) for measure in self._measured}
         return Candidate(number, choices, self._space.cost(choices), identity, kept)
@@ -315,7 +315,7 @@ class Study:
             best = max(scores)
             proposal, candidate = accepted[scores.index(best)]
             prescreen = best if isfinite(best) else None  # else none of them could be scored
-        constraints = self._domain.constraints(candidate.amount)
+        constraints = self._domain.compute_constraints(candidate.amount)
         notes = {**proposal.system_attrs, REPEATS: list(repeats), CONSTRAINTS: constraints}
         notes = {key: note for key, note in notes.items() if note != []}
         self.ledger.enter(
@@ -337,7 +337,7 @@ class Study:
         if self.ledger.is_shared:
             self._wanted = max(self._wanted, self.ledger.wanted)
         for trial, frozen in self.ledger.read_others() if self.ledger.is_shared else ():
-            told = self._told(trial, self._of_now(frozen, {}))
+            told = self._convert(trial, self._renew(frozen, {}))
             if trial.number < len(self._mirror):
                 self._mirror.replace(told)
             else:
@@ -349,20 +349,20 @@ class Study:
     # What samplers are told
 
     def _end(self, trial: Trial) -> Trial:
-        self._mirror.replace(self._told(trial, self._mirror[trial.number]))
+        self._mirror.replace(self._convert(trial, self._mirror[trial.number]))
         if trial.score is not None:
             insort(self._ranked, trial, key=lambda trial: rank_trial(trial, self.objective))
         return trial
 
-    def _told(self, trial: Trial, frozen: FrozenTrial) -> FrozenTrial:
+    def _convert(self, trial: Trial, frozen: FrozenTrial) -> FrozenTrial:
         """Return an Optuna trial with what the objective makes of its values. Optuna has no pruned trials of
         several objectives; to samplers, one that was stopped early is then one that failed."""
         told, amounts = copy(frozen), trial.candidate.amount
-        told.intermediate_values = self._rewards(trial)
+        told.intermediate_values = self._compute_rewards(trial)
         told.state, told.values = OPTUNA_STATES[trial.state], None
         if told.state == OptunaState.COMPLETE:
             assert trial.score is not None
-            told.values = self.objective.values(trial.score, amounts)
+            told.values = self.objective.compute_values(trial.score, amounts)
         elif told.state == OptunaState.PRUNED:
             last = told.intermediate_values.get(trial.result.epochs)  # which a damaged journal may lack
             if self.objective.is_single and last is not None:
@@ -373,7 +373,7 @@ class Study:
             told.datetime_complete = datetime.now()
         return told
 
-    def _rewards(self, trial: Trial) -> dict[int, float]:
+    def _compute_rewards(self, trial: Trial) -> dict[int, float]:
         """Return the rewards of a trial by epoch."""
         amounts = trial.candidate.amount
-        return {epoch: self.objective.reward(value, amounts) for epoch, value in trial.curve.items()}
+        return {epoch: self.objective.compute_reward(value, amounts) for epoch, value in trial.curve.items()}

@@ -68,7 +68,7 @@ class Augmentation:
         shares = labels if labels.ndim == 2 else F.one_hot(labels, self._classes)
         return pixels, mixup(shares.float(), share)
 
-    def state(self) -> dict[str, Any]:
+    def dump_state(self) -> dict[str, Any]:
         """Return the state of the draws that are not of `generator`."""
         return dict(self._rng.bit_generator.state)
 
@@ -103,7 +103,7 @@ class Augmentation:
     def _sample_uniform(self, n: int, each: int) -> Tensor:
         count = n * self._replicas.count
         drawn = torch.rand(count, each, generator=self._generator, device=self._generator.device)
-        return self._replicas.part(drawn)
+        return self._replicas.take_part(drawn)
 
 
 def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, flip: Tensor | None) -> Tensor:

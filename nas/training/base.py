@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
-from nas.errors import InputError, make_printable
+from nas.errors import InputError, OwnCodeError, make_printable
 from nas.passwords import hide_passwords
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class TrainingFailed(Exception):
         return str(self.failure)
 
 
-class EvaluatorError(InputError):
+class EvaluatorError(OwnCodeError):
     """A user's evaluator does not keep to what an evaluator is: no other trial would go better."""
 
 

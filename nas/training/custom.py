@@ -43,6 +43,15 @@ def evaluator(
     """Declare what the scores of an evaluator's function measure, whether more of it is better, and its least
     and its most, where it has them.
 
+    A search trains by such a function of a file:
+
+        >>> import nas
+        >>> own = {"space": "examples/regression.yaml", "evaluator": "examples/regression.py:train"}
+        >>> short = {"trials": 2, "recipe": {"epochs": 1}, "workers": 0, "in_process": True}
+        >>> result = nas.search(nas.SearchConfig.from_data({**own, **short}))
+        >>> result.state.manifest.metric.name, result.best.score < 1
+        ('mean absolute error', True)
+
     Raises InputError for a name that is none, and for a range that is none.
     """
     declared = Metric(metric, maximize, range)
@@ -109,7 +118,7 @@ class CustomEvaluator:
     @property
     def metric(self) -> Metric:
         """What the function declares; a score of which more is better where it declares nothing."""
-        found: Metric = getattr(self._function(), _METRIC, Metric("score"))
+        found: Metric = getattr(self._find_function(), _METRIC, Metric("score"))
         return found
 
     def with_epochs(self, epochs: int, seed: int) -> CustomEvaluator:
@@ -124,12 +133,12 @@ class CustomEvaluator:
         theirs = (self.space.architecture(parent.choices), parent) if parent else None
         network = Network(self.space.architecture(choices), seed, self.epochs, self.device, theirs)
         seed_everything(seed)
-        made = self._function()(network)
+        made = self._find_function()(network)
         if inspect.isgenerator(made):
             return _GeneratedTraining(made, network)
         return expect_training(made, "yield the score after each epoch, or ")
 
-    def _function(self) -> Callable[[Network], Any]:
+    def _find_function(self) -> Callable[[Network], Any]:
         module = self.file.run("evaluator", "mend it")
         found = vars(module).get(self.name)
         if not callable(found):

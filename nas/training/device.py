@@ -41,7 +41,7 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def pixels(self, index: Tensor) -> Tensor:
+    def get_pixels(self, index: Tensor) -> Tensor:
         """Return images `index` (N,) as they are, uint8."""
         return self._images[index.to(self._images.device)].to(self._device)
 
@@ -49,9 +49,9 @@ class DeviceImages:
         """Return pixels (N, C, H, W) from 0 to 255 with mean 0 and deviation 1, as float in channels_last."""
         return (pixels * self._scale + self._offset).contiguous(memory_format=torch.channels_last)
 
-    def batch(self, index: Tensor) -> Tensor:
+    def get_batch(self, index: Tensor) -> Tensor:
         """Return images `index` (N,), normalised."""
-        return self.normalise(self.pixels(index))
+        return self.normalise(self.get_pixels(index))
 
 
 class GraphedPass:

@@ -57,7 +57,7 @@ class ProxyEvaluator:
 
     @property
     def metric(self) -> Metric:
-        return self.recipe.judging(self.data.is_multi_label).scored_by
+        return self.recipe.judge_by(self.data.is_multi_label).scored_by
 
     def with_epochs(self, epochs: int, seed: int) -> ProxyEvaluator:
         """Return the evaluator of longer, or shorter, trainings; a time limit is in proportion."""
@@ -91,7 +91,7 @@ class ProxyEvaluator:
         folds, device = self.folds, self.device
         each_s = self.timeout_s and self.timeout_s / folds
         recipe = self.recipe if folds == 1 else replace(self.recipe, early_stop=None)
-        recipe = recipe.fitted(len(images.train_labels), device)
+        recipe = recipe.fit(len(images.train_labels), device)
         limit = find_limit(network, recipe.batch_size, device)
 
         def train_on(part: ImageData) -> ClassifierTraining:

@@ -97,7 +97,7 @@ class ClassifierTraining:
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         with memory_failures():
-            self._begin(recipe.fitted_to(data, self._device.type))
+            self._begin(recipe.fit_to(data, self._device.type))
 
     def _begin(self, recipe: Recipe) -> None:
         """Return everything that changes while the module is trained, as it is before the first epoch."""
@@ -144,7 +144,7 @@ class ClassifierTraining:
             # Not in the handler, whose exception keeps what the failed step holds in memory.
             self._module.load_state_dict(self._initial)
             self._module.zero_grad()
-            self._begin(self._recipe.halved(self._batch))
+            self._begin(self._recipe.halve(self._batch))
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
         self._epoch += 1
@@ -192,9 +192,9 @@ class ClassifierTraining:
             "lr": self._recipe.lr,
             "module": self._module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "average": self._average.state() if self._average else None,
+            "average": self._average.dump_state() if self._average else None,
             "generator": self._generator.get_state(),
-            "augmentation": self._augmentation.state(),
+            "augmentation": self._augmentation.dump_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -226,7 +226,7 @@ class ClassifierTraining:
         with memory_failures():
             for index in _split_batches(torch.arange(len(shown), device=self._device), self._val_batch):
                 with self._autocast():
-                    logits = self._scored(shown.batch(index))
+                    logits = self._scored(shown.get_batch(index))
                 shares = logits.float().sigmoid() if self._data.is_multi_label else logits.float().softmax(1)
                 found.append(shares.cpu())
         probabilities: NDArray[np.float32] = torch.cat(found).numpy()
@@ -262,12 +262,12 @@ class ClassifierTraining:
             if first and step == 1:
                 steady = time.perf_counter()
             self._check_time(start)
-            self._rate = self._recipe.rate(
+            self._rate = self._recipe.compute_rate(
                 self._epoch * self._steps + step, self._recipe.epochs * self._steps
             )
             for group in self._optimizer.param_groups:
                 group["lr"] = self._rate * group["share"]
-            images, targets = self._batch_of(index)
+            images, targets = self._make_batch(index)
             total += self._pass(images, targets)
             if self._recipe.grad_clip:
                 nn.utils.clip_grad_norm_(self._module.parameters(), self._recipe.grad_clip)
@@ -276,7 +276,7 @@ class ClassifierTraining:
                 self._average.update(self._module)
             if self._on_step:
                 self._on_step(step + 1, self._steps)
-        mean = self._replicas.mean(total).item() / self._steps
+        mean = self._replicas.average(total).item() / self._steps
         end = time.perf_counter()
         steady = end if self._steps == first else steady
         self._images, self._train_s = (self._steps - first) * self._batch, end - steady
@@ -310,7 +310,7 @@ class ClassifierTraining:
         try:
             for index in _split_batches(self._own, self._batch)[:count]:
                 with self._autocast():
-                    self._scored(self._train.batch(self._replicas.part(index)))
+                    self._scored(self._train.get_batch(self._replicas.take_part(index)))
         finally:
             for norm, value in zip(norms, momentum, strict=True):
                 norm.momentum = value
@@ -320,13 +320,13 @@ class ClassifierTraining:
         self._scored.eval()
         judge, observed = JUDGES[self._recipe.metric], []
         finite = torch.ones((), dtype=torch.bool, device=self._device)
-        own = self._replicas.part(torch.arange(len(self._val), device=self._device))
+        own = self._replicas.take_part(torch.arange(len(self._val), device=self._device))
         for index in _split_batches(own, self._val_batch):
             with self._autocast():
-                logits = self._scored(self._val.batch(index))
+                logits = self._scored(self._val.get_batch(index))
             observed.append(judge.observe(logits, self._val.labels[index]))
             finite &= logits.isfinite().all()
-        if self._replicas.mean(finite.float()) < 1:
+        if self._replicas.average(finite.float()) < 1:
             raise TrainingFailed("nan_loss", f"the logits were not finite after epoch {self._epoch + 1}")
         every = self._replicas.gather(torch.cat(observed)).numpy()
         return judge.compute(every, self._data.val_labels, self._data.num_classes)
@@ -342,7 +342,7 @@ class ClassifierTraining:
 
         Where images are alike, batch norm divides by variances near zero, and every other image overflows.
         """
-        first = self._val.pixels(torch.arange(min(2, len(self._val)), device=self._device))
+        first = self._val.get_pixels(torch.arange(min(2, len(self._val)), device=self._device))
         noise = torch.randn(first.shape, generator=torch.Generator().manual_seed(0)).to(self._device)
         with memory_failures(), self._autocast():
             logits = self._scored(noise.contiguous(memory_format=torch.channels_last))
@@ -351,19 +351,19 @@ class ClassifierTraining:
                 "nan_loss", f"the logits of random images were not finite after epoch {self._epoch}"
             )
 
-    def _batch_of(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _make_batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return augmented images, and what their loss compares with."""
-        own = self._replicas.part(index)
-        pixels, targets = self._augmentation(self._train.pixels(own), self._train.labels[own])
-        return self._train.normalise(pixels), self._loss.targets(pixels, targets, self._data.num_classes)
+        own = self._replicas.take_part(index)
+        pixels, targets = self._augmentation(self._train.get_pixels(own), self._train.labels[own])
+        return self._train.normalise(pixels), self._loss.make_targets(pixels, targets, self._data.num_classes)
 
     def _pass(self, images: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of a batch, and the gradients of the parameters."""
         if self._wants_graph and self._graphed is None:
             self._capture(images, targets)
-        return (self._graphed or self._eager_pass)(images, targets)
+        return (self._graphed or self._pass_eagerly)(images, targets)
 
-    def _eager_pass(self, images: Tensor, targets: Tensor) -> Tensor:
+    def _pass_eagerly(self, images: Tensor, targets: Tensor) -> Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss = self._loss(self._joined(images), targets)
@@ -373,7 +373,7 @@ class ClassifierTraining:
     def _capture(self, images: Tensor, targets: Tensor) -> None:
         self._wants_graph = False
         try:
-            self._graphed = GraphedPass(self._eager_pass, images, targets)
+            self._graphed = GraphedPass(self._pass_eagerly, images, targets)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

@@ -29,7 +29,7 @@ class Loss:
     teacher: Teacher | None = None
     replicas: Replicas = _ALONE
 
-    def targets(self, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
+    def make_targets(self, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
         """Return what `__call__` compares a network with, for pixels (N, C, H, W) from 0 to 255 that are
         augmented and labels (N,), or shares of classes (N, classes): with a teacher, its shares beside them,
         (N, 2 * classes)."""
@@ -40,17 +40,17 @@ class Loss:
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of logits (N, classes)."""
         if self.teacher is None:
-            return self._of_labels(logits, targets)
+            return self._compare_labels(logits, targets)
         own, taught = targets.chunk(2, dim=1)
         share = self.teacher.share
-        return (1 - share) * self._of_labels(logits, own) + share * self.teacher.compare(logits, taught)
+        return (1 - share) * self._compare_labels(logits, own) + share * self.teacher.compare(logits, taught)
 
-    def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _compare_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, labels, self.weights, label_smoothing=self.smoothing)
         if self.weights is None or labels.ndim > 1 or not self.replicas.are_several:
             return loss
         own = self.weights[labels].sum()  # which torch divides by, and the whole batch has another
-        return loss * own / self.replicas.mean(own.clone())
+        return loss * own / self.replicas.average(own.clone())
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class SeveralLabelsLoss:
     smoothing: float
     weights: Tensor | None = None
 
-    def targets(self, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
+    def make_targets(self, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
         """Return what `__call__` compares a network with, for labels, or shares of them, (N, classes)."""
         return labels.float() * (1 - self.smoothing) + self.smoothing / 2
 

@@ -23,7 +23,7 @@ def make_optimizer(module: nn.Module, recipe: Recipe, tuning: Tuning) -> Optimiz
     Each group has its `share` of the learning rate.
     """
     groups: Groups = []
-    for share, parameters in tuning.parts(module):
+    for share, parameters in tuning.list_parts(module):
         for decays in (True, False):
             own = [p for p in parameters if (p.ndim > 1) == decays]
             decay = recipe.weight_decay if decays else 0.0
@@ -51,7 +51,7 @@ class Average:
             mean.lerp_(weight, 1 - decay)
         self._steps += 1
 
-    def state(self) -> dict[str, Any]:
+    def dump_state(self) -> dict[str, Any]:
         """Return what changes while it trains."""
         return {"module": self.module.state_dict(), "steps": self._steps}
 

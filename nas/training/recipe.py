@@ -285,18 +285,18 @@ class Recipe(Config):
         """Its metric, which is from 0 to 1 as all of METRICS are."""
         return Metric(self.metric, range=(0.0, 1.0))
 
-    def fitted_to(self, data: ImageData, device: str) -> Recipe:
+    def fit_to(self, data: ImageData, device: str) -> Recipe:
         """Return the recipe as data are trained on by it, on a device as torch names it."""
-        return self.judging(data.is_multi_label).fitted(len(data.train_labels), device)
+        return self.judge_by(data.is_multi_label).fit(len(data.train_labels), device)
 
-    def judging(self, multi_label: bool) -> Recipe:
+    def judge_by(self, multi_label: bool) -> Recipe:
         """Return the recipe for images of one label each, or of several, where `map` is in the place of
         accuracy."""
         if not multi_label or self.metric != METRICS[0]:
             return self
         return replace(self, metric=MAP)
 
-    def fitted(self, images: int, device: str) -> Recipe:
+    def fit(self, images: int, device: str) -> Recipe:
         """Return the recipe with a number for its batch, on a device as torch names it, for a data set of so
         many images to train on: all that is trained on those shares it.
 
@@ -304,7 +304,7 @@ class Recipe(Config):
         (Goyal et al. 2017), by the square root for optimizers that divide by the size of gradients (Malladi
         et al. 2022). One that the recipe gives stays.
 
-        >>> auto = Recipe(batch="auto").fitted(40_000, "cuda")
+        >>> auto = Recipe(batch="auto").fit(40_000, "cuda")
         >>> auto.batch, auto.lr
         (1024, 0.32)
         """
@@ -325,7 +325,7 @@ class Recipe(Config):
         assert isinstance(self.batch, int), "a recipe is fitted to its data before it trains"
         return self.batch
 
-    def rate(self, step: int, steps: int) -> float:
+    def compute_rate(self, step: int, steps: int) -> float:
         """Return the learning rate of a step, counted from 0, of all the steps of a training."""
         rise = round(self.warmup * steps)
         if step < rise:
@@ -339,7 +339,7 @@ class Recipe(Config):
             return len(curve) >= self.epochs
         return len(curve) >= self.epochs or len(curve) - curve.index(max(curve)) > self.early_stop
 
-    def halved(self, batch: int) -> Recipe:
+    def halve(self, batch: int) -> Recipe:
         """Return the recipe with half of the batch, and the learning rate in proportion (Goyal et al.
         2017)."""
         half = batch // 2

@@ -42,7 +42,7 @@ class Replicas:
         """
         return seed + _APART * self.rank
 
-    def part(self, values: Tensor) -> Tensor:
+    def take_part(self, values: Tensor) -> Tensor:
         """Return this process's part of values (N, ...) that all have, in order of rank."""
         return values.tensor_split(self.count)[self.rank]
 
@@ -64,7 +64,7 @@ class Replicas:
             return module
         return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
 
-    def mean(self, value: Tensor) -> Tensor:
+    def average(self, value: Tensor) -> Tensor:
         """Return the mean of a number over all processes."""
         if self.are_several:
             dist.all_reduce(value)

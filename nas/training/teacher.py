@@ -61,7 +61,7 @@ class Teacher:
             logits: Tensor = self.module(images)
         return logits.float()
 
-    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: str) -> float:
+    def measure_accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64], device: str) -> float:
         """Return its accuracy on images (N, C, H, W) uint8."""
         place = torch.device(device)
         asked = self.to(place)

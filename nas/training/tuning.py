@@ -28,17 +28,17 @@ class Tuning:
         """Take the gradients of a body that is frozen away."""
         if self.is_frozen:
             module.requires_grad_(False)
-            self._head_of(module).requires_grad_(True)
+            self._find_head(module).requires_grad_(True)
 
     def train(self, module: nn.Module) -> None:
         """Set what trains into the mode for it."""
         module.train(not self.is_frozen)
         if self.is_frozen:
-            self._head_of(module).train()
+            self._find_head(module).train()
 
-    def parts(self, module: nn.Module) -> Iterator[tuple[float, list[nn.Parameter]]]:
+    def list_parts(self, module: nn.Module) -> Iterator[tuple[float, list[nn.Parameter]]]:
         """Give the parameters that train, each with its share of the learning rate."""
-        head = set() if self.head is None else set(self._head_of(module).parameters())
+        head = set() if self.head is None else set(self._find_head(module).parameters())
         parameters = [p for p in module.parameters() if p.requires_grad]
         rest = [p for p in parameters if p not in head]
         if rest:
@@ -46,6 +46,6 @@ class Tuning:
         if head:
             yield 1.0, [p for p in parameters if p in head]
 
-    def _head_of(self, module: nn.Module) -> nn.Module:
+    def _find_head(self, module: nn.Module) -> nn.Module:
         assert self.head is not None
         return module.get_submodule(self.head)

@@ -25,7 +25,7 @@ from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
 from nas.training.base import Evaluator, Metric
 from nas.training.recipe import Recipe
-from nas.workflows.hardware import Placed, count_gpus, find_unusable_gpu
+from nas.workflows.hardware import PlacedConfig, count_gpus, find_unusable_gpu
 from nas.workflows.warm_start import find_warm_start
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _name_decisive(space: Space, measure: Measure, choices: Choices) -> str:
     """Name the choices of the network of the least of a measure by which another one would have most more."""
     rises: dict[str, int] = dict.fromkeys(choices, 0)
     domain = Domain(space, Budget())
-    for point in domain.neighbours(choices, random.Random(0)):
+    for point in domain.list_neighbours(choices, random.Random(0)):
         if cost := domain.cost(point):
             (name,) = (n for n, option in choices.items() if n in point and point[n] != option)
             rises[name] = max(rises[name], measure.of(cost))
@@ -201,13 +201,13 @@ def _check_measured(space: Space, measure: Measure, budget: Budget) -> None:
     drawn = space.uniform(rest).sample(np.random.default_rng(0), _DRAWS)
     ends = [end.choices for m in MEASURES.values() if m.is_additive for end in space.ends(m)]
     domain, rng = Domain(space, budget), random.Random(0)
-    moved = [domain.moved_inside(point, rng) for point in (drawn or ends)[:_MOVED]]
+    moved = [domain.move_inside(point, rng) for point in (drawn or ends)[:_MOVED]]
     points = [*drawn, *(point for point in (*ends, *moved) if rest.admits(space.amounts(point)))]
     found = [space.amount(point, measure) for point in points]
     if any(amount in interval for amount in found) or not found:
         return
-    below = max((amount for amount in found if interval.side(amount) < 0), default=None)
-    above = min((amount for amount in found if interval.side(amount) > 0), default=None)
+    below = max((amount for amount in found if interval.compare(amount) < 0), default=None)
+    above = min((amount for amount in found if interval.compare(amount) > 0), default=None)
     nearest = [f"{amount:,}" for amount in (below, above) if amount is not None]
     limit = f"{interval.low:,} to {interval.high:,}" if interval.low else f"at most {interval.high:,}"
     raise InputError(
@@ -294,7 +294,7 @@ def describe_large_batch(recipe: Recipe, data: ImageData) -> str | None:
     )
 
 
-def check_machine(config: Placed) -> None:
+def check_machine(config: PlacedConfig) -> None:
     """Raise InputError where what trials are to run on is not there."""
     check_system()
     executor = config.executor
@@ -323,7 +323,7 @@ def check_machine(config: Placed) -> None:
         )
 
 
-def check_gpus(config: Placed) -> str | None:
+def check_gpus(config: PlacedConfig) -> str | None:
     """Raise InputError for a GPU of this machine that trials would fail on, having loaded torch. Return in a
     line why none is used where CUDA is there and torch cannot use it."""
     executor = config.executor

@@ -152,7 +152,7 @@ def read_images(images: TrainedOn, *, validation: int, train: int = 0) -> ImageD
         data = read_data(images.kept)
     else:
         data = load_data(own, images.seed, Observer(), download=False)
-    if change := DataCard.of(data).change(images.card):
+    if change := DataCard.of(data).find_change(images.card):
         raise NasError(f"data set '{images.card.name}' has changed since it was trained on: {change}")
     drawn = np.random.default_rng(images.seed).permutation(len(data.train_labels))[:train]
     part = replace(
@@ -207,7 +207,7 @@ def _write_contents(
 def describe_preprocessing(card: DataCard, side: int) -> dict[str, Any]:
     """Return what makes an image the network's input, (1, C, side, side) of float32."""
     colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(card.channels, "as in the data")
-    own = card.preprocessing(side)
+    own = card.describe_preprocessing(side)
     moments = {key: own.pop(key) for key in ("mean", "deviation")}
     resize = {"resize": "bilinear, antialiased, whatever the aspect ratio", "crop": "none"}
     found = {"channels": colours, **own, **resize, "scale": 1 / 255, **moments, "layout": "NCHW"}

@@ -76,10 +76,10 @@ class Leaving:
             self.state,
             title=self.title,
             facts=self.facts,
-            preparation=self._preparation(),
+            preparation=self._describe_preparation(),
         )
 
-    def _preparation(self) -> Preparation | None:
+    def _describe_preparation(self) -> Preparation | None:
         """Return how images become the input of the weights; None where there were none."""
         if self.images is None:
             return None
@@ -318,7 +318,9 @@ def _find_trial(state: RunState, number: int | None) -> Trial:
     if number is None:
         best = state.best(1)
         if not best:
-            raise InputError(f"{folder.path}: no trial is finished; {state.manifest.way_to_score(folder)}")
+            raise InputError(
+                f"{folder.path}: no trial is finished; {state.manifest.describe_way_to_score(folder)}"
+            )
         return best[0]
     kept = [t for t in state.trials if t.score is not None and folder.weights_file(t.number).is_file()]
     for trial in kept:

@@ -20,7 +20,7 @@ from nas.study.storage import claim_storage
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 from nas.workflows.checks import check_gpus, check_machine
-from nas.workflows.hardware import Placed, check_cluster, count_trial_gpus
+from nas.workflows.hardware import PlacedConfig, check_cluster, count_trial_gpus
 from nas.workflows.keeping import FirstFailures
 from nas.workflows.observer import Observer, Observers
 from nas.workflows.stops import stoppable, timed
@@ -29,7 +29,7 @@ FRESH = 1_000_000
 """Added to the seed: those of a search's trials and finalists chose the network, and would flatter it."""
 
 
-class FixedConfig(Placed, Protocol):
+class FixedConfig(PlacedConfig, Protocol):
     """Settings by which networks are trained."""
 
     @property
@@ -67,16 +67,18 @@ class FixedSession(ABC):
     @property
     def resume_command(self) -> str:
         """The command that goes on with it."""
-        return self._command(*self.named)
+        return self._format_command(*self.named)
 
-    def command_in(self, path: Path) -> str:
+    def make_command(self, path: Path) -> str:
         """Return the command that goes on with it where its folder is another."""
-        return self._command(path, self.named[1])
+        return self._format_command(path, self.named[1])
 
-    def _command(self, output: Path | None, storage: str | None) -> str:
+    def _format_command(self, output: Path | None, storage: str | None) -> str:
         executor = self.manifest.config.executor
         settings = executor.settings()
-        flags = "".join(format_setting(settings[key], value) for key, value in executor.given().items())
+        flags = "".join(
+            format_setting(settings[key], value) for key, value in executor.select_given().items()
+        )
         return self.manifest.command(self.folder, output, storage) + flags
 
     @property
@@ -96,7 +98,7 @@ class FixedSession(ABC):
         return make_executor(config.executor, count_trial_gpus(config), self.way_out, labels)
 
 
-def check_place(config: Placed, dataset: str, heard: Observer) -> None:
+def check_place(config: PlacedConfig, dataset: str, heard: Observer) -> None:
     """Raise InputError where what trainings run on is not there."""
     check_machine(config)
     if note := check_cluster(config):

@@ -34,7 +34,7 @@ _RAY_S = 15
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredMember:
     """A network of the budget, `smallest`, `median` or `largest` of many draws, and one epoch of it.
 
     `peak_bytes`: memory of this process, or of the GPU, at its highest up to here.
@@ -52,7 +52,7 @@ class Forecast:
     `device_s`: what its trainings take of CPU threads, or of GPUs."""
 
     networks: Census
-    members: tuple[Measured, ...]
+    members: tuple[MeasuredMember, ...]
     trial_s: float
     slots: int
     wall_s: float
@@ -114,7 +114,7 @@ def _check_device(device: str) -> None:
         )
 
 
-def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
+def _measure(prepared: Prepared, name: str, point: Choices) -> MeasuredMember:
 
     from nas.training.loop import NORM_IMAGES
 
@@ -132,7 +132,7 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> Measured:
             f"the {name} network of the budget cannot be trained: {failure}; change the recipe, or the budget"
         ) from None
     epoch_s = (result.seconds - result.norms_s) / share + result.norms_s
-    return Measured(name, prepared.space.cost(point), epoch_s, _read_peak_bytes(proxy.device))
+    return MeasuredMember(name, prepared.space.cost(point), epoch_s, _read_peak_bytes(proxy.device))
 
 
 def _time_screen(prepared: Prepared, point: Choices) -> float:
@@ -170,7 +170,7 @@ def _take_part(data: ImageData, images: int) -> tuple[float, ImageData]:
     return share, part
 
 
-def _estimate_epoch(members: Sequence[Measured], macs: Sequence[int]) -> float:
+def _estimate_epoch(members: Sequence[MeasuredMember], macs: Sequence[int]) -> float:
     """Return the seconds of an epoch on average over networks of these costs, on lines between those
     measured."""
     known = sorted({member.cost.macs: member.epoch_s for member in members}.items())

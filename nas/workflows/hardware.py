@@ -10,14 +10,14 @@ from nas.execution.base import ClusterExecutor
 from nas.execution.config import ExecutorConfig
 
 
-class Placed(Protocol):
+class PlacedConfig(Protocol):
     """A config that says where trainings run."""
 
     @property
     def executor(self) -> ExecutorConfig: ...
 
 
-def check_cluster(config: Placed) -> str | None:
+def check_cluster(config: PlacedConfig) -> str | None:
     """Return in a line which cluster is joined, and what it has; None where none is.
 
     Raises InputError where no node of it has room for a trial, or one has another nas than this machine.
@@ -65,7 +65,7 @@ def _can_run(arch: str, own: tuple[int, int]) -> bool:
     return of <= own and (kind == "compute" or of[0] == own[0])
 
 
-def count_trial_gpus(config: Placed) -> float:
+def count_trial_gpus(config: PlacedConfig) -> float:
     """Return how many GPUs a trial gets."""
     if config.executor.gpus_per_trial is not None:
         return config.executor.gpus_per_trial
@@ -76,7 +76,7 @@ def count_trial_gpus(config: Placed) -> float:
     return 1.0 if torch.cuda.is_available() else 0.0
 
 
-def find_device(config: Placed) -> str:
+def find_device(config: PlacedConfig) -> str:
     """Return where trainings run, as torch names it. An Apple GPU, of which Ray does not know, all share."""
     import torch
 
@@ -86,7 +86,7 @@ def find_device(config: Placed) -> str:
     return "mps" if apple and torch.backends.mps.is_available() else "cpu"
 
 
-def name_device(config: Placed) -> str:
+def name_device(config: PlacedConfig) -> str:
     """Return the name of the hardware that trials train on, for a person."""
     import torch
 

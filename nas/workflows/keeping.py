@@ -50,7 +50,7 @@ class WeightsKeeper(Observer):
         """Bring best.yaml and weights/ in line with the study."""
         kept = self._study.best(self._keep)
         files = {self._folder.weights_file(trial.number) for trial in kept}
-        for file in set(self._folder.kept_weights()) - files:
+        for file in set(self._folder.list_weights()) - files:
             file.unlink()
         if kept and kept[0] != self._best:
             self._best = kept[0]
@@ -74,10 +74,9 @@ class EarlyFailure(Observer):
     process died, as of too little memory.
     """
 
-    def __init__(self, study: Study, evaluator: object, resume_command: str) -> None:
+    def __init__(self, study: Study, evaluator: object) -> None:
         self._study = study
         self._evaluator = evaluator
-        self._resume = resume_command
         self._deaths = 0
 
     def finished(self, trial: Trial) -> None:
@@ -88,8 +87,7 @@ class EarlyFailure(Observer):
         )
         if reason and not excused and not self._study.counts.complete:
             raise EvaluatorError(
-                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it and "
-                f"search anew, or, where the file is right, go on with: {self._resume}"
+                f"evaluator {self._evaluator}: fails in trial {trial.number}: {trial.failure}; mend it"
             )
 
 
@@ -153,8 +151,8 @@ class Inheritance:
 def _is_as_good(objective: Objective, candidate: Candidate, score: float, other: Trial) -> bool:
     assert other.score is not None
     sign = objective.metric.sign
-    own = objective.reward(score, candidate.amount)
-    return sign * own >= sign * objective.reward(other.score, other.candidate.amount)
+    own = objective.compute_reward(score, candidate.amount)
+    return sign * own >= sign * objective.compute_reward(other.score, other.candidate.amount)
 
 
 def _count_equal(one: Candidate, other: Candidate) -> int:

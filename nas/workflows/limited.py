@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nas.errors import InputError
 from nas.measures import LATENCY
 from nas.runs.budget import name_option
-from nas.runs.measured import Measured
+from nas.runs.measured import MeasuredLatencies
 from nas.study.records import Trial
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ def measure_best(session: Session, trials: Sequence[Trial], observer: Observer) 
             [Path(plugin.file) for plugin in session.plugins],
             lambda text: observer.doing(f"Latency: {text}"),
         )
-        known = dict(Measured.read(folder).latencies)
+        known = dict(MeasuredLatencies.read(folder).latencies)
         known |= {trial.candidate.identity: value for trial, value in zip(waiting, found, strict=True)}
-        Measured(known).write(folder)
+        MeasuredLatencies(known).write(folder)
 
 
 def _find_unmeasured(session: Session, trials: Sequence[Trial], wanted: int) -> list[Trial]:
     """Return those of the best networks inside the limit, as far as is known, that were not measured."""
-    state, measured = session.state(trials), Measured.read(session.folder)
+    state, measured = session.make_state(trials), MeasuredLatencies.read(session.folder)
     best = state.best(wanted) if session.objective.is_single else state.front
     return [trial for trial in best if not measured.has(trial)]

@@ -27,7 +27,7 @@ class RunLog(Observer):
         self._metric = session.evaluator.metric.name
         self._losses: dict[int, dict[int, float]] = {}
         manifest, place = session.manifest, session.folder.log_folder
-        self._senders = Senders(session.config.log, place, manifest.study, manifest.given(), tell)
+        self._senders = Senders(session.config.log, place, manifest.study, manifest.select_given(), tell)
 
     def __enter__(self) -> Self:
         return self
@@ -48,8 +48,8 @@ class RunLog(Observer):
         self._log(trial)
         self._senders.check()
 
-    def finish(self, best: Trial | None, files: Sequence[Path]) -> Mapping[str, str]:
-        """Hand over the files of the best network, and wait. Return the line that opens what is logged, by
+    def conclude(self, best: Trial | None, files: Sequence[Path]) -> Mapping[str, str]:
+        """Send the files of the best network, and wait. Return the line that opens what is logged, by
         the names of the loggers that have all."""
         if best is not None:
             self._senders.keep(files, _list_figures(best))

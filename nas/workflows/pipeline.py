@@ -70,7 +70,7 @@ class Step(ABC):
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedStep:
     """A step that is over. `why` it was done; None where it was skipped, and there is no `result`."""
 
     name: str
@@ -96,7 +96,7 @@ class PipelineObserver:
     def began(self, step: str, why: str) -> None:
         """A step begins."""
 
-    def ended(self, step: Ended) -> None:
+    def ended(self, step: EndedStep) -> None:
         """A step is over, or is skipped."""
 
 
@@ -106,14 +106,14 @@ def run_steps(
     observer: PipelineObserver,
     command: str,
     forced: Collection[str] = (),
-) -> tuple[Ended, ...]:
+) -> tuple[EndedStep, ...]:
     """Do the steps whose inputs or outputs are not as they were, and those that are `forced`.
 
     `command`: goes on with the pipeline. Raises what steps raise, named after the step.
     """
     with folder.locked():
         observer.planned([step.name for step in steps], folder.home)
-        ended: dict[str, Ended] = {}
+        ended: dict[str, EndedStep] = {}
         for step in steps:
             ended[step.name] = _run_step(step, folder, observer, command, forced, ended)
             observer.ended(ended[step.name])
@@ -126,8 +126,8 @@ def _run_step(
     observer: PipelineObserver,
     command: str,
     forced: Collection[str],
-    ended: Mapping[str, Ended],
-) -> Ended:
+    ended: Mapping[str, EndedStep],
+) -> EndedStep:
     records = {name: one.record for name, one in ended.items()}
     places = {name: record.place for name, record in records.items()}
     inputs = {**step.inputs, **dict(_read_outputs(step, records)), **dict(_read_found(step, folder, places))}
@@ -135,12 +135,12 @@ def _run_step(
     why = "forced" if step.name in forced else _find_reason(before, inputs, folder)
     if why is None:
         assert before is not None
-        return Ended(step.name, None, before)
+        return EndedStep(step.name, None, before)
     goes_on = step.name not in forced and before is not None and _can_go_on(step, before.inputs, inputs)
     place = step.at.format(**places)
     if not place:
         stays = goes_on and before is not None and (step.grows or not before.is_done)
-        place = before.place if stays and before is not None else folder.new_place(step.name)
+        place = before.place if stays and before is not None else folder.choose_place(step.name)
     goes_on = goes_on and before is not None and before.place == place
     record = StepRecord(inputs, place)
     folder.write(step.name, record)
@@ -151,7 +151,7 @@ def _run_step(
         done = _do(step, Work(folder.home / place, before_it, goes_on, heard), command)
     record = folder.finish(record, done.files, done.summary, time.monotonic() - began)
     folder.write(step.name, record)
-    return Ended(step.name, why, record, done.result)
+    return EndedStep(step.name, why, record, done.result)
 
 
 def _do(step: Step, work: Work, command: str) -> Done:
@@ -162,7 +162,8 @@ def _do(step: Step, work: Work, command: str) -> Done:
         raise type(end)(text) from None
     except NasError as error:
         kind = InputError if isinstance(error, InputError) else NasError
-        raise kind(f"{step.name}: {error}") from error
+        told = str(error).replace(error.command, command) if error.command else error
+        raise kind(f"{step.name}: {told}") from error
 
 
 def _read_outputs(step: Step, records: Mapping[str, StepRecord]) -> Iterator[tuple[str, str]]:

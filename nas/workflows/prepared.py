@@ -109,7 +109,7 @@ def prepare(
     user's own, which is to find this process as it was. Raises InputError.
     """
     if evaluator is not None or config.evaluator is not None:
-        check_used(config.given(), User.EVALUATOR)
+        check_used(config.select_given(), User.EVALUATOR)
     if evaluator is not None:
         config = replace(config, evaluator=None)
     check_sampler(config)
@@ -177,7 +177,7 @@ def assemble_search(
         data = read()
         space = counted.of(space, config.classes, data)
         _check_trains(space, config, data)
-        recipe = config.recipe.fitted_to(data, device)
+        recipe = config.recipe.fit_to(data, device)
         resolution, folds = config.data.resolution, config.data.folds
         evaluator = ProxyEvaluator(
             space, recipe, data, config.seed, device, timeout, plugins, resolution, folds
@@ -215,7 +215,7 @@ def _note_budget(space: Space, config: SearchConfig, observer: Observer) -> None
 
 def check_data(data: ImageData, began: DataCard, when: str = "the search began") -> None:
     """Raise InputError where the data are others than those that a run began with."""
-    change = DataCard.of(data).change(began)
+    change = DataCard.of(data).find_change(began)
     if change is None:
         return
     start = f"data set '{data.name}' has changed since {when}: {change}"

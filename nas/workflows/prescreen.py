@@ -120,7 +120,7 @@ class Prescreen:
         if self.name in MEASURES:
             return float(candidate.amount(MEASURES[self.name]))
         evaluator = self.evaluator
-        recipe = evaluator.recipe.fitted(len(evaluator.data.train_labels), evaluator.device)
+        recipe = evaluator.recipe.fit(len(evaluator.data.train_labels), evaluator.device)
         batch = max(LEAST_IMAGES, recipe.batch_size)
         try:
             score = _score(evaluator, candidate.choices, [self.name], batch)[self.name]
@@ -136,7 +136,7 @@ def _score(evaluator: ProxyEvaluator, choices: Choices, names: Sequence[str], ba
     images = datasets.resize_dataset(_take_first(data, batch), architecture.input_shape[1])
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
-    x, y = batches.batch(index).contiguous(), batches.labels[index]
+    x, y = batches.get_batch(index).contiguous(), batches.labels[index]
     seed_everything(evaluator.seed)
     module = build_module(architecture)
     return {name: ZERO_COST[name](module, x, y) for name in names}

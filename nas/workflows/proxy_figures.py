@@ -33,7 +33,7 @@ class Interval:
     low: float
     high: float
 
-    def text(self, factor: float = 1.0) -> str:
+    def format(self, factor: float = 1.0) -> str:
         """Return `0.62 (0.41 to 0.78)`, each times a factor."""
         return f"{factor * self.value:.2f} ({factor * self.low:.2f} to {factor * self.high:.2f})"
 

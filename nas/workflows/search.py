@@ -25,7 +25,7 @@ from nas.runs.finals import (
     select_spare,
 )
 from nas.runs.folder import RunFolder
-from nas.runs.measured import Measured
+from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState
 from nas.samplers import find_sampler
 from nas.study.ledger import Ledger
@@ -53,7 +53,7 @@ from nas.workflows.observer import Observer, Observers
 from nas.workflows.prepared import prepare
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, reopen, start
-from nas.workflows.stops import Stop, stoppable, timed
+from nas.workflows.stops import StopCheck, stoppable, timed
 from nas.workflows.usage import Meter, Usage
 
 FRESH = 500_000
@@ -153,10 +153,11 @@ def search(
     with a number. `join`: work on the study `name` that another driver has begun in the same database.
 
         >>> import nas
-        >>> config = nas.SearchConfig.from_data({"space": "mbconv", "budget_flops": "400M", "workers": 0})
-        >>> result = nas.search(config)  # doctest: +SKIP
-        >>> result.best.score, result.exported[0]  # doctest: +SKIP
-        (0.9972, PosixPath('runs/mbconv-1/best.py'))
+        >>> short = {"max_images": 200, "workers": 0, "in_process": True}  # in seconds
+        >>> settings = {"space": "tiny.yaml", "budget_flops": "300K", "trials": 2, **short}
+        >>> result = nas.search(nas.SearchConfig.from_data(settings))
+        >>> result.counts.complete, result.best.candidate.cost.macs <= 300_000, result.exported[0]
+        (2, True, PosixPath('runs/tiny-1/best.py'))
 
     Outside the main thread, which alone gets signals, a time limit ends the search after an epoch and not in
     the middle of one.
@@ -218,17 +219,17 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
             # It may have come between the write of a trial and its note: what is written counts.
             study.ledger.close()
             study, finals = _open_studies(session, observer)
-            session.state(study.trials).write_tables()
+            session.make_state(study.trials).write_tables()
             if isinstance(end, TimeIsUp):
                 measure_best(session, study.trials, observer)
             _name_best(session, study, finals)
             if not isinstance(end, TimeIsUp):
-                observer.stopped(session.state(study.trials, finals.trials if finals else ()))
+                observer.stopped(session.make_state(study.trials, finals.trials if finals else ()))
                 raise
             in_time = False
         meter.stop()
         observer.doing("Exporting the best network, and checking it")
-        state = session.state(study.trials, finals.trials if finals else ())
+        state = session.make_state(study.trials, finals.trials if finals else ())
         if study.exhausted and not state.trials:
             within = f"budget {config.budget}" if config.budget else "no budget"
             raise InputError(
@@ -253,7 +254,7 @@ def run_search(session: Session, observer: Observer, began: float) -> SearchResu
         if config.log:
             observer.doing("Writing what is logged")
         files = [session.folder.best_file, *result.exported]
-        return replace(result, logged=log.finish(result.best, files))
+        return replace(result, logged=log.conclude(result.best, files))
 
 
 def _find_elsewhere(state: RunState, ledger: Ledger, finals: Ledger | None) -> str:
@@ -312,7 +313,9 @@ def _make_screen(session: Session) -> Screen | None:
     return Prescreen(chosen.name, chosen.candidates, replace(session.proxy, device="cpu"))
 
 
-def _train(session: Session, study: Study, finals: Ledger | None, observer: Observer, stop: Stop) -> None:
+def _train(
+    session: Session, study: Study, finals: Ledger | None, observer: Observer, stop: StopCheck
+) -> None:
     """Train the trials of the search, and write its tables. Those are written on KeyboardInterrupt too."""
     config = session.config
 
@@ -322,7 +325,7 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
     keep = max(KEPT, config.keep) if LATENCY in config.budget else config.keep
     keepers: list[Observer] = [WeightsKeeper(session.folder, study, keep, name_best)]
     if session.proxy is None:
-        keepers.append(EarlyFailure(study, session.evaluator, session.resume_command))
+        keepers.append(EarlyFailure(study, session.evaluator))
     keepers.append(FirstFailures(study, session))
     observer.round(study, "search", config.trials, config.recipe.epochs)
     if known := find_calibration(session.folder, session.manifest):
@@ -333,14 +336,14 @@ def _train(session: Session, study: Study, finals: Ledger | None, observer: Obse
             session.executor.run(study, session.evaluator, Observers(observer, *keepers))
     finally:
         stop.check_place()
-        session.state(study.trials).write_tables()
+        session.make_state(study.trials).write_tables()
 
 
 def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: Observer) -> None:
     """Train the best networks longer, one seed after the other, as far as they were not, and name the winner
     in best.yaml."""
     config = session.config
-    best = select_finalists(session.state(study.trials).trials, config.finals, session.objective)
+    best = select_finalists(session.make_state(study.trials).trials, config.finals, session.objective)
     jobs = [
         Job(name_final(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL, seed)
         for seed in range(config.finals.seeds)
@@ -364,7 +367,7 @@ def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
 
 def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
     """Write best.yaml: the winner of the finalists where there is one, else the best trial."""
-    config, state = session.config, session.state(study.trials)
+    config, state = session.config, session.make_state(study.trials)
     winner = None
     if finals:
         winner = find_winner(state.trials, finals.trials, config.finals, session.objective)
@@ -380,13 +383,14 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
         if config.finals.in_int8:
             facts["final_rank"] = config.finals.rank
     best = [winner.trial] if winner else state.best(1)
-    if best and (measured := Measured.read(session.folder).latencies.get(best[0].candidate.identity)):
+    latencies = MeasuredLatencies.read(session.folder).latencies if best else {}
+    if best and (measured := latencies.get(best[0].candidate.identity)):
         facts["latency_measured"] = measured
     data = session.manifest.data
     if best and data and data.background:
         resolved = session.space.resolve(best[0].candidate.choices)
         side = scale_resolution(session.space, resolved, config.data.resolution)
-        facts["preprocessing"] = data.preprocessing(side)
+        facts["preprocessing"] = data.describe_preprocessing(side)
     if best:
         session.folder.write_best(session.space, best[0], facts, config.measures)
     elif any(trial.too_slow for trial in state.trials):

@@ -20,7 +20,7 @@ from nas.runs.config import SearchConfig, check_used
 from nas.runs.finals import name_finals
 from nas.runs.folder import RunExists, RunFolder, choose_run_path
 from nas.runs.manifest import Manifest
-from nas.runs.measured import Measured
+from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState, read_space, read_study, repair_study
 from nas.settings import User
 from nas.space import dump_space
@@ -65,7 +65,7 @@ class Session(Prepared):
     def open_storage(self, observer: Observer) -> BaseStorage:
         """Open the storage of the run's studies. Call it while the folder is locked: it moves aside what an
         earlier writer tore, which the observer hears."""
-        storage = claim_storage(self.manifest.storage(self.folder), observer.noted)
+        storage = claim_storage(self.manifest.find_storage(self.folder), observer.noted)
         if isinstance(storage, Database):
             storage.work_in(self.folder.path)
         return storage
@@ -75,9 +75,9 @@ class Session(Prepared):
         if self.changed:
             self.manifest.write(self.folder)
 
-    def state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
+    def make_state(self, trials: Sequence[Any], finals: Sequence[Any] = ()) -> RunState:
         """Return the state of the run with these trials."""
-        marked = Measured.read(self.folder).mark(trials, self.config.budget)
+        marked = MeasuredLatencies.read(self.folder).mark(trials, self.config.budget)
         return RunState(self.folder, self.manifest, self.space, marked, tuple(finals))
 
     @property
@@ -90,7 +90,7 @@ class Session(Prepared):
         """The database that its study is in, if it is in one."""
         return self.config.storage
 
-    def command_in(self, path: Path) -> str:
+    def make_command(self, path: Path) -> str:
         """Return the command that goes on with the run where its folder is another."""
         return self.manifest.resume_command(RunFolder(path))
 
@@ -220,7 +220,7 @@ def reopen(
             f"{manifest.resume_command(folder)}"
         )
     manifest.check_again(folder, changes)
-    config = _resolve_storage(manifest.config.changed(changes, "nas resume"))
+    config = _resolve_storage(manifest.config.change(changes, "nas resume"))
     check_loggers(config.log)
     if manifest.data is None:
         check_used(changes, User.EVALUATOR, "nas resume")

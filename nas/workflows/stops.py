@@ -14,11 +14,13 @@ from types import FrameType
 from typing import Protocol
 
 from nas.deadline import deadline
-from nas.errors import InputError, NasError
+from nas.errors import InputError, NasError, OwnCodeError
 from nas.files import find_way_out
+from nas.passwords import hide_passwords
 from nas.runs.folder import RunFolder
 from nas.study.records import Candidate
 from nas.study.storage import DATABASE_ERRORS, describe_database_error
+from nas.training.base import EvaluatorError
 from nas.workflows.observer import Observer, Observers
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -60,12 +62,12 @@ class Stoppable(Protocol):
         """The database that it writes."""
         ...
 
-    def command_in(self, path: Path) -> str:
+    def make_command(self, path: Path) -> str:
         """Return the command that goes on with it where its folder is another."""
         ...
 
 
-class Stop:
+class StopCheck:
     """Whether a search was asked to stop, and whether its folder is where it was."""
 
     def __init__(self, session: Stoppable) -> None:
@@ -94,10 +96,10 @@ class Stop:
 
     def check_place(self) -> None:
         """Raise NasError where the run folder was moved or deleted: what is written would go elsewhere."""
-        if gone := self.gone():
+        if gone := self.explain_absence():
             raise NasError(gone)
 
-    def gone(self) -> str | None:
+    def explain_absence(self) -> str | None:
         """Return what became of the run folder, and how to go on, where it is not at its place any more."""
         own = os.fstat(self._folder)
         with suppress(OSError):
@@ -114,7 +116,7 @@ class Stop:
             return f"{self._path}: was moved while it was {done} in; go on with: nas resume, and its new name"
         if not self._path.is_absolute():
             now = Path(os.path.relpath(now))
-        command = self._session.command_in(now)
+        command = self._session.make_command(now)
         return (
             f"{self._path}: was moved while it was {done} in, to {now}. Nothing finished is lost. Go on "
             f"with: {command}"
@@ -128,11 +130,11 @@ class Stop:
 
 
 @contextmanager
-def stoppable(session: Stoppable) -> Iterator[Stop]:
+def stoppable(session: Stoppable) -> Iterator[StopCheck]:
     """Raise Stopped on Ctrl-C, SIGTERM or SIGHUP, and NasError where the run cannot be written or is not at
     its place any more; all say how to go on. Signal handlers are given back."""
     try:
-        stop = Stop(session)
+        stop = StopCheck(session)
     except OSError as error:
         raise _explain_error(session, error) from error
     before = {}
@@ -148,25 +150,44 @@ def stoppable(session: Stoppable) -> Iterator[Stop]:
     except BrokenPipeError:  # who reads what is printed has gone
         raise
     except (OSError, NasError) as error:
-        if gone := stop.gone():
+        if gone := stop.explain_absence():
             raise NasError(gone) from error
-        if isinstance(error, InputError) or (isinstance(error, NasError) and "nas resume" in str(error)):
-            raise
         if isinstance(error, NasError):
-            raise NasError(f"{error}. {session.way_out}") from error
+            if (told := _add_way_out(session, error)) is error:
+                raise
+            raise told from error
         if stop.asked is not None:  # a terminal that is closed cannot be written
             raise stop.ended from error
         raise _explain_error(session, error) from error
     except DATABASE_ERRORS as error:
         reason = describe_database_error(error)
-        raise NasError(
-            f"storage '{session.storage}': stopped by an error of the database: {reason}; see "
-            f"that it can be reached and written. {session.way_out}"
-        ) from None
+        what = f"storage '{session.storage}': stopped by an error of the database: {reason}; see that it can "
+        raise _tell(session, NasError, f"{what}be reached and written. {session.way_out}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.close()
+
+
+def _tell(session: Stoppable, kind: type[NasError], message: str) -> NasError:
+    """Return an error whose message names the command that goes on."""
+    told = kind(message)
+    told.command = hide_passwords(session.resume_command)
+    return told
+
+
+def _add_way_out(session: Stoppable, error: NasError) -> NasError:
+    """Return an error of a run that is under way, with the way out where the run can be gone on with."""
+    if (command := hide_passwords(session.resume_command)) in str(error):
+        error.command = command
+        return error
+    if isinstance(error, EvaluatorError):
+        way = f"Then begin anew, or, where it is right as it is, go on with: {command}"
+        return _tell(session, type(error), f"{error}. {way}")
+    if isinstance(error, OwnCodeError) or not isinstance(error, InputError):
+        kind = InputError if isinstance(error, InputError) else NasError
+        return _tell(session, kind, f"{error}. {session.way_out}")
+    return error
 
 
 def _explain_error(session: Stoppable, error: OSError) -> NasError:
@@ -179,11 +200,11 @@ def _explain_error(session: Stoppable, error: OSError) -> NasError:
     else:
         way = "mend that" if error.errno == ENOENT else find_way_out(error, "mend that")
         what = f"{file}: {error.strerror}; {way}"
-    return NasError(f"{what}. {session.way_out}")
+    return _tell(session, NasError, f"{what}. {session.way_out}")
 
 
 @contextmanager
-def timed(limit_s: float | None, began: float, observer: Observer, stop: Stop) -> Iterator[Observer]:
+def timed(limit_s: float | None, began: float, observer: Observer, stop: StopCheck) -> Iterator[Observer]:
     """Raise TimeIsUp when a limit of seconds is over; `began` by `time.monotonic`.
 
     What trains in the block tells the observer that this gives, which keeps the limit between epochs where
@@ -198,7 +219,7 @@ class _Timekeeper(Observer):
     """Checks before each trial, and after each epoch of it but the last, whose trial is complete, whether
     there is to be more; and before weights are written, whether their folder is the run's."""
 
-    def __init__(self, check: Callable[[], None], stop: Stop) -> None:
+    def __init__(self, check: Callable[[], None], stop: StopCheck) -> None:
         self._check = check
         self._stop = stop
 

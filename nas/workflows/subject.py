@@ -55,7 +55,7 @@ def find_subject(
     if not best:
         raise InputError(
             f"{what}: no trial has a score, so that there is no best network to {verb}; "
-            f"{state.manifest.way_to_score(state.folder)}"
+            f"{state.manifest.describe_way_to_score(state.folder)}"
         )
     if state.manifest.data is None:
         raise InputError(

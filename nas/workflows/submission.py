@@ -64,7 +64,7 @@ class Submitted:
         answer = self.jobs.ask(self.job, command, timeout_s)
         if answer is None:
             raise InputError(
-                f"{self.folder.path}: job {self.job} is {self.jobs.state(self.job)}, and has made no run "
+                f"{self.folder.path}: job {self.job} is {self.jobs.ask_state(self.job)}, and has made no run "
                 "folder; ask again in a while, or see what it printed: " + self.attach_command
             )
         code, said = answer
@@ -150,7 +150,7 @@ def _pack(config: SearchConfig, plugins: Sequence[Plugin], into: Path, join: boo
         return f"{keep(str(function.file), read_file(function.file).text)}:{function.function}"
 
     load_plugins(plugins)
-    data = config.given()
+    data = config.select_given()
     data.pop("address", None)
     data["space"] = keep_space(config.space)
     if "start" in data:

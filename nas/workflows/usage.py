@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Usage:
     """Seconds of all trials that ran at a time, one after the other: `total_s`, of which networks were made
-    ready for `started_s`, up to their second step, and `trained_s`. In `train_s` of these, steps alone,
+    ready for `started_s`, up to their second step, and `trained_s`. In `steps_s` of these, steps alone,
     `images` were trained on; the device would have needed `limits_s` for as many, by what bound it.
     """
 
@@ -27,7 +27,7 @@ class Usage:
     started_s: float = 0.0
     trained_s: float = 0.0
     images: int = 0
-    train_s: float = 0.0
+    steps_s: float = 0.0
     limits_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -38,13 +38,13 @@ class Usage:
     @property
     def images_s(self) -> float | None:
         """Images per second of a trial in its steps; None where trainings do not tell."""
-        return self.images / self.train_s if self.images and self.train_s else None
+        return self.images / self.steps_s if self.images and self.steps_s else None
 
     @property
     def share(self) -> float | None:
         """That over what the device allows a trial."""
         least_s = sum(self.limits_s.values())
-        return least_s / self.train_s if least_s and self.train_s else None
+        return least_s / self.steps_s if least_s and self.steps_s else None
 
     @property
     def limited_by(self) -> str | None:
@@ -93,7 +93,7 @@ class Meter(Observer):
             started_s=known.started_s + result.build_s + result.start_s,
             trained_s=known.trained_s + result.seconds - result.start_s,
             images=known.images + result.images,
-            train_s=known.train_s + result.train_s,
+            steps_s=known.steps_s + result.train_s,
             limits_s=limits_s,
         )
 

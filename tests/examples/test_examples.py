@@ -83,7 +83,7 @@ def test_an_operator_with_weights_and_a_matrix_product_passes_its_own_export(tmp
     files = export_python(tmp_path, "mine", network, module.state_dict(), title="T", facts={})
     text = (tmp_path / "mine.py").read_text()
     assert "class CrossCovariance(nn.Module):" in text and "channel_attention=CrossCovariance(16)" in text
-    assert "import nas" not in text and [file.suffix for file in files] == [".pt", ".py", ".safetensors"]
+    assert "import nas" not in text and [file.suffix for file in files] == [".py", ".safetensors", ".pt"]
 
 
 def test_its_weights_are_inherited_where_their_shapes_are_equal() -> None:

@@ -36,12 +36,12 @@ class TurnsExecutor:
         while True:
             while len(going) < self._trials and (one := queue.ask()) is not None:
                 observer.started(one)
-                going.append((one, Attempt(evaluator, one.choices, one.number, queue.parent(one))))
+                going.append((one, Attempt(evaluator, one.choices, one.number, queue.find_parent(one))))
             if not going:
                 return
             one, attempt = going.pop(0)
             STEPS.append(one.number)
-            if tell(queue, observer, one, attempt.step(), attempt.weights):
+            if tell(queue, observer, one, attempt.step(), attempt.dump_weights):
                 going.append((one, attempt))
 
     def check_cluster(self) -> str:

@@ -89,10 +89,10 @@ def test_nodes_are_counted_once_a_second(tmp_path: Path, monkeypatch: pytest.Mon
     s, _ = start(tmp_path, trials=3)
     quiet = cast(Any, SimpleNamespace(asked=lambda *_: None, check=lambda: None))
     trials = Trials(s, quiet, count, Fake(tmp_path / "log"), quiet)
-    assert trials.next("first") is not None
-    assert [trials.next("more") for _ in range(20)] == [None] * 20 and len(looks) == 1
+    assert trials.ask("first") is not None
+    assert [trials.ask("more") for _ in range(20)] == [None] * 20 and len(looks) == 1
     monkeypatch.setattr("nas.execution.ray_trials._COUNT_S", 0.0)
-    assert trials.next("more") is None and len(looks) == 2
+    assert trials.ask("more") is None and len(looks) == 2
 
 
 def test_nothing_is_started_for_a_finished_study(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_features_of_some_strides_have_no_more_layers_than_they_need() -> None:
     some = create(name, features_only=True, out_indices=(1, 2))
     assert [m.shape[1:] for m in some(torch.ones(2, 3, 96, 64))] == [(12, 24, 16), (16, 12, 8)]
     needed = [n for n in small().nodes if n.name.split(".")[0] in ("stem", "s1", "s2")]
-    assert count_parameters(some) == sum(small().node_cost(node).params for node in needed)
+    assert count_parameters(some) == sum(small().compute_node_cost(node).params for node in needed)
     turned = create(name, features_only=True, out_indices=(3, 1))
     assert (
         [m.shape[1] for m in turned(torch.ones(2, 3, 64, 64))] == turned.feature_info.channels() == [24, 12]

@@ -127,7 +127,7 @@ def _reopen(name: str) -> None:
     manifest = Manifest.read(folder)
     read_study(folder, manifest)
     with folder.locked():
-        storage = claim_storage(manifest.storage(folder))
+        storage = claim_storage(manifest.find_storage(folder))
         for study in (manifest.study, name_finals(manifest.study)):
             list(Ledger(storage, study, manifest.metric).trials)
 

@@ -325,7 +325,7 @@ def test_a_stopped_search_goes_on_with_the_parents_that_it_would_have_had() -> N
 def test_weights_that_are_damaged_are_not_inherited_and_no_trial_fails() -> None:
     class Damaging(Observer):
         def finished(self, trial: Trial) -> None:
-            for file in RunFolder(Path("run")).kept_weights():
+            for file in RunFolder(Path("run")).list_weights():
                 file.write_bytes(b"\0" * 9)
 
     with pytest.raises(NasError, match="the weights cannot be read"):  # those of the best, by the export
@@ -343,7 +343,7 @@ def test_weights_that_are_damaged_are_not_inherited_and_no_trial_fails() -> None
 def test_nothing_is_inherited_unasked_or_from_a_trial_without_weights() -> None:
     class Removing(Observer):
         def finished(self, trial: Trial) -> None:
-            for file in RunFolder(Path("removed")).kept_weights():
+            for file in RunFolder(Path("removed")).list_weights():
                 file.unlink()
 
     unasked = search("run", trials=3)

@@ -22,7 +22,7 @@ from nas.latency.correction import Correction, Features, compute_errors, fit_cor
 from nas.latency.table import Fingerprint, LatencyTable, Whole, compose, read_table
 from nas.measures import LATENCY, MACS, Budget
 from nas.runs.config import SearchConfig
-from nas.runs.measured import Measured
+from nas.runs.measured import MeasuredLatencies
 from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
 from nas.space.clock import Times, list_pieces
@@ -183,12 +183,12 @@ def test_the_correction_finds_what_whole_networks_take() -> None:
         for _ in range(40)
     ]
     truth = Correction((0.9, 2.0, 0.0, 0.0, 3e-2), 1e-4)
-    seconds = [float(np.dot(truth.weights, one.scaled())) + truth.constant for one in networks]
+    seconds = [float(np.dot(truth.weights, one.scale())) + truth.constant for one in networks]
     found = fit_correction(networks, seconds)
     assert found.weights == pytest.approx(truth.weights, abs=1e-3) and found.constant == pytest.approx(
         1e-4, abs=1e-6
     )
-    assert Correction((1.0, -9.0, 0.0, 0.0, 0.0), 0.0).of_part(Features(1e-6, 3, 0, 0, 0)) == 0.0
+    assert Correction((1.0, -9.0, 0.0, 0.0, 0.0), 0.0).estimate_part(Features(1e-6, 3, 0, 0, 0)) == 0.0
 
 
 def test_errors_are_shares_and_an_order() -> None:
@@ -342,7 +342,7 @@ def test_a_search_stays_inside_a_limit_of_latency(few: Path) -> None:
     assert len(state.trials) == 4
     for trial in state.trials:
         assert trial.candidate.amount(LATENCY) == timed.amount(trial.candidate.choices, LATENCY) <= limit
-    measured = Measured.read(state.folder)
+    measured = MeasuredLatencies.read(state.folder)
     best = load_space(state.folder.best_file)
     assert best.meta["latency_measured"] == measured.latencies[state.best(1)[0].candidate.identity] <= limit
     assert best.meta["latency"] == state.best(1)[0].candidate.amount(LATENCY)
@@ -350,7 +350,7 @@ def test_a_search_stays_inside_a_limit_of_latency(few: Path) -> None:
 
     # a network that takes longer than the limit is not named, whatever it scored
     first = state.best(1)[0]
-    Measured({first.candidate.identity: limit + 1}).write(state.folder)
+    MeasuredLatencies({first.candidate.identity: limit + 1}).write(state.folder)
     again = RunState.load(few / "runs" / "a")
     assert [trial.number for trial in again.best(9)] == [trial.number for trial in state.best(9)[1:]]
     assert first.number not in {trial.number for trial in again.front}
@@ -362,13 +362,13 @@ def test_a_search_stays_inside_a_limit_of_latency(few: Path) -> None:
     said = nas("resume", "runs/a", "--trials", "5")
     assert said.code == 0, said.err
     assert "The table of latencies is of another processor, torch" in said.out + said.err
-    assert list(Measured.read(state.folder).latencies) == [first.candidate.identity]
+    assert list(MeasuredLatencies.read(state.folder).latencies) == [first.candidate.identity]
     assert load_space(state.folder.best_file).meta["trial"] != first.number
     for command in ("show", "status", "report"):
         assert nas(command, "runs/a").code == 0
 
     # where every network is over it, none is named
-    Measured(
+    MeasuredLatencies(
         {trial.candidate.identity: limit + 1 for trial in RunState.load(few / "runs" / "a").trials}
     ).write(state.folder)
     result = SearchResult(RunState.load(few / "runs" / "a"), Counts(complete=5), StopReason.FINISHED)

@@ -94,12 +94,12 @@ def test_what_takes_long_is_said_seldom(clock: list[float]) -> None:
 def test_a_terminal_has_it_in_its_last_line(clock: list[float]) -> None:
     screen = Beaten(clock, terminal=True)
     with screen:
-        assert str(screen._view()) == "Starting ... 0 s"
+        assert str(screen._make_view()) == "Starting ... 0 s"
         screen.doing("Loading \x1b[31mtorch")
         clock[0] += 3
-        assert str(screen._view()) == "Loading \\x1b[31mtorch ... 3 s"
+        assert str(screen._make_view()) == "Loading \\x1b[31mtorch ... 3 s"
         screen.decoding(50, 100)
-        assert str(screen._view()).startswith("Decoding images: 50 of 100 ... ")
+        assert str(screen._make_view()).startswith("Decoding images: 50 of 100 ... ")
     assert "Decoding images: 50 of 100 ... 3 s" in screen.said.getvalue()
 
 
@@ -139,7 +139,7 @@ def test_what_is_said_of_a_training(clock: list[float], monkeypatch: pytest.Monk
     assert lines(2) == ["Testing on 1,000 images ... 2 s"]
     screen.doing("Exporting the network, and checking it")
     assert lines(1.5) == ["Exporting the network, and checking it ... 1 s"]
-    assert str(screen._view()) == "Exporting the network, and checking it ... 2 s"
+    assert str(screen._make_view()) == "Exporting the network, and checking it ... 2 s"
 
 
 def test_a_log_is_written_while_the_search_does_something_else(monkeypatch: pytest.MonkeyPatch) -> None:

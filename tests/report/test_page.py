@@ -369,7 +369,7 @@ def test_a_password_is_not_in_it(tmp_path: Path) -> None:
     told = nas("report", str(run.path))
     assert told.code == 2 and "hush-hush" not in told.err + told.out
     state = RunState.load(write_run(tmp_path / "other", SPACE, 3).path)
-    config = state.config.changed({"storage": url}, "test")
+    config = state.config.change({"storage": url}, "test")
     text = make_report(add_others(replace(state, manifest=state.manifest.with_config(config))))
     assert "hush-hush" not in text and "me:" in text
 

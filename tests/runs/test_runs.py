@@ -110,8 +110,8 @@ def test_a_damaged_data_card_is_said_to_be(run: RunFolder, key: str) -> None:
     ],
 )
 def test_a_change_of_the_data_is_named(other: dict[str, Any], change: str | None) -> None:
-    assert CARD.change(replace(CARD, mean=(0.30995,))) is None
-    assert CARD.change(replace(CARD, **other)) == change
+    assert CARD.find_change(replace(CARD, mean=(0.30995,))) is None
+    assert CARD.find_change(replace(CARD, **other)) == change
 
 
 def test_two_searches_that_make_one_folder(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,10 +306,10 @@ SHOWN = "postgresql://me:***@127.0.0.1:1/db"
 
 def test_a_password_stands_nowhere(change: Change) -> None:
     config = SearchConfig("tiny", storage=URL)
-    for text in (repr(config), str(config.storage), str(config.to_data()), str(config.given())):
+    for text in (repr(config), str(config.storage), str(config.to_data()), str(config.select_given())):
         assert "s3cret" not in text and SHOWN in text
     assert SearchConfig.from_data(config.to_data()) == config
-    again = config.changed({"trials": 3}, "test")
+    again = config.change({"trials": 3}, "test")
     assert again.storage is not None and getattr(again.storage, "whole", "") == URL
 
 
@@ -382,7 +382,7 @@ def test_the_password_of_the_environment(
 
 def test_a_run_folder_has_no_password(tiny_run: RunFolder) -> None:
     manifest = Manifest.read(tiny_run)
-    kept = manifest.with_config(manifest.config.changed({"storage": URL}, "test"))
+    kept = manifest.with_config(manifest.config.change({"storage": URL}, "test"))
     kept.write(tiny_run)
     assert "s3cret" not in tiny_run.manifest_file.read_text()
     assert kept.resume_command(tiny_run) == f"nas resume runs/mine --storage '{SHOWN}'"

@@ -25,7 +25,7 @@ from nas.execution.config import ExecutorConfig
 from nas.study.records import TrialState
 from nas.workflows.observer import Observer
 
-WAY_OUT = "; mend it, and go on by nas resume, or begin anew"
+WAY_OUT = "; mend it"
 START = 10
 """Trials before the sampler is asked for options."""
 
@@ -169,7 +169,8 @@ def test_numbers_of_another_type_are_the_options_of_the_space(
 def test_a_search_from_python() -> None:
     with pytest.raises(InputError) as error:
         nas.search(config(sampler=f"{__name__}:Odd", trials=4), evaluator=Instant(), name="mine")
-    assert str(error.value) == fails_at_2()
+    way = f"Nothing finished is lost. Go on with: nas resume runs/mine --sampler {__name__}:Odd"
+    assert str(error.value) == f"{fails_at_2()}. {way}"
 
 
 class Refuses(RandomSampler):

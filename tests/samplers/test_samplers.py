@@ -386,7 +386,7 @@ def test_the_posterior_of_the_gaussian_process_is_that_of_scikit_learn() -> None
     seen, unseen = inputs(40, rng), inputs(10, rng)
     scores = seen.choices @ rng.random(24) + 0.1 * rng.standard_normal(40)
     model = GaussianProcess(seen, scores)
-    ours = model.posterior(unseen)
+    ours = model.predict(unseen)
 
     def flat(i: Inputs) -> Array:
         costs = (i.costs - seen.costs.mean(axis=0)) / seen.costs.std(axis=0) / model.length
@@ -434,7 +434,10 @@ def test_the_expected_improvement_is_the_mean_of_what_is_gained() -> None:
     belief = Posterior(np.array([1.0, 0.0, -9.0]), np.array([0.5, 2.0, 1e-3]))
     draws = belief.mean + belief.deviation * np.random.default_rng(0).standard_normal((40_000, 3))
     gained = np.maximum(draws - 0.8, 0).mean(axis=0)
-    assert np.allclose(belief.improvement(0.8), gained, atol=0.04) and belief.improvement(0.8)[1] > 0.4
+    assert (
+        np.allclose(belief.compute_improvement(0.8), gained, atol=0.04)
+        and belief.compute_improvement(0.8)[1] > 0.4
+    )
 
 
 @pytest.mark.parametrize(("trials", "start"), [(16, 4), (24, 6), (40, 10), (100, 10), (1000, 10)])
@@ -468,16 +471,16 @@ def test_moving_inside_changes_few_choices_and_then_the_cost_little() -> None:
     start: Choices = {"w0": 32, "w1": 24, "w2": 32, "w3": 32, "w4": 24, "w5": 6 + 2, "skip": True}
     near = domain(Budget({MACS: Interval(0, 130)}))
     for seed in range(10):
-        moved = near.moved_inside(start, random.Random(seed))
+        moved = near.move_inside(start, random.Random(seed))
         assert sum(moved[name] != start[name] for name in start) == 1
         assert Layers().cost(moved).macs == 128
-    two = domain(Budget({MACS: Interval(0, 112)})).moved_inside(start, random.Random(0))
+    two = domain(Budget({MACS: Interval(0, 112)})).move_inside(start, random.Random(0))
     assert sum(two[name] != start[name] for name in start) == 2
 
 
 def test_neighbours_are_all_points_with_one_other_option() -> None:
     start: Choices = {**{f"w{i}": 8 for i in range(6)}, "skip": False, "kernel": 3}
-    near = [*domain().neighbours(start, random.Random(0))]
+    near = [*domain().list_neighbours(start, random.Random(0))]
     assert len(near) == 6 * 3 + 1 + 2
     assert all(is_child(point, start) for point in near)
 

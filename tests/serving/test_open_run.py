@@ -270,7 +270,7 @@ def test_there_is_a_nearest_of_any_wish_in_every_space(name: str, seed: int, tri
         wish = {**wish, rng.choice(sorted(wish)): wrong, "extra": 1}
     point, known = follow(space, wish), set[str]()
     for _ in range(tried + 1):
-        near = inside.nearest(point, lambda p: space.identity(p) not in known, random.Random(0))
+        near = inside.find_nearest(point, lambda p: space.identity(p) not in known, random.Random(0))
         assert near is not None and inside.is_inside(near) and space.identity(near) not in known
         assert read_point(space, near) == near
         known.add(space.identity(near))

@@ -159,7 +159,7 @@ def test_counts_and_gaps_of_sums(parts: list[list[int]], beside: bool, data: st.
     for place, costs in enumerate(parts):
         before = ONE if beside else points
         options = tuple(After(before, Cost(cost), ((str(place), cost),)) for cost in costs)
-        points = points.then(Either(options)) if beside else Either(options)
+        points = points.multiply(Either(options)) if beside else Either(options)
     sums = sorted(sum(point) for point in product(*parts))
     low, high = sorted(data.draw(st.tuples(*[st.integers(sums[0], sums[-1] + 1)] * 2)))
     found = count_within(points, lambda cost: cost.macs, Interval(low, high))

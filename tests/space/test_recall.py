@@ -87,7 +87,7 @@ def test_operators_that_were_met_are_not_followed_again(monkeypatch: pytest.Monk
     rng = random.Random(0)
     point = space.sample(lambda name, options: rng.choice(options))
     space.cost(point)
-    monkeypatch.setattr(Composer, "operator", None)
+    monkeypatch.setattr(Composer, "traverse_operator", None)
     space.__dict__.pop("_costs")
     space.cost(point)
 

@@ -38,15 +38,15 @@ def test_what_is_read_line_by_line_is_what_optuna_reads(journal: Path, tmp_path:
     names = (name, f"{name}-finals")
     glance = Glance(copy)
     glance.read()
-    assert glance.trials(name) == ()
+    assert glance.read_trials(name) == ()
     step = max(1, len(lines) // 7)
     for end in (*range(step, len(lines), step), len(lines)):
         copy.write_bytes(b"".join(lines[:end]))
         shutil.copy(copy, tmp_path / "other")
         glance.read()
         for one, trials in zip(names, read_trials(tmp_path / "other", *names), strict=True):
-            assert without_choices(list(glance.trials(one))) == without_choices(trials)
-    assert any(trial.state is not TrialState.RUNNING for trial in glance.trials(name))
+            assert without_choices(list(glance.read_trials(one))) == without_choices(trials)
+    assert any(trial.state is not TrialState.RUNNING for trial in glance.read_trials(name))
 
 
 def test_a_line_that_is_being_written_is_passed_over(tmp_path: Path) -> None:
@@ -55,11 +55,11 @@ def test_a_line_that_is_being_written_is_passed_over(tmp_path: Path) -> None:
     glance = Glance(copy)
     copy.write_bytes(b"".join(lines[:3]) + lines[3][:20])
     glance.read()
-    (trial,) = glance.trials("plain")
+    (trial,) = glance.read_trials("plain")
     assert len(trial.curve) == 1 and trial.is_running
     copy.write_bytes(b"".join(lines))
     glance.read()
-    assert [t.score for t in glance.trials("plain")] == [t.score for t in read_trials(copy, "plain")[0]]
+    assert [t.score for t in glance.read_trials("plain")] == [t.score for t in read_trials(copy, "plain")[0]]
 
 
 def test_a_journal_that_was_repaired_is_read_anew(tmp_path: Path) -> None:
@@ -68,14 +68,14 @@ def test_a_journal_that_was_repaired_is_read_anew(tmp_path: Path) -> None:
     glance = Glance(copy)
     copy.write_bytes(whole)
     glance.read()
-    assert len(glance.trials("plain")) == 4
+    assert len(glance.read_trials("plain")) == 4
     (tmp_path / "new").write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
     (tmp_path / "new").rename(copy)
     glance.read()
-    assert len(glance.trials("plain")) == 1
+    assert len(glance.read_trials("plain")) == 1
     copy.unlink()
     glance.read()
-    assert glance.trials("plain") == ()
+    assert glance.read_trials("plain") == ()
 
 
 def test_a_damaged_line(tmp_path: Path) -> None:
@@ -101,5 +101,5 @@ def test_less_is_read_without_epochs(journal: Path) -> None:
         return [(t.number, t.state, t.score, t.job, t.candidate, t.began, t.ended) for t in trials]
 
     for study in (name, f"{name}-finals"):
-        assert ends(least.trials(study)) == ends(most.trials(study))
-    assert not any(trial.curve for trial in least.trials(name))
+        assert ends(least.read_trials(study)) == ends(most.read_trials(study))
+    assert not any(trial.curve for trial in least.read_trials(name))

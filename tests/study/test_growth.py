@@ -72,7 +72,7 @@ def test_a_parent_is_chosen_without_a_walk_through_all_trials(tmp_path: Path) ->
         inherit=lambda candidate, ranked: ranks.append([trial.score for trial in ranked[:3]]),
     )
     run(s, until=10)
-    s.parent(asked(s))
+    s.find_parent(asked(s))
     assert ranks == [[trial.score for trial in s.best(3)]]
 
 
@@ -149,7 +149,7 @@ def test_options_are_read_once_and_shared(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(shared_options, "json_to_distribution", noted)
     again = study(journal, trials=31, space=Ordered())
     assert len(read) == len(set(read)) == 2  # depths and widths
-    stored = again.ledger.stored()
+    stored = again.ledger.list_stored()
     assert len({id(frozen.distributions) for frozen in stored}) == 3  # one for each depth
     assert [dict(frozen.params) for frozen in stored] == [dict(t.candidate.choices) for t in s.trials]
     assert len({id(name) for frozen in stored for name in frozen.params}) == 5
@@ -163,4 +163,4 @@ def test_optuna_reads_the_same_of_a_journal(tmp_path: Path) -> None:
     theirs = optuna.load_study(study_name="nas", storage=optuna.storages.JournalStorage(backend))
     again = study(journal, trials=31, space=Ordered())
     assert isinstance(again.ledger, Ledger)
-    assert theirs.get_trials() == again.ledger.stored()
+    assert theirs.get_trials() == again.ledger.list_stored()

@@ -46,7 +46,9 @@ def made(scores: Sequence[float | None]) -> list[Trial]:
 def test_random_search_is_the_mean_of_all_draws(objective: Objective, failed: int) -> None:
     trials = made([0.5, 0.9, 0.7, 0.71, *[None] * failed, 0.2])
     best = max if objective.metric.maximize else min
-    rewards = [None if t.score is None else objective.reward(t.score, t.candidate.amount) for t in trials]
+    rewards = [
+        None if t.score is None else objective.compute_reward(t.score, t.candidate.amount) for t in trials
+    ]
     expected = {
         k: fmean(best(r for r in draw if r is not None) for draw in combinations(rewards, k))
         for k in range(failed + 1, len(trials) + 1)
@@ -80,12 +82,12 @@ def test_where_time_went() -> None:
     trials = made([0.5, None, 0.7])
     spent = sum_times(trials)
     assert spent.trained == {TrialState.COMPLETE: 4.0, TrialState.FAILED: 2.0}
-    assert (spent.training, spent.started, spent.waited, spent.wall) == (6.0, 0.0, 39.0, 35.0)
+    assert (spent.total_trained, spent.started, spent.waited, spent.wall) == (6.0, 0.0, 39.0, 35.0)
     late = replace(trials[2], result=TrialResult(epochs=1, seconds=3.0, start_s=1.5, build_s=1.0))
     spent = sum_times([*trials[:2], late])  # half a second of its first epoch was before the second step
     assert spent.trained == {TrialState.COMPLETE: 3.5, TrialState.FAILED: 2.0}
     assert (spent.started, spent.waited) == (1.5, 38.0)
-    assert sum_times([]).waited is None and sum_times([]).training == 0
+    assert sum_times([]).waited is None and sum_times([]).total_trained == 0
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "local"])

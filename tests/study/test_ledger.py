@@ -113,9 +113,9 @@ def test_equal_options_are_one_object_in_all_trials() -> None:
 
 def test_trials_of_the_storage_share_what_they_were_entered_with(journal: Path) -> None:
     run(s := study(journal, trials=4))
-    shared = {id(d) for frozen in s.ledger.stored() for d in frozen.distributions.values()}
+    shared = {id(d) for frozen in s.ledger.list_stored() for d in frozen.distributions.values()}
     assert len(shared) == 2  # depths and widths
-    for trial, frozen in zip(s.trials, s.ledger.stored(), strict=True):
+    for trial, frozen in zip(s.trials, s.ledger.list_stored(), strict=True):
         assert frozen.params is trial.candidate.choices
 
 
@@ -208,10 +208,10 @@ def test_what_a_sampler_writes_on_a_proposal_is_kept_with_the_trial_it_becomes(j
     s = study(journal, trials=6, budget=budget, sampler=lambda *_: Noting(found))
     while (candidate := s.ask()) is not None:
         written = len(found)
-        assert s.ledger.stored()[candidate.number].system_attrs["own"] == written
+        assert s.ledger.list_stored()[candidate.number].system_attrs["own"] == written
         end(s, candidate.number, 0.5)
     assert s.counts.over_budget > 0 and len(found) > 6
-    notes = [frozen.system_attrs["own"] for frozen in s.ledger.stored()]
+    notes = [frozen.system_attrs["own"] for frozen in s.ledger.list_stored()]
     assert all(seen == notes[: len(seen)] for seen in found)
     assert {MACS.of(t.candidate.cost) <= 8000 for t in s.trials} == {True}
     study(journal, trials=7, budget=budget, sampler=lambda *_: Noting(found)).ask()

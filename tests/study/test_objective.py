@@ -95,16 +95,22 @@ def test_an_objective_that_is_none(text: str, message: str) -> None:
 def test_the_reward_of_efficientnet_b0() -> None:
     """Accuracy 0.771 at 386M of 400M, as Tan & Le 2019 have it; at the target the reward is the accuracy."""
     objective = parse_objective("accuracy*(flops/400M)^-0.07")
-    assert objective.reward(0.771, make_amounts(Cost(macs=400_000_000))) == pytest.approx(0.771)
-    assert objective.reward(0.771, make_amounts(Cost(macs=385_814_752))) == pytest.approx(
+    assert objective.compute_reward(0.771, make_amounts(Cost(macs=400_000_000))) == pytest.approx(0.771)
+    assert objective.compute_reward(0.771, make_amounts(Cost(macs=385_814_752))) == pytest.approx(
         0.771 * 0.96453688**-0.07
     )
-    assert objective.reward(0.771, make_amounts(Cost(macs=800_000_000))) == pytest.approx(0.771 * 2**-0.07)
-    assert objective.reward(0.5, make_amounts(Cost(macs=0))) > 0.5
+    assert objective.compute_reward(0.771, make_amounts(Cost(macs=800_000_000))) == pytest.approx(
+        0.771 * 2**-0.07
+    )
+    assert objective.compute_reward(0.5, make_amounts(Cost(macs=0))) > 0.5
 
 
 def test_values_are_the_reward_then_the_costs() -> None:
-    assert parse_objective("accuracy,params,flops").values(0.5, make_amounts(Cost(7, 3))) == [0.5, 3.0, 7.0]
+    assert parse_objective("accuracy,params,flops").compute_values(0.5, make_amounts(Cost(7, 3))) == [
+        0.5,
+        3.0,
+        7.0,
+    ]
 
 
 def test_the_best_are_those_of_the_highest_reward() -> None:
@@ -235,7 +241,7 @@ def test_the_ledger_keeps_accuracies_and_resuming_changes_nothing(tmp_path: Path
     resumed = go_on(s := study(tmp_path / "ledger", "evolution", reward, 24))
     assert resumed == whole and len(whole) == 24
     assert all(t.score in (None, accuracy(t.candidate.cost)) for t in resumed)
-    rewards = [parse_objective(reward).reward(score_of(t), t.candidate.amount) for t in s.best(5)]
+    rewards = [parse_objective(reward).compute_reward(score_of(t), t.candidate.amount) for t in s.best(5)]
     assert rewards == sorted(rewards, reverse=True)
 
 

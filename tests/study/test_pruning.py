@@ -58,7 +58,7 @@ def test_a_trial_that_is_stopped_has_its_value_and_no_score(name: str, tmp_path:
     heard = Heard(s)
     LocalExecutor().run(s, Fake(tmp_path / "log", epochs=EPOCHS), heard)
     assert s.counts.complete + s.counts.pruned == 24 and s.counts.pruned >= 5 <= s.counts.complete
-    for trial, frozen in zip(s.trials, s.ledger.stored(), strict=True):
+    for trial, frozen in zip(s.trials, s.ledger.list_stored(), strict=True):
         epochs = trial.result.epochs
         assert list(trial.curve) == list(range(1, epochs + 1))
         if trial.state is TrialState.PRUNED:
@@ -273,11 +273,9 @@ class Odd(BasePruner):
     ("answer", "message"),
     [
         (ValueError("no\nrung"), "fails at trial 1 after epoch 2: ValueError: no rung "
-         "(test_pruning.py:LINE); mend it, and go on by nas resume"),
-        ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
-         "nas resume"),
-        (None, "says None of trial 1 after epoch 2, which is not True or False; mend it, and go on by "
-         "nas resume"),
+         "(test_pruning.py:LINE); mend it"),
+        ("maybe", "says 'maybe' of trial 1 after epoch 2, which is not True or False; mend it"),
+        (None, "says None of trial 1 after epoch 2, which is not True or False; mend it"),
     ],
 )  # fmt: skip
 def test_one_that_fails_ends_the_search_and_nothing_is_lost(

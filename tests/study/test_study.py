@@ -79,14 +79,14 @@ def test_a_budget_that_only_dear_networks_meet_is_met(journal: Path, sampler: st
 def test_a_trial_tells_optuna_how_far_it_is_within_the_budget(journal: Path) -> None:
     budget = Budget({MACS: Interval(4000, 10_000)})
     run(s := study(journal, trials=6, budget=budget, sampler="tpe"))
-    for trial in s.ledger.stored():
+    for trial in s.ledger.list_stored():
         macs = trial.user_attrs["macs"]
         assert trial.system_attrs["constraints"] == [macs / 10_000 - 1, 1 - macs / 4000]
 
 
 def test_networks_that_were_proposed_again_are_noted_on_the_next_trial(journal: Path) -> None:
     run(s := study(journal, trials=25, space=ToySpace(layers=3)))
-    for trial in s.ledger.stored():
+    for trial in s.ledger.list_stored():
         repeats = trial.system_attrs.get("nas:repeats", [])
         assert all(0 <= number < trial.number for number in repeats)
         assert len(repeats) == trial.user_attrs["rejected"].get("duplicate", 0)
@@ -167,7 +167,7 @@ def test_starts_come_first_and_a_resumed_study_goes_on_with_them(tmp_path: Path,
 
 def test_a_genetic_sampler_counts_starts_as_of_its_first_generation(journal: Path) -> None:
     run(s := study(journal, trials=22, sampler="nsga2", space=ToySpace(layers=8), warm_start=STARTS))
-    notes = [trial.system_attrs for trial in s.ledger.stored()]
+    notes = [trial.system_attrs for trial in s.ledger.list_stored()]
     (key,) = (k for k in notes[0] if k.endswith("generation"))
     assert [n[key] for n in notes] == [i // 5 for i in range(22)]  # five individuals for so few trials
 

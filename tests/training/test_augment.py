@@ -61,7 +61,7 @@ def test_shifts_and_mirrors_equal_padding_and_cropping_image_by_image() -> None:
     index = torch.randperm(16, generator=generator)
     dy, dx = (torch.randint(-3, 4, (16, 1), generator=generator) for _ in range(2))
     flip = torch.rand(16, 1, generator=generator) < 0.5
-    batch = images.normalise(shift_and_flip(images.pixels(index), dy, dx, flip))
+    batch = images.normalise(shift_and_flip(images.get_pixels(index), dy, dx, flip))
     assert batch.shape == (16, 3, 12, 12)
     assert batch.dtype == torch.float32
     assert batch.is_contiguous(memory_format=torch.channels_last)

@@ -105,20 +105,20 @@ def test_the_loss_is_cross_entropy_of_each_label() -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(6, 3, requires_grad=True), torch.randint(2, (6, 3))
     loss = SeveralLabelsLoss(0.0)
-    value = loss(logits, loss.targets(labels, labels, 3))
+    value = loss(logits, loss.make_targets(labels, labels, 3))
     shares = logits.sigmoid()
     assert value.item() == pytest.approx(
         -torch.where(labels > 0, shares, 1 - shares).log().sum(1).mean().item(), rel=1e-5
     )
     (gradient,) = torch.autograd.grad(value, logits)
     assert torch.allclose(gradient, (shares - labels) / 6, atol=1e-6)
-    smooth = SeveralLabelsLoss(0.1).targets(labels, labels, 3)
+    smooth = SeveralLabelsLoss(0.1).make_targets(labels, labels, 3)
     assert sorted(set(smooth.flatten().tolist())) == pytest.approx([0.05, 0.95])
     # of a class and its opposite, each counts as the one of two classes
     twin = torch.stack([logits[:, 0], -logits[:, 0]], 1)
     one = F.one_hot(labels[:, 0], 2)
     pair = SeveralLabelsLoss(0.0)
-    assert pair(twin, pair.targets(one, one, 2)).item() == pytest.approx(
+    assert pair(twin, pair.make_targets(one, one, 2)).item() == pytest.approx(
         2 * F.cross_entropy(torch.stack([logits[:, 0], torch.zeros(6)], 1), labels[:, 0]).item(), rel=1e-5
     )
 
@@ -171,7 +171,7 @@ def test_scores_of_untrained_networks() -> None:
 
 def test_metrics_are_of_one_label_or_of_several() -> None:
     data = make_data()
-    assert Recipe().judging(True).metric == "map" and Recipe().judging(False) == Recipe()
+    assert Recipe().judge_by(True).metric == "map" and Recipe().judge_by(False) == Recipe()
     check_metric("map", data)
     with pytest.raises(
         InputError, match=r"--metric auc: is of images with one label each, and those of data set"

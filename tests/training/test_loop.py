@@ -137,21 +137,21 @@ def last(training: ClassifierTraining) -> EpochResult:
 def test_auto_picks_the_largest_batch_that_leaves_steps(images: int, batch: int, rate: float) -> None:
     """The same on any device; on a GPU where nothing is given too."""
     given = Recipe(batch="auto")
-    picked = given.fitted(images, "cpu")
+    picked = given.fit(images, "cpu")
     assert (picked.batch, picked.lr) == (batch, rate)
-    assert given.fitted(images, "cuda") == Recipe().fitted(images, "cuda") == picked
-    assert picked.fitted(7, "cuda") == picked  # as a resume has it
-    part = dataclasses.replace(given, fraction=0.5).fitted(2 * images, "cpu")
+    assert given.fit(images, "cuda") == Recipe().fit(images, "cuda") == picked
+    assert picked.fit(7, "cuda") == picked  # as a resume has it
+    part = dataclasses.replace(given, fraction=0.5).fit(2 * images, "cpu")
     assert (part.batch, part.lr) == (batch, rate)
 
 
 def test_the_rate_that_belongs_to_a_batch() -> None:
     """Linear for SGD, the square root for the others; one that is given stays, and so does a batch."""
-    recipes = [Recipe(batch="auto", optimizer=name).fitted(40_000, "cuda") for name in LEARNING_RATES]
+    recipes = [Recipe(batch="auto", optimizer=name).fit(40_000, "cuda") for name in LEARNING_RATES]
     assert [recipe.peak_lr for recipe in recipes] == [0.32, 0.02, 0.008]
-    assert Recipe(lr=0.03).fitted(40_000, "cuda").lr == 0.03
-    assert Recipe(batch=512).fitted(40_000, "cuda") == Recipe(batch=512)
-    assert (Recipe().fitted(40_000, "cpu"), Recipe().fitted(7, "mps")) == (Recipe(batch=64),) * 2
+    assert Recipe(lr=0.03).fit(40_000, "cuda").lr == 0.03
+    assert Recipe(batch=512).fit(40_000, "cuda") == Recipe(batch=512)
+    assert (Recipe().fit(40_000, "cpu"), Recipe().fit(7, "mps")) == (Recipe(batch=64),) * 2
 
 
 def test_a_recipe_survives_yaml() -> None:
@@ -399,7 +399,7 @@ def test_norms_and_biases_do_not_decay(digits: ImageData) -> None:
 def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
     recipe = Recipe(epochs=5, batch=10, lr=0.4, warmup=0.2)
     training = ClassifierTraining(Flat(3 * 64), random_data(200), recipe, seed=0)
-    rates = [recipe.rate(step, 100) for step in range(100)]
+    rates = [recipe.compute_rate(step, 100) for step in range(100)]
     assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.4)
     assert rates[20:] == pytest.approx(0.2 * (1 + np.cos(np.pi * np.arange(80) / 80)))
     assert rates[-1] < 0.001 * 0.4
@@ -414,7 +414,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero() -> None:
 
 def test_one_cycle_rises_and_falls_as_a_line() -> None:
     recipe = Recipe(optimizer="adamw", schedule="one_cycle", warmup=0.25)
-    rates = [recipe.rate(step, 80) for step in range(80)]
+    rates = [recipe.compute_rate(step, 80) for step in range(80)]
     assert rates[:20] == pytest.approx(np.arange(1, 21) / 20 * 0.005)
     assert rates[20:] == pytest.approx((60 - np.arange(60)) / 60 * 0.005)
 
@@ -673,7 +673,7 @@ def test_images_that_do_not_fit_are_sent_batch_by_batch(
     there = last(ClassifierTraining(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda"))
     monkeypatch.setattr("nas.training.device._SHARE", 0)
     training = ClassifierTraining(seeded(small_net), digits, Recipe(epochs=2), seed=0, device="cuda")
-    assert training._train.pixels(torch.tensor([0], device="cuda")).device.type == "cuda"
+    assert training._train.get_pixels(torch.tensor([0], device="cuda")).device.type == "cuda"
     assert training._train._images.device.type == "cpu"
     assert last(training).value == pytest.approx(there.value, abs=0.05)
 

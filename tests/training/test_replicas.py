@@ -22,10 +22,10 @@ def group(tmp_path: Path) -> Iterator[None]:
 
 def test_parts_are_the_whole_in_order_of_rank() -> None:
     values = torch.arange(11)
-    parts = [Replicas(rank, 3).part(values) for rank in range(3)]
+    parts = [Replicas(rank, 3).take_part(values) for rank in range(3)]
     assert torch.cat(parts).equal(values)
     assert {len(part) for part in parts} == {3, 4}
-    assert Replicas().part(values).equal(values)
+    assert Replicas().take_part(values).equal(values)
 
 
 def test_processes_draw_for_themselves() -> None:
@@ -43,7 +43,7 @@ def test_one_process_alone_changes_nothing() -> None:
     alone = Replicas()
     assert alone.join_norms(module) is module and alone.join_gradients(module) is module
     assert type(module[1]) is nn.BatchNorm2d
-    assert alone.mean(torch.tensor(3.0)) == 3
+    assert alone.average(torch.tensor(3.0)) == 3
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

@@ -36,7 +36,7 @@ def test_the_loss_is_that_of_hinton() -> None:
     teacher, pixels = make_teacher(), torch.randint(0, 256, (5, 3, 8, 8)).to(torch.uint8)
     labels, logits = torch.tensor([0, 1, 2, 0, 1]), torch.randn(5, 3)
     loss = Loss(0.1, None, teacher)
-    found = loss(logits, loss.targets(pixels, labels, 3))
+    found = loss(logits, loss.make_targets(pixels, labels, 3))
     soft = (teacher.ask(pixels) / 2).softmax(1)
     divergence = (soft * (soft.log() - (logits / 2).log_softmax(1))).sum(1).mean()
     hard = F.cross_entropy(logits, labels, label_smoothing=0.1)
@@ -52,5 +52,5 @@ def test_labels_that_are_mixed_are_kept() -> None:
 def test_without_a_teacher_the_loss_is_cross_entropy() -> None:
     labels, logits, weights = torch.tensor([0, 2]), torch.randn(2, 3), torch.tensor([1.0, 2, 3])
     loss = Loss(0.1, weights)
-    assert loss.targets(torch.zeros(2), labels, 3) is labels
+    assert loss.make_targets(torch.zeros(2), labels, 3) is labels
     assert loss(logits, labels) == F.cross_entropy(logits, labels, weights, label_smoothing=0.1)

@@ -140,7 +140,7 @@ def test_the_same_data_by_another_path(run: RunFolder) -> None:
     file = run.path / "calibration.json"
     found = json.loads(file.read_text())
     other, manifest = RunFolder(Path(shutil.copytree(run.path, "runs/other"))), Manifest.read(run)
-    config = manifest.config.changed({"dataset": "imagefolder:photos"}, "test")
+    config = manifest.config.change({"dataset": "imagefolder:photos"}, "test")
     manifest = manifest.with_config(config)
     whole = f"imagefolder:{Path('photos').absolute()}"
     same, others = ("imagefolder:./photos/", whole), ("imagefolder:photo", "digits")

@@ -158,7 +158,7 @@ def test_jobs_that_ran_when_the_driver_died_run_again() -> None:
     assert [asked(again).number for _ in range(2)] == [1, 2] and again.ask() is None
     complete(again, 1, 0.25)
     again.fail(2, Failure(FailureReason.ERROR, "no luck"))
-    assert {name: r.score for name, r in again.results().items()} == {"a": 0.5, "b": 0.25}
+    assert {name: r.score for name, r in again.collect_results().items()} == {"a": 0.5, "b": 0.25}
     assert queue(jobs).remaining == 0
     other = queue([replace(jobs[0], name="d")])
     assert asked(other).number == 3 and other.counts.complete == 0
@@ -236,9 +236,9 @@ def test_a_time_limit_that_is_none_is_refused(value: str) -> None:
 def test_a_winner_is_named_when_all_finals_have_ended(run: RunFolder) -> None:
     assert load().winner is not None
     manifest = Manifest.read(run)
-    manifest.with_config(manifest.config.changed({"finalists": 3}, "test")).write(run)
+    manifest.with_config(manifest.config.change({"finalists": 3}, "test")).write(run)
     assert load().winner is None and len(load().finalists) == 2
-    manifest.with_config(manifest.config.changed({"finalists": 0}, "test")).write(run)
+    manifest.with_config(manifest.config.change({"finalists": 0}, "test")).write(run)
     assert load().winner is None and load().finalists == []
 
 

@@ -93,8 +93,8 @@ def test_an_input_is_the_resolution_where_none_is_given(
 ) -> None:
     config = SearchConfig.from_data({"space": "deep.yaml", **settings})
     assert config.data.resolution == resolution
-    assert config.given() == {"space": "deep.yaml", **given}
-    assert SearchConfig.from_data(config.given()) == SearchConfig.from_data(config.to_data()) == config
+    assert config.select_given() == {"space": "deep.yaml", **given}
+    assert SearchConfig.from_data(config.select_given()) == SearchConfig.from_data(config.to_data()) == config
 
 
 def test_both_are_taken_from_a_file_and_from_options() -> None:

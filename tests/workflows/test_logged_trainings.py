@@ -83,7 +83,7 @@ def rates(found: nas.TrainResult) -> list[tuple[int, Any]]:
     """Return the learning rate after each epoch, as the recipe has it: of 4 steps of 16 images."""
     assert len(found.history) == 4
     recipe = nas.TrainConfig.from_data({"network": "x", **settings(4)}).recipe
-    return [(epoch, pytest.approx(recipe.rate(4 * epoch - 1, 16))) for epoch in range(1, 5)]
+    return [(epoch, pytest.approx(recipe.compute_rate(4 * epoch - 1, 16))) for epoch in range(1, 5)]
 
 
 def figures(found: nas.TrainResult) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_amounts_are_kept_and_resuming_changes_nothing(sampler: str, tmp_path: P
     go_on(study(tmp_path / "journal", sampler, "accuracy,memory"), until=9)
     s = study(tmp_path / "journal", sampler, "accuracy,memory")
     assert go_on(s) == whole
-    for stored, trial in zip(s.ledger.stored(), whole, strict=True):
+    for stored, trial in zip(s.ledger.list_stored(), whole, strict=True):
         figures = {measure.name: trial.candidate.amount(measure) for measure in KEPT}
         assert figures == {name: stored.user_attrs[name] for name in figures}
         assert not figures.keys() & trial.result.to_data().keys()

@@ -227,7 +227,7 @@ def test_one_that_gives_no_training() -> None:
         nas.search(config(), evaluator=given, name="mine")
     assert str(error.value) == (
         "evaluator Mute(): gave None, which is no training; return an object with done, epoch() and "
-        "state_dict()"
+        "state_dict(). Then begin anew, or, where it is right as it is, go on with: nas resume runs/mine"
     )
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from nas.errors import InputError, NasError
 from nas.runs.pipeline import PipelineFolder, StepRecord
-from nas.workflows.pipeline import Done, Ended, PipelineObserver, Step, Work, run_steps
+from nas.workflows.pipeline import Done, EndedStep, PipelineObserver, Step, Work, run_steps
 from nas.workflows.stops import HungUp, Stopped
 
 COMMAND = "nas run steps.yaml"
@@ -94,7 +94,7 @@ class Heard(PipelineObserver):
     def began(self, step: str, why: str) -> None:
         self.said.append(f"{step}: {why}")
 
-    def ended(self, step: Ended) -> None:
+    def ended(self, step: EndedStep) -> None:
         self.said.append(f"{step.name}: {step.record.summary}")
 
 
@@ -182,6 +182,13 @@ def test_messages_name_the_step(home: Path) -> None:
         with pytest.raises(type(error)) as raised:
             do(home, Settings(error=error))
         assert str(raised.value) == message and type(raised.value) is type(error)
+
+
+def test_the_way_out_of_a_step_is_that_of_all(home: Path) -> None:
+    error = NasError("hail. Go on with: nas resume field/sow-1")
+    error.command = "nas resume field/sow-1"
+    with pytest.raises(NasError, match=f"^sow: hail. Go on with: {COMMAND}$"):
+        do(home, Settings(error=error))
 
 
 def test_who_listens_hears_all(home: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_run_goes_on_under_another_name_and_from_another_folder(
         assert search("--workers", "0", "--trials", "3", "--keep", "2", *storage, name="stored").code == 0
         run = RunFolder.open(Path("runs/stored"))
     before = RunState.load(run.path, (), *storage[1:]).trials
-    kept = {file.name for file in run.kept_weights()}
+    kept = {file.name for file in run.list_weights()}
     run.path.rename("moved")
     with monkeypatch.context() as inside:
         inside.chdir("moved")
@@ -119,14 +119,14 @@ def test_a_run_goes_on_under_another_name_and_from_another_folder(
         said = nas("resume", ".", "--trials", "4", *named)
     assert said.code == 0 and "[3/4]" not in said.out
     moved = RunFolder.open(Path("moved"))
-    left = {file.name for file in moved.kept_weights()}
+    left = {file.name for file in moved.list_weights()}
     assert RunState.load(moved.path, (), *storage[1:]).trials[:3] == before
     assert len(left) == len(kept) == 2 and left <= kept | {moved.weights_file(3).name}
 
 
 def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run: RunFolder) -> None:
     run = tiny_run
-    weights = set(run.kept_weights())
+    weights = set(run.list_weights())
     run.journal.unlink()
     for arguments in (("resume", "runs/mine"), ("show", "runs/mine"), ("export", "runs/mine")):
         said = nas(*arguments)
@@ -135,7 +135,7 @@ def test_a_run_whose_study_is_gone_is_refused_and_keeps_its_weights(tiny_run: Ru
             "error: runs/mine: the study 'mine' is not in runs/mine/study.journal, though the run has "
             "results of it; restore it, or start a new run\n",
         )
-    assert not run.journal.exists() and set(run.kept_weights()) == weights
+    assert not run.journal.exists() and set(run.list_weights()) == weights
 
 
 def test_files_of_the_user_in_a_run_stay(tiny_run: RunFolder) -> None:

@@ -130,7 +130,9 @@ def test_finals_are_shared_too() -> None:
     def work(runs: str, join: bool) -> None:
         results.append(api.search(own, evaluator=Instant(), name="mine", runs=runs, join=join))
 
-    api.search(config(**{**own.given(), "trials": 1, "finalists": 0}), evaluator=Instant(), name="mine")
+    api.search(
+        config(**{**own.select_given(), "trials": 1, "finalists": 0}), evaluator=Instant(), name="mine"
+    )
     threads = [threading.Thread(target=work, args=(runs, True)) for runs in ("a", "b")]
     for thread in threads:
         thread.start()

@@ -28,7 +28,7 @@ def write_tiles(known: Facts) -> ET.Element:
         amounts = {m.label: m.format(known.winner.candidate.amount(m)) for m in known.config.measures}
         facts |= {f"{label} of the best": amount for label, amount in amounts.items()}
     facts["trials ended"] = f"{len(known.ended):,}"
-    if training := sum_times(known.state.trials).training:
+    if training := sum_times(known.state.trials).total_trained:
         facts["time trained"] = format_duration(training)
     tiles = (element("div", element("b", value), label) for label, value in facts.items())
     return element("div", *tiles, class_="tiles")
@@ -36,7 +36,7 @@ def write_tiles(known: Facts) -> ET.Element:
 
 def write_command(known: Facts) -> ET.Element:
     manifest, folder = known.state.manifest, known.state.folder
-    given = _flatten(manifest.given())
+    given = _flatten(manifest.select_given())
     everything = _flatten(manifest.settings)
     own = manifest.data is None and known.config.evaluator is None and not manifest.elsewhere
     trials = known.state.trials
@@ -144,7 +144,7 @@ def _write_best(known: Facts) -> ET.Element:
     for rank, trial in enumerate(known.scored[:BEST], 1):
         assert trial.score is not None
         amount = trial.candidate.amount
-        own = [f"{known.objective.reward(trial.score, amount):.4f}"] if rewards else []
+        own = [f"{known.objective.compute_reward(trial.score, amount):.4f}"] if rewards else []
         rows.append(
             [
                 str(rank),

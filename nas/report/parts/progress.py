@@ -63,7 +63,7 @@ def _find_random_line(known: Facts) -> tuple[list[Reached], list[ET.Element]]:
         )
         if manifest.data is None and known.config.evaluator is None:
             return [], [write_note(why)]
-        config = known.config.changed(_AT_RANDOM, "random search")
+        config = known.config.change(_AT_RANDOM, "random search")
         command = manifest.with_config(config).start_command(known.state.folder)
         return [], [write_note(f"{why} A run beside this one gives it:"), element("pre", command)]
     own = len(run.config.warm_start)

@@ -29,13 +29,13 @@ def write_time(known: Facts) -> ET.Element | None:
         notes.append(
             "The last row is what is left of the time from the entry of a trial to its end. From the first "
             f"entry to the last end it took {format_duration(spent.wall)}, so that "
-            f"{spent.training / max(spent.wall, 1e-9):.2f} trainings ran at a time on average, stops of the "
-            "search included."
+            f"{spent.total_trained / max(spent.wall, 1e-9):.2f} trainings ran at a time on average, stops of "
+            "the search included."
         )
     whole = sum(seconds for _, seconds in parts)
     rows = [[word, format_duration(seconds), _format_share(seconds, whole)] for word, seconds in parts]
     if finals := [final for final in known.state.finals if not final.is_running]:
-        rows.append(["training, of finalists", format_duration(sum_times(finals).training), ""])
+        rows.append(["training, of finalists", format_duration(sum_times(finals).total_trained), ""])
     return write_section(
         "time",
         "Where the time went",

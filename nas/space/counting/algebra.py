@@ -16,15 +16,16 @@ K = TypeVar("K", bound=Hashable)
 class Total(Protocol):
     """A set of points, each with a cost and the decisions that led to it."""
 
-    def after(self, cost: Cost, decisions: Decisions) -> Self:
+    def extend(self, cost: Cost, decisions: Decisions) -> Self:
         """Return the same points, each with a part of this cost added and these decisions made."""
 
     def with_other(self, other: Self) -> Self:
         """Return the union of two disjoint sets of points."""
 
-    def then(self, other: Self) -> Self:
+    def multiply(self, other: Self) -> Self:
         """Return the product: every point of one with every point of the other, which decide other things."""
 
+    @property
     def nothing(self) -> Self:
         """Return one point that has cost nothing and decided nothing."""
 
@@ -35,15 +36,16 @@ class Sum:
 
     cost: Cost = field(default_factory=Cost)
 
-    def after(self, cost: Cost, decisions: Decisions) -> Sum:
+    def extend(self, cost: Cost, decisions: Decisions) -> Sum:
         return Sum(self.cost + cost)
 
     def with_other(self, other: Sum) -> Sum:
         raise AssertionError("a point has one way through")
 
-    def then(self, other: Sum) -> Sum:
+    def multiply(self, other: Sum) -> Sum:
         return Sum(self.cost + other.cost)
 
+    @property
     def nothing(self) -> Sum:
         return Sum()
 
@@ -54,17 +56,18 @@ class Muted:
 
     total: Any
 
-    def after(self, cost: Cost, decisions: Decisions) -> Muted:
-        return Muted(self.total.after(Cost(), decisions))
+    def extend(self, cost: Cost, decisions: Decisions) -> Muted:
+        return Muted(self.total.extend(Cost(), decisions))
 
     def with_other(self, other: Muted) -> Muted:
         return Muted(self.total.with_other(other.total))
 
-    def then(self, other: Muted) -> Muted:
-        return Muted(self.total.then(other.total))
+    def multiply(self, other: Muted) -> Muted:
+        return Muted(self.total.multiply(other.total))
 
+    @property
     def nothing(self) -> Muted:
-        return Muted(self.total.nothing())
+        return Muted(self.total.nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,18 @@ class Listing:
 
     costs: Mapping[Decisions, Cost] = field(default_factory=lambda: {(): Cost()})
 
-    def after(self, cost: Cost, decisions: Decisions) -> Listing:
+    def extend(self, cost: Cost, decisions: Decisions) -> Listing:
         return Listing({(*made, *decisions): one + cost for made, one in self.costs.items()})
 
     def with_other(self, other: Listing) -> Listing:
         return Listing({**self.costs, **other.costs})
 
-    def then(self, other: Listing) -> Listing:
+    def multiply(self, other: Listing) -> Listing:
         return Listing(
             {a + b: cost + more for a, cost in self.costs.items() for b, more in other.costs.items()}
         )
 
+    @property
     def nothing(self) -> Listing:
         return Listing()
 

@@ -103,20 +103,20 @@ class KindTotals:
     needed: Read
     env: Env
 
-    def totals(self, nothing: Any) -> dict[tuple[Env, End], Any]:
+    def compute_totals(self, nothing: Any) -> dict[tuple[Env, End], Any]:
         """Return the totals by the kind's end."""
         result: dict[tuple[Env, End], Any] = {}
-        for outputs in self._outputs():
+        for outputs in self._list_outputs():
             states = {(self.env, Later()): nothing}
             for node in reversed(self.kind.nodes):
-                states = self._node(node, outputs, states)
+                states = self._add_node(node, outputs, states)
             for (before, later), total in states.items():
                 for output, after, decisions in self.composer.expand(self.kind.output, before):
                     if output in outputs.options and (end := self._end(output, later)).needed <= self.needed:
-                        merge(result, (after, end), total.after(Cost(), decisions))
+                        merge(result, (after, end), total.extend(Cost(), decisions))
         return result
 
-    def _outputs(self) -> Iterator[Outputs]:
+    def _list_outputs(self) -> Iterator[Outputs]:
         """Yield the outputs that are counted together: those without dead ends, then each of the others."""
         names = {node.name for node in self.kind.nodes}
         options = [output for output, _, _ in self.composer.expand(self.kind.output, self.env)]
@@ -158,29 +158,29 @@ class KindTotals:
         return any(
             is_zero
             for from_cell in {source in CELL_INPUTS for source in sources}
-            for _, is_zero in self._variants(node, op, self.env, from_cell, place).values()
+            for _, is_zero in self._list_variants(node, op, self.env, from_cell, place).values()
         )
 
-    def _node(
+    def _add_node(
         self, node: CellNode, outputs: Outputs, states: dict[tuple[Env, Later], Any]
     ) -> dict[tuple[Env, Later], Any]:
         """Return the totals with a node, by what it and the nodes behind it ask of the values before it."""
         starts: dict[Fate, dict[tuple[Env, Later], Any]] = {}
         for (env, later), total in states.items():
-            for fate, now in self._fates(node.name, outputs, later):
+            for fate, now in self._list_fates(node.name, outputs, later):
                 merge(starts.setdefault(fate, {}), (env, now), total)
         result: dict[tuple[Env, Later], Any] = {}
         for fate, start in starts.items():
-            for inputs, some in self._inputs(node, start):
+            for inputs, some in self._list_inputs(node, start):
                 reached = {(env, later, False): total for (env, later), total in some.items()}
                 for value, op in zip(inputs, node.ops, strict=True):
-                    reached = self._slot(node, op, value, outputs, fate, reached)
+                    reached = self._add_slot(node, op, value, outputs, fate, reached)
                 for (env, later, is_present), total in reached.items():
                     if is_present == (fate is Fate.NEEDED):
                         merge(result, (env, later), total)
         return result
 
-    def _fates(self, name: str, outputs: Outputs, later: Later) -> Iterator[tuple[Fate, Later]]:
+    def _list_fates(self, name: str, outputs: Outputs, later: Later) -> Iterator[tuple[Fate, Later]]:
         """Yield what can become of a node, and what is then asked of the values before it."""
         if name in later.gone:
             yield Fate.ABSENT, later._replace(gone=later.gone - {name})
@@ -195,7 +195,7 @@ class KindTotals:
         else:
             yield Fate.DEAD_END, later
 
-    def _inputs(
+    def _list_inputs(
         self, node: CellNode, states: dict[tuple[Env, Later], Any]
     ) -> Iterator[tuple[tuple[Value, ...], dict[tuple[Env, Later], Any]]]:
         """Yield the options of a node's inputs where these are decided together, with the states of each."""
@@ -205,10 +205,10 @@ class KindTotals:
         options: dict[tuple[str, ...], dict[tuple[Env, Later], Any]] = {}
         for (env, later), total in states.items():
             for inputs, after, decisions in self.composer.expand(node.inputs, env):
-                merge(options.setdefault(inputs, {}), (after, later), total.after(Cost(), decisions))
+                merge(options.setdefault(inputs, {}), (after, later), total.extend(Cost(), decisions))
         yield from options.items()
 
-    def _slot(
+    def _add_slot(
         self,
         node: CellNode,
         op: Node,
@@ -226,31 +226,31 @@ class KindTotals:
             for source, after, decisions in self.composer.expand(value, env):
                 from_cell = source in CELL_INPUTS
                 alike.setdefault(((after, from_cell, _ZEROS), later, is_present), []).append(decisions)
-                for connects, asked in self._readings(source, outputs, fate, later):
+                for connects, asked in self._list_readings(source, outputs, fate, later):
                     link = (after, from_cell, _PRESENT if connects else _FREE)
                     alike.setdefault((link, asked, is_present or connects), []).append(decisions)
             for (link, asked, is_connected), made in alike.items():
                 key = (link, tuple(made))
                 if key not in factors:
-                    factors[key] = self._factor(node, op, *key, total.nothing())
+                    factors[key] = self._count_factor(node, op, *key, total.nothing)
                 for last, new in factors[key].items():
-                    merge(result, (last, asked, is_connected), total.then(new))
+                    merge(result, (last, asked, is_connected), total.multiply(new))
         return result
 
-    def _factor(
+    def _count_factor(
         self, node: CellNode, op: Node, link: Link, made: Sequence[Decisions], nothing: Any
     ) -> dict[Env, Any]:
         """Return the totals of an operator on any of several sources, each of which some decisions choose."""
         # All earlier nodes have one shape, and both inputs another, so the source itself does not matter.
         env, from_cell, which = link
-        totals = self._operator(node, op, env, from_cell, nothing)[which]
+        totals = self._count_operator(node, op, env, from_cell, nothing)[which]
         if not totals:
             return {}
-        sources = [nothing.after(Cost(), decisions) for decisions in made]
+        sources = [nothing.extend(Cost(), decisions) for decisions in made]
         source = reduce(lambda one, other: one.with_other(other), sources)
-        return {last: source.then(new) for last, new in totals.items()}
+        return {last: source.multiply(new) for last, new in totals.items()}
 
-    def _readings(
+    def _list_readings(
         self, source: str, outputs: Outputs, fate: Fate, later: Later
     ) -> Iterator[tuple[bool, Later]]:
         """Yield whether an operator that gives more than zeros connects its node to its source, and what is
@@ -269,18 +269,22 @@ class KindTotals:
             if may_be_absent and source not in wanted:
                 yield False, Later(wanted, gone | {source}, loose, dead)
 
-    def _operator(self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any) -> OperatorTotals:
+    def _count_operator(
+        self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any
+    ) -> OperatorTotals:
         """Return the totals of an operator in all cells of its kind."""
         key = (id(op), self.cells, from_cell, env, nothing)
-        return self.composer.recall(key, lambda: self._operator_totals(node, op, env, from_cell, nothing))
+        return self.composer.recall(key, lambda: self._work_out_operator(node, op, env, from_cell, nothing))
 
-    def _operator_totals(
+    def _work_out_operator(
         self, node: CellNode, op: Node, env: Env, from_cell: bool, nothing: Any
     ) -> OperatorTotals:
         found = OperatorTotals({}, {}, {})
         # One decision for all cells of the kind: only variants that every cell can have, at their summed
         # cost.
-        tables = [(self._variants(node, op, env, from_cell, place), times) for place, times in self.cells]
+        tables = [
+            (self._list_variants(node, op, env, from_cell, place), times) for place, times in self.cells
+        ]
         for variant in tables[0][0]:
             here = [(*table[variant], times) for table, times in tables if variant in table]
             if len(here) < len(tables):
@@ -289,32 +293,36 @@ class KindTotals:
             is_zero = {is_zero for _, is_zero, _ in here}
             # Whether a source is read must be the same in all cells, as it is one state for all of them.
             if len(is_zero) > 1:
-                self.composer.blocked(node, ShapeError(SOMETIMES_ZERO))
+                self.composer.remember(node, ShapeError(SOMETIMES_ZERO))
             elif is_zero.pop():
-                merge(found.zeros, after, nothing.after(Cost(), made))
+                merge(found.zeros, after, nothing.extend(Cost(), made))
             else:
                 cost = sum((cost * times for cost, _, times in here), Cost())
-                merge(found.present, after, nothing.after(cost, made))
-                merge(found.free, after, nothing.after(Cost(), made))
+                merge(found.present, after, nothing.extend(cost, made))
+                merge(found.free, after, nothing.extend(Cost(), made))
         return found
 
-    def _variants(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
+    def _list_variants(
+        self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace
+    ) -> Variants:
         """Return the cost of each variant of an operator in one cell, and whether it is zero."""
-        key = (id(op), place.shape(from_cell), place.stride(from_cell), place.out, env)
-        return self.composer.recall(key, lambda: self._listed(node, op, env, from_cell, place))
+        key = (id(op), place.find_shape(from_cell), place.find_stride(from_cell), place.out, env)
+        return self.composer.recall(key, lambda: self._work_out_variants(node, op, env, from_cell, place))
 
-    def _listed(self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace) -> Variants:
-        shape, stride = place.shape(from_cell), place.stride(from_cell)
+    def _work_out_variants(
+        self, node: CellNode, op: Node, env: Env, from_cell: bool, place: CellPlace
+    ) -> Variants:
+        shape, stride = place.find_shape(from_cell), place.find_stride(from_cell)
         # Variants are listed one by one, as the cost of each is to be matched with that in other cells.
         start: dict[State, Any] = {(Flow(shape), env): Listing()}
         result: dict[tuple[Env, Decisions], tuple[Cost, bool]] = {}
-        for (flow, after), listing in self.composer.operator(
+        for (flow, after), listing in self.composer.traverse_operator(
             op, self.stack.path, stride, place.out, start
         ).items():
             try:
                 check_operator(flow.shape, place)
             except ShapeError as error:
-                self.composer.blocked(node, error)
+                self.composer.remember(node, error)
             else:
                 result |= {(after, made): (cost, flow.dead) for made, cost in listing.costs.items()}
         return result

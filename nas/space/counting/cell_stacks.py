@@ -39,28 +39,31 @@ class CellStack:
         self._flow = flow
         self._places = places
 
-    def totals(self, env: Env, total: Any) -> Iterator[tuple[State, Any]]:
+    def compute_totals(self, env: Env, total: Any) -> Iterator[tuple[State, Any]]:
         """Yield the totals by the state behind the stack; `total` is of the points before it."""
-        nothing = total.nothing()
+        nothing = total.nothing
         # Which cells are live depends on what the cells read, which depends on the decisions inside them. So
         # the possible reads come first, as if all cells were live, and the totals once for each of them.
-        every = self._ends(env, frozenset(range(len(self._places))), None, nothing)
+        every = self._compute_ends(env, frozenset(range(len(self._places))), None, nothing)
         needs = {tuple(end.needed for end in ends) for _, ends in every}
         for needed in sorted(needs, key=lambda reads: [sorted(read) for read in reads]):
-            live = self._live(needed)
-            arrivals = self._arrivals(needed, live)
-            for (after, ends), inside in self._ends(env, live, needed, nothing).items():
+            live = self._find_live(needed)
+            arrivals = self._list_arrivals(needed, live)
+            for (after, ends), inside in self._compute_ends(env, live, needed, nothing).items():
                 # `needed` bounds what cells may read; here only the points that read all of it count.
                 if tuple(end.needed for end in ends) != needed:
                     continue
                 try:
-                    cost = self._prepared(arrivals, ends)
+                    cost = self._sum_preparation(arrivals, ends)
                 except ShapeError as error:
-                    self._composer.blocked(self._node, error)
+                    self._composer.remember(self._node, error)
                 else:
-                    yield (_make_output(self._places[-1], ends), after), total.then(inside).after(cost, ())
+                    yield (
+                        (_make_output(self._places[-1], ends), after),
+                        total.multiply(inside).extend(cost, ()),
+                    )
 
-    def _live(self, needed: tuple[Read, ...]) -> frozenset[int]:
+    def _find_live(self, needed: tuple[Read, ...]) -> frozenset[int]:
         """Return the cells that the last one needs, itself included."""
         live = {len(self._places) - 1}
         # One pass from the end is enough, since cells read only earlier ones.
@@ -70,7 +73,7 @@ class CellStack:
                 live.update(i - back for back, name in _BACK if name in reads and i >= back)
         return frozenset(live)
 
-    def _arrivals(self, needed: tuple[Read, ...], live: frozenset[int]) -> Arrivals:
+    def _list_arrivals(self, needed: tuple[Read, ...], live: frozenset[int]) -> Arrivals:
         """Return what enters cells: cell of origin, shape wanted, and how often preparing it costs."""
         found: Counter[tuple[CellPlace | None, Shape]] = Counter()
         for i, place in enumerate(self._places):
@@ -80,7 +83,7 @@ class CellStack:
                 found[source, place.entering] += i in live and name in needed[place.kind]
         return found
 
-    def _prepared(self, arrivals: Arrivals, ends: tuple[End, ...]) -> Cost:
+    def _sum_preparation(self, arrivals: Arrivals, ends: tuple[End, ...]) -> Cost:
         """Return the cost of preparing the inputs of cells. Raises ShapeError where they cannot be."""
         total = Cost()
         for (source, entering), times in arrivals.items():
@@ -95,7 +98,7 @@ class CellStack:
 
     # Kinds of cells ------------------------------------------------------------------------------------
 
-    def _ends(
+    def _compute_ends(
         self, env: Env, live: frozenset[int], needed: tuple[Read, ...] | None, nothing: Any
     ) -> dict[tuple[Env, tuple[End, ...]], Any]:
         """Return the totals of the decisions within cells, by the ends of each kind; only live cells cost.
@@ -114,8 +117,10 @@ class CellStack:
                 # The totals within a kind do not depend on the other kind, so they serve all its states.
                 of_kind = KindTotals(self._composer, self._node, kind, alike, allowed, before)
                 key = (id(kind), alike, allowed, before, nothing)
-                for (after, end), new in self._composer.recall(key, partial(of_kind.totals, nothing)).items():
-                    merge(result, (after, (*ends, end)), total.then(new))
+                for (after, end), new in self._composer.recall(
+                    key, partial(of_kind.compute_totals, nothing)
+                ).items():
+                    merge(result, (after, (*ends, end)), total.multiply(new))
             states = result
         return states
 

@@ -53,7 +53,7 @@ def take_census(space: Space, budget: Budget) -> Census:
     else:
         draws = _DRAWS if all(measure.is_additive for measure in budget) else _FEW_DRAWS
         drawn = inside.filter_samples(np.random.default_rng(0), draws)
-        low, high = inside.bounds(len(drawn), draws)
+        low, high = inside.bound(len(drawn), draws)
     if not high:
         return Census(0, 0, MACS, {}, ())
     if budget and budget.counted not in budget:
@@ -68,7 +68,7 @@ def take_census(space: Space, budget: Budget) -> Census:
 
 def _spread_inside(spread: Spread, interval: Interval) -> tuple[Integers, Numbers]:
     """Return costs of the bins, as near as rounding leaves them, and the share of the points in each."""
-    bins = spread.bins(interval)
+    bins = spread.find_bins(interval)
     numbers = spread.whole.at(bins)
     costs = bins * spread.unit + (spread.whole.under + spread.whole.over) // 2
     return np.clip(costs, interval.low, interval.high), numbers / max(numbers.sum(), 1.0)

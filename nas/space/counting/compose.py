@@ -104,48 +104,50 @@ class Composer:
         self.obstacles: list[SpaceError] = []
         """What kept points from being built, first come first."""
 
-    def network(self, network: Node, input_values: tuple[Value, ...], start: Total) -> dict[State, Any]:
+    def traverse_network(
+        self, network: Node, input_values: tuple[Value, ...], start: Total
+    ) -> dict[State, Any]:
         """Return the totals by the state at the end, over all decisions on input, width and network."""
         states: dict[State, Any] = {}
         # The width is decided here with the input, as every block needs it.
-        for (*shape, _), env, decisions in self.combinations((*input_values, self._width), frozenset()):
-            merge(states, (Flow(tuple(shape)), env), start.after(self.parts.constant, decisions))
-        return self.through(network, states)
+        for (*shape, _), env, decisions in self.combine((*input_values, self._width), frozenset()):
+            merge(states, (Flow(tuple(shape)), env), start.extend(self.parts.constant, decisions))
+        return self.traverse(network, states)
 
     # Nodes ---------------------------------------------------------------------------------------------
 
-    def through(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
+    def traverse(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
         """Return the totals after a node, by the state there."""
         match node:
             case Sequence():
                 for item in node.items:
-                    states = self.through(item, states)
+                    states = self.traverse(item, states)
             case Stage():
-                states = self._stage(node, states)
+                states = self._traverse_stage(node, states)
             case LayerNodes():
-                states = self.through(node.nodes[self._layers[node.stage] - 1], states)
+                states = self.traverse(node.nodes[self._layers[node.stage] - 1], states)
             case _:
                 result: dict[State, Any] = {}
                 for (flow, env), total in states.items():
-                    self._one(node, flow, env, total, result)
+                    self._traverse_one(node, flow, env, total, result)
                 states = result
         # A decision that nothing needs any more only splits states which could be counted together.
         ended = self._coupling.ends.get(id(node))
         return _forget(states, ended) if ended else states
 
-    def _one(self, node: Node, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
+    def _traverse_one(self, node: Node, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
         """Add the totals after a node, from one state before it."""
         match node:
             case Call():
                 self._call(node, flow, env, total, result)
             case Alternative():
                 for option, after, decisions in self.expand(node.choice, env):
-                    states = {(flow, after): total.after(Cost(), decisions)}
-                    for state, new in self.through(node.get_node(option), states).items():
+                    states = {(flow, after): total.extend(Cost(), decisions)}
+                    for state, new in self.traverse(node.get_node(option), states).items():
                         merge(result, state, new)
             case Residual():
-                for kept, (body, after), one in self._branch(node.body, (flow, env), total):
-                    end = _Joined((flow, body), (kept,), after, total.then(one))
+                for kept, (body, after), one in self._traverse_branch(node.body, (flow, env), total):
+                    end = _Joined((flow, body), (kept,), after, total.multiply(one))
                     self._join(node, (node.shortcut, node.act), join_residual, end, result)
             case Parallel():
                 ends = [_Joined((), (), env, total)]
@@ -153,39 +155,40 @@ class Composer:
                     # Totals of a branch depend on the environment alone, so each is composed once, not for
                     # each end.
                     follow = {
-                        before.env: list(self._branch(branch, (flow, before.env), total)) for before in ends
+                        before.env: list(self._traverse_branch(branch, (flow, before.env), total))
+                        for before in ends
                     }
                     ends = [
-                        _Joined((*before.flows, out), (*before.kept, kept), after, before.total.then(one))
+                        _Joined((*before.flows, out), (*before.kept, kept), after, before.total.multiply(one))
                         for before in ends
                         for kept, (out, after), one in follow[before.env]
                     ]
                 for end in ends:
                     self._join(node, (node.join,), _join_branches, end, result)
             case Cells():
-                self._cells(node, flow, env, total, result)
+                self._traverse_cells(node, flow, env, total, result)
             case _:
                 raise AssertionError(node)
 
-    def _branch(self, node: Node, state: State, total: Any) -> Iterator[tuple[bool, State, Any]]:
+    def _traverse_branch(self, node: Node, state: State, total: Any) -> Iterator[tuple[bool, State, Any]]:
         """Yield the states at a branch's end, the totals of it alone, and whether they count its cost.
 
         A sum drops what is zero, and with it all that the zero was made from. Which branches it drops is
         known at the join only, so a branch that ends in zero is followed both ways.
         """
         # From nothing, not from `total`: the branches' totals are multiplied with it once, at the join.
-        ends = self.through(node, {state: total.nothing()})
+        ends = self.traverse(node, {state: total.nothing})
         for end, new in ends.items():
             yield True, end, new
         if any(flow.dead for flow, _ in ends):
-            for end, muted in self.through(node, {state: Muted(total.nothing())}).items():
+            for end, muted in self.traverse(node, {state: Muted(total.nothing)}).items():
                 if end[0].dead:
                     yield False, end, muted.total
 
     def _call(self, node: Call, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
         names = tuple(name for name, _ in node.open_args)
         values = (self._width, *(value for _, value in node.open_args))
-        for (width, *given), after, decisions in self.combinations(values, env):
+        for (width, *given), after, decisions in self.combine(values, env):
             self._ways += 1
             if self._ways > MOST_WAYS_BY_SIZE:  # of sizes that the estimate beforehand does not see
                 raise make_refusal(node.place, node.path)
@@ -197,9 +200,9 @@ class Composer:
                     key, (flow,), lambda net, x, a=arguments, w=width: add_call(net, node, x, a, w)
                 )
             except ShapeError as error:
-                self.blocked(node, error)
+                self.remember(node, error)
             else:
-                merge(result, (part.out, after), total.after(part.cost, decisions))
+                merge(result, (part.out, after), total.extend(part.cost, decisions))
 
     def _join(
         self,
@@ -210,19 +213,19 @@ class Composer:
         result: dict[State, Any],
     ) -> None:
         """Add the totals after the branches that end here are joined in the way that `values` say."""
-        for given, env, decisions in self.combinations(values, end.env):
+        for given, env, decisions in self.combine(values, end.env):
             try:
                 part = self.parts.get(
                     (type(node), end.flows, given), end.flows, lambda net, *x, g=given: join(net, *x, *g)
                 )
             except ShapeError as error:
-                self.blocked(node, error)
+                self.remember(node, error)
             else:
                 # Of the two totals of a zero branch, the one stays whose guess of its fate was right.
                 if part.used[-len(end.kept) :] == end.kept:
-                    merge(result, (part.out, env), end.total.after(part.cost, decisions))
+                    merge(result, (part.out, env), end.total.extend(part.cost, decisions))
 
-    def _stage(self, node: Stage, states: dict[State, Any]) -> dict[State, Any]:
+    def _traverse_stage(self, node: Stage, states: dict[State, Any]) -> dict[State, Any]:
         self._strides[node.path] = node.stride
         result: dict[State, Any] = {}
         depth = node.depth
@@ -231,45 +234,47 @@ class Composer:
             # Depths share their first layers: one pass to the deepest, leaving totals at every depth on the
             # way.
             wanted = self._options(depth, name)
-            for layer in range(1, max(map(depth.value, wanted)) + 1):
-                states = self._layer(node, layer, states)
+            for layer in range(1, max(map(depth.get_value, wanted)) + 1):
+                states = self._traverse_layer(node, layer, states)
                 if layer in wanted:
                     for state, total in states.items():
-                        merge(result, state, total.after(Cost(), ((name, layer),)))
+                        merge(result, state, total.extend(Cost(), ((name, layer),)))
             return result
         # A coupled depth is part of the state from the first layer on, so each depth walks by itself.
         for (flow, env), total in states.items():
             for layers, after, decisions in self.expand(depth, env):
-                one = {(flow, after): total.after(Cost(), decisions)}
+                one = {(flow, after): total.extend(Cost(), decisions)}
                 for layer in range(1, layers + 1):
-                    one = self._layer(node, layer, one)
+                    one = self._traverse_layer(node, layer, one)
                 for state, new in one.items():
                     merge(result, state, new)
         return result
 
-    def _cells(self, node: Cells, flow: Flow, env: Env, total: Any, result: dict[State, Any]) -> None:
+    def _traverse_cells(
+        self, node: Cells, flow: Flow, env: Env, total: Any, result: dict[State, Any]
+    ) -> None:
         values = (self._width, node.out, node.depth, node.reductions)
-        for (width, out, depth, reductions), after, decisions in self.combinations(values, env):
+        for (width, out, depth, reductions), after, decisions in self.combine(values, env):
             try:
                 scale = partial(scale_channels, width=width)
                 places = place_cells(flow.shape, out, depth, reductions, scale)
             except ShapeError as error:
-                self.blocked(node, error)
+                self.remember(node, error)
                 continue
             stack = CellStack(self, self.parts, node, flow, places)
-            for state, new in stack.totals(after, total.after(Cost(), decisions)):
+            for state, new in stack.compute_totals(after, total.extend(Cost(), decisions)):
                 merge(result, state, new)
 
-    def operator(
+    def traverse_operator(
         self, node: Node, cell: str, stride: int, out: int, states: dict[State, Any]
     ) -> dict[State, Any]:
         """Return the totals after an operator of a cell, by the state there."""
         self._strides[cell], self._channels[cell], self._layers[cell] = stride, out, 1
-        states = self.through(node, states)
+        states = self.traverse(node, states)
         del self._layers[cell]
         return states
 
-    def _layer(self, node: Stage, layer: int, states: dict[State, Any]) -> dict[State, Any]:
+    def _traverse_layer(self, node: Stage, layer: int, states: dict[State, Any]) -> dict[State, Any]:
         self._layers[node.path] = layer
         states = self._compute_or_recall(node.block, states)
         del self._layers[node.path]
@@ -278,12 +283,12 @@ class Composer:
     def _compute_or_recall(self, node: Node, states: dict[State, Any]) -> dict[State, Any]:
         """Return the totals after a node; of one point, what was worked out for points like it."""
         if self._memory is None or not all(isinstance(total, Sum) for total in states.values()):
-            return self.through(node, states)
+            return self.traverse(node, states)
         result: dict[State, Any] = {}
         for state, total in states.items():
-            ends = self.recall((id(node), state), partial(self.through, node, {state: Sum()}))
+            ends = self.recall((id(node), state), partial(self.traverse, node, {state: Sum()}))
             for end, new in ends.items():
-                merge(result, end, total.then(new))
+                merge(result, end, total.multiply(new))
         return result
 
     def recall(self, key: Hashable, work: Callable[[], _Worked]) -> _Worked:
@@ -315,7 +320,7 @@ class Composer:
             self._memory.keep(key, asked, worked)
         return worked
 
-    def blocked(self, node: Call | Residual | Parallel | Cells | CellNode, error: ShapeError) -> None:
+    def remember(self, node: Call | Residual | Parallel | Cells | CellNode, error: ShapeError) -> None:
         """Remember what keeps points from being built."""
         self._blocks += 1
         obstacle = SpaceError(node.place, node.path, str(error))
@@ -342,17 +347,17 @@ class Composer:
             # Decided before, in another place: follow that decision and count no new one.
             for decision in env:
                 if decision.name == name:
-                    return ((value.value(decision.option), env, ()),)
+                    return ((value.get_value(decision.option), env, ()),)
         return [
             (
-                value.value(option),
+                value.get_value(option),
                 env | {Shared(value.name, name, option)} if shared else env,
                 ((name, option),),
             )
             for option in self._options(value, name)
         ]
 
-    def combinations(
+    def combine(
         self, values: tuple[Value, ...], env: Env
     ) -> Iterable[tuple[tuple[Any, ...], Env, Decisions]]:
         """Return what several values can be together."""

@@ -64,7 +64,7 @@ class _Effort:
         self._coupling = coupling
         self._layers: dict[str, int] = {}
         self._strides: dict[str, Value] = {}
-        self._heights = {max(self._options(height))}
+        self._heights = {max(self._list_options(height))}
         """Of the maps that may enter the node at hand."""
         self._later: dict[str, int] = {}
         """How often each coupled stride was taken that is still in `_kept`."""
@@ -166,7 +166,7 @@ class _Effort:
             self._shrink_by(stride)
 
     def _shrink_by(self, stride: Value) -> None:
-        steps = {by if isinstance(by, int) else by[0] for by in self._options(stride)}
+        steps = {by if isinstance(by, int) else by[0] for by in self._list_options(stride)}
         self._heights = {-(-height // step) for step in steps for height in self._heights}
 
     def _find_stride(self, value: Value) -> Value:
@@ -174,7 +174,7 @@ class _Effort:
             return self._strides[value.stage] if self._layers.get(value.stage) == 1 else 1
         return self._find(value)
 
-    def _options(self, value: Value) -> list[Any]:
+    def _list_options(self, value: Value) -> list[Any]:
         choice = self._find(value)
         return [*choice.values] if isinstance(choice, Choice) else [choice]
 

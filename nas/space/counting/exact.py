@@ -55,7 +55,7 @@ def count_within(root: Points, measure: CostOf, interval: Interval) -> int | Non
     if most >= _NO_COST:
         return None
     try:
-        return sum(meeting.count(interval.low, end) for meeting in _Meetings(order, measure, end).all())
+        return sum(meeting.count(interval.low, end) for meeting in _Meetings(order, measure, end).list_all())
     except _TooMany:
         return None
 
@@ -76,12 +76,12 @@ def find_gap(root: Points, measure: CostOf, interval: Interval) -> tuple[int, in
     while not above:
         highest = min(most, end + room)
         try:
-            for meeting in _Meetings(order, measure, highest).all():
+            for meeting in _Meetings(order, measure, highest).list_all():
                 if meeting.count(interval.low, end):
                     return None
-                below += meeting.most_below(interval.low)
+                below += meeting.find_below(interval.low)
                 # what is above the highest may lack what is between
-                above += [cost for cost in meeting.least_above(end) if cost <= highest]
+                above += [cost for cost in meeting.find_above(end) if cost <= highest]
         except _TooMany:
             return None
         room <<= 10
@@ -112,14 +112,14 @@ class _Grid:
     def last(self) -> int:
         return self.first + self.step * (len(self.numbers) - 1)
 
-    def dearer(self, by: int) -> _Grid:
+    def shift(self, by: int) -> _Grid:
         return replace(self, first=self.first + by)
 
-    def up_to(self, highest: int) -> _Grid:
+    def cut(self, highest: int) -> _Grid:
         places = max(0, (highest - self.first) // self.step + 1) if self.step else int(self.first <= highest)
         return self if places >= len(self.numbers) else replace(self, numbers=self.numbers[:places])
 
-    def rows(self) -> tuple[Integers, Numbers]:
+    def list_rows(self) -> tuple[Integers, Numbers]:
         """Return the costs that occur, ascending, and the number of points of each."""
         places = np.flatnonzero(self.numbers)
         return self.first + self.step * places, self.numbers[places]
@@ -131,7 +131,7 @@ _NONE = _Grid(0, 0, np.zeros(0, np.uint64), 0)
 
 def _sum(parts: Iterable[tuple[_Grid, int]], highest: int) -> _Grid:
     """Add grids, each as many times over as is given, up to a highest cost."""
-    some = [(grid, times) for grid, times in ((g.up_to(highest), t) for g, t in parts) if len(grid.numbers)]
+    some = [(grid, times) for grid, times in ((g.cut(highest), t) for g, t in parts) if len(grid.numbers)]
     if not some:
         return _NONE
     # Sharing the grid instead of copying it keeps long chains of parts linear.
@@ -163,27 +163,27 @@ class _Meeting:
 
     def count(self, low: int, high: int) -> int:
         """Return the number of points from a cost to another."""
-        costs, ways = self.spent.rows()
+        costs, ways = self.spent.list_rows()
         # Prefix sums: each cost spent outside is answered by two look-ups, not by a pass over the table.
         below = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self.table.numbers)])
-        start, end = self._places(low - 1 - costs), self._places(high - costs)
+        start, end = self._count_places(low - 1 - costs), self._count_places(high - costs)
         return _sum_products(ways, below[end] - below[start])
 
-    def least_above(self, cost: int) -> list[int]:
+    def find_above(self, cost: int) -> list[int]:
         """Return the least cost above one, if there is any."""
-        spent, costs = self.spent.rows()[0], self.table.rows()[0]
+        spent, costs = self.spent.list_rows()[0], self.table.list_rows()[0]
         place = np.searchsorted(costs, cost - spent, "right")
         inside = place < len(costs)
         return [int((spent[inside] + costs[place[inside]]).min())] if inside.any() else []
 
-    def most_below(self, cost: int) -> list[int]:
+    def find_below(self, cost: int) -> list[int]:
         """Return the most below a cost, if there is any."""
-        spent, costs = self.spent.rows()[0], self.table.rows()[0]
+        spent, costs = self.spent.list_rows()[0], self.table.list_rows()[0]
         place = np.searchsorted(costs, cost - spent, "left")
         inside = place > 0
         return [int((spent[inside] + costs[place[inside] - 1]).max())] if inside.any() else []
 
-    def _places(self, costs: Integers) -> Integers:
+    def _count_places(self, costs: Integers) -> Integers:
         """Return how many places of the table are at most each cost."""
         # Floor division also sends costs below the first place to 0, and the clip those beyond the last.
         beyond = costs - self.table.first
@@ -205,7 +205,7 @@ class _Reach:
     def __add__(self, other: _Reach) -> _Reach:
         return _Reach(self.least + other.least, self.most + other.most, math.gcd(self.step, other.step))
 
-    def places(self, highest: int) -> int:
+    def count_places(self, highest: int) -> int:
         return (min(self.most, highest) - self.least) // max(1, self.step) + 1
 
 
@@ -228,7 +228,7 @@ class _Meetings:
         self._tables: dict[int, _Grid] = {}
         self._tabulate()
 
-    def all(self) -> Iterator[_Meeting]:
+    def list_all(self) -> Iterator[_Meeting]:
         """Yield the meetings of all sets with a table, once: it consumes what it is made from."""
         # From the whole down to the parts: all that is spent outside a set has arrived when its turn comes,
         # as every set stands behind its parts in the order.
@@ -238,13 +238,13 @@ class _Meetings:
             arrived = waiting.pop(mine, None)
             if arrived is None:
                 continue
-            spent = self._either(arrived, self._most_outside[mine])
+            spent = self._unite(arrived, self._most_outside[mine])
             table = self._tables.pop(mine, None)
             if not len(spent.numbers):
                 continue
             # Where a table stands the walk ends: what is below it is in the table, so no point is met twice.
             if table is None:
-                for part, outside in self._onward(points, spent):
+                for part, outside in self._pass_on(points, spent):
                     waiting.setdefault(id(part), []).append(outside)
             elif len(table.numbers):
                 yield _Meeting(spent, table)
@@ -252,22 +252,24 @@ class _Meetings:
     def _tabulate(self) -> None:
         """Make the tables of the sets that are cheaper to tabulate than to carry costs into, and keep those
         that are not just parts of others."""
-        outside = self._outside()
+        outside = self._find_outside()
         reaches: dict[int, _Reach] = {}
         users = Counter(id(part) for points in self._order for part in points.parts)
         for points in self._order:
             mine = id(points)
-            reaches[mine] = self._reach(points, [reaches[id(part)] for part in points.parts])
+            reaches[mine] = self._find_reach(points, [reaches[id(part)] for part in points.parts])
             parts = [self._tables[id(part)] for part in points.parts if id(part) in self._tables]
             spent, ways = outside[mine]
             # Meet where the two sides are equally long: further up tables grow, further down what is spent
             # does. More ways than a grid can hold make carrying impossible, so the table stands however long
             # it is.
-            is_longer = reaches[mine].places(self._most[mine]) > spent.places(self._most_outside[mine])
+            is_longer = reaches[mine].count_places(self._most[mine]) > spent.count_places(
+                self._most_outside[mine]
+            )
             if len(parts) < len(points.parts) or (is_longer and ways < _NUMBERS >> 8):
                 continue
             try:
-                self._tables[mine] = self._table(points, parts)
+                self._tables[mine] = self._make_table(points, parts)
             except _TooMany:
                 continue
             # A table whose every user has one is never met: it is only memory.
@@ -276,24 +278,24 @@ class _Meetings:
                 if not users[part]:
                     del self._tables[part]
 
-    def _table(self, points: Points, parts: Sequence[_Grid]) -> _Grid:
+    def _make_table(self, points: Points, parts: Sequence[_Grid]) -> _Grid:
         most = self._most[id(points)]
         match points:
             case After():
-                return parts[0].dearer(self._measure(points.cost)).up_to(most)
+                return parts[0].shift(self._measure(points.cost)).cut(most)
             case Either():
-                return self._either(parts, most)
+                return self._unite(parts, most)
             case Both():
                 one, other = parts
-                return self._both(one, other, most)
+                return self._multiply(one, other, most)
             case _:
                 return _POINT
 
-    def _onward(self, points: Points, spent: _Grid) -> list[tuple[Points, _Grid]]:
+    def _pass_on(self, points: Points, spent: _Grid) -> list[tuple[Points, _Grid]]:
         """Pass on what was spent outside to each part of a set that has no table."""
         match points:
             case After():
-                return [(points.before, spent.dearer(self._measure(points.cost)))]
+                return [(points.before, spent.shift(self._measure(points.cost)))]
             case Either():
                 return [(option, spent) for option in points.options]
             case Both():
@@ -304,17 +306,17 @@ class _Meetings:
                 few = min(beside, key=lambda part: self._tables[id(part)].total)
                 other = points.other if few is points.one else points.one
                 most = self._most_outside[id(other)]
-                return [(other, self._both(spent, self._tables[id(few)], most))]
+                return [(other, self._multiply(spent, self._tables[id(few)], most))]
             case _:
                 raise AssertionError(points)
 
-    def _outside(self) -> dict[int, tuple[_Reach, int]]:
+    def _find_outside(self) -> dict[int, tuple[_Reach, int]]:
         """Return what may be spent outside each set, and in how many ways."""
         reaches: dict[int, _Reach] = {}
         sizes: dict[int, int] = {}
         for points in self._order:
             parts = [id(part) for part in points.parts]
-            reaches[id(points)] = self._reach(points, [reaches[part] for part in parts])
+            reaches[id(points)] = self._find_reach(points, [reaches[part] for part in parts])
             several = [sizes[part] for part in parts]
             sizes[id(points)] = sum(several) if isinstance(points, Either) else math.prod(several)
         found = {id(self._order[-1]): (_Reach(0, 0, 0), 1)}
@@ -324,7 +326,7 @@ class _Meetings:
                 here, number = spent, ways
                 match points:
                     case After():
-                        here = spent + self._at(points.cost)
+                        here = spent + self._get_reach(points.cost)
                     case Both():
                         beside = id(points.other if part is points.one else points.one)
                         here, number = spent + reaches[beside], ways * sizes[beside]
@@ -333,10 +335,10 @@ class _Meetings:
                 found[id(part)] = here, number
         return found
 
-    def _reach(self, points: Points, parts: Sequence[_Reach]) -> _Reach:
+    def _find_reach(self, points: Points, parts: Sequence[_Reach]) -> _Reach:
         match points:
             case After():
-                return parts[0] + self._at(points.cost)
+                return parts[0] + self._get_reach(points.cost)
             case Either():
                 return reduce(_Reach.__or__, parts)
             case Both():
@@ -344,24 +346,24 @@ class _Meetings:
             case _:
                 return _Reach(0, 0, 0)
 
-    def _at(self, cost: Cost) -> _Reach:
+    def _get_reach(self, cost: Cost) -> _Reach:
         value = self._measure(cost)
         return _Reach(value, value, 0)
 
-    def _either(self, grids: Sequence[_Grid], highest: int) -> _Grid:
+    def _unite(self, grids: Sequence[_Grid], highest: int) -> _Grid:
         """Return the points of several sets, with no point in two of them."""
-        self._worked(sum(len(grid.numbers) for grid in grids))
+        self._count_work(sum(len(grid.numbers) for grid in grids))
         return _sum(((grid, 1) for grid in grids), highest)
 
-    def _both(self, one: _Grid, other: _Grid, highest: int) -> _Grid:
+    def _multiply(self, one: _Grid, other: _Grid, highest: int) -> _Grid:
         """Return every point of one set with every point of another: a convolution of their numbers."""
         # The direct sum, not an FFT: numbers are exact, and one side has few costs.
         few, many = sorted((one, other), key=lambda grid: int(np.count_nonzero(grid.numbers)))
-        costs, numbers = (row.tolist() for row in few.rows())
-        self._worked(len(costs) * len(many.numbers))
-        return _sum(((many.dearer(c), n) for c, n in zip(costs, numbers, strict=True)), highest)
+        costs, numbers = (row.tolist() for row in few.list_rows())
+        self._count_work(len(costs) * len(many.numbers))
+        return _sum(((many.shift(c), n) for c, n in zip(costs, numbers, strict=True)), highest)
 
-    def _worked(self, additions: int) -> None:
+    def _count_work(self, additions: int) -> None:
         if self._work + additions > WORK:
             raise _TooMany
         self._work += additions

@@ -54,7 +54,7 @@ class PartCosts:
         found = self._known.get(key)
         if found is None:
             try:
-                found = self._worked_out(inputs, build)
+                found = self._work_out(inputs, build)
             except ShapeError as error:
                 found = str(error)
             self._known[key] = found
@@ -62,7 +62,7 @@ class PartCosts:
             raise ShapeError(found)
         return found
 
-    def _worked_out(self, inputs: Sequence[Flow], build: Callable[..., Ref]) -> PartCost:
+    def _work_out(self, inputs: Sequence[Flow], build: Callable[..., Ref]) -> PartCost:
         refs = [Ref(f"{INPUT}.{i}" if i else INPUT, flow.shape) for i, flow in enumerate(inputs)]
         net = Builder(inputs[0].shape, self._classes)
         output = build(net, *refs)

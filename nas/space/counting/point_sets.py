@@ -24,17 +24,18 @@ class Points:
 
     __slots__ = ()
 
-    def after(self, cost: Cost, decisions: Decisions) -> Points:
+    def extend(self, cost: Cost, decisions: Decisions) -> Points:
         return After(self, cost, decisions) if decisions or cost != Cost() else self
 
     def with_other(self, other: Points) -> Points:
         return Either((*_list_options(self), *_list_options(other)))
 
-    def then(self, other: Points) -> Points:
+    def multiply(self, other: Points) -> Points:
         if self is ONE:
             return other
         return self if other is ONE else Both(self, other)
 
+    @property
     def nothing(self) -> Points:
         return ONE
 

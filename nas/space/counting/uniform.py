@@ -91,12 +91,12 @@ class Spread:
         self._tables: dict[int, Numbers] = {}
         self._histograms: dict[int, Histogram] = {}
         for points in self.order:
-            self._histograms[id(points)] = self._made(points)
+            self._histograms[id(points)] = self._make(points)
 
     def of(self, points: Points) -> Histogram:
         return self._histograms[id(points)]
 
-    def weights(self, points: Either, bins: Integers) -> Numbers:
+    def weigh(self, points: Either, bins: Integers) -> Numbers:
         """Return the numbers of points of each option `(options, bins)` in bins of their union."""
         known = self._tables.get(id(points))
         if known is None:
@@ -111,7 +111,7 @@ class Spread:
     def whole(self) -> Histogram:
         return self._histograms[id(self.order[-1])]
 
-    def bins(self, interval: Interval) -> Integers:
+    def find_bins(self, interval: Interval) -> Integers:
         """Return the bins that may hold points of the interval."""
         whole = self.whole
         # Widened by the rounding error on both sides: a bin too many costs draws, one too few loses points.
@@ -121,23 +121,23 @@ class Spread:
             last = min(last, (interval.high - whole.under) // self.unit)
         return np.arange(first, last + 1)
 
-    def rounded(self, cost: Cost) -> int:
+    def round(self, cost: Cost) -> int:
         """Return the number of bins by which a part moves the points before it."""
         return (self.measure(cost) + self.unit // 2) // self.unit
 
-    def _made(self, points: Points) -> Histogram:
+    def _make(self, points: Points) -> Histogram:
         parts = [self._histograms[id(part)] for part in points.parts]
         match points:
             case After():
                 # Shifting by whole bins is exact in the numbers; the error of the rounding is carried beside
                 # them.
-                shift = self.rounded(points.cost)
+                shift = self.round(points.cost)
                 error = self.measure(points.cost) - shift * self.unit
                 (before,) = parts
                 under, over = before.under + error, before.over + error
                 return self._cut(points, before.first + shift, before.numbers, under, over)
             case Either():
-                return self._added([part for part in parts if len(part.numbers)])
+                return self._add([part for part in parts if len(part.numbers)])
             case Both():
                 one, other = parts
                 if not (len(one.numbers) and len(other.numbers)):
@@ -149,7 +149,7 @@ class Spread:
             case _:
                 return Histogram(0, np.ones(1, self._kind), 0, 0)
 
-    def _added(self, parts: list[Histogram]) -> Histogram:
+    def _add(self, parts: list[Histogram]) -> Histogram:
         if not parts:
             return Histogram(0, np.zeros(0), 0, 0)
         first = min(part.first for part in parts)
@@ -191,7 +191,7 @@ class Walk:
                     added.append((who, figures))
                 for index in who if points.decisions else ():
                     chosen[index].update(points.decisions)
-            for part, some, there in self._onward(points, who, where):
+            for part, some, there in self._pass_on(points, who, where):
                 before = self._spread.places[id(part)]
                 if before not in waiting:
                     waiting[before] = []
@@ -199,17 +199,17 @@ class Walk:
                 waiting[before].append((some, there))
         return list(zip(chosen, _sum_costs(len(bins), added), strict=True))
 
-    def _onward(
+    def _pass_on(
         self, points: Points, who: Integers, where: Integers
     ) -> list[tuple[Points, Integers, Integers]]:
         """Assign the drawn points to the parts, and to their bins."""
         match points:
             case After():
-                return [(points.before, who, where - self._spread.rounded(points.cost))]
+                return [(points.before, who, where - self._spread.round(points.cost))]
             case Either():
                 # Each option in proportion to the points that it has in this bin, so that all have equal
                 # chances.
-                weights = self._spread.weights(points, where)
+                weights = self._spread.weigh(points, where)
                 if len(who) == 1:
                     return [(points.options[self._sample_many(weights[:, 0], 1)[0]], who, where)]
                 taken = self._sample_rows(weights)
@@ -279,7 +279,7 @@ class Uniform:
             )
         top = most if self.interval.high is None else min(most, self.interval.high)
         self.spread = Spread(space.points, counted.of, top)
-        self._bins = self.spread.bins(self.interval)
+        self._bins = self.spread.find_bins(self.interval)
         self._weights = self.spread.whole.at(self._bins)
 
     def sample(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
@@ -287,7 +287,7 @@ class Uniform:
         found: list[tuple[dict[str, Option], Cost]] = []
         batch = min(2 * n, 1024)
         for _ in range(max(1, tries * n // batch) if n and self._weights.any() else 0):
-            found += self._batch(rng, batch)
+            found += self._draw_batch(rng, batch)
             if len(found) >= n:
                 break
         for point, cost in found[:n]:
@@ -296,15 +296,17 @@ class Uniform:
 
     def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
         """Return bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
-        return self.bounds(len(self.filter_samples(rng, draws)), draws)
+        return self.bound(len(self.filter_samples(rng, draws)), draws)
 
     def filter_samples(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
         """Sample so many points, and return those that are inside."""
         return [
-            point for done in range(0, draws, 1024) for point, _ in self._batch(rng, min(1024, draws - done))
+            point
+            for done in range(0, draws, 1024)
+            for point, _ in self._draw_batch(rng, min(1024, draws - done))
         ]
 
-    def bounds(self, kept: int, draws: int) -> tuple[int, int]:
+    def bound(self, kept: int, draws: int) -> tuple[int, int]:
         """Return the bounds of the number of points inside, of `draws` of which `kept` were."""
         # Wilson's interval, as it holds where few or nearly all draws are inside.
         share, z = kept / draws, 1.96
@@ -313,7 +315,7 @@ class Uniform:
         total = int(self._weights.sum())
         return _take_share(total, max(0.0, middle - half)), _take_share(total, min(1.0, middle + half))
 
-    def _batch(self, rng: np.random.Generator, size: int) -> list[tuple[dict[str, Option], Cost]]:
+    def _draw_batch(self, rng: np.random.Generator, size: int) -> list[tuple[dict[str, Option], Cost]]:
         """Return those of `size` points, drawn from the bins of the budget, that are inside."""
         if not self._weights.any():
             return []

@@ -51,7 +51,14 @@ def load_space(path_or_name: Path | str, input: int | None = None) -> Space:
 
 
 def parse_space(source: str, file: str = "<text>") -> Space:
-    """Parse the text of a space; `file` is the name that messages use."""
+    """Parse the text of a space; `file` is the name that messages use.
+
+        >>> space = parse_space("network: [conv: {out: {choice: [16, 24, 32]}, stride: 2}, classifier]")
+        >>> space.count, space.cost(space.smallest()).params
+        (3, 17464)
+
+    Raises InputError, with file and line, for anything that is wrong in it.
+    """
     description = read_description(source, file)
     top = description.top
     parser = NodeParser()

@@ -66,7 +66,9 @@ class ValueParser:
             return self._parse_key(item, context, kind)
         value = to_plain(item, context.path)
         if isinstance(value, str) and value.startswith("$"):
-            return self.check_kind(self._argument(value[1:], item.place, context), context, kind, item.place)
+            return self.check_kind(
+                self._parse_argument(value[1:], item.place, context), context, kind, item.place
+            )
         return self.check_kind(value, context, kind, item.place)
 
     def check_kind(self, value: Value, context: Context, kind: Kind | None, place: Place) -> Value:
@@ -202,7 +204,7 @@ class ValueParser:
             coupling = SameAs(expect_text(inner, context.path, "the name of a choice"), inner.place)
             return self.check_kind(coupling, context, kind or _ANYTHING, inner.place)
         if form == "layers":
-            return self._layers(inner, context, kind)
+            return self._parse_per_layer(inner, context, kind)
         if form in UNSCALED:
             return self.check_kind(
                 Unscaled(to_plain(inner, context.path), form == "at_least"), context, kind, inner.place
@@ -211,11 +213,11 @@ class ValueParser:
         if form == "range":
             options = _parse_range(options, inner.place, context.path)
         each = is_per_layer(item, context.path)
-        name = self._choice_name(item, context, each)
+        name = self._read_choice_name(item, context, each)
         choice = self.declare(options, item.place, context, each, name)
         return self.check_kind(choice, context, kind, inner.place)
 
-    def _choice_name(self, item: Mapping, context: Context, per_layer: bool) -> str | None:
+    def _read_choice_name(self, item: Mapping, context: Context, per_layer: bool) -> str | None:
         """Read the name that a choice is given."""
         if "name" not in item.entries:
             return None
@@ -232,7 +234,7 @@ class ValueParser:
             )
         return name
 
-    def _layers(self, inner: Item, context: Context, kind: Kind | None) -> PerLayer:
+    def _parse_per_layer(self, inner: Item, context: Context, kind: Kind | None) -> PerLayer:
         if not context.stages:
             raise SpaceError(inner.place, context.path, NO_STAGE)
         stage = context.stages[-1]
@@ -243,7 +245,7 @@ class ValueParser:
         ]
         return PerLayer(tuple(values), stage)
 
-    def _argument(self, name: str, place: Place, context: Context) -> Value:
+    def _parse_argument(self, name: str, place: Place, context: Context) -> Value:
         if name in context.arguments:
             return context.arguments[name]
         if name in context.implied:

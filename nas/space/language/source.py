@@ -173,7 +173,7 @@ class _Converter:
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
             raise SpaceError(place, "", f"a space is plain text and numbers, not {tag}; put text in quotes")
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, place)
+            return self._convert_scalar(node, place)
         if any(node is outer for outer in self._open):
             raise SpaceError(place, "", "an alias contains itself; write the value out")
         if len(self._open) == _MAX_DEPTH:
@@ -184,11 +184,11 @@ class _Converter:
             item = Listing(tuple(self.convert(child) for child in node.value), place)
         else:
             assert isinstance(node, yaml.MappingNode)
-            item = self._mapping(node, place)
+            item = self._convert_mapping(node, place)
         self._open.pop()
         return item
 
-    def _scalar(self, node: yaml.ScalarNode, place: Place) -> Scalar:
+    def _convert_scalar(self, node: yaml.ScalarNode, place: Place) -> Scalar:
         try:
             if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
                 raise ValueError
@@ -202,7 +202,7 @@ class _Converter:
                 place, "", f"'{node.value[:40]}' cannot be read as {kind}; put text in quotes"
             ) from None
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> Mapping:
+    def _convert_mapping(self, node: yaml.MappingNode, place: Place) -> Mapping:
         entries: dict[str, Item] = {}
         places: dict[str, Place] = {}
         for key_node, value_node in node.value:

@@ -33,7 +33,7 @@ class Choice:
         # one string for all points that are kept
         return intern(f"{self.stage}.layer{layers[self.stage]}{self.name[len(self.stage) :]}")
 
-    def value(self, option: Option) -> Any:
+    def get_value(self, option: Option) -> Any:
         """Return the value that an option stands for."""
         return self.values[self.options.index(option)]
 

@@ -50,7 +50,7 @@ class Entry:
         """Its MACs, in those of the network that is scaled."""
         return self.doubled.growth if self.doubled else 1.0
 
-    def job(self, seed: int) -> str:
+    def name_job(self, seed: int) -> str:
         """Return the name of one training."""
         return f"{self.name}, seed {seed}"
 
@@ -78,7 +78,7 @@ class CoefficientsSession(FixedSession):
     @property
     def jobs(self) -> list[Job]:
         return [
-            Job(one.job(seed), one.network, {}, one.name, seed)
+            Job(one.name_job(seed), one.network, {}, one.name, seed)
             for seed in range(self.config.seeds)
             for one in self.entries
         ]
@@ -126,7 +126,7 @@ def gather(
     what = str(given["network"])
     folder = CoefficientsFolder(output or find_place(what, CoefficientsSession.STUDY))
     began = CoefficientsManifest.read(CoefficientsFolder.open(folder.path)) if folder.path.exists() else None
-    kept = began.config.kept() if began else None
+    kept = began.config.select_kept() if began else None
     first = CoefficientsConfig.from_data(merge(kept or {}, given), _WHERE)  # before a run is read
     files = read_plugins(map(Path, plugins))
     subject = find_subject(what, first.trial, storage, files, "scale")
@@ -139,7 +139,7 @@ def gather(
     subject = subject.fit(config.input, data.channels, data.num_classes)
     heard.doing("Counting networks of twice the MACs")
     entries = tuple(_list_entries(subject.network, side, config.steps))
-    config = replace(config, recipe=config.recipe.fitted_to(data, find_device(config)))
+    config = replace(config, recipe=config.recipe.fit_to(data, find_device(config)))
     if began:
         manifest = _go_on(began, config, folder, subject, data, files)
     else:
@@ -252,6 +252,6 @@ def _list_entries(network: Space, side: int, steps: int) -> list[Entry]:
 def _check_data(data: ImageData, began: DataCard, when: str) -> None:
     """Raise InputError where the images are others. Those of another size have other means and deviations."""
     card = DataCard.of(data)
-    change = replace(card, mean=began.mean, std=began.std).change(began)
+    change = replace(card, mean=began.mean, std=began.std).find_change(began)
     if change is not None:
         raise InputError(f"data set '{data.name}' has changed since {when}: {change}; restore it")

@@ -100,7 +100,7 @@ def rank(
 
 
 def _make_standing(one: Entry, trials: Mapping[str, Trial], seeds: int) -> Standing:
-    ended = [trials.get(one.job(seed)) for seed in range(seeds)]
+    ended = [trials.get(one.name_job(seed)) for seed in range(seeds)]
     amounts = one.network.amounts({})
     known = {measure.name: amounts(measure) for measure in MEASURES.values()}
     return Standing(
@@ -116,7 +116,7 @@ def _make_standing(one: Entry, trials: Mapping[str, Trial], seeds: int) -> Stand
 def count_seeds(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds: int) -> int:
     """Return how many of the first seeds all networks have been trained under, whatever came of it."""
     for seed in range(seeds):
-        ended = [trials.get(one.job(seed)) for one in entries]
+        ended = [trials.get(one.name_job(seed)) for one in entries]
         if any(trial is None or trial.is_running for trial in ended):
             return seed
     return seeds
@@ -194,7 +194,7 @@ def dump_trainings(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds:
         factors = astuple(one.doubled.coefficients) if one.doubled else (1, 1, 1)
         known = [*factors, *(amounts(measure) for measure in MEASURES.values()), one.side]
         for seed in range(seeds):
-            trial = trials.get(one.job(seed))
+            trial = trials.get(one.name_job(seed))
             failure = trial and trial.failure
             cells = [
                 trial and trial.score, trial and trial.result.seconds, failure and failure.reason.value,

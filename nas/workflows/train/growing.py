@@ -35,21 +35,21 @@ class TrainLog:
         self._senders.__exit__(*problem)
 
     def begin(self) -> None:
-        """Hand over the costs of the network, and the epochs that were trained before."""
+        """Send the costs of the network, and the epochs that were trained before."""
         for name, command in self._senders.commands.items():
             self._tell(f"Each epoch is logged to {name}: {command}")
         costs = self._session.space.architecture().cost.to_data()
-        self._senders.grow(self._curves(self._session.history), costs)
+        self._senders.grow(self._list_curves(self._session.history), costs)
 
     def epoch(self, result: EpochResult) -> None:
         """Hand over an epoch that is kept: none is logged that a kill would have trained anew."""
-        self._senders.grow(self._curves([result]), {})
+        self._senders.grow(self._list_curves([result]), {})
         self._senders.check()
 
-    def finish(
+    def conclude(
         self, best: EpochResult, tested: Mapping[str, float | None], files: Sequence[Path]
     ) -> Mapping[str, str]:
-        """Hand over the figures of the test and the files, and wait. Return the line that opens what is
+        """Send the figures of the test and the files, and wait. Return the line that opens what is
         logged, by the names of the loggers that have all."""
         kind = "best_val" if self._session.test is None else "test"
         figures = {f"{kind}_{name}": value for name, value in tested.items() if value is not None}
@@ -58,7 +58,7 @@ class TrainLog:
         self._senders.keep(files, {})
         return self._senders.finish("what is missing is lost")
 
-    def _curves(self, results: Sequence[EpochResult]) -> Curves:
+    def _list_curves(self, results: Sequence[EpochResult]) -> Curves:
         """Return the columns of metrics.csv, and the learning rate."""
         images = len(self._session.data.train_labels)
         columns: dict[str, Callable[[EpochResult], float | None]] = {

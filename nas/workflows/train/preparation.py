@@ -157,11 +157,11 @@ def prepare(
     else:
         own = run is not None and "dataset" not in given
         data, test = read_images(config.data, config.seed, heard.decoding, download=not own)
-    config = replace(config, recipe=config.recipe.fitted_to(data, device))
+    config = replace(config, recipe=config.recipe.fit_to(data, device))
     _check_classes(found, config, data)
     _check_batch(config, data)
     if run is not None and run.manifest.data is not None and config.init == SEARCH:
-        change = DataCard.of(data).change(run.manifest.data)
+        change = DataCard.of(data).find_change(run.manifest.data)
         same = {key: getattr(config.data, key) for key in ("val_fraction", "max_images", "dataset")} == {
             key: getattr(run.config.data, key) for key in ("val_fraction", "max_images", "dataset")
         }
@@ -185,7 +185,7 @@ def prepare(
     teacher = read_teacher(config, data, side, files)
     if teacher:
         images = datasets.resize_dataset(data, side)
-        accuracy = teacher.accuracy(images.val_images, images.val_labels, device)
+        accuracy = teacher.measure_accuracy(images.val_images, images.val_labels, device)
         heard.noted(f"Teacher {config.teacher}: accuracy {accuracy:.4f} on the validation images.")
     manifest = TrainManifest(
         config,

@@ -111,7 +111,7 @@ def finish(
     leaving = make_leaving(folder, session.manifest, session.space, state, report)
     exported = write_one(leaving, None, EXPORTERS["python"])
     named = (files[what] for what in _LOGGED if what in files)
-    logged = log.finish(best, metrics.figures, [*exported, folder.network_file, *named])
+    logged = log.conclude(best, metrics.figures, [*exported, folder.network_file, *named])
     write_atomically(folder.report_file, json.dumps(report, indent=1) + "\n")
     return TrainResult(
         folder.path,

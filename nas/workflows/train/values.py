@@ -105,7 +105,7 @@ class TrainSession:
     @property
     def resume_command(self) -> str:
         """The command that goes on with it."""
-        return self.command_in(self.folder.path)
+        return self.make_command(self.folder.path)
 
     @property
     def way_out(self) -> str:
@@ -116,7 +116,7 @@ class TrainSession:
     def storage(self) -> None:
         """There is no database."""
 
-    def command_in(self, path: Path) -> str:
+    def make_command(self, path: Path) -> str:
         """Return the command that goes on with it where its folder is another."""
         return self.manifest.command(path)
 

@@ -110,7 +110,7 @@ def assemble(
     what = str(given["network"])
     folder = VersusFolder(output or find_place(what, "versus"))
     began = VersusManifest.read(VersusFolder.open(folder.path)) if folder.path.exists() else None
-    kept = began.config.kept() if began else None
+    kept = began.config.select_kept() if began else None
     first = VersusConfig.from_data(merge(kept or {}, given), "nas versus")  # before a run is read
     files = read_plugins(map(Path, plugins))
     found = find_subject(what, first.trial, storage, files, "compare")
@@ -119,7 +119,7 @@ def assemble(
     data, test = _read_data(found, config, folder, began is not None, heard)
     if found.run and found.run.manifest.data:
         check_data(data, found.run.manifest.data, f"{what} was searched")
-    config = replace(config, recipe=config.recipe.fitted_to(data, find_device(config)))
+    config = replace(config, recipe=config.recipe.fit_to(data, find_device(config)))
     if began:
         began.check_same(config, folder)
     images = _choose_images(data, test, config, heard)
