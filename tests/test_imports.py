@@ -15,10 +15,10 @@ from nas.space.language.names import RESERVED
 
 PACKAGE = Path(__file__).parents[1] / "nas"
 ORDER = [
-    "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "deadline", "lines", "cost",
-    "ops", "graph", "measures", "blocks", "space", "exporters", "latency", "loggers", "inherit", "data",
-    "training", "samplers", "study", "execution", "runs", "plots", "workflows", "serving", "report", "steps",
-    "bench", "cli", "testing", "__main__",
+    "passwords", "errors", "kinds", "settings", "files", "importing", "machine", "threads", "deadline",
+    "lines", "cost", "ops", "graph", "measures", "blocks", "space", "exporters", "latency", "loggers",
+    "inherit", "data", "training", "samplers", "study", "execution", "runs", "plots", "workflows",
+    "serving", "report", "steps", "bench", "cli", "testing", "__main__",
 ]  # fmt: skip
 RAY = ("start", "executor", "train", "trials", "worker", "metrics", "deaths", "jobs")
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -117,7 +117,8 @@ def test_no_heavy_library_is_needed(module: str, heavy_behind_light: dict[str, s
 
 
 @pytest.mark.parametrize(
-    ("module", "allowed"), [("nas.study.study", {"optuna"}), ("nas.graph.module", {"torch"})]
+    ("module", "allowed"),
+    [("nas.study.study", {"optuna"}), ("nas.graph.module", {"torch"}), ("nas.workflows.export", set())],
 )
 def test_heavy_libraries_wait_until_they_are_needed(module: str, allowed: set[str]) -> None:
     assert heavy_imports(module)[module] <= allowed

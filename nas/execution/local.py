@@ -13,7 +13,7 @@ class LocalExecutor:
         self._threads = threads
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
-        from nas.training.threads import torch_threads
+        from nas.threads import torch_threads
 
         with torch_threads(self._threads):
             while (candidate := queue.ask()) is not None:

@@ -10,21 +10,23 @@ and exits with 1, or exits with 0.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Mapping
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    gc.disable()  # a seventh of the import of torch
+
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 TOLERANCE = 1e-5
 """Of outputs, as a part of the largest of them."""
@@ -105,7 +107,7 @@ def _import_file(file: Path) -> Any:
 
 def _check_output(network: nn.Module, batch: Mapping[str, torch.Tensor], macs: int) -> str | None:
     x, y = batch["x"], batch["y"]
-    with torch.no_grad(), _Products() as products:  # type: ignore[no-untyped-call]
+    with torch.no_grad(), _Products() as products:
         output = network(x)
     counted = products.count // len(x)
     if counted != macs:  # of what torch knows in parts alone
@@ -119,7 +121,11 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts multiplications by torch's formulas. Its own counter takes over a second to import a compiler,
     as all such modes do that torch keeps from being compiled."""
 
-    count = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        from torch.utils.flop_counter import flop_registry  # which takes its time
+
+        self.count, self._formulas = 0, flop_registry
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -129,13 +135,15 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if (formula := flop_registry.get(func.overloadpacket)) is not None:
+        if (formula := self._formulas.get(func.overloadpacket)) is not None:
             self.count += formula(*args, **(kwargs or {}), out_val=output) // 2  # it has an addition for each
         return output
 
 
 def _count_macs(network: nn.Module, x: torch.Tensor) -> int:
     """Return the MACs of an image by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(x)
     return int(counter.get_total_flops() // 2 // len(x))  # it counts an addition beside each product
@@ -187,10 +195,10 @@ def _compare_mappings(what: str, found: Mapping[str, Any], wanted: Mapping[str, 
 
 
 if __name__ == "__main__":
-    atexit.register(gc.freeze)  # torch's objects need not be searched for cycles
     sys.meta_path.insert(0, _Without("nas"))
+    import torch.utils.flop_counter  # while the file is written
+
     file, expected = sys.argv[1:] or json.loads(sys.stdin.readline() or sys.exit(0))
     wrong = find_problem(Path(file), Path(expected))
-    if wrong:
-        print(wrong)
-        sys.exit(1)
+    print(wrong or "", flush=True)
+    os._exit(bool(wrong))  # torch takes its time to end

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import InputError
 from nas.exporters import fresh
+from nas.importing import without_collection
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,8 @@ outputs = module.load()(torch.from_numpy(images)).detach().numpy()
     ) -> list[Path]:
         """Write as `nas.exporters.writing.export_python` does."""
         with fresh.start_checker() as find_problem:
-            from nas.exporters.writing import export_python  # with torch, which takes its time
+            with without_collection():
+                from nas.exporters.writing import export_python  # with torch, which takes its time
 
             return export_python(
                 folder,
@@ -109,7 +111,8 @@ outputs = network.eval()(torch.from_numpy(images)).detach().numpy()
     ) -> list[Path]:
         """Write as `nas.exporters.writing.export_python` does, without weights random ones."""
         with fresh.start_checker() as find_problem:
-            from nas.exporters.writing import export_python, make_settled_state
+            with without_collection():
+                from nas.exporters.writing import export_python, make_settled_state
 
             state = make_settled_state(architecture) if state is None else state
             return export_python(

@@ -27,6 +27,7 @@ from nas.graph.architecture import INPUT
 from nas.graph.memory import check_memory
 from nas.graph.module import build_module, count_parameters
 from nas.ops import Join, Unary
+from nas.threads import few_threads
 
 
 def export_python(
@@ -50,30 +51,30 @@ def export_python(
     Raises NasError where the weights are of another network, the check fails or a file cannot be written;
     the folder is then as it was.
     """
-    network = _build_network(architecture, state)
-    contents = {
-        f"{stem}.py": write_source(architecture, title=title, facts=facts, preparation=preparation).encode()
-    }
-    if state is not None:
-        weights = dict(network.state_dict())
-        # the code comes last: where it is, its weights are
-        contents = {f"{stem}.safetensors": save(weights)} | contents
-        if pickled:
-            stream = io.BytesIO()
-            torch.save(weights, stream)
-            contents = {f"{stem}.pt": stream.getvalue()} | contents
-    with _replacing(folder, stem, list(contents)) as beside:
-        for name, content in contents.items():
-            write_atomically(Path(beside, name), content)
-        _verify(
-            Path(beside, f"{stem}.py"),
-            folder / f"{stem}.py",
-            architecture,
-            network,
-            state is not None,
-            pickled,
-            find_problem,
-        )
+    with few_threads(architecture.cost.macs):
+        network = _build_network(architecture, state)
+        source = write_source(architecture, title=title, facts=facts, preparation=preparation)
+        contents = {f"{stem}.py": source.encode()}
+        if state is not None:
+            weights = dict(network.state_dict())
+            # the code comes last: where it is, its weights are
+            contents = {f"{stem}.safetensors": save(weights)} | contents
+            if pickled:
+                stream = io.BytesIO()
+                torch.save(weights, stream)
+                contents = {f"{stem}.pt": stream.getvalue()} | contents
+        with _replacing(folder, stem, list(contents)) as beside:
+            for name, content in contents.items():
+                write_atomically(Path(beside, name), content)
+            _verify(
+                Path(beside, f"{stem}.py"),
+                folder / f"{stem}.py",
+                architecture,
+                network,
+                state is not None,
+                pickled,
+                find_problem,
+            )
     return [folder / name for name in reversed(contents)]
 
 
@@ -98,22 +99,23 @@ def export_timm(
         write_timm_source,
     )
 
-    network = _build_network(architecture, make_settled_state(architecture) if state is None else state)
-    source = write_timm_source(architecture, stem, title=title, facts=facts, preparation=preparation)
-    config = make_folder_config(architecture, stem, preparation)
-    contents = {
-        WEIGHTS: save(dict(network.state_dict())),
-        "config.json": f"{json.dumps(config, indent=2)}\n".encode(),
-        f"{stem}.py": source.encode(),
-    }
-    maps = [one.node for one in make_plan(architecture).maps]
-    with fresh.start_checker() as find_problem, _replacing(folder, stem, list(contents)) as beside:
-        for name, content in contents.items():
-            write_atomically(Path(beside, name), content)
-        with TemporaryDirectory(prefix="nas-export-") as expected:
-            write_expected(Path(expected), architecture, network, True, False, kept=WEIGHTS, maps=maps)
-            _refuse(folder / f"{stem}.py", find_problem(Path(beside, f"{stem}.py"), Path(expected)))
-    return sorted(folder / name for name in contents)
+    with few_threads(architecture.cost.macs):
+        network = _build_network(architecture, make_settled_state(architecture) if state is None else state)
+        source = write_timm_source(architecture, stem, title=title, facts=facts, preparation=preparation)
+        config = make_folder_config(architecture, stem, preparation)
+        contents = {
+            WEIGHTS: save(dict(network.state_dict())),
+            "config.json": f"{json.dumps(config, indent=2)}\n".encode(),
+            f"{stem}.py": source.encode(),
+        }
+        maps = [one.node for one in make_plan(architecture).maps]
+        with fresh.start_checker() as find_problem, _replacing(folder, stem, list(contents)) as beside:
+            for name, content in contents.items():
+                write_atomically(Path(beside, name), content)
+            with TemporaryDirectory(prefix="nas-export-") as expected:
+                write_expected(Path(expected), architecture, network, True, False, kept=WEIGHTS, maps=maps)
+                _refuse(folder / f"{stem}.py", find_problem(Path(beside, f"{stem}.py"), Path(expected)))
+    return [folder / name for name in reversed(contents)]
 
 
 def write_converted(
@@ -129,11 +131,10 @@ def write_converted(
     Raises NasError where the weights are of another network or not trained, the converter has no word for an
     operator, or a file cannot be written; the folder is then as it was.
     """
-    network = _build_network(architecture, state).eval()
-    images = _sample_images(architecture)
-    if state is None:
-        settle(network, images)
+    state = make_settled_state(architecture) if state is None else state
+    network = load_trained(architecture, state)
     check_trained(network)
+    images = _sample_images(architecture)
     names = [f"{stem}{suffix}" for suffix in suffixes]
     with _replacing(folder, stem, names) as beside, quiet():
         try:
@@ -152,8 +153,9 @@ def build_with_weights(architecture: Architecture, state: Mapping[str, torch.Ten
 
 def make_settled_state(architecture: Architecture) -> dict[str, torch.Tensor]:
     """Return random weights of a network, with statistics of batch norms that are those of random images."""
-    network = _build_network(architecture, None)
-    settle(network, _sample_images(architecture))
+    with few_threads(architecture.cost.macs):
+        network = _build_network(architecture, None)
+        settle(network, _sample_images(architecture))
     return dict(network.state_dict())
 
 
@@ -233,7 +235,8 @@ def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Ten
 
     Raises NasError where they are not.
     """
-    _verify(file, file, architecture, _build_network(architecture, state), state is not None)
+    with few_threads(architecture.cost.macs):
+        _verify(file, file, architecture, _build_network(architecture, state), state is not None)
 
 
 def _build_network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> fx.GraphModule:

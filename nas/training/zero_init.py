@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from nas.graph import Architecture
 from nas.graph.architecture import INPUT, Node
 from nas.ops import Add, BatchNorm, Multiply, Operator
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def zero_init_residuals(network: Architecture) -> Architecture:
@@ -53,6 +55,8 @@ def _can_follow(op: Operator) -> bool:
 
 def _is_residual(graph: nx.DiGraph[str], norm: str, branch: str, total: str) -> bool:
     """Return whether a branch is added to what it is computed from, and its norm has no other reader."""
+    import networkx as nx
+
     before = nx.ancestors(graph, branch)
     shortcuts = before.intersection(graph.predecessors(total))
     inside = nx.descendants(graph, norm) & before | {norm, branch}

@@ -15,9 +15,9 @@ from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.machine import count_cores
 from nas.space.counting.census import Census, take_census
+from nas.threads import torch_threads
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
-from nas.training.threads import torch_threads
 from nas.workflows.prepared import Prepared, prepare
 
 if TYPE_CHECKING:

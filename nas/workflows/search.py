@@ -33,10 +33,10 @@ from nas.study.pruning import find_pruner
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial
 from nas.study.study import Screen, Study
+from nas.threads import torch_threads
 from nas.training.base import Evaluator
 from nas.training.evaluator import scale_resolution
 from nas.training.quantized import Int8Evaluator
-from nas.training.threads import torch_threads
 from nas.workflows.calibration import find_calibration
 from nas.workflows.export import export_run
 from nas.workflows.keeping import (

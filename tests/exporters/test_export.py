@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import json
 import os
 import random
 import re
@@ -48,6 +49,7 @@ from nas.ops import (
 )
 from nas.space import Space, SpaceError, load_space
 from nas.testing.exporters import ExporterSuite, small_network
+from nas.threads import torch_threads
 
 
 class TestPython(ExporterSuite):
@@ -507,6 +509,19 @@ def test_a_checker_that_is_not_asked_ends() -> None:
         assert len({*descendants(os.getpid())} - before) == 1
         raise NasError("to be mended")
     assert {*descendants(os.getpid())} <= before
+
+
+def test_a_small_network_is_compared_on_one_thread(tmp_path: Path) -> None:
+    """Others would wait for one another on a busy machine, at each operator."""
+    threads = []
+
+    def find_nothing(file: Path, expected: Path) -> None:
+        threads.append(torch.get_num_threads())
+        threads.append(json.loads((expected / "facts.json").read_text())["threads"])
+
+    with torch_threads(2):
+        export_python(tmp_path, "best", small_network(), None, **TOLD, find_problem=find_nothing)
+        assert [*threads, torch.get_num_threads()] == [1, 1, 2]
 
 
 def test_without_weights_only_the_code_is_written(tmp_path: Path) -> None:

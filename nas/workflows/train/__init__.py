@@ -15,7 +15,7 @@ from nas.loggers import check_loggers
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import WAY_OUT, TrainManifest
 from nas.space.plugins import read_plugins
-from nas.training.threads import torch_threads
+from nas.threads import torch_threads
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
 from nas.workflows.train.leaving import read_network
