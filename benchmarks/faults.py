@@ -23,16 +23,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import optuna
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 # isort: split
 from clusters import Cluster, descendants, kill_tree, wait_until, works
 from command_line import TINY
+from servers import postgres
 
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
@@ -98,6 +101,8 @@ class Search:
     flags: tuple[str, ...] = ("--workers", "0")
     faults: Mapping[int, str] = field(default_factory=dict)
     epoch_s: float = 0.25
+    storage: str | None = None
+    program: tuple[str, ...] = ("-m", "nas")
     codes: list[int] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     repeated: int = 0
@@ -119,7 +124,8 @@ class Search:
         """Start the search, or go on with it."""
         first = ["search", "tiny.yaml", "--name", "mine", "--trials", str(self.trials), "--epochs", "2"]
         words = ["resume", "runs/mine"] if (self.run / "run.yaml").exists() else first
-        command = [sys.executable, "-P", "-m", "nas", *words, "--evaluator", "own.py:train"]
+        command = [sys.executable, "-P", *self.program, *words, "--evaluator", "own.py:train"]
+        command += ["--storage", self.storage] if self.storage else []
         return subprocess.Popen(
             [*command, *(flags or self.flags)],
             cwd=self.folder,
@@ -138,7 +144,7 @@ class Search:
         """The finished trials, by number."""
         if not (self.run / "run.yaml").exists():
             return {}
-        trials = RunState.load(self.run).trials
+        trials = RunState.load(self.run, storage=self.storage).trials
         assert [trial.number for trial in trials] == list(range(len(trials)))
         return {trial.number: trial for trial in trials if not trial.is_running}
 
@@ -174,7 +180,8 @@ class Search:
         """When the ledger took the end of each trial."""
         if not (self.run / "run.yaml").exists():
             return {}
-        trials = optuna.load_study(study_name="mine", storage=open_storage(self.run / "study.journal")).trials
+        storage = open_storage(self.storage or self.run / "study.journal")
+        trials = optuna.load_study(study_name="mine", storage=storage).trials
         ends = {trial.number: trial.datetime_complete for trial in trials}
         return {number: end.timestamp() * 1e9 for number, end in ends.items() if end is not None}
 
@@ -213,6 +220,52 @@ def process_killed(folder: Path) -> Search:
     return worker_killed(folder, ("--workers", "0"))
 
 
+def find_child(driver: subprocess.Popen[str], name: str) -> int:
+    """Return the process below one that has this name among the words of its command."""
+
+    def has_name(pid: int) -> bool:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return any(Path(word).name == name for word in words[:4])
+
+    (found,) = filter(has_name, descendants(driver.pid))
+    return found
+
+
+def ray_killed(folder: Path) -> Search:
+    search = Search(folder, flags=RAY)
+    driver = search.begin()
+    search.await_trained(2, driver)
+    os.kill(find_child(driver, "raylet"), signal.SIGKILL)
+    search.end(driver)
+    return search.finish()
+
+
+def logger_killed(folder: Path) -> Search:
+    if find_spec("tensorboard") is None:
+        raise NotImplementedError("needs tensorboard")
+    search = Search(folder, flags=("--workers", "0", "--log", "tensorboard"))
+    driver = search.begin()
+    search.await_trained(2, driver)
+    os.kill(find_child(driver, "nas.loggers.logger_worker"), signal.SIGKILL)
+    search.end(driver)
+    return search.close()
+
+
+def database_killed(folder: Path) -> Search:
+    try:
+        with postgres() as (url, kill, start):
+            search = Search(folder, storage=url)
+            driver = search.begin()
+            search.await_trained(2, driver)
+            kill()
+            driver.wait(60)
+            start()
+            search.end(driver)
+            return search.finish()
+    except pytest.skip.Exception as needs:
+        raise NotImplementedError(str(needs)) from None
+
+
 @contextmanager
 def cluster_of(folder: Path, *flags: str) -> Iterator[Cluster]:
     with Cluster(folder / "ray", *flags) as cluster:
@@ -249,9 +302,9 @@ def head_killed(folder: Path) -> Search:
         driver = search.begin()
         search.await_trained(2, driver)
         kill_tree(cluster.head)
-        search.end(driver)
-    with cluster_of(folder) as other:
-        return search.finish("--address", other.address)
+        with cluster_of(folder) as other:  # meanwhile the search waits for the head
+            search.end(driver)
+            return search.finish("--address", other.address)
 
 
 def driver_killed(folder: Path, kills: int = 20, seed: int = 0) -> Search:
@@ -338,11 +391,7 @@ def gcs_away(folder: Path, seconds: float = 30) -> Search:
         search = Search(folder, flags=("--address", cluster.address))
         driver = search.begin()
         search.await_trained(2, driver)
-        (gcs,) = (
-            pid
-            for pid in descendants(cluster.head.pid)
-            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"gcs_server")
-        )
+        gcs = find_child(cluster.head, "gcs_server")
         os.kill(gcs, signal.SIGSTOP)
         time.sleep(seconds)
         os.kill(gcs, signal.SIGCONT)
@@ -363,6 +412,27 @@ def other_nas(folder: Path) -> Search:
     return search.finish()
 
 
+OTHER_PYTHON = """
+import nas.execution.ray_start
+import ray
+from ray._private import utils
+from nas.cli import main
+
+utils.compute_version_info = lambda: (ray.__version__, "3.9.1")
+main()
+"""
+
+
+def other_python(folder: Path) -> Search:
+    """The driver says that it is of another."""
+    with cluster_of(folder) as cluster:
+        search = Search(folder, program=("-c", OTHER_PYTHON))
+        search.end(search.begin("--address", cluster.address))
+        assert not search.lines() and not search.run.exists()
+        search.program = ("-m", "nas")
+        return search.finish("--address", cluster.address)
+
+
 def store_small(folder: Path) -> Search:
     """Data of twice the store's size: what has no room in it goes to the disk."""
     with cluster_of(folder, "--object-store-memory=80000000") as cluster:
@@ -378,16 +448,20 @@ FAULTS: dict[str, Callable[..., Search]] = {
     "the process that trains is killed": process_killed,
     "a worker's node is killed": node_killed,
     "a node joins late": node_late,
+    "Ray on the driver's machine is killed": ray_killed,
     "the head is killed; resumed on a new one": head_killed,
     "the driver is killed at random moments": driver_killed,
     "SIGTERM": signalled(signal.SIGTERM),
     "SIGHUP": signalled(signal.SIGHUP),
     "SIGINT twice": signalled(signal.SIGINT, signal.SIGINT),
     "the disk is full": disk_full,
+    "a database's server is killed": database_killed,
+    "a logger's process is killed": logger_killed,
     "trials hang, raise, allocate, exit, give NaN": trial_faults,
     "the same on Ray": trial_faults_on_ray,
     "the GCS is unreachable": gcs_away,
     "a cluster of another nas": other_nas,
+    "a cluster of another Python": other_python,
     "an object store that is too small": store_small,
 }
 

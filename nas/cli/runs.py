@@ -102,8 +102,9 @@ def stop(run: Path, timeout: str, address: str | None) -> None:
 
 @click.command()
 @click.argument("run", type=RUN, help="A run folder, such as runs/mbconv-1.")
+@_address_option
 @storage_option
-def top(run: Path, storage: str | None) -> None:
+def top(run: Path, address: str | None, storage: str | None) -> None:
     """Watch a run on a live screen: progress, what trains now, the best, the rate and failures.
 
     Only reads. Each second anew, until q or Ctrl-C; without a terminal it prints what nas status does.
@@ -112,7 +113,17 @@ def top(run: Path, storage: str | None) -> None:
     from nas.report.top import watch
     from nas.runs.listing import open_status
 
-    watch(open_status(run, storage), open_terminal())
+    console = open_terminal()
+    if address is None:
+        watch(open_status(run, storage), console)
+    elif not console.is_terminal:
+        _say(_attach(run, address).ask("status"))
+    else:
+        from nas.workflows.far_status import FarStatus
+
+        submitted = _attach(run, address)
+        with FarStatus(submitted) as far:
+            watch(far.read, console, f"Fetch its results with: {submitted.attach_command}")
 
 
 def _attach(run: Path, address: str) -> Submitted:

@@ -138,6 +138,12 @@ class Jobs:
             raise NasError(f"job {job} cannot be asked: {printed.strip()[-300:] or 'no reason is given'}")
         return (int(said[1]), base64.b64decode(said[2]).decode()) if said[2] else None
 
+    def watch(self, job: str, seconds: float) -> str:
+        """Have the head say how far the run that a job makes is, for so many seconds: as another job, whose
+        name is returned, to be followed."""
+        command = shlex.join(["python", "-c", _WATCH, _name_folder(job), str(seconds)])
+        return self._submit(command, f"{job}-watch-{os.urandom(4).hex()}")
+
     def ask_state(self, job: str) -> str:
         """Return pending, running, stopped, succeeded or failed."""
         try:
@@ -146,9 +152,16 @@ class Jobs:
             raise self._explain_error(error, job) from None
 
     def stop(self, job: str) -> None:
-        """Stop a job that has not made its run yet."""
+        """Stop a job that loses nothing by it."""
         try:
             self._client.stop_job(job)
+        except (RuntimeError, OSError) as error:
+            raise self._explain_error(error, job) from None
+
+    def remove(self, job: str) -> None:
+        """Remove a job that has ended from the list of those of the cluster."""
+        try:
+            self._client.delete_job(job)
         except (RuntimeError, OSError) as error:
             raise self._explain_error(error, job) from None
 
@@ -263,6 +276,13 @@ if runs:
 print(f"nas-said:{code}:{base64.b64encode(said.getvalue().encode()).decode()}:nas-said")
 """
 """Run on the head: it prints what a command of nas says of the run."""
+
+_WATCH = """
+import pathlib, sys
+from nas.runs.status_lines import say_status
+say_status(pathlib.Path.home() / sys.argv[1], float(sys.argv[2]))
+"""
+"""Run on the head: it prints how far the run is, again and again."""
 
 
 def _unpack(packed: bytes, into: Path) -> list[tuple[Path, bytes]]:

@@ -31,28 +31,29 @@ _OTHER_LINES = 17
 _LEAVE = "q or Ctrl-C leaves; the run goes on."
 
 
-def watch(read: Callable[[], SearchStatus | Row], console: Console) -> None:
+def watch(read: Callable[[], SearchStatus | Row], console: Console, then: str = "") -> None:
     """Show how far a run is, each second anew, until q or Ctrl-C; once where there is no terminal.
 
-    Raises what `read` raises.
+    `then`: what to do when it has ended, of a run that is elsewhere. Raises what `read` raises.
     """
     if not console.is_terminal:
         for line in describe_status(read()):
             say(console, line)
         return
     with suppress(KeyboardInterrupt), _keys() as pressed, _ended_by_sigterm():
-        view = render_top(read(), console.height)
+        view = render_top(read(), console.height, then)
         with Live(view, console=console, screen=True, auto_refresh=False) as live:
             while pressed(REFRESH_S) not in ("q", "Q"):
-                live.update(render_top(read(), console.height), refresh=True)
+                live.update(render_top(read(), console.height, then), refresh=True)
 
 
-def render_top(found: SearchStatus | Row, height: int) -> RenderableType:
-    """Return the screen of a run, of so many lines."""
+def render_top(found: SearchStatus | Row, height: int, then: str = "") -> RenderableType:
+    """Return the screen of a run, of so many lines. `then`: as of `watch`."""
+    leave = Text(_LEAVE, style="dim")
     if isinstance(found, Row):
         lines = [*map(_make_line, describe_status(found))]
         bar = [] if found.wanted is None else [_make_bar(found.done or 0, found.wanted, "epochs")]
-        return Group(lines[0], *bar, *lines[1:], Text(f"\n{_LEAVE}", style="dim"))
+        return Group(lines[0], *bar, *([] if then else lines[1:]), "", leave)
     head, settings, counts, *more = map(_make_line, describe_status(found))
     head.stylize("bold")
     room = max(2, height - _OTHER_LINES)
@@ -73,8 +74,8 @@ def render_top(found: SearchStatus | Row, height: int) -> RenderableType:
     if best := [] if found.folder.is_calibration else find_best(found.trials, shown, found.objective):
         parts.append(render_best(best, found.objective, found.config.measures))
     if found.phase is not Phase.RUNNING:
-        parts.append(more[-1])
-    return Group(*parts, Text(_LEAVE, style="dim"))
+        parts.append(_make_line(then) if then else more[-1])
+    return Group(*parts, leave)
 
 
 def _make_line(text: str, style: str = "") -> Text:

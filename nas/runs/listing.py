@@ -20,7 +20,7 @@ from nas.runs.folder import RunFolder, TrainingFolder
 from nas.runs.job import ClusterJob, has_job
 from nas.runs.manifest import Manifest
 from nas.runs.pipeline import PipelineFolder, StepRecord
-from nas.runs.status import Phase, SearchStatus, StatusReader
+from nas.runs.status import Phase, SearchStatus, StatusReader, has_result
 from nas.runs.training import TrainManifest, name_column
 from nas.study.records import Candidate, Trial, TrialState
 
@@ -104,7 +104,8 @@ def read_row(path: Path) -> Row:
         manifest = Manifest.read(folder)
         if manifest.config.storage is None:
             return make_row(StatusReader(folder, manifest, epochs=False).read())
-        return make_row(SearchStatus(folder, manifest, _read_table(folder), (), folder.holder))
+        trials, holder = _read_table(folder), folder.holder
+        return make_row(SearchStatus(folder, manifest, trials, (), holder, has_result(folder)))
     except (NasError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
         return Row(path, "", Phase.DAMAGED, _find_date(path), note=str(why))

@@ -53,14 +53,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class SearchStatus:
-    """How far a search, or a calibration, was at the time `now`. `holder`: who works in it. Trials that were
-    read from a journal have no choices here."""
+    """How far a search, or a calibration, was at the time `now`. `holder`: who works in it. `has_result`: its
+    best network is exported, or its figures are written. Trials that were read from a journal have no choices
+    here."""
 
     folder: RunFolder
     manifest: Manifest
     trials: Sequence[Trial]
     finals: Sequence[Trial] = ()
     holder: Holder | None = None
+    has_result: bool = False
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -128,12 +130,11 @@ class SearchStatus:
         if self.holder:
             return Phase.RUNNING
         if self.folder.is_calibration:
-            return Phase.ENDED if self.folder.figures_file.is_file() else Phase.STOPPED
+            return Phase.ENDED if self.has_result else Phase.STOPPED
         if self.counts.failed and not (self.counts.complete or self.counts.pruned):
             return Phase.FAILED
-        exported = self.folder.best_file.with_suffix(".py").is_file()
         elsewhere = self.config.storage is not None  # another driver may have the weights
-        done = self._trials_left == 0 and self._finals_left == 0 and (exported or elsewhere)
+        done = self._trials_left == 0 and self._finals_left == 0 and (self.has_result or elsewhere)
         return Phase.ENDED if done else Phase.STOPPED
 
     @property
@@ -191,7 +192,7 @@ class StatusReader:
         holder = self._folder.holder  # first, as who ends after this has written all
         trials, finals = self._read_trials()
         marked = MeasuredLatencies.read(self._folder).mark(trials, self._manifest.config.budget)
-        return SearchStatus(self._folder, self._manifest, marked, finals, holder)
+        return SearchStatus(self._folder, self._manifest, marked, finals, holder, has_result(self._folder))
 
     def _read_trials(self) -> tuple[Sequence[Trial], Sequence[Trial]]:
         name = self._manifest.study
@@ -204,6 +205,12 @@ class StatusReader:
         trials = self._glance.read_trials(name)
         check_not_lost(self._folder, self._manifest, trials)
         return trials, self._glance.read_trials(name_finals(name))
+
+
+def has_result(folder: RunFolder) -> bool:
+    """Return whether a search has exported its best network, or a calibration written its figures."""
+    result = folder.figures_file if folder.is_calibration else folder.best_file.with_suffix(".py")
+    return result.is_file()
 
 
 def _read_last_write(folder: RunFolder) -> int:

@@ -61,24 +61,35 @@ class Submitted:
         Raises what that raises there, InputError where there is no run yet, NasError where the cluster does
         not answer within `timeout_s` seconds.
         """
+        said = self._ask(command, timeout_s)
+        if said is None:
+            raise self.refuse_missing(self.jobs.ask_state(self.job))
+        return said
+
+    def _ask(self, command: Sequence[str], timeout_s: float) -> str | None:
         answer = self.jobs.ask(self.job, command, timeout_s)
         if answer is None:
-            raise InputError(
-                f"{self.folder.path}: job {self.job} is {self.jobs.ask_state(self.job)}, and has made no run "
-                "folder; ask again in a while, or see what it printed: " + self.attach_command
-            )
+            return None
         code, said = answer
         if code:
             message = said.strip().removeprefix("error: ")
             raise (InputError if code == InputError.exit_code else NasError)(message)
         return str(said)
 
+    def refuse_missing(self, state: str) -> InputError:
+        """Return what is said where the job, in this state, has made no run."""
+        return InputError(
+            f"{self.folder.path}: job {self.job} is {state}, and has made no run folder; ask again in a "
+            f"while, or see what it printed: {self.attach_command}"
+        )
+
     def stop(self, timeout_s: float) -> str:
         """Stop the search where it runs, and wait until it has ended. Return what is said of that."""
-        if self.jobs.ask(self.job, ["status"], _ASK_S) is None:
+        said = self._ask(["stop", "--timeout", f"{timeout_s}s"], timeout_s + _ASK_S)
+        if said is None:
             self.jobs.stop(self.job)
             return f"Stopped job {self.job}, which had not begun to search.\n"
-        return self.ask("stop", "--timeout", f"{timeout_s}s", timeout_s=timeout_s + _ASK_S)
+        return said
 
     def fetch(self) -> bool:
         """Fetch its results, where that was not done before. Return whether there are some."""

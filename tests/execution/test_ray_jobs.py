@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
 import tarfile
 import urllib.request
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from clusters import Cluster, free_port
+from clusters import Cluster, free_port, wait_until
 from command_line import TINY, apart, command, nas, rows
+from terminals import OnTerminal
 
 from nas import __version__
 from nas.errors import InputError, NasError
 from nas.runs.config import SearchConfig, read_config
+from nas.runs.job import ClusterJob
 
 OWN = """
 import time
@@ -30,85 +34,87 @@ def train(network):
 """
 
 
-@pytest.fixture
-def home(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The home of whoever runs the head, which is this machine, with no token of its own."""
-    home = tiny_folder / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
-    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
-    return home
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+        patch.delenv("RAY_AUTH_TOKEN", raising=False)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def cluster(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A head with a dashboard and a node with one CPU."""
+    with Cluster(tmp_path_factory.mktemp("cluster") / "ray", dashboard=True) as cluster:
+        cluster.node(1)
+        yield cluster
+
+
+def submit_and_leave(cluster: Cluster, trials: int, epoch_s: float) -> str:
+    """Submit a search, leave it by Ctrl-C after two trials, and return what was said."""
+    Path("own.py").write_text(OWN.replace("0.4", str(epoch_s)))
+    search = ["search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", str(trials), "--epochs", "1"]
+    driver = subprocess.Popen(
+        command(*search, "--submit", f"--address={cluster.dashboard}"),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert driver.stdout is not None
+    said = ""
+    while f"[2/{trials}]" not in said:
+        line = driver.stdout.readline()
+        assert line, said
+        said += line
+    driver.send_signal(signal.SIGINT)
+    said += driver.communicate(timeout=20)[0]
+    assert driver.returncode == 130
+    return said
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.usefixtures("tiny_folder")
 def test_a_search_is_submitted_left_and_fetched(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("own.py").write_text(OWN)
-    with Cluster(tmp_path / "ray", dashboard=True) as cluster:
-        cluster.node(1)
-        at = f"--address={cluster.dashboard}"
-        search = [
-            "search",
-            "tiny.yaml",
-            "--evaluator",
-            "own.py:train",
-            "--trials",
-            "12",
-            "--epochs",
-            "1",
-            "--submit",
-            at,
-        ]
-        driver = subprocess.Popen(
-            command(*search), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    said = submit_and_leave(cluster, 6, 0.4)
+    at = f"--address={cluster.dashboard}"
+    again = f"nas attach runs/tiny-1 --address {cluster.dashboard}"
+    assert f"Detached; the search goes on. Come back with: {again}\n" in said
+    assert "; 1 trial at a time.\n" in said
+    assert [path.name for path in Path("runs/tiny-1").iterdir()] == ["job.yaml"]
+    came = apart(*again.split()[1:])
+    assert came.code == 0 and "[6/6]" in came.out and not came.err
+    assert came.out.endswith("Its run folder is fetched to runs/tiny-1; the paths above are the cluster's.\n")
+    fetched = Path("runs/tiny-1")
+    made = home / "nas-runs" / ClusterJob.read(fetched).name / "tiny-1"
+    for path in made.rglob("*"):
+        if path.is_file() and path.name != ".lock":
+            assert (fetched / path.relative_to(made)).read_bytes() == path.read_bytes()
+    assert len(rows(fetched / "trials.csv")) == 6 and (fetched / "best.py").is_file()
+    assert nas("show", "runs/tiny-1").code == 0
+    wrong = apart("search", "tiny.yaml", "--objective", "accuracy", "--start", "tiny.yaml", "--submit", at)
+    assert wrong.code == 2 and "--start " in wrong.out and not list(Path("runs/tiny-2").glob("*.csv"))
+    (fetched / "job.yaml").write_text("job: nas-other-00000000\naddress: http://elsewhere\n")
+    unknown = (
+        f"error: the Ray cluster at address '{cluster.dashboard}' knows of no job nas-other-00000000; a head "
+        "that was started anew forgets them\n"
+    )
+    assert apart("attach", "runs/tiny-1", at).err == unknown
+    with OnTerminal("top", "runs/tiny-1", at) as top:
+        assert top.end(30) == 2 and top.shown() == unknown
+    for changes in ({"RAY_AUTH_TOKEN": "0" * 64}, {"HOME": str(home / "nowhere")}):
+        with monkeypatch.context() as patch:
+            for name, value in changes.items():
+                patch.setenv(name, value)
+            refused = apart("search", "tiny.yaml", "--submit", at)
+        assert (refused.code, refused.err) == (
+            2,
+            f"error: the Ray cluster at address '{cluster.dashboard}' refuses this machine's token; copy "
+            "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN\n",
         )
-        assert driver.stdout is not None
-        said = ""
-        while "[2/12]" not in said:
-            line = driver.stdout.readline()
-            assert line, said
-            said += line
-        driver.send_signal(signal.SIGINT)
-        said += driver.communicate(timeout=20)[0]
-        again = f"nas attach runs/tiny-1 {at.replace('=', ' ')}"
-        assert driver.returncode == 130 and f"Detached; the search goes on. Come back with: {again}\n" in said
-        assert "; 1 trial at a time.\n" in said and [p.name for p in Path("runs/tiny-1").iterdir()] == [
-            "job.yaml"
-        ]
-        came = apart(*again.split()[1:])
-        assert came.code == 0 and "[12/12]" in came.out and not came.err
-        assert came.out.endswith(
-            "Its run folder is fetched to runs/tiny-1; the paths above are the cluster's.\n"
-        )
-        (made,) = home.glob("nas-runs/nas-tiny-1-*/tiny-1")
-        fetched = Path("runs/tiny-1")
-        for path in made.rglob("*"):
-            if path.is_file() and path.name != ".lock":
-                assert (fetched / path.relative_to(made)).read_bytes() == path.read_bytes()
-        assert len(rows(fetched / "trials.csv")) == 12 and (fetched / "best.py").is_file()
-        assert nas("show", "runs/tiny-1").code == 0
-        wrong = apart(
-            "search", "tiny.yaml", "--objective", "accuracy", "--start", "tiny.yaml", "--submit", at
-        )
-        assert wrong.code == 2 and "--start " in wrong.out and not list(Path("runs/tiny-2").glob("*.csv"))
-        (fetched / "job.yaml").write_text("job: nas-other-00000000\naddress: http://elsewhere\n")
-        assert apart("attach", "runs/tiny-1", at).err == (
-            f"error: the Ray cluster at address '{cluster.dashboard}' knows of no job nas-other-00000000; a "
-            "head that was started anew forgets them\n"
-        )
-        for changes in ({"RAY_AUTH_TOKEN": "0" * 64}, {"HOME": str(tmp_path / "nowhere")}):
-            with monkeypatch.context() as patch:
-                for name, value in changes.items():
-                    patch.setenv(name, value)
-                refused = apart("search", "tiny.yaml", "--submit", at)
-            assert (refused.code, refused.err) == (
-                2,
-                f"error: the Ray cluster at address '{cluster.dashboard}' refuses this machine's token; copy "
-                "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN\n",
-            )
 
 
 class _Odd(BaseHTTPRequestHandler):
@@ -247,36 +253,38 @@ def test_a_head_without_this_nas(tmp_path: Path, content: str, has: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.usefixtures("home")
-def test_a_search_on_a_cluster_is_asked_and_stopped(tmp_path: Path) -> None:
-    Path("own.py").write_text(OWN.replace("0.4", "1"))
-    with Cluster(tmp_path / "ray", dashboard=True) as cluster:
-        cluster.node(1)
-        at = ("--address", str(cluster.dashboard))
-        search = ("search", "tiny.yaml", "--evaluator", "own.py:train", "--trials", "200", "--epochs", "1")
-        driver = subprocess.Popen(
-            command(*search, "--submit", *at), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert driver.stdout is not None
-        said = ""
-        while "[2/200]" not in said:
-            line = driver.stdout.readline()
-            assert line, said
-            said += line
-        driver.send_signal(signal.SIGINT)
-        said += driver.communicate(timeout=20)[0]
-        assert f"Or stop it with: nas stop runs/tiny-1 {' '.join(at)}\n" in said
-        asked = apart("status", "runs/tiny-1", *at)
+@pytest.mark.usefixtures("tiny_folder")
+def test_a_search_on_a_cluster_is_asked_watched_and_stopped(cluster: Cluster) -> None:
+    said = submit_and_leave(cluster, 200, 1)
+    at = ("--address", str(cluster.dashboard))
+    assert f"Or stop it with: nas stop runs/tiny-1 {' '.join(at)}\n" in said
+    with OnTerminal("top", "runs/tiny-1", *at) as top:
+        asked = apart("top", "runs/tiny-1", *at)  # as nas status does, where there is no terminal
         assert asked.code == 0 and ": search of " in asked.out and ", running in process " in asked.out
         found = json.loads(apart("status", "runs/tiny-1", *at, "--format", "json").out)
         assert found["state"] == "running" and 2 <= found["trials"]["finished"] < 200
+        ended = int(found["trials"]["finished"])
+        top.read_until(lambda shown: any(int(n) > ended for n in re.findall(r"(\d+) of 200 trials", shown)))
+        for part in ("runs/tiny-1: search of ", ", running in process ", " training ", " rank "):
+            assert part in top.shown()
         stopped = apart("stop", "runs/tiny-1", *at)
         assert stopped.code == 0 and stopped.out.startswith("Stopped process "), stopped
-        assert stopped.out.endswith(f"Fetch its results with: nas attach runs/tiny-1 {' '.join(at)}\n")
-        again = apart("stop", "runs/tiny-1", *at)
-        assert again.code == 2 and "is not running" in again.err
-        came = apart("attach", "runs/tiny-1", *at)
-        assert (
-            came.code == 130
-            and found["trials"]["finished"] <= len(rows(Path("runs/tiny-1/trials.csv"))) < 200
-        )
+        fetch = f"Fetch its results with: nas attach runs/tiny-1 {' '.join(at)}"
+        assert stopped.out.endswith(f"{fetch}\n")
+        top.read_until(fetch)
+        top.press(b"q")
+        assert top.end() == 0 and top.settings == top.before
+    wait_until(lambda: watching(cluster) == set())
+    again = apart("stop", "runs/tiny-1", *at)
+    assert again.code == 2 and "is not running" in again.err
+    came = apart("attach", "runs/tiny-1", *at)
+    assert came.code == 130 and found["trials"]["finished"] <= len(rows(Path("runs/tiny-1/trials.csv"))) < 200
+
+
+def watching(cluster: Cluster) -> set[str]:
+    """The jobs that say how far another is, and have not ended."""
+    from nas.execution.ray_jobs import Jobs
+
+    jobs = Jobs(str(cluster.dashboard))._client.list_jobs()
+    names = {str(job.submission_id) for job in jobs if not job.status.is_terminal()}
+    return {name for name in names if "-watch-" in name}

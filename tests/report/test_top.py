@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
-import pty
 import shutil
 import signal
-import struct
-import subprocess
-import termios
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from command_line import command, nas
+from command_line import nas
 from holders import held
 from rich.console import Console
+from terminals import OnTerminal
 
 from nas.report.top import render_top
 from nas.runs.folder import RunFolder
@@ -30,9 +25,9 @@ from nas.runs.status import Phase, SearchStatus, StatusReader
 DATA = Path(__file__).parents[1] / "data" / "runs"
 
 
-def shown(found: SearchStatus | Row, *, width: int = 80, height: int = 30) -> list[str]:
+def shown(found: SearchStatus | Row, then: str = "", *, width: int = 80, height: int = 30) -> list[str]:
     console = Console(width=width, height=height, file=io.StringIO())
-    console.print(render_top(found, height))
+    console.print(render_top(found, height, then))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width and len(lines) <= height
@@ -97,6 +92,19 @@ def test_finals_failures_and_runs_of_other_kinds(tmp_path: Path) -> None:
     assert any(line.endswith(" 4/4 epochs") for line in lines) and "4 of 4 epochs done." in lines
 
 
+def test_what_is_shown_of_a_search_elsewhere(running: SearchStatus) -> None:
+    """What to do when it has ended stands in place of going on here."""
+    fetch = "Fetch its results with: nas attach stopped --address auto"
+    assert shown(running, fetch) == shown(running)
+    lines = shown(replace(running, holder=None), fetch)
+    assert lines[-2] == fetch and not [line for line in lines if line.startswith("Go on")]
+    row = replace(read_row(DATA / "plain"), phase=Phase.SUBMITTED, note="its cluster is asked")
+    row = replace(row, done=None, wanted=None)
+    first, _, leave = shown(row, fetch, width=200)
+    assert first == f"{row.path}: search of {row.space}, submitted, its cluster is asked."
+    assert leave.startswith("q or Ctrl-C leaves")
+
+
 def test_without_a_terminal_it_is_printed_once(tiny_run: RunFolder) -> None:
     assert nas("top", "runs/mine") == nas("status", "runs/mine")
     assert nas("top", "nowhere").err == nas("status", "nowhere").err != ""
@@ -104,37 +112,21 @@ def test_without_a_terminal_it_is_printed_once(tiny_run: RunFolder) -> None:
 
 @pytest.mark.parametrize("leave", ["q", "Ctrl-C", "SIGTERM", "the run goes"])
 def test_it_leaves_the_terminal_as_it_was(tiny_run: RunFolder, leave: str) -> None:
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    before = termios.tcgetattr(slave)
-    process = subprocess.Popen(
-        command("top", "runs/mine"), stdin=slave, stdout=slave, stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color"},
-    )  # fmt: skip
-    leaves: dict[str, Callable[[], object]] = {
-        "q": lambda: os.write(master, b"q"),
-        "Ctrl-C": lambda: process.send_signal(signal.SIGINT),
-        "SIGTERM": lambda: process.send_signal(signal.SIGTERM),
-        "the run goes": lambda: shutil.rmtree("runs/mine"),
-    }
-    said = b""
-    try:
-        while b"leaves; the run goes on" not in said:
-            said += os.read(master, 4096)
-        assert b"3 of 3 trials ended: 3 finished." in said and b"\x1b[?1049h" in said
+    with OnTerminal("top", "runs/mine") as top:
+        leaves: dict[str, Callable[[], object]] = {
+            "q": lambda: top.press(b"q"),
+            "Ctrl-C": lambda: top.process.send_signal(signal.SIGINT),
+            "SIGTERM": lambda: top.process.send_signal(signal.SIGTERM),
+            "the run goes": lambda: shutil.rmtree("runs/mine"),
+        }
+        top.read_until("leaves; the run goes on")
+        assert b"3 of 3 trials ended: 3 finished." in top.said and b"\x1b[?1049h" in top.said
         time.sleep(0.2)
-        assert termios.tcgetattr(slave) != before
+        assert top.settings != top.before
         leaves[leave]()
-        assert process.wait(10) == (2 if leave == "the run goes" else 0)
-        os.set_blocking(master, False)
-        said += os.read(master, 65536)
-        assert b"\x1b[?1049l" in said and termios.tcgetattr(slave) == before
-        assert (b"runs/mine: the run is there no more" in said) == (leave == "the run goes")
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-        os.close(slave)
+        assert top.end() == (2 if leave == "the run goes" else 0)
+        assert b"\x1b[?1049l" in top.said and top.settings == top.before
+        assert (b"runs/mine: the run is there no more" in top.said) == (leave == "the run goes")
 
 
 def test_settings_that_a_resume_changes_are_seen(tiny_run: RunFolder) -> None:
