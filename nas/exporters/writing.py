@@ -19,7 +19,7 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check, fresh
 from nas.exporters.fresh import FindProblem
-from nas.exporters.runtimes import quiet
+from nas.exporters.quiet import quiet
 from nas.exporters.source import Preparation, write_source
 from nas.files import find_way_out, scratch_folder, write_atomically
 from nas.graph import Architecture

@@ -26,7 +26,8 @@ from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
 from nas.testing.exporters import small_network, trained
 from nas.workflows.delivery import take_sample, write_folder
-from nas.workflows.export import Leaving, load_trial
+from nas.workflows.export import load_trial
+from nas.workflows.leaving import Leaving
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
