@@ -21,7 +21,6 @@ from nas.training.multi_label import LabelMetrics
 from nas.workflows.stops import Stopped
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
-_MOST_CLASSES = 12
 _FIGURES = {
     "accuracy": "accuracy",
     "top5": "top-5 accuracy",

@@ -14,7 +14,7 @@ from command_line import TINY, nas
 from written_runs import write_run
 
 from nas.cli.options import list_resumable, with_settings
-from nas.cli.reference import ALONE, fill_tables, list_panels, list_settings, main
+from nas.cli.reference import ALONE, fill_tables, list_settings, main
 from nas.data.catalogue import NAMES
 from nas.errors import InputError
 from nas.exporters import EXPORTERS
@@ -163,7 +163,8 @@ def test_the_documentation_has_the_tables_of_the_fields() -> None:
     """`python -m nas.cli.reference docs` writes them."""
     pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))]
     assert [fill_tables(page) for page in pages] == pages
-    listed = [s for page in pages for found in list_panels(page) for s in list_settings(*found)]
+    tables = [found for page in pages for found in re.findall(r"<!-- settings: (?:(\w+), )?(.+) -->", page)]
+    listed = [s for section, panel in tables for s in list_settings(section or None, panel)]
     every = [*SearchConfig.settings().values(), *Recipe.settings().values()]
     shared = {setting.option.panel for setting in every}
     for config in ALONE.values():
