@@ -25,7 +25,8 @@ from nas.exporters import EXPORTERS, find_exporter
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.workflows import delivery
-from nas.workflows.export import Leaving, load_trial
+from nas.workflows.export import load_trial
+from nas.workflows.leaving import Leaving
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
 ALL = ",".join(sorted(file.stem for file in SPACES.glob("*.yaml")))

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,50 @@ def test_imports_go_downwards_only(path: Path) -> None:
         return
     allowed = set(ORDER[: ORDER.index(own) + 1]) | {"__version__"}
     assert {layer(m) for m in imports(path) if m.startswith("nas.")} <= allowed
+
+
+def name_module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_module(path): path for path in FILES}
+
+
+def find_run(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node below one but what is there for types alone."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from find_run(child)
+
+
+def find_needed(source: str) -> set[str]:
+    """Our modules that the text of one imports when it runs, at its top or inside a function."""
+    found: set[str] = set()
+    for node in find_run(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else module for name in inner}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & MODULES.keys()
+
+
+def test_modules_do_not_import_in_circles() -> None:
+    needed = {name: find_needed(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+    TopologicalSorter(needed).prepare()  # raises a CycleError that names a circle
+
+
+def test_imports_inside_functions_count_and_those_for_types_do_not() -> None:
+    source = """
+if TYPE_CHECKING:
+    from nas.graph import Architecture
+from nas import files, no_module
+def read():
+    from nas.cost import Cost
+"""
+    assert find_needed(source) == {"nas", "nas.files", "nas.cost"}
 
 
 @every_file

@@ -148,7 +148,7 @@ def run_search(contest: Contest, sampler: str, repeat: int) -> Outcome:
         entry = table.entries[candidate.identity]
         seen = entry.observe(candidate.identity, seed if contest.noisy else None)
         study.complete(candidate.number, EpochResult(1, seen, seen, 0.0), NO_RESULT)
-        # As `best_of` has it: the highest score, then the cheaper, then the earlier.
+        # As `find_best` has it: the highest score, then the cheaper, then the earlier.
         rank = (-seen, candidate.cost.macs, candidate.number)
         best.append(entry.true_score if rank < first else best[-1])
         first = min(first, rank)

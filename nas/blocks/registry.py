@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
-from typing import Protocol
 
-from nas.blocks.builder import Builder, Ref
+from nas.blocks.builder import Ref
 from nas.errors import NasError
 from nas.ops import OPERATORS, Operator, Unary
 from nas.ops.arguments import Argument, list_arguments
-
-
-class Block(Protocol):
-    """A recipe that adds operators to a network; its keyword-only parameters are its arguments."""
-
-    __name__: str
-
-    def __call__(self, net: Builder, x: Ref, /, **arguments: object) -> Ref: ...
-
 
 BLOCKS: dict[str, Callable[..., Ref]] = {}
 

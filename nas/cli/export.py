@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,22 @@ def export(
     latency of each format are printed beside those of float32.
     """
     config = ExportConfig.from_data(given, "nas export")
-    from nas.report.console import open_terminal, show
-    from nas.workflows.export import leave
 
     def tell(text: str) -> None:
         click.echo(make_printable(text), err=True)
 
-    left = leave(what, output, config, plugins=plugins, storage=storage, progress=tell)
-    if not isinstance(left, list):
-        from nas.report.int8 import render_quantized
+    files: Sequence[Path]
+    if config.quantize is None:
+        from nas.workflows.export import write_network
 
-        show(render_quantized(left), open_terminal(stderr=True))
-    for file in left if isinstance(left, list) else left.files:
+        files = write_network(what, output, config, plugins=plugins, storage=storage, progress=tell)
+    else:
+        from nas.report.console import open_terminal, show
+        from nas.report.int8 import render_quantized
+        from nas.workflows.quantize import write_int8
+
+        quantized = write_int8(what, output, config, plugins=plugins, storage=storage, progress=tell)
+        show(render_quantized(quantized), open_terminal(stderr=True))
+        files = quantized.files
+    for file in files:
         click.echo(make_printable(file))

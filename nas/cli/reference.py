@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
 
@@ -52,11 +51,6 @@ ALONE: dict[str | None, type[Config]] = {
 def fill_tables(text: str) -> str:
     """Return a page with its tables as the fields are. Raises InputError for a table of no settings."""
     return _TABLE.sub(lambda found: f"{found[1]}\n{_write_table(found[2], found[3])}\n{found[4]}", text)
-
-
-def list_panels(text: str) -> Iterator[tuple[str | None, str]]:
-    """Return section and panel of each table of a page."""
-    return ((found[2], found[3]) for found in _TABLE.finditer(text))
 
 
 def list_settings(section: str | None, panel: str) -> list[Setting]:

@@ -22,7 +22,6 @@ from nas.files import check_regular
 
 _DICT, _STATE = "dataset_dict.json", "state.json"
 """Files of save_to_disk: of a folder of splits, and of one split."""
-MARKS = (_DICT, _STATE)
 _IMAGES = ("image", "img", "images", "jpg", "png", "image_bytes", "bytes", "picture", "photo")
 """Usual names of a column of bytes that are images."""
 _NO_CLASS = (None, -1)

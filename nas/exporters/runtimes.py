@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import subprocess
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,20 +60,6 @@ class RuntimeExporter:
         from nas.exporters.writing import write_converted  # with torch, which takes its time
 
         return write_converted(folder, stem, architecture, state, self.suffixes, self.convert)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what converters say of themselves, their steps and what they do next time, from a user who can do
-    nothing about it, and from what a command prints."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def export_program(network: fx.GraphModule, images: torch.Tensor) -> Any:

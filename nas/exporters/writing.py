@@ -19,7 +19,7 @@ from torch import fx, nn
 from nas.errors import NasError
 from nas.exporters import check, fresh
 from nas.exporters.fresh import FindProblem
-from nas.exporters.runtimes import quiet
+from nas.exporters.quiet import quiet
 from nas.exporters.source import Preparation, write_source
 from nas.files import find_way_out, scratch_folder, write_atomically
 from nas.graph import Architecture
@@ -44,9 +44,11 @@ def export_python(
 ) -> list[Path]:
     """Write STEM.py and, with weights, STEM.safetensors and, if `pickled`, STEM.pt; return their paths.
 
-    STEM.pt is a plain dictionary of tensors for `torch.load(weights_only=True)`. The files are checked, as
-    by `verify`, before they replace older ones of these names. Without weights, those are left alone.
-    `find_problem`: of a checker that was started before.
+    STEM.pt is a plain dictionary of tensors for `torch.load(weights_only=True)`. Before they replace
+    older ones of these names, the files are checked in a fresh interpreter without `nas`: names, shapes and
+    values of the weights, the layers, parameters, MACs and, to 1e-5 of the largest, the outputs for random
+    images are those of our own module. Without weights, older files of them are left alone. `find_problem`:
+    of a checker that was started before.
 
     Raises NasError where the weights are of another network, the check fails or a file cannot be written;
     the folder is then as it was.
@@ -225,18 +227,6 @@ def _replacing(folder: Path, stem: str, names: Sequence[str]) -> Iterator[Path]:
         raise NasError(
             f"{folder}: cannot write the export: {error}; make room or name a folder that can be written"
         ) from error
-
-
-def verify(file: Path, architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> None:
-    """Check an exported file, and with `state` the weights beside it, in a fresh interpreter without `nas`.
-
-    Names, shapes and values of the weights, the layers, parameters, MACs and, to 1e-5 of the largest, the
-    outputs for random images of the network's input shape are those of the architecture's own module.
-
-    Raises NasError where they are not.
-    """
-    with few_threads(architecture.cost.macs):
-        _verify(file, file, architecture, _build_network(architecture, state), state is not None)
 
 
 def _build_network(architecture: Architecture, state: Mapping[str, torch.Tensor] | None) -> fx.GraphModule:

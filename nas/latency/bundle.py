@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from nas.errors import NasError
-from nas.exporters.runtimes import quiet
+from nas.exporters.quiet import quiet
 from nas.exporters.writing import settle
 from nas.graph.module import build_piece
 from nas.graph.piece import Piece

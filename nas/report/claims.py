@@ -20,7 +20,7 @@ class VersusScreen(TrialScreen, VersusObserver):
     """Shows a comparison while it runs."""
 
     def compared(self, session: VersusSession) -> None:
-        self._show_live()
+        self._lines.show()
         say_comparison(session, self._console)
         self._heartbeat.hear()
 

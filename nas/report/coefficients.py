@@ -24,7 +24,7 @@ class CoefficientsScreen(TrialScreen, CoefficientsObserver):
     """Shows a search of coefficients while it runs."""
 
     def gathered(self, session: CoefficientsSession) -> None:
-        self._show_live()
+        self._lines.show()
         say_search(session, self._console)
         self._heartbeat.hear()
 

@@ -1,8 +1,11 @@
-"""How far the decoding of images is, on a terminal."""
+"""What a terminal shows below its lines: what goes on, or how far the decoding of images is."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Callable
+
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _EVERY = 50
@@ -41,3 +44,33 @@ class DecodingBar:
     def __call__(self, done: int, total: int) -> None:
         if done % _EVERY == 0 or done == total:
             self._bar.update(self._task, completed=done, total=total, visible=True)
+
+
+class LowerLines:
+    """The lower lines of a terminal, for what `view` gives or, while images are decoded, for the bar."""
+
+    def __init__(self, console: Console, view: Callable[[], RenderableType]) -> None:
+        self._console = console
+        self._bar = DecodingBar()
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=view, transient=True)
+
+    def show(self) -> None:
+        """Show what goes on, in place of the bar."""
+        if self._bar.is_started:
+            self._bar.__exit__()
+        if self._console.is_terminal and not self._live.is_started:
+            self._live.start()
+
+    def show_decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded, in place of what goes on."""
+        if self._bar.has_terminal and not self._bar.is_started:
+            self._live.stop()
+            self._bar.__enter__()
+        self._bar(done, total)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar.is_started:
+            self._bar.__exit__()
+        if self._live.is_started:
+            self._live.stop()

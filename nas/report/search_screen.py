@@ -8,14 +8,13 @@ from contextlib import suppress
 from typing import Self
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from nas.errors import make_printable
 from nas.execution.base import TrialQueue
 from nas.execution.ray_address import describe_login
 from nas.report.console import format_duration, format_share, say
-from nas.report.decoding import DecodingBar
+from nas.report.decoding import LowerLines
 from nas.report.heartbeat import Heartbeat
 from nas.report.search_lines import format_usage, say_beginning, say_round, say_stopped
 from nas.runs.state import RunState
@@ -34,7 +33,6 @@ class TrialScreen(Observer):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar = DecodingBar()
         self._queue: TrialQueue | None = None
         self._trials = self._epochs = 0
         self._counts = Counts()
@@ -49,32 +47,20 @@ class TrialScreen(Observer):
         self._doing: str | None = "Starting"
         self._since = time.monotonic()
         self._meter = Meter()
-        self._live = Live(
-            console=console, refresh_per_second=4, get_renderable=self._make_view, transient=True
-        )
+        self._lines = LowerLines(console, self._make_view)
 
     def __enter__(self) -> Self:
         self._heartbeat.start()
-        self._show_live()
+        self._lines.show()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._heartbeat.stop()
         with suppress(OSError):  # of a terminal that was closed
-            if self._bar.is_started:
-                self._bar.__exit__()
-            if self._live.is_started:
-                self._live.stop()
-
-    def _show_live(self) -> None:
-        """Have the lower lines of a terminal for what goes on, in place of the bar."""
-        if self._bar.is_started:
-            self._bar.__exit__()
-        if self._console.is_terminal and not self._live.is_started:
-            self._live.start()
+            self._lines.close()
 
     def doing(self, what: str) -> None:
-        self._show_live()
+        self._lines.show()
         self._begin(what)
 
     def _begin(self, what: str | None) -> None:
@@ -84,10 +70,7 @@ class TrialScreen(Observer):
 
     def decoding(self, done: int, total: int) -> None:
         self._doing = f"Decoding images: {done:,} of {total:,}"
-        if self._bar.has_terminal and not self._bar.is_started:
-            self._live.stop()
-            self._bar.__enter__()
-        self._bar(done, total)
+        self._lines.show_decoding(done, total)
 
     def noted(self, text: str) -> None:
         say(self._console, text)
@@ -219,7 +202,7 @@ class SearchScreen(TrialScreen):
     _session: Session | None = None
 
     def began(self, session: Session) -> None:
-        self._show_live()
+        self._lines.show()
         self._session = session
         say_beginning(session, self._console)
         self._heartbeat.hear()

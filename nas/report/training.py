@@ -6,13 +6,12 @@ import time
 from contextlib import suppress
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from nas.cost import format_large
 from nas.errors import make_printable
 from nas.report.console import format_duration, pluralise, say, show
-from nas.report.decoding import DecodingBar
+from nas.report.decoding import LowerLines
 from nas.report.heartbeat import Heartbeat
 from nas.report.tables import make_table
 from nas.training.base import EpochResult
@@ -21,7 +20,6 @@ from nas.training.multi_label import LabelMetrics
 from nas.workflows.stops import Stopped
 from nas.workflows.train.values import TrainForecast, TrainObserver, TrainResult, TrainSession
 
-_MOST_CLASSES = 12
 _FIGURES = {
     "accuracy": "accuracy",
     "top5": "top-5 accuracy",
@@ -41,29 +39,23 @@ class TrainScreen(TrainObserver):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar = DecodingBar()
         self._session: TrainSession | None = None
         self._doing: str | None = "Starting"
         self._began = self._since = time.monotonic()
         self._step = self._steps = 0
         self._before = 0
         self._heartbeat = Heartbeat(console, self._describe)
-        self._live = Live(
-            console=console, refresh_per_second=4, get_renderable=self._make_view, transient=True
-        )
+        self._lines = LowerLines(console, self._make_view)
 
     def __enter__(self) -> TrainScreen:
         self._heartbeat.start()
-        self._show_live()
+        self._lines.show()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._heartbeat.stop()
         with suppress(OSError):  # of a terminal that was closed
-            if self._bar.is_started:
-                self._bar.__exit__()
-            if self._live.is_started:
-                self._live.stop()
+            self._lines.close()
             if isinstance(error, Stopped):
                 self._say_best()
 
@@ -77,35 +69,25 @@ class TrainScreen(TrainObserver):
             "exported when the training has ended.",
         )
 
-    def _show_live(self) -> None:
-        """Have the last line of a terminal for what goes on, in place of the bar."""
-        if self._bar.is_started:
-            self._bar.__exit__()
-        if self._console.is_terminal and not self._live.is_started:
-            self._live.start()
-
     def _turn_to(self, what: str | None) -> None:
         """Take what goes on now; None for an epoch, of which a log has a line each minute."""
         self._doing, self._since = what, time.monotonic()
         self._heartbeat.begin(is_known=what is None)
 
     def doing(self, what: str) -> None:
-        self._show_live()
+        self._lines.show()
         self._turn_to(what)
 
     def decoding(self, done: int, total: int) -> None:
         self._doing = f"Decoding images: {done:,} of {total:,}"
-        if self._bar.has_terminal and not self._bar.is_started:
-            self._live.stop()
-            self._bar.__enter__()
-        self._bar(done, total)
+        self._lines.show_decoding(done, total)
 
     def noted(self, text: str) -> None:
         say(self._console, text)
         self._heartbeat.hear()
 
     def began(self, session: TrainSession) -> None:
-        self._show_live()
+        self._lines.show()
         self._session = session
         self._before = len(session.history)
         say_training(session, self._console)

@@ -30,6 +30,7 @@ from nas.runs.provenance import (
 )
 from nas.settings import User
 from nas.space import Choices
+from nas.study.objective import Objective
 from nas.training.base import ACCURACY_METRIC, Metric
 from nas.training.recipe import LATER, Recipe
 
@@ -75,6 +76,11 @@ class Manifest:
     environment: Mapping[str, Any] = field(default_factory=dict)
     counted: Counted = Counted.DEPLOYED
     elsewhere: bool = False
+
+    @property
+    def objective(self) -> Objective:
+        """What the trials are ranked by."""
+        return replace(self.config.objective, metric=self.metric)
 
     @classmethod
     def make(
@@ -378,10 +384,6 @@ def _read_warm_start(document: Mapping[str, Any]) -> tuple[WarmStart, ...]:
     return tuple(WarmStart(str(start.get("file")), dict(start["choices"])) for start in starts)
 
 
-def _read_plugins(document: Mapping[str, Any]) -> dict[str, str]:
-    return read_digests(document.get("plugins", {}))
-
-
 def _read_counted(document: Mapping[str, Any]) -> Counted:
     return Counted(document.get("counted", Counted.AT_LEAST.value))
 
@@ -390,6 +392,6 @@ _PARTS = {
     "data": _read_data,
     "metric": _read_metric,
     "starts": _read_warm_start,
-    "plugins": _read_plugins,
+    "plugins": lambda document: read_digests(document.get("plugins", {})),
     "counted": _read_counted,
 }

@@ -63,7 +63,7 @@ class RunState:
     @property
     def objective(self) -> Objective:
         """What the trials are ranked by."""
-        return replace(self.config.objective, metric=self.manifest.metric)
+        return self.manifest.objective
 
     def for_data(self, network: Space) -> Space:
         """Return a network of the space for the channels and classes of the data set."""

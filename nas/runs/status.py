@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
@@ -76,7 +76,7 @@ class SearchStatus:
     @property
     def objective(self) -> Objective:
         """What the trials are ranked by."""
-        return replace(self.config.objective, metric=self.manifest.metric)
+        return self.manifest.objective
 
     @property
     def wanted(self) -> int | None:

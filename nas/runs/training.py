@@ -46,7 +46,6 @@ FULL = Recipe(
     cutmix=1.0,
 )
 """The recipe at full strength, of networks that are trained to be used."""
-FULL_DEFAULTS = {key: value for key, value in FULL.to_data().items() if value != Recipe().to_data()[key]}
 
 
 def _read_recipe(values: Mapping[str, Any]) -> Recipe:

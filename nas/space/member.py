@@ -13,7 +13,7 @@ from typing import Any
 from nas.blocks import get_block_arguments
 from nas.errors import InputError
 from nas.graph import hash_network
-from nas.kinds import dump_value
+from nas.kinds import dump_value, join_or
 from nas.space.language.source import Place
 from nas.space.language.tree import (
     CELL_KINDS,
@@ -34,6 +34,7 @@ from nas.space.language.tree import (
     StageStride,
     Value,
     list_children,
+    name_node_kind,
     walk,
 )
 from nas.space.space import INPUT_AXES, Choices, Space
@@ -148,7 +149,7 @@ class _Search:
         first = self._nearest[0]
         wanted = list(dict.fromkeys(d.wanted for d in self._nearest if d.wanted))
         path = first.path.rpartition(".")[0] if len(wanted) > 1 else first.path
-        return f"{first.place}: {path}: {first.message}{_join_alternatives(wanted)}"
+        return f"{first.place}: {path}: {first.message}{join_or(wanted) if wanted else ''}"
 
     def _advance(self, step: Callable[[_State], list[_State]], state: _State) -> list[_State]:
         """Return the states after a step, in reverse order; none where the step fails."""
@@ -223,7 +224,7 @@ class _Search:
         assert isinstance(a, _PLACED) and isinstance(b, _PLACED)
         where = _Where(a.place, a.path, b.place)
         if (
-            _get_kind(a) != _get_kind(b)
+            name_node_kind(a) != name_node_kind(b)
             or len(list_children(a)) != len(list_children(b))
             or _count_operators(a) != _count_operators(b)
         ):
@@ -372,17 +373,8 @@ def _count_operators(node: Node) -> list[list[int]]:
 
 def _describe(node: Node) -> str:
     """Describe a node: `mbconv`, `parallel of 4 branches`, `cells of 4 and 5 nodes, with 16 operators`."""
-    kind = _get_kind(node)
+    kind = name_node_kind(node)
     if isinstance(node, Cells):
         sizes = " and ".join(str(len(one.nodes)) for one in node.kinds)
         return f"{kind} of {sizes} nodes, with {len(list_children(node))} operators"
     return f"{kind} of {len(node.branches)} branches" if isinstance(node, Parallel) else kind
-
-
-def _get_kind(node: Node) -> str:
-    return node.block if isinstance(node, Call) else type(node).__name__.lower()
-
-
-def _join_alternatives(words: list[str]) -> str:
-    """Return alternatives as text: `a`, `a or b`, `a, b or c`."""
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -216,10 +216,19 @@ class Space:
         return found
 
     def uniform(self, budget: Budget) -> Uniform:
-        """Return a sampler of points inside a budget, each with the same chance."""
-        from nas.space.counting.uniform import Uniform
+        """Return a sampler of points inside a budget, each with the same chance.
 
-        return Uniform(self, budget)
+        Raises InputError where its networks have more than can be counted.
+        """
+        from nas.space.counting.uniform import MOST_AMOUNT, Uniform  # with numpy
+
+        counted = budget.counted
+        most = self.ends(counted).most.value
+        if most > MOST_AMOUNT:
+            raise InputError(
+                f"{self.file}: its networks have up to {most:,} {counted.noun}, more than can be counted"
+            )
+        return Uniform(self.points, most, budget, self.amount, self.note_cost)
 
     def smallest(self) -> Choices:
         """Return the point of least MACs."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InputError
-from nas.training.multi_label import compute_mean_average_precision
+from nas.training.multi_label import compute_mean_average_precision, divide_counts
 from nas.training.recipe import SAMPLING
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def compute_metrics(labels: Counts, probabilities: NDArray[np.floating]) -> Metr
         top5 = float(((shares > own[:, None]).sum(1) < _TOP).mean())
     return Metrics(
         confusion=confusion,
-        precision=_divide(right, taken),
-        recall=_divide(right, given),
-        f1=_divide(2 * right, given + taken),
+        precision=divide_counts(right, taken),
+        recall=divide_counts(right, given),
+        f1=divide_counts(2 * right, given + taken),
         accuracy=float((predicted == labels).mean()),
         top5=top5,
         auc=_compute_area(shares[:, 1] - shares[:, 0], labels) if classes == 2 and given.all() else None,
@@ -128,11 +128,6 @@ def _count_classes(predicted: Counts, labels: Counts, classes: int) -> tuple[Cou
     some = (labels[predicted == labels], labels, predicted)
     right, given, taken = (np.bincount(part, minlength=classes) for part in some)
     return right, given, taken
-
-
-def _divide(part: Counts, whole: Counts) -> Floats:
-    share: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
-    return share
 
 
 def _compute_calibration_error(confidence: Floats, is_right: NDArray[np.bool_]) -> float:
@@ -189,12 +184,12 @@ def _compute_accuracy(predicted: NDArray[np.generic], labels: Counts, classes: i
 
 def _compute_balanced_accuracy(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
     right, given, _ = _count_classes(predicted.astype(np.int64), labels, classes)
-    return float(np.nanmean(_divide(right, given)))
+    return float(np.nanmean(divide_counts(right, given)))
 
 
 def _compute_macro_f1(predicted: NDArray[np.generic], labels: Counts, classes: int) -> float:
     right, given, taken = _count_classes(predicted.astype(np.int64), labels, classes)
-    return float(np.nanmean(_divide(2 * right, given + taken)))
+    return float(np.nanmean(divide_counts(2 * right, given + taken)))
 
 
 def _compute_share(is_right: NDArray[np.generic], labels: Counts, classes: int) -> float:

@@ -99,14 +99,15 @@ def compute_label_metrics(labels: Counts, probabilities: NDArray[np.floating]) -
     return LabelMetrics(
         images=given,
         average_precision=compute_average_precisions(shares, labels),
-        precision=_divide(right, all_taken),
-        recall=_divide(right, given),
-        f1=_divide(2 * right, given + all_taken),
+        precision=divide_counts(right, all_taken),
+        recall=divide_counts(right, given),
+        f1=divide_counts(2 * right, given + all_taken),
         micro_f1=2 * int(right.sum()) / decided if decided else float("nan"),
         loss=float(-np.log(sure).sum(1).mean()),
     )
 
 
-def _divide(part: Counts, whole: Counts) -> Floats:
+def divide_counts(part: Counts, whole: Counts) -> Floats:
+    """Return the share of each class or label, NaN where the whole is nothing."""
     share: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
     return share

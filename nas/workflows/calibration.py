@@ -131,9 +131,9 @@ def resume_calibration(
 ) -> CalibrationResult:
     """Go on with a calibration that was stopped."""
     began = time.monotonic()
-    observer = observer or Observer()
+    plan, observer = read_plan(folder), observer or Observer()
     session = reopen(folder, dict(changes or {}), None, plugins, observer, repair)
-    return run_calibration(session, read_plan(folder), observer, began)
+    return run_calibration(session, plan, observer, began)
 
 
 def run_calibration(session: Session, plan: Plan, observer: Observer, began: float) -> CalibrationResult:
@@ -265,17 +265,17 @@ def select_points(space: Space, config: SearchConfig, plan: Plan) -> list[Choice
 
 def dump_plan(plan: Plan) -> str:
     """Return a plan as `read_plan` reads it."""
-    return yaml.safe_dump(asdict(plan), sort_keys=False)
+    return yaml.safe_dump(plan.to_data(), sort_keys=False)
 
 
 def read_plan(folder: RunFolder) -> Plan:
     """Return the plan of a calibration's folder. Raises InputError for a damaged one."""
     path = folder.plan_file
-    data = to_plain_data(read_yaml(read_text(path), str(path)))
+    text = read_text(path)
     try:
-        return Plan(**data)
-    except TypeError as error:
-        raise InputError(f"{path}: is damaged ({error}); restore the file") from None
+        return Plan.from_data(to_plain_data(read_yaml(text, str(path))), str(path))
+    except InputError as error:
+        raise InputError(f"{error}; restore the file, or start a new calibration") from None
 
 
 # What is kept of it

@@ -22,7 +22,7 @@ from nas.exporters.parity import IMAGES, Array, Parity, Sample, check_parity, co
 from nas.files import find_way_out, make_folder, scratch_folder
 from nas.latency.cliffs import find_cliffs
 from nas.space import dump_space
-from nas.workflows.export import Leaving, TrainedOn
+from nas.workflows.leaving import Leaving, TrainedOn
 from nas.workflows.observer import Observer
 from nas.workflows.prepared import load_data
 

@@ -2,122 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
 
 from nas.cost import format_large
-from nas.data.card import DataCard
-from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.exporters import EXPORTERS, Exporter
-from nas.ops.base import format_shape
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import TrainingFolder
 from nas.runs.provenance import describe_versions
 from nas.runs.state import RunState
-from nas.space import Space, load_space
+from nas.space import load_space
 from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.study.records import Trial
 from nas.training.evaluator import scale_resolution
 from nas.workflows.exported_facts import collect_facts, describe_cost, format_title
-
-if TYPE_CHECKING:
-    from nas.exporters.source import Preparation
-    from nas.graph import Architecture
-    from nas.workflows.quantize import Quantized
-
-
-def ignore(text: str) -> None:
-    """Ignore what is done."""
-
-
-@dataclass(frozen=True)
-class TrainedOn:
-    """The images that weights were trained on, side x side. `config` and `seed`: by what they are read;
-    `kept`: the file of those that a function gave."""
-
-    card: DataCard
-    config: DataConfig
-    seed: int
-    kept: Path
-    side: int
-
-
-@dataclass(frozen=True)
-class Leaving:
-    """A network that leaves. `stem`: what its files are called, and where, unless a user names another.
-
-    `state`: its weights, None where it has none. `images`: what they were trained on, None where that were no
-    images, or where there are none. `origin`: sentences that say where it is from. `is_headless`: whether
-    pool and classifier were taken away; `folder_name`: of the folder it leaves in.
-    """
-
-    stem: Path
-    network: Space
-    architecture: Architecture
-    state: Mapping[str, Any] | None
-    title: str
-    facts: Mapping[str, str]
-    images: TrainedOn | None = None
-    origin: tuple[str, ...] = ()
-    is_headless: bool = False
-    folder_name: str = "network"
-
-    def write(self, exporter: Exporter, folder: Path, stem: str) -> list[Path]:
-        """Write FOLDER/STEM.* in a format. Raises what that raises."""
-        return exporter.write(
-            folder,
-            stem,
-            self.architecture,
-            self.state,
-            title=self.title,
-            facts=self.facts,
-            preparation=self._describe_preparation(),
-        )
-
-    def _describe_preparation(self) -> Preparation | None:
-        """Return how images become the input of the weights; None where there were none."""
-        if self.images is None:
-            return None
-        from nas.exporters.source import Preparation
-
-        card, side = self.images.card, self.images.side
-        return Preparation(() if self.is_headless else card.classes, (side, side), card.mean, card.std)
-
-    def without_head(self) -> Leaving:
-        """Return it without pool and classifier. Raises InputError where no one map is before these."""
-        from nas.graph.maps import cut_head
-
-        architecture = cut_head(self.architecture)
-        names = {node.name for node in architecture.nodes}
-        state = self.state and {k: v for k, v in self.state.items() if k.rpartition(".")[0] in names}
-        facts = {name: text for name, text in self.facts.items() if name not in ("Cost", "Labels")}
-        facts["This file"] = describe_cost(architecture.cost, architecture.input_shape, None)
-        facts["Output"] = (
-            f"features of {format_shape(architecture.nodes[-1].shape)}, without pool and classifier"
-        )
-        return replace(self, architecture=architecture, state=state, facts=facts, is_headless=True)
-
-    def as_deployed(self) -> Leaving:
-        """Return it for images of the size that its weights were trained at; with random weights where it has
-        none."""
-        from nas.exporters.writing import make_settled_state
-
-        if self.images:
-            card = self.images.card
-            network = self.network.adapt(card.channels, self.images.side, len(card.classes))
-            architecture = network.architecture()
-            cost = describe_cost(architecture.cost, architecture.input_shape, len(card.classes))
-            facts = {**self.facts, "This file": cost}
-            return replace(self, network=network, architecture=architecture, facts=facts)
-        if self.state is not None:
-            return self
-        facts = {**self.facts, "Weights": "random, with the batch statistics of random images"}
-        return replace(self, state=make_settled_state(self.architecture), facts=facts)
+from nas.workflows.leaving import Leaving, TrainedOn, read_weights
+from nas.workflows.observer import ignore
 
 
 def export(
@@ -151,23 +54,6 @@ def export(
     """
     config = ExportConfig.from_data({"format": format, "headless": headless, "trial": trial}, "nas export")
     return write_network(what, output, config, plugins=plugins, storage=storage, progress=progress)
-
-
-def leave(
-    what: Path | str,
-    output: Path | str | None,
-    config: ExportConfig,
-    *,
-    plugins: Sequence[Path | str] = (),
-    storage: str | None = None,
-    progress: Callable[[str], None] = ignore,
-) -> list[Path] | Quantized:
-    """Write a network as a config says, in float32 or in int8. The rest is as of `export`."""
-    if config.quantize is None:
-        return write_network(what, output, config, plugins=plugins, storage=storage, progress=progress)
-    from nas.workflows.quantize import write_int8  # with all that reads images
-
-    return write_int8(what, output, config, plugins=plugins, storage=storage, progress=progress)
 
 
 def write_network(
@@ -211,7 +97,7 @@ def find_leaving(
     sources = read_plugins(map(Path, plugins))
     training = TrainingFolder(Path(what))
     if is_run(str(what)) and training.manifest_file.is_file():
-        from nas.workflows.train.leaving import load_training
+        from nas.workflows.train.finished import load_training
 
         check_no_trial(str(what), trial, storage)
         return load_training(TrainingFolder.open(training.path), sources)
@@ -330,18 +216,3 @@ def _find_trial(state: RunState, number: int | None) -> Trial:
     raise InputError(
         f"{folder.path}: the weights of trial {number} were not kept; kept are those of: {numbers}"
     )
-
-
-def read_weights(path: Path, way_out: str) -> dict[str, Any]:
-    """Return the weights in a file. Raises InputError, which ends in the `way_out`, where they cannot be
-    read."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(
-            f"{path}: the weights cannot be read: {reason}; restore the file, or {way_out}"
-        ) from None

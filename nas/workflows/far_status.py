@@ -36,7 +36,7 @@ class FarStatus:
         self._begins = Lock()
 
     def __enter__(self) -> Self:
-        self._of.jobs.state(self._of.job)
+        self._of.jobs.ask_state(self._of.job)
         Thread(target=self._listen, daemon=True).start()
         return self
 
@@ -85,7 +85,7 @@ class FarStatus:
         try:
             self._received.take(text)
             if self._received.is_missing:
-                state = self._of.jobs.state(self._of.job)
+                state = self._of.jobs.ask_state(self._of.job)
                 self._note = f"its job is {state}, and has made no run folder yet"
                 if state in _OVER:
                     raise self._of.refuse_missing(state)

@@ -22,7 +22,7 @@ from nas.space.clock import list_pieces
 from nas.space.fit import fit_input
 from nas.space.library import find_space
 from nas.space.plugins import load_plugins, read_plugins
-from nas.workflows.export import ignore
+from nas.workflows.observer import ignore
 
 if TYPE_CHECKING:
     from nas.runs.runtime import RuntimeConfig

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from nas.workflows.session import Session
 
 
+def ignore(text: str) -> None:
+    """Ignore what is done."""
+
+
 class Observer:
     """Hears what happens in a search, and answers nothing. Extend it and override what is of interest."""
 

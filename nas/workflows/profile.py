@@ -25,7 +25,9 @@ from nas.runs.profiling import ProfileConfig
 from nas.runs.provenance import damage_told, digest_file
 from nas.space.fit import fit_input
 from nas.space.library import is_run
-from nas.workflows.export import Leaving, find_leaving, ignore
+from nas.workflows.export import find_leaving
+from nas.workflows.leaving import Leaving
+from nas.workflows.observer import ignore
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ from nas.workflows.delivery import (
     take_validation_sample,
     write_companions,
 )
-from nas.workflows.export import Leaving, check_new_folder, find_leaving, ignore
+from nas.workflows.export import check_new_folder, find_leaving
+from nas.workflows.leaving import Leaving
+from nas.workflows.observer import ignore
 
 _COMPARED = (64, 512)
 """Images of the validation that files are compared on, at least where there are as many, and at most."""

@@ -13,8 +13,9 @@ import rich_click as click
 from command_line import TINY, nas
 from written_runs import write_run
 
+from nas.cli import app
 from nas.cli.options import list_resumable, with_settings
-from nas.cli.reference import ALONE, fill_tables, list_panels, list_settings, main
+from nas.cli.reference import ALONE, fill_tables, list_settings, main
 from nas.data.catalogue import NAMES
 from nas.errors import InputError
 from nas.exporters import EXPORTERS
@@ -163,12 +164,24 @@ def test_the_documentation_has_the_tables_of_the_fields() -> None:
     """`python -m nas.cli.reference docs` writes them."""
     pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))]
     assert [fill_tables(page) for page in pages] == pages
-    listed = [s for page in pages for found in list_panels(page) for s in list_settings(*found)]
+    tables = [found for page in pages for found in re.findall(r"<!-- settings: (?:(\w+), )?(.+) -->", page)]
+    listed = [s for section, panel in tables for s in list_settings(section or None, panel)]
     every = [*SearchConfig.settings().values(), *Recipe.settings().values()]
     shared = {setting.option.panel for setting in every}
     for config in ALONE.values():
         every += [s for s in config.settings().values() if s.option.panel not in (*shared, None)]
     assert sorted(s.key for s in listed) == sorted(s.key for s in every)
+
+
+def test_the_documentation_says_what_takes_no_plugin() -> None:
+    without = [
+        name
+        for name, command in sorted(app.commands.items())
+        if not any("--plugin" in option.opts for option in command.params)
+    ]
+    named = ", ".join(f"`{name}`" for name in without)
+    text = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    assert f"but\nthose that build no network: {named}.\n" in text
 
 
 def test_the_documentation_says_what_may_change() -> None:

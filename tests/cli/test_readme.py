@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -16,16 +17,15 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python", "text")}
 EXTENDED, FAMILY, CONFIG, STEPS = BLOCKS["yaml"]
-FOUND = re.findall(
-    r"nas (?:search|resume|bench|calibrate|score|show|draw|report|scale|export|spaces|train|versus|ls|status)"
-    r"[^\n`#]*",
-    re.sub(r"```.*?```", "", README, flags=re.DOTALL),
-)
+NAMES = "|".join(app.commands.keys() - {"completion"})  # which stands inside of another command
+FOUND = re.findall(rf"nas (?:{NAMES})\b[^\n`#]*", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
 COMMANDS = list(dict.fromkeys(command.strip() for command in FOUND))
-LONG = ("search", "resume", "bench", "calibrate", "train", "versus")
-TRAIN = [c for c in COMMANDS if c.split()[1] in LONG or "--search-coefficients" in c]
-SEARCHES = [c for c in TRAIN if len(c.split()) > 2]
-VIEWS = [c for c in COMMANDS if c not in TRAIN and (len(c.split()) > 2 or c.split()[1] == "spaces")]
+SHOWING = ("show", "draw", "report", "scale", "export", "spaces", "ls", "status")
+VIEWS = [c for c in COMMANDS if c.split()[1] in SHOWING and "--search-coefficients" not in c]
+VIEWS = [c for c in VIEWS if len(c.split()) > 2 or c.split()[1] in ("spaces", "ls")]
+ELSEWHERE = [c for c in COMMANDS if c.split()[1] in ("init", "ask", "tell")]
+OTHERS = [c for c in COMMANDS if c not in (*VIEWS, *ELSEWHERE) and len(c.split()) > 2]
+SEARCHES = [c for c in OTHERS if c.startswith("nas search")]
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,11 @@ def test_commands_are_found() -> None:
     assert SEARCHES[0].startswith("nas search search_spaces/mbconv.yaml --budget-flops 400M --trials 16")
     assert len(SEARCHES) >= 8
     assert len(VIEWS) >= 4
+    assert {line.split()[1] for line in OTHERS} >= {"resume", "train", "versus", "top", "stop", "run"}
 
 
-@pytest.mark.parametrize("line", SEARCHES)
-def test_options_of_a_search(line: str) -> None:
+@pytest.mark.parametrize("line", OTHERS)
+def test_options_of_a_command(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     app.commands[name].make_context(name, arguments)
 
@@ -65,6 +66,14 @@ def test_a_view(line: str) -> None:
     said = nas(*shlex.split(line)[1:])
     assert (said.code, said.err) == (0, "")
     assert said.out
+
+
+def test_another_program_trains() -> None:
+    begun, asked, told = (nas(*shlex.split(line)[1:]) for line in ELSEWHERE)
+    assert [said.err for said in (begun, asked, told)] == [""] * 3
+    number, score = ELSEWHERE[-1].split()[-2:]
+    assert json.loads(asked.out)["number"] == int(number)
+    assert (json.loads(told.out)["state"], json.loads(told.out)["score"]) == ("complete", float(score))
 
 
 def test_the_family_has_members_in_the_budget_it_is_searched_with() -> None:

@@ -21,12 +21,14 @@ from nas.exporters import EXPORTERS, find_exporter
 from nas.exporters.parity import Parity, Sample, check_parity, compute_outputs
 from nas.exporters.runtimes import LITERT, ONNX, PT2, RuntimeExporter
 from nas.graph.module import build_module
+from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import Space, load_space, parse_space
 from nas.testing.exporters import small_network, trained
 from nas.workflows.delivery import take_sample, write_folder
-from nas.workflows.export import Leaving, load_trial
+from nas.workflows.export import load_trial
+from nas.workflows.leaving import Leaving
 
 HERE = ("python", "safetensors", "pt2", "onnx", "openvino", "ncnn")
 SPACES = ("cell", "darts", "depthwise", "inception", "mbconv", "mixed", "residual")
@@ -45,6 +47,7 @@ COUNT = RuntimeExporter((".count",), "outputs = images[:, 0, 0, :int(open(file).
 
 @contextmanager
 def formats(**more: RuntimeExporter) -> Iterator[None]:
+    ExportConfig.settings()  # whose help is made once, of the formats that there are
     with patch.dict(EXPORTERS, more):
         yield
 

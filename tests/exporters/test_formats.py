@@ -17,6 +17,7 @@ from nas.exporters.source import Preparation
 from nas.graph import Architecture
 from nas.graph.module import build_module
 from nas.measures import SHOWN
+from nas.runs.exporting import ExportConfig
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.testing.exporters import ExporterSuite
@@ -69,6 +70,7 @@ outputs = torch.export.load(file).module()(torch.from_numpy(images)).detach()
 
 @pytest.fixture(autouse=True)
 def own_format() -> Iterator[None]:
+    ExportConfig.settings()  # whose help is made once, of the formats that there are
     with patch.dict(EXPORTERS, torch_export=TorchExport()):
         yield
 

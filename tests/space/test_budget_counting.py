@@ -23,7 +23,6 @@ from nas.space.counting import exact as counting
 from nas.space.counting.census import take_census
 from nas.space.counting.exact import count_within, find_gap
 from nas.space.counting.point_sets import ONE, After, Either, Points
-from nas.space.counting.uniform import Uniform
 from nas.space.library import find_space
 
 MACRO = Path(__file__).parents[2] / "benchmarks" / "spaces" / "nas_bench_macro.yaml"
@@ -88,7 +87,7 @@ def test_random_spaces_are_drawn_inside_budgets(space: Space, data: st.DataObjec
     macs = sorted(cost.macs for _, cost in listed.values())
     low, high = sorted(data.draw(st.sampled_from(macs)) for _ in range(2))
     inside = {name for name, (_, cost) in listed.items() if low <= cost.macs <= high}
-    drawn = Uniform(space, Budget({MACS: Interval(low, high)})).sample(
+    drawn = space.uniform(Budget({MACS: Interval(low, high)})).sample(
         np.random.default_rng(0), 40 * len(inside)
     )
     assert len(drawn) == 40 * len(inside)
@@ -209,8 +208,7 @@ def test_random_spaces_are_drawn_inside_several_limits(space: Space, data: st.Da
         if all(space.amount(point, measure) in interval for measure, interval in limits.items())
     }
     assert {n for n, (point, _) in listed.items() if budget.admits(space.amounts(point))} == inside
-    uniform = Uniform(space, budget)
-    drawn = uniform.sample(np.random.default_rng(0), 40 * len(inside), tries=1000)
+    drawn = space.uniform(budget).sample(np.random.default_rng(0), 40 * len(inside), tries=1000)
     assert len(drawn) == 40 * len(inside)
     assert {key(point) for point in drawn} == inside
 
@@ -237,7 +235,7 @@ def test_points_are_drawn_with_equal_chances(texts: dict[str, str]) -> None:
     assert listed
     inside = {name for name, (point, _) in listed.items() if budget.admits(space.amounts(point))}
     assert 20 <= len(inside) < len(listed)
-    drawn = Uniform(space, budget).sample(np.random.default_rng(1), 100 * len(inside))
+    drawn = space.uniform(budget).sample(np.random.default_rng(1), 100 * len(inside))
     counts = Counter(map(key, drawn))
     assert set(counts) == inside
     assert chisquare(list(counts.values())).pvalue > 0.01
@@ -245,7 +243,7 @@ def test_points_are_drawn_with_equal_chances(texts: dict[str, str]) -> None:
 
 def test_a_band_of_mbconv_is_drawn_from() -> None:
     space, budget = load_space(find_space("mbconv")), Budget({MACS: parse_interval("380M..400M")})
-    drawn = Uniform(space, budget).sample(np.random.default_rng(0), 300)
+    drawn = space.uniform(budget).sample(np.random.default_rng(0), 300)
     assert len({key(point) for point in drawn}) == 300
     assert all(budget.admits(space.amounts(point)) for point in drawn)
 
@@ -254,8 +252,8 @@ def test_an_interval_without_points_gives_none() -> None:
     """Between two costs: nothing inside, though the bins around it hold points."""
     space = load_space(MACRO)
     budget = Budget({MACS: Interval(7_713_281, 7_713_290)})
-    assert Uniform(space, budget).sample(np.random.default_rng(0), 3) == []
-    assert Uniform(space, Budget({MACS: Interval(1, 2)})).sample(np.random.default_rng(0), 3) == []
+    assert space.uniform(budget).sample(np.random.default_rng(0), 3) == []
+    assert space.uniform(Budget({MACS: Interval(1, 2)})).sample(np.random.default_rng(0), 3) == []
 
 
 @pytest.mark.parametrize("budget", ["400M", "380M..400M"])
@@ -263,7 +261,7 @@ def test_an_estimate_holds_the_number(budget: str) -> None:
     space = load_space(find_space("mixed"))
     exact = take_census(space, Budget({MACS: parse_interval(budget)}))
     assert exact.is_exact
-    low, high = Uniform(space, Budget({MACS: parse_interval(budget)})).count(np.random.default_rng(0), 4096)
+    low, high = space.uniform(Budget({MACS: parse_interval(budget)})).count(np.random.default_rng(0), 4096)
     assert low <= exact.low <= high
     assert high < 1.03 * low
 
@@ -358,7 +356,7 @@ def test_a_budget_at_the_smallest_network_takes_no_room() -> None:
     """The bins are as narrow as they get, and what is far above the budget is not kept."""
     for name in ("mbconv", "depthwise", "residual", "mixed"):
         space = load_space(find_space(name))
-        uniform = Uniform(space, Budget({MACS: Interval(0, space.extent.smallest_cost.macs)}))
+        uniform = space.uniform(Budget({MACS: Interval(0, space.extent.smallest_cost.macs)}))
         kept = sum(len(uniform.spread.of(part).numbers) for part in uniform.spread.order)
         assert kept < 100 * len(uniform.spread.order)
         (point,) = uniform.sample(np.random.default_rng(0), 1)
@@ -371,9 +369,9 @@ def test_more_points_than_a_float_can_count() -> None:
     space = parse_space("input: [4, 8, 8]\nclasses: 2\nnetwork:\n" + "\n".join(stages))
     assert space.extent.count == 2**1100
     most = space.extent.smallest_cost.macs * 5
-    drawn = Uniform(space, Budget({MACS: Interval(0, most)})).sample(np.random.default_rng(0), 2)
+    drawn = space.uniform(Budget({MACS: Interval(0, most)})).sample(np.random.default_rng(0), 2)
     assert len(drawn) == 2 and all(space.cost(point).macs <= most for point in drawn)
-    low, high = Uniform(space, Budget()).count(np.random.default_rng(0), 64)
+    low, high = space.uniform(Budget()).count(np.random.default_rng(0), 64)
     assert 2**1095 < low <= high < 2**1101
 
 
@@ -383,7 +381,7 @@ def test_costs_beyond_64_bits_are_no_surprise() -> None:
     wide = "- conv2d: {out: 1000000, kernel: 7}\n" * 4
     space = parse_space("input: [1000000, 2000, 2000]\nclasses: 2\nnetwork:\n" + wide)
     with pytest.raises(InputError, match=r"^<text>: its networks have up to [0-9,]+ MACs, more than can be"):
-        Uniform(space, Budget())
+        space.uniform(Budget())
 
 
 def test_one_cost_makes_one_row() -> None:

@@ -20,9 +20,16 @@ from scipy.stats import kendalltau, spearmanr
 from nas.cost import Cost
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
+from nas.runs.plan import Plan
 from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
-from nas.workflows.calibration import CalibrationResult, describe_calibration, find_calibration
+from nas.workflows.calibration import (
+    CalibrationResult,
+    describe_calibration,
+    dump_plan,
+    find_calibration,
+    read_plan,
+)
 from nas.workflows.proxy_figures import LONG, PROXY, Figures, Interval, Row, compute_figures
 from nas.workflows.resume import resume
 
@@ -166,6 +173,31 @@ def test_a_calibration_that_is_resumed_trains_nothing_twice(run: RunFolder) -> N
     assert said.out.endswith(f"Written: {', '.join(str(run.path / name) for name in names)}\n")
     assert load_trials(run) == before
     assert all((run.path / name).is_file() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("networks: 3", ": networks: 3 is not a number of these; it is a whole number, 4 or more"),
+        ("seeds: three", ": seeds: 'three' is not a number of these; it is a whole number, 2 or more"),
+        ("netwrks: 4", ": unknown key 'netwrks'; did you mean 'networks'?"),
+        ("[4, 2]", ": wanted a mapping of settings, such as networks: 12"),
+        ("networks: [", ":1: not valid YAML: expected the node content, but found '<stream end>'"),
+    ],
+)
+def test_a_damaged_plan_is_told_by_its_file(tiny_run: RunFolder, text: str, rule: str) -> None:
+    tiny_run.plan_file.write_text(text)
+    said = nas("resume", "runs/mine")
+    assert (said.code, said.out) == (2, "")
+    assert (
+        said.err == f"error: runs/mine/calibration.yaml{rule}; restore the file, or start a new calibration\n"
+    )
+
+
+def test_a_plan_is_read_as_it_was_written(tiny_run: RunFolder) -> None:
+    plan = Plan(networks=5, seeds=2, long_epochs=7)
+    tiny_run.plan_file.write_text(dump_plan(plan))
+    assert read_plan(tiny_run) == plan
 
 
 @pytest.mark.slow

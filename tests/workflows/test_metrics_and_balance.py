@@ -23,7 +23,7 @@ from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.training.base import ACCURACY_METRIC
 from nas.training.recipe import LATER
-from nas.workflows.train.leaving import load_training
+from nas.workflows.train.finished import load_training
 from nas.workflows.versus.verdict import Verdict
 
 COUNTS = {"blue": 40, "red": 6}

@@ -9,7 +9,7 @@ import numpy as np
 from nas.cost import Interval
 from nas.measures import MACS, Budget, Measure
 from nas.space.counting.exact import count_within
-from nas.space.counting.uniform import Integers, Numbers, Spread, Uniform
+from nas.space.counting.uniform import Integers, Numbers, Spread
 from nas.space.space import Space
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -45,7 +45,7 @@ def take_census(space: Space, budget: Budget) -> Census:
     Quantiles and rows are of the measure that networks are counted by, and then do not know of the other
     limits; where nothing that adds up is limited, they are of the first limit, from draws.
     """
-    inside = Uniform(space, budget)
+    inside = space.uniform(budget)
     spread, interval = inside.spread, inside.interval
     exact = count_within(space.points, spread.measure, interval) if not budget.others else None
     if exact is not None:

@@ -9,7 +9,7 @@ moved out of it, and a point that turns out to be outside is drawn again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import Cost, Interval
-from nas.errors import InputError
-from nas.measures import Budget
+from nas.measures import Budget, Measure
 from nas.space.counting.point_sets import (
     After,
     Both,
@@ -33,11 +32,12 @@ from nas.space.counting.point_sets import (
     sort_sets,
 )
 from nas.space.language.tree import Option
-from nas.space.space import Space
 
 Numbers = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 
+MOST_AMOUNT = (1 << 62) - 1
+"""Of a measure that a point may have, as costs are added in 64 bits."""
 MOST_BINS = 4096
 FEWEST_BINS = 512
 """Of the whole histogram, up to the budget: fewer where there are many parts."""
@@ -263,22 +263,25 @@ def _sum_costs(count: int, added: list[tuple[Integers, tuple[int, ...]]]) -> Ite
 class Uniform:
     """Sampler of points of a space inside a budget, each with the same chance.
 
-    `spread` and `interval` are of the measure by which the budget's networks are counted; the other limits
-    are met by drawing again.
+    `spread` and `interval` are of the measure by which the budget's networks are counted, of which a point
+    has up to `most`; the other limits are met by drawing again. `amount` gives what the cost of a point does
+    not tell. `note_cost` is told each point that is given, and its cost.
     """
 
-    def __init__(self, space: Space, budget: Budget) -> None:
-        self._space = space
+    def __init__(
+        self,
+        points: Points,
+        most: int,
+        budget: Budget,
+        amount: Callable[[dict[str, Option], Measure], int],
+        note_cost: Callable[[dict[str, Option], Cost], None],
+    ) -> None:
         self._budget = budget
-        counted = budget.counted
+        self._amount = amount
+        self._note_cost = note_cost
         self.interval = budget.counted_limit
-        most = space.ends(counted).most.value
-        if most >= 1 << 62:
-            raise InputError(
-                f"{space.file}: its networks have up to {most:,} {counted.noun}, more than can be counted"
-            )
         top = most if self.interval.high is None else min(most, self.interval.high)
-        self.spread = Spread(space.points, counted.of, top)
+        self.spread = Spread(points, budget.counted.of, top)
         self._bins = self.spread.find_bins(self.interval)
         self._weights = self.spread.whole.at(self._bins)
 
@@ -291,7 +294,7 @@ class Uniform:
             if len(found) >= n:
                 break
         for point, cost in found[:n]:
-            self._space.note_cost(point, cost)  # as who draws a point asks for its cost
+            self._note_cost(point, cost)  # as who draws a point asks for its cost
         return [point for point, _ in found[:n]]
 
     def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
@@ -325,9 +328,9 @@ class Uniform:
         return [drawn for drawn in Walk(self.spread, rng).sample(bins) if self._admits(*drawn)]
 
     def _admits(self, point: dict[str, Option], cost: Cost) -> bool:
-        """Return whether a point is inside; what a cost does not tell is asked of the space."""
+        """Return whether a point is inside; what a cost does not tell is asked for."""
         return self._budget.admits(
-            lambda measure: measure.of(cost) if measure.is_additive else self._space.amount(point, measure)
+            lambda measure: measure.of(cost) if measure.is_additive else self._amount(point, measure)
         )
 
 

@@ -40,6 +40,7 @@ from nas.space.language.tree import (
     Sequence,
     Stage,
     Value,
+    name_node_kind,
 )
 
 SHORTCUTS = ("auto", "identity", "projection", "pooled", "padded")
@@ -356,11 +357,7 @@ class NodeParser(ValueParser):
 
 def replace_name(node: Node) -> Node:
     """Return a node that is alone in its group, under its own default name."""
-    return node if isinstance(node, Sequence | Stage) else replace(node, name=_get_kind_name(node))
-
-
-def _get_kind_name(node: Node) -> str:
-    return node.block if isinstance(node, Call) else type(node).__name__.lower()
+    return node if isinstance(node, Sequence | Stage) else replace(node, name=name_node_kind(node))
 
 
 def _require(item: Mapping, key: str, form: str, context: Context) -> Item:

@@ -268,6 +268,11 @@ def rename_node(node: Node, name: str | None) -> Node:
     return Sequence(name, (node,)) if isinstance(node, Sequence) and node.name else replace(node, name=name)
 
 
+def name_node_kind(node: Node) -> str:
+    """Return what a node is: its block, or its form."""
+    return node.block if isinstance(node, Call) else type(node).__name__.lower()
+
+
 def walk(node: Node) -> Iterator[Node]:
     """Yield a node and all nodes inside it, outer first."""
     yield node

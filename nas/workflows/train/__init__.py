@@ -18,7 +18,7 @@ from nas.space.plugins import read_plugins
 from nas.threads import torch_threads
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
-from nas.workflows.train.leaving import read_network
+from nas.workflows.train.finished import read_network
 from nas.workflows.train.preparation import (
     check_workers,
     find_stem,

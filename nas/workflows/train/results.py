@@ -19,8 +19,8 @@ from nas.training.base import EpochResult
 from nas.training.metrics import Metrics, compute_metrics
 from nas.training.multi_label import LabelMetrics, compute_label_metrics
 from nas.workflows.export import write_one
+from nas.workflows.train.finished import make_leaving
 from nas.workflows.train.label_figures import make_label_figures
-from nas.workflows.train.leaving import make_leaving
 from nas.workflows.train.tested import WORST, Contents, Tested, write_table
 from nas.workflows.train.values import TrainObserver, TrainResult, TrainSession
 

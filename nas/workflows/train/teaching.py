@@ -13,7 +13,7 @@ from nas.errors import InputError, suggest_word
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import TrainConfig, TrainManifest
 from nas.space.plugins import Plugin
-from nas.workflows.train.leaving import load_training
+from nas.workflows.train.finished import load_training
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

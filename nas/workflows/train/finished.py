@@ -16,8 +16,8 @@ from nas.runs.training import WAY_OUT, TrainManifest, name_column
 from nas.space import Space, parse_space
 from nas.space.plugins import Plugin, load_plugins
 from nas.training.metrics import FIELDS, describe_value
-from nas.workflows.export import Leaving, TrainedOn, read_weights
 from nas.workflows.exported_facts import describe_cost, describe_data
+from nas.workflows.leaving import Leaving, TrainedOn, read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
