@@ -23,7 +23,7 @@ from nas.space.fit import Fitted, find_small_maps
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
-from nas.training.base import Evaluator, Metric
+from nas.training.base import Evaluator, Lengthenable, Metric
 from nas.training.recipe import Recipe
 from nas.workflows.hardware import Placed, count_gpus, find_unusable_gpu
 from nas.workflows.warm_start import find_warm_start
@@ -372,7 +372,7 @@ def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
             f"evaluator: {evaluator!r:.60} is none; give an object with a metric, which is an nas.Metric, "
             "and a call that returns a training, or name a function by the setting evaluator: FILE:FUNCTION"
         )
-    if config.finals.count and not hasattr(evaluator, "with_epochs"):
+    if config.finals.count and not isinstance(evaluator, Lengthenable):
         raise InputError(
             f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
             "it, or leave the finalists out"
