@@ -28,7 +28,7 @@ from nas.kinds import (
     quote_each,
     text,
 )
-from nas.loggers import NAMES
+from nas.loggers import LOGGERS, NAMES
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
@@ -280,7 +280,7 @@ class SearchConfig(Config):
         tuple[str, ...],
         NAMES,
         Option(
-            "Log trials to `tensorboard`, `mlflow`, `wandb` or `trackio` too, or to several; repeatable.",
+            f"Log trials elsewhere too: {quote_each(LOGGERS)}, or several; repeatable.",
             is_repeatable=True,
             resumable=True,
             again=bool,
