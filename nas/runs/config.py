@@ -26,6 +26,7 @@ from nas.kinds import (
     optional,
     parsed,
     quote_each,
+    quote_or,
     text,
 )
 from nas.loggers import LOGGERS, NAMES
@@ -280,7 +281,7 @@ class SearchConfig(Config):
         tuple[str, ...],
         NAMES,
         Option(
-            f"Log trials elsewhere too: {quote_each(LOGGERS)}, or several; repeatable.",
+            f"Log trials to {quote_or(LOGGERS)} too, or to several; repeatable.",
             is_repeatable=True,
             resumable=True,
             again=bool,

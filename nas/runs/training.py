@@ -13,7 +13,7 @@ import yaml
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, quote_each, text, whole
+from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, quote_or, text, whole
 from nas.loggers import LOGGERS, NAMES
 from nas.runs.flags import format_setting
 from nas.runs.folder import TrainingFolder
@@ -144,7 +144,7 @@ class TrainConfig(Config):
         tuple[str, ...],
         NAMES,
         Option(
-            f"Log each epoch elsewhere too: {quote_each(LOGGERS)}, or several; repeatable.",
+            f"Log each epoch to {quote_or(LOGGERS)} too, or to several; repeatable.",
             _PANEL,
             is_repeatable=True,
             again=bool,
