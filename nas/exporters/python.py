@@ -26,6 +26,7 @@ class PythonExporter:
     beside = ()
     needs = ()
     checks_itself = True
+    has_headless = True
     usage = """\
 import importlib.util, torch
 spec = importlib.util.spec_from_file_location("network", file)
@@ -80,6 +81,7 @@ class SafetensorsExporter:
     beside = ()
     needs = ()
     checks_itself = True
+    has_headless = True
     usage = """\
 import importlib.util, torch
 from safetensors.torch import load_file

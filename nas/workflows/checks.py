@@ -358,10 +358,10 @@ def check_rank(config: SearchConfig) -> None:
             f"rank: int8 is of one network, and with folds: {config.data.folds} each is trained so many "
             "times; leave one of the two out"
         )
-    from nas.exporters.int8 import check_format
+    from nas.exporters import check_int8
     from nas.training.quantized import FORMAT
 
-    check_format(FORMAT, "--rank int8")
+    check_int8(FORMAT, "--rank int8")
 
 
 def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:

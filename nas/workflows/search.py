@@ -347,7 +347,7 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
         for trial in best
     ]
     queue = FixedQueue(jobs, ledger)
-    evaluator = JobEvaluator(queue.by_number, {_FINAL: _make_longer(session)})
+    evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen_trainings(session)})
     observer.round(queue, "finalists", len(jobs), config.finals.epochs)
     session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
     for number in select_spare(ledger.trials, session.objective):
@@ -355,7 +355,7 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     _name_best(session, study, ledger)
 
 
-def _make_longer(session: Session) -> Evaluator:
+def _lengthen_trainings(session: Session) -> Evaluator:
     """Return the evaluator whose trainings have the epochs of the finals, under fresh seeds, and are scored
     as these are ranked."""
     config = session.config
