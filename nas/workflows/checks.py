@@ -11,6 +11,7 @@ import numpy as np
 from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
 from nas.execution import find_executor
+from nas.kinds import join_or
 from nas.machine import check_system, count_cores
 from nas.measures import LATENCY, MEASURES, Budget, Measure
 from nas.runs.budget import name_option
@@ -247,13 +248,13 @@ def format_count_down(value: int) -> str:
 
 def check_sampler(config: SearchConfig) -> None:
     """Raise InputError for an unknown sampler, and for one that does not take the objectives."""
-    find_sampler(config.sampler)
+    sampler = find_sampler(config.sampler)
     if config.pruner:
         find_pruner(config.pruner)(config.recipe.epochs)
-    if not config.objective.is_single and config.sampler not in MULTI_OBJECTIVE:
+    if not (config.objective.is_single or sampler.is_multi_objective):
         raise InputError(
             f"--objective {config.objective.text}: has {1 + len(config.objective.costs)} objectives, and "
-            f"sampler '{config.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a "
+            f"sampler '{config.sampler}' takes one; choose --sampler {join_or(MULTI_OBJECTIVE)}, or a "
             "reward such as accuracy*(flops/400M)^-0.07"
         )
 
