@@ -17,7 +17,6 @@ import numpy as np
 
 from nas.measures import Budget
 from nas.space import load_space
-from nas.space.counting.uniform import Uniform
 from nas.space.library import find_space
 
 
@@ -26,7 +25,7 @@ def main() -> None:
     space = load_space(find_space(args.space))
     budget = Budget.parse({"flops": args.budget_flops})
     start = time.perf_counter()
-    uniform = Uniform(space, budget)
+    uniform = space.uniform(budget)
     prepared = time.perf_counter() - start
     start = time.perf_counter()
     points = uniform.sample(np.random.default_rng(0), args.points)

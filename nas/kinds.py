@@ -114,6 +114,11 @@ def quote_each(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def quote_or(names: Iterable[str]) -> str:
+    """Return names as a sentence of help has them, "`torch` or `onnx`"."""
+    return join_or(f"`{name}`" for name in names)
+
+
 def text(rule: str) -> Kind:
     """Return the kind of texts that are not empty."""
     return Kind(rule, lambda value: isinstance(value, str) and value != "")

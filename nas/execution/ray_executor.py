@@ -94,8 +94,7 @@ class RayExecutor:
             own = find_own_node()
             session = find_own_session(self._address)
             with Watch(own.gcs, own.raylet, self._way_out, lambda: end_session(session)) as watch:
-                images = getattr(evaluator, "images_per_epoch", None)
-                metered = MeteredObserver(observer, queue, self._labels, own.address, images)
+                metered = MeteredObserver(observer, queue, self._labels, own.address)
                 try:
                     self._tune(Trials(queue, metered, self.count_slots, evaluator, watch), evaluator)
                 except ray.exceptions.RayError as error:

@@ -32,7 +32,7 @@ METRICS = {
     "last_score": "Score of the last trial that became complete",
     "last_macs": "MACs of the last trial that ended",
     "epoch_seconds": "Seconds of the last epoch",
-    "images_per_second": "Images that the last epoch trained on, a second of it",
+    "images_per_second": "Images that the last epoch trained on, a second of its steps",
     "time_share": "Share of the time of all workers since the driver began: training, starting, waiting",
     "proposals_refused": "Proposals of the sampler that did not become trials: over_budget, duplicate, "
     "unbuildable",
@@ -70,22 +70,15 @@ class Gauges:
 
 
 class MeteredObserver:
-    """Measures a run while it tells another observer of it. `node`: of the driver. `images`: how many an
-    epoch trains on, where that is known."""
+    """Measures a run while it tells another observer of it. `node`: of the driver."""
 
     def __init__(
-        self,
-        observer: TrialObserver,
-        queue: TrialQueue,
-        labels: Mapping[str, str],
-        node: str,
-        images: int | None = None,
+        self, observer: TrialObserver, queue: TrialQueue, labels: Mapping[str, str], node: str
     ) -> None:
         self._observer = observer
         self._queue = queue
         self._run = labels.get("run", "")
         self._node = node
-        self._images = images
         self._gauges = Gauges(labels)
         self._failures = Counter(trial.failure.reason for trial in queue.trials if trial.failure)
         self._places: dict[int, str] = {}
@@ -148,8 +141,8 @@ class MeteredObserver:
                 self._spent["training"] += result.seconds
                 self._spent["starting"] += max(0.0, now - since - result.seconds) if first else 0.0
             self._gauges.set("epoch_seconds", result.seconds, node=node)
-            if self._images and result.seconds > 0:
-                self._gauges.set("images_per_second", self._images / result.seconds, node=node)
+            if result.images and result.train_s > 0:
+                self._gauges.set("images_per_second", result.images / result.train_s, node=node)
             self._share(now)
 
     def continued(self, candidate: Candidate) -> None:

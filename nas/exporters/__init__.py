@@ -7,9 +7,15 @@ from importlib.util import find_spec
 
 from nas.errors import InputError, suggest_word
 from nas.exporters.base import Exporter
+from nas.exporters.int8 import Calibration, Int8
 from nas.exporters.python import PythonExporter, SafetensorsExporter
-from nas.exporters.runtimes import EXECUTORCH, LITERT, NCNN, ONNX, OPENVINO, PT2
+from nas.exporters.runtimes import EXECUTORCH, LITERT, NCNN, ONNX, OPENVINO, PT2, RuntimeExporter
 from nas.exporters.timm_format import TimmExporter
+
+
+def _find_int8(exporter: Exporter) -> Int8 | None:
+    return exporter.int8 if isinstance(exporter, RuntimeExporter) else None
+
 
 EXPORTERS: dict[str, Exporter] = {
     "python": PythonExporter(),
@@ -22,8 +28,10 @@ EXPORTERS: dict[str, Exporter] = {
     "litert": LITERT,
     "executorch": EXECUTORCH,
 }
-INT8_FORMATS = ("onnx", "openvino", "pt2")
-"""Those that have an int8, in `nas.exporters.int8`."""
+INT8_FORMATS = tuple(sorted(name for name, exporter in EXPORTERS.items() if _find_int8(exporter)))
+"""Those that have an int8."""
+HEADLESS_FORMATS = tuple(name for name, exporter in EXPORTERS.items() if exporter.has_headless)
+"""Those that a network without pool and classifier can be written in."""
 CALIBRATION_IMAGES = 256
 """That the scales of int8 are set on, unless a user says how many."""
 INT8_SUFFIX = "_int8"
@@ -40,6 +48,25 @@ def find_exporter(name: str) -> Exporter:
     exporter = EXPORTERS[name]
     check_installed(f"format '{name}'", exporter.needs)
     return exporter
+
+
+def find_quantized(name: str, calibration: Calibration) -> RuntimeExporter:
+    """Return the exporter of a format in int8. Raises InputError as `check_int8`."""
+    check_int8(name)
+    exporter = EXPORTERS[name]
+    assert isinstance(exporter, RuntimeExporter)
+    return exporter.to_int8(calibration)
+
+
+def check_int8(name: str, where: str = "--quantize int8") -> None:
+    """Raise InputError where a format has no int8, or needs a library that is not installed."""
+    int8 = _find_int8(EXPORTERS[name])
+    if int8 is None:
+        raise InputError(
+            f"--quantize int8: format '{name}' has none; it is for {', '.join(INT8_FORMATS)}: leave "
+            "--quantize out, or the format"
+        )
+    check_installed(f"{where}, format '{name}'", int8.needs)
 
 
 def check_installed(what: str, libraries: Iterable[str]) -> None:
@@ -67,11 +94,14 @@ def list_suffixes() -> list[str]:
 __all__ = [
     "CALIBRATION_IMAGES",
     "EXPORTERS",
+    "HEADLESS_FORMATS",
     "INT8_FORMATS",
     "INT8_SUFFIX",
     "Exporter",
     "PythonExporter",
     "check_installed",
+    "check_int8",
     "find_exporter",
+    "find_quantized",
     "list_suffixes",
 ]

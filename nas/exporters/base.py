@@ -37,6 +37,10 @@ class Exporter(Protocol):
     def checks_itself(self) -> bool:
         """Whether `write` compares what it has written with the network, exactly."""
 
+    @property
+    def has_headless(self) -> bool:
+        """Whether a network without pool and classifier can be written in it, which gives its last map."""
+
     def target(self, path: Path) -> Path:
         """Return the path that a network gets where a user names `path`.
 

@@ -27,6 +27,7 @@ class PythonExporter:
     beside = ()
     needs = ()
     checks_itself = True
+    has_headless = True
     usage = """\
 import importlib.util, torch
 spec = importlib.util.spec_from_file_location("network", file)
@@ -82,6 +83,7 @@ class SafetensorsExporter:
     beside = ()
     needs = ()
     checks_itself = True
+    has_headless = True
     usage = """\
 import importlib.util, torch
 from safetensors.torch import load_file

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InputError
+from nas.errors import InputError, NasError
+from nas.exporters.int8 import Calibration, Int8, Quantize
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +26,16 @@ Convert = Callable[["fx.GraphModule", "torch.Tensor", Path], None]
 
 @dataclass(frozen=True)
 class RuntimeExporter:
-    """A format of a library. `needs`: what is imported to write and apply it, beside torch."""
+    """A format of a library. `needs`: what is imported to write and apply it, beside torch. `int8`: how it
+    has integers, None where it has none."""
 
     suffixes: tuple[str, ...]
     usage: str
     convert: Convert
     needs: tuple[str, ...] = ()
+    int8: Int8 | None = None
     checks_itself = False
+    has_headless = False
     beside = ()
 
     def target(self, path: Path) -> Path:
@@ -40,6 +45,14 @@ class RuntimeExporter:
         if name in ("", ".", ".."):
             raise InputError(f"{path}: is no name of a file; choose one such as -o my_network{suffix}")
         return path.with_name(name + suffix)
+
+    def to_int8(self, calibration: Calibration) -> RuntimeExporter:
+        """Return the exporter of the format in int8, which it has."""
+        assert self.int8 is not None
+        convert = partial(_convert_to_int8, self.int8.quantize, calibration)
+        return replace(
+            self, convert=convert, usage=self.int8.usage or self.usage, needs=self.int8.needs, int8=None
+        )
 
     def write(
         self,
@@ -137,6 +150,86 @@ def _write_litert(network: fx.GraphModule, images: torch.Tensor, file: Path) -> 
     litert_torch.convert(network, (images[:1],)).export(str(file))
 
 
+def _convert_to_int8(
+    quantize: Quantize, calibration: Calibration, network: fx.GraphModule, images: torch.Tensor, file: Path
+) -> None:
+    """Write a network as int8. Raises NasError, as what fails is no operator alone, but with its images."""
+    from nas.exporters.writing import shorten_error
+
+    try:
+        quantize(network, images, file, calibration)
+    except Exception as error:  # quantisers have many
+        raise NasError(
+            f"the network cannot be made int8 as {file.suffix}: {shorten_error(error)}; leave --quantize "
+            "out, or choose another --format"
+        ) from None
+
+
+def _quantize_onnx(
+    network: fx.GraphModule, images: torch.Tensor, file: Path, calibration: Calibration
+) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._batches = calibration.give_batches()
+
+        def get_next(self) -> dict[str, Any] | None:
+            return next(({"images": batch} for batch in self._batches), None)
+
+    target = calibration.target
+    with TemporaryDirectory(prefix="nas-int8-") as name:
+        float32, prepared = Path(name, "float32.onnx"), Path(name, "prepared.onnx")
+        write_onnx(network, images, float32)
+        quant_pre_process(float32, prepared, skip_symbolic_shape=True)  # batch norms go into convolutions
+        quantize_static(
+            prepared,
+            file,
+            Reader(),
+            per_channel=True,
+            reduce_range=target.narrow_weights,
+            activation_type=QuantType.QInt8 if target.signed_activations else QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def _quantize_openvino(
+    network: fx.GraphModule, images: torch.Tensor, file: Path, calibration: Calibration
+) -> None:
+    import nncf
+    import openvino
+
+    model = openvino.convert_model(export_program(network, images))
+    model.reshape([-1, *images.shape[1:]])
+    fix = nncf.OverflowFix.ENABLE if calibration.target.narrow_weights else nncf.OverflowFix.DISABLE
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset([image[None] for image in calibration.images]),
+        preset=nncf.QuantizationPreset.MIXED,  # as activations may be negative
+        target_device=nncf.TargetDevice.CPU,
+        subset_size=len(calibration.images),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+    )
+    openvino.save_model(quantized, file, compress_to_fp16=False)
+
+
+def _quantize_pt2(
+    network: fx.GraphModule, images: torch.Tensor, file: Path, calibration: Calibration
+) -> None:
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    config = x86.get_default_x86_inductor_quantization_config(reduce_range=calibration.target.narrow_weights)
+    quantizer = x86.X86InductorQuantizer().set_global(config)
+    prepared = prepare_pt2e(export_program(network, images).module(), quantizer)
+    with torch.no_grad():
+        for batch in calibration.give_batches():
+            prepared(torch.from_numpy(batch))
+    torch.export.save(export_program(convert_pt2e(prepared), images), file)
+
+
 PT2 = RuntimeExporter(
     (".pt2",),
     """\
@@ -145,6 +238,16 @@ network = torch.export.load(file).module()
 outputs = network(torch.from_numpy(images)).detach().numpy()
 """,
     _write_pt2,
+    int8=Int8(
+        _quantize_pt2,
+        ("torchao",),
+        """\
+import torch
+import torchao.quantization.pt2e.quantize_pt2e
+network = torch.export.load(file).module()
+outputs = network(torch.from_numpy(images)).detach().numpy()
+""",
+    ),
 )
 ONNX = RuntimeExporter(
     (".onnx",),
@@ -155,6 +258,7 @@ outputs = session.run(None, {"images": images})[0]
 """,
     write_onnx,
     ("onnx", "onnxscript", "onnxruntime"),
+    Int8(_quantize_onnx, ("onnx", "onnxscript", "onnxruntime")),
 )
 OPENVINO = RuntimeExporter(
     (".xml", ".bin"),
@@ -165,6 +269,7 @@ outputs = network(images)[0]
 """,
     _write_openvino,
     ("openvino",),
+    Int8(_quantize_openvino, ("openvino", "nncf")),
 )
 NCNN = RuntimeExporter(
     (".ncnn.param", ".ncnn.bin"),

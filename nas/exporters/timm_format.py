@@ -24,6 +24,7 @@ class TimmExporter:
     beside = ("config.json", "model.safetensors")
     needs = ("timm",)
     checks_itself = True
+    has_headless = False
     usage = """\
 import importlib, pathlib, sys, timm, torch
 path = pathlib.Path(file)

@@ -134,7 +134,7 @@ def write_converted(
     operator, or a file cannot be written; the folder is then as it was.
     """
     state = make_settled_state(architecture) if state is None else state
-    network = load_trained(architecture, state)
+    network = build_with_weights(architecture, state)
     check_trained(network)
     images = _sample_images(architecture)
     names = [f"{stem}{suffix}" for suffix in suffixes]

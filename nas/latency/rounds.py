@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import NasError
-from nas.graph import Architecture
 from nas.latency.summary import Latency, StageTime, Turn, compute_stage_times, summarise_turns
 from nas.lines import Ask, start_worker
+
+if TYPE_CHECKING:
+    from nas.graph import Architecture
 
 
 @dataclass(frozen=True)

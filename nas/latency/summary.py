@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 MOST_WAITED = 0.05
 """Share of the time that threads may wait for a core."""
 MOST_DRIFT = 0.1
@@ -95,6 +93,8 @@ class Latency:
 
 def summarise_turns(turns: Sequence[Turn]) -> dict[str, Any]:
     """Return the figures of `Latency` that follow from the turns of all rounds, two at least."""
+    import numpy as np  # which takes its time
+
     every = np.concatenate([turn.seconds for turn in turns])
     half = len(turns) // 2
     odd, even, first, second = map(_find_low, (turns[::2], turns[1::2], turns[:half], turns[half:]))
@@ -115,6 +115,8 @@ def summarise_turns(turns: Sequence[Turn]) -> dict[str, Any]:
 
 def compute_stage_times(turns: Sequence[Turn], macs: dict[str, int]) -> tuple[StageTime, ...]:
     """Return the times of stages, in the order of their MACs by name."""
+    import numpy as np
+
     runs = np.array([run for turn in turns for run in turn.stages])
     lows = np.quantile(runs, _LOW, axis=0)
     return tuple(
@@ -123,4 +125,6 @@ def compute_stage_times(turns: Sequence[Turn], macs: dict[str, int]) -> tuple[St
 
 
 def _find_low(turns: Sequence[Turn]) -> float:
+    import numpy as np
+
     return float(np.quantile(np.concatenate([turn.seconds for turn in turns]), _LOW))

@@ -26,9 +26,10 @@ from nas.kinds import (
     optional,
     parsed,
     quote_each,
+    quote_or,
     text,
 )
-from nas.loggers import NAMES
+from nas.loggers import LOGGERS, NAMES
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
@@ -280,7 +281,7 @@ class SearchConfig(Config):
         tuple[str, ...],
         NAMES,
         Option(
-            "Log trials to `tensorboard`, `mlflow`, `wandb` or `trackio` too, or to several; repeatable.",
+            f"Log trials to {quote_or(LOGGERS)} too, or to several; repeatable.",
             is_repeatable=True,
             resumable=True,
             again=bool,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from nas.errors import InputError
 from nas.exporters import CALIBRATION_IMAGES, EXPORTERS, INT8_FORMATS, find_exporter
+from nas.exporters.int8 import find_target
 from nas.kinds import BOOLEAN, TRIAL, Kind, listed, number, one_of, optional, quote_each, whole
 from nas.settings import Config, Option
 
@@ -22,8 +23,6 @@ def _read_format(name: Any) -> Any:
 
 def _read_target(name: Any) -> Any:
     """Return the name of a kind of CPU. Raises InputError where there is none."""
-    from nas.exporters.int8 import find_target  # with numpy, which takes its time
-
     if isinstance(name, str):
         find_target(name)
     return name

@@ -6,16 +6,27 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from nas.errors import InputError
-from nas.kinds import BOOLEAN, INPUT_SIDE, SEED, THREADS, is_whole, listed, one_of, optional, whole
+from nas.kinds import (
+    BOOLEAN,
+    INPUT_SIDE,
+    SEED,
+    THREADS,
+    is_whole,
+    listed,
+    one_of,
+    optional,
+    quote_or,
+    whole,
+)
+from nas.latency import RUNTIMES, find_runtime
 from nas.settings import Config, Option
 
 _PANEL = "Profile"
+_ON_CUDA = " and ".join(f"`{name}`" for name, runtime in RUNTIMES.items() if runtime.on_cuda)
 
 
 def _read_runtime(name: Any) -> Any:
     """Return the name of a runtime. Raises InputError where there is none, or it lacks its library."""
-    from nas.latency import find_runtime  # with numpy, which takes its time
-
     if isinstance(name, str):
         find_runtime(name)
     return name
@@ -45,8 +56,7 @@ class ProfileConfig(Config):
             _read_runtime,
         ),
         Option(
-            "What applies networks: `torch`, `compile`, `pt2`, `onnx`, `openvino`, `ncnn`, `litert` or "
-            "`executorch`; several, such as `torch,onnx`, side by side.",
+            f"What applies networks: {quote_or(RUNTIMES)}; several, such as `torch,onnx`, side by side.",
             _PANEL,
             flags=("--runtime",),
         ),
@@ -70,7 +80,7 @@ class ProfileConfig(Config):
     device: Annotated[
         str,
         one_of("a device", ("cpu", "cuda")),
-        Option("`cpu`, or of `torch` and `compile` also `cuda`.", _PANEL),
+        Option(f"`cpu`, or of {_ON_CUDA} also `cuda`.", _PANEL),
     ] = "cpu"
     input: Annotated[
         int | None,
@@ -85,8 +95,6 @@ class ProfileConfig(Config):
         super().__post_init__()
         if self.device == "cpu":
             return
-        from nas.latency import find_runtime
-
         for name in self.runtimes:
             if not find_runtime(name).on_cuda:
                 raise InputError(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.kinds import BOOLEAN, CLASSES, INPUT_SIDE, THREADS, optional, text
+from nas.kinds import BOOLEAN, CLASSES, INPUT_SIDE, THREADS, join_or, optional, quote_or, text
+from nas.latency.runtimes import PIECE_RUNTIMES
 from nas.settings import Config, Option
 
 _PANEL, _TABLE = "Budget", "Table"
-_RUNTIME = text("the name of a runtime; it is torch or onnx")
+_NAMES = quote_or(PIECE_RUNTIMES)
+_RUNTIME = text(f"the name of a runtime; it is {join_or(PIECE_RUNTIMES)}")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class RuntimeConfig(Config):
         str | None,
         optional(_RUNTIME),
         Option(
-            "What a latency is of that is limited or judged by, on this machine: `torch` or `onnx`.",
+            f"What a latency is of that is limited or judged by, on this machine: {_NAMES}.",
             _PANEL,
         ),
     ] = None
@@ -37,9 +39,7 @@ class LatencyConfig(Config):
     Raises InputError for a value of the wrong type or out of range.
     """
 
-    runtime: Annotated[str, _RUNTIME, Option("What applies the networks: `torch` or `onnx`.", _TABLE)] = (
-        "onnx"
-    )
+    runtime: Annotated[str, _RUNTIME, Option(f"What applies the networks: {_NAMES}.", _TABLE)] = "onnx"
     threads: Annotated[int, THREADS, Option("Threads of the runtime.", _TABLE)] = 1
     input: Annotated[
         int | None,

@@ -56,7 +56,7 @@ class StatusWriter:
         if status.manifest is not self._manifest or shrunk:
             metric = status.manifest.metric
             own = {"name": metric.name, "maximize": metric.maximize, "range": metric.range}
-            yield _mark({"settings": status.config.to_data(), "metric": own})
+            yield _mark({"settings": status.manifest.settings, "metric": own})
             self._manifest, self._written = status.manifest, {}
         for key, trials in of.items():
             before = self._written.get(key, ())
@@ -115,7 +115,7 @@ class StatusReceiver:
             config = SearchConfig.from_data(data["settings"], "its settings")
             ends = data["metric"]["range"]
             own = {**data["metric"], "range": (float(ends[0]), float(ends[1])) if ends else None}
-            self._manifest = Manifest("", config, None, Metric(**own), "")
+            self._manifest = Manifest("", config, config.recipe, None, Metric(**own), "")
             self._trials = {"trials": {}, "finals": {}}
         for key, known in self._trials.items():
             known.update((trial.number, trial) for trial in map(_read_trial, data.get(key, ())))

@@ -13,8 +13,8 @@ import yaml
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, text, whole
-from nas.loggers import NAMES
+from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, quote_or, text, whole
+from nas.loggers import LOGGERS, NAMES
 from nas.runs.flags import format_setting
 from nas.runs.folder import TrainingFolder
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
@@ -143,7 +143,7 @@ class TrainConfig(Config):
         tuple[str, ...],
         NAMES,
         Option(
-            "Log each epoch to `tensorboard`, `mlflow`, `wandb` or `trackio` too, or to several; repeatable.",
+            f"Log each epoch to {quote_or(LOGGERS)} too, or to several; repeatable.",
             _PANEL,
             is_repeatable=True,
             again=bool,

@@ -19,6 +19,7 @@ from nas.errors import InputError, suggest_word
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.samplers.imported import ImportedSampler
     from nas.space.feasible import Domain
 
 
@@ -137,24 +138,34 @@ def _choose_population(trials: int) -> int:
     return min(20, max(4, trials // 4))
 
 
-SAMPLERS: dict[str, SamplerFactory] = {
-    "random": _make_random,
-    "tpe": _make_tpe,
-    "nsga2": _make_nsga2,
-    "nsga3": _make_nsga3,
-    "gp": _make_gp,
-    "evolution": _make_evolution,
-    "local": _make_local,
-    "reinforce": _make_reinforce,
-    "predictor": _make_predictor,
+@dataclass(frozen=True, slots=True)
+class BuiltinSampler:
+    """The factory of a sampler of ours, which `make` is. `is_multi_objective`: whether it takes several
+    objectives."""
+
+    make: SamplerFactory
+    is_multi_objective: bool = False
+
+    def __call__(self, context: SamplerContext) -> BaseSampler:
+        return self.make(context)
+
+
+SAMPLERS = {
+    "random": BuiltinSampler(_make_random, is_multi_objective=True),
+    "tpe": BuiltinSampler(_make_tpe, is_multi_objective=True),
+    "nsga2": BuiltinSampler(_make_nsga2, is_multi_objective=True),
+    "nsga3": BuiltinSampler(_make_nsga3, is_multi_objective=True),
+    "gp": BuiltinSampler(_make_gp),
+    "evolution": BuiltinSampler(_make_evolution),
+    "local": BuiltinSampler(_make_local),
+    "reinforce": BuiltinSampler(_make_reinforce),
+    "predictor": BuiltinSampler(_make_predictor),
 }
+MULTI_OBJECTIVE = tuple(name for name, sampler in SAMPLERS.items() if sampler.is_multi_objective)
+"""Names of those that take several objectives."""
 
 
-MULTI_OBJECTIVE = ("nsga2", "nsga3", "tpe", "random")
-"""Samplers that take several objectives."""
-
-
-def find_sampler(name: str) -> SamplerFactory:
+def find_sampler(name: str) -> BuiltinSampler | ImportedSampler:
     """Return the factory of the sampler called `name`, or at an import path, MODULE:CLASS.
 
     Raises InputError where there is none.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nas.errors import NasError, OwnCodeError
 from nas.importing import describe_failure, import_class
@@ -34,6 +34,18 @@ class ImportedSampler:
 
         made = _make(self.kind, context.seed)
         return UniformStart(made, context.domain, start=_START, seed=context.seed)
+
+    @property
+    def is_multi_objective(self) -> bool:
+        """Whether it takes several objectives, which is known by trying: what takes one says so when it is to
+        propose, as Optuna's own do."""
+        try:
+            _propose(_make(self.kind, 0), ["maximize", "minimize"])
+        except (ValueError, RuntimeError):
+            return False
+        except Exception:  # what else goes wrong is for a real study to say
+            return True
+        return True
 
     @contextmanager
     def guard_proposal(self, number: int) -> Iterator[None]:
@@ -61,25 +73,31 @@ def import_sampler(path: str) -> ImportedSampler:
 
 @cache
 def _try(sampler: type[BaseSampler]) -> None:
-    """Make a sampler and let it propose once after its start. Raises ImportError where it lacks a library."""
+    """Make a sampler and let it propose. Raises ImportError where it lacks a library."""
+    made = _make(sampler, 0)
+    try:
+        _propose(made, ["minimize"])
+    except ImportError:
+        raise
+    except Exception:  # what else goes wrong is for a real study to say
+        return
+
+
+def _propose(sampler: BaseSampler, directions: Sequence[Literal["minimize", "maximize"]]) -> None:
+    """Let a sampler propose once after its start, in a study of these directions."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-    made = _make(sampler, 0)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     decisions: dict[str, BaseDistribution] = {name: CategoricalDistribution((0, 1, 2, 3)) for name in "ab"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        study = optuna.create_study(sampler=made)
+        study = optuna.create_study(directions=directions, sampler=sampler)
         for n in range(_START + 1):
             point = {"a": n % 4, "b": n // 4}
-            study.add_trial(optuna.create_trial(params=point, distributions=decisions, value=float(n)))
-        try:
-            study.ask(decisions)
-        except ImportError:
-            raise
-        except Exception:  # what else goes wrong is for a real study to say
-            return
+            values = [float(n) for _ in directions]
+            study.add_trial(optuna.create_trial(params=point, distributions=decisions, values=values))
+        study.ask(decisions)
 
 
 def _make(sampler: type[BaseSampler], seed: int) -> BaseSampler:

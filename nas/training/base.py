@@ -7,10 +7,10 @@ the proxy that trains image classifiers; `nas.training.custom` wraps a user's ow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from nas.errors import InputError, OwnCodeError, make_printable
 from nas.passwords import hide_passwords
@@ -208,7 +208,8 @@ def expect_training(made: object, also: str = "") -> Training:
 class Evaluator(Protocol):
     """Builds the training of a point.
 
-    It holds whatever it trains on, and is pickled once to each worker.
+    It holds whatever it trains on, and is pickled once to each worker. It may be `Lengthenable` and
+    `TimeLimited` too.
     """
 
     @property
@@ -224,10 +225,27 @@ class Evaluator(Protocol):
         ...
 
 
+@runtime_checkable
+class Lengthenable(Protocol):
+    """An evaluator that gives longer trainings too, as those of finalists are."""
+
+    def with_epochs(self, epochs: int, seed: int) -> Evaluator:
+        """Return the evaluator of trainings of so many epochs, under another seed."""
+        ...
+
+
+@runtime_checkable
+class TimeLimited(Protocol):
+    """An evaluator whose trainings end by themselves after a time, and are ended where they do not."""
+
+    def time_limit(self, number: int) -> float | None:
+        """Return the seconds that the epochs of the trial `number` may take, None for no limit."""
+        ...
+
+
 def find_time_limit(evaluator: Evaluator, number: int) -> float | None:
     """Return the seconds that the epochs of a trial may take by an evaluator that knows, else None."""
-    limit: Callable[[int], float | None] | None = getattr(evaluator, "time_limit", None)
-    return limit(number) if limit else None
+    return evaluator.time_limit(number) if isinstance(evaluator, TimeLimited) else None
 
 
 def extend_limit(limit: float) -> float:

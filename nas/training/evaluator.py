@@ -64,12 +64,6 @@ class ProxyEvaluator:
         timeout = self.timeout_s and self.timeout_s * epochs / self.recipe.epochs
         return replace(self, recipe=replace(self.recipe, epochs=epochs), seed=seed, timeout_s=timeout)
 
-    @property
-    def images_per_epoch(self) -> int:
-        """How many images an epoch trains on; with folds, those of all of them."""
-        train, held = len(self.data.train_labels), len(self.data.val_labels)
-        return train if self.folds == 1 else (train + held) * (self.folds - 1)
-
     def time_limit(self, number: int) -> float | None:
         """Return the seconds that the epochs of a trial may take."""
         return self.timeout_s

@@ -14,8 +14,8 @@ import numpy as np
 
 from nas.data import datasets
 from nas.data.card import DataCard
-from nas.exporters import CALIBRATION_IMAGES
-from nas.exporters.int8 import Calibration, find_quantized, find_target
+from nas.exporters import CALIBRATION_IMAGES, find_quantized
+from nas.exporters.int8 import Calibration, find_target
 from nas.exporters.parity import apply_apart
 from nas.graph.memory import compute_peak_memory
 from nas.training.base import EpochResult, Metric, Parent, Training

@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nas.training.base import EpochResult, Evaluator, FailureReason, Metric, Parent, Training, TrainingFailed
+from nas.training.base import (
+    EpochResult,
+    Evaluator,
+    FailureReason,
+    Lengthenable,
+    Metric,
+    Parent,
+    Training,
+    TrainingFailed,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +29,7 @@ class TimedEvaluator:
     """Fails the trainings of an evaluator, of so many `epochs`, whose epochs take longer than `timeout_s`
     together. That is seen when an epoch is over."""
 
-    evaluator: Any
+    evaluator: Evaluator
     epochs: int
     timeout_s: float
 
@@ -29,11 +38,11 @@ class TimedEvaluator:
 
     @property
     def metric(self) -> Metric:
-        metric: Metric = self.evaluator.metric
-        return metric
+        return self.evaluator.metric
 
     def with_epochs(self, epochs: int, seed: int) -> TimedEvaluator:
         """Return the evaluator of longer, or shorter, trainings; the time limit is in proportion."""
+        assert isinstance(self.evaluator, Lengthenable), "where finalists are asked for, that is checked"
         longer, timeout = self.evaluator.with_epochs(epochs, seed), self.timeout_s * epochs / self.epochs
         return replace(self, evaluator=longer, epochs=epochs, timeout_s=timeout)
 
@@ -42,8 +51,7 @@ class TimedEvaluator:
         return self.timeout_s
 
     def __call__(self, choices: Choices, number: int, parent: Parent | None = None) -> Training:
-        own: Evaluator = self.evaluator
-        return _TimedTraining(own(choices, number, parent), self.timeout_s)
+        return _TimedTraining(self.evaluator(choices, number, parent), self.timeout_s)
 
 
 class _TimedTraining:

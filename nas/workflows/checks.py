@@ -11,6 +11,7 @@ import numpy as np
 from nas.cost import Interval, format_count, parse_count
 from nas.errors import InputError
 from nas.execution import find_executor
+from nas.kinds import join_or
 from nas.machine import check_system, count_cores
 from nas.measures import LATENCY, MEASURES, Budget, Measure
 from nas.runs.budget import name_option
@@ -23,7 +24,7 @@ from nas.space.fit import Fitted, find_small_maps
 from nas.space.scale import scale_space
 from nas.study.objective import Objective
 from nas.study.pruning import find_pruner
-from nas.training.base import Evaluator, Metric
+from nas.training.base import Evaluator, Lengthenable, Metric
 from nas.training.recipe import Recipe
 from nas.workflows.hardware import PlacedConfig, count_gpus, find_unusable_gpu
 from nas.workflows.warm_start import find_warm_start
@@ -247,13 +248,13 @@ def format_count_down(value: int) -> str:
 
 def check_sampler(config: SearchConfig) -> None:
     """Raise InputError for an unknown sampler, and for one that does not take the objectives."""
-    find_sampler(config.sampler)
+    sampler = find_sampler(config.sampler)
     if config.pruner:
         find_pruner(config.pruner)(config.recipe.epochs)
-    if not config.objective.is_single and config.sampler not in MULTI_OBJECTIVE:
+    if not (config.objective.is_single or sampler.is_multi_objective):
         raise InputError(
             f"--objective {config.objective.text}: has {1 + len(config.objective.costs)} objectives, and "
-            f"sampler '{config.sampler}' takes one; choose --sampler {' or '.join(MULTI_OBJECTIVE)}, or a "
+            f"sampler '{config.sampler}' takes one; choose --sampler {join_or(MULTI_OBJECTIVE)}, or a "
             "reward such as accuracy*(flops/400M)^-0.07"
         )
 
@@ -358,10 +359,10 @@ def check_rank(config: SearchConfig) -> None:
             f"rank: int8 is of one network, and with folds: {config.data.folds} each is trained so many "
             "times; leave one of the two out"
         )
-    from nas.exporters.int8 import check_format
+    from nas.exporters import check_int8
     from nas.training.quantized import FORMAT
 
-    check_format(FORMAT, "--rank int8")
+    check_int8(FORMAT, "--rank int8")
 
 
 def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
@@ -372,7 +373,7 @@ def check_evaluator(config: SearchConfig, evaluator: Evaluator) -> None:
             f"evaluator: {evaluator!r:.60} is none; give an object with a metric, which is an nas.Metric, "
             "and a call that returns a training, or name a function by the setting evaluator: FILE:FUNCTION"
         )
-    if config.finals.count and not hasattr(evaluator, "with_epochs"):
+    if config.finals.count and not isinstance(evaluator, Lengthenable):
         raise InputError(
             f"finalists: {evaluator!r} has no with_epochs(epochs, seed), which gives longer trainings; add "
             "it, or leave the finalists out"

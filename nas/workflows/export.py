@@ -8,7 +8,8 @@ from shlex import quote
 
 from nas.cost import format_large
 from nas.errors import InputError
-from nas.exporters import EXPORTERS, Exporter
+from nas.exporters import EXPORTERS, HEADLESS_FORMATS, Exporter
+from nas.kinds import join_or
 from nas.runs.exporting import ExportConfig
 from nas.runs.folder import TrainingFolder
 from nas.runs.provenance import describe_versions
@@ -69,9 +70,10 @@ def write_network(
     exporters = {name: EXPORTERS[name] for name in config.chosen}
     needs_folder = len(exporters) > 1 or any(exporter.beside for exporter in exporters.values())
     is_folder = needs_folder or str(output).endswith("/")
-    if config.headless and (is_folder or not set(exporters) <= {"python", "safetensors"}):
+    if config.headless and (is_folder or not set(exporters) <= set(HEADLESS_FORMATS)):
         raise InputError(
-            "--headless: is for one file of python or safetensors; of a timm network, timm gives the features"
+            f"--headless: is for one file of {join_or(HEADLESS_FORMATS)}; of a timm network, timm gives the "
+            "features"
         )
     target = None if output is None else Path(output)
     if is_folder:

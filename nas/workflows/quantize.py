@@ -13,8 +13,8 @@ import numpy as np
 
 from nas.data.card import DataCard
 from nas.errors import InputError, NasError
-from nas.exporters import CALIBRATION_IMAGES, EXPORTERS, INT8_SUFFIX, Exporter
-from nas.exporters.int8 import Calibration, check_format, find_quantized, find_target
+from nas.exporters import CALIBRATION_IMAGES, EXPORTERS, INT8_SUFFIX, Exporter, check_int8, find_quantized
+from nas.exporters.int8 import Calibration, find_target
 from nas.exporters.parity import Array, Parity, Sample, apply_apart, compute_outputs
 from nas.files import make_folder, scratch_folder
 from nas.graph.memory import compute_peak_memory
@@ -167,7 +167,7 @@ def write_int8(
     """Write a network in int8 as a config says. The rest is as of `quantize`."""
     names, drop = config.chosen, config.max_drop
     for name in names:
-        check_format(name)
+        check_int8(name)
     place = None if output is None else Path(output)
     is_folder = len(names) > 1 or str(output).endswith("/")
     if is_folder:

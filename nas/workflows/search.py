@@ -34,7 +34,7 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial
 from nas.study.study import Screen, Study
 from nas.threads import torch_threads
-from nas.training.base import Evaluator
+from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
 from nas.training.quantized import Int8Evaluator
 from nas.workflows.calibration import find_calibration
@@ -350,7 +350,7 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
         for trial in best
     ]
     queue = FixedQueue(jobs, ledger)
-    evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen(session.evaluator, config)})
+    evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen_trainings(session)})
     observer.round(queue, "finalists", len(jobs), config.finals.epochs)
     session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
     for number in select_spare(ledger.trials, session.objective):
@@ -358,11 +358,16 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     _name_best(session, study, ledger)
 
 
-def _lengthen(evaluator: Any, config: SearchConfig) -> Evaluator:
-    """Return an evaluator whose trainings have the epochs of the finals, under fresh seeds, and are scored as
-    these are ranked."""
-    longer = evaluator.with_epochs(config.finals.epochs, config.seed + FRESH)
-    return Int8Evaluator(longer, config.seed) if config.finals.in_int8 else longer
+def _lengthen_trainings(session: Session) -> Evaluator:
+    """Return the evaluator whose trainings have the epochs of the finals, under fresh seeds, and are scored
+    as these are ranked."""
+    config = session.config
+    epochs, seed = config.finals.epochs, config.seed + FRESH
+    if config.finals.in_int8:
+        assert session.proxy is not None, "a ranking in int8 is of the proxy"
+        return Int8Evaluator(session.proxy.with_epochs(epochs, seed), config.seed)
+    assert isinstance(session.evaluator, Lengthenable), "that is checked at the start"
+    return session.evaluator.with_epochs(epochs, seed)
 
 
 def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:

@@ -22,8 +22,15 @@ from typing import Any
 import numpy as np
 import pytest
 from clusters import kill_tree
+from fakes import EPOCHS, Fake
+from instant import SPACE
 
+from nas.execution.local import LocalExecutor
 from nas.execution.ray_address import describe_login
+from nas.study.ledger import Ledger
+from nas.study.queue import FixedQueue, Job, JobEvaluator
+from nas.study.storage import open_storage
+from nas.workflows.observer import Observer
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "monitoring"
@@ -72,6 +79,19 @@ def test_what_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptur
     assert caplog.messages == [
         "odd is not shown on Ray: ValueError: could not convert string to float: 'no number'"
     ]
+
+
+def test_images_a_second_are_those_that_epochs_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of finalists too, which an evaluator of several trains."""
+    from nas.execution.ray_metrics import Gauges, MeteredObserver
+
+    told: list[tuple[str, Any]] = []
+    monkeypatch.setattr(Gauges, "set", lambda _, name, value, **labels: told.append((name, value)))
+    jobs = [Job("one", SPACE, SPACE.smallest(), "longer", 0)]
+    queue = FixedQueue(jobs, Ledger(open_storage(None), "finals"))
+    evaluator = JobEvaluator(queue.by_number, {"longer": Fake(tmp_path / "log")})
+    LocalExecutor().run(queue, evaluator, MeteredObserver(Observer(), queue, {"run": "one"}, "here"))
+    assert [value for name, value in told if name == "images_per_second"] == [400.0] * EPOCHS
 
 
 def test_names_are_of_gauges_alone() -> None:

@@ -30,6 +30,7 @@ class TorchExport:
     beside = ()
     needs = ()
     checks_itself = True
+    has_headless = False
     usage = """\
 import torch
 outputs = torch.export.load(file).module()(torch.from_numpy(images)).detach()

@@ -17,7 +17,8 @@ from command_line import nas
 
 from nas import machine
 from nas.errors import InputError, NasError
-from nas.exporters.int8 import TARGETS, Calibration, find_quantized, find_target
+from nas.exporters import find_quantized
+from nas.exporters.int8 import TARGETS, Calibration, find_target
 from nas.exporters.parity import Parity, Sample, apply_apart, compute_outputs
 from nas.latency import Latency
 from nas.latency.cliffs import find_int8_costs
@@ -179,7 +180,7 @@ def test_a_network_that_is_no_longer_best_takes_its_int8_along(tiny_run: RunFold
 )  # fmt: skip
 def test_what_cannot_be_is_refused(tiny_run: RunFolder, arguments: tuple[str, ...], message: str) -> None:
     before = sorted(tiny_run.path.iterdir())
-    with patch("nas.exporters.int8.check_installed"):
+    with patch("nas.exporters.check_installed"):
         said = nas("export", *arguments)
     assert (said.code, said.err) == (2, f"error: {message}\n")
     assert sorted(tiny_run.path.iterdir()) == before and not Path("out").exists()

@@ -73,7 +73,7 @@ def _quiet() -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_description_with_its_year(name: str) -> None:
-    description = find_sampler(name).__doc__
+    description = SAMPLERS[name].make.__doc__
     assert description is not None and "\n" not in description and "20" in description
 
 

@@ -14,7 +14,7 @@ from toys import after, score_of
 from nas.cost import Cost, Interval
 from nas.errors import InputError
 from nas.measures import ACTIVATIONS, LATENCY, MACS, MEASURES, MEMORY, PARAMS, Budget, Measure, make_amounts
-from nas.samplers import MULTI_OBJECTIVE, SAMPLERS
+from nas.samplers import MULTI_OBJECTIVE, find_sampler
 from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
 from nas.study.objective import ACCURACY, Factor, Objective, parse_objective
@@ -188,7 +188,7 @@ def test_the_reference_of_memory_is_that_of_the_dearest_networks() -> None:
 def study(storage: Path | None, sampler: str, objective: str, trials: int = 60) -> Study:
     space = load_space(Path(__file__).parents[2] / "benchmarks" / "spaces" / "nas_bench_macro.yaml")
     return Study(
-        space, Budget(), Ledger(claim_storage(storage), "nas"), trials=trials, sampler=SAMPLERS[sampler],
+        space, Budget(), Ledger(claim_storage(storage), "nas"), trials=trials, sampler=find_sampler(sampler),
         seed=0, objective=parse_objective(objective),
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def go_on(s: Study, until: int = 10**9) -> list[Trial]:
     return list(s.trials)
 
 
-@pytest.mark.parametrize("sampler", MULTI_OBJECTIVE)
+@pytest.mark.parametrize("sampler", [*MULTI_OBJECTIVE, "optuna.samplers:TPESampler"])
 def test_samplers_of_several_objectives_run_with_trials_that_were_stopped(sampler: str) -> None:
     found = go_on(study(None, sampler, "accuracy,flops"))
     assert len(found) == 60 and sum(t.state is TrialState.PRUNED for t in found) == 6
@@ -293,7 +293,11 @@ def test_a_search_for_a_reward() -> None:
         (["--objective", "speed"], f"nas search: objective: 'speed' is not an objective; {_FORMS}"),
         (["--objective", "accuracy,flops", "--sampler", "evolution"],
          "--objective accuracy,flops: has 2 objectives, and sampler 'evolution' takes one; choose --sampler "
-         "nsga2 or nsga3 or tpe or random, or a reward such as accuracy*(flops/400M)^-0.07"),
+         "random, tpe, nsga2 or nsga3, or a reward such as accuracy*(flops/400M)^-0.07"),
+        (["--objective", "accuracy,flops", "--sampler", "optuna.samplers:CmaEsSampler"],
+         "--objective accuracy,flops: has 2 objectives, and sampler 'optuna.samplers:CmaEsSampler' takes "
+         "one; choose --sampler random, tpe, nsga2 or nsga3, or a reward such as "
+         "accuracy*(flops/400M)^-0.07"),
     ],
 )  # fmt: skip
 def test_objectives_that_are_refused(flags: list[str], message: str) -> None:
