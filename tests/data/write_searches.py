@@ -8,8 +8,9 @@ It runs on that commit only, whose modules it imports. From the root of this rep
     PYTHONPATH=../old python tests/data/write_searches.py
 
 A trial is kept as its state, MACs, parameters and a digest of its choices; of the first trials of a search
-the choices are kept too, to see where two searches part. `small.yaml` has fewer networks within its budget
-than trials are wanted: its searches end early.
+the choices are kept too, to see where two searches part, and of all random networks with cells, as other
+ones are drawn since. `small.yaml` has fewer networks within its budget than trials are wanted: its searches
+end early.
 """
 
 from __future__ import annotations
@@ -38,16 +39,17 @@ HERE = Path(__file__).parent
 FILE = HERE / "searches-ea9396c.json"
 FULL = 3
 """Trials of a search whose choices are kept."""
+CELLS = ("cell", "darts")
 BUDGETS = {
     "mbconv": ("100M..150M", None), "residual": ("900M", "10M"), "inception": ("900M", None),
-    "depthwise": ("60M", None), "mixed": ("400M", "2M..8M"),
+    "depthwise": ("60M", None), "mixed": ("400M", "2M..8M"), "cell": ("150M", None), "darts": ("150M", "2M"),
     "small.yaml": ("215K..240K", None),
 }  # fmt: skip
-SAMPLERS = ("random", "evolution", "tpe")
+SAMPLERS = ("random", "evolution", "tpe", "predictor")
 OTHERS = (
     ("nsga2", "accuracy"), ("nsga3", "accuracy"), ("local", "accuracy"), ("reinforce", "accuracy"),
     ("gp", "accuracy"), ("tpe", "accuracy,flops"), ("nsga2", "accuracy,params"),
-    ("evolution", "accuracy*(flops/110M)^-0.07"),
+    ("evolution", "accuracy*(flops/110M)^-0.07"), ("predictor", "accuracy*(params/2M)^-0.5"),
 )  # fmt: skip
 """Searches of mbconv only."""
 
@@ -90,6 +92,7 @@ def search(space, sampler, objective="accuracy", trials=24, seed=0):
         run_local(study, HashedTraining, None, Events())
         records, counts, exhausted = study.records(), asdict(study.counts), study.exhausted
     candidates = [record.candidate for record in records]
+    full = trials if space in CELLS and sampler == "random" else FULL
     settings = {
         "space": space, "sampler": sampler, "objective": objective, "budget_flops": flops,
         "budget_params": params, "trials": trials, "seed": seed,
@@ -100,7 +103,7 @@ def search(space, sampler, objective="accuracy", trials=24, seed=0):
             [record.state, c.cost.macs, c.cost.params, digest(c.choices)]
             for record, c in zip(records, candidates, strict=True)
         ],
-        "choices": [dict(c.choices) for c in candidates[:FULL]],
+        "choices": [dict(c.choices) for c in candidates[:full]],
         "exhausted": exhausted,
         "rejected": {key: counts[key] for key in ("over_budget", "duplicate", "unbuildable")},
     }
