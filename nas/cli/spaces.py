@@ -81,12 +81,7 @@ def spaces(form: str) -> None:
     from nas.report.console import show as show_view
     from nas.report.documents import document_spaces, give
     from nas.report.tables import render_spaces
-    from nas.space import load_space
-    from nas.space.library import list_spaces
+    from nas.workflows.show import count_bundled
 
-    found = {}
-    for name, path in list_spaces().items():
-        space = load_space(path)
-        count = 1 if space.is_architecture else space.count  # a bundled network can be built
-        found[name] = count, space.about
+    found = count_bundled()
     give(form, lambda: document_spaces(found), lambda: show_view(render_spaces(found)))

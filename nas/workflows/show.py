@@ -11,7 +11,7 @@ from nas.errors import InputError
 from nas.runs.counted import Counted
 from nas.runs.showing import DrawConfig, ShowConfig
 from nas.space import Space, load_space
-from nas.space.library import check_no_trial, find_space, is_run
+from nas.space.library import check_no_trial, find_space, is_run, list_spaces
 from nas.space.plugins import load_plugins, read_plugins
 
 if TYPE_CHECKING:
@@ -80,6 +80,14 @@ def find_shown(
     check_budget(space, config.budget)
     progress("counting")
     return ShownSpace(space, fitted, config.budget, take_census(space, config.budget))
+
+
+def count_bundled() -> dict[str, tuple[int, str]]:
+    """Return how many networks each bundled space has, and what it is about, by name."""
+    spaces = {name: load_space(path) for name, path in list_spaces().items()}
+    return {  # a bundled network can be built
+        name: (1 if space.is_architecture else space.count, space.about) for name, space in spaces.items()
+    }
 
 
 @dataclass(frozen=True)

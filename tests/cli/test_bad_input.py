@@ -197,9 +197,16 @@ def test_two_names_of_one_limit(command: tuple[str, ...]) -> None:
     )
 
 
-def test_two_names_of_another_setting() -> None:
-    assert refused("search", "tiny.yaml", "--workers", "2", "--concurrency", "2") == (
-        2, "--concurrency: 2 is given, and --workers 2 too, which is the same setting; leave one out"
+@pytest.mark.parametrize(
+    ("command", "one", "other"),
+    [
+        (("search", "tiny.yaml"), "--workers", "--concurrency"),
+        (("scale", "tiny.yaml", "-o", "big.yaml"), "--target-flops", "--target-macs"),
+    ],
+)
+def test_two_names_of_another_setting(command: tuple[str, ...], one: str, other: str) -> None:
+    assert refused(*command, one, "2", other, "3") == (
+        2, f"{other}: 3 is given, and {one} 2 too, which is the same setting; leave one out"
     )  # fmt: skip
 
 
