@@ -34,7 +34,7 @@ traverse try turn unite unpack unroll unwrap verify wait walk watch weigh word w
 
 OF_METHODS = """
 acquire advance agree append autocast beat breed change checkpoint combine compile connect couple
-decide declare enter fall fetch filter freeze guard hear identify jitter learn link log look lose
+decide declare enter fall fetch filter freeze guard hear identify jitter learn link listen log look lose
 move mutate normalise observe pass prune put recall receive record renew report restore rewrite send
 share shrink silence stretch teach tidy tie tune update validate warn
 """
