@@ -134,6 +134,7 @@ def write_one(
     """Write a network in one format, checked. Return the files. Raises NasError where it is another."""
     file = exporter.target(output or leaving.stem)
     if exporter.checks_itself:
+        progress(f"writing {file}, which a fresh interpreter checks")
         return leaving.write(exporter, file.parent, file.name.removesuffix(exporter.suffixes[0]))
     from nas.workflows.delivery import write_checked
 

@@ -373,6 +373,7 @@ def test_the_exports(run: Path) -> None:
     assert f"(trial {kept[1]})" in " ".join(Path("out/mine.py").read_text().split())
     said = nas("export", str(run / "best.yaml"), "-o", "bare.py")
     assert said.out.splitlines() == ["bare.py"] and not Path("bare.pt").exists()
+    assert said.err == "writing bare.py, which a fresh interpreter checks\n"
     lost = next(n for n in range(3) if n not in kept)
     said = nas("export", str(run), "--trial", str(lost))
     assert said.code == 2 and said.err == (
