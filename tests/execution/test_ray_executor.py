@@ -76,7 +76,7 @@ def test_nodes_are_counted_once_a_second(tmp_path: Path, monkeypatch: pytest.Mon
         return 1
 
     s, _ = start(tmp_path, trials=3)
-    quiet = cast(Any, SimpleNamespace(asked=lambda *_: None, check=lambda: None))
+    quiet = cast(Any, SimpleNamespace(note_ask=lambda *_: None, check=lambda: None))
     trials = Trials(s, quiet, count, Fake(tmp_path / "log"), quiet)
     assert trials.ask("first") is not None
     assert [trials.ask("more") for _ in range(20)] == [None] * 20 and len(looks) == 1
