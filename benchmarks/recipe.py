@@ -3,7 +3,7 @@
     python benchmarks/recipe.py imagefolder:cifar/train drop_path=null,dropout=null zero_init_residual=false
 
 Each variant is a list of KEY=VALUE, set on top of the base (--base, in the same form) and compared with it.
-Networks are drawn uniformly under the budget; all trainings have the same seed. Accuracies are on the
+Networks are sampled uniformly under the budget; all trainings have the same seed. Accuracies are on the
 validation part, after the last epoch.
 """
 

@@ -19,7 +19,7 @@ def print_forecast(prepared: Prepared, found: Forecast) -> None:
     inside, count = found.networks, format_large((found.networks.low + found.networks.high) // 2)
     about = "" if inside.is_exact else "about "
     say(console, f"Inside {describe_budget(config.budget)}: {about}{count} networks.")
-    rows = make_table("of draws", *(f">{m.label}" for m in SHOWN), ">seconds per epoch", ">peak memory")
+    rows = make_table("of samples", *(f">{m.label}" for m in SHOWN), ">seconds per epoch", ">peak memory")
     for one in found.members:
         memory = f"{one.peak_bytes / 2**30:.2f} GiB"
         costs = (f"{measure.of(one.cost):,}" for measure in SHOWN)

@@ -16,7 +16,7 @@ from nas.report.scaled import render_scaled
 from nas.report.tables import (
     describe_budget,
     describe_counts,
-    describe_draws,
+    describe_sampling,
     describe_volume,
     format_networks,
     render_architecture,
@@ -89,7 +89,7 @@ def _say_search(session: Session, queue: TrialQueue, trials: int, console: Conso
         f"Run folder: {session.folder.path}",
     )
     if config.budget.others:
-        say(console, describe_draws(config.budget))
+        say(console, describe_sampling(config.budget))
     if config.warm_start:
         say(console, f"First: {', '.join(config.warm_start)}.")
 

@@ -106,7 +106,7 @@ def render_census(space: Space, budget: Budget, census: Census) -> RenderableTyp
         head += f"{exact} network{'' if middle == 1 else 's'}, {share}"
     else:
         bounds = f"{format_large(census.low)} to {format_large(census.high)}"
-        head += f"about {format_large(middle)} networks, {share}; {bounds} with 95 % confidence, from draws"
+        head += f"about {format_large(middle)} networks, {share}; {bounds} with 95 % confidence, from samples"
     if not census.quantiles:
         return _make_text(head)
     number = census.measure.format
@@ -273,7 +273,7 @@ def describe_budget(budget: Budget) -> str:
     return f"budget {budget}" if budget else str(budget)
 
 
-def describe_draws(budget: Budget) -> str:
+def describe_sampling(budget: Budget) -> str:
     """Return how networks are drawn, where what is limited is not all counted."""
     others = " or ".join(measure.noun for measure in budget.others)
     counted, limit = budget.counted, budget.counted_limit
@@ -283,7 +283,7 @@ def describe_draws(budget: Budget) -> str:
         how = f"from those with up to {counted.show(limit.high)} {counted.noun}"
     else:
         how = "from the whole space"
-    return f"Networks are drawn {how}, and anew while their {others} are outside."
+    return f"Networks are sampled {how}, and anew while their {others} are outside."
 
 
 def format_networks(space: Space) -> str:

@@ -103,12 +103,12 @@ class VersusConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         twice = [name for name in self.baselines if self.baselines.count(name) > 1]
-        if twice or len(self._drawn) > 1:
-            raise InputError(f"baseline: {(twice or self._drawn)[0]} is named twice; keep one")
+        if twice or len(self._sampled) > 1:
+            raise InputError(f"baseline: {(twice or self._sampled)[0]} is named twice; keep one")
         if self.members % self.seeds:
             raise InputError(
-                f"baseline: {self._drawn[0]}: each of the {self.seeds} seeds has as many members of its own; "
-                f"give a multiple, such as random:{self.seeds * (self.members // self.seeds + 1)}"
+                f"baseline: {self._sampled[0]}: each of the {self.seeds} seeds has as many members of its "
+                f"own; give a multiple, such as random:{self.seeds * (self.members // self.seeds + 1)}"
             )
         if self.recipe.score != "last" or self.recipe.early_stop is not None:
             key = "early_stop" if self.recipe.early_stop is not None else "score"
@@ -120,22 +120,24 @@ class VersusConfig(Config):
     @property
     def references(self) -> tuple[str, ...]:
         """The baselines that are networks with a name."""
-        return tuple(name for name in self.baselines if name not in self._drawn)
+        return tuple(name for name in self.baselines if name not in self._sampled)
 
     @property
     def members(self) -> int:
         """How many random members there are."""
-        if not self._drawn:
+        if not self._sampled:
             return 0
-        _, colon, count = self._drawn[0].partition(":")
+        _, colon, count = self._sampled[0].partition(":")
         if not colon:
             return self.seeds
         if not (count.isascii() and count.isdigit() and 0 < int(count) < 10_000):
-            raise InputError(f"baseline: '{self._drawn[0]}' does not say how many; write random:{self.seeds}")
+            raise InputError(
+                f"baseline: '{self._sampled[0]}' does not say how many; write random:{self.seeds}"
+            )
         return int(count)
 
     @property
-    def _drawn(self) -> tuple[str, ...]:
+    def _sampled(self) -> tuple[str, ...]:
         return tuple(name for name in self.baselines if name.partition(":")[0] == RANDOM)
 
     @classmethod

@@ -39,10 +39,10 @@ class PredictorSampler(PointSampler):
         history = list_known(study)
         if len(history) < self._start:
             return self._sample_new(study)
-        ranked = self._rank(_thin(history), self._draw_pool(history))
+        ranked = self._rank(_thin(history), self._sample_pool(history))
         return self._find_new(study, ranked) or self._sample_new(study)
 
-    def _draw_pool(self, history: Sequence[Known]) -> list[Choices]:
+    def _sample_pool(self, history: Sequence[Known]) -> list[Choices]:
         """Return candidates inside the budget."""
         best = sorted(history, key=lambda member: -member.score)[:_PARENTS]
         children = []

@@ -34,7 +34,7 @@ class UniformStart(BaseSampler):
         self._sampler = sampler
         self._start = start
         self._uniform = UniformSampler(domain, seed=seed)
-        self._is_drawn: dict[int, bool] = {}
+        self._is_sampled: dict[int, bool] = {}
 
     def reseed_rng(self) -> None:
         self._sampler.reseed_rng()
@@ -43,7 +43,7 @@ class UniformStart(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._sampler.before_trial(study, trial)
         complete = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        self._is_drawn[trial.number] = complete < self._start
+        self._is_sampled[trial.number] = complete < self._start
         if complete < self._start:
             self._uniform.before_trial(study, trial)
 
@@ -54,13 +54,13 @@ class UniformStart(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         together = self._sampler.sample_relative(study, trial, search_space)
-        self._is_drawn[trial.number] &= not together
+        self._is_sampled[trial.number] &= not together
         return together
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        sampler = self._uniform if self._is_drawn[trial.number] else self._sampler
+        sampler = self._uniform if self._is_sampled[trial.number] else self._sampler
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(

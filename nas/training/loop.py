@@ -22,12 +22,12 @@ from nas.training.augment import Augmentation
 from nas.training.base import EpochResult, FailureReason, Limit, TrainingFailed
 from nas.training.convolutions import speed_up_convolutions
 from nas.training.device import DeviceImages, GraphedPass, memory_failures
-from nas.training.draws import shuffle_images, take_first_of_classes
 from nas.training.losses import make_loss
 from nas.training.metrics import JUDGES
 from nas.training.optimizers import Average, make_optimizer
 from nas.training.recipe import SAMPLING, Recipe
 from nas.training.replicas import Replicas
+from nas.training.sampling import shuffle_images, take_first_of_classes
 from nas.training.scores import compute_score
 from nas.training.teacher import Teacher
 from nas.training.tuning import Tuning

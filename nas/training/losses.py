@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.training.draws import weigh_classes, weigh_labels
 from nas.training.recipe import WEIGHTS, Recipe
 from nas.training.replicas import Replicas
+from nas.training.sampling import weigh_classes, weigh_labels
 from nas.training.teacher import Teacher
 
 _ALONE = Replicas()

@@ -79,7 +79,7 @@ class Recipe(Config):
     trains (`nas.training.drop_rates`): 0, as those are for long trainings. `zero_init_residual` as in
     torchvision (`nas.training.zero_init`). The score of a training that `early_stop` ends is made of the
     epochs that it had. `label_smoothing` as in Szegedy et al. 2016. `metric`: one of
-    `METRICS`; `balance` as in `nas.training.draws`; `score`: of
+    `METRICS`; `balance` as in `nas.training.sampling`; `score`: of
     `nas.training.scores`. `crop` to `cutmix` are what `nas.training.augment` does to images.
 
     The defaults are for networks of MobileNet and EfficientNet-B0 size on `digits`: a training then takes

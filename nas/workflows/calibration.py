@@ -50,7 +50,7 @@ from nas.workflows.proxy_figures import (
 from nas.workflows.session import Session, check_place, reopen, start
 from nas.workflows.stops import stoppable, timed
 
-_DRAWS = 50
+_SAMPLES = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
 
@@ -246,17 +246,17 @@ def _make_rows(
 
 
 def select_points(space: Space, config: SearchConfig, plan: Plan) -> list[Choices]:
-    """Return the networks of a plan, at equal steps through draws of the budget by MACs.
+    """Return the networks of a plan, at equal steps through samples of the budget by MACs.
 
     Raises InputError where there are not so many.
     """
     rng = np.random.default_rng(config.seed)
-    drawn = space.uniform(config.budget).sample(rng, _DRAWS * plan.networks)
+    drawn = space.uniform(config.budget).sample(rng, _SAMPLES * plan.networks)
     ordered = sorted(drawn, key=lambda point: (space.cost(point).macs, repr(point)))
     distinct = list({space.identity(point): point for point in ordered}.values())
     if len(distinct) < plan.networks:
         raise InputError(
-            f"networks: {plan.networks} are wanted, and draws found {len(distinct)} inside the budget; ask "
+            f"networks: {plan.networks} are wanted, and samples found {len(distinct)} inside the budget; ask "
             "for fewer, or widen the budget"
         )
     places = np.linspace(0, len(distinct) - 1, plan.networks).round().astype(int)

@@ -32,9 +32,9 @@ from nas.workflows.warm_start import find_warm_start
 if TYPE_CHECKING:
     from nas.data.datasets import ImageData
 
-_DRAWS = 100
+_SAMPLES = 100
 """Networks by which it is judged whether a limit can be met that is of no additive measure."""
-_MANY_DRAWS = 4096
+_MANY_SAMPLES = 4096
 """Networks by which it is judged how rare those are that meet all of several limits."""
 _EXTREMES = ((1, 2), (16, 100_000))
 """Channels and classes that data have at least, and at most as far as one looks."""
@@ -48,7 +48,7 @@ def check_budget(space: Space, budget: Budget) -> str | None:
     """Raise InputError where no network of the space is inside the budget. Return in a line what is known
     where that could not be told.
 
-    That is known exactly of measures that add up, for each by itself; of others it is what many draws say.
+    That is known exactly of measures that add up, for each by itself; of others it is what many samples say.
     """
     if LATENCY in budget and space.clock is None:
         raise InputError(
@@ -74,12 +74,12 @@ def check_budget(space: Space, budget: Budget) -> str | None:
     if measured or not together:
         return None
     inside = space.uniform(budget)
-    if inside.filter_samples(np.random.default_rng(1), _MANY_DRAWS):
+    if inside.filter_samples(np.random.default_rng(1), _MANY_SAMPLES):
         return None
     # Wilson's bound of a share of which no draw was (Wilson 1927), with 95 % confidence
-    rarity = int((_MANY_DRAWS + 1.96**2) / 1.96**2)
+    rarity = int((_MANY_SAMPLES + 1.96**2) / 1.96**2)
     return (
-        f"No network inside {budget} was found in {_MANY_DRAWS:,} draws of those inside "
+        f"No network inside {budget} was found in {_MANY_SAMPLES:,} samples of those inside "
         f"--{name_option(budget.counted)}: there is none, or fewer than one in {rarity:,}. Widen a limit "
         "where the search finds none."
     )
@@ -145,7 +145,7 @@ def _check_least(space: Space, measure: Measure, interval: Interval, times: int,
 
 
 def _is_met(space: Space, budget: Budget) -> bool:
-    """Return whether some of many draws is inside a budget."""
+    """Return whether some of many samples is inside a budget."""
     return bool(space.uniform(budget).sample(np.random.default_rng(0), 1))
 
 
@@ -195,11 +195,11 @@ def _check_band(space: Space, measure: Measure, interval: Interval) -> None:
 def _check_measured(space: Space, measure: Measure, budget: Budget) -> None:
     """Raise InputError where of many networks inside the rest of the budget none is inside this limit.
 
-    They are draws, the ends of what adds up, and draws that are moved as near as a search would move them.
+    They are samples, the ends of what adds up, and samples moved as near as a search would move them.
     """
     interval = budget[measure]
     rest = Budget({other: limit for other, limit in budget.items() if other != measure})
-    drawn = space.uniform(rest).sample(np.random.default_rng(0), _DRAWS)
+    drawn = space.uniform(rest).sample(np.random.default_rng(0), _SAMPLES)
     ends = [end.choices for m in MEASURES.values() if m.is_additive for end in space.ends(m)]
     domain, rng = Domain(space, budget), random.Random(0)
     moved = [domain.move_inside(point, rng) for point in (drawn or ends)[:_MOVED]]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nas.space import Choices
     from nas.workflows.observer import Observer
 
-_DRAWS = 100
+_SAMPLES = 100
 _BATCHES = 12
 """Of an epoch that is measured, after one of these that warms up."""
 _RAY_S = 15
@@ -75,7 +75,7 @@ def forecast(prepared: Prepared) -> Forecast:
     proxy = _expect_proxy(prepared)
     _check_device(proxy.device)
     rng = np.random.default_rng(config.seed)
-    drawn = space.uniform(config.budget).sample(rng, _DRAWS) or [space.smallest()]
+    drawn = space.uniform(config.budget).sample(rng, _SAMPLES) or [space.smallest()]
     ordered = sorted(drawn, key=lambda point: space.cost(point).macs)
     places = {"smallest": 0, "median": len(ordered) // 2, "largest": len(ordered) - 1}
     members = tuple(_measure(prepared, name, ordered[place]) for name, place in places.items())

@@ -111,9 +111,9 @@ def describe_too_few(networks: int) -> str:
     return f"{networks} networks are too few for a rank correlation; {LEAST_RANKED} or more give one"
 
 
-def compute_figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> Figures:
+def compute_figures(rows: Sequence[Row], seed: int = 0, resamples: int = 1_000) -> Figures:
     """Return the figures of at least four networks; intervals are by the bootstrap over networks, of so many
-    `draws` from `seed`."""
+    `resamples` from `seed`."""
     rng = np.random.default_rng(seed)
     names = dict.fromkeys(name for row in rows for name in row.scores if name != LONG)
     proxies = []
@@ -122,12 +122,12 @@ def compute_figures(rows: Sequence[Row], seed: int = 0, draws: int = 1_000) -> F
         if len(own) >= LEAST:
             scores, long = (np.array([row.scores[which] for row in own]) for which in (name, LONG))
             seconds = fmean(s for row in own for s in row.seconds[name])
-            proxies.append(ProxyFigures(name, len(own), seconds, _rank(scores, long[:, 0], rng, draws)))
+            proxies.append(ProxyFigures(name, len(own), seconds, _rank(scores, long[:, 0], rng, resamples)))
     noise = math.sqrt(fmean(variance(row.scores[PROXY]) for row in rows))
     return Figures(tuple(rows), noise, tuple(proxies), fmean(row.seconds[LONG][0] for row in rows))
 
 
-def _rank(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) -> Ranking:
+def _rank(scores: Floats, long: Floats, rng: np.random.Generator, resamples: int) -> Ranking:
     """Rank by `scores` (networks, seeds) against those of the longer training (networks,)."""
     from scipy.stats import kendalltau, spearmanr
 
@@ -144,7 +144,7 @@ def _rank(scores: Floats, long: Floats, rng: np.random.Generator, draws: int) ->
             return None
         every = [of(members, np.full(len(members), s)) for s in range(scores.shape[1])]
         resampled = []
-        for _ in range(draws):
+        for _ in range(resamples):
             chosen = rng.choice(members, len(members))
             resampled.append(of(chosen, rng.integers(scores.shape[1], size=len(chosen))))
         low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -80,6 +80,6 @@ def test_a_large_space_is_known_in_seconds(flops: str, params: str, why: str) ->
 def test_what_cannot_be_told_is_said_with_a_bound() -> None:
     note = check_budget(load_space(find_space("mbconv")), read_budget("300M..301M", "2100K", ()))
     assert note is not None and note.endswith(
-        "was found in 4,096 draws of those inside --budget-flops: there is none, or fewer than one in 1,067. "
-        "Widen a limit where the search finds none."
+        "was found in 4,096 samples of those inside --budget-flops: there is none, or fewer than one in "
+        "1,067. Widen a limit where the search finds none."
     )

@@ -14,7 +14,6 @@ from torch import nn
 from nas.data.datasets import ImageData
 from nas.errors import InputError
 from nas.training.augment import Augmentation
-from nas.training.draws import weigh_labels
 from nas.training.loop import ClassifierTraining
 from nas.training.losses import SeveralLabelsLoss, make_loss
 from nas.training.metrics import JUDGES, check_metric
@@ -24,6 +23,7 @@ from nas.training.multi_label import (
     compute_mean_average_precision,
 )
 from nas.training.recipe import Recipe
+from nas.training.sampling import weigh_labels
 from nas.training.zero_cost import ZERO_COST
 
 

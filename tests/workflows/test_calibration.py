@@ -217,7 +217,7 @@ def test_ranks_against_scipy(count: int) -> None:
     rng = np.random.default_rng(0)
     long = rng.random(count)
     proxy = long[:, None] + rng.normal(0, 0.2, (count, 3))
-    found = compute_figures([row(i, proxy[i].tolist(), long[i]) for i in range(count)], draws=200)
+    found = compute_figures([row(i, proxy[i].tolist(), long[i]) for i in range(count)], resamples=200)
     taus = [kendalltau(proxy[:, s], long).statistic for s in range(3)]
     rhos = [spearmanr(proxy[:, s], long).statistic for s in range(3)]
     own, tau = found.proxy.ranking, tau_of(found)
@@ -244,7 +244,7 @@ def test_the_interval_has_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(60):
         pairs = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 24)
-        tau = tau_of(compute_figures([row(i, [x, x], y) for i, (x, y) in enumerate(pairs)], draws=100))
+        tau = tau_of(compute_figures([row(i, [x, x], y) for i, (x, y) in enumerate(pairs)], resamples=100))
         covered += tau.low <= truth <= tau.high
     assert covered >= 50
 
@@ -272,7 +272,7 @@ def compare(noise: float, seconds: float, *, networks: int = 12, other: int = 12
             scores = one.scores | {"other": [i / 10 + noise * rng.standard_normal()]}
             one = replace(one, scores=scores, seconds=one.seconds | {"other": [seconds]})
         rows.append(one)
-    return compute_figures(rows, draws=200)
+    return compute_figures(rows, resamples=200)
 
 
 @pytest.mark.parametrize(
@@ -307,8 +307,8 @@ def test_what_is_refused(option: str, value: str, message: str) -> None:
 
 def test_more_networks_than_there_are() -> None:
     said = nas("calibrate", "tiny.yaml", *SHORT, "--budget-flops", "30K", "--name", "few")
-    assert said.code == 2 and "are wanted, and draws found" in said.err
-    assert said.err.startswith("error: networks: 12 are wanted, and draws found ")
+    assert said.code == 2 and "are wanted, and samples found" in said.err
+    assert said.err.startswith("error: networks: 12 are wanted, and samples found ")
     assert not Path("runs/few").exists()
 
 

@@ -183,7 +183,7 @@ def test_a_search_for_a_front_of_memory() -> None:
     assert said.code == 0, said.err
     lines = said.out.splitlines()
     assert (
-        "Networks are drawn evenly by their activations, and anew while their bytes of memory are outside."
+        "Networks are sampled evenly by their activations, and anew while their bytes of memory are outside."
         in lines
     )
     assert any("budget activations <= 4,000 and memory <= 30,000 B, 1 epoch each" in line for line in lines)
@@ -209,8 +209,8 @@ def test_a_search_for_a_front_of_memory() -> None:
 def test_a_limit_of_memory_alone_says_how_networks_are_drawn() -> None:
     said = nas("search", "tiny.yaml", "--workers", "0", "--trials", "1", "--budget", "memory=30001", *SHORT)
     assert (
-        "Networks are drawn from those with up to 7,500 parameters, and anew while their bytes of memory are "
-        "outside.\n"
+        "Networks are sampled from those with up to 7,500 parameters, and anew while their bytes of memory "
+        "are outside.\n"
     ) in said.out
 
 
@@ -227,7 +227,9 @@ def test_another_measure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         "--objective", "accuracy*(depth/10)^-0.5", *SHORT,
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert "Networks are drawn from the whole space, and anew while their operators are outside." in said.out
+    assert (
+        "Networks are sampled from the whole space, and anew while their operators are outside." in said.out
+    )
     state = RunState.load(Path("runs/mine"))
     for row, trial in zip(rows(Path("runs/mine/trials.csv")), state.trials, strict=True):
         found = operators(state.space.architecture(trial.candidate.choices))

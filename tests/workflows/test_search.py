@@ -72,7 +72,9 @@ def table(name: str = "mine") -> list[dict[str, str]]:
 def test_every_trial_is_within_the_budget_and_none_is_another() -> None:
     said = search("--workers", "0", "--trials", "8", "--budget-flops", "100K..400K", "--budget-params", "6K")
     assert said.code == 0
-    assert "Networks are drawn evenly by their MACs, and anew while their parameters are outside." in said.out
+    assert (
+        "Networks are sampled evenly by their MACs, and anew while their parameters are outside." in said.out
+    )
     space, trials = load_space(Path("tiny.yaml")), load().trials
     assert [trial.number for trial in trials] == list(range(8))
     costs = [space.cost(trial.candidate.choices) for trial in trials]

@@ -14,8 +14,8 @@ from nas.space.space import Space
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _ROWS = 10
-_DRAWS = 4096
-_FEW_DRAWS = 1024
+_SAMPLES = 4096
+_FEW_SAMPLES = 1024
 """Where each takes its network to be built."""
 _RARE = 0.002
 
@@ -43,7 +43,7 @@ def take_census(space: Space, budget: Budget) -> Census:
     """Count what is inside a budget.
 
     Quantiles and rows are of the measure that networks are counted by, and then do not know of the other
-    limits; where nothing that adds up is limited, they are of the first limit, from draws.
+    limits; where nothing that adds up is limited, they are of the first limit, from samples.
     """
     inside = space.uniform(budget)
     spread, interval = inside.spread, inside.interval
@@ -51,9 +51,9 @@ def take_census(space: Space, budget: Budget) -> Census:
     if exact is not None:
         low, high, drawn = exact, exact, []
     else:
-        draws = _DRAWS if all(measure.is_additive for measure in budget) else _FEW_DRAWS
-        drawn = inside.filter_samples(np.random.default_rng(0), draws)
-        low, high = inside.bound(len(drawn), draws)
+        samples = _SAMPLES if all(measure.is_additive for measure in budget) else _FEW_SAMPLES
+        drawn = inside.filter_samples(np.random.default_rng(0), samples)
+        low, high = inside.bound(len(drawn), samples)
     if not high:
         return Census(0, 0, MACS, {}, ())
     if budget and budget.counted not in budget:

@@ -114,7 +114,7 @@ class Spread:
     def find_bins(self, interval: Interval) -> Integers:
         """Return the bins that may hold points of the interval."""
         whole = self.whole
-        # Widened by the rounding error on both sides: a bin too many costs draws, one too few loses points.
+        # Widened by the rounding error on both sides: a bin too many costs samples, one too few loses points.
         first = max(whole.first, -(-(interval.low - whole.over) // self.unit))
         last = whole.first + len(whole.numbers) - 1
         if interval.high is not None:
@@ -286,39 +286,39 @@ class Uniform:
         self._weights = self.spread.whole.at(self._bins)
 
     def sample(self, rng: np.random.Generator, n: int, tries: int = 200) -> list[dict[str, Option]]:
-        """Return `n` points; fewer, perhaps none, where `tries` times as many draws were not enough."""
+        """Return `n` points; fewer, perhaps none, where `tries` times as many samples were not enough."""
         found: list[tuple[dict[str, Option], Cost]] = []
         batch = min(2 * n, 1024)
         for _ in range(max(1, tries * n // batch) if n and self._weights.any() else 0):
-            found += self._draw_batch(rng, batch)
+            found += self._sample_batch(rng, batch)
             if len(found) >= n:
                 break
         for point, cost in found[:n]:
-            self._note_cost(point, cost)  # as who draws a point asks for its cost
+            self._note_cost(point, cost)  # as who samples a point asks for its cost
         return [point for point, _ in found[:n]]
 
-    def count(self, rng: np.random.Generator, draws: int) -> tuple[int, int]:
+    def count(self, rng: np.random.Generator, samples: int) -> tuple[int, int]:
         """Return bounds of the number of points inside, with 95 % confidence (Wilson 1927)."""
-        return self.bound(len(self.filter_samples(rng, draws)), draws)
+        return self.bound(len(self.filter_samples(rng, samples)), samples)
 
-    def filter_samples(self, rng: np.random.Generator, draws: int) -> list[dict[str, Option]]:
+    def filter_samples(self, rng: np.random.Generator, samples: int) -> list[dict[str, Option]]:
         """Sample so many points, and return those that are inside."""
         return [
             point
-            for done in range(0, draws, 1024)
-            for point, _ in self._draw_batch(rng, min(1024, draws - done))
+            for done in range(0, samples, 1024)
+            for point, _ in self._sample_batch(rng, min(1024, samples - done))
         ]
 
-    def bound(self, kept: int, draws: int) -> tuple[int, int]:
-        """Return the bounds of the number of points inside, of `draws` of which `kept` were."""
-        # Wilson's interval, as it holds where few or nearly all draws are inside.
-        share, z = kept / draws, 1.96
-        middle = (share + z * z / (2 * draws)) / (1 + z * z / draws)
-        half = z / (1 + z * z / draws) * math.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
+    def bound(self, kept: int, samples: int) -> tuple[int, int]:
+        """Return the bounds of the number of points inside, of `samples` of which `kept` were."""
+        # Wilson's interval, as it holds where few or nearly all samples are inside.
+        share, z = kept / samples, 1.96
+        middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+        half = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + (z / (2 * samples)) ** 2)
         total = int(self._weights.sum())
         return _take_share(total, max(0.0, middle - half)), _take_share(total, min(1.0, middle + half))
 
-    def _draw_batch(self, rng: np.random.Generator, size: int) -> list[tuple[dict[str, Option], Cost]]:
+    def _sample_batch(self, rng: np.random.Generator, size: int) -> list[tuple[dict[str, Option], Cost]]:
         """Return those of `size` points, drawn from the bins of the budget, that are inside."""
         if not self._weights.any():
             return []

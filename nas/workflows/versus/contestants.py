@@ -29,7 +29,7 @@ NETWORK = "network"
 """What the network is called that others are compared with."""
 OF_RUNS = {*DataConfig.settings(), *BudgetKeys.settings(), "input"} - {"resolution"}
 """Settings by which a run's own networks are compared."""
-_DRAWS = 100
+_SAMPLES = 100
 """Members that are drawn at most for one that can be trained."""
 
 
@@ -153,7 +153,7 @@ def _sample_member(
     name: str, seed: int, space: Space, inside: Uniform, config: VersusConfig, rng: np.random.Generator
 ) -> Contestant:
     """Return a member that can be trained, each with the same chance."""
-    for _ in range(_DRAWS):
+    for _ in range(_SAMPLES):
         for choices in inside.sample(rng, 1):
             member = space.resolve(choices)
             side = scale_resolution(space, member, config.data.resolution)

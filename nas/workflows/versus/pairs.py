@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 LEVEL = 0.95
 DISTINCT = 0.05
 """Below this corrected p two networks are told apart."""
-DRAWS = 10_000
+RESAMPLES = 10_000
 """Of the bootstrap."""
 EXACT = 16
 """Up to so many pairs all ways to swap them are counted; of more pairs `SWAPS` of them are drawn."""
@@ -54,10 +54,10 @@ def compare(pairs: Sequence[ArrayLike], seed: int = 0) -> list[Difference]:
     return found
 
 
-def bootstrap(differences: Floats, seed: int = 0, draws: int = DRAWS) -> tuple[float, float]:
+def bootstrap(differences: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
     """Return the ends of the 95 % percentile interval of the mean (Efron & Tibshirani 1993, section 13.3)."""
     rng = np.random.default_rng(seed)
-    means = differences[rng.integers(len(differences), size=(draws, len(differences)))].mean(axis=1)
+    means = differences[rng.integers(len(differences), size=(resamples, len(differences)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -10,9 +10,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from nas.data.datasets import ImageData
-from nas.training.draws import shuffle_images, weigh_classes
 from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import Recipe
+from nas.training.sampling import shuffle_images, weigh_classes
 
 UNEVEN = [0] * 60 + [1] * 25 + [3] * 5
 """No image is of class 2."""
