@@ -232,12 +232,12 @@ def find_child(driver: subprocess.Popen[str], name: str) -> int:
 
 
 def ray_killed(folder: Path) -> Search:
-    search = Search(folder, flags=RAY)
+    search = Search(folder, trials=30, flags=RAY)
     driver = search.begin()
     search.await_trained(2, driver)
     os.kill(find_child(driver, "raylet"), signal.SIGKILL)
     search.end(driver)
-    return search.finish()
+    return search.finish("--workers", "0")
 
 
 def logger_killed(folder: Path) -> Search:

@@ -11,12 +11,13 @@ import sys
 import tarfile
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from clusters import Cluster, free_port, wait_until
+from clusters import Cluster, descendants, free_port, wait_until
 from command_line import TINY, apart, command, nas, rows
 from terminals import OnTerminal
 
@@ -95,6 +96,9 @@ def test_a_search_is_submitted_left_and_fetched(
             assert (fetched / path.relative_to(made)).read_bytes() == path.read_bytes()
     assert len(rows(fetched / "trials.csv")) == 6 and (fetched / "best.py").is_file()
     assert nas("show", "runs/tiny-1").code == 0
+    watched = [sys.executable, "-c", WATCH, "runs/tiny-1", str(cluster.dashboard)]
+    done = subprocess.run(watched, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("ended 6\n", "")
     wrong = apart("search", "tiny.yaml", "--objective", "accuracy", "--start", "tiny.yaml", "--submit", at)
     assert wrong.code == 2 and "--start " in wrong.out and not list(Path("runs/tiny-2").glob("*.csv"))
     (fetched / "job.yaml").write_text("job: nas-other-00000000\naddress: http://elsewhere\n")
@@ -115,6 +119,37 @@ def test_a_search_is_submitted_left_and_fetched(
             f"error: the Ray cluster at address '{cluster.dashboard}' refuses this machine's token; copy "
             "~/.ray/auth_token from its head node, or set RAY_AUTH_TOKEN\n",
         )
+
+
+def watches(cluster: Cluster) -> list[int]:
+    """The processes on the head that say how far a search is."""
+    found = []
+    for pid in descendants(cluster.head.pid):
+        with suppress(OSError):  # it has ended
+            if b"say_status" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+WATCH = """
+import sys
+import time
+from pathlib import Path
+from nas.workflows import far_status
+from nas.workflows.submission import attach
+
+far_status._JOB_S = 1.0
+jobs = []
+with far_status.FarStatus(attach(Path(sys.argv[1]), sys.argv[2])) as far:
+    while len(jobs) < 2 or found.now == before:
+        job, found = far._beside, far.read()
+        if job is not None and job not in jobs:
+            jobs.append(job)
+            before = getattr(found, "now", None)
+        time.sleep(0.1)
+print(found.phase.value, len(found.trials))
+"""
+"""A watch whose jobs are short, until the second one says something."""
 
 
 class _Odd(BaseHTTPRequestHandler):
@@ -267,6 +302,7 @@ def test_a_search_on_a_cluster_is_asked_watched_and_stopped(cluster: Cluster) ->
         top.read_until(lambda shown: any(int(n) > ended for n in re.findall(r"(\d+) of 200 trials", shown)))
         for part in ("runs/tiny-1: search of ", ", running in process ", " training ", " rank "):
             assert part in top.shown()
+        assert watches(cluster)
         stopped = apart("stop", "runs/tiny-1", *at)
         assert stopped.code == 0 and stopped.out.startswith("Stopped process "), stopped
         fetch = f"Fetch its results with: nas attach runs/tiny-1 {' '.join(at)}"
@@ -274,17 +310,8 @@ def test_a_search_on_a_cluster_is_asked_watched_and_stopped(cluster: Cluster) ->
         top.read_until(fetch)
         top.press(b"q")
         assert top.end() == 0 and top.settings == top.before
-    wait_until(lambda: watching(cluster) == set())
+    wait_until(lambda: not watches(cluster))
     again = apart("stop", "runs/tiny-1", *at)
     assert again.code == 2 and "is not running" in again.err
     came = apart("attach", "runs/tiny-1", *at)
     assert came.code == 130 and found["trials"]["finished"] <= len(rows(Path("runs/tiny-1/trials.csv"))) < 200
-
-
-def watching(cluster: Cluster) -> set[str]:
-    """The jobs that say how far another is, and have not ended."""
-    from nas.execution.ray_jobs import Jobs
-
-    jobs = Jobs(str(cluster.dashboard))._client.list_jobs()
-    names = {str(job.submission_id) for job in jobs if not job.status.is_terminal()}
-    return {name for name in names if "-watch-" in name}
