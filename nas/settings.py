@@ -237,8 +237,9 @@ def name_keys(data: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 def _give_example(cls: type[Config]) -> str:
     """Return what a mapping of a config looks like, by its first setting with a default."""
-    setting = next(setting for setting in cls.settings().values() if setting.shown_default)
-    example = f"{setting.key}: {setting.shown_default}"
+    settings = cls.settings().values()
+    setting = next((setting for setting in settings if setting.shown_default), next(iter(settings)))
+    example = f"{setting.key}: {setting.shown_default or '...'}"
     return f"a mapping, such as {{{example}}}" if cls.SECTION else f"a mapping of settings, such as {example}"
 
 

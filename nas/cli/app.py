@@ -51,6 +51,7 @@ COMMANDS = {
 _PANELS = (
     "Arguments",
     "Budget",
+    "Scaling",
     "Data",
     "Search",
     "Comparison",

@@ -87,7 +87,8 @@ def _make_options(
                 for s in settings
                 if s.flags
             )
-            yield part.of.SECTION, _make_section_option(part.of)
+            if not all(setting.flags for setting in settings):
+                yield part.of.SECTION, _make_section_option(part.of)
 
 
 def _make_option(setting: Setting, default: str | None) -> Decorator:

@@ -21,6 +21,7 @@ from nas.runs.coefficients import CoefficientsConfig
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig
 from nas.runs.exporting import ExportConfig
+from nas.runs.factors import FactorsConfig, ScaleConfig
 from nas.runs.profiling import ProfileConfig
 from nas.runs.runtime import LatencyConfig
 from nas.runs.scoring import ScoreConfig
@@ -36,6 +37,8 @@ ALONE: dict[str | None, type[Config]] = {
     "start": StartConfig,
     "train": TrainConfig,
     "versus": VersusConfig,
+    "scale": ScaleConfig,
+    "factors": FactorsConfig,
     "coefficients": CoefficientsConfig,
     "export": ExportConfig,
     "profile": ProfileConfig,

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich_click as click
 
 from nas.cli.completing import FILE, FOLDER
-from nas.cli.options import OneName, with_settings
+from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option, storage_option
 from nas.errors import InputError
 from nas.runs.coefficients import CoefficientsConfig
-
-if TYPE_CHECKING:
-    from nas.workflows.scaling import ScaledFile
+from nas.runs.factors import ScaleConfig
 
 
 @click.command(epilog="Example: nas scale runs/mbconv-1 --search-coefficients --family 0..7 -o net.yaml")
 @click.option("--output", "-o", type=FILE, help="The YAML file to write.")
-@click.option("--phi", type=click.IntRange(0, 7), help="A step: 1 scales as B0 to B1, 7 as B0 to B7.")
-@click.option("--depth", type=float, help="Layers of each stage, times this.")
-@click.option("--width", type=float, help="Channels, times this.")
-@click.option("--resolution", type=float, help="Side of the input, times this.")
-@click.option(
-    "--target-flops", "--target-macs", cls=OneName, help="Multiply-accumulates to reach, up or down."
-)
-@click.option("--target-params", help="Parameters to reach, up or down.")
-@click.option("--family", help="Write all steps of a range, such as 0..7, as NAME_b0.yaml, ...")
-@click.option(
-    "--coefficients",
-    metavar="D,W,R",
-    help="What a step multiplies depth, width and resolution by, the folder of a search of them, or "
-    "'published'. [default: those searched for the run, else EfficientNet's]",
-)
+@with_settings(of=ScaleConfig, into="ways")
 @click.option(
     "--search-coefficients",
     "is_search",
@@ -65,15 +50,14 @@ if TYPE_CHECKING:
 @plugin_option
 def scale(
     given: Mapping[str, Any],
+    ways: Mapping[str, Any],
     output: Path | None,
-    coefficients: str | None,
     is_search: bool,
     folder: Path | None,
     side: int | None,
     storage: str | None,
     form: str,
     plugins: tuple[Path, ...],
-    **ways: Any,
 ) -> None:
     """Scale a network in depth, width and resolution together, as EfficientNet does.
 
@@ -83,30 +67,23 @@ def scale(
     training is kept: the same command goes on after a stop or a kill, and
     steps and targets of the run are by what it found from then on.
     """
+    config = ScaleConfig.from_data(ways, "nas scale")
     from nas.report.documents import document_scaled, give
     from nas.report.scaled import print_scaled
-    from nas.workflows.scaling import scale as scale_network
+    from nas.workflows.scaling import scale_network
 
     if "network" not in given:
         raise InputError("nas scale: no network is named; name a file, a bundled network or a run folder")
-    factors = {name: ways.pop(name) for name in ("depth", "width", "resolution")}
-    ways["factors"] = {name: factor for name, factor in factors.items() if factor is not None} or None
-    ways = {name: value for name, value in ways.items() if value is not None}
     own = {key: value for key, value in given.items() if key != "network"}
     of_search = {**own, "folder": folder, "images": side, "storage": storage}
-    _check_flags(
-        is_search, [key for key, v in of_search.items() if v is not None], ways, output, coefficients
-    )
-
-    def scale_by(output: Path, coefficients: str | None) -> list[ScaledFile]:
-        return scale_network(given["network"], output, coefficients=coefficients, plugins=plugins, **ways)
+    _check_flags(is_search, [key for key, v in of_search.items() if v is not None], config, output)
 
     if is_search:
         settings = own if side is None else {**own, "resolution": side}
-        _search(given["network"], settings, folder, storage, form, plugins, scale_by, output)
+        _search(given["network"], settings, folder, storage, form, plugins, config, output)
         return
     assert output is not None
-    files = scale_by(output, coefficients)
+    files = scale_network(given["network"], output, config, plugins=plugins)
     give(form, lambda: document_scaled(files), lambda: print_scaled(files))
 
 
@@ -117,27 +94,32 @@ def _search(
     storage: str | None,
     form: str,
     plugins: Sequence[Path],
-    scale_by: Callable[[Path, str | None], list[ScaledFile]],
+    config: ScaleConfig,
     output: Path | None,
 ) -> None:
     """Search coefficients, and scale by them where a file is named."""
     from nas.report.coefficients import CoefficientsScreen, give_found
     from nas.report.console import open_terminal
     from nas.workflows.coefficients import search_coefficients
+    from nas.workflows.scaling import scale_network
 
     with CoefficientsScreen(open_terminal(stderr=form == "json")) as screen:
         found = search_coefficients(
             network, settings, screen, storage=storage, plugins=plugins, output=folder
         )
-    give_found(form, found, scale_by(output, str(found.folder)) if output and found.ranking else [])
+    by_own = replace(config, coefficients=str(found.folder))
+    give_found(
+        form,
+        found,
+        scale_network(network, output, by_own, plugins=plugins) if output and found.ranking else [],
+    )
 
 
 def _check_flags(
     is_search: bool,
     of_search: Sequence[str],
-    ways: Mapping[str, Any],
+    config: ScaleConfig,
     output: Path | None,
-    coefficients: str | None,
 ) -> None:
     """Raise InputError for options that are of no use together."""
     if of_search and not is_search:
@@ -145,9 +127,14 @@ def _check_flags(
         raise InputError(
             f"--{flag}: is of a search of coefficients; add --search-coefficients, or leave it out"
         )
-    if is_search and coefficients is not None:
+    if is_search and config.coefficients is not None:
         raise InputError("--coefficients: are searched by --search-coefficients; leave one of them out")
-    if output is None and (ways or not is_search):
+    if is_search and "factors" in config.ways:
+        raise InputError(
+            "factors: are no steps, which --search-coefficients finds; give --phi or --family, or leave one "
+            "of the two out"
+        )
+    if output is None and (config.ways or not is_search):
         raise InputError("nas scale: no file to write is named; add -o FILE")
-    if output is not None and is_search and not ways:
+    if output is not None and is_search and not config.ways:
         raise InputError(f"-o {output}: a search writes no network; add --family 0..7, or leave it out")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.errors import InputError
+from nas.kinds import number
 from nas.space.language.source import SpaceError
 from nas.space.language.stages import find_max_depth
 from nas.space.language.tree import (
@@ -37,6 +38,9 @@ from nas.space.space import Space
 
 MAX_FACTOR = 100
 """A larger factor is a mistake."""
+FACTOR = number(
+    f"a factor; a factor is a number above 0, at most {MAX_FACTOR}", lambda factor: 0 < factor <= MAX_FACTOR
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,10 @@ class Scale:
 
     def __post_init__(self) -> None:
         for name in ("depth", "width", "resolution"):
-            factor = getattr(self, name)
-            if not 0 < factor <= MAX_FACTOR:
-                raise InputError(
-                    f"{name}: {factor:g} is not a factor; a factor is a number above 0, at most {MAX_FACTOR}"
-                )
+            try:
+                FACTOR.check(getattr(self, name))
+            except ValueError as error:
+                raise InputError(f"{name}: {error}") from None
 
     def __str__(self) -> str:
         return f"depth x {self.depth:.4g}, width x {self.width:.4g}, resolution x {self.resolution:.4g}"

@@ -15,6 +15,7 @@ from nas.report.page import write_report
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
 from nas.runs.comparison import VersusConfig, VersusFolder
 from nas.runs.exporting import ExportConfig
+from nas.runs.factors import ScaleConfig
 from nas.runs.folder import TrainingFolder, choose_run_path
 from nas.runs.profiling import ProfileConfig
 from nas.runs.training import SEARCH, WHERE, TrainConfig
@@ -27,7 +28,7 @@ from nas.workflows.export import write_network
 from nas.workflows.pipeline import Done, Step, Work
 from nas.workflows.profile import keep_profile, take_profile
 from nas.workflows.resume import resume
-from nas.workflows.scaling import read_coefficients, scale
+from nas.workflows.scaling import read_coefficients, scale_network
 from nas.workflows.train import train
 from nas.workflows.train.teaching import find_teacher_file
 from nas.workflows.train.values import TrainResult
@@ -56,7 +57,7 @@ class Following(Step):
 
 @dataclass(frozen=True)
 class Scale(Following):
-    """`nas scale` of the best network; the arguments of `nas.scale` are its settings."""
+    """`nas scale` of the best network."""
 
     name: ClassVar[str] = "scale"
 
@@ -76,7 +77,8 @@ class Scale(Following):
 
     def run(self, work: Work) -> Done:
         file, plugins = work.place / "network.yaml", self.searched.plugins
-        found = scale(work.places["search"], file, plugins=plugins, **self.given)
+        config = ScaleConfig.from_data(self.given, self.name)
+        found = scale_network(work.places["search"], file, config, plugins=plugins)
         files = {one.path.name: one.path for one in found}
         costs = ", ".join(
             str(one.space.cost(one.space.largest())) for one in (found[0], found[-1])[: len(found)]

@@ -9,62 +9,32 @@ from typing import Any
 
 from nas.errors import InputError, suggest_word
 from nas.files import read_given_text
-from nas.kinds import join_or
 from nas.loggers import check_loggers
-from nas.measures import MACS, PARAMS
 from nas.runs.comparison import VersusConfig
 from nas.runs.config import SearchConfig, check_used
 from nas.runs.exporting import ExportConfig
+from nas.runs.factors import ScaleConfig
 from nas.runs.final_round import FinalsConfig
 from nas.runs.plan import Plan
 from nas.runs.profiling import ProfileConfig
 from nas.runs.training import TrainConfig
 from nas.settings import Config, User, name_keys
-from nas.space.compound import PUBLISHED, parse_steps
 from nas.space.language.source import read_yaml, to_plain_data
-from nas.space.scale import Scale as Factors
 from nas.steps.following import Export, Profile, Report, Scale, Train, Versus
 from nas.steps.searching import Calibrate, Finalists, Search, SearchSetup, check_proxy
-from nas.steps.signature import read_arguments
 from nas.workflows.checks import check_ends, check_rank
 from nas.workflows.pipeline import Step
 from nas.workflows.profile import check_profile
-from nas.workflows.scaling import read_coefficients, scale
+from nas.workflows.scaling import read_coefficients
 
 STEPS = ("search", "calibrate", "finalists", "scale", "train", "versus", "profile", "export", "report")
 """In the order in which they are done, whatever that in a file is."""
 _FINALISTS = 3
 """Where a step of finalists does not say how many."""
-_OURS = ("plugins",)
-"""Arguments of `nas.scale` that a pipeline gives itself."""
 _EXPORT = ("format",)
 """Settings of an export that a pipeline has a use for."""
 _PROFILE = tuple(key for key in ProfileConfig.settings() if key != "input")
 """Of a profile."""
-
-
-def _check_phi(step: int) -> None:
-    if step not in range(len(PUBLISHED)):
-        raise InputError(
-            f"{step} is not a step of EfficientNet's; it is a whole number from 0 to {len(PUBLISHED) - 1}"
-        )
-
-
-def _check_factors(given: Mapping[str, float]) -> None:
-    for key in given:
-        if key not in (known := ("depth", "width", "resolution")):
-            raise InputError(f"unknown factor '{key}'{suggest_word(str(key), list(known))}")
-    Factors(**given)
-
-
-_WAYS: dict[str, Callable[[Any], object]] = {
-    "phi": _check_phi,
-    "factors": _check_factors,
-    "target_flops": MACS.parse,
-    "target_params": PARAMS.parse,
-    "family": parse_steps,
-}
-"""Arguments of `nas.scale` of which one is given, and what raises InputError for a wrong value."""
 
 
 def read_pipeline(what: Path | str | Mapping[str, Any], plugins: Sequence[Path | str] = ()) -> list[Step]:
@@ -208,18 +178,11 @@ def _check_versus(step: Versus) -> Versus:
 
 
 def _read_scale(own: dict[str, Any]) -> dict[str, Any]:
-    found = read_arguments(scale, own, "scale", _OURS)
-    ways = [key for key in _WAYS if found.get(key) is not None]
-    if len(ways) != 1:
-        raise InputError(f"scale in one way: give {join_or(_WAYS)}, and no two of them")
-    value = found[ways[0]]
-    with _named(ways[0]):
-        _WAYS[ways[0]](value)
-    if (given := found.get("coefficients")) is not None:
-        if ways == ["factors"]:
-            raise InputError("coefficients: are of steps, and factors are given; leave one of them out")
-        read_coefficients(given)
-    return found
+    config = ScaleConfig.from_data(own, "scale")
+    _ = config.way  # there is one
+    if config.coefficients is not None:
+        read_coefficients(config.coefficients)
+    return config.given()
 
 
 def _read_profile(own: dict[str, Any]) -> dict[str, Any]:

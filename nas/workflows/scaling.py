@@ -11,6 +11,7 @@ from nas.errors import InputError
 from nas.files import write_output
 from nas.measures import MACS, PARAMS, SHOWN
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
+from nas.runs.factors import ScaleConfig
 from nas.runs.state import RunState, find_network
 from nas.space import Space, dump_space, load_space
 from nas.space.coefficients import EFFICIENTNET, Coefficients
@@ -51,24 +52,21 @@ def scale(
 
     Raises InputError where that cannot be done, NasError where a file cannot be written.
     """
-    ways: dict[str, Any] = {
-        "phi": phi,
-        "factors": factors or None,
-        "target-flops": target_flops,
-        "target-params": target_params,
-        "family": family,
-    }
-    given = [(way, value) for way, value in ways.items() if value is not None]
-    if len(given) != 1:
-        raise InputError(
-            "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
-            "--target-params, or to a --family"
-        )
-    if coefficients and factors:
-        raise InputError("--coefficients: are of steps, and factors are given; leave one of them out")
+    given = {
+        "phi": phi, "factors": dict(factors or {}), "target_flops": target_flops,
+        "target_params": target_params, "family": family, "coefficients": coefficients,
+    }  # fmt: skip
+    return scale_network(what, output, ScaleConfig.from_data(given, "nas scale"), plugins=plugins)
+
+
+def scale_network(
+    what: Path | str, output: Path | str, config: ScaleConfig, *, plugins: Sequence[Path | str] = ()
+) -> list[ScaledFile]:
+    """Scale a network as a config says. The rest is as of `scale`."""
+    way, value = config.way
     source = find_network(str(what), read_plugins(map(Path, plugins)))
-    by = None if factors else _find_coefficients(str(what), coefficients)
-    return write_scaled(source, Path(output), *given[0], by)
+    by = None if way == "factors" else _find_coefficients(str(what), config.coefficients)
+    return write_scaled(source, Path(output), way, value, by)
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def _find_solutions(
             yield output, value, _take_step(space, by, value)
         case "family":
             solution = None
-            for step in _parse_family(value):
+            for step in parse_steps(value):
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
                 solution = _take_step(space, by, step, solution)
                 yield path, step, solution
@@ -137,11 +135,7 @@ def _find_solutions(
             yield output, None, Solution(scale_space(space, scale), scale)
         case _:
             measure = MACS if way == "target-flops" else PARAMS
-            try:
-                target = measure.parse(value)
-            except InputError as error:
-                raise InputError(f"--{way}: {error}") from None
-            yield output, None, solve(space, measure, target, by or EFFICIENTNET)
+            yield output, None, solve(space, measure, measure.parse(value), by or EFFICIENTNET)
 
 
 def _take_step(space: Space, by: Coefficients | None, step: int, before: Solution | None = None) -> Solution:
@@ -191,13 +185,6 @@ def _describe(by: Coefficients | OwnCoefficients | None, space: Space) -> str:
     is_other = not space.is_architecture or space.identity({}) != by.identity
     of = ", searched for another network" if is_other else ""
     return f"By coefficients of its own, {by.coefficients}, of {by.folder}{of}."
-
-
-def _parse_family(text: str) -> range:
-    try:
-        return parse_steps(text)
-    except InputError as error:
-        raise InputError(f"--family: {error}") from None
 
 
 def _describe_lineage(

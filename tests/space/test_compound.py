@@ -200,7 +200,7 @@ def test_a_scaled_space_reads_back(space: Space) -> None:
 def test_a_factor_that_is_none(factor: float) -> None:
     with pytest.raises(InputError) as error:
         Scale(width=factor)
-    assert str(error.value) == f"width: {factor:g} is not a factor; a factor is a number above 0, at most 100"
+    assert str(error.value) == f"width: {factor} is not a factor; a factor is a number above 0, at most 100"
 
 
 def test_a_network_without_stages() -> None:
@@ -319,15 +319,19 @@ def test_the_command_scales_by_factors_and_by_phi() -> None:
     [
         ([], "scale in one way: by --phi, by --depth, --width and --resolution, to --target-flops, to "
              "--target-params, or to a --family"),
-        (["--phi", "1", "--width", "2"], "scale in one way: by --phi, by --depth, --width and --resolution, "
-         "to --target-flops, to --target-params, or to a --family"),
-        (["--family", "8"], "--family: '8' is not a range of steps; write LOW..HIGH within 0..7, or one step "
-         "of these"),
-        (["--family", "5..2"], "--family: '5..2' is not a range of steps; write LOW..HIGH within 0..7, or "
+        (["--phi", "1", "--width", "2"], "nas scale: scale in one way: by --phi, by --depth, --width and "
+         "--resolution, to --target-flops, to --target-params, or to a --family"),
+        (["--family", "8"], "nas scale: family: '8' is not a range of steps; write LOW..HIGH within 0..7, or "
          "one step of these"),
+        (["--phi", "8"], "nas scale: phi: 8 is not a step of EfficientNet's; it is a whole number from 0 "
+         "to 7"),
+        (["--family", "5..2"], "nas scale: family: '5..2' is not a range of steps; write LOW..HIGH within "
+         "0..7, or one step of these"),
         (["--target-flops", "2Q"],
-         "--target-flops: '2Q' is not a count; write a number with K, M, G or T, such as 400M or 1.5G"),
-        (["--width", "0"], "width: 0 is not a factor; a factor is a number above 0, at most 100"),
+         "nas scale: target-flops: '2Q' is not a count; write a number with K, M, G or T, such as 400M or "
+         "1.5G"),
+        (["--width", "0"], "nas scale: factors: width: 0.0 is not a factor; a factor is a number above 0, at "
+         "most 100"),
     ],
 )  # fmt: skip
 def test_what_the_command_refuses(arguments: list[str], message: str) -> None:

@@ -323,15 +323,18 @@ def test_coefficients_of_the_search_are_an_input_where_they_are_used() -> None:
          "this step trains on images; leave the step out"),
         (changed(WHOLE, "calibrate", networks=2), "calibrate: networks: 2 is not a number of these; it "
          "is a whole number, 4 or more"),
-        (changed(QUICK, "scale", phi=1), "scale: scale in one way: give phi, factors, target_flops, "
-         "target_params or family, and no two of them"),
+        (changed(QUICK, "scale", phi=1), "scale: scale in one way: by --phi, by --depth, --width and "
+         "--resolution, to --target-flops, to --target-params, or to a --family"),
         (changed(QUICK, "scale", family="3..9"), "scale: family: '3..9' is not a range of steps; write "
          "LOW..HIGH within 0..7, or one step of these"),
         (changed(QUICK, "scale", familie="0..7"), "scale: unknown key 'familie'; did you mean "
          "'family'?"),
         ({**QUICK, "scale": {"phi": 9}}, "scale: phi: 9 is not a step of EfficientNet's; it is a whole "
          "number from 0 to 7"),
-        ({**QUICK, "scale": {"factors": {"deep": 2}}}, "scale: factors: unknown factor 'deep'; did you "
+        ({**QUICK, "scale": {"factors": 2}}, "scale: factors: wanted a mapping, such as {depth: ...}"),
+        ({**QUICK, "scale": {}}, "scale: scale in one way: by --phi, by --depth, --width and "
+         "--resolution, to --target-flops, to --target-params, or to a --family"),
+        ({**QUICK, "scale": {"factors": {"deep": 2}}}, "scale: factors: unknown key 'deep'; did you "
          "mean 'depth'?"),
         ({**QUICK, "scale": {"factors": {"depth": 2}, "coefficients": "1.2,1.1,1.15"}}, "scale: "
          "coefficients: are of steps, and factors are given; leave one of them out"),
@@ -480,5 +483,5 @@ def test_every_step_is_read_from_a_mapping() -> None:
     assert [step.name for step in read_pipeline(WHOLE)] == list(STEPS)
     with pytest.raises(InputError, match=r"^pipeline: search: unknown key 'trails'"):
         read_pipeline(changed(WHOLE, "search", trails=1))
-    with pytest.raises(InputError, match=r"^pipeline: scale: factors: unknown factor '1'; allowed: depth, "):
+    with pytest.raises(InputError, match=r"^pipeline: scale: factors: unknown key '1'; allowed: depth, "):
         read_pipeline({**QUICK, "scale": {"factors": {1: 2}}})

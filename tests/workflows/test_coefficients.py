@@ -282,8 +282,9 @@ def test_a_network_without_stages(here: Path) -> None:
         ),
         (
             ("--coefficients", "1.2,1.1,1.15", "--width", "2", "-o", "a.yaml"),
-            "--coefficients: are of steps, and",
+            "coefficients: are of steps, and",
         ),
+        ((*SEARCH, "--width", "2", "-o", "a.yaml"), "factors: are no steps, which --search-coefficients"),
     ],
 )
 def test_what_is_refused(here: Path, arguments: tuple[str, ...], message: str) -> None:
