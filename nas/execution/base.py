@@ -200,20 +200,7 @@ class Attempt:
             state = dict(self._training.state_dict())
             _check_finite(state, epoch.epoch)
             self._weights = safetensors.torch.save(state)
-        self._result = replace(
-            self._result,
-            epochs=epoch.epoch,
-            seconds=round(self._result.seconds + epoch.seconds, 6),
-            loss=epoch.loss,
-            batch=epoch.batch,
-            deviation=None if epoch.deviation is None else round(epoch.deviation, 4),
-            images=self._result.images + epoch.images,
-            train_s=round(self._result.train_s + epoch.train_s, 6),
-            start_s=round(self._result.start_s + epoch.build_s + epoch.start_s, 6),
-            build_s=round(self._result.build_s + epoch.build_s, 6),
-            limit=float(f"{epoch.limit.images_s:.4g}") if epoch.limit else None,
-            limited_by=epoch.limit.by if epoch.limit else None,
-        )
+        self._result = self._result.add(epoch)
         return Step(self._result, epoch, done=done)
 
     def _begin(self) -> Training:

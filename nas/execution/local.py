@@ -13,9 +13,9 @@ class LocalExecutor:
         self._threads = threads
 
     def run(self, queue: TrialQueue, evaluator: Evaluator, observer: TrialObserver) -> None:
-        from nas.threads import torch_threads
+        from nas.training.process import borrowed_process
 
-        with torch_threads(self._threads):
+        with borrowed_process(self._threads):
             while (candidate := queue.ask()) is not None:
                 parent = queue.find_parent(candidate)
                 observer.started(candidate)

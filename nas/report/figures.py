@@ -17,6 +17,7 @@ from nas.latency.summary import Latency
 from nas.measures import Measure
 from nas.plots.chart import choose_ticks
 from nas.report.html import clean
+from nas.samplers.verbosity import quiet_optuna
 from nas.study.history import Reached, thin
 from nas.study.importance import Importance
 from nas.study.objective import Objective
@@ -73,7 +74,8 @@ def draw_progress(
     seconds = list(accumulate(trial.result.seconds or 0.0 for trial in ended))
     unit, factor = choose_unit(seconds[-1]) if by_time else ("trials", 1.0)
     places = [spent / factor for spent in seconds] if by_time else list(range(1, len(ended) + 1))
-    study = optuna.create_study(direction="maximize" if objective.metric.maximize else "minimize")
+    with quiet_optuna():
+        study = optuna.create_study(direction="maximize" if objective.metric.maximize else "minimize")
     study.add_trials(
         create_trial(state=TrialState.FAIL)
         if trial.score is None
@@ -114,7 +116,8 @@ def draw_front(
     shown = [*front, *thin(others, MOST_DOTS)]
     costs = [trial.candidate.amount(measure) for trial in shown]
     scores = [score for trial in shown if (score := trial.score) is not None]
-    study = optuna.create_study(directions=["minimize", "maximize" if metric.maximize else "minimize"])
+    with quiet_optuna():
+        study = optuna.create_study(directions=["minimize", "maximize" if metric.maximize else "minimize"])
     study.add_trials(create_trial(values=point) for point in zip(costs, scores, strict=True))
     label = to_text(measure.label)
     figure = plot_pareto_front(study, target_names=[label, to_text(metric.name)])
@@ -139,7 +142,8 @@ def draw_front(
 
 def draw_curves(trials: Sequence[Trial], metric: str) -> go.Figure:
     """Draw the learning curves of trials, the best first: its line is thick, and above the others."""
-    study = optuna.create_study()
+    with quiet_optuna():
+        study = optuna.create_study()
     study.add_trials(create_trial(value=0.0, intermediate_values=dict(t.curve)) for t in reversed(trials))
     figure = plot_intermediate_values(study)
     for rank, (trace, trial) in enumerate(zip(reversed(figure.data), trials, strict=True)):

@@ -88,9 +88,10 @@ def _propose(sampler: BaseSampler, directions: Sequence[Literal["minimize", "max
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    from nas.samplers.verbosity import quiet_optuna
+
     decisions: dict[str, BaseDistribution] = {name: CategoricalDistribution((0, 1, 2, 3)) for name in "ab"}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet_optuna():
         warnings.simplefilter("ignore")
         study = optuna.create_study(directions=directions, sampler=sampler)
         for n in range(_START + 1):

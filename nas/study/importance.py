@@ -72,6 +72,8 @@ def _compute_by_tree(
     from optuna.importance import FanovaImportanceEvaluator
     from optuna.trial import create_trial
 
+    from nas.samplers.verbosity import quiet_optuna
+
     class Options(CategoricalDistribution):
         """Optuna compares those of every two trials, which are one object or others."""
 
@@ -84,7 +86,8 @@ def _compute_by_tree(
     options: dict[str, BaseDistribution] = {
         name: Options(list(dict.fromkeys(point[name] for point in choices))) for name in names
     }
-    study = optuna.create_study(direction="maximize")
+    with quiet_optuna():
+        study = optuna.create_study(direction="maximize")
     study.add_trials(
         create_trial(params={n: point[n] for n in names}, distributions=options, value=reward)
         for point, reward in zip(choices, rewards, strict=True)

@@ -23,6 +23,7 @@ from optuna.trial import create_trial
 
 from nas.errors import InputError, NasError
 from nas.passwords import SecretUrl
+from nas.samplers.verbosity import quiet_optuna
 from nas.study.database import Database
 from nas.study.pruning import JudgedStorage, judge
 from nas.study.records import (
@@ -67,9 +68,10 @@ class Ledger:
         self._storage = storage
         self._database = storage if isinstance(storage, Database) else None
         direction = StudyDirection.MAXIMIZE if metric.maximize else StudyDirection.MINIMIZE
-        self._study = optuna.create_study(
-            storage=self._storage, study_name=name, direction=direction, load_if_exists=True
-        )
+        with quiet_optuna():
+            self._study = optuna.create_study(
+                storage=self._storage, study_name=name, direction=direction, load_if_exists=True
+            )
         self._id = self._storage.get_study_id_from_name(name)
         self._options = SharedOptions()
         self._trials: list[Trial] = []

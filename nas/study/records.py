@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from nas.errors import InputError
 from nas.kinds import Kind, is_number, is_whole
 from nas.measures import MEASURES, SHOWN, Measure
 from nas.study.objective import ACCURACY, Objective
-from nas.training.base import Failure, FailureReason
+from nas.training.base import EpochResult, Failure, FailureReason
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -86,6 +86,23 @@ class TrialResult:
     build_s: float = field(default=0.0, compare=False)
     limit: float | None = field(default=None, compare=False)
     limited_by: str | None = field(default=None, compare=False)
+
+    def add(self, epoch: EpochResult) -> TrialResult:
+        """Return the result after one more epoch."""
+        return replace(
+            self,
+            epochs=epoch.epoch,
+            seconds=round(self.seconds + epoch.seconds, 6),
+            loss=epoch.loss,
+            batch=epoch.batch,
+            deviation=None if epoch.deviation is None else round(epoch.deviation, 4),
+            images=self.images + epoch.images,
+            train_s=round(self.train_s + epoch.train_s, 6),
+            start_s=round(self.start_s + epoch.build_s + epoch.start_s, 6),
+            build_s=round(self.build_s + epoch.build_s, 6),
+            limit=float(f"{epoch.limit.images_s:.4g}") if epoch.limit else None,
+            limited_by=epoch.limit.by if epoch.limit else None,
+        )
 
     def to_data(self) -> dict[str, Any]:
         """Return what is not a default, as plain values."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -39,7 +38,6 @@ def open_storage(where: Path | str | None) -> BaseStorage:
     NasError for a journal that cannot be read or written, DamagedJournal for one with another line that is
     damaged, InputError for a URL that cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if where is None:
         return InMemoryStorage()
     if isinstance(where, str) and "://" in where:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import optuna
 import pytest
+
+from nas.samplers.verbosity import quiet_optuna
 
 
 class QuietStudies:
@@ -14,7 +15,5 @@ class QuietStudies:
     @pytest.fixture(autouse=True)
     def quiet(self) -> Iterator[None]:
         """Give the verbosity back after a test."""
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        yield
-        optuna.logging.set_verbosity(before)
+        with quiet_optuna():
+            yield

@@ -15,9 +15,9 @@ from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.machine import count_cores
 from nas.space.counting.census import Census, take_census
-from nas.threads import torch_threads
 from nas.training.base import TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.process import borrowed_process
 from nas.workflows.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _measure(prepared: Prepared, name: str, point: Choices) -> MeasuredMember:
     recipe = replace(proxy.recipe, epochs=2, early_stop=None)
     evaluator = replace(proxy, recipe=recipe, data=part, timeout_s=None)
     try:
-        with torch_threads(prepared.config.executor.cpus_per_trial):
+        with borrowed_process(prepared.config.executor.cpus_per_trial):
             training = evaluator(point, 0)
             training.epoch()
             result = training.epoch()

@@ -26,6 +26,7 @@ from nas.study.records import Candidate
 from nas.training.device import DeviceImages
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.loop import seed_everything
+from nas.training.process import borrowed_process
 from nas.training.recipe import Recipe
 from nas.training.screens import ZERO_COST_NAMES
 from nas.training.zero_cost import ZERO_COST
@@ -137,9 +138,10 @@ def _score(evaluator: ProxyEvaluator, choices: Choices, names: Sequence[str], ba
     batches = DeviceImages(images.train_images, images.train_labels, images, torch.device("cpu"))
     index = torch.arange(len(batches))
     x, y = batches.get_batch(index).contiguous(), batches.labels[index]
-    seed_everything(evaluator.seed)
-    module = build_module(architecture)
-    return {name: ZERO_COST[name](module, x, y) for name in names}
+    with borrowed_process():
+        seed_everything(evaluator.seed)
+        module = build_module(architecture)
+        return {name: ZERO_COST[name](module, x, y) for name in names}
 
 
 def _take_first(data: ImageData, images: int) -> ImageData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -33,9 +33,9 @@ from nas.study.pruning import find_pruner
 from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.study.records import Counts, Trial
 from nas.study.study import Screen, Study
-from nas.threads import torch_threads
 from nas.training.base import Evaluator, Lengthenable
 from nas.training.evaluator import scale_resolution
+from nas.training.process import borrowed_process
 from nas.training.quantized import Int8Evaluator
 from nas.workflows.calibration import find_calibration
 from nas.workflows.export import export_run
@@ -332,7 +332,7 @@ def _train(
         observer.noted(known)
     try:
         # what scores candidates does so in this process
-        with torch_threads(config.executor.cpus_per_trial if config.prescreen else None):
+        with borrowed_process(config.executor.cpus_per_trial) if config.prescreen else nullcontext():
             session.executor.run(study, session.evaluator, Observers(observer, *keepers))
     finally:
         stop.check_place()

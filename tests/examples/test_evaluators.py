@@ -10,6 +10,7 @@ from command_line import apart, nas, rows
 from forks import FORKS
 
 from nas.runs.state import RunState
+from nas.space import load_space
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHORT = ("--workers", "0", "--trials", "3", "--epochs", "1")
@@ -35,6 +36,11 @@ def test_regression_is_minimised_from_search_to_export() -> None:
     means = [one.mean for one in state.finalists]
     assert means == sorted(means) and state.winner == state.finalists[0]
     assert {one.trial.number for one in state.finalists} == {trial.number for trial in best[:2]}
+    meta = load_space(state.folder.best_file).meta
+    assert meta is not None and state.winner is not None
+    assert (meta["trial"], meta["score"]) == (state.winner.trial.number, state.winner.trial.score)
+    assert (meta["final_score"], meta["final_scores"]) == (min(means), list(state.winner.scores))
+    assert meta["score"] in scores and "dataset" not in meta
     kept = {file.name for file in state.folder.weights_folder.glob("trial-*")}
     assert kept == {state.folder.weights_file(trial.number).name for trial in best}
 

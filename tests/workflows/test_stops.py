@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import pty
+import random
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+import optuna
 import pytest
 import torch
 from clusters import descendants
@@ -47,6 +50,13 @@ RUN = Path("runs/mine")
 def handlers() -> list[object]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     return [signal.getsignal(number) for number in numbers]
+
+
+def global_state() -> list[object]:
+    """Random numbers of Python, numpy and torch, cuDNN's choice of algorithms, and Optuna's verbosity."""
+    numpy: Any = np.random.get_state()
+    drawn = [random.getstate(), numpy[1].tolist(), numpy[2:], torch.get_rng_state().tolist()]
+    return [*drawn, torch.backends.cudnn.benchmark, optuna.logging.get_verbosity()]
 
 
 class Stopping(Observer):
@@ -121,15 +131,19 @@ def hang_up() -> None:
 
 
 def test_what_a_search_changes_in_its_process_is_given_back() -> None:
-    """Signal handlers, and torch's threads, of which a trial has its own number."""
-    before, threads = handlers(), torch.get_num_threads()
+    """Signal handlers, torch's threads, of which a trial has its own number, random numbers, verbosity."""
+    before, threads, state = handlers(), torch.get_num_threads(), global_state()
     seen = []
     observer = Stopping(lambda: seen.append((torch.get_num_threads(), handlers() == before)))
     given = config(cpus_per_trial=threads + 1, time_limit="1h")
     result = nas.search(given, observer, evaluator=Instant(), name="mine")
     assert result.stopped_by is nas.StopReason.FINISHED and result.counts.complete == 3
     assert seen == [(threads + 1, False)]
-    assert handlers() == before and torch.get_num_threads() == threads
+    assert handlers() == before and torch.get_num_threads() == threads and global_state() == state
+    trained = nas.search(
+        config(dataset="digits", max_images=60, trials=2, prescreen="naswot:2"), name="proxy"
+    )
+    assert trained.counts.complete == 2 and global_state() == state
 
 
 @pytest.mark.parametrize(("stop", "code"), [(press_ctrl_c, 130), (terminate, 130), (hang_up, 129)])

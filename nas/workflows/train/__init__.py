@@ -15,7 +15,7 @@ from nas.loggers import check_loggers
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import WAY_OUT, TrainManifest
 from nas.space.plugins import read_plugins
-from nas.threads import torch_threads
+from nas.training.process import borrowed_process
 from nas.workflows.prepared import check_data
 from nas.workflows.train.epochs import NORM_IMAGES, count_threads, make_training, run
 from nas.workflows.train.finished import read_network
@@ -141,7 +141,7 @@ def forecast_training(
     )
     short = replace(config, recipe=replace(recipe, epochs=2, early_stop=None))
     heard.doing("Training some batches")
-    with torch_threads(count_threads(config, prepared.evaluator.device)):
+    with borrowed_process(count_threads(config, prepared.evaluator.device)):
         training = make_training(short, prepared.evaluator, part, prepared.initial, prepared.teacher)
         training.epoch()
         epoch_s = training.epoch().seconds * len(data.train_labels) / count

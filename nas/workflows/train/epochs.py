@@ -16,9 +16,9 @@ from nas.machine import count_cores
 from nas.runs.folder import TrainingFolder
 from nas.runs.training import BODY_RATE, FORMAT, TrainConfig
 from nas.space.plugins import load_plugins
-from nas.threads import torch_threads
 from nas.training.base import EpochResult, TrainingFailed
 from nas.training.evaluator import ProxyEvaluator
+from nas.training.process import borrowed_process
 from nas.training.tuning import Tuning
 from nas.workflows.stops import stoppable
 from nas.workflows.train.growing import TrainLog
@@ -49,7 +49,7 @@ def run(session: TrainSession, heard: TrainObserver) -> TrainResult:
     with (
         stoppable(session) as stop,
         session.folder.locked(),
-        torch_threads(threads),
+        borrowed_process(threads),
         TrainLog(session, heard.noted) as log,
     ):
         session.write_changes()

@@ -27,6 +27,7 @@ from nas.space import Space, SpaceError, dump_space, load_space, parse_space
 from nas.space.library import check_no_trial, find_space, is_run
 from nas.space.plugins import load_plugins, read_plugins
 from nas.training.evaluator import ProxyEvaluator, scale_resolution
+from nas.training.process import borrowed_process
 from nas.workflows.export import load_trial
 from nas.workflows.train.teaching import digest_teacher, read_teacher
 from nas.workflows.train.values import TrainObserver, TrainSession
@@ -345,7 +346,8 @@ def _make_initial_state(
     from nas.training.weights import fit_weights
 
     network = evaluator.network({})
-    own = evaluator.build_module(network, None, config.seed).state_dict()
+    with borrowed_process():
+        own = evaluator.build_module(network, None, config.seed).state_dict()
     if given is None:
         return dict(own)
     head = find_head(evaluator) if config.mode != "scratch" else None
