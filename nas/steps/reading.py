@@ -182,7 +182,7 @@ def _read_scale(own: dict[str, Any]) -> dict[str, Any]:
     _ = config.way  # there is one
     if config.coefficients is not None:
         read_coefficients(config.coefficients)
-    return config.given()
+    return config.select_given()
 
 
 def _read_profile(own: dict[str, Any]) -> dict[str, Any]:
