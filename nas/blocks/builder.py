@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any, NamedTuple
 
 from nas.graph import Architecture, Node
@@ -159,7 +160,7 @@ class Builder:
             output = build(net, Ref(INPUT, x.shape))
         except ShapeError:
             return None
-        names = tuple(name[1:] for name in net._names - {INPUT})
+        names = tuple(intern(name[1:]) for name in net._names - {INPUT})
         return _Part(net.nodes, output, names, net._size)
 
     def _claim_name(self, name: str) -> str:
@@ -168,6 +169,7 @@ class Builder:
         while full_name in self._names:
             full_name = f"{wanted}_{number}"
             number += 1
+        full_name = intern(full_name)  # parts that are remembered have few names
         self._numbers[wanted] = number
         self._names.add(full_name)
         return full_name

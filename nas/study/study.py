@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
@@ -374,6 +374,9 @@ class Study:
         return told
 
     def _compute_rewards(self, trial: Trial) -> dict[int, float]:
-        """Return the rewards of a trial by epoch."""
+        """Return the rewards of a trial by epoch: where they are the metric, its own curve, which nobody
+        changes."""
+        if not self.objective.factors:
+            return cast("dict[int, float]", trial.curve)
         amounts = trial.candidate.amount
         return {epoch: self.objective.compute_reward(value, amounts) for epoch, value in trial.curve.items()}

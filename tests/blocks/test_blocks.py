@@ -292,6 +292,21 @@ def test_a_block_of_a_users_own_is_built_each_time(monkeypatch: pytest.MonkeyPat
         assert [node.op.p for node in nodes if isinstance(node.op, DropPath)] == [0.1]
 
 
+def test_parts_that_are_known_share_the_texts_of_their_names() -> None:
+    """Of a thousand parts these would be a third of the memory."""
+
+    def block(net: Builder, x: Ref) -> Ref:
+        with net.scope("one"):
+            return net.conv_norm_act(x, 8, name="conv")
+
+    known: Parts = {}
+    net = Builder((8, 4, 4), 10, known=known)
+    for name in ("block 1", "block 2"):
+        net.add_part(name, block, net.input)
+    names = [{*map(id, part.names), *(id(n.name) for n in part.nodes)} for part in known.values() if part]
+    assert len(names) == 2 and names[0] == names[1]
+
+
 def test_a_part_that_cannot_be_built_says_why_each_time() -> None:
     def wide(net: Builder, x: Ref) -> Ref:
         return net.add(Conv2d(8, groups=3), x, name="conv")

@@ -140,7 +140,7 @@ def test_a_trial_of_a_long_search_takes_little_memory(journal: Path, space: obje
     finally:
         tracemalloc.stop()
     assert s.counts.complete == 260
-    assert grown / 200 < 10_000, grown / 200
+    assert grown / 200 < 8_000, grown / 200
 
 
 def test_a_job_and_a_prescreen_score_are_kept(journal: Path) -> None:
