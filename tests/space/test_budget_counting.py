@@ -343,8 +343,8 @@ def test_show_counts_a_budget() -> None:
         (["mbconv", "--budget", "memory=4M"], "--budget memory: 4,000,000 bytes of memory is below "
          "8,023,656: 4 for each of the 2,005,914 parameters that networks of 'mbconv' have at least; "
          "allow more"),
-        (["mbconv", "--budget-flops", "400Q"], "budget-flops: '400Q' is not a count; write a number with K, "
-         "M, G or T, such as 400M or 1.5G"),
+        (["mbconv", "--budget-flops", "400Q"], "nas show: budget-flops: '400Q' is not a count; write a "
+         "number with K, M, G or T, such as 400M or 1.5G"),
     ],
 )  # fmt: skip
 def test_budgets_that_show_refuses(arguments: list[str], message: str) -> None:
