@@ -7,10 +7,12 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from command_line import SHORT, Said, nas, rows
 
+from nas.blocks import BLOCKS
 from nas.cost import format_large
 from nas.report.documents import print_document
 from nas.runs.folder import RunFolder
@@ -112,7 +114,8 @@ def test_finalists_fronts_and_failures(folder: Path) -> None:
     found, lines = both("show", "runs/screened")
     for rank, one in enumerate(found["best"], 1):
         assert [str(rank), f"{one['reward']:.4f}", f"{one['score']:.4f}"] in [line[:3] for line in lines]
-    found, _ = both("show", "runs/plugin", "--plugin", "runs/plugin/plugins/own.py")
+    with patch.dict(BLOCKS):
+        found, _ = both("show", "runs/plugin", "--plugin", "runs/plugin/plugins/own.py")
     assert found["last_failure"]["reason"] == "nan_loss" and found["trials"]["failed"] == 1
     found, _ = both("show", "runs/calibration")
     assert found["figures"] == json.loads(Path("runs/calibration/calibration.json").read_text())

@@ -57,7 +57,7 @@ def test_small_maps_are_not_left_to_the_convolution() -> None:
         nn.Conv2d(8, 8, 7, padding=3, groups=8), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 8, 3, padding=1)
     )
     speed_up_convolutions(network)
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         network(torch.rand(2, 8, 1, 1))
         network(torch.rand(2, 8, 1, 1)).sum().backward()
     names = {event.key for event in profile.key_averages()}
@@ -70,7 +70,7 @@ def test_wide_kernels_are_taken_in_parts_and_stay_bit_equal_forward() -> None:
     ours = copy.deepcopy(theirs)
     speed_up_convolutions(ours)
     images = torch.randn(4, 8, 9, 9).to(memory_format=torch.channels_last)
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         (outputs, *gradients), wanted = run(ours, images), run(theirs, images)
     assert outputs.equal(wanted[0]) and gradients[0].equal(wanted[1])
     torch.testing.assert_close(gradients[1], wanted[2], rtol=1e-4, atol=1e-4)
