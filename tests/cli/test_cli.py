@@ -369,7 +369,7 @@ def test_the_exports(run: Path) -> None:
     kept = sorted(int(p.stem.removeprefix("trial-")) for p in (run / "weights").iterdir())
     said = nas("export", str(run), "--trial", str(kept[1]), "-o", "out/mine.py")
     assert said.code == 0, said
-    assert said.out.splitlines() == ["out/mine.pt", "out/mine.py", "out/mine.safetensors"]
+    assert said.out.splitlines() == ["out/mine.py", "out/mine.safetensors", "out/mine.pt"]
     assert f"(trial {kept[1]})" in " ".join(Path("out/mine.py").read_text().split())
     said = nas("export", str(run / "best.yaml"), "-o", "bare.py")
     assert said.out.splitlines() == ["bare.py"] and not Path("bare.pt").exists()

@@ -648,5 +648,6 @@ def test_a_network_larger_than_the_memory_is_refused(
     rule = (
         "the network needs [0-9,]+ GiB of memory for one image, and this machine has [0-9,]+; give it fewer"
     )
-    assert re.match(f"error: {rule} channels or a smaller input\n", said.err)
+    begun = "writing large.py, which a fresh interpreter checks"
+    assert re.fullmatch(f"{begun}\nerror: {rule} channels or a smaller input\n", said.err)
     assert [p.name for p in tmp_path.iterdir()] == ["large.yaml"]
