@@ -20,6 +20,7 @@ import torch
 import torchvision
 from proxy import unpack
 
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
 from nas.training.loop import ClassifierTraining, seed_everything
 from nas.training.recipe import BATCH, Recipe
@@ -32,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         unpack(args.cifar, Path(folder), args.train, args.val)
-        data = load_dataset(f"imagefolder:{folder}", resolution=32, seed=0)
+        data = load_dataset(DataConfig(f"imagefolder:{folder}", 32), seed=0)
     images = len(data.train_labels)
     name = torch.cuda.get_device_name() if args.device == "cuda" else f"cpu, {args.threads} thread(s)"
     print(f"{args.module}, torch {torch.__version__}, {name}; {images:,} images, {args.epochs} epochs")

@@ -86,13 +86,7 @@ def _widened(name: str, macs: int) -> tuple[float, Space]:
 
 def accuracy(space: Space, recipe: Recipe, config: DataConfig, seed: int, choices: Choices) -> float:
     """Return the accuracy of one training, after its last epoch, on the validation part."""
-    data = datasets.load_dataset(
-        config.dataset,
-        resolution=config.resolution,
-        seed=0,
-        val_fraction=config.val_fraction,
-        max_images=config.max_images,
-    )
+    data = datasets.load_dataset(config, seed=0)
     training = ProxyEvaluator(space, recipe, data, seed)(choices, 0)
     while not training.done:
         result = training.epoch()

@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     space, full = load_space(SPACE), Recipe(epochs=args.epochs)
     short = replace(full, epochs=1)
-    data = datasets.load_dataset("digits", resolution=DataConfig().resolution, seed=args.seed)
+    data = datasets.load_dataset(DataConfig("digits"), seed=args.seed)
     evaluator = ProxyEvaluator(space, full, data, args.seed)
     domain, rng = Domain(space, Budget.parse({"macs": BUDGET})), random.Random(args.seed)
     point = domain.sample(rng, 1)[0]

@@ -31,11 +31,12 @@ OURS = """\
 import json, resource, sys, time
 def main():
     from nas.data import datasets
+    from nas.data.config import DataConfig
     from nas.data.sources import find_source
     import PIL.Image, torch, torchvision.datasets
     spec, resolution = f"imagefolder:{sys.argv[1]}", int(sys.argv[2])
     start = time.perf_counter()
-    data = datasets.load_dataset(spec, resolution=resolution, seed=0)
+    data = datasets.load_dataset(DataConfig(spec, resolution), seed=0)
     seconds = time.perf_counter() - start
     images = len(data.train_labels) + len(data.val_labels)
     print(json.dumps({"seconds": seconds, "images": images}))
@@ -43,7 +44,11 @@ if __name__ == "__main__":
     main()
 """
 STARTS = ("first", "second")
-BASE = OURS.replace("nas.data", "nas.proxy").replace("load_dataset(", "load(")
+BASE = (
+    OURS.replace("    from nas.data.config import DataConfig\n", "")
+    .replace("nas.data", "nas.proxy")
+    .replace("load_dataset(DataConfig(spec, resolution), ", "load(spec, resolution=resolution, ")
+)
 PEER = """\
 import json, os, sys, time
 def main():

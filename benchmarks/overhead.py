@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.measures import Budget
 from nas.space import Choices, load_space
 from nas.training.evaluator import ProxyEvaluator
@@ -144,7 +145,7 @@ def _study(trials: int, folder: Path) -> Study:
 
 
 def _evaluator(recipe: Recipe, images: int | None) -> ProxyEvaluator:
-    data = datasets.load_dataset("digits", resolution=32, seed=0, max_images=images)
+    data = datasets.load_dataset(DataConfig("digits", 32, max_images=images), seed=0)
     return ProxyEvaluator(load_space(SPACE), recipe, data, seed=0)
 
 

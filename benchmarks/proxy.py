@@ -46,6 +46,7 @@ import torchvision
 from torch.utils.data import DataLoader
 from torchvision import transforms as tv
 
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
 from nas.training.loop import ClassifierTraining
 from nas.training.recipe import BATCH, Recipe
@@ -61,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if args.cifar:
             unpack(args.cifar, Path(folder), args.train, args.val)
-            data = load_dataset(f"imagefolder:{folder}", resolution=32, seed=0)
+            data = load_dataset(DataConfig(f"imagefolder:{folder}", 32), seed=0)
         else:
             data = random_data(args.train, args.val)
         recipe = Recipe(epochs=args.rounds + 1, batch=args.batch)

@@ -39,6 +39,7 @@ from torchvision import transforms as tv
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="nas-bench-")  # nothing is decoded before
 
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.training.loop import ClassifierTraining
 from nas.training.recipe import Recipe
@@ -63,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _write_images(Path(folder), args.images, args.file_side)
         began = time.perf_counter()
-        data = load_dataset(f"imagefolder:{folder}", resolution=args.side, seed=0, val_fraction=0.02)
+        data = load_dataset(DataConfig(f"imagefolder:{folder}", args.side, val_fraction=0.02), seed=0)
         decoding_s = time.perf_counter() - began
         count = len(data.train_labels) // args.batch * args.batch
         recipe = Recipe(epochs=args.rounds + 1, batch=args.batch, random_resized_crop=0.08)

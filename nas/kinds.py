@@ -178,8 +178,11 @@ def listed(
 BOOLEAN = Kind("true or false", lambda value: isinstance(value, bool))
 
 INPUT_SIDE = whole("an input size; it is a whole number of pixels, 1 to 1,000,000", 1, 1_000_000)
+EPOCHS = whole("a number of epochs; it is a whole number, 1 or more", 1)
 CLASSES = whole("a number of classes; it is a whole number, 1 or more", 1)
 SEED = whole("a seed; it is a whole number, 0 or more", 0)
+CPUS = whole("a number of CPUs; it is a whole number from 1 to 1,024", 1, 1_024)
+WORKERS = whole("a number of workers; it is a whole number, 0 or more", 0)
 THREADS = whole("a number of threads; it is a whole number, 1 or more", 1)
 TRIAL = whole("a trial; it is a whole number, 0 or more", 0)
 TRIALS = whole("a number of trials; it is a whole number, 1 or more", 1)

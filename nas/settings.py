@@ -36,9 +36,9 @@ class Option:
     `panel`: the group that it is listed in. `key`: its name in files, where that is not the field's. `flags`:
     its options, None for one like the key, empty for none of its own. `is_argument`: it needs no flag.
     `is_repeatable`: it may be given several times, as lists that are not written as text always may.
-    `resumable`: a search that goes on may change it. `again`: of which plain values that search imports,
+    `resumable`: a search or training that goes on may change it. `again`: of which plain values that imports,
     opens or connects to something, so that they act only where they are given again. `unused_by`: on whom it
-    has no effect.
+    has no effect. `missing`: the way out where it is not given and has no default.
     """
 
     help: str
@@ -50,6 +50,7 @@ class Option:
     resumable: bool = False
     again: Callable[[Any], bool] | None = None
     unused_by: User = User.NOBODY
+    missing: str = "give it"
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,22 @@ class Config:
     def from_data(cls, data: Any, where: str = "config") -> Self:
         """Return the config of a mapping of plain values; `where` names what they are from in messages.
 
-        Raises InputError for an unknown key and for a value that is not allowed.
+        Raises InputError for an unknown key, for a value that is not allowed, and where a setting without a
+        default is not given.
         """
+        if isinstance(data, Mapping):
+            cls.check_named(data, where)
         try:
             return cls(**cls.read(data))
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+
+    @classmethod
+    def check_named(cls, data: Mapping[str, Any], where: str) -> None:
+        """Raise InputError where plain values lack that of a setting without a default."""
+        for key, setting in cls.settings().items():
+            if setting.default is MISSING and key not in data:
+                raise InputError(f"{where}: no {key} is named; {setting.option.missing}")
 
     def to_data(self) -> dict[str, Any]:
         """Return plain values, from which `from_data` makes an equal config."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nas
 from nas.errors import InputError
 from nas.kinds import BOOLEAN, Kind, dump_value, join_or, number, one_of, optional, parsed, text, whole
 from nas.settings import Config, Keys, Option, list_parts
 
+KINDS = {"Kind", "whole", "number", "text", "parsed", "listed"}
 HALVES = parsed(
     "a half; write it as text, such as 1/2",
     lambda value: isinstance(value, int) and value >= 0,
@@ -38,7 +44,7 @@ class Ends(Config):
 
 @dataclass(frozen=True)
 class Outer(Config):
-    name: Annotated[str, text("a name"), Option("What it is called.")]
+    name: Annotated[str, text("a name"), Option("What it is called.", missing="add name: TEXT")]
     ends: Annotated[
         range,
         Keys(
@@ -116,6 +122,29 @@ def test_what_is_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         Outer.from_data({"name": "one", **data}, "file")
     assert str(error.value) == f"file: {message}"
+
+
+def test_a_setting_without_a_default_is_asked_for() -> None:
+    for data in ({}, {"share": 0.1}, {"nme": 1}):
+        with pytest.raises(InputError) as error:
+            Outer.from_data(data, "file")
+        assert str(error.value) == "file: no name is named; add name: TEXT"
+
+
+def find_rules(file: Path) -> Iterator[str]:
+    """List the whole rules, with what to write instead, that kinds in a file are made with."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in KINDS and node.args:
+            rule = node.args[0]
+            if isinstance(rule, ast.Constant) and "; " in str(rule.value):
+                yield str(rule.value)
+
+
+def test_a_rule_is_declared_once() -> None:
+    """Settings that several commands have share their kind, and with it message and bounds."""
+    rules = Counter(rule for file in Path(nas.__file__).parent.rglob("*.py") for rule in find_rules(file))
+    assert "a seed; it is a whole number, 0 or more" in rules
+    assert [rule for rule, count in rules.items() if count > 1] == []
 
 
 def test_a_value_is_checked_wherever_it_comes_from() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from nas.errors import InputError
 from nas.kinds import SEED, TRIALS, listed, one_of, optional, whole
 from nas.measures import Budget
 from nas.runs.budget import ANY, BUDGET
@@ -32,7 +30,12 @@ class BenchConfig(Config):
             "a list of samplers; write it as text, such as evolution,tpe",
             lambda name: isinstance(name, str) and name != "",
         ),
-        Option("Samplers to compare with random, such as `evolution,tpe`.", _PANEL, key="sampler"),
+        Option(
+            "Samplers to compare with random, such as `evolution,tpe`.",
+            _PANEL,
+            key="sampler",
+            missing="give --sampler, such as evolution,tpe",
+        ),
     ]
     trials: Annotated[int, TRIALS, Option("Networks that a search tries.", _PANEL)] = 100
     repeats: Annotated[
@@ -52,10 +55,3 @@ class BenchConfig(Config):
         optional(whole("a number of processes; it is a whole number, 1 or more", 1), "for one a core"),
         Option("Searches at a time, each in a process, else one a core.", _PANEL),
     ] = None
-
-    @classmethod
-    def from_data(cls, data: Any, where: str = "config") -> BenchConfig:
-        """Return the config of plain values, as `Config.from_data` does. There has to be a sampler."""
-        if isinstance(data, Mapping) and "sampler" not in data:
-            raise InputError(f"{where}: no sampler is named; give --sampler, such as evolution,tpe")
-        return super().from_data(data, where)

@@ -72,8 +72,7 @@ def scale(
     from nas.report.scaled import print_scaled
     from nas.workflows.scaling import scale_network
 
-    if "network" not in given:
-        raise InputError("nas scale: no network is named; name a file, a bundled network or a run folder")
+    CoefficientsConfig.check_named(given, "nas scale")
     own = {key: value for key, value in given.items() if key != "network"}
     of_search = {**own, "folder": folder, "images": side, "storage": storage}
     _check_flags(is_search, [key for key, v in of_search.items() if v is not None], config, output)

@@ -11,7 +11,6 @@ import rich_click as click
 from nas.cli.completing import FOLDER
 from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option, storage_option
-from nas.errors import InputError
 from nas.runs.training import FULL, TrainConfig
 
 _SHOWN = FULL.to_data() | {"resolution": "the input size, or a run's own"}
@@ -45,8 +44,7 @@ def train(
     a test split, which no search reads; where there is none, figures are of
     the validation images. 'nas resume' goes on after a stop or a kill.
     """
-    if "network" not in given:
-        raise InputError("nas train: no network is named; name a file, a bundled network or a run folder")
+    TrainConfig.check_named(given, "nas train")
     from nas.report.console import open_terminal
     from nas.report.documents import give
     from nas.report.run_documents import document_training, document_training_forecast

@@ -11,7 +11,6 @@ import rich_click as click
 from nas.cli.completing import FOLDER
 from nas.cli.options import with_settings
 from nas.cli.shared import format_option, plugin_option, storage_option
-from nas.errors import InputError
 from nas.runs.comparison import EPOCHS, VersusConfig
 
 _SHOWN = {"epochs": f"those of a run's finalists, or {EPOCHS}", "resolution": "a run's, or the input size"}
@@ -43,8 +42,7 @@ def versus(
     some. Each training is kept as it ends: the same command goes on after a
     stop or a kill, and with more --seeds.
     """
-    if "network" not in given:
-        raise InputError("nas versus: no network is named; name a run folder, a file or a bundled network")
+    VersusConfig.check_named(given, "nas versus")
     from nas.report.claims import VersusScreen, print_verdict
     from nas.report.console import open_terminal
     from nas.report.documents import give

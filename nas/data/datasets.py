@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from nas.data import images
 from nas.data.base import Labels, Source
 from nas.data.cache import map_images
+from nas.data.config import DataConfig
 from nas.data.duplicates import Pool, keep_together, place_images
 from nas.data.images import Decoding, Images, Pictures, ignore_progress
 from nas.data.label_sets import are_sets, count_labels, find_strata, name_sets
-from nas.data.layout import GROUP, PLAIN, Layout
 from nas.data.levels import ON_WHITE, Rendering
 from nas.data.sources import find_source
 from nas.data.splits import Indices, check_classes, select_parts
@@ -96,72 +96,42 @@ class ImageData:
 
 
 def load_dataset(
-    spec: str,
+    config: DataConfig,
     *,
-    resolution: int,
     seed: int,
-    val_fraction: float = 0.2,
     root: Path = DATA_ROOT,
-    max_images: int | None = None,
-    max_broken: float = 0.01,
-    folds: int = 1,
-    rendering: Rendering = ON_WHITE,
-    duplicates: str = GROUP,
-    layout: Layout = PLAIN,
     progress: Decoding = ignore_progress,
     download: bool = True,
 ) -> ImageData:
     """Read the training split of a data set, and the validation split that it has or, by `seed`, is given.
 
-    `spec` is one of `catalogue.NAMES`. `root` is where downloaded data sets lie. The test split of a data
-    set is not read. The other arguments are those of `load_source`; a note says where scores will be coarse.
+    `root` is where downloaded data sets lie. The test split of a data set is not read. A note says where
+    scores will be coarse; else as `load_source`.
 
     Raises InputError for a name, file, class or `max_images` that cannot be used, NasError when a data set is
     neither in `root` nor can be downloaded.
     """
-    source = find_source(spec, root, layout, download)
-    data = load_source(
-        source,
-        spec,
-        resolution=resolution,
-        seed=seed,
-        val_fraction=val_fraction,
-        max_images=max_images,
-        max_broken=max_broken,
-        folds=folds,
-        rendering=rendering,
-        duplicates=duplicates,
-        progress=progress,
-    )
-    return replace(data, notes=(*data.notes, *_note_coarse(data, source, folds)))
+    source = find_source(config.dataset, root, config.layout, download)
+    data = load_source(source, config, seed=seed, progress=progress)
+    return replace(data, notes=(*data.notes, *_note_coarse(data, source, config.folds)))
 
 
 def load_source(
-    source: Source,
-    spec: str,
-    *,
-    resolution: int,
-    seed: int,
-    val_fraction: float = 0.2,
-    max_images: int | None = None,
-    max_broken: float = 0.01,
-    folds: int = 1,
-    rendering: Rendering = ON_WHITE,
-    duplicates: str = GROUP,
-    progress: Decoding = ignore_progress,
+    source: Source, config: DataConfig, *, seed: int, progress: Decoding = ignore_progress
 ) -> ImageData:
-    """Read and split a source, which messages call `spec`.
+    """Read and split a source, the data set of a config.
 
     Images become resolution x resolution; `max_images` keeps a subset with the classes in proportion. Files
     that cannot be read are left out, up to a share of `max_broken`. With `folds` the validation part is the
-    first of so many equal ones, whatever `val_fraction` is. Levels that the `rendering` has not are found
-    over the images to train on. `duplicates` is one of `layout.RULES`.
+    first of so many equal ones, whatever `val_fraction` is. `levels` that are not given are found over the
+    images to train on.
 
     Raises InputError for a class, `max_images` or `folds` that cannot be used, and for images or classes that
     are all the same.
     """
+    spec, resolution, rendering = config.dataset, config.resolution, config.rendering
     rng = np.random.default_rng(seed)
-    train, val = select_parts(source, spec, max_images, val_fraction, folds, rng)
+    train, val = select_parts(source, spec, config.max_images, config.val_fraction, config.folds, rng)
     own = source.validation or source
     train_found = source.read(train, resolution, progress, rendering)
     levels = rendering.levels or train_found.levels
@@ -171,15 +141,13 @@ def load_source(
     train_labels = np.delete(source.labels[train], list(train_found.broken), axis=0)
     val_labels = np.delete(own.labels[val], list(val_found.broken), axis=0)
     notes = [
-        *_note_broken(spec, train_found, len(train), "to train on", max_broken),
-        *_note_broken(spec, val_found, len(val), "to validate on", max_broken),
+        *_note_broken(spec, train_found, len(train), "to train on", config.max_broken),
+        *_note_broken(spec, val_found, len(val), "to validate on", config.max_broken),
     ]
     check_classes(spec, source, train_labels, 1)
-    if not len(val_labels):
-        raise InputError(f"data set {spec}: there is no image to validate on; add some")
     train, val = np.delete(train, list(train_found.broken)), np.delete(val, list(val_found.broken))
     pool = _make_pool(spec, source, (train, val), (train_found.images, val_found.images))
-    placing = place_images(pool, duplicates)
+    placing = place_images(pool, config.duplicates)
     train_images, val_images = train_found.images, val_found.images
     if placing.moved:
         labels = np.concatenate([train_labels, val_labels])

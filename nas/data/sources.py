@@ -59,8 +59,6 @@ def _open(spec: str, root: Path, layout: Layout, download: bool) -> Source:
     file = Path(spec).expanduser()
     if file.is_dir():
         raise InputError(f"data set '{spec}' is a folder: write {recognise(file) or 'imagefolder'}:{spec}")
-    if found := recognise(file):
-        raise InputError(f"data set '{spec}' is a file: write {found}:{spec}")
     if file.is_file() and file.suffix == ".py":
         raise InputError(f"data set '{spec}' is a Python file: write {spec}:FUNCTION, a function in it")
     raise InputError(f"unknown data set '{spec}'{suggest_word(spec, list(NAMES))}")

@@ -9,20 +9,39 @@ from typing import Annotated
 
 from nas.errors import InputError
 from nas.execution import EXECUTORS
-from nas.kinds import BOOLEAN, Kind, join_or, number, optional, text, whole
+from nas.kinds import BOOLEAN, CPUS, WORKERS, Kind, join_or, number, optional, quote_or, text
 from nas.settings import Config, Option
 
 _PANEL = "Workers"
-_MOST_CPUS = 1_024
-_ADDRESSES = {name: row.addresses for name, row in EXECUTORS.items() if row.addresses}
-"""Of clusters, by what they are of."""
+_CLUSTERS = tuple(name for name, row in EXECUTORS.items() if row.addresses)
+RAY = "Ray"
+"""The cluster that workers of a full training are on."""
 
 
-def _list_addresses() -> str:
-    """Return the addresses as help has them."""
-    return ", ".join(
-        f"{join_or(f'`{address}`' for address in own)} of {name}" for name, own in _ADDRESSES.items()
+def address_of(*clusters: str) -> Kind:
+    """Return the kind of addresses of some clusters, and of this machine."""
+    own = chain(*(EXECUTORS[name].addresses for name in clusters))
+    return text(f"an address; it is {join_or(['local', *own])}")
+
+
+def address_option(panel: str, *clusters: str) -> Option:
+    """Return the option of the address of some clusters, or of this machine."""
+    own = ", ".join(f"{quote_or(EXECUTORS[name].addresses)} of {name}" for name in clusters)
+    return Option(
+        f"The cluster to join, {own}; `local` starts Ray here.",
+        panel,
+        resumable=True,
+        again=lambda value: value != "local",
     )
+
+
+def check_address_used(address: str, workers: int | None) -> None:
+    """Raise InputError where a cluster is named, and there are no workers to join it."""
+    if workers == 0 and address != "local":
+        raise InputError(
+            f"address: {address} is of a cluster, and workers: 0 trains on this machine; give 1 worker or "
+            "more, or leave the address out"
+        )
 
 
 @dataclass(frozen=True)
@@ -36,7 +55,7 @@ class ExecutorConfig(Config):
 
     workers: Annotated[
         int | None,
-        optional(whole("a number of workers; it is a whole number, 0 or more", 0)),
+        optional(WORKERS),
         Option(
             "Trials at a time, else as many as fit; 0 runs them in one process, without Ray.",
             _PANEL,
@@ -55,7 +74,7 @@ class ExecutorConfig(Config):
     ] = False
     cpus_per_trial: Annotated[
         int,
-        whole(f"a number of CPUs; it is a whole number from 1 to {_MOST_CPUS:,}", 1, _MOST_CPUS),
+        CPUS,
         Option("CPU threads of a trial.", _PANEL, resumable=True),
     ] = 1
     gpus_per_trial: Annotated[
@@ -91,24 +110,11 @@ class ExecutorConfig(Config):
         optional(number("a number of seconds above 0", lambda v: v > 0)),
         Option("Seconds after which a training fails, and is ended if it hangs; else none.", _PANEL),
     ] = None
-    address: Annotated[
-        str,
-        text(f"an address; it is {join_or(['local', *chain(*_ADDRESSES.values())])}"),
-        Option(
-            f"The cluster to join, {_list_addresses()}; `local` starts Ray here.",
-            _PANEL,
-            resumable=True,
-            again=lambda value: value != "local",
-        ),
-    ] = "local"
+    address: Annotated[str, address_of(*_CLUSTERS), address_option(_PANEL, *_CLUSTERS)] = "local"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.workers == 0 and self.address != "local":
-            raise InputError(
-                f"address: {self.address} is of a cluster, and workers: 0 trains on this machine; give 1 "
-                "worker or more, or leave the address out"
-            )
+        check_address_used(self.address, self.workers)
         if self.workers == 0 and self.accelerator is not None:
             raise InputError(
                 f"accelerator: {self.accelerator} is found by Ray, and workers: 0 runs without it; give 1 "

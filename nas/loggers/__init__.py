@@ -7,12 +7,13 @@ from typing import Any
 
 from nas.errors import InputError, suggest_word
 from nas.exporters import check_installed
-from nas.kinds import Kind, join_or
+from nas.kinds import Kind, join_or, quote_or
 from nas.loggers.base import Curves, Entry, Logger, Run
 from nas.loggers.to_mlflow import MlflowLogger
 from nas.loggers.to_tensorboard import TensorBoardLogger
 from nas.loggers.to_trackio import TrackioLogger
 from nas.loggers.to_wandb import WandbLogger
+from nas.settings import Option, User
 
 LOGGERS: dict[str, type[Logger]] = {
     "tensorboard": TensorBoardLogger,
@@ -52,4 +53,17 @@ NAMES = Kind(
 )
 """Loggers, as a setting has them."""
 
-__all__ = ["LOGGERS", "NAMES", "Curves", "Entry", "Logger", "Run", "check_loggers"]
+
+def log_option(what: str, panel: str | None = None, unused_by: User = User.NOBODY) -> Option:
+    """Return the option of loggers; `what` is logged."""
+    return Option(
+        f"Log {what} to {quote_or(LOGGERS)} too, or to several; repeatable.",
+        panel,
+        is_repeatable=True,
+        resumable=True,
+        again=bool,
+        unused_by=unused_by,
+    )
+
+
+__all__ = ["LOGGERS", "NAMES", "Curves", "Entry", "Logger", "Run", "check_loggers", "log_option"]

@@ -16,8 +16,18 @@ from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
 from nas.files import MOST_TABLE_BYTES, read_text
-from nas.kinds import INPUT_SIDE, SEED, TRIAL, optional, text, whole
+from nas.kinds import SEED, whole
 from nas.passwords import SecretUrl
+from nas.runs.common import (
+    NETWORK,
+    NETWORK_ARGUMENT,
+    NETWORK_INPUT,
+    SEEDS,
+    TRIAL_OF_RUN,
+    input_option,
+    seeds_option,
+    trial_option,
+)
 from nas.runs.comparison import check_unchanged
 from nas.runs.config import DURATION, TIME_LIMIT
 from nas.runs.folder import RunFolder
@@ -43,11 +53,7 @@ class CoefficientsConfig(Config):
     Raises InputError for a value of the wrong type or out of range.
     """
 
-    network: Annotated[
-        str,
-        text("a network; it is a file, a bundled name or a run folder"),
-        Option("A network: its file, a bundled name, or a run, whose best it is.", is_argument=True),
-    ]
+    network: Annotated[str, NETWORK, NETWORK_ARGUMENT]
     steps: Annotated[
         int,
         whole("a number of steps; it is a whole number, 1 to 12", 1, 12),
@@ -57,21 +63,9 @@ class CoefficientsConfig(Config):
             _PANEL,
         ),
     ] = 3
-    seeds: Annotated[
-        int,
-        whole("a number of seeds; it is a whole number, 2 or more, as an interval needs two", 2),
-        Option("Trainings of each network, under as many seeds, the same for all.", _PANEL),
-    ] = 3
-    trial: Annotated[
-        int | None,
-        optional(TRIAL, "for the best"),
-        Option("A trial of the run, else its best.", _PANEL),
-    ] = None
-    input: Annotated[
-        int | None,
-        optional(INPUT_SIDE, "for the network's own"),
-        Option("Side in pixels of images that the network of a file is fitted to, else its own.", _PANEL),
-    ] = None
+    seeds: Annotated[int, SEEDS, seeds_option(_PANEL)] = 3
+    trial: Annotated[int | None, TRIAL_OF_RUN, trial_option(_PANEL)] = None
+    input: Annotated[int | None, NETWORK_INPUT, input_option("the network of a file", _PANEL)] = None
     seed: Annotated[
         int,
         SEED,

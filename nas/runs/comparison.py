@@ -14,10 +14,20 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
 from nas.execution.config import ExecutorConfig
-from nas.kinds import INPUT_SIDE, SEED, TRIAL, dump_value, optional, parsed, text, whole
+from nas.kinds import SEED, dump_value, parsed
 from nas.measures import Budget
 from nas.passwords import SecretUrl
 from nas.runs.budget import ANY, BUDGET
+from nas.runs.common import (
+    NETWORK,
+    NETWORK_ARGUMENT,
+    NETWORK_INPUT,
+    SEEDS,
+    TRIAL_OF_RUN,
+    input_option,
+    seeds_option,
+    trial_option,
+)
 from nas.runs.folder import RunFolder
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
 from nas.settings import Config, Keys, Option
@@ -47,15 +57,7 @@ class VersusConfig(Config):
     Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
     """
 
-    network: Annotated[
-        str,
-        text("a network; it is a file, a bundled name or a run folder"),
-        Option(
-            "A network: its file, the name of a bundled one (see 'nas spaces'), or a run folder, whose best "
-            "it is.",
-            is_argument=True,
-        ),
-    ]
+    network: Annotated[str, NETWORK, NETWORK_ARGUMENT]
     baselines: Annotated[
         tuple[str, ...],
         parsed(
@@ -71,26 +73,10 @@ class VersusConfig(Config):
             key="baseline",
         ),
     ] = BASELINES
-    seeds: Annotated[
-        int,
-        whole("a number of seeds; it is a whole number, 2 or more, as an interval needs two", 2),
-        Option("Trainings of each network, under as many seeds, the same for all.", _PANEL),
-    ] = 7
-    trial: Annotated[
-        int | None,
-        optional(TRIAL, "for the best"),
-        Option("A trial of the run, else its best.", _PANEL),
-    ] = None
+    seeds: Annotated[int, SEEDS, seeds_option(_PANEL)] = 7
+    trial: Annotated[int | None, TRIAL_OF_RUN, trial_option(_PANEL)] = None
     budget: Annotated[Budget, BUDGET] = ANY
-    input: Annotated[
-        int | None,
-        optional(INPUT_SIDE, "for the network's own"),
-        Option(
-            "Side in pixels of images that the network of a file is fitted to: early strides become 1; else "
-            "its own.",
-            _PANEL,
-        ),
-    ] = None
+    input: Annotated[int | None, NETWORK_INPUT, input_option("the network of a file", _PANEL)] = None
     seed: Annotated[
         int,
         SEED,
@@ -139,13 +125,6 @@ class VersusConfig(Config):
     @property
     def _sampled(self) -> tuple[str, ...]:
         return tuple(name for name in self.baselines if name.partition(":")[0] == RANDOM)
-
-    @classmethod
-    def from_data(cls, data: Any, where: str = "config") -> VersusConfig:
-        """Return the config of plain values, as `Config.from_data` does. There has to be a network."""
-        if isinstance(data, Mapping) and "network" not in data:
-            raise InputError(f"{where}: no network is named; name a file, a bundled network or a run folder")
-        return super().from_data(data, where)
 
     def select_kept(self) -> dict[str, Any]:
         """Return the plain settings that a comparison goes on with: where it trains is said each time."""

@@ -16,7 +16,6 @@ from nas.importing import FileFunction
 from nas.kinds import (
     BOOLEAN,
     CLASSES,
-    INPUT_SIDE,
     SEED,
     TRIALS,
     Kind,
@@ -26,13 +25,13 @@ from nas.kinds import (
     optional,
     parsed,
     quote_each,
-    quote_or,
     text,
 )
-from nas.loggers import LOGGERS, NAMES
+from nas.loggers import NAMES, log_option
 from nas.measures import LATENCY, SHOWN, Budget, Measure
 from nas.passwords import HIDDEN, SecretUrl
 from nas.runs.budget import ANY, BUDGET
+from nas.runs.common import SPACE_INPUT
 from nas.runs.final_round import FinalsConfig
 from nas.runs.runtime import RuntimeConfig
 from nas.samplers import SAMPLERS
@@ -120,12 +119,16 @@ class SearchConfig(Config):
     space: Annotated[
         str,
         text("a path or the name of a bundled space"),
-        Option("A space: a YAML file, or the name of a bundled one (see 'nas spaces').", is_argument=True),
+        Option(
+            "A space: a YAML file, or the name of a bundled one (see 'nas spaces').",
+            is_argument=True,
+            missing="add space: FILE, or name it on the command line",
+        ),
     ]
     budget: Annotated[Budget, BUDGET] = ANY
     input: Annotated[
         int | None,
-        optional(INPUT_SIDE, "for the space's own"),
+        SPACE_INPUT,
         Option(
             "Side in pixels of images that the space is fitted to: early strides become 1, costs are counted "
             "there, and the best network takes them; else the space's own.",
@@ -277,17 +280,7 @@ class SearchConfig(Config):
         TRIALS,
         Option("Keep the weights of so many best trials.", unused_by=User.CALIBRATION),
     ] = 5
-    log: Annotated[
-        tuple[str, ...],
-        NAMES,
-        Option(
-            f"Log trials to {quote_or(LOGGERS)} too, or to several; repeatable.",
-            is_repeatable=True,
-            resumable=True,
-            again=bool,
-            unused_by=User.CALIBRATION,
-        ),
-    ] = ()
+    log: Annotated[tuple[str, ...], NAMES, log_option("trials", unused_by=User.CALIBRATION)] = ()
     storage: Annotated[
         str | None,
         optional(
@@ -332,13 +325,6 @@ class SearchConfig(Config):
     def change(self, settings: Mapping[str, Any], where: str) -> SearchConfig:
         """Return the config with plain settings over its own. Raises InputError as `from_data`."""
         return type(self).from_data(merge({**self.to_data(), "storage": self.storage}, settings), where)
-
-    @classmethod
-    def from_data(cls, data: Any, where: str = "config") -> SearchConfig:
-        """Return the config of plain values, as `Config.from_data` does. There has to be a space."""
-        if isinstance(data, Mapping) and "space" not in data:
-            raise InputError(f"{where}: no space is named; add space: FILE, or name it on the command line")
-        return super().from_data(data, where)
 
     @classmethod
     def read(cls, data: Any) -> dict[str, Any]:

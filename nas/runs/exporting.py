@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from nas.errors import InputError
 from nas.exporters import CALIBRATION_IMAGES, EXPORTERS, INT8_FORMATS, find_exporter
 from nas.exporters.int8 import find_target
-from nas.kinds import BOOLEAN, TRIAL, Kind, listed, number, one_of, optional, quote_each, whole
+from nas.kinds import BOOLEAN, Kind, listed, number, one_of, optional, quote_each, whole
+from nas.runs.common import TRIAL_OF_RUN
 from nas.settings import Config, Option
 
 _PANEL, _INT8 = "Export", "Int8"
@@ -60,7 +61,7 @@ class ExportConfig(Config):
     ] = False
     trial: Annotated[
         int | None,
-        optional(TRIAL, "for the best"),
+        TRIAL_OF_RUN,
         Option("A trial of the run whose weights were kept, else its best.", _PANEL),
     ] = None
     quantize: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.kinds import one_of, whole
+from nas.kinds import EPOCHS, one_of, whole
 from nas.settings import Config, Option, User
 
 _PANEL = "Search"
@@ -28,7 +28,7 @@ class FinalsConfig(Config):
     ] = 0
     epochs: Annotated[
         int,
-        whole("a number of epochs; it is a whole number, 1 or more", 1),
+        EPOCHS,
         Option("Epochs of a finalist.", _PANEL, key="final_epochs", unused_by=User.CALIBRATION),
     ] = 30
     seeds: Annotated[

@@ -8,17 +8,16 @@ from typing import Annotated, Any
 from nas.errors import InputError
 from nas.kinds import (
     BOOLEAN,
-    INPUT_SIDE,
     SEED,
     THREADS,
     is_whole,
     listed,
     one_of,
-    optional,
     quote_or,
     whole,
 )
 from nas.latency import RUNTIMES, find_runtime
+from nas.runs.common import NETWORK_INPUT
 from nas.settings import Config, Option
 
 _PANEL = "Profile"
@@ -84,7 +83,7 @@ class ProfileConfig(Config):
     ] = "cpu"
     input: Annotated[
         int | None,
-        optional(INPUT_SIDE, "for the network's own"),
+        NETWORK_INPUT,
         Option("Side in pixels of images that networks of files are fitted to, else their own.", _PANEL),
     ] = None
     strict: Annotated[bool, BOOLEAN, Option("Give no figure where the machine was not quiet.", _PANEL)] = (

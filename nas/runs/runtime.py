@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.kinds import BOOLEAN, CLASSES, INPUT_SIDE, THREADS, join_or, optional, quote_or, text
+from nas.kinds import BOOLEAN, CLASSES, THREADS, join_or, optional, quote_or, text
 from nas.latency.runtimes import PIECE_RUNTIMES
+from nas.runs.common import SPACE_INPUT, input_option
 from nas.settings import Config, Option
 
 _PANEL, _TABLE = "Budget", "Table"
@@ -41,11 +42,7 @@ class LatencyConfig(Config):
 
     runtime: Annotated[str, _RUNTIME, Option(f"What applies the networks: {_NAMES}.", _TABLE)] = "onnx"
     threads: Annotated[int, THREADS, Option("Threads of the runtime.", _TABLE)] = 1
-    input: Annotated[
-        int | None,
-        optional(INPUT_SIDE, "for the space's own"),
-        Option("Side in pixels of images that the space is fitted to, else its own.", _TABLE),
-    ] = None
+    input: Annotated[int | None, SPACE_INPUT, input_option("the space", _TABLE)] = None
     classes: Annotated[
         int | None,
         optional(CLASSES, "for the space's own"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from nas.kinds import BOOLEAN, CLASSES, INPUT_SIDE, TRIAL, TRIALS, optional, whole
+from nas.kinds import BOOLEAN, CLASSES, TRIAL, TRIALS, optional, whole
 from nas.measures import Budget
 from nas.runs.budget import ANY, BUDGET
+from nas.runs.common import OWN_INPUT, TRIAL_OF_RUN, input_option
 from nas.settings import Config, Option
 
 _PANEL, _DRAWING = "Show", "Drawing"
@@ -25,15 +26,7 @@ class ShowConfig(Config):
     """
 
     budget: Annotated[Budget, BUDGET] = ANY
-    input: Annotated[
-        int | None,
-        optional(INPUT_SIDE, "for its own"),
-        Option(
-            "Side in pixels of images that the space or network is fitted to: early strides become 1; else "
-            "its own.",
-            _PANEL,
-        ),
-    ] = None
+    input: Annotated[int | None, OWN_INPUT, input_option("the space or network", _PANEL)] = None
     classes: Annotated[
         int | None,
         optional(CLASSES, "for its own"),
@@ -60,7 +53,7 @@ class DrawConfig(Config):
 
     trial: Annotated[
         int | None,
-        optional(TRIAL, "for the best"),
+        TRIAL_OF_RUN,
         Option("A trial of the run, whatever became of it, else its best.", _DRAWING),
     ] = None
     depth: Annotated[
@@ -90,11 +83,4 @@ class DrawConfig(Config):
             flags=("--largest/--smallest",),
         ),
     ] = None
-    input: Annotated[
-        int | None,
-        optional(INPUT_SIDE, "for its own"),
-        Option(
-            "Side in pixels of images that the network is fitted to: early strides become 1; else its own.",
-            _DRAWING,
-        ),
-    ] = None
+    input: Annotated[int | None, OWN_INPUT, input_option("the network", _DRAWING)] = None

@@ -13,8 +13,10 @@ import yaml
 from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.errors import InputError
-from nas.kinds import INPUT_SIDE, SEED, number, one_of, optional, quote_or, text, whole
-from nas.loggers import LOGGERS, NAMES
+from nas.execution.config import RAY, address_of, address_option, check_address_used
+from nas.kinds import CPUS, INPUT_SIDE, SEED, WORKERS, number, one_of, optional, text
+from nas.loggers import NAMES, log_option
+from nas.runs.common import NETWORK, NETWORK_ARGUMENT, NETWORK_INPUT, input_option
 from nas.runs.flags import format_setting
 from nas.runs.folder import TrainingFolder
 from nas.runs.provenance import damage_told, read_digests, read_document_of, read_environment
@@ -28,8 +30,6 @@ WAY_OUT = "start a new training"
 MODES = ("scratch", "finetune", "linear")
 SEARCH = "search"
 """The weights of a run's network, as a name of `init`."""
-WHERE = ("cpus", "workers", "address", "log")
-"""Settings of where it trains and is logged, with which it may go on as others."""
 BODY_RATE = 0.1
 """Share of the learning rate that a body has that is fine-tuned."""
 
@@ -69,15 +69,7 @@ class TrainConfig(Config):
     Raises InputError for a value of the wrong type or out of range, and for two that exclude each other.
     """
 
-    network: Annotated[
-        str,
-        text("a network; it is a file, a bundled name or a run folder"),
-        Option(
-            "A network: its file, the name of a bundled one (see 'nas spaces'), or a run folder, whose best "
-            "it is.",
-            is_argument=True,
-        ),
-    ]
+    network: Annotated[str, NETWORK, NETWORK_ARGUMENT]
     init: Annotated[
         str | None,
         optional(text("what weights start from; it is search, or a file"), "for random weights"),
@@ -97,15 +89,7 @@ class TrainConfig(Config):
             _PANEL,
         ),
     ] = "scratch"
-    input: Annotated[
-        int | None,
-        optional(INPUT_SIDE, "for the network's own"),
-        Option(
-            "Side in pixels of images that a network is fitted to: early strides become 1; else the "
-            "network's own.",
-            _PANEL,
-        ),
-    ] = None
+    input: Annotated[int | None, NETWORK_INPUT, input_option("the network", _PANEL)] = None
     seed: Annotated[
         int,
         SEED,
@@ -113,42 +97,26 @@ class TrainConfig(Config):
     ] = 0
     cpus: Annotated[
         int | None,
-        optional(whole("a number of CPUs; it is a whole number from 1 to 1,024", 1, 1_024), "for all"),
-        Option("CPU threads, of each worker; else all that may be used.", _PANEL),
+        optional(CPUS, "for all"),
+        Option("CPU threads, of each worker; else all that may be used.", _PANEL, resumable=True),
     ] = None
     workers: Annotated[
         int,
-        whole("a number of workers; it is a whole number from 0 to 1,024", 0, 1_024),
+        WORKERS,
         Option(
             "Processes on Ray Train that share each batch, one a GPU where there are any; 0 trains in this "
             "process, without Ray.",
             _PANEL,
+            resumable=True,
         ),
     ] = 0
-    address: Annotated[
-        str,
-        text("an address; it is local, auto or HOST:PORT"),
-        Option(
-            "The Ray cluster that workers are on, `auto` or `HOST:PORT`; `local` starts Ray here.",
-            _PANEL,
-            again=lambda value: value != "local",
-        ),
-    ] = "local"
+    address: Annotated[str, address_of(RAY), address_option(_PANEL, RAY)] = "local"
     device: Annotated[
         str | None,
         optional(one_of("a device", ("cpu", "cuda", "mps")), "for the fastest"),
         Option("`cpu`, `cuda` or `mps`, else the fastest that is there.", _PANEL),
     ] = None
-    log: Annotated[
-        tuple[str, ...],
-        NAMES,
-        Option(
-            f"Log each epoch to {quote_or(LOGGERS)} too, or to several; repeatable.",
-            _PANEL,
-            is_repeatable=True,
-            again=bool,
-        ),
-    ] = ()
+    log: Annotated[tuple[str, ...], NAMES, log_option("each epoch", _PANEL)] = ()
     teacher: Annotated[
         str | None,
         optional(text("a teacher; it is a folder of 'nas train', or torchvision:NAME=FILE"), "for none"),
@@ -196,11 +164,7 @@ class TrainConfig(Config):
                 f"{own[0].replace('_', '-')}: is of a teacher, and there is none; give --teacher, or "
                 "leave it out"
             )
-        if not self.workers and self.address != "local":
-            raise InputError(
-                f"address: {self.address} is joined by workers, and there are none; give --workers, or leave "
-                "the address out"
-            )
+        check_address_used(self.address, self.workers)
         if self.data.folds > 1:
             raise InputError(
                 "folds: a full training validates on one part of the data; leave it out, or set "
@@ -213,14 +177,9 @@ class TrainConfig(Config):
         here = {"address": "local"} if changes.get("workers") == 0 else {}
         return type(self).from_data({**self.to_data(), **here, **changes}, "nas resume")
 
-    @classmethod
-    def from_data(cls, data: Any, where: str = "config") -> TrainConfig:
-        """Return the config of plain values, as `Config.from_data` does. There has to be a network."""
-        if isinstance(data, Mapping) and "network" not in data:
-            raise InputError(
-                f"{where}: no network is named; add network: FILE, or name it on the command line"
-            )
-        return super().from_data(data, where)
+
+WHERE = tuple(key for key, setting in TrainConfig.settings().items() if setting.option.resumable)
+"""Settings of where it trains and is logged, with which it may go on as others."""
 
 
 @dataclass(frozen=True)

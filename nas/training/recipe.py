@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from nas.kinds import BOOLEAN, Kind, is_whole, number, one_of, optional, whole
+from nas.kinds import BOOLEAN, EPOCHS, Kind, is_whole, number, one_of, optional
 from nas.settings import Config, Option, User
 from nas.training.base import Metric
 from nas.training.scores import SCORES
@@ -90,7 +90,7 @@ class Recipe(Config):
 
     epochs: Annotated[
         int,
-        whole("a number of epochs; it is a whole number, 1 or more", 1),
+        EPOCHS,
         Option("Epochs of one proxy training.", TRAINING),
     ] = 4
     batch: Annotated[
@@ -183,7 +183,7 @@ class Recipe(Config):
     ] = True
     early_stop: Annotated[
         int | None,
-        optional(whole("a number of epochs; it is a whole number, 1 or more", 1), "for all of them"),
+        optional(EPOCHS, "for all of them"),
         _key("Epochs without a higher value of `metric` after which a training ends, else none."),
     ] = None
     fraction: Annotated[

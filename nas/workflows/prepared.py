@@ -230,20 +230,7 @@ def check_data(data: ImageData, began: DataCard, when: str = "the search began")
 
 def load_data(own: DataConfig, seed: int, observer: Observer, *, download: bool = True) -> ImageData:
     """Read data, split by a seed, downloading them if need be."""
-    return datasets.load_dataset(
-        own.dataset,
-        resolution=own.resolution,
-        seed=seed,
-        val_fraction=own.val_fraction,
-        max_images=own.max_images,
-        max_broken=own.max_broken,
-        folds=own.folds,
-        rendering=own.rendering,
-        duplicates=own.duplicates,
-        layout=own.layout,
-        progress=observer.decoding,
-        download=download,
-    )
+    return datasets.load_dataset(own, seed=seed, progress=observer.decoding, download=download)
 
 
 def _check_trains(space: Space, config: SearchConfig, data: ImageData) -> None:

@@ -74,16 +74,8 @@ def load_batch(config: DataConfig, *, batch: int, seed: int) -> ImageData:
     dataset = config.dataset
     source = find_source(dataset, datasets.DATA_ROOT, config.layout)
     most = max(2 * len(source.classes), 2 * batch)
-    data = datasets.load_source(
-        source,
-        dataset,
-        resolution=config.resolution,
-        seed=seed,
-        max_images=most,
-        max_broken=config.max_broken,
-        rendering=config.rendering,
-        duplicates=config.duplicates,
-    )
+    plain = replace(config, max_images=most, val_fraction=DataConfig.val_fraction, folds=DataConfig.folds)
+    data = datasets.load_source(source, plain, seed=seed)
     if len(data.train_labels) < LEAST_IMAGES:
         raise InputError(
             f"data set '{dataset}': {len(data.train_labels)} images are too few; {LEAST_IMAGES} are needed"

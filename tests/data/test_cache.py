@@ -18,6 +18,7 @@ from PIL import Image
 
 from nas.data import cache, images
 from nas.data.cache import find_image_folder
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.data.images import Picture, Pictures, decode_files
 from nas.data.levels import ON_WHITE, Rendering
@@ -374,7 +375,7 @@ def test_mapped_data_travel_as_a_path(tmp_path: Path) -> None:
         (tmp_path / "own" / name).mkdir(parents=True)
         for i in range(40):
             Image.new("L", (8, 8), 3 * i + k).save(tmp_path / "own" / name / f"{i}.png")
-    data = load_dataset(f"imagefolder:{tmp_path / 'own'}", resolution=8, seed=0)
+    data = load_dataset(DataConfig(f"imagefolder:{tmp_path / 'own'}", 8), seed=0)
     assert isinstance(data.train_images, np.memmap) and isinstance(data.val_images, np.memmap)
     text = pickle.dumps(data, protocol=5)
     assert len(text) < data.train_images.nbytes

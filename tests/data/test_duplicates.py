@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from PIL import Image
 
 from nas.data import cache
 from nas.data.card import DataCard
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset, make_folds
 from nas.data.duplicates import FLAT, Pool, find_copies, find_flat, keep_together, place_images
-from nas.data.layout import Layout
 from nas.errors import InputError
 from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
@@ -42,8 +43,8 @@ def write(folder: Path, pictures: dict[str, Sequence[int]]) -> str:
     return f"imagefolder:{folder}"
 
 
-def load(spec: str, **kwargs: object) -> ImageData:
-    return load_dataset(spec, **{"resolution": SIDE, "seed": 0, **kwargs})  # type: ignore[arg-type]
+def load(spec: str, **settings: Any) -> ImageData:
+    return load_dataset(DataConfig(spec, SIDE, **settings), seed=0)
 
 
 def digests(images: np.ndarray) -> set[str]:
@@ -325,13 +326,13 @@ def test_groups_are_not_divided(tmp_path: Path, kind: str) -> None:
         spec, group = f"csv:{tmp_path / 'list.csv'}", "patient" if kind == "column" else group
     plain = load(spec)
     assert patients_of(plain.train_images) & patients_of(plain.val_images), "else this shows nothing"
-    data = load(spec, layout=Layout(group=group))
+    data = load(spec, group=group)
     assert not patients_of(data.train_images) & patients_of(data.val_images)
     assert np.bincount(data.train_labels).tolist() == [32, 32] and np.bincount(data.val_labels).tolist() == [
         8,
         8,
     ]
-    for fold in make_folds(load(spec, layout=Layout(group=group), folds=5), 5):
+    for fold in make_folds(load(spec, group=group, folds=5), 5):
         assert not patients_of(fold.train_images) & patients_of(fold.val_images)
         assert np.bincount(fold.val_labels).tolist() == [8, 8]
 
@@ -341,7 +342,7 @@ def test_groups_and_copies_together(tmp_path: Path) -> None:
     spec = write_patients(tmp_path)
     for i in range(3):
         Image.fromarray(pixels(100 * i)).save(tmp_path / "cat" / f"patient{i + 1:02}-copy.png")
-    data = load(spec, layout=Layout(group="(patient[0-9]+)"))
+    data = load(spec, group="(patient[0-9]+)")
     assert not patients_of(data.train_images) & patients_of(data.val_images)
     sides = [part for part in (data.train_images, data.val_images) if patients_of(part) & {0, 1, 2, 3}]
     assert len(sides) == 1
@@ -357,7 +358,7 @@ def test_groups_of_a_given_split(tmp_path: Path) -> None:
     write(tmp_path, pictures)
     for name in "ab":
         (tmp_path / "val" / name / "3.png").rename(tmp_path / "val" / name / "9.png")
-    data = load(f"imagefolder:{tmp_path}", layout=Layout(group=r"([0-9]+)\.png"), duplicates="keep")
+    data = load(f"imagefolder:{tmp_path}", group=r"([0-9]+)\.png", duplicates="keep")
     assert (len(data.train_labels), len(data.val_labels)) == (12, 2)
     assert "6 of 8 images to validate on are trained on too, or others of their group are" in str(data.notes)
 
@@ -375,7 +376,7 @@ def test_groups_of_a_given_split(tmp_path: Path) -> None:
 def test_patterns_that_are_refused(tmp_path: Path, group: str, message: str) -> None:
     spec = write_patients(tmp_path)
     with pytest.raises(InputError) as error:
-        load(spec, layout=Layout(group=group))
+        load(spec, group=group)
     assert message in str(error.value)
 
 

@@ -15,6 +15,7 @@ from command_line import SHORT, apart, nas, rows
 
 from nas.blocks import BLOCKS
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.data.functions import is_function
 from nas.data.kept import pack_data, read_data
 from nas.data.sources import find_source, resolve_spec
@@ -64,7 +65,7 @@ def returning(given: str) -> str:
 
 
 def test_what_a_function_returns_is_a_data_set() -> None:
-    data = datasets.load_dataset(SPEC, resolution=8, seed=0)
+    data = datasets.load_dataset(DataConfig(SPEC, 8), seed=0)
     assert (data.name, data.classes, data.flip, data.channels) == (SPEC, ("plain", "striped"), True, 1)
     assert len(data.train_labels) == 32 and len(data.val_labels) == 8
     bright = data.train_images.mean(axis=(1, 2, 3))
@@ -77,7 +78,7 @@ def test_a_part_to_validate_on_lists_and_other_layouts() -> None:
         '"flip": False}'
     )
     Path("mine.py").write_text(text)
-    data = datasets.load_dataset(SPEC, resolution=8, seed=0)
+    data = datasets.load_dataset(DataConfig(SPEC, 8), seed=0)
     assert (len(data.train_labels), data.val_labels.tolist(), data.flip) == (4, [1, 1], False)
     assert data.classes == ("0", "1") and data.train_images.shape == (4, 1, 8, 8)
 
@@ -88,7 +89,7 @@ def test_tensors_are_arrays_too() -> None:
         "    images = torch.arange(4 * 3 * 8 * 8).reshape(4, 3, 8, 8).to(torch.uint8)\n"
         "    return {'images': images, 'labels': torch.tensor([0, 1, 0, 1])}\n"
     )
-    assert datasets.load_dataset(SPEC, resolution=8, seed=0).channels == 3
+    assert datasets.load_dataset(DataConfig(SPEC, 8), seed=0).channels == 3
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_a_kill_while_a_run_is_made_leaves_a_whole_run_or_none(
 
 
 def test_data_that_are_kept_are_the_same(tmp_path: Path) -> None:
-    data = datasets.load_dataset("digits", resolution=8, seed=0, max_images=100)
+    data = datasets.load_dataset(DataConfig("digits", 8, max_images=100), seed=0)
     (tmp_path / "data.npz").write_bytes(pack_data(data))
     again = read_data(tmp_path / "data.npz")
     assert vars(again).keys() == vars(data).keys()

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from nas.data import images
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.data.images import BrokenImage, Picture, Pictures, ignore_progress
 from nas.data.levels import ON_WHITE, Levels, Rendering, parse_colour
@@ -239,14 +240,14 @@ def test_the_levels_are_those_of_the_images_to_train_on(tmp_path: Path) -> None:
                 Image.fromarray(values).save(tmp_path / "own" / part / name / f"{i}.png")
     spec = f"imagefolder:{tmp_path / 'own'}"
     for seed in (0, 1):
-        data = load_dataset(spec, resolution=SIDE, seed=seed)
+        data = load_dataset(DataConfig(spec, SIDE), seed=seed)
         assert data.rendering == Rendering(levels=Levels(0, 1023)) and data.traits == {Trait.DEEP: 8}
         assert (data.val_images[:, :, SIDE // 2 :] == 255).all()
     assert data.notes[0] == (
         "8 images have more than 8 bits: 0..1023 are black to white, found over those to train on; --levels "
         "LOW..HIGH sets others."
     )
-    given = load_dataset(spec, resolution=SIDE, seed=0, rendering=Rendering(levels=Levels(0, 4095)))
+    given = load_dataset(DataConfig(spec, SIDE, levels=Levels(0, 4095)), seed=0)
     assert given.notes[0] == "8 images have more than 8 bits: 0..4095 are black to white, given."
     assert given.train_images.max() == 64
 

@@ -26,7 +26,6 @@ from nas.data import arrow, images
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
 from nas.data.hugging_face import ImageCell
-from nas.data.layout import Layout
 from nas.data.recognise import name_kind
 from nas.data.sources import find_source
 from nas.data.stores import ImageFiles
@@ -64,7 +63,7 @@ def check(data: ImageData, count: int = COUNT, classes: tuple[str, ...] = CLASSE
 
 
 def load(spec: str, **layout: Any) -> ImageData:
-    return load_dataset(spec, resolution=8, seed=0, layout=Layout(**layout))
+    return load_dataset(DataConfig(spec, 8, **layout), seed=0)
 
 
 def refused(spec: str, **layout: Any) -> str:
@@ -206,7 +205,7 @@ def test_images_that_are_paths_or_damaged_are_broken(tmp_path: Path) -> None:
     file = tmp_path / "own.parquet"
     parquet.write_table(pa.table({"image": cells, "label": [i % 2 for i in range(COUNT)]}), file)
     said = refused(f"hf:{file}")
-    data = load_dataset(f"hf:{file}", resolution=8, seed=0, max_broken=0.3)
+    data = load_dataset(DataConfig(f"hf:{file}", 8, max_broken=0.3), seed=0)
     assert sorted(data.broken) == [
         "train[3] (the file has the path /etc/passwd in place of the image)",
         "train[5] (cannot identify image file train[5])",
@@ -722,7 +721,7 @@ def test_an_image_that_is_a_pipe_is_broken(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     rows = [f"{i}.png,{CLASSES[i % 2]}" for i in range(COUNT)]
     (tmp_path / "own.csv").write_text("\n".join(["path,label", *rows, "pipe.png,cat"]))
-    data = load_dataset(f"csv:{tmp_path / 'own.csv'}", resolution=8, seed=0, max_broken=0.3)
+    data = load_dataset(DataConfig(f"csv:{tmp_path / 'own.csv'}", 8, max_broken=0.3), seed=0)
     pipe = tmp_path / "pipe.png"
     assert data.broken == (f"{pipe} (pipe.png: is a pipe or a device; name a regular file)",)
 

@@ -13,7 +13,6 @@ from nas.data.card import DataCard
 from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset, make_folds
 from nas.data.label_sets import SEVERAL, find_strata
-from nas.data.layout import Layout
 from nas.errors import InputError
 
 KINDS = (("cat",), ("dog",), ("cat", "dog"), (), ("cat", "dog", "red fox"))
@@ -48,9 +47,7 @@ def cells(mark: str = ";") -> list[str]:
 
 
 def load(file: Path, *, seed: int = 0, folds: int = 1, duplicates: str = "group", **layout: Any) -> ImageData:
-    return load_dataset(
-        f"csv:{file}", resolution=8, seed=seed, folds=folds, duplicates=duplicates, layout=Layout(**layout)
-    )
+    return load_dataset(DataConfig(f"csv:{file}", 8, folds=folds, duplicates=duplicates, **layout), seed=seed)
 
 
 def refused(file: Path, **layout: Any) -> str:
@@ -141,7 +138,7 @@ def test_a_subset_has_each_label(folder: Path) -> None:
     rows = ["0.png,a;c", "1.png,a", "2.png,b;c", "3.png,b"] + [f"{n}.png,d" for n in range(4, COUNT)]
     file = write(folder, "path,labels", rows)
     for seed in range(20):
-        data = load_dataset(f"csv:{file}", resolution=8, seed=seed, max_images=8)
+        data = load_dataset(DataConfig(f"csv:{file}", 8, max_images=8), seed=seed)
         assert len(data.train_labels) + len(data.val_labels) == 8 and data.train_labels.any(0).all()
 
 

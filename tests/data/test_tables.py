@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.data.config import DataConfig
 from nas.data.datasets import ImageData, load_dataset
-from nas.data.layout import Layout
-from nas.data.levels import Levels, Rendering
+from nas.data.levels import Levels
 from nas.errors import InputError
 
 NAMES = [f"{name}/{i}.png" for name in ("cat", "dog") for i in range(6)]
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(file: Path, **layout: Any) -> ImageData:
-    return load_dataset(f"{file.suffix[1:]}:{file}", resolution=8, seed=0, layout=Layout(**layout))
+    return load_dataset(DataConfig(f"{file.suffix[1:]}:{file}", 8, **layout), seed=0)
 
 
 def refused(file: Path, **layout: Any) -> str:
@@ -149,7 +149,7 @@ def test_flags_without_effect(folder: Path) -> None:
          "imagefolder:PATH, csv:FILE or npz:FILE"),
     ):  # fmt: skip
         with pytest.raises(InputError) as error:
-            load_dataset("digits", resolution=8, seed=0, layout=Layout(**layout))
+            load_dataset(DataConfig("digits", 8, **layout), seed=0)
         assert str(error.value) == said
 
 
@@ -236,7 +236,7 @@ def test_images_of_more_than_eight_bits(tmp_path: Path, kind: str) -> None:
     scaled = (PIXELS.astype(np.float64) * 16 - (800 if kind == "int16" else 0)).astype(kind)
     levels = Levels(scaled.min(), scaled.min() + 255 * 16)
     spec = f"npz:{arrays(tmp_path, images=scaled, labels=LABELS)}"
-    data = load_dataset(spec, resolution=8, seed=0, rendering=Rendering(levels=levels))
+    data = load_dataset(DataConfig(spec, 8, levels=levels), seed=0)
     found = {image.tobytes() for image in (*data.train_images, *data.val_images)}
     assert len(found) == 24 and found == {
         (image.transpose(2, 0, 1) - PIXELS.min()).tobytes() for image in PIXELS
@@ -256,7 +256,7 @@ def test_images_with_alpha(tmp_path: Path, layout: str) -> None:
     data = load(file)
     assert data.channels == 3 and (data.train_images[:, :, :4] == 255).all()
     assert data.train_images[:, :, 4:].max() < 255
-    assert load_dataset(f"npz:{file}", resolution=8, seed=0, rendering=Rendering("alpha")).channels == 4
+    assert load_dataset(DataConfig(f"npz:{file}", 8, background="alpha"), seed=0).channels == 4
 
 
 def test_parts_of_two_kinds(tmp_path: Path) -> None:

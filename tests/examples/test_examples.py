@@ -19,6 +19,7 @@ from toys import history, run, study
 
 from nas.blocks import BLOCKS
 from nas.data import datasets
+from nas.data.config import DataConfig
 from nas.exporters.writing import export_python
 from nas.graph.module import build_module, count_macs
 from nas.inherit import inherit
@@ -121,7 +122,7 @@ def test_a_sampler_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_learned() -> None:
-    data = datasets.load_dataset("examples/shapes.py:shapes", resolution=16, seed=0)
+    data = datasets.load_dataset(DataConfig("examples/shapes.py:shapes", 16), seed=0)
     assert (data.classes, data.channels, len(data.train_labels)) == (("disc", "square"), 1, 480)
     Path("tiny.yaml").write_text(
         "name: tiny\ninput: [1, 16, 16]\nclasses: 2\nnetwork:\n"

@@ -158,8 +158,8 @@ def test_workers_that_fail_and_workers_without_room(monkeypatch: pytest.MonkeyPa
     ("given", "message"),
     [
         (
-            ("--workers", "9999"),
-            "workers: 9999 is not a number of workers; it is a whole number from 0 to",
+            ("--workers", "-1"),
+            "workers: -1 is not a number of workers; it is a whole number, 0 or more",
         ),
         (("--workers", "1024"), "--workers 1024 of 1 CPUs each: this machine has"),
         (("--workers", "1", "--cpus", "1000"), "--workers 1 of 1000 CPUs each: this machine has"),
@@ -167,7 +167,7 @@ def test_workers_that_fail_and_workers_without_room(monkeypatch: pytest.MonkeyPa
             ("--workers", "2", "--recipe", "fraction=0.01"),
             "--workers 2: there are 3 images to train on, and each worker",
         ),
-        (("--address", "auto"), "address: auto is joined by workers, and there are none; give --workers, or"),
+        (("--address", "auto"), "address: auto is of a cluster, and workers: 0 trains on this machine; give"),
     ],
 )
 def test_workers_that_are_refused(given: tuple[str, ...], message: str) -> None:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.exporters.source import Preparation
 from nas.runs.folder import RunFolder
@@ -51,7 +52,7 @@ def test_real_images_in_colour_are_as_they_were_validated(tmp_path: Path, suffix
             corner = 40 * n
             files.append(tmp_path / name / f"{n}.{suffix}")
             Image.fromarray(photo[corner : corner + 96, corner : corner + 80]).save(files[-1])
-    data = load_dataset(f"imagefolder:{tmp_path}", resolution=32, seed=0, val_fraction=0.25)
+    data = load_dataset(DataConfig(f"imagefolder:{tmp_path}", 32, val_fraction=0.25), seed=0)
     mean, deviation = (np.array(v, np.float32)[:, None, None] for v in (COLOUR.mean, COLOUR.deviation))
     wanted = torch.from_numpy((data.val_images.astype(np.float32) / 255 - mean) / deviation)
     made = run(COLOUR.source())

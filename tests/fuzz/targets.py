@@ -182,9 +182,10 @@ def _array(value: Any) -> Any:
 
 
 def _load(spec: str) -> None:
+    from nas.data.config import DataConfig
     from nas.data.datasets import load_dataset
 
-    load_dataset(spec, resolution=8, seed=0)
+    load_dataset(DataConfig(spec, 8), seed=0)
 
 
 KINDS: dict[str, Callable[[random.Random], Case]] = {
@@ -239,10 +240,11 @@ def _undamaged() -> None:
 def _imported() -> None:
     """Import what is imported on the way: that starts programs, and takes longer than a case may."""
     import nas.report.search_lines
+    from nas.data.config import DataConfig
     from nas.data.datasets import load_dataset
 
     assert nas.report.search_lines
-    load_dataset("digits", resolution=8, seed=0)
+    load_dataset(DataConfig("digits", 8), seed=0)
     Path("config.yaml").write_text("space: tiny.yaml\n")
     _prepare()
 

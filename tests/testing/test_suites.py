@@ -20,6 +20,7 @@ from torch import nn
 
 from nas.blocks import BLOCKS, block
 from nas.cost import Cost
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.exporters import PythonExporter
 from nas.ops import OPERATORS, Conv2d, Join, Layer, Operator, Shape, Unary, operator
@@ -330,7 +331,7 @@ def test_pruners_that_are_no_good() -> None:
 
 def proxy() -> EvaluatorCase:
     space = parse_space(TINY, "tiny.yaml")
-    data = load_dataset("digits", resolution=16, seed=0, max_images=60)
+    data = load_dataset(DataConfig("digits", 16, max_images=60), seed=0)
     return EvaluatorCase(ProxyEvaluator(space, Recipe(epochs=2, batch=16), data, seed=0), space)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from command_line import TINY, nas, rows
 
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset, make_folds
 from nas.graph.module import build_module
 from nas.space import load_space
@@ -29,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
     space = load_space(Path("tiny.yaml"))
-    data = load_dataset("digits", resolution=8, seed=0, max_images=60, folds=3)
+    data = load_dataset(DataConfig("digits", 8, max_images=60, folds=3), seed=0)
     task = ProxyEvaluator(space, RECIPE, data, seed=0, folds=3)
     training = task(space.smallest(), 0)
     assert isinstance(training, FoldedTraining)
@@ -54,7 +55,7 @@ def test_a_score_is_that_of_the_mean_accuracies_of_the_folds() -> None:
 
 def test_a_time_limit_is_for_all_folds() -> None:
     space = load_space(Path("tiny.yaml"))
-    data = load_dataset("digits", resolution=8, seed=0, max_images=60, folds=3)
+    data = load_dataset(DataConfig("digits", 8, max_images=60, folds=3), seed=0)
     task = ProxyEvaluator(space, RECIPE, data, seed=0, timeout_s=0.0003, folds=3)
     with pytest.raises(TrainingFailed, match=r"timeout: 0\.0001 s were over in epoch 1 of 2"):
         task(space.smallest(), 0).epoch()

@@ -39,7 +39,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def digits() -> ImageData:
-    return load_dataset("digits", resolution=16, seed=0, max_images=800)
+    return load_dataset(DataConfig("digits", 16, max_images=800), seed=0)
 
 
 def random_data(train: int, val: int = 8, channels: int = 3, size: int = 8, flip: bool = True) -> ImageData:

@@ -37,13 +37,14 @@ def test_training_does_without_the_compiler() -> None:
     """Its import takes 1.5 s, in every worker."""
     program = """
 import sys
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.space import load_space
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import Recipe
 
 space = load_space("search_spaces/mbconv.yaml")
-data = load_dataset("digits", resolution=32, seed=0, max_images=64)
+data = load_dataset(DataConfig("digits", 32, max_images=64), seed=0)
 choices = space.sample(lambda name, options: options[0])
 training = ProxyEvaluator(space, Recipe(epochs=1), data, seed=0)(choices, 0)
 assert training.epoch().epoch == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import SHORT, TINY, nas
 
+from nas.data.config import DataConfig
 from nas.data.datasets import load_dataset
 from nas.graph.architecture import Architecture
 from nas.measures import ACTIVATIONS, MACS, PARAMS
@@ -30,7 +31,7 @@ def test_every_score_screens() -> None:
 def test_the_scores_are_those_of_nas_score() -> None:
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
-    data = load_dataset("digits", resolution=32, seed=0, max_images=100)
+    data = load_dataset(DataConfig("digits", 32, max_images=100), seed=0)
     (expected,) = score_untrained([space.resolve(point)], ["naswot", "zen"], data, batch=16, seed=5)
     evaluator = ProxyEvaluator(space, Recipe(batch=16), data, 5)
     candidate = Candidate(0, point, space.cost(point), "")
@@ -74,7 +75,7 @@ def test_what_is_refused(value: str, message: str) -> None:
 def test_a_network_without_a_score_comes_last() -> None:
     """Batch norm of one value fails: the network is not chosen, and the search goes on."""
     space = parse_space(TINY, "tiny.yaml")
-    data = load_dataset("digits", resolution=32, seed=0, max_images=100)
+    data = load_dataset(DataConfig("digits", 32, max_images=100), seed=0)
 
     class Broken(ProxyEvaluator):
         def network(self, choices: Choices) -> Architecture:

@@ -13,7 +13,6 @@ from nas.data.config import DataConfig, choose_resolution
 from nas.data.functions import is_function
 from nas.data.images import Decoding
 from nas.data.kept import pack_data, read_data
-from nas.data.layout import PLAIN
 from nas.data.sources import find_source
 from nas.errors import InputError
 from nas.loggers import check_loggers
@@ -240,22 +239,9 @@ def read_images(
     own: DataConfig, seed: int, progress: Decoding, *, download: bool
 ) -> tuple[ImageData, Source | None]:
     """Return the data to train on, and the split to test on, of which no image is read yet."""
-    source = find_source(own.dataset, datasets.DATA_ROOT, own.layout or PLAIN, download)
+    source = find_source(own.dataset, datasets.DATA_ROOT, own.layout, download)
     test = source.test() if source.test else None
-    data = datasets.load_source(
-        source,
-        own.dataset,
-        resolution=own.resolution,
-        seed=seed,
-        val_fraction=own.val_fraction,
-        max_images=own.max_images,
-        max_broken=own.max_broken,
-        folds=own.folds,
-        rendering=own.rendering,
-        duplicates=own.duplicates,
-        progress=progress,
-    )
-    return data, test
+    return datasets.load_source(source, own, seed=seed, progress=progress), test
 
 
 def _check_classes(found: Found, config: TrainConfig, data: ImageData) -> None:
