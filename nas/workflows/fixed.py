@@ -130,7 +130,7 @@ def train_all(
         ledger = Ledger(storage, session.STUDY, config.recipe.scored_by)
         opened.callback(ledger.close)
         queue = FixedQueue(session.jobs, ledger)
-        heard.round(queue, session.STUDY, len(queue.names), config.recipe.epochs)
+        heard.round(queue, session.STUDY, len(queue.keys), config.recipe.epochs)
         if queue.remaining:
             evaluator = JobEvaluator(queue.by_number, session.evaluators)
             with suppress(TimeIsUp), timed(limit_s, began, heard, stop) as punctual:

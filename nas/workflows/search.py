@@ -18,8 +18,8 @@ from nas.measures import LATENCY
 from nas.runs.config import SearchConfig
 from nas.runs.finals import (
     Finalist,
+    FinalKey,
     find_winner,
-    name_final,
     name_finals,
     select_finalists,
     select_spare,
@@ -345,7 +345,7 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     config = session.config
     best = select_finalists(session.make_state(study.trials).trials, config.finals, session.objective)
     jobs = [
-        Job(name_final(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL, seed)
+        Job(FinalKey.of(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL)
         for seed in range(config.finals.seeds)
         for trial in best
     ]
