@@ -36,7 +36,7 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import LATER, Recipe
 from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers
+from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.proxy_figures import (
     LEAST_RANKED,
@@ -173,7 +173,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _make_evaluators(session, trainings))
-        observer.round(queue, "calibration", len(jobs), epochs)
+        observer.round(queue, Round.CALIBRATION, len(jobs), epochs)
         try:
             with timed(session.config.time_limit, began, observer, stop) as punctual:
                 first = FirstFailures(queue, session)

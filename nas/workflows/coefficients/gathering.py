@@ -24,7 +24,7 @@ from nas.study.queue import Job, NetworkKey
 from nas.training.evaluator import ProxyEvaluator, scale_resolution
 from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 from nas.workflows.subject import Subject, check_builds, find_place, find_subject
 from nas.workflows.train.preparation import read_images
 
@@ -57,6 +57,7 @@ class CoefficientsSession(FixedSession):
     of the `entries` is the network that is scaled."""
 
     STUDY: ClassVar[str] = "coefficients"
+    ROUND: ClassVar[Round] = Round.COEFFICIENTS
 
     folder: CoefficientsFolder
     manifest: CoefficientsManifest

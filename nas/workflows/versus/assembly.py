@@ -28,7 +28,7 @@ from nas.training.evaluator import ProxyEvaluator
 from nas.training.metrics import check_balance, check_metric
 from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 from nas.workflows.prepared import check_data
 from nas.workflows.subject import Subject, find_place, find_subject, to_slug
 from nas.workflows.train.preparation import read_images
@@ -62,6 +62,7 @@ class VersusSession(FixedSession):
     """A comparison with its folder: who takes part, on which images, where."""
 
     STUDY: ClassVar[str] = "versus"
+    ROUND: ClassVar[Round] = Round.VERSUS
 
     folder: VersusFolder
     manifest: VersusManifest
