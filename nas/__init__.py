@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from nas.workflows.coefficients import CoefficientsObserver, CoefficientsResult, search_coefficients
     from nas.workflows.export import export
     from nas.workflows.latency import time_parts
-    from nas.workflows.observer import Observer
+    from nas.workflows.observer import Observer, Round
     from nas.workflows.pipeline import PipelineObserver
     from nas.workflows.profile import Profile, profile
     from nas.workflows.quantize import Int8File, Quantized, quantize
@@ -90,7 +90,7 @@ _PLACES = {
     "nas.workflows.coefficients": ("CoefficientsObserver", "CoefficientsResult", "search_coefficients"),
     "nas.workflows.export": ("export",),
     "nas.workflows.latency": ("time_parts",),
-    "nas.workflows.observer": ("Observer",),
+    "nas.workflows.observer": ("Observer", "Round"),
     "nas.workflows.pipeline": ("PipelineObserver",),
     "nas.workflows.profile": ("Profile", "profile"),
     "nas.workflows.quantize": ("Int8File", "Quantized", "quantize"),
@@ -136,6 +136,7 @@ __all__ = [
     "Quantized",
     "Recipe",
     "Refused",
+    "Round",
     "RunState",
     "SearchConfig",
     "SearchResult",

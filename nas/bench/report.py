@@ -26,6 +26,7 @@ from nas.errors import make_printable
 from nas.files import write_output
 from nas.report.console import pluralise, show
 from nas.report.tables import describe_budget, make_table
+from nas.study.records import RejectionReason
 
 TEST = "Wilcoxon signed-rank test, two-sided"
 INTERVAL = "95 % interval of the mean, Student's t over repeats"
@@ -190,6 +191,6 @@ def _tabulate_work(result: Sequence[Standing]) -> View:
     view = make_table("sampler", ">median", ">95 %", ">over budget", ">duplicate", ">without a row")
     for one in result:
         times = [f"{1000 * seconds:.2f} ms" for seconds in (one.ask_median_s, one.ask_p95_s)]
-        rejected = [f"{one.rejected[r]:,.1f}" for r in ("over_budget", "duplicate", "unbuildable")]
+        rejected = [f"{one.rejected[reason]:,.1f}" for reason in RejectionReason]
         view.add_row(one.sampler, *times, *rejected)
     return view

@@ -10,6 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from nas.bench.contest import BASELINE, Outcome
+from nas.study.records import RejectionReason
 
 LEVEL = 0.95
 _MARKS = (10, 20, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10_000)
@@ -46,7 +47,7 @@ class Standing:
     differences: Mapping[int, Difference]
     ask_median_s: float
     ask_p95_s: float
-    rejected: Mapping[str, float]
+    rejected: Mapping[RejectionReason, float]
 
 
 def list_marks(trials: int) -> list[int]:
@@ -100,10 +101,7 @@ def _compute_standing(
         {n: compare_pairs(bests[n - 1], baseline[n - 1]) for n in list_marks(len(bests))} if baseline else {},
         float(np.median(asks)),
         float(np.quantile(asks, 0.95)),
-        {
-            reason: fmean(getattr(outcome.counts, reason) for outcome in own)
-            for reason in ("over_budget", "duplicate", "unbuildable")
-        },
+        {reason: fmean(outcome.counts.rejected[reason] for outcome in own) for reason in RejectionReason},
     )
 
 

@@ -128,7 +128,7 @@ def _check_flags(
         )
     if is_search and config.coefficients is not None:
         raise InputError("--coefficients: are searched by --search-coefficients; leave one of them out")
-    if is_search and "factors" in config.ways:
+    if is_search and config.factors.scale is not None:
         raise InputError(
             "factors: are no steps, which --search-coefficients finds; give --phi or --family, or leave one "
             "of the two out"

@@ -23,7 +23,7 @@ from ray.util.metrics import Gauge
 
 from nas.cost import format_count
 from nas.execution.base import TrialObserver, TrialQueue
-from nas.study.records import Candidate, Trial
+from nas.study.records import Candidate, RejectionReason, Trial
 from nas.training.base import EpochResult, FailureReason
 
 METRICS = {
@@ -34,8 +34,7 @@ METRICS = {
     "epoch_seconds": "Seconds of the last epoch",
     "images_per_second": "Images that the last epoch trained on, a second of its steps",
     "time_share": "Share of the time of all workers since the driver began: training, starting, waiting",
-    "proposals_refused": "Proposals of the sampler that did not become trials: over_budget, duplicate, "
-    "unbuildable",
+    "proposals_refused": f"Proposals of the sampler that did not become trials: {', '.join(RejectionReason)}",
     "ask_seconds": "Seconds that the last trial took to be proposed",
     "failures": "Failed trials of the run by reason",
     "gpu_memory_bytes": "Most memory that torch has had of the GPU in the last epoch's trial",
@@ -170,9 +169,8 @@ class MeteredObserver:
             counts = self._queue.counts
             for state in ("running", "complete", "pruned", "failed"):
                 self._gauges.set("trials", getattr(counts, state), node=self._node, state=state)
-            for reason in ("over_budget", "duplicate", "unbuildable"):
-                refused = getattr(counts, reason)
-                self._gauges.set("proposals_refused", refused, node=self._node, reason=reason)
+            for rejection, refused in counts.rejected.items():
+                self._gauges.set("proposals_refused", refused, node=self._node, reason=str(rejection))
             for reason in FailureReason:
                 self._gauges.set("failures", self._failures[reason], node=self._node, reason=str(reason))
             for best in self._queue.best(1):

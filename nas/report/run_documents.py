@@ -97,15 +97,11 @@ def document_trial(state: RunState, trial: Trial) -> Document:
 def document_result(result: SearchResult, top: int = 5) -> Document:
     """Return what a search came to. Raises NasError where no trial has a score."""
     result.check()
-    counts, usage = result.counts, result.usage
+    usage = result.usage
     return {
         **document_run(result.state, top),
         "stopped_by": result.stopped_by.value,
-        "left_out": {
-            "over_budget": counts.over_budget,
-            "duplicate": counts.duplicate,
-            "unbuildable": counts.unbuildable,
-        },
+        "left_out": {reason.value: count for reason, count in result.counts.rejected.items()},
         "seconds": {"trained": usage.trained_s, "started": usage.started_s, "waited": usage.waited_s},
         "exported": [str(file) for file in result.exported],
         "elsewhere": result.elsewhere or None,

@@ -30,6 +30,7 @@ from nas.runs.state import RunState
 from nas.study.records import Trial, TrialState
 from nas.training.base import ACCURACY_METRIC
 from nas.workflows.calibration import describe_calibration
+from nas.workflows.observer import Round
 from nas.workflows.prepared import Prepared
 from nas.workflows.search import SearchResult, StopReason
 from nas.workflows.session import Session
@@ -73,14 +74,18 @@ def say_beginning(session: Session, console: Console) -> None:
         say(console, f"Files that are left out are listed in {session.folder.broken_file}.")
 
 
-def say_round(session: Session, title: str, queue: TrialQueue, trials: int, console: Console) -> None:
+def say_round(session: Session, which: Round, queue: TrialQueue, trials: int, console: Console) -> None:
     """Print what is trained next."""
-    {"search": _say_search, "finalists": _say_finalists, "calibration": _say_calibration}[title](
-        session, queue, trials, console
-    )
+    match which:
+        case Round.SEARCH:
+            _say_search(session, trials, console)
+        case Round.FINALISTS if queue.remaining:
+            _say_finalists(session, trials, console)
+        case Round.CALIBRATION:
+            _say_calibration(session, trials, console)
 
 
-def _say_search(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
+def _say_search(session: Session, trials: int, console: Console) -> None:
     config = session.config
     say(
         console,
@@ -100,18 +105,16 @@ def _describe_batch(session: Session) -> str:
     return f"batch {recipe.batch_size:,}, rate {recipe.peak_lr:g}, " if session.proxy else ""
 
 
-def _say_finalists(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
+def _say_finalists(session: Session, trials: int, console: Console) -> None:
     finals = session.config.finals
-    if queue.remaining:
-        say(
-            console,
-            f"Finalists: the best {trials // finals.seeds} again, "
-            f"{pluralise(finals.epochs, 'epoch')} under {pluralise(finals.seeds, 'fresh seed')}"
-            f"{finals.scored}.",
-        )
+    say(
+        console,
+        f"Finalists: the best {trials // finals.seeds} again, {pluralise(finals.epochs, 'epoch')} under "
+        f"{pluralise(finals.seeds, 'fresh seed')}{finals.scored}.",
+    )
 
 
-def _say_calibration(session: Session, queue: TrialQueue, trials: int, console: Console) -> None:
+def _say_calibration(session: Session, trials: int, console: Console) -> None:
     say(
         console,
         f"Calibration: {pluralise(trials, 'training')}, {_describe_batch(session)}"

@@ -20,7 +20,7 @@ from nas.report.search_lines import format_usage, say_beginning, say_round, say_
 from nas.runs.state import RunState
 from nas.study.records import Candidate, Counts, Trial, TrialState
 from nas.training.base import EpochResult
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 from nas.workflows.session import Session
 from nas.workflows.usage import Meter
 
@@ -76,10 +76,10 @@ class TrialScreen(Observer):
         say(self._console, text)
         self._heartbeat.hear()
 
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+    def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
         self._begin("Starting")
         self._heartbeat.hear()
-        self._meter.round(queue, title, trials, epochs)
+        self._meter.round(queue, which, trials, epochs)
         self._queue, self._trials, self._epochs = queue, trials, epochs
         self._began, self._last = None, 0.0
         self._running.clear()
@@ -207,10 +207,10 @@ class SearchScreen(TrialScreen):
         say_beginning(session, self._console)
         self._heartbeat.hear()
 
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+    def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
         assert self._session is not None
-        say_round(self._session, title, queue, trials, self._console)
-        super().round(queue, title, trials, epochs)
+        say_round(self._session, which, queue, trials, self._console)
+        super().round(queue, which, trials, epochs)
 
     def stopped(self, state: RunState) -> None:
         say_stopped(state, self._console)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from nas.errors import InputError
 from nas.kinds import Kind, optional, text, whole
-from nas.measures import MACS, PARAMS
+from nas.measures import MACS, PARAMS, Measure
 from nas.settings import Config, Option
 from nas.space.compound import PUBLISHED, parse_steps
-from nas.space.scale import FACTOR
+from nas.space.scale import FACTOR, Scale
 
 _PANEL = "Scaling"
 WAYS = (
@@ -47,6 +47,30 @@ class FactorsConfig(Config):
     resolution: Annotated[
         float | None, optional(FACTOR), Option("Side of the input, times this.", _PANEL)
     ] = None
+
+    @property
+    def scale(self) -> Scale | None:
+        """The factors, None where none is given."""
+        given = {name: factor for name, factor in self.to_data().items() if factor is not None}
+        return Scale(**given) if given else None
+
+
+@dataclass(frozen=True)
+class Target:
+    """An amount of a measure that a network is scaled to."""
+
+    measure: Measure
+    amount: int
+
+    @classmethod
+    def parse(cls, measure: Measure, text: str | None) -> Target | None:
+        """Return the target of a count as text, None where there is none. Raises InputError for another
+        text."""
+        return None if text is None else cls(measure, measure.parse(text))
+
+
+Way = int | range | Scale | Target
+"""How a network is scaled: by a step of EfficientNet's, by each step of a range, by factors, to a target."""
 
 
 @dataclass(frozen=True)
@@ -103,24 +127,24 @@ class ScaleConfig(Config):
         super().__post_init__()
         if len(self.ways) > 1:
             raise InputError(WAYS)
-        if self.coefficients is not None and "factors" in self.ways:
+        if self.coefficients is not None and self.factors.scale is not None:
             raise InputError("coefficients: are of steps, and factors are given; leave one of them out")
 
     @property
-    def ways(self) -> dict[str, Any]:
+    def ways(self) -> list[Way]:
         """How it is scaled: what of these is given."""
-        found = {
-            "phi": self.phi,
-            "factors": {k: v for k, v in self.factors.to_data().items() if v is not None} or None,
-            "target-flops": self.target_flops,
-            "target-params": self.target_params,
-            "family": self.family,
-        }
-        return {way: value for way, value in found.items() if value is not None}
+        found: list[Way | None] = [
+            self.phi,
+            self.factors.scale,
+            Target.parse(MACS, self.target_flops),
+            Target.parse(PARAMS, self.target_params),
+            None if self.family is None else parse_steps(self.family),
+        ]
+        return [way for way in found if way is not None]
 
     @property
-    def way(self) -> tuple[str, Any]:
-        """The one way and its value. Raises InputError where there is none."""
-        for found in self.ways.items():
+    def way(self) -> Way:
+        """The one way. Raises InputError where there is none."""
+        for found in self.ways:
             return found
         raise InputError(WAYS)

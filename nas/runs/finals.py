@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
@@ -52,25 +53,47 @@ def select_finalists(trials: Sequence[Trial], config: FinalsConfig, objective: O
     return find_best(trials, config.count, objective)
 
 
-_IN_INT8 = ", int8"
-"""Ends the name of a training that is scored so."""
+@dataclass(frozen=True)
+class FinalKey:
+    """What one long training is: of the network of a trial, under a seed, for so many epochs, and whether it
+    is scored in int8."""
+
+    trial: int
+    seed: int
+    epochs: int
+    in_int8: bool
+
+    @classmethod
+    def of(cls, trial: Trial, seed: int, config: FinalsConfig) -> FinalKey:
+        """Return what a long training is by the settings."""
+        return cls(trial.number, seed, config.epochs, config.in_int8)
+
+    @property
+    def name(self) -> str:
+        """What the ledger has of it, which `parse` reads."""
+        rank = ", int8" if self.in_int8 else ""
+        return f"trial {self.trial}, seed {self.seed}, epochs {self.epochs}{rank}"
+
+    @classmethod
+    def parse(cls, name: str | None) -> FinalKey | None:
+        """Return what the training of a name is, None for a name of another kind."""
+        found = _NAME.fullmatch(name or "")
+        return found and cls(int(found[1]), int(found[2]), int(found[3]), bool(found[4]))
 
 
-def name_final(trial: Trial, seed: int, config: FinalsConfig) -> str:
-    """Return the name of one long training."""
-    rank = _IN_INT8 if config.in_int8 else ""
-    return f"trial {trial.number}, seed {seed}, epochs {config.epochs}{rank}"
+_NAME = re.compile(r"trial (\d{1,18}), seed (\d{1,18}), epochs (\d{1,18})(, int8)?")
+"""A damaged journal may have a number of so many digits that Python reads none of them."""
 
 
 def rank_finalists(
     trials: Sequence[Trial], finals: Iterable[Trial], config: FinalsConfig, objective: Objective
 ) -> list[Finalist]:
     """Return the best networks that have long trainings, by the mean reward of these."""
-    known = {final.job: final for final in finals}
+    known = {FinalKey.parse(final.job): final for final in finals}
     found = []
     for trial in select_finalists(trials, config, objective):
-        names = [name_final(trial, seed, config) for seed in range(config.seeds)]
-        own = [known[name] for name in names if name in known]
+        keys = [FinalKey.of(trial, seed, config) for seed in range(config.seeds)]
+        own = [known[key] for key in keys if key in known]
         scored = find_best(own, config.seeds, Objective(metric=objective.metric))
         if scored:
             found.append(Finalist(trial, tuple(scored)))
@@ -87,9 +110,9 @@ def find_winner(
     come."""
     if not config.count:
         return None
-    ended = {final.job for final in finals if not final.is_running}
+    ended = {FinalKey.parse(final.job) for final in finals if not final.is_running}
     wanted = {
-        name_final(trial, seed, config)
+        FinalKey.of(trial, seed, config)
         for trial in select_finalists(trials, config, objective)
         for seed in range(config.seeds)
     }
@@ -102,7 +125,8 @@ def select_spare(finals: Sequence[Trial], objective: Objective) -> list[int]:
     """Return the numbers of long trainings that are not the best of their network, by either rank."""
     best: dict[tuple[bytes, bool], Trial] = {}
     for final in find_best(finals, len(finals), replace(objective, factors=())):
-        in_int8 = final.job is not None and final.job.endswith(_IN_INT8)
+        key = FinalKey.parse(final.job)
+        in_int8 = key is not None and key.in_int8
         best.setdefault((make_point_key(final.candidate.choices), in_int8), final)
     kept = {final.number for final in best.values()}
     return [final.number for final in finals if final.number not in kept]

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from nas.errors import InputError
+from nas.study.records import RejectionReason
 
 if TYPE_CHECKING:
     from nas.space import Choices
@@ -18,11 +19,11 @@ class Reason(StrEnum):
     """It is no request, or has other parts than that request."""
     NOT_A_MEMBER = "not_a_member"
     """The choices are not a point of the space."""
-    UNBUILDABLE = "unbuildable"
+    UNBUILDABLE = RejectionReason.UNBUILDABLE.value
     """The choices are a point whose network cannot be built."""
-    OVER_BUDGET = "over_budget"
+    OVER_BUDGET = RejectionReason.OVER_BUDGET.value
     """The network is outside the budget, above or below."""
-    DUPLICATE = "duplicate"
+    DUPLICATE = RejectionReason.DUPLICATE.value
     """The network is that of an earlier trial, maybe by other choices."""
     FINISHED = "finished"
     """All trials of the run have been asked for."""

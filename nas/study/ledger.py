@@ -30,6 +30,7 @@ from nas.study.records import (
     NO_RESULT,
     Candidate,
     Counts,
+    RejectionReason,
     Trial,
     TrialResult,
     TrialState,
@@ -76,7 +77,7 @@ class Ledger:
         self._options = SharedOptions()
         self._trials: list[Trial] = []
         self._states: Counter[str] = Counter()
-        self._rejected: Counter[str] = Counter()
+        self._rejected: Counter[RejectionReason] = Counter()
         self._notes: dict[int, dict[str, Any]] = {}
         """What a pruner has noted on running trials, each in its present attempt."""
         self._drivers: dict[int, str] = {}
@@ -116,7 +117,8 @@ class Ledger:
                 continue
             trial = read_trial(frozen)
             if known is None:
-                self._take(trial, frozen.user_attrs.get("rejected"))
+                noted = frozen.user_attrs.get("rejected", {})
+                self._take(trial, {RejectionReason(reason): count for reason, count in noted.items()})
             else:
                 self._states[known.state.value] -= 1
                 self._states[trial.state.value] += 1
@@ -211,7 +213,7 @@ class Ledger:
     @property
     def counts(self) -> Counts:
         """How many trials are in which state, and which proposals were left out before them."""
-        return Counts(**self._states, **self._rejected)
+        return Counts(**self._states).with_rejected(self._rejected)
 
     def enter(
         self,
@@ -220,12 +222,13 @@ class Ledger:
         *,
         job: str | None = None,
         prescreen: float | None = None,
-        rejected: Mapping[str, int] | None = None,
+        rejected: Mapping[RejectionReason, int] | None = None,
         system_attrs: Mapping[str, Any] | None = None,
     ) -> Trial:
         """Write a new running trial. It is one write, so that the ledger has all of it or nothing."""
         driver = self._database.driver if self._database else None
-        facts = {"job": job, "prescreen": prescreen, "rejected": rejected, _DRIVER: driver}
+        noted = None if rejected is None else {reason.value: count for reason, count in rejected.items()}
+        facts = {"job": job, "prescreen": prescreen, "rejected": noted, _DRIVER: driver}
         attrs = dump_candidate(candidate) | {key: fact for key, fact in facts.items() if fact is not None}
         template = create_trial(
             state=OptunaState.RUNNING,
@@ -240,7 +243,7 @@ class Ledger:
         own = self._storage.get_trial(trial_id)
         own.params, own.distributions, own.user_attrs = candidate.choices, distributions, attrs
         self._drivers[candidate.number] = driver or ""
-        return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected)
+        return self._take(Trial(candidate, TrialState.RUNNING, job=job, prescreen=prescreen), rejected or {})
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Write the metric of a running trial after an epoch, counted from 1.
@@ -305,11 +308,11 @@ class Ledger:
         """Return the key of a trial in the storage."""
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
-    def _take(self, trial: Trial, rejected: Mapping[str, int] | None) -> Trial:
+    def _take(self, trial: Trial, rejected: Mapping[RejectionReason, int]) -> Trial:
         assert trial.number == len(self._trials), "trials are numbered without gaps"
         self._trials.append(trial)
         self._states[trial.state.value] += 1
-        self._rejected.update(rejected or {})
+        self._rejected.update(rejected)
         return trial
 
     def _finish(

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nas.study.ledger import Ledger
 from nas.study.objective import Objective
@@ -20,16 +20,41 @@ WAIT_S = 1.0
 """Seconds between two looks at what other drivers do, where there is nothing else to do."""
 
 
+class JobKey(Protocol):
+    """What tells a training from all others of its ledger, and a person what it is: a value, with the `name`
+    that the ledger has of it. `seed`: the number that its evaluator gets."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class NetworkKey:
+    """A network under a seed, told from the others by what it is called."""
+
+    network: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}, seed {self.seed}"
+
+
 @dataclass(frozen=True)
 class Job:
-    """One training, of the network at a point of a space. `name` tells it from all others of its ledger, and
-    a person what it is; `evaluator` is the name of what trains it, `seed` the number that this gets."""
+    """One training, of the network at a point of a space. `evaluator` is the name of what trains it."""
 
-    name: str
+    key: JobKey
     space: Space
     choices: Choices
     evaluator: str
-    seed: int
+
+    @property
+    def name(self) -> str:
+        return self.key.name
 
 
 class FixedQueue:
@@ -40,7 +65,7 @@ class FixedQueue:
 
     def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
         self.ledger = ledger
-        self.names = [job.name for job in jobs]
+        self.keys = {job.name: job.key for job in jobs}
         known = {trial.job: trial for trial in ledger.trials}
         running = {
             known[job.name].number: job for job in jobs if job.name in known and known[job.name].is_running
@@ -110,8 +135,7 @@ class FixedQueue:
     @property
     def trials(self) -> list[Trial]:
         """The trials of these jobs, by number; the ledger may have others."""
-        names = set(self.names)
-        return [trial for trial in self.ledger.trials if trial.job in names]
+        return [trial for trial in self.ledger.trials if trial.job in self.keys]
 
     def best(self, k: int) -> list[Trial]:
         """Return the `k` of the best scores."""
@@ -121,9 +145,9 @@ class FixedQueue:
     def counts(self) -> Counts:
         return Counts(**Counter(trial.state.value for trial in self.trials))
 
-    def collect_results(self) -> dict[str, Trial]:
-        """Return the trials of these jobs that have a score, by the name of the job."""
-        return {trial.job or "": trial for trial in self.trials if trial.score is not None}
+    def collect_trials(self) -> dict[JobKey, Trial]:
+        """Return the trials of these jobs by what they train."""
+        return {self.keys[trial.job]: trial for trial in self.ledger.trials if trial.job in self.keys}
 
 
 @dataclass(frozen=True)
@@ -140,8 +164,8 @@ class JobEvaluator:
     def time_limit(self, number: int) -> float | None:
         """Return the seconds that the epochs of a job may take."""
         job = self.jobs[number]
-        return find_time_limit(self.evaluators[job.evaluator], job.seed)
+        return find_time_limit(self.evaluators[job.evaluator], job.key.seed)
 
     def __call__(self, choices: Choices, number: int, parent: Parent | None) -> Training:
         job = self.jobs[number]
-        return self.evaluators[job.evaluator](choices, job.seed, parent)
+        return self.evaluators[job.evaluator](choices, job.key.seed, parent)

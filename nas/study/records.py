@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 from nas.cost import Cost
@@ -152,6 +152,17 @@ class Trial:
         return self.state is TrialState.RUNNING
 
 
+class RejectionReason(StrEnum):
+    """Why a proposal does not become a trial."""
+
+    OVER_BUDGET = "over_budget"
+    """Its network is outside the budget, above or below."""
+    DUPLICATE = "duplicate"
+    """Its network is that of an earlier trial, maybe by other choices."""
+    UNBUILDABLE = "unbuildable"
+    """Its network cannot be built."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Trials by state, and proposals that never became trials by what was wrong with them."""
@@ -168,12 +179,25 @@ class Counts:
     def ended(self) -> int:
         return self.complete + self.pruned + self.failed
 
+    @property
+    def rejected(self) -> dict[RejectionReason, int]:
+        """Proposals that never became trials, by reason."""
+        return {
+            RejectionReason.OVER_BUDGET: self.over_budget,
+            RejectionReason.DUPLICATE: self.duplicate,
+            RejectionReason.UNBUILDABLE: self.unbuildable,
+        }
+
+    def with_rejected(self, more: Mapping[RejectionReason, int]) -> Counts:
+        """Return them with more proposals that never became trials."""
+        return replace(self, **{reason.value: n + more.get(reason, 0) for reason, n in self.rejected.items()})
+
 
 class Rejected(Exception):
-    """A point that does not become a trial, for a reason of `Counts`. `repeats`: numbers of trials whose
-    networks were proposed again."""
+    """A point that does not become a trial. `repeats`: numbers of trials whose networks were proposed
+    again."""
 
-    def __init__(self, reason: str, repeats: Sequence[int] = ()) -> None:
+    def __init__(self, reason: RejectionReason, repeats: Sequence[int] = ()) -> None:
         self.reason = reason
         self.repeats = repeats
 
@@ -211,7 +235,7 @@ _REJECTED = Kind(
     "a mapping of reasons to whole numbers",
     lambda value: (
         isinstance(value, dict)
-        and value.keys() <= {"over_budget", "duplicate", "unbuildable"}
+        and value.keys() <= {*RejectionReason}
         and all(map(_COUNT.accepts, value.values()))
     ),
 )

@@ -42,6 +42,7 @@ from nas.study.records import (
     Candidate,
     Counts,
     Rejected,
+    RejectionReason,
     Trial,
     TrialResult,
     dump_candidate,
@@ -122,7 +123,7 @@ class Study:
         """The last trial of each network, by its identity."""
         self._ranked = find_best(ledger.trials, len(ledger.trials), objective)
         self._exhausted = False
-        self._fruitless: Counter[str] = Counter()
+        self._fruitless: Counter[RejectionReason] = Counter()
         first = StudyDirection.MAXIMIZE if objective.metric.maximize else StudyDirection.MINIMIZE
         self._mirror = Mirror([first, *(StudyDirection.MINIMIZE for _ in objective.costs)])
         # what another driver enters meanwhile is heard of when this one asks
@@ -151,7 +152,7 @@ class Study:
         if len(self.ledger.trials) >= self._wanted or self._exhausted:
             return None
         number = len(self.ledger.trials)
-        rejected: Counter[str] = Counter()
+        rejected: Counter[RejectionReason] = Counter()
         repeats: list[int] = []
         accepted: list[tuple[Proposal, Candidate]] = []
         wanted = self._screen.candidates if self._screen and number >= len(self._warm_start) else 1
@@ -233,8 +234,7 @@ class Study:
     @property
     def counts(self) -> Counts:
         """How many trials are in which state, and what never became one."""
-        counts = self.ledger.counts
-        return replace(counts, **{k: getattr(counts, k) + n for k, n in self._fruitless.items()})
+        return self.ledger.counts.with_rejected(self._fruitless)
 
     # Proposals
 
@@ -269,14 +269,14 @@ class Study:
         """Return amounts and identity of a point; raises Rejected."""
         amounts = self._domain.amounts(choices)
         if amounts is None:
-            raise Rejected("unbuildable")
+            raise Rejected(RejectionReason.UNBUILDABLE)
         if not self._budget.admits(amounts):
-            raise Rejected("over_budget")
+            raise Rejected(RejectionReason.OVER_BUDGET)
         identity = self._domain.identity(choices)
         if identity in self._numbers:
-            raise Rejected("duplicate", [self._numbers[identity]])
+            raise Rejected(RejectionReason.DUPLICATE, [self._numbers[identity]])
         if not self._domain.can_train(choices):
-            raise Rejected("unbuildable")
+            raise Rejected(RejectionReason.UNBUILDABLE)
         return amounts, identity
 
     def _work_out_anew(self, candidates: Iterable[Candidate]) -> dict[str, str]:
@@ -304,7 +304,10 @@ class Study:
         return Candidate(number, choices, self._space.cost(choices), identity, kept)
 
     def _enter_best(
-        self, accepted: Sequence[tuple[Proposal, Candidate]], rejected: Counter[str], repeats: Sequence[int]
+        self,
+        accepted: Sequence[tuple[Proposal, Candidate]],
+        rejected: Counter[RejectionReason],
+        repeats: Sequence[int],
     ) -> Candidate:
         """Enter the proposal that the screen has as the best, or the only one, with its notes."""
         proposal, candidate = accepted[0]
@@ -322,7 +325,7 @@ class Study:
             candidate,
             proposal.distributions,
             prescreen=prescreen,
-            rejected=dict(rejected),
+            rejected=rejected,
             system_attrs=notes,
         )
         attrs = dump_candidate(candidate)

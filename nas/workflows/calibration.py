@@ -36,7 +36,7 @@ from nas.study.queue import FixedQueue, Job, JobEvaluator
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.recipe import LATER, Recipe
 from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers
+from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.proxy_figures import (
     LEAST_RANKED,
@@ -53,6 +53,19 @@ from nas.workflows.stops import stoppable, timed
 _SAMPLES = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
+
+
+@dataclass(frozen=True)
+class CalibrationKey:
+    """What one training of a calibration is: of which network, in which way, under which seed."""
+
+    network: int
+    training: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"network {self.network}, {self.training}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
     trainings = _list_trainings(session, plan, points)
     seeds = {name: range(plan.seeds if name == PROXY else 1) for name in trainings}
     jobs = [
-        Job(f"network {n}, {name}, seed {seed}", session.space, point, name, seed)
+        Job(CalibrationKey(n, name, seed), session.space, point, name)
         for name in trainings
         for seed in seeds[name]
         for n, point in enumerate(points)
@@ -160,7 +173,7 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         observer.began(session)
         epochs = max(training.recipe.epochs for training in trainings.values())
         evaluator = JobEvaluator(queue.by_number, _make_evaluators(session, trainings))
-        observer.round(queue, "calibration", len(jobs), epochs)
+        observer.round(queue, Round.CALIBRATION, len(jobs), epochs)
         try:
             with timed(session.config.time_limit, began, observer, stop) as punctual:
                 first = FirstFailures(queue, session)
@@ -230,11 +243,11 @@ def _make_rows(
     space: Space, points: Sequence[Choices], queue: FixedQueue, seeds: Mapping[str, range]
 ) -> tuple[Row, ...]:
     """Return the networks of which the proxy and the longer training gave all scores."""
-    results = queue.collect_results()
+    results = {key: trial for key, trial in queue.collect_trials().items() if trial.score is not None}
     rows = []
     for n, point in enumerate(points):
         own = {
-            name: [results.get(f"network {n}, {name}, seed {s}") for s in every]
+            name: [results.get(CalibrationKey(n, name, seed)) for seed in every]
             for name, every in seeds.items()
         }
         whole = {name: [t for t in each if t is not None] for name, each in own.items() if None not in each}

@@ -22,7 +22,7 @@ from nas.training.recipe import Recipe
 from nas.workflows.checks import check_gpus, check_machine
 from nas.workflows.hardware import PlacedConfig, check_cluster, count_trial_gpus
 from nas.workflows.keeping import FirstFailures
-from nas.workflows.observer import Observer, Observers
+from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.stops import stoppable, timed
 
 FRESH = 1_000_000
@@ -50,6 +50,7 @@ class FixedSession(ABC):
     the folder where it is not the usual one, and the database of the run."""
 
     STUDY: ClassVar[str]
+    ROUND: ClassVar[Round]
     folder: RunFolder
     manifest: FixedManifest
     named: tuple[Path | None, str | None]
@@ -130,7 +131,7 @@ def train_all(
         ledger = Ledger(storage, session.STUDY, config.recipe.scored_by)
         opened.callback(ledger.close)
         queue = FixedQueue(session.jobs, ledger)
-        heard.round(queue, session.STUDY, len(queue.names), config.recipe.epochs)
+        heard.round(queue, session.ROUND, len(queue.keys), config.recipe.epochs)
         if queue.remaining:
             evaluator = JobEvaluator(queue.by_number, session.evaluators)
             with suppress(TimeIsUp), timed(limit_s, began, heard, stop) as punctual:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from nas.loggers import Entry
 from nas.loggers.sender import Senders
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 
 if TYPE_CHECKING:
     from nas.execution.base import TrialQueue
@@ -35,7 +35,7 @@ class RunLog(Observer):
     def __exit__(self, *problem: object) -> None:
         self._senders.__exit__(*problem)
 
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+    def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
         self._losses.clear()
         for trial in queue.trials:
             self._log(trial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,21 @@ if TYPE_CHECKING:
     from nas.study.records import Candidate, Trial
     from nas.training.base import EpochResult
     from nas.workflows.session import Session
+
+
+class Round(StrEnum):
+    """Trainings that are begun together."""
+
+    SEARCH = "search"
+    """The trials of a search."""
+    FINALISTS = "finalists"
+    """The best networks of a search again, longer, under fresh seeds."""
+    CALIBRATION = "calibration"
+    """Networks by the proxy under several seeds, longer, and by other proxies."""
+    VERSUS = "versus"
+    """A network and those that it is compared with, each under several seeds."""
+    COEFFICIENTS = "coefficients"
+    """A network and those of twice its MACs, each under several seeds."""
 
 
 def ignore(text: str) -> None:
@@ -32,8 +48,9 @@ class Observer:
     def began(self, session: Session) -> None:
         """A search, or a calibration, has its run folder; nothing is trained yet."""
 
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
-        """Trainings begin, in all `trials` of `epochs` epochs: those of the search, then its finalists."""
+    def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
+        """Trainings begin, in all `trials` of `epochs` epochs. `which`: those of the search, then its
+        finalists."""
 
     def dashboard(self, url: str) -> None:
         """Ray's dashboard answers at `url`."""
@@ -82,9 +99,9 @@ class Observers(Observer):
         for observer in self._observers:
             observer.began(session)
 
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+    def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
         for observer in self._observers:
-            observer.round(queue, title, trials, epochs)
+            observer.round(queue, which, trials, epochs)
 
     def dashboard(self, url: str) -> None:
         for observer in self._observers:

@@ -9,13 +9,13 @@ from typing import Any
 
 from nas.errors import InputError
 from nas.files import write_output
-from nas.measures import MACS, PARAMS, SHOWN
+from nas.measures import SHOWN
 from nas.runs.coefficients import CoefficientsFolder, OwnCoefficients
-from nas.runs.factors import ScaleConfig
+from nas.runs.factors import ScaleConfig, Target, Way
 from nas.runs.state import RunState, find_network
 from nas.space import Space, dump_space, load_space
 from nas.space.coefficients import EFFICIENTNET, Coefficients
-from nas.space.compound import PUBLISHED, Solution, parse_steps, solve, take_step
+from nas.space.compound import PUBLISHED, Solution, solve, take_step
 from nas.space.library import is_run
 from nas.space.plugins import read_plugins
 from nas.space.scale import Scale, scale_space
@@ -63,10 +63,10 @@ def scale_network(
     what: Path | str, output: Path | str, config: ScaleConfig, *, plugins: Sequence[Path | str] = ()
 ) -> list[ScaledFile]:
     """Scale a network as a config says. The rest is as of `scale`."""
-    way, value = config.way
+    way = config.way
     source = find_network(str(what), read_plugins(map(Path, plugins)))
-    by = None if way == "factors" else _find_coefficients(str(what), config.coefficients)
-    return write_scaled(source, Path(output), way, value, by)
+    by = None if isinstance(way, Scale) else _find_coefficients(str(what), config.coefficients)
+    return write_scaled(source, Path(output), way, by)
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,19 @@ class ScaledFile:
 
 
 def write_scaled(
-    file: Path, output: Path, way: str, value: Any, by: Coefficients | OwnCoefficients | None = None
+    file: Path, output: Path, way: Way, by: Coefficients | OwnCoefficients | None = None
 ) -> list[ScaledFile]:
     """Scale the network or space in a file and write it, with where it comes from under `meta`.
 
-    `way` and `value`: `phi` and a step of EfficientNet's; `factors` and a mapping of Scale's fields;
-    `target-flops` or `target-params` and a count as text; `family` and a range of steps, `0..7`, which writes
-    OUTPUT_b0.yaml to OUTPUT_b7.yaml. `by`: coefficients, None for EfficientNet's.
+    A range of steps writes OUTPUT_b0.yaml and so on. `by`: coefficients, None for EfficientNet's.
 
-    Raises InputError where the value cannot be read or the scale does not apply, NasError where a file
-    cannot be written.
+    Raises InputError where the scale does not apply, NasError where a file cannot be written.
     """
     space = load_space(file)
     own = by.coefficients if isinstance(by, OwnCoefficients) else by
     about = _describe(by, space)
     written = []
-    for path, step, solution in _find_solutions(space, output, way, value, own):
+    for path, step, solution in _find_solutions(space, output, way, own):
         named = f"{space.name}_b{step}" if step is not None else f"{space.name}_scaled"
         result = replace(solution.space, name=named, meta=_describe_lineage(space, file, solution, own))
         write_output(path, dump_space(result))
@@ -113,29 +110,27 @@ def scale_best(state: RunState) -> list[ScaledFile]:
     return [
         file
         for step in state.config.scale
-        for file in write_scaled(best, state.folder.path / f"best-phi{step}.yaml", "phi", step)
+        for file in write_scaled(best, state.folder.path / f"best-phi{step}.yaml", step)
     ]
 
 
 def _find_solutions(
-    space: Space, output: Path, way: str, value: Any, by: Coefficients | None
+    space: Space, output: Path, way: Way, by: Coefficients | None
 ) -> Iterator[tuple[Path, int | None, Solution]]:
     """Return where each scaled space is written, its step, if any, and the space."""
     match way:
-        case "phi":
-            yield output, value, _take_step(space, by, value)
-        case "family":
+        case int():
+            yield output, way, _take_step(space, by, way)
+        case range():
             solution = None
-            for step in parse_steps(value):
+            for step in way:
                 path = output.with_name(f"{output.stem}_b{step}{output.suffix or '.yaml'}")
                 solution = _take_step(space, by, step, solution)
                 yield path, step, solution
-        case "factors":
-            scale = Scale(**value)
-            yield output, None, Solution(scale_space(space, scale), scale)
-        case _:
-            measure = MACS if way == "target-flops" else PARAMS
-            yield output, None, solve(space, measure, measure.parse(value), by or EFFICIENTNET)
+        case Scale():
+            yield output, None, Solution(scale_space(space, way), way)
+        case Target():
+            yield output, None, solve(space, way.measure, way.amount, by or EFFICIENTNET)
 
 
 def _take_step(space: Space, by: Coefficients | None, step: int, before: Solution | None = None) -> Solution:

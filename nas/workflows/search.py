@@ -18,8 +18,8 @@ from nas.measures import LATENCY
 from nas.runs.config import SearchConfig
 from nas.runs.finals import (
     Finalist,
+    FinalKey,
     find_winner,
-    name_final,
     name_finals,
     select_finalists,
     select_spare,
@@ -49,7 +49,7 @@ from nas.workflows.keeping import (
 )
 from nas.workflows.limited import KEPT, measure_best
 from nas.workflows.logged import RunLog
-from nas.workflows.observer import Observer, Observers
+from nas.workflows.observer import Observer, Observers, Round
 from nas.workflows.prepared import prepare
 from nas.workflows.scaling import ScaledFile, scale_best
 from nas.workflows.session import Session, check_place, reopen, start
@@ -327,7 +327,7 @@ def _train(
     if session.proxy is None:
         keepers.append(EarlyFailure(study, session.evaluator))
     keepers.append(FirstFailures(study, session))
-    observer.round(study, "search", config.trials, config.recipe.epochs)
+    observer.round(study, Round.SEARCH, config.trials, config.recipe.epochs)
     if known := find_calibration(session.folder, session.manifest):
         observer.noted(known)
     try:
@@ -345,13 +345,13 @@ def _train_finalists(session: Session, study: Study, ledger: Ledger, observer: O
     config = session.config
     best = select_finalists(session.make_state(study.trials).trials, config.finals, session.objective)
     jobs = [
-        Job(name_final(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL, seed)
+        Job(FinalKey.of(trial, seed, config.finals), session.space, trial.candidate.choices, _FINAL)
         for seed in range(config.finals.seeds)
         for trial in best
     ]
     queue = FixedQueue(jobs, ledger)
     evaluator = JobEvaluator(queue.by_number, {_FINAL: _lengthen_trainings(session)})
-    observer.round(queue, "finalists", len(jobs), config.finals.epochs)
+    observer.round(queue, Round.FINALISTS, len(jobs), config.finals.epochs)
     session.executor.run(queue, evaluator, Observers(observer, FinalsKeeper(session.folder)))
     for number in select_spare(ledger.trials, session.objective):
         session.folder.final_weights_file(number).unlink(missing_ok=True)

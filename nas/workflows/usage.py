@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nas.study.records import TrialState
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 
 if TYPE_CHECKING:
     from nas.execution.base import TrialQueue
@@ -75,7 +75,7 @@ class Meter(Observer):
         self._known, self._began = self.usage, None
         self._heard.clear()
 
-    def round(self, queue: TrialQueue, title: str, trials: int, epochs: int) -> None:
+    def round(self, queue: TrialQueue, which: Round, trials: int, epochs: int) -> None:
         self.stop()
         self._began, self._slots = time.monotonic(), 0
 

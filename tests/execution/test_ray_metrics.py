@@ -28,7 +28,7 @@ from instant import SPACE
 from nas.execution.local import LocalExecutor
 from nas.execution.ray_address import describe_login
 from nas.study.ledger import Ledger
-from nas.study.queue import FixedQueue, Job, JobEvaluator
+from nas.study.queue import FixedQueue, Job, JobEvaluator, NetworkKey
 from nas.study.storage import open_storage
 from nas.workflows.observer import Observer
 
@@ -87,7 +87,7 @@ def test_images_a_second_are_those_that_epochs_tell(tmp_path: Path, monkeypatch:
 
     told: list[tuple[str, Any]] = []
     monkeypatch.setattr(Gauges, "set", lambda _, name, value, **labels: told.append((name, value)))
-    jobs = [Job("one", SPACE, SPACE.smallest(), "longer", 0)]
+    jobs = [Job(NetworkKey("one", 0), SPACE, SPACE.smallest(), "longer")]
     queue = FixedQueue(jobs, Ledger(open_storage(None), "finals"))
     evaluator = JobEvaluator(queue.by_number, {"longer": Fake(tmp_path / "log")})
     LocalExecutor().run(queue, evaluator, MeteredObserver(Observer(), queue, {"run": "one"}, "here"))

@@ -24,6 +24,7 @@ from nas.report.search_screen import SearchScreen
 from nas.report.training import TrainScreen
 from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason
+from nas.workflows.observer import Round
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_what_a_log_says_while_a_search_starts(clock: list[float]) -> None:
     assert screen.lines(1) == []  # the note is fresh
     assert screen.lines(2) == ["Loading torch ... 2 s", "Loading torch ... 3 s"]
     screen.began(cast(Any, "a session"))
-    screen.round(queue, "search", 3, 4)
+    screen.round(queue, Round.SEARCH, 3, 4)
     screen.doing("Starting Ray")
     assert screen.lines(1.5) == ["Starting Ray ... 2 s"]
     first, second = asked(queue), asked(queue)

@@ -13,6 +13,7 @@ from toys import after, asked, study
 from nas.report.search_screen import SearchScreen
 from nas.study.records import TrialResult
 from nas.training.base import Failure, FailureReason
+from nas.workflows.observer import Round
 
 
 def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +24,7 @@ def test_a_trial_that_ends_before_any_has_begun(monkeypatch: pytest.MonkeyPatch)
     queue = study(None, trials=4)
     screen = SearchScreen(Console(file=said, width=200))
     screen.began(cast(Any, "a session"))
-    screen.round(queue, "search", 4, 4)
+    screen.round(queue, Round.SEARCH, 4, 4)
     failure = Failure(FailureReason.WORKER_DIED, "4 times; its machine has gone, or Ray on it")
     screen.finished(queue.fail(asked(queue).number, failure, TrialResult()))
     assert said.getvalue().startswith("[1/4, 1 failed] trial 0: failed: worker_died: 4 times; its")
@@ -38,7 +39,7 @@ def test_the_time_left_is_of_the_epochs_that_are_left(monkeypatch: pytest.Monkey
     queue = study(None, trials=4)
     screen = SearchScreen(Console(file=said, width=200))
     screen.began(cast(Any, "a session"))
-    screen.round(queue, "search", 4, 4)
+    screen.round(queue, Round.SEARCH, 4, 4)
     first, second = asked(queue), asked(queue)
     screen.started(first)
     screen.started(second)

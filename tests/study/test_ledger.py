@@ -24,7 +24,7 @@ from nas.space import Choices, Space, load_space
 from nas.space.library import find_space
 from nas.study.ledger import Ledger, read_trials
 from nas.study.mirror import Mirror, make_running_trial
-from nas.study.records import Candidate, TrialResult, TrialState
+from nas.study.records import Candidate, RejectionReason, TrialResult, TrialState
 from nas.study.storage import claim_storage
 from nas.training.base import Failure, FailureReason, Metric
 
@@ -147,7 +147,7 @@ def test_a_job_and_a_prescreen_score_are_kept(journal: Path) -> None:
     ledger = Ledger(claim_storage(journal), "nas")
     choices, distributions = ledger.sample(cast("Space", ToySpace()), lambda name, options: options[0])
     candidate = Candidate(0, choices, Cost(2000, 2), "11")
-    ledger.enter(candidate, distributions, job="one", prescreen=0.5, rejected={"duplicate": 3})
+    ledger.enter(candidate, distributions, job="one", prescreen=0.5, rejected={RejectionReason.DUPLICATE: 3})
     for found in (ledger, Ledger(claim_storage(journal), "nas")):
         (trial,) = found.trials
         assert (trial.candidate, trial.job, trial.prescreen) == (candidate, "one", 0.5)

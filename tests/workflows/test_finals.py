@@ -22,14 +22,14 @@ from nas.errors import InputError
 from nas.report.search_lines import describe_finals
 from nas.runs.config import SearchConfig
 from nas.runs.final_round import FinalsConfig
-from nas.runs.finals import Finalist, compare_first_two, name_final, select_spare
+from nas.runs.finals import Finalist, FinalKey, compare_first_two, select_spare
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.state import RunState
 from nas.space import load_space, parse_space
 from nas.study.ledger import Ledger
 from nas.study.objective import ACCURACY
-from nas.study.queue import FixedQueue, Job
+from nas.study.queue import FixedQueue, Job, NetworkKey
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
 from nas.study.storage import open_storage
 from nas.training.base import EpochResult, Failure, FailureReason
@@ -142,7 +142,8 @@ def test_finals_that_ended_are_not_repeated(run: RunFolder) -> None:
 def test_jobs_that_ran_when_the_driver_died_run_again() -> None:
     space = parse_space(TINY, "tiny.yaml")
     point = space.smallest()
-    jobs = [Job(name, space, point, "final", seed) for seed, name in enumerate("abc")]
+    keys = [NetworkKey(name, seed) for seed, name in enumerate("abc")]
+    jobs = [Job(key, space, point, "final") for key in keys]
 
     def queue(jobs: list[Job]) -> FixedQueue:
         return FixedQueue(jobs, Ledger(open_storage(Path("jobs.journal")), "jobs"))
@@ -154,13 +155,13 @@ def test_jobs_that_ran_when_the_driver_died_run_again() -> None:
     complete(first, asked(first).number, 0.5)
     first.ask()
     again = queue(jobs)
-    assert {number: job.name for number, job in again.by_number.items()} == {1: "b", 2: "c"}
+    assert {number: job.key for number, job in again.by_number.items()} == {1: keys[1], 2: keys[2]}
     assert [asked(again).number for _ in range(2)] == [1, 2] and again.ask() is None
     complete(again, 1, 0.25)
     again.fail(2, Failure(FailureReason.ERROR, "no luck"))
-    assert {name: r.score for name, r in again.collect_results().items()} == {"a": 0.5, "b": 0.25}
+    assert [again.collect_trials()[key].score for key in keys] == [0.5, 0.25, None]
     assert queue(jobs).remaining == 0
-    other = queue([replace(jobs[0], name="d")])
+    other = queue([replace(jobs[0], key=NetworkKey("d", 0))])
     assert asked(other).number == 3 and other.counts.complete == 0
 
 
@@ -271,7 +272,7 @@ def test_a_time_limit_ends_a_search_on_ray() -> None:
 def test_a_storage_that_has_finals_of_that_name_is_refused() -> None:
     space = parse_space(TINY, "tiny.yaml")
     ledger = Ledger(open_storage("sqlite:///s.db"), "a-finals")
-    FixedQueue([Job("a", space, space.smallest(), "f", 0)], ledger).ask()
+    FixedQueue([Job(NetworkKey("a", 0), space, space.smallest(), "f")], ledger).ask()
     said = nas("search", "tiny.yaml", "--storage", "sqlite:///s.db", "--name", "a", *SHORT)
     assert said.code == 2
     way_out = "choose another --name, or work on it too with --join"
@@ -305,8 +306,11 @@ def test_what_cannot_be_ranked_in_int8(settings: dict[str, Any], said: str) -> N
 def test_trainings_of_another_rank_are_others() -> None:
     """Scores in float32 do not stand for those in int8, and the best weights of both stay."""
     plain, in_int8 = FinalsConfig(count=1), FinalsConfig(count=1, rank="int8")
-    names = [name_final(trial(7, 0.5), 0, config) for config in (plain, in_int8)]
+    keys = [FinalKey.of(trial(7, 0.5), 0, config) for config in (plain, in_int8)]
+    names = [key.name for key in keys]
     assert names == ["trial 7, seed 0, epochs 30", "trial 7, seed 0, epochs 30, int8"]
+    assert [*map(FinalKey.parse, names)] == keys
+    assert [*map(FinalKey.parse, ("network 7, proxy, seed 0", "trial 7", "", None))] == [None] * 4
     finals = [replace(trial(n, 0.5 + n / 10), job=names[n % 2]) for n in range(4)]
     assert select_spare(finals, ACCURACY) == [0, 1]
 

@@ -480,8 +480,8 @@ def test_an_observer_hears_everything_in_its_order() -> None:
         def began(self, session: object) -> None:
             log.append("began")
 
-        def round(self, queue: object, title: str, trials: int, epochs: int) -> None:
-            log.append((title, trials, epochs))
+        def round(self, queue: object, which: nas.Round, trials: int, epochs: int) -> None:
+            log.append((which, trials, epochs))
 
         def started(self, candidate: Candidate) -> None:
             log.append(("started", candidate.number))
@@ -503,8 +503,8 @@ def test_an_observer_hears_everything_in_its_order() -> None:
     one, final = [("epoch", 0, 1)], [("epoch", 0, 1), ("continued", 0), ("epoch", 0, 2)]
     ends = [("trained", 0), ("finished", 0)]
     assert log == [
-        "began", ("search", 1, 1), ("started", 0), *one, *ends,
-        ("finalists", 1, 2), ("started", 0), *final, *ends,
+        "began", (nas.Round.SEARCH, 1, 1), ("started", 0), *one, *ends,
+        (nas.Round.FINALISTS, 1, 2), ("started", 0), *final, *ends,
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from nas.report.search_lines import describe_usage
 from nas.study.records import TrialResult
 from nas.training.base import EpochResult, Failure, FailureReason, Limit
 from nas.workflows import usage as usage_module
+from nas.workflows.observer import Round
 from nas.workflows.usage import Meter, Usage
 
 
@@ -33,7 +34,7 @@ def test_two_trials_at_a_time(clock: list[float]) -> None:
     """Ray takes 6 s to start, the last trial has its round for itself, and all of that is waiting."""
     queue, meter = study(None, trials=3), Meter()
     assert meter.usage == Usage()
-    meter.round(queue, "search", 3, 2)
+    meter.round(queue, Round.SEARCH, 3, 2)
     clock[0] += 6
     first, second = asked(queue), asked(queue)
     meter.started(first)
@@ -52,7 +53,7 @@ def test_two_trials_at_a_time(clock: list[float]) -> None:
     clock[0] += 100
     usage = meter.usage
     assert (usage.total_s, usage.started_s, usage.trained_s, usage.waited_s) == (28.0, 4.5, 10.5, 13.0)
-    meter.round(queue, "finalists", 1, 2)  # one at a time
+    meter.round(queue, Round.FINALISTS, 1, 2)  # one at a time
     meter.started(asked(queue))
     clock[0] += 2
     assert (meter.usage.total_s, meter.usage.trained_s) == (30.0, 12.5)

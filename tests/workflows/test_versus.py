@@ -29,6 +29,7 @@ from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import load_space
 from nas.study.ledger import read_trials
+from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
 from nas.workflows.versus.pairs import Difference
 from nas.workflows.versus.verdict import Standing, Verdict, compare_at_equal_cost, word_claim
@@ -436,7 +437,9 @@ def test_a_training_that_fails_leaves_its_pair_out(versus: VersusFolder) -> None
     (trials,) = read_trials(versus.journal, "versus")
     network = load_space(versus.path / "network.yaml")
     contestants = [Contestant(name, network, (0, 1), 32) for name in ("network", "plain.yaml")]
-    known = {trial.job or "": trial for trial in trials if trial.job != "plain.yaml, seed 1"}
+    *others, _ = (NetworkKey(one.name, seed) for one in contestants for seed in one.seeds)
+    named = {trial.job: trial for trial in trials}
+    known: dict[JobKey, Trial] = {key: named[key.name] for key in others}
     standings = rank(contestants, known, 2, Budget(), 0)
     assert standings[1].scores[1] is None and standings[1].difference is None
     assert "plain.yaml: 1 of 2 seeds have a score" in " ".join(list_doubts(standings, 2, ()))

@@ -88,7 +88,7 @@ def search_coefficients(
 
 def _conclude(session: CoefficientsSession, queue: FixedQueue) -> CoefficientsResult:
     config, folder, entries = session.config, session.folder, session.entries
-    trials = {trial.job or "": trial for trial in queue.trials}
+    trials = queue.collect_trials()
     seeds = count_seeds(entries, trials, config.seeds)
     write_atomically(folder.table_file, dump_trainings(entries, trials, config.seeds))
     if seeds < 2:

@@ -20,11 +20,11 @@ from nas.space import Space, dump_space
 from nas.space.doubling import LARGEST, Doubled, double
 from nas.space.plugins import read_plugins
 from nas.space.scale import has_stages
-from nas.study.queue import Job
+from nas.study.queue import Job, NetworkKey
 from nas.training.evaluator import ProxyEvaluator, scale_resolution
 from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 from nas.workflows.subject import Subject, check_builds, find_place, find_subject
 from nas.workflows.train.preparation import read_images
 
@@ -50,10 +50,6 @@ class Entry:
         """Its MACs, in those of the network that is scaled."""
         return self.doubled.growth if self.doubled else 1.0
 
-    def name_job(self, seed: int) -> str:
-        """Return the name of one training."""
-        return f"{self.name}, seed {seed}"
-
 
 @dataclass(frozen=True)
 class CoefficientsSession(FixedSession):
@@ -61,6 +57,7 @@ class CoefficientsSession(FixedSession):
     of the `entries` is the network that is scaled."""
 
     STUDY: ClassVar[str] = "coefficients"
+    ROUND: ClassVar[Round] = Round.COEFFICIENTS
 
     folder: CoefficientsFolder
     manifest: CoefficientsManifest
@@ -78,7 +75,7 @@ class CoefficientsSession(FixedSession):
     @property
     def jobs(self) -> list[Job]:
         return [
-            Job(one.name_job(seed), one.network, {}, one.name, seed)
+            Job(NetworkKey(one.name, seed), one.network, {}, one.name)
             for seed in range(self.config.seeds)
             for one in self.entries
         ]

@@ -14,6 +14,7 @@ import numpy as np
 from nas.measures import MEASURES
 from nas.runs.coefficients import FORMAT
 from nas.space.coefficients import Coefficients
+from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
 from nas.workflows.coefficients.gathering import Entry
 from nas.workflows.coefficients.seed_blocks import Behind, rank_blocks
@@ -81,11 +82,11 @@ class Ranking:
 
 
 def rank(
-    entries: Sequence[Entry], trials: Mapping[str, Trial], seeds: int
+    entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds: int
 ) -> tuple[Standing, list[Standing]]:
     """Return the standing of the network that is scaled, and those of the others, the best first.
 
-    `trials`: by the name of their training; `seeds`: so many of the first, two or more, under which all have
+    `trials`: by what they train; `seeds`: so many of the first, two or more, under which all have
     ended. Those of which a training failed are not ranked, and last.
     """
     base, *doubled = (_make_standing(one, trials, seeds) for one in entries)
@@ -99,8 +100,8 @@ def rank(
     return base, [*ranked, *(one for one in doubled if one.mean is None)]
 
 
-def _make_standing(one: Entry, trials: Mapping[str, Trial], seeds: int) -> Standing:
-    ended = [trials.get(one.name_job(seed)) for seed in range(seeds)]
+def _make_standing(one: Entry, trials: Mapping[JobKey, Trial], seeds: int) -> Standing:
+    ended = [trials.get(NetworkKey(one.name, seed)) for seed in range(seeds)]
     amounts = one.network.amounts({})
     known = {measure.name: amounts(measure) for measure in MEASURES.values()}
     return Standing(
@@ -113,10 +114,10 @@ def _make_standing(one: Entry, trials: Mapping[str, Trial], seeds: int) -> Stand
     )
 
 
-def count_seeds(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds: int) -> int:
+def count_seeds(entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds: int) -> int:
     """Return how many of the first seeds all networks have been trained under, whatever came of it."""
     for seed in range(seeds):
-        ended = [trials.get(one.name_job(seed)) for one in entries]
+        ended = [trials.get(NetworkKey(one.name, seed)) for one in entries]
         if any(trial is None or trial.is_running for trial in ended):
             return seed
     return seeds
@@ -171,7 +172,7 @@ def list_doubts(base: Standing, standings: Sequence[Standing], seeds: int, wante
 # What is kept
 
 
-def dump_trainings(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds: int) -> str:
+def dump_trainings(entries: Sequence[Entry], trials: Mapping[JobKey, Trial], seeds: int) -> str:
     """Return a row for each training as CSV: coefficients, costs, side of the images, seed, score, seconds,
     and why it failed."""
     text = io.StringIO()
@@ -194,7 +195,7 @@ def dump_trainings(entries: Sequence[Entry], trials: Mapping[str, Trial], seeds:
         factors = astuple(one.doubled.coefficients) if one.doubled else (1, 1, 1)
         known = [*factors, *(amounts(measure) for measure in MEASURES.values()), one.side]
         for seed in range(seeds):
-            trial = trials.get(one.name_job(seed))
+            trial = trials.get(NetworkKey(one.name, seed))
             failure = trial and trial.failure
             cells = [
                 trial and trial.score, trial and trial.result.seconds, failure and failure.reason.value,

@@ -97,7 +97,7 @@ def _write_inputs(session: VersusSession) -> None:
 
 def _conclude(session: VersusSession, queue: FixedQueue) -> VersusResult:
     config, folder, budget, images = session.config, session.folder, session.budget, session.images
-    trials = {trial.job or "": trial for trial in queue.trials}
+    trials = queue.collect_trials()
     standings = rank(session.contestants, trials, config.seeds, budget, config.seed)
     equal, why_not = compare_at_equal_cost(session.found.run)
     notes = [*list_doubts(standings, config.seeds, session.manifest.before), *([why_not] if why_not else [])]

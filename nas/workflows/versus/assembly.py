@@ -23,12 +23,12 @@ from nas.runs.provenance import describe_environment, digest_text
 from nas.space import dump_space
 from nas.space.library import is_run
 from nas.space.plugins import read_plugins
-from nas.study.queue import Job
+from nas.study.queue import Job, NetworkKey
 from nas.training.evaluator import ProxyEvaluator
 from nas.training.metrics import check_balance, check_metric
 from nas.workflows.fixed import FRESH, FixedSession, check_place
 from nas.workflows.hardware import find_device, name_device
-from nas.workflows.observer import Observer
+from nas.workflows.observer import Observer, Round
 from nas.workflows.prepared import check_data
 from nas.workflows.subject import Subject, find_place, find_subject, to_slug
 from nas.workflows.train.preparation import read_images
@@ -39,7 +39,7 @@ from nas.workflows.versus.contestants import (
     list_contestants,
     settle,
 )
-from nas.workflows.versus.verdict import Verdict, name_job
+from nas.workflows.versus.verdict import Verdict
 
 if TYPE_CHECKING:
     from nas.data.base import Source
@@ -62,6 +62,7 @@ class VersusSession(FixedSession):
     """A comparison with its folder: who takes part, on which images, where."""
 
     STUDY: ClassVar[str] = "versus"
+    ROUND: ClassVar[Round] = Round.VERSUS
 
     folder: VersusFolder
     manifest: VersusManifest
@@ -80,7 +81,7 @@ class VersusSession(FixedSession):
     @property
     def jobs(self) -> list[Job]:
         return [
-            Job(name_job(one, seed), one.network, {}, one.name, seed)
+            Job(NetworkKey(one.name, seed), one.network, {}, one.name)
             for seed in range(self.config.seeds)
             for one in self.contestants
             if seed in one.seeds

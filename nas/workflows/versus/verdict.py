@@ -17,6 +17,7 @@ from nas.runs.beside import find_random
 from nas.runs.comparison import FORMAT, RANDOM, VersusFolder
 from nas.runs.state import RunState
 from nas.study.history import expect_random, track_best
+from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
 from nas.training.recipe import METRICS
 from nas.workflows.versus.contestants import NETWORK, Contestant, list_measures
@@ -127,16 +128,11 @@ def _read_standing(data: Mapping[str, Any]) -> Standing:
     return Standing(**own)
 
 
-def name_job(one: Contestant, seed: int) -> str:
-    """Return the name of one training."""
-    return f"{one.name}, seed {seed}"
-
-
 def rank(
-    contestants: Sequence[Contestant], trials: Mapping[str, Trial], seeds: int, budget: Budget, seed: int
+    contestants: Sequence[Contestant], trials: Mapping[JobKey, Trial], seeds: int, budget: Budget, seed: int
 ) -> list[Standing]:
     """Return the standings: the network, its baselines, and the random members together, each compared with
-    the network over the seeds under which both have a score. `trials`: by the name of their training."""
+    the network over the seeds under which both have a score. `trials`: by what they train."""
     groups: dict[str, list[Contestant]] = {}
     for one in contestants:
         groups.setdefault(RANDOM if one.is_random else one.name, []).append(one)
@@ -160,9 +156,9 @@ def rank(
     ]  # fmt: skip
 
 
-def _average_score(members: Sequence[Contestant], seed: int, trials: Mapping[str, Trial]) -> float | None:
+def _average_score(members: Sequence[Contestant], seed: int, trials: Mapping[JobKey, Trial]) -> float | None:
     """Return the mean score of those that are trained under a seed; None where one of them has none."""
-    ended = [trials.get(name_job(one, seed)) for one in members if seed in one.seeds]
+    ended = [trials.get(NetworkKey(one.name, seed)) for one in members if seed in one.seeds]
     found = [trial.score for trial in ended if trial is not None and trial.score is not None]
     return fmean(found) if found and len(found) == len(ended) else None
 
@@ -286,7 +282,7 @@ def compare_at_equal_cost(state: RunState | None) -> tuple[EqualCost | None, str
 # What is kept
 
 
-def dump_trainings(contestants: Sequence[Contestant], trials: Mapping[str, Trial], budget: Budget) -> str:
+def dump_trainings(contestants: Sequence[Contestant], trials: Mapping[JobKey, Trial], budget: Budget) -> str:
     """Return a row for each training as CSV: network, seed, costs, score, seconds, and why it failed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -295,7 +291,7 @@ def dump_trainings(contestants: Sequence[Contestant], trials: Mapping[str, Trial
     for one in contestants:
         amounts = [one.network.amount({}, measure) for measure in measures]
         for seed in one.seeds:
-            trial = trials.get(name_job(one, seed))
+            trial = trials.get(NetworkKey(one.name, seed))
             failure = trial and trial.failure
             cells = [
                 trial and trial.score, trial and trial.result.seconds, failure and failure.reason.value,
