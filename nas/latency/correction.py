@@ -15,13 +15,14 @@ Numbers = NDArray[np.float64]
 @dataclass(frozen=True)
 class Features:
     """What a part, or a network as the sum of its parts, has: seconds of its parts each by itself, operators,
-    and its cost."""
+    its cost, and how many parts it is; 0 in tables of before they were counted."""
 
     seconds: float
     nodes: int
     macs: int
     params: int
     activations: int
+    parts: int = 0
 
     def scale(self) -> list[float]:
         """Return them in units that make their weights comparable."""
@@ -31,10 +32,11 @@ class Features:
             self.macs * 1e-9,
             self.params * 1e-8,
             self.activations * 1e-8,
+            self.parts * 1e-5,
         ]
 
     def to_data(self) -> list[float]:
-        return [self.seconds, self.nodes, self.macs, self.params, self.activations]
+        return [self.seconds, self.nodes, self.macs, self.params, self.activations, self.parts]
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,40 @@ class Correction:
         return max(0.0, float(np.dot(self.weights, part.scale())))
 
 
-def fit_correction(networks: Sequence[Features], seconds: Sequence[float]) -> Correction:
-    """Fit to whole networks by least squares of the relative errors. A part never makes a network faster, so
-    that what is fitted is what the parts add up to."""
-    from scipy.optimize import lsq_linear
+def fit_correction(
+    networks: Sequence[Features], seconds: Sequence[float], parts: Sequence[Features]
+) -> Correction:
+    """Fit to whole networks by least squares of the relative errors, so that none of the `parts` makes a
+    network faster.
+
+    A part by itself is called by itself, and may have its images brought into another layout and back: what
+    is taken off for that is a negative weight.
+    """
+    from scipy.optimize import lsq_linear, minimize
 
     measured = np.array(seconds)
     rows = np.array([[*one.scale(), 1.0] for one in networks]) / measured[:, None]
-    found = lsq_linear(rows, np.ones(len(rows)), bounds=(0.0, np.inf)).x.tolist()
-    return Correction(tuple(found[:-1]), found[-1])
+    own = np.array([[*one.scale(), 0.0] for one in parts])
+    found = np.zeros(rows.shape[1])
+    used = rows.any(axis=0)
+    found[used] = lsq_linear(rows[:, used], np.ones(len(rows)), bounds=(0.0, np.inf)).x
+    if any(part.parts for part in parts):
+        scale = np.sqrt((rows**2).mean(axis=0))  # each column alike, as the solver's steps are
+        rows, own = rows / scale, own / scale
+        own /= np.abs(own).max(axis=1, keepdims=True)
+        found = (
+            minimize(
+                lambda weights: np.square(rows @ weights - 1).mean(),
+                found * scale,
+                jac=lambda weights: 2 * rows.T @ (rows @ weights - 1) / len(rows),
+                method="SLSQP",
+                bounds=[(None, None)] * (rows.shape[1] - 1) + [(0, None)],
+                constraints={"type": "ineq", "fun": lambda weights: own @ weights, "jac": lambda _: own},
+                options={"maxiter": 500, "ftol": 1e-12},
+            ).x
+            / scale
+        )
+    return Correction(tuple(found[:-1].tolist()), float(found[-1]))
 
 
 def fit_costs(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Numbers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,10 @@ from nas.latency.summary import MOST_DRIFT, MOST_WAITED, Turn, summarise_turns
 from nas.lines import start_worker
 
 _MOST_PARAMS = 80_000_000
-"""Of the pieces that are in memory at a time."""
+"""Of the pieces that are in memory at a time, in each of the processes."""
+_LOADS = 2
+"""Processes that take the rounds in turn: where a piece lies in memory changes its time, and stays so while
+they live."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,15 @@ def _time_batch(
                 f"runtime '{runtime}' cannot apply parts of the networks: {why}; choose another --runtime"
             )
 
-        with start_worker("nas.latency.piece_worker", threads, fail) as ask:
-            ask(request)
+        with ExitStack() as running:
+            asks = [
+                running.enter_context(start_worker("nas.latency.piece_worker", threads, fail))
+                for _ in range(_LOADS)
+            ]
+            for ask in asks:
+                ask(request)
             for number, order in enumerate(shuffle_rounds(len(pieces), rounds, seed), 1):
-                answer = ask({"order": order})
+                answer = asks[number % _LOADS]({"order": order})
                 clock.tell(begun + len(pieces) * (1 + number / rounds) / 2, "timing parts")
                 yield order, answer["waited"], answer["seconds"]
 

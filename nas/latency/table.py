@@ -24,11 +24,13 @@ from nas.measures import MACS, Budget
 from nas.space import Choices, Space
 from nas.space.clock import Times
 
-FITTED = 24
+FITTED = 40
 HELD_OUT = 16
 """Whole networks that are measured: for the correction, and to know how well it predicts."""
 ROUNDS = 10
-_FORMAT = 1
+_FORMAT = 2
+_FIGURES = {1: 5, _FORMAT: 6}
+"""Of a network's features, by the format: the first did not count parts."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """A name for a file."""
-        return blake2b(json.dumps(asdict(self)).encode(), digest_size=10).hexdigest()
+        return blake2b(json.dumps([_FORMAT, asdict(self)]).encode(), digest_size=10).hexdigest()
 
     def is_of(self, other: Fingerprint) -> bool:
         """Return whether both are of one device, runtime and number of threads."""
@@ -84,7 +86,8 @@ class LatencyTable:
     @cached_property
     def correction(self) -> Correction:
         """What makes of the times of parts that of a network."""
-        return fit_correction([one.features for one in self.fitted], [one.low_s for one in self.fitted])
+        measured = [one.low_s for one in self.fitted]
+        return fit_correction([one.features for one in self.fitted], measured, [*self.parts.values()])
 
     @cached_property
     def clock(self) -> Times:
@@ -136,10 +139,11 @@ class LatencyTable:
     def from_data(cls, data: Any) -> LatencyTable:
         """Make a table of what `to_data` has written. Raises ValueError for anything else."""
         try:
-            if data["format"] != _FORMAT:
+            if data["format"] not in _FIGURES:
                 raise ValueError(f"format {data['format']}")
+            count = _FIGURES[data["format"]]
             fitted, held_out = (
-                tuple(Whole(Features(*row[:5]), *map(float, row[5:])) for row in data[name])
+                tuple(Whole(Features(*row[:count]), *map(float, row[count:])) for row in data[name])
                 for name in ("fitted", "held_out")
             )
             parts = {str(key): Features(*row) for key, row in data["parts"].items()}
@@ -190,7 +194,7 @@ def make_table(
     )
     parts = {
         key: Features(
-            time.low_s, len(piece.nodes), piece.cost.macs, piece.cost.params, piece.cost.activations
+            time.low_s, len(piece.nodes), piece.cost.macs, piece.cost.params, piece.cost.activations, 1
         )
         for (key, piece), time in zip(pieces.items(), timing.times, strict=False)
     }
@@ -206,11 +210,12 @@ def compose(space: Space, parts: Mapping[str, Features], points: Sequence[Choice
     """Return the features of networks, as the sums of their parts."""
     seconds = replace(space, clock=Times({key: round(part.seconds * 1e9) for key, part in parts.items()}))
     nodes = replace(space, clock=Times({key: int(part.nodes) for key, part in parts.items()}))
+    counted = replace(space, clock=Times({key: part.parts for key, part in parts.items()}))
     found = []
     for point in points:
         cost = seconds.cost(point)
-        count = nodes.cost(point).latency
-        found.append(Features(cost.latency / 1e9, count, cost.macs, cost.params, cost.activations))
+        own, count = nodes.cost(point).latency, counted.cost(point).latency
+        found.append(Features(cost.latency / 1e9, own, cost.macs, cost.params, cost.activations, count))
     return found
 
 
