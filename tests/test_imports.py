@@ -118,7 +118,9 @@ def test_ray_is_imported_by_the_cluster_alone(path: Path) -> None:
 
 @every_file
 def test_pytest_is_imported_by_the_suites_alone(path: Path) -> None:
-    assert not any(m.split(".")[0] == "pytest" for m in imports(path)) or path.parent == PACKAGE / "testing"
+    """So is what comes with Python for tests, mocks among it."""
+    tools = {m.split(".")[0] for m in imports(path)} & {"pytest", "unittest"}
+    assert not tools or path.parent == PACKAGE / "testing"
 
 
 @every_file

@@ -10,8 +10,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import Any
-from unittest.mock import patch
 
 from nas.execution.ray_start import (
     count_room,
@@ -20,6 +18,7 @@ from nas.execution.ray_start import (
     find_own_session,
     list_nodes,
     start_ray,
+    swapped,
 )
 
 # isort: split
@@ -161,7 +160,7 @@ class RayExecutor:
         worker.__qualname__ = Worker.__qualname__  # which a dashboard shows; Tune's is of its own function
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
-                with patch.object(tune.tune, "TuneController", Controller), _without_environment():
+                with swapped(tune.tune, TuneController=Controller), _without_environment():
                     tune.run(
                         worker,
                         name="nas",
@@ -194,10 +193,10 @@ class RayExecutor:
         return f"Ray failed: {type(error).__name__}: {first:.300}. {self._way_out}"
 
 
-def _without_environment() -> AbstractContextManager[Any]:
+def _without_environment() -> AbstractContextManager[None]:
     """Have Tune ask for workers without environment variables: a process that started ahead has none, and is
     not given to who asks for some. What Tune's would say, importing `ray_start` says."""
-    return patch.multiple(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=())
+    return swapped(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=())
 
 
 _KIND = "accelerator_type:"

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from nas.execution.ray_address import (
     check_address,
@@ -254,13 +253,27 @@ def _list_processes(session: Path) -> Iterator[int]:
 
 
 @contextmanager
+def swapped(owner: Any, **values: Any) -> Iterator[None]:
+    """Have attributes of a module or a class of Ray's be others in here. It is for what Ray has neither a
+    setting nor a public way for. They are what they were after it, however it ends."""
+    before = {name: vars(owner)[name] for name in values}
+    try:
+        for name, value in values.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+@contextmanager
 def _discreet() -> Iterator[None]:
     """Start Ray in here: it shows the command line of a search on its dashboard and keeps it, which is to be
     without passwords; and its processes are to import nothing from the current folder."""
     utils: Any = ray._private.utils  # there is no public way
     described = utils.get_entrypoint_name
     with (
-        patch.object(utils, "get_entrypoint_name", lambda: hide_passwords(described())),
+        swapped(utils, get_entrypoint_name=lambda: hide_passwords(described())),
         without_current_folder(),
     ):
         yield
@@ -279,11 +292,12 @@ def _lean() -> Iterator[None]:
         start_processes(self)
         start_dashboard(self, **wanted)
 
-    with (
-        patch.object(node, "start_log_monitor", lambda _: None),
-        patch.object(node, "start_monitor", lambda _: None),
-        patch.object(node, "start_api_server", lambda _, **options: wanted.update(options)),
-        patch.object(node, "start_ray_processes", start_dashboard_last),
+    with swapped(
+        node,
+        start_log_monitor=lambda _: None,
+        start_monitor=lambda _: None,
+        start_api_server=lambda _, **options: wanted.update(options),
+        start_ray_processes=start_dashboard_last,
     ):
         yield
 
@@ -301,10 +315,23 @@ def _started_ahead(count: int) -> Iterator[None]:
         return start(command, *args, **kwargs)
 
     with (
-        patch.object(private.services, "start_ray_process", start_process),
-        patch.dict(os.environ, _AHEAD if count else {}),
+        swapped(private.services, start_ray_process=start_process),
+        _environment(_AHEAD if count else {}),
     ):
         yield
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have these environment variables in here, and after it those of before: Ray sets some of its own."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 _AHEAD = {

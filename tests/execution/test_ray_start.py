@@ -85,6 +85,21 @@ def test_what_nobody_needs_of_ray_is_left_out() -> None:
         assert list(node.all_processes) == ["gcs_server", "raylet", "dashboard"]  # trials need no dashboard
 
 
+def test_what_is_swapped_is_back_however_it_ends() -> None:
+    from nas.execution.ray_start import swapped
+
+    class Owner:
+        @staticmethod
+        def name() -> str:
+            return "own"
+
+    before = vars(Owner)["name"]
+    with pytest.raises(ZeroDivisionError), swapped(Owner, name=lambda _: "other"):
+        assert Owner().name() == "other"
+        raise ZeroDivisionError
+    assert vars(Owner)["name"] is before and Owner.name() == "own"
+
+
 @pytest.mark.slow
 def test_a_search_on_ray_that_is_asked_twice_to_end_says_how_to_go_on(tiny_folder: Path) -> None:
     """As `timeout` asks, and systems that end whole groups of processes. Ray's own handler would print a
