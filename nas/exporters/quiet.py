@@ -1,9 +1,10 @@
-"""What converters print and log, kept away."""
+"""What converters print, log and tell their makers, kept away."""
 
 from __future__ import annotations
 
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -21,3 +22,17 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def silence_openvino() -> None:
+    """Have OpenVINO and NNCF take the stand-ins that they have for a missing `openvino_telemetry`.
+
+    With it, each import and conversion is told to Google Analytics, unasked, by a process that a thread
+    forks, which may hang where another thread logs.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # as Python says that there is none
+    from openvino.tools.ovc import telemetry_stub
+
+    for name, module in [*sys.modules.items()]:  # where OpenVINO was imported before
+        if name.startswith("openvino.tools.") and hasattr(module, "tm"):
+            module.tm = telemetry_stub  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InputError, NasError
 from nas.exporters.int8 import Calibration, Int8, Quantize
+from nas.exporters.quiet import silence_openvino
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +99,7 @@ def write_onnx(network: fx.GraphModule, images: torch.Tensor, file: Path) -> Non
 
 
 def _write_openvino(network: fx.GraphModule, images: torch.Tensor, file: Path) -> None:
+    silence_openvino()
     import openvino
 
     model = openvino.convert_model(export_program(network, images))
@@ -197,6 +199,7 @@ def _quantize_onnx(
 def _quantize_openvino(
     network: fx.GraphModule, images: torch.Tensor, file: Path, calibration: Calibration
 ) -> None:
+    silence_openvino()
     import nncf
     import openvino
 

@@ -110,6 +110,7 @@ def _read_architecture(request: Mapping[str, Any]) -> Any:
 
 def import_libraries(libraries: Sequence[str], threads: int) -> None:
     """Import what a runtime needs, and let torch have so many threads."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # so that OpenVINO tells nobody
     for library in libraries:
         importlib.import_module(library)
     if "torch" in sys.modules:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,7 +20,7 @@ from command_line import nas
 
 from nas import machine
 from nas.errors import InputError, NasError
-from nas.exporters import find_quantized
+from nas.exporters import EXPORTERS, apart, find_quantized
 from nas.exporters.int8 import TARGETS, Calibration, find_target
 from nas.exporters.parity import Parity, Sample, apply_apart, compute_outputs
 from nas.latency import Latency
@@ -337,3 +340,48 @@ def test_openvino_halves_weights_where_products_overflow(tmp_path: Path) -> None
         ]
         bytes_ = [op.data for op in constants if op.get_element_type() == openvino.Type.i8]
         assert bytes_ and max(np.abs(one.astype(int)).max() for one in bytes_) in (most, most - 1)
+
+
+_CONVERTS = """\
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from torch import nn, fx
+sent = []
+if sys.argv[1] == "imported":
+    import openvino.tools.ovc.convert_impl
+    import openvino_telemetry
+    openvino_telemetry.Telemetry.send_event = lambda *told, **more: sent.append(told)
+import nas.exporters.runtimes as runtimes
+from nas.exporters.int8 import TARGETS, Calibration
+network = fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())).eval()
+images = torch.zeros(2, 3, 8, 8)
+runtimes.OPENVINO.convert(network, images, Path("float.xml"))
+calibration = Calibration(np.zeros((2, 3, 8, 8), np.float32), TARGETS["vnni"])
+runtimes.OPENVINO.int8.quantize(network, images, Path("int8.xml"), calibration)
+print(sent)
+"""
+
+
+@pytest.mark.slow
+@needs_nncf
+@pytest.mark.parametrize("before", ["imported", "not"])
+def test_openvino_tells_nobody(before: str, tmp_path: Path) -> None:
+    """With its telemetry OpenVINO writes the number of a client into the home folder before it sends."""
+    own = {**os.environ, "HOME": str(tmp_path), "CI": ""}  # in CI it is silent
+
+    def run(*command: str) -> str:
+        return subprocess.check_output([sys.executable, *command], cwd=tmp_path, env=own, text=True)
+
+    assert run("-c", _CONVERTS, before).splitlines()[-1] == "[]"
+    if before == "imported":  # by the user, and so told
+        return
+    np.save(tmp_path / "images.npy", np.zeros((1, 3, 8, 8), np.float32))
+    Path(tmp_path, "usage.py").write_text(EXPORTERS["openvino"].usage)
+    run(apart.__file__, "int8.xml", str(tmp_path))
+    assert np.load(tmp_path / "outputs.npy").shape == (1, 4, 6, 6)
+    small = "input: [3, 8, 8]\nnetwork: [conv2d: {out: 4, kernel: 3}, classifier]\n"
+    Path(tmp_path, "small.yaml").write_text(small)
+    assert "openvino" in run("-m", "nas", "profile", "small.yaml", "--runtime", "openvino", "--rounds", "2")
+    assert not Path(tmp_path, "intel").exists()
