@@ -26,7 +26,7 @@ lower main make map mark match measure merge multiply name nest note open order 
 pick place plot pluralise predict prepare print profile propose quantize quote rank read rearrange
 recognise refine reflect refuse regroup reject release remember remove rename render reopen repair
 repeat replace require resize resolve respond resume round run sample say scale score search seed
-select serve set settle shift shorten shuffle show simplify skip slide solve sort spare speed split spread
+select serve set settle shift shorten shuffle show silence simplify skip slide solve sort spare speed split spread
 start stop strip submit suggest sum summarise sync tabulate take tell thin time to trace track train
 traverse try turn unite unpack unroll unwrap verify wait walk watch weigh word work wrap write zero
 """
@@ -36,7 +36,7 @@ OF_METHODS = """
 acquire advance agree append autocast beat breed change checkpoint combine compile connect couple
 decide declare enter fall fetch filter freeze guard hear identify jitter learn link listen log look lose
 move mutate normalise observe pass prune put recall receive record renew report restore rewrite send
-share shrink silence stretch teach tidy tie tune update validate warn
+share shrink stretch teach tidy tie tune update validate warn
 """
 # And these of methods alone.
 
