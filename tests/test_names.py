@@ -26,8 +26,8 @@ lower main make map mark match measure merge multiply name nest note open order 
 pick place plot pluralise predict prepare print profile propose quantize quote rank read rearrange
 recognise refine reflect refuse regroup reject release remember remove rename render reopen repair
 repeat replace require resize resolve respond resume round run sample say scale score search seed
-select serve set settle shift shorten shuffle show silence simplify skip slide solve sort spare speed split spread
-start stop strip submit suggest sum summarise sync tabulate take tell thin time to trace track train
+select serve set settle shift shorten shuffle show silence simplify skip slide solve sort spare speed split
+spread start stop strip submit suggest sum summarise sync tabulate take tell thin time to trace track train
 traverse try turn unite unpack unroll unwrap verify wait walk watch weigh word work wrap write zero
 """
 # A new verb takes its place here; `to` begins the name of a conversion.
