@@ -344,7 +344,7 @@ def test_a_run_leaves_as_a_folder_that_timm_loads(tiny_run: RunFolder) -> None:
 
 @pytest.mark.slow
 def test_a_headless_file_gives_the_last_map(tiny_run: RunFolder) -> None:
-    assert nas("export", "runs/mine", "--headless", "-o", "body.py").out.splitlines()[1] == "body.py"
+    assert nas("export", "runs/mine", "--headless", "-o", "body.py").out.splitlines()[0] == "body.py"
     assert nas("export", "runs/mine", "-o", "whole.py").code == 0
     for name in ("body", "whole"):
         import_file(Path(f"{name}.py"))
