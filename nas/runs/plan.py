@@ -1,4 +1,4 @@
-"""What a calibration trains: the settings."""
+"""What a calibration trains: the settings, and the key of each training."""
 
 from __future__ import annotations
 
@@ -27,3 +27,16 @@ class Plan(Config):
     networks: Annotated[int, _at_least(LEAST), Option("Networks that are trained.")] = 12
     seeds: Annotated[int, _at_least(2), Option("Seeds that the proxy trains each under.")] = 3
     long_epochs: Annotated[int, _at_least(1), Option("Epochs of the longer training.")] = 30
+
+
+@dataclass(frozen=True)
+class CalibrationKey:
+    """What one training of a calibration is: of which network, in which way, under which seed."""
+
+    network: int
+    training: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"network {self.network}, {self.training}, seed {self.seed}"

@@ -143,7 +143,7 @@ def read_study(folder: RunFolder, manifest: Manifest) -> tuple[tuple[Trial, ...]
     Raises InputError where the journal is damaged, and where there are results of trials, but no trials.
     """
     from nas.study.journal import DamagedJournal
-    from nas.study.ledger import read_trials  # with Optuna, which takes its time
+    from nas.study.stored import read_trials  # with Optuna, which takes its time
 
     storage = manifest.find_storage(folder)
     try:

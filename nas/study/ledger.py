@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.pruners import BasePruner
@@ -21,8 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
-from nas.errors import InputError, NasError
-from nas.passwords import SecretUrl
+from nas.errors import NasError
 from nas.samplers.verbosity import quiet_optuna
 from nas.study.database import Database
 from nas.study.pruning import JudgedStorage, judge
@@ -38,8 +36,8 @@ from nas.study.records import (
     read_trial,
 )
 from nas.study.shared_options import Distributions, SharedOptions
-from nas.study.storage import DATABASE_ERRORS, describe_database_error, open_storage, write_together
-from nas.study.terms import OWN_VERSION, check_terms, check_version
+from nas.study.storage import write_together
+from nas.study.terms import OWN_VERSION, TERMS_NOTE, VERSION_NOTE, check_terms, check_version
 from nas.training.base import ACCURACY_METRIC, EpochResult, Failure, Metric
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ OPTUNA_STATES = {
 
 class Ledger:
     """The trials of the Optuna study `name` in `storage`, for its one writer (see `claim_storage`);
-    `read_trials` is for readers beside it.
+    `stored.read_trials` is for readers beside it.
 
     Scores and values are of `metric`, whatever the objective of a search makes of them.
     """
@@ -161,10 +159,10 @@ class Ledger:
             return trials
         with self.turn():
             noted = self._storage.get_study_user_attrs(self._id)
-            if _TERMS in noted:
-                check_terms(self._study.study_name, terms, noted[_TERMS])
+            if TERMS_NOTE in noted:
+                check_terms(self._study.study_name, terms, noted[TERMS_NOTE])
             else:
-                self._storage.set_study_user_attr(self._id, _TERMS, dict(terms))
+                self._storage.set_study_user_attr(self._id, TERMS_NOTE, dict(terms))
             if trials > noted.get(_WANTED, 0):
                 self._storage.set_study_user_attr(self._id, _WANTED, trials)
             return max(trials, int(noted.get(_WANTED, 0)))
@@ -199,9 +197,9 @@ class Ledger:
     def _check_version(self) -> None:
         """Raise InputError where Optuna or nas of another major version has written the study; note those of
         now where none are noted."""
-        noted = self._storage.get_study_user_attrs(self._id).get(_VERSION)
+        noted = self._storage.get_study_user_attrs(self._id).get(VERSION_NOTE)
         if noted is None:
-            self._storage.set_study_user_attr(self._id, _VERSION, OWN_VERSION)
+            self._storage.set_study_user_attr(self._id, VERSION_NOTE, OWN_VERSION)
         else:
             check_version(self._study.study_name, noted)
 
@@ -227,8 +225,7 @@ class Ledger:
     ) -> Trial:
         """Write a new running trial. It is one write, so that the ledger has all of it or nothing."""
         driver = self._database.driver if self._database else None
-        noted = None if rejected is None else {reason.value: count for reason, count in rejected.items()}
-        facts = {"job": job, "prescreen": prescreen, "rejected": noted, _DRIVER: driver}
+        facts = {"job": job, "prescreen": prescreen, "rejected": rejected, _DRIVER: driver}
         attrs = dump_candidate(candidate) | {key: fact for key, fact in facts.items() if fact is not None}
         template = create_trial(
             state=OptunaState.RUNNING,
@@ -344,61 +341,11 @@ class Ledger:
         return self._trials[number]
 
 
-_Read = TypeVar("_Read")
 _DRIVER = "driver"
-_VERSION = "nas:version"
 _METRIC_NAMES = "study:metric_names"
 """As Optuna has them, whose own setter warns that it may change."""
-_TERMS = "nas:terms"
 _WANTED = "nas:trials"
-
-
-def read_terms(url: str, name: str) -> Mapping[str, Any] | None:
-    """Return what the trials of a study in a database have in common; None where there is no such study, or
-    it does not say. Raises InputError where another version has written it."""
-
-    def read(storage: BaseStorage) -> dict[str, Any]:
-        try:
-            return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
-        except KeyError:
-            return {}
-
-    noted = _read(url, read)
-    if _VERSION in noted:
-        check_version(name, noted[_VERSION])
-    terms: Mapping[str, Any] | None = noted.get(_TERMS)
-    return terms
 
 
 def _cut_curve(epoch: int, curve: Mapping[int, float]) -> dict[int, float]:
     return {e: value for e, value in curve.items() if e <= epoch}
-
-
-def read_trials(storage: Path | str, *names: str) -> list[list[Trial]]:
-    """Read every trial of some studies of a storage, by number, beside whoever writes them; none where there
-    is no such study."""
-    if isinstance(storage, Path) and not storage.exists():
-        return [[] for _ in names]
-    return _read(storage, lambda opened: [_read_study(opened, name) for name in names])
-
-
-def _read(storage: Path | str, read: Callable[[BaseStorage], _Read]) -> _Read:
-    """Return what is read of a storage, which is closed after. Raises InputError where it cannot be read."""
-    opened = open_storage(storage)
-    try:
-        return read(opened)
-    except DATABASE_ERRORS as error:
-        reason = describe_database_error(error)
-    finally:
-        if isinstance(opened, Database):
-            opened.close()
-    # outside of the block, as a traceback would show a password
-    raise InputError(f"storage '{SecretUrl(str(storage))}' cannot be read: {reason}; restore it")
-
-
-def _read_study(storage: BaseStorage, name: str) -> list[Trial]:
-    try:
-        study_id = storage.get_study_id_from_name(name)
-    except KeyError:
-        return []
-    return [read_trial(frozen) for frozen in storage.get_all_trials(study_id, deepcopy=False)]

@@ -325,7 +325,7 @@ class Study:
             candidate,
             proposal.distributions,
             prescreen=prescreen,
-            rejected=rejected,
+            rejected=dict(rejected),
             system_attrs=notes,
         )
         attrs = dump_candidate(candidate)

@@ -12,6 +12,9 @@ from nas.errors import InputError
 
 FORMAT = 1
 """Version of what a study has of nas."""
+VERSION_NOTE = "nas:version"
+TERMS_NOTE = "nas:terms"
+"""Under which a study in a database has them."""
 OWN_VERSION = {"optuna": int(optuna.__version__.split(".")[0]), "nas": FORMAT}
 
 

@@ -28,7 +28,7 @@ from nas.runs.config import SearchConfig
 from nas.runs.folder import RunFolder
 from nas.runs.manifest import Manifest
 from nas.runs.old_settings import read_format_1
-from nas.runs.plan import LEAST, Plan
+from nas.runs.plan import LEAST, CalibrationKey, Plan
 from nas.space import Choices, Space
 from nas.space.language.source import read_yaml, to_plain_data
 from nas.study.ledger import Ledger
@@ -53,19 +53,6 @@ from nas.workflows.stops import stoppable, timed
 _SAMPLES = 50
 """Networks drawn for one that is trained."""
 _APART = 1_000
-
-
-@dataclass(frozen=True)
-class CalibrationKey:
-    """What one training of a calibration is: of which network, in which way, under which seed."""
-
-    network: int
-    training: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"network {self.network}, {self.training}, seed {self.seed}"
 
 
 @dataclass(frozen=True)

@@ -373,9 +373,7 @@ def _lengthen_trainings(session: Session) -> Evaluator:
 def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
     """Write best.yaml: the winner of the finalists where there is one, else the best trial."""
     config, state = session.config, session.make_state(study.trials)
-    winner = None
-    if finals:
-        winner = find_winner(state.trials, finals.trials, config.finals, session.objective)
+    winner = find_winner(state.trials, finals.trials, config.finals, session.objective) if finals else None
     facts: dict[str, Any] = {"dataset": config.data.dataset} if session.data else {}
     if session.plugins:
         facts["plugins"] = [plugin.name for plugin in session.plugins]
@@ -387,16 +385,15 @@ def _name_best(session: Session, study: Study, finals: Ledger | None) -> None:
         }
         if config.finals.in_int8:
             facts["final_rank"] = config.finals.rank
-    best = [winner.trial] if winner else state.best(1)
-    latencies = MeasuredLatencies.read(session.folder).latencies if best else {}
-    if best and (measured := latencies.get(best[0].candidate.identity)):
+    best = winner.trial if winner else next(iter(state.best(1)), None)
+    if best is None:
+        if any(trial.too_slow for trial in state.trials):
+            session.folder.remove_best()
+        return
+    if measured := MeasuredLatencies.read(session.folder).latencies.get(best.candidate.identity):
         facts["latency_measured"] = measured
-    data = session.manifest.data
-    if best and data and data.background:
-        resolved = session.space.resolve(best[0].candidate.choices)
+    if (data := session.manifest.data) and data.background:
+        resolved = session.space.resolve(best.candidate.choices)
         side = scale_resolution(session.space, resolved, config.data.resolution)
         facts["preprocessing"] = data.describe_preprocessing(side)
-    if best:
-        session.folder.write_best(session.space, best[0], facts, config.measures)
-    elif any(trial.too_slow for trial in state.trials):
-        session.folder.remove_best()
+    session.folder.write_best(session.space, best, facts, config.measures)

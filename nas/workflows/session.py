@@ -26,8 +26,8 @@ from nas.settings import User
 from nas.space import dump_space
 from nas.space.plugins import read_plugins
 from nas.study.database import Database
-from nas.study.ledger import read_terms, read_trials
 from nas.study.storage import claim_storage, make_absolute
+from nas.study.stored import read_terms, read_trials
 from nas.study.terms import check_terms
 from nas.training.base import Evaluator
 from nas.training.elsewhere import Elsewhere

@@ -11,8 +11,8 @@ import pytest
 from nas.errors import InputError
 from nas.study.glance import Glance
 from nas.study.journal import DamagedJournal
-from nas.study.ledger import read_trials
 from nas.study.records import Trial, TrialState
+from nas.study.stored import read_trials
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 JOURNALS = sorted(RUNS.glob("*/study.journal"))

@@ -15,9 +15,9 @@ import toys
 from nas.cost import Cost
 from nas.measures import MACS
 from nas.study.history import expect_random, find_parent, sum_times, thin, trace_ancestry, track_best
-from nas.study.ledger import read_trials
 from nas.study.objective import Factor, Objective
 from nas.study.records import Candidate, Trial, TrialResult, TrialState
+from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason, Metric
 
 LOSS = Objective(metric=Metric("loss", maximize=False))

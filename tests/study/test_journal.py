@@ -13,9 +13,9 @@ from toys import after, asked, run, study
 
 from nas.errors import InputError, NasError
 from nas.study.journal import DamagedJournal
-from nas.study.ledger import read_trials
 from nas.study.records import Trial, TrialResult
 from nas.study.repair import Repair, repair_journal
+from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"

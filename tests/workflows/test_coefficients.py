@@ -29,8 +29,8 @@ from nas.runs.folder import RunFolder
 from nas.space import load_space
 from nas.space.coefficients import Coefficients
 from nas.space.scale import scale_space
-from nas.study.ledger import read_trials
 from nas.study.records import Trial
+from nas.study.stored import read_trials
 
 PLAIN = """\
 name: plain

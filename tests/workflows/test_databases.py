@@ -16,8 +16,8 @@ from servers import postgres
 
 import nas
 from nas.errors import NasError
-from nas.study.ledger import read_trials
 from nas.study.records import Candidate
+from nas.study.stored import read_trials
 from nas.workflows.observer import Observer
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")

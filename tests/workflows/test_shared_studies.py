@@ -26,9 +26,10 @@ import nas as api
 from nas.cost import Cost
 from nas.errors import InputError, NasError
 from nas.report.search_lines import print_result
-from nas.study.ledger import Ledger, read_trials
+from nas.study.ledger import Ledger
 from nas.study.records import Candidate
 from nas.study.storage import open_storage
+from nas.study.stored import read_trials
 from nas.training.base import Failure, FailureReason
 
 pytestmark = pytest.mark.usefixtures("tiny_folder")

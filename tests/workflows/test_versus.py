@@ -28,9 +28,9 @@ from nas.runs.comparison import VersusFolder
 from nas.runs.folder import RunFolder
 from nas.runs.state import RunState
 from nas.space import load_space
-from nas.study.ledger import read_trials
 from nas.study.queue import JobKey, NetworkKey
 from nas.study.records import Trial
+from nas.study.stored import read_trials
 from nas.workflows.versus.pairs import Difference
 from nas.workflows.versus.verdict import Standing, Verdict, compare_at_equal_cost, word_claim
 
