@@ -35,6 +35,7 @@ def run(
     nothing that it reads has changed since it was done; after a stop or a
     kill the same command goes on.
     """
+    from nas.malloc import keep_memory
     from nas.report.console import open_terminal, say, show
     from nas.report.documents import give
     from nas.report.pipeline import PipelineScreen, describe_plan, document_steps, render_pipeline
@@ -45,6 +46,7 @@ def run(
         names = [step.name for step in read_pipeline(file, plugins)]
         give(form, lambda: {"kind": "pipeline", "steps": names}, lambda: say(console, describe_plan(names)))
         return
+    keep_memory()  # a training of a step is in this process
     screen = PipelineScreen(console)
     found = pipeline(file, screen, plugins=plugins, runs=runs, name=name, force=force)
     give(

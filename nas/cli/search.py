@@ -52,9 +52,11 @@ def search(
     console = open_terminal(stderr=form == "json")
     with SearchScreen(console) as screen:
         if start.dry_run:
+            from nas.malloc import keep_memory
             from nas.report.forecast import print_forecast
             from nas.workflows.forecast import forecast_search
 
+            keep_memory()  # as workers do
             prepared, found = forecast_search(settings, screen, plugins=plugins)
             give(form, lambda: document_forecast(found), lambda: print_forecast(prepared, found))
             return
@@ -87,8 +89,10 @@ def resume(given: Mapping[str, Any], run: Path, repair: bool, form: str, plugins
 
     console = open_terminal(stderr=form == "json")
     if is_training(run):
+        from nas.malloc import keep_memory
         from nas.report.training import TrainScreen, print_training
 
+        keep_memory()
         with TrainScreen(console) as heard:
             trained = resume_run(run, heard, changes=given, plugins=plugins, repair=repair)
         assert isinstance(trained, TrainResult)

@@ -45,6 +45,7 @@ def train(
     the validation images. 'nas resume' goes on after a stop or a kill.
     """
     TrainConfig.check_named(given, "nas train")
+    from nas.malloc import keep_memory
     from nas.report.console import open_terminal
     from nas.report.documents import give
     from nas.report.run_documents import document_training, document_training_forecast
@@ -52,6 +53,7 @@ def train(
     from nas.workflows.train import forecast_training
     from nas.workflows.train import train as train_network
 
+    keep_memory()
     console = open_terminal(stderr=form == "json")
     own = {key: value for key, value in given.items() if key != "network"}
     with TrainScreen(console) as screen:

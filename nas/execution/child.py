@@ -38,7 +38,8 @@ from nas.execution.base import (
     tell,
 )
 from nas.execution.local import LocalExecutor
-from nas.execution.worker_process import release_memory, settle
+from nas.execution.worker_process import settle
+from nas.malloc import release_memory
 from nas.study.records import Candidate, TrialResult
 from nas.training.base import Evaluator, Failure, FailureReason, extend_limit, find_time_limit
 

@@ -18,8 +18,9 @@ from ray import tune
 
 from nas.execution.base import Attempt, Step
 from nas.execution.ray_metrics import harmless, to_ascii
-from nas.execution.worker_process import release_memory, settle
+from nas.execution.worker_process import settle
 from nas.importing import release_children
+from nas.malloc import release_memory
 from nas.training.base import Evaluator, extend_limit, find_time_limit
 
 WEIGHTS = "weights"

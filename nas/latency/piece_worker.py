@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.latency.worker import import_libraries, stop_collecting, watch
+from nas.latency.worker import prepare_timing, stop_collecting, watch
 from nas.lines import serve
 
 _FEWEST_RUNS = 3
@@ -28,7 +28,7 @@ class _Pieces:
         from nas.space.plugins import load_plugins, read_plugins
 
         self._threads = request["threads"]
-        import_libraries(RUNTIMES[request["runtime"]].libraries, self._threads)
+        prepare_timing(RUNTIMES[request["runtime"]].libraries, self._threads)
         load_plugins(read_plugins(map(Path, request["plugins"])))
         load = PIECE_RUNTIMES[request["runtime"]].load
         self._pieces = [load(piece, self._threads) for piece in request["pieces"]]

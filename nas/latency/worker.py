@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nas.lines import serve
+from nas.malloc import keep_memory
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class _Work:
         from nas.latency.runtimes import RUNTIMES, Job
 
         runtime, threads, device = RUNTIMES[request["runtime"]], request["threads"], request["device"]
-        import_libraries(runtime.libraries, threads)
+        prepare_timing(runtime.libraries, threads)
         self._threads, self._device = threads, device
         images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
         architecture = _read_architecture(request)
@@ -108,8 +109,10 @@ def _read_architecture(request: Mapping[str, Any]) -> Any:
     return Architecture.from_json(request["architecture"])
 
 
-def import_libraries(libraries: Sequence[str], threads: int) -> None:
-    """Import what a runtime needs, and let torch have so many threads."""
+def prepare_timing(libraries: Sequence[str], threads: int) -> None:
+    """Import what a runtime needs, let torch have so many threads, and keep memory from run to run: by itself
+    glibc clears pages anew in each, for some networks, and not for others that are much alike."""
+    keep_memory()
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # so that OpenVINO tells nobody
     for library in libraries:
         importlib.import_module(library)
