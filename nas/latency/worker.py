@@ -27,16 +27,16 @@ _WARM_RUNS = 3
 
 def main() -> None:
     """Answer requests."""
-    serve(lambda request: _Work(request).turn)
+    serve(lambda request: _LoadedNetwork(request).turn)
 
 
-class _Work:
+class _LoadedNetwork:
     """A network that is loaded. Raises whatever a runtime raises."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         import numpy as np
 
-        from nas.latency.runtimes import RUNTIMES, Job
+        from nas.latency.runtimes import RUNTIMES, InferenceJob
 
         runtime, threads, device = RUNTIMES[request["runtime"]], request["threads"], request["device"]
         import_libraries(runtime.libraries, threads)
@@ -44,7 +44,7 @@ class _Work:
         images = np.random.default_rng(0).standard_normal(request["shape"], np.float32)
         architecture = _read_architecture(request)
         self._before = _read_memory("VmRSS")
-        job = Job(request["file"], request["weights"], architecture, images, threads, device)
+        job = InferenceJob(request["file"], request["weights"], architecture, images, threads, device)
         self._apply = runtime.load(job)
         self._clock: Callable[[], list[float]] | None = None
         for _ in range(_WARM_RUNS):

@@ -56,7 +56,7 @@ _APART = 1_000
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSettings:
     """How the networks of a calibration are trained in one of its ways."""
 
     data: DataConfig
@@ -73,7 +73,7 @@ class CalibrationResult:
 
     session: Session
     plan: Plan
-    trainings: Mapping[str, Training]
+    trainings: Mapping[str, TrainingSettings]
     figures: Figures | None
     left_out: int = 0
     files: tuple[Path, ...] = ()
@@ -179,10 +179,10 @@ def run_calibration(session: Session, plan: Plan, observer: Observer, began: flo
         return replace(result, files=_write(result, found))
 
 
-def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, Training]:
+def _list_trainings(session: Session, plan: Plan, points: Sequence[Choices]) -> dict[str, TrainingSettings]:
     """Return the trainings by name: the proxy, the longer one, cheaper and dearer proxies."""
     data, recipe = session.config.data, session.recipe
-    own = Training(data, recipe)
+    own = TrainingSettings(data, recipe)
     others = {
         "epochs / 2": replace(own, recipe=replace(recipe, epochs=max(1, recipe.epochs // 2))),
         "epochs x 2": replace(own, recipe=replace(recipe, epochs=2 * recipe.epochs)),
@@ -202,7 +202,7 @@ def _expect_proxy(session: Session) -> ProxyEvaluator:
     return session.proxy
 
 
-def _can_train_all(session: Session, training: Training, points: Sequence[Choices]) -> bool:
+def _can_train_all(session: Session, training: TrainingSettings, points: Sequence[Choices]) -> bool:
     """Return whether every network can be built for a training: some need larger images."""
     evaluator = replace(_expect_proxy(session), recipe=training.recipe, resolution=training.data.resolution)
     try:
@@ -213,7 +213,9 @@ def _can_train_all(session: Session, training: Training, points: Sequence[Choice
     return True
 
 
-def _make_evaluators(session: Session, trainings: Mapping[str, Training]) -> dict[str, ProxyEvaluator]:
+def _make_evaluators(
+    session: Session, trainings: Mapping[str, TrainingSettings]
+) -> dict[str, ProxyEvaluator]:
     """Give each seeds of its own, as scores that begin with the same weights would agree too well."""
     proxy = _expect_proxy(session)
     return {

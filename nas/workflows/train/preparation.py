@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """A training that is checked, of which nothing is written yet. `initial`: the weights before it."""
 
     manifest: TrainManifest
@@ -138,7 +138,7 @@ def prepare(
     files: tuple[Plugin, ...],
     heard: TrainObserver,
     before_data: Callable[[], object] = lambda: None,
-) -> Prepared:
+) -> PreparedTraining:
     """Check all that would stop a training later, and read its data. Nothing is written."""
     if config.init == SEARCH and found.weights is None:
         raise InputError(
@@ -196,10 +196,10 @@ def prepare(
         describe_environment(device),
         digest_teacher(teacher),
     )
-    return Prepared(manifest, text, space, evaluator, data, test, initial, teacher, files)
+    return PreparedTraining(manifest, text, space, evaluator, data, test, initial, teacher, files)
 
 
-def start(prepared: Prepared, runs: Path, name: str | None, like: str) -> TrainSession:
+def start(prepared: PreparedTraining, runs: Path, name: str | None, like: str) -> TrainSession:
     """Make the folder of a training."""
     from safetensors.torch import save
 
